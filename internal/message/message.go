@@ -1,0 +1,123 @@
+// Package message is what travels between the plant and an ERP, and what may be said of it.
+//
+// # Guarantees
+//
+//   - A Message is a CloudEvent (CloudEvents 1.0) with its place in a lane: the digest covers both, so that a receiver can tell
+//     whether anything is missing, doubled, changed or out of order.
+//   - A Verified can only come from Verify: code that takes one cannot be handed an unchecked message.
+package message
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Role says what a message does with its number in the lane.
+type Role string
+
+// The roles.
+const (
+	Event     Role = "event"     // what happened, in its own words
+	Void      Role = "void"      // nothing is sent under this number: discarded or expired; Refers names what it voids
+	Amendment Role = "amendment" // the same number again, corrected by a person; Refers names the original
+)
+
+// Message is one thing that happened, addressed to one link.
+type Message struct {
+	ID      string // CloudEvents id: unique for the Source, the same at each delivery
+	Source  string // CloudEvents source: the plant, a URI-reference
+	Kind    string // CloudEvents type, such as "operation.confirmed"
+	Version int    // version of the Body's schema, from 1
+	Key     string // the plant's own unchanging ID of the object, usually the production order
+	Time    time.Time
+	Body    []byte // JSON, as committed
+	Creates string // object that the ERP gives a number of its own, "order/…" or "lot/…"; empty if none
+	Cause   string // ID of the message that this one answers or repeats; empty if none
+	Trace   string // W3C traceparent of the call that made it; empty if none
+
+	Place
+}
+
+// Place is where a message stands: assigned by the outbox at append, claimed by a sender for what comes in.
+type Place struct {
+	Link   string
+	Lane   string
+	Epoch  int64  // grows when a plant is restored from a copy
+	Number int64  // from 1, without gaps within an epoch; 0 means that the sender has no lanes
+	Prev   string // Digest of the predecessor's original, "" for number 1 of epoch 1
+	Role   Role
+	Refers string // Digest of the original that a Void or an Amendment replaces
+}
+
+// New is a message of version 1 that is not yet addressed to a link; body is marshalled to JSON.
+func New(id, kind, key string, at time.Time, body any) (Message, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return Message{}, fmt.Errorf("write the body of %s %s: %w", kind, id, err)
+	}
+	return Message{ID: id, Kind: kind, Version: 1, Key: key, Time: at, Body: b, Place: Place{Role: Event}}, nil
+}
+
+// purpose begins the digested bytes, so that a digest or signature of a message never serves another use.
+const purpose = "holdfast/message/1"
+
+// Digest is the SHA-256, in hex, of everything that is promised about the message: its attributes, its place and its body.
+// Each part is preceded by its length (8 bytes, big-endian), so that no two messages share their bytes. Trace is left out:
+// it may be re-sampled on the way.
+func (m Message) Digest() string {
+	h := sha256.New()
+	part := func(s []byte) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write(s)
+	}
+	body := sha256.Sum256(m.Body)
+	for _, s := range []string{
+		purpose, m.ID, m.Source, m.Kind, fmt.Sprint(m.Version), m.Key, m.Time.Format(time.RFC3339Nano), m.Creates, m.Cause,
+		m.Link, m.Lane, fmt.Sprint(m.Epoch), fmt.Sprint(m.Number), m.Prev, string(m.Role), m.Refers,
+	} {
+		part([]byte(s))
+	}
+	part(body[:])
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Verifier checks that a message is what its sender wrote and is allowed here. The error of a message that fails the check is a
+// *problem.Error of kind Integrity or Denied.
+type Verifier interface {
+	Verify(ctx context.Context, m Message) error
+}
+
+// Verified is a message that a Verifier has vouched for.
+type Verified struct{ m Message }
+
+// Verify is the only way to a Verified.
+func Verify(ctx context.Context, v Verifier, m Message) (Verified, error) {
+	if err := v.Verify(ctx, m); err != nil {
+		return Verified{}, fmt.Errorf("verify %s %s: %w", m.Kind, m.ID, err)
+	}
+	return Verified{m}, nil
+}
+
+// Message is a copy of what was verified; its Body must not be changed.
+func (v Verified) Message() Message { return v.m }
+
+// Document is what a mapping made of a message for one link.
+type Document struct {
+	Mapping string            `json:"mapping"`          // name and content hash of the mapping, "orders-out@3f2a…"
+	Target  string            `json:"target"`           // operationId, entity set or IDoc type
+	Params  map[string]string `json:"params,omitempty"` // path, query and header parameters by name
+	Body    []byte            `json:"body,omitempty"`   // JSON
+}
+
+// Delivery is a verified message and the document to send for it.
+type Delivery struct {
+	Event Verified
+	Doc   Document
+}
