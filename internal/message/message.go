@@ -125,7 +125,7 @@ type Delivery struct {
 // Incoming is what a link or the API received from an ERP, before anything of it is believed.
 type Incoming struct {
 	Message        // Source, ID, Kind, Body …; Lane, Epoch and Number as the sender claims them
-	Digest  string // the digest that the sender claims, "" if it gives none
+	Claimed string // the digest that the sender claims, "" if it gives none
 	// ObjectVersion orders messages about one Key where the sender has no lane numbers: a version or change time of the object
 	// that grows and compares as text of equal length, or as a whole number.
 	ObjectVersion string
