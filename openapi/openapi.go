@@ -1,0 +1,13 @@
+// Package openapi holds the contracts that Holdfast ships: they are the source, and the code
+// and the mock follow them.
+package openapi
+
+import _ "embed"
+
+// erp is the contract of a plain ERP, for the mock and the demo.
+//
+//go:embed erp.yaml
+var erp []byte
+
+// ERP is the OpenAPI 3.1 document of a plain ERP. The caller gets a copy.
+func ERP() []byte { return append([]byte(nil), erp...) }
