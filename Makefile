@@ -1,0 +1,114 @@
+# Holdfast: everything that people and CI do here, by name. "make help" lists it.
+#
+# A fresh machine needs Go and make; the targets fetch the rest: linters are
+# built from tools/go.mod into bin/, services come from deploy/dev/services.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= go
+BIN      := $(CURDIR)/bin
+SERVICES := deploy/dev/services
+COVERED  := ./internal/outbox,./internal/inbox,./internal/relay,./internal/mes,./internal/store
+COVER_MIN ?= 85
+PKG      ?= ./...
+FUZZTIME ?= 1m
+SEED     ?= 1
+MINUTES  ?= 1
+SOAK_MINUTES ?= 60
+MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
+
+.PHONY: help build install test cover lint fmt vuln generate generated bench fuzz torture soak demo services clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## bin/holdfast
+	$(GO) build -trimpath -o $(BIN)/ ./cmd/holdfast
+
+install: ## holdfast into the Go bin folder
+	$(GO) install -trimpath ./cmd/holdfast
+
+# The race detector needs a C compiler. Without a service (a machine without
+# root, engine or programs) the tests run and name what they skipped; in CI
+# (CI=true) both are failures.
+test: $(BIN)/testrun ## start the services and run every test with -race; PKG=./internal/store for one
+	@command -v cc gcc >/dev/null || $(SERVICES) install gcc libc6-dev
+	@$(SERVICES) up || { test -z "$${CI:-}"; echo 'make test: goes on without that service' >&2; }
+	@eval "$$($(SERVICES) env)"; \
+	$(BIN)/testrun $${CI:+-no-skip} -profile coverage.txt -cover $(COVERED) -- -race -timeout 20m $(PKG)
+
+cover: $(BIN)/testrun ## fail if the last "make test" covered too little of the engine
+	@$(BIN)/testrun -profile coverage.txt -cover $(COVERED) -min $(COVER_MIN)
+
+lint: $(BIN)/.tools ## vet, staticcheck, golangci-lint and gofumpt over every module; shellcheck where it is
+	@for m in $(MODULES); do \
+		echo "lint: $$m"; \
+		(cd $$m && $(GO) vet ./... && $(BIN)/staticcheck ./... && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.gen\.go$$' | xargs $(BIN)/gofumpt -l); \
+	test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
+	@command -v shellcheck >/dev/null && shellcheck $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh \
+		|| { ! command -v shellcheck >/dev/null && echo 'lint: shellcheck is not installed, scripts not checked' >&2; }
+
+fmt: $(BIN)/.tools ## format with gofumpt
+	@git ls-files -co --exclude-standard '*.go' | grep -v '\.gen\.go$$' | xargs $(BIN)/gofumpt -w
+
+# HOLDFAST_VULNDB names a copy of the Go vulnerability database; without it the
+# public one is asked.
+vuln: $(BIN)/.tools ## known vulnerabilities in what the program calls
+	@db="$${HOLDFAST_VULNDB:-}"; \
+	if [ -n "$$db" ]; then \
+		echo "vuln: database of $$(sed -n 's/.*"modified": *"\([^"]*\)".*/\1/p' "$$db/index/db.json")"; \
+		$(BIN)/govulncheck -db "file://$$db" ./...; \
+	else \
+		$(BIN)/govulncheck ./...; \
+	fi
+
+generate: $(BIN)/.tools ## write the generated code anew (go:generate lines call oapi-codegen)
+	PATH="$(BIN):$$PATH" $(GO) generate ./...
+
+generated: generate ## fail if generated code is not what its source says
+	@git diff --exit-code -- '*.gen.go'
+
+bench: ## claim, drain and mock figures, side by side with their limits
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; cd bench && $(GO) run .
+
+fuzz: ## every fuzz target for FUZZTIME
+	@git ls-files -co --exclude-standard '*_test.go' | xargs grep -HoE '^func Fuzz[A-Za-z0-9_]+' | \
+	while IFS=: read -r file func; do \
+		name=$${func#func }; \
+		echo "fuzz: $$name in $$(dirname $$file) for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" </dev/null; \
+	done
+
+torture: build ## MINUTES of seeded faults (SEED) on SQLite and on PostgreSQL
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; \
+	$(BIN)/holdfast torture --seed $(SEED) --minutes $(MINUTES); \
+	$(BIN)/holdfast torture --seed $(SEED) --minutes $(MINUTES) --database "$$HOLDFAST_TEST_POSTGRES"
+
+soak: ## torture for SOAK_MINUTES
+	@$(MAKE) torture MINUTES=$(SOAK_MINUTES)
+
+demo: ## the plant, the ERP and an outage on this machine
+	$(GO) run ./cmd/holdfast demo
+
+services: ## start PostgreSQL and RabbitMQ for tests and print their addresses
+	@$(SERVICES) up
+	@$(SERVICES) env
+
+clean: ## remove what was built here; services and their data stay
+	rm -rf $(BIN) dist coverage.txt
+
+$(BIN)/testrun: tools/go.mod $(wildcard tools/testrun/*.go)
+	@mkdir -p $(BIN)
+	@cd tools && $(GO) build -o $(BIN)/ ./testrun && touch $@
+
+$(BIN)/.tools: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	@echo 'building the linters of tools/go.mod (once, some minutes)'
+	@cd tools && $(GO) build -o $(BIN)/ tool
+	@touch $@
