@@ -1,0 +1,175 @@
+// Package store is the database: SQLite inside by default, PostgreSQL where a plant outgrows it, one SQL for both.
+//
+// # Guarantees
+//
+//   - What InTx has committed survives a crash of the process and of the machine: SQLite runs in WAL mode with synchronous=FULL,
+//     PostgreSQL with its own default of synchronous_commit=on.
+//   - SQLite has one writer at a time, which waits its turn (BEGIN IMMEDIATE), and many readers beside it.
+//   - A full disk is an error of kind storage-full to whoever writes; nothing is dropped.
+//   - Migrations run at Open, under a lock, so that any number of nodes may start at once.
+//
+// A function given to InTx may run more than once (PostgreSQL asks for that after a deadlock): it must not act outside the
+// transaction. What should happen after the commit goes to Tx.AfterCommit or Tx.Wake.
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
+	"github.com/jmoiron/sqlx"
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"holdfast/internal/problem"
+)
+
+// Config is the tunable part of a DB; zero fields mean the default.
+type Config struct {
+	BusyTimeout time.Duration // SQLite: how long a writer waits for another process's; default 10 s
+	Readers     int           // SQLite: connections for reading; default 8
+	MaxConns    int           // PostgreSQL: connections in all; default 16
+	NoMigrate   bool          // leave the schema as it is
+	// Now is the process's own clock; default time.Now. Every time that is kept comes from it.
+	Now func() time.Time
+	// Before is called ahead of each statement and may delay or refuse it; torture uses it. Default none.
+	Before func(ctx context.Context, statement string) error
+}
+
+// DB is an open database. It is safe for use by many goroutines.
+type DB struct {
+	dialect Dialect
+	write   *sqlx.DB // SQLite: one connection
+	read    *sqlx.DB // PostgreSQL: the same pool as write
+	url     string
+	cfg     Config
+	wakes   *wakes
+}
+
+// Open opens the database at rawURL and brings its schema up to date. The URL is "sqlite:FILE", "sqlite::memory:" (one
+// connection, gone at Close) or "postgres://…" as PostgreSQL writes it. Errors: Invalid for another URL, Unavailable for a
+// database that does not answer.
+func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
+	cfg.BusyTimeout = cmp.Or(cfg.BusyTimeout, 10*time.Second)
+	cfg.Readers = cmp.Or(cfg.Readers, 8)
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, 16)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	db := &DB{url: rawURL, cfg: cfg, wakes: newWakes()}
+	if err := db.connect(); err != nil {
+		return nil, err
+	}
+	err := db.write.PingContext(ctx)
+	if err == nil && !cfg.NoMigrate {
+		err = db.migrate(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", db, explain(joinClose(err, db)))
+	}
+	return db, nil
+}
+
+func joinClose(err error, db *DB) error {
+	if cerr := db.Close(); cerr != nil {
+		return fmt.Errorf("%w (and close: %w)", err, cerr)
+	}
+	return err
+}
+
+func (db *DB) connect() error {
+	switch {
+	case strings.HasPrefix(db.url, "sqlite:"):
+		return db.connectSQLite(strings.TrimPrefix(db.url, "sqlite:"))
+	case strings.HasPrefix(db.url, "postgres://"), strings.HasPrefix(db.url, "postgresql://"):
+		return db.connectPostgres()
+	default:
+		return &problem.Error{
+			Kind: problem.Invalid, What: "open database", Why: "its URL begins neither with sqlite: nor with postgres://",
+			Hint: "write sqlite:/var/lib/holdfast/plant.db or postgres://user@host/database",
+		}
+	}
+}
+
+func (db *DB) connectSQLite(file string) error {
+	db.dialect = SQLite
+	memory := file == ":memory:"
+	if !memory {
+		abs, err := filepath.Abs(file)
+		if err != nil {
+			return fmt.Errorf("find database file %s: %w", file, err)
+		}
+		file = "file:" + (&url.URL{Path: abs}).EscapedPath()
+	}
+	var err error
+	if db.write, err = sqlx.Open("sqlite", db.sqliteName(file, "immediate", false)); err != nil {
+		return fmt.Errorf("open %s: %w", file, err)
+	}
+	db.write.SetMaxOpenConns(1)
+	db.write.SetMaxIdleConns(1)
+	if memory {
+		db.read = db.write
+		return nil
+	}
+	if db.read, err = sqlx.Open("sqlite", db.sqliteName(file, "deferred", true)); err != nil {
+		return fmt.Errorf("open %s for reading: %w", file, err)
+	}
+	db.read.SetMaxOpenConns(db.cfg.Readers)
+	db.read.SetMaxIdleConns(db.cfg.Readers)
+	return nil
+}
+
+// sqliteName is the name that the driver modernc.org/sqlite understands. The busy timeout comes first, so that it already holds
+// while the journal mode is set.
+func (db *DB) sqliteName(file, lock string, readOnly bool) string {
+	q := url.Values{"_txlock": {lock}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", db.cfg.BusyTimeout.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+	}}
+	if readOnly {
+		q.Add("_pragma", "query_only(1)")
+	}
+	return file + "?" + q.Encode()
+}
+
+func (db *DB) connectPostgres() error {
+	db.dialect = Postgres
+	pool, err := sqlx.Open("pgx", db.url)
+	if err != nil {
+		return fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	pool.SetMaxOpenConns(db.cfg.MaxConns)
+	pool.SetMaxIdleConns(db.cfg.MaxConns)
+	db.write, db.read = pool, pool
+	return nil
+}
+
+// Close closes every connection. It waits for statements that have begun.
+func (db *DB) Close() error {
+	err := db.write.Close()
+	if db.read != db.write && db.read != nil {
+		err = cmp.Or(err, db.read.Close())
+	}
+	return err
+}
+
+// Now is the process's own clock.
+func (db *DB) Now() time.Time { return db.cfg.Now() }
+
+// Dialect tells which database it is.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// String is the URL without a password.
+func (db *DB) String() string {
+	u, err := url.Parse(db.url)
+	if err != nil {
+		return string(db.dialect)
+	}
+	return u.Redacted()
+}
+
+// Ping tells whether the database answers.
+func (db *DB) Ping(ctx context.Context) error { return explain(db.write.PingContext(ctx)) }

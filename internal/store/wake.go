@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// notifyEvery is the shortest time between two notifications of a process: PostgreSQL takes a lock of the whole cluster at
+	// the commit of each NOTIFY, so there must be few of them, and none in the business transaction.
+	notifyEvery = 100 * time.Millisecond
+	relisten    = time.Second // pause before a lost listening connection is made again, plus jitter
+)
+
+// wakes tells goroutines of this process, and through PostgreSQL those of others, that there is work. A wake may be lost between
+// processes; whoever waits for one also polls.
+type wakes struct {
+	node string // begins each notification, so that a process knows its own
+
+	mu   sync.Mutex
+	subs map[string][]chan struct{} // guarded by mu
+	due  map[string]bool            // topics to notify other processes of; guarded by mu
+	told chan struct{}              // due has something
+}
+
+func newWakes() *wakes {
+	return &wakes{node: uuid.NewString(), subs: map[string][]chan struct{}{}, due: map[string]bool{}, told: make(chan struct{}, 1)}
+}
+
+// Subscribe returns a channel that holds a token whenever topic was woken since the last receive, and a function that ends it.
+func (db *DB) Subscribe(topic string) (<-chan struct{}, func()) {
+	w, ch := db.wakes, make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.subs[topic] = append(w.subs[topic], ch)
+	return ch, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		kept := make([]chan struct{}, 0, len(w.subs[topic]))
+		for _, c := range w.subs[topic] {
+			if c != ch {
+				kept = append(kept, c)
+			}
+		}
+		w.subs[topic] = kept
+	}
+}
+
+// wake gives each subscriber of topic a token; others tells whether the news began here and other processes should hear it.
+func (w *wakes) wake(topic string, others bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, ch := range w.subs[topic] {
+		token(ch)
+	}
+	if others {
+		w.due[topic] = true
+		token(w.told)
+	}
+}
+
+func token(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the list of topics to notify of.
+func (w *wakes) take() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	topics := make([]string, 0, len(w.due))
+	for t := range w.due {
+		topics = append(topics, t)
+	}
+	clear(w.due)
+	return topics
+}
+
+// Run carries wakes between the processes of one PostgreSQL database until ctx ends; on SQLite it only waits. Without it
+// everything works, at the pace of polling.
+func (db *DB) Run(ctx context.Context) error {
+	if db.dialect == SQLite {
+		<-ctx.Done()
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		db.notify(ctx)
+	}()
+	for ctx.Err() == nil {
+		_ = db.listen(ctx) // the connection is made anew: polling bridges the gap
+		select {
+		case <-ctx.Done():
+		case <-time.After(relisten + rand.N(relisten)):
+		}
+	}
+	<-done
+	return nil
+}
+
+// channel is the name of the PostgreSQL channel: one for each schema, so that plants in one database do not wake each other.
+func (db *DB) channel(ctx context.Context) (string, error) {
+	var schema string
+	if err := db.read.GetContext(ctx, &schema, "SELECT current_schema()"); err != nil {
+		return "", fmt.Errorf("read the schema's name: %w", err)
+	}
+	return "holdfast_" + schema, nil
+}
+
+func (db *DB) notify(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-db.wakes.told:
+		}
+		if name, err := db.channel(ctx); err == nil {
+			for _, topic := range db.wakes.take() {
+				_, _ = db.write.ExecContext(ctx, "SELECT pg_notify($1, $2)", name, db.wakes.node+" "+topic)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(notifyEvery):
+		}
+	}
+}
+
+func (db *DB) listen(ctx context.Context) error {
+	name, err := db.channel(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, db.url)
+	if err != nil {
+		return fmt.Errorf("connect to listen: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return fmt.Errorf("wait for a notification: %w", err)
+		}
+		if node, topic, ok := strings.Cut(n.Payload, " "); ok && node != db.wakes.node {
+			db.wakes.wake(topic, false)
+		}
+	}
+}
