@@ -1,0 +1,486 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/decimal"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+func table(t *testing.T, db *store.DB) {
+	t.Helper()
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `CREATE TABLE notes (id BIGINT PRIMARY KEY, words TEXT NOT NULL)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t *testing.T, db *store.DB) (n int) {
+	t.Helper()
+	if err := db.View(t.Context(), func(tx *store.Tx) error { return tx.Get(t.Context(), &n, `SELECT count(*) FROM notes`) }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func insert(ctx context.Context, tx *store.Tx, id int) error {
+	_, err := tx.Exec(ctx, `INSERT INTO notes (id, words) VALUES (?, ?)`, id, "words")
+	return err
+}
+
+func TestInTxKeepsAllOrNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		refusal := errors.New("no")
+		woken, done := db.Subscribe("notes")
+		defer done()
+
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			tx.Wake("notes")
+			return errors.Join(insert(t.Context(), tx, 1), refusal)
+		})
+		if !errors.Is(err, refusal) || count(t, db) != 0 {
+			t.Fatalf("err = %v with %d rows, want the refusal and none", err, count(t, db))
+		}
+		if len(woken) != 0 {
+			t.Error("a wake came from a transaction that was rolled back")
+		}
+		err = db.InTx(t.Context(), func(tx *store.Tx) error {
+			tx.Wake("notes")
+			return insert(t.Context(), tx, 1)
+		})
+		if err != nil || count(t, db) != 1 || len(woken) != 1 {
+			t.Errorf("err = %v, %d rows, %d wakes, want one of each", err, count(t, db), len(woken))
+		}
+	})
+}
+
+func TestSavepointUndoesOnlyItsPart(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		woken, done := db.Subscribe("notes")
+		defer done()
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			if err := insert(t.Context(), tx, 1); err != nil {
+				return err
+			}
+			err := tx.Savepoint(t.Context(), func() error {
+				tx.Wake("notes")
+				return insert(t.Context(), tx, 1)
+			})
+			if !store.IsUnique(err) {
+				return fmt.Errorf("the same row again: %w, want a unique key that is taken", err)
+			}
+			return tx.Savepoint(t.Context(), func() error { return insert(t.Context(), tx, 2) })
+		})
+		if err != nil || count(t, db) != 2 || len(woken) != 0 {
+			t.Errorf("err = %v, %d rows, %d wakes, want 2 rows and no wake", err, count(t, db), len(woken))
+		}
+	})
+}
+
+func TestManyWritersAndReadersMeetNoLock(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		var wg sync.WaitGroup
+		for w := range 8 {
+			wg.Go(func() {
+				for i := range 20 {
+					if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, w*1000+i) }); err != nil {
+						t.Errorf("writer %d: %v", w, err)
+					}
+					var n int
+					if err := db.View(t.Context(), func(tx *store.Tx) error { return tx.Get(t.Context(), &n, `SELECT count(*) FROM notes`) }); err != nil {
+						t.Errorf("reader %d: %v", w, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got, want := count(t, db), 160; got != want {
+			t.Errorf("%d rows, want %d", got, want)
+		}
+	})
+}
+
+func TestDeadlockRunsAgain(t *testing.T) {
+	db := storetest.Postgres(t)
+	table(t, db)
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return errors.Join(insert(t.Context(), tx, 1), insert(t.Context(), tx, 2)) }); err != nil {
+		t.Fatal(err)
+	}
+	var first sync.WaitGroup
+	first.Add(2)
+	var once [2]sync.Once
+	var wg sync.WaitGroup
+	for i, order := range [][]int{{1, 2}, {2, 1}} {
+		wg.Go(func() {
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				for n, id := range order {
+					if _, err := tx.Exec(t.Context(), `UPDATE notes SET words = words || 'x' WHERE id = ?`, id); err != nil {
+						return err
+					}
+					if n == 0 {
+						once[i].Do(func() { first.Done(); first.Wait() })
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Errorf("transaction %d: %v, want it to run again after the deadlock", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	var got []string
+	if err := db.View(t.Context(), func(tx *store.Tx) error { return tx.Select(t.Context(), &got, `SELECT words FROM notes ORDER BY id`) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"wordsxx", "wordsxx"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestViewCannotWrite(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		if err := db.View(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, 1) }); err == nil {
+			t.Error("a view wrote")
+		}
+	})
+}
+
+func TestSQLiteIsDurableByItsSettings(t *testing.T) {
+	db := storetest.SQLite(t)
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"} {
+		var got string
+		err := db.InTx(t.Context(), func(tx *store.Tx) error { return tx.Get(t.Context(), &got, "PRAGMA "+pragma) })
+		if err != nil || got != want {
+			t.Errorf("%s = %q, %v, want %q", pragma, got, err, want)
+		}
+	}
+}
+
+func TestQuantitiesAndTimesComeBackAsTheyWere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		at := time.Date(2026, 3, 29, 1, 59, 59, 123456789, time.FixedZone("", 2*3600))
+		type row struct {
+			Q decimal.Decimal `db:"q"`
+			T store.Zoned     `db:"t"`
+			B []byte          `db:"b"`
+		}
+		blob := map[store.Dialect]string{store.SQLite: "BLOB", store.Postgres: "BYTEA"}[db.Dialect()]
+		want, got := row{decimal.MustParse("12.500"), store.Zoned{Time: at}, []byte{0, 1, 255}}, row{}
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			if _, err := tx.Exec(t.Context(), `CREATE TABLE kept (q TEXT, t TEXT, b `+blob+`)`); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(t.Context(), `INSERT INTO kept VALUES (?, ?, ?)`, want.Q, want.T, want.B); err != nil {
+				return err
+			}
+			return tx.Get(t.Context(), &got, `SELECT * FROM kept`)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, offset := got.T.Zone()
+		if got.Q.String() != "12.500" || !got.T.Equal(at) || offset != 2*3600 || !slices.Equal(got.B, want.B) {
+			t.Errorf("got %s %s %v, want %s %s %v", got.Q, got.T, got.B, want.Q, want.T, want.B)
+		}
+	})
+	if got := store.FromMicros(store.Micros(time.Time{})); !got.IsZero() {
+		t.Errorf("the zero time came back as %s", got)
+	}
+}
+
+func TestManyNodesMayOpenAtOnce(t *testing.T) {
+	for name, url := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "plant.db"), "postgres": ""} {
+		t.Run(name, func(t *testing.T) {
+			if url == "" {
+				url = storetest.PostgresURL(t)
+			}
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() {
+					db, err := store.Open(t.Context(), url, store.Config{})
+					if err != nil {
+						t.Errorf("open: %v", err)
+						return
+					}
+					if err := db.Close(); err != nil {
+						t.Errorf("close: %v", err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func TestMigrationsAreTheSameOnBothAndAllApplied(t *testing.T) {
+	names := map[store.Dialect][]string{}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		steps, err := db.Migrations(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			names[db.Dialect()] = append(names[db.Dialect()], s.Name)
+			if s.Applied.IsZero() {
+				t.Errorf("%s is not applied", s.Name)
+			}
+		}
+	})
+	if pg, lite := names[store.Postgres], names[store.SQLite]; pg != nil && !slices.Equal(pg, lite) {
+		t.Errorf("PostgreSQL has %q, SQLite has %q", pg, lite)
+	}
+}
+
+func TestNoMigrateLeavesTheSchemaAlone(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "plant.db"), store.Config{NoMigrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	applied := func() (n int) {
+		steps, err := db.Migrations(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			if !s.Applied.IsZero() {
+				n++
+			}
+		}
+		return n
+	}
+	if got := applied(); got != 0 {
+		t.Fatalf("%d steps applied, want none", got)
+	}
+	if err := db.Migrate(t.Context()); err != nil || applied() == 0 {
+		t.Errorf("Migrate = %v with %d steps applied", err, applied())
+	}
+}
+
+func TestWakesCrossProcesses(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	open := func() *store.DB {
+		db, err := store.Open(t.Context(), url, store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
+	here, there := open(), open()
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	for _, db := range []*store.DB{here, there} {
+		wg.Go(func() {
+			if err := db.Run(ctx); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	heard, done := there.Subscribe("outbox")
+	defer done()
+	deadline := time.After(20 * time.Second) // the listener may still be connecting: wake until it hears
+	for {
+		if err := here.InTx(t.Context(), func(tx *store.Tx) error { tx.Wake("outbox"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-heard:
+			return
+		case <-deadline:
+			t.Fatal("no wake reached the other process")
+		case <-time.After(150 * time.Millisecond):
+		}
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	tests := []struct {
+		name, url string
+		want      problem.Kind
+	}{
+		{"no known database", "mysql://x", problem.Invalid},
+		{"nobody listens", "postgres://nobody@127.0.0.1:1/none?connect_timeout=2", problem.Unavailable},
+		{"no such folder", "sqlite:/nonexistent/folder/plant.db", problem.Unavailable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := store.Open(t.Context(), tt.url, store.Config{})
+			if got := problem.KindOf(err); got != tt.want {
+				t.Errorf("kind = %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestFullDiskRefusesAndKeepsWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", dir).Run(); err != nil {
+		fullByPageCount(t)
+		return
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
+	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "plant.db"), store.Config{})
+	if err != nil {
+		t.Skipf("skipped: the schema alone fills the small disk: %v", err)
+	}
+	defer db.Close()
+	table(t, db)
+	fillUntilRefused(t, db)
+}
+
+// fullByPageCount makes the same refusal where a test may not mount: SQLite's own limit on pages gives the same code.
+func fullByPageCount(t *testing.T) {
+	db := storetest.SQLite(t)
+	table(t, db)
+	var pages int
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		if err := tx.Get(t.Context(), &pages, `PRAGMA page_count`); err != nil {
+			return err
+		}
+		var limit int
+		return tx.Get(t.Context(), &limit, fmt.Sprintf(`PRAGMA max_page_count = %d`, pages+10))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillUntilRefused(t, db)
+}
+
+func fillUntilRefused(t *testing.T, db *store.DB) {
+	t.Helper()
+	big := string(make([]byte, 8<<10))
+	for i := range 10_000 {
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO notes (id, words) VALUES (?, ?)`, i, big)
+			return err
+		})
+		if err == nil {
+			continue
+		}
+		if got := problem.KindOf(err); got != problem.Full {
+			t.Errorf("kind = %q (%v), want %q", got, err, problem.Full)
+		}
+		if got := count(t, db); got != i {
+			t.Errorf("%d rows after the refusal, want the %d that were accepted", got, i)
+		}
+		return
+	}
+	t.Error("the disk never filled")
+}
+
+func TestBeforeMayRefuse(t *testing.T) {
+	no := errors.New("slow disk")
+	db := storetest.SQLite(t)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hooked := storetest.SQLite(t, storetest.WithBefore(func(context.Context, string) error { return no }))
+	if err := hooked.InTx(t.Context(), func(*store.Tx) error { return nil }); !errors.Is(err, no) {
+		t.Errorf("err = %v, want %v", err, no)
+	}
+	if err := hooked.View(t.Context(), func(*store.Tx) error { return nil }); !errors.Is(err, no) {
+		t.Errorf("err = %v, want %v", err, no)
+	}
+	if err := hooked.Ping(t.Context()); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+}
+
+// TestCommittedRowsSurviveAKill writes from a process of its own, which is killed in the middle: each row that it said was
+// committed must be there.
+func TestCommittedRowsSurviveAKill(t *testing.T) {
+	if file := os.Getenv("HOLDFAST_TEST_WRITER"); file != "" {
+		writeUntilKilled(t, file)
+		return
+	}
+	file := filepath.Join(t.TempDir(), "plant.db")
+	db, err := store.Open(t.Context(), "sqlite:"+file, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	table(t, db)
+	for round := range 5 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestCommittedRowsSurviveAKill$")
+		cmd.Env = append(os.Environ(), "HOLDFAST_TEST_WRITER="+file)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		last := 0
+		for last == 0 || last%25 != 0 {
+			if _, err := fmt.Fscanf(out, "%d\n", &last); err != nil {
+				t.Fatalf("read the writer's line: %v", err)
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+		var there bool
+		err = db.View(t.Context(), func(tx *store.Tx) error {
+			return tx.Get(t.Context(), &there, `SELECT count(*) > 0 FROM notes WHERE id = ?`, last)
+		})
+		if err != nil || !there {
+			t.Errorf("round %d: row %d was committed and is gone (%v)", round, last, err)
+		}
+	}
+}
+
+func writeUntilKilled(t *testing.T, file string) {
+	db, err := store.Open(t.Context(), "sqlite:"+file, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := count(t, db)
+	for {
+		next++
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, next) }); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(next)
+	}
+}
+
+func TestZonedRefusesWhatItDidNotWrite(t *testing.T) {
+	var z store.Zoned
+	for _, src := range []any{42, "yesterday"} {
+		if err := z.Scan(src); err == nil {
+			t.Errorf("Scan(%v) gave %s, want a refusal", src, z)
+		}
+	}
+	if err := z.Scan(nil); err != nil || !z.IsZero() {
+		t.Errorf("Scan(nil) = %v, %s", err, z)
+	}
+	if err := z.Scan([]byte("")); err != nil || !z.IsZero() {
+		t.Errorf("Scan of nothing = %v, %s", err, z)
+	}
+	if v, err := (store.Zoned{}).Value(); v != "" || err != nil {
+		t.Errorf("Value of the zero time = %v, %v", v, err)
+	}
+}
