@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -482,5 +483,67 @@ func TestZonedRefusesWhatItDidNotWrite(t *testing.T) {
 	}
 	if v, err := (store.Zoned{}).Value(); v != "" || err != nil {
 		t.Errorf("Value of the zero time = %v, %v", v, err)
+	}
+}
+
+func TestConnectionLostAtCommitIsUnavailable(t *testing.T) {
+	db := storetest.Postgres(t)
+	table(t, db)
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		var pid int
+		if err := tx.Get(t.Context(), &pid, `SELECT pg_backend_pid()`); err != nil {
+			return err
+		}
+		if err := insert(t.Context(), tx, 1); err != nil {
+			return err
+		}
+		return db.View(t.Context(), func(other *store.Tx) error {
+			var ended bool
+			return other.Get(t.Context(), &ended, `SELECT pg_terminate_backend(?)`, pid)
+		})
+	})
+	if got := problem.KindOf(err); got != problem.Unavailable {
+		t.Errorf("kind = %q (%v), want %q", got, err, problem.Unavailable)
+	}
+	if got := count(t, db); got != 0 {
+		t.Errorf("%d rows, want none", got)
+	}
+}
+
+func TestNobodyIsWokenAfterUnsubscribing(t *testing.T) {
+	db := storetest.SQLite(t)
+	left, leave := db.Subscribe("outbox")
+	stayed, done := db.Subscribe("outbox")
+	defer done()
+	leave()
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { tx.Wake("outbox"); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 0 || len(stayed) != 1 {
+		t.Errorf("%d wakes for who left, %d for who stayed, want 0 and 1", len(left), len(stayed))
+	}
+}
+
+func TestNameOfTheDatabaseHidesThePassword(t *testing.T) {
+	db, err := store.Open(t.Context(), "postgres://plant:s3cret@127.0.0.1:1/none", store.Config{NoMigrate: true})
+	if err == nil {
+		t.Fatal(db, "opened where nobody listens")
+	}
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("the password stands in the error: %v", err)
+	}
+}
+
+func TestMemoryDatabaseIsGoneAtClose(t *testing.T) {
+	db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table(t, db)
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, 1) }); err != nil || count(t, db) != 1 {
+		t.Errorf("err = %v, %d rows", err, count(t, db))
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
