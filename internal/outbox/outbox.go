@@ -1,0 +1,173 @@
+// Package outbox keeps each message that the plant owes an ERP, in the database and the transaction of the change that caused it.
+//
+// # Guarantees
+//
+//   - No loss: once the transaction commits, the message is owed until it is delivered, or voided by a person or its own expiry.
+//   - Order: within a lane (link, key) messages carry gapless numbers, taken in the transaction of the append, and a message is
+//     handed out only after its predecessors are settled or are handed out with it, in order.
+//   - One holder: a lane is claimed under a lease with a fencing token; who has lost the lease cannot settle anything.
+//   - Never blindly twice: whatever a holder that is gone may have sent is marked, so that the next one asks before it sends.
+//   - Flat cost: a claim reads lanes that are due. Neither delivered messages nor parked lanes are in its index, and figures come
+//     from the lanes' own counters.
+//
+// The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_delivered, outbox_events and outbox_refs;
+// nothing else reads or writes them.
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Topic is what a committed append wakes (store.DB.Subscribe).
+const Topic = "outbox"
+
+// Settled is the topic that is woken when messages of any link were settled or parked, for those who wait for an answer.
+const Settled = "outbox.settled"
+
+// Route says which kinds of message go to which link, through which mapping.
+type Route struct {
+	Kinds    []string      // patterns of path.Match, such as "order.*"
+	Link     string        // the link that is owed the message
+	Mapping  string        // the mapping that makes the link's document; "" where the link takes the event itself
+	Priority int           // above 0 is urgent, below 0 background; only the sign matters
+	Expires  time.Duration // after this time an unsent message becomes a void; 0 means never
+}
+
+// Check tells what is wrong with a route, nil if nothing is. Its error is a *problem.Error of kind Invalid.
+func (r Route) Check() error {
+	bad := func(why, hint string) error {
+		return &problem.Error{Kind: problem.Invalid, What: "route to link " + r.Link, Why: why, Hint: hint}
+	}
+	if r.Link == "" {
+		return bad("it names no link", "write link: and the name of one of the links")
+	}
+	if len(r.Kinds) == 0 {
+		return bad("it names no kinds of message", `write kinds: ["order.*"] or the like`)
+	}
+	for _, k := range r.Kinds {
+		if _, err := path.Match(k, ""); err != nil {
+			return bad("the pattern "+k+" is not closed", "close each [ with a ]")
+		}
+	}
+	if r.Expires < 0 {
+		return bad("it expires before it is written", "give a time above 0, or none")
+	}
+	return nil
+}
+
+func (r Route) takes(kind string) bool {
+	return slices.ContainsFunc(r.Kinds, func(pattern string) bool {
+		ok, err := path.Match(pattern, kind)
+		return err == nil && ok
+	})
+}
+
+func (r Route) class() int { return cmp.Compare(r.Priority, 0) }
+
+// Config is the tunable part of an Outbox; zero fields mean the default.
+type Config struct {
+	Lease    time.Duration // how long a claim holds without renewal; default 10 s
+	Backoff  time.Duration // the longest wait between two attempts at one message; default 5 min
+	AskAfter time.Duration // how long what may have been sent is left to arrive before anybody asks for it; default 2 s
+	Keep     time.Duration // how long settled messages are kept; default 90 days
+}
+
+// Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
+type Outbox struct {
+	routes []Route
+	source string
+	cfg    Config
+}
+
+// New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
+// first route to each link counts.
+func New(routes []Route, source string, cfg Config) *Outbox {
+	cfg.Lease = cmp.Or(cfg.Lease, 10*time.Second)
+	cfg.Backoff = cmp.Or(cfg.Backoff, 5*time.Minute)
+	cfg.AskAfter = cmp.Or(cfg.AskAfter, 2*time.Second)
+	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
+	return &Outbox{slices.Clone(routes), source, cfg}
+}
+
+// Config is the configuration in force, defaults filled in.
+func (o *Outbox) Config() Config { return o.cfg }
+
+// options is what an append may add to a message.
+type options struct{ notBefore, expires time.Time }
+
+// Option adds to one append.
+type Option func(*options)
+
+// NotBefore schedules the message: it is not sent before at, and since order in a lane is absolute, neither is any message that
+// follows it in its lane.
+func NotBefore(at time.Time) Option { return func(o *options) { o.notBefore = at } }
+
+// Expires has the message become a void if it has not been sent by then. It overrides the route.
+func Expires(at time.Time) Option { return func(o *options) { o.expires = at } }
+
+// namespace makes the IDs of a link's messages from those of the events (RFC 9562 section 5.5).
+var namespace = uuid.MustParse("6f1d3c0e-5a37-5c8e-9a54-1b0c7e0f4d21")
+
+// MessageID is the CloudEvents id under which link is told of the event: the same each time, different for each link.
+func MessageID(link, event string) string {
+	return uuid.NewSHA1(namespace, []byte(link+"\n"+event)).String()
+}
+
+// Append owes m to each link that a route names, within tx: both or neither. Each link gets a message of its own, with its own ID,
+// lane, number and digest. A kind that no route wants is no error. The relay is woken once tx is committed.
+func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, opts ...Option) error {
+	var opt options
+	for _, f := range opts {
+		f(&opt)
+	}
+	var links []string
+	for _, r := range o.routes {
+		if !r.takes(m.Kind) || slices.Contains(links, r.Link) {
+			continue
+		}
+		links = append(links, r.Link)
+		if err := o.append(ctx, tx, r, m, opt); err != nil {
+			return fmt.Errorf("owe %s %s to link %s: %w", m.Kind, m.ID, r.Link, err)
+		}
+	}
+	if links != nil {
+		tx.Wake(Topic)
+	}
+	return nil
+}
+
+// append takes the lane's next number, which locks the lane until tx ends, so that two writers cannot commit out of order.
+func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Message, opt options) error {
+	if m.ID == "" || m.Key == "" {
+		return &problem.Error{Kind: problem.Internal, What: "append " + m.Kind, Why: "the message has no ID or no key"}
+	}
+	w := row{
+		ID: MessageID(r.Link, m.ID), Event: m.ID, Source: cmp.Or(o.source, m.Source), Kind: m.Kind, Version: m.Version, Key: m.Key,
+		Time: store.Zoned{Time: m.Time}, Body: m.Body, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, Mapping: r.Mapping,
+		Link: r.Link, Lane: cmp.Or(m.Lane, m.Key), Role: string(message.Event), CreatedAt: store.Micros(tx.Now),
+		NotBefore: store.Micros(opt.notBefore), ExpiresAt: store.Micros(opt.expires),
+	}
+	if w.ExpiresAt == 0 && r.Expires > 0 {
+		w.ExpiresAt = store.Micros(tx.Now.Add(r.Expires))
+	}
+	if err := w.takeNumber(ctx, tx, r.class()); err != nil {
+		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
+	}
+	w.Digest = w.message().Digest()
+	if err := w.insert(ctx, tx); err != nil {
+		return fmt.Errorf("write message %d of lane %s: %w", w.Number, w.Lane, err)
+	}
+	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
+	return err
+}

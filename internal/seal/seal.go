@@ -1,0 +1,50 @@
+// Package seal vouches for messages: that what is stored is what was committed, and that what came in is what its sender wrote.
+//
+// # Guarantees
+//
+//   - A message whose body, attributes or place was altered after its digest was taken does not pass.
+//
+// Digests chain a lane: each covers the digest of its predecessor, so that whoever holds the last one holds them all to account.
+package seal
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// digest is a Verifier that compares a message with a digest taken earlier.
+type digest struct{ want, what, hint string }
+
+// Verify is a *problem.Error of kind Integrity unless the message has the digest.
+func (d digest) Verify(_ context.Context, m message.Message) error {
+	if subtle.ConstantTimeCompare([]byte(m.Digest()), []byte(d.want)) == 1 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: fmt.Sprintf("%s of message %d in lane %s", d.what, m.Number, m.Lane),
+		Why: "its digest is not that of its content", Hint: d.hint,
+	}
+}
+
+// Chain is the check of an own message before it leaves: stored is the digest that was committed with it.
+func Chain(stored string) message.Verifier {
+	return digest{stored, "check", "the database was altered behind Holdfast: find out by whom, then void or amend the message"}
+}
+
+// Inbound is the check of a message from outside against the digest that its sender claims; a sender that claims none ("") is
+// believed by its link alone.
+func Inbound(claimed string) message.Verifier {
+	if claimed == "" {
+		return unclaimed{}
+	}
+	return digest{claimed, "receipt", "ask the sender to send it again; if it stays wrong, something between the two alters messages"}
+}
+
+type unclaimed struct{}
+
+// Verify passes everything.
+func (unclaimed) Verify(context.Context, message.Message) error { return nil }
