@@ -1,0 +1,147 @@
+// Package access knows who may do what. Each act that changes something is one Action of its registry and goes through a Doer.
+//
+// # Guarantees
+//
+//   - An act, its audit entry and the answer kept for its repetition are one transaction: all of them or none.
+//   - Under one idempotency key an actor's act takes effect once, however often and however concurrently it is sent. Each
+//     repetition gets the first one's answer. The key with another request is refused (kind duplicate).
+//   - An act that fails keeps nothing: the same key may be tried again.
+//
+// Until sign-in exists, the actor is the local user and every action is permitted.
+//
+// The package owns the table access_keys; nothing else reads or writes it.
+package access
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// KeepKeys is how long an idempotency key is known at least.
+const KeepKeys = 24 * time.Hour
+
+// Actor is who acts.
+type Actor struct {
+	Name string // such as local:anna
+	From string // the address that the call came from; empty for a command on this machine
+}
+
+// Key makes the repetition of an act harmless.
+type Key struct {
+	Value   string // chosen by the caller, at most 200 characters
+	Request string // digest of all that was asked: the same key with another request is refused
+}
+
+// Act is one call of an action.
+type Act struct {
+	Action      string // a name of the registry
+	Actor       Actor
+	Object      string // what is acted upon, such as order/1000042; empty if the act makes it
+	Reason      string // why; required where the action needs one
+	Idempotency *Key   // nil if the caller gave none
+}
+
+// Result is what an act brought about.
+type Result struct {
+	Object   string          `json:"object,omitempty"` // what was made, where Act.Object could not say it
+	Answer   json.RawMessage `json:"answer,omitempty"` // what the caller is told; the same at each repetition
+	Events   []string        `json:"events,omitempty"` // IDs of the plant's events that the act caused
+	Before   json.RawMessage `json:"-"`                // the object before, for the audit record
+	After    json.RawMessage `json:"-"`                // the object after it
+	Repeated bool            `json:"-"`                // the answer is that of an earlier call with the same key
+}
+
+// Doer does acts.
+type Doer struct{ db *store.DB }
+
+// New returns a Doer.
+func New(db *store.DB) *Doer { return &Doer{db} }
+
+// Do runs fn in one transaction with the act's audit entry and, if there is a key, the answer kept for its repetition. A key that
+// was used for the same request gives the first answer without running fn. fn may be run more than once, see store.DB.InTx.
+//
+// Errors: Internal for an action that is not registered, Invalid for a missing reason, Duplicate for a key used for something
+// else, and those of fn. The refusal of an action that needs a reason is itself recorded.
+func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx *store.Tx) (Result, error)) (Result, error) {
+	action, err := act.check()
+	if err != nil {
+		return Result{}, err
+	}
+	var res Result
+	err = d.db.InTx(ctx, func(tx *store.Tx) error {
+		res = Result{}
+		earlier, err := claim(ctx, tx, act)
+		if err != nil || earlier != nil {
+			res = deref(earlier)
+			return err
+		}
+		if res, err = fn(ctx, tx); err != nil {
+			return err
+		}
+		if err := keep(ctx, tx, act, res); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, act.entry(res))
+	})
+	if err != nil {
+		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
+	}
+	return res, nil
+}
+
+func deref(r *Result) Result {
+	if r == nil {
+		return Result{}
+	}
+	return *r
+}
+
+// check finds the action and demands its reason.
+func (a Act) check() (Action, error) {
+	action, ok := Lookup(a.Action)
+	if !ok {
+		return Action{}, &problem.Error{
+			Kind: problem.Internal, What: "act " + a.Action, Why: "it is not in the registry of actions",
+			Hint: "this is a defect of Holdfast; please report it",
+		}
+	}
+	if action.NeedsReason && strings.TrimSpace(a.Reason) == "" {
+		return Action{}, &problem.Error{
+			Kind: problem.Invalid, What: a.Action + " " + a.Object, Why: "no reason is given", Hint: "say why; it is kept in the audit record",
+			Fields: []problem.Field{{Pointer: "/reason", Why: "is required"}},
+		}
+	}
+	return action, nil
+}
+
+// entry is the audit entry of an act that was done.
+func (a Act) entry(res Result) audit.Entry {
+	return audit.Entry{
+		Actor: a.Actor.Name, From: a.Actor.From, Action: a.Action, Object: cmp.Or(res.Object, a.Object), Reason: a.Reason,
+		Before: res.Before, After: res.After, Outcome: audit.Done,
+	}
+}
+
+// recordRefusal keeps the attempt of an operator's act that was refused by a rule, in a transaction of its own: the act's is gone.
+func (d *Doer) recordRefusal(ctx context.Context, action Action, act Act, cause error) error {
+	p, ok := errors.AsType[*problem.Error](cause)
+	if !ok || !action.NeedsReason || p.Kind == problem.Internal || p.Kind == problem.Unavailable || p.Kind == problem.Full {
+		return nil
+	}
+	why, err := json.Marshal(map[string]string{"code": string(p.Kind), "why": p.Why})
+	if err != nil {
+		return fmt.Errorf("write the refusal of %s: %w", act.Action, err)
+	}
+	e := act.entry(Result{After: why})
+	e.Outcome = audit.Refused
+	return d.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
+}

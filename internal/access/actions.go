@@ -1,0 +1,86 @@
+package access
+
+import "slices"
+
+// The names of all actions. They are stable: they end up in the audit record.
+const (
+	OrderCreate         = "order.create"
+	OrderChange         = "order.change"
+	OrderStart          = "order.start"
+	OrderComplete       = "order.complete"
+	ConfirmationCreate  = "confirmation.create"
+	ConfirmationReverse = "confirmation.reverse"
+	MovementCreate      = "movement.create"
+	MovementReverse     = "movement.reverse"
+	LotCreate           = "lot.create"
+	InspectionRecord    = "inspection.record"
+	InboundReceive      = "inbound.receive"
+	QuarantineReplay    = "quarantine.replay"
+	QuarantineDiscard   = "quarantine.discard"
+	InboxSkip           = "inbox.skip"
+	MsgRetry            = "msg.retry"
+	MsgDiscard          = "msg.discard"
+	MsgAmend            = "msg.amend"
+	MsgReplay           = "msg.replay"
+	LanePause           = "lane.pause"
+	LaneResume          = "lane.resume"
+	LinkPause           = "link.pause"
+	LinkResume          = "link.resume"
+)
+
+// The permissions. A role, once there are roles, is a set of them.
+const (
+	PlanOrders    = "orders:plan"        // make and re-plan orders of the plant
+	Report        = "production:report"  // report what was made, used, found
+	Correct       = "production:correct" // take a report back
+	Deliver       = "inbound:deliver"    // hand in messages of an ERP
+	RepairInbound = "inbound:repair"     // replay, discard, skip what came in
+	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
+	Operate       = "links:operate"      // pause and resume lanes and links
+)
+
+// Action is something that changes the plant or its messages.
+type Action struct {
+	Name        string
+	Permission  string // what an actor needs
+	Summary     string // what it does, in a user's words
+	NeedsReason bool   // the actor must say why
+}
+
+// Actions lists every action, in the order of their subjects.
+func Actions() []Action {
+	return []Action{
+		{OrderCreate, PlanOrders, "Make an order of the plant's own", false},
+		{OrderChange, PlanOrders, "Change an order's priority or dates", false},
+		{OrderStart, Report, "Begin to work on an order", false},
+		{OrderComplete, Report, "Complete an order technically", false},
+		{ConfirmationCreate, Report, "Confirm what an operation has made", false},
+		{ConfirmationReverse, Correct, "Take a confirmation back", true},
+		{MovementCreate, Report, "Issue, receive or scrap goods", false},
+		{MovementReverse, Correct, "Take a goods movement back", true},
+		{LotCreate, Report, "Open a lot", false},
+		{InspectionRecord, Report, "Record an inspection result", false},
+		{InboundReceive, Deliver, "Take a message from an ERP", false},
+		{QuarantineReplay, RepairInbound, "Try a message in quarantine again", true},
+		{QuarantineDiscard, RepairInbound, "Put a message in quarantine aside for good", true},
+		{InboxSkip, RepairInbound, "Go on without a message that will never come", true},
+		{MsgRetry, RepairOut, "Send a message again that waits or has parked its lane", true},
+		{MsgDiscard, RepairOut, "Give a message up and send a void under its number", true},
+		{MsgAmend, RepairOut, "Correct a message that was not delivered", true},
+		{MsgReplay, RepairOut, "Send delivered messages once more", true},
+		{LanePause, Operate, "Stop a lane", true},
+		{LaneResume, Operate, "Let a paused or parked lane go on", true},
+		{LinkPause, Operate, "Stop sending over a link", true},
+		{LinkResume, Operate, "Let a link go on", true},
+	}
+}
+
+// Lookup finds an action by its name.
+func Lookup(name string) (Action, bool) {
+	all := Actions()
+	i := slices.IndexFunc(all, func(a Action) bool { return a.Name == name })
+	if i < 0 {
+		return Action{}, false
+	}
+	return all[i], true
+}

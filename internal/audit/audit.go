@@ -1,0 +1,98 @@
+// Package audit is the record of who did what. It only grows.
+//
+// # Guarantees
+//
+//   - An entry is written in the transaction of the act that it records: there is no act without its entry, and no entry of an
+//     act that did not happen.
+//   - The database refuses to change or remove an entry.
+//
+// The package owns the table audit_entries; nothing else reads or writes it.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/store"
+)
+
+// The outcomes of an act.
+const (
+	Done    = "done"    // it took effect
+	Refused = "refused" // it took none; Reason is the actor's, New says why it was refused
+)
+
+// Entry is one act.
+type Entry struct {
+	Seq     int64     // grows with each entry; given by Append's database, not by the caller
+	At      time.Time // of the transaction, to the microsecond, UTC
+	Actor   string    // who, such as local:anna
+	From    string    // where the actor called from: an address, or "" for the machine itself
+	Action  string    // the name of an action of package access
+	Object  string    // what was acted upon, such as order/1000042
+	Reason  string    // why, in the actor's words; empty where the action asks for none
+	Before  []byte    // JSON of the object before the act, nil if not kept
+	After   []byte    // JSON of the object after it, nil if not kept
+	Outcome string    // Done or Refused
+}
+
+// Filter chooses entries; empty fields choose all.
+type Filter struct {
+	Actor, Action string
+	Object        string // this object, or with a trailing / every object of that sort
+	Before        int64  // only entries with a smaller Seq: the last one of the page before
+	Limit         int    // default 100
+}
+
+// Append writes an entry. Seq is ignored; a zero At means the transaction's time.
+func Append(ctx context.Context, tx *store.Tx, e Entry) error {
+	if e.At.IsZero() {
+		e.At = tx.Now
+	}
+	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After,
+		cmp.Or(e.Outcome, Done)); err != nil {
+		return fmt.Errorf("write the audit entry of %s %s: %w", e.Action, e.Object, err)
+	}
+	return nil
+}
+
+// List is one page of entries, the latest first.
+func List(ctx context.Context, tx *store.Tx, f Filter) ([]Entry, error) {
+	where, args := f.where()
+	var rows []row
+	query := selectEntries + where + " ORDER BY seq DESC LIMIT ?"
+	if err := tx.Select(ctx, &rows, query, append(args, cmp.Or(f.Limit, 100))...); err != nil {
+		return nil, fmt.Errorf("read audit entries: %w", err)
+	}
+	out := make([]Entry, len(rows))
+	for i, r := range rows {
+		out[i] = r.entry()
+	}
+	return out, nil
+}
+
+// where is the condition of a filter with its arguments.
+func (f Filter) where() (string, []any) {
+	var parts []string
+	var args []any
+	add := func(use bool, part string, arg any) {
+		if use {
+			parts = append(parts, part)
+			args = append(args, slices.Repeat([]any{arg}, strings.Count(part, "?"))...)
+		}
+	}
+	add(f.Actor != "", "actor = ?", f.Actor)
+	add(f.Action != "", "action = ?", f.Action)
+	prefix := strings.HasSuffix(f.Object, "/")
+	add(f.Object != "" && !prefix, "object = ?", f.Object)
+	add(prefix, "substr(object, 1, length(?)) = ?", f.Object)
+	add(f.Before > 0, "seq < ?", f.Before)
+	if len(parts) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(parts, " AND "), args
+}
