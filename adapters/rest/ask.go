@@ -1,0 +1,166 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// Ask settles what became of a delivery whose outcome is unknown.
+//
+// It says Delivered, with the document's number, as soon as the ERP has one for the message. It says Again where the operation is
+// idempotent, or where the ERP has none and cannot get one from an earlier attempt any more. It says Unsure where nobody but a
+// person can tell. An error means that it is too early to say, or that the ERP did not answer properly: ask again later, not
+// before Outcome.After if that is set.
+//
+// Whether an attempt may still be on its way is told from the time: an ERP may work on a request long after the line broke. The
+// time is that of the last attempt of this process or, if it knows of none (it was restarted, or another node sent it), that of
+// the first Ask: the attempt was before it.
+func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
+	id := d.Event.Message().ID
+	op, err := l.find(d.Doc.Target)
+	if err != nil {
+		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
+	}
+	switch {
+	case op.cfg.Idempotent:
+		return message.Outcome{Verdict: message.Again}, nil
+	case op.cfg.Ask == nil:
+		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
+			Kind: problem.Conflict, What: op.ID + " for message " + id,
+			Why:  "the answer was lost, and the link names no way to find out: neither ask nor idempotent",
+			Hint: "look in the ERP, then mark the message delivered or send it again",
+		}}, nil
+	}
+	since := l.attempts.since(id, l.now())
+	out, err := l.lookFor(ctx, op.cfg.Ask, id)
+	if err != nil || out.Verdict != message.Again {
+		return out, err
+	}
+	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 {
+		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
+			Kind: problem.Unavailable, What: "question after message " + id,
+			Why:  fmt.Sprintf("the ERP does not have it, but may still be working on it for %s", wait.Round(time.Millisecond)),
+			Hint: "nothing; it is asked again then",
+		}
+	}
+	l.attempts.drop(id)
+	return out, nil
+}
+
+// lookFor calls the ask operation. Again means: not there.
+func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcome, error) {
+	oid, _ := l.doc.Operation(ask.Operation)
+	op := l.operation(oid)
+	params := map[string]string{}
+	maps.Copy(params, ask.Params)
+	params[ask.Param] = id
+	req, wrong := l.place(op, params, nil)
+	if len(wrong) > 0 {
+		return message.Outcome{Verdict: message.Unsure, Err: violated("question after message "+id, wrong)}, nil
+	}
+	a, err := l.read(ctx, op, req)
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	if p, _ := op.param(ask.Param); a.status == http.StatusNotFound && p.In == "path" {
+		return message.Outcome{Verdict: message.Again}, nil
+	}
+	what := op.ID + " for message " + id
+	if a.status != http.StatusOK {
+		return message.Outcome{}, l.said(op, what, a)
+	}
+	body, wrong := op.CheckResponse(a.status, a.header, a.body)
+	if len(wrong) > 0 {
+		e := violated(what, wrong)
+		e.Hint = "correct the contract, or the ERP; nothing is sent until it can be asked"
+		return message.Outcome{}, e
+	}
+	return l.found(ask, what, id, a, body)
+}
+
+// found picks the document of the message from the answer.
+func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Outcome, error) {
+	items := []any{body}
+	if ask.Items != "" {
+		list, _ := lookup(body, ask.Items)
+		var ok bool
+		if items, ok = list.([]any); !ok {
+			return message.Outcome{}, &problem.Error{
+				Kind: problem.Unavailable, What: what, Why: "the answer has no list at " + ask.Items, Hint: "correct ask.items of the link",
+			}
+		}
+	}
+	for _, item := range items {
+		if ask.Match != "" {
+			if got, _ := text(item, ask.Match); got != id {
+				continue
+			}
+		}
+		number, ok := text(item, ask.Number)
+		if !ok {
+			return message.Outcome{}, &problem.Error{
+				Kind: problem.Unavailable, What: what, Why: "the document has no number at " + ask.Number, Hint: "correct ask.number of the link",
+			}
+		}
+		r := message.Receipt{Document: number, Answer: clipBytes(a.body, l.cfg.MaxReceipt), Status: a.status, At: a.at, Asked: true}
+		if ask.Kind != "" {
+			r.Kind, _ = text(item, ask.Kind)
+		}
+		l.attempts.drop(id)
+		return message.Outcome{Verdict: message.Delivered, Receipt: r}, nil
+	}
+	if len(items) > 0 {
+		return message.Outcome{}, &problem.Error{
+			Kind: problem.Unavailable, What: what,
+			Why:  fmt.Sprintf("the ERP gave %d documents, none of this message: it does not select by %s", len(items), ask.Param),
+			Hint: "correct ask.param or ask.match of the link; nothing is sent until it can be asked",
+		}
+	}
+	return message.Outcome{Verdict: message.Again}, nil
+}
+
+// attempts remembers when an outcome became unknown. To forget one is safe: the wait then begins anew.
+type attempts struct {
+	mu sync.Mutex
+	at map[string]time.Time // guarded by mu; by message ID
+}
+
+const mostAttempts = 100_000 // 10 MB or so
+
+func newAttempts() *attempts { return &attempts{at: map[string]time.Time{}} }
+
+func (a *attempts) note(id string, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.at) >= mostAttempts {
+		clear(a.at)
+	}
+	a.at[id] = now
+}
+
+// since is when the last attempt was, now if that is not known.
+func (a *attempts) since(id string, now time.Time) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t, ok := a.at[id]; ok {
+		return t
+	}
+	if len(a.at) >= mostAttempts {
+		clear(a.at)
+	}
+	a.at[id] = now
+	return now
+}
+
+func (a *attempts) drop(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.at, id)
+}

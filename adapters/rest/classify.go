@@ -1,0 +1,207 @@
+package rest
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/openapi/contract"
+)
+
+// rule is what an answer's status means for a write.
+type rule struct {
+	verdict     message.Verdict
+	link        bool // it is about the link, not about the message
+	throttled   bool
+	credentials bool
+	kind        problem.Kind
+	hint        string
+}
+
+const (
+	hintPerson  = "correct the message, the mapping or the object in the ERP, then resume the lane"
+	hintAddress = "correct base_url, or the contract if the ERP has changed its addresses"
+	hintSignIn  = "renew the link's credentials or the rights of its user in the ERP; the link tries again by itself"
+	hintWait    = "nothing; it is sent again as soon as the ERP takes it"
+	hintAsk     = "nothing, if the operation names ask or idempotent; else look in the ERP whether it has the message"
+)
+
+// ruleOf says what a status means (RFC 9110 section 15, RFC 6585 section 4, RFC 8470 section 5.2). It is the only place that does.
+// What is not named here may have taken effect. later tells that the answer has a Retry-After.
+func ruleOf(op *operation, a answer, later bool) rule {
+	if m, ok := op.cfg.Answers[a.status]; ok {
+		return ruleFor(m)
+	}
+	down := rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintWait}
+	refused := rule{verdict: message.Refused, kind: problem.Invalid, hint: hintPerson}
+	address := rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintAddress}
+	unknown := rule{verdict: message.Unsure, kind: problem.Unavailable, hint: hintAsk}
+	switch s := a.status; s {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusNetworkAuthenticationRequired:
+		// Every message would be refused alike: the link stops, no attempt is spent.
+		return rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
+	case http.StatusTooManyRequests:
+		down.throttled = true
+		return down
+	case http.StatusServiceUnavailable:
+		// Gateways say 503 also when they lost the ERP in the middle of a request. Without Retry-After it is therefore asked about,
+		// where asking is possible.
+		if !later && op.canSettle() {
+			down.verdict, down.hint = message.Unsure, hintAsk
+		}
+		return down
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
+		http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusMisdirectedRequest:
+		return address // nothing was done here (section 15.4: the request is to be made elsewhere); true of every message
+	case http.StatusNotFound:
+		if !strings.Contains(op.Path, "{") {
+			return address // no object is named, so it is the address that is not there
+		}
+		return refused
+	case http.StatusRequestTimeout:
+		return unknown // a proxy says it too, for the ERP behind it
+	case http.StatusLocked, http.StatusTooEarly:
+		return rule{verdict: message.Again, kind: problem.Conflict, hint: "wait until the object is free again in the ERP"}
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		refused.kind = problem.Conflict
+		if later && s == http.StatusConflict {
+			refused.verdict, refused.hint = message.Again, hintWait // "still being processed" of an idempotency key
+		}
+		return refused
+	default:
+		switch {
+		case s/100 == 2:
+			return rule{verdict: message.Delivered}
+		case s/100 == 4:
+			return refused
+		}
+		return unknown // 302 and 303 may answer what was done; 500, 502 and 504 tell nothing
+	}
+}
+
+// ruleFor is what the configuration says about a status.
+func ruleFor(m Meaning) rule {
+	switch m {
+	case MeansDelivered:
+		return rule{verdict: message.Delivered}
+	case MeansAgain:
+		return rule{verdict: message.Again, kind: problem.Conflict, hint: hintWait}
+	case MeansDown:
+		return rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintWait}
+	case MeansRefused:
+		return rule{verdict: message.Refused, kind: problem.Conflict, hint: hintPerson}
+	}
+	return rule{verdict: message.Unsure, kind: problem.Unavailable, hint: hintAsk}
+}
+
+// classify makes the outcome of an answer. what names the call for a person.
+func (l *Link) classify(op *operation, what string, a answer) message.Outcome {
+	wait, later := retryAfter(a.header, l.now(), l.cfg.MaxRetryAfter)
+	r := ruleOf(op, a, later)
+	if r.credentials {
+		l.creds.forget()
+	}
+	if r.verdict == message.Delivered {
+		return l.delivered(op, what, a)
+	}
+	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Err: l.said(op, what, a)}
+	if r.verdict == message.Again {
+		out.After = wait
+	}
+	return out
+}
+
+// delivered believes a good answer if it is whole and shows what it must. The ERP then has the message even where another part
+// of the answer breaks the contract: that is logged, and no reason to book twice or to stop a lane. An answer that was cut off,
+// that is no answer of this contract at all (a sign-in page with status 200) or whose number is missing or wrong proves nothing.
+func (l *Link) delivered(op *operation, what string, a answer) message.Outcome {
+	unsure := func(why string) message.Outcome {
+		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
+			Kind: problem.Unavailable, What: what, Why: "the ERP answered " + statusLine(a.status) + ", but " + why, Hint: hintAsk,
+		}}
+	}
+	if a.cut != nil {
+		return unsure("the answer broke off")
+	}
+	body, wrong := op.CheckResponse(a.status, a.header, a.body)
+	receipt := message.Receipt{Answer: clipBytes(a.body, l.cfg.MaxReceipt), Status: a.status, At: a.at, Kind: op.cfg.Kind}
+	if isPointer(op.cfg.Kind) {
+		receipt.Kind, _ = text(body, op.cfg.Kind)
+	}
+	switch op.cfg.Receipt {
+	case "location":
+		receipt.Document = lastSegment(a.header.Get("Location"))
+	case "":
+	default:
+		receipt.Document, _ = text(body, op.cfg.Receipt)
+	}
+	if v, bad := disproof(wrong, op.cfg.Receipt); bad {
+		return unsure("the answer is not what the contract promises: " + v.In + " " + v.Name + v.Pointer + " (" + v.Keyword + ")")
+	}
+	if op.cfg.Receipt != "" && receipt.Document == "" {
+		return unsure("it has no document number at " + op.cfg.Receipt)
+	}
+	if len(wrong) > 0 {
+		l.log.Warn("the ERP took a message, but its answer breaks the contract",
+			"part", "rest", "operation", op.ID, "err", violated(what, wrong).Why)
+	}
+	return message.Outcome{Verdict: message.Delivered, Receipt: receipt}
+}
+
+// disproof finds a violation that takes the proof out of a good answer: it is not of this operation, or cannot be read, or is
+// about the document number.
+func disproof(wrong []contract.Violation, receipt string) (contract.Violation, bool) {
+	for _, v := range wrong {
+		switch {
+		case v.In == "status", v.Keyword == "syntax", v.Keyword == "contentType":
+			return v, true
+		case v.In == "body" && isPointer(receipt) && receipt != "" && (v.Pointer == "" && v.Keyword == "type" || v.Pointer == receipt):
+			return v, true
+		case v.In == "header" && receipt == "location" && strings.EqualFold(v.Name, "Location"):
+			return v, true
+		}
+	}
+	return contract.Violation{}, false
+}
+
+// retryAfter reads Retry-After in both its forms (RFC 9110 section 10.2.3). A date is taken relative to the answer's own Date, so
+// that the clocks need not agree.
+func retryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Duration, given bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0, false
+	}
+	if n, err := strconv.ParseUint(v, 10, 64); err == nil {
+		return time.Duration(min(n, uint64(most/time.Second)+1)) * time.Second, true
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0, false
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(at.Sub(now), 0), most), true
+}
+
+func statusLine(status int) string {
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+}
+
+// lastSegment is the end of the path of a Location, which is the document's number in most APIs.
+func lastSegment(location string) string {
+	location, _, _ = strings.Cut(location, "?")
+	location, _, _ = strings.Cut(location, "#")
+	location = strings.TrimRight(location, "/")
+	return location[strings.LastIndexByte(location, '/')+1:]
+}
+
+func clipBytes(b []byte, most int) []byte {
+	if len(b) > most {
+		return b[:most:most]
+	}
+	return b
+}

@@ -1,0 +1,89 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/message"
+	"holdfast/openapi/contract"
+)
+
+// Deliver sends each document once and classifies each answer once. There is one Outcome per delivery, in order. Up to
+// Config.Parallel are under way at a time; who needs an order among them must not hand them over together.
+//
+// A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
+func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	out := make([]message.Outcome, len(ds))
+	var g errgroup.Group
+	g.SetLimit(l.cfg.Parallel)
+	for i, d := range ds {
+		g.Go(func() error {
+			out[i] = l.deliver(ctx, d)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	return out
+}
+
+func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome {
+	id := d.Event.Message().ID
+	op, err := l.find(d.Doc.Target)
+	if err != nil {
+		return message.Outcome{Verdict: message.Refused, Err: err}
+	}
+	what := op.ID + " for message " + id
+	req, wrong := l.compose(op, d)
+	if len(wrong) > 0 {
+		return message.Outcome{Verdict: message.Refused, Err: violated(what, wrong)}
+	}
+	hr, err := l.httpRequest(ctx, op, req)
+	if err != nil { // no secret: as if the ERP had refused it
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+	}
+	if t := d.Event.Message().Trace; hr.Header.Get("Traceparent") == "" && t != "" && validHeader("Traceparent", t) {
+		hr.Header.Set("Traceparent", t)
+	}
+	out := l.send(op, what, hr)
+	if out.Verdict == message.Unsure {
+		l.attempts.note(id, l.now())
+	} else {
+		l.attempts.drop(id)
+	}
+	return out
+}
+
+// send puts the request on the wire, once.
+func (l *Link) send(op *operation, what string, hr *http.Request) message.Outcome {
+	a, sent, err := l.exchange(hr)
+	switch {
+	case err != nil && sent:
+		return message.Outcome{Verdict: message.Unsure, Err: unreachable(what, sent, err)}
+	case err != nil:
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: unreachable(what, sent, err)}
+	}
+	return l.classify(op, what, a)
+}
+
+// read calls an operation that changes nothing and gives its answer, whatever it is.
+func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (answer, error) {
+	hr, err := l.httpRequest(ctx, op, req)
+	if err != nil {
+		return answer{}, err
+	}
+	a, _, err := l.exchange(hr)
+	if err == nil {
+		err = a.cut
+	}
+	if err != nil {
+		e := unreachable("call of "+op.ID, false, err)
+		e.Why = "the ERP did not answer in full"
+		return answer{}, e
+	}
+	if a.status == http.StatusUnauthorized {
+		l.creds.forget()
+	}
+	return a, nil
+}
