@@ -1,0 +1,219 @@
+package mapping
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"go.yaml.in/yaml/v4"
+
+	"holdfast/internal/decimal"
+)
+
+// value compiles the expression of a field or a default and checks that its type can be written the way the rule says.
+func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
+	e, t := c.expression(n, path)
+	if e == nil {
+		return nil
+	}
+	if optional := t.Kind() == types.OpaqueKind && t.TypeName() == "optional_type"; optional {
+		t = t.Parameters()[0]
+	}
+	isText, isNumber := t.IsExactType(cel.StringType), t.IsExactType(cel.IntType) || t.IsExactType(decimalType)
+	writable := isText || isNumber || t.IsDyn() || t.IsExactType(cel.BoolType) || t.IsExactType(cel.NullType)
+	structured := t.Kind() == types.ListKind || t.Kind() == types.MapKind
+	switch {
+	case !writable && !structured:
+		c.wrong(n, path, fmt.Sprintf("a %s cannot be written", t), "make it a string, a decimal, an int or a bool")
+	case structured && (flat || r.as != "" || r.scale != nil || r.length > 0):
+		c.wrong(n, path, fmt.Sprintf("one value is needed, this is a %s", t), "use each: for lists")
+	case r.scale != nil && !isNumber && !t.IsDyn():
+		c.wrong(n, path, fmt.Sprintf("scale is for decimals, this is a %s", t), "wrap it: decimal(…)")
+	case r.as == "number" && !isNumber && !isText && !t.IsDyn():
+		c.wrong(n, path, fmt.Sprintf("a %s cannot be written as a number", t), "wrap it: decimal(…)")
+	case r.length > 0 && !isText && !t.IsDyn():
+		c.wrong(n, path, fmt.Sprintf("maxLength is for texts, this is a %s", t), "wrap it: string(…)")
+	}
+	return e
+}
+
+// condition compiles an expression that is true or false.
+func (c *compiler) condition(n *yaml.Node, path string) *expr {
+	e, t := c.expression(n, path)
+	if e != nil && !t.IsExactType(cel.BoolType) && !t.IsDyn() {
+		c.wrong(n, path, fmt.Sprintf("a condition is true or false, this is a %s", t), "compare it with something: … == …")
+	}
+	return e
+}
+
+// list compiles the expression of a loop.
+func (c *compiler) list(n *yaml.Node, path string) *expr {
+	e, t := c.expression(n, path)
+	if e == nil {
+		return nil
+	}
+	if t.TypeName() == "optional_type" {
+		t = t.Parameters()[0]
+	}
+	if t.Kind() != types.ListKind && !t.IsDyn() {
+		c.wrong(n, path, fmt.Sprintf("each goes through a list, this is a %s", t), "")
+	}
+	return e
+}
+
+// expression compiles one expression; nil after a mistake.
+func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
+	if !c.scalar(n, path) {
+		return nil, nil
+	}
+	before := len(c.mistakes)
+	parsed, iss := c.env.Parse(n.Value)
+	if iss.Err() != nil {
+		c.issues(n, path, iss)
+		return nil, nil
+	}
+	c.walk(n, path, parsed)
+	checked, iss := c.env.Check(parsed)
+	if iss.Err() != nil && len(c.mistakes) == before {
+		c.issues(n, path, iss)
+	}
+	if len(c.mistakes) > before {
+		return nil, nil
+	}
+	prog, err := c.env.Program(checked, cel.CostLimit(costOfExpr), cel.MemoryLimit(maxBody), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		c.wrong(n, path, err.Error(), "")
+		return nil, nil
+	}
+	return &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}, prog: prog}, checked.OutputType()
+}
+
+// walk finds what CEL allows and a mapping does not: doubles, comparisons that would never be true, and tables, zones and ways to
+// round that are not there.
+func (c *compiler) walk(n *yaml.Node, path string, parsed *cel.Ast) {
+	info := parsed.NativeRep().SourceInfo()
+	at := func(e ast.Expr) place {
+		l := info.GetStartLocation(e.ID())
+		return c.src.within(n, l.Line(), l.Column()+1)
+	}
+	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		switch e.Kind() {
+		case ast.LiteralKind:
+			if d, ok := e.AsLiteral().(types.Double); ok {
+				c.add(at(e), path, "a floating-point number loses digits", fmt.Sprintf(`write decimal("%v")`, float64(d)))
+			}
+		case ast.CallKind:
+			c.call(e.AsCall(), path, at)
+		}
+	}))
+}
+
+func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place) {
+	args := call.Args()
+	switch name := call.FunctionName(); {
+	case name == "lookup" && len(args) == 2:
+		t, ok := literal(args[0])
+		names := make([]string, 0, len(c.m.tables))
+		for n := range c.m.tables {
+			names = append(names, n)
+		}
+		if ok && !slices.Contains(names, t) {
+			c.add(at(args[0]), path, fmt.Sprintf("there is no table %q", clip(t)), didYouMean(t, names, "write it under tables:"))
+		} else if !ok {
+			c.add(at(args[0]), path, "a table is named by a text in quotes", `lookup("reason", src.reason)`)
+		}
+	case (name == "date" || name == "clock" || name == "dateTime") && len(args) == 2:
+		if zone, ok := literal(args[1]); ok {
+			if _, err := (&zones{}).load(zone); err != nil {
+				c.add(at(args[1]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
+			}
+		}
+	case name == "round" && len(args) == 3:
+		if mode, ok := literal(args[2]); ok && !slices.Contains(roundings(), mode) {
+			c.add(at(args[2]), path, fmt.Sprintf("%q is no way to round", clip(mode)), didYouMean(mode, roundings(), "use "+strings.Join(roundings(), ", ")))
+		}
+	case name == "decimal" && len(args) == 1:
+		if text, ok := literal(args[0]); ok {
+			if _, err := decimal.Parse(text); err != nil {
+				c.add(at(args[0]), path, err.Error(), "")
+			}
+		}
+	case (name == operators.Equals || name == operators.NotEquals) && len(args) == 2:
+		if isInt(args[0]) && !isInt(args[1]) {
+			c.add(at(args[0]), path, "a number on the left is not compared with a decimal on the right", "write the field first: src.count == 3")
+		}
+	}
+}
+
+func literal(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	s, ok := e.AsLiteral().(types.String)
+	return string(s), ok
+}
+
+func isInt(e ast.Expr) bool {
+	if e.Kind() != ast.LiteralKind {
+		return false
+	}
+	_, ok := e.AsLiteral().(types.Int)
+	return ok
+}
+
+func didYouMean(name string, candidates []string, otherwise string) string {
+	if near := nearest(name, candidates); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return otherwise
+}
+
+// issues turns CEL's errors into mistakes at their place in the file.
+func (c *compiler) issues(n *yaml.Node, path string, iss *cel.Issues) {
+	for _, e := range iss.Errors() {
+		line, col := max(1, e.Location.Line()), max(0, e.Location.Column())
+		why, hint := c.explain(e.Message)
+		c.add(c.src.within(n, line, col+1), path, why, hint)
+	}
+}
+
+// explain gives CEL's words a hint.
+func (c *compiler) explain(message string) (why, hint string) {
+	why = strings.TrimPrefix(message, "Syntax error: ")
+	undeclared := regexp.MustCompile(`^undeclared reference to '([^']*)'`).FindStringSubmatch(message)
+	switch {
+	case undeclared != nil:
+		return fmt.Sprintf("there is no %s here", undeclared[1]), didYouMean(undeclared[1], c.words(), "an expression sees src, event.… and the variables of the loops around it")
+	case strings.Contains(message, "no matching overload") && strings.Contains(message, "'_/_'"):
+		return "decimals are not divided: a quotient may not end", "use ratio(value, numerator, denominator), and round"
+	case strings.Contains(message, "no matching overload") && strings.Contains(message, "decimal"):
+		return why, "make both sides the same: decimal(…), or string(…) for a text"
+	case strings.Contains(message, "no matching overload"):
+		return why, "see the functions in docs/mapping-guide.md"
+	case strings.Contains(message, "nesting limit"):
+		return "a loop inside a loop", "use each: for the outer one"
+	case strings.Contains(message, "expected to be the same type"), strings.Contains(message, "_?_:_"):
+		return why, "both sides of ? : need one type"
+	default:
+		return why, ""
+	}
+}
+
+// words are the names that an expression may use.
+func (c *compiler) words() []string {
+	out := append([]string{"src", "event"}, c.locals...)
+	for name := range eventVars() {
+		out = append(out, name)
+	}
+	for name := range c.env.Functions() {
+		if isWord(name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}

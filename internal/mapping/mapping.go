@@ -1,0 +1,303 @@
+// Package mapping turns the plant's messages into an ERP's documents and back, by rules that an ERP team writes in YAML.
+//
+// # Guarantees
+//
+//   - A mapping that does not compile is never used: Load reports every mistake of every file as file:line:column, with what is
+//     wrong, why, and a hint.
+//   - Numbers are exact from byte to byte: JSON numbers are read digit for digit, a floating-point literal is a mistake, a result
+//     that would lose a digit is an error unless the rule says how to round.
+//   - An expression ends: it cannot loop for ever, and its cost, its texts and its result are bounded.
+//   - The same message, mapping and references give the same document, byte for byte.
+//   - A Document names the mapping that made it and the hash of that mapping's text.
+//
+// # The file
+//
+// A mapping out names the kind of message that it takes and the operation that it feeds; a mapping in names the document that it
+// takes and the kind of message that it makes. Each field is a CEL expression, or an object that says more:
+//
+//	from: {kind: operation.confirmed, version: 1}
+//	to: {operation: createConfirmation}
+//	tables:
+//	  reason: {rows: {scratch: "0001", dent: "0002"}, otherwise: "0000"}
+//	fields:
+//	  messageId: event.id
+//	  order: {value: 'ref("order", src.order)', required: true}
+//	  yield: {value: decimal(src.yield), scale: 3, as: string}
+//	  reason: {when: has(src.reason), value: 'lookup("reason", src.reason)'}
+//	  items:
+//	    each: src.components
+//	    item: c
+//	    fields: {material: c.material}
+//
+// An expression sees src (the body), and event.id, .source, .kind, .version, .key, .time, .link, .lane, .epoch, .number and
+// .digest. A value that is absent (a field that is not there read as src.?name, or null) leaves its field out, takes the default,
+// or is an error where the field is required.
+package mapping
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+//go:embed library
+var library embed.FS
+
+// Library is the mappings that Holdfast ships. A file's name in it, without .yaml, is the mapping's name.
+func Library() fs.FS {
+	sub, err := fs.Sub(library, "library")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	return sub
+}
+
+// Resolver knows the two names of one thing. Out, it gives the ERP's number of the plant's object, named as "order/ID"; in, the
+// plant's ID of the ERP's object, named as "order/NUMBER". It says false while nobody knows.
+type Resolver func(ctx context.Context, object string) (name string, known bool, err error)
+
+// Waiting says that a document cannot be made yet: the ERP has not given the number of an object that the plant made. The
+// receipt of the message that creates the object brings it.
+type Waiting struct{ Object string }
+
+// Error names the object.
+func (w *Waiting) Error() string { return "the ERP's number of " + w.Object + " is not known yet" }
+
+// ErrLeftOut says that the mapping in has a condition (when) which this document does not meet: it is to have no effect.
+var ErrLeftOut = errors.New("the mapping leaves this document out")
+
+// Set is the mappings that compiled, by name. It is immutable and safe for use by many goroutines.
+type Set struct {
+	byName map[string]*mapping
+}
+
+// Load compiles every *.yaml below each fsys; a name in a later one replaces the same name in an earlier one. Files ending in
+// .example.yaml hold examples and are passed over. The error joins a *Mistake for each mistake found.
+func Load(fsys ...fs.FS) (*Set, error) {
+	out, errOut := newEnv(false)
+	in, errIn := newEnv(true)
+	if err := errors.Join(errOut, errIn); err != nil {
+		return nil, fmt.Errorf("prepare the mapping language: %w", err)
+	}
+	c := &compiler{out: out, in: in}
+	s := &Set{byName: map[string]*mapping{}}
+	for _, f := range fsys {
+		if err := s.loadAll(f, c); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.mistakes) > 0 {
+		return nil, errors.Join(c.mistakes...)
+	}
+	return s, nil
+}
+
+func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
+	return fs.WalkDir(fsys, ".", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && file == ".":
+			return nil // a plant without mappings of its own
+		case err != nil:
+			return fmt.Errorf("look for mappings in %s: %w", file, err)
+		case d.IsDir() || path.Ext(file) != ".yaml" || strings.HasSuffix(file, ".example.yaml"):
+			return nil
+		}
+		text, err := fs.ReadFile(fsys, file)
+		if err != nil {
+			return fmt.Errorf("read mapping %s: %w", file, err)
+		}
+		name := strings.TrimSuffix(file, ".yaml")
+		if m := c.compile(file, text); m != nil {
+			sum := sha256.Sum256(text)
+			m.name, m.version = name, name+"@"+hex.EncodeToString(sum[:])[:12]
+			s.byName[name] = m
+		}
+		return nil
+	})
+}
+
+// Names lists the mappings in order.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }
+
+// Covers tells whether Apply (or, for a kind "", ApplyIn) finds a mapping for this name and kind. A name is that of one mapping,
+// or of a folder in which the mapping for the kind is found.
+func (s *Set) Covers(name, kind string) bool {
+	m, err := s.find(name, kind)
+	return err == nil && m.inbound == (kind == "")
+}
+
+// Target is the operation that the mapping name feeds for messages of kind, "" if there is none.
+func (s *Set) Target(name, kind string) string {
+	m, err := s.find(name, kind)
+	if err != nil {
+		return ""
+	}
+	return m.target
+}
+
+func (s *Set) find(name, kind string) (*mapping, error) {
+	if m := s.byName[name]; m != nil && (kind == "" || m.inbound || m.kind == kind) {
+		return m, nil
+	}
+	if m := s.byName[name+"/"+kind]; m != nil {
+		return m, nil
+	}
+	for _, n := range s.Names() {
+		if m := s.byName[n]; path.Dir(n) == name && !m.inbound && m.kind == kind {
+			return m, nil
+		}
+	}
+	what, hint := "map a document by "+name, "name one of: "+strings.Join(s.Names(), ", ")
+	if kind != "" {
+		what = fmt.Sprintf("map %s by %s", kind, name)
+	}
+	return nil, &problem.Error{Kind: problem.NotFound, What: what, Why: "there is no such mapping", Hint: hint}
+}
+
+// Apply makes the document of a message by the mapping name, or by the one for the message's kind in the folder name. Errors:
+// *Waiting if a reference is not known yet; a *problem.Error of kind NotFound without a mapping, Invalid if the message does not
+// fit it; what refs returns.
+func (s *Set) Apply(ctx context.Context, name string, v message.Verified, refs Resolver) (message.Document, error) {
+	m := v.Message()
+	rules, err := s.find(name, m.Kind)
+	if err == nil && rules.inbound {
+		err = wrongWay(rules)
+	}
+	if err == nil {
+		err = rules.accepts(m)
+	}
+	if err != nil {
+		return message.Document{}, err
+	}
+	r, err := newRun(ctx, rules, m, refs)
+	if err != nil {
+		return message.Document{}, err
+	}
+	doc := message.Document{Mapping: rules.version, Target: rules.target}
+	if len(rules.params) > 0 {
+		doc.Params = make(map[string]string, len(rules.params))
+	}
+	for _, p := range rules.params {
+		text, present, err := r.text(p)
+		if err != nil {
+			return message.Document{}, err
+		}
+		if present {
+			doc.Params[p.name] = text
+		}
+	}
+	if doc.Body, err = r.body(); err != nil {
+		return message.Document{}, err
+	}
+	return doc, nil
+}
+
+// ApplyIn makes the plant's message of an ERP's document by the mapping name. It keeps ID, Source, Trace and Place. Errors:
+// ErrLeftOut if the mapping's condition is not met; a *problem.Error of kind NotFound without a mapping, Invalid if the document
+// does not fit it; what refs returns.
+func (s *Set) ApplyIn(ctx context.Context, name string, m message.Message, refs Resolver) (message.Message, error) {
+	rules, err := s.find(name, "")
+	if err == nil && !rules.inbound {
+		err = wrongWay(rules)
+	}
+	if err != nil {
+		return message.Message{}, err
+	}
+	r, err := newRun(ctx, rules, m, refs)
+	if err != nil {
+		return message.Message{}, err
+	}
+	if rules.when != nil {
+		if yes, err := r.holds(rules.when); err != nil || !yes {
+			return message.Message{}, orLeftOut(err)
+		}
+	}
+	out := m
+	out.Version, out.Creates = rules.makes, ""
+	for _, attr := range []struct {
+		rule *rule
+		to   *string
+	}{{rules.toKind, &out.Kind}, {rules.toKey, &out.Key}} {
+		text, present, err := r.text(attr.rule)
+		if err == nil && (!present || text == "") {
+			err = r.fail(attr.rule, errors.New("it is empty"), "")
+		}
+		if err != nil {
+			return message.Message{}, err
+		}
+		*attr.to = text
+	}
+	if out.Time, err = r.time(rules.toTime, m.Time); err != nil {
+		return message.Message{}, err
+	}
+	if out.Body, err = r.body(); err != nil {
+		return message.Message{}, err
+	}
+	return out, nil
+}
+
+func orLeftOut(err error) error {
+	if err == nil {
+		return ErrLeftOut
+	}
+	return err
+}
+
+func wrongWay(m *mapping) error {
+	return &problem.Error{
+		Kind: problem.Invalid, What: "use mapping " + m.name, Why: "it maps the other way",
+		Hint: "a route names a mapping with from.kind, a source names one with from.document",
+	}
+}
+
+// accepts checks the version of what a mapping out is given.
+func (m *mapping) accepts(in message.Message) error {
+	if in.Version == m.fromVersion {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: fmt.Sprintf("map %s of version %d by %s", in.Kind, in.Version, m.name),
+		Why: fmt.Sprintf("the mapping is for version %d", m.fromVersion), Hint: "change from.version and look through the fields",
+	}
+}
+
+// time is the time of a message in: what the rule says, or the one that it came with.
+func (r *run) time(at *rule, otherwise time.Time) (time.Time, error) {
+	if at == nil {
+		return otherwise, nil
+	}
+	text, present, err := r.text(at)
+	if err != nil || !present {
+		return otherwise, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, r.fail(at, fmt.Errorf("%q is no RFC 3339 time with an offset", clip(text)), "")
+	}
+	return t, nil
+}
+
+// body writes the fields; nil if the mapping has none.
+func (r *run) body() ([]byte, error) {
+	if len(r.rules.fields) == 0 {
+		return nil, nil
+	}
+	w := &writer{limit: maxBody}
+	if err := r.object(w, r.rules.fields, r.scope); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(w.b), nil
+}

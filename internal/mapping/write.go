@@ -1,0 +1,245 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+
+	"holdfast/internal/decimal"
+)
+
+// maxDepth is how deep a value that is passed through may be.
+const maxDepth = 50
+
+// writer makes JSON up to a limit, fields in the order of the rules.
+type writer struct {
+	b     []byte
+	limit int
+}
+
+func (w *writer) full() error {
+	if len(w.b) > w.limit {
+		return fmt.Errorf("the document is larger than %d bytes", w.limit)
+	}
+	return nil
+}
+
+func (w *writer) text(s string) error {
+	if !utf8.ValidString(s) {
+		return errors.New("a text is not valid UTF-8")
+	}
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		return err
+	}
+	w.b = append(w.b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+	return w.full()
+}
+
+// object writes the fields that have a value.
+func (r *run) object(w *writer, fields []*rule, s *scope) error {
+	w.b = append(w.b, '{')
+	first := true
+	for _, rl := range fields {
+		start := len(w.b)
+		if !first {
+			w.b = append(w.b, ',')
+		}
+		if err := w.text(rl.name); err != nil {
+			return r.fail(rl, err, "")
+		}
+		w.b = append(w.b, ':')
+		present, err := r.field(w, rl, s)
+		if err != nil {
+			return err
+		}
+		if present {
+			first = false
+		} else {
+			w.b = w.b[:start]
+		}
+	}
+	w.b = append(w.b, '}')
+	return w.full()
+}
+
+// field writes one field's value and tells whether it has one.
+func (r *run) field(w *writer, rl *rule, s *scope) (bool, error) {
+	if rl.when != nil {
+		if yes, err := r.condition(rl, rl.when, s); err != nil || !yes {
+			return false, err
+		}
+	}
+	if rl.each == nil {
+		return r.one(w, rl, s)
+	}
+	w.b = append(w.b, '[')
+	first := true
+	present, err := r.elements(rl, s, func(s *scope) error {
+		start := len(w.b)
+		if !first {
+			w.b = append(w.b, ',')
+		}
+		wrote, err := r.one(w, rl, s)
+		if !wrote {
+			w.b = w.b[:start]
+		}
+		first = first && !wrote
+		return err
+	})
+	w.b = append(w.b, ']')
+	return present, err
+}
+
+func (r *run) one(w *writer, rl *rule, s *scope) (bool, error) {
+	switch {
+	case rl.constant != nil:
+		w.b = append(w.b, rl.constant...)
+		return true, nil
+	case rl.fields != nil:
+		return true, r.object(w, rl.fields, s)
+	}
+	v, present, err := r.given(rl, s)
+	if err != nil || !present {
+		return false, err
+	}
+	return true, r.orFail(rl, w.value(rl, v, 0))
+}
+
+// value writes a value the way the rule says.
+func (w *writer) value(rl *rule, v ref.Val, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("it is more than %d levels deep", maxDepth)
+	}
+	switch x := v.(type) {
+	case types.Null:
+		w.b = append(w.b, "null"...)
+	case types.Bool:
+		if rl.scale != nil || rl.as == "number" {
+			return errors.New("true or false is no number")
+		}
+		w.b = strconv.AppendBool(w.b, bool(x))
+	case types.Int:
+		return w.number(rl, decimal.FromInt(int64(x)), rl.as == "string")
+	case number:
+		return w.number(rl, x.Decimal, rl.as != "number")
+	case types.String:
+		return w.stringValue(rl, string(x))
+	case *types.Optional:
+		if !x.HasValue() {
+			return errors.New("a value inside it is not there")
+		}
+		return w.value(rl, x.GetValue(), depth)
+	case traits.Mapper:
+		return w.mapValue(rl, x, depth)
+	case traits.Lister:
+		return w.listValue(rl, x, depth)
+	default:
+		return fmt.Errorf("a %s cannot be written", v.Type().TypeName())
+	}
+	return w.full()
+}
+
+func (w *writer) number(rl *rule, d decimal.Decimal, quoted bool) error {
+	s, err := rl.digits(d)
+	if err != nil {
+		return err
+	}
+	if quoted {
+		return w.text(s)
+	}
+	w.b = append(w.b, s...)
+	return w.full()
+}
+
+func (w *writer) stringValue(rl *rule, s string) error {
+	if rl.as == "number" || rl.scale != nil {
+		d, err := decimal.Parse(s)
+		if err != nil {
+			return err
+		}
+		return w.number(rl, d, rl.as != "number")
+	}
+	s, err := rl.fit(s)
+	if err != nil {
+		return err
+	}
+	return w.text(s)
+}
+
+func (w *writer) mapValue(rl *rule, m traits.Mapper, depth int) error {
+	keys := make([]string, 0)
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		k, ok := it.Next().(types.String)
+		if !ok {
+			return errors.New("a field's name is not a text")
+		}
+		keys = append(keys, string(k))
+	}
+	slices.Sort(keys)
+	w.b = append(w.b, '{')
+	for i, k := range keys {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		if err := w.text(k); err != nil {
+			return err
+		}
+		w.b = append(w.b, ':')
+		if err := w.value(rl, m.Get(types.String(k)), depth+1); err != nil {
+			return fmt.Errorf("%s: %w", clip(k), err)
+		}
+	}
+	w.b = append(w.b, '}')
+	return w.full()
+}
+
+func (w *writer) listValue(rl *rule, l traits.Lister, depth int) error {
+	w.b = append(w.b, '[')
+	for i, it := 0, l.Iterator(); it.HasNext() == types.True; i++ {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		if err := w.value(rl, it.Next(), depth+1); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	w.b = append(w.b, ']')
+	return w.full()
+}
+
+// digits is a number with the rule's scale: exactly, or rounded where the rule says how.
+func (rl *rule) digits(d decimal.Decimal) (string, error) {
+	if rl.scale == nil {
+		return d.String(), nil
+	}
+	var out decimal.Decimal
+	var err error
+	if rl.round != "" {
+		out, err = d.Round(*rl.scale, rl.round)
+	} else {
+		out, err = d.Rescale(*rl.scale)
+	}
+	return out.String(), err
+}
+
+// fit is a text of at most the rule's length.
+func (rl *rule) fit(s string) (string, error) {
+	if rl.length == 0 || utf8.RuneCountInString(s) <= rl.length {
+		return s, nil
+	}
+	if !rl.cut {
+		return "", fmt.Errorf("%q is longer than %d characters", clip(s), rl.length)
+	}
+	return string([]rune(s)[:rl.length]), nil
+}

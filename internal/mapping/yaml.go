@@ -1,0 +1,184 @@
+package mapping
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"holdfast/internal/decimal"
+)
+
+// entry is one key of a YAML object with its value.
+type entry struct{ key, value *yaml.Node }
+
+func (c *compiler) add(at place, what, why, hint string) {
+	c.mistakes = append(c.mistakes, &Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint})
+}
+
+// wrong is a mistake at a node.
+func (c *compiler) wrong(n *yaml.Node, what, why, hint string) {
+	c.add(place{c.src.file, n.Line, n.Column}, what, why, hint)
+}
+
+func asLoadError(err error) (*yaml.LoadError, bool) {
+	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
+		return e, true
+	}
+	if es, ok := errors.AsType[*yaml.LoadErrors](err); ok && len(es.Errors) > 0 {
+		return es.Errors[0], true
+	}
+	return nil, false
+}
+
+// entries reads an object, each of whose keys may stand there once.
+func (c *compiler) entries(n *yaml.Node, path string) []entry {
+	if n.Kind != yaml.MappingNode {
+		c.wrong(n, path, "it is not an object", "write its keys below it, indented")
+		return nil
+	}
+	seen := map[string]bool{}
+	out := make([]entry, 0, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			c.wrong(key, path, "a key is a word", "")
+		case seen[key.Value]:
+			c.wrong(key, path+"."+key.Value, "it is there twice", "leave one of them out")
+		case key.Value == "<<", value.Kind == yaml.AliasNode:
+			c.wrong(key, path+"."+key.Value, "anchors and aliases are not part of a mapping", "write it out")
+		default:
+			seen[key.Value] = true
+			out = append(out, entry{key, value})
+		}
+	}
+	return out
+}
+
+// object reads an object that has only the keys allowed.
+func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[string]*yaml.Node {
+	out := map[string]*yaml.Node{}
+	for _, e := range c.entries(n, path) {
+		known := false
+		for _, a := range allowed {
+			known = known || a == e.key.Value
+		}
+		if !known {
+			hint := "it knows " + strings.Join(allowed, ", ")
+			if near := nearest(e.key.Value, allowed); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			c.wrong(e.key, path, fmt.Sprintf("there is no key %q", clip(e.key.Value)), hint)
+			continue
+		}
+		out[e.key.Value] = e.value
+	}
+	return out
+}
+
+func (c *compiler) scalar(n *yaml.Node, path string) bool {
+	if n.Kind != yaml.ScalarNode || n.Value == "" {
+		c.wrong(n, path, "it is not one value", "write a text behind the colon")
+		return false
+	}
+	return true
+}
+
+// text is a scalar that YAML does not read as something other than what is written: 0010 and yes need quotes.
+func (c *compiler) text(n *yaml.Node, path string) bool {
+	if n.Kind != yaml.ScalarNode {
+		return c.scalar(n, path)
+	}
+	if n.ShortTag() != "!!str" {
+		c.wrong(n, path, fmt.Sprintf("%s without quotes is not a text", n.Value), fmt.Sprintf("write %q", n.Value))
+		return false
+	}
+	return true
+}
+
+func (c *compiler) word(parent *yaml.Node, k map[string]*yaml.Node, path, key string) string {
+	n := k[key]
+	if n == nil {
+		c.wrong(parent, path, key+" is missing", "add "+key+": to "+path)
+		return ""
+	}
+	if !c.scalar(n, path+"."+key) {
+		return ""
+	}
+	return n.Value
+}
+
+func (c *compiler) count(n *yaml.Node, path string, least, most int) int {
+	i, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || i < least || i > most {
+		c.wrong(n, path, fmt.Sprintf("%q is no whole number from %d to %d", clip(n.Value), least, most), "")
+		return least
+	}
+	return i
+}
+
+func (c *compiler) yes(n *yaml.Node, path string) bool {
+	if n.ShortTag() != "!!bool" {
+		c.wrong(n, path, fmt.Sprintf("%q is neither true nor false", clip(n.Value)), "")
+	}
+	return n.Value == "true"
+}
+
+func (c *compiler) oneOf(n *yaml.Node, path string, allowed ...string) string {
+	for _, a := range allowed {
+		if n.Kind == yaml.ScalarNode && n.Value == a {
+			return a
+		}
+	}
+	hint := ""
+	if near := nearest(n.Value, allowed); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	c.wrong(n, path, fmt.Sprintf("%q is none of %s", clip(n.Value), strings.Join(allowed, ", ")), hint)
+	return ""
+}
+
+// constant is the JSON text of a const; a number keeps its digits.
+func (c *compiler) constant(n *yaml.Node, path string, flat bool) []byte {
+	if n.Kind != yaml.ScalarNode {
+		c.wrong(n, path, "a constant is one value", "use fields for an object")
+		return nil
+	}
+	switch tag := n.ShortTag(); {
+	case tag == "!!str" || flat && tag != "!!null":
+		b, err := json.Marshal(n.Value)
+		if err != nil {
+			c.wrong(n, path, err.Error(), "")
+		}
+		return b
+	case tag == "!!bool":
+		return []byte(strings.ToLower(n.Value))
+	case tag == "!!int", tag == "!!float":
+		if d, err := decimal.Parse(n.Value); err == nil && d.String() == n.Value {
+			return []byte(n.Value)
+		}
+		c.wrong(n, path, fmt.Sprintf("%s is not a number as JSON writes it", n.Value), fmt.Sprintf("write %q if it is a text, or 10 and 0.5 as numbers", n.Value))
+	default:
+		c.wrong(n, path, "a constant is a text, a number, true or false", "leave the field out instead of null")
+	}
+	return nil
+}
+
+// isWord tells whether CEL can name a variable s.
+func isWord(s string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	switch s {
+	case "", "in", "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void", "while":
+		return false
+	}
+	return true
+}
