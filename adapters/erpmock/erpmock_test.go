@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"holdfast/adapters/erpmock"
-	"holdfast/adapters/erpmock/erpmocktest"
 )
 
 // client is one with connections of its own, so that faults of one test end with it.
@@ -71,7 +70,7 @@ const (
 // start gives an ERP with one material and one order.
 func start(t *testing.T, cfg erpmock.Config) (*erpmock.Mock, string) {
 	t.Helper()
-	m, url := erpmocktest.Start(t, nil, cfg)
+	m, url := erpmock.Start(t, nil, cfg)
 	if err := m.Seed("material", map[string]any{"number": "M1", "description": "Gear", "baseUnit": "PCE"}); err != nil {
 		t.Fatal(err)
 	}

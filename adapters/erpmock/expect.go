@@ -62,6 +62,7 @@ func (r *Range) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*plain)(r))
 }
 
+// String words the range: "3", "at least 1", "1 to 3".
 func (r *Range) String() string {
 	switch {
 	case r.Max == nil:

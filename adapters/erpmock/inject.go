@@ -19,12 +19,12 @@ func (c *call) inject(ans answer) {
 	switch f.Kind {
 	case Status, Quota:
 		instead := f.answer()
-		_ = write(c.w, instead) // how it went changes nothing: the true answer is not delivered
 		c.finish(instead.status, "fault", DeliveredNone)
+		_ = write(c.w, instead) // how it went changes nothing: the true answer is not delivered
 	case Garbage:
 		ans.body = []byte("\x00\x01<html><p>not what you think {\"\xff")
-		_ = write(c.w, ans)
 		c.finish(ans.status, ans.code, DeliveredNone)
+		_ = write(c.w, ans) // as above
 	case Half:
 		c.partly(ans, len(ans.body)/2)
 	case Headers:

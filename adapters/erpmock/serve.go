@@ -220,22 +220,31 @@ func (c *call) effect() answer {
 	return ans
 }
 
-// deliver writes the true answer and notes whether it went out.
+// deliver writes the true answer and notes whether it went out. The journal has it before the
+// client can: who has an answer finds it in the journal as delivered.
 func (c *call) deliver(ans answer) {
-	how := DeliveredFull
 	if c.r.Context().Err() != nil {
-		how = DeliveredNone
-	} else if err := write(c.w, ans); err != nil {
-		how = DeliveredPart
+		c.finish(ans.status, ans.code, DeliveredNone)
+		return
 	}
-	c.finish(ans.status, ans.code, how)
+	c.settle(ans.status, ans.code, DeliveredFull)
+	if err := write(c.w, ans); err != nil {
+		c.settle(ans.status, ans.code, DeliveredPart)
+	}
+	c.m.noteAnswer(c.s, c.entry)
 }
 
-func (c *call) finish(status int, code string, how Delivery) {
+// settle notes in the journal what went out.
+func (c *call) settle(status int, code string, how Delivery) {
 	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
 	c.entry.Status, c.entry.Refusal, c.entry.Delivered, c.entry.Open = status, code, how, false
+}
+
+// finish settles, in the ledger too.
+func (c *call) finish(status int, code string, how Delivery) {
+	c.settle(status, code, how)
 	c.m.noteAnswer(c.s, c.entry)
-	c.s.mu.Unlock()
 }
 
 // write sends an answer in one piece and reports what the network said.
