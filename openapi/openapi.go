@@ -11,3 +11,11 @@ var erp []byte
 
 // ERP is the OpenAPI 3.1 document of a plain ERP. The caller gets a copy.
 func ERP() []byte { return append([]byte(nil), erp...) }
+
+// holdfast is the contract of our own API.
+//
+//go:embed holdfast.yaml
+var holdfast []byte
+
+// Holdfast is the OpenAPI 3.0.3 document of the plant's API, which package httpapi serves. The caller gets a copy.
+func Holdfast() []byte { return append([]byte(nil), holdfast...) }
