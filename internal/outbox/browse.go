@@ -1,0 +1,202 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Detail is a message with everything that is known of it.
+type Detail struct {
+	message.Message
+	Event      string    // the ID of the event in the plant, of which this is one link's message
+	Mapping    string    // the mapping that makes its document
+	Digest     string    // as committed
+	Settled    bool      // it needs nothing more
+	CreatedAt  time.Time // when it was appended
+	NotBefore  time.Time // scheduled; zero if not
+	ExpiresAt  time.Time // zero if never
+	SettledAt  time.Time // zero if it is still owed
+	Attempts   int       // attempts spent
+	Redelivery int       // how often a person had it delivered again
+	SentWith   string    // mapping and content hash of the document that was sent
+	Receipt    message.Receipt
+	History    []Happened // oldest first; filled by Message only
+	LaneState  Lane       // the lane now; filled by Message and Of only
+}
+
+// Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
+// changed it.
+type Happened struct {
+	At     time.Time
+	What   string // again, refused, parked, waiting, unknown, resumed, retried, amended, voided, replayed, …
+	Detail string // the reason
+	Body   []byte
+	Digest string
+	Role   message.Role
+}
+
+// Filter chooses messages; zero fields choose all.
+type Filter struct {
+	Link, Lane, Kind, Key string
+	Owed, Settled         bool // only those; both or none means all
+	OldestFirst           bool
+	Limit                 int // default 50, at most 10,000
+}
+
+// full is a row of either table.
+type full struct {
+	row
+	SettledAt int64       `db:"settled_at"`
+	SentWith  string      `db:"sent_with"`
+	Document  string      `db:"document"`
+	DocKind   string      `db:"doc_kind"`
+	Answer    []byte      `db:"answer"`
+	Status    int         `db:"status"`
+	Answered  store.Zoned `db:"answered"`
+	Asked     bool        `db:"asked"`
+}
+
+const (
+	fromHot  = kept + `, not_before, expires_at, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked FROM outbox_messages`
+	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, settled_at, sent_with, document, doc_kind, answer, status, answered, asked FROM outbox_delivered`
+)
+
+func (f full) detail() Detail {
+	return Detail{
+		Message: f.message(), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
+		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
+		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Redelivery: f.Redelivery, SentWith: f.SentWith,
+		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked},
+	}
+}
+
+// Messages lists messages by the time of their append, newest first unless the filter says otherwise, from where cursor ended.
+// next is empty at the end. Each delivery of a replayed message is listed by itself.
+func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor string) (list []Detail, next string, err error) {
+	limit := min(cmp.Or(f.Limit, 50), 10_000)
+	where, args, err := f.where(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	order := " ORDER BY created_at DESC, id DESC, redelivery DESC LIMIT " + strconv.Itoa(limit+1)
+	if f.OldestFirst {
+		order = strings.ReplaceAll(order, " DESC", "")
+	}
+	parts, all := []string{}, []any{}
+	for _, p := range []struct {
+		from string
+		want bool
+	}{{fromHot, f.Owed || !f.Settled}, {fromCold, f.Settled || !f.Owed}} {
+		if p.want {
+			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+order+`) AS p`+strconv.Itoa(len(parts)))
+			all = append(all, args...)
+		}
+	}
+	var rows []full
+	if err := tx.Select(ctx, &rows, strings.Join(parts, " UNION ALL ")+order, all...); err != nil {
+		return nil, "", fmt.Errorf("list messages: %w", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		l := rows[limit-1]
+		next = fmt.Sprintf("%d_%s_%d", l.CreatedAt, l.ID, l.Redelivery)
+	}
+	for _, r := range rows {
+		list = append(list, r.detail())
+	}
+	return list, next, nil
+}
+
+func (f Filter) where(cursor string) (string, []any, error) {
+	where, args := " WHERE 1 = 1", []any{}
+	for _, c := range []struct{ column, value string }{{"link", f.Link}, {"lane", f.Lane}, {"kind", f.Kind}, {"key", f.Key}} {
+		if c.value != "" {
+			where, args = where+" AND "+c.column+" = ?", append(args, c.value)
+		}
+	}
+	if cursor == "" {
+		return where, args, nil
+	}
+	parts := strings.Split(cursor, "_")
+	if len(parts) != 3 {
+		return "", nil, badCursor()
+	}
+	at, err1 := strconv.ParseInt(parts[0], 10, 64)
+	again, err2 := strconv.Atoi(parts[2])
+	if err1 != nil || err2 != nil {
+		return "", nil, badCursor()
+	}
+	sign := "<"
+	if f.OldestFirst {
+		sign = ">"
+	}
+	return where + " AND (created_at, id, redelivery) " + sign + " (?, ?, ?)", append(args, at, parts[1], again), nil
+}
+
+func badCursor() error {
+	return &problem.Error{Kind: problem.Invalid, What: "list", Why: "the cursor is not one that a list gave", Hint: "begin again without a cursor"}
+}
+
+// Message is one message by its ID, its last delivery if there were several, with its history and its lane. NotFound if it was
+// never there or is no longer kept.
+func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, error) {
+	var f full
+	err := tx.Get(ctx, &f, `SELECT * FROM (SELECT `+fromHot+` WHERE id = ?) AS a UNION ALL
+		SELECT * FROM (SELECT `+fromCold+` WHERE id = ? ORDER BY redelivery DESC LIMIT 1) AS b ORDER BY settled_at LIMIT 1`, id, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Detail{}, &problem.Error{
+			Kind: problem.NotFound, What: "message " + id, Why: "it was never owed, or is no longer kept",
+			Hint: "holdfast msg list shows the messages that are kept",
+		}
+	}
+	if err != nil {
+		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
+	}
+	d := f.detail()
+	if d.LaneState, err = o.Lane(ctx, tx, d.Link, d.Lane); err != nil {
+		return Detail{}, err
+	}
+	var rows []struct {
+		At                         int64
+		What, Detail, Digest, Role string
+		Body                       []byte
+	}
+	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
+		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
+	}
+	for _, r := range rows {
+		d.History = append(d.History, Happened{store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Digest, message.Role(r.Role)})
+	}
+	return d, nil
+}
+
+// Of is what became of one event of the plant at each link that was owed it.
+func (o *Outbox) Of(ctx context.Context, tx *store.Tx, event string) ([]Detail, error) {
+	var list []Detail
+	seen := map[string]bool{}
+	for _, r := range o.routes {
+		if seen[r.Link] {
+			continue
+		}
+		seen[r.Link] = true
+		d, err := o.Message(ctx, tx, MessageID(r.Link, event))
+		if problem.KindOf(err) == problem.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}

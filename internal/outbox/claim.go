@@ -1,0 +1,244 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// longest bounds how far ahead a lane's next attempt may lie, so that a clock that was wrong for a while cannot hide a lane.
+const longest = time.Hour
+
+// Claim is a lane in the hand of one node, with its first messages in order.
+type Claim struct {
+	Link, Lane string
+	Token      int64 // fences: grows with each claim, and only its holder can settle
+	SentTo     int64 // messages up to this number may have been sent by a holder that is gone
+	Messages   []Queued
+}
+
+// Queued is a message as claimed, not yet verified.
+type Queued struct {
+	message.Message
+	Stored    string // the digest that was committed with it
+	Mapping   string
+	Attempts  int       // attempts that the ERP refused for the message's own sake
+	Ask       bool      // it may have been sent: ask before sending
+	Again     bool      // a person asked for it to be delivered again: never asked for, always sent
+	CreatedAt time.Time // when it was appended
+}
+
+// lane is what a claim and a settlement read of a lane's row.
+type lane struct {
+	Lane    string `db:"lane"`
+	Head    int64  `db:"head"`
+	Epoch   int64  `db:"head_epoch"`
+	SentTo  int64  `db:"sent_to"`
+	Token   int64  `db:"lease_token"`
+	Owner   string `db:"lease_owner"`
+	Pending int64  `db:"pending"`
+	Next    int64  `db:"next_number"`
+	State   string `db:"state"`
+	Reason  string `db:"reason"`
+}
+
+const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, pending, next_number, state, reason`
+
+// due is the condition of the partial index outbox_lanes_due; written once, since the planner compares it word by word.
+const due = `pending > 0 AND state = 'open' AND NOT paused`
+
+// Claim takes up to room lanes of link for node, each with its first perLane messages, and marks these as possibly sent. Urgent
+// lanes get six tenths of the room, normal ones three, background one, and what one class leaves the others take; in each class
+// three quarters go to the lanes that have been due longest, the rest to the newest, so that live messages do not wait for a
+// backlog. A node never takes over a lease of its own name: it holds that lane, or takes it back at its start (TakeBack).
+func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, room, perLane int) ([]Claim, error) {
+	if room <= 0 {
+		return nil, nil
+	}
+	names, err := candidates(ctx, tx, node, link, room)
+	if err != nil {
+		return nil, fmt.Errorf("find the lanes of link %s that are due: %w", link, err)
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?) AND `+due+`
+		AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, names, store.Micros(tx.Now), node)
+	if err != nil {
+		return nil, err
+	}
+	var lanes []lane
+	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
+		return nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
+	}
+	claims := make([]Claim, 0, len(lanes))
+	for _, l := range lanes {
+		c, err := o.take(ctx, tx, node, link, l, perLane)
+		if err != nil {
+			return nil, fmt.Errorf("take lane %s of link %s: %w", l.Lane, link, err)
+		}
+		claims = append(claims, c)
+	}
+	return claims, nil
+}
+
+func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l lane, perLane int) (Claim, error) {
+	rows, err := o.first(ctx, tx, link, l, perLane)
+	if err != nil {
+		return Claim{}, err
+	}
+	c := Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}
+	last := l.SentTo
+	for i := range rows {
+		w := &rows[i]
+		maySent := w.Number <= l.SentTo && w.Redelivery == 0
+		if w.expired(tx.Now) && !maySent {
+			if err := o.void(ctx, tx, w, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
+				return Claim{}, err
+			}
+		}
+		last = max(last, w.Number)
+		c.Messages = append(c.Messages, Queued{
+			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent, Again: w.Redelivery > 0,
+			CreatedAt: store.FromMicros(w.CreatedAt),
+		})
+	}
+	if len(rows) == 0 {
+		return Claim{}, &problem.Error{
+			Kind: problem.Integrity, What: "claim", Why: fmt.Sprintf("%d messages are owed from number %d, and none is there", l.Pending, l.Head),
+			Hint: "rows of outbox_messages were deleted behind Holdfast: restore them from a copy",
+		}
+	}
+	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = ?, due_at = ?, sent_to = ?, scheduled = FALSE
+		WHERE link = ? AND lane = ?`, node, c.Token, store.Micros(tx.Now.Add(o.cfg.Lease)), last, link, l.Lane)
+	return c, err
+}
+
+// first reads the head of a lane and what follows it without a gap and without a time that has not come.
+func (o *Outbox) first(ctx context.Context, tx *store.Tx, link string, l lane, perLane int) ([]row, error) {
+	var rows []row
+	err := tx.Select(ctx, &rows, `SELECT `+hot+` FROM outbox_messages WHERE link = ? AND lane = ? AND epoch = ? AND number >= ? AND number < ?
+		ORDER BY number`, link, l.Lane, l.Epoch, l.Head, l.Head+int64(perLane))
+	if err != nil {
+		return nil, err
+	}
+	for i, w := range rows {
+		if w.Number != l.Head+int64(i) || i > 0 && w.NotBefore > store.Micros(tx.Now) {
+			return rows[:i], nil
+		}
+	}
+	return rows, nil
+}
+
+func (w row) expired(now time.Time) bool {
+	return w.ExpiresAt > 0 && w.ExpiresAt <= store.Micros(now) && w.Role != string(message.Void) && w.Redelivery == 0
+}
+
+// candidate is a lane that is due, as its index alone tells.
+type candidate struct {
+	Lane     string `db:"lane"`
+	Priority int    `db:"priority"`
+	Newest   bool   `db:"newest"`
+}
+
+// part reads one end of one class: an index range that ends with the room, whatever the size of the table.
+const part = `SELECT * FROM (SELECT lane, priority, %t AS newest FROM outbox_lanes
+	WHERE link = ? AND ` + due + ` AND priority = %d AND due_at <= ? AND lease_owner <> ? ORDER BY due_at %s LIMIT %d) AS p%d`
+
+// claimQuery is the statement that finds lanes which are due, and its number of parts; bench prints its plan.
+func claimQuery(room int) (query string, parts int) {
+	for class := 1; class >= -1; class-- {
+		for _, order := range []string{"ASC", "DESC"} {
+			if parts > 0 {
+				query += " UNION ALL "
+			}
+			query += fmt.Sprintf(part, order == "DESC", class, order, room, parts)
+			parts++
+		}
+	}
+	return query, parts
+}
+
+// Plan is what the database says of how it runs the claim (EXPLAIN), a line a row.
+func (o *Outbox) Plan(ctx context.Context, tx *store.Tx, link string, room int) ([]string, error) {
+	query, parts := claimQuery(room)
+	args := claimArgs(tx, "", link, parts)
+	if tx.Dialect() == store.Postgres {
+		var lines []string
+		err := tx.Select(ctx, &lines, `EXPLAIN (ANALYZE, BUFFERS) `+query, args...)
+		return lines, err
+	}
+	var rows []struct {
+		ID, Parent, NotUsed int
+		Detail              string
+	}
+	err := tx.Select(ctx, &rows, `EXPLAIN QUERY PLAN `+query, args...)
+	lines := make([]string, 0, len(rows))
+	for _, r := range rows {
+		lines = append(lines, r.Detail)
+	}
+	return lines, err
+}
+
+func claimArgs(tx *store.Tx, node, link string, parts int) []any {
+	args := make([]any, 0, 3*parts)
+	for range parts {
+		args = append(args, link, store.Micros(tx.Now), node)
+	}
+	return args
+}
+
+func candidates(ctx context.Context, tx *store.Tx, node, link string, room int) ([]string, error) {
+	var paused bool
+	err := tx.Get(ctx, &paused, `SELECT COALESCE((SELECT paused FROM outbox_links WHERE link = ?), FALSE)`, link)
+	if err != nil || paused {
+		return nil, err
+	}
+	query, parts := claimQuery(room)
+	var found []candidate
+	if err := tx.Select(ctx, &found, query, claimArgs(tx, node, link, parts)...); err != nil {
+		return nil, err
+	}
+	return share(found, room), nil
+}
+
+// tenths is how many of ten places each class has a right to.
+var tenths = [...]struct{ class, of10 int }{{1, 6}, {0, 3}, {-1, 1}}
+
+// share chooses at most room lanes. Each class first gets its share, at least one place if there is one; then whatever room is
+// left goes by class. found holds each class twice: oldest first, then newest first.
+func share(found []candidate, room int) []string {
+	oldest, newest := map[int][]string{}, map[int][]string{}
+	for _, c := range found {
+		if c.Newest {
+			newest[c.Priority] = append(newest[c.Priority], c.Lane)
+		} else {
+			oldest[c.Priority] = append(oldest[c.Priority], c.Lane)
+		}
+	}
+	chosen := make([]string, 0, room)
+	seen := map[string]bool{}
+	take := func(from []string, n int) {
+		for _, l := range from {
+			if n <= 0 || len(chosen) == room {
+				return
+			}
+			if !seen[l] {
+				seen[l], n, chosen = true, n-1, append(chosen, l)
+			}
+		}
+	}
+	for _, t := range tenths {
+		places := max(1, room*t.of10/10)
+		take(oldest[t.class], places-places/4)
+		take(newest[t.class], places/4)
+	}
+	for _, t := range tenths {
+		take(oldest[t.class], room)
+	}
+	return chosen
+}

@@ -1,0 +1,83 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/store"
+)
+
+// Holding names one lane in hand.
+type Holding struct {
+	Lane  string
+	Token int64
+}
+
+// Renew extends the leases of lanes in hand and returns those that are lost: somebody else has claimed them.
+func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Holding) (lost []Holding, err error) {
+	if len(held) == 0 {
+		return nil, nil
+	}
+	names := make([]string, 0, len(held))
+	for _, h := range held {
+		names = append(names, h.Lane)
+	}
+	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?)`, link, names)
+	if err != nil {
+		return nil, err
+	}
+	var lanes []lane
+	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
+		return nil, fmt.Errorf("read leases of link %s: %w", link, err)
+	}
+	tokens := make(map[string]int64, len(lanes))
+	for _, l := range lanes {
+		tokens[l.Lane] = l.Token
+	}
+	for _, h := range held {
+		if tokens[h.Lane] != h.Token {
+			lost = append(lost, h)
+			continue
+		}
+		// a row that an append has locked is passed over: the next renewal comes long before the lease ends
+		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND lane IN
+			(SELECT lane FROM outbox_lanes WHERE link = ? AND lane = ? AND lease_token = ?`+tx.SkipLocked()+`)`,
+			store.Micros(tx.Now.Add(o.cfg.Lease)), link, link, h.Lane, h.Token)
+		if err != nil {
+			return nil, fmt.Errorf("renew the lease of lane %s: %w", h.Lane, err)
+		}
+	}
+	return lost, nil
+}
+
+// TakeBack ends every lease in the name of node, which must be unique in the plant: they are those of a process of that name
+// which is gone. What that process may have sent stays marked, and becomes due once it has had the time to arrive.
+func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node string) (lanes int64, err error) {
+	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
+		due_at = CASE WHEN sent_to >= head THEN ? ELSE head_at END WHERE lease_owner = ?`, store.Micros(tx.Now.Add(o.cfg.AskAfter)), node)
+	if err != nil {
+		return 0, fmt.Errorf("take back the leases of node %s: %w", node, err)
+	}
+	return n, nil
+}
+
+// Rebase brings near what a clock that was wrong has put far away: lanes whose next attempt lies further ahead than any backoff,
+// and leases longer than any lease. With jumped, which the relay says when its clock has gone back and when it starts, every
+// lane that waits for an attempt is due at once. Scheduled messages keep their time.
+func (o *Outbox) Rebase(ctx context.Context, tx *store.Tx, node, link string, jumped bool) (lanes int64, err error) {
+	now, far := store.Micros(tx.Now), store.Micros(tx.Now.Add(max(longest, o.cfg.Backoff)))
+	if jumped {
+		far = now + o.cfg.AskAfter.Microseconds()
+	}
+	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND `+due+` AND priority IN (-1, 0, 1) AND due_at > ?
+		AND lease_owner = '' AND NOT scheduled`, now, link, far)
+	if err != nil {
+		return 0, fmt.Errorf("bring near the lanes of link %s: %w", link, err)
+	}
+	m, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND `+due+` AND priority IN (-1, 0, 1) AND due_at > ?
+		AND lease_owner <> '' AND lease_owner <> ?`, now, link, store.Micros(tx.Now.Add(2*o.cfg.Lease)), node)
+	if err != nil {
+		return 0, fmt.Errorf("end impossible leases of link %s: %w", link, err)
+	}
+	return n + m, nil
+}

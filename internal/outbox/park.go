@@ -1,0 +1,207 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// PauseLink stops claims of a link until ResumeLink; what is in hand is finished. Appends go on.
+func (o *Outbox) PauseLink(ctx context.Context, tx *store.Tx, link, reason string) error {
+	return o.pauseLink(ctx, tx, link, true, reason)
+}
+
+// ResumeLink lets a paused link go on.
+func (o *Outbox) ResumeLink(ctx context.Context, tx *store.Tx, link, reason string) error {
+	return o.pauseLink(ctx, tx, link, false, reason)
+}
+
+func (o *Outbox) pauseLink(ctx context.Context, tx *store.Tx, link string, paused bool, reason string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, paused, reason, changed_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (link) DO UPDATE SET paused = excluded.paused, reason = excluded.reason, changed_at = excluded.changed_at`,
+		link, paused, reason, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("pause or resume link %s: %w", link, err)
+	}
+	tx.Wake(Topic)
+	return nil
+}
+
+// PauseLane stops claims of one lane until Resume; what is in hand is finished.
+func (o *Outbox) PauseLane(ctx context.Context, tx *store.Tx, link, lane, reason string) error {
+	return o.changeLane(ctx, tx, link, lane, `paused = TRUE, reason = ?`, reason)
+}
+
+// Park puts a lane aside as the ERP's refusal would, until Resume.
+func (o *Outbox) Park(ctx context.Context, tx *store.Tx, link, lane, reason string) error {
+	return o.changeLane(ctx, tx, link, lane, `state = 'parked', awaits = '', reason = ?`, reason)
+}
+
+// Resume lets a lane go on from its first message, whatever held it: a pause, a refusal, a wait, an unknown outcome. The attempts
+// that the message has spent are forgotten. What may have been sent is asked for before it is sent.
+func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason string) error {
+	l, err := lockLane(ctx, tx, link, lane)
+	if err != nil {
+		return err
+	}
+	return o.reopen(ctx, tx, link, l, "resumed", reason)
+}
+
+// Retry has the message sent at once that stands at the head of its lane, as Resume does. Another message is refused with
+// Conflict: order in a lane is absolute.
+func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) error {
+	w, l, err := lockMessage(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if w.Number != l.Head || w.Epoch != l.Epoch {
+		return &problem.Error{
+			Kind: problem.Conflict, What: "retry message " + id, Why: fmt.Sprintf("message %d of its lane comes first", l.Head),
+			Hint: "retry, amend or discard that one",
+		}
+	}
+	return o.reopen(ctx, tx, w.Link, l, "retried", reason)
+}
+
+// MarkDelivered settles the head of a lane by a person's word that the ERP has it, as document ("" if it has no number). It is
+// the way out of an unknown outcome that nobody but a person can settle.
+func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane string, number int64, document, reason string) error {
+	l, w, err := lockHead(ctx, tx, link, lane, number)
+	if err != nil {
+		return err
+	}
+	d := Done{ID: w.ID, Creates: w.Creates, Role: "", SentWith: "a person's word"}
+	d.Receipt.Document, d.Receipt.At, d.Receipt.Asked = document, tx.Now, true
+	if err := history(ctx, tx, row{ID: w.ID}, "marked delivered", reason); err != nil {
+		return err
+	}
+	if err := o.move(ctx, tx, link, []Done{d}); err != nil {
+		return err
+	}
+	l.Pending--
+	return o.reopen(ctx, tx, link, l, "", reason)
+}
+
+// SendAgain lets the head of a lane be sent without asking, by a person's word that the ERP does not have it.
+func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, link, lane string, number int64, reason string) error {
+	l, _, err := lockHead(ctx, tx, link, lane, number)
+	if err != nil {
+		return err
+	}
+	l.SentTo = number - 1
+	return o.reopen(ctx, tx, link, l, "sent again", reason)
+}
+
+// reopen makes a locked lane claimable at once, from the first message that it still owes.
+func (o *Outbox) reopen(ctx context.Context, tx *store.Tx, link string, l *lane, what, reason string) error {
+	h, err := readHead(ctx, tx, link, l)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?, sent_to = ?, state = 'open',
+		paused = FALSE, awaits = '', reason = '', changed_at = ?, due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END
+		WHERE link = ? AND lane = ?`, l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), l.SentTo,
+		store.Micros(tx.Now), max(h.CreatedAt, h.NotBefore), link, l.Lane)
+	if err != nil {
+		return fmt.Errorf("let lane %s of link %s go on: %w", l.Lane, link, err)
+	}
+	tx.Wake(Topic)
+	if l.Pending == 0 || what == "" {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET attempts = 0 WHERE link = ? AND lane = ? AND epoch = ? AND number = ?`,
+		link, l.Lane, h.Epoch, h.Number); err != nil {
+		return err
+	}
+	return history(ctx, tx, row{ID: h.ID}, what, reason)
+}
+
+func (o *Outbox) changeLane(ctx context.Context, tx *store.Tx, link, lane, set, reason string) error {
+	if _, err := lockLane(ctx, tx, link, lane); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET `+set+`, changed_at = ? WHERE link = ? AND lane = ?`, reason, store.Micros(tx.Now), link, lane)
+	if err != nil {
+		return fmt.Errorf("change lane %s of link %s: %w", lane, link, err)
+	}
+	tx.Wake(Settled)
+	return nil
+}
+
+func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, error) {
+	var l lane
+	err := tx.Get(ctx, &l, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), link, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: "lane " + name + " of link " + link, Why: "no message was ever put into it",
+			Hint: "holdfast lane list shows the lanes of a link",
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock lane %s of link %s: %w", name, link, err)
+	}
+	return &l, nil
+}
+
+// lockMessage finds a message that is still owed, and locks its lane.
+func lockMessage(ctx context.Context, tx *store.Tx, id string) (row, *lane, error) {
+	w, err := owed(ctx, tx, `id = ?`, id)
+	if err != nil {
+		return row{}, nil, err
+	}
+	l, err := lockLane(ctx, tx, w.Link, w.Lane)
+	if err != nil {
+		return row{}, nil, err
+	}
+	w, err = owed(ctx, tx, `id = ?`, id) // again: it may have been settled before the lock was had
+	return w, l, err
+}
+
+func owed(ctx context.Context, tx *store.Tx, where string, args ...any) (row, error) {
+	var w row
+	err := tx.Get(ctx, &w, `SELECT `+hot+` FROM outbox_messages WHERE `+where, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row{}, &problem.Error{
+			Kind: problem.NotFound, What: fmt.Sprintf("message %v", args[len(args)-1]), Why: "it is not among those that are still owed",
+			Hint: "holdfast msg show tells whether it was delivered",
+		}
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("read message %v: %w", args[len(args)-1], err)
+	}
+	return w, nil
+}
+
+// lockHead locks a lane whose first message has this number and is in nobody's hand.
+func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64) (*lane, row, error) {
+	l, err := lockLane(ctx, tx, link, name)
+	if err != nil {
+		return nil, row{}, err
+	}
+	if l.Pending == 0 || l.Head != number {
+		return nil, row{}, &problem.Error{
+			Kind: problem.Conflict, What: fmt.Sprintf("message %d of lane %s", number, name), Why: "it is not the first that the lane owes",
+			Hint: "look at the lane again: it has moved on, or an earlier message comes first",
+		}
+	}
+	if err := l.free(number); err != nil {
+		return nil, row{}, err
+	}
+	w, err := owed(ctx, tx, `link = ? AND lane = ? AND epoch = ? AND number = ?`, link, name, l.Epoch, number)
+	return l, w, err
+}
+
+// free refuses to touch a message that is being sent at this moment.
+func (l lane) free(number int64) error {
+	if l.Owner == "" || number > l.SentTo {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: fmt.Sprintf("message %d of lane %s", number, l.Lane), Why: "it is being sent at this moment by node " + l.Owner,
+		Hint: "try again in a few seconds; pause the lane first if it keeps being sent",
+	}
+}

@@ -1,0 +1,106 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"holdfast/internal/message"
+	"holdfast/internal/store"
+)
+
+// Reference is the number that link's ERP gave to an object, "order/…" or "lot/…"; false if it has given none yet.
+func (o *Outbox) Reference(ctx context.Context, tx *store.Tx, link, object string) (string, bool, error) {
+	var number string
+	err := tx.Get(ctx, &number, `SELECT number FROM outbox_refs WHERE link = ? AND object = ?`, link, object)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("look up the number of %s at link %s: %w", object, link, err)
+	}
+	return number, number != "", nil
+}
+
+// Object is the plant's object of a kind ("order", "lot") to which link's ERP gave a number; false if there is none.
+func (o *Outbox) Object(ctx context.Context, tx *store.Tx, link, kind, number string) (string, bool, error) {
+	var object string
+	err := tx.Get(ctx, &object, `SELECT object FROM outbox_refs WHERE link = ? AND number = ? AND number <> '' AND object LIKE ?
+		ORDER BY object LIMIT 1`, link, number, kind+"/%")
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("look up the %s that link %s calls %s: %w", kind, link, number, err)
+	}
+	return object, true, nil
+}
+
+// SetReference keeps the number that link's ERP gave to an object, and lets exactly the lanes go on that wait for it.
+func (o *Outbox) SetReference(ctx context.Context, tx *store.Tx, link, object, number string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_refs (link, object, number) VALUES (?, ?, ?)
+		ON CONFLICT (link, object) DO UPDATE SET number = excluded.number, voided = FALSE`, link, object, number)
+	if err != nil {
+		return fmt.Errorf("keep the number of %s at link %s: %w", object, link, err)
+	}
+	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'open', awaits = '', reason = '', due_at = head_at
+		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, link, object)
+	if err != nil {
+		return fmt.Errorf("wake the lanes that wait for %s: %w", object, err)
+	}
+	if n > 0 {
+		tx.Wake(Topic)
+	}
+	return nil
+}
+
+// created keeps what a receipt says of an object of the plant's own making. A void means that it will never be created: whoever
+// waits for it is parked, for a person to void or amend.
+func (o *Outbox) created(ctx context.Context, tx *store.Tx, link string, d Done) error {
+	switch {
+	case d.Creates == "":
+		return nil
+	case d.Role != message.Void && d.Receipt.Document != "":
+		return o.SetReference(ctx, tx, link, d.Creates, d.Receipt.Document)
+	case d.Role != message.Void:
+		return nil
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_refs (link, object, voided) VALUES (?, ?, TRUE)
+		ON CONFLICT (link, object) DO UPDATE SET voided = (outbox_refs.number = '')`, link, d.Creates)
+	if err != nil {
+		return fmt.Errorf("keep that %s will not be created at link %s: %w", d.Creates, link, err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'parked', awaits = '', reason = ? WHERE link = ? AND awaits = ? AND awaits <> ''`,
+		neverCreated(d.Creates), link, d.Creates)
+	if err != nil {
+		return fmt.Errorf("park the lanes that wait for %s: %w", d.Creates, err)
+	}
+	return nil
+}
+
+func neverCreated(object string) string {
+	return "it needs the ERP's number of " + object + ", whose creating message was voided: amend or discard it"
+}
+
+// await has a lane wait for an object and returns the object's name; "" if there is nothing to wait for. The object's row is locked
+// first, so that a number which comes at this moment is either seen here or finds the lane waiting.
+func (o *Outbox) await(ctx context.Context, tx *store.Tx, link string, l *lane, object string) (string, error) {
+	var ref struct {
+		Number string
+		Voided bool
+	}
+	err := tx.Get(ctx, &ref, `INSERT INTO outbox_refs (link, object) VALUES (?, ?)
+		ON CONFLICT (link, object) DO UPDATE SET object = excluded.object RETURNING number, voided`, link, object)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("ask for the number of %s: %w", object, err)
+	case ref.Number != "":
+		l.State, l.Reason = string(Open), ""
+		return "", nil
+	case ref.Voided:
+		l.State, l.Reason = string(Parked), neverCreated(object)
+		return "", nil
+	}
+	return object, nil
+}

@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Lane is the state of one lane.
+type Lane struct {
+	Link, Name string
+	State      State
+	Paused     bool      // by a person
+	Owed       int64     // messages
+	Head       int64     // number of the first message owed, or of the next if none is
+	Next       int64     // number that the next append takes
+	OldestAt   time.Time // when the head was appended
+	DueAt      time.Time // when it is tried next; while it is in hand, when the lease ends
+	Awaits     string    // Waiting: the object whose number is missing
+	Reason     string    // why it stands still, or what the last attempt met
+	InHand     string    // the node that is sending; "" if none
+	ChangedAt  time.Time
+}
+
+type laneRow struct {
+	Link, Lane, State, Awaits, Reason string
+	Paused                            bool
+	Pending, Head                     int64
+	Next                              int64  `db:"next_number"`
+	HeadAt                            int64  `db:"head_at"`
+	DueAt                             int64  `db:"due_at"`
+	ChangedAt                         int64  `db:"changed_at"`
+	Owner                             string `db:"lease_owner"`
+}
+
+const laneStatus = `SELECT link, lane, state, awaits, reason, paused, pending, head, next_number, head_at, due_at, changed_at, lease_owner FROM outbox_lanes`
+
+func (r laneRow) status() Lane {
+	return Lane{
+		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, Next: r.Next,
+		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
+		ChangedAt: store.FromMicros(r.ChangedAt),
+	}
+}
+
+// Lane is one lane; NotFound if nothing was ever put into it.
+func (o *Outbox) Lane(ctx context.Context, tx *store.Tx, link, name string) (Lane, error) {
+	var r laneRow
+	err := tx.Get(ctx, &r, laneStatus+` WHERE link = ? AND lane = ?`, link, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Lane{}, &problem.Error{
+			Kind: problem.NotFound, What: "lane " + name + " of link " + link, Why: "no message was ever put into it",
+			Hint: "holdfast lane list shows the lanes of a link",
+		}
+	}
+	if err != nil {
+		return Lane{}, fmt.Errorf("read lane %s of link %s: %w", name, link, err)
+	}
+	return r.status(), nil
+}
+
+// LaneFilter chooses lanes that owe something; zero fields choose all of those.
+type LaneFilter struct {
+	Link   string
+	State  State // Open, Parked, Unknown or Waiting
+	Paused bool  // only lanes that a person has paused
+	Limit  int   // default 50, at most 10,000
+}
+
+// Lanes lists the lanes that owe something, the one that owes longest first, from where cursor ended. next is empty at the end.
+func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
+	limit := min(cmp.Or(f.Limit, 50), 10_000)
+	where, args := ` WHERE pending > 0`, []any{}
+	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
+	if f.Link != "" {
+		add("link = ?", f.Link)
+	}
+	if f.State != "" {
+		add("state = ?", string(f.State))
+	}
+	if f.Paused {
+		add("paused")
+	}
+	if cursor != "" {
+		at, rest, _ := strings.Cut(cursor, "_")
+		link, name, ok := strings.Cut(rest, "/")
+		us, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || !ok {
+			return nil, "", badCursor()
+		}
+		add("(head_at, link, lane) > (?, ?, ?)", us, link, name)
+	}
+	var rows []laneRow
+	if err := tx.Select(ctx, &rows, laneStatus+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit+1), args...); err != nil {
+		return nil, "", fmt.Errorf("list lanes: %w", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		l := rows[limit-1]
+		next = fmt.Sprintf("%d_%s/%s", l.HeadAt, l.Link, l.Lane)
+	}
+	for _, r := range rows {
+		list = append(list, r.status())
+	}
+	return list, next, nil
+}
+
+// Link is the state of one link. Its figures come from counters, never from counting history.
+type Link struct {
+	Name      string
+	Paused    bool   // by a person
+	Reason    string // of the pause
+	Breaker   string // closed, open or half-open, as the relay last saw it
+	Trouble   string // what opened the breaker
+	ChangedAt time.Time
+	Owed      int64     // messages
+	Lanes     int64     // lanes that owe something
+	Parked    int64     // of these, parked or unknown
+	Waiting   int64     // of these, waiting for a number
+	OldestAt  time.Time // append of the oldest message owed; zero if none is
+	Delivered int64     // messages since the database was made
+	Voided    int64     // discarded or expired since then
+	LastAt    time.Time // last settlement
+}
+
+// Links is the state of every link that was ever routed to, by name.
+func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
+	var rows []struct {
+		Link, Reason, Breaker, Trouble                          string
+		Paused                                                  bool
+		ChangedAt                                               int64 `db:"changed_at"`
+		LastAt                                                  int64 `db:"last_at"`
+		Delivered, Voided, Owed, Lanes, Parked, Waiting, Oldest int64
+	}
+	err := tx.Select(ctx, &rows, `SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
+		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
+		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
+		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
+		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.oldest, 0) AS oldest
+		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE pending > 0) AS n
+		LEFT JOIN outbox_links AS k ON k.link = n.link
+		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, COUNT(*) AS lanes, MIN(head_at) AS oldest,
+			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
+			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting
+			FROM outbox_lanes WHERE pending > 0 GROUP BY link) AS p ON p.link = n.link
+		ORDER BY n.link`)
+	if err != nil {
+		return nil, fmt.Errorf("read the state of the links: %w", err)
+	}
+	links := make([]Link, 0, len(rows))
+	for _, r := range rows {
+		links = append(links, Link{
+			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
+			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, OldestAt: store.FromMicros(r.Oldest),
+			Delivered: r.Delivered, Voided: r.Voided, LastAt: store.FromMicros(r.LastAt),
+		})
+	}
+	return links, nil
+}
+
+// SetBreaker keeps what the relay's breaker of a link says, so that every node and every page shows it.
+func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, trouble string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, breaker, trouble, changed_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (link) DO UPDATE SET breaker = excluded.breaker, trouble = excluded.trouble, changed_at = excluded.changed_at`,
+		link, breaker, trouble, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("keep the breaker of link %s: %w", link, err)
+	}
+	return nil
+}
+
+// Purge deletes up to limit settled messages, with their history, that are older than Config.Keep, and says how many it deleted.
+// Lanes keep their counters. Called in small chunks it holds up nobody.
+func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, error) {
+	before := store.Micros(tx.Now.Add(-o.cfg.Keep))
+	old := `SELECT id FROM outbox_delivered WHERE created_at < ? AND settled_at < ? ORDER BY created_at LIMIT ` + strconv.Itoa(limit)
+	var ids []string
+	if err := tx.Select(ctx, &ids, old, before, before); err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	for _, table := range []string{"outbox_events", "outbox_delivered"} {
+		query, args, err := tx.In(`DELETE FROM `+table+` WHERE id IN (?)`, ids)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := tx.Exec(ctx, query, args...); err != nil {
+			return 0, fmt.Errorf("purge %s: %w", table, err)
+		}
+	}
+	return int64(len(ids)), nil
+}
