@@ -17,6 +17,7 @@ FUZZTIME ?= 1m
 SEED     ?= 1
 MINUTES  ?= 1
 SOAK_MINUTES ?= 60
+SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
 .PHONY: help build install test cover lint fmt vuln generate generated bench fuzz torture soak demo services clean
@@ -43,14 +44,21 @@ cover: $(BIN)/testrun ## fail if the last "make test" covered too little of the 
 	@$(BIN)/testrun -profile coverage.txt -cover $(COVERED) -min $(COVER_MIN)
 
 lint: $(BIN)/.tools ## vet, staticcheck, golangci-lint and gofumpt over every module; shellcheck where it is
-	@for m in $(MODULES); do \
+	@bad=0; \
+	for m in $(MODULES); do \
 		echo "lint: $$m"; \
-		(cd $$m && $(GO) vet ./... && $(BIN)/staticcheck ./... && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
-	done
-	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.gen\.go$$' | xargs $(BIN)/gofumpt -l); \
-	test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
-	@command -v shellcheck >/dev/null && shellcheck -x $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh \
-		|| { ! command -v shellcheck >/dev/null && echo 'lint: shellcheck is not installed, scripts not checked' >&2; }
+		(cd $$m && $(GO) vet ./...) || bad=1; \
+		(cd $$m && $(BIN)/staticcheck ./...) || bad=1; \
+		(cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...) || bad=1; \
+	done; \
+	unformatted=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.gen\.go$$' | xargs $(BIN)/gofumpt -l); \
+	test -z "$$unformatted" || { bad=1; printf 'not formatted (make fmt): %s\n' $$unformatted; }; \
+	if command -v shellcheck >/dev/null; then \
+		shellcheck -x $(SCRIPTS) || bad=1; \
+	else \
+		echo 'lint: shellcheck is not installed, scripts are not checked' >&2; \
+	fi; \
+	exit $$bad
 
 fmt: $(BIN)/.tools ## format with gofumpt
 	@git ls-files -co --exclude-standard '*.go' | grep -v '\.gen\.go$$' | xargs $(BIN)/gofumpt -w
