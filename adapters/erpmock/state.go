@@ -143,7 +143,7 @@ func (c *collection) oldest() *record {
 
 func (c *collection) unindex(r *record) {
 	for i, v := range r.keys {
-		rest := slices.DeleteFunc(c.index[i][v], func(o *record) bool { return o == r })
+		rest := without(c.index[i][v], r)
 		if len(rest) == 0 {
 			delete(c.index[i], v)
 		} else {
@@ -151,6 +151,16 @@ func (c *collection) unindex(r *record) {
 		}
 	}
 	r.keys = nil
+}
+
+// without takes a record off a list. Who drops its oldest finds it in front: a scan of the whole
+// list for each would make a full store slow.
+func without(list []*record, r *record) []*record {
+	if len(list) > 0 && list[0] == r {
+		list[0] = nil
+		return list[1:]
+	}
+	return slices.DeleteFunc(list, func(o *record) bool { return o == r })
 }
 
 // remove deletes a record.
@@ -161,7 +171,7 @@ func (s *store) remove(r *record) {
 	c.bytes -= int64(len(r.body))
 	r.gone = true
 	id := r.envelope.MessageID
-	rest := slices.DeleteFunc(s.messages[id], func(o *record) bool { return o == r })
+	rest := without(s.messages[id], r)
 	if len(rest) == 0 {
 		delete(s.messages, id)
 	} else {
