@@ -146,4 +146,3 @@ func freeAddr() (string, error) {
 	}
 	return ln.Addr().String(), ln.Close()
 }
-
