@@ -1,7 +1,10 @@
 package mapping
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -114,9 +117,17 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 
 // parse reads the YAML to its root object.
 func (c *compiler) parse(text []byte) (*yaml.Node, bool) {
-	var doc yaml.Node
-	if err := yaml.Load(text, &doc, yaml.WithSingleDocument()); err != nil {
+	var doc, second yaml.Node
+	l, err := yaml.NewLoader(bytes.NewReader(text))
+	if err == nil {
+		err = l.Load(&doc)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
 		c.yamlError(err)
+		return nil, false
+	}
+	if err := l.Load(&second); !errors.Is(err, io.EOF) {
+		c.add(place{c.src.file, max(1, second.Line), max(1, second.Column)}, "the file", "it holds more than one YAML document", "write one mapping in each file")
 		return nil, false
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {

@@ -24,7 +24,7 @@ const (
 	maxNesting  = 1        // of loops inside an expression
 	maxExprSize = 4000     // characters of an expression
 	costOfExpr  = 50_000   // CEL's cost units for one evaluation
-	costOfAll   = 500_000  // for one message
+	costOfAll   = 100_000  // for one message
 	maxBody     = 1 << 20  // bytes of a document
 )
 

@@ -77,7 +77,9 @@ func (s *source) quoted(n *yaml.Node, chars int) int {
 
 // nearest is the candidate that differs from name in the fewest letters, if they are few.
 func nearest(name string, candidates []string) string {
-	best, found := max(2, utf8.RuneCountInString(name)/2), ""
+	name = clip(name)
+	letters := utf8.RuneCountInString(name)
+	best, found := max(min(3, letters), letters/2), ""
 	for _, c := range slices.Sorted(slices.Values(candidates)) {
 		if d := distance(name, c); d < best {
 			best, found = d, c
@@ -86,25 +88,30 @@ func nearest(name string, candidates []string) string {
 	return found
 }
 
-// distance is Levenshtein's: the fewest letters to insert, remove or change.
+// distance is the fewest letters to insert, remove, change, or swap with their neighbour.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
+	rows := make([][]int, len(x)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(y)+1)
+		rows[i][0] = i
 	}
-	for i := range x {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range y {
-			next := diagonal
-			if x[i] != y[j] {
-				next = 1 + min(diagonal, row[j], row[j+1])
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			change := 1
+			if x[i-1] == y[j-1] {
+				change = 0
 			}
-			diagonal, row[j+1] = row[j+1], next
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(y)]
+	return rows[len(x)][len(y)]
 }
 
 func clip(s string) string {

@@ -70,7 +70,7 @@ func (r *run) object(w *writer, fields []*rule, s *scope) error {
 		}
 	}
 	w.b = append(w.b, '}')
-	return w.full()
+	return r.orFail(fields[len(fields)-1], w.full())
 }
 
 // field writes one field's value and tells whether it has one.

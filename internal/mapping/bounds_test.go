@@ -1,0 +1,164 @@
+package mapping_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/problem"
+)
+
+// randomDecimal is one of up to 38 digits, with up to 18 behind the point, and sometimes an exponent.
+func randomDecimal(r *rand.Rand) string {
+	digits := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte('0' + r.IntN(10))
+		}
+		return string(b)
+	}
+	scale := r.IntN(19)
+	whole := strings.TrimLeft(digits(r.IntN(38-scale)+1), "0")
+	if whole == "" {
+		whole = "0"
+	}
+	s := whole
+	if scale > 0 {
+		s += "." + digits(scale)
+	}
+	if r.IntN(2) == 0 && strings.Trim(s, "0.") != "" {
+		s = "-" + s
+	}
+	return s
+}
+
+// TestDecimalsKeepEveryDigit sends random decimals, as text and as JSON numbers, through decimals, defaults, lists and objects, in
+// and out, and compares them digit for digit.
+func TestDecimalsKeepEveryDigit(t *testing.T) {
+	const runs, each = 1000, 100
+	s, err := load(t, map[string]string{
+		"out.yaml": header + "fields:\n  t: {each: src.t, value: decimal(item), as: number}\n  n: {each: src.n, value: item + 0, as: string}\n  raw: {value: src.t}\n",
+		"in.yaml":  "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\nfields:\n  t: {each: src.t, value: decimal(item)}\n  n: {each: src.n, value: decimal(item), as: number}\n",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range runs {
+		want := make([]string, each)
+		for i := range want {
+			want[i] = randomDecimal(r)
+		}
+		body := fmt.Sprintf(`{"t":["%s"],"n":[%s]}`, strings.Join(want, `","`), strings.ReplaceAll(strings.Join(want, `,`), "-0,", "0,"))
+		doc, err := s.Apply(t.Context(), "out", verified(t, confirmed(body)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := s.ApplyIn(t.Context(), "in", confirmed(string(doc.Body)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			T []string
+			N []json.Number
+		}
+		if err := json.Unmarshal(back.Body, &got); err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range want {
+			if got.T[i] != w || got.N[i].String() != w {
+				t.Fatalf("%s came back as %s and %s", w, got.T[i], got.N[i])
+			}
+		}
+	}
+}
+
+func TestNumbersThatAreNoneAreRefused(t *testing.T) {
+	for _, n := range []string{"NaN", "Infinity", "1e999999999", "-", "1.", ".5", "0x10", "1_000", strings.Repeat("9", 39)} {
+		if got, err := apply(t, "fields: {a: decimal(src.a)}", `{"a":"`+n+`"}`, nil); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s was mapped to %s, %v", n, got, err)
+		}
+	}
+}
+
+// TestAnExpressionCannotRunAway runs what is meant to take time or memory; the mapping goes on with the next message.
+func TestAnExpressionCannotRunAway(t *testing.T) {
+	long := strings.Repeat("a", 60_000)
+	numbers := strings.TrimSuffix(strings.Repeat("1,", 3000), ",")
+	tests := []struct{ name, fields, body string }{
+		{"a text that grows by replace", `fields: {a: 'src.a.replace("a", src.a).replace("a", src.a)'}`, `{"a":"` + strings.Repeat("a", 500) + `"}`},
+		{"a text that grows by pad", `fields: {a: 'pad(src.a, 1000000000, "0")'}`, `{"a":"a"}`},
+		{"a text that grows by +", "fields: {a: '" + strings.TrimSuffix(strings.Repeat("src.a + ", 200), " + ") + "'}", `{"a":"` + long + `"}`},
+		{"a text many times", "fields: {a: {each: src.l, fields: {a: src.a}}}", `{"l":[` + numbers + `],"a":"` + long + `"}`},
+		{"a regular expression over a long text in a loop", `fields: {a: 'src.l.filter(x, src.a.matches("(a*)*b")).size()'}`, `{"l":[` + numbers + `],"a":"` + long + `"}`},
+		{"a loop for each element", "fields: {a: {each: src.l, value: 'src.l.filter(x, x == item).size()'}}", `{"l":[` + numbers + `]}`},
+		{"three loops of fields", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: z}}}}}}", `{"l":[` + numbers + `]}`},
+		{"three loops of constants", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, fields: {d: {const: 1}}}}}}}}", `{"l":[` + numbers + `]}`},
+		{"loops that write nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: src.?gone}}}}}}", `{"l":[` + numbers + `]}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := load(t, map[string]string{"m.yaml": header + tt.fields})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := verified(t, confirmed(tt.body))
+			start := time.Now()
+			doc, err := s.Apply(t.Context(), "m", v, nil)
+			took := time.Since(start)
+			if problem.KindOf(err) != problem.Invalid {
+				t.Errorf("mapped to %d bytes, err = %v", len(doc.Body), err)
+			}
+			t.Logf("%v after %v", err, took)
+			if took > 2*time.Second { // 50 ms on a quiet machine; the bound itself is the cost, which does not depend on the clock
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// FuzzMappingFile loads anything as a mapping: it compiles or is refused with a place, and what compiles maps or fails in words.
+func FuzzMappingFile(f *testing.F) {
+	f.Add(header+"fields: {a: src.a, b: {value: 'decimal(src.b) * 2', scale: 3, as: number}}", `{"a":1,"b":"2.5"}`)
+	f.Add(header+"tables: {t: {rows: {a: '01'}}}\nfields:\n  l: {each: src.l, item: x, fields: {k: 'lookup(\"t\", x)'}}\nparams: {n: event.key}", `{"l":["a"]}`)
+	f.Add("from: {document: d}\nto: {kind: '\"k\"', key: 'plantID(\"order\", src.n)', time: src.t}\nwhen: src.n != \"\"\nfields: {a: 'date(src.t, \"Europe/Berlin\")'}", `{"n":"1","t":"2026-11-24T06:00:00+01:00"}`)
+	f.Add(header+"fields: {a: |\n  src.a\n}", `{}`)
+	f.Fuzz(func(t *testing.T, file, body string) {
+		if len(file) > 4000 || len(body) > 4000 {
+			return
+		}
+		s, err := load(t, map[string]string{"m.yaml": file})
+		if err != nil {
+			if !strings.Contains(err.Error(), "m.yaml:") {
+				t.Errorf("no place in %v", err)
+			}
+			return
+		}
+		m := confirmed(body)
+		if _, err := s.ApplyIn(t.Context(), "m", m, nil); err == nil || !s.Covers("m", "") {
+			return
+		}
+		if doc, err := s.Apply(t.Context(), "m", verified(t, m), known(map[string]string{"order/o": "1"})); err == nil && len(doc.Body) > 0 && !json.Valid(doc.Body) {
+			t.Errorf("no JSON: %s", doc.Body)
+		}
+	})
+}
+
+// TestTheSameInputGivesTheSameBytes compares two loads and two runs, since maps have no order.
+func TestTheSameInputGivesTheSameBytes(t *testing.T) {
+	fields := "fields: {a: src, b: {const: x}}"
+	body := `{"z":1,"y":{"b":2,"a":3},"x":[{"d":1,"c":2}]}`
+	first, err := apply(t, fields, body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if again, err := apply(t, fields, body, nil); err != nil || again != first {
+			t.Fatalf("got %s, then %s, %v", first, again, err)
+		}
+	}
+}
+

@@ -1,0 +1,205 @@
+package mapping_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/openapi"
+	"holdfast/openapi/contract"
+)
+
+// sample is one example beside a mapping: a message or document, and what the mapping makes of it.
+type sample struct {
+	Name  string            `yaml:"name"`
+	Kind  string            `yaml:"kind"` // of the message, for a mapping out
+	Refs  map[string]string `yaml:"refs"` // what the other side calls our objects, or the plant theirs
+	Body  string            `yaml:"body"` // JSON
+	Waits string            `yaml:"waits"`
+	Out   bool              `yaml:"leftOut"`
+	Want  struct {
+		Target string            `yaml:"target"`
+		Params map[string]string `yaml:"params"`
+		Kind   string            `yaml:"kind"`
+		Key    string            `yaml:"key"`
+		Body   string            `yaml:"body"`
+	} `yaml:"want"`
+}
+
+func (s sample) message() message.Message {
+	m := confirmed(s.Body)
+	m.Kind = s.Kind
+	return m
+}
+
+func examples(t testing.TB, file string) []sample {
+	t.Helper()
+	text, err := fs.ReadFile(mapping.Library(), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []sample
+	if err := yaml.Load(text, &all, yaml.WithKnownFields()); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return all
+}
+
+func compact(t testing.TB, text string) string {
+	t.Helper()
+	text = strings.ReplaceAll(text, "DIGEST", strings.Repeat("0", 64))
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return b.String()
+}
+
+// zeroDigest replaces the event's digest, which changes with each letter of an example.
+func zeroDigest(body []byte, m message.Message) string {
+	return strings.ReplaceAll(string(body), m.Digest(), strings.Repeat("0", 64))
+}
+
+func shipped(t testing.TB) *mapping.Set {
+	t.Helper()
+	s, err := mapping.Load(mapping.Library())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestShippedMappingsDoWhatTheirExamplesSay maps each example, compares the result byte for byte, and holds every document for
+// the ERP against the contract openapi/erp.yaml.
+func TestShippedMappingsDoWhatTheirExamplesSay(t *testing.T) {
+	s := shipped(t)
+	erp, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range s.Names() {
+		for _, ex := range examples(t, name+".example.yaml") {
+			t.Run(name+"/"+ex.Name, func(t *testing.T) {
+				if strings.HasPrefix(name, "erp-in/") {
+					checkIn(t, s, name, ex)
+				} else {
+					checkOut(t, s, erp, name, ex)
+				}
+			})
+		}
+	}
+}
+
+func checkIn(t *testing.T, s *mapping.Set, name string, ex sample) {
+	got, err := s.ApplyIn(t.Context(), name, ex.message(), known(ex.Refs))
+	if ex.Out {
+		if !errors.Is(err, mapping.ErrLeftOut) {
+			t.Errorf("err = %v, want %v", err, mapping.ErrLeftOut)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Kind != ex.Want.Kind || got.Key != ex.Want.Key {
+		t.Errorf("kind and key = %s %s, want %s %s", got.Kind, got.Key, ex.Want.Kind, ex.Want.Key)
+	}
+	if diff := cmp.Diff(compact(t, ex.Want.Body), string(got.Body)); diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+}
+
+func checkOut(t *testing.T, s *mapping.Set, erp *contract.Document, name string, ex sample) {
+	m := ex.message()
+	doc, err := s.Apply(t.Context(), name, verified(t, m), known(ex.Refs))
+	if ex.Waits != "" {
+		if w, ok := errors.AsType[*mapping.Waiting](err); !ok || w.Object != ex.Waits {
+			t.Errorf("err = %v, want waiting for %s", err, ex.Waits)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc.Target != ex.Want.Target {
+		t.Errorf("target = %s, want %s", doc.Target, ex.Want.Target)
+	}
+	if diff := cmp.Diff(ex.Want.Params, doc.Params); diff != "" {
+		t.Errorf("parameters (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(compact(t, ex.Want.Body), zeroDigest(doc.Body, m)); diff != "" {
+		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	op, ok := erp.Operation(doc.Target)
+	if !ok {
+		t.Fatalf("the contract has no operation %s", doc.Target)
+	}
+	_, violations := op.CheckRequest(&contract.Request{
+		Path: doc.Params, Query: url.Values{}, Header: http.Header{"Content-Type": {"application/json"}}, Body: doc.Body,
+	})
+	for _, v := range violations {
+		t.Errorf("against the contract: %s", v)
+	}
+}
+
+// TestEveryKindHasAMapping lists what the plant says and hears. order.started has no counterpart in openapi/erp.yaml.
+func TestEveryKindHasAMapping(t *testing.T) {
+	s := shipped(t)
+	for _, kind := range []string{
+		"order.created", "order.completed", "operation.confirmed", "confirmation.reversed", "goods.issued", "goods.received",
+		"goods.scrapped", "goods.reversed", "lot.created", "inspection.recorded",
+	} {
+		if !s.Covers("erp-out", kind) {
+			t.Errorf("nothing maps %s", kind)
+		}
+	}
+	for _, name := range []string{"production-order", "material", "work-centre", "bill-of-material", "routing"} {
+		if !s.Covers("erp-in/"+name, "") {
+			t.Errorf("nothing maps a %s", name)
+		}
+	}
+}
+
+// TestAThousandMappingsLoadInTime bounds what a start costs.
+func TestAThousandMappingsLoadInTime(t *testing.T) {
+	text, err := fs.ReadFile(mapping.Library(), "erp-out/operation.confirmed.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for i := range 1000 {
+		files[strings.Repeat("a", i%7+1)+"/"+time.Duration(i).String()+".yaml"] = string(text)
+	}
+	start := time.Now()
+	if _, err := load(t, files); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	t.Logf("1,000 mappings in %v", took)
+	if took > 30*time.Second {
+		t.Errorf("1,000 mappings took %v", took)
+	}
+}
+
+// BenchmarkConfirmation maps the shipped confirmation: decode, map and encode with every limit on.
+func BenchmarkConfirmation(b *testing.B) {
+	s, ex := shipped(b), examples(b, "erp-out/operation.confirmed.example.yaml")[0]
+	v, refs := verified(b, ex.message()), known(ex.Refs)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Apply(b.Context(), "erp-out", v, refs); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package mapping_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"holdfast/internal/mapping"
+)
+
+func TestMistakesAreFoundAtLoad(t *testing.T) {
+	const in = "from: {document: Order}\nto: {kind: '\"order.released\"', key: src.number}\n"
+	tests := []struct {
+		name, file, want string
+	}{
+		// The file.
+		{"no YAML", "from: {kind: [", "m.yaml:2:1: the file: it is not YAML"},
+		{"an empty file", "", "m.yaml:1:1: the mapping: the file is not one YAML object (begin with from:, to: and fields:)"},
+		{"a list", "- a", "the file is not one YAML object"},
+		{"two documents", header + "fields: {a: src.a}\n---\nb: 1\n", "m.yaml:4:1: the file: it holds more than one YAML document"},
+		{"an unknown key", header + "field: {a: src.a}", `m.yaml:3:1: the mapping: there is no key "field" (did you mean fields?)`},
+		{"an unknown key far from any", header + "zzzzzzzz: 1", "(it knows from, to, tables, when, params, fields)"},
+		{"a key twice", header + "fields:\n  a: src.a\n  a: src.b", "m.yaml:5:3: fields.a: it is there twice"},
+		{"an alias", header + "fields: {a: &x src.a, b: *x}", "m.yaml:3:23: fields.b: anchors and aliases are not part of a mapping"},
+		{"no from", "to: {operation: post}\nfields: {a: src.a}", "m.yaml:1:1: the mapping: from or to is missing"},
+		{"no kind", "from: {version: 1}\nto: {operation: post}", "m.yaml:1:7: from: kind is missing"},
+		{"no operation", "from: {kind: k}\nto: {}", "m.yaml:2:5: to: operation is missing"},
+		{"a bad version", "from: {kind: k, version: one}\nto: {operation: post}", `m.yaml:1:26: from.version: "one" is no whole number from 1`},
+		{"a kind and a document", "from: {kind: k, document: d}\nto: {kind: '\"k\"', key: src.a}\nfields: {a: src.a}", "m.yaml:1:14: from.kind: a mapping takes either a kind of message or a document"},
+		{"a mapping in without a key", "from: {document: d}\nto: {kind: '\"k\"'}\nfields: {a: src.a}", "m.yaml:2:5: to: key is missing"},
+		{"a mapping in without fields", in, "m.yaml:1:1: the mapping: fields are missing"},
+		{"a mapping in with parameters", in + "params: {a: src.a}\nfields: {a: src.a}", "m.yaml:3:9: params: a mapping in makes a message"},
+		{"a condition for a mapping out", header + "when: src.a == 1\nfields: {a: src.a}", "m.yaml:3:7: when: whether a message is sent is decided by its route"},
+		// A field's keys.
+		{"an unknown key of a field", header + "fields: {a: {valeu: src.a}}", `m.yaml:3:14: fields.a: there is no key "valeu" (did you mean value?)`},
+		{"neither value, const nor fields", header + "fields: {a: {required: true}}", "m.yaml:3:13: fields.a: it has 0 of value, const and fields"},
+		{"value and const", header + "fields: {a: {value: src.a, const: 1}}", "fields.a: it has 2 of value, const and fields"},
+		{"round without scale", header + "fields: {a: {value: decimal(src.a), round: half-up}}", "m.yaml:3:44: fields.a.round: it needs scale"},
+		{"cut without maxLength", header + "fields: {a: {value: src.a, cut: true}}", "fields.a.cut: it needs maxLength"},
+		{"item without each", header + "fields: {a: {value: src.a, item: x}}", "fields.a.item: it needs each"},
+		{"a default and required", header + "fields: {a: {value: src.a, default: '1', required: true}}", "fields.a.required: a field with a default is never absent"},
+		{"a format beside const", header + "fields: {a: {const: x, as: number}}", "fields.a.as: it has no effect beside const"},
+		{"a format beside fields", header + "fields: {a: {fields: {b: src.b}, scale: 2}}", "fields.a.scale: it has no effect beside fields"},
+		{"an unknown way to write", header + "fields: {a: {value: src.a, as: nmber}}", `m.yaml:3:32: fields.a.as: "nmber" is none of string, number (did you mean number?)`},
+		{"a negative scale", header + "fields: {a: {value: src.a, scale: -1}}", `"-1" is no whole number from 0 to 38`},
+		{"a scale beyond all", header + "fields: {a: {value: src.a, scale: 39}}", `"39" is no whole number from 0 to 38`},
+		{"an unknown way to round", header + "fields: {a: {value: src.a, scale: 2, round: half-upp}}", "(did you mean half-up?)"},
+		{"required is a word", header + "fields: {a: {value: src.a, required: sure}}", `"sure" is neither true nor false`},
+		{"a length of a number", header + "fields: {a: {value: src.a, as: number, maxLength: 3}}", "a number has digits, not characters"},
+		{"a constant that is a list", header + "fields: {a: {const: [1]}}", "fields.a.const: a constant is one value"},
+		{"a constant that is null", header + "fields: {a: {const: null}}", "a constant is a text, a number, true or false"},
+		{"a constant with a leading zero", header + "fields: {a: {const: 0010}}", `m.yaml:3:21: fields.a.const: 0010 is not a number as JSON writes it (write "0010"`},
+		{"a field without a name", header + "fields: {'': src.a}", "a field needs a name"},
+		{"an expression that is a list", header + "fields: {a: [src.a]}", "m.yaml:3:13: fields.a: it is not one value"},
+		{"an empty expression", header + "fields: {a: ''}", "fields.a: it is not one value"},
+		{"no fields below fields", header + "fields: {}", "m.yaml:3:9: fields: it is empty"},
+		{"a parameter with fields", header + "params: {a: {fields: {b: src.b}}}", "params.a.fields: a parameter is one text"},
+		{"a loop's variable that is taken", header + "fields: {a: {each: src.l, item: src, value: src.n}}", `"src" cannot name the element here`},
+		{"a loop's variable that is no word", header + "fields: {a: {each: src.l, item: 'x y', value: src.n}}", `"x y" cannot name the element here`},
+		{"the same variable in both loops", header + "fields: {a: {each: src.l, fields: {b: {each: item.m, value: item}}}}", `fields.a.b.item: "item" cannot name the element here`},
+		// Tables.
+		{"a table without rows", header + "tables: {t: {otherwise: x}}", "m.yaml:3:13: tables.t: it has no rows"},
+		{"a row that YAML reads as a number", header + "tables: {t: {rows: {a: 0010}}}", `m.yaml:3:24: tables.t.rows.a: 0010 without quotes is not a text (write "0010")`},
+		{"a table that is not there", header + "tables: {reason: {rows: {a: b}}}\nfields: {a: 'lookup(\"raeson\", src.a)'}", `m.yaml:4:21: fields.a: there is no table "raeson" (did you mean reason?)`},
+		{"a table named by a field", header + "fields: {a: 'lookup(src.t, src.a)'}", "a table is named by a text in quotes"},
+		// Expressions.
+		{"a syntax error", header + "fields: {a: src.a +}", "m.yaml:3:20: fields.a: mismatched input '<EOF>'"},
+		{"an unknown name", header + "fields: {a: scr.a}", "m.yaml:3:13: fields.a: there is no scr here (did you mean src?)"},
+		{"an unknown part of the event", header + "fields: {a: event.idd}", "m.yaml:3:18: fields.a: there is no event.idd here (did you mean event.id?)"},
+		{"an unknown function", header + "fields: {a: 'src.a == 1 ? rond(decimal(src.a), 1, \"up\") : decimal(\"0\")'}", "m.yaml:3:31: fields.a: there is no rond here (did you mean round?)"},
+		{"a floating-point number", header + "fields: {a: decimal(src.a) + 1.5}", `m.yaml:3:30: fields.a: a floating-point number loses digits (write decimal("1.5"))`},
+		{"a floating-point number in a block", header + "fields:\n  a: |\n    decimal(src.a)\n      * 0.25\n", `m.yaml:6:9: fields.a: a floating-point number loses digits (write decimal("0.25"))`},
+		{"double()", header + "fields: {a: double(src.a)}", "there is no double here"},
+		{"a time of CEL's", header + "fields: {a: timestamp(src.a).getHours()}", "there is no timestamp here"},
+		{"a decimal and a text", header + "fields: {a: 'decimal(src.a) + \"x\"'}", "no matching overload for '_+_' applied to '(decimal, string)' (make both sides the same"},
+		{"a division", header + "fields: {a: decimal(src.a) / decimal(src.b)}", "decimals are not divided: a quotient may not end (use ratio("},
+		{"two types in a choice", header + "fields: {a: 'src.a == 1 ? \"x\" : 2'}", "'_?_:_'"},
+		{"an int on the left of ==", header + "fields: {a: 3 == src.a}", "m.yaml:3:13: fields.a: a number on the left is not compared with a decimal"},
+		{"a bad decimal", header + "fields: {a: 'decimal(\"1,5\")'}", `m.yaml:3:22: fields.a: "1,5" is not a decimal number`},
+		{"a bad zone", header + "fields: {a: 'date(src.a, \"Europe/Berln\")'}", `m.yaml:3:26: fields.a: "Europe/Berln" is no IANA time zone`},
+		{"a zone left to chance", header + "fields: {a: date(src.a)}", "no matching overload for 'date'"},
+		{"a bad way to round", header + "fields: {a: 'round(decimal(src.a), 2, \"halfup\")'}", `"halfup" is no way to round (did you mean half-up?)`},
+		{"a condition that is no condition", header + "fields: {a: {value: src.a, when: event.id}}", "a condition is true or false, this is a string"},
+		{"a loop over a text", header + "fields: {a: {each: event.id, value: item}}", "each goes through a list, this is a string"},
+		{"scale of a text", header + "fields: {a: {value: event.id, scale: 2}}", "scale is for decimals, this is a string (wrap it: decimal(…))"},
+		{"a condition as a number", header + "fields: {a: {value: event.id == 'x', as: number}}", "a bool cannot be written as a number"},
+		{"a length of an int", header + "fields: {a: {value: event.number, maxLength: 2}}", "maxLength is for texts, this is a int"},
+		{"bytes", header + "fields: {a: 'b\"x\"'}", "a bytes cannot be written"},
+		{"a list as a parameter", header + "params: {a: '[1]'}", "one value is needed, this is a list(int)"},
+		{"a loop inside a loop", header + "fields: {a: 'src.l.map(x, src.l.map(y, x + y))'}", "a loop inside a loop (use each: for the outer one)"},
+		{"a regular expression that is none", header + "fields: {a: 'src.a.matches(\"(\")'}", "fields.a: invalid matches argument"},
+		{"ref in a mapping in", in + "fields: {a: 'ref(\"order\", src.a)'}", "there is no ref here"},
+		{"plantID in a mapping out", header + "fields: {a: 'plantID(\"order\", src.a)'}", "there is no plantID here"},
+		{"a loop's variable outside", header + "fields: {a: {each: src.l, value: item}, b: item.x}", "there is no item here"},
+		{"an expression that is too long", header + "fields: {a: '" + strings.Repeat("1+", 3000) + "1'}", "expression code point size exceeds limit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte(tt.file)}})
+			if err == nil {
+				t.Fatal("the mapping was taken")
+			}
+			if !contains(err.Error(), tt.want) {
+				t.Errorf("err = %v\nwant  …%s…", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAllMistakesOfAllFilesAreReported(t *testing.T) {
+	_, err := mapping.Load(fstest.MapFS{
+		"a.yaml": {Data: []byte(header + "fields: {a: scr.a, b: {value: src.b, as: x}, c: 1.5}")},
+		"b.yaml": {Data: []byte("from: {}\nto: {}")},
+	})
+	for _, want := range []string{"a.yaml:3:13:", "a.yaml:3:42:", "a.yaml:3:49:", "b.yaml:1:7:", "b.yaml:2:5:"} {
+		if err == nil || !contains(err.Error(), want) {
+			t.Errorf("nothing at %s in:\n%v", want, err)
+		}
+	}
+}
