@@ -1,6 +1,7 @@
 package mes
 
 import (
+	"fmt"
 	"time"
 
 	"holdfast/internal/decimal"
@@ -77,4 +78,117 @@ type Reversal struct {
 	PostedAt  time.Time `json:"postedAt,omitzero"`
 	By        string    `json:"by,omitempty"`
 	IfVersion int64     `json:"ifVersion,omitempty"` // version of the order; 0: whatever it is
+}
+
+// check refuses a confirmation that is wrong whatever the order says.
+func (c NewConfirmation) check() error {
+	var ck checks
+	ck.named(c.Order, "/order")
+	ck.named(c.Operation, "/operation")
+	ck.notNegative(c.Yield, "/yield")
+	ck.notNegative(c.Scrap, "/scrap")
+	ck.notNegative(c.Rework, "/rework")
+	ck.notNegative(c.SetupTime, "/setupTime")
+	ck.notNegative(c.MachineTime, "/machineTime")
+	ck.notNegative(c.LabourTime, "/labourTime")
+	ck.that(c.Reason != "" || (c.Scrap.IsZero() && c.Rework.IsZero()), "/reason", "is missing: scrap and rework need one")
+	ck.that(c.says(), "/yield", "is 0, and so is everything else: there is nothing to confirm")
+	ck.that(c.Start.IsZero() == c.End.IsZero(), "/start", "and the end belong together: give both or neither")
+	ck.that(!c.Start.After(c.End), "/end", "is before the start")
+	return ck.err(c.what(c.Order))
+}
+
+// says tells whether the confirmation says anything.
+func (c NewConfirmation) says() bool {
+	return c.Final || c.timed() || !c.Yield.IsZero() || !c.Scrap.IsZero() || !c.Rework.IsZero()
+}
+
+func (c NewConfirmation) timed() bool {
+	return !c.SetupTime.IsZero() || !c.MachineTime.IsZero() || !c.LabourTime.IsZero()
+}
+
+// what names the confirmation for a person.
+func (c NewConfirmation) what(order string) string {
+	return fmt.Sprintf("confirmation of %s %s in operation %s of order %s", c.Yield, c.Unit, c.Operation, order)
+}
+
+// confirm books a confirmation on operation i. The amounts are in the order's unit.
+func (o *Order) confirm(i int, a Amounts, final bool, what string) error {
+	if err := o.confirmable(i, what); err != nil {
+		return err
+	}
+	if err := o.open(i, a, what); err != nil {
+		return err
+	}
+	op := &o.Operations[i]
+	op.Yield, op.Scrap, op.Rework = op.Yield.Add(a.Yield), op.Scrap.Add(a.Scrap), op.Rework.Add(a.Rework)
+	if final {
+		op.Status = OperationClosed
+	}
+	o.settle()
+	return nil
+}
+
+// confirmable refuses what operation i cannot take at all.
+func (o *Order) confirmable(i int, what string) error {
+	if err := o.takes(what); err != nil {
+		return err
+	}
+	op := o.Operations[i]
+	switch {
+	case o.StartedAt.IsZero():
+		return conflict(what, "the order is not started", "start the order first")
+	case op.Control == ControlNone:
+		return conflict(what, "nothing is confirmed in this operation", "confirm the operation that follows it", field("/operation", "takes no confirmations"))
+	case op.Status == OperationClosed:
+		return conflict(what, "the operation is finally confirmed", "reverse its final confirmation first", field("/operation", "is finally confirmed"))
+	default:
+		return nil
+	}
+}
+
+// open refuses more than is still open in operation i: what its predecessor yielded, and what the order allows.
+func (o *Order) open(i int, a Amounts, what string) error {
+	op, asked := &o.Operations[i], a.Yield.Add(a.Scrap).Add(a.Rework)
+	most, err := o.allowed()
+	if err != nil {
+		return err
+	}
+	if left := most.Sub(op.processed()); asked.Cmp(left) > 0 {
+		return conflict(what, fmt.Sprintf("only %s of %s %s are still open", left, most, o.Unit),
+			"raise the order's quantity or its over-delivery allowance in the ERP, or correct what is confirmed",
+			field("/yield", fmt.Sprintf("yield, scrap and rework come to %s, and %s are open", asked, left)))
+	}
+	j := o.before(i)
+	if j < 0 {
+		return nil
+	}
+	prev := &o.Operations[j]
+	if left := prev.Yield.Sub(op.processed()); asked.Cmp(left) > 0 {
+		return conflict(what, fmt.Sprintf("operation %s before it has yielded %s %s, of which %s are left", prev.Number, prev.Yield, o.Unit, left),
+			"confirm operation "+prev.Number+" first",
+			field("/yield", fmt.Sprintf("yield, scrap and rework come to %s, and %s are left by operation %s", asked, left, prev.Number)))
+	}
+	return nil
+}
+
+// unconfirm takes a confirmation back; a final one opens its operation again.
+func (o *Order) unconfirm(c Confirmation, l limits, what string) error {
+	if err := o.takes(what); err != nil {
+		return err
+	}
+	i := o.operation(c.Operation)
+	if i < 0 {
+		return conflict(what, "the ERP has taken operation "+c.Operation+" out of the order", "correct it in the ERP")
+	}
+	op := &o.Operations[i]
+	op.Yield, op.Scrap, op.Rework = op.Yield.Sub(c.Booked.Yield), op.Scrap.Sub(c.Booked.Scrap), op.Rework.Sub(c.Booked.Rework)
+	if c.Final {
+		op.Status = OperationOpen
+	}
+	if err := o.flow(l, what, "reverse the later confirmations and receipts that build on it first"); err != nil {
+		return err
+	}
+	o.settle()
+	return nil
 }

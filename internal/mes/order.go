@@ -1,9 +1,13 @@
 package mes
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"time"
 
 	"holdfast/internal/decimal"
+	"holdfast/internal/problem"
 )
 
 // Status is where a production order stands in its life.
@@ -12,7 +16,6 @@ type Status string
 // The states of an order, in the order of its life. An order that the ERP changed while it was in work keeps its state and has
 // Order.ChangedInWork set.
 const (
-	Created             Status = "created"               // known, not yet released for production
 	Released            Status = "released"              // may be started
 	Started             Status = "started"               // in work, nothing confirmed
 	PartlyConfirmed     Status = "partly-confirmed"      // something is confirmed, something is open
@@ -155,4 +158,221 @@ type OrderChange struct {
 	Priority        *int      `json:"priority,omitempty"`
 	StorageLocation *string   `json:"storageLocation,omitempty"`
 	IfVersion       int64     `json:"ifVersion,omitempty"`
+}
+
+// limits are the allowances that the plant's settings add to an order's own.
+type limits struct {
+	overIssue   decimal.Decimal // percent
+	overReceipt decimal.Decimal // percent
+}
+
+// ref names the order in a message.
+func (o *Order) ref() OrderRef {
+	return OrderRef{
+		ID: o.ID, Number: o.Number, PlantNumber: o.PlantNumber, ERPNumber: o.ERPNumber, Material: o.Material, Unit: o.Unit,
+	}
+}
+
+// takes refuses reports on an order that is not open for them.
+func (o *Order) takes(what string) error {
+	switch o.Status {
+	case Cancelled:
+		return conflict(what, "the ERP has cancelled it", "book on another order, or have a new one released in the ERP")
+	case TechnicallyComplete:
+		return conflict(what, "it is technically completed", "book on another order, or have a new one released in the ERP")
+	default:
+		return nil
+	}
+}
+
+// at refuses a change by somebody who has seen another version; 0 is whoever does not mind.
+func (o *Order) at(version int64, what string) error {
+	if version == 0 || version == o.Version {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Precondition, What: what, Why: fmt.Sprintf("it is at version %d, not %d: somebody changed it first", o.Version, version),
+		Hint: "read the order again, and send the change with the version that it has now",
+	}
+}
+
+// start begins work.
+func (o *Order) start(at time.Time) error {
+	what := "start of order " + o.Number
+	if err := o.takes(what); err != nil {
+		return err
+	}
+	if !o.StartedAt.IsZero() {
+		return conflict(what, "it was started at "+o.StartedAt.Format(time.RFC3339), "confirm its operations")
+	}
+	o.StartedAt = at
+	o.settle()
+	return nil
+}
+
+// complete closes the order for good.
+func (o *Order) complete(at time.Time) error {
+	if err := o.takes("technical completion of order " + o.Number); err != nil {
+		return err
+	}
+	o.Status, o.CompletedAt = TechnicallyComplete, at
+	return nil
+}
+
+// confirmed tells whether anything of the operation is confirmed.
+func (op *Operation) confirmed() bool {
+	return op.Status == OperationClosed || !op.Yield.IsZero() || !op.Scrap.IsZero() || !op.Rework.IsZero()
+}
+
+// processed is what has left the operation: good pieces and scrap. Rework is still in it.
+func (op *Operation) processed() decimal.Decimal { return op.Yield.Add(op.Scrap) }
+
+// inWork tells whether work on the order has left a trace.
+func (o *Order) inWork() bool { return !o.StartedAt.IsZero() || o.booked() }
+
+// booked tells whether anything is confirmed, issued or received, net of reversals.
+func (o *Order) booked() bool {
+	return !o.Received.IsZero() ||
+		slices.ContainsFunc(o.Operations, func(op Operation) bool { return op.confirmed() }) ||
+		slices.ContainsFunc(o.Components, func(c Component) bool { return !c.Withdrawn.IsZero() })
+}
+
+// operation is the index of an operation, -1 if the order has none of that number.
+func (o *Order) operation(number string) int {
+	return slices.IndexFunc(o.Operations, func(op Operation) bool { return op.Number == number })
+}
+
+// last is the index of the last operation that is confirmed, -1 if none is.
+func (o *Order) last() int {
+	for i := len(o.Operations) - 1; i >= 0; i-- {
+		if o.Operations[i].Control != ControlNone {
+			return i
+		}
+	}
+	return -1
+}
+
+// before is the index of the operation whose yield operation i works on, -1 for the first. A milestone stands for those before
+// it, so that it looks back to the milestone before.
+func (o *Order) before(i int) int {
+	for j := i - 1; j >= 0; j-- {
+		control := o.Operations[j].Control
+		if control == ControlMilestone || (control == ControlConfirm && o.Operations[i].Control != ControlMilestone) {
+			return j
+		}
+	}
+	return -1
+}
+
+// allowed is the quantity with its allowance.
+func (o *Order) allowed() (decimal.Decimal, error) { return percentOf(o.Quantity, o.OverDelivery) }
+
+// receivable is how much may be received in all: what the last operation yielded, or the order's quantity where none is confirmed.
+func (o *Order) receivable(l limits) (decimal.Decimal, error) {
+	if i := o.last(); i >= 0 {
+		return percentOf(o.Operations[i].Yield, l.overReceipt)
+	}
+	return o.allowed()
+}
+
+// settle works out totals and state from what is booked.
+func (o *Order) settle() {
+	o.Yield, o.Scrap, o.Rework = decimal.Decimal{}, decimal.Decimal{}, decimal.Decimal{}
+	closed, some, milestone := true, false, false
+	for i := len(o.Operations) - 1; i >= 0; i-- {
+		op := &o.Operations[i]
+		if op.Status != OperationClosed {
+			op.Status = OperationOpen
+			if op.confirmed() {
+				op.Status = OperationPartly
+			}
+		}
+		o.Scrap, o.Rework = o.Scrap.Add(op.Scrap), o.Rework.Add(op.Rework)
+		closed = closed && (milestone || op.Status == OperationClosed || op.Control == ControlNone)
+		milestone = milestone || (op.Control == ControlMilestone && op.Status == OperationClosed)
+		some = some || op.confirmed()
+	}
+	made := o.Quantity
+	if i := o.last(); i >= 0 {
+		o.Yield = o.Operations[i].Yield
+		made = o.Yield
+	}
+	switch {
+	case o.Status == Cancelled || o.Status == TechnicallyComplete:
+	case closed && o.Received.Cmp(made) >= 0:
+		o.Status = Completed
+	case some || o.Received.Sign() > 0:
+		o.Status = PartlyConfirmed
+	case !o.StartedAt.IsZero():
+		o.Status = Started
+	default:
+		o.Status = Released
+	}
+}
+
+// flow refuses a state in which an operation has processed more than it was given, or more is received than was made; what leads
+// there is named by what, and the way out by hint.
+func (o *Order) flow(l limits, what, hint string) error {
+	most, err := o.allowed()
+	if err != nil {
+		return err
+	}
+	for i := range o.Operations {
+		op, given, source := &o.Operations[i], most, "the order allows"
+		if j := o.before(i); j >= 0 {
+			given, source = o.Operations[j].Yield, "operation "+o.Operations[j].Number+" yields"
+		}
+		if op.processed().Cmp(given) > 0 || op.processed().Cmp(most) > 0 {
+			return conflict(what, fmt.Sprintf("operation %s would have %s %s behind it, of %s that %s",
+				op.Number, op.processed(), o.Unit, cmpMin(given, most), source), hint)
+		}
+	}
+	receivable, err := o.receivable(l)
+	if err != nil {
+		return err
+	}
+	if o.Received.Cmp(receivable) > 0 {
+		return conflict(what, fmt.Sprintf("%s %s are received, and only %s would be confirmed", o.Received, o.Unit, receivable), hint)
+	}
+	return nil
+}
+
+func cmpMin(a, b decimal.Decimal) decimal.Decimal {
+	if a.Cmp(b) <= 0 {
+		return a
+	}
+	return b
+}
+
+// sorted brings operations and components in the order of their numbers.
+func (o *Order) sorted() {
+	slices.SortStableFunc(o.Operations, func(a, b Operation) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortStableFunc(o.Components, func(a, b Component) int { return cmp.Compare(a.Item, b.Item) })
+}
+
+// change applies what the plant may plan itself.
+func (o *Order) change(c OrderChange) error {
+	what := "change of order " + o.Number
+	if err := o.takes(what); err != nil {
+		return err
+	}
+	if err := o.at(c.IfVersion, what); err != nil {
+		return err
+	}
+	if !c.Start.IsZero() {
+		o.Start = c.Start
+	}
+	if !c.End.IsZero() {
+		o.End = c.End
+	}
+	if c.Priority != nil {
+		o.Priority = *c.Priority
+	}
+	if c.StorageLocation != nil {
+		o.StorageLocation = *c.StorageLocation
+	}
+	var ck checks
+	ck.that(!o.Start.After(o.End), "/end", "is before the start")
+	ck.that(o.Priority >= 0 && o.Priority <= 9, "/priority", "is not between 0 and 9")
+	return ck.err(what)
 }

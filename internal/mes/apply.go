@@ -1,0 +1,374 @@
+package mes
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/internal/decimal"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Apply takes in what the ERP said, after mapping. What is older than what the plant has is without effect, and so is the same
+// again. A refusal is a *problem.Error: Invalid for a body that is wrong in itself, Conflict and NotFound for one that does not fit
+// what the plant has done meanwhile.
+func (p *Plant) Apply(ctx context.Context, tx *store.Tx, m message.Message) error {
+	switch m.Kind {
+	case OrderReleasedKind, OrderChangedKind, OrderCancelledKind, OrderClosedKind:
+		return p.applyOrder(ctx, tx, m)
+	case MaterialChangedKind:
+		return applyMaster(ctx, tx, m, kindMaterial, func(x *Material) (string, string, bool) { return x.Number, x.ERPVersion, true })
+	case UnitChangedKind:
+		return applyMaster(ctx, tx, m, kindUnit, func(x *Unit) (string, string, bool) { return x.Code, "", true })
+	case WorkCentreChangedKind:
+		return applyMaster(ctx, tx, m, kindWorkCentre, func(x *WorkCentre) (string, string, bool) {
+			return x.Number, x.ERPVersion, p.here(&x.Plant)
+		})
+	case BOMChangedKind:
+		return applyMaster(ctx, tx, m, kindBOM, func(x *BOM) (string, string, bool) { return x.Material, x.ERPVersion, p.here(&x.Plant) })
+	case RoutingChangedKind:
+		return applyMaster(ctx, tx, m, kindRouting, func(x *Routing) (string, string, bool) {
+			return x.Material, x.ERPVersion, p.here(&x.Plant)
+		})
+	default:
+		return &problem.Error{
+			Kind: problem.Invalid, What: "message " + m.Kind + " from the ERP", Why: "the plant knows no such kind",
+			Hint: "correct the mapping, or leave such messages out of the link",
+		}
+	}
+}
+
+// here tells whether something is for this plant, and says so where the ERP leaves it out.
+func (p *Plant) here(plant *string) bool {
+	*plant = cmp.Or(*plant, p.cfg.Number)
+	return *plant == p.cfg.Number
+}
+
+// checked is what can tell whether it is right in itself.
+type checked[T any] interface {
+	*T
+	check() error
+}
+
+// applyMaster keeps the plant's copy of one object. of says its number, its version, and whether it is for this plant at all:
+// another plant's is without effect.
+func applyMaster[T any, P checked[T]](ctx context.Context, tx *store.Tx, m message.Message, kind string, of func(P) (number, version string, here bool)) error {
+	var doc T
+	if err := decode(m, &doc); err != nil {
+		return err
+	}
+	number, version, here := of(&doc)
+	if err := P(&doc).check(); err != nil || !here {
+		return err
+	}
+	return keepMaster(ctx, tx, kind, number, version, doc)
+}
+
+// decode reads a body strictly: a field that the plant does not know is a mistake of the mapping, not something to lose.
+func decode(m message.Message, into any) error {
+	d := json.NewDecoder(bytes.NewReader(m.Body))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil && d.More() {
+		err = fmt.Errorf("more follows the document")
+	}
+	if err != nil {
+		return &problem.Error{
+			Kind: problem.Invalid, What: "read " + m.Kind + " from the ERP", Why: strings.TrimPrefix(err.Error(), "json: "),
+			Hint: "correct the mapping; the fields are those of the plant's own documents", Cause: err,
+		}
+	}
+	return nil
+}
+
+// older tells whether version a comes before b: by number if both are whole numbers, else as text. An empty one is never older.
+func older(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	if digits(a) && digits(b) {
+		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) < 0
+	}
+	return a < b
+}
+
+func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// applyOrder takes in one of the four things that the ERP says of an order.
+func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message) error {
+	var e ERPOrder
+	if err := decode(m, &e); err != nil {
+		return err
+	}
+	if err := e.check(p.cfg.Number); err != nil {
+		return err
+	}
+	o, found, err := findOrder(ctx, tx, e.ERPNumber, e.ExternalID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return p.newFromERP(ctx, tx, m, e)
+	}
+	if older(e.ERPVersion, o.ERPVersion) {
+		return nil
+	}
+	was := o
+	if err := o.take(e.ERPNumber); err != nil {
+		return err
+	}
+	if err := o.follow(m.Kind, e, p, tx); err != nil {
+		return err
+	}
+	o.ERPVersion = cmp.Or(e.ERPVersion, o.ERPVersion)
+	if o.Number == was.Number && o.ERPVersion == was.ERPVersion && o.Status == was.Status && samePlan(&o, &was) {
+		return nil
+	}
+	if err := p.saveOrder(ctx, tx, &o); err != nil {
+		return err
+	}
+	if err := keepWorkCentres(ctx, tx, &o); err != nil {
+		return err
+	}
+	return p.refer(ctx, tx, m, &o)
+}
+
+// follow does what the ERP says to an order that the plant has.
+func (o *Order) follow(kind string, e ERPOrder, p *Plant, tx *store.Tx) error {
+	switch kind {
+	case OrderCancelledKind:
+		return o.cancel(p, tx)
+	case OrderClosedKind:
+		if o.Status != Cancelled && o.Status != TechnicallyComplete {
+			o.Status, o.CompletedAt = TechnicallyComplete, p.now(tx)
+		}
+		return nil
+	default:
+		return o.adopt(e, p.limits)
+	}
+}
+
+// cancel withdraws an order. The ERP's word counts only while nothing is booked: what was made and used cannot be unmade by it.
+func (o *Order) cancel(p *Plant, tx *store.Tx) error {
+	what := "cancellation of order " + o.Number + " by the ERP"
+	switch {
+	case o.Status == Cancelled:
+		return nil
+	case o.booked():
+		return conflict(what, "work on it is booked: something is confirmed, issued or received",
+			"reverse the confirmations and movements first and replay the message, or complete the order technically in the ERP")
+	case o.Status == TechnicallyComplete:
+		return conflict(what, "it is technically completed", "leave it completed in the ERP")
+	default:
+		o.Status, o.CompletedAt = Cancelled, p.now(tx)
+		return nil
+	}
+}
+
+// newFromERP makes the plant's copy of an order that it does not have. One that the ERP has withdrawn already is kept too, so that
+// an older message which comes late finds it so.
+func (p *Plant) newFromERP(ctx context.Context, tx *store.Tx, m message.Message, e ERPOrder) error {
+	what := fmt.Sprintf("%s of order %s by the ERP", m.Kind, e.ERPNumber)
+	if e.ExternalID != "" {
+		return missing(what, "the ERP says that the plant made it as "+e.ExternalID+", and the plant has no such order",
+			"find out in the ERP where the order comes from", field("/externalId", "is no order of the plant"))
+	}
+	if e.Material == "" || e.Quantity == nil {
+		return missing(what, "the plant does not have the order", "have the ERP send it in full: order.released")
+	}
+	now := p.now(tx)
+	o := Order{
+		ID: p.derive("order", e.ERPNumber), Number: e.ERPNumber, ERPNumber: e.ERPNumber, Origin: FromERP, Plant: p.cfg.Number,
+		OverDelivery: p.cfg.OverDelivery, Status: Released, Version: 1, ERPVersion: e.ERPVersion, CreatedAt: now, ChangedAt: now,
+	}
+	if err := o.adopt(e, p.limits); err != nil {
+		return err
+	}
+	if err := o.complain(what); err != nil {
+		return err
+	}
+	if m.Kind == OrderCancelledKind || m.Kind == OrderClosedKind {
+		if err := o.follow(m.Kind, e, p, tx); err != nil {
+			return err
+		}
+	}
+	if err := insertOrder(ctx, tx, &o); err != nil {
+		return err
+	}
+	return p.refer(ctx, tx, m, &o)
+}
+
+// refer tells the link's references what the ERP calls the order.
+func (p *Plant) refer(ctx context.Context, tx *store.Tx, m message.Message, o *Order) error {
+	if p.cfg.References == nil || m.Link == "" {
+		return nil
+	}
+	if err := p.cfg.References.SetReference(ctx, tx, m.Link, "order/"+o.ID, o.ERPNumber); err != nil {
+		return fmt.Errorf("keep the reference of order %s: %w", o.Number, err)
+	}
+	return nil
+}
+
+// complain refuses a new order that lacks what an order needs.
+func (o *Order) complain(what string) error {
+	var ck checks
+	ck.named(o.Material, "/material")
+	ck.named(o.Unit, "/unit")
+	ck.that(!o.Start.IsZero(), "/start", "is missing")
+	ck.that(!o.End.IsZero(), "/end", "is missing")
+	return ck.err(what)
+}
+
+// adopt takes over what the ERP plans. What is booked must still fit.
+func (o *Order) adopt(e ERPOrder, l limits) error {
+	what := "change of order " + cmp.Or(o.Number, e.ERPNumber) + " by the ERP"
+	next := *o
+	if err := next.plannedBy(e, what); err != nil {
+		return err
+	}
+	if samePlan(o, &next) {
+		return nil
+	}
+	if err := o.takes(what); err != nil {
+		return err
+	}
+	if err := o.keeps(&next, what); err != nil {
+		return err
+	}
+	if err := next.flow(l, what, "reverse what goes beyond it and replay the message, or take the change back in the ERP"); err != nil {
+		return err
+	}
+	next.ChangedInWork = o.ChangedInWork || o.inWork()
+	next.settle()
+	*o = next
+	return nil
+}
+
+// plannedBy sets the planned fields that e gives.
+func (o *Order) plannedBy(e ERPOrder, what string) error {
+	o.Type = cmp.Or(e.Type, o.Type)
+	o.Material = cmp.Or(e.Material, o.Material)
+	o.MaterialDescription = cmp.Or(e.MaterialDescription, o.MaterialDescription)
+	o.StorageLocation = cmp.Or(e.StorageLocation, o.StorageLocation)
+	o.Batch = cmp.Or(e.Batch, o.Batch)
+	o.Unit = cmp.Or(e.Unit, o.Unit)
+	o.Quantity = given(e.Quantity, o.Quantity)
+	o.OverDelivery = given(e.OverDelivery, o.OverDelivery)
+	o.Priority = given(e.Priority, o.Priority)
+	if !e.Start.IsZero() {
+		o.Start = e.Start
+	}
+	if !e.End.IsZero() {
+		o.End = e.End
+	}
+	var err error
+	if e.Operations != nil {
+		if o.Operations, err = o.mergeOperations(e.Operations, what); err != nil {
+			return err
+		}
+	}
+	if e.Components != nil {
+		if o.Components, err = o.mergeComponents(e.Components, what); err != nil {
+			return err
+		}
+	}
+	o.sorted()
+	var ck checks
+	ck.that(!o.Start.After(o.End), "/end", "is before the start")
+	return ck.err(what)
+}
+
+func given[T any](v *T, otherwise T) T {
+	if v != nil {
+		return *v
+	}
+	return otherwise
+}
+
+// mergeOperations is the ERP's list with what the plant has confirmed.
+func (o *Order) mergeOperations(planned []PlannedOperation, what string) ([]Operation, error) {
+	out := make([]Operation, len(planned))
+	for i, pl := range planned {
+		out[i] = pl.operation()
+		if j := o.operation(pl.Number); j >= 0 {
+			was := o.Operations[j]
+			out[i].Yield, out[i].Scrap, out[i].Rework, out[i].Status = was.Yield, was.Scrap, was.Rework, was.Status
+		}
+	}
+	for _, was := range o.Operations {
+		gone := !slices.ContainsFunc(out, func(op Operation) bool { return op.Number == was.Number })
+		if gone && was.confirmed() {
+			return nil, conflict(what, "operation "+was.Number+" is left out, and the plant has confirmed it",
+				"reverse its confirmations and replay the message, or take the change back in the ERP",
+				field("/operations", "lack operation "+was.Number))
+		}
+	}
+	return out, nil
+}
+
+// mergeComponents is the ERP's list with what the plant has withdrawn.
+func (o *Order) mergeComponents(planned []PlannedComponent, what string) ([]Component, error) {
+	out := make([]Component, len(planned))
+	for i, pl := range planned {
+		out[i] = Component{
+			Item: pl.Item, Material: pl.Material, Quantity: pl.Quantity, Unit: pl.Unit, Operation: pl.Operation,
+			StorageLocation: pl.StorageLocation, BatchManaged: pl.BatchManaged, Backflush: pl.Backflush,
+		}
+	}
+	for _, was := range o.Components {
+		if was.Withdrawn.IsZero() {
+			continue
+		}
+		i := slices.IndexFunc(out, func(c Component) bool { return c.Item == was.Item && c.Material == was.Material && c.Unit == was.Unit })
+		if i < 0 {
+			return nil, conflict(what, fmt.Sprintf("component %s is left out or has another material or unit, and the plant has issued %s %s of it", was.Item, was.Withdrawn, was.Unit),
+				"reverse the issues and replay the message, or take the change back in the ERP", field("/components", "lack component "+was.Item))
+		}
+		out[i].Withdrawn = was.Withdrawn
+	}
+	return out, nil
+}
+
+// keeps refuses a change of what booked quantities are measured by.
+func (o *Order) keeps(next *Order, what string) error {
+	if !o.booked() {
+		return nil
+	}
+	hint := "reverse what is booked and replay the message, or take the change back in the ERP"
+	if next.Material != o.Material {
+		return conflict(what, "it would make material "+next.Material+", and "+o.Material+" is booked", hint, field("/material", "cannot change any more"))
+	}
+	if next.Unit != o.Unit {
+		return conflict(what, "it would be counted in "+next.Unit+", and is booked in "+o.Unit, hint, field("/unit", "cannot change any more"))
+	}
+	return nil
+}
+
+// samePlan tells whether two states of an order are planned alike; 10 is like 10.000.
+func samePlan(a, b *Order) bool {
+	return a.Type == b.Type && a.Material == b.Material && a.MaterialDescription == b.MaterialDescription && a.Unit == b.Unit &&
+		a.StorageLocation == b.StorageLocation && a.Batch == b.Batch && a.Quantity.Equal(b.Quantity) && a.OverDelivery.Equal(b.OverDelivery) &&
+		a.Start.Equal(b.Start) && a.End.Equal(b.End) && a.Priority == b.Priority &&
+		slices.EqualFunc(a.Operations, b.Operations, sameOperation) && slices.EqualFunc(a.Components, b.Components, sameComponent)
+}
+
+func sameOperation(a, b Operation) bool {
+	return a.Number == b.Number && a.Description == b.Description && a.WorkCentre == b.WorkCentre && a.Control == b.Control &&
+		a.TimeUnit == b.TimeUnit && equal(
+		[]decimal.Decimal{a.BaseQuantity, a.SetupTime, a.MachineTime, a.LabourTime},
+		[]decimal.Decimal{b.BaseQuantity, b.SetupTime, b.MachineTime, b.LabourTime})
+}
+
+func sameComponent(a, b Component) bool {
+	return a.Item == b.Item && a.Material == b.Material && a.Quantity.Equal(b.Quantity) && a.Unit == b.Unit && a.Operation == b.Operation &&
+		a.StorageLocation == b.StorageLocation && a.BatchManaged == b.BatchManaged && a.Backflush == b.Backflush
+}
+
+func equal(a, b []decimal.Decimal) bool { return slices.EqualFunc(a, b, decimal.Decimal.Equal) }

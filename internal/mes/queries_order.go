@@ -1,0 +1,147 @@
+package mes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// OrderFilter picks orders; empty fields pick all.
+type OrderFilter struct {
+	Status     []Status
+	Material   string
+	WorkCentre string // an operation of the order is done there
+	Number     string // any of its numbers
+}
+
+// orderRow is a row of the list of orders.
+type orderRow struct {
+	ID      string `db:"id"`
+	Urgency int64  `db:"urgency"`
+	Start   int64  `db:"start_at"`
+	Body    []byte `db:"body"`
+}
+
+// Order reads an order by the plant's ID; NotFound if there is none.
+func (p *Plant) Order(ctx context.Context, tx *store.Tx, id string) (Order, error) {
+	return readBody[Order](ctx, tx, "order", id, "SELECT body FROM plant_orders WHERE id = ?", id)
+}
+
+// OrderByNumber reads an order by any of its numbers; NotFound if there is none.
+func (p *Plant) OrderByNumber(ctx context.Context, tx *store.Tx, number string) (Order, error) {
+	return readBody[Order](ctx, tx, "order", number,
+		"SELECT body FROM plant_orders WHERE (erp_number = ? AND erp_number <> '') OR (plant_number = ? AND plant_number <> '')", number, number)
+}
+
+// Orders lists orders, the most urgent first: by priority, then by planned start.
+func (p *Plant) Orders(ctx context.Context, tx *store.Tx, f OrderFilter, page Page) (List[Order], error) {
+	w, err := f.where(tx)
+	if err != nil {
+		return List[Order]{}, err
+	}
+	var urgency, start int64
+	var id string
+	more, err := page.after(&urgency, &start, &id)
+	if err != nil {
+		return List[Order]{}, err
+	}
+	if more {
+		w.add("(urgency, start_at, id) > (?, ?, ?)", urgency, start, id)
+	}
+	var rows []orderRow
+	query := "SELECT id, urgency, start_at, body FROM plant_orders" + w.String() + " ORDER BY urgency, start_at, id LIMIT ?"
+	if err := tx.Select(ctx, &rows, query, append(w.args, page.limit()+1)...); err != nil {
+		return List[Order]{}, fmt.Errorf("list orders: %w", err)
+	}
+	return paged[Order](rows, page, func(r orderRow) []byte { return r.Body }, func(r orderRow) (string, error) { return cursor(r.Urgency, r.Start, r.ID) })
+}
+
+func (f OrderFilter) where(tx *store.Tx) (where, error) {
+	var w where
+	if len(f.Status) > 0 {
+		cond, args, err := tx.In("status IN (?)", f.Status)
+		if err != nil {
+			return where{}, fmt.Errorf("list orders by status: %w", err)
+		}
+		w.add(cond, args...)
+	}
+	w.is("material", f.Material)
+	if f.WorkCentre != "" {
+		w.add("id IN (SELECT order_id FROM plant_order_work_centres WHERE work_centre = ?)", f.WorkCentre)
+	}
+	if f.Number != "" {
+		w.add("(number = ? OR erp_number = ? OR plant_number = ?)", f.Number, f.Number, f.Number)
+	}
+	return w, nil
+}
+
+// lockOrder reads an order that is about to change.
+func lockOrder(ctx context.Context, tx *store.Tx, id string) (Order, error) {
+	return readBody[Order](ctx, tx, "order", id, "SELECT body FROM plant_orders WHERE id = ?"+tx.ForUpdate(), id)
+}
+
+// findOrder locks the order that the ERP means: by its number, or by the plant's ID or number where the plant made it.
+func findOrder(ctx context.Context, tx *store.Tx, number, external string) (Order, bool, error) {
+	o, err := readBody[Order](ctx, tx, "order", number, `SELECT body FROM plant_orders
+		WHERE (erp_number = ? AND erp_number <> '') OR (? <> '' AND (id = ? OR plant_number = ?))
+		ORDER BY CASE WHEN erp_number = ? THEN 0 ELSE 1 END LIMIT 1`+tx.ForUpdate(), number, external, external, external, number)
+	if problem.KindOf(err) == problem.NotFound {
+		return Order{}, false, nil
+	}
+	return o, err == nil, err
+}
+
+func insertOrder(ctx context.Context, tx *store.Tx, o *Order) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("write order %s: %w", o.Number, err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO plant_orders (id, number, plant_number, erp_number, material, status, urgency, start_at, version, body)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		o.ID, o.Number, o.PlantNumber, o.ERPNumber, o.Material, o.Status, 9-o.Priority, store.Micros(o.Start), o.Version, body)
+	if err != nil {
+		return fmt.Errorf("insert order %s: %w", o.Number, err)
+	}
+	return keepWorkCentres(ctx, tx, o)
+}
+
+// updateOrder writes an order over the version before. That the version is still there is certain by the order's lock; the
+// condition is there in case somebody forgets it.
+func updateOrder(ctx context.Context, tx *store.Tx, o *Order) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("write order %s: %w", o.Number, err)
+	}
+	n, err := tx.Exec(ctx, `UPDATE plant_orders SET number = ?, plant_number = ?, erp_number = ?, material = ?, status = ?, urgency = ?,
+		start_at = ?, version = ?, body = ? WHERE id = ? AND version = ?`,
+		o.Number, o.PlantNumber, o.ERPNumber, o.Material, o.Status, 9-o.Priority, store.Micros(o.Start), o.Version, body, o.ID, o.Version-1)
+	if err != nil {
+		return fmt.Errorf("update order %s: %w", o.Number, err)
+	}
+	if n != 1 {
+		return fmt.Errorf("update order %s: version %d is gone", o.Number, o.Version-1)
+	}
+	return nil
+}
+
+// keepWorkCentres replaces the index of the work centres of an order.
+func keepWorkCentres(ctx context.Context, tx *store.Tx, o *Order) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM plant_order_work_centres WHERE order_id = ?", o.ID); err != nil {
+		return fmt.Errorf("index the work centres of order %s: %w", o.Number, err)
+	}
+	var seen []string
+	for _, op := range o.Operations {
+		if op.WorkCentre == "" || slices.Contains(seen, op.WorkCentre) {
+			continue
+		}
+		seen = append(seen, op.WorkCentre)
+		if _, err := tx.Exec(ctx, "INSERT INTO plant_order_work_centres (order_id, work_centre) VALUES (?, ?)", o.ID, op.WorkCentre); err != nil {
+			return fmt.Errorf("index the work centres of order %s: %w", o.Number, err)
+		}
+	}
+	return nil
+}
