@@ -50,11 +50,23 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	return lost, nil
 }
 
-// TakeBack ends every lease in the name of node, which must be unique in the plant: they are those of a process of that name
-// which is gone. What that process may have sent stays marked, and becomes due once it has had the time to arrive.
-func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node string) (lanes int64, err error) {
-	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
-		due_at = CASE WHEN sent_to >= head THEN ? ELSE head_at END WHERE lease_owner = ?`, store.Micros(tx.Now.Add(o.cfg.AskAfter)), node)
+// TakeBack ends the leases of link in the name of node, except for the lanes it holds: at a start, those of a process of the same
+// name that is gone (so the name must be unique in the plant); later, those of a claim whose commit nobody heard of. What may have
+// been sent stays marked, and becomes due once it has had the time to arrive.
+func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, held []Holding) (lanes int64, err error) {
+	set, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
+		due_at = CASE WHEN sent_to >= head THEN ? ELSE head_at END WHERE lease_owner = ? AND link = ?`,
+		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), node, link}
+	if len(held) > 0 {
+		names := make([]string, 0, len(held))
+		for _, h := range held {
+			names = append(names, h.Lane)
+		}
+		if set, args, err = tx.In(set+` AND lane NOT IN (?)`, append(args, names)...); err != nil {
+			return 0, err
+		}
+	}
+	n, err := tx.Exec(ctx, set, args...)
 	if err != nil {
 		return 0, fmt.Errorf("take back the leases of node %s: %w", node, err)
 	}

@@ -73,6 +73,10 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 	for i := range lanes {
 		locked[lanes[i].Lane] = &lanes[i]
 	}
+	owed, err := stillOwed(ctx, tx, all)
+	if err != nil {
+		return nil, nil, err
+	}
 	var held []Settlement
 	var done []Done
 	for _, s := range merge(all) {
@@ -82,6 +86,7 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 		case l.Token != s.Token || l.Owner == "":
 			lost = append(lost, s)
 		default:
+			s.Done = slices.DeleteFunc(slices.Clone(s.Done), func(d Done) bool { return !owed[d.ID] })
 			held, done = append(held, s), append(done, s.Done...)
 		}
 	}
@@ -116,13 +121,39 @@ func merge(all []Settlement) []Settlement {
 	return merged
 }
 
+// stillOwed tells which of the messages done are not in the history yet. A settlement is given again where the answer to its commit
+// was lost, and must then find its work done.
+func stillOwed(ctx context.Context, tx *store.Tx, all []Settlement) (map[string]bool, error) {
+	var done []string
+	for _, s := range all {
+		for _, d := range s.Done {
+			done = append(done, d.ID)
+		}
+	}
+	owed := make(map[string]bool, len(done))
+	for part := range slices.Chunk(done, chunk) {
+		query, args, err := tx.In(`SELECT id FROM outbox_messages WHERE id IN (?)`, part)
+		if err != nil {
+			return nil, err
+		}
+		var ids []string
+		if err := tx.Select(ctx, &ids, query, args...); err != nil {
+			return nil, fmt.Errorf("find the messages to settle: %w", err)
+		}
+		for _, id := range ids {
+			owed[id] = true
+		}
+	}
+	return owed, nil
+}
+
 // chunk bounds the parameters of one statement.
 const chunk = 100
 
 // move takes settled messages from the hot table to the history.
 func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Done) error {
-	for rest := done; len(rest) > 0; rest = rest[min(chunk, len(rest)):] {
-		if err := moveChunk(ctx, tx, rest[:min(chunk, len(rest))]); err != nil {
+	for part := range slices.Chunk(done, chunk) {
+		if err := moveChunk(ctx, tx, part); err != nil {
 			return fmt.Errorf("move settled messages of link %s: %w", link, err)
 		}
 	}

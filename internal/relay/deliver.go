@@ -1,0 +1,306 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+)
+
+// margin is how much of a lease must be left for a request to begin.
+const margin = time.Second
+
+// lane is one claim on its way through a worker.
+type lane struct {
+	*runner
+	claim  outbox.Claim
+	sentTo int64 // messages up to this number may have been sent
+}
+
+// verdict is what became of one message: done, or the lane stops here.
+type verdict struct {
+	done *outbox.Done
+	next outbox.Next
+}
+
+func stop(n outbox.Next) verdict { return verdict{next: n} }
+
+// serve sends the messages of a claim in order, until one is not delivered, and gives the lane back. ctx ends when the relay is to
+// stop: what has not begun then is given back unsent. hard ends the requests under way.
+func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
+	l := &lane{w, c, c.SentTo}
+	s := outbox.Settlement{Lane: c.Lane, Token: c.Token}
+	for rest := c.Messages; len(rest) > 0; {
+		n := l.together(rest)
+		for i, v := range l.send(ctx, hard, rest[:n]) {
+			if v.done == nil {
+				s.Next, rest = v.next, nil
+				break
+			}
+			s.Done = append(s.Done, *v.done)
+			w.metrics.late.WithLabelValues(w.name).Observe(max(0, w.db.Now().Sub(rest[i].CreatedAt).Seconds()))
+		}
+		if rest = rest[min(n, len(rest)):]; len(rest) > 0 && len(s.Done) > 0 {
+			w.reports <- s
+			s.Done = nil
+		}
+	}
+	s.Release, s.SentTo = true, l.sentTo
+	w.reports <- s
+}
+
+// together is how many of the messages may be under way at once.
+func (l *lane) together(rest []outbox.Queued) int {
+	if !l.link.Ordered {
+		return 1
+	}
+	for i, q := range rest {
+		if q.Ask || q.Role == message.Void {
+			return max(1, i)
+		}
+	}
+	return len(rest)
+}
+
+// send makes the documents of messages and delivers them. It returns a verdict for each, up to the first that is not done.
+func (l *lane) send(ctx, hard context.Context, qs []outbox.Queued) []verdict {
+	if q := qs[0]; q.Role == message.Void && l.link.Void == "" {
+		return []verdict{{done: &outbox.Done{ID: q.ID, Creates: q.Creates, Role: q.Role, SentWith: "void", Receipt: message.Receipt{At: l.db.Now()}}}}
+	}
+	ds := make([]message.Delivery, 0, len(qs))
+	for _, q := range qs {
+		d, v := l.document(ctx, q)
+		if v != nil && len(ds) == 0 {
+			return []verdict{*v}
+		}
+		if v != nil {
+			break // those before it are delivered first
+		}
+		ds = append(ds, d)
+	}
+	if q := qs[0]; q.Ask && q.Number <= l.sentTo {
+		if v := l.ask(ctx, hard, q, ds[0]); v != nil {
+			return []verdict{*v}
+		}
+	}
+	return l.deliver(ctx, hard, qs[:len(ds)], ds)
+}
+
+// document verifies a message and maps it; what cannot be mapped stops the lane.
+func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery, *verdict) {
+	park := func(err error) (message.Delivery, *verdict) {
+		return message.Delivery{}, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused}}
+	}
+	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
+	if err != nil {
+		return park(err)
+	}
+	name := q.Mapping
+	if q.Role == message.Void {
+		name = l.link.Void
+	}
+	if name == "" {
+		return message.Delivery{Event: m}, nil
+	}
+	doc, err := l.mapper.Apply(ctx, name, m, l.reference(l.name))
+	if err == nil {
+		return message.Delivery{Event: m, Doc: doc}, nil
+	}
+	if missing, ok := errors.AsType[*mapping.Waiting](err); ok {
+		return message.Delivery{}, &verdict{next: outbox.Next{
+			State: outbox.Waiting, ID: q.ID, Reason: missing.Error(), Awaits: missing.Object, Verdict: message.Again,
+		}}
+	}
+	if p, ok := errors.AsType[*problem.Error](err); ok && p.Kind != problem.Unavailable {
+		return park(err)
+	}
+	return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
+}
+
+// ask finds out whether a message took effect that may have been sent. nil means that it certainly did not.
+func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Delivery) *verdict {
+	var o message.Outcome
+	var failed error
+	called, _ := l.call(ctx, hard, "ask", []outbox.Queued{q}, func(ctx context.Context) []message.Outcome {
+		o, failed = l.link.Deliverer.Ask(ctx, d)
+		answer := o
+		answer.LinkDown = failed != nil
+		return []message.Outcome{answer}
+	})
+	switch {
+	case !called:
+		return &verdict{}
+	case failed != nil:
+		return &verdict{next: outbox.Next{After: max(o.After, l.out.Config().AskAfter), Verdict: message.Unsure, Reason: failed.Error()}}
+	}
+	switch o.Verdict {
+	case message.Delivered:
+		o.Receipt.Asked = true
+		v := l.done(q, d, o)
+		return &v
+	case message.Again:
+		l.sentTo = q.Number - 1
+		if q.Attempts >= l.link.Attempts {
+			return &verdict{next: outbox.Next{
+				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("%d attempts ended without a clear answer, and without effect", q.Attempts),
+			}}
+		}
+		return nil
+	case message.Refused:
+		l.sentTo = q.Number - 1
+		return &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: words(o), Verdict: o.Verdict}}
+	default:
+		return &verdict{next: outbox.Next{
+			State: outbox.Unknown, ID: q.ID, Verdict: message.Unsure,
+			Reason: "it may have taken effect, and the ERP cannot say: find out, then mark it as delivered or have it sent again. " + words(o),
+		}}
+	}
+}
+
+// deliver sends, and makes a verdict of each answer.
+func (l *lane) deliver(ctx, hard context.Context, qs []outbox.Queued, ds []message.Delivery) []verdict {
+	var outcomes []message.Outcome
+	called, begun := l.call(ctx, hard, "deliver", qs, func(ctx context.Context) []message.Outcome {
+		outcomes = l.link.Deliverer.Deliver(ctx, ds)
+		for len(outcomes) < len(ds) {
+			outcomes = append(outcomes, message.Outcome{Verdict: message.Unsure, Err: errors.New("the adapter gave no answer for it")})
+		}
+		return outcomes
+	})
+	if !called {
+		return []verdict{{}}
+	}
+	verdicts := make([]verdict, 0, len(qs))
+	for i, q := range qs {
+		o := outcomes[i]
+		if o.Throttled {
+			l.pace.throttled(begun)
+		}
+		if o.LinkDown && o.After > 0 {
+			l.pace.holdFor(o.After)
+		}
+		if o.Verdict == message.Delivered {
+			verdicts = append(verdicts, l.done(q, ds[i], o))
+			continue
+		}
+		l.log.Info("not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
+		l.markSent(q, outcomes[i:], qs[i:])
+		return append(verdicts, stop(l.later(q, o)))
+	}
+	return verdicts
+}
+
+// markSent remembers, of the messages that are not done, up to which one something may have been sent.
+func (l *lane) markSent(head outbox.Queued, outcomes []message.Outcome, qs []outbox.Queued) {
+	if !head.Again {
+		l.sentTo = head.Number - 1
+	}
+	for i, q := range qs {
+		if v := outcomes[i].Verdict; v != message.Again && v != message.Refused && !q.Again {
+			l.sentTo = max(l.sentTo, q.Number)
+		}
+	}
+}
+
+// later says when a message that was not delivered is tried again, if it is.
+func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
+	n := outbox.Next{ID: q.ID, Reason: words(o), Verdict: o.Verdict}
+	switch {
+	case o.Verdict == message.Refused:
+		n.State = outbox.Parked
+		return n
+	case o.Verdict == message.Again && o.LinkDown: // says nothing about the message: not even its history hears of it
+		n.ID, n.After = "", max(o.After, l.cfg.Probe)
+		return n
+	case o.Verdict == message.Again || q.Again:
+		n.Spent, n.After = true, max(o.After, backoff(q.Attempts+1, l.cfg.Backoff, l.out.Config().Backoff))
+	default:
+		// While the link is down, or taken to be, an answer that is lost says nothing about the message either.
+		n.Verdict, n.Spent = message.Unsure, !o.LinkDown && !l.breaker.probing()
+		n.After = max(o.After, l.out.Config().AskAfter)
+		return n
+	}
+	if q.Attempts+1 >= l.link.Attempts {
+		n.State, n.Reason = outbox.Parked, fmt.Sprintf("given up after %d attempts: %s", q.Attempts+1, n.Reason)
+	}
+	return n
+}
+
+func (l *lane) done(q outbox.Queued, d message.Delivery, o message.Outcome) verdict {
+	if o.Receipt.At.IsZero() {
+		o.Receipt.At = l.db.Now()
+	}
+	if q.Creates != "" && o.Receipt.Document == "" && q.Role != message.Void {
+		l.log.Error("the ERP's answer has no number for what it created; whoever needs it waits", "link", l.name, "message", q.ID, "creates", q.Creates)
+	}
+	return verdict{done: &outbox.Done{ID: q.ID, Creates: q.Creates, Role: q.Role, SentWith: d.Doc.Mapping, Receipt: o.Receipt}}
+}
+
+// call makes one request when the pace, the breaker and the lease allow it; otherwise it says that none was made. It tells pace and
+// breaker how it went.
+func (l *lane) call(ctx, hard context.Context, what string, qs []outbox.Queued, request func(context.Context) []message.Outcome) (made bool, begun time.Time) {
+	if ctx.Err() != nil || l.breaker.rest() > 0 {
+		return false, begun
+	}
+	begun, err := l.pace.enter(ctx)
+	if err != nil {
+		return false, begun
+	}
+	if ctx.Err() != nil || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.TryAcquirePermit() {
+		l.pace.cancel()
+		return false, begun
+	}
+	within, cancel := context.WithTimeout(hard, l.link.Timeout)
+	defer cancel()
+	within, span := l.span(within, what, qs[0])
+	defer span.End()
+	outcomes := request(within)
+	well := true
+	for _, o := range outcomes {
+		l.metrics.answer(l.name, o, time.Since(begun))
+		if o.Err != nil {
+			span.SetStatus(codes.Error, string(o.Verdict))
+		}
+		unsure := o.Verdict != message.Delivered && o.Verdict != message.Again && o.Verdict != message.Refused
+		if o.LinkDown || unsure && what == "deliver" {
+			well = false
+			l.mu.Lock()
+			l.trouble = words(o)
+			l.mu.Unlock()
+		}
+	}
+	l.pace.leave(well)
+	if well {
+		l.breaker.RecordSuccess()
+	} else {
+		l.breaker.RecordFailure()
+	}
+	return true, begun
+}
+
+// span continues the trace of the call that made the message.
+func (l *lane) span(ctx context.Context, what string, q outbox.Queued) (context.Context, trace.Span) {
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": q.Trace})
+	return l.tracer.Start(ctx, what+" "+q.Kind, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
+		attribute.String("messaging.message.id", q.ID), attribute.String("messaging.destination.name", l.name),
+		attribute.String("holdfast.lane", q.Lane), attribute.Int64("holdfast.number", q.Number),
+	))
+}
+
+// words is what went wrong, for a person.
+func words(o message.Outcome) string {
+	if o.Err != nil {
+		return o.Err.Error()
+	}
+	return o.String()
+}

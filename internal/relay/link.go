@@ -1,0 +1,308 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// runner serves one link.
+type runner struct {
+	*Relay
+	name    string
+	link    Link
+	pace    *pace
+	breaker breaker
+
+	work    chan outbox.Claim
+	reports chan outbox.Settlement
+	freed   chan struct{} // holds a token when a lane was given back
+	turned  chan struct{} // holds a token when the breaker has changed
+
+	mu      sync.Mutex
+	hands   map[string]hand // lanes in hand; guarded by mu
+	trouble string          // the last failure of the link itself; guarded by mu
+}
+
+// hand is one lane in hand: its fencing token and, by the monotonic clock, until when it is certainly ours.
+type hand struct {
+	token int64
+	until time.Time
+}
+
+func newRunner(r *Relay, name string, l Link) *runner {
+	w := &runner{
+		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency),
+		work: make(chan outbox.Claim, ahead*l.Concurrency), reports: make(chan outbox.Settlement, 256),
+		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
+	}
+	w.breaker = newBreaker(r.cfg.Failures, r.cfg.Probe, func(circuitbreaker.StateChangedEvent) { token(w.turned) })
+	return w
+}
+
+// ahead is how many lanes are in hand for each request that may be under way: enough to keep the link busy during a claim.
+const ahead = 4
+
+// run serves the link until ctx ends and nothing is in hand. Requests under way then have Config.Grace to end.
+func (w *runner) run(ctx context.Context) {
+	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	stop := context.AfterFunc(ctx, func() { _ = pause(hard, w.cfg.Grace, nil); giveUp() })
+	defer stop()
+
+	var workers, settler sync.WaitGroup
+	settler.Go(func() { w.settle(ctx) })
+	for range w.link.Concurrency {
+		workers.Go(func() {
+			for c := range w.work {
+				w.serve(ctx, hard, c)
+			}
+		})
+	}
+	w.dispatch(ctx)
+	close(w.work)
+	workers.Wait()
+	close(w.reports)
+	settler.Wait()
+}
+
+// dispatch claims lanes for the workers, renews their leases and watches the clock.
+func (w *runner) dispatch(ctx context.Context) {
+	woken, done := w.db.Subscribe(outbox.Topic)
+	defer done()
+	lease := w.out.Config().Lease
+	clock := newClock(w.db.Now)
+	var renewed, checked time.Time
+	orphans, jumped := true, true
+	for asked := true; ctx.Err() == nil; {
+		if orphans || jumped || time.Since(checked) > houseEvery {
+			if err := w.tidy(ctx, orphans, jumped); err != nil {
+				w.complain(ctx, "leases are not tidied up", err)
+			} else {
+				orphans, jumped, checked = false, false, time.Now()
+			}
+		}
+		if room, limit := w.room(); !orphans && room > 0 && (asked || 2*room >= limit) {
+			if err := w.claim(ctx, room); err != nil {
+				w.complain(ctx, "lanes are not claimed", err)
+				orphans = true // the commit may have been kept
+			}
+		}
+		if time.Since(renewed) >= lease/3 {
+			if err := w.renew(ctx, lease); err != nil {
+				w.complain(ctx, "leases are not renewed", err)
+			}
+			renewed = time.Now()
+		}
+		asked = w.wait(ctx, woken, lease)
+		jumped = jumped || clock.wentBack()
+	}
+}
+
+// wait returns true when it is worth looking for work, false when only something in hand has moved.
+func (w *runner) wait(ctx context.Context, woken <-chan struct{}, lease time.Duration) bool {
+	w.metrics.pace(w.name, w.inHand(), w.pace, w.breaker)
+	poll := w.cfg.Poll*3/4 + rand.N(w.cfg.Poll/2+1)
+	if rest := max(w.breaker.rest(), w.pace.held()); rest > 0 {
+		poll = min(poll, rest)
+	}
+	t := time.NewTimer(min(poll, lease/3))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-woken:
+		return true
+	case <-t.C:
+		return true
+	case <-w.turned:
+		w.keepBreaker(ctx)
+		return true
+	case <-w.freed:
+		return false
+	}
+}
+
+// room is how many more lanes may be taken in hand, and how many at most.
+func (w *runner) room() (room, limit int) {
+	if w.breaker.rest() > 0 || w.pace.held() > 0 {
+		return 0, 1
+	}
+	window, rate := w.pace.now()
+	limit = ahead * window
+	if rate > 0 {
+		limit = min(limit, max(window, int(2*rate)))
+	}
+	if w.breaker.probing() {
+		limit = 1
+	}
+	return limit - w.inHand(), limit
+}
+
+func (w *runner) claim(ctx context.Context, room int) error {
+	perLane := w.link.Batch
+	if w.breaker.probing() {
+		perLane = 1
+	}
+	began := time.Now()
+	var claims []outbox.Claim
+	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		w.mu.Lock()
+		w.hands[c.Lane] = hand{c.Token, began.Add(w.out.Config().Lease)}
+		w.mu.Unlock()
+		w.work <- c // never blocks for long: room is never more than work holds
+	}
+	return nil
+}
+
+// renew extends the leases in hand that have run for a third of their time.
+func (w *runner) renew(ctx context.Context, lease time.Duration) error {
+	began := time.Now()
+	var held, lost []outbox.Holding
+	for _, h := range w.held() {
+		if w.ours(h.Lane, h.Token) < lease*2/3 {
+			held = append(held, h)
+		}
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		lost, err = w.out.Renew(ctx, tx, w.name, held)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range held {
+		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
+			w.hands[h.Lane] = hand{h.Token, began.Add(lease)}
+		}
+	}
+	for _, h := range lost {
+		w.hands[h.Lane] = hand{h.Token, time.Time{}}
+	}
+	return nil
+}
+
+// tidy ends leases in this node's name that it does not hold, and brings near what a wrong clock has put far away.
+func (w *runner) tidy(ctx context.Context, orphans, jumped bool) error {
+	return w.db.InTx(ctx, func(tx *store.Tx) error {
+		if orphans {
+			n, err := w.out.TakeBack(ctx, tx, w.cfg.Node, w.name, w.held())
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				w.log.Info("took back lanes of an earlier run", "link", w.name, "lanes", n)
+			}
+		}
+		_, err := w.out.Rebase(ctx, tx, w.cfg.Node, w.name, jumped)
+		return err
+	})
+}
+
+// keepBreaker stores what the breaker says, for every node and page to see.
+func (w *runner) keepBreaker(ctx context.Context) {
+	state, trouble := w.breaker.State().String(), ""
+	if w.breaker.probing() {
+		w.mu.Lock()
+		trouble = w.trouble
+		w.mu.Unlock()
+	}
+	err := w.db.InTx(ctx, func(tx *store.Tx) error { return w.out.SetBreaker(ctx, tx, w.name, state, trouble) })
+	if err != nil {
+		w.complain(ctx, "the state of a breaker is not kept", err)
+	}
+	w.log.Info("breaker turned", "link", w.name, "state", state, "trouble", trouble)
+}
+
+// held lists the lanes in hand.
+func (w *runner) held() []outbox.Holding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]outbox.Holding, 0, len(w.hands))
+	for lane, h := range w.hands {
+		list = append(list, outbox.Holding{Lane: lane, Token: h.token})
+	}
+	return list
+}
+
+func (w *runner) inHand() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.hands)
+}
+
+// ours is how long a lane in hand is certainly still ours.
+func (w *runner) ours(lane string, token int64) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.hands[lane]; h.token == token {
+		return time.Until(h.until)
+	}
+	return 0
+}
+
+// free forgets a lane that was given back or lost.
+func (w *runner) free(lane string, tok int64) {
+	w.mu.Lock()
+	if w.hands[lane].token == tok {
+		delete(w.hands, lane)
+	}
+	w.mu.Unlock()
+	token(w.freed)
+}
+
+// complain logs an error of the database; work goes on when it answers again.
+func (w *runner) complain(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		w.log.Warn("the relay waits for the database", "link", w.name, "what", what, "err", err)
+		_ = pause(ctx, w.cfg.Poll/4, nil)
+	}
+}
+
+func token(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// clock notices that the process's own clock was set back: it has moved less than the monotonic one.
+type clock struct {
+	read func() time.Time
+	wall time.Time
+	mono time.Time
+}
+
+func newClock(read func() time.Time) *clock { return &clock{read, read().Round(0), time.Now()} }
+
+// jump is how much the clock may lag behind before it counts as set back.
+const jump = 2 * time.Second
+
+func (c *clock) wentBack() bool {
+	wall, mono := c.read().Round(0), time.Now()
+	back := mono.Sub(c.mono)-wall.Sub(c.wall) > jump
+	c.wall, c.mono = wall, mono
+	return back
+}
+
+// String names the link and its node.
+func (w *runner) String() string { return fmt.Sprintf("%s of %s", w.name, w.cfg.Node) }

@@ -1,0 +1,183 @@
+// Package relay brings what the plant owes to the ERPs, and keeps at it.
+//
+// # Guarantees
+//
+//   - Order: of a lane at most one message is on its way, unless the link keeps order itself.
+//   - Never blindly twice: what may have taken effect, because its answer was lost, its sender killed or its lease lost, is asked
+//     for before it is sent again.
+//   - An outage spends no attempts: only an ERP's answer about the message itself does. While a link is down one message at a time
+//     finds out whether it is back.
+//   - No storm: requests never begin faster than the link's cap, halve when the ERP says so (429), wait as long as it asks
+//     (Retry-After), and open up from one at a time after an outage.
+//   - A message that cannot be delivered parks its lane, with the reason, and no other.
+//   - Run returns only when nothing is in hand: what was not sent is free for any node at once.
+//
+// Links are capped node by node: where several nodes serve one plant, the ERP's limit is divided among them. Their clocks must agree
+// within half a lease (NTP).
+package relay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// Mapper makes the document of a message for a link. An error of type *mapping.Waiting means: not yet; a *problem.Error parks the
+// message; any other is tried again.
+type Mapper interface {
+	Apply(ctx context.Context, mapping string, m message.Verified, refs mapping.Resolver) (message.Document, error)
+}
+
+// Deliverer hands documents to one ERP.
+type Deliverer interface {
+	// Deliver gives one Outcome per delivery, in order. It is done, one way or the other, soon after ctx ends.
+	Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome
+	// Ask tells whether a delivery took effect: Delivered, Again (certainly not) or Unsure (nobody can say). An error means that
+	// it could not ask now; it is asked again, not before Outcome.After.
+	Ask(ctx context.Context, d message.Delivery) (message.Outcome, error)
+}
+
+// Link is one ERP as the relay sees it; zero fields mean the default.
+type Link struct {
+	Deliverer   Deliverer
+	Rate        float64       // the most requests a second from this node; 0 is no cap
+	Concurrency int           // the most requests under way at once; default 8
+	Ordered     bool          // the link keeps order itself: messages of one lane may be under way together
+	Batch       int           // the most messages of one lane in hand; default 16
+	Void        string        // mapping that makes the document of a void; "": a void is settled without a request
+	Timeout     time.Duration // of one request; default 30 s
+	Attempts    int           // answers about a message itself after which it is parked; default 10
+}
+
+// Config is the tunable part of a Relay; zero fields mean the default.
+type Config struct {
+	Node     string                // name of this node, unique in the plant; default "holdfast"
+	Poll     time.Duration         // the net under lost wakes; default 1 s, with jitter
+	Grace    time.Duration         // how long a request under way may take after Run's ctx has ended; default 10 s
+	Backoff  time.Duration         // wait after the first failed attempt; default 1 s, doubled each time
+	Failures uint                  // failures of a link in a row that open its breaker; default 5
+	Probe    time.Duration         // how often a link that is down is tried; default 2 s, with jitter
+	Metrics  prometheus.Registerer // where the instruments are registered; default nowhere
+	Tracer   trace.TracerProvider  // default OpenTelemetry's global one
+}
+
+// Relay moves messages from the outbox to the links.
+type Relay struct {
+	db      *store.DB
+	out     *outbox.Outbox
+	mapper  Mapper
+	check   func(stored string) message.Verifier
+	links   map[string]Link
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	tracer  trace.Tracer
+}
+
+// New returns a Relay. check makes the verifier of a message whose digest was stored (seal.Chain). It opens nothing; Run does the
+// work.
+func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored string) message.Verifier, links map[string]Link, cfg Config, log *slog.Logger) *Relay {
+	cfg.Node = cmp.Or(cfg.Node, "holdfast")
+	cfg.Poll = cmp.Or(cfg.Poll, time.Second)
+	cfg.Grace = cmp.Or(cfg.Grace, 10*time.Second)
+	cfg.Backoff = cmp.Or(cfg.Backoff, time.Second)
+	cfg.Failures = cmp.Or(cfg.Failures, 5)
+	cfg.Probe = cmp.Or(cfg.Probe, 2*time.Second)
+	if cfg.Tracer == nil {
+		cfg.Tracer = otel.GetTracerProvider()
+	}
+	all := make(map[string]Link, len(links))
+	for name, l := range links {
+		l.Concurrency = cmp.Or(l.Concurrency, 8)
+		l.Batch = cmp.Or(l.Batch, 16)
+		l.Timeout = cmp.Or(l.Timeout, 30*time.Second)
+		l.Attempts = cmp.Or(l.Attempts, 10)
+		all[name] = l
+	}
+	return &Relay{db, out, mapper, check, all, cfg, log, newMetrics(cfg.Metrics), cfg.Tracer.Tracer("holdfast/relay")}
+}
+
+// Run relays until ctx ends. It then finishes the requests under way, settles them, gives back what it has not sent, and returns
+// nil.
+func (r *Relay) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for name, l := range r.links {
+		g.Go(func() error {
+			newRunner(r, name, l).run(ctx)
+			return nil
+		})
+	}
+	g.Go(func() error {
+		r.keepHouse(ctx)
+		return nil
+	})
+	return g.Wait()
+}
+
+const (
+	houseEvery = 15 * time.Second
+	purgeChunk = 500
+	purgePause = 50 * time.Millisecond
+)
+
+// keepHouse refreshes the figures of the links and forgets messages that are older than they need to be, a little at a time.
+func (r *Relay) keepHouse(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := r.measure(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("figures of the links are not fresh", "err", err)
+		}
+		wait := houseEvery + rand.N(houseEvery/4)
+		var gone int64
+		err := r.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			gone, err = r.out.Purge(ctx, tx, purgeChunk)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn("old messages are not purged", "err", err)
+		}
+		if gone == purgeChunk {
+			wait = purgePause
+		}
+		_ = pause(ctx, wait, nil)
+	}
+}
+
+func (r *Relay) measure(ctx context.Context) error {
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		links, err := r.out.Links(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, l := range links {
+			r.metrics.status(l, tx.Now)
+		}
+		return nil
+	})
+}
+
+// reference answers a mapping's question for the number that a link's ERP gave to an object.
+func (r *Relay) reference(link string) mapping.Resolver {
+	return func(ctx context.Context, object string) (number string, known bool, err error) {
+		err = r.db.View(ctx, func(tx *store.Tx) error {
+			number, known, err = r.out.Reference(ctx, tx, link, object)
+			return err
+		})
+		if err != nil {
+			return "", false, fmt.Errorf("resolve %s: %w", object, err)
+		}
+		return number, known, nil
+	}
+}
