@@ -22,6 +22,8 @@ const (
 	MsgDiscard          = "msg.discard"
 	MsgAmend            = "msg.amend"
 	MsgReplay           = "msg.replay"
+	MsgMarkDelivered    = "msg.mark-delivered"
+	MsgSendAgain        = "msg.send-again"
 	LanePause           = "lane.pause"
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
@@ -67,6 +69,8 @@ func Actions() []Action {
 		{MsgRetry, RepairOut, "Send a message again that waits or has parked its lane", true},
 		{MsgDiscard, RepairOut, "Give a message up and send a void under its number", true},
 		{MsgAmend, RepairOut, "Correct a message that was not delivered", true},
+		{MsgMarkDelivered, RepairOut, "Say that the ERP has a message of which nobody knew", true},
+		{MsgSendAgain, RepairOut, "Say that the ERP does not have a message of which nobody knew", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
 		{LanePause, Operate, "Stop a lane", true},
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
