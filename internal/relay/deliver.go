@@ -134,7 +134,9 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 	called, _ := l.call(ctx, hard, "ask", []outbox.Queued{q}, func(ctx context.Context) []message.Outcome {
 		o, failed = l.link.Deliverer.Ask(ctx, d)
 		answer := o
-		answer.LinkDown = failed != nil
+		if failed != nil {
+			answer.LinkDown, answer.Err = true, failed
+		}
 		return []message.Outcome{answer}
 	})
 	switch {

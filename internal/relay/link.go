@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -113,7 +112,10 @@ func (w *runner) wait(ctx context.Context, woken <-chan struct{}, lease time.Dur
 	if rest := max(w.breaker.rest(), w.pace.held()); rest > 0 {
 		poll = min(poll, rest)
 	}
-	t := time.NewTimer(min(poll, lease/3))
+	if w.inHand() > 0 {
+		poll = min(poll, lease/3)
+	}
+	t := time.NewTimer(poll)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
@@ -303,6 +305,3 @@ func (c *clock) wentBack() bool {
 	c.wall, c.mono = wall, mono
 	return back
 }
-
-// String names the link and its node.
-func (w *runner) String() string { return fmt.Sprintf("%s of %s", w.name, w.cfg.Node) }

@@ -1,0 +1,471 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+func verdict(v message.Verdict) message.Outcome {
+	return message.Outcome{Verdict: v, Err: errors.New(string(v)), Receipt: message.Receipt{Document: "4711"}}
+}
+
+// first answers the first attempt at each message with o, and takes the message then if took is set; later attempts succeed.
+func first(o message.Outcome, took bool) func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+	return func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+		if n == 1 {
+			return o, took
+		}
+		return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "D-" + d.Event.Message().ID}}, true
+	}
+}
+
+func TestLostAnswerIsAskedForBeforeAnythingIsSentAgain(t *testing.T) {
+	tests := []struct {
+		name     string
+		took     bool
+		attempts int
+	}{
+		{"it took effect", true, 1},
+		{"it did not", false, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				p.erp.Answer = first(verdict(message.Unsure), tt.took)
+				p.owe(event("a", "operation.confirmed", "o1"))
+				p.owe(event("b", "operation.confirmed", "o1"))
+				p.runFor(20 * time.Second)
+				p.wantOnce("a", "b")
+				if got := p.message("a").Receipt.Asked; got != tt.took {
+					t.Errorf("receipt was asked for: %t, want %t", got, tt.took)
+				}
+				var sent int
+				for _, c := range p.erp.Calls() {
+					if !c.Ask && c.Delivery.Event.Message().ID == outbox.MessageID("erp", "a") {
+						sent++
+					}
+				}
+				if sent != tt.attempts {
+					t.Errorf("sent %d times, want %d", sent, tt.attempts)
+				}
+			})
+		})
+	}
+}
+
+func TestAnAnswerThatNobodyClassifiedIsAskedFor(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.erp.Answer = first(message.Outcome{}, true)
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.runFor(20 * time.Second)
+		p.wantOnce("a")
+	})
+}
+
+// claimAs has a node claim every lane, as a process does that is killed before it settles.
+func (p *plant) claimAs(node string) []outbox.Claim {
+	p.t.Helper()
+	var claims []outbox.Claim
+	err := p.act(func(ctx context.Context, tx *store.Tx) (err error) {
+		claims, err = p.out.Claim(ctx, tx, node, "erp", 100, 16)
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return claims
+}
+
+func TestWhatAKilledProcessMayHaveSentIsAskedFor(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		ids := p.oweMany(3, 2)
+		p.cfg.Node = "n1"
+		for _, c := range p.claimAs("n1") {
+			d := message.Delivery{}
+			if d.Event, _ = message.Verify(t.Context(), nothing{}, c.Messages[0].Message); c.Lane != "o2" {
+				p.erp.Deliver(t.Context(), []message.Delivery{d}) // and the answer is lost with the process
+			}
+		}
+		p.runFor(20 * time.Second)
+		p.wantOnce(ids...)
+	})
+}
+
+type nothing struct{}
+
+func (nothing) Verify(context.Context, message.Message) error { return nil }
+
+func TestAnotherNodeWaitsForTheLease(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.claimAs("gone")
+		p.cfg.Node = "n2"
+		began := time.Now()
+		stop := p.start()
+		for p.links().Owed > 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if waited := time.Since(began); waited < 10*time.Second || waited > 15*time.Second {
+			t.Errorf("taken over after %s, want 10 to 15 s", waited)
+		}
+		stop()
+		p.wantOnce("a")
+	})
+}
+
+func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.erp.Answer = first(verdict(message.Unsure), true)
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) { return verdict(message.Unsure), nil }
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.owe(event("b", "operation.confirmed", "o2"))
+		p.owe(event("c", "operation.confirmed", "o2"))
+		stop := p.start()
+		time.Sleep(10 * time.Second)
+		if l := p.lane("o1"); l.State != outbox.Unknown || l.Owed != 1 {
+			t.Fatalf("got %+v, want it unknown", l)
+		}
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(p.out.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "seen in the ERP"), p.out.SendAgain(ctx, tx, "erp", "o2", 1, "not there"))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		stop()
+		if l, d := p.lane("o1"), p.message("a"); l.Owed != 0 || d.Receipt.Document != "4711" {
+			t.Errorf("got %+v and %+v, want it settled by a person's word", l, d.Receipt)
+		}
+		if got := p.erp.Effects()[outbox.MessageID("erp", "b")]; got != 2 {
+			t.Errorf("b took effect %d times, want 2: a person had it sent again", got)
+		}
+		if l := p.lane("o2"); l.State != outbox.Unknown || l.Head != 2 {
+			t.Errorf("got %+v, want the lane's next message unknown too", l)
+		}
+	})
+}
+
+func TestRefusedMessageParksItsLaneAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		refused := outbox.MessageID("erp", "bad")
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if m := d.Event.Message(); m.ID == refused && m.Role == message.Event {
+				return message.Outcome{Verdict: message.Refused, Err: errors.New("period is closed")}, false
+			}
+			return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "1"}}, true
+		}
+		p.owe(event("bad", "operation.confirmed", "o1"))
+		p.owe(event("after", "operation.confirmed", "o1"))
+		p.owe(event("other", "operation.confirmed", "o2"))
+		stop := p.start()
+		time.Sleep(5 * time.Minute)
+		if l := p.lane("o1"); l.State != outbox.Parked || l.Owed != 2 || l.Reason != "period is closed" {
+			t.Errorf("got %+v, want it parked with the reason", l)
+		}
+		if calls := p.erp.Calls(); len(calls) != 2 {
+			t.Errorf("%d calls, want 2: one refusal, one delivery", len(calls))
+		}
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			return p.out.Amend(ctx, tx, refused, []byte(`{"id":"bad","period":"12"}`), "booked into the open period")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		stop()
+		p.wantOnce("bad", "after", "other")
+		bad, after := p.message("bad"), p.message("after")
+		if bad.Role != message.Amendment || bad.History[1].Digest != bad.Refers || after.Prev != bad.Refers {
+			t.Errorf("got %+v followed by %q, want an amendment that names the original, and so does its successor", bad, after.Prev)
+		}
+	})
+}
+
+func TestMessageIsGivenUpAfterItsAttempts(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.link.Attempts = 6
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			return message.Outcome{Verdict: message.Again, Err: errors.New("order is locked")}, false
+		}
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.runFor(10 * time.Minute)
+		l, d := p.lane("o1"), p.message("a")
+		if l.State != outbox.Parked || !strings.Contains(l.Reason, "6 attempts") || d.Attempts != 6 || len(d.History) != 6 {
+			t.Errorf("got %+v, %d attempts, history %v", l, d.Attempts, d.History)
+		}
+		calls := p.erp.Calls()
+		for i := 2; i < len(calls); i++ {
+			before, after := calls[i-1].At.Sub(calls[i-2].At), calls[i].At.Sub(calls[i-1].At)
+			if after < before/2 {
+				t.Errorf("waited %s, then %s: want it to grow", before, after)
+			}
+		}
+		err := p.act(func(ctx context.Context, tx *store.Tx) error { return p.out.Retry(ctx, tx, d.ID, "unlocked") })
+		if err != nil || p.message("a").Attempts != 0 || p.lane("o1").State != outbox.Open {
+			t.Errorf("after a retry: %v, %+v", err, p.lane("o1"))
+		}
+	})
+}
+
+func TestPoisonThatIsNeverAnsweredParksWhileOthersGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		poison := outbox.MessageID("erp", "poison")
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if d.Event.Message().ID == poison {
+				return verdict(message.Unsure), false
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.owe(event("poison", "operation.confirmed", "o1"))
+		stop := p.start()
+		var ids []string
+		for i := range 120 {
+			time.Sleep(time.Second)
+			id := "e" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+			p.owe(event(id, "operation.confirmed", id))
+			ids = append(ids, id)
+		}
+		time.Sleep(5 * time.Second)
+		stop()
+		if l := p.lane("o1"); l.State != outbox.Parked || !strings.Contains(l.Reason, "without effect") {
+			t.Errorf("got %+v, want it parked", l)
+		}
+		if got := len(p.erp.Delivered()); got != len(ids) {
+			t.Errorf("%d others delivered, want %d", got, len(ids))
+		}
+	})
+}
+
+func TestAlteredMessageIsNotSent(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.owe(event("a", "operation.confirmed", "o1"))
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET body = ?`, []byte(`{"yield":"999"}`))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.runFor(5 * time.Second)
+		if l := p.lane("o1"); l.State != outbox.Parked || !strings.Contains(l.Reason, "digest") || len(p.erp.Calls()) != 0 {
+			t.Errorf("got %+v and %d calls, want it parked unsent", l, len(p.erp.Calls()))
+		}
+	})
+}
+
+func TestMessageThatCannotBeMappedParks(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		want outbox.State
+	}{
+		{"it does not fit its mapping", &problem.Error{Kind: problem.Invalid, Why: "no unit"}, outbox.Parked},
+		{"the database was away", errors.New("connection lost"), outbox.Open},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				p.rule = func(context.Context, message.Verified, mapping.Resolver) (message.Document, error) {
+					return message.Document{}, tt.err
+				}
+				p.owe(event("a", "operation.confirmed", "o1"))
+				p.runFor(5 * time.Second)
+				if l := p.lane("o1"); l.State != tt.want || l.Owed != 1 || len(p.erp.Calls()) != 0 {
+					t.Errorf("got %+v, want %s and no call", l, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// needsNumber waits for the number of the order that the message is about.
+func needsNumber(ctx context.Context, m message.Verified, refs mapping.Resolver) (message.Document, error) {
+	e := m.Message()
+	if e.Creates != "" || e.Kind == "plain" {
+		return message.Document{Mapping: "m@1"}, nil
+	}
+	object := "order/" + e.Key
+	number, ok, err := refs(ctx, object)
+	if err != nil || !ok {
+		return message.Document{}, errors.Join(err, &mapping.Waiting{Object: object})
+	}
+	return message.Document{Mapping: "m@1", Params: map[string]string{"order": number}}, nil
+}
+
+func TestLateReferenceWaitsForTheReceipt(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.rule = needsNumber
+		needs := event("needs", "operation.confirmed", "o1")
+		needs.Lane = "lot/7" // another lane than the order's
+		p.owe(needs)
+		stop := p.start()
+		time.Sleep(10 * time.Second)
+		if l := p.lane("lot/7"); l.State != outbox.Waiting || l.Awaits != "order/o1" {
+			t.Fatalf("got %+v, want it waiting for order/o1", l)
+		}
+		creates := event("creates", "order.created", "o1")
+		creates.Creates = "order/o1"
+		p.owe(creates)
+		synctest.Wait()
+		stop()
+		p.wantOnce("needs", "creates")
+		for _, c := range p.erp.Calls() {
+			if c.Delivery.Event.Message().Kind == "operation.confirmed" && c.Delivery.Doc.Params["order"] != "D-"+outbox.MessageID("erp", "creates") {
+				t.Errorf("sent with number %q", c.Delivery.Doc.Params["order"])
+			}
+		}
+	})
+}
+
+func TestWhatWaitsForAVoidedCreationParks(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.rule = needsNumber
+		for _, id := range []string{"early", "late"} {
+			m := event(id, "operation.confirmed", "o1")
+			m.Lane = id
+			if id == "early" {
+				p.owe(m)
+			}
+			if id == "late" {
+				creates := event("creates", "order.created", "o1")
+				creates.Creates = "order/o1"
+				p.owe(creates, outbox.NotBefore(p.db.Now().Add(time.Hour)))
+				p.runFor(3 * time.Second)
+				if err := p.act(func(ctx context.Context, tx *store.Tx) error {
+					return p.out.Discard(ctx, tx, "erp", "o1", 1, "made by mistake")
+				}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+				p.runFor(3 * time.Second)
+				p.owe(m)
+				p.runFor(3 * time.Second)
+			}
+			if id == "late" {
+				for _, lane := range []string{"early", "late"} {
+					if l := p.lane(lane); l.State != outbox.Parked || !strings.Contains(l.Reason, "voided") {
+						t.Errorf("got %+v, want it parked", l)
+					}
+				}
+			}
+		}
+		if l := p.links(); l.Voided != 1 || l.Delivered != 0 {
+			t.Errorf("got %+v, want one void", l)
+		}
+	})
+}
+
+func TestExpiredMessageBecomesAVoid(t *testing.T) {
+	tests := []struct {
+		name  string
+		void  string // the link's mapping for voids
+		calls int
+	}{
+		{"link without a document for voids", "", 1},
+		{"link with one", "voids", 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				p.link.Void = tt.void
+				p.owe(event("late", "operation.confirmed", "o1"), outbox.Expires(p.db.Now().Add(time.Minute)))
+				p.owe(event("next", "operation.confirmed", "o1"))
+				time.Sleep(2 * time.Minute)
+				p.runFor(5 * time.Second)
+				late, next := p.message("late"), p.message("next")
+				if late.Role != message.Void || !late.Settled || late.Refers != next.Prev || !next.Settled || !strings.Contains(string(late.Body), "expired") {
+					t.Errorf("got %+v, then %+v", late, next)
+				}
+				if got := len(p.erp.Calls()); got != tt.calls {
+					t.Errorf("%d calls, want %d", got, tt.calls)
+				}
+			})
+		})
+	}
+}
+
+func TestScheduledMessageHoldsItsLaneUntilItsTime(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		when := p.db.Now().Add(time.Hour)
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.owe(event("b", "operation.confirmed", "o1"), outbox.NotBefore(when))
+		p.owe(event("c", "operation.confirmed", "o1"))
+		p.owe(event("d", "operation.confirmed", "o2"))
+		p.runFor(61 * time.Minute)
+		p.wantOnce("a", "b", "c", "d")
+		for _, c := range p.erp.Calls() {
+			m := c.Delivery.Event.Message()
+			early := m.ID == outbox.MessageID("erp", "a") || m.ID == outbox.MessageID("erp", "d")
+			if early != c.At.Before(when) || !early && c.At.After(when.Add(3*time.Second)) {
+				t.Errorf("message %d of %s was sent at %s", m.Number, m.Lane, c.At)
+			}
+		}
+	})
+}
+
+func TestPauseOfLinkAndLane(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		stop := p.start()
+		do := func(fn func(ctx context.Context, tx *store.Tx) error) {
+			t.Helper()
+			if err := p.act(fn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(func(ctx context.Context, tx *store.Tx) error { return p.out.PauseLink(ctx, tx, "erp", "ERP upgrade") })
+		p.oweMany(2, 1)
+		time.Sleep(time.Minute)
+		if l := p.links(); len(p.erp.Calls()) != 0 || !l.Paused || l.Owed != 2 {
+			t.Errorf("%d calls while %+v", len(p.erp.Calls()), l)
+		}
+		do(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(p.out.PauseLane(ctx, tx, "erp", "o1", "under review"), p.out.ResumeLink(ctx, tx, "erp", "done"))
+		})
+		time.Sleep(time.Minute)
+		if got := len(p.erp.Calls()); got != 1 || !p.lane("o1").Paused {
+			t.Errorf("%d calls with one lane paused, want 1", got)
+		}
+		do(func(ctx context.Context, tx *store.Tx) error { return p.out.Resume(ctx, tx, "erp", "o1", "reviewed") })
+		synctest.Wait()
+		p.wantOnce("e0-0", "e1-0")
+		stop()
+	})
+}
+
+func TestReplaySendsTheSameEventsAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.oweMany(1, 5)
+		p.runFor(2 * time.Second)
+		var n int64
+		err := p.act(func(ctx context.Context, tx *store.Tx) (err error) {
+			n, err = p.out.Replay(ctx, tx, "erp", "o0", 2, 3, "the ERP was restored from yesterday's copy")
+			return err
+		})
+		if err != nil || n != 2 {
+			t.Fatalf("replayed %d, %v", n, err)
+		}
+		p.owe(event("new", "operation.confirmed", "o0"))
+		p.runFor(2 * time.Second)
+		var got []int64
+		for _, m := range p.erp.Delivered() {
+			got = append(got, m.Number)
+		}
+		if want := []int64{1, 2, 3, 4, 5, 2, 3, 6}; len(got) != len(want) || got[5] != 2 || got[6] != 3 || got[7] != 6 {
+			t.Errorf("delivered %v, want %v", got, want)
+		}
+		d := p.message("e0-1")
+		if d.Redelivery != 1 || d.History[0].What != "replayed" || p.erp.Effects()[d.ID] != 2 {
+			t.Errorf("got %+v", d)
+		}
+	})
+}

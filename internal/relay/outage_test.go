@@ -1,0 +1,249 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+func TestLongOutageSpendsNoAttempts(t *testing.T) {
+	tests := []struct {
+		name string
+		down message.Outcome
+	}{
+		{"nobody listens", message.Outcome{Verdict: message.Again, LinkDown: true, Err: errDown}},
+		{"every request hangs", message.Outcome{Verdict: message.Unsure, Err: context.DeadlineExceeded}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				var down, flying, most atomic.Int64
+				down.Store(1)
+				p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+					most.Store(max(most.Load(), flying.Add(1)))
+					defer flying.Add(-1)
+					time.Sleep(time.Millisecond)
+					if down.Load() == 1 {
+						return tt.down, false
+					}
+					return message.Outcome{Verdict: message.Delivered}, true
+				}
+				p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+					if down.Load() == 1 {
+						return message.Outcome{}, errDown
+					}
+					return message.Outcome{Verdict: message.Again}, nil
+				}
+				p.cfg.Probe, p.cfg.Poll = 5*time.Minute, 5*time.Minute // 72 hours in a moment
+				ids := p.oweMany(20, 3)
+				stop := p.start()
+				time.Sleep(time.Minute)
+				most.Store(0)
+				time.Sleep(72 * time.Hour)
+				if got := most.Load(); got != 1 {
+					t.Errorf("%d requests at once while the link is down, want 1", got)
+				}
+				if l := p.links(); l.Breaker == "closed" || l.Trouble == "" || l.Parked != 0 {
+					t.Errorf("got %+v, want an open breaker, with its trouble, and nothing parked", l)
+				}
+				down.Store(0)
+				time.Sleep(15 * time.Minute)
+				stop()
+				p.wantOnce(ids...)
+				for _, id := range ids {
+					if d := p.message(id); d.Attempts > 1 {
+						t.Errorf("%s has spent %d attempts", id, d.Attempts)
+					}
+				}
+				if l := p.links(); l.Breaker != "closed" {
+					t.Errorf("breaker is %s after the outage", l.Breaker)
+				}
+			})
+		})
+	}
+}
+
+func TestRetryAfterHoldsTheWholeLink(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var asked atomic.Bool
+		var at time.Time
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if asked.CompareAndSwap(false, true) {
+				at = time.Now()
+				return message.Outcome{Verdict: message.Again, LinkDown: true, Throttled: true, After: 7 * time.Second, Err: errors.New("429")}, false
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.link.Concurrency = 1
+		ids := p.oweMany(10, 1)
+		p.runFor(time.Minute)
+		p.wantOnce(ids...)
+		for _, c := range p.erp.Calls()[1:] {
+			if waited := c.At.Sub(at); waited < 7*time.Second {
+				t.Errorf("sent again after %s, want at least 7 s", waited)
+			}
+		}
+	})
+}
+
+func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		const top = 50
+		p.link.Rate, p.link.Concurrency = top, 16
+		begun := time.Now()
+		recent := 0
+		second := begun
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if now := time.Now(); now.Sub(second) >= time.Second {
+				second, recent = now, 0
+			}
+			recent++
+			if since := time.Since(begun); since > 5*time.Second && since < 10*time.Second && recent > top/4 {
+				return message.Outcome{Verdict: message.Again, LinkDown: true, Throttled: true, Err: errors.New("429")}, false
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		ids := p.oweMany(300, 4)
+		p.runFor(2 * time.Minute)
+		p.wantOnce(ids...)
+		calls := p.erp.Calls()
+		slowest := top
+		for from := range calls {
+			n := 0
+			for n+from < len(calls) && calls[from+n].At.Sub(calls[from].At) < time.Second {
+				n++
+			}
+			if n > top+1 {
+				t.Fatalf("%d requests within a second, want at most %d", n, top)
+			}
+			if since := calls[from].At.Sub(begun); since > 6*time.Second && since < 9*time.Second {
+				slowest = min(slowest, n)
+			}
+		}
+		if slowest > top/2 {
+			t.Errorf("at least %d requests a second while the ERP said too many, want it halved", slowest)
+		}
+	})
+}
+
+func TestLiveMessagesPassABacklog(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.link.Rate, p.link.Concurrency = 100, 8
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			time.Sleep(20 * time.Millisecond)
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		for i := range 3000 {
+			kind := []string{"slow.a", "operation.confirmed"}[i%2]
+			p.owe(event(fmt.Sprintf("old%d", i), kind, fmt.Sprintf("old%d", i)))
+		}
+		time.Sleep(time.Hour)
+		stop := p.start()
+		for i := range 10 {
+			time.Sleep(time.Second)
+			for _, kind := range []string{"urgent.a", "operation.confirmed"} {
+				id := fmt.Sprintf("%s%d", kind, i)
+				p.owe(event(id, kind, id))
+				time.Sleep(1500 * time.Millisecond)
+				if d := p.message(id); !d.Settled {
+					t.Errorf("live message %s is not delivered after 1.5 s", id)
+				}
+			}
+		}
+		slow := 0
+		for _, m := range p.erp.Delivered() {
+			if m.Kind == "slow.a" {
+				slow++
+			}
+		}
+		if slow < 100 {
+			t.Errorf("%d background messages delivered, want their tenth", slow)
+		}
+		stop()
+	})
+}
+
+// TestClockMayJump sets the process's own clock back and forth while messages wait for their next attempt.
+func TestClockMayJump(t *testing.T) {
+	for _, by := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		t.Run(by.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var offset atomic.Int64
+				db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := newPlant(t, db)
+				p.erp.Answer = first(message.Outcome{Verdict: message.Again, Err: errors.New("locked")}, false)
+				ids := p.oweMany(5, 3)
+				stop := p.start()
+				time.Sleep(500 * time.Millisecond)
+				offset.Store(int64(by))
+				time.Sleep(30 * time.Second)
+				p.wantOnce(ids...)
+				more := event("more", "operation.confirmed", "o1")
+				p.owe(more)
+				time.Sleep(5 * time.Second)
+				offset.Store(0)
+				time.Sleep(30 * time.Second)
+				stop()
+				p.wantOnce(append(ids, "more")...)
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestStopAtAnyInstantLosesNothing stops and starts a relay 200 times at random instants of its work, with lost answers.
+func TestStopAtAnyInstantLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		random := rand.New(rand.NewPCG(7, 7))
+		var sum atomic.Int64
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			time.Sleep(time.Duration(sum.Add(7)%31) * time.Millisecond)
+			if k := sum.Add(1); k%11 == 0 {
+				return verdict(message.Unsure), k%2 == 0
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		var ids []string
+		for run := range 200 {
+			for i := range 3 {
+				id := fmt.Sprintf("r%d-%d", run, i)
+				p.owe(event(id, "operation.confirmed", fmt.Sprintf("o%d", random.IntN(20))))
+				ids = append(ids, id)
+			}
+			p.runFor(time.Duration(random.IntN(120)) * time.Millisecond)
+			p.wantNothingInHand()
+		}
+		p.runFor(2 * time.Minute)
+		p.wantOnce(ids...)
+	})
+}
+
+func (p *plant) wantNothingInHand() {
+	p.t.Helper()
+	err := p.act(func(ctx context.Context, tx *store.Tx) error {
+		lanes, _, err := p.out.Lanes(ctx, tx, outbox.LaneFilter{Limit: 1000}, "")
+		for _, l := range lanes {
+			if l.InHand != "" || l.DueAt.After(tx.Now.Add(3*time.Second)) {
+				p.t.Errorf("after the end %+v", l)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
