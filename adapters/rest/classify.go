@@ -175,7 +175,7 @@ func retryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Dur
 		return 0, false
 	}
 	if n, err := strconv.ParseUint(v, 10, 64); err == nil {
-		return time.Duration(min(n, uint64(most/time.Second)+1)) * time.Second, true
+		return min(time.Duration(min(n, uint64(most/time.Second)+1))*time.Second, most), true
 	}
 	at, err := http.ParseTime(v)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // short is a configuration in which nothing takes long.
 func short(url, spec string) Config {
 	return Config{
-		BaseURL: url, Spec: spec, Timeout: 150 * time.Millisecond, ConnectTimeout: 150 * time.Millisecond, AskAfter: 5 * time.Millisecond,
+		BaseURL: url, Spec: spec, Timeout: 500 * time.Millisecond, ConnectTimeout: 500 * time.Millisecond, AskAfter: 5 * time.Millisecond,
 	}
 }
 

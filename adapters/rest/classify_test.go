@@ -1,0 +1,213 @@
+package rest
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+func TestWhatAStatusMeans(t *testing.T) {
+	type want struct {
+		verdict message.Verdict
+		link    bool
+		kind    problem.Kind
+	}
+	again := want{message.Again, true, problem.Unavailable}
+	refused := want{message.Refused, false, problem.Invalid}
+	unknown := want{message.Unsure, false, problem.Unavailable}
+	tests := []struct {
+		status int
+		path   string
+		header http.Header
+		cfg    Operation
+		want   want
+	}{
+		{status: 300, want: unknown},
+		{status: 301, want: again},
+		{status: 302, want: unknown},
+		{status: 303, want: unknown},
+		{status: 304, want: unknown},
+		{status: 307, want: again},
+		{status: 308, want: again},
+		{status: 400, want: refused},
+		{status: 401, want: want{message.Again, true, problem.Denied}},
+		{status: 403, want: want{message.Again, true, problem.Denied}},
+		{status: 403, cfg: Operation{Answers: map[int]Meaning{403: MeansRefused}}, want: want{message.Refused, false, problem.Conflict}},
+		{status: 404, path: "/orders/{number}", want: refused},
+		{status: 404, path: "/orders", want: again},
+		{status: 405, want: again},
+		{status: 408, want: unknown},
+		{status: 409, want: want{message.Refused, false, problem.Conflict}},
+		{status: 409, header: http.Header{"Retry-After": {"1"}}, want: want{message.Again, false, problem.Conflict}},
+		{status: 412, want: want{message.Refused, false, problem.Conflict}},
+		{status: 413, want: refused},
+		{status: 422, want: refused},
+		{status: 423, want: want{message.Again, false, problem.Conflict}},
+		{status: 425, want: want{message.Again, false, problem.Conflict}},
+		{status: 429, want: again},
+		{status: 500, want: unknown},
+		{status: 500, cfg: Operation{Answers: map[int]Meaning{500: MeansRefused}}, want: want{message.Refused, false, problem.Conflict}},
+		{status: 501, want: again},
+		{status: 502, want: unknown},
+		{status: 503, want: again},
+		{status: 503, cfg: Operation{Idempotent: true}, want: want{message.Unsure, true, problem.Unavailable}},
+		{status: 503, cfg: Operation{Idempotent: true}, header: http.Header{"Retry-After": {"1"}}, want: again},
+		{status: 503, cfg: Operation{Answers: map[int]Meaning{503: MeansUnknown}}, want: unknown},
+		{status: 504, want: unknown},
+		{status: 507, want: unknown},
+		{status: 511, want: want{message.Again, true, problem.Denied}},
+		{status: 599, want: unknown},
+	}
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	for _, tt := range tests {
+		name := fmt.Sprintf("%d %s %v %v", tt.status, tt.path, tt.header, tt.cfg.Answers)
+		t.Run(strings.TrimSpace(name), func(t *testing.T) {
+			doc, _ := l.doc.Operation("createConfirmation")
+			op := *doc
+			if op.Path = "/x"; tt.path != "" {
+				op.Path = tt.path
+			}
+			out := l.classify(&operation{Operation: &op, cfg: tt.cfg}, "call", answer{status: tt.status, header: tt.header})
+			got := want{out.Verdict, out.LinkDown, problem.KindOf(out.Err)}
+			if got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			if out.Throttled != (tt.status == 429) {
+				t.Errorf("throttled: %t", out.Throttled)
+			}
+		})
+	}
+}
+
+// TestNoUnclassifiedStatusIsSentAgain: whatever an ERP makes up, only what is known to have had no effect is sent again.
+func TestNoUnclassifiedStatusIsSentAgain(t *testing.T) {
+	known := map[int]bool{
+		301: true, 307: true, 308: true, 401: true, 403: true, 404: true, 405: true, 407: true, 421: true, 423: true, 425: true,
+		429: true, 501: true, 503: true, 511: true,
+	}
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	doc, _ := l.doc.Operation("createConfirmation")
+	for status := 100; status < 1000; status++ {
+		got := ruleOf(&operation{Operation: doc}, answer{status: status}, false).verdict
+		if got == message.Again && !known[status] {
+			t.Errorf("%d is sent again", status)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name, value, date string
+		want              time.Duration
+		given             bool
+	}{
+		{"none", "", "", 0, false},
+		{"seconds", "120", "", 2 * time.Minute, true},
+		{"zero", "0", "", 0, true},
+		{"more than we wait", "86400", "", time.Hour, true},
+		{"more than fits", "99999999999999999999", "", 0, false},
+		{"a date by our clock", "Tue, 24 Nov 2026 06:00:30 GMT", "", 30 * time.Second, true},
+		{"a date by the ERP's clock", "Tue, 24 Nov 2015 06:00:30 GMT", "Tue, 24 Nov 2015 06:00:00 GMT", 30 * time.Second, true},
+		{"a date in the past", "Tue, 24 Nov 2015 06:00:30 GMT", "", 0, true},
+		{"the two older forms of a date", "Tuesday, 24-Nov-26 06:00:10 GMT", "", 10 * time.Second, true},
+		{"negative", "-5", "", 0, false},
+		{"nonsense", "soon", "", 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}
+			got, given := retryAfter(h, now, time.Hour)
+			if got != tt.want || given != tt.given {
+				t.Errorf("got %s, %t; want %s, %t", got, given, tt.want, tt.given)
+			}
+		})
+	}
+}
+
+func TestAGoodStatusNeedsAProof(t *testing.T) {
+	const good = `{"number":"0000100001","messageId":"m1","order":"000001000001","operation":"0010","yield":"1","unit":"PCE","postingDate":"2026-11-24","postedAt":"2026-11-24T06:00:00Z"}`
+	tests := []struct {
+		name    string
+		status  int
+		media   string
+		body    string
+		receipt string
+		want    message.Verdict
+		number  string
+		warned  bool
+	}{
+		{"as the contract says", 201, "application/json", good, "/number", message.Delivered, "0000100001", false},
+		{"no receipt wanted", 201, "application/json", good, "", message.Delivered, "", false},
+		{"another field breaks the contract", 201, "application/json", strings.Replace(good, `"PCE"`, `"PIECES!"`, 1), "/number", message.Delivered, "0000100001", true},
+		{"the number breaks the contract", 201, "application/json", strings.Replace(good, "0000100001", "x", 1), "/number", message.Unsure, "", false},
+		{"no number", 201, "application/json", strings.Replace(good, `"number":"0000100001",`, "", 1), "/number", message.Unsure, "", false},
+		{"a good status that the contract does not have", 202, "application/json", good, "/number", message.Unsure, "", false},
+		{"a page to sign in", 200, "text/html", "<html>", "/number", message.Unsure, "", false},
+		{"text that is no JSON", 201, "application/json", good[:50], "/number", message.Unsure, "", false},
+		{"a list", 201, "application/json", "[]", "/number", message.Unsure, "", false},
+		{"nothing", 201, "application/json", "", "/number", message.Unsure, "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			l := open(t, plainERP("http://127.0.0.1:1"))
+			l.log = slog.New(slog.NewTextHandler(&log, nil))
+			doc, _ := l.doc.Operation("createConfirmation")
+			op := &operation{Operation: doc, cfg: Operation{Receipt: tt.receipt}}
+			out := l.classify(op, "call", answer{status: tt.status, header: http.Header{"Content-Type": {tt.media}}, body: []byte(tt.body)})
+			if out.Verdict != tt.want || out.Receipt.Document != tt.number {
+				t.Errorf("got %v, want %s %s", out, tt.want, tt.number)
+			}
+			if warned := log.Len() > 0; warned != tt.warned {
+				t.Errorf("warned: %t, want %t: %s", warned, tt.warned, log.String())
+			}
+			if strings.Contains(log.String(), "PIECES") {
+				t.Errorf("a value is in the log: %s", log.String())
+			}
+		})
+	}
+}
+
+func TestWhatTheERPSaysIsKept(t *testing.T) {
+	tests := []struct {
+		name, body, why string
+		fields          []problem.Field
+	}{
+		{"RFC 9457", `{"title":"Order locked","detail":"by SMITH","code":"order-locked","errors":[{"detail":"too big","pointer":"/yield"}]}`,
+			"the ERP answered 422 Unprocessable Entity: Order locked: by SMITH (order-locked)", []problem.Field{{Pointer: "/yield", Why: "too big"}}},
+		{"OData V4", `{"error":{"code":"RU/123","message":"Period closed"}}`,
+			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil},
+		{"OData V2", `{"error":{"code":"RU/123","message":{"lang":"en","value":"Period closed"}}}`,
+			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil},
+		{"a line break is no new line of a log", `{"title":"a\nlevel=ERROR"}`, "the ERP answered 422 Unprocessable Entity: a level=ERROR", nil},
+		{"members of other types", `{"title":1,"errors":[1,{"pointer":{}}],"error":[]}`, "the ERP answered 422 Unprocessable Entity: 1", nil},
+		{"HTML", `<html>no</html>`, "the ERP answered 422 Unprocessable Entity", nil},
+	}
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	doc, _ := l.doc.Operation("createConfirmation")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := l.said(l.operation(doc), "call", answer{status: 422, body: []byte(tt.body)})
+			if got.Why != tt.why {
+				t.Errorf("why = %q, want %q", got.Why, tt.why)
+			}
+			if diff := cmp.Diff(tt.fields, got.Fields); diff != "" {
+				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+		})
+	}
+	long := l.said(l.operation(doc), "call", answer{status: 422, body: fmt.Appendf(nil, `{"title":%q}`, strings.Repeat("ä", 10_000))})
+	if len(long.Why) > 2*mostWords {
+		t.Errorf("%d bytes of the ERP's words are kept", len(long.Why))
+	}
+}
