@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/decimal"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -110,7 +112,7 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 	if err := e.check(p.cfg.Number); err != nil {
 		return err
 	}
-	o, found, err := findOrder(ctx, tx, e.ERPNumber, e.ExternalID)
+	o, found, err := findOrder(ctx, tx, e.ERPNumber, e.ExternalID, m.Key)
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,7 @@ func (p *Plant) newFromERP(ctx context.Context, tx *store.Tx, m message.Message,
 	}
 	now := p.now(tx)
 	o := Order{
-		ID: p.derive("order", e.ERPNumber), Number: e.ERPNumber, ERPNumber: e.ERPNumber, Origin: FromERP, Plant: p.cfg.Number,
+		ID: p.orderID(m.Key, e.ERPNumber), Number: e.ERPNumber, ERPNumber: e.ERPNumber, Origin: FromERP, Plant: p.cfg.Number,
 		OverDelivery: p.cfg.OverDelivery, Status: Released, Version: 1, ERPVersion: e.ERPVersion, CreatedAt: now, ChangedAt: now,
 	}
 	if err := o.adopt(e, p.limits); err != nil {
@@ -203,6 +205,15 @@ func (p *Plant) newFromERP(ctx context.Context, tx *store.Tx, m message.Message,
 		return err
 	}
 	return p.refer(ctx, tx, m, &o)
+}
+
+// orderID is the plant's own ID of an order that the ERP made: the message's key, where that is one, so that what comes in about
+// the order and what goes out have one key; else one that follows from the ERP's number. Either is the same at each replay.
+func (p *Plant) orderID(key, number string) string {
+	if u, err := uuid.Parse(key); err == nil && u.String() == key {
+		return key
+	}
+	return p.derive("order", number)
 }
 
 // refer tells the link's references what the ERP calls the order.

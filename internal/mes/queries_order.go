@@ -84,11 +84,11 @@ func lockOrder(ctx context.Context, tx *store.Tx, id string) (Order, error) {
 	return readBody[Order](ctx, tx, "order", id, "SELECT body FROM plant_orders WHERE id = ?"+tx.ForUpdate(), id)
 }
 
-// findOrder locks the order that the ERP means: by its number, or by the plant's ID or number where the plant made it.
-func findOrder(ctx context.Context, tx *store.Tx, number, external string) (Order, bool, error) {
+// findOrder locks the order that the ERP means: by its number, else by the plant's ID or number where the plant made it.
+func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) (Order, bool, error) {
 	o, err := readBody[Order](ctx, tx, "order", number, `SELECT body FROM plant_orders
-		WHERE (erp_number = ? AND erp_number <> '') OR (? <> '' AND (id = ? OR plant_number = ?))
-		ORDER BY CASE WHEN erp_number = ? THEN 0 ELSE 1 END LIMIT 1`+tx.ForUpdate(), number, external, external, external, number)
+		WHERE (erp_number <> '' AND erp_number = ?) OR (plant_number <> '' AND plant_number = ?) OR id IN (?, ?)
+		ORDER BY CASE WHEN erp_number = ? THEN 0 ELSE 1 END, id LIMIT 1`+tx.ForUpdate(), number, external, external, key, number)
 	if problem.KindOf(err) == problem.NotFound {
 		return Order{}, false, nil
 	}
