@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"holdfast/internal/message"
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -81,7 +80,9 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 		if err != nil {
 			return nil, fmt.Errorf("take lane %s of link %s: %w", l.Lane, link, err)
 		}
-		claims = append(claims, c)
+		if len(c.Messages) > 0 {
+			claims = append(claims, c)
+		}
 	}
 	return claims, nil
 }
@@ -92,6 +93,10 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 		return Claim{}, err
 	}
 	c := Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}
+	if len(rows) == 0 { // it must not hold up the others
+		why := fmt.Sprintf("%d messages are owed from number %d, and none is there: they were deleted behind Holdfast", l.Pending, l.Head)
+		return c, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
+	}
 	last := l.SentTo
 	for i := range rows {
 		w := &rows[i]
@@ -106,12 +111,6 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent, Again: w.Redelivery > 0,
 			CreatedAt: store.FromMicros(w.CreatedAt),
 		})
-	}
-	if len(rows) == 0 {
-		return Claim{}, &problem.Error{
-			Kind: problem.Integrity, What: "claim", Why: fmt.Sprintf("%d messages are owed from number %d, and none is there", l.Pending, l.Head),
-			Hint: "rows of outbox_messages were deleted behind Holdfast: restore them from a copy",
-		}
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = ?, due_at = ?, sent_to = ?, scheduled = FALSE
 		WHERE link = ? AND lane = ?`, node, c.Token, store.Micros(tx.Now.Add(o.cfg.Lease)), last, link, l.Lane)

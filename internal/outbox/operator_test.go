@@ -1,0 +1,394 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// act is an operator's act with its transaction.
+type act = func(ctx context.Context, tx *store.Tx) error
+
+func TestActsThatDoNotFitAreRefused(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		owe(t, b.db, b.Outbox, "free", "d", "e")
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "free", "not yet") })
+		b.claim("n1", 10, 2) // o1's first two messages are being sent
+		id := outbox.MessageID
+		tests := []struct {
+			name string
+			act  act
+			want problem.Kind
+		}{
+			{"discard what is being sent", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 2, "r") }, problem.Conflict},
+			{"discard what follows", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 3, "r") }, ""},
+			{"discard what is not there", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 9, "r") }, problem.NotFound},
+			{"amend what is being sent", func(ctx context.Context, tx *store.Tx) error {
+				return b.Amend(ctx, tx, id("erp", "a"), []byte(`{}`), "r")
+			}, problem.Conflict},
+			{"amend what was discarded", func(ctx context.Context, tx *store.Tx) error {
+				return b.Amend(ctx, tx, id("erp", "c"), []byte(`{}`), "r")
+			}, problem.Conflict},
+			{"amend to something else than JSON", func(ctx context.Context, tx *store.Tx) error {
+				return b.Amend(ctx, tx, id("erp", "d"), []byte(`{`), "r")
+			}, problem.Invalid},
+			{"amend what is not there", func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, "x", []byte(`{}`), "r") }, problem.NotFound},
+			{"retry what is not first", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id("erp", "e"), "r") }, problem.Conflict},
+			{"mark what is being sent as delivered", func(ctx context.Context, tx *store.Tx) error {
+				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "", "r")
+			}, problem.Conflict},
+			{"send again what is not first", func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "free", 2, "r") }, problem.Conflict},
+			{"resume a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "x", "r") }, problem.NotFound},
+			{"pause a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "x", "r") }, problem.NotFound},
+			{"replay from nowhere", func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", 0, 0, "r")
+				return err
+			}, problem.Invalid},
+			{"read a message that never was", func(ctx context.Context, tx *store.Tx) error { _, err := b.Message(ctx, tx, "x"); return err }, problem.NotFound},
+			{"read a lane that never was", func(ctx context.Context, tx *store.Tx) error { _, err := b.Lane(ctx, tx, "erp", "x"); return err }, problem.NotFound},
+			{"list from a senseless cursor", func(ctx context.Context, tx *store.Tx) error {
+				_, _, err := b.Messages(ctx, tx, outbox.Filter{}, "x_y")
+				return err
+			}, problem.Invalid},
+			{"list from a cursor of words", func(ctx context.Context, tx *store.Tx) error {
+				_, _, err := b.Messages(ctx, tx, outbox.Filter{}, "x_y_z")
+				return err
+			}, problem.Invalid},
+			{"list lanes from a senseless cursor", func(ctx context.Context, tx *store.Tx) error {
+				_, _, err := b.Lanes(ctx, tx, outbox.LaneFilter{}, "x")
+				return err
+			}, problem.Invalid},
+		}
+		for _, tt := range tests {
+			if err := b.try(tt.act); problem.KindOf(err) != tt.want {
+				t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+			}
+		}
+	})
+}
+
+func TestDiscardAndAmendKeepNumberAndChain(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		before := b.message("b").Message
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(
+				b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"1"}`), "typo"),
+				b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"2"}`), "another"),
+				b.Discard(ctx, tx, "erp", "o1", 2, "never happened"),
+			)
+		})
+		a, v, c := b.message("a"), b.message("b"), b.message("c")
+		if a.Role != message.Amendment || a.Number != 1 || a.Refers != v.Prev || string(a.Body) != `{"yield":"2"}` || a.Digest != a.Message.Digest() {
+			t.Errorf("amendment: %+v", a)
+		}
+		if v.Role != message.Void || v.ID != before.ID || v.Refers != before.Digest() || c.Prev != before.Digest() || v.Digest != v.Message.Digest() {
+			t.Errorf("void: %+v", v)
+		}
+		var kept []string
+		for _, h := range a.History {
+			kept = append(kept, h.What+" "+string(h.Body)+" "+h.Detail)
+		}
+		if want := []string{`amended {"id":"a"} typo`, `amended {"yield":"1"} another`}; !cmp.Equal(kept, want) {
+			t.Errorf("history %q, want %q", kept, want)
+		}
+	})
+}
+
+func TestActsOnALaneThatStandsStill(t *testing.T) {
+	stopped := func(b box, state outbox.State) outbox.Claim {
+		owe(b.t, b.db, b.Outbox, "o1", "a", "b")
+		c := b.claim("n1", 1, 1)[0]
+		s := done(c, 0)
+		s.Next = outbox.Next{State: state, ID: c.Messages[0].ID, Reason: "because", Verdict: message.Refused, Awaits: "lot/9"}
+		if state == outbox.Unknown {
+			s.SentTo = 1
+		}
+		b.settle(s)
+		return c
+	}
+	tests := []struct {
+		name  string
+		state outbox.State
+		act   func(b box) act
+		owed  int64
+		ask   bool
+	}{
+		{"resume a parked lane", outbox.Parked, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }
+		}, 2, false},
+		{"resume an unknown lane", outbox.Unknown, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }
+		}, 2, true},
+		{"discard the head", outbox.Parked, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }
+		}, 2, false},
+		{"mark the head as delivered", outbox.Unknown, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error {
+				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "r")
+			}
+		}, 1, false},
+		{"send the head again", outbox.Unknown, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }
+		}, 2, false},
+		{"bring the number that it waits for", outbox.Waiting, func(b box) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "lot/9", "0009") }
+		}, 2, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				stopped(b, tt.state)
+				if c := b.claim("n1", 10, 1); len(c) != 0 || b.lane("o1").State != tt.state {
+					t.Fatalf("claimed %+v while %+v", c, b.lane("o1"))
+				}
+				b.do(tt.act(b))
+				c := b.claim("n1", 10, 1)
+				if l := b.lane("o1"); len(c) != 1 || c[0].Messages[0].Ask != tt.ask || l.Owed != tt.owed {
+					t.Errorf("got %+v of %+v", c, l)
+				}
+			})
+		})
+	}
+}
+
+func TestAPersonsParkingOutlastsTheHolder(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		c := b.claim("n1", 1, 2)[0]
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "o1", "audit") })
+		b.settle(done(c, 1))
+		if l := b.lane("o1"); l.State != outbox.Parked || l.Reason != "audit" || l.Owed != 1 {
+			t.Errorf("got %+v, want it parked by the person", l)
+		}
+	})
+}
+
+func TestAmendIsRefusedWhileTheERPMayHaveTheOriginal(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		c := b.claim("n1", 1, 1)[0]
+		s := done(c, 0)
+		s.SentTo, s.Next = 1, outbox.Next{State: outbox.Unknown, ID: c.Messages[0].ID, Reason: "nobody can say"}
+		b.settle(s)
+		err := b.try(func(ctx context.Context, tx *store.Tx) error {
+			return b.Amend(ctx, tx, c.Messages[0].ID, []byte(`{}`), "r")
+		})
+		if problem.KindOf(err) != problem.Conflict {
+			t.Errorf("got %v, want a conflict", err)
+		}
+	})
+}
+
+func TestReferenceThatComesFirstIsNotWaitedFor(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		c := b.claim("n1", 1, 1)[0]
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.SetReference(ctx, tx, "erp", "order/o1", "1000042")
+		})
+		s := done(c, 0)
+		s.Next = outbox.Next{State: outbox.Waiting, ID: c.Messages[0].ID, Reason: "not known", Awaits: "order/o1"}
+		b.settle(s)
+		if l := b.lane("o1"); l.State != outbox.Open || l.Awaits != "" {
+			t.Errorf("got %+v, want it open", l)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			number, ok, err := b.Reference(ctx, tx, "erp", "order/o1")
+			_, none, err2 := b.Reference(ctx, tx, "erp", "order/o2")
+			object, found, err3 := b.Object(ctx, tx, "erp", "order", "1000042")
+			_, other, err4 := b.Object(ctx, tx, "erp", "lot", "1000042")
+			if number != "1000042" || !ok || none || object != "order/o1" || !found || other {
+				t.Errorf("got %q %t %t %q %t %t", number, ok, none, object, found, other)
+			}
+			return errors.Join(err, err2, err3, err4)
+		})
+	})
+}
+
+func TestReceiptBringsTheReference(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			m := event("a", "o1")
+			m.Creates = "order/o1"
+			return b.Append(ctx, tx, m)
+		})
+		c := b.claim("n1", 1, 1)[0]
+		b.settle(done(c, 1))
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			number, ok, err := b.Reference(ctx, tx, "erp", "order/o1")
+			if number != "D-"+c.Messages[0].ID || !ok {
+				t.Errorf("got %q, %t", number, ok)
+			}
+			return err
+		})
+	})
+}
+
+func TestListsArePagedAndFiltered(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		var want []string
+		for i := range 7 {
+			b.clock.forward(time.Second)
+			id := fmt.Sprintf("e%d", i)
+			owe(t, b.db, b.Outbox, fmt.Sprintf("o%d", i%3), id)
+			want = append(want, id)
+		}
+		b.settle(done(b.claim("n1", 1, 1)[0], 1)) // e0
+		list := func(f outbox.Filter) (got []string) {
+			for cursor, pages := "", 0; ; pages++ {
+				var page []outbox.Detail
+				b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+					page, cursor, err = b.Messages(ctx, tx, f, cursor)
+					return err
+				})
+				for _, d := range page {
+					got = append(got, d.Event)
+				}
+				if cursor == "" || pages > 10 {
+					return got
+				}
+			}
+		}
+		reversed := make([]string, 0, 7)
+		for i := range want {
+			reversed = append(reversed, want[6-i])
+		}
+		tests := []struct {
+			name   string
+			filter outbox.Filter
+			want   []string
+		}{
+			{"oldest first", outbox.Filter{OldestFirst: true, Limit: 3}, want},
+			{"newest first", outbox.Filter{Limit: 2}, reversed},
+			{"owed", outbox.Filter{Owed: true, OldestFirst: true}, want[1:]},
+			{"settled", outbox.Filter{Settled: true}, want[:1]},
+			{"one lane", outbox.Filter{Link: "erp", Lane: "o1", OldestFirst: true}, []string{"e1", "e4"}},
+			{"one kind and key", outbox.Filter{Kind: "operation.confirmed", Key: "o2", OldestFirst: true}, []string{"e2", "e5"}},
+			{"none", outbox.Filter{Kind: "other"}, nil},
+		}
+		for _, tt := range tests {
+			if got := list(tt.filter); !cmp.Equal(got, tt.want) {
+				t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+			}
+		}
+		var lanes []string
+		for cursor := ""; ; {
+			var page []outbox.Lane
+			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+				page, cursor, err = b.Lanes(ctx, tx, outbox.LaneFilter{Link: "erp", State: outbox.Open, Limit: 1}, cursor)
+				return err
+			})
+			for _, l := range page {
+				lanes = append(lanes, l.Name)
+			}
+			if cursor == "" {
+				break
+			}
+		}
+		if want := []string{"o1", "o2", "o0"}; !cmp.Equal(lanes, want) {
+			t.Errorf("lanes %q, want %q: the one that owes longest first", lanes, want)
+		}
+	})
+}
+
+func TestFiguresComeFromCounters(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		owe(t, b.db, b.Outbox, "o2", "c")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(b.Park(ctx, tx, "erp", "o2", "r"), b.SetBreaker(ctx, tx, "erp", "open", "refused"), b.PauseLink(ctx, tx, "erp", "upgrade"))
+		})
+		if c := b.claim("n1", 10, 1); len(c) != 0 {
+			t.Errorf("claimed %+v of a paused link", c)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.ResumeLink(ctx, tx, "erp", "") })
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		var got []outbox.Link
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) { got, err = b.Links(ctx, tx); return err })
+		want := []outbox.Link{{
+			Name: "erp", Breaker: "open", Trouble: "refused", ChangedAt: at.UTC(), Owed: 2, Lanes: 2, Parked: 1, OldestAt: at.UTC(), Delivered: 1, LastAt: at.UTC(),
+		}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 2, "r") })
+		b.settle(done(b.claim("n1", 1, 3)[0], 3))
+		replay := func() (n int64) {
+			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+				n, err = b.Replay(ctx, tx, "erp", "o1", 1, 0, "asked for")
+				return err
+			})
+			return n
+		}
+		if n := replay(); n != 2 {
+			t.Fatalf("replayed %d, want 2: a void is not", n)
+		}
+		if n := replay(); n != 0 {
+			t.Errorf("replayed %d that are queued already", n)
+		}
+		for _, want := range []int64{1, 3} {
+			c := b.claim("n1", 1, 3)[0]
+			if got := numbers(c); !cmp.Equal(got, []int64{want}) || !c.Messages[0].Again || c.Messages[0].Ask {
+				t.Fatalf("claimed %+v, want %d without asking", c, want)
+			}
+			b.settle(done(c, 1))
+		}
+		if n := replay(); n != 2 || b.message("c").Redelivery != 2 {
+			t.Errorf("replayed %d the second time, %+v", n, b.message("c"))
+		}
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		purge := func() (n int64) {
+			b.do(func(ctx context.Context, tx *store.Tx) (err error) { n, err = b.Purge(ctx, tx, 100); return err })
+			return n
+		}
+		if n := purge(); n != 0 {
+			t.Errorf("purged %d that are new", n)
+		}
+		b.clock.forward(91 * 24 * time.Hour)
+		if n := purge(); n == 0 {
+			t.Error("nothing was purged")
+		}
+		var left []outbox.Detail
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+			left, _, err = b.Messages(ctx, tx, outbox.Filter{}, "")
+			return err
+		})
+		if len(left) != 1 || left[0].Settled {
+			t.Errorf("left %+v, want only what is owed", left)
+		}
+		if l := b.lane("o1"); l.Next != 4 {
+			t.Errorf("next number %d, want 4", l.Next)
+		}
+	})
+}
+
+func TestMessagesThatVanishedParkTheirLaneAlone(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		owe(t, b.db, b.Outbox, "o2", "b")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE lane = 'o1'`)
+			return err
+		})
+		if c := b.claim("n1", 10, 1); len(c) != 1 || c[0].Lane != "o2" || b.lane("o1").State != outbox.Parked {
+			t.Errorf("claimed %+v, %+v", c, b.lane("o1"))
+		}
+	})
+}
