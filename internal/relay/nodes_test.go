@@ -1,0 +1,176 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"holdfast/adapters/adaptertest"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/relay"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// TestNodesShareTheWorkAndSurviveStops has two nodes relay from one database while messages come in and one node is stopped and
+// started again and again. Every eleventh answer is lost.
+func TestNodesShareTheWorkAndSurviveStops(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := newPlant(t, db)
+		p.out = outbox.New(routes, "urn:p", outbox.Config{AskAfter: 20 * time.Millisecond})
+		p.cfg.Poll, p.cfg.Probe = 50*time.Millisecond, 50*time.Millisecond
+		var n atomic.Int64
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if k := n.Add(1); k%11 == 0 {
+				return verdict(message.Unsure), k%2 == 0
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		settled, done := db.Subscribe(outbox.Settled)
+		defer done()
+
+		p.cfg.Node = "n1"
+		stop1 := p.start()
+		var ids []string
+		for i := range 300 {
+			id := fmt.Sprintf("e%d", i)
+			p.owe(event(id, "operation.confirmed", fmt.Sprintf("o%d", i%17)))
+			ids = append(ids, id)
+			if i%50 == 0 {
+				p.cfg.Node = "n2"
+				stop2 := p.start()
+				<-settled
+				stop2()
+			}
+		}
+		for p.links().Owed > 0 {
+			<-settled
+		}
+		stop1()
+		p.wantOnce(ids...)
+	})
+}
+
+func TestDeliveryIsMeasuredAndTraced(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		spans := tracetest.NewSpanRecorder()
+		metrics := prometheus.NewRegistry()
+		p.cfg.Tracer, p.cfg.Metrics = trace.NewTracerProvider(trace.WithSpanProcessor(spans)), metrics
+		p.erp.Answer = first(verdict(message.Unsure), false)
+		m := event("a", "operation.confirmed", "o1")
+		m.Trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		p.owe(m)
+		p.runFor(30 * time.Second)
+		var names []string
+		for _, s := range spans.Ended() {
+			names = append(names, s.Name())
+			if got := s.SpanContext().TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
+				t.Errorf("span %s belongs to trace %s, want that of the call", s.Name(), got)
+			}
+		}
+		if got, want := fmt.Sprint(names), "[deliver operation.confirmed ask operation.confirmed deliver operation.confirmed]"; got != want {
+			t.Errorf("spans %s, want %s", got, want)
+		}
+		for name, want := range map[string]int{"holdfast_relay_outcomes_total": 3, "holdfast_outbox_owed": 1, "holdfast_relay_delivery_seconds": 1} {
+			if got, err := testutil.GatherAndCount(metrics, name); err != nil || got != want {
+				t.Errorf("%s has %d series, %v, want %d", name, got, err, want)
+			}
+		}
+		if problems, err := testutil.GatherAndLint(metrics); err != nil || len(problems) != 0 {
+			t.Errorf("metrics: %v, %v", problems, err)
+		}
+	})
+}
+
+// ordered is a link that keeps order itself: it takes the messages of a lane together.
+type ordered struct {
+	mu    sync.Mutex
+	sizes []int
+	erp   *adaptertest.Recorder
+	short bool // gives no answer for the last of a batch, once
+}
+
+func (o *ordered) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	o.mu.Lock()
+	o.sizes = append(o.sizes, len(ds))
+	short := o.short
+	o.short = false
+	o.mu.Unlock()
+	all := o.erp.Deliver(ctx, ds)
+	if short {
+		return all[:len(all)-1]
+	}
+	return all
+}
+
+func (o *ordered) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
+	return o.erp.Ask(ctx, d)
+}
+
+func TestLinkThatKeepsOrderTakesALaneTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		link := &ordered{erp: p.erp, short: true}
+		p.link = relay.Link{Deliverer: link, Ordered: true, Batch: 4}
+		ids := p.oweMany(1, 10)
+		p.runFor(time.Minute)
+		p.wantOnce(ids...)
+		if got, want := fmt.Sprint(link.sizes), "[4 3 3]"; got != want {
+			t.Errorf("batches of %s, want %s", got, want)
+		}
+	})
+}
+
+// TestWorkGoesOnAfterTheDatabaseWasAway has every transaction fail for a while, in the middle of deliveries.
+func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
+	var away atomic.Bool
+	var db *store.DB
+	before := func(context.Context, string) error {
+		if away.Load() {
+			return fmt.Errorf("the database is away")
+		}
+		return nil
+	}
+	db = storetest.SQLite(t, storetest.WithBefore(before))
+	p := newPlant(t, db)
+	p.cfg.Poll = 20 * time.Millisecond
+	var n atomic.Int64
+	delivered := make(chan struct{}, 100)
+	p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+		if n.Add(1) == 5 {
+			away.Store(true)
+		}
+		delivered <- struct{}{}
+		return message.Outcome{Verdict: message.Delivered}, true
+	}
+	settled, done := db.Subscribe(outbox.Settled)
+	defer done()
+	ids := p.oweMany(10, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	r := relay.New(db, p.out, p.rule, seal.Chain, map[string]relay.Link{"erp": p.link}, p.cfg, slog.New(slog.DiscardHandler))
+	go func() { ended <- r.Run(ctx) }()
+	for range 5 {
+		<-delivered
+	}
+	away.Store(false)
+	for p.links().Owed > 0 {
+		<-settled
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	p.wantOnce(ids...)
+}
