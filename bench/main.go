@@ -42,6 +42,7 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"mock", "validated POSTs of the ERP mock against Prism", mockRow},
+		{"exact", "verdicts of the ERP mock against Prism", exactRow},
 	}
 }
 

@@ -39,39 +39,49 @@ type contender struct {
 
 // mockRow runs both mocks on the same document and machine, in turns, and takes medians.
 func mockRow(ctx context.Context) ([]Result, error) {
-	prism, err := filepath.Abs("prism/node_modules/.bin/prism")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(prism); err != nil {
-		npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit")
-		npm.Dir, npm.Stdout, npm.Stderr = "prism", os.Stderr, os.Stderr
-		if err := npm.Run(); err != nil {
-			return nil, fmt.Errorf("install Prism by npm ci in bench/prism: %w", err)
-		}
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	ours, err := startContender(ctx, "ours", self, func(host, port string) []string {
-		return []string{"serve-mock", mockSpec, net.JoinHostPort(host, port)}
-	})
+	ours, theirs, err := bothMocks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer ours.stop()
-	theirs, err := startContender(ctx, "prism", prism, func(host, port string) []string {
-		return []string{"mock", mockSpec, "-h", host, "-p", port, "-v", "silent"}
-	})
-	if err != nil {
-		return nil, err
-	}
 	defer theirs.stop()
 	if err := compete(ctx, ours, theirs); err != nil {
 		return nil, err
 	}
 	return mockResults(ours, theirs), nil
+}
+
+// bothMocks starts our mock and Prism, which it installs where that has not been done.
+func bothMocks(ctx context.Context) (ours, theirs *contender, err error) {
+	prism, err := filepath.Abs("prism/node_modules/.bin/prism")
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := os.Stat(prism); err != nil {
+		npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-fund", "--no-audit")
+		npm.Dir, npm.Stdout, npm.Stderr = "prism", os.Stderr, os.Stderr
+		if err := npm.Run(); err != nil {
+			return nil, nil, fmt.Errorf("install Prism by npm ci in bench/prism: %w", err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, err = startContender(ctx, "ours", self, func(host, port string) []string {
+		return []string{"serve-mock", mockSpec, net.JoinHostPort(host, port)}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs, err = startContender(ctx, "prism", prism, func(host, port string) []string {
+		return []string{"mock", mockSpec, "-h", host, "-p", port, "-v", "silent"}
+	})
+	if err != nil {
+		ours.stop()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
 }
 
 func startContender(ctx context.Context, name, program string, args func(host, port string) []string) (*contender, error) {

@@ -2,8 +2,11 @@ package erpmock
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+
+	"holdfast/openapi/contract"
 )
 
 // Seed puts documents into the default space as they are: no rule is asked and the journal
@@ -29,6 +32,31 @@ func (m *Mock) SeedIn(name, kind string, docs ...map[string]any) error {
 			m.seedOne(s, spec, doc)
 		}
 	})
+}
+
+// SeedFile puts the documents of a YAML or JSON file into the default space, as Seed does. The file
+// lists documents by type: "material: [{number: M1, …}]".
+func (m *Mock) SeedFile(text []byte, name string) error {
+	tree, err := contract.ParseYAML(text, name)
+	if err != nil {
+		return err
+	}
+	for _, kind := range slices.Sorted(maps.Keys(tree)) {
+		list, ok := tree[kind].([]any)
+		if !ok {
+			return fmt.Errorf("%s: %s is not a list of documents", name, kind)
+		}
+		docs := make([]map[string]any, len(list))
+		for i, d := range list {
+			if docs[i], ok = d.(map[string]any); !ok {
+				return fmt.Errorf("%s: document %d of %s is not an object", name, i+1, kind)
+			}
+		}
+		if err := m.Seed(kind, docs...); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (m *Mock) seedOne(s *space, spec *collectionSpec, doc map[string]any) {

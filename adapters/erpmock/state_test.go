@@ -331,3 +331,21 @@ func TestViolationsAreAllInTheBody(t *testing.T) {
 		t.Errorf("%d %s (-want +got):\n%s", r.status, r.header.Get("Content-Type"), diff)
 	}
 }
+
+func TestSeedFileKeepsDigitsAndNamesMistakes(t *testing.T) {
+	m := newFuzzed(t)
+	if err := m.SeedFile([]byte("productionOrder:\n  - {number: a, weight: 12.500}\n"), "seed.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(m.Documents("productionOrder")[0]), `{"number":"a","weight":12.500}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for text, want := range map[string]string{
+		"tea: [{}]": `no collection of type "tea"`, "productionOrder: 1": "not a list", "productionOrder: [1]": "document 1 of productionOrder",
+		"productionOrder: [{a: 007}]": "seed.yaml:1:",
+	} {
+		if err := m.SeedFile([]byte(text), "seed.yaml"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}

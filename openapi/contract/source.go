@@ -31,11 +31,11 @@ func parse(doc []byte, name string) (*source, error) {
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(doc, &root); err != nil {
-		return nil, fmt.Errorf("read OpenAPI document %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	s := &source{name: name, nodes: map[string]*yaml.Node{}}
 	if root.Kind != yaml.DocumentNode || len(root.Content) != 1 {
-		return nil, fmt.Errorf("read OpenAPI document %s: it is empty", name)
+		return nil, fmt.Errorf("read %s: it is empty", name)
 	}
 	v, err := s.convert(root.Content[0], "")
 	if err != nil {
@@ -43,7 +43,7 @@ func parse(doc []byte, name string) (*source, error) {
 	}
 	tree, ok := v.(map[string]any)
 	if !ok {
-		return nil, fmt.Errorf("read OpenAPI document %s: it is not an object", name)
+		return nil, fmt.Errorf("read %s: it is not an object", name)
 	}
 	s.tree = tree
 	return s, nil
@@ -51,7 +51,7 @@ func parse(doc []byte, name string) (*source, error) {
 
 func (s *source) convert(n *yaml.Node, ptr string) (any, error) {
 	if s.count++; s.count > maxNodes {
-		return nil, fmt.Errorf("read OpenAPI document %s: more than %d values after aliases are expanded", s.name, maxNodes)
+		return nil, fmt.Errorf("read %s: more than %d values after aliases are expanded", s.name, maxNodes)
 	}
 	s.nodes[ptr] = n
 	switch n.Kind {
@@ -288,4 +288,14 @@ func surrogates(b []byte) (rune, bool) {
 	lo, err2 := strconv.ParseUint(string(b[8:12]), 16, 32)
 	r := utf16.DecodeRune(rune(hi), rune(lo))
 	return r, err1 == nil && err2 == nil && r != 0xFFFD
+}
+
+// ParseYAML reads a YAML (or JSON) object with the care of Load: every number keeps its digits as
+// json.Number, duplicate names and numbers that JSON does not have are refused with their place.
+func ParseYAML(text []byte, name string) (map[string]any, error) {
+	s, err := parse(text, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.tree, nil
 }
