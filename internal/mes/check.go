@@ -18,8 +18,14 @@ func (e *ERPOrder) check(plant string) error {
 	}
 	var ck checks
 	ck.named(e.ERPNumber, "/erpNumber")
-	ck.that(e.Quantity == nil || e.Quantity.Sign() > 0, "/quantity", "is not above 0")
-	ck.that(e.OverDelivery == nil || e.OverDelivery.Sign() >= 0, "/overDeliveryPercent", "is less than 0")
+	ck.text(e.Material, "/material")
+	ck.text(e.Unit, "/unit")
+	if e.Quantity != nil {
+		ck.positive(*e.Quantity, "/quantity")
+	}
+	if e.OverDelivery != nil {
+		ck.percent(*e.OverDelivery, "/overDeliveryPercent")
+	}
 	ck.that(e.Priority == nil || (*e.Priority >= 0 && *e.Priority <= 9), "/priority", "is not between 0 and 9")
 	numbers := ck.operations(e.Operations)
 	ck.components(e.Components, numbers)
@@ -32,13 +38,14 @@ func (c *checks) operations(ops []PlannedOperation) map[string]bool {
 	for i, op := range ops {
 		at := fmt.Sprintf("/operations/%d", i)
 		c.named(op.Number, at+"/number")
+		c.text(op.WorkCentre, at+"/workCentre")
 		c.that(!numbers[op.Number], at+"/number", "is there twice")
 		c.that(op.Control == "" || op.Control == ControlConfirm || op.Control == ControlMilestone || op.Control == ControlNone,
 			at+"/controlKey", "is none of confirm, milestone and none")
-		c.notNegative(op.BaseQuantity, at+"/baseQuantity")
-		c.notNegative(op.SetupTime, at+"/setupTime")
-		c.notNegative(op.MachineTime, at+"/machineTime")
-		c.notNegative(op.LabourTime, at+"/labourTime")
+		c.quantity(op.BaseQuantity, at+"/baseQuantity")
+		c.quantity(op.SetupTime, at+"/setupTime")
+		c.quantity(op.MachineTime, at+"/machineTime")
+		c.quantity(op.LabourTime, at+"/labourTime")
 		numbers[op.Number] = true
 	}
 	return numbers
@@ -53,7 +60,7 @@ func (c *checks) components(components []PlannedComponent, operations map[string
 		c.that(!items[comp.Item], at+"/item", "is there twice")
 		c.named(comp.Material, at+"/material")
 		c.named(comp.Unit, at+"/unit")
-		c.notNegative(comp.Quantity, at+"/quantity")
+		c.quantity(comp.Quantity, at+"/quantity")
 		c.that(comp.Operation == "" || len(operations) == 0 || operations[comp.Operation], at+"/operation", "is none of the order's")
 		items[comp.Item] = true
 	}
@@ -63,6 +70,7 @@ func (m *Material) check() error {
 	var ck checks
 	ck.named(m.Number, "/number")
 	ck.named(m.BaseUnit, "/baseUnit")
+	ck.text(m.ERPVersion, "/erpVersion")
 	ck.that(m.ShelfLifeDays >= 0, "/shelfLifeDays", "is less than 0")
 	seen := map[string]bool{m.BaseUnit: true}
 	for i, r := range m.Units {
@@ -71,8 +79,8 @@ func (m *Material) check() error {
 		one := decimal.FromInt(1)
 		same := r.Unit == m.BaseUnit && r.Numerator.Equal(one) && r.Denominator.Equal(one)
 		ck.that(same || !seen[r.Unit], at+"/unit", "is there twice, or is the base unit")
-		ck.that(r.Numerator.Sign() > 0, at+"/numerator", "is not above 0")
-		ck.that(r.Denominator.Sign() > 0, at+"/denominator", "is not above 0")
+		ck.positive(r.Numerator, at+"/numerator")
+		ck.positive(r.Denominator, at+"/denominator")
 		seen[r.Unit] = true
 	}
 	return ck.err("material " + m.Number + " of the ERP")
@@ -82,15 +90,16 @@ func (u *Unit) check() error {
 	var ck checks
 	ck.named(u.Code, "/code")
 	ck.named(u.Dimension, "/dimension")
-	ck.that(u.Numerator.Sign() > 0, "/numerator", "is not above 0")
-	ck.that(u.Denominator.Sign() > 0, "/denominator", "is not above 0")
+	ck.positive(u.Numerator, "/numerator")
+	ck.positive(u.Denominator, "/denominator")
 	return ck.err("unit " + u.Code + " of the ERP")
 }
 
 func (w *WorkCentre) check() error {
 	var ck checks
 	ck.named(w.Number, "/number")
-	ck.notNegative(w.CapacityHoursPerDay, "/capacityHoursPerDay")
+	ck.text(w.ERPVersion, "/erpVersion")
+	ck.quantity(w.CapacityHoursPerDay, "/capacityHoursPerDay")
 	return ck.err("work centre " + w.Number + " of the ERP")
 }
 
@@ -98,7 +107,8 @@ func (b *BOM) check() error {
 	var ck checks
 	ck.named(b.Material, "/material")
 	ck.named(b.Unit, "/unit")
-	ck.that(b.BaseQuantity.Sign() > 0, "/baseQuantity", "is not above 0")
+	ck.text(b.ERPVersion, "/erpVersion")
+	ck.positive(b.BaseQuantity, "/baseQuantity")
 	items := map[string]bool{}
 	for i, it := range b.Items {
 		at := fmt.Sprintf("/items/%d", i)
@@ -107,8 +117,8 @@ func (b *BOM) check() error {
 		ck.named(it.Material, at+"/material")
 		ck.that(it.Material != b.Material, at+"/material", "is the material itself")
 		ck.named(it.Unit, at+"/unit")
-		ck.that(it.Quantity.Sign() > 0, at+"/quantity", "is not above 0")
-		ck.notNegative(it.ScrapPercent, at+"/scrapPercent")
+		ck.positive(it.Quantity, at+"/quantity")
+		ck.percent(it.ScrapPercent, at+"/scrapPercent")
 		items[it.Item] = true
 	}
 	return ck.err("bill of material for " + b.Material + " of the ERP")
@@ -117,6 +127,7 @@ func (b *BOM) check() error {
 func (r *Routing) check() error {
 	var ck checks
 	ck.named(r.Material, "/material")
+	ck.text(r.ERPVersion, "/erpVersion")
 	ck.that(len(r.Operations) > 0, "/operations", "is empty")
 	ck.operations(r.Operations)
 	return ck.err("routing for " + r.Material + " of the ERP")

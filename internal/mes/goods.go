@@ -139,9 +139,11 @@ func (c NewMovement) check(t MovementType) error {
 	ck.that(len(c.Items) <= maxItems, "/items", fmt.Sprintf("has more than %d items", maxItems))
 	for i, it := range c.Items {
 		at := itemPointer(i)
-		ck.that(it.Quantity.Sign() > 0, at+"/quantity", "is not above 0")
+		ck.positive(it.Quantity, at+"/quantity")
 		ck.that(it.Material != "" || it.Component != "" || t == Receipt, at+"/material", "is missing")
-		ck.that(len(it.Batch) <= maxName, at+"/batch", "is too long")
+		ck.text(it.Material, at+"/material")
+		ck.text(it.Batch, at+"/batch")
+		ck.text(it.Unit, at+"/unit")
 		ck.that(!it.Unplanned || t == Issue, at+"/unplanned", "is for issues only")
 		ck.that(unique(it.Serials), at+"/serials", "names one twice")
 	}

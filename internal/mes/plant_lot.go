@@ -36,8 +36,9 @@ func (p *Plant) CreateLot(ctx context.Context, tx *store.Tx, c NewLot) (Lot, err
 func (c NewLot) check() error {
 	var ck checks
 	ck.that(c.Material != "" || c.Order != "", "/material", "is missing")
-	ck.that(len(c.Number) <= maxName, "/number", "is too long")
-	ck.notNegative(c.Quantity, "/quantity")
+	ck.text(c.Material, "/material")
+	ck.text(c.Number, "/number")
+	ck.quantity(c.Quantity, "/quantity")
 	ck.that(c.ExpiresAt.IsZero() || !c.ManufacturedAt.After(c.ExpiresAt), "/expiresAt", "is before the lot was made")
 	ck.that(c.Status == "" || c.Status.known(), "/status", "is none of unrestricted, inspection and blocked")
 	return ck.err("lot of material " + c.Material)

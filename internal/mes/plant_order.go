@@ -36,11 +36,11 @@ func (p *Plant) CreateOrder(ctx context.Context, tx *store.Tx, c NewOrder) (Orde
 func (c NewOrder) check() error {
 	var ck checks
 	ck.named(c.Material, "/material")
-	ck.that(c.Quantity.Sign() > 0, "/quantity", "is not above 0")
+	ck.positive(c.Quantity, "/quantity")
 	ck.that(c.Priority >= 0 && c.Priority <= 9, "/priority", "is not between 0 and 9")
 	ck.that(c.End.IsZero() || !c.Start.After(c.End), "/end", "is before the start")
 	if c.OverDelivery != nil {
-		ck.notNegative(*c.OverDelivery, "/overDeliveryPercent")
+		ck.percent(*c.OverDelivery, "/overDeliveryPercent")
 	}
 	return ck.err(fmt.Sprintf("order of %s %s of material %s", c.Quantity, c.Unit, c.Material))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast/internal/problem"
@@ -46,7 +47,7 @@ func (p Page) after(into ...any) (bool, error) {
 	text, err := base64.RawURLEncoding.DecodeString(p.Cursor)
 	if err == nil {
 		want := len(into)
-		if err = json.Unmarshal(text, &into); err == nil && len(into) == want {
+		if err = json.Unmarshal(text, &into); err == nil && len(into) == want && !slices.ContainsFunc(into, unstorable) {
 			return true, nil
 		}
 	}
@@ -54,6 +55,12 @@ func (p Page) after(into ...any) (bool, error) {
 		Kind: problem.Invalid, What: "next page", Why: "the cursor is not one that this list has given",
 		Hint: "begin again without a cursor", Fields: []problem.Field{field("cursor", "is not known")}, Cause: err,
 	}
+}
+
+// unstorable tells whether v is a text that no database keeps.
+func unstorable(v any) bool {
+	s, ok := v.(*string)
+	return ok && !storable(*s)
 }
 
 // cursor is where the page after a row begins.
@@ -75,10 +82,14 @@ func (w *where) add(cond string, args ...any) {
 	w.conds, w.args = append(w.conds, cond), append(w.args, args...)
 }
 
-// is adds a condition on a text unless the text is empty.
+// is adds a condition on a text unless the text is empty. What no database keeps in text matches nothing.
 func (w *where) is(column, value string) {
-	if value != "" {
+	switch {
+	case value == "":
+	case storable(value):
 		w.add(column+" = ?", value)
+	default:
+		w.add("1 = 0")
 	}
 }
 
@@ -138,7 +149,10 @@ func paged[T, R any](rows []R, p Page, body func(R) []byte, next func(R) (string
 func readBody[T any](ctx context.Context, tx *store.Tx, what, id, query string, args ...any) (T, error) {
 	var out T
 	var body []byte
-	err := tx.Get(ctx, &body, query, args...)
+	err := sql.ErrNoRows
+	if storable(id) {
+		err = tx.Get(ctx, &body, query, args...)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return out, missing(what+" "+id, "the plant has none of that ID", "look it up in the list")
 	}

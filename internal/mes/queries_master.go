@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"unicode/utf8"
 
 	"holdfast/internal/store"
 )
@@ -78,6 +78,9 @@ func needMaster[T any](ctx context.Context, tx *store.Tx, kind, number, what str
 func findMaster[T any](ctx context.Context, tx *store.Tx, kind, number string) (T, bool, error) {
 	var out T
 	var body []byte
+	if !storable(number) {
+		return out, false, nil
+	}
 	err := tx.Get(ctx, &body, "SELECT body FROM plant_master WHERE kind = ? AND number = ?", kind, number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return out, false, nil
@@ -109,8 +112,12 @@ func selectMaster[T any](ctx context.Context, tx *store.Tx, kind string) ([]T, e
 func listMaster[T any](ctx context.Context, tx *store.Tx, kind, prefix string, page Page) (List[T], error) {
 	var w where
 	w.add("kind = ?", kind)
-	if prefix != "" {
-		w.add(`number LIKE ? ESCAPE '!'`, strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(prefix)+"%")
+	switch {
+	case prefix == "":
+	case !storable(prefix):
+		w.add("1 = 0")
+	default:
+		w.add("number >= ? AND substr(number, 1, ?) = ?", prefix, utf8.RuneCountInString(prefix), prefix)
 	}
 	var last string
 	more, err := page.after(&last)

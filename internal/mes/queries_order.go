@@ -71,10 +71,15 @@ func (f OrderFilter) where(tx *store.Tx) (where, error) {
 	}
 	w.is("material", f.Material)
 	if f.WorkCentre != "" {
-		w.add("id IN (SELECT order_id FROM plant_order_work_centres WHERE work_centre = ?)", f.WorkCentre)
+		var at where
+		at.is("work_centre", f.WorkCentre)
+		w.add("id IN (SELECT order_id FROM plant_order_work_centres"+at.String()+")", at.args...)
 	}
 	if f.Number != "" {
-		w.add("(number = ? OR erp_number = ? OR plant_number = ?)", f.Number, f.Number, f.Number)
+		if !storable(f.Number) {
+			f.Number = ""
+		}
+		w.add("? <> '' AND (number = ? OR erp_number = ? OR plant_number = ?)", f.Number, f.Number, f.Number, f.Number)
 	}
 	return w, nil
 }

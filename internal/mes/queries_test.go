@@ -17,7 +17,7 @@ func pages[T any](p *plant, list func(ctx context.Context, tx *store.Tx, page me
 	p.t.Helper()
 	var all []T
 	page := mes.Page{Limit: 3}
-	for range 100 {
+	for range 1000 {
 		got := see(p, func(ctx context.Context, tx *store.Tx) (mes.List[T], error) { return list(ctx, tx, page) })
 		if len(got.Items) > 3 {
 			p.t.Fatalf("got a page of %d, want at most 3", len(got.Items))
@@ -131,7 +131,7 @@ func ids[T any](all []T, id func(T) string) []string {
 
 func TestMasterDataAreListedByNumber(t *testing.T) {
 	each(t, func(p *plant) {
-		for _, n := range []string{"A_1", "A_2", "AB1", "A%", "A!"} {
+		for _, n := range []string{"A_1", "A_2", "AB1", "A%", "a%", "Ä1", "Ä2"} {
 			p.apply(mes.MaterialChangedKind, mes.Material{Number: n, BaseUnit: "PCE"})
 		}
 		p.apply(mes.UnitChangedKind, mes.Unit{Code: "GRO", Dimension: "count", Numerator: d("144"), Denominator: d("1")})
@@ -141,12 +141,12 @@ func TestMasterDataAreListedByNumber(t *testing.T) {
 			}), func(m mes.Material) string { return m.Number })
 		}
 		all := materials("")
-		if len(all) != 11 || !slices.IsSorted(all) {
-			p.t.Errorf("got %q, want all 11, sorted", all)
+		if len(all) != 13 || !slices.IsSorted(all) {
+			p.t.Errorf("got %q, want all 13, sorted", all)
 		}
 		equal(p.t, "by prefix with a wildcard's character", materials("A_"), []string{"A_1", "A_2"})
 		equal(p.t, "by prefix with a percent sign", materials("A%"), []string{"A%"})
-		equal(p.t, "by prefix with an exclamation mark", materials("A!"), []string{"A!"})
+		equal(p.t, "by prefix with more bytes than letters", materials("Ä"), []string{"Ä1", "Ä2"})
 
 		count := map[string]int{
 			"work centres": len(see(p, func(ctx context.Context, tx *store.Tx) (mes.List[mes.WorkCentre], error) {
@@ -180,6 +180,46 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 				return err
 			})
 			refused(p.t, err, problem.Invalid, "the cursor is not one that this list has given")
+		}
+	})
+}
+
+// TestNamesThatNoDatabaseKeeps are names of nothing: a database would answer with an error of its own.
+func TestNamesThatNoDatabaseKeeps(t *testing.T) {
+	each(t, func(p *plant) {
+		p.release()
+		for _, name := range []string{"a\x00b", "\xff"} {
+			found := see(p, func(ctx context.Context, tx *store.Tx) (int, error) {
+				byNumber, err := p.Orders(ctx, tx, mes.OrderFilter{Number: name}, mes.Page{})
+				if err != nil {
+					return 0, err
+				}
+				byCentre, err := p.Orders(ctx, tx, mes.OrderFilter{WorkCentre: name}, mes.Page{})
+				if err != nil {
+					return 0, err
+				}
+				byPrefix, err := p.Materials(ctx, tx, name, mes.Page{})
+				if err != nil {
+					return 0, err
+				}
+				byBatch, err := p.Stock(ctx, tx, "BOLT", name)
+				return len(byNumber.Items) + len(byCentre.Items) + len(byPrefix.Items) + len(byBatch), err
+			})
+			if found != 0 {
+				p.t.Errorf("got %d things named %q, want none", found, name)
+			}
+			for _, read := range []func(ctx context.Context, tx *store.Tx, name string) error{
+				func(ctx context.Context, tx *store.Tx, name string) error {
+					_, err := p.Order(ctx, tx, name)
+					return err
+				},
+				func(ctx context.Context, tx *store.Tx, name string) error { _, err := p.BOM(ctx, tx, name); return err },
+			} {
+				err := p.db.View(p.t.Context(), func(tx *store.Tx) error { return read(p.t.Context(), tx, name) })
+				refused(p.t, err, problem.NotFound, "")
+			}
+			_, err := do(p, p.CreateLot, mes.NewLot{Material: "CAST", Number: name})
+			refused(p.t, err, problem.Invalid, "/number has a control character")
 		}
 	})
 }

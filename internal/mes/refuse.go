@@ -2,6 +2,9 @@ package mes
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
@@ -30,19 +33,55 @@ func (c *checks) that(ok bool, pointer, why string) {
 	}
 }
 
-// notNegative notes a quantity or time below zero.
-func (c *checks) notNegative(d decimal.Decimal, pointer string) {
+// The limits of what is entered: beyond what any ERP keeps (13 digits, 3 of them behind the point), and such that no product of
+// two of them outgrows decimal.MaxDigits.
+const (
+	maxName          = 80 // bytes of the number or name of anything
+	maxPlaces        = 9  // behind the point of a quantity or time
+	maxBooked        = 12 // behind the point of a converted quantity
+	maxPercent       = 10_000
+	maxPercentPlaces = 4
+)
+
+// most is what a quantity or time must be below.
+func most() decimal.Decimal { return decimal.FromInt(1_000_000_000_000_000) }
+
+// quantity notes a quantity or time that is below zero, or beyond the limits.
+func (c *checks) quantity(d decimal.Decimal, pointer string) {
 	c.that(d.Sign() >= 0, pointer, "is less than 0")
+	c.that(d.Cmp(most()) < 0, pointer, "has more than 15 digits before the point")
+	c.that(d.Scale() <= maxPlaces, pointer, fmt.Sprintf("has more than %d places behind the point", maxPlaces))
 }
 
-// named notes a name that is missing or longer than any ERP keeps.
+// positive is quantity, and notes 0 too.
+func (c *checks) positive(d decimal.Decimal, pointer string) {
+	c.that(!d.IsZero(), pointer, "is not above 0")
+	c.quantity(d, pointer)
+}
+
+// percent notes a percentage that is below zero, or beyond the limits.
+func (c *checks) percent(d decimal.Decimal, pointer string) {
+	c.that(d.Sign() >= 0, pointer, "is less than 0")
+	c.that(d.Cmp(decimal.FromInt(maxPercent)) <= 0, pointer, fmt.Sprintf("is more than %d", maxPercent))
+	c.that(d.Scale() <= maxPercentPlaces, pointer, fmt.Sprintf("has more than %d places behind the point", maxPercentPlaces))
+}
+
+// named notes a name that is missing, or is not one that both databases keep.
 func (c *checks) named(s, pointer string) {
 	c.that(s != "", pointer, "is missing")
-	c.that(len(s) <= maxName, pointer, fmt.Sprintf("is longer than %d bytes", maxName))
+	c.text(s, pointer)
 }
 
-// maxName is the most bytes that the number or name of anything may have.
-const maxName = 80
+// text notes a name that is too long, or has what a database does not keep in text.
+func (c *checks) text(s, pointer string) {
+	c.that(len(s) <= maxName, pointer, fmt.Sprintf("is longer than %d bytes", maxName))
+	c.that(storable(s), pointer, "has a control character, or is not UTF-8")
+}
+
+// storable tells whether both databases keep s in text.
+func storable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
 
 // err is nil if nothing was noted.
 func (c *checks) err(what string) error {

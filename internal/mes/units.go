@@ -77,6 +77,12 @@ func (c converter) convert(q decimal.Decimal, from, to, pointer string) (decimal
 		}
 	}
 	out, err := q.Ratio(f.num, f.den)
+	if err == nil && out.Scale() > maxBooked {
+		out, err = out.Rescale(maxBooked)
+	}
+	if err == nil && out.Cmp(most()) >= 0 {
+		err = decimal.ErrInexact
+	}
 	if err != nil {
 		return decimal.Decimal{}, c.inexact(q, from, to, pointer, err)
 	}
@@ -89,7 +95,7 @@ func (c converter) what(q decimal.Decimal, from, to string) string {
 
 func (c converter) inexact(q decimal.Decimal, from, to, pointer string, cause error) error {
 	return &problem.Error{
-		Kind: problem.Invalid, What: c.what(q, from, to), Why: "the result cannot be written as an exact decimal",
+		Kind: problem.Invalid, What: c.what(q, from, to), Why: fmt.Sprintf("the result is no exact decimal of at most %d places", maxBooked),
 		Hint:   "report in " + to + ": nothing is rounded",
 		Fields: []problem.Field{field(pointer, "cannot be converted to "+to+" exactly")}, Cause: cause,
 	}

@@ -39,6 +39,7 @@ func TestConversions(t *testing.T) {
 		{"another dimension", "1", "LTR", "MTR", ""},
 		{"an unknown unit", "1", "XYZ", "MTR", ""},
 		{"into an unknown unit", "1", "MTR", "XYZ", ""},
+		{"places that are zero", "0.500000000", "DRUM", "MTR", "250"},
 		{"more digits than are kept", "12345678901234567890123456789012345678", "DRUM", "MTR", ""},
 	}
 	for _, tt := range tests {
