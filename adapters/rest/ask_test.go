@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -201,7 +202,7 @@ func TestARequestThatBreaksTheContractIsNotSent(t *testing.T) {
 			if out.Verdict != message.Refused || problem.KindOf(out.Err) != problem.Invalid {
 				t.Fatalf("got %v, want refused as invalid", out)
 			}
-			p := out.Err.(*problem.Error)
+			p, _ := errors.AsType[*problem.Error](out.Err)
 			if len(p.Fields) != len(tt.fields) {
 				t.Fatalf("fields %v, want %q", p.Fields, tt.fields)
 			}

@@ -72,10 +72,10 @@ func ruleOf(op *operation, a answer, later bool) rule {
 		}
 		return refused
 	default:
-		switch {
-		case s/100 == 2:
+		switch s / 100 {
+		case 2:
 			return rule{verdict: message.Delivered}
-		case s/100 == 4:
+		case 4:
 			return refused
 		}
 		return unknown // 302 and 303 may answer what was done; 500, 502 and 504 tell nothing
