@@ -2,8 +2,12 @@ package rest
 
 import (
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/problem"
 )
@@ -106,5 +110,30 @@ func TestCheckTriesTheConnection(t *testing.T) {
 	}
 	if err := open(t, plainERP("http://127.0.0.1:1")).Check(t.Context()); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("nobody listens: err = %v", err)
+	}
+}
+
+// TestTheDocumentedConfigurationWorks reads the example of docs/rest-link.md as the program does.
+func TestTheDocumentedConfigurationWorks(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/rest-link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	var file struct {
+		Links map[string]struct {
+			Kind   string `yaml:"kind"`
+			Config `yaml:",inline"`
+		} `yaml:"links"`
+	}
+	if err := yaml.Load([]byte(example), &file, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+	c := file.Links["erp"].Config
+	c.Spec, c.TLS.CA = Builtin, "" // the files of the example are not here
+	l := open(t, c)
+	if len(l.Polls()) != 1 || l.cfg.AskAfter != time.Minute || l.cfg.Operations["cancelConfirmation"].Answers[409] != MeansDelivered {
+		t.Errorf("read as %+v", l.cfg)
 	}
 }
