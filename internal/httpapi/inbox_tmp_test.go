@@ -1,0 +1,3 @@
+package httpapi_test
+
+func (p *plant) inbox() any { return nil }

@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+
+	"holdfast/internal/access"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// ListMessages answers GET /v1/messages.
+func (s *Server) ListMessages(ctx context.Context, r ListMessagesRequestObject) (ListMessagesResponseObject, error) {
+	cursor, err := cursorIn(r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	p := r.Params
+	f := outbox.Filter{Link: p.Link, Lane: p.Lane, Kind: p.Kind, Owed: p.Owed, Settled: p.Settled, Limit: limit(p.Limit)}
+	page := MessagePage{Items: []Message{}}
+	err = s.DB.View(ctx, func(tx *store.Tx) error {
+		list, next, err := s.Outbox.Messages(ctx, tx, f, cursor)
+		if err != nil {
+			return err
+		}
+		page.NextCursor = cursorOut(next)
+		lanes := map[[2]string]outbox.Lane{}
+		for _, d := range list {
+			if err := s.addLane(ctx, tx, lanes, &d); err != nil {
+				return err
+			}
+			page.Items = append(page.Items, outMessage(d))
+		}
+		return nil
+	})
+	return ListMessages200JSONResponse(page), err
+}
+
+// addLane fills in the state of the lane of a message that is still owed, reading each lane once.
+func (s *Server) addLane(ctx context.Context, tx *store.Tx, known map[[2]string]outbox.Lane, d *outbox.Detail) error {
+	if d.Settled {
+		return nil
+	}
+	key := [2]string{d.Link, d.Lane}
+	l, ok := known[key]
+	if !ok {
+		var err error
+		if l, err = s.Outbox.Lane(ctx, tx, d.Link, d.Lane); err != nil {
+			return err
+		}
+		known[key] = l
+	}
+	d.LaneState = l
+	return nil
+}
+
+// GetMessage answers GET /v1/messages/{message}.
+func (s *Server) GetMessage(ctx context.Context, r GetMessageRequestObject) (GetMessageResponseObject, error) {
+	var d outbox.Detail
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		d, err = s.Outbox.Message(ctx, tx, r.Message)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return GetMessage200JSONResponse(detail(d)), nil
+}
+
+// RetryMessage answers POST /v1/messages/{message}/retry.
+func (s *Server) RetryMessage(ctx context.Context, r RetryMessageRequestObject) (RetryMessageResponseObject, error) {
+	c := call{access.MsgRetry, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
+		return s.Outbox.Retry(ctx, tx, r.Message, r.Body.Reason)
+	})
+	return RetryMessage200JSONResponse(m), err
+}
+
+// DiscardMessage answers POST /v1/messages/{message}/discard.
+func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObject) (DiscardMessageResponseObject, error) {
+	c := call{access.MsgDiscard, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+		if d.Role == message.Void {
+			return &problem.Error{Kind: problem.Conflict, What: "discard message " + d.ID, Why: "it was discarded before", Hint: "nothing is left to do"}
+		}
+		return s.Outbox.Discard(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
+	})
+	return DiscardMessage200JSONResponse(m), err
+}
+
+// AmendMessage answers POST /v1/messages/{message}/amend.
+func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) (AmendMessageResponseObject, error) {
+	c := call{access.MsgAmend, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
+		return s.Outbox.Amend(ctx, tx, r.Message, r.Body.Body, r.Body.Reason)
+	})
+	return AmendMessage200JSONResponse(m), err
+}
+
+// MarkMessage answers POST /v1/messages/{message}/mark-delivered.
+func (s *Server) MarkMessage(ctx context.Context, r MarkMessageRequestObject) (MarkMessageResponseObject, error) {
+	c := call{access.MsgMarkDelivered, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+		return s.Outbox.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Document, r.Body.Reason)
+	})
+	return MarkMessage200JSONResponse(m), err
+}
+
+// SendMessageAgain answers POST /v1/messages/{message}/send-again.
+func (s *Server) SendMessageAgain(ctx context.Context, r SendMessageAgainRequestObject) (SendMessageAgainResponseObject, error) {
+	c := call{access.MsgSendAgain, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+		return s.Outbox.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
+	})
+	return SendMessageAgain200JSONResponse(m), err
+}
+
+// repair does one act on a message, with the message before and after in the audit record.
+func (s *Server) repair(ctx context.Context, c call, id string, fn func(ctx context.Context, tx *store.Tx, d outbox.Detail) error) (Message, error) {
+	m, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Message], error) {
+		before, err := s.Outbox.Message(ctx, tx, id)
+		if err != nil {
+			return did[Message]{}, err
+		}
+		if err := fn(ctx, tx, before); err != nil {
+			return did[Message]{}, err
+		}
+		after, err := s.Outbox.Message(ctx, tx, id)
+		return did[Message]{value: outMessage(after), before: outMessage(before)}, err
+	})
+	return m, err
+}
+
+// ReplayMessages answers POST /v1/messages/replay.
+func (s *Server) ReplayMessages(ctx context.Context, r ReplayMessagesRequestObject) (ReplayMessagesResponseObject, error) {
+	b := r.Body
+	c := call{access.MsgReplay, "lane/" + b.Link + "/" + b.Lane, b.Reason, r.Params.IdempotencyKey, b}
+	n, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[ReplayResult], error) {
+		n, err := s.Outbox.Replay(ctx, tx, b.Link, b.Lane, b.From, b.To, b.Reason)
+		return did[ReplayResult]{value: ReplayResult{Messages: n}}, err
+	})
+	return ReplayMessages200JSONResponse(n), err
+}
+
+func outMessage(d outbox.Detail) Message {
+	m := Message{
+		ID: d.ID, Kind: d.Kind, Key: d.Key, Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Role: MessageRole(d.Role),
+		State: messageState(d), Attempts: d.Attempts, Created: d.CreatedAt, Settled: d.SettledAt, Document: d.Receipt.Document,
+	}
+	if !d.Settled && d.LaneState.Head == d.Number {
+		m.Reason, m.NextAttempt = d.LaneState.Reason, d.LaneState.DueAt
+	}
+	return m
+}
+
+func detail(d outbox.Detail) MessageDetail {
+	out := MessageDetail{
+		Message: outMessage(d), Event: d.Event, Body: d.Body, Digest: d.Digest, Previous: d.Prev, Trace: d.Trace, History: []Happened{},
+	}
+	if d.Settled && !d.Receipt.At.IsZero() {
+		out.Receipt = Receipt{
+			Document: d.Receipt.Document, Kind: d.Receipt.Kind, Status: d.Receipt.Status, At: d.Receipt.At, Asked: d.Receipt.Asked,
+			Answer: string(d.Receipt.Answer),
+		}
+	}
+	for _, h := range d.History {
+		out.History = append(out.History, Happened{At: h.At, What: h.What, Detail: h.Detail, Body: json.RawMessage(h.Body), Digest: h.Digest})
+	}
+	return out
+}

@@ -1,0 +1,224 @@
+package httpapi_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/httpapi"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// deliver plays the relay: it claims what is due and settles it as the ERP's answer says.
+func (p *plant) deliver(next outbox.Next, document string) {
+	p.t.Helper()
+	err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		claims, err := p.out.Claim(p.t.Context(), tx, "test", "erp", 100, 100)
+		if err != nil {
+			return err
+		}
+		all := make([]outbox.Settlement, 0, len(claims))
+		for _, c := range claims {
+			s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, Next: next}
+			for _, m := range c.Messages {
+				if next.State != "" {
+					s.Next.ID = m.ID
+					break
+				}
+				s.Done = append(s.Done, outbox.Done{ID: m.ID, Creates: m.Creates, Role: m.Role, Receipt: message.Receipt{Document: document, At: tx.Now}})
+			}
+			all = append(all, s)
+		}
+		_, _, err = p.out.Settle(p.t.Context(), tx, "erp", all)
+		return err
+	})
+	if err != nil {
+		p.t.Error(err)
+	}
+}
+
+func TestPreferWaitTellsWhichOfTheTwo(t *testing.T) {
+	tests := []struct {
+		name, prefer string
+		deliver      bool
+		state        httpapi.ERPProgress
+		applied      string
+	}{
+		{"no wait", "", false, httpapi.ERPProgressQueued, ""},
+		{"the ERP answers in time", "respond-async, wait=20", true, httpapi.ERPProgressDelivered, "wait=20"},
+		{"the ERP does not answer in time", "wait=1", false, httpapi.ERPProgressQueued, "wait=1"},
+		{"longer than is granted", `wait="900"; foo`, true, httpapi.ERPProgressDelivered, "wait=60"},
+		{"not a number", "wait=soon", false, httpapi.ERPProgressQueued, ""},
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		o := p.order()
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					if tt.deliver {
+						p.deliverOnce(t, o.ID)
+					}
+				}()
+				header := []string{}
+				if tt.prefer != "" {
+					header = []string{"Prefer", tt.prefer}
+				}
+				var got httpapi.ConfirmationAct
+				a := p.call("POST", "/v1/confirmations", object{"order": o.ID, "operation": "0010", "yield": "1"}, header...).want(t, 201, &got)
+				<-done
+				if got.ERP.State != tt.state || a.header.Get("Preference-Applied") != tt.applied {
+					t.Errorf("state %q, applied %q; want %q, %q", got.ERP.State, a.header.Get("Preference-Applied"), tt.state, tt.applied)
+				}
+				if tt.deliver && got.ERP.Messages[0].Document != "4711" {
+					t.Errorf("messages %+v, want document 4711", got.ERP.Messages)
+				}
+			})
+		}
+	})
+}
+
+// deliverOnce waits until another message of the order is owed, and delivers all.
+func (p *plant) deliverOnce(t *testing.T, order string) {
+	before := p.owed(t, order)
+	for p.owed(t, order) == before {
+	}
+	p.deliver(outbox.Next{}, "4711")
+}
+
+func (p *plant) owed(t *testing.T, order string) int64 {
+	t.Helper()
+	var next int64
+	err := p.db.View(t.Context(), func(tx *store.Tx) error {
+		l, err := p.out.Lane(t.Context(), tx, "erp", order)
+		next = l.Next
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+		return -1
+	}
+	return next
+}
+
+func TestARefusedMessageIsSeenAndRepaired(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		o := p.order()
+		p.deliver(outbox.Next{State: outbox.Parked, Reason: "period closed", Spent: true}, "")
+		var lanes httpapi.LanePage
+		p.call("GET", "/v1/lanes?link=erp&state=parked", nil).want(t, 200, &lanes)
+		if len(lanes.Items) != 1 || lanes.Items[0].Lane != o.ID || lanes.Items[0].Reason != "period closed" || lanes.Items[0].Owed != 2 {
+			t.Fatalf("parked lanes %+v", lanes.Items)
+		}
+		var list httpapi.MessagePage
+		p.call("GET", "/v1/messages?owed=true&lane="+o.ID, nil).want(t, 200, &list)
+		if len(list.Items) != 2 || list.Items[1].State != httpapi.MessageStateParked || list.Items[0].State != httpapi.MessageStateQueued {
+			t.Fatalf("messages %+v", list.Items)
+		}
+		first, second := "/v1/messages/"+list.Items[1].ID, "/v1/messages/"+list.Items[0].ID
+		var m httpapi.Message
+		p.call("POST", second+"/retry", object{"reason": "period is open"}).refused(t, 409, "conflict")
+		p.call("POST", first+"/retry", object{}).refused(t, 400, "contract")
+		p.call("POST", first+"/retry", object{"reason": "period is open"}, "Idempotency-Key", "retry-00000000001").want(t, 200, &m)
+		p.call("POST", first+"/retry", object{"reason": "period is open"}, "Idempotency-Key", "retry-00000000001").want(t, 200, nil)
+		if m.State != httpapi.MessageStateQueued {
+			t.Errorf("after retry %q, want queued", m.State)
+		}
+		p.deliver(outbox.Next{State: outbox.Parked, Reason: "unknown material", Spent: true}, "")
+		p.call("POST", first+"/amend", object{"body": object{"order": "corrected"}, "reason": "wrong material"}).want(t, 200, &m)
+		if m.Role != "amendment" {
+			t.Errorf("role %q, want amendment", m.Role)
+		}
+		p.call("POST", second+"/discard", object{"reason": "not wanted"}).want(t, 200, &m)
+		p.deliver(outbox.Next{}, "4711")
+		var d httpapi.MessageDetail
+		p.call("GET", first, nil).want(t, 200, &d)
+		if d.Message.State != httpapi.MessageStateDelivered || d.Receipt.Document != "4711" || len(d.History) < 2 || string(d.Body) != `{"order":"corrected"}` {
+			t.Errorf("the amended message %+v", d)
+		}
+		p.call("GET", second, nil).want(t, 200, &d)
+		if d.Message.State != httpapi.MessageStateVoided {
+			t.Errorf("the discarded message is %q", d.Message.State)
+		}
+		p.call("GET", "/v1/messages/none", nil).refused(t, 404, "not-found")
+		p.replayed(t, o.ID)
+	})
+}
+
+func (p *plant) replayed(t *testing.T, lane string) {
+	t.Helper()
+	var n httpapi.ReplayResult
+	p.call("POST", "/v1/messages/replay", object{"link": "erp", "lane": lane, "from": 1, "reason": "ERP restored"}).want(t, 200, &n)
+	if n.Messages != 1 {
+		t.Errorf("%d replayed, want the one that is not void", n.Messages)
+	}
+	p.call("GET", "/v1/audit-entries", nil).want(t, 200, nil)
+	var record httpapi.AuditPage
+	p.call("GET", "/v1/audit-entries?object=message/", nil).want(t, 200, &record)
+	outcomes := []string{}
+	for _, e := range record.Items {
+		outcomes = append(outcomes, e.Action+" "+e.Outcome)
+	}
+	want := "msg.discard done, msg.amend done, msg.retry done, msg.retry refused"
+	if got := strings.Join(outcomes, ", "); got != want {
+		t.Errorf("record %s, want %s", got, want)
+	}
+}
+
+func TestAnUnknownOutcomeIsSettledByAPerson(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		for _, way := range []struct{ path, state string }{{"mark-delivered", "delivered"}, {"send-again", "queued"}} {
+			o := p.order()
+			p.deliver(outbox.Next{State: outbox.Unknown, Reason: "the answer was lost"}, "")
+			var list httpapi.MessagePage
+			p.call("GET", "/v1/messages?kind=order.created&owed=true&lane="+o.ID, nil).want(t, 200, &list)
+			if len(list.Items) != 1 || list.Items[0].State != httpapi.MessageStateUnknown {
+				t.Fatalf("messages %+v", list.Items)
+			}
+			body := object{"reason": "asked by telephone"}
+			if way.path == "mark-delivered" {
+				body["document"] = "1000042"
+			}
+			var m httpapi.Message
+			p.call("POST", "/v1/messages/"+list.Items[0].ID+"/"+way.path, body).want(t, 200, &m)
+			if string(m.State) != way.state {
+				t.Errorf("%s: state %q, want %q", way.path, m.State, way.state)
+			}
+		}
+	})
+}
+
+func TestLinksAndLanesArePausedAndResumed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		o := p.order()
+		why := object{"reason": "maintenance window"}
+		for _, path := range []string{"/v1/links/erp", "/v1/links/erp/lanes/" + o.ID} {
+			var got struct{ Paused bool }
+			if p.call("POST", path+"/pause", why).want(t, 200, &got); !got.Paused {
+				t.Errorf("%s is not paused", path)
+			}
+			if p.call("POST", path+"/resume", why).want(t, 200, &got); got.Paused {
+				t.Errorf("%s is still paused", path)
+			}
+		}
+		p.call("POST", "/v1/links/none/pause", why).refused(t, 404, "not-found")
+		p.call("POST", "/v1/links/erp/lanes/none/pause", why).refused(t, 404, "not-found")
+		var l httpapi.Link
+		p.call("GET", "/v1/links/erp", nil).want(t, 200, &l)
+		if l.Owed != 2 || l.Lanes != 1 || l.Breaker != "closed" || time.Since(l.Oldest) > time.Hour {
+			t.Errorf("link %+v", l)
+		}
+		var all httpapi.LinkPage
+		if p.call("GET", "/v1/links", nil).want(t, 200, &all); len(all.Items) != 1 {
+			t.Errorf("links %+v", all.Items)
+		}
+	})
+}

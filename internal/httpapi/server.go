@@ -1,0 +1,124 @@
+// Package httpapi serves openapi/holdfast.yaml, the plant's own API.
+//
+// # Guarantees
+//
+//   - A request that does not fit the contract reaches no handler; every wrong field is named at once.
+//   - Every changing call is one act of package access: its effect, its audit entry and the answer kept under its
+//     Idempotency-Key are one transaction.
+//   - Whatever goes wrong is told as a problem document (RFC 9457); the text of an unclassified error stays in the log.
+//   - Until access control lands it listens on loopback addresses only, and answers no page of another site in a browser.
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/access"
+
+	"holdfast/internal/mes"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+	"holdfast/openapi"
+	"holdfast/openapi/contract"
+)
+
+//go:generate oapi-codegen --config oapi-codegen.yaml ../../openapi/holdfast.yaml
+
+// Config is the tunable part of a Server; zero fields mean the default.
+type Config struct {
+	BodyLimit int64         // the most bytes of a request's body; default 1 MiB
+	Timeout   time.Duration // how long a request may take, its wait for the ERP not counted; default 30 s
+	MaxWait   time.Duration // the longest wait that Prefer: wait=N is granted; default 60 s
+	// CheckAnswers holds every answer against the contract. A breach is logged and answered with 500. For tests and trials.
+	CheckAnswers bool
+}
+
+// Parts are what the API works on; all are required.
+type Parts struct {
+	DB     *store.DB
+	Plant  *mes.Plant
+	Outbox *outbox.Outbox
+	Inbox  any
+	Doer   *access.Doer
+}
+
+// Server serves the API. It is safe for use by many goroutines.
+type Server struct {
+	Parts
+	cfg      Config
+	log      *slog.Logger
+	contract *contract.Document
+	stopping chan struct{} // closed when Run begins to stop: whoever waits for the ERP answers at once
+}
+
+// New returns a Server. The contract is part of the program; New panics if it is broken, which a test excludes.
+func New(parts Parts, cfg Config, log *slog.Logger) *Server {
+	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 1<<20)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 30*time.Second)
+	cfg.MaxWait = cmp.Or(cfg.MaxWait, time.Minute)
+	doc, err := contract.Load(openapi.Holdfast(), "holdfast.yaml")
+	if err != nil {
+		panic(fmt.Sprintf("httpapi: %v", err))
+	}
+	return &Server{Parts: parts, cfg: cfg, log: log, contract: doc, stopping: make(chan struct{})}
+}
+
+// Handler is the API without a listener. Its first request may come before Run.
+func (s *Server) Handler() http.Handler {
+	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: s.unreadable, ResponseErrorHandlerFunc: s.fail,
+	})
+	h := HandlerWithOptions(strict, StdHTTPServerOptions{ErrorHandlerFunc: s.unreadable})
+	if s.cfg.CheckAnswers {
+		h = s.checkAnswers(h)
+	}
+	h = s.checkRequests(h)
+	h = s.timed(h)
+	h = s.guard(h)
+	h = s.recovered(h)
+	h = s.identified(h)
+	return otelhttp.NewHandler(h, "api", otelhttp.WithSpanNameFormatter(spanName))
+}
+
+// spanName is the operation's template, once it is known: names must not grow with the number of orders.
+func spanName(_ string, r *http.Request) string { return cmp.Or(r.Pattern, r.Method+" unknown") }
+
+// Run serves the API on l until ctx ends, then finishes the requests in hand, 10 s at the most. It closes l.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       s.cfg.Timeout,
+		WriteTimeout:      s.cfg.Timeout + s.cfg.MaxWait + 5*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the API on %s: %w", l.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		close(s.stopping)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(last); err != nil {
+			return fmt.Errorf("finish the API's last requests: %w", errors.Join(err, srv.Close()))
+		}
+		return nil
+	})
+	return g.Wait()
+}
