@@ -161,4 +161,3 @@ func TestTheSameInputGivesTheSameBytes(t *testing.T) {
 		}
 	}
 }
-

@@ -1,0 +1,138 @@
+package inbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// quarantined locks a message in quarantine and its stream, for a person's act upon it.
+func quarantined(ctx context.Context, tx *store.Tx, act string, seq int64) (row, stream, error) {
+	what := fmt.Sprintf("%s inbound message %d", act, seq)
+	r, found, err := find(ctx, tx, `seq = ?`, seq)
+	if err == nil && !found {
+		err = &problem.Error{Kind: problem.NotFound, What: what, Why: "there is no such message", Hint: "list them: holdfast quarantine list"}
+	}
+	if err != nil {
+		return row{}, stream{}, err
+	}
+	s, err := lock(ctx, tx, r.Source, r.Stream, laneOf(r))
+	if err != nil {
+		return row{}, stream{}, err
+	}
+	if r, _, err = find(ctx, tx, `seq = ?`, seq); err != nil { // as it is, now that nobody else can change it
+		return row{}, stream{}, err
+	}
+	if r.State != Quarantined {
+		return row{}, stream{}, &problem.Error{
+			Kind: problem.Conflict, What: what, Why: "it is " + string(r.State) + ", not in quarantine", Hint: "only a message in quarantine is replayed, changed or discarded",
+		}
+	}
+	return r, s, nil
+}
+
+// free has the stream go on if it waited for this message.
+func (s *stream) free(ctx context.Context, tx *store.Tx, r row) error {
+	if s.Held == r.Seq {
+		s.Held = 0
+	}
+	if err := s.rest(ctx, tx); err != nil {
+		return err
+	}
+	tx.Wake(Topic)
+	return s.save(ctx, tx)
+}
+
+// Replay has a message in quarantine applied again: at its own place in its lane, or, if that has been passed, now. Errors: NotFound;
+// Conflict if it is not in quarantine.
+func (i *Inbox) Replay(ctx context.Context, tx *store.Tx, seq int64) error {
+	r, s, err := quarantined(ctx, tx, "replay", seq)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE inbox_messages SET state = ?, problem = '', reason = '', hint = '', attempts = 0 WHERE seq = ?`, Ready, seq)
+	if err != nil {
+		return fmt.Errorf("replay message %d: %w", seq, err)
+	}
+	s.Attempts, s.Trouble = 0, ""
+	s.count(r, 1)
+	return s.free(ctx, tx, r)
+}
+
+// Edit replaces the body of a message in quarantine, without replaying it. What came is kept beside it. Errors: NotFound; Conflict if
+// it is not in quarantine; Invalid if body is not JSON; TooLarge.
+func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, body []byte) error {
+	what := fmt.Sprintf("change inbound message %d", seq)
+	switch {
+	case !json.Valid(body):
+		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is not JSON", Hint: "correct it"}
+	case len(body) > i.cfg.MaxBody:
+		return &problem.Error{Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("the new body has more than %d bytes", i.cfg.MaxBody), Hint: "shorten it"}
+	}
+	if _, _, err := quarantined(ctx, tx, "change", seq); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `UPDATE inbox_messages SET original = COALESCE(original, body), body = ? WHERE seq = ?`, body, seq)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// Discard takes a message in quarantine out, without effect; its lane goes on behind it. Errors: NotFound; Conflict if it is not in
+// quarantine.
+func (i *Inbox) Discard(ctx context.Context, tx *store.Tx, seq int64, reason string) error {
+	r, s, err := quarantined(ctx, tx, "discard", seq)
+	if err != nil {
+		return err
+	}
+	if err := settle(ctx, tx, seq, Discarded, reason); err != nil {
+		return err
+	}
+	s.advance(r)
+	return s.free(ctx, tx, r)
+}
+
+// Skip lets a lane go on without the message number, which must be the one that it waits for. Should that message come after all,
+// it goes to quarantine and holds nothing. Errors: NotFound without such a lane; Conflict if the lane does not wait for that number.
+func (i *Inbox) Skip(ctx context.Context, tx *store.Tx, source, lane string, number int64) error {
+	what := fmt.Sprintf("skip number %d of lane %s of %s", number, lane, source)
+	var known int
+	err := tx.Get(ctx, &known, `SELECT COUNT(*) FROM inbox_streams WHERE source = ? AND stream = ?`, source, "lane/"+lane)
+	if err != nil {
+		return fmt.Errorf("look for lane %s of %s: %w", lane, source, err)
+	}
+	if known == 0 {
+		return &problem.Error{Kind: problem.NotFound, What: what, Why: "there is no such lane", Hint: "list them: holdfast quarantine lanes"}
+	}
+	s, err := lock(ctx, tx, source, "lane/"+lane, lane)
+	if err != nil {
+		return err
+	}
+	if why := s.cannotSkip(number); why != "" {
+		return &problem.Error{Kind: problem.Conflict, What: what, Why: why, Hint: "look at the lane again"}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO inbox_skips (source, stream, epoch, number, skipped_at) VALUES (?, ?, ?, ?, ?)`,
+		source, s.Stream, s.Epoch, number, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	s.Next++
+	s.GapSince, s.GapAlerted = 0, false
+	return s.free(ctx, tx, row{})
+}
+
+func (s stream) cannotSkip(number int64) string {
+	switch {
+	case s.Held != 0:
+		return fmt.Sprintf("the lane waits for message %d in quarantine, not for a missing one", s.Held)
+	case s.GapSince == 0:
+		return "no message is missing there"
+	case number != s.Next:
+		return fmt.Sprintf("the missing number is %d", s.Next)
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+// Package inbox takes what the ERPs say, once, and has the plant act on it, once.
+//
+// # Guarantees
+//
+//   - A message is stored by (source, id) before its sender hears that it was taken. The same one again has no effect.
+//   - The effect of a message and the mark that it is done are one transaction. A crash before it repeats the mapping, never the
+//     effect.
+//   - Messages with a lane number are applied in the order of their numbers, without a gap: one that is early waits, within bounds,
+//     for the missing one, which only Skip lets pass.
+//   - Messages without a lane number are applied by the version of their object: one that is no newer than what was applied has no
+//     effect.
+//   - What the plant refuses goes to quarantine with the reason and holds its own lane (or, without numbers and versions, its own
+//     object) and nothing else. What may pass by itself is tried again, with growing pauses, and never goes there.
+//   - What cannot be believed is kept under a row number, and takes no (source, id) from an honest sender.
+//   - Messages are remembered for a time and up to a count. What was forgotten is written down as a horizon: an older message
+//     without a number or version is quarantined, since nobody knows whether it was applied.
+//
+// Several processes may run on one PostgreSQL database: a stream is locked for the length of the transaction that applies its
+// message, so there is no lease that could outlive a crash.
+//
+// The package owns the tables inbox_*; nothing else reads or writes them.
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/store"
+)
+
+// Topic is what Accept wakes.
+const Topic = "inbox"
+
+// Mapper makes a message of the plant out of an ERP's document. mapping.ErrLeftOut means that it shall have no effect; a
+// *problem.Error other than Unavailable or Full means that it never will; anything else is tried again. It is called inside the
+// transaction of the effect, and again if that is repeated.
+type Mapper interface {
+	ApplyIn(ctx context.Context, name string, m message.Message, refs mapping.Resolver) (message.Message, error)
+}
+
+// Apply has the plant act on a message, in tx. Its errors are judged as the Mapper's are.
+type Apply func(ctx context.Context, tx *store.Tx, m message.Message) error
+
+// Config is the tunable part of an Inbox; zero fields mean the default.
+type Config struct {
+	Batch    int           // messages in one transaction; default 50
+	Workers  int           // transactions at a time on PostgreSQL; default 4. SQLite has one writer
+	Poll     time.Duration // how often to look without being woken; default 1 s
+	Retry    time.Duration // first pause after a failure that may pass, doubled each time; default 200 ms
+	MaxRetry time.Duration // longest such pause; default 30 s
+	Attempts int           // tries of a message that fails for no known reason before it is quarantined; default 10
+
+	MaxBody       int           // bytes of one body; default 1 MiB
+	MaxEarly      int           // messages that wait in one lane for a missing one; default 1,000
+	MaxEarlyBytes int64         // bytes of their bodies; default 16 MiB
+	GapAlert      time.Duration // how long a number may be missing before it is alerted; default 60 s
+
+	KeepFor      time.Duration // how long a message is remembered once it is settled; default 90 days
+	KeepCount    int           // how many settled messages are remembered; default 1,000,000
+	KeepRejected int           // how many messages that could not be believed are kept; default 10,000
+
+	// Resolve gives the plant's ID of an ERP's object, named "order/NUMBER", for the mapping function plantID. Default: none is known.
+	Resolve func(ctx context.Context, tx *store.Tx, link, object string) (id string, known bool, err error)
+	// Feeds are polled by Run.
+	Feeds []Feed
+}
+
+func (c Config) withDefaults() Config {
+	c.Batch = cmp.Or(c.Batch, 50)
+	c.Workers = cmp.Or(c.Workers, 4)
+	c.Poll = cmp.Or(c.Poll, time.Second)
+	c.Retry = cmp.Or(c.Retry, 200*time.Millisecond)
+	c.MaxRetry = cmp.Or(c.MaxRetry, 30*time.Second)
+	c.Attempts = cmp.Or(c.Attempts, 10)
+	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.MaxEarly = cmp.Or(c.MaxEarly, 1000)
+	c.MaxEarlyBytes = cmp.Or(c.MaxEarlyBytes, 16<<20)
+	c.GapAlert = cmp.Or(c.GapAlert, time.Minute)
+	c.KeepFor = cmp.Or(c.KeepFor, 90*24*time.Hour)
+	c.KeepCount = cmp.Or(c.KeepCount, 1_000_000)
+	c.KeepRejected = cmp.Or(c.KeepRejected, 10_000)
+	return c
+}
+
+// Inbox is the plant's ear. It is safe for use by many goroutines.
+type Inbox struct {
+	db     *store.DB
+	mapper Mapper
+	apply  Apply
+	cfg    Config
+	log    *slog.Logger
+}
+
+// New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
+func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
+	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(), log: log.With("part", "inbox")}
+}
+
+// State is where a message stands.
+type State string
+
+// The states. Those but Ready and Quarantined are final: the message is settled.
+const (
+	Ready       State = "ready"       // waits for its turn
+	Quarantined State = "quarantined" // refused: a person must act
+	Done        State = "done"        // the plant has acted on it
+	Superseded  State = "superseded"  // the plant had something newer
+	LeftOut     State = "left-out"    // its mapping gives it no effect
+	Voided      State = "voided"      // its sender says that nothing is sent under this number
+	Discarded   State = "discarded"   // a person has taken it out
+)

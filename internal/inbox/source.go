@@ -1,0 +1,153 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Source gives what an ERP has to say. Poll reads on from cursor ("" at first) and says where to go on next; it may give a message
+// again, under the same ID, and must not leave one out. It is never called while a transaction is open.
+type Source interface {
+	Poll(ctx context.Context, cursor string) (batch []message.Incoming, next string, err error)
+}
+
+// Feed is a Source that Run polls.
+type Feed struct {
+	Name   string        // of the cursor; must not change
+	Link   string        // that the messages come through
+	Every  time.Duration // pause after a call that gave nothing; default 5 s
+	Source Source
+}
+
+const (
+	defaultEvery = 5 * time.Second
+	feedLease    = 2 * time.Minute // after a crash, another process polls the feed that much later
+)
+
+// receive polls one feed until ctx ends. Of several processes one polls it; the others stand by.
+func (i *Inbox) receive(ctx context.Context, f Feed) error {
+	f.Every = cmp.Or(f.Every, defaultEvery)
+	owner, failures := uuid.NewString(), 0
+	for ctx.Err() == nil {
+		more, err := i.pollOnce(ctx, f, owner)
+		wait := f.Every
+		switch {
+		case err != nil && ctx.Err() == nil:
+			failures++
+			wait = max(wait, i.pause(failures))
+			i.log.WarnContext(ctx, "a source cannot be polled", "link", f.Link, "feed", f.Name, "attempt", failures, "err", err)
+			i.note(ctx, f, err)
+		case more:
+			failures = 0
+			continue
+		default:
+			failures = 0
+		}
+		t := time.NewTimer(wait + rand.N(wait/10+1))
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	return i.release(context.WithoutCancel(ctx), f, owner)
+}
+
+// pollOnce asks the source once and accepts what it gives with the new cursor, in one transaction. more tells that the source had
+// something and may have more.
+func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, err error) {
+	cursor, mine, err := i.hold(ctx, f, owner)
+	if err != nil || !mine {
+		return false, err
+	}
+	batch, next, err := f.Source.Poll(ctx, cursor)
+	if err != nil {
+		return false, fmt.Errorf("poll %s: %w", f.Name, err)
+	}
+	err = i.db.InTx(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET place = ?, polled_at = ?, trouble = '' WHERE name = ? AND owner = ? AND place = ?`,
+			next, store.Micros(tx.Now), f.Name, owner, cursor)
+		if err != nil {
+			return fmt.Errorf("keep the cursor of %s: %w", f.Name, err)
+		}
+		if n == 0 {
+			return &problem.Error{Kind: problem.Unavailable, What: "poll " + f.Name, Why: "another process has polled it meanwhile", Hint: "nothing to do"}
+		}
+		for _, in := range batch {
+			if _, err := i.Receive(ctx, tx, in, f.Link); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err == nil && len(batch) > 0 && next != cursor, err
+}
+
+// hold takes or renews the right to poll a feed and reads its cursor.
+func (i *Inbox) hold(ctx context.Context, f Feed, owner string) (cursor string, mine bool, err error) {
+	err = i.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO inbox_cursors (name) VALUES (?) ON CONFLICT (name) DO NOTHING`, f.Name)
+		if err != nil {
+			return fmt.Errorf("begin the cursor of %s: %w", f.Name, err)
+		}
+		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET owner = ?, lease_until = ? WHERE name = ? AND (owner = ? OR lease_until < ?)`,
+			owner, store.Micros(tx.Now.Add(max(feedLease, 3*f.Every))), f.Name, owner, store.Micros(tx.Now))
+		if err != nil {
+			return fmt.Errorf("take the feed %s: %w", f.Name, err)
+		}
+		if mine = n > 0; !mine {
+			return nil
+		}
+		if err := tx.Get(ctx, &cursor, `SELECT place FROM inbox_cursors WHERE name = ?`, f.Name); err != nil {
+			return fmt.Errorf("read the cursor of %s: %w", f.Name, err)
+		}
+		return nil
+	})
+	return cursor, mine, err
+}
+
+// note keeps what went wrong, for the status; if that fails too, the log has it.
+func (i *Inbox) note(ctx context.Context, f Feed, cause error) {
+	err := i.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE inbox_cursors SET trouble = ? WHERE name = ?`, short(cause.Error()), f.Name)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		i.log.ErrorContext(ctx, "the trouble of a source cannot be kept", "feed", f.Name, "err", err)
+	}
+}
+
+// release lets another process poll at once.
+func (i *Inbox) release(ctx context.Context, f Feed, owner string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := i.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE inbox_cursors SET owner = '', lease_until = 0 WHERE name = ? AND owner = ?`, f.Name, owner)
+		return err
+	})
+	if err != nil {
+		i.log.WarnContext(ctx, "a feed is not released; another process takes it when its lease ends", "feed", f.Name, "err", err)
+	}
+	return nil
+}
+
+// ResetCursor has a feed read again from the beginning; what is known already has no effect again. NotFound without such a feed.
+func (i *Inbox) ResetCursor(ctx context.Context, tx *store.Tx, feed string) error {
+	n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET place = '' WHERE name = ?`, feed)
+	if err != nil {
+		return fmt.Errorf("reset the cursor of %s: %w", feed, err)
+	}
+	if n == 0 {
+		return &problem.Error{Kind: problem.NotFound, What: "reset the cursor of " + feed, Why: "there is no such feed", Hint: "see the feeds in the status"}
+	}
+	return nil
+}
