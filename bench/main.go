@@ -42,6 +42,8 @@ type row struct {
 func rows() []row {
 	return []row{
 		{"mock", "validated POSTs of the ERP mock against Prism", mockRow},
+		{"claim-explain", "plan of the claim behind a million delivered messages", explainRow},
+		{"drain", "10,000 messages behind a million delivered ones", drainRow},
 		{"exact", "verdicts of the ERP mock against Prism", exactRow},
 	}
 }

@@ -165,7 +165,7 @@ func claimQuery(room int) (query string, parts int) {
 // Plan is what the database says of how it runs the claim (EXPLAIN), a line a row.
 func (o *Outbox) Plan(ctx context.Context, tx *store.Tx, link string, room int) ([]string, error) {
 	query, parts := claimQuery(room)
-	args := claimArgs(tx, "", link, parts)
+	args := claimArgs(tx, "a node", link, parts)
 	if tx.Dialect() == store.Postgres {
 		var lines []string
 		err := tx.Select(ctx, &lines, `EXPLAIN (ANALYZE, BUFFERS) `+query, args...)
