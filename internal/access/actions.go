@@ -17,6 +17,7 @@ const (
 	InboundReceive      = "inbound.receive"
 	QuarantineReplay    = "quarantine.replay"
 	QuarantineDiscard   = "quarantine.discard"
+	QuarantineAmend     = "quarantine.amend"
 	InboxSkip           = "inbox.skip"
 	MsgRetry            = "msg.retry"
 	MsgDiscard          = "msg.discard"
@@ -65,6 +66,7 @@ func Actions() []Action {
 		{InboundReceive, Deliver, "Take a message from an ERP", false},
 		{QuarantineReplay, RepairInbound, "Try a message in quarantine again", true},
 		{QuarantineDiscard, RepairInbound, "Put a message in quarantine aside for good", true},
+		{QuarantineAmend, RepairInbound, "Correct a message in quarantine", true},
 		{InboxSkip, RepairInbound, "Go on without a message that will never come", true},
 		{MsgRetry, RepairOut, "Send a message again that waits or has parked its lane", true},
 		{MsgDiscard, RepairOut, "Give a message up and send a void under its number", true},

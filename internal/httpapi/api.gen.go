@@ -107,28 +107,31 @@ func (e InboundCreateSpecversion) Valid() bool {
 
 // Defines values for InboundState.
 const (
-	InboundStateApplied     InboundState = "applied"
 	InboundStateDiscarded   InboundState = "discarded"
+	InboundStateDone        InboundState = "done"
+	InboundStateLeftOut     InboundState = "left-out"
 	InboundStateQuarantined InboundState = "quarantined"
-	InboundStateReceived    InboundState = "received"
-	InboundStateStale       InboundState = "stale"
-	InboundStateWaiting     InboundState = "waiting"
+	InboundStateReady       InboundState = "ready"
+	InboundStateSuperseded  InboundState = "superseded"
+	InboundStateVoided      InboundState = "voided"
 )
 
 // Valid indicates whether the value is a known member of the InboundState enum.
 func (e InboundState) Valid() bool {
 	switch e {
-	case InboundStateApplied:
-		return true
 	case InboundStateDiscarded:
+		return true
+	case InboundStateDone:
+		return true
+	case InboundStateLeftOut:
 		return true
 	case InboundStateQuarantined:
 		return true
-	case InboundStateReceived:
+	case InboundStateReady:
 		return true
-	case InboundStateStale:
+	case InboundStateSuperseded:
 		return true
-	case InboundStateWaiting:
+	case InboundStateVoided:
 		return true
 	default:
 		return false
@@ -439,14 +442,20 @@ type Identifier = string
 
 // Inbound defines model for Inbound.
 type Inbound struct {
-	// Done Example: 2026-11-24T06:00:00+01:00
-	Done Time   `json:"done,omitempty,omitzero"`
+	Attempts int `json:"attempts"`
+
+	// Code The sort of the refusal
+	Code string `json:"code,omitempty,omitzero"`
+
+	// Hint What to do about it
+	Hint string `json:"hint,omitempty,omitzero"`
 	ID   string `json:"id"`
 
 	// Key The object that it is about
 	Key        string `json:"key"`
 	Kind       string `json:"kind"`
 	Lane       string `json:"lane,omitempty,omitzero"`
+	LaneEpoch  int64  `json:"laneEpoch,omitempty,omitzero"`
 	LaneNumber int64  `json:"laneNumber,omitempty,omitzero"`
 	Link       string `json:"link,omitempty,omitzero"`
 	Mapping    string `json:"mapping,omitempty,omitzero"`
@@ -455,13 +464,21 @@ type Inbound struct {
 	Number        int64  `json:"number"`
 	ObjectVersion string `json:"objectVersion,omitempty,omitzero"`
 
-	// Reason Why it waits, had no effect or is in quarantine
+	// Reason Why it is in its state
 	Reason string `json:"reason,omitempty,omitzero"`
 
 	// Received Example: 2026-11-24T06:00:00+01:00
-	Received Time         `json:"received"`
-	Source   string       `json:"source"`
-	State    InboundState `json:"state"`
+	Received Time `json:"received"`
+
+	// Settled Example: 2026-11-24T06:00:00+01:00
+	Settled Time   `json:"settled,omitempty,omitzero"`
+	Source  string `json:"source"`
+
+	// State ready: its turn will come; quarantined: refused, a person must act; done; superseded: the plant had something newer; left-out: its mapping gives it no effect; voided: its sender says that nothing is sent under this number; discarded
+	State InboundState `json:"state"`
+
+	// Time Example: 2026-11-24T06:00:00+01:00
+	Time Time `json:"time"`
 }
 
 // InboundCreate A CloudEvent in structured mode; lane and the attributes after it are extensions
@@ -511,18 +528,58 @@ type InboundCreateSpecversion string
 
 // InboundDetail defines model for InboundDetail.
 type InboundDetail struct {
-	// Body As it came in
-	Body    json.RawMessage `json:"body"`
-	Message Inbound         `json:"message"`
+	// Body As it came in, or as a person corrected it
+	Body json.RawMessage `json:"body"`
+
+	// Digest Of the message as it came in
+	Digest  string  `json:"digest,omitempty,omitzero"`
+	Message Inbound `json:"message"`
+
+	// Original As it came in, if it was corrected
+	Original json.RawMessage `json:"original,omitempty,omitzero"`
 }
 
 // InboundLane defines model for InboundLane.
 type InboundLane struct {
+	// Alerted The gap has lasted so long that somebody was told
+	Alerted bool `json:"alerted"`
+
+	// Attempts That failed in a row
+	Attempts int   `json:"attempts"`
+	Epoch    int64 `json:"epoch"`
+
+	// GapSince Example: 2026-11-24T06:00:00+01:00
+	GapSince Time `json:"gapSince,omitempty,omitzero"`
+
+	// Held The row of the message in quarantine that it waits for
+	Held int64 `json:"held,omitempty,omitzero"`
+
+	// Lane The sender's lane, or object/KIND/KEY where it has none
 	Lane string `json:"lane"`
 
-	// Next The number that the lane waits for
-	Next   int64  `json:"next"`
-	Source string `json:"source"`
+	// Next The number that is next
+	Next int64 `json:"next"`
+
+	// Numbered The sender counts its messages
+	Numbered bool   `json:"numbered"`
+	Source   string `json:"source"`
+
+	// Trouble What went wrong last
+	Trouble string `json:"trouble,omitempty,omitzero"`
+
+	// Version Of the object, as last applied
+	Version string `json:"version,omitempty,omitzero"`
+
+	// Waiting Messages
+	Waiting int64 `json:"waiting"`
+}
+
+// InboundLanePage defines model for InboundLanePage.
+type InboundLanePage struct {
+	Items []InboundLane `json:"items"`
+
+	// NextCursor There if more follow
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 }
 
 // InboundPage defines model for InboundPage.
@@ -535,17 +592,13 @@ type InboundPage struct {
 
 // InboundReceipt defines model for InboundReceipt.
 type InboundReceipt struct {
-	ID MessageID `json:"id"`
-
-	// Number The row in the inbox; 0 if it was not kept again
-	Number int64 `json:"number"`
-
-	// Repeated It was here before and takes no effect again
-	Repeated bool `json:"repeated"`
-	Source   Text `json:"source"`
+	// Fresh false: it was here before and takes no effect again
+	Fresh  bool      `json:"fresh"`
+	ID     MessageID `json:"id"`
+	Source Text      `json:"source"`
 }
 
-// InboundState defines model for InboundState.
+// InboundState ready: its turn will come; quarantined: refused, a person must act; done; superseded: the plant had something newer; left-out: its mapping gives it no effect; voided: its sender says that nothing is sent under this number; discarded
 type InboundState string
 
 // Inspection defines model for Inspection.
@@ -972,6 +1025,32 @@ type Receipt struct {
 	Status   int    `json:"status,omitempty,omitzero"`
 }
 
+// Rejected defines model for Rejected.
+type Rejected struct {
+	Code string `json:"code"`
+
+	// ID As it claimed
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`
+	Link   string `json:"link,omitempty,omitzero"`
+	Number int64  `json:"number"`
+	Reason string `json:"reason"`
+
+	// Received Example: 2026-11-24T06:00:00+01:00
+	Received Time `json:"received"`
+
+	// Source As it claimed
+	Source string `json:"source"`
+}
+
+// RejectedPage defines model for RejectedPage.
+type RejectedPage struct {
+	Items []Rejected `json:"items"`
+
+	// NextCursor There if more follow
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+}
+
 // ReplayCreate defines model for ReplayCreate.
 type ReplayCreate struct {
 	// From The first number
@@ -1156,6 +1235,17 @@ type SkipInboundParams struct {
 	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// ListInboundLanesParams defines parameters for ListInboundLanes.
+type ListInboundLanesParams struct {
+	Source Text `form:"source,omitempty" json:"source,omitempty,omitzero"`
+
+	// Limit The most items of a page
+	Limit LimitQuery `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The nextCursor of an earlier page
+	Cursor CursorQuery `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // ListInboundParams defines parameters for ListInbound.
 type ListInboundParams struct {
 	State  InboundState `form:"state,omitempty" json:"state,omitempty,omitzero"`
@@ -1171,6 +1261,12 @@ type ListInboundParams struct {
 
 // ReceiveInboundParams defines parameters for ReceiveInbound.
 type ReceiveInboundParams struct {
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
+// AmendInboundParams defines parameters for AmendInbound.
+type AmendInboundParams struct {
 	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
 	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
 }
@@ -1436,6 +1532,15 @@ type StartOrderParams struct {
 	Prefer PreferHeader `json:"Prefer,omitempty,omitzero"`
 }
 
+// ListRejectedParams defines parameters for ListRejected.
+type ListRejectedParams struct {
+	// Limit The most items of a page
+	Limit LimitQuery `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
+
+	// Cursor The nextCursor of an earlier page
+	Cursor CursorQuery `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
 // ListWorkCentresParams defines parameters for ListWorkCentres.
 type ListWorkCentresParams struct {
 	// Prefix Only those whose number begins so
@@ -1462,6 +1567,9 @@ type ReceiveInboundApplicationCloudeventsPlusJSONRequestBody = InboundCreate
 
 // ReceiveInboundJSONRequestBody defines body for ReceiveInbound for application/json ContentType.
 type ReceiveInboundJSONRequestBody = InboundCreate
+
+// AmendInboundJSONRequestBody defines body for AmendInbound for application/json ContentType.
+type AmendInboundJSONRequestBody = AmendCreate
 
 // DiscardInboundJSONRequestBody defines body for DiscardInbound for application/json ContentType.
 type DiscardInboundJSONRequestBody = Reason
@@ -1546,6 +1654,9 @@ type ServerInterface interface {
 	// SkipInbound Go on without a message that will never come
 	// (POST /v1/inbound-gaps/skip)
 	SkipInbound(w http.ResponseWriter, r *http.Request, params SkipInboundParams)
+	// ListInboundLanes Lanes of senders in which something waits or is held
+	// (GET /v1/inbound-lanes)
+	ListInboundLanes(w http.ResponseWriter, r *http.Request, params ListInboundLanesParams)
 	// ListInbound What came in, the latest first
 	// (GET /v1/inbound-messages)
 	ListInbound(w http.ResponseWriter, r *http.Request, params ListInboundParams)
@@ -1555,6 +1666,9 @@ type ServerInterface interface {
 	// GetInbound One message that came in
 	// (GET /v1/inbound-messages/{number})
 	GetInbound(w http.ResponseWriter, r *http.Request, number InboundPath)
+	// AmendInbound Correct a message in quarantine; replay it then
+	// (POST /v1/inbound-messages/{number}/amend)
+	AmendInbound(w http.ResponseWriter, r *http.Request, number InboundPath, params AmendInboundParams)
 	// DiscardInbound Put a message in quarantine aside for good; its lane goes on
 	// (POST /v1/inbound-messages/{number}/discard)
 	DiscardInbound(w http.ResponseWriter, r *http.Request, number InboundPath, params DiscardInboundParams)
@@ -1663,6 +1777,9 @@ type ServerInterface interface {
 	// StartOrder Begin to work on an order
 	// (POST /v1/orders/{order}/start)
 	StartOrder(w http.ResponseWriter, r *http.Request, order OrderPath, params StartOrderParams)
+	// ListRejected What came in and could not be believed or read, the latest first
+	// (GET /v1/rejected-messages)
+	ListRejected(w http.ResponseWriter, r *http.Request, params ListRejectedParams)
 	// GetRouting The routing of a material
 	// (GET /v1/routings/{material})
 	GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath)
@@ -2062,6 +2179,65 @@ func (siw *ServerInterfaceWrapper) SkipInbound(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListInboundLanes operation middleware
+func (siw *ServerInterfaceWrapper) ListInboundLanes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInboundLanesParams
+
+	// ------------- Optional query parameter "source" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "source", r.URL.Query(), &params.Source, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "source"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInboundLanes(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListInbound operation middleware
 func (siw *ServerInterfaceWrapper) ListInbound(w http.ResponseWriter, r *http.Request) {
 
@@ -2205,6 +2381,56 @@ func (siw *ServerInterfaceWrapper) GetInbound(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInbound(w, r, number)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AmendInbound operation middleware
+func (siw *ServerInterfaceWrapper) AmendInbound(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "number" -------------
+	var number InboundPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", r.PathValue("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "number", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AmendInboundParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AmendInbound(w, r, number, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4200,6 +4426,52 @@ func (siw *ServerInterfaceWrapper) StartOrder(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListRejected operation middleware
+func (siw *ServerInterfaceWrapper) ListRejected(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRejectedParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRejected(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetRouting operation middleware
 func (siw *ServerInterfaceWrapper) GetRouting(w http.ResponseWriter, r *http.Request) {
 
@@ -4463,6 +4735,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inbound-messages/{number}", wrapper.GetInbound)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inbound-messages/{number}/replay", wrapper.ReplayInbound)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inbound-messages/{number}/discard", wrapper.DiscardInbound)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inbound-messages/{number}/amend", wrapper.AmendInbound)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inbound-lanes", wrapper.ListInboundLanes)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/rejected-messages", wrapper.ListRejected)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inbound-gaps/skip", wrapper.SkipInbound)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/messages", wrapper.ListMessages)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/messages/{message}", wrapper.GetMessage)
@@ -5062,6 +5337,61 @@ func (response SkipInbounddefaultApplicationProblemPlusJSONResponse) VisitSkipIn
 	return err
 }
 
+type ListInboundLanesRequestObject struct {
+	Params ListInboundLanesParams
+}
+
+type ListInboundLanesResponseObject interface {
+	VisitListInboundLanesResponse(w http.ResponseWriter) error
+}
+
+type ListInboundLanes200JSONResponse InboundLanePage
+
+func (response ListInboundLanes200JSONResponse) VisitListInboundLanesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInboundLanes400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response ListInboundLanes400ApplicationProblemPlusJSONResponse) VisitListInboundLanesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInboundLanesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListInboundLanesdefaultApplicationProblemPlusJSONResponse) VisitListInboundLanesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListInboundRequestObject struct {
 	Params ListInboundParams
 }
@@ -5260,6 +5590,105 @@ type GetInbounddefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetInbounddefaultApplicationProblemPlusJSONResponse) VisitGetInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInboundRequestObject struct {
+	Number InboundPath `json:"number"`
+	Params AmendInboundParams
+	Body   *AmendInboundJSONRequestBody
+}
+
+type AmendInboundResponseObject interface {
+	VisitAmendInboundResponse(w http.ResponseWriter) error
+}
+
+type AmendInbound200JSONResponse Inbound
+
+func (response AmendInbound200JSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInbound400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response AmendInbound400ApplicationProblemPlusJSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInbound404ApplicationProblemPlusJSONResponse Problem
+
+func (response AmendInbound404ApplicationProblemPlusJSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInbound409ApplicationProblemPlusJSONResponse Problem
+
+func (response AmendInbound409ApplicationProblemPlusJSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInbound422ApplicationProblemPlusJSONResponse Problem
+
+func (response AmendInbound422ApplicationProblemPlusJSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AmendInbounddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AmendInbounddefaultApplicationProblemPlusJSONResponse) VisitAmendInboundResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8307,6 +8736,61 @@ func (response StartOrderdefaultApplicationProblemPlusJSONResponse) VisitStartOr
 	return err
 }
 
+type ListRejectedRequestObject struct {
+	Params ListRejectedParams
+}
+
+type ListRejectedResponseObject interface {
+	VisitListRejectedResponse(w http.ResponseWriter) error
+}
+
+type ListRejected200JSONResponse RejectedPage
+
+func (response ListRejected200JSONResponse) VisitListRejectedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRejected400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response ListRejected400ApplicationProblemPlusJSONResponse) VisitListRejectedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRejecteddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRejecteddefaultApplicationProblemPlusJSONResponse) VisitListRejectedResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetRoutingRequestObject struct {
 	Material MaterialPath `json:"material"`
 }
@@ -8523,6 +9007,9 @@ type StrictServerInterface interface {
 	// SkipInbound Go on without a message that will never come
 	// (POST /v1/inbound-gaps/skip)
 	SkipInbound(ctx context.Context, request SkipInboundRequestObject) (SkipInboundResponseObject, error)
+	// ListInboundLanes Lanes of senders in which something waits or is held
+	// (GET /v1/inbound-lanes)
+	ListInboundLanes(ctx context.Context, request ListInboundLanesRequestObject) (ListInboundLanesResponseObject, error)
 	// ListInbound What came in, the latest first
 	// (GET /v1/inbound-messages)
 	ListInbound(ctx context.Context, request ListInboundRequestObject) (ListInboundResponseObject, error)
@@ -8532,6 +9019,9 @@ type StrictServerInterface interface {
 	// GetInbound One message that came in
 	// (GET /v1/inbound-messages/{number})
 	GetInbound(ctx context.Context, request GetInboundRequestObject) (GetInboundResponseObject, error)
+	// AmendInbound Correct a message in quarantine; replay it then
+	// (POST /v1/inbound-messages/{number}/amend)
+	AmendInbound(ctx context.Context, request AmendInboundRequestObject) (AmendInboundResponseObject, error)
 	// DiscardInbound Put a message in quarantine aside for good; its lane goes on
 	// (POST /v1/inbound-messages/{number}/discard)
 	DiscardInbound(ctx context.Context, request DiscardInboundRequestObject) (DiscardInboundResponseObject, error)
@@ -8640,6 +9130,9 @@ type StrictServerInterface interface {
 	// StartOrder Begin to work on an order
 	// (POST /v1/orders/{order}/start)
 	StartOrder(ctx context.Context, request StartOrderRequestObject) (StartOrderResponseObject, error)
+	// ListRejected What came in and could not be believed or read, the latest first
+	// (GET /v1/rejected-messages)
+	ListRejected(ctx context.Context, request ListRejectedRequestObject) (ListRejectedResponseObject, error)
 	// GetRouting The routing of a material
 	// (GET /v1/routings/{material})
 	GetRouting(ctx context.Context, request GetRoutingRequestObject) (GetRoutingResponseObject, error)
@@ -8894,6 +9387,32 @@ func (sh *strictHandler) SkipInbound(w http.ResponseWriter, r *http.Request, par
 	}
 }
 
+// ListInboundLanes operation middleware
+func (sh *strictHandler) ListInboundLanes(w http.ResponseWriter, r *http.Request, params ListInboundLanesParams) {
+	var request ListInboundLanesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInboundLanes(ctx, request.(ListInboundLanesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInboundLanes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInboundLanesResponseObject); ok {
+		if err := validResponse.VisitListInboundLanesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListInbound operation middleware
 func (sh *strictHandler) ListInbound(w http.ResponseWriter, r *http.Request, params ListInboundParams) {
 	var request ListInboundRequestObject
@@ -8985,6 +9504,40 @@ func (sh *strictHandler) GetInbound(w http.ResponseWriter, r *http.Request, numb
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetInboundResponseObject); ok {
 		if err := validResponse.VisitGetInboundResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AmendInbound operation middleware
+func (sh *strictHandler) AmendInbound(w http.ResponseWriter, r *http.Request, number InboundPath, params AmendInboundParams) {
+	var request AmendInboundRequestObject
+
+	request.Number = number
+	request.Params = params
+
+	var body AmendInboundJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AmendInbound(ctx, request.(AmendInboundRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AmendInbound")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AmendInboundResponseObject); ok {
+		if err := validResponse.VisitAmendInboundResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -10076,6 +10629,32 @@ func (sh *strictHandler) StartOrder(w http.ResponseWriter, r *http.Request, orde
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StartOrderResponseObject); ok {
 		if err := validResponse.VisitStartOrderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRejected operation middleware
+func (sh *strictHandler) ListRejected(w http.ResponseWriter, r *http.Request, params ListRejectedParams) {
+	var request ListRejectedRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRejected(ctx, request.(ListRejectedRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRejected")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRejectedResponseObject); ok {
+		if err := validResponse.VisitListRejectedResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"strconv"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/store"
@@ -11,24 +10,15 @@ import (
 
 // ListAudit answers GET /v1/audit-entries.
 func (s *Server) ListAudit(ctx context.Context, r ListAuditRequestObject) (ListAuditResponseObject, error) {
-	before, err := cursorNumber(r.Params.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	n := limit(r.Params.Limit)
-	f := audit.Filter{Actor: r.Params.Actor, Action: r.Params.Action, Object: r.Params.Object, Before: before, Limit: n + 1}
-	page := AuditPage{Items: []AuditEntry{}}
-	err = s.DB.View(ctx, func(tx *store.Tx) error {
+	p := r.Params
+	f := audit.Filter{Actor: p.Actor, Action: p.Action, Object: p.Object}
+	page := AuditPage{}
+	var err error
+	page.Items, page.NextCursor, err = numbered(ctx, s, p.Cursor, p.Limit, func(ctx context.Context, tx *store.Tx, before int64, n int) ([]AuditEntry, error) {
+		f.Before, f.Limit = before, n
 		all, err := audit.List(ctx, tx, f)
-		if len(all) > n {
-			all = all[:n]
-			page.NextCursor = cursorOut(strconv.FormatInt(all[n-1].Seq, 10))
-		}
-		for _, e := range all {
-			page.Items = append(page.Items, auditEntry(e))
-		}
-		return err
-	})
+		return each(all, auditEntry), err
+	}, func(e AuditEntry) int64 { return e.Seq })
 	return ListAudit200JSONResponse(page), err
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -20,9 +21,12 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/decimal"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/inbox"
+	compiled "holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/openapi"
 )
@@ -33,8 +37,16 @@ type plant struct {
 	db  *store.DB
 	out *outbox.Outbox
 	mes *mes.Plant
+	in  *inbox.Inbox
 	url string
 	kin routers.Router
+}
+
+// mapping refuses whatever it is given: what the tests send is a plant's event already, unless they want it refused.
+type mapping struct{}
+
+func (mapping) ApplyIn(context.Context, string, message.Message, compiled.Resolver) (message.Message, error) {
+	return message.Message{}, &problem.Error{Kind: problem.Invalid, What: "map", Why: "there is no such mapping"}
 }
 
 // owing is the plant's outbox without options.
@@ -64,13 +76,14 @@ func open(t *testing.T, db *store.DB) *plant {
 		Material: "BIKE", Plant: "1000",
 		Operations: []mes.PlannedOperation{{Number: "0010", WorkCentre: "WELD", TimeUnit: "MIN"}, {Number: "0020", WorkCentre: "WELD", TimeUnit: "MIN"}},
 	})
+	p.in = inbox.New(db, mapping{}, p.mes.Apply, inbox.Config{Poll: 10 * time.Millisecond}, slog.New(slog.DiscardHandler))
 	p.serve(httpapi.Config{CheckAnswers: true})
 	return p
 }
 
 func (p *plant) serve(cfg httpapi.Config) {
 	p.t.Helper()
-	parts := httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.inbox(), Doer: access.New(p.db)}
+	parts := httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}
 	srv := httptest.NewServer(httpapi.New(parts, cfg, slog.New(slog.NewTextHandler(p.t.Output(), nil))).Handler())
 	p.t.Cleanup(srv.Close)
 	p.url = srv.URL

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/access"
-
+	"holdfast/internal/inbox"
 	"holdfast/internal/mes"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -38,6 +38,8 @@ type Config struct {
 	BodyLimit int64         // the most bytes of a request's body; default 1 MiB
 	Timeout   time.Duration // how long a request may take, its wait for the ERP not counted; default 30 s
 	MaxWait   time.Duration // the longest wait that Prefer: wait=N is granted; default 60 s
+	// Link is the link whose ERP speaks where an inbound message names none; "" if there are several.
+	Link string
 	// CheckAnswers holds every answer against the contract. A breach is logged and answered with 500. For tests and trials.
 	CheckAnswers bool
 }
@@ -47,7 +49,7 @@ type Parts struct {
 	DB     *store.DB
 	Plant  *mes.Plant
 	Outbox *outbox.Outbox
-	Inbox  any
+	Inbox  *inbox.Inbox
 	Doer   *access.Doer
 }
 

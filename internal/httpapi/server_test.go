@@ -182,7 +182,7 @@ func TestEveryChangeIsAnActOfTheRegistry(t *testing.T) {
 func TestRunFinishesWhatIsInHand(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
 	o := p.order()
-	api := httpapi.New(httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.inbox(), Doer: access.New(p.db)}, httpapi.Config{}, slog.New(slog.DiscardHandler))
+	api := httpapi.New(httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}, httpapi.Config{}, slog.New(slog.DiscardHandler))
 	l, err := httpapi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

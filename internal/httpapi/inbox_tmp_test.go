@@ -1,3 +1,0 @@
-package httpapi_test
-
-func (p *plant) inbox() any { return nil }
