@@ -1,0 +1,118 @@
+package torture
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"holdfast/adapters/erpmock"
+)
+
+// Verdict is what the oracle found: the ERP's own journal held against what the plant's API had promised. The plant's database
+// has no say in it.
+type Verdict struct {
+	Promised   int      `json:"promised"`     // messages that the API answered for
+	Effects    int      `json:"effects"`      // what the ERP did for them
+	Lost       int      `json:"lost"`         // promised and without effect
+	Doubled    int      `json:"duplicated"`   // more than one effect
+	Disordered int      `json:"out_of_order"` // effects before one with a smaller number in their lane
+	Unpromised int      `json:"unpromised"`   // effects that no act has asked for
+	Attempts   int      `json:"attempts"`     // requests with a message's ID
+	Repeats    int      `json:"repeats"`      // attempts beyond the first of their message
+	Bound      int      `json:"repeat_bound"` // the most repeats that the faults explain
+	Examples   []string `json:"examples,omitempty"`
+}
+
+// OK tells whether nothing was lost, doubled, disordered or made up, and no more was repeated than the faults explain.
+func (v Verdict) OK() bool {
+	return v.Lost+v.Doubled+v.Disordered+v.Unpromised == 0 && v.Repeats <= v.Bound
+}
+
+// maxExamples bounds what is told of one run.
+const maxExamples = 20
+
+func (v *Verdict) example(format string, args ...any) {
+	if len(v.Examples) < maxExamples {
+		v.Examples = append(v.Examples, fmt.Sprintf(format, args...))
+	}
+}
+
+// judge holds the journal against the promises. silent are the kinds for which the ERP's contract has no document. inHand is how
+// many messages can be under way at one time, and ends how often the process was ended or the link cut under them: each end may
+// repeat what was in hand, each fault of the ERP the one message that met it.
+func judge(promises []promise, journal []erpmock.Entry, silent []string, inHand, ends int) Verdict {
+	v := Verdict{Promised: len(promises)}
+	want := map[string]promise{}
+	for _, p := range promises {
+		want[p.ID] = p
+	}
+	effects := map[string][]erpmock.Effect{}
+	for _, e := range erpmock.EffectsOf(journal) {
+		if e.MessageID == "" || e.Lane == "" {
+			continue // the ERP's own planner
+		}
+		v.Effects++
+		effects[e.MessageID] = append(effects[e.MessageID], e)
+		if _, ok := want[e.MessageID]; !ok {
+			v.Unpromised++
+			v.example("effect %d (%s %s) belongs to message %s, which no act was promised", e.Seq, e.Type, e.Number, e.MessageID)
+		}
+	}
+	for _, p := range promises {
+		v.count(p, effects[p.ID], slices.Contains(silent, p.Kind))
+	}
+	v.order(effects)
+	v.repeats(journal, inHand, ends)
+	return v
+}
+
+func (v *Verdict) count(p promise, effects []erpmock.Effect, silent bool) {
+	documents := map[string]bool{}
+	for _, e := range effects {
+		if e.Target == "" { // what an act does to another document is part of the same effect
+			documents[e.Type+" "+e.Number] = true
+		}
+	}
+	switch n := len(documents); {
+	case n == 0 && !silent:
+		v.Lost++
+		v.example("%s %s, number %d of lane %s, never reached the ERP", p.Kind, p.ID, p.Number, p.Lane)
+	case n > 1:
+		v.Doubled++
+		v.example("%s %s, number %d of lane %s, took effect %d times", p.Kind, p.ID, p.Number, p.Lane, n)
+	}
+}
+
+// order looks at the first effect of each message: within a lane they must come by number.
+func (v *Verdict) order(effects map[string][]erpmock.Effect) {
+	first := make([]erpmock.Effect, 0, len(effects))
+	for _, es := range effects {
+		first = append(first, es[0])
+	}
+	slices.SortFunc(first, func(a, b erpmock.Effect) int { return cmp.Compare(a.Seq, b.Seq) })
+	highest := map[string]int64{}
+	for _, e := range first {
+		if e.LaneNumber < highest[e.Lane] {
+			v.Disordered++
+			v.example("number %d of lane %s took effect after number %d", e.LaneNumber, e.Lane, highest[e.Lane])
+		}
+		highest[e.Lane] = max(highest[e.Lane], e.LaneNumber)
+	}
+}
+
+func (v *Verdict) repeats(journal []erpmock.Entry, inHand, ends int) {
+	struck := 0
+	for _, e := range journal {
+		if e.MessageID == "" || e.Lane == "" {
+			continue
+		}
+		v.Attempts++
+		if e.Attempt > 1 {
+			v.Repeats++
+		}
+		if e.Fault != "" || e.Status >= 500 || e.Status == 429 || e.Delivered != erpmock.DeliveredFull {
+			struck++
+		}
+	}
+	v.Bound = struck + inHand*ends
+}
