@@ -111,8 +111,10 @@ func each(t *testing.T, cfg inbox.Config, test func(t *testing.T, w *world)) {
 
 // another is one more inbox on the same database, as another process would have.
 func (w *world) another(cfg inbox.Config) *inbox.Inbox {
-	return inbox.New(w.db, mapper{}, w.plant.apply, cfg, slog.New(slog.DiscardHandler))
+	return inbox.New(w.db, mapper{}, w.plant.apply, cfg, quiet())
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func (w *world) tx(fn func(tx *store.Tx) error) {
 	w.t.Helper()

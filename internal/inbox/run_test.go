@@ -1,0 +1,343 @@
+package inbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"holdfast/internal/inbox"
+	"holdfast/internal/message"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// TestACrashRepeatsTheMappingNeverTheEffect ends the process, as far as the database can tell, ahead of every statement in turn.
+func TestACrashRepeatsTheMappingNeverTheEffect(t *testing.T) {
+	crash := errors.New("killed")
+	var left atomic.Int64 // statements until the crash; below zero for none
+	left.Store(-1)
+	crashes := 0
+	before := func(context.Context, string) error {
+		if left.Load() >= 0 && left.Add(-1) < 0 {
+			crashes++
+			return crash
+		}
+		return nil
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := &world{t: t, db: db, plant: &plant{}}
+		left.Store(-1)
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+			return err
+		})
+		w.Inbox = w.another(inbox.Config{Attempts: 1000, Retry: time.Nanosecond, MaxRetry: time.Nanosecond})
+		var want []string
+		for n := range int64(25) {
+			in := numbered(n + 1)
+			want = append(want, in.ID)
+			left.Store(n % 9) // somewhere between the first statement of Accept and its commit
+			acknowledged := db.InTx(t.Context(), func(tx *store.Tx) error {
+				_, err := w.Receive(t.Context(), tx, in, "erp")
+				return err
+			}) == nil
+			left.Store(-1)
+			if !acknowledged {
+				w.fresh(in) // the sender was told nothing, so it sends again
+			}
+			left.Store(n % 7) // somewhere between the claim and the commit of the effect
+			if _, err := w.Step(t.Context()); err != nil && !errors.Is(err, crash) {
+				t.Fatal(err)
+			}
+			left.Store(-1)
+			w.drain()
+		}
+		w.wantEffects(want...)
+		if crashes < 40 {
+			t.Errorf("only %d crashes were made", crashes)
+		}
+		crashes = 0
+	}, storetest.WithBefore(before))
+}
+
+// TestACrashAfterTheEffectBeforeTheCommit has the transaction fail once the plant has acted.
+func TestACrashAfterTheEffectBeforeTheCommit(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		dying := inbox.New(w.db, mapper{}, func(ctx context.Context, tx *store.Tx, m message.Message) error {
+			defer cancel() // everything after the effect fails, the commit too
+			return w.plant.apply(ctx, tx, m)
+		}, inbox.Config{}, quiet())
+		w.fresh(numbered(1), numbered(2))
+		if _, err := dying.Step(ctx); err == nil {
+			t.Fatal("the crash was not noticed")
+		}
+		w.wantEffects()
+		w.drain()
+		w.wantEffects("m1", "m2")
+		if n := w.calls(); n != 3 {
+			t.Errorf("the plant was called %d times, want 3", n)
+		}
+	})
+}
+
+// TestManyInboxesNeverDoubleAnEffect runs several on one database while senders repeat themselves.
+func TestManyInboxesNeverDoubleAnEffect(t *testing.T) {
+	const lanes, each = 6, 15
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := &world{t: t, db: db, plant: &plant{}}
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+			return err
+		})
+		w.Inbox = w.another(inbox.Config{})
+		ctx, stop := context.WithCancel(t.Context())
+		var running, sending sync.WaitGroup
+		for range 3 {
+			in := w.another(inbox.Config{Batch: 4, Poll: 10 * time.Millisecond, Retry: time.Millisecond})
+			running.Go(func() {
+				if err := in.Run(ctx); err != nil {
+					t.Errorf("run: %v", err)
+				}
+			})
+		}
+		for range 2 { // each sender sends everything
+			sending.Go(func() {
+				for n := range int64(each) {
+					for lane := range lanes {
+						in := numbered(n + 1)
+						in.ID, in.Lane = fmt.Sprintf("%d/%d", lane, n), fmt.Sprint("L", lane)
+						err := db.InTx(ctx, func(tx *store.Tx) error {
+							_, err := w.Receive(ctx, tx, in, "erp")
+							return err
+						})
+						if err != nil {
+							t.Errorf("receive: %v", err)
+						}
+					}
+				}
+			})
+		}
+		sending.Wait()
+		w.until(func() bool { return len(w.effects()) >= lanes*each })
+		stop()
+		running.Wait()
+		got := w.effects()
+		slices.Sort(got)
+		if len(slices.Compact(got)) != lanes*each || len(got) != lanes*each {
+			t.Errorf("%d effects, want %d", len(got), lanes*each)
+		}
+		if s := w.status(); s.Waiting != 0 {
+			t.Errorf("status = %+v, want nothing waiting", s)
+		}
+	})
+}
+
+// until waits for something that another goroutine does through the database.
+func (w *world) until(ok func() bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			w.t.Fatal("it does not happen")
+		case <-tick.C:
+		}
+	}
+}
+
+// pages is a source of numbered pages; the cursor is the number of the next one.
+type pages struct {
+	mu    sync.Mutex
+	pages [][]message.Incoming
+	fail  int // calls that fail first
+	calls int
+}
+
+func (p *pages) Poll(_ context.Context, cursor string) ([]message.Incoming, string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.calls++
+	if p.fail > 0 {
+		p.fail--
+		return nil, cursor, errors.New("the ERP is away")
+	}
+	n, _ := strconv.Atoi(cursor)
+	if n >= len(p.pages) {
+		return nil, cursor, nil
+	}
+	return p.pages[n], strconv.Itoa(n + 1), nil
+}
+
+func TestAFeedIsPolledToItsEndAndTakenUpThere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := &world{t: t, db: db, plant: &plant{}}
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+			return err
+		})
+		bad := numbered(2)
+		bad.ID, bad.Claimed = "forged", "00"
+		src := &pages{fail: 2, pages: [][]message.Incoming{{numbered(1)}, {bad, numbered(2)}, {numbered(3), numbered(1)}}}
+		cfg := inbox.Config{
+			Poll: 10 * time.Millisecond, Retry: time.Millisecond, MaxRetry: 2 * time.Millisecond,
+			Feeds: []inbox.Feed{{Name: "orders", Link: "sap", Every: 2 * time.Millisecond, Source: src}},
+		}
+		w.Inbox = w.another(cfg)
+		run := func(until func() bool) {
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- w.Run(ctx) }()
+			w.until(until)
+			stop()
+			if err := <-done; err != nil {
+				t.Errorf("run: %v", err)
+			}
+		}
+		run(func() bool { return len(w.effects()) == 3 })
+		w.wantEffects("m1", "m2", "m3")
+		s := w.status()
+		if len(s.Feeds) != 1 || s.Feeds[0].Cursor != "3" || s.Feeds[0].Trouble != "" || s.Feeds[0].PolledAt.IsZero() || s.Rejected != 1 {
+			t.Errorf("status = %+v", s)
+		}
+		if m := w.list(inbox.Filter{ID: "m1"})[0]; m.Link != "sap" {
+			t.Errorf("link = %q, want sap", m.Link)
+		}
+
+		src.mu.Lock()
+		src.pages = append(src.pages, []message.Incoming{numbered(4)})
+		src.mu.Unlock()
+		run(func() bool { return len(w.effects()) == 4 })
+
+		w.tx(func(tx *store.Tx) error { return w.ResetCursor(t.Context(), tx, "orders") })
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return w.ResetCursor(t.Context(), tx, "none") }); err == nil {
+			t.Error("a feed that is not there was reset")
+		}
+		run(func() bool { return w.status().Feeds[0].Cursor == "4" })
+		w.wantEffects("m1", "m2", "m3", "m4")
+	})
+}
+
+// TestAFeedThatFailsSaysSo looks at the trouble that is kept while the source is away.
+func TestAFeedThatFailsSaysSo(t *testing.T) {
+	db := storetest.SQLite(t)
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	src := &pages{fail: 1 << 30}
+	in := inbox.New(db, mapper{}, (&plant{}).apply, inbox.Config{
+		Retry: time.Millisecond, MaxRetry: time.Millisecond,
+		Feeds: []inbox.Feed{{Name: "orders", Every: time.Millisecond, Source: src}},
+	}, quiet())
+	w := &world{t: t, db: db, Inbox: in}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- in.Run(ctx) }()
+	w.until(func() bool {
+		f := w.status().Feeds
+		return len(f) == 1 && strings.Contains(f[0].Trouble, "the ERP is away")
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+// TestOneOfTwoPollsAFeed has the other take over when the first one stops.
+func TestOneOfTwoPollsAFeed(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		first, second := &pages{}, &pages{}
+		start := func(src *pages) (stop func()) {
+			in := w.another(inbox.Config{Feeds: []inbox.Feed{{Name: "orders", Every: time.Millisecond, Source: src}}})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- in.Run(ctx) }()
+			return func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Errorf("run: %v", err)
+				}
+			}
+		}
+		calls := func(p *pages) int {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return p.calls
+		}
+		stopFirst := start(first)
+		w.until(func() bool { return calls(first) > 0 })
+		stopSecond := start(second)
+		n := calls(first)
+		w.until(func() bool { return calls(first) > n+3 })
+		if calls(second) != 0 {
+			t.Error("both polled")
+		}
+		stopFirst()
+		w.until(func() bool { return calls(second) > 0 })
+		stopSecond()
+	})
+}
+
+// FuzzIncoming receives anything: it is taken or rejected, and the inbox comes to rest.
+func FuzzIncoming(f *testing.F) {
+	f.Add("a", "erp", "order.changed", "o1", "L", int64(1), int64(1), "event", "7", "", []byte(`{}`), int64(1_800_000_000))
+	f.Add("b", "erp", "k", "", "L", int64(3), int64(2), "void", "", "00", []byte(nil), int64(-1))
+	f.Add("\xff", "\x00", "", "", "", int64(-1), int64(-1), "", "2026-11-24T06:00:00Z", "", []byte("\x00"), int64(1)<<62)
+	db := storetest.SQLite(f)
+	p := &plant{}
+	in := inbox.New(db, mapper{}, p.apply, inbox.Config{MaxBody: 1 << 10, MaxEarly: 5}, quiet())
+	ctx := context.Background()
+	err := db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+		return err
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, id, source, kind, key, lane string, number, epoch int64, role, version, claimed string, body []byte, at int64) {
+		m := message.Incoming{
+			Message: message.Message{
+				ID: id, Source: source, Kind: kind, Version: 1, Key: key, Time: time.Unix(at%1e12, 0).UTC(), Body: body,
+				Place: message.Place{Lane: lane, Number: number, Epoch: epoch, Role: message.Role(role)},
+			},
+			Claimed: claimed, ObjectVersion: version,
+		}
+		var first, second inbox.Taken
+		err := db.InTx(ctx, func(tx *store.Tx) (err error) {
+			if first, err = in.Receive(ctx, tx, m, "erp"); err != nil {
+				return err
+			}
+			second, err = in.Receive(ctx, tx, m, "erp")
+			return err
+		})
+		if err != nil && !strings.Contains(err.Error(), "wait there for number") {
+			t.Fatal(err)
+		}
+		if second.Fresh {
+			t.Errorf("fresh twice: %+v, %+v", first, second)
+		}
+		for range 1000 {
+			n, err := in.Step(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				return
+			}
+		}
+		t.Error("the inbox does not come to rest")
+	})
+}
