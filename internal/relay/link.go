@@ -49,6 +49,9 @@ func newRunner(r *Relay, name string, l Link) *runner {
 // ahead is how many lanes are in hand for each request that may be under way: enough to keep the link busy during a claim.
 const ahead = 4
 
+// tidyEvery is how often lanes are looked for that a wrong clock has put far away.
+const tidyEvery = 15 * time.Second
+
 // run serves the link until ctx ends and nothing is in hand. Requests under way then have Config.Grace to end.
 func (w *runner) run(ctx context.Context) {
 	hard, giveUp := context.WithCancel(context.WithoutCancel(ctx))
@@ -81,7 +84,7 @@ func (w *runner) dispatch(ctx context.Context) {
 	var renewed, checked time.Time
 	orphans, jumped := true, true
 	for asked := true; ctx.Err() == nil; {
-		if orphans || jumped || time.Since(checked) > houseEvery {
+		if orphans || jumped || time.Since(checked) > tidyEvery {
 			if err := w.tidy(ctx, orphans, jumped); err != nil {
 				w.complain(ctx, "leases are not tidied up", err)
 			} else {

@@ -43,7 +43,7 @@ func TestLongOutageSpendsNoAttempts(t *testing.T) {
 					}
 					return message.Outcome{Verdict: message.Again}, nil
 				}
-				p.cfg.Probe, p.cfg.Poll = 5*time.Minute, 5*time.Minute // 72 hours in a moment
+				p.cfg.Probe, p.cfg.Poll, p.cfg.House = 5*time.Minute, 5*time.Minute, time.Hour // 72 hours in a moment
 				ids := p.oweMany(20, 3)
 				stop := p.start()
 				time.Sleep(time.Minute)
@@ -142,7 +142,7 @@ func TestLiveMessagesPassABacklog(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 			return message.Outcome{Verdict: message.Delivered}, true
 		}
-		for i := range 3000 {
+		for i := range 2400 {
 			kind := []string{"slow.a", "operation.confirmed"}[i%2]
 			p.owe(event(fmt.Sprintf("old%d", i), kind, fmt.Sprintf("old%d", i)))
 		}

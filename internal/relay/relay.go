@@ -70,6 +70,7 @@ type Config struct {
 	Backoff  time.Duration         // wait after the first failed attempt; default 1 s, doubled each time
 	Failures uint                  // failures of a link in a row that open its breaker; default 5
 	Probe    time.Duration         // how often a link that is down is tried; default 2 s, with jitter
+	House    time.Duration         // how often figures are refreshed and old messages purged; default 15 s, with jitter
 	Metrics  prometheus.Registerer // where the instruments are registered; default nowhere
 	Tracer   trace.TracerProvider  // default OpenTelemetry's global one
 }
@@ -96,6 +97,7 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 	cfg.Backoff = cmp.Or(cfg.Backoff, time.Second)
 	cfg.Failures = cmp.Or(cfg.Failures, 5)
 	cfg.Probe = cmp.Or(cfg.Probe, 2*time.Second)
+	cfg.House = cmp.Or(cfg.House, 15*time.Second)
 	if cfg.Tracer == nil {
 		cfg.Tracer = otel.GetTracerProvider()
 	}
@@ -128,7 +130,6 @@ func (r *Relay) Run(ctx context.Context) error {
 }
 
 const (
-	houseEvery = 15 * time.Second
 	purgeChunk = 500
 	purgePause = 50 * time.Millisecond
 )
@@ -139,7 +140,7 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		if err := r.measure(ctx); err != nil && ctx.Err() == nil {
 			r.log.Warn("figures of the links are not fresh", "err", err)
 		}
-		wait := houseEvery + rand.N(houseEvery/4)
+		wait := r.cfg.House + rand.N(r.cfg.House/4)
 		var gone int64
 		err := r.db.InTx(ctx, func(tx *store.Tx) (err error) {
 			gone, err = r.out.Purge(ctx, tx, purgeChunk)
