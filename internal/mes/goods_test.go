@@ -174,7 +174,7 @@ func TestEachMovementIsTakenBack(t *testing.T) {
 				}})
 			},
 			mes.ReceiptReversal: func() mes.Movement {
-				return must(p, p.ReceiveGoods, mes.NewMovement{Order: o.ID, Items: []mes.NewItem{{Batch: lot.Number, Quantity: d("3")}}})
+				return must(p, p.ReceiveGoods, mes.NewMovement{Order: o.ID, Items: []mes.NewItem{{Batch: lot.Number, Quantity: d("0.25"), Unit: "BOX"}}})
 			},
 			mes.ByProductReversal: func() mes.Movement {
 				return must(p, p.ReceiveGoods, mes.NewMovement{Order: o.ID, ByProduct: true, Items: []mes.NewItem{{Material: "CHIPS", Quantity: d("3")}}})

@@ -330,6 +330,8 @@ func TestTheSameIDTakesEffectOnce(t *testing.T) {
 		refused(p.t, err, problem.Duplicate, "used before")
 		_, err = do(p, p.IssueGoods, mes.NewMovement{ID: id(2), Order: o.ID, Items: issue.Items})
 		refused(p.t, err, problem.Duplicate, "used before")
+		_, err = do(p, p.CompleteOrder, start)
+		refused(p.t, err, problem.Duplicate, "used before")
 		_, err = do(p, p.Confirm, mes.NewConfirmation{ID: "7", Order: o.ID, Operation: "0010", Yield: d("1")})
 		refused(p.t, err, problem.Invalid, "/id")
 	})
