@@ -202,33 +202,6 @@ func TestClaimHandsOutALaneOnceAndInOrder(t *testing.T) {
 	})
 }
 
-func TestWhoLostTheLeaseSettlesNothing(t *testing.T) {
-	each(t, func(t *testing.T, b box) {
-		owe(t, b.db, b.Outbox, "o1", "a", "b")
-		frozen := b.claim("frozen", 10, 2)[0]
-		b.clock.forward(9 * time.Second)
-		if c := b.claim("n2", 10, 2); len(c) != 0 {
-			t.Fatalf("taken over before the lease ended: %+v", c)
-		}
-		b.clock.forward(2 * time.Second)
-		if c := b.claim("frozen", 10, 2); len(c) != 0 {
-			t.Fatalf("a node took over its own lane, which it holds: %+v", c)
-		}
-		second := b.claim("n2", 10, 2)[0]
-		if !second.Messages[0].Ask || !second.Messages[1].Ask || second.SentTo != 2 {
-			t.Errorf("got %+v, want both to be asked for", second)
-		}
-		busy, lost := b.settle(done(frozen, 1))
-		if len(busy) != 0 || len(lost) != 1 || b.lane("o1").Owed != 2 {
-			t.Errorf("settled by who lost the lease: %v busy, %v lost, %+v", busy, lost, b.lane("o1"))
-		}
-		b.settle(done(second, 2))
-		if _, lost := b.settle(done(second, 2)); len(lost) != 1 {
-			t.Error("a lane was settled after it was given back")
-		}
-	})
-}
-
 func TestSettlingTwiceFindsItsWorkDone(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b")
@@ -267,84 +240,6 @@ func TestSettlementPassesOverALaneThatIsBeingAppendedTo(t *testing.T) {
 	if busy, _ := b.settle(done(claims[0], 1)); len(busy) != 0 || b.lane("o1").Owed != 1 || b.lane("o2").Owed != 0 {
 		t.Errorf("busy %+v, %+v", busy, b.lane("o1"))
 	}
-}
-
-func TestLeases(t *testing.T) {
-	each(t, func(t *testing.T, b box) {
-		owe(t, b.db, b.Outbox, "o1", "a")
-		owe(t, b.db, b.Outbox, "o2", "b")
-		claims := b.claim("n1", 10, 1)
-		b.clock.forward(8 * time.Second)
-		held := []outbox.Holding{{Lane: claims[0].Lane, Token: claims[0].Token}, {Lane: claims[1].Lane, Token: claims[1].Token - 1}}
-		var lost []outbox.Holding
-		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
-			lost, err = b.Renew(ctx, tx, "erp", held)
-			return err
-		})
-		if len(lost) != 1 || lost[0].Lane != claims[1].Lane {
-			t.Errorf("lost %+v, want the one with another token", lost)
-		}
-		b.clock.forward(5 * time.Second)
-		if c := b.claim("n2", 10, 1); len(c) != 1 || c[0].Lane != claims[1].Lane {
-			t.Errorf("claimed %+v, want only the lane that was not renewed", c)
-		}
-		var n int64
-		takeBack := func(held ...outbox.Holding) {
-			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
-				n, err = b.TakeBack(ctx, tx, "n1", "erp", held)
-				return err
-			})
-		}
-		if takeBack(held[0]); n != 0 {
-			t.Errorf("took back %d lanes that are held", n)
-		}
-		if takeBack(); n != 1 {
-			t.Errorf("took back %d lanes, want 1", n)
-		}
-		if c := b.claim("n3", 10, 1); len(c) != 0 {
-			t.Errorf("asked for at once: %+v, want it to have time to arrive", c)
-		}
-		b.clock.forward(3 * time.Second)
-		if c := b.claim("n3", 10, 1); len(c) != 1 || !c[0].Messages[0].Ask {
-			t.Errorf("got %+v, want it to be asked for", c)
-		}
-	})
-}
-
-func TestClockThatWasWrongHidesNoLane(t *testing.T) {
-	each(t, func(t *testing.T, b box) {
-		b.clock.forward(100 * time.Hour)
-		owe(t, b.db, b.Outbox, "backoff", "a")
-		owe(t, b.db, b.Outbox, "leased", "b")
-		b.do(func(ctx context.Context, tx *store.Tx) error {
-			return b.Append(ctx, tx, event("c", "scheduled"), outbox.NotBefore(tx.Now.Add(time.Hour)))
-		})
-		for _, c := range b.claim("gone", 10, 1) {
-			if c.Lane == "backoff" {
-				s := done(c, 0)
-				s.Next = outbox.Next{After: 10 * time.Hour, ID: c.Messages[0].ID, Reason: "locked", Verdict: message.Again, Spent: true}
-				b.settle(s)
-			}
-		}
-		if l := b.lane("backoff"); l.DueAt.After(b.clock.now().Add(time.Hour)) {
-			t.Errorf("next attempt in %s, want at most an hour", l.DueAt.Sub(b.clock.now()))
-		}
-		b.clock.set(0)
-		b.do(func(ctx context.Context, tx *store.Tx) error {
-			_, err := b.Rebase(ctx, tx, "n1", "erp", false)
-			return err
-		})
-		var lanes []string
-		for _, c := range b.claim("n1", 10, 1) {
-			lanes = append(lanes, c.Lane)
-		}
-		if !cmp.Equal(lanes, []string{"backoff", "leased"}) && !cmp.Equal(lanes, []string{"leased", "backoff"}) {
-			t.Errorf("claimed %q, want all but what is scheduled", lanes)
-		}
-		if d := b.message("a"); d.Attempts != 1 || d.History[0].Detail != "locked" {
-			t.Errorf("got %+v", d)
-		}
-	})
 }
 
 func TestUrgentNormalAndBackgroundShareTheRoom(t *testing.T) {

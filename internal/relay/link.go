@@ -156,6 +156,9 @@ func (w *runner) claim(ctx context.Context, room int) error {
 	if w.breaker.probing() {
 		perLane = 1
 	}
+	// a claim that is cut off at its commit would leave lanes in a hand that does not know of them
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Grace)
+	defer cancel()
 	began := time.Now()
 	var claims []outbox.Claim
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
