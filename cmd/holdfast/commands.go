@@ -1,0 +1,8 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands is every command of the program, each in the file of its name.
+func commands() []*cobra.Command {
+	return []*cobra.Command{serveCommand(), versionCommand()}
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/adapters/rest"
+	"holdfast/cmd/holdfast/internal/strict"
+	"holdfast/internal/httpapi"
+	"holdfast/internal/problem"
+)
+
+// checker gathers every mistake of a configuration.
+type checker struct {
+	strict.Places
+	mistakes []error
+}
+
+func (k *checker) wrong(path, why, hint string) {
+	k.mistakes = append(k.mistakes, k.Mistake(path, why, hint))
+}
+
+// among refuses a value that is none of the choices.
+func (k *checker) among(path, value string, choices ...string) {
+	if slices.Contains(choices, value) {
+		return
+	}
+	hint := "write " + strings.Join(choices, ", ")
+	if near := strict.Nearest(value, choices); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	k.wrong(path, "it is none of "+strings.Join(choices, ", "), hint)
+}
+
+// check tells everything that is wrong with the values, as far as the file alone can show it.
+func (c Config) check() error {
+	k := &checker{Places: c.places}
+	c.checkPlant(k)
+	c.checkDatabase(k)
+	for at, address := range map[string]string{"api.listen": c.API.Listen, "ops.listen": c.Ops.Listen} {
+		if err := httpapi.CheckLoopback(address); err != nil {
+			p, _ := errors.AsType[*problem.Error](err)
+			k.wrong(at, p.Why, p.Hint)
+		}
+	}
+	if c.API.Listen == c.Ops.Listen && !strings.HasSuffix(c.API.Listen, ":0") {
+		k.wrong("ops.listen", "it is the address of api.listen", "give it a port of its own, such as 127.0.0.1:8421")
+	}
+	k.among("log.format", c.Log.Format, "text", "json")
+	k.among("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	c.checkTelemetry(k)
+	c.checkNotNegative(k)
+	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
+		checkLink(k, "links."+name, name, c.Links[name])
+	}
+	for i, r := range c.Routes {
+		c.checkRoute(k, fmt.Sprintf("routes[%d]", i), r)
+	}
+	slices.SortStableFunc(k.mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(k.mistakes...)
+}
+
+var plantNumber = regexp.MustCompile(`^[A-Za-z0-9_-]{1,4}$`)
+
+func (c Config) checkPlant(k *checker) {
+	if !plantNumber.MatchString(c.Plant.Number) {
+		k.wrong("plant.number", "it is no plant number of one to four letters and digits", `give the plant's number in the ERP, in quotes, such as "1000"`)
+	}
+	if u, err := url.Parse(c.Plant.Source); err != nil || u.String() == "" {
+		k.wrong("plant.source", "it is no URI-reference", "leave it out, or write urn:holdfast:plant:1000")
+	}
+	if _, err := time.LoadLocation(c.Plant.Zone); err != nil || c.Plant.Zone == "" || c.Plant.Zone == "Local" {
+		k.wrong("plant.zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin or UTC")
+	}
+	for at, percent := range map[string]int{
+		"plant.over_delivery": c.Plant.OverDelivery.Sign(), "plant.over_issue": c.Plant.OverIssue.Sign(), "plant.over_receipt": c.Plant.OverReceipt.Sign(),
+	} {
+		if percent < 0 {
+			k.wrong(at, "it is negative", "write percent, 0 for none")
+		}
+	}
+}
+
+func (c Config) checkDatabase(k *checker) {
+	const at = "database.url"
+	kind, rest, _ := strings.Cut(c.Database.URL, ":")
+	switch kind {
+	case "env", "file", "vault":
+		checkReference(k, at, c.Database.URL)
+	case "sqlite":
+		if rest == "" {
+			k.wrong(at, "it names no file", "write sqlite:holdfast.db; a relative path begins beside holdfast.yaml")
+		}
+	case "postgres", "postgresql":
+		u, err := url.Parse(c.Database.URL)
+		if err != nil || u.Host == "" {
+			k.wrong(at, "it is no PostgreSQL URL", "write postgres://holdfast@db.example/holdfast")
+			return
+		}
+		if _, has := u.User.Password(); has || u.Query().Has("password") {
+			k.wrong(at, "it has a password in it", "put the whole URL into a file and write file:/run/secrets/database-url, or env:HOLDFAST_DATABASE_URL")
+		}
+	default:
+		k.wrong(at, "it is neither sqlite: nor postgres:", "write sqlite:holdfast.db, postgres://holdfast@db.example/holdfast, or file:PATH or env:NAME that holds the URL")
+	}
+}
+
+func (c Config) checkTelemetry(k *checker) {
+	if e := c.Telemetry.Endpoint; e != "" {
+		u, err := url.Parse(e)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			k.wrong("telemetry.endpoint", "it is no http or https address without credentials", "write http://127.0.0.1:4318")
+		}
+	}
+	if p := c.Telemetry.SamplePercent; p < 0 || p > 100 {
+		k.wrong("telemetry.sample_percent", "it is not between 0 and 100", "write 100 for every call, 1 for one of a hundred")
+	}
+}
+
+func (c Config) checkNotNegative(k *checker) {
+	for at, n := range map[string]int64{
+		"api.body_limit": c.API.BodyLimit, "database.readers": int64(c.Database.Readers), "database.max_connections": int64(c.Database.MaxConnections),
+		"relay.failures": int64(c.Relay.Failures), "inbox.max_body": int64(c.Inbox.MaxBody), "inbox.max_early": int64(c.Inbox.MaxEarly),
+		"inbox.keep_count": int64(c.Inbox.KeepCount),
+	} {
+		if n < 0 {
+			k.wrong(at, "it is negative", "leave it out for the default")
+		}
+	}
+}
+
+var linkName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+
+func checkLink(k *checker, at, name string, l LinkConfig) {
+	if !linkName.MatchString(name) {
+		k.wrong(at, "the name of a link is up to 40 small letters, digits and hyphens", "name it erp, or erp-eu")
+	}
+	switch l.Kind {
+	case "":
+		k.wrong(at+".kind", "it is missing", "write kind: rest")
+	case "odata", "sap", "amqp":
+		k.wrong(at+".kind", "links of kind "+l.Kind+" are not in this version", "use kind: rest with the ERP's OpenAPI document")
+	default:
+		k.among(at+".kind", l.Kind, "rest")
+	}
+	if min(l.Rate, l.Concurrency, l.Batch, l.Attempts) < 0 {
+		k.wrong(at, "rate, concurrency, batch and attempts are not negative", "leave them out for the default")
+	}
+	for header := range l.Headers {
+		if credential.MatchString(header) {
+			k.wrong(at+".headers."+header, "it looks like a credential, and this file holds none", "put it under auth.header with a reference to the secret")
+		}
+	}
+	checkAuth(k, at+".auth", l.Auth)
+	if l.BaseURL == "" {
+		k.wrong(at+".base_url", "it is missing", "give the address of the ERP's API, such as https://erp.example/api")
+	}
+	if l.Spec == "" {
+		k.wrong(at+".spec", "it is missing", "name the ERP's OpenAPI file, or write "+rest.Builtin+" for the plain one that Holdfast ships")
+	}
+}
+
+// credential is a header's name that promises a secret.
+var credential = regexp.MustCompile(`(?i)(api.?key|token|secret|passw|authoriz|cookie|credential)`)
+
+func checkAuth(k *checker, at string, a rest.Auth) {
+	if a.Bearer != "" {
+		checkReference(k, at+".bearer", a.Bearer)
+	}
+	if a.Basic != nil {
+		checkReference(k, at+".basic.password", a.Basic.Password)
+	}
+	if a.Header != nil {
+		checkReference(k, at+".header.value", a.Header.Value)
+	}
+}
+
+// checkReference refuses what is no reference to a secret, without repeating it.
+func checkReference(k *checker, at, ref string) {
+	kind, name, _ := strings.Cut(ref, ":")
+	switch {
+	case kind == "vault" && name != "":
+		k.wrong(at, "vault: references are not in this version", "write env:NAME or file:PATH for now; an agent of Vault can write the file")
+	case kind != "env" && kind != "file" || name == "":
+		k.wrong(at, "it is no reference to a secret, and this file holds no secrets", "write env:NAME or file:PATH; file:PATH is best readable by one user only")
+	}
+}
+
+func (c Config) checkRoute(k *checker, at string, r RouteConfig) {
+	if len(r.Kinds) == 0 {
+		k.wrong(at+".kinds", "it is missing", `write kinds: ["*"] for every message, or some of them such as ["order.*", "goods.*"]`)
+	}
+	for i, pattern := range r.Kinds {
+		if _, err := path.Match(pattern, "order.created"); err != nil || pattern == "" {
+			k.wrong(fmt.Sprintf("%s.kinds[%d]", at, i), "it is no pattern", "write a kind such as order.created, or order.*")
+		}
+	}
+	if _, ok := c.Links[r.Link]; ok {
+		return
+	}
+	names := slices.Sorted(maps.Keys(c.Links))
+	hint := "the links are: " + strings.Join(names, ", ")
+	if near := strict.Nearest(r.Link, names); near != "" {
+		hint = "did you mean " + near + "?"
+	} else if len(names) == 0 {
+		hint = "name the link under links first"
+	}
+	k.wrong(at+".link", "there is no link of this name", hint)
+}
+
+// anchor makes every relative path begin beside the file.
+func (c *Config) anchor() {
+	c.Mappings = c.beside(c.Mappings)
+	if file, ok := strings.CutPrefix(c.Database.URL, "sqlite:"); ok && file != ":memory:" {
+		c.Database.URL = "sqlite:" + c.beside(file)
+	}
+	for name, l := range c.Links {
+		if l.Spec != rest.Builtin {
+			l.Spec = c.beside(l.Spec)
+		}
+		l.TLS.CA, l.TLS.Cert, l.TLS.Key = c.beside(l.TLS.CA), c.beside(l.TLS.Cert), c.beside(l.TLS.Key)
+		c.Links[name] = l
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+func newLink() *cobra.Command {
+	cmd := &cobra.Command{Use: "link", Short: "See the links to the ERPs, pause one, let it go on"}
+	cmd.AddCommand(linkList(), linkPause(), linkResume())
+	return cmd
+}
+
+func linkList() *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the links with what they owe",
+		Example: "  holdfast link list",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				s, err := r.status(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), s.Links)
+				}
+				return s.printLinks(cmd.OutOrStdout())
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func linkPause() *cobra.Command {
+	return linkAct("pause LINK", "Stop sending over a link; the plant goes on, and messages wait", "  holdfast link pause erp --reason 'ERP release tonight'",
+		access.LinkPause, "paused", (*outbox.Outbox).PauseLink)
+}
+
+func linkResume() *cobra.Command {
+	return linkAct("resume LINK", "Let a paused link go on", "  holdfast link resume erp --reason 'release is done'",
+		access.LinkResume, "goes on", (*outbox.Outbox).ResumeLink)
+}
+
+type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, reason string) error //nolint:revive // a method expression: its receiver comes first
+
+func linkAct(use, summary, example, action, done string, do linkOperation) *cobra.Command {
+	var file, reason string
+	cmd := &cobra.Command{
+		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				if err := r.knowsLink(args[0]); err != nil {
+					return err
+				}
+				err := r.act(ctx, action, "link/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error {
+					return do(r.out, ctx, tx, args[0], reason)
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "link %s %s\n", args[0], done)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// knowsLink refuses a name that the configuration does not have.
+func (r *records) knowsLink(name string) error {
+	if _, ok := r.cfg.Links[name]; ok {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.NotFound, What: "link " + name, Why: r.cfg.file + " has no such link", Hint: "see holdfast link list",
+	}
+}

@@ -1,0 +1,101 @@
+// Command holdfast is store-and-forward middleware between a plant's MES and its ERP.
+//
+// It is the one program: serve runs a plant, demo shows one, the rest looks and repairs. Results go to stdout, all else to stderr
+// as "holdfast: …". The exit status tells what kind of problem it was (package problem): 0 done, 1 a defect, 2 wrong input,
+// 3 not found, 4 conflict, 5 denied, 6 unavailable, 7 disk full, 8 integrity.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/problem"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs one command line and returns its exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	printError(stderr, err)
+	return exitStatus(err)
+}
+
+// rootCommand is the command table.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "holdfast",
+		Short: "Store-and-forward middleware between a plant's MES and its ERP",
+		Long: `Holdfast takes what the ERP orders, runs the plant from its own database, and owes the
+ERP a report of everything that happened. While the ERP is away the plant works on; when it
+is back every report arrives once and in order.`,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().StringP("config", "c", "holdfast.yaml", "the plant's configuration")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
+	for _, c := range commands() {
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// usageError is a command line that cannot be read.
+type usageError struct {
+	error
+	command string
+}
+
+// printError says what went wrong and what to do about it. A joined error is told part by part.
+func printError(w io.Writer, err error) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a join itself is taken apart
+		for _, e := range many.Unwrap() {
+			printError(w, e)
+		}
+		return
+	}
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		fmt.Fprintf(w, "holdfast: %v\n", err)
+		if u, ok := errors.AsType[usageError](err); ok {
+			fmt.Fprintf(w, "hint: %s --help\n", u.command)
+		}
+		return
+	}
+	fmt.Fprintf(w, "holdfast: %s\n", p.Error())
+	for _, f := range p.Fields {
+		fmt.Fprintf(w, "  %s: %s\n", f.Pointer, f.Why)
+	}
+	if p.Hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", p.Hint)
+	}
+}
+
+// exitStatus is the status that an error ends the program with.
+func exitStatus(err error) int {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Kind.ExitStatus()
+	}
+	if _, ok := errors.AsType[usageError](err); ok {
+		return problem.Invalid.ExitStatus()
+	}
+	return problem.Internal.ExitStatus()
+}

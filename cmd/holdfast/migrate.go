@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/store"
+)
+
+func newMigrate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "See and bring up to date the schema of the database",
+		Long:  "Serve does what migrate up does, at its start and under a lock.",
+	}
+	cmd.AddCommand(migrateStatus(), migrateUp())
+	return cmd
+}
+
+func migrateStatus() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "status",
+		Short:   "List the steps of the schema and when each was applied",
+		Example: "  holdfast migrate status --config holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := openRecords(cmd.Context(), file)
+			if err != nil {
+				return err
+			}
+			return errors.Join(printMigrations(cmd, r.db), r.db.Close())
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func migrateUp() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "up",
+		Short:   "Make the database, or bring its schema up to date",
+		Example: "  holdfast migrate up --config holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(file)
+			if err != nil {
+				return err
+			}
+			db, err := openDatabase(cmd.Context(), cfg, store.Config{})
+			if err != nil {
+				return err
+			}
+			return errors.Join(printMigrations(cmd, db), db.Close())
+		},
+	}
+	configFlag(cmd, &file)
+	return cmd
+}
+
+func printMigrations(cmd *cobra.Command, db *store.DB) error {
+	steps, err := db.Migrations(context.WithoutCancel(cmd.Context()))
+	if err != nil {
+		return err
+	}
+	rows := make([]string, 0, len(steps))
+	for _, s := range steps {
+		applied := "not yet"
+		if !s.Applied.IsZero() {
+			applied = s.Applied.Format(time.RFC3339)
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s", s.Name, applied))
+	}
+	return table(cmd.OutOrStdout(), "STEP\tAPPLIED", rows)
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/adapters/rest"
+	"holdfast/internal/access"
+	"holdfast/internal/httpapi"
+	"holdfast/internal/inbox"
+	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/relay"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// floors is the plant with everything that stands on its database, joined. Commands that look and repair use it as serve does.
+type floors struct {
+	cfg    Config
+	log    *slog.Logger
+	db     *store.DB
+	rules  *mapping.Set
+	links  map[string]*rest.Link
+	outbox *outbox.Outbox
+	plant  *mes.Plant
+	inbox  *inbox.Inbox
+	doer   *access.Doer
+}
+
+// openFloors opens the database and everything on it. Close ends it.
+func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.Logger) (*floors, error) {
+	f := &floors{cfg: cfg, log: log, links: map[string]*rest.Link{}}
+	var err error
+	if f.rules, err = loadMappings(cfg); err != nil {
+		return nil, err
+	}
+	for name, l := range cfg.Links {
+		link, err := rest.Open(l.Config, cfg.secret, log.With("part", "link", "link", name))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open link %s: %w", name, err), f.Close())
+		}
+		f.links[name] = link
+	}
+	if err := f.checkRoutes(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	f.join()
+	return f, nil
+}
+
+// loadMappings compiles the shipped mappings and the plant's own, which come first where names are the same.
+func loadMappings(cfg Config) (*mapping.Set, error) {
+	sets := []fs.FS{mapping.Library()}
+	if cfg.Mappings != "" {
+		sets = append(sets, os.DirFS(cfg.Mappings))
+	}
+	return mapping.Load(sets...)
+}
+
+func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.DB, error) {
+	url, err := cfg.databaseURL(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hooks.BusyTimeout = cfg.Database.BusyTimeout
+	hooks.Readers, hooks.MaxConns = cfg.Database.Readers, cfg.Database.MaxConnections
+	return store.Open(ctx, url, hooks)
+}
+
+// checkRoutes refuses a route whose mapping feeds an operation that its link does not have.
+func (f *floors) checkRoutes() error {
+	var mistakes []error
+	for i, r := range f.cfg.Routes {
+		link, ok := f.links[r.Link]
+		if !ok {
+			continue // the configuration's own check has said so
+		}
+		for _, kind := range f.mappedKinds(r.Mapping) {
+			if err := link.Accepts(f.rules.Target(r.Mapping, kind)); err != nil {
+				mistakes = append(mistakes, fmt.Errorf("routes[%d], %s: %w", i, kind, err))
+			}
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// mappedKinds lists the kinds for which a route's mapping, one file or a folder of them, has rules.
+func (f *floors) mappedKinds(name string) []string {
+	kinds := []string{}
+	for _, n := range f.rules.Names() {
+		if kind, ok := strings.CutPrefix(n, name+"/"); ok && f.rules.Covers(name, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// join builds the floors upon each other; nothing in it can fail.
+func (f *floors) join() {
+	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
+	for _, r := range f.cfg.Routes {
+		routes = append(routes, outbox.Route{Kinds: r.Kinds, Link: r.Link, Mapping: r.Mapping, Priority: r.Priority, Expires: r.Expires})
+	}
+	f.outbox = outbox.New(routes, f.cfg.Plant.Source, outbox.Config{
+		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
+	})
+	p := f.cfg.Plant
+	f.plant = mes.New(owing{f.outbox}, mes.Config{
+		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
+		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
+	})
+	f.inbox = inbox.New(f.db, f.rules, f.plant.Apply, inbox.Config{
+		GapAlert: f.cfg.Inbox.GapAlert, KeepFor: f.cfg.Inbox.Keep, Resolve: f.plantID, Feeds: f.feeds(),
+	}, f.log)
+	f.doer = access.New(f.db)
+}
+
+// owing is the outbox as the plant sees it.
+type owing struct{ out *outbox.Outbox }
+
+// Append owes m to each link that a route names.
+func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) error {
+	return o.out.Append(ctx, tx, m)
+}
+
+// plantID finds the plant's own name of an ERP's object.
+func (f *floors) plantID(ctx context.Context, tx *store.Tx, link, object string) (string, bool, error) {
+	kind, number, _ := strings.Cut(object, "/")
+	return f.outbox.Object(ctx, tx, link, kind, number)
+}
+
+func (f *floors) feeds() []inbox.Feed {
+	var feeds []inbox.Feed
+	for name, l := range f.links {
+		for _, p := range l.Polls() {
+			feeds = append(feeds, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p})
+		}
+	}
+	return feeds
+}
+
+// relay is the mover of what is owed.
+func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
+	links := map[string]relay.Link{}
+	for name, l := range f.links {
+		c := f.cfg.Links[name]
+		links[name] = relay.Link{Deliverer: l, Rate: float64(c.Rate), Concurrency: c.Concurrency}
+	}
+	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{
+		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Metrics: metrics,
+	}, f.log.With("part", "relay"))
+}
+
+// api is the plant's own API.
+func (f *floors) api() *httpapi.Server {
+	c := httpapi.Config{BodyLimit: f.cfg.API.BodyLimit, Timeout: f.cfg.API.Timeout, MaxWait: f.cfg.API.MaxWait, CheckAnswers: f.cfg.API.CheckAnswers}
+	if len(f.links) == 1 {
+		for name := range f.links {
+			c.Link = name
+		}
+	}
+	return httpapi.New(httpapi.Parts{DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
+}
+
+// Close closes links and database; it is safe on floors that were opened in part.
+func (f *floors) Close() error {
+	for _, l := range f.links {
+		l.Close()
+	}
+	if f.db == nil {
+		return nil
+	}
+	return f.db.Close()
+}
+
+// node is the name of this process among those of one database.
+func (c Config) node() string {
+	if c.Relay.Node != "" {
+		return c.Relay.Node
+	}
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "holdfast"
+}
+
+// sqliteFile is the file of the database, "" where it is none.
+func (c Config) sqliteFile() string {
+	const scheme = "sqlite:"
+	if len(c.Database.URL) > len(scheme) && c.Database.URL[:len(scheme)] == scheme {
+		return filepath.Clean(c.Database.URL[len(scheme):])
+	}
+	return ""
+}

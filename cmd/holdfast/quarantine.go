@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/inbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+func newQuarantine() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "quarantine", Short: "See what the ERP sent and the plant could not take, try it again or put it aside",
+	}
+	cmd.AddCommand(quarantineList(), quarantineShow(), quarantineReplay(), quarantineDiscard())
+	return cmd
+}
+
+func quarantineList() *cobra.Command {
+	var file string
+	var limit int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the messages in quarantine, the newest first",
+		Example: "  holdfast quarantine list",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				var list []inbox.Message
+				var now time.Time
+				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+					now = tx.Now
+					list, err = r.in.Messages(ctx, tx, inbox.Filter{State: inbox.Quarantined, Limit: limit})
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				return printQuarantine(cmd, list, now, asJSON)
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().IntVar(&limit, "limit", 50, "the most messages to list")
+	return cmd
+}
+
+func printQuarantine(cmd *cobra.Command, list []inbox.Message, now time.Time, asJSON bool) error {
+	views, rows := make([]inboundView, 0, len(list)), make([]string, 0, len(list))
+	for _, m := range list {
+		views = append(views, inboundViewOf(m, false))
+		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s", m.Seq, m.Kind, m.Key, ago(now, m.ReceivedAt), orDash(m.Reason)))
+	}
+	switch {
+	case asJSON:
+		return printJSON(cmd.OutOrStdout(), views)
+	case len(list) == 0:
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "nothing is in quarantine")
+		return err
+	default:
+		return table(cmd.OutOrStdout(), "NUMBER\tKIND\tKEY\tAGE\tWHY", rows)
+	}
+}
+
+func quarantineShow() *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show NUMBER",
+		Short:   "Show one inbound message with its document",
+		Example: "  holdfast quarantine show 17",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			seq, err := rowNumber(args[0])
+			if err != nil {
+				return err
+			}
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				var m inbox.Message
+				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+					m, err = r.in.Message(ctx, tx, seq)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), inboundViewOf(m, true))
+				}
+				return printInbound(cmd, m)
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func printInbound(cmd *cobra.Command, m inbox.Message) error {
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "%s %d of %s about %s\n", m.Kind, m.Seq, m.Source, m.Key)
+	fmt.Fprintf(w, "  state     %s, %d attempts\n", m.State, m.Attempts)
+	fmt.Fprintf(w, "  received  %s by %s, mapping %s\n", m.ReceivedAt.Format(time.RFC3339), orDash(m.Link), orDash(m.Mapping))
+	fmt.Fprintf(w, "  why       %s\n  do        %s\n", orDash(m.Reason), orDash(m.Hint))
+	var body bytes.Buffer
+	if err := json.Indent(&body, m.Body, "  ", "  "); err != nil {
+		body.Reset()
+		fmt.Fprintf(&body, "%q", m.Body)
+	}
+	_, err := fmt.Fprintf(w, "  %s\n", body.String())
+	return err
+}
+
+func quarantineReplay() *cobra.Command {
+	return quarantineAct("replay NUMBER", "Try a message in quarantine again", "  holdfast quarantine replay 17 --reason 'material was added'",
+		access.QuarantineReplay, "is tried again",
+		func(ctx context.Context, r *records, tx *store.Tx, seq int64, _ string) error { return r.in.Replay(ctx, tx, seq) })
+}
+
+func quarantineDiscard() *cobra.Command {
+	return quarantineAct("discard NUMBER", "Put a message aside for good; its lane goes on", "  holdfast quarantine discard 17 --reason 'order was cancelled by phone'",
+		access.QuarantineDiscard, "is put aside",
+		func(ctx context.Context, r *records, tx *store.Tx, seq int64, reason string) error {
+			return r.in.Discard(ctx, tx, seq, reason)
+		})
+}
+
+func quarantineAct(use, summary, example, action, done string, do func(ctx context.Context, r *records, tx *store.Tx, seq int64, reason string) error) *cobra.Command {
+	var file, reason string
+	cmd := &cobra.Command{
+		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			seq, err := rowNumber(args[0])
+			if err != nil {
+				return err
+			}
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				err := r.act(ctx, action, "inbound/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error { return do(ctx, r, tx, seq, reason) })
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %d %s\n", seq, done)
+				return err
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func rowNumber(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return 0, &problem.Error{Kind: problem.Invalid, What: "inbound message " + s, Why: "it is no row number", Hint: "see the first column of: holdfast quarantine list"}
+	}
+	return n, nil
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/inbox"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// records is what a command on this machine works with: the database of a configuration, whether serve runs or not.
+type records struct {
+	cfg  Config
+	db   *store.DB
+	out  *outbox.Outbox
+	in   *inbox.Inbox
+	doer *access.Doer
+}
+
+// openRecords opens the database as it is: it makes none and changes no schema.
+func openRecords(ctx context.Context, file string) (*records, error) {
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return nil, &problem.Error{
+				Kind: problem.NotFound, What: "open the database " + path, Why: why(err),
+				Hint: "it is made by: holdfast serve --config " + file + ", or holdfast migrate up --config " + file,
+			}
+		}
+	}
+	db, err := openDatabase(ctx, cfg, store.Config{NoMigrate: true})
+	if err != nil {
+		return nil, err
+	}
+	out := newOutbox(cfg)
+	return &records{
+		cfg: cfg, db: db, out: out, in: inbox.New(db, nil, newMES(cfg, out).Apply, inbox.Config{}, slog.New(slog.DiscardHandler)), doer: access.New(db),
+	}, nil
+}
+
+// with opens the records of a command's configuration, has fn work on them, and closes them.
+func with(cmd *cobra.Command, file string, fn func(ctx context.Context, r *records) error) error {
+	r, err := openRecords(cmd.Context(), file)
+	if err != nil {
+		return err
+	}
+	if err := r.current(cmd.Context()); err != nil {
+		return errors.Join(err, r.db.Close())
+	}
+	return errors.Join(fn(cmd.Context(), r), r.db.Close())
+}
+
+// current refuses a database whose schema this program does not know, or is ahead of.
+func (r *records) current(ctx context.Context) error {
+	steps, err := r.db.Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if s.Applied.IsZero() {
+			return &problem.Error{
+				Kind: problem.Conflict, What: "work on " + r.db.String(), Why: "its schema is older than this program: step " + s.Name + " is missing",
+				Hint: "bring it up to date with: holdfast migrate up --config " + r.cfg.file,
+			}
+		}
+	}
+	return nil
+}
+
+// act does one act in the name of the person at this machine, with its entry in the audit record.
+func (r *records) act(ctx context.Context, action, object, reason string, fn func(ctx context.Context, tx *store.Tx) error) error {
+	_, err := r.doer.Do(ctx, access.Act{Action: action, Actor: localActor(), Object: object, Reason: reason},
+		func(ctx context.Context, tx *store.Tx) (access.Result, error) { return access.Result{}, fn(ctx, tx) })
+	return err
+}
+
+// localActor is whoever calls the program.
+func localActor() access.Actor {
+	if u, err := user.Current(); err == nil {
+		return access.Actor{Name: "local:" + u.Username}
+	}
+	return access.Actor{Name: "local:unknown"}
+}
+
+// reasonFlag is --reason, of every command that changes something.
+func reasonFlag(cmd *cobra.Command, reason *string) {
+	cmd.Flags().StringVar(reason, "reason", "", "why; kept in the audit record (required)")
+	if err := cmd.MarkFlagRequired("reason"); err != nil {
+		panic(err)
+	}
+}
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON")
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// table prints rows in columns.
+func table(w io.Writer, head string, rows []string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, head)
+	for _, r := range rows {
+		fmt.Fprintln(t, r)
+	}
+	return t.Flush()
+}
+
+// ago is how long ago a time was, as a person says it; "-" for no time.
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := now.Sub(t)
+	switch {
+	case d < 0:
+		return "in " + short(-d)
+	default:
+		return short(d)
+	}
+}
+
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+	}
+}
+
+// orDash is a cell that is never empty.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Join(strings.Fields(s), " ")
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/httpapi"
+)
+
+func serveCommand() *cobra.Command {
+	var listen, control string
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run a plant",
+		Long:    "Run the plant of the configuration until the program is told to end (SIGTERM, Ctrl-C). What is under way is finished first.",
+		Example: "  holdfast serve --config /etc/holdfast/holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			if listen != "" {
+				cfg.API.Listen = listen
+			}
+			log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, control, log)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address of the API, instead of api.listen")
+	cmd.Flags().StringVar(&control, "torture-control", "", "socket by which torture moves this process's clock and slows its database")
+	if err := cmd.Flags().MarkHidden("torture-control"); err != nil {
+		panic(err) // the flag is defined one line above
+	}
+	return cmd
+}
+
+// configOf reads the file that --config names.
+func configOf(cmd *cobra.Command) (Config, error) {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return Config{}, err
+	}
+	return loadConfig(file)
+}
+
+// serve runs a plant until ctx ends.
+func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (err error) {
+	tamper := newTamper()
+	tel, err := openTelemetry(ctx, cfg.Telemetry)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tel.Close(context.WithoutCancel(ctx))) }()
+	f, err := openFloors(ctx, cfg, tamper.store(), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	p := &process{floors: f, tel: tel}
+	if err := p.listen(ctx); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if control != "" {
+		g.Go(func() error { return tamper.Run(ctx, control) })
+	}
+	g.Go(func() error { return p.Run(ctx) })
+	return g.Wait()
+}
+
+// process is a plant with its two listeners: serve runs one, the demo another.
+type process struct {
+	*floors
+	tel *telemetry
+	api net.Listener
+	ops net.Listener
+}
+
+func (p *process) listen(ctx context.Context) (err error) {
+	if p.api, err = httpapi.Listen(ctx, p.cfg.API.Listen); err != nil {
+		return err
+	}
+	if p.ops, err = httpapi.Listen(ctx, p.cfg.Ops.Listen); err != nil {
+		return errors.Join(err, p.api.Close())
+	}
+	return nil
+}
+
+// Run runs every part until ctx ends or one fails. The API stops first: no new work comes in while the relay finishes its own.
+func (p *process) Run(ctx context.Context) error {
+	for name, l := range p.links {
+		for _, w := range l.Warnings() {
+			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)
+		}
+	}
+	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
+	parts := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"store", p.db.Run},
+		{"relay", p.relay(p.tel.registry).Run},
+		{"inbox", p.inbox.Run},
+		{"access", p.doer.Run},
+		{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }},
+		{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }},
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		g.Go(func() error {
+			if err := part.run(ctx); err != nil {
+				return fmt.Errorf("run %s: %w", part.name, err)
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	p.log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped", "part", "serve")
+	return err
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/inbox"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// status is how the plant stands with its ERPs; its JSON is what status --json prints.
+type status struct {
+	At    time.Time    `json:"at"`
+	Links []linkStatus `json:"links"`
+	Inbox inboxStatus  `json:"inbox"`
+}
+
+type linkStatus struct {
+	Name      string  `json:"name"`
+	State     string  `json:"state"` // up, down or paused
+	Queued    int64   `json:"queued"`
+	OldestAge seconds `json:"oldest_age_seconds"`
+	Lanes     int64   `json:"lanes"`
+	Parked    int64   `json:"lanes_parked"`
+	Waiting   int64   `json:"lanes_waiting"`
+	Delivered int64   `json:"delivered"`
+	Voided    int64   `json:"voided"`
+	Why       string  `json:"why,omitempty"`
+}
+
+type inboxStatus struct {
+	Waiting     int64        `json:"waiting"`
+	Quarantined int64        `json:"quarantined"`
+	Rejected    int64        `json:"rejected"`
+	Gaps        int64        `json:"gaps"`
+	Feeds       []feedStatus `json:"feeds"`
+}
+
+type feedStatus struct {
+	Name    string    `json:"name"`
+	Polled  time.Time `json:"polled_at"`
+	Trouble string    `json:"trouble,omitempty"`
+}
+
+// seconds is a length of time that JSON writes as whole seconds.
+type seconds time.Duration
+
+// MarshalJSON writes whole seconds.
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "%d", int64(time.Duration(s).Seconds())), nil
+}
+
+func newStatus() *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say how the plant stands with its ERPs",
+		Long: "Status tells, for each link, what is queued and for how long, which lanes stand still, and what came in that the plant could\n" +
+			"not take. It works whether serve runs or not.",
+		Example: "  holdfast status --config holdfast.yaml --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, file, func(ctx context.Context, r *records) error {
+				s, err := r.status(ctx)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), s)
+				}
+				return s.print(cmd.OutOrStdout())
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// status reads everything in one picture of the database.
+func (r *records) status(ctx context.Context) (status, error) {
+	var s status
+	var links []outbox.Link
+	var in inbox.Status
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		s.At = tx.Now
+		if links, err = r.out.Links(ctx, tx); err != nil {
+			return err
+		}
+		in, err = r.in.Status(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	s.Links = r.linkStatuses(links, s.At)
+	s.Inbox = inboxStatus{Waiting: in.Waiting, Quarantined: in.Quarantined, Rejected: in.Rejected, Gaps: in.Gaps, Feeds: []feedStatus{}}
+	for _, f := range in.Feeds {
+		s.Inbox.Feeds = append(s.Inbox.Feeds, feedStatus{f.Name, f.PolledAt, f.Trouble})
+	}
+	return s, nil
+}
+
+// linkStatuses joins what the database knows with the links of the configuration, of which some may never have been used.
+func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus {
+	byName := map[string]outbox.Link{}
+	for name := range r.cfg.Links {
+		byName[name] = outbox.Link{Name: name}
+	}
+	for _, l := range links {
+		byName[l.Name] = l
+	}
+	out := []linkStatus{}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		l := byName[name]
+		s := linkStatus{
+			Name: name, State: "up", Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Delivered: l.Delivered, Voided: l.Voided,
+		}
+		if !l.OldestAt.IsZero() {
+			s.OldestAge = seconds(now.Sub(l.OldestAt))
+		}
+		switch {
+		case l.Paused:
+			s.State, s.Why = "paused", l.Reason
+		case l.Breaker == "open" || l.Breaker == "half-open":
+			s.State, s.Why = "down", l.Trouble
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (s status) print(w io.Writer) error {
+	if err := s.printLinks(w); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\ninbox: %d waiting, %d in quarantine, %d not believed, %d gaps\n", s.Inbox.Waiting, s.Inbox.Quarantined, s.Inbox.Rejected, s.Inbox.Gaps)
+	for _, f := range s.Inbox.Feeds {
+		if f.Trouble != "" {
+			fmt.Fprintf(w, "poll %s has failed since %s: %s\n", f.Name, ago(s.At, f.Polled), orDash(f.Trouble))
+		}
+	}
+	s.advise(w)
+	return nil
+}
+
+// advise says what a person should do now, if anything.
+func (s status) advise(w io.Writer) {
+	for _, l := range s.Links {
+		if l.State == "down" {
+			fmt.Fprintf(w, "link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor\n", l.Name)
+		}
+		if l.State == "paused" {
+			fmt.Fprintf(w, "link %s was paused by a person; let it go on with: holdfast link resume %s --reason …\n", l.Name, l.Name)
+		}
+		if l.Parked > 0 {
+			fmt.Fprintf(w, "%d lanes of link %s wait for a person: holdfast lane list --link %s --state parked\n", l.Parked, l.Name, l.Name)
+		}
+	}
+	if s.Inbox.Quarantined > 0 {
+		fmt.Fprintf(w, "%d messages of the ERP could not be taken: holdfast quarantine list\n", s.Inbox.Quarantined)
+	}
+}
+
+func (s status) printLinks(w io.Writer) error {
+	rows := make([]string, 0, len(s.Links))
+	for _, l := range s.Links {
+		oldest := "-"
+		if l.OldestAge > 0 || l.Queued > 0 {
+			oldest = short(time.Duration(l.OldestAge))
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%d\t%d\t%d\t%s", l.Name, l.State, l.Queued, oldest, l.Parked, l.Waiting, l.Delivered, orDash(l.Why)))
+	}
+	return table(w, "LINK\tSTATE\tQUEUED\tOLDEST\tPARKED\tWAITING\tDELIVERED\tWHY", rows)
+}
