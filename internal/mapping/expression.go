@@ -85,7 +85,7 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	if len(c.mistakes) > before {
 		return nil, nil
 	}
-	prog, err := c.env.Program(checked, cel.CostLimit(costOfExpr), cel.MemoryLimit(maxBody), cel.EvalOptions(cel.OptOptimize))
+	prog, err := c.env.Program(checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		c.wrong(n, path, err.Error(), "")
 		return nil, nil

@@ -36,6 +36,10 @@ func (w *writer) text(s string) error {
 	if !utf8.ValidString(s) {
 		return errors.New("a text is not valid UTF-8")
 	}
+	if isPlain(s) {
+		w.b = append(append(append(w.b, '"'), s...), '"')
+		return w.full()
+	}
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
@@ -44,6 +48,16 @@ func (w *writer) text(s string) error {
 	}
 	w.b = append(w.b, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
 	return w.full()
+}
+
+// isPlain tells whether JSON needs no escape in s.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // object writes the fields that have a value.
