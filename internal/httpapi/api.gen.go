@@ -503,9 +503,11 @@ type InboundCreate struct {
 	Mapping string `json:"mapping,omitempty,omitzero"`
 
 	// Objectversion Where the sender has no lanes: a version or change time of the object, that grows
-	Objectversion string                   `json:"objectversion,omitempty,omitzero"`
-	Source        Text                     `json:"source"`
-	Specversion   InboundCreateSpecversion `json:"specversion"`
+	Objectversion string `json:"objectversion,omitempty,omitzero"`
+
+	// Source Who speaks, a URI-reference
+	Source      string                   `json:"source"`
+	Specversion InboundCreateSpecversion `json:"specversion"`
 
 	// Subject The object that the message is about
 	Subject string `json:"subject,omitempty,omitzero"`
