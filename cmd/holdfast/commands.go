@@ -4,5 +4,8 @@ import "github.com/spf13/cobra"
 
 // commands is every command of the program, each in the file of its name.
 func commands() []*cobra.Command {
-	return []*cobra.Command{serveCommand(), versionCommand()}
+	return []*cobra.Command{
+		newDemo(), serveCommand(), newInit(), newDoctor(), newStatus(), newMigrate(),
+		newMsg(), newLane(), newLink(), newQuarantine(), newERP(), versionCommand(),
+	}
 }

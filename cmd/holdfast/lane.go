@@ -23,7 +23,7 @@ func newLane() *cobra.Command {
 }
 
 func laneList() *cobra.Command {
-	var file, state string
+	var state string
 	var f outbox.LaneFilter
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -33,7 +33,7 @@ func laneList() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.State = outbox.State(state)
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var lanes []outbox.Lane
 				var now time.Time
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -51,7 +51,6 @@ func laneList() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&f.Link, "link", "", "only lanes of this link")
 	cmd.Flags().StringVar(&state, "state", "", "only lanes that are open, parked, unknown or waiting")
@@ -89,12 +88,12 @@ func laneResume() *cobra.Command {
 type laneOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, lane, reason string) error //nolint:revive // a method expression: its receiver comes first
 
 func laneAct(use, summary, example, action string, do laneOperation) *cobra.Command {
-	var file, reason string
+	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			link, lane := args[0], args[1]
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var after outbox.Lane
 				err := r.act(ctx, action, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
 					if err = do(r.out, ctx, tx, link, lane, reason); err == nil {
@@ -114,7 +113,6 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	reasonFlag(cmd, &reason)
 	return cmd
 }

@@ -19,7 +19,6 @@ func newLink() *cobra.Command {
 }
 
 func linkList() *cobra.Command {
-	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -27,7 +26,7 @@ func linkList() *cobra.Command {
 		Example: "  holdfast link list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				s, err := r.status(ctx)
 				if err != nil {
 					return err
@@ -39,7 +38,6 @@ func linkList() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -57,11 +55,11 @@ func linkResume() *cobra.Command {
 type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, reason string) error //nolint:revive // a method expression: its receiver comes first
 
 func linkAct(use, summary, example, action, done string, do linkOperation) *cobra.Command {
-	var file, reason string
+	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				if err := r.knowsLink(args[0]); err != nil {
 					return err
 				}
@@ -76,7 +74,6 @@ func linkAct(use, summary, example, action, done string, do linkOperation) *cobr
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	reasonFlag(cmd, &reason)
 	return cmd
 }

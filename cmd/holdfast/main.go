@@ -35,6 +35,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	if e, ok := errors.AsType[exitError](err); ok {
+		return int(e)
+	}
 	printError(stderr, err)
 	return exitStatus(err)
 }
@@ -58,10 +61,28 @@ is back every report arrives once and in order.`,
 	return root
 }
 
+// exitError ends the program with a status after everything has been said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
 // usageError is a command line that cannot be read.
 type usageError struct {
 	error
 	command string
+}
+
+// leaves takes joined errors apart.
+func leaves(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only a join itself is taken apart
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, leaves(e)...)
+	}
+	return out
 }
 
 // printError says what went wrong and what to do about it. A joined error is told part by part.
@@ -81,8 +102,10 @@ func printError(w io.Writer, err error) {
 		return
 	}
 	fmt.Fprintf(w, "holdfast: %s\n", p.Error())
-	for _, f := range p.Fields {
-		fmt.Fprintf(w, "  %s: %s\n", f.Pointer, f.Why)
+	if len(p.Fields) > 1 { // one is told by Why already
+		for _, f := range p.Fields {
+			fmt.Fprintf(w, "  %s: %s\n", f.Pointer, f.Why)
+		}
 	}
 	if p.Hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", p.Hint)

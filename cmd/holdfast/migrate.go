@@ -22,33 +22,34 @@ func newMigrate() *cobra.Command {
 }
 
 func migrateStatus() *cobra.Command {
-	var file string
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "List the steps of the schema and when each was applied",
 		Example: "  holdfast migrate status --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := openRecords(cmd.Context(), file)
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			r, err := openRecords(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
 			return errors.Join(printMigrations(cmd, r.db), r.db.Close())
 		},
 	}
-	configFlag(cmd, &file)
 	return cmd
 }
 
 func migrateUp() *cobra.Command {
-	var file string
 	cmd := &cobra.Command{
 		Use:     "up",
 		Short:   "Make the database, or bring its schema up to date",
 		Example: "  holdfast migrate up --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(file)
+			cfg, err := configOf(cmd)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,6 @@ func migrateUp() *cobra.Command {
 			return errors.Join(printMigrations(cmd, db), db.Close())
 		},
 	}
-	configFlag(cmd, &file)
 	return cmd
 }
 

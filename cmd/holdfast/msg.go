@@ -25,7 +25,6 @@ func newMsg() *cobra.Command {
 }
 
 func msgList() *cobra.Command {
-	var file string
 	var f outbox.Filter
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -34,7 +33,7 @@ func msgList() *cobra.Command {
 		Example: "  holdfast msg list --owed --kind order.created",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var list []outbox.Detail
 				var now time.Time
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -49,7 +48,6 @@ func msgList() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&f.Link, "link", "", "only messages to this link")
 	cmd.Flags().StringVar(&f.Lane, "lane", "", "only messages of this lane")
@@ -81,7 +79,6 @@ func printMessages(cmd *cobra.Command, list []outbox.Detail, now time.Time, asJS
 }
 
 func msgShow() *cobra.Command {
-	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "show ID",
@@ -89,7 +86,7 @@ func msgShow() *cobra.Command {
 		Example: "  holdfast msg show 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				d, err := r.message(ctx, args[0])
 				if err != nil {
 					return err
@@ -101,7 +98,6 @@ func msgShow() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -15,11 +15,11 @@ import (
 
 // msgAct is a command that changes one message.
 func msgAct(use, summary, example, action string, done string, do func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error) *cobra.Command {
-	var file, reason string
+	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				err := r.act(ctx, action, "message/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error {
 					d, err := r.out.Message(ctx, tx, args[0])
 					if err != nil {
@@ -35,7 +35,6 @@ func msgAct(use, summary, example, action string, done string, do func(ctx conte
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	reasonFlag(cmd, &reason)
 	return cmd
 }
@@ -75,7 +74,7 @@ func msgAmend() *cobra.Command {
 }
 
 func msgReplay() *cobra.Command {
-	var file, reason string
+	var reason string
 	var from, to int64
 	cmd := &cobra.Command{
 		Use:   "replay LINK LANE",
@@ -85,7 +84,7 @@ func msgReplay() *cobra.Command {
 		Example: "  holdfast msg replay erp 0198c2 --from 3 --to 7 --reason 'ERP was restored from last night'",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var n int64
 				err := r.act(ctx, access.MsgReplay, "lane/"+args[0]+"/"+args[1], reason, func(ctx context.Context, tx *store.Tx) (err error) {
 					n, err = r.out.Replay(ctx, tx, args[0], args[1], from, to, reason)
@@ -99,7 +98,6 @@ func msgReplay() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	reasonFlag(cmd, &reason)
 	cmd.Flags().Int64Var(&from, "from", 1, "number of the first message")
 	cmd.Flags().Int64Var(&to, "to", 0, "number of the last message; 0 means the lane's last")

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -45,14 +43,10 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	if f.rules, err = loadMappings(cfg); err != nil {
 		return nil, err
 	}
-	for name, l := range cfg.Links {
-		link, err := rest.Open(l.Config, cfg.secret, log.With("part", "link", "link", name))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open link %s: %w", name, err), f.Close())
-		}
-		f.links[name] = link
+	if f.links, err = openLinks(cfg, log); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	if err := f.checkRoutes(); err != nil {
+	if err := cfg.checkAgainst(f.rules, f.links); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
@@ -60,15 +54,6 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	}
 	f.join()
 	return f, nil
-}
-
-// loadMappings compiles the shipped mappings and the plant's own, which come first where names are the same.
-func loadMappings(cfg Config) (*mapping.Set, error) {
-	sets := []fs.FS{mapping.Library()}
-	if cfg.Mappings != "" {
-		sets = append(sets, os.DirFS(cfg.Mappings))
-	}
-	return mapping.Load(sets...)
 }
 
 func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.DB, error) {
@@ -79,34 +64,6 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 	hooks.BusyTimeout = cfg.Database.BusyTimeout
 	hooks.Readers, hooks.MaxConns = cfg.Database.Readers, cfg.Database.MaxConnections
 	return store.Open(ctx, url, hooks)
-}
-
-// checkRoutes refuses a route whose mapping feeds an operation that its link does not have.
-func (f *floors) checkRoutes() error {
-	var mistakes []error
-	for i, r := range f.cfg.Routes {
-		link, ok := f.links[r.Link]
-		if !ok {
-			continue // the configuration's own check has said so
-		}
-		for _, kind := range f.mappedKinds(r.Mapping) {
-			if err := link.Accepts(f.rules.Target(r.Mapping, kind)); err != nil {
-				mistakes = append(mistakes, fmt.Errorf("routes[%d], %s: %w", i, kind, err))
-			}
-		}
-	}
-	return errors.Join(mistakes...)
-}
-
-// mappedKinds lists the kinds for which a route's mapping, one file or a folder of them, has rules.
-func (f *floors) mappedKinds(name string) []string {
-	kinds := []string{}
-	for _, n := range f.rules.Names() {
-		if kind, ok := strings.CutPrefix(n, name+"/"); ok && f.rules.Covers(name, kind) {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
 }
 
 // join builds the floors upon each other; nothing in it can fail.
@@ -124,7 +81,8 @@ func (f *floors) join() {
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
 	f.inbox = inbox.New(f.db, f.rules, f.plant.Apply, inbox.Config{
-		GapAlert: f.cfg.Inbox.GapAlert, KeepFor: f.cfg.Inbox.Keep, Resolve: f.plantID, Feeds: f.feeds(),
+		GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly,
+		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 	}, f.log)
 	f.doer = access.New(f.db)
 }
@@ -158,10 +116,13 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	links := map[string]relay.Link{}
 	for name, l := range f.links {
 		c := f.cfg.Links[name]
-		links[name] = relay.Link{Deliverer: l, Rate: float64(c.Rate), Concurrency: c.Concurrency}
+		links[name] = relay.Link{
+			Deliverer: l, Rate: float64(c.Rate), Concurrency: c.Concurrency, Batch: c.Batch, Attempts: c.Attempts, Timeout: c.Timeout,
+		}
 	}
 	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{
-		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Metrics: metrics,
+		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
+		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
 }
 

@@ -25,7 +25,6 @@ func newQuarantine() *cobra.Command {
 }
 
 func quarantineList() *cobra.Command {
-	var file string
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -34,7 +33,7 @@ func quarantineList() *cobra.Command {
 		Example: "  holdfast quarantine list",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var list []inbox.Message
 				var now time.Time
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -49,7 +48,6 @@ func quarantineList() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().IntVar(&limit, "limit", 50, "the most messages to list")
 	return cmd
@@ -73,7 +71,6 @@ func printQuarantine(cmd *cobra.Command, list []inbox.Message, now time.Time, as
 }
 
 func quarantineShow() *cobra.Command {
-	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "show NUMBER",
@@ -85,7 +82,7 @@ func quarantineShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				var m inbox.Message
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 					m, err = r.in.Message(ctx, tx, seq)
@@ -101,7 +98,6 @@ func quarantineShow() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -124,7 +120,9 @@ func printInbound(cmd *cobra.Command, m inbox.Message) error {
 func quarantineReplay() *cobra.Command {
 	return quarantineAct("replay NUMBER", "Try a message in quarantine again", "  holdfast quarantine replay 17 --reason 'material was added'",
 		access.QuarantineReplay, "is tried again",
-		func(ctx context.Context, r *records, tx *store.Tx, seq int64, _ string) error { return r.in.Replay(ctx, tx, seq) })
+		func(ctx context.Context, r *records, tx *store.Tx, seq int64, _ string) error {
+			return r.in.Replay(ctx, tx, seq)
+		})
 }
 
 func quarantineDiscard() *cobra.Command {
@@ -136,7 +134,7 @@ func quarantineDiscard() *cobra.Command {
 }
 
 func quarantineAct(use, summary, example, action, done string, do func(ctx context.Context, r *records, tx *store.Tx, seq int64, reason string) error) *cobra.Command {
-	var file, reason string
+	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -144,7 +142,7 @@ func quarantineAct(use, summary, example, action, done string, do func(ctx conte
 			if err != nil {
 				return err
 			}
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				err := r.act(ctx, action, "inbound/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error { return do(ctx, r, tx, seq, reason) })
 				if err != nil {
 					return err
@@ -154,7 +152,6 @@ func quarantineAct(use, summary, example, action, done string, do func(ctx conte
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	reasonFlag(cmd, &reason)
 	return cmd
 }

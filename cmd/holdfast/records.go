@@ -32,16 +32,12 @@ type records struct {
 }
 
 // openRecords opens the database as it is: it makes none and changes no schema.
-func openRecords(ctx context.Context, file string) (*records, error) {
-	cfg, err := loadConfig(file)
-	if err != nil {
-		return nil, err
-	}
+func openRecords(ctx context.Context, cfg Config) (*records, error) {
 	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
 		if _, err := os.Stat(path); err != nil {
 			return nil, &problem.Error{
 				Kind: problem.NotFound, What: "open the database " + path, Why: why(err),
-				Hint: "it is made by: holdfast serve --config " + file + ", or holdfast migrate up --config " + file,
+				Hint: "it is made by: holdfast serve --config " + cfg.file + ", or holdfast migrate up --config " + cfg.file,
 			}
 		}
 	}
@@ -49,15 +45,18 @@ func openRecords(ctx context.Context, file string) (*records, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := newOutbox(cfg)
-	return &records{
-		cfg: cfg, db: db, out: out, in: inbox.New(db, nil, newMES(cfg, out).Apply, inbox.Config{}, slog.New(slog.DiscardHandler)), doer: access.New(db),
-	}, nil
+	f := &floors{cfg: cfg, log: slog.New(slog.DiscardHandler), db: db}
+	f.join()
+	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer}, nil
 }
 
 // with opens the records of a command's configuration, has fn work on them, and closes them.
-func with(cmd *cobra.Command, file string, fn func(ctx context.Context, r *records) error) error {
-	r, err := openRecords(cmd.Context(), file)
+func with(cmd *cobra.Command, fn func(ctx context.Context, r *records) error) error {
+	cfg, err := configOf(cmd)
+	if err != nil {
+		return err
+	}
+	r, err := openRecords(cmd.Context(), cfg)
 	if err != nil {
 		return err
 	}

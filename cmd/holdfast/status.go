@@ -58,7 +58,6 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 }
 
 func newStatus() *cobra.Command {
-	var file string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -68,7 +67,7 @@ func newStatus() *cobra.Command {
 		Example: "  holdfast status --config holdfast.yaml --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd, file, func(ctx context.Context, r *records) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
 				s, err := r.status(ctx)
 				if err != nil {
 					return err
@@ -80,7 +79,6 @@ func newStatus() *cobra.Command {
 			})
 		},
 	}
-	configFlag(cmd, &file)
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/httpapi"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// finding is what doctor says of one thing.
+type finding struct {
+	Subject string `json:"subject"`
+	State   string `json:"state"` // ok, look (nothing is broken yet) or bad
+	Says    string `json:"says"`
+	Do      string `json:"do,omitempty"`
+
+	kind problem.Kind // of what is bad
+}
+
+// The states of a finding.
+const (
+	isOK  = "ok"
+	look  = "look"
+	isBad = "bad"
+)
+
+func newDoctor() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Check every connection and setting, and say what to do",
+		Long: "Doctor reads the configuration, opens the database as it is, looks at mappings, disk and clock, and calls one harmless\n" +
+			"operation of each ERP. It changes nothing. It exits 0 if nothing is bad.",
+		Example: "  holdfast doctor --config holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings := examine(cmd)
+			if asJSON {
+				return errors.Join(printJSON(cmd.OutOrStdout(), findings), worst(findings))
+			}
+			printFindings(cmd.OutOrStdout(), findings)
+			return worst(findings)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func printFindings(w io.Writer, findings []finding) {
+	bad := 0
+	for _, f := range findings {
+		fmt.Fprintf(w, "%-5s %s: %s\n", f.State, f.Subject, f.Says)
+		if f.Do != "" {
+			fmt.Fprintf(w, "      do: %s\n", f.Do)
+		}
+		if f.State == isBad {
+			bad++
+		}
+	}
+	if bad == 0 {
+		fmt.Fprintln(w, "nothing is in the way of: holdfast serve")
+	}
+}
+
+// worst is the exit status: that of the first thing that is bad.
+func worst(findings []finding) error {
+	for _, f := range findings {
+		if f.State == isBad {
+			return exitError(f.kind.ExitStatus())
+		}
+	}
+	return nil
+}
+
+// bad makes findings of an error: one for each problem in it.
+func bad(subject string, err error) []finding {
+	var out []finding
+	for _, e := range leaves(err) {
+		f := finding{Subject: subject, State: isBad, Says: e.Error(), kind: problem.KindOf(e)}
+		if p, ok := errors.AsType[*problem.Error](e); ok {
+			f.Says, f.Do = p.Error(), p.Hint
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// examine looks at one thing after the other; without a configuration nothing else can be looked at.
+func examine(cmd *cobra.Command) []finding {
+	ctx := cmd.Context()
+	cfg, err := configOf(cmd)
+	if err != nil {
+		return bad("configuration", err)
+	}
+	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
+	out = append(out, examineMappings(cfg)...)
+	out = append(out, examineDatabase(ctx, cfg)...)
+	out = append(out, examineDisk(cfg)...)
+	out = append(out, examineLinks(ctx, cfg)...)
+	out = append(out, examineListeners(ctx, cfg)...)
+	return append(out, examineClock(cfg))
+}
+
+func examineMappings(cfg Config) []finding {
+	rules, err := loadMappings(cfg)
+	if err != nil {
+		return bad("mappings", err)
+	}
+	links, err := openLinks(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return bad("links", err)
+	}
+	if err := cfg.checkAgainst(rules, links); err != nil {
+		return bad("routes", err)
+	}
+	says := fmt.Sprintf("%d compile; every route has its mappings, and every mapping its operation", len(rules.Names()))
+	if len(cfg.Routes) == 0 {
+		return []finding{{Subject: "routes", State: look, Says: "there are none: the ERP is told nothing", Do: "name under routes which messages go to which link"}}
+	}
+	return []finding{{Subject: "mappings", State: isOK, Says: says}}
+}
+
+func examineDatabase(ctx context.Context, cfg Config) []finding {
+	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return []finding{{Subject: "database", State: look, Says: path + " is not there yet", Do: "nothing: holdfast serve makes it"}}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	db, err := openDatabase(ctx, cfg, store.Config{NoMigrate: true})
+	if err != nil {
+		return bad("database", err)
+	}
+	defer db.Close()
+	steps, err := db.Migrations(ctx)
+	if err != nil {
+		return bad("database", err)
+	}
+	missing := 0
+	for _, s := range steps {
+		if s.Applied.IsZero() {
+			missing++
+		}
+	}
+	if missing > 0 {
+		return []finding{{Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up"}}
+	}
+	return []finding{{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}}
+}
+
+// scarce is how much room a disk should have: weeks of an outage.
+const scarce = 2 << 30
+
+func examineDisk(cfg Config) []finding {
+	path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:")
+	if !ok {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return bad("disk", &problem.Error{Kind: problem.NotFound, What: "look at " + dir, Why: err.Error(), Hint: "make the folder of the database, and let this user write to it"})
+	}
+	free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec // a block's size is not negative
+	says := fmt.Sprintf("%d MiB free for the database", free>>20)
+	if free < scarce {
+		return []finding{{Subject: "disk", State: look, Says: says, Do: "make room: during an outage every message is kept here, and a full disk stops the plant's reports"}}
+	}
+	return []finding{{Subject: "disk", State: isOK, Says: says}}
+}
+
+func examineLinks(ctx context.Context, cfg Config) []finding {
+	links, err := openLinks(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil // told with the mappings
+	}
+	if len(links) == 0 {
+		return []finding{{Subject: "links", State: look, Says: "there are none", Do: "name the ERP under links"}}
+	}
+	var out []finding
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		l, subject := links[name], "link "+name
+		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := l.Check(ctx)
+		cancel()
+		l.Close()
+		if err != nil {
+			out = append(out, bad(subject, err)...)
+		} else {
+			out = append(out, finding{Subject: subject, State: isOK, Says: cfg.Links[name].BaseURL + " answers as it should"})
+		}
+		for _, w := range l.Warnings() {
+			out = append(out, finding{Subject: subject, State: look, Says: w})
+		}
+	}
+	return out
+}
+
+// examineListeners tries both addresses. One that is taken is no fault where Holdfast itself has it.
+func examineListeners(ctx context.Context, cfg Config) []finding {
+	var out []finding
+	for subject, address := range map[string]string{"api": cfg.API.Listen, "ops": cfg.Ops.Listen} {
+		l, err := httpapi.Listen(ctx, address)
+		if err != nil {
+			out = append(out, finding{
+				Subject: subject, State: look, Says: address + " is taken by another program",
+				Do: "nothing, if holdfast serve runs already; else end that program, or choose another port",
+			})
+			continue
+		}
+		if err := l.Close(); err != nil {
+			out = append(out, bad(subject, err)...)
+			continue
+		}
+		out = append(out, finding{Subject: subject, State: isOK, Says: address + " is free"})
+	}
+	slices.SortFunc(out, func(a, b finding) int { return strings.Compare(a.Subject, b.Subject) })
+	return out
+}
+
+func examineClock(cfg Config) finding {
+	now := time.Now()
+	f := finding{Subject: "clock", State: isOK, Says: fmt.Sprintf("it is %s in the plant (%s)", now.In(cfg.zone()).Format("2006-01-02 15:04:05 -07:00"), cfg.Plant.Zone)}
+	var t unix.Timex
+	if _, err := unix.Adjtimex(&t); err == nil && t.Status&unix.STA_UNSYNC != 0 {
+		f.State, f.Do = look, "have NTP keep the machine's clock: several nodes must agree, and the ERP reads the plant's times"
+	}
+	return f
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/adapters/erpmock"
+	"holdfast/internal/httpapi"
+	"holdfast/internal/problem"
+	"holdfast/openapi"
+)
+
+func newERP() *cobra.Command {
+	cmd := &cobra.Command{Use: "erp", Short: "An ERP to test against, before the real one is there"}
+	cmd.AddCommand(newERPMock())
+	return cmd
+}
+
+// mockFlags are what erp mock is told.
+type mockFlags struct {
+	spec, listen, control, faults, seedData, journal, ledger string
+	seed                                                     int64
+}
+
+func newERPMock() *cobra.Command {
+	var f mockFlags
+	cmd := &cobra.Command{
+		Use:   "mock",
+		Short: "Serve any OpenAPI document as an ERP with state, faults and a journal",
+		Long: "Mock serves an OpenAPI 3.0 or 3.1 document as if the ERP behind it were there. Faults come from a schedule, from a header\n" +
+			"of a request, or from the control API below /__mock/. docs/erp-mock.md has all of it.",
+		Example: "  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runMock(cmd, f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.spec, "spec", "", "the OpenAPI document; without it the plain ERP that Holdfast ships")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:8422", "address to serve on; loopback only")
+	fl.StringVar(&f.control, "control", "", "address of the control API alone, which outages leave alone")
+	fl.StringVar(&f.faults, "faults", "", "a schedule of faults (YAML)")
+	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with (YAML or JSON: lists by type)")
+	fl.StringVar(&f.journal, "journal", "", "file to write the journal to at the end (JSON)")
+	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
+	fl.Int64Var(&f.seed, "seed", 1, "of everything random")
+	cmd.AddCommand(mockAssert())
+	return cmd
+}
+
+func runMock(cmd *cobra.Command, f mockFlags) (err error) {
+	m, err := openMock(f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	ctx := cmd.Context()
+	ln, err := httpapi.Listen(ctx, f.listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "ERP mock of %s: http://%s, control: http://%s/__mock/\n", m.Document().Title(), ln.Addr(), ln.Addr())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return erpmock.Serve(ctx, ln, m) })
+	if f.control != "" {
+		ctl, err := httpapi.Listen(ctx, f.control)
+		if err != nil {
+			return errors.Join(err, ln.Close())
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "control, also during outages: http://%s/__mock/\n", ctl.Addr())
+		g.Go(func() error { return erpmock.ServeControl(ctx, ctl, m) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if f.journal == "" {
+		return nil
+	}
+	return saveJSON(f.journal, m.Journal())
+}
+
+func openMock(f mockFlags) (*erpmock.Mock, error) {
+	doc, cfg := openapi.ERP(), erpmock.Config{Name: "erp.yaml", Seed: f.seed, Ledger: f.ledger}
+	var err error
+	if f.spec != "" {
+		if doc, err = readFile(f.spec, "name an OpenAPI 3.0 or 3.1 document with --spec"); err != nil {
+			return nil, err
+		}
+		cfg.Name = filepath.Base(f.spec)
+	}
+	if f.faults != "" {
+		text, err := readFile(f.faults, "name a schedule of faults with --faults")
+		if err != nil {
+			return nil, err
+		}
+		schedule, err := erpmock.ParseSchedule(text)
+		if err != nil {
+			return nil, invalid("read the faults "+f.faults, err)
+		}
+		cfg.Faults = schedule.Faults
+		if schedule.Seed != 0 {
+			cfg.Seed = schedule.Seed
+		}
+	}
+	m, err := erpmock.New(doc, cfg)
+	if err != nil {
+		return nil, invalid("serve "+cfg.Name, err)
+	}
+	if f.seedData != "" {
+		text, err := readFile(f.seedData, "name a file of documents with --seed-data")
+		if err == nil {
+			err = m.SeedFile(text, f.seedData)
+		}
+		if err != nil {
+			return nil, errors.Join(invalid("read the documents of "+f.seedData, err), m.Close())
+		}
+	}
+	return m, nil
+}
+
+// invalid makes a problem of an error about a person's input that is none yet.
+func invalid(what string, err error) error {
+	if _, ok := errors.AsType[*problem.Error](err); ok {
+		return err
+	}
+	return &problem.Error{Kind: problem.Invalid, What: what, Why: err.Error(), Hint: "correct the file; docs/erp-mock.md shows its form"}
+}
+
+func readFile(name, hint string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, &problem.Error{Kind: problem.NotFound, What: "read " + name, Why: why(err), Hint: hint}
+	}
+	return b, nil
+}
+
+func saveJSON(file string, v any) error {
+	var b bytes.Buffer
+	if err := printJSON(&b, v); err != nil {
+		return err
+	}
+	return save(file, b.Bytes())
+}
+
+func mockAssert() *cobra.Command {
+	var url, journal, form string
+	cmd := &cobra.Command{
+		Use:   "assert FILE",
+		Short: "Hold the journal of a mock against expectations; exits 1 if one does not hold",
+		Example: "  holdfast erp mock assert expectations.yaml --url http://127.0.0.1:8422\n" +
+			"  holdfast erp mock assert expectations.yaml --journal journal.json --format junit",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readFile(args[0], "write expectations as docs/erp-mock.md shows")
+			if err != nil {
+				return err
+			}
+			report, err := assert(cmd.Context(), text, url, journal)
+			if err != nil {
+				return err
+			}
+			return errors.Join(printReport(cmd.OutOrStdout(), report, form), exitUnless(report.OK()))
+		},
+	}
+	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8422", "a running mock, or its control address")
+	cmd.Flags().StringVar(&journal, "journal", "", "a journal that a mock has written, instead of a running one")
+	cmd.Flags().StringVar(&form, "format", "text", "text, json or junit")
+	return cmd
+}
+
+func exitUnless(ok bool) error {
+	if ok {
+		return nil
+	}
+	return exitError(1)
+}
+
+func assert(ctx context.Context, text []byte, url, journal string) (erpmock.Report, error) {
+	var entries []erpmock.Entry
+	if journal == "" {
+		return assertRunning(ctx, text, url)
+	}
+	b, err := readFile(journal, "a mock writes it at its end: --journal")
+	if err != nil {
+		return erpmock.Report{}, err
+	}
+	if err := json.Unmarshal(b, &entries); err != nil {
+		return erpmock.Report{}, invalid("read the journal "+journal, err)
+	}
+	report, err := erpmock.CheckExpectations(text, entries)
+	if err != nil {
+		return report, invalid("read the expectations", err)
+	}
+	return report, nil
+}
+
+// assertRunning has a running mock check its own journal.
+func assertRunning(ctx context.Context, text []byte, url string) (report erpmock.Report, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	target := strings.TrimRight(url, "/") + "/__mock/expect"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(text))
+	if err != nil {
+		return report, invalid("ask "+url, err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return report, &problem.Error{Kind: problem.Unavailable, What: "ask the mock at " + url, Why: "it does not answer", Hint: "start it with holdfast erp mock, or give --journal", Cause: err}
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return report, fmt.Errorf("read the answer of %s: %w", url, err)
+	}
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusExpectationFailed {
+		return report, &problem.Error{Kind: problem.Invalid, What: "check the journal of " + url, Why: res.Status + ": " + strings.TrimSpace(string(body)), Hint: "correct the expectations; docs/erp-mock.md shows their form"}
+	}
+	if err := json.Unmarshal(body, &report); err != nil {
+		return report, fmt.Errorf("read the report of %s: %w", url, err)
+	}
+	return report, nil
+}
+
+func printReport(w io.Writer, r erpmock.Report, form string) error {
+	switch form {
+	case "text":
+		return r.WriteText(w)
+	case "json":
+		return printJSON(w, r)
+	case "junit":
+		return r.WriteJUnit(w)
+	default:
+		return &problem.Error{Kind: problem.Invalid, What: "print the report", Why: form + " is no format", Hint: "choose text, json or junit"}
+	}
+}
