@@ -49,7 +49,7 @@ func (mapping) ApplyIn(context.Context, string, message.Message, compiled.Resolv
 	return message.Message{}, &problem.Error{Kind: problem.Invalid, What: "map", Why: "there is no such mapping"}
 }
 
-// owing is the plant's outbox without options.
+// owing is the plant's outbox, as cmd joins it.
 type owing struct{ *outbox.Outbox }
 
 func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) error {

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
-
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
@@ -23,7 +21,7 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 	b := cmp.Or(r.JSONBody, r.ApplicationCloudeventsPlusJSONBody)
 	c := call{access.InboundReceive, "inbound/" + b.Source + "/" + b.ID, "", r.Params.IdempotencyKey, b}
 	taken, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[inbox.Taken], error) {
-		taken, err := s.Inbox.Receive(ctx, tx, incoming(*b, tx.Now, traceparent(ctx)), cmp.Or(b.Link, s.cfg.Link))
+		taken, err := s.Inbox.Receive(ctx, tx, incoming(*b, tx.Now, Traceparent(ctx)), cmp.Or(b.Link, s.cfg.Link))
 		return did[inbox.Taken]{value: taken}, err
 	})
 	switch {
@@ -48,13 +46,6 @@ func incoming(b InboundCreate, now time.Time, trace string) message.Incoming {
 		m.Time = now
 	}
 	return message.Incoming{Message: m, Claimed: b.Digest, ObjectVersion: b.Objectversion, Mapping: b.Mapping}
-}
-
-// traceparent is the present span in the words of W3C Trace Context; "" if there is none.
-func traceparent(ctx context.Context) string {
-	c := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, c)
-	return c.Get("traceparent")
 }
 
 // ListInbound answers GET /v1/inbound-messages.

@@ -123,6 +123,7 @@ func (s *Server) checkRequests(next http.Handler) http.Handler {
 			s.lost(w, r, err)
 			return
 		}
+		nameSpan(r.Context(), op)
 		req := &contract.Request{Path: path, Query: r.URL.Query(), Header: r.Header, Body: body}
 		wrong := append(unknownQuery(op, r), check(op, req)...)
 		if len(wrong) > 0 {

@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"time"
 
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/access"
@@ -88,11 +87,8 @@ func (s *Server) Handler() http.Handler {
 	h = s.guard(h)
 	h = s.recovered(h)
 	h = s.identified(h)
-	return otelhttp.NewHandler(h, "api", otelhttp.WithSpanNameFormatter(spanName))
+	return traced(h)
 }
-
-// spanName is the operation's template, once it is known: names must not grow with the number of orders.
-func spanName(_ string, r *http.Request) string { return cmp.Or(r.Pattern, r.Method+" unknown") }
 
 // Run serves the API on l until ctx ends, then finishes the requests in hand, 10 s at the most. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {

@@ -213,3 +213,15 @@ func TestRunFinishesWhatIsInHand(t *testing.T) {
 		t.Errorf("Run: %v; state %q after %s; want queued at once", err, got.ERP.State, time.Since(begin))
 	}
 }
+
+func TestTheCallersTraceGoesOnWithTheMessage(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	var made httpapi.OrderAct
+	p.call("POST", "/v1/orders", object{"material": "BIKE", "quantity": "1"}, "traceparent", "00-"+trace+"-b7ad6b7169203331-01").want(t, 201, &made)
+	var d httpapi.MessageDetail
+	p.call("GET", "/v1/messages/"+made.ERP.Messages[0].ID, nil).want(t, 200, &d)
+	if !strings.Contains(d.Trace, trace) {
+		t.Errorf("the message's trace is %q, want one of %s", d.Trace, trace)
+	}
+}
