@@ -53,6 +53,7 @@ func (mapping) ApplyIn(context.Context, string, message.Message, compiled.Resolv
 type owing struct{ *outbox.Outbox }
 
 func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) error {
+	m.Trace = httpapi.Traceparent(ctx)
 	return o.Outbox.Append(ctx, tx, m)
 }
 
