@@ -98,7 +98,8 @@ func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) erro
 // plantID finds the plant's own name of an ERP's object.
 func (f *floors) plantID(ctx context.Context, tx *store.Tx, link, object string) (string, bool, error) {
 	kind, number, _ := strings.Cut(object, "/")
-	return f.outbox.Object(ctx, tx, link, kind, number)
+	named, known, err := f.outbox.Object(ctx, tx, link, kind, number)
+	return strings.TrimPrefix(named, kind+"/"), known, err
 }
 
 func (f *floors) feeds() []inbox.Feed {

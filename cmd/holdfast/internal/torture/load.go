@@ -44,13 +44,13 @@ func (l *ledger) add(ps []promise) {
 
 // worker is one shop-floor client. It sends each act under one ID and one Idempotency-Key until the plant answers, as an MES would.
 type worker struct {
-	api      string
-	material func(*rand.Rand) string
-	release  func(material string) (number string, err error) // the ERP releases an order
-	rng      *rand.Rand
-	client   *http.Client
-	book     *ledger
-	enough   <-chan struct{} // closed when no new act should begin
+	api       string
+	materials []string
+	release   func(material string) (number string, err error) // the ERP releases an order
+	rng       *rand.Rand
+	client    *http.Client
+	book      *ledger
+	enough    <-chan struct{} // closed when no new act should begin
 }
 
 // errEnough ends a worker between two acts.
@@ -147,7 +147,7 @@ func (w *worker) confirmAll(ctx context.Context, o order) error {
 
 // open makes an order of the plant's own, or waits for one that the ERP releases.
 func (w *worker) open(ctx context.Context) (order, error) {
-	material := w.material(w.rng)
+	material := w.materials[w.rng.IntN(len(w.materials))]
 	if w.rng.IntN(2) == 0 {
 		var made struct {
 			Order order `json:"order"`

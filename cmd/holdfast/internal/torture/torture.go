@@ -38,17 +38,17 @@ type Config struct {
 	InHand  int           // most messages that the plant has under way at one time
 	Drain   time.Duration // how long the plant may take to send all that it owes once the faults are over
 
-	Serve    func() *exec.Cmd // the plant's process
-	API      string           // its base URL
-	Ready    string           // its /readyz
-	Control  string           // its control socket
-	Disk     string           // folder on the disk of its database that may be filled; empty leaves full-disk out
-	Mock     *erpmock.Mock
-	Release  func(material string) (number string, err error)
-	Material func(*rand.Rand) string
-	Silent   []string  // kinds for which the ERP's contract has no document
-	Log      io.Writer // the plant's own output
-	Progress io.Writer // one line for each strike
+	Serve     func() *exec.Cmd // the plant's process
+	API       string           // its base URL
+	Ready     string           // its /readyz
+	Control   string           // its control socket
+	Disk      string           // folder on the disk of its database that may be filled; empty leaves full-disk out
+	Mock      *erpmock.Mock
+	Release   func(material string) (number string, err error)
+	Materials []string  // that can be made; the run begins when the plant knows them all
+	Silent    []string  // kinds for which the ERP's contract has no document
+	Log       io.Writer // the plant's own output
+	Progress  io.Writer // one line for each strike
 }
 
 // Report is what a run did and what the oracle says.
@@ -89,6 +89,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	defer func() { _ = r.node.signal(syscall.SIGKILL) }()
+	if err := r.learn(ctx); err != nil {
+		return Report{}, err
+	}
 	if err := r.produce(ctx); err != nil {
 		return Report{}, err
 	}
@@ -109,13 +112,29 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}, nil
 }
 
+// learn waits until the plant has the master data from the ERP.
+func (r *run) learn(ctx context.Context) error {
+	ctx, stop := context.WithTimeoutCause(ctx, time.Minute, errors.New("the plant did not learn the master data within a minute"))
+	defer stop()
+	for _, m := range r.Materials {
+		for _, what := range []string{"routings", "boms"} {
+			for get(ctx, r.API+"/v1/"+what+"/"+m) != nil {
+				if pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // produce runs workers and schedule beside each other until the schedule is over and each worker has its last answer.
 func (r *run) produce(ctx context.Context) error {
 	enough := make(chan struct{})
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range r.Workers {
 		w := &worker{
-			api: r.API, material: r.Material, release: r.Release, book: r.book, enough: enough,
+			api: r.API, materials: r.Materials, release: r.Release, book: r.book, enough: enough,
 			rng: rand.New(rand.NewPCG(r.Seed, uint64(i))), client: &http.Client{Timeout: 10 * time.Second},
 		}
 		g.Go(func() error { return w.run(ctx) })
