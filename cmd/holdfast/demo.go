@@ -1,5 +1,162 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
 
-func newDemo() *cobra.Command { return &cobra.Command{Use: "demo"} }
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/cmd/holdfast/dataset"
+	"holdfast/internal/problem"
+)
+
+// demoFlags are what the demo is told.
+type demoFlags struct {
+	once, asJSON            bool
+	seed                    uint64
+	orders                  int
+	outage                  time.Duration
+	data, database, dataSet string
+}
+
+func newDemo() *cobra.Command {
+	var f demoFlags
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the main job: a plant, an ERP, and an outage between them",
+		Long: "Demo runs a mock ERP, a plant and a shop floor in one process, over HTTP on this machine. It cuts the link for a while; the\n" +
+			"plant works on, also with orders of its own; when the link is back, what the plant owes is delivered, and the ERP's own journal\n" +
+			"says whether anything was lost, doubled or out of order. Then it leaves everything running, until Ctrl-C.",
+		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
+	}
+	fl := cmd.Flags()
+	fl.BoolVar(&f.once, "once", false, "do the scripted run and exit: 0 if nothing was lost, doubled or out of order, else 1")
+	fl.BoolVar(&f.asJSON, "json", false, "print the result as one JSON object and nothing else")
+	fl.Uint64Var(&f.seed, "seed", 1, "of everything that is left to chance")
+	fl.IntVar(&f.orders, "orders", 24, "how many orders the ERP releases; the plant makes some of its own besides")
+	fl.DurationVar(&f.outage, "outage", 6*time.Second, "how long the link is cut at least")
+	fl.StringVar(&f.data, "data", "", "folder that keeps the plant's database, the ERP's ledger and a holdfast.yaml for every other command")
+	fl.StringVar(&f.database, "database", "", "URL of a database instead of SQLite; it must be empty")
+	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
+	return cmd
+}
+
+func (f demoFlags) check() error {
+	switch {
+	case f.orders < 1 || f.orders > 5000:
+		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--orders is not between 1 and 5000", Hint: "leave it out for 24"}
+	case f.outage < 0 || f.outage > time.Hour:
+		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--outage is not between 0 and 1h", Hint: "leave it out for 6s"}
+	default:
+		return nil
+	}
+}
+
+func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	set, err := dataset.Builtin()
+	if f.dataSet != "" {
+		set, err = dataset.LoadDir(f.dataSet)
+	}
+	if err != nil {
+		return err
+	}
+	keep := f.data != ""
+	if !keep {
+		if f.data, err = os.MkdirTemp("", "holdfast-demo-"); err != nil {
+			return fmt.Errorf("make a folder for the demo: %w", err)
+		}
+	}
+	report, err := stageDemo(cmd, f, set)
+	failed := err != nil && !errors.Is(err, context.Canceled) || err == nil && !report.ok()
+	if !keep && !failed {
+		err = errors.Join(err, os.RemoveAll(f.data))
+	} else if failed {
+		fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: what is left of the demo is in %s\n", f.data)
+	}
+	if err != nil {
+		return err
+	}
+	return exitUnless(report.ok())
+}
+
+// stageDemo opens everything, plays the script and, unless it is to be done once, leaves everything running until ctx ends.
+func stageDemo(cmd *cobra.Command, f demoFlags, set *dataset.Set) (report demoReport, err error) {
+	ctx, stop := context.WithCancel(cmd.Context())
+	defer stop()
+	s, err := openStage(ctx, f, set)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	out := cmd.OutOrStdout()
+	say := &teller{w: out, live: !f.asJSON && isTerminal(out)}
+	if f.asJSON {
+		say.w = io.Discard
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.serveERP(gctx) })
+	g.Go(func() error { return s.plant.Run(gctx) })
+	g.Go(func() error {
+		defer stop()
+		var err error
+		if report, err = s.play(gctx, say); err != nil {
+			return err
+		}
+		if f.asJSON {
+			err = printJSON(out, report)
+		} else {
+			report.print(out)
+		}
+		if err == nil && !f.once {
+			s.stay(gctx, out, f)
+		}
+		return err
+	})
+	err = g.Wait()
+	if report.done && errors.Is(err, context.Canceled) {
+		err = nil // Ctrl-C after the script
+	}
+	return report, err
+}
+
+// teller tells the state of the run: in one line that is written over on a terminal, else in a line for each change of scene.
+type teller struct {
+	w     io.Writer
+	live  bool
+	width int
+}
+
+// scene begins a new line.
+func (t *teller) scene(format string, args ...any) {
+	t.status("")
+	fmt.Fprintf(t.w, format+"\n", args...)
+}
+
+// status writes over the present line; nothing where nobody watches.
+func (t *teller) status(line string) {
+	if !t.live {
+		return
+	}
+	fmt.Fprintf(t.w, "\r%-*s\r%s", t.width, "", line)
+	t.width = len(line)
+}
+
+// isTerminal tells whether a person watches.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

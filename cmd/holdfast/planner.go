@@ -128,3 +128,16 @@ func (p planner) order(o dataset.Order, start time.Time, hours int) (document, e
 	put(d, "storageLocation", o.Location)
 	return d, failed
 }
+
+// batches are the lots in stock, as the ERP has them.
+func (p planner) batches() []document {
+	var out []document
+	for _, m := range p.set.Materials {
+		for _, l := range m.Lots {
+			d := document{"number": l.Batch, "messageId": "seed-" + l.Batch, "material": m.Number, "plant": p.set.Plant.Number, "status": "unrestricted"}
+			put(d, "supplierBatch", l.SupplierBatch)
+			out = append(out, d)
+		}
+	}
+	return out
+}
