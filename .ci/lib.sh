@@ -58,6 +58,6 @@ npm_tools() {
 
 # program builds bin/holdfast and prints its path.
 program() {
-	make -s build >&2
+	make -s build >&2 || return
 	echo "$root/bin/holdfast"
 }
