@@ -21,6 +21,7 @@ import (
 	"holdfast/cmd/holdfast/internal/torture"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
+	"holdfast/internal/store"
 	"holdfast/openapi"
 )
 
@@ -54,7 +55,7 @@ the machine interleaves the processes is not, so a seed that fails may need some
 	flags.IntVar(&f.minutes, "minutes", 1, "how long faults strike; draining comes on top")
 	flags.IntVar(&f.kills, "kills", 0, "SIGKILLs in that time; 0 means 20 a minute")
 	flags.IntVar(&f.workers, "workers", 6, "shop-floor clients at a time")
-	flags.StringVar(&f.database, "database", "", "URL of an empty database; default a SQLite file")
+	flags.StringVar(&f.database, "database", "", "URL of a PostgreSQL database, in which a schema is made for the run; default a SQLite file")
 	flags.StringSliceVar(&f.faults, "faults", nil, "only these: "+faultNames())
 	flags.StringVar(&f.data, "data", "", "folder for the configuration, the plant's log and, with SQLite, the database; kept. Default a temporary one, kept if the run fails")
 	jsonFlag(cmd, &f.asJSON)
@@ -81,10 +82,13 @@ func runTorture(cmd *cobra.Command, f tortureFlags) (err error) {
 		return err
 	}
 	report, err := t.run(cmd.Context())
-	if err == nil && f.data == "" && report.OK() {
-		err = os.RemoveAll(dir)
-	} else if err == nil && !report.OK() {
-		fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: seed %d failed; what is left of the run is in %s\n", f.seed, dir)
+	switch {
+	case err == nil && report.OK():
+		if err = t.undo(); err == nil && f.data == "" {
+			err = os.RemoveAll(dir)
+		}
+	case err == nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: seed %d failed; its database and logs are left as they are, see %s\n", f.seed, dir)
 	}
 	if err != nil {
 		return fmt.Errorf("torture with seed %d, see %s: %w", f.seed, filepath.Join(dir, "serve.log"), err)
@@ -101,7 +105,7 @@ type tortured struct {
 	mock *erpmock.Mock
 	erp  net.Listener
 	log  *os.File
-	undo func() error // takes the small disk away again
+	undo func() error // takes the small disk or the schema away again
 }
 
 func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Writer) (*tortured, error) {
@@ -128,6 +132,12 @@ func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Wr
 	} else {
 		fmt.Fprintln(progress, "holdfast: the disk of that database is not ours to fill: full-disk is left out")
 		disk = ""
+		var drop func(context.Context) error
+		f.database, drop, err = store.NewSchema(ctx, f.database, fmt.Sprintf("torture_%d_%d", f.seed, time.Now().UnixMilli()))
+		if err != nil {
+			return nil, err
+		}
+		t.undo = func() error { return drop(context.WithoutCancel(ctx)) }
 	}
 	if disk == "" {
 		faults = slices.DeleteFunc(faults, func(x torture.Fault) bool { return x == torture.FullDisk })
@@ -283,7 +293,7 @@ func (t *tortured) run(ctx context.Context) (report torture.Report, err error) {
 	go func() { served <- erpmock.Serve(ctx, t.erp, t.mock) }()
 	report, err = torture.Run(ctx, t.cfg)
 	stop()
-	return report, errors.Join(err, <-served, t.mock.Close(), t.log.Close(), t.undo())
+	return report, errors.Join(err, <-served, t.mock.Close(), t.log.Close())
 }
 
 func printTorture(w io.Writer, r torture.Report, asJSON bool) error {

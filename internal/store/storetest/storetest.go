@@ -3,9 +3,6 @@ package storetest
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,33 +55,16 @@ func PostgresURL(tb testing.TB) string {
 		}
 		tb.Skip("skipped for want of PostgreSQL: set HOLDFAST_TEST_POSTGRES, or run make test, which starts one")
 	}
-	schema := "t" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	run(tb, base, fmt.Sprintf(`CREATE SCHEMA %s`, schema))
-	tb.Cleanup(func() { run(tb, base, fmt.Sprintf(`DROP SCHEMA %s CASCADE`, schema)) })
-	u, err := url.Parse(base)
+	schema, drop, err := store.NewSchema(context.Background(), base, "t"+strings.ReplaceAll(uuid.NewString(), "-", ""))
 	if err != nil {
-		tb.Fatalf("HOLDFAST_TEST_POSTGRES: %v", err)
+		tb.Fatalf("make a schema in HOLDFAST_TEST_POSTGRES: %v", err)
 	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
-
-func run(tb testing.TB, base, statement string) {
-	tb.Helper()
-	db, err := sql.Open("pgx", base)
-	if err != nil {
-		tb.Fatalf("open PostgreSQL: %v", err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			tb.Errorf("close PostgreSQL: %v", err)
+	tb.Cleanup(func() {
+		if err := drop(context.Background()); err != nil {
+			tb.Errorf("drop the test's schema: %v", err)
 		}
-	}()
-	if _, err := db.ExecContext(context.Background(), statement); err != nil {
-		tb.Fatalf("%s: %v", statement, err)
-	}
+	})
+	return schema
 }
 
 func open(tb testing.TB, rawURL string, opts []Option) *store.DB {
