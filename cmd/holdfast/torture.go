@@ -242,8 +242,12 @@ func (t *tortured) configure(ctx context.Context, f tortureFlags, dir string, pr
 	if err != nil {
 		return err
 	}
+	url := f.database
+	if !strings.HasPrefix(url, "sqlite:") {
+		url = "env:" + tortureDatabase // it may have a password, which no file of ours holds
+	}
 	in := initial{
-		Plant: "1000", Zone: "Europe/Berlin", Database: f.database, API: api, Ops: ops, ERP: "http://" + t.erp.Addr().String(),
+		Plant: "1000", Zone: "Europe/Berlin", Database: url, API: api, Ops: ops, ERP: "http://" + t.erp.Addr().String(),
 		Every: "200ms", Rate: 500, Demo: true,
 	}
 	text, err := in.write()
@@ -277,6 +281,9 @@ func (t *tortured) configure(ctx context.Context, f tortureFlags, dir string, pr
 	}
 	return nil
 }
+
+// tortureDatabase is the variable by which the plant's process learns the URL of its database.
+const tortureDatabase = "HOLDFAST_TORTURE_DATABASE"
 
 // freeAddress is a loopback address that nobody listens on just now.
 func freeAddress(ctx context.Context) (string, error) {
