@@ -274,8 +274,10 @@ func (t *tortured) configure(ctx context.Context, f tortureFlags, dir string, pr
 	t.cfg = torture.Config{
 		Seed: f.seed, Length: time.Duration(f.minutes) * time.Minute, Kills: kills, Workers: f.workers, InHand: 8, Drain: 3 * time.Minute,
 		Serve: func() *exec.Cmd {
-			return exec.Command(program, "serve", "--config", file, "--torture-control", control)
-		}, //nolint:gosec // it is this program
+			c := exec.Command(program, "serve", "--config", file, "--torture-control", control) //nolint:gosec // it is this program
+			c.Env = append(os.Environ(), tortureDatabase+"="+f.database)
+			return c
+		},
 		API: "http://" + api, Ready: "http://" + ops + "/readyz", Control: control, Mock: t.mock, Release: release,
 		Log: t.log, Progress: progress,
 	}
