@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -131,24 +132,34 @@ func stageDemo(cmd *cobra.Command, f demoFlags, set *dataset.Set) (report demoRe
 
 // teller tells the state of the run: in one line that is written over on a terminal, else in a line for each change of scene.
 type teller struct {
-	w     io.Writer
-	live  bool
-	width int
+	w    io.Writer
+	live bool
+
+	mu    sync.Mutex
+	width int // of the line that is there; guarded by mu
 }
 
 // scene begins a new line.
 func (t *teller) scene(format string, args ...any) {
-	t.status("")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over("")
 	fmt.Fprintf(t.w, format+"\n", args...)
 }
 
 // status writes over the present line; nothing where nobody watches.
 func (t *teller) status(line string) {
-	if !t.live {
-		return
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over(line)
+}
+
+// over needs mu.
+func (t *teller) over(line string) {
+	if t.live {
+		fmt.Fprintf(t.w, "\r%-*s\r%s", t.width, "", line)
+		t.width = len(line)
 	}
-	fmt.Fprintf(t.w, "\r%-*s\r%s", t.width, "", line)
-	t.width = len(line)
 }
 
 // isTerminal tells whether a person watches.

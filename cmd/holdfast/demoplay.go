@@ -28,8 +28,8 @@ type demoReport struct {
 	Movements     int    `json:"movements"`
 	Lots          int    `json:"lots"`
 	Inspections   int    `json:"inspections"`
-	MadeWhileDown int    `json:"made_while_down"` // messages
-	Share         number `json:"share_made_while_down"` // of all messages
+	MadeWhileDown int    `json:"made_while_down"`       // messages
+	Share         number `json:"share_made_while_down"` // of the messages of this run
 	tally.Result
 	OutageSeconds number `json:"outage_seconds"`
 	DrainSeconds  number `json:"drain_seconds"`
@@ -41,7 +41,9 @@ type demoReport struct {
 // number is a hundredth: of a second, or of a whole.
 type number int64
 
-func secondsOf(d time.Duration) number { return number(d.Round(10*time.Millisecond) / (10 * time.Millisecond)) }
+func secondsOf(d time.Duration) number {
+	return number(d.Round(10*time.Millisecond) / (10 * time.Millisecond))
+}
 
 // MarshalJSON writes two places.
 func (n number) MarshalJSON() ([]byte, error) { return []byte(n.String()), nil }
@@ -73,7 +75,7 @@ const (
 
 // play is the script. Each order is worked on in one of three acts: before, during and after the outage.
 func (s *stage) play(ctx context.Context, say *teller) (r demoReport, err error) {
-	began := time.Now()
+	s.began = time.Now().Truncate(time.Microsecond)
 	stop := s.watch(ctx, say)
 	defer stop()
 	say.scene("the ERP is at http://%s, the plant at http://%s", s.erp.Addr(), s.plant.api.Addr())
@@ -108,7 +110,7 @@ func (s *stage) play(ctx context.Context, say *teller) (r demoReport, err error)
 	}
 	stop()
 	r.OutageSeconds = secondsOf(up.Sub(down))
-	r.TotalSeconds = secondsOf(time.Since(began))
+	r.TotalSeconds = secondsOf(time.Since(s.began))
 	return r, s.compare(ctx, &r, down, up)
 }
 
@@ -204,7 +206,7 @@ func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, l
 
 // needsMore tells whether too few messages were made since the cut, if each order that is left makes as many as those before.
 func (s *stage) needsMore(ctx context.Context, down time.Time, left int) (bool, error) {
-	all, made, err := s.made(ctx, down, time.Now().Add(time.Hour))
+	all, made, err := s.made(ctx, down)
 	if err != nil {
 		return false, err
 	}
@@ -213,16 +215,19 @@ func (s *stage) needsMore(ctx context.Context, down time.Time, left int) (bool, 
 	return made*100 < enough*expected, nil
 }
 
-// made counts this plant's messages, and those made between two times.
-func (s *stage) made(ctx context.Context, from, to time.Time) (all, between int, err error) {
+// made counts the messages of this run, and those made since a time.
+func (s *stage) made(ctx context.Context, from time.Time) (all, since int, err error) {
 	list, err := s.messages(ctx)
 	for _, d := range list {
+		if d.CreatedAt.Before(s.began) {
+			continue // of an earlier run on the same folder
+		}
 		all++
-		if !d.CreatedAt.Before(from) && d.CreatedAt.Before(to) {
-			between++
+		if !d.CreatedAt.Before(from) {
+			since++
 		}
 	}
-	return all, between, err
+	return all, since, err
 }
 
 // messages reads the whole outbox from the database.
@@ -286,9 +291,12 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	if err != nil {
 		return err
 	}
-	rows := make([]tally.Message, 0, len(list))
+	rows, ours := make([]tally.Message, 0, len(list)), 0
 	for _, d := range list {
 		rows = append(rows, tally.Message{ID: d.ID, Kind: d.Kind, Lane: d.Lane, Number: d.Number, Settled: d.Settled, Void: d.Role == message.Void})
+		if !d.CreatedAt.Before(s.began) {
+			ours++
+		}
 		if !d.CreatedAt.Before(down) && d.CreatedAt.Before(up) {
 			r.MadeWhileDown++
 		}
@@ -297,7 +305,7 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	r.Seed, r.Orders, r.OwnOrders, r.Confirmations, r.Movements = s.flags.seed, c.Orders, c.Own, c.Confirmations, c.Movements
 	r.Lots, r.Inspections = c.Lots, c.Inspections
 	r.Result = tally.Compare(rows, s.floor.Promised(), s.mock.Effects())
-	r.Share = number(100 * r.MadeWhileDown / max(1, r.Messages))
+	r.Share = number(100 * r.MadeWhileDown / max(1, ours))
 	r.done = true
 	return nil
 }

@@ -38,7 +38,8 @@ type stage struct {
 	floor *shopfloor.Floor
 	log   *os.File
 
-	releases int // orders that the planner has released
+	began    time.Time // of the script
+	releases int       // orders that the planner has released
 }
 
 // madeByDemo is the first line of a configuration that a later demo may write over.
@@ -70,7 +71,11 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	}
 	base := "http://" + s.plant.api.Addr().String()
 	s.api = shopfloor.NewClient(base)
-	s.floor = shopfloor.New(set, s.api, 0)
+	pace := 60 * time.Millisecond // people watch
+	if f.once {
+		pace = 0
+	}
+	s.floor = shopfloor.New(set, s.api, pace)
 	return s, nil
 }
 
