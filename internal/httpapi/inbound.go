@@ -204,7 +204,7 @@ func (s *Server) SkipInbound(ctx context.Context, r SkipInboundRequestObject) (S
 func inbound(m inbox.Message) Inbound {
 	return Inbound{
 		Number: m.Seq, ID: m.ID, Source: m.Source, Kind: m.Kind, Key: m.Key, Link: m.Link, Mapping: m.Mapping, Lane: m.Lane,
-		LaneEpoch: m.Epoch, LaneNumber: m.Message.Number, ObjectVersion: m.ObjectVersion, State: InboundState(m.State), Code: string(m.Problem),
+		LaneEpoch: m.Epoch, LaneNumber: m.Number, ObjectVersion: m.ObjectVersion, State: InboundState(m.State), Code: string(m.Problem),
 		Reason: m.Reason, Hint: m.Hint, Attempts: m.Attempts, Time: m.Time, Received: m.ReceivedAt, Settled: m.SettledAt,
 	}
 }
