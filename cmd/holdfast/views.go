@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/internal/inbox"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 )
 
@@ -36,10 +37,10 @@ type happened struct {
 // stateOf is where a message stands, in one word.
 func stateOf(d outbox.Detail) string {
 	switch {
+	case d.Role == message.Void:
+		return "voided"
 	case !d.Settled:
 		return "queued"
-	case d.Role == "void":
-		return "voided"
 	default:
 		return "delivered"
 	}

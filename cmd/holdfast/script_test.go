@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast/internal/access"
+	"holdfast/internal/decimal"
+	"holdfast/internal/mes"
+	"holdfast/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"holdfast": main})
+}
+
+// TestScripts runs the program as a person would: each file in testdata is one script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry},
+	})
+}
+
+// owe makes an order of the plant's own in the database of a configuration, so that its ERP is owed a message: owe FILE MATERIAL.
+func owe(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(oweOrder(context.Background(), ts.MkAbs(args[0]), args[1]))
+}
+
+func oweOrder(ctx context.Context, file, material string) (err error) {
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	f, err := openFloors(ctx, cfg, store.Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	act := access.Act{Action: access.OrderCreate, Actor: access.Actor{Name: "local:test"}}
+	_, err = f.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+		o, err := f.plant.CreateOrder(ctx, tx, mes.NewOrder{Material: material, Quantity: decimal.FromInt(12)})
+		return access.Result{Object: "order/" + o.ID}, err
+	})
+	return err
+}
+
+// freePort sets a variable to a loopback address that nobody listens on: freeport NAME.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Setenv(args[0], l.Addr().String())
+	ts.Check(l.Close())
+}
+
+func TestAFileThatIsThereIsNotWrittenOver(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard), 4; got != want {
+		t.Errorf("status %d, want %d", got, want)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
+		t.Errorf("the file is now %q, %v", got, err)
+	}
+}
+
+// ids reads the two messages of a list that msg list --json has printed: ids FILE FIRST SECOND LANE1 LANE2.
+func ids(ts *testscript.TestScript, _ bool, args []string) {
+	var list []messageView
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &list))
+	if len(list) != 2 {
+		ts.Fatalf("%d messages are owed, want 2", len(list))
+	}
+	for i, v := range []string{list[0].ID, list[1].ID, list[0].Lane, list[1].Lane} {
+		ts.Setenv(args[i+1], v)
+	}
+}
+
+// retry runs a command again until it succeeds, for what a program in the background needs to begin: retry COMMAND ARG….
+func retry(ts *testscript.TestScript, _ bool, args []string) {
+	var err error
+	for range 200 {
+		if err = ts.Exec(args[0], args[1:]...); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%v: %v", args, err)
+}
