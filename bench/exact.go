@@ -75,8 +75,10 @@ func exactRow(ctx context.Context) ([]Result, error) {
 			fmt.Fprintf(os.Stderr, "bench: exact: %-28s ours right: %-5v prism right: %v\n", v.name, mine, other)
 		}
 	}
-	r := Result{"mock: right verdicts on " + fmt.Sprint(len(all)) + " bodies", "bodies", float64(us), float64(them), float64(us) / float64(max(1, them)),
-		"all right, none worse than Prism", us == len(all) && worse == 0, time.Now().UTC()}
+	r := Result{
+		"mock: right verdicts on " + fmt.Sprint(len(all)) + " bodies", "bodies", float64(us), float64(them), float64(us) / float64(max(1, them)),
+		"all right, none worse than Prism", us == len(all) && worse == 0, time.Now().UTC(),
+	}
 	return []Result{r}, nil
 }
 

@@ -2,6 +2,7 @@ package erpmock
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -104,7 +105,7 @@ func CheckExpectations(text []byte, journal []Entry) (Report, error) {
 		return Report{}, fmt.Errorf("read expectations: %w", err)
 	}
 	if len(file.Expect) == 0 {
-		return Report{}, fmt.Errorf("read expectations: there is none under expect:")
+		return Report{}, errors.New("read expectations: the list expect is empty")
 	}
 	var rep Report
 	for i := range file.Expect {

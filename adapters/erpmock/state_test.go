@@ -231,8 +231,10 @@ func TestBusinessAnswers(t *testing.T) {
 		{"an unknown order", nil, "/confirmations", strings.Replace(aConf, "000001000001", "000009999999", 1), 422, "unknown-order"},
 		{"a locked order", locked, "/confirmations", aConf, 423, "order-locked"},
 		{"a closed period", func(m *erpmock.Mock, _ *testing.T) { m.Set("closedUntil", "2026-11-30") }, "/confirmations", aConf, 422, "period-closed"},
-		{"an unknown batch", func(m *erpmock.Mock, _ *testing.T) { m.Set("checkBatches", true) }, "/material-documents",
-			`{"messageId":"m","movementType":"261","postingDate":"2026-11-24","items":[{"material":"M1","plant":"1","batch":"B","quantity":"1","unit":"KG"}]}`, 422, "unknown-batch"},
+		{
+			"an unknown batch", func(m *erpmock.Mock, _ *testing.T) { m.Set("checkBatches", true) }, "/material-documents",
+			`{"messageId":"m","movementType":"261","postingDate":"2026-11-24","items":[{"material":"M1","plant":"1","batch":"B","quantity":"1","unit":"KG"}]}`, 422, "unknown-batch",
+		},
 		{"an unknown material", nil, "/batches", `{"messageId":"b","material":"nope","plant":"1"}`, 422, "unknown-material"},
 	}
 	for _, tt := range tests {

@@ -183,12 +183,19 @@ func TestWhatTheERPSaysIsKept(t *testing.T) {
 		name, body, why string
 		fields          []problem.Field
 	}{
-		{"RFC 9457", `{"title":"Order locked","detail":"by SMITH","code":"order-locked","errors":[{"detail":"too big","pointer":"/yield"}]}`,
-			"the ERP answered 422 Unprocessable Entity: Order locked: by SMITH (order-locked)", []problem.Field{{Pointer: "/yield", Why: "too big"}}},
-		{"OData V4", `{"error":{"code":"RU/123","message":"Period closed"}}`,
-			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil},
-		{"OData V2", `{"error":{"code":"RU/123","message":{"lang":"en","value":"Period closed"}}}`,
-			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil},
+		{
+			"RFC 9457", `{"title":"Order locked","detail":"by SMITH","code":"order-locked","errors":[{"detail":"too big","pointer":"/yield"}]}`,
+			"the ERP answered 422 Unprocessable Entity: Order locked: by SMITH (order-locked)",
+			[]problem.Field{{Pointer: "/yield", Why: "too big"}},
+		},
+		{
+			"OData V4", `{"error":{"code":"RU/123","message":"Period closed"}}`,
+			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil,
+		},
+		{
+			"OData V2", `{"error":{"code":"RU/123","message":{"lang":"en","value":"Period closed"}}}`,
+			"the ERP answered 422 Unprocessable Entity: Period closed (RU/123)", nil,
+		},
 		{"a line break is no new line of a log", `{"title":"a\nlevel=ERROR"}`, "the ERP answered 422 Unprocessable Entity: a level=ERROR", nil},
 		{"members of other types", `{"title":1,"errors":[1,{"pointer":{}}],"error":[]}`, "the ERP answered 422 Unprocessable Entity: 1", nil},
 		{"HTML", `<html>no</html>`, "the ERP answered 422 Unprocessable Entity", nil},

@@ -105,8 +105,10 @@ func (l *Link) fillEnvelope(op *operation, m message.Message, body []byte, param
 	}
 	var wrong []contract.Violation
 	for _, f := range []struct{ name, value string }{
-		{l.cfg.Envelope.MessageID, quote(m.ID)}, {l.cfg.Envelope.Digest, quote(m.Digest())},
-		{l.cfg.Envelope.Lane, quote(m.Lane)}, {l.cfg.Envelope.LaneNumber, strconv.FormatInt(m.Number, 10)},
+		{l.cfg.Envelope.MessageID, quote(m.ID)},
+		{l.cfg.Envelope.Digest, quote(m.Digest())},
+		{l.cfg.Envelope.Lane, quote(m.Lane)},
+		{l.cfg.Envelope.LaneNumber, strconv.FormatInt(m.Number, 10)},
 	} {
 		if f.name == "" || f.value == `""` || f.value == "0" {
 			continue

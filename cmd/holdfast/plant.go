@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,7 +81,7 @@ func (f *floors) join() {
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
 	f.inbox = inbox.New(f.db, f.rules, f.plant.Apply, inbox.Config{
-		GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly,
+		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 	}, f.log)
 	f.doer = access.New(f.db)
@@ -90,8 +90,9 @@ func (f *floors) join() {
 // owing is the outbox as the plant sees it.
 type owing struct{ out *outbox.Outbox }
 
-// Append owes m to each link that a route names.
+// Append owes m, with the trace of the call that caused it, to each link that a route names.
 func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) error {
+	m.Trace = cmp.Or(m.Trace, httpapi.Traceparent(ctx))
 	return o.out.Append(ctx, tx, m)
 }
 
@@ -158,13 +159,4 @@ func (c Config) node() string {
 		return host
 	}
 	return "holdfast"
-}
-
-// sqliteFile is the file of the database, "" where it is none.
-func (c Config) sqliteFile() string {
-	const scheme = "sqlite:"
-	if len(c.Database.URL) > len(scheme) && c.Database.URL[:len(scheme)] == scheme {
-		return filepath.Clean(c.Database.URL[len(scheme):])
-	}
-	return ""
 }

@@ -47,6 +47,7 @@ type Apply func(ctx context.Context, tx *store.Tx, m message.Message) error
 
 // Config is the tunable part of an Inbox; zero fields mean the default.
 type Config struct {
+	Node     string        // name of this node, unique in the plant: by it a node that was killed knows its own feeds; default a new one each time
 	Batch    int           // messages in one transaction; default 50
 	Workers  int           // transactions at a time on PostgreSQL; default 4. SQLite has one writer
 	Poll     time.Duration // how often to look without being woken; default 1 s

@@ -291,6 +291,38 @@ func TestOneOfTwoPollsAFeed(t *testing.T) {
 	})
 }
 
+// TestAKilledNodeTakesItsFeedsBack begins with what a process leaves behind that was killed while it held a feed.
+func TestAKilledNodeTakesItsFeedsBack(t *testing.T) {
+	tests := []struct {
+		name, owner string
+		left        time.Duration // of the lease
+	}{
+		{"its own", "node-1", time.Minute},
+		{"another's, given while a clock was a day ahead", "node-2", 26 * time.Hour},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, inbox.Config{}, func(t *testing.T, w *world) {
+				w.tx(func(tx *store.Tx) error {
+					_, err := tx.Exec(t.Context(), `INSERT INTO inbox_cursors (name, owner, lease_until) VALUES ('orders', ?, ?)`,
+						tt.owner, store.Micros(tx.Now.Add(tt.left)))
+					return err
+				})
+				src := &pages{pages: [][]message.Incoming{{numbered(1)}}}
+				in := w.another(inbox.Config{Node: "node-1", Feeds: []inbox.Feed{{Name: "orders", Every: time.Millisecond, Source: src}}})
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- in.Run(ctx) }()
+				w.until(func() bool { return len(w.effects()) == 1 })
+				stop()
+				if err := <-done; err != nil {
+					t.Errorf("run: %v", err)
+				}
+			})
+		})
+	}
+}
+
 // FuzzIncoming receives anything: it is taken or rejected, and the inbox comes to rest.
 func FuzzIncoming(f *testing.F) {
 	f.Add("a", "erp", "order.changed", "o1", "L", int64(1), int64(1), "event", "7", "", []byte(`{}`), int64(1_800_000_000))

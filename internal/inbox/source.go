@@ -30,13 +30,14 @@ type Feed struct {
 
 const (
 	defaultEvery = 5 * time.Second
-	feedLease    = 2 * time.Minute // after a crash, another process polls the feed that much later
+	feedLease    = 15 * time.Second // at least; after a crash, another node polls the feed that much later
 )
 
-// receive polls one feed until ctx ends. Of several processes one polls it; the others stand by.
+// receive polls one feed until ctx ends. Of several nodes one polls it; the others stand by. A node that was killed takes its own
+// feeds back at once.
 func (i *Inbox) receive(ctx context.Context, f Feed) error {
 	f.Every = cmp.Or(f.Every, defaultEvery)
-	owner, failures := uuid.NewString(), 0
+	owner, failures := cmp.Or(i.cfg.Node, uuid.NewString()), 0
 	for ctx.Err() == nil {
 		more, err := i.pollOnce(ctx, f, owner)
 		wait := f.Every
@@ -92,15 +93,18 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 	return err == nil && len(batch) > 0 && next != cursor, err
 }
 
-// hold takes or renews the right to poll a feed and reads its cursor.
+// hold takes or renews the right to poll a feed and reads its cursor. A right that lasts longer than any that is given comes from
+// a clock that was wrong, and holds nobody up.
 func (i *Inbox) hold(ctx context.Context, f Feed, owner string) (cursor string, mine bool, err error) {
 	err = i.db.InTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO inbox_cursors (name) VALUES (?) ON CONFLICT (name) DO NOTHING`, f.Name)
 		if err != nil {
 			return fmt.Errorf("begin the cursor of %s: %w", f.Name, err)
 		}
-		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET owner = ?, lease_until = ? WHERE name = ? AND (owner = ? OR lease_until < ?)`,
-			owner, store.Micros(tx.Now.Add(max(feedLease, 3*f.Every))), f.Name, owner, store.Micros(tx.Now))
+		until := store.Micros(tx.Now.Add(max(feedLease, 3*f.Every)))
+		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET owner = ?, lease_until = ?
+			WHERE name = ? AND (owner = ? OR lease_until < ? OR lease_until > ?)`,
+			owner, until, f.Name, owner, store.Micros(tx.Now), until)
 		if err != nil {
 			return fmt.Errorf("take the feed %s: %w", f.Name, err)
 		}

@@ -169,7 +169,8 @@ func TestEachMovementIsTakenBack(t *testing.T) {
 		move := map[mes.MovementType]func() mes.Movement{
 			mes.IssueReversal: func() mes.Movement {
 				return must(p, p.IssueGoods, mes.NewMovement{Order: o.ID, Items: []mes.NewItem{
-					{Material: "OIL", Quantity: d("1.25"), Unit: "KGM"}, {Material: "CAST", Batch: "S-1", Quantity: d("2")},
+					{Material: "OIL", Quantity: d("1.25"), Unit: "KGM"},
+					{Material: "CAST", Batch: "S-1", Quantity: d("2")},
 					{Material: "CAST", Batch: "S-1", Quantity: d("1"), Unplanned: true},
 				}})
 			},

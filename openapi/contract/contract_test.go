@@ -107,8 +107,10 @@ func TestRequestBodyIsJudgedExactly(t *testing.T) {
 		{"one digit below the scale", `{"name":"ab","weight":0.0001}`, []string{"body /weight multipleOf"}},
 		{"not above an exclusive bound", `{"name":"ab","above":1.000}`, []string{"body /above exclusiveMinimum"}},
 		{"just above an exclusive bound", `{"name":"ab","above":1.0000000000000000001}`, []string{}},
-		{"all violations at once", `{"id":1,"created":"x","name":"a","qty":"1,5","kind":"rot"}`,
-			[]string{"body /created readOnly", "body /id readOnly", "body /kind enum", "body /name minLength", "body /qty format"}},
+		{
+			"all violations at once", `{"id":1,"created":"x","name":"a","qty":"1,5","kind":"rot"}`,
+			[]string{"body /created readOnly", "body /id readOnly", "body /kind enum", "body /name minLength", "body /qty format"},
+		},
 		{"write-only may be sent", `{"name":"ab","secret":"s"}`, []string{}},
 		{"a missing member", `{}`, []string{"body /name required"}},
 		{"a number where text belongs", `{"name":"ab","qty":1.5}`, []string{"body /qty type"}},
