@@ -23,6 +23,7 @@ type demoFlags struct {
 	orders                  int
 	outage                  time.Duration
 	data, database, dataSet string
+	listen, through         string
 }
 
 func newDemo() *cobra.Command {
@@ -45,6 +46,8 @@ func newDemo() *cobra.Command {
 	fl.DurationVar(&f.outage, "outage", 6*time.Second, "how long the link is cut at least")
 	fl.StringVar(&f.data, "data", "", "folder that keeps the plant's database, the ERP's ledger and a holdfast.yaml for every other command")
 	fl.StringVar(&f.database, "database", "", "URL of a database instead of SQLite; it must be empty")
+	fl.StringVar(&f.listen, "listen", "", "address of the plant's API; default 127.0.0.1:8420, or a free port with --once")
+	fl.StringVar(&f.through, "through", "", "URL at which the shop floor calls the API: a proxy that checks what passes")
 	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,7 +70,7 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	if err = s.openPlant(ctx, errors.Is(lerr, fs.ErrNotExist)); err != nil {
 		return s, err
 	}
-	base := "http://" + s.plant.api.Addr().String()
+	base := cmp.Or(f.through, "http://"+s.plant.api.Addr().String())
 	s.api = shopfloor.NewClient(base)
 	pace := 60 * time.Millisecond // people watch
 	if f.once {
@@ -147,7 +148,12 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 			return err
 		}
 	}
-	if s.plant.api, err = s.listen(ctx, cfg.API.Listen); err != nil {
+	if s.flags.listen != "" {
+		s.plant.api, err = httpapi.Listen(ctx, s.flags.listen)
+	} else {
+		s.plant.api, err = s.listen(ctx, cfg.API.Listen)
+	}
+	if err != nil {
 		return err
 	}
 	s.plant.ops, err = s.listen(ctx, cfg.Ops.Listen)
