@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -10,11 +11,16 @@ import (
 	"holdfast/internal/store"
 )
 
-// newID is the ID of an act and of the event that tells of it, where the caller has not made one: a UUIDv7 (RFC 9562), which sorts
-// by time.
-func newID(given string) (string, error) {
+// newID is the ID of an act and of the event that tells of it. The caller's own counts first. Under an Idempotency-Key it follows from
+// who does what to which object under which key (UUIDv5, RFC 9562), so that the plant, which forgets no ID, knows a repetition even
+// when the key is forgotten. Else it is a UUIDv7, which sorts by time.
+func newID(ctx context.Context, c call, given string) (string, error) {
 	if given != "" {
 		return given, nil
+	}
+	if c.key != "" {
+		name := strings.Join([]string{"holdfast", actor(ctx).Name, c.action, c.object, c.key}, "\x00")
+		return uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String(), nil
 	}
 	id, err := uuid.NewV7()
 	return id.String(), err
@@ -66,11 +72,11 @@ func (s *Server) GetOrder(ctx context.Context, r GetOrderRequestObject) (GetOrde
 // CreateOrder answers POST /v1/orders.
 func (s *Server) CreateOrder(ctx context.Context, r CreateOrderRequestObject) (CreateOrderResponseObject, error) {
 	cmd := *r.Body
+	c := call{access.OrderCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	var err error
-	if cmd.ID, err = newID(cmd.ID); err != nil {
+	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	c := call{access.OrderCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	o, res, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[mes.Order], error) {
 		o, err := s.Plant.CreateOrder(ctx, tx, cmd)
 		return did[mes.Order]{value: o, object: "order/" + o.ID, events: []string{cmd.ID}}, err
@@ -129,7 +135,7 @@ func (s *Server) actOnOrder(
 	do func(ctx context.Context, tx *store.Tx, cmd mes.OrderAct) (mes.Order, error),
 ) (OrderAct, *string, error) {
 	var err error
-	if cmd.ID, err = newID(cmd.ID); err != nil {
+	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return OrderAct{}, nil, err
 	}
 	cmd.Order = order

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/mes"
@@ -128,6 +130,42 @@ func TestTheSameKeyTwentyTimesAtOnceIsOneConfirmation(t *testing.T) {
 			t.Errorf("audit record %+v", record.Items)
 		}
 	})
+}
+
+// TestAnActIsOneActAfterItsKeyIsForgotten: a terminal that was off for a day repeats what it did not hear the answer of.
+func TestAnActIsOneActAfterItsKeyIsForgotten(t *testing.T) {
+	at := time.Now()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		o := p.order()
+		acts := []struct {
+			path string
+			body object
+		}{
+			{"/v1/orders", object{"material": "BIKE", "quantity": "3", "unit": "PCE"}},
+			{"/v1/confirmations", object{"order": o.ID, "operation": "0010", "yield": "2"}},
+			{"/v1/movements", object{"type": "issue", "order": o.ID, "items": []object{{"material": "FRAME", "batch": "F-1", "quantity": "1"}}}},
+			{"/v1/lots", object{"material": "FRAME", "number": "F-2"}},
+		}
+		var first []string
+		send := func() (where []string) {
+			for i, act := range acts {
+				a := p.call("POST", act.path, act.body, "Idempotency-Key", fmt.Sprintf("key-000000000000%d", i)).want(t, 201, nil)
+				where = append(where, a.header.Get("Location"))
+			}
+			return where
+		}
+		first = send()
+		at = at.Add(25 * time.Hour)
+		if n, err := access.New(db).Forget(t.Context()); n != int64(len(acts)) || err != nil {
+			t.Fatalf("forgot %d keys, %v, want %d", n, err, len(acts))
+		}
+		if diff := cmp.Diff(first, send()); diff != "" {
+			t.Errorf("made by the repetition (-first +then):\n%s", diff)
+		}
+		acts[1].body["yield"] = "3"
+		p.call("POST", acts[1].path, acts[1].body, "Idempotency-Key", "key-0000000000001").refused(t, 422, "duplicate")
+	}, storetest.WithClock(func() time.Time { return at }))
 }
 
 func TestEachReportIsTakenReadAndTakenBack(t *testing.T) {

@@ -50,11 +50,11 @@ func (s *Server) GetConfirmation(ctx context.Context, r GetConfirmationRequestOb
 // CreateConfirmation answers POST /v1/confirmations.
 func (s *Server) CreateConfirmation(ctx context.Context, r CreateConfirmationRequestObject) (CreateConfirmationResponseObject, error) {
 	cmd := *r.Body
+	c := call{access.ConfirmationCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	var err error
-	if cmd.ID, err = newID(cmd.ID); err != nil {
+	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	c := call{access.ConfirmationCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	v, err := report(ctx, s, c, "confirmation", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Confirmation, error) {
 		return s.Plant.Confirm(ctx, tx, cmd)
 	})
@@ -66,7 +66,7 @@ func (s *Server) CreateConfirmation(ctx context.Context, r CreateConfirmationReq
 
 // ReverseConfirmation answers POST /v1/confirmations/{confirmation}/reverse.
 func (s *Server) ReverseConfirmation(ctx context.Context, r ReverseConfirmationRequestObject) (ReverseConfirmationResponseObject, error) {
-	cmd, c, err := reversal(access.ConfirmationReverse, "confirmation/", r.Confirmation, r.Params.IdempotencyKey, r.Body)
+	cmd, c, err := reversal(ctx, access.ConfirmationReverse, "confirmation/", r.Confirmation, r.Params.IdempotencyKey, r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +80,13 @@ func (s *Server) ReverseConfirmation(ctx context.Context, r ReverseConfirmationR
 }
 
 // reversal is the command that takes back the thing named in the path.
-func reversal(action, sort, of, key string, body *mes.Reversal) (mes.Reversal, call, error) {
+func reversal(ctx context.Context, action, sort, of, key string, body *mes.Reversal) (mes.Reversal, call, error) {
 	cmd := *body
 	cmd.Of = of
+	c := call{action, sort + of, body.Reason, key, body}
 	var err error
-	cmd.ID, err = newID(cmd.ID)
-	return cmd, call{action, sort + of, body.Reason, key, body}, err
+	cmd.ID, err = newID(ctx, c, cmd.ID)
+	return cmd, c, err
 }
 
 // ListMovements answers GET /v1/movements.
@@ -107,7 +108,8 @@ func (s *Server) GetMovement(ctx context.Context, r GetMovementRequestObject) (G
 // CreateMovement answers POST /v1/movements.
 func (s *Server) CreateMovement(ctx context.Context, r CreateMovementRequestObject) (CreateMovementResponseObject, error) {
 	b := r.Body
-	id, err := newID(b.ID)
+	c := call{access.MovementCreate, "", "", r.Params.IdempotencyKey, b}
+	id, err := newID(ctx, c, b.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,6 @@ func (s *Server) CreateMovement(ctx context.Context, r CreateMovementRequestObje
 	if err != nil {
 		return nil, err
 	}
-	c := call{access.MovementCreate, "", "", r.Params.IdempotencyKey, b}
 	v, err := report(ctx, s, c, "movement", id, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Movement, error) {
 		return move(ctx, tx, cmd)
 	})
@@ -147,7 +148,7 @@ func (s *Server) mover(t MovementCreateType) (func(ctx context.Context, tx *stor
 
 // ReverseMovement answers POST /v1/movements/{movement}/reverse.
 func (s *Server) ReverseMovement(ctx context.Context, r ReverseMovementRequestObject) (ReverseMovementResponseObject, error) {
-	cmd, c, err := reversal(access.MovementReverse, "movement/", r.Movement, r.Params.IdempotencyKey, r.Body)
+	cmd, c, err := reversal(ctx, access.MovementReverse, "movement/", r.Movement, r.Params.IdempotencyKey, r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -179,11 +180,11 @@ func (s *Server) GetLot(ctx context.Context, r GetLotRequestObject) (GetLotRespo
 // CreateLot answers POST /v1/lots.
 func (s *Server) CreateLot(ctx context.Context, r CreateLotRequestObject) (CreateLotResponseObject, error) {
 	cmd := *r.Body
+	c := call{access.LotCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	var err error
-	if cmd.ID, err = newID(cmd.ID); err != nil {
+	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	c := call{access.LotCreate, "", "", r.Params.IdempotencyKey, r.Body}
 	v, err := report(ctx, s, c, "lot", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) {
 		return s.Plant.CreateLot(ctx, tx, cmd)
 	})
@@ -212,11 +213,11 @@ func (s *Server) GetInspectionResult(ctx context.Context, r GetInspectionResultR
 // CreateInspectionResult answers POST /v1/inspection-results.
 func (s *Server) CreateInspectionResult(ctx context.Context, r CreateInspectionResultRequestObject) (CreateInspectionResultResponseObject, error) {
 	cmd := *r.Body
+	c := call{access.InspectionRecord, "", "", r.Params.IdempotencyKey, r.Body}
 	var err error
-	if cmd.ID, err = newID(cmd.ID); err != nil {
+	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	c := call{access.InspectionRecord, "", "", r.Params.IdempotencyKey, r.Body}
 	v, err := report(ctx, s, c, "inspection", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Inspection, error) {
 		return s.Plant.RecordInspection(ctx, tx, cmd)
 	})
