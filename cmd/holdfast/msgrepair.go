@@ -73,6 +73,25 @@ func msgAmend() *cobra.Command {
 	return cmd
 }
 
+func msgMarkDelivered() *cobra.Command {
+	var document string
+	cmd := msgAct("mark-delivered ID", "Say that the ERP has a message of which nobody knew", "  holdfast msg mark-delivered 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --document 4900000123 --reason 'found in the ERP'",
+		access.MsgMarkDelivered, "counts as delivered; its lane goes on",
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
+			return r.out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, document, reason)
+		})
+	cmd.Flags().StringVar(&document, "document", "", "the ERP's number of it, if it has one")
+	return cmd
+}
+
+func msgSendAgain() *cobra.Command {
+	return msgAct("send-again ID", "Say that the ERP does not have a message of which nobody knew, and send it", "  holdfast msg send-again 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'not in the ERP'",
+		access.MsgSendAgain, "is sent again",
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
+			return r.out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		})
+}
+
 func msgReplay() *cobra.Command {
 	var reason string
 	var from, to int64
