@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,6 +40,8 @@ func ruleOf(op *operation, a answer, later bool) rule {
 	refused := rule{verdict: message.Refused, kind: problem.Invalid, hint: hintPerson}
 	address := rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintAddress}
 	unknown := rule{verdict: message.Unsure, kind: problem.Unavailable, hint: hintAsk}
+	lost := unknown // and no message is at fault
+	lost.link = true
 	switch s := a.status; s {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusNetworkAuthenticationRequired:
 		// Every message would be refused alike: the link stops, no attempt is spent.
@@ -61,6 +64,8 @@ func ruleOf(op *operation, a answer, later bool) rule {
 			return address // no object is named, so it is the address that is not there
 		}
 		return refused
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
+		return lost // a gateway speaks, which lost the ERP
 	case http.StatusRequestTimeout:
 		return unknown // a proxy says it too, for the ERP behind it
 	case http.StatusLocked, http.StatusTooEarly:
@@ -78,7 +83,7 @@ func ruleOf(op *operation, a answer, later bool) rule {
 		case 4:
 			return refused
 		}
-		return unknown // 302 and 303 may answer what was done; 500, 502 and 504 tell nothing
+		return unknown // 302 and 303 may answer what was done; 500 tells nothing
 	}
 }
 
@@ -124,7 +129,9 @@ func (l *Link) delivered(op *operation, what string, a answer) message.Outcome {
 		}}
 	}
 	if a.cut != nil {
-		return unsure("the answer broke off")
+		out := unsure("the answer broke off")
+		out.LinkDown = !errors.Is(a.cut, errTooLong) // an answer that is too long comes from an ERP that is well
+		return out
 	}
 	body, wrong := op.CheckResponse(a.status, a.header, a.body)
 	receipt := message.Receipt{Answer: clipBytes(a.body, l.cfg.MaxReceipt), Status: a.status, At: a.at, Kind: op.cfg.Kind}

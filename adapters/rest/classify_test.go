@@ -2,7 +2,9 @@ package rest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -24,6 +26,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 	again := want{message.Again, true, problem.Unavailable}
 	refused := want{message.Refused, false, problem.Invalid}
 	unknown := want{message.Unsure, false, problem.Unavailable}
+	lost := want{message.Unsure, true, problem.Unavailable}
 	tests := []struct {
 		status int
 		path   string
@@ -57,12 +60,12 @@ func TestWhatAStatusMeans(t *testing.T) {
 		{status: 500, want: unknown},
 		{status: 500, cfg: Operation{Answers: map[int]Meaning{500: MeansRefused}}, want: want{message.Refused, false, problem.Conflict}},
 		{status: 501, want: again},
-		{status: 502, want: unknown},
+		{status: 502, want: lost},
 		{status: 503, want: again},
 		{status: 503, cfg: Operation{Idempotent: true}, want: want{message.Unsure, true, problem.Unavailable}},
 		{status: 503, cfg: Operation{Idempotent: true}, header: http.Header{"Retry-After": {"1"}}, want: again},
 		{status: 503, cfg: Operation{Answers: map[int]Meaning{503: MeansUnknown}}, want: unknown},
-		{status: 504, want: unknown},
+		{status: 504, want: lost},
 		{status: 507, want: unknown},
 		{status: 511, want: want{message.Again, true, problem.Denied}},
 		{status: 599, want: unknown},
@@ -100,6 +103,18 @@ func TestNoUnclassifiedStatusIsSentAgain(t *testing.T) {
 		got := ruleOf(&operation{Operation: doc}, answer{status: status}, false).verdict
 		if got == message.Again && !known[status] {
 			t.Errorf("%d is sent again", status)
+		}
+	}
+}
+
+// TestAnAnswerThatBrokeOffIsTheLinksFault, but not one that is longer than we read.
+func TestAnAnswerThatBrokeOffIsTheLinksFault(t *testing.T) {
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	doc, _ := l.doc.Operation("createConfirmation")
+	for cut, want := range map[error]bool{io.ErrUnexpectedEOF: true, context.DeadlineExceeded: true, errTooLong: false} {
+		out := l.classify(&operation{Operation: doc}, "call", answer{status: http.StatusCreated, cut: cut})
+		if out.Verdict != message.Unsure || out.LinkDown != want {
+			t.Errorf("%v: got %v, link down %t; want unknown, %t", cut, out, out.LinkDown, want)
 		}
 	}
 }

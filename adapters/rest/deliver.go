@@ -60,7 +60,7 @@ func (l *Link) send(op *operation, what string, hr *http.Request) message.Outcom
 	a, sent, err := l.exchange(hr)
 	switch {
 	case err != nil && sent:
-		return message.Outcome{Verdict: message.Unsure, Err: unreachable(what, sent, err)}
+		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: unreachable(what, sent, err)}
 	case err != nil:
 		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: unreachable(what, sent, err)}
 	}
