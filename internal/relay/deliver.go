@@ -131,18 +131,17 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Delivery) *verdict {
 	var o message.Outcome
 	var failed error
-	called, _ := l.call(ctx, hard, "ask", []outbox.Queued{q}, func(ctx context.Context) []message.Outcome {
-		o, failed = l.link.Deliverer.Ask(ctx, d)
-		answer := o
-		if failed != nil {
-			answer.LinkDown, answer.Err = true, failed
+	called, begun := l.call(ctx, hard, "ask", []outbox.Queued{q}, func(ctx context.Context) []message.Outcome {
+		if o, failed = l.link.Deliverer.Ask(ctx, d); failed != nil {
+			o.Err, o.LinkDown = failed, o.LinkDown || o.Verdict == ""
 		}
-		return []message.Outcome{answer}
+		return []message.Outcome{o}
 	})
-	switch {
-	case !called:
+	if !called {
 		return &verdict{}
-	case failed != nil:
+	}
+	l.heed(o, begun)
+	if failed != nil {
 		return &verdict{next: outbox.Next{After: max(o.After, l.out.Config().AskAfter), Verdict: message.Unsure, Reason: failed.Error()}}
 	}
 	switch o.Verdict {
@@ -185,12 +184,7 @@ func (l *lane) deliver(ctx, hard context.Context, qs []outbox.Queued, ds []messa
 	verdicts := make([]verdict, 0, len(qs))
 	for i, q := range qs {
 		o := outcomes[i]
-		if o.Throttled {
-			l.pace.throttled(begun)
-		}
-		if o.LinkDown && o.After > 0 {
-			l.pace.holdFor(o.After)
-		}
+		l.heed(o, begun)
 		if o.Verdict == message.Delivered {
 			verdicts = append(verdicts, l.done(q, ds[i], o))
 			continue
@@ -200,6 +194,16 @@ func (l *lane) deliver(ctx, hard context.Context, qs []outbox.Queued, ds []messa
 		return append(verdicts, stop(l.later(q, o)))
 	}
 	return verdicts
+}
+
+// heed slows the link down as the ERP asks in the answer to a request begun at that time.
+func (l *lane) heed(o message.Outcome, begun time.Time) {
+	if o.Throttled {
+		l.pace.throttled(begun)
+	}
+	if o.LinkDown && o.After > 0 {
+		l.pace.holdFor(o.After)
+	}
 }
 
 // markSent remembers, of the messages that are not done, up to which one something may have been sent.
@@ -221,7 +225,8 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 	case o.Verdict == message.Refused:
 		n.State = outbox.Parked
 		return n
-	case o.Verdict == message.Again && o.LinkDown: // says nothing about the message: not even its history hears of it
+	case (o.Verdict == message.Again || q.Again) && (o.LinkDown || q.Again && o.Verdict != message.Again && l.breaker.probing()):
+		// says nothing about the message: not even its history hears of it
 		n.ID, n.After = "", max(o.After, l.cfg.Probe)
 		return n
 	case o.Verdict == message.Again || q.Again:
@@ -258,7 +263,7 @@ func (l *lane) call(ctx, hard context.Context, what string, qs []outbox.Queued, 
 	if err != nil {
 		return false, begun
 	}
-	if ctx.Err() != nil || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.TryAcquirePermit() {
+	if ctx.Err() != nil || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
 		l.pace.cancel()
 		return false, begun
 	}
@@ -267,27 +272,60 @@ func (l *lane) call(ctx, hard context.Context, what string, qs []outbox.Queued, 
 	within, span := l.span(within, what, qs[0])
 	defer span.End()
 	outcomes := request(within)
-	well := true
+	said := nothing
 	for _, o := range outcomes {
 		l.metrics.answer(l.name, o, time.Since(begun))
 		if o.Err != nil {
 			span.SetStatus(codes.Error, string(o.Verdict))
 		}
-		unsure := o.Verdict != message.Delivered && o.Verdict != message.Again && o.Verdict != message.Refused
-		if o.LinkDown || unsure && what == "deliver" {
-			well = false
+		h := healthOf(what, o)
+		if said = max(said, h); h == ill {
 			l.mu.Lock()
 			l.trouble = words(o)
 			l.mu.Unlock()
 		}
 	}
-	l.pace.leave(well)
-	if well {
-		l.breaker.RecordSuccess()
-	} else {
-		l.breaker.RecordFailure()
-	}
+	l.record(said)
 	return true, begun
+}
+
+// health is what an answer says about the link, the worst last.
+type health int
+
+const (
+	nothing health = iota // it may have been given without asking the ERP, or be about the message alone
+	well
+	ill
+)
+
+// healthOf judges one answer. A question counts as an answer of the link only where it found the message: an adapter may say of
+// itself that it took no effect, or that it is too early to ask, and an outage in which each delivery is lost must not look well
+// because of that.
+func healthOf(what string, o message.Outcome) health {
+	answered := o.Verdict == message.Delivered || o.Verdict == message.Again || o.Verdict == message.Refused
+	switch {
+	case o.LinkDown, what == "deliver" && !answered:
+		return ill
+	case what == "deliver", o.Verdict == message.Delivered:
+		return well
+	default:
+		return nothing
+	}
+}
+
+// record tells pace and breaker how a request went.
+func (l *lane) record(said health) {
+	switch said {
+	case well:
+		l.pace.leave(true)
+		l.breaker.RecordSuccess()
+	case ill:
+		l.pace.leave(false)
+		l.breaker.RecordFailure()
+	case nothing:
+		l.pace.cancel()
+		l.breaker.giveBack()
+	}
 }
 
 // span continues the trace of the call that made the message.

@@ -72,6 +72,89 @@ func TestLongOutageSpendsNoAttempts(t *testing.T) {
 	}
 }
 
+// TestOutageThatLosesEachAnswerOpensTheBreaker has an adapter that knows by itself that it may send again (an idempotent operation).
+func TestOutageThatLosesEachAnswerOpensTheBreaker(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var back atomic.Bool
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			if back.Load() {
+				return message.Outcome{Verdict: message.Delivered}, true
+			}
+			return verdict(message.Unsure), false
+		}
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+			return message.Outcome{Verdict: message.Again}, nil
+		}
+		ids := p.oweMany(20, 2)
+		stop := p.start()
+		time.Sleep(10 * time.Minute)
+		if l := p.links(); l.Parked != 0 || l.Breaker == "closed" {
+			t.Errorf("got %+v, want an open breaker and nothing parked", l)
+		}
+		back.Store(true)
+		time.Sleep(time.Minute)
+		stop()
+		p.wantOnce(ids...)
+	})
+}
+
+// TestTooEarlyToAskIsNoFailureOfTheLink has the ERP work on messages whose answer was lost.
+func TestTooEarlyToAskIsNoFailureOfTheLink(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		begun := time.Now()
+		p.cfg.Failures = 4
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if d.Event.Message().Number == 1 && n == 1 && d.Event.Message().Key < "o3" {
+				return verdict(message.Unsure), true
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+			if time.Since(begun) < time.Minute {
+				return message.Outcome{Verdict: message.Unsure, After: 5 * time.Second}, errors.New("too early")
+			}
+			return message.Outcome{Verdict: message.Delivered}, nil
+		}
+		ids := p.oweMany(3, 1)
+		stop := p.start()
+		time.Sleep(50 * time.Second)
+		if l := p.links(); l.Breaker != "closed" && l.Breaker != "" || l.Owed != 3 {
+			t.Errorf("got %+v, want a closed breaker while it is too early to ask", l)
+		}
+		time.Sleep(time.Minute)
+		stop()
+		p.wantOnce(ids...)
+	})
+}
+
+// TestTooManyQuestionsHoldTheLink has the ERP ask for a pause when it is asked.
+func TestTooManyQuestionsHoldTheLink(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var told time.Time
+		p.erp.Answer = first(verdict(message.Unsure), true)
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+			if told.IsZero() {
+				told = time.Now()
+				return message.Outcome{LinkDown: true, Throttled: true, After: 20 * time.Second}, errors.New("429")
+			}
+			return message.Outcome{Verdict: message.Delivered}, nil
+		}
+		p.owe(event("a", "operation.confirmed", "o1"))
+		stop := p.start()
+		time.Sleep(10 * time.Second)
+		p.erp.Answer = nil
+		p.owe(event("b", "operation.confirmed", "o2"))
+		time.Sleep(time.Minute)
+		stop()
+		p.wantOnce("a", "b")
+		for _, c := range p.erp.Calls() {
+			if waited := c.At.Sub(told); waited > 0 && waited < 20*time.Second {
+				t.Errorf("a request %s after the ERP asked for 20 s", waited)
+			}
+		}
+	})
+}
+
 func TestRetryAfterHoldsTheWholeLink(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
 		var asked atomic.Bool

@@ -46,7 +46,9 @@ type Deliverer interface {
 	// Deliver gives one Outcome per delivery, in order. It is done, one way or the other, soon after ctx ends.
 	Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome
 	// Ask tells whether a delivery took effect: Delivered, Again (certainly not) or Unsure (nobody can say). An error means that
-	// it could not ask now; it is asked again, not before Outcome.After.
+	// it could not ask now, or that it is too early; it is asked again, not before Outcome.After. The Outcome beside an error
+	// says whether the link failed (LinkDown, Throttled); one without a verdict counts as a failure of the link. Of the rest only
+	// Delivered counts as a sign of life: the adapter may know the other answers by itself.
 	Ask(ctx context.Context, d message.Delivery) (message.Outcome, error)
 }
 

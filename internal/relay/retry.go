@@ -2,6 +2,7 @@ package relay
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -22,11 +23,28 @@ func backoff(attempt int, first, longest time.Duration) time.Duration {
 // one message through at a time to find out, and closes with the first that is answered.
 type breaker struct {
 	circuitbreaker.CircuitBreaker[any]
+	spare *atomic.Bool // the permit of a probe that found out nothing
 }
 
 func newBreaker(failures uint, probe time.Duration, changed func(circuitbreaker.StateChangedEvent)) breaker {
+	spare := &atomic.Bool{}
 	return breaker{circuitbreaker.NewBuilder[any]().WithFailureThreshold(failures).WithSuccessThreshold(1).
-		WithDelay(probe).WithJitterFactor(.25).OnStateChanged(changed).Build()}
+		WithDelay(probe).WithJitterFactor(.25).OnStateChanged(func(e circuitbreaker.StateChangedEvent) {
+		spare.Store(false)
+		changed(e)
+	}).Build(), spare}
+}
+
+// acquire tells whether a request may be made. Each that is made ends with RecordSuccess, RecordFailure or giveBack.
+func (b breaker) acquire() bool {
+	return b.IsHalfOpen() && b.spare.CompareAndSwap(true, false) || b.TryAcquirePermit()
+}
+
+// giveBack ends a request that says nothing about the link: the next one may find out.
+func (b breaker) giveBack() {
+	if b.IsHalfOpen() {
+		b.spare.Store(true)
+	}
 }
 
 // rest is how long the link should be left alone: 0 when a message may be tried.
