@@ -126,7 +126,7 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 	if err := o.take(e.ERPNumber); err != nil {
 		return err
 	}
-	if err := o.follow(m.Kind, e, p, tx); err != nil {
+	if err := o.follow(ctx, tx, m.Kind, e, p); err != nil {
 		return err
 	}
 	o.ERPVersion = cmp.Or(e.ERPVersion, o.ERPVersion)
@@ -143,10 +143,10 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 }
 
 // follow does what the ERP says to an order that the plant has.
-func (o *Order) follow(kind string, e ERPOrder, p *Plant, tx *store.Tx) error {
+func (o *Order) follow(ctx context.Context, tx *store.Tx, kind string, e ERPOrder, p *Plant) error {
 	switch kind {
 	case OrderCancelledKind:
-		return o.cancel(p, tx)
+		return o.cancel(ctx, tx, p)
 	case OrderClosedKind:
 		if o.Status != Cancelled && o.Status != TechnicallyComplete {
 			o.Status, o.CompletedAt = TechnicallyComplete, p.now(tx)
@@ -158,20 +158,23 @@ func (o *Order) follow(kind string, e ERPOrder, p *Plant, tx *store.Tx) error {
 }
 
 // cancel withdraws an order. The ERP's word counts only while nothing is booked: what was made and used cannot be unmade by it.
-func (o *Order) cancel(p *Plant, tx *store.Tx) error {
-	what := "cancellation of order " + o.Number + " by the ERP"
-	switch {
-	case o.Status == Cancelled:
+func (o *Order) cancel(ctx context.Context, tx *store.Tx, p *Plant) error {
+	if o.Status == Cancelled {
 		return nil
-	case o.booked():
-		return conflict(what, "work on it is booked: something is confirmed, issued or received",
+	}
+	what := "cancellation of order " + o.Number + " by the ERP"
+	stands, err := anythingStands(ctx, tx, o.ID)
+	switch {
+	case err != nil:
+		return err
+	case stands:
+		return conflict(what, "work on it is booked: something is confirmed, issued, received or scrapped",
 			"reverse the confirmations and movements first and replay the message, or complete the order technically in the ERP")
 	case o.Status == TechnicallyComplete:
 		return conflict(what, "it is technically completed", "leave it completed in the ERP")
-	default:
-		o.Status, o.CompletedAt = Cancelled, p.now(tx)
-		return nil
 	}
+	o.Status, o.CompletedAt = Cancelled, p.now(tx)
+	return nil
 }
 
 // newFromERP makes the plant's copy of an order that it does not have. One that the ERP has withdrawn already is kept too, so that
@@ -197,7 +200,7 @@ func (p *Plant) newFromERP(ctx context.Context, tx *store.Tx, m message.Message,
 		return err
 	}
 	if m.Kind == OrderCancelledKind || m.Kind == OrderClosedKind {
-		if err := o.follow(m.Kind, e, p, tx); err != nil {
+		if err := o.follow(ctx, tx, m.Kind, e, p); err != nil {
 			return err
 		}
 	}

@@ -306,6 +306,48 @@ func TestCancellationByTheERP(t *testing.T) {
 	})
 }
 
+// TestCancellationByTheERPSeesAllThatIsBooked: also what the order's sums leave out.
+func TestCancellationByTheERPSeesAllThatIsBooked(t *testing.T) {
+	move := func(act func(p *plant, o mes.Order) mes.Movement) func(p *plant, o mes.Order) func() {
+		return func(p *plant, o mes.Order) func() {
+			m := act(p, o)
+			return func() { must(p, p.ReverseMovement, mes.Reversal{Of: m.ID, Reason: "order is cancelled"}) }
+		}
+	}
+	item := []mes.NewItem{{Material: "SWARF", Quantity: d("1"), Unit: "KGM"}}
+	tests := []struct {
+		name string
+		book func(p *plant, o mes.Order) (takeBack func())
+	}{
+		{"an issue that no component foresees", move(func(p *plant, o mes.Order) mes.Movement {
+			return must(p, p.IssueGoods, mes.NewMovement{Order: o.ID, Items: []mes.NewItem{{Material: "SWARF", Quantity: d("1"), Unit: "KGM", Unplanned: true}}})
+		})},
+		{"a by-product", move(func(p *plant, o mes.Order) mes.Movement {
+			return must(p, p.ReceiveGoods, mes.NewMovement{Order: o.ID, ByProduct: true, Items: item})
+		})},
+		{"scrap", move(func(p *plant, o mes.Order) mes.Movement {
+			return must(p, p.ScrapGoods, mes.NewMovement{Order: o.ID, Reason: "rust", Items: item})
+		})},
+		{"time alone", func(p *plant, o mes.Order) func() {
+			c := must(p, p.Confirm, mes.NewConfirmation{Order: o.ID, Operation: "0010", SetupTime: d("5")})
+			return func() { must(p, p.ReverseConfirmation, mes.Reversal{Of: c.ID, Reason: "order is cancelled"}) }
+		}},
+	}
+	each(t, func(p *plant) {
+		for _, tt := range tests {
+			p.t.Run(tt.name, func(t *testing.T) {
+				p := p.in(t)
+				o := p.started()
+				takeBack := tt.book(p, o)
+				cancel := mes.ERPOrder{ERPNumber: o.ERPNumber, ERPVersion: "5"}
+				refused(t, p.told(mes.OrderCancelledKind, "", cancel), problem.Conflict, "work on it is booked")
+				takeBack()
+				refused(t, p.told(mes.OrderCancelledKind, "", cancel), "", "")
+			})
+		}
+	})
+}
+
 // TestACancelledOrderThatComesFirstStaysCancelled: the ERP's older word comes late.
 func TestACancelledOrderThatComesFirstStaysCancelled(t *testing.T) {
 	each(t, func(p *plant) {

@@ -100,6 +100,21 @@ func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) 
 	return o, err == nil, err
 }
 
+// anythingStands tells whether a confirmation or goods movement of the order is not taken back. The order's own sums do not tell:
+// times alone, by-products, and what no component foresees are in none of them.
+func anythingStands(ctx context.Context, tx *store.Tx, id string) (bool, error) {
+	var n int
+	err := tx.Get(ctx, &n, `SELECT
+		(SELECT COUNT(*) FROM plant_confirmations WHERE order_id = ? AND reversed_by = ''
+			AND id NOT IN (SELECT reversed_by FROM plant_confirmations WHERE order_id = ?)) +
+		(SELECT COUNT(*) FROM plant_movements WHERE order_id = ? AND reversed_by = ''
+			AND id NOT IN (SELECT reversed_by FROM plant_movements WHERE order_id = ?))`, id, id, id, id)
+	if err != nil {
+		return false, fmt.Errorf("look for what is booked on order %s: %w", id, err)
+	}
+	return n > 0, nil
+}
+
 func insertOrder(ctx context.Context, tx *store.Tx, o *Order) error {
 	body, err := json.Marshal(o)
 	if err != nil {
