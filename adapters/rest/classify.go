@@ -27,6 +27,7 @@ const (
 	hintAddress = "correct base_url, or the contract if the ERP has changed its addresses"
 	hintSignIn  = "renew the link's credentials or the rights of its user in the ERP; the link tries again by itself"
 	hintWait    = "nothing; it is sent again as soon as the ERP takes it"
+	hintRead    = "nothing; it is called again by itself"
 	hintAsk     = "nothing, if the operation names ask or idempotent; else look in the ERP whether it has the message"
 )
 
@@ -50,12 +51,10 @@ func ruleOf(op *operation, a answer, later bool) rule {
 		down.throttled = true
 		return down
 	case http.StatusServiceUnavailable:
-		// Gateways say 503 also when they lost the ERP in the middle of a request. Without Retry-After it is therefore asked about,
-		// where asking is possible.
-		if !later && op.canSettle() {
-			down.verdict, down.hint = message.Unsure, hintAsk
+		if later {
+			return down
 		}
-		return down
+		return lost // gateways say it also when they lost the ERP in the middle of a request
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect,
 		http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusMisdirectedRequest:
 		return address // nothing was done here (section 15.4: the request is to be made elsewhere); true of every message

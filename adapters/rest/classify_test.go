@@ -61,8 +61,10 @@ func TestWhatAStatusMeans(t *testing.T) {
 		{status: 500, cfg: Operation{Answers: map[int]Meaning{500: MeansRefused}}, want: want{message.Refused, false, problem.Conflict}},
 		{status: 501, want: again},
 		{status: 502, want: lost},
-		{status: 503, want: again},
-		{status: 503, cfg: Operation{Idempotent: true}, want: want{message.Unsure, true, problem.Unavailable}},
+		{status: 503, want: lost},
+		{status: 503, header: http.Header{"Retry-After": {"1"}}, want: again},
+		{status: 503, cfg: Operation{Idempotent: true}, want: lost},
+		{status: 503, cfg: Operation{Answers: map[int]Meaning{503: MeansDown}}, want: again},
 		{status: 503, cfg: Operation{Idempotent: true}, header: http.Header{"Retry-After": {"1"}}, want: again},
 		{status: 503, cfg: Operation{Answers: map[int]Meaning{503: MeansUnknown}}, want: unknown},
 		{status: 504, want: lost},
@@ -95,7 +97,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 func TestNoUnclassifiedStatusIsSentAgain(t *testing.T) {
 	known := map[int]bool{
 		301: true, 307: true, 308: true, 401: true, 403: true, 404: true, 405: true, 407: true, 421: true, 423: true, 425: true,
-		429: true, 501: true, 503: true, 511: true,
+		429: true, 501: true, 511: true,
 	}
 	l := open(t, plainERP("http://127.0.0.1:1"))
 	doc, _ := l.doc.Operation("createConfirmation")
@@ -115,6 +117,17 @@ func TestAnAnswerThatBrokeOffIsTheLinksFault(t *testing.T) {
 		out := l.classify(&operation{Operation: doc}, "call", answer{status: http.StatusCreated, cut: cut})
 		if out.Verdict != message.Unsure || out.LinkDown != want {
 			t.Errorf("%v: got %v, link down %t; want unknown, %t", cut, out, out.LinkDown, want)
+		}
+	}
+}
+
+// TestAReadIsNotAskedAbout: the hint of a write would send a person to look for a message that there is not.
+func TestAReadIsNotAskedAbout(t *testing.T) {
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	for id, want := range map[string]string{"createConfirmation": hintAsk, "listConfirmations": hintRead} {
+		doc, _ := l.doc.Operation(id)
+		if got := l.said(&operation{Operation: doc}, "call", answer{status: http.StatusServiceUnavailable}); got.Hint != want {
+			t.Errorf("%s: hint %q, want %q", id, got.Hint, want)
 		}
 	}
 }

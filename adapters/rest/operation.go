@@ -56,9 +56,6 @@ func (l *Link) find(target string) (*operation, error) {
 	return l.operation(op), nil
 }
 
-// canSettle tells whether an unknown outcome of the operation can be settled without a person.
-func (o *operation) canSettle() bool { return o.cfg.Ask != nil || o.cfg.Idempotent }
-
 // param finds a parameter of the contract; headers are compared without case (RFC 9110 section 5.1).
 func (o *operation) param(name string) (*contract.Parameter, bool) {
 	for _, p := range o.Parameters() {

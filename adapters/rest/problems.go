@@ -33,6 +33,9 @@ func (l *Link) said(op *operation, what string, a answer) *problem.Error {
 	if e.Kind == "" {
 		e.Kind = problem.Unavailable
 	}
+	if e.Hint == hintAsk && !writes(op.Method) {
+		e.Hint = hintRead
+	}
 	if s.Hint != "" {
 		e.Hint = clip(s.Hint)
 	}
