@@ -113,6 +113,12 @@ func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Out
 		if ask.Kind != "" {
 			r.Kind, _ = text(item, ask.Kind)
 		}
+		if !l.legible(ask.Operation, r) {
+			return message.Outcome{}, &problem.Error{
+				Kind: problem.Unavailable, What: what, Why: "the document's number or kind is not one: " + illegible,
+				Hint: "look at the document in the ERP; correct ask.number and ask.kind of the link",
+			}
+		}
 		l.attempts.drop(id)
 		return message.Outcome{Verdict: message.Delivered, Receipt: r}, nil
 	}

@@ -145,6 +145,8 @@ func TestABadAnswerToAQuestionProvesNothing(t *testing.T) {
 	}{
 		{"found", 200, "application/json", other("m1"), message.Delivered},
 		{"found among others", 200, "application/json", other("m0", "m1"), message.Delivered},
+		{"a number with a line break", 200, "application/json", strings.Replace(other("m1"), `"1"`, `"1\n2"`, 1), ""},
+		{"a number that is a novel", 200, "application/json", strings.Replace(other("m1"), `"1"`, `"`+strings.Repeat("1", 201)+`"`, 1), ""},
 		{"not there", 200, "application/json", `{"items":[]}`, message.Again},
 		{"the ERP ignores the parameter", 200, "application/json", other("m0", "m2"), ""},
 		{"a page to sign in", 200, "text/html", "<html>", ""},

@@ -3,9 +3,12 @@ package rest
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -150,11 +153,32 @@ func (l *Link) delivered(op *operation, what string, a answer) message.Outcome {
 	if op.cfg.Receipt != "" && receipt.Document == "" {
 		return unsure("it has no document number at " + op.cfg.Receipt)
 	}
+	if !l.legible(op.ID, receipt) {
+		return unsure("its document number or kind is not one: " + illegible)
+	}
 	if len(wrong) > 0 {
 		l.log.Warn("the ERP took a message, but its answer breaks the contract",
 			"part", "rest", "operation", op.ID, "err", violated(what, wrong).Why)
 	}
 	return message.Outcome{Verdict: message.Delivered, Receipt: receipt}
+}
+
+// A document number stands in logs, headers, pages and other systems; a kind as well. No ERP has one that is longer.
+const (
+	mostNumber = 200 // runes
+	illegible  = "text that cannot be read, control characters, or more than 200 characters"
+)
+
+// legible tells whether number and kind of a document can be what they are taken for, and logs it if not, without the value.
+func (l *Link) legible(operation string, r message.Receipt) bool {
+	for name, s := range map[string]string{"number": r.Document, "kind": r.Kind} {
+		odd := func(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
+		if strings.ContainsFunc(s, odd) || utf8.RuneCountInString(s) > mostNumber {
+			l.log.Warn("the ERP gave a document whose "+name+" is not one", "part", "rest", "operation", operation, "why", illegible)
+			return false
+		}
+	}
+	return true
 }
 
 // disproof finds a violation that takes the proof out of a good answer: it is not of this operation, or cannot be read, or is
@@ -197,12 +221,17 @@ func statusLine(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// lastSegment is the end of the path of a Location, which is the document's number in most APIs.
+// lastSegment is the end of the path of a Location, which is the document's number in most APIs; empty if it is not encoded as a
+// path is (RFC 3986 section 2.1).
 func lastSegment(location string) string {
 	location, _, _ = strings.Cut(location, "?")
 	location, _, _ = strings.Cut(location, "#")
 	location = strings.TrimRight(location, "/")
-	return location[strings.LastIndexByte(location, '/')+1:]
+	last, err := url.PathUnescape(location[strings.LastIndexByte(location, '/')+1:])
+	if err != nil {
+		return ""
+	}
+	return last
 }
 
 func clipBytes(b []byte, most int) []byte {

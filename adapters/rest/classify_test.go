@@ -206,6 +206,53 @@ func TestAGoodStatusNeedsAProof(t *testing.T) {
 	}
 }
 
+// TestADocumentNumberIsLegible: it stands in logs and pages, and is sent on in references.
+func TestADocumentNumberIsLegible(t *testing.T) {
+	tests := []struct {
+		name     string
+		location string
+		want     string // "" means unknown
+		logged   bool
+	}{
+		{"plain", "/postings/4711", "4711", false},
+		{"encoded as a path is", "/postings/2026%2F4711%20%C3%A4?lang=en", "2026/4711 ä", false},
+		{"as long as a number may be", "/postings/" + strings.Repeat("9", mostNumber), strings.Repeat("9", mostNumber), false},
+		{"longer", "/postings/" + strings.Repeat("9", mostNumber+1), "", true},
+		{"a line break", "/postings/4711%0Alevel=ERROR", "", true},
+		{"no UTF-8", "/postings/%FF4711", "", true},
+		{"not encoded as a path is", "/postings/4711%2", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			l := open(t, oldConfig(t, "http://127.0.0.1:1"))
+			l.log = slog.New(slog.NewTextHandler(&log, nil))
+			doc, _ := l.doc.Operation("post")
+			out := l.classify(l.operation(doc), "call", answer{status: 201, header: http.Header{"Location": {tt.location}}})
+			if out.Receipt.Document != tt.want || (out.Verdict == message.Delivered) != (tt.want != "") || tt.want == "" && out.Verdict != message.Unsure {
+				t.Errorf("got %v, want %q", out, tt.want)
+			}
+			if logged := log.Len() > 0; logged != tt.logged || strings.Contains(log.String(), "4711") {
+				t.Errorf("logged: %t, want %t, and no value: %s", logged, tt.logged, log.String())
+			}
+		})
+	}
+}
+
+func TestAKindIsLegible(t *testing.T) {
+	l := open(t, plainERP("http://127.0.0.1:1"))
+	for kind, want := range map[string]message.Verdict{"confirmation": message.Delivered, `a\nb`: message.Unsure, strings.Repeat("k", 201): message.Unsure} {
+		doc, _ := l.doc.Operation("createConfirmation")
+		op := &operation{Operation: doc, cfg: Operation{Kind: "/batch"}}
+		body := `{"number":"0000100001","messageId":"m1","order":"000001000001","operation":"0010","yield":"1","unit":"PCE",` +
+			`"postingDate":"2026-11-24","postedAt":"2026-11-24T06:00:00Z","batch":"` + kind + `"}`
+		out := l.classify(op, "call", answer{status: 201, header: http.Header{"Content-Type": {"application/json"}}, body: []byte(body)})
+		if out.Verdict != want {
+			t.Errorf("%.9q: got %v, want %s", kind, out, want)
+		}
+	}
+}
+
 func TestWhatTheERPSaysIsKept(t *testing.T) {
 	tests := []struct {
 		name, body, why string
