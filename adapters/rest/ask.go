@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -69,10 +70,10 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 	if err != nil {
 		return message.Outcome{}, err
 	}
-	if p, _ := op.param(ask.Param); a.status == http.StatusNotFound && p.In == "path" {
-		return message.Outcome{Verdict: message.Again}, nil
-	}
 	what := op.ID + " for message " + id
+	if p, _ := op.param(ask.Param); a.status == http.StatusNotFound && p.In == "path" {
+		return notThere(op, what, a)
+	}
 	if a.status != http.StatusOK {
 		return message.Outcome{}, l.said(op, what, a)
 	}
@@ -83,6 +84,23 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 		return message.Outcome{}, e
 	}
 	return l.found(ask, what, id, a, body)
+}
+
+// notThere believes a 404 if it is the ERP's own: the contract declares it for the operation, and it is what is declared. While an
+// ERP is put in place anew, the gateway before it answers 404 for every address.
+func notThere(op *operation, what string, a answer) (message.Outcome, error) {
+	declared, ok := op.Response(a.status)
+	own := ok && declared.Status == strconv.Itoa(http.StatusNotFound)
+	if own && len(declared.MediaTypes()) == 0 {
+		own = len(a.body) == 0
+	}
+	if _, wrong := op.CheckResponse(a.status, a.header, a.body); own && len(wrong) == 0 {
+		return message.Outcome{Verdict: message.Again}, nil
+	}
+	return message.Outcome{}, &problem.Error{
+		Kind: problem.Unavailable, What: what, Why: "the ERP answered 404 Not Found, but not as the contract has it: a gateway may have said it",
+		Hint: "if the ERP answers so, declare the 404 and its body in the contract; nothing is sent until it can be asked",
+	}
 }
 
 // found picks the document of the message from the answer.

@@ -170,6 +170,38 @@ func TestABadAnswerToAQuestionProvesNothing(t *testing.T) {
 	}
 }
 
+// TestAGatewaysNotFoundProvesNothing: it says 404 for every address while the ERP behind it is put in place anew.
+func TestAGatewaysNotFoundProvesNothing(t *testing.T) {
+	const bare = `"404": {description: none}`
+	const detailed = `"404": {description: none, content: {application/json: {schema: {type: object, required: [code]}}}}`
+	tests := []struct {
+		name, declared, media, body string
+		believed                    bool
+	}{
+		{"declared, and empty as declared", bare, "", "", true},
+		{"declared without a body, and a page came", bare, "text/html", "<html>", false},
+		{"as declared", detailed, "application/json", `{"code":"none"}`, true},
+		{"of another shape", detailed, "application/json", `{"message":"no route"}`, false},
+		{"a page", detailed, "text/html", "<html>", false},
+		{"empty, where a body is declared", detailed, "application/json", "", false},
+		{"not declared", `"410": {description: gone}`, "", "", false},
+		{"a default answer is not the word for it", `default: {description: any}`, "", "", false},
+		{"nor is a range", `4XX: {description: any}`, "", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := oldConfig(t, asked(t, http.StatusNotFound, tt.media, tt.body))
+			c.Spec = specFile(t, strings.Replace(oldDocument, bare, tt.declared, 1))
+			l := open(t, c)
+			l.cfg.AskAfter = 0
+			out, err := l.Ask(t.Context(), posting(t, "m1"))
+			if (err == nil) != tt.believed || err == nil && out.Verdict != message.Again {
+				t.Errorf("got %v, %v; believed: want %t", out, err, tt.believed)
+			}
+		})
+	}
+}
+
 func TestAnERPThatIsAwayCannotBeAsked(t *testing.T) {
 	_, err := open(t, plainERP("http://127.0.0.1:1")).Ask(t.Context(), confirmation(t, "m1"))
 	if problem.KindOf(err) != problem.Unavailable {
