@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -130,7 +131,7 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 		return err
 	}
 	o.ERPVersion = cmp.Or(e.ERPVersion, o.ERPVersion)
-	if o.Number == was.Number && o.ERPVersion == was.ERPVersion && o.Status == was.Status && samePlan(&o, &was) {
+	if o.Number == was.Number && o.ERPVersion == was.ERPVersion && o.Status == was.Status && o.ClosedByERP == was.ClosedByERP && samePlan(&o, &was) {
 		return nil
 	}
 	if err := p.saveOrder(ctx, tx, &o); err != nil {
@@ -151,10 +152,24 @@ func (o *Order) follow(ctx context.Context, tx *store.Tx, kind string, e ERPOrde
 		if o.Status != Cancelled && o.Status != TechnicallyComplete {
 			o.Status, o.CompletedAt = TechnicallyComplete, p.now(tx)
 		}
+		o.ClosedByERP = o.Status == TechnicallyComplete
 		return nil
 	default:
+		if older(o.ERPVersion, e.ERPVersion) {
+			o.reopen()
+		}
 		return o.adopt(e, p.limits)
 	}
+}
+
+// reopen undoes that the ERP closed or cancelled the order, which it does by sending a newer version that is neither. What the plant
+// alone completed stays so: the ERP may not have heard of it.
+func (o *Order) reopen() {
+	if o.Status != Cancelled && !o.ClosedByERP {
+		return
+	}
+	o.Status, o.CompletedAt, o.ClosedByERP = Released, time.Time{}, false
+	o.settle()
 }
 
 // cancel withdraws an order. The ERP's word counts only while nothing is booked: what was made and used cannot be unmade by it.

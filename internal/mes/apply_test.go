@@ -290,7 +290,7 @@ func TestCancellationByTheERP(t *testing.T) {
 			p.t.Errorf("got %+v, want it cancelled: it was started, and nothing booked", got)
 		}
 		refused(p.t, p.told(mes.OrderChangedKind, "", mes.ERPOrder{ERPNumber: o.ERPNumber, Quantity: ptr(d("1"))}), problem.Conflict, "cancelled")
-		refused(p.t, p.told(mes.OrderChangedKind, "", mes.ERPOrder{ERPNumber: o.ERPNumber, Quantity: ptr(d("10.0")), ERPVersion: "6"}), "", "")
+		refused(p.t, p.told(mes.OrderChangedKind, "", mes.ERPOrder{ERPNumber: o.ERPNumber, Quantity: ptr(d("10.0"))}), "", "")
 
 		o = p.made()
 		refused(p.t, cancel(o), problem.Conflict, "work on it is booked")
@@ -343,6 +343,48 @@ func TestCancellationByTheERPSeesAllThatIsBooked(t *testing.T) {
 				refused(t, p.told(mes.OrderCancelledKind, "", cancel), problem.Conflict, "work on it is booked")
 				takeBack()
 				refused(t, p.told(mes.OrderCancelledKind, "", cancel), "", "")
+			})
+		}
+	})
+}
+
+// TestTheERPReopensAnOrder: a newer version that is neither closed nor cancelled opens what the ERP closed, and only that.
+func TestTheERPReopensAnOrder(t *testing.T) {
+	byERP := func(kind string) func(p *plant, o mes.Order) {
+		return func(p *plant, o mes.Order) { p.apply(kind, mes.ERPOrder{ERPNumber: o.ERPNumber, ERPVersion: "5"}) }
+	}
+	byPlant := func(p *plant, o mes.Order) { must(p, p.CompleteOrder, mes.OrderAct{Order: o.ID}) }
+	both := func(p *plant, o mes.Order) {
+		byPlant(p, o)
+		byERP(mes.OrderClosedKind)(p, o)
+	}
+	tests := []struct {
+		name              string
+		close             func(p *plant, o mes.Order)
+		version, quantity string
+		want              mes.Status
+		refused           problem.Kind
+	}{
+		{"cancelled, released again", byERP(mes.OrderCancelledKind), "6", "10", mes.Started, ""},
+		{"cancelled, changed", byERP(mes.OrderCancelledKind), "6", "12", mes.Started, ""},
+		{"closed by the ERP", byERP(mes.OrderClosedKind), "6", "10", mes.Started, ""},
+		{"closed by the ERP, the same version changed", byERP(mes.OrderClosedKind), "5", "12", mes.TechnicallyComplete, problem.Conflict},
+		{"completed by the plant, an echo", byPlant, "6", "10", mes.TechnicallyComplete, ""},
+		{"completed by the plant, changed", byPlant, "6", "12", mes.TechnicallyComplete, problem.Conflict},
+		{"completed by the plant, which the ERP has taken over", both, "6", "10", mes.Started, ""},
+	}
+	each(t, func(p *plant) {
+		for _, tt := range tests {
+			p.t.Run(tt.name, func(t *testing.T) {
+				p := p.in(t)
+				o := p.started()
+				tt.close(p, o)
+				e := mes.ERPOrder{ERPNumber: o.ERPNumber, ERPVersion: tt.version, Quantity: ptr(d(tt.quantity))}
+				refused(t, p.told(mes.OrderReleasedKind, "", e), tt.refused, "")
+				got := p.order(o.ID)
+				if open := tt.want == mes.Started; got.Status != tt.want || got.CompletedAt.IsZero() != open || open && !got.Quantity.Equal(*e.Quantity) {
+					t.Errorf("got %+v, want it %s", got, tt.want)
+				}
 			})
 		}
 	})

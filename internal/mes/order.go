@@ -60,6 +60,8 @@ type Order struct {
 	StartedAt     time.Time `json:"startedAt,omitzero"`   // when work began
 	CompletedAt   time.Time `json:"completedAt,omitzero"` // when it was technically completed or cancelled
 
+	ClosedByERP bool `json:"closedByERP,omitempty"` // the ERP has said that it is technically completed: only the ERP can open it again
+
 	Yield    decimal.Decimal `json:"yield"`    // confirmed good, by the last operation that is confirmed
 	Scrap    decimal.Decimal `json:"scrap"`    // confirmed scrap, over all operations
 	Rework   decimal.Decimal `json:"rework"`   // confirmed for rework, over all operations
