@@ -50,6 +50,18 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	return lost, nil
 }
 
+// Abandon parks a lane in hand, with the reason, and ends its lease without settling anything: what was marked as sent at its claim
+// stays marked, and is asked for when a person resumes the lane. A lane that is no longer in this hand is left alone.
+func (o *Outbox) Abandon(ctx context.Context, tx *store.Tx, link string, h Holding, reason string) error {
+	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'parked', awaits = '', reason = ?, lease_owner = '', due_at = ?, changed_at = ?
+		WHERE link = ? AND lane = ? AND lease_token = ? AND lease_owner <> ''`, reason, store.Micros(tx.Now), store.Micros(tx.Now), link, h.Lane, h.Token)
+	if err != nil {
+		return fmt.Errorf("park lane %s of link %s: %w", h.Lane, link, err)
+	}
+	tx.Wake(Settled)
+	return nil
+}
+
 // TakeBack ends the leases of link in the name of node, except for the lanes it holds: at a start, those of a process of the same
 // name that is gone (so the name must be unique in the plant); later, those of a claim whose commit nobody heard of. What may have
 // been sent stays marked, and becomes due once it has had the time to arrive.

@@ -285,7 +285,7 @@ func (l *lane) call(ctx, hard context.Context, what string, qs []outbox.Queued, 
 			l.mu.Unlock()
 		}
 	}
-	l.record(said)
+	l.feed(said)
 	return true, begun
 }
 
@@ -313,8 +313,8 @@ func healthOf(what string, o message.Outcome) health {
 	}
 }
 
-// record tells pace and breaker how a request went.
-func (l *lane) record(said health) {
+// feed tells pace and breaker how a request went.
+func (l *lane) feed(said health) {
 	switch said {
 	case well:
 		l.pace.leave(true)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"holdfast/adapters/adaptertest"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/relay"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -138,7 +140,7 @@ func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
 	var db *store.DB
 	before := func(context.Context, string) error {
 		if away.Load() {
-			return fmt.Errorf("the database is away")
+			return &problem.Error{Kind: problem.Unavailable, Why: "the database is away"}
 		}
 		return nil
 	}
@@ -173,4 +175,45 @@ func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
 		t.Error(err)
 	}
 	p.wantOnce(ids...)
+}
+
+// TestLaneWhoseAnswersCannotBeRecordedParksAlone has the database refuse what one lane's ERP answered, whatever else is settled.
+func TestLaneWhoseAnswersCannotBeRecordedParksAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `CREATE TRIGGER refuse BEFORE INSERT ON outbox_delivered WHEN NEW.lane = 'o3' BEGIN SELECT RAISE(ABORT, 'no such receipt'); END`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.oweMany(6, 3)
+		stop := p.start()
+		time.Sleep(30 * time.Second)
+		if l := p.lane("o3"); l.State != outbox.Parked || !strings.Contains(l.Reason, "no such receipt") || l.Owed != 3 || l.InHand != "" {
+			t.Errorf("got %+v, want it parked with the reason", l)
+		}
+		if got := p.links().Owed; got != 3 {
+			t.Errorf("%d messages are owed, want only those of one lane", got)
+		}
+		err = p.act(func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Exec(ctx, `DROP TRIGGER refuse`); err != nil {
+				return err
+			}
+			return p.out.Resume(ctx, tx, "erp", "o3", "mended")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		stop()
+		for id, n := range p.erp.Effects() {
+			if n != 1 {
+				t.Errorf("%s took effect %d times, want once", id, n)
+			}
+		}
+		if got := p.links().Owed; got != 0 {
+			t.Errorf("%d messages are still owed", got)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -12,6 +13,7 @@ const (
 	maxSettle   = 256                    // settlements in one transaction
 	settleAgain = 5 * time.Millisecond   // pause while an append has a lane locked
 	settleLater = 250 * time.Millisecond // pause while the database does not answer
+	aloneTries  = 3                      // failures of one lane's settlement by itself before the lane is parked
 )
 
 // settle records what the workers report, as much at once as has come in, until reports is closed. A settlement that the database
@@ -62,15 +64,76 @@ func (w *runner) gather(waiting []outbox.Settlement, open bool) ([]outbox.Settle
 
 // settleOnce returns what has to be settled again, and how long to wait before.
 func (w *runner) settleOnce(ctx context.Context, all []outbox.Settlement) ([]outbox.Settlement, time.Duration) {
-	var busy, lost []outbox.Settlement
-	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		busy, lost, err = w.out.Settle(ctx, tx, w.name, all)
-		return err
-	})
+	busy, lost, err := w.record(ctx, all)
+	if err != nil && !passing(ctx, err) {
+		return w.settleApart(ctx, all, err)
+	}
 	if err != nil {
 		w.log.Warn("the relay waits for the database", "link", w.name, "what", "answers are not recorded yet", "err", err)
 		return all, settleLater
 	}
+	w.settled(all, busy, lost)
+	if len(busy) > 0 {
+		return busy, settleAgain
+	}
+	return nil, 0
+}
+
+func (w *runner) record(ctx context.Context, all []outbox.Settlement) (busy, lost []outbox.Settlement, err error) {
+	err = w.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		busy, lost, err = w.out.Settle(ctx, tx, w.name, all)
+		return err
+	})
+	return busy, lost, err
+}
+
+// passing tells that it is worth giving the same settlements again: the database is away or full, or the end has come.
+func passing(ctx context.Context, err error) bool {
+	k := problem.KindOf(err)
+	return k == problem.Unavailable || k == problem.Full || ctx.Err() != nil
+}
+
+// settleApart settles lane by lane what failed together, for a reason that does not pass, and parks a lane that fails alone: it
+// must not hold up the others for ever.
+func (w *runner) settleApart(ctx context.Context, all []outbox.Settlement, why error) ([]outbox.Settlement, time.Duration) {
+	w.log.Error("answers cannot be recorded together; lane by lane now", "link", w.name, "lanes", len(all), "err", why)
+	var again []outbox.Settlement
+	for _, s := range all {
+		busy, lost, err := w.record(ctx, []outbox.Settlement{s})
+		for n := 1; n < aloneTries && err != nil && !passing(ctx, err); n++ {
+			_ = pause(ctx, settleLater, nil)
+			busy, lost, err = w.record(ctx, []outbox.Settlement{s})
+		}
+		if err != nil && !passing(ctx, err) && w.abandon(ctx, s, err) == nil {
+			continue
+		}
+		if err != nil {
+			again = append(again, s)
+			continue
+		}
+		w.settled([]outbox.Settlement{s}, busy, lost)
+		again = append(again, busy...)
+	}
+	return again, settleLater
+}
+
+// abandon parks a lane whose settlement the database does not take.
+func (w *runner) abandon(ctx context.Context, s outbox.Settlement, why error) error {
+	h := outbox.Holding{Lane: s.Lane, Token: s.Token}
+	err := w.db.InTx(ctx, func(tx *store.Tx) error {
+		return w.out.Abandon(ctx, tx, w.name, h, "the answer cannot be recorded: "+why.Error())
+	})
+	if err != nil {
+		w.log.Error("a lane whose answers cannot be recorded is not parked either", "link", w.name, "lane", s.Lane, "err", err)
+		return err
+	}
+	w.log.Error("a lane is parked: its answers cannot be recorded", "link", w.name, "lane", s.Lane, "err", why)
+	w.free(s.Lane, s.Token)
+	return nil
+}
+
+// settled frees the lanes of settlements that the database took, or that came too late.
+func (w *runner) settled(all, busy, lost []outbox.Settlement) {
 	again := make(map[outbox.Holding]bool, len(busy))
 	for _, s := range busy {
 		again[outbox.Holding{Lane: s.Lane, Token: s.Token}] = true
@@ -85,10 +148,6 @@ func (w *runner) settleOnce(ctx context.Context, all []outbox.Settlement) ([]out
 			w.free(s.Lane, s.Token)
 		}
 	}
-	if len(busy) > 0 {
-		return busy, settleAgain
-	}
-	return nil, 0
 }
 
 // drop gives up settlements that the database did not take in time: their leases end by themselves, and whoever takes the lanes
