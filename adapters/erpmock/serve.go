@@ -56,7 +56,7 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	s, err := m.space(r.Header.Get("X-Mock-Space"))
 	if err != nil {
-		write(w, problem(http.StatusTooManyRequests, "too-many-spaces", err.Error(), ""))
+		_ = write(w, problem(http.StatusTooManyRequests, "too-many-spaces", err.Error(), "")) // the client has left
 		return
 	}
 	c := &call{m: m, s: s, w: w, r: r}

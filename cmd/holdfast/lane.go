@@ -85,7 +85,7 @@ func laneResume() *cobra.Command {
 		access.LaneResume, (*outbox.Outbox).Resume)
 }
 
-type laneOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, lane, reason string) error //nolint:revive // a method expression: its receiver comes first
+type laneOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, lane, reason string) error
 
 func laneAct(use, summary, example, action string, do laneOperation) *cobra.Command {
 	var reason string

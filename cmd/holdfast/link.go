@@ -52,7 +52,7 @@ func linkResume() *cobra.Command {
 		access.LinkResume, "goes on", (*outbox.Outbox).ResumeLink)
 }
 
-type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, reason string) error //nolint:revive // a method expression: its receiver comes first
+type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, reason string) error
 
 func linkAct(use, summary, example, action, done string, do linkOperation) *cobra.Command {
 	var reason string

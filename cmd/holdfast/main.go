@@ -74,7 +74,7 @@ type usageError struct {
 
 // leaves takes joined errors apart.
 func leaves(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only a join itself is taken apart
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
@@ -87,7 +87,7 @@ func leaves(err error) []error {
 
 // printError says what went wrong and what to do about it. A joined error is told part by part.
 func printError(w io.Writer, err error) {
-	if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a join itself is taken apart
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
 			printError(w, e)
 		}

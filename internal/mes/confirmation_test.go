@@ -1,6 +1,7 @@
 package mes_test
 
 import (
+	"errors"
 	"context"
 	"testing"
 	"time"
@@ -139,7 +140,7 @@ func TestARefusalNamesTheField(t *testing.T) {
 	each(t, func(p *plant) {
 		o := p.made()
 		_, err := do(p, p.Confirm, mes.NewConfirmation{Order: o.ID, Operation: "0010", Yield: d("-1"), Scrap: d("-1"), MachineTime: d("-1")})
-		e, ok := err.(*problem.Error)
+		e, ok := errors.AsType[*problem.Error](err)
 		if !ok || e.Kind != problem.Invalid {
 			p.t.Fatalf("got %v, want a refusal as invalid", err)
 		}

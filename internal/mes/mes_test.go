@@ -1,6 +1,7 @@
 package mes_test
 
 import (
+	"errors"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -250,7 +251,7 @@ func refused(t *testing.T, err error, kind problem.Kind, why string) {
 	if kind == "" {
 		return
 	}
-	e, ok := err.(*problem.Error)
+	e, ok := errors.AsType[*problem.Error](err)
 	if !ok {
 		t.Fatalf("got %T, want a *problem.Error", err)
 	}

@@ -116,7 +116,7 @@ func TestAFileThatIsNotThereIsNamed(t *testing.T) {
 
 // words is all that a person reads of an error, hints included.
 func words(err error) string {
-	if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the joined errors are wanted one by one
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		var b strings.Builder
 		for _, e := range all.Unwrap() {
 			b.WriteString(words(e))
