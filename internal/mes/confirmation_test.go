@@ -1,8 +1,8 @@
 package mes_test
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"testing"
 	"time"
 
