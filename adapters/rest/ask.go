@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -18,7 +19,8 @@ import (
 // It says Delivered, with the document's number, as soon as the ERP has one for the message. It says Again where the operation is
 // idempotent, or where the ERP has none and cannot get one from an earlier attempt any more. It says Unsure where nobody but a
 // person can tell. An error means that it is too early to say, or that the ERP did not answer properly: ask again later, not
-// before Outcome.After if that is set.
+// before Outcome.After if that is set. The Outcome beside an error is Unsure, and tells by LinkDown and Throttled as one of a
+// delivery does whether the link is at fault: it is not when it is merely too early, or an answer proves nothing.
 //
 // Whether an attempt may still be on its way is told from the time: an ERP may work on a request long after the line broke. The
 // time is that of the last attempt of this process or, if it knows of none (it was restarted, or another node sent it), that of
@@ -41,8 +43,12 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	since := l.attempts.since(id, l.now())
 	out, err := l.lookFor(ctx, op.cfg.Ask, id)
-	if err != nil || out.Verdict != message.Again {
+	if err != nil {
+		out.Verdict = message.Unsure
 		return out, err
+	}
+	if out.Verdict != message.Again {
+		return out, nil
 	}
 	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 {
 		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
@@ -67,15 +73,15 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 		return message.Outcome{Verdict: message.Unsure, Err: violated("question after message "+id, wrong)}, nil
 	}
 	a, err := l.read(ctx, op, req)
-	if err != nil {
-		return message.Outcome{}, err
+	if err != nil { // no answer, half of one, or no secret
+		return message.Outcome{LinkDown: !errors.Is(err, errTooLong)}, err
 	}
 	what := op.ID + " for message " + id
 	if p, _ := op.param(ask.Param); a.status == http.StatusNotFound && p.In == "path" {
 		return notThere(op, what, a)
 	}
 	if a.status != http.StatusOK {
-		return message.Outcome{}, l.said(op, what, a)
+		return l.unanswered(op, a), l.said(op, what, a)
 	}
 	body, wrong := op.CheckResponse(a.status, a.header, a.body)
 	if len(wrong) > 0 {
@@ -84,6 +90,13 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 		return message.Outcome{}, e
 	}
 	return l.found(ask, what, id, a, body)
+}
+
+// unanswered is what a bad answer to a question tells about the link.
+func (l *Link) unanswered(op *operation, a answer) message.Outcome {
+	wait, later := retryAfter(a.header, l.now(), l.cfg.MaxRetryAfter)
+	r := ruleOf(op, a, later)
+	return message.Outcome{After: wait, LinkDown: r.link, Throttled: r.throttled}
 }
 
 // notThere believes a 404 if it is the ERP's own: the contract declares it for the operation, and it is what is declared. While an

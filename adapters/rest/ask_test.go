@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/internal/message"
@@ -203,9 +206,55 @@ func TestAGatewaysNotFoundProvesNothing(t *testing.T) {
 }
 
 func TestAnERPThatIsAwayCannotBeAsked(t *testing.T) {
-	_, err := open(t, plainERP("http://127.0.0.1:1")).Ask(t.Context(), confirmation(t, "m1"))
+	out, err := open(t, plainERP("http://127.0.0.1:1")).Ask(t.Context(), confirmation(t, "m1"))
 	if problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("err = %v, want unavailable", err)
+	}
+	if out.Verdict != message.Unsure || !out.LinkDown {
+		t.Errorf("got %v, link down %t; want unknown, true", out, out.LinkDown)
+	}
+}
+
+// TestAFailedQuestionTellsWhetherTheLinkIsAtFault: the relay slows down, waits or goes on with other lanes by it.
+func TestAFailedQuestionTellsWhetherTheLinkIsAtFault(t *testing.T) {
+	const empty = `{"items":[]}`
+	tests := []struct {
+		name   string
+		status int
+		header http.Header
+		body   string
+		want   message.Outcome
+	}{
+		{"too early", 200, nil, empty, message.Outcome{After: time.Minute}},
+		{"too many requests", 429, http.Header{"Retry-After": {"7"}}, "{}", message.Outcome{LinkDown: true, Throttled: true, After: 7 * time.Second}},
+		{"for maintenance", 503, http.Header{"Retry-After": {"7"}}, "{}", message.Outcome{LinkDown: true, After: 7 * time.Second}},
+		{"unavailable", 503, nil, "{}", message.Outcome{LinkDown: true}},
+		{"a gateway", 502, nil, "{}", message.Outcome{LinkDown: true}},
+		{"not signed in", 401, nil, "{}", message.Outcome{LinkDown: true}},
+		{"half an answer", 200, http.Header{"Content-Length": {"1000"}}, empty, message.Outcome{LinkDown: true}},
+		{"an answer that is too long", 200, nil, empty + strings.Repeat(" ", 1000), message.Outcome{}},
+		{"an error", 500, nil, "{}", message.Outcome{}},
+		{"a page", 200, http.Header{"Content-Type": {"text/html"}}, "<html>", message.Outcome{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				maps.Copy(w.Header(), tt.header)
+				w.WriteHeader(tt.status)
+				_, _ = io.WriteString(w, tt.body)
+			}))
+			defer s.Close()
+			c := plainERP(s.URL)
+			c.MaxBody, c.AskAfter, c.Timeout = 900, time.Minute, 10*time.Second
+			l := open(t, c)
+			l.now = (&clock{now: time.Unix(0, 0)}).Now
+			tt.want.Verdict = message.Unsure
+			got, err := l.Ask(t.Context(), confirmation(t, "m1"))
+			if err == nil || !cmp.Equal(got, tt.want) {
+				t.Errorf("got %+v, %v; want %+v and an error", got, err, tt.want)
+			}
+		})
 	}
 }
 
