@@ -145,7 +145,7 @@ func (o *Outbox) queueAgain(ctx context.Context, tx *store.Tx, link string, l *l
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?,
 		due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END WHERE link = ? AND lane = ?`,
-		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.CreatedAt, link, l.Lane)
+		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.dueAt(tx), link, l.Lane)
 	tx.Wake(Topic)
 	return err
 }

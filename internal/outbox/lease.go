@@ -67,8 +67,8 @@ func (o *Outbox) Abandon(ctx context.Context, tx *store.Tx, link string, h Holdi
 // been sent stays marked, and becomes due once it has had the time to arrive.
 func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, held []Holding) (lanes int64, err error) {
 	set, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
-		due_at = CASE WHEN sent_to >= head THEN ? ELSE head_at END WHERE lease_owner = ? AND link = ?`,
-		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), node, link}
+		due_at = CASE WHEN sent_to >= head THEN ? WHEN head_at > ? THEN ? ELSE head_at END WHERE lease_owner = ? AND link = ?`,
+		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), store.Micros(tx.Now), store.Micros(tx.Now), node, link}
 	if len(held) > 0 {
 		names := make([]string, 0, len(held))
 		for _, h := range held {

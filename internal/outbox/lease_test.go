@@ -116,3 +116,57 @@ func TestClockThatWasWrongHidesNoLane(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatAFastClockHasDatedIsDueNow appends by a clock that is half an hour ahead and then set right: less than Rebase looks for.
+func TestWhatAFastClockHasDatedIsDueNow(t *testing.T) {
+	waits := func(b box, object string) {
+		s := done(b.claim("n1", 1, 1)[0], 0)
+		s.Next = outbox.Next{State: outbox.Waiting, ID: outbox.MessageID("erp", "a"), Reason: "not known", Awaits: object}
+		b.settle(s)
+	}
+	tests := []struct {
+		name   string
+		before func(b box) // by the fast clock
+		then   func(b box, c outbox.Claim) act
+	}{
+		{"the next message", nil, func(b box, c outbox.Claim) act {
+			return func(ctx context.Context, tx *store.Tx) error {
+				_, _, err := b.Settle(ctx, tx, "erp", []outbox.Settlement{done(c, 1)})
+				return err
+			}
+		}},
+		{"a lane that is resumed", func(b box) {
+			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "o1", "r") })
+		}, func(b box, _ outbox.Claim) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }
+		}},
+		{"a replay", func(b box) { b.settle(done(b.claim("n1", 1, 2)[0], 2)) }, func(b box, _ outbox.Claim) act {
+			return func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", 1, 0, "r")
+				return err
+			}
+		}},
+		{"a number that was waited for", func(b box) { waits(b, "lot/9") }, func(b box, _ outbox.Claim) act {
+			return func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "lot/9", "9") }
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				b.clock.set(30 * time.Minute)
+				owe(t, b.db, b.Outbox, "o1", "a", "b")
+				var c outbox.Claim
+				if tt.before != nil {
+					tt.before(b)
+				} else {
+					c = b.claim("n1", 1, 1)[0]
+				}
+				b.clock.set(0)
+				b.do(tt.then(b, c))
+				if got := b.claim("n1", 1, 1); len(got) != 1 {
+					t.Errorf("claimed %+v, due %s from now", got, b.lane("o1").DueAt.Sub(b.clock.now()))
+				}
+			})
+		})
+	}
+}

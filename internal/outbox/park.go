@@ -105,7 +105,7 @@ func (o *Outbox) reopen(ctx context.Context, tx *store.Tx, link string, l *lane,
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?, sent_to = ?, state = 'open',
 		paused = FALSE, awaits = '', reason = '', changed_at = ?, due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END
 		WHERE link = ? AND lane = ?`, l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), l.SentTo,
-		store.Micros(tx.Now), max(h.CreatedAt, h.NotBefore), link, l.Lane)
+		store.Micros(tx.Now), h.dueAt(tx), link, l.Lane)
 	if err != nil {
 		return fmt.Errorf("let lane %s of link %s go on: %w", l.Lane, link, err)
 	}

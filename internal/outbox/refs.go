@@ -44,8 +44,9 @@ func (o *Outbox) SetReference(ctx context.Context, tx *store.Tx, link, object, n
 	if err != nil {
 		return fmt.Errorf("keep the number of %s at link %s: %w", object, link, err)
 	}
-	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'open', awaits = '', reason = '', due_at = head_at
-		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, link, object)
+	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'open', awaits = '', reason = '',
+		due_at = CASE WHEN head_at > ? THEN ? ELSE head_at END
+		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, store.Micros(tx.Now), store.Micros(tx.Now), link, object)
 	if err != nil {
 		return fmt.Errorf("wake the lanes that wait for %s: %w", object, err)
 	}

@@ -228,7 +228,7 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 			}
 		}
 	}
-	dueAt := max(h.CreatedAt, h.NotBefore)
+	dueAt := h.dueAt(tx)
 	if s.Next.After > 0 {
 		dueAt = max(h.NotBefore, store.Micros(tx.Now.Add(min(s.Next.After, max(longest, o.cfg.Backoff)))))
 	}
@@ -254,6 +254,12 @@ func readHead(ctx context.Context, tx *store.Tx, link string, l *lane) (row, err
 		return row{}, fmt.Errorf("read the head: %w", err)
 	}
 	return h, nil
+}
+
+// dueAt is when a head can be sent: since it was appended, but not before its time. One that a clock which was ahead has dated into
+// the future is due now.
+func (w row) dueAt(tx *store.Tx) int64 {
+	return max(min(w.CreatedAt, store.Micros(tx.Now)), w.NotBefore)
 }
 
 // note writes what befell the head into its history.
