@@ -113,6 +113,37 @@ func TestAMessageInQuarantineHoldsItsOwnLaneAndNoOther(t *testing.T) {
 	})
 }
 
+// TestWhatIsHeldIsNoGap: nothing is missing in a lane that waits for a person; what is missing behind that is a gap from then on.
+func TestWhatIsHeldIsNoGap(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		alerts := func() int {
+			lanes, err := w.AlertGaps(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(lanes)
+		}
+		w.plant.set("m1", refusal("the period is closed"))
+		w.fresh(numbered(1), numbered(2), numbered(4))
+		w.drain()
+		w.fresh(numbered(5))
+		w.clock.add(time.Hour)
+		if s, n := w.status(), alerts(); s.Held != 1 || s.Gaps != 0 || n != 0 {
+			t.Errorf("status = %+v with %d alerts, want a lane that is held and has no gap", s, n)
+		}
+		w.tx(func(tx *store.Tx) error { return w.Discard(t.Context(), tx, w.seqIn(tx, "m1"), "never") })
+		w.drain()
+		w.wantEffects("m2")
+		if s, n := w.status(), alerts(); s.Gaps != 1 || n != 0 {
+			t.Errorf("status = %+v with %d alerts, want a gap that has just begun", s, n)
+		}
+		w.clock.add(time.Hour)
+		if n := alerts(); n != 1 {
+			t.Errorf("%d alerts of the missing number, want 1", n)
+		}
+	})
+}
+
 func TestADiscardedNumberIsPassed(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {
 		w.plant.set("m1", refusal("no"))

@@ -225,10 +225,11 @@ func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, s *stream, r row, v 
 	return s.rest(ctx, tx)
 }
 
-// advance goes past a number whose turn it was.
+// advance goes past a number whose turn it was. If the next one is missing, that is a gap of its own.
 func (s *stream) advance(r row) {
 	if r.numbered() && r.Epoch == s.Epoch && r.Number == s.Next {
 		s.Next++
+		s.GapSince, s.GapAlerted = 0, false
 	}
 }
 

@@ -186,14 +186,15 @@ func (s stream) head(ctx context.Context, tx *store.Tx) (row, bool, error) {
 		ORDER BY epoch, number, seq LIMIT 1`, s.Source, s.Stream, s.Epoch, s.Epoch, s.Next)
 }
 
-// rest sets when the stream is due: now if there is a head, never if there is none; a number that is missing begins a gap.
+// rest sets when the stream is due: now if there is a head, never if there is none; a number that is missing begins a gap. A lane
+// that waits for a message in quarantine misses nothing.
 func (s *stream) rest(ctx context.Context, tx *store.Tx) error {
 	if s.Lane == "" && s.Waiting > 0 {
 		s.DueAt = store.Micros(tx.Now)
 		return nil
 	}
 	s.DueAt = 0
-	if s.Waiting == 0 {
+	if s.Waiting == 0 || s.Held != 0 {
 		s.GapSince, s.GapAlerted = 0, false
 		return nil
 	}
