@@ -252,6 +252,7 @@ func (i *Inbox) beginEpoch(ctx context.Context, tx *store.Tx, r *row, s *stream)
 		return fmt.Errorf("count what waits in %s: %w", r.Stream, err)
 	}
 	s.Epoch, s.Next, s.Waiting, s.Bytes, s.GapSince, s.GapAlerted = r.Epoch, 1, left.Count, left.Bytes, 0, false
+	s.Attempts, s.Trouble = 0, "" // they were the old count's
 	return nil
 }
 

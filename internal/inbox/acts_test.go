@@ -247,6 +247,39 @@ func TestWhatMayPassIsTriedAgainWithGrowingPauses(t *testing.T) {
 	})
 }
 
+// TestWhatComesDoesNotEndThePause: else a busy sender would have a system that is down tried at each message.
+func TestWhatComesDoesNotEndThePause(t *testing.T) {
+	each(t, inbox.Config{Retry: time.Minute, MaxRetry: time.Hour}, func(t *testing.T, w *world) {
+		down := &problem.Error{Kind: problem.Unavailable, What: "read", Why: "away"}
+		w.plant.set("m1", down)
+		w.plant.set("a", down)
+		w.fresh(numbered(1), plain("a", "o1"))
+		w.drain()
+		before := w.calls()
+		w.fresh(numbered(2), plain("b", "o1"))
+		w.drain()
+		if n := w.calls() - before; n != 0 {
+			t.Errorf("tried %d times as others came, want none before the pause is over", n)
+		}
+		w.plant.set("m1", nil)
+		w.plant.set("a", nil)
+		w.clock.add(time.Minute)
+		w.drain()
+		w.wantStates(map[string]inbox.State{"m1": inbox.Done, "m2": inbox.Done, "a": inbox.Done, "b": inbox.Done})
+
+		w.plant.set("m3", down)
+		w.fresh(numbered(3))
+		w.drain()
+		anew := numbered(1)
+		anew.ID, anew.Epoch = "anew", 2
+		w.fresh(anew)
+		w.drain()
+		if got := w.states()["anew"]; got != inbox.Done {
+			t.Errorf("the first of a new epoch is %s, want it applied at once", got)
+		}
+	})
+}
+
 func (w *world) calls() int {
 	w.plant.mu.Lock()
 	defer w.plant.mu.Unlock()

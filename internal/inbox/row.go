@@ -186,11 +186,15 @@ func (s stream) head(ctx context.Context, tx *store.Tx) (row, bool, error) {
 		ORDER BY epoch, number, seq LIMIT 1`, s.Source, s.Stream, s.Epoch, s.Epoch, s.Next)
 }
 
-// rest sets when the stream is due: now if there is a head, never if there is none; a number that is missing begins a gap. A lane
-// that waits for a message in quarantine misses nothing.
+// rest sets when the stream is due: now if there is a head, or when a head that has failed may be tried again; never if there is
+// none; a number that is missing begins a gap. A lane that waits for a message in quarantine misses nothing.
 func (s *stream) rest(ctx context.Context, tx *store.Tx) error {
+	due := store.Micros(tx.Now)
+	if s.Attempts > 0 {
+		due = max(due, s.DueAt)
+	}
 	if s.Lane == "" && s.Waiting > 0 {
-		s.DueAt = store.Micros(tx.Now)
+		s.DueAt = due
 		return nil
 	}
 	s.DueAt = 0
@@ -203,7 +207,7 @@ func (s *stream) rest(ctx context.Context, tx *store.Tx) error {
 	case err != nil:
 		return err
 	case found:
-		s.DueAt, s.GapSince, s.GapAlerted = store.Micros(tx.Now), 0, false
+		s.DueAt, s.GapSince, s.GapAlerted = due, 0, false
 	case s.GapSince == 0:
 		s.GapSince = store.Micros(tx.Now)
 	}
