@@ -23,7 +23,7 @@ func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, n
 	if err != nil {
 		return err
 	}
-	if err := l.free(number); err != nil {
+	if err := l.free(ctx, tx, link, number); err != nil {
 		return err
 	}
 	if err := o.void(ctx, tx, &w, reason); err != nil {
@@ -61,7 +61,7 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, body []byte
 	if !json.Valid(body) {
 		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is not JSON", Hint: "take the old body and change its values"}
 	}
-	if err := l.free(w.Number); err != nil {
+	if err := l.free(ctx, tx, w.Link, w.Number); err != nil {
 		return err
 	}
 	if w.Number <= l.SentTo && w.Redelivery == 0 {

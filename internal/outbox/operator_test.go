@@ -301,3 +301,55 @@ func TestMessagesThatVanishedParkTheirLaneAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestOnlyAResumeEndsAPersonsPause(t *testing.T) {
+	tests := []struct {
+		name   string
+		act    func(b box, ctx context.Context, tx *store.Tx) error
+		paused bool
+	}{
+		{"retry", func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.Retry(ctx, tx, outbox.MessageID("erp", "a"), "r")
+		}, true},
+		{"mark as delivered", func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "r")
+		}, true},
+		{"send again", func(b box, ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }, true},
+		{"discard", func(b box, ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }, true},
+		{"resume", func(b box, ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				owe(t, b.db, b.Outbox, "o1", "a", "b")
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return errors.Join(b.Park(ctx, tx, "erp", "o1", "refused"), b.PauseLane(ctx, tx, "erp", "o1", "audit"))
+				})
+				b.do(func(ctx context.Context, tx *store.Tx) error { return tt.act(b, ctx, tx) })
+				l := b.lane("o1")
+				if got := len(b.claim("n1", 1, 1)) == 0; got != tt.paused || l.Paused != tt.paused || l.State != outbox.Open || tt.paused && l.Reason != "audit" {
+					t.Errorf("got %+v, want it paused: %t", l, tt.paused)
+				}
+			})
+		})
+	}
+}
+
+func TestALeaseThatHasEndedHoldsUpNoAct(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		c := b.claim("gone", 1, 1)[0]
+		discard := func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }
+		if err := b.try(discard); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("got %v while it is being sent, want a conflict", err)
+		}
+		b.clock.forward(11 * time.Second)
+		b.do(discard)
+		if _, lost := b.settle(done(c, 1)); len(lost) != 1 || b.message("a").Role != message.Void {
+			t.Errorf("lost %+v, want the old holder to settle nothing", lost)
+		}
+		if c := b.claim("n2", 1, 2); len(c) != 1 || c[0].Messages[0].Role != message.Void {
+			t.Errorf("claimed %+v, want the void", c)
+		}
+	})
+}

@@ -48,11 +48,14 @@ func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason st
 	if err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_lanes SET paused = FALSE WHERE link = ? AND lane = ?`, link, lane); err != nil {
+		return fmt.Errorf("resume lane %s of link %s: %w", lane, link, err)
+	}
 	return o.reopen(ctx, tx, link, l, "resumed", reason)
 }
 
-// Retry has the message sent at once that stands at the head of its lane, as Resume does. Another message is refused with
-// Conflict: order in a lane is absolute.
+// Retry has the message sent at once that stands at the head of its lane, as Resume does, except that a lane which a person has
+// paused stays paused. Another message is refused with Conflict: order in a lane is absolute.
 func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) error {
 	w, l, err := lockMessage(ctx, tx, id)
 	if err != nil {
@@ -96,14 +99,15 @@ func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, link, lane string,
 	return o.reopen(ctx, tx, link, l, "sent again", reason)
 }
 
-// reopen makes a locked lane claimable at once, from the first message that it still owes.
+// reopen makes a locked lane claimable at once, from the first message that it still owes; one that a person has paused, once it is
+// resumed.
 func (o *Outbox) reopen(ctx context.Context, tx *store.Tx, link string, l *lane, what, reason string) error {
 	h, err := readHead(ctx, tx, link, l)
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?, sent_to = ?, state = 'open',
-		paused = FALSE, awaits = '', reason = '', changed_at = ?, due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END
+		awaits = '', reason = CASE WHEN paused THEN reason ELSE '' END, changed_at = ?, due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END
 		WHERE link = ? AND lane = ?`, l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), l.SentTo,
 		store.Micros(tx.Now), h.dueAt(tx), link, l.Lane)
 	if err != nil {
@@ -188,16 +192,25 @@ func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64
 			Hint: "look at the lane again: it has moved on, or an earlier message comes first",
 		}
 	}
-	if err := l.free(number); err != nil {
+	if err := l.free(ctx, tx, link, number); err != nil {
 		return nil, row{}, err
 	}
 	w, err := owed(ctx, tx, `link = ? AND lane = ? AND epoch = ? AND number = ?`, link, name, l.Epoch, number)
 	return l, w, err
 }
 
-// free refuses to touch a message that is being sent at this moment.
-func (l lane) free(number int64) error {
+// free refuses to touch a message that is being sent at this moment. A lease that has ended holds nothing up: it is taken from its
+// holder, who is gone or will find that it came too late.
+func (l *lane) free(ctx context.Context, tx *store.Tx, link string, number int64) error {
 	if l.Owner == "" || number > l.SentTo {
+		return nil
+	}
+	if l.DueAt <= store.Micros(tx.Now) {
+		l.Owner, l.Token = "", l.Token+1
+		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = ? WHERE link = ? AND lane = ?`, l.Token, link, l.Lane)
+		if err != nil {
+			return fmt.Errorf("end the lease of lane %s of link %s: %w", l.Lane, link, err)
+		}
 		return nil
 	}
 	return &problem.Error{
