@@ -16,6 +16,15 @@ type inboxFigures struct {
 	in *inbox.Inbox
 }
 
+// buildInfo is 1, with the version that runs.
+func buildInfo() prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "holdfast", Name: "build_info", Help: "1, with the version that runs.", ConstLabels: prometheus.Labels{"version": version()},
+	})
+	g.Set(1)
+	return g
+}
+
 // figures are the gauges of the inbox, by name.
 func figures() map[string]string {
 	return map[string]string{

@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell},
 	})
 }
 
@@ -103,4 +106,48 @@ func retry(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("%v: %v", args, err)
+}
+
+// sub writes a file anew with one text in the place of another: sub FILE OLD NEW.
+func sub(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o600))
+}
+
+// fetch reads a URL until it answers, and wants a status and a text in its body: fetch URL STATUS TEXT.
+func fetch(ts *testscript.TestScript, _ bool, args []string) {
+	var got string
+	for range 200 {
+		res, err := http.Get(args[0])
+		if err != nil {
+			got = err.Error()
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		ts.Check(errors.Join(err, res.Body.Close()))
+		got = fmt.Sprintf("%d: %s", res.StatusCode, body)
+		if strings.HasPrefix(got, args[1]) && strings.Contains(got, args[2]) {
+			return
+		}
+		break
+	}
+	ts.Fatalf("%s answers %s, want %s with %q", args[0], got, args[1], args[2])
+}
+
+// tell sends a line to a unix socket and wants a text in the answer: tell SOCKET LINE TEXT.
+func tell(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := net.Dial("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer c.Close()
+	_, err = fmt.Fprintln(c, args[1])
+	ts.Check(err)
+	answer, err := io.ReadAll(c)
+	ts.Check(err)
+	if !strings.Contains(string(answer), args[2]) {
+		ts.Fatalf("%q is answered with %q, want %q", args[1], answer, args[2])
+	}
 }

@@ -103,7 +103,7 @@ func (p *process) Run(ctx context.Context) error {
 			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)
 		}
 	}
-	p.tel.registry.MustRegister(&inboxFigures{p.db, p.inbox})
+	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox})
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
 	parts := []struct {
 		name string
