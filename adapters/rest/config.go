@@ -26,7 +26,8 @@ type Config struct {
 	// ConnectTimeout is for the TCP connection, and again for the TLS handshake; 10 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout,omitempty"`
 	// AskAfter is how long the ERP may still be working on a request whose answer was lost. Before it has passed since the
-	// attempt, "not found" is not believed. It must be longer than the ERP's own limit for one request; 2 × Timeout.
+	// attempt, "not found" is not believed. It must be longer than the ERP's own limit for one request, and is no less than Timeout;
+	// 2 × Timeout.
 	AskAfter time.Duration `yaml:"ask_after,omitempty"`
 	// MaxRetryAfter bounds how long an ERP can put us off by Retry-After; 1 h.
 	MaxRetryAfter time.Duration `yaml:"max_retry_after,omitempty"`
@@ -150,9 +151,11 @@ func wrong(key, why, hint string) error {
 	}
 }
 
+const defaultTimeout = 30 * time.Second
+
 // withDefaults fills in the zero fields.
 func (c Config) withDefaults() Config {
-	c.Timeout = cmp.Or(c.Timeout, 30*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 10*time.Second)
 	c.AskAfter = cmp.Or(c.AskAfter, 2*c.Timeout)
 	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
@@ -175,6 +178,10 @@ func (c Config) check() (*url.URL, error) {
 		if n < 0 {
 			return nil, wrong(key, "it is negative", "leave it out for the default")
 		}
+	}
+	if most := cmp.Or(c.Timeout, defaultTimeout); c.AskAfter != 0 && c.AskAfter < most {
+		return nil, wrong("ask_after", fmt.Sprintf("%s is less than the timeout of %s", c.AskAfter, most),
+			"give at least the timeout, better twice it: the ERP may work on a request as long as that, and \"not found\" is believed after it")
 	}
 	for name := range c.Headers {
 		if slices.Contains([]string{"Authorization", "Cookie", "Host", "Content-Length", "Content-Type", "Traceparent"}, http.CanonicalHeaderKey(name)) {

@@ -25,6 +25,8 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 		{"a query in the address", func(c *Config) { c.BaseURL = "https://erp.example?client=100" }, "base_url"},
 		{"credentials of the proxy", func(c *Config) { c.Proxy = "http://u:p@proxy" }, "proxy"},
 		{"a negative time", func(c *Config) { c.Timeout = -1 }, "timeout"},
+		{"to believe \"not found\" before the call is over", func(c *Config) { c.AskAfter = 499 * time.Millisecond }, "ask_after"},
+		{"the same, with the default for a call", func(c *Config) { c.Timeout, c.AskAfter = 0, 29*time.Second }, "ask_after"},
 		{"no such contract", func(c *Config) { c.Spec = "nowhere.yaml" }, "spec"},
 		{"a written-out password", func(c *Config) { c.Auth.Basic = &Basic{"u", "hunter2"} }, "auth.basic.password"},
 		{"two ways to sign in", func(c *Config) { c.Auth = Auth{Bearer: "env:A", Header: &Key{"X-Key", "env:B"}} }, "auth"},
@@ -60,6 +62,17 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 				t.Errorf("the secret is in the error: %v", err)
 			}
 		})
+	}
+}
+
+// TestTheDemosTimesAreGood: those of the configuration that holdfast init writes, and the shortest that are.
+func TestTheDemosTimesAreGood(t *testing.T) {
+	for _, times := range [][2]time.Duration{{2 * time.Second, 3 * time.Second}, {30 * time.Second, time.Minute}, {time.Second, time.Second}} {
+		c := plainERP("https://erp.example")
+		c.Timeout, c.AskAfter = times[0], times[1]
+		if got := open(t, c).cfg.AskAfter; got != times[1] {
+			t.Errorf("ask_after of %s became %s", times[1], got)
+		}
 	}
 }
 
