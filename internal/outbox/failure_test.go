@@ -86,7 +86,7 @@ func TestEachStatementMayFail(t *testing.T) {
 	}{
 		{"claim", claim},
 		{"renew", func(ctx context.Context, tx *store.Tx) error {
-			_, err := b.Renew(ctx, tx, "erp", []outbox.Holding{{Lane: lane, Token: 1}})
+			_, _, err := b.Renew(ctx, tx, "erp", []outbox.Holding{{Lane: lane, Token: 1}})
 			return err
 		}},
 		{"wait", settle(0, outbox.Next{State: outbox.Waiting, ID: id, Reason: "r", Awaits: "lot/9", Spent: true}, message.Event)},

@@ -13,10 +13,11 @@ type Holding struct {
 	Token int64
 }
 
-// Renew extends the leases of lanes in hand and returns those that are lost: somebody else has claimed them.
-func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Holding) (lost []Holding, err error) {
+// Renew extends the leases of lanes in hand. It returns those that it has extended, and those that are lost: somebody else has
+// claimed them. A lane that is in neither is being appended to at this moment; its lease runs on as it was.
+func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Holding) (renewed, lost []Holding, err error) {
 	if len(held) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	names := make([]string, 0, len(held))
 	for _, h := range held {
@@ -24,11 +25,11 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	}
 	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?)`, link, names)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var lanes []lane
 	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
-		return nil, fmt.Errorf("read leases of link %s: %w", link, err)
+		return nil, nil, fmt.Errorf("read leases of link %s: %w", link, err)
 	}
 	tokens := make(map[string]int64, len(lanes))
 	for _, l := range lanes {
@@ -40,14 +41,17 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 			continue
 		}
 		// a row that an append has locked is passed over: the next renewal comes long before the lease ends
-		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND lane IN
+		n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND lane IN
 			(SELECT lane FROM outbox_lanes WHERE link = ? AND lane = ? AND lease_token = ?`+tx.SkipLocked()+`)`,
 			store.Micros(tx.Now.Add(o.cfg.Lease)), link, link, h.Lane, h.Token)
 		if err != nil {
-			return nil, fmt.Errorf("renew the lease of lane %s: %w", h.Lane, err)
+			return nil, nil, fmt.Errorf("renew the lease of lane %s: %w", h.Lane, err)
+		}
+		if n > 0 {
+			renewed = append(renewed, h)
 		}
 	}
-	return lost, nil
+	return renewed, lost, nil
 }
 
 // Abandon parks a lane in hand, with the reason, and ends its lease without settling anything: what was marked as sent at its claim

@@ -10,6 +10,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 func TestWhoLostTheLeaseSettlesNothing(t *testing.T) {
@@ -46,13 +47,13 @@ func TestLeases(t *testing.T) {
 		claims := b.claim("n1", 10, 1)
 		b.clock.forward(8 * time.Second)
 		held := []outbox.Holding{{Lane: claims[0].Lane, Token: claims[0].Token}, {Lane: claims[1].Lane, Token: claims[1].Token - 1}}
-		var lost []outbox.Holding
+		var renewed, lost []outbox.Holding
 		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
-			lost, err = b.Renew(ctx, tx, "erp", held)
+			renewed, lost, err = b.Renew(ctx, tx, "erp", held)
 			return err
 		})
-		if len(lost) != 1 || lost[0].Lane != claims[1].Lane {
-			t.Errorf("lost %+v, want the one with another token", lost)
+		if len(lost) != 1 || lost[0].Lane != claims[1].Lane || len(renewed) != 1 || renewed[0] != held[0] {
+			t.Errorf("renewed %+v, lost %+v, want the one with another token lost", renewed, lost)
 		}
 		b.clock.forward(5 * time.Second)
 		if c := b.claim("n2", 10, 1); len(c) != 1 || c[0].Lane != claims[1].Lane {
@@ -169,4 +170,28 @@ func TestWhatAFastClockHasDatedIsDueNow(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRenewalTellsWhichLaneItPassedOver(t *testing.T) {
+	c := &clock{}
+	b := box{everything(outbox.Config{}), t, storetest.Postgres(t, c.option()), c}
+	owe(t, b.db, b.Outbox, "o1", "a")
+	owe(t, b.db, b.Outbox, "o2", "b")
+	var held []outbox.Holding
+	for _, l := range b.claim("n1", 10, 1) {
+		held = append(held, outbox.Holding{Lane: l.Lane, Token: l.Token})
+	}
+	b.do(func(ctx context.Context, tx *store.Tx) error {
+		if err := b.Append(ctx, tx, event("c", "o1")); err != nil {
+			return err
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { // another transaction
+			renewed, lost, err := b.Renew(ctx, tx, "erp", held)
+			if len(renewed) != 1 || renewed[0].Lane != "o2" || len(lost) != 0 {
+				t.Errorf("renewed %+v, lost %+v, want o2 renewed and o1 passed over", renewed, lost)
+			}
+			return err
+		})
+		return nil
+	})
 }

@@ -180,7 +180,7 @@ func (w *runner) claim(ctx context.Context, room int) error {
 // renew extends the leases in hand that have run for a third of their time.
 func (w *runner) renew(ctx context.Context, lease time.Duration) error {
 	began := time.Now()
-	var held, lost []outbox.Holding
+	var held, renewed, lost []outbox.Holding
 	for _, h := range w.held() {
 		if w.ours(h.Lane, h.Token) < lease*2/3 {
 			held = append(held, h)
@@ -190,7 +190,7 @@ func (w *runner) renew(ctx context.Context, lease time.Duration) error {
 		return nil
 	}
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		lost, err = w.out.Renew(ctx, tx, w.name, held)
+		renewed, lost, err = w.out.Renew(ctx, tx, w.name, held)
 		return err
 	})
 	if err != nil {
@@ -198,13 +198,15 @@ func (w *runner) renew(ctx context.Context, lease time.Duration) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, h := range held {
+	for _, h := range renewed {
 		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
 			w.hands[h.Lane] = hand{h.Token, began.Add(lease)}
 		}
 	}
 	for _, h := range lost {
-		w.hands[h.Lane] = hand{h.Token, time.Time{}}
+		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
+			w.hands[h.Lane] = hand{h.Token, time.Time{}}
+		}
 	}
 	return nil
 }
