@@ -47,6 +47,7 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 		{"a poll by a write", func(c *Config) { c.Polls[0].Operation = "createMaterial" }, "polls[0].operation"},
 		{"a poll by a parameter that is not there", func(c *Config) { c.Polls[0].Since = "after" }, "polls[0]"},
 		{"a poll that never moves", func(c *Config) { c.Polls[0].Token = "" }, "polls[0]"},
+		{"a poll that cannot tell a state that comes back", func(c *Config) { c.Polls[0].Version, c.Polls[0].Time = "", "" }, "polls[0].version"},
 		{"a poll without a key", func(c *Config) { c.Polls[0].Key = "" }, "polls[0].key"},
 	}
 	for _, tt := range tests {

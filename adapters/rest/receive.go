@@ -34,7 +34,8 @@ type PollConfig struct {
 	Mapping string `yaml:"mapping"` // turns an item into an event of the plant
 	Key     string `yaml:"key"`     // JSON pointer to the object's number
 	// Version is the JSON pointer to what tells one state of the object from the next and orders them: a version or change time.
-	// Without it the state is told by its content and not ordered.
+	// Without it the state is told by its content and not ordered, and Time is required: without both, a state that comes back is
+	// taken for the one that was read before.
 	Version string `yaml:"version,omitempty"`
 	Time    string `yaml:"time,omitempty"` // JSON pointer to when it changed, RFC 3339; the time of the call without it
 
@@ -101,6 +102,10 @@ func (l *Link) checkPoll(key string, c PollConfig) error {
 		if !isPointer(ptr) {
 			return wrong(key+"."+name, "it is no JSON pointer", "for example /items")
 		}
+	}
+	if c.Version == "" && c.Time == "" {
+		return wrong(key+".version", "neither version nor time is given",
+			"give the JSON pointer to one of them: an object that is changed and changed back would seem never to have changed back")
 	}
 	if (c.Since == "") != (c.Token == "") || (c.Page == "") != (c.NextPage == "") {
 		return wrong(key, "since and token, and page and next_page, go together", "give both or neither")
