@@ -90,19 +90,21 @@ func decode(m message.Message, into any) error {
 	return nil
 }
 
-// older tells whether version a comes before b: by number if both are whole numbers, else as text. An empty one is never older.
-func older(a, b string) bool {
+// older tells whether version a of what comes before version b, see message.CompareVersions. An empty one is never older. Versions
+// that cannot be compared are refused: to take the older for the newer would undo what the ERP said last.
+func older(what, a, b string) (bool, error) {
 	if a == "" || b == "" {
-		return false
+		return false, nil
 	}
-	if digits(a) && digits(b) {
-		a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
-		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) < 0
+	n, err := message.CompareVersions(a, b)
+	if err != nil {
+		return false, &problem.Error{
+			Kind: problem.Invalid, What: what + " by the ERP", Why: err.Error(), Hint: "have the ERP name one kind of version", Cause: err,
+			Fields: []problem.Field{field("/erpVersion", "cannot be compared with the one before")},
+		}
 	}
-	return a < b
+	return n < 0, nil
 }
-
-func digits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // applyOrder takes in one of the four things that the ERP says of an order.
 func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message) error {
@@ -120,8 +122,8 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 	if !found {
 		return p.newFromERP(ctx, tx, m, e)
 	}
-	if older(e.ERPVersion, o.ERPVersion) {
-		return nil
+	if late, err := older(m.Kind+" of order "+o.Number, e.ERPVersion, o.ERPVersion); err != nil || late {
+		return err
 	}
 	was := o
 	if err := o.take(e.ERPNumber); err != nil {
@@ -155,7 +157,11 @@ func (o *Order) follow(ctx context.Context, tx *store.Tx, kind string, e ERPOrde
 		o.ClosedByERP = o.Status == TechnicallyComplete
 		return nil
 	default:
-		if older(o.ERPVersion, e.ERPVersion) {
+		newer, err := older(kind+" of order "+o.Number, o.ERPVersion, e.ERPVersion)
+		if err != nil {
+			return err
+		}
+		if newer {
 			o.reopen()
 		}
 		return o.adopt(e, p.limits)

@@ -253,6 +253,8 @@ func TestVersionsOfTheERP(t *testing.T) {
 		{"the same", "10", "10", true},
 		{"newer, with zeros in front", "0009", "10", true},
 		{"older change time", "20261124120001", "20261124120000", false},
+		{"older by its moment, not its text", "2026-11-24T05:30:00Z", "2026-11-24T06:15:00+01:00", false},
+		{"newer by its moment, not its text", "2026-11-24T06:00:00+01:00", "2026-11-24T05:30:00Z", true},
 		{"older text", "b-7", "a-9", false},
 		{"newer text", "a-9", "b-7", true},
 		{"none", "10", "", true},
@@ -275,6 +277,18 @@ func TestVersionsOfTheERP(t *testing.T) {
 				equal(t, "the order after the same again", p.numbered(e.ERPNumber), before)
 			})
 		}
+	})
+}
+
+func TestVersionsThatCannotBeComparedAreRefused(t *testing.T) {
+	each(t, func(p *plant) {
+		o := p.release()
+		e := mes.ERPOrder{ERPNumber: o.ERPNumber, ERPVersion: "2026-11-24T06:00:00Z", Quantity: ptr(d("20"))}
+		refused(p.t, p.told(mes.OrderChangedKind, "", e), problem.Invalid, "cannot be compared")
+		m := mes.Material{Number: "NUT", Description: "Nut", BaseUnit: "PCE", ERPVersion: "a-9"}
+		p.apply(mes.MaterialChangedKind, m)
+		m.ERPVersion = "a-10"
+		refused(p.t, p.told(mes.MaterialChangedKind, "", m), problem.Invalid, "cannot be compared")
 	})
 }
 

@@ -153,8 +153,8 @@ func keepMaster(ctx context.Context, tx *store.Tx, kind, number, version string,
 	if err := tx.Get(ctx, &has, "SELECT erp_version FROM plant_master WHERE kind = ? AND number = ?"+tx.ForUpdate(), kind, number); err != nil {
 		return fmt.Errorf("read the version of %s %s: %w", kind, number, err)
 	}
-	if older(version, has) {
-		return nil
+	if late, err := older(fmt.Sprintf("change of %s %s", kind, number), version, has); err != nil || late {
+		return err
 	}
 	_, err = tx.Exec(ctx, "UPDATE plant_master SET erp_version = ?, changed_at = ?, body = ? WHERE kind = ? AND number = ?",
 		version, store.Micros(tx.Now), body, kind, number)
