@@ -69,10 +69,26 @@ func (w *runner) run(ctx context.Context) {
 		})
 	}
 	w.dispatch(ctx)
+	keeping, kept := context.WithCancel(context.WithoutCancel(ctx))
+	var keeper sync.WaitGroup
+	keeper.Go(func() { w.keepLeases(keeping) })
 	close(w.work)
 	workers.Wait()
 	close(w.reports)
 	settler.Wait()
+	kept()
+	keeper.Wait()
+}
+
+// keepLeases renews what is in hand until ctx ends: a request that is under way at a stop must not lose its lane meanwhile.
+func (w *runner) keepLeases(ctx context.Context) {
+	lease := w.out.Config().Lease
+	for ctx.Err() == nil {
+		if err := w.renew(ctx, lease); err != nil {
+			w.complain(ctx, "leases are not renewed", err)
+		}
+		_ = pause(ctx, lease/6, nil)
+	}
 }
 
 // dispatch claims lanes for the workers, renews their leases and watches the clock.

@@ -330,3 +330,23 @@ func (p *plant) wantNothingInHand() {
 		p.t.Fatal(err)
 	}
 }
+
+// TestStopKeepsTheLeaseOfARequestUnderWay has another node ready to take the lane while a slow request ends.
+func TestStopKeepsTheLeaseOfARequestUnderWay(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			time.Sleep(25 * time.Second)
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.cfg.Node, p.cfg.Grace = "n1", 40*time.Second
+		first := p.start()
+		time.Sleep(time.Second)
+		p.cfg.Node = "n2"
+		second := p.start()
+		first()
+		time.Sleep(10 * time.Second)
+		second()
+		p.wantOnce("a")
+	})
+}
