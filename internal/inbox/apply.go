@@ -216,7 +216,7 @@ func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, s *stream, r row, v 
 		return err
 	}
 	s.advance(r)
-	if v.state == Done && r.ObjectVersion != "" && !r.numbered() {
+	if (v.state == Done || v.state == LeftOut) && r.ObjectVersion != "" && !r.numbered() { // a mapping has seen it: what is older comes late
 		s.Version = r.ObjectVersion
 		if err := supersede(ctx, tx, r); err != nil {
 			return err

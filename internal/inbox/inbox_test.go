@@ -146,6 +146,21 @@ func TestMappings(t *testing.T) {
 	})
 }
 
+// TestAVersionThatIsLeftOutIsTheNewest: what is older has no effect after it, though the plant acted on neither.
+func TestAVersionThatIsLeftOutIsTheNewest(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.plant.set("o1@1", refusal("no"))
+		left := versioned("o1", "3")
+		left.Mapping = "leave"
+		w.fresh(versioned("o1", "1"), left, versioned("o1", "2"), versioned("o1", "4"))
+		w.drain()
+		w.wantEffects("o1@4")
+		w.wantStates(map[string]inbox.State{
+			"o1@1": inbox.Superseded, "o1@3": inbox.LeftOut, "o1@2": inbox.Superseded, "o1@4": inbox.Done,
+		})
+	})
+}
+
 func TestAVoidTakesItsNumberWithoutEffect(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {
 		v := numbered(1)
