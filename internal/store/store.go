@@ -162,13 +162,13 @@ func (db *DB) Now() time.Time { return db.cfg.Now() }
 // Dialect tells which database it is.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
-// String is the URL without a password.
+// String is scheme, host and path of the URL: a password may stand before the host or among the parameters.
 func (db *DB) String() string {
 	u, err := url.Parse(db.url)
 	if err != nil {
 		return string(db.dialect)
 	}
-	return u.Redacted()
+	return (&url.URL{Scheme: u.Scheme, Opaque: u.Opaque, Host: u.Host, OmitHost: u.OmitHost, Path: u.Path}).String()
 }
 
 // Ping tells whether the database answers.

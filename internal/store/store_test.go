@@ -547,3 +547,28 @@ func TestMemoryDatabaseIsGoneAtClose(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestADatabaseIsNamedWithoutSecrets(t *testing.T) {
+	_, err := store.Open(t.Context(), "postgres://mes:s3cret@127.0.0.1:1/plant?sslmode=disable&password=hidd3n", store.Config{})
+	if err == nil || !strings.Contains(err.Error(), "open database postgres://127.0.0.1:1/plant:") {
+		t.Fatalf("got %v, want it to name the database", err)
+	}
+	for _, secret := range []string{"s3cret", "hidd3n"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("got %v, which tells a password", err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "plant.db")
+	for url, want := range map[string]string{"sqlite::memory:": "sqlite::memory:", "sqlite:" + file: "sqlite:" + file} {
+		db, err := store.Open(t.Context(), url, store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := db.String(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
