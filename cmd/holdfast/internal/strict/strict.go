@@ -53,14 +53,19 @@ func (p Places) Mistake(path, why, hint string) *problem.Error {
 // matters. Fields that the file does not name keep their value. The error joins a *problem.Error for each mistake.
 func Decode(file string, text []byte, into any) (Places, error) {
 	d := &decoder{Places: Places{file: file, lines: map[string]int{}}}
-	var doc yaml.Node
-	if err := yaml.Load(text, &doc); err != nil {
+	var docs []yaml.Node
+	if err := yaml.Load(text, &docs, yaml.WithAllDocuments()); err != nil {
 		return d.Places, d.notYAML(err)
 	}
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		return d.Places, d.notYAML(errors.New("it is empty"))
+	switch {
+	case len(docs) == 0 || len(docs[0].Content) != 1:
+		return d.Places, &problem.Error{Kind: problem.Invalid, What: file, Why: "it says nothing", Hint: "begin with what holdfast init writes"}
+	case len(docs) > 1:
+		return d.Places, &problem.Error{
+			Kind: problem.Invalid, What: fmt.Sprintf("%s:%d", file, docs[1].Line), Why: "a second document begins here", Hint: "take the line --- away",
+		}
 	}
-	d.value(doc.Content[0], reflect.ValueOf(into).Elem(), "")
+	d.value(docs[0].Content[0], reflect.ValueOf(into).Elem(), "")
 	return d.Places, errors.Join(d.mistakes...)
 }
 
