@@ -116,20 +116,12 @@ func (s *Server) ListInboundLanes(ctx context.Context, r ListInboundLanesRequest
 	err = s.DB.View(ctx, func(tx *store.Tx) error {
 		all, err := s.Inbox.Lanes(ctx, tx, r.Params.Source, after, n)
 		if len(all) == n {
-			page.NextCursor = cursorOut(streamName(all[n-1]))
+			page.NextCursor = cursorOut(all[n-1].Cursor())
 		}
 		page.Items = each(all, inboundLane)
 		return err
 	})
 	return ListInboundLanes200JSONResponse(page), err
-}
-
-// streamName is the name by which the inbox pages its lanes.
-func streamName(l inbox.Lane) string {
-	if l.Numbered {
-		return "lane/" + l.Name
-	}
-	return l.Name
 }
 
 // GetInbound answers GET /v1/inbound-messages/{number}.

@@ -144,6 +144,45 @@ func TestWhatIsHeldIsNoGap(t *testing.T) {
 	})
 }
 
+// TestLanesOfOneNameAreAllListed: two senders may call a lane alike, and a page may end between them.
+func TestLanesOfOneNameAreAllListed(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		var want []string
+		for _, source := range []string{"erp-1", "erp-2", "erp-3"} {
+			in := numbered(2)
+			in.Source = source
+			w.fresh(in)
+			want = append(want, source)
+		}
+		page := func(after string) (lanes []inbox.Lane, err error) {
+			err = w.db.View(t.Context(), func(tx *store.Tx) error {
+				lanes, err = w.Lanes(t.Context(), tx, "", after, 1)
+				return err
+			})
+			return lanes, err
+		}
+		var got []string
+		for after := ""; len(got) <= len(want); {
+			lanes, err := page(after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(lanes) == 0 {
+				break
+			}
+			got, after = append(got, lanes[0].Source), lanes[0].Cursor()
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got the lanes of %q, want of %q", got, want)
+		}
+		for _, after := range []string{"lane/L", "lane/L\x00\x00", "lane/L\x00\xff"} {
+			if _, err := page(after); problem.KindOf(err) != problem.Invalid {
+				t.Errorf("cursor %q: %v, want it refused as %s", after, err, problem.Invalid)
+			}
+		}
+	})
+}
+
 func TestADiscardedNumberIsPassed(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {
 		w.plant.set("m1", refusal("no"))
@@ -198,7 +237,14 @@ func TestWhatAPersonMayDoIsBoundToQuarantine(t *testing.T) {
 				t.Errorf("%s: %q, want %q", tt.name, tt.got, tt.want)
 			}
 		}
-		m := w.list(inbox.Filter{ID: "a"})[0]
+		if m := w.list(inbox.Filter{ID: "a"})[0]; m.Body != nil || m.Original != nil {
+			t.Errorf("listed with body %s of %s, want neither", m.Body, m.Original)
+		}
+		var m inbox.Message
+		w.tx(func(tx *store.Tx) (err error) {
+			m, err = w.Message(t.Context(), tx, a)
+			return err
+		})
 		if string(m.Body) != `{"repaired":2}` || string(m.Original) != `{"id":"a"}` {
 			t.Errorf("body %s of %s", m.Body, m.Original)
 		}

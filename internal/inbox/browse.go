@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -48,7 +50,7 @@ type Filter struct {
 	Limit  int   // default 100, most 1,000
 }
 
-// Messages lists messages, newest first.
+// Messages lists messages, newest first, without their bodies: a page of them could fill the memory. Message reads those.
 func (i *Inbox) Messages(ctx context.Context, tx *store.Tx, f Filter) ([]Message, error) {
 	where, args := "1 = 1", []any{}
 	for _, c := range []struct {
@@ -66,7 +68,7 @@ func (i *Inbox) Messages(ctx context.Context, tx *store.Tx, f Filter) ([]Message
 		f.Limit = 100
 	}
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT `+columns+` FROM inbox_messages WHERE `+where+` ORDER BY seq DESC LIMIT ?`, append(args, min(f.Limit, 1000))...)
+	err := tx.Select(ctx, &rows, `SELECT `+listed+` FROM inbox_messages WHERE `+where+` ORDER BY seq DESC LIMIT ?`, append(args, min(f.Limit, 1000))...)
 	if err != nil {
 		return nil, fmt.Errorf("list inbound messages: %w", err)
 	}
@@ -117,11 +119,19 @@ func (s stream) seen() Lane {
 	return l
 }
 
-// Lanes lists the streams in which something waits or is held, by source and name; after is the last name of the page before.
+// Lanes lists the streams in which something waits or is held, by name and source. after is the Cursor of the last one of the page
+// before, "" for the first page; Invalid if it is neither.
 func (i *Inbox) Lanes(ctx context.Context, tx *store.Tx, source, after string, limit int) ([]Lane, error) {
+	name, of, ok := strings.Cut(after, "\x00")
+	if after != "" && !ok || !utf8.ValidString(after) || strings.ContainsRune(of, 0) {
+		return nil, &problem.Error{
+			Kind: problem.Invalid, What: "list inbound lanes", Why: "the cursor is not one that a list gave", Hint: "begin again without a cursor",
+			Fields: []problem.Field{{Pointer: "cursor", Why: "is not that of an earlier page"}},
+		}
+	}
 	var rows []stream
 	err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE (waiting > 0 OR held > 0) AND (? = '' OR source = ?)
-		AND stream > ? ORDER BY stream, source LIMIT ?`, source, source, after, min(max(limit, 1), 1000))
+		AND (stream, source) > (?, ?) ORDER BY stream, source LIMIT ?`, source, source, name, of, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list inbound lanes: %w", err)
 	}
@@ -130,6 +140,14 @@ func (i *Inbox) Lanes(ctx context.Context, tx *store.Tx, source, after string, l
 		out[n] = s.seen()
 	}
 	return out, nil
+}
+
+// Cursor is where a list of lanes goes on behind this one. It may hold any character.
+func (l Lane) Cursor() string {
+	if l.Numbered {
+		return "lane/" + l.Name + "\x00" + l.Source
+	}
+	return l.Name + "\x00" + l.Source
 }
 
 // Lane is one lane of a sender that counts; NotFound if nothing ever came in it.

@@ -86,8 +86,11 @@ func (r row) message() message.Message {
 	}
 }
 
-const columns = `seq, source, id, kind, version, key, time, body, original, link, mapping, stream, lane, epoch, number, prev, role, refers,
+const (
+	columns = listed + `, body, original`
+	listed  = `seq, source, id, kind, version, key, time, link, mapping, stream, lane, epoch, number, prev, role, refers,
 	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at`
+)
 
 // insert stores a message unless (source, id) is taken; false if it is.
 func insert(ctx context.Context, tx *store.Tx, r *row) (bool, error) {
