@@ -148,7 +148,7 @@ func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Wr
 	if err := t.configure(ctx, f, dir, progress); err != nil {
 		return nil, errors.Join(err, t.undo())
 	}
-	t.cfg.Disk, t.cfg.Faults, t.cfg.Materials = disk, faults, made(set)
+	t.cfg.Disk, t.cfg.Faults, t.cfg.Materials, t.cfg.Known = disk, faults, made(set), known(set)
 	return t, nil
 }
 
@@ -172,6 +172,21 @@ func made(set *dataset.Set) []string {
 	for _, o := range set.Orders {
 		if !slices.Contains(out, o.Material) {
 			out = append(out, o.Material)
+		}
+	}
+	return out
+}
+
+// known lists where the API shows the master data of the set.
+func known(set *dataset.Set) []string {
+	var out []string
+	for _, m := range set.Materials {
+		out = append(out, "/v1/materials/"+m.Number)
+		if len(m.Routing) > 0 {
+			out = append(out, "/v1/routings/"+m.Number)
+		}
+		if len(m.BOM.Items) > 0 {
+			out = append(out, "/v1/boms/"+m.Number)
 		}
 	}
 	return out

@@ -45,7 +45,8 @@ type Config struct {
 	Disk      string           // folder on the disk of its database that may be filled; empty leaves full-disk out
 	Mock      *erpmock.Mock
 	Release   func(material string) (number string, err error)
-	Materials []string  // that can be made; the run begins when the plant knows them all
+	Materials []string  // that can be made
+	Known     []string  // paths of the API that are there once the plant has the master data; only then the run begins
 	Silent    []string  // kinds for which the ERP's contract has no document
 	Log       io.Writer // the plant's own output
 	Progress  io.Writer // one line for each strike
@@ -116,12 +117,10 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 func (r *run) learn(ctx context.Context) error {
 	ctx, stop := context.WithTimeoutCause(ctx, time.Minute, errors.New("the plant did not learn the master data within a minute"))
 	defer stop()
-	for _, m := range r.Materials {
-		for _, what := range []string{"routings", "boms"} {
-			for get(ctx, r.API+"/v1/"+what+"/"+m) != nil {
-				if pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
+	for _, path := range r.Known {
+		for get(ctx, r.API+path) != nil {
+			if pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
 		}
 	}
