@@ -174,7 +174,7 @@ func (l *Link) legible(operation string, r message.Receipt) bool {
 	for name, s := range map[string]string{"number": r.Document, "kind": r.Kind} {
 		odd := func(c rune) bool { return c == utf8.RuneError || unicode.IsControl(c) }
 		if strings.ContainsFunc(s, odd) || utf8.RuneCountInString(s) > mostNumber {
-			l.log.Warn("the ERP gave a document whose "+name+" is not one", "part", "rest", "operation", operation, "why", illegible)
+			l.log.Warn("the ERP gave a document a value that nobody can read", "part", "rest", "operation", operation, "field", name, "why", illegible)
 			return false
 		}
 	}
