@@ -83,7 +83,7 @@ func (f full) detail() Detail {
 // Messages lists messages by the time of their append, newest first unless the filter says otherwise, from where cursor ended.
 // next is empty at the end. Each delivery of a replayed message is listed by itself.
 func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor string) (list []Detail, next string, err error) {
-	limit := min(cmp.Or(f.Limit, 50), 10_000)
+	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
 	where, args, err := f.where(cursor)
 	if err != nil {
 		return nil, "", err
