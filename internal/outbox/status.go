@@ -77,7 +77,7 @@ type LaneFilter struct {
 
 // Lanes lists the lanes that owe something, the one that owes longest first, from where cursor ended. next is empty at the end.
 func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
-	limit := min(cmp.Or(f.Limit, 50), 10_000)
+	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
 	where, args := ` WHERE pending > 0`, []any{}
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Link != "" {
