@@ -12,6 +12,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/openapi/contract"
 )
 
 // Ask settles what became of a delivery whose outcome is unknown.
@@ -120,7 +121,7 @@ func notThere(op *operation, what string, a answer) (message.Outcome, error) {
 func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Outcome, error) {
 	items := []any{body}
 	if ask.Items != "" {
-		list, _ := lookup(body, ask.Items)
+		list, _ := contract.Lookup(body, ask.Items)
 		var ok bool
 		if items, ok = list.([]any); !ok {
 			return message.Outcome{}, &problem.Error{

@@ -154,40 +154,13 @@ func (l *Link) checkRead(key, id string, params map[string]string) error {
 // isPointer tells whether s is a JSON pointer (RFC 6901); the empty one is the whole value.
 func isPointer(s string) bool { return s == "" || s[0] == '/' }
 
-// lookup gives the value at a JSON pointer inside a decoded one.
-func lookup(v any, ptr string) (any, bool) {
-	if ptr == "" {
-		return v, v != nil
-	}
-	for tok := range strings.SplitSeq(ptr[1:], "/") {
-		tok = unescape(tok)
-		switch c := v.(type) {
-		case map[string]any:
-			n, ok := c[tok]
-			if !ok {
-				return nil, false
-			}
-			v = n
-		case []any:
-			i, err := strconv.Atoi(tok)
-			if err != nil || i < 0 || i >= len(c) {
-				return nil, false
-			}
-			v = c[i]
-		default:
-			return nil, false
-		}
-	}
-	return v, true
-}
-
 func unescape(tok string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(tok, "~1", "/"), "~0", "~")
 }
 
 // text gives the scalar at a JSON pointer as it was written; an object, a list, null and an empty text are none.
 func text(v any, ptr string) (string, bool) {
-	found, ok := lookup(v, ptr)
+	found, ok := contract.Lookup(v, ptr)
 	if !ok {
 		return "", false
 	}

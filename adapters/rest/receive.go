@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/openapi/contract"
 )
 
 // PollConfig is one read operation that gives what has changed since an earlier answer. The pointers to single values are
@@ -205,7 +206,7 @@ func (p *Poll) take(what string, a answer, at place) ([]message.Incoming, place,
 	if len(wrong) > 0 {
 		p.link.log.Warn("an item that the ERP gave breaks the contract", "part", "rest", "operation", p.op.ID, "err", violated(what, wrong).Why)
 	}
-	list, _ := lookup(body, p.cfg.Items)
+	list, _ := contract.Lookup(body, p.cfg.Items)
 	items, isList := list.([]any)
 	raw, err := rawItems(a.body, p.cfg.Items)
 	if !isList || err != nil || len(raw) != len(items) {

@@ -2,8 +2,35 @@ package contract
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 )
+
+// Lookup gives the value at a JSON pointer (RFC 6901) inside a decoded one; the empty pointer is the whole value.
+func Lookup(v any, ptr string) (any, bool) { return find(v, tokens(ptr)) }
+
+// find gives the value at a place inside a decoded one.
+func find(v any, at []string) (any, bool) {
+	for _, tok := range at {
+		switch c := v.(type) {
+		case map[string]any:
+			n, ok := c[tok]
+			if !ok {
+				return nil, false
+			}
+			v = n
+		case []any:
+			i, err := strconv.Atoi(tok)
+			if err != nil || i < 0 || i >= len(c) {
+				return nil, false
+			}
+			v = c[i]
+		default:
+			return nil, false
+		}
+	}
+	return v, true
+}
 
 // escape writes one token of a JSON pointer (RFC 6901 section 3).
 func escape(tok string) string {

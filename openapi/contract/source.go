@@ -177,28 +177,7 @@ func writeJSON(b *bytes.Buffer, v any) {
 }
 
 // lookup gives the value at a pointer without following references.
-func (s *source) lookup(ptr string) (any, bool) {
-	var v any = s.tree
-	for _, tok := range tokens(ptr) {
-		switch c := v.(type) {
-		case map[string]any:
-			n, ok := c[tok]
-			if !ok {
-				return nil, false
-			}
-			v = n
-		case []any:
-			i, err := strconv.Atoi(tok)
-			if err != nil || i < 0 || i >= len(c) {
-				return nil, false
-			}
-			v = c[i]
-		default:
-			return nil, false
-		}
-	}
-	return v, true
-}
+func (s *source) lookup(ptr string) (any, bool) { return find(s.tree, tokens(ptr)) }
 
 // resolve gives the value at a pointer, following $ref at each step, and where it stands.
 func (s *source) resolve(ptr string) (any, string, bool) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -287,29 +286,6 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-// find gives the value at a place inside a decoded one.
-func find(v any, at []string) (any, bool) {
-	for _, tok := range at {
-		switch c := v.(type) {
-		case map[string]any:
-			n, ok := c[tok]
-			if !ok {
-				return nil, false
-			}
-			v = n
-		case []any:
-			i, err := strconv.Atoi(tok)
-			if err != nil || i < 0 || i >= len(c) {
-				return nil, false
-			}
-			v = c[i]
-		default:
-			return nil, false
-		}
-	}
-	return v, true
 }
 
 // clip writes a value as JSON of bounded length; what is cut becomes a text with an ellipsis.
