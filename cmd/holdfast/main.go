@@ -54,10 +54,10 @@ is back every report arrives once and in order.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringP("config", "c", "holdfast.yaml", "the plant's configuration")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
-	for _, c := range commands() {
-		root.AddCommand(c)
-	}
+	root.AddCommand(commands()...)
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultCompletionCmd()
+	explainMistakes(root)
 	return root
 }
 
@@ -65,12 +65,6 @@ is back every report arrives once and in order.`,
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
-
-// usageError is a command line that cannot be read.
-type usageError struct {
-	error
-	command string
-}
 
 // leaves takes joined errors apart.
 func leaves(err error) []error {
@@ -96,9 +90,6 @@ func printError(w io.Writer, err error) {
 	p, ok := errors.AsType[*problem.Error](err)
 	if !ok {
 		fmt.Fprintf(w, "holdfast: %v\n", err)
-		if u, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintf(w, "hint: %s --help\n", u.command)
-		}
 		return
 	}
 	fmt.Fprintf(w, "holdfast: %s\n", p.Error())
@@ -116,9 +107,6 @@ func printError(w io.Writer, err error) {
 func exitStatus(err error) int {
 	if p, ok := errors.AsType[*problem.Error](err); ok {
 		return p.Kind.ExitStatus()
-	}
-	if _, ok := errors.AsType[usageError](err); ok {
-		return problem.Invalid.ExitStatus()
 	}
 	return problem.Internal.ExitStatus()
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says},
 	})
 }
 
@@ -136,6 +137,19 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 		break
 	}
 	ts.Fatalf("%s answers %s, want %s with %q", args[0], got, args[1], args[2])
+}
+
+// says runs a command and wants an exit status: says STATUS COMMAND ARG….
+func says(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		got, err = e.ExitCode(), nil
+	}
+	ts.Check(err)
+	if fmt.Sprint(got) != args[0] {
+		ts.Fatalf("%v ends with %d, want %s", args[1:], got, args[0])
+	}
 }
 
 // tell sends a line to a unix socket and wants a text in the answer: tell SOCKET LINE TEXT.

@@ -68,12 +68,13 @@ func suggest(key string, fields map[string]reflect.Value) string {
 	return "known here: " + strings.Join(known, ", ")
 }
 
-// Nearest is the candidate that name was probably meant to be, "" if none is near: a third of its letters may be wrong, and two
-// at least.
+// Nearest is the candidate that name was probably meant to be, "" if none is near: one letter of three may be wrong, in the
+// longer of the two.
 func Nearest(name string, candidates []string) string {
-	best, least := "", max(2, len([]rune(name))/3)+1
+	best, least := "", len(name)+1
+	word := []rune(strings.ToLower(name))
 	for _, c := range candidates {
-		if n := distance([]rune(strings.ToLower(name)), []rune(c)); n < least {
+		if n := distance(word, []rune(c)); n < least && n <= max(len(word), len(c))/3 {
 			best, least = c, n
 		}
 	}

@@ -97,6 +97,10 @@ func TestNearestIsNearOrNothing(t *testing.T) {
 		{"a letter too many", "timeoutt", "timeout"},
 		{"in capitals", "TIMEOUT", "timeout"},
 		{"something else", "database", ""},
+		{"short and something else", "king", "kind"},
+		{"short and half of it wrong", "lint", ""},
+		{"one letter", "k", ""},
+		{"a beginning", "time", ""},
 		{"nothing", "", ""},
 	}
 	for _, tt := range tests {
