@@ -94,7 +94,7 @@ func TestFiguresComeFromCounters(t *testing.T) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b")
 		owe(t, b.db, b.Outbox, "o2", "c")
 		b.do(func(ctx context.Context, tx *store.Tx) error {
-			return errors.Join(b.Park(ctx, tx, "erp", "o2", "r"), b.SetBreaker(ctx, tx, "erp", "open", "refused"), b.PauseLink(ctx, tx, "erp", "upgrade"))
+			return errors.Join(park(ctx, tx, "o2", "r"), b.SetBreaker(ctx, tx, "erp", "open", "refused"), b.PauseLink(ctx, tx, "erp", "upgrade"))
 		})
 		if c := b.claim("n1", 10, 1); len(c) != 0 {
 			t.Errorf("claimed %+v of a paused link", c)

@@ -91,7 +91,7 @@ func TestEachStatementMayFail(t *testing.T) {
 		}},
 		{"wait", settle(0, outbox.Next{State: outbox.Waiting, ID: id, Reason: "r", Awaits: "lot/9", Spent: true}, message.Event)},
 		{"bring the number", func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "lot/9", "9") }},
-		{"park", func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", lane, "r") }},
+		{"park", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"amend", func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "r") }},
 		{"retry", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") }},
 		{"mark delivered", func(ctx context.Context, tx *store.Tx) error {

@@ -137,7 +137,7 @@ func TestWhatAFastClockHasDatedIsDueNow(t *testing.T) {
 			}
 		}},
 		{"a lane that is resumed", func(b box) {
-			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "o1", "r") })
+			b.do(func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, "o1", "r") })
 		}, func(b box, _ outbox.Claim) act {
 			return func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }
 		}},

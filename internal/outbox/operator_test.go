@@ -21,7 +21,7 @@ func TestActsThatDoNotFitAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
 		owe(t, b.db, b.Outbox, "free", "d", "e")
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "free", "not yet") })
+		b.do(func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, "free", "not yet") })
 		b.claim("n1", 10, 2) // o1's first two messages are being sent
 		id := outbox.MessageID
 		tests := []struct {
@@ -161,14 +161,14 @@ func TestActsOnALaneThatStandsStill(t *testing.T) {
 	}
 }
 
-func TestAPersonsParkingOutlastsTheHolder(t *testing.T) {
+func TestAPersonsPauseOutlastsTheHolder(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b")
 		c := b.claim("n1", 1, 2)[0]
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Park(ctx, tx, "erp", "o1", "audit") })
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "o1", "audit") })
 		b.settle(done(c, 1))
-		if l := b.lane("o1"); l.State != outbox.Parked || l.Reason != "audit" || l.Owed != 1 {
-			t.Errorf("got %+v, want it parked by the person", l)
+		if l := b.lane("o1"); !l.Paused || l.Reason != "audit" || l.Owed != 1 {
+			t.Errorf("got %+v, want it paused by the person", l)
 		}
 	})
 }
@@ -323,7 +323,7 @@ func TestOnlyAResumeEndsAPersonsPause(t *testing.T) {
 			each(t, func(t *testing.T, b box) {
 				owe(t, b.db, b.Outbox, "o1", "a", "b")
 				b.do(func(ctx context.Context, tx *store.Tx) error {
-					return errors.Join(b.Park(ctx, tx, "erp", "o1", "refused"), b.PauseLane(ctx, tx, "erp", "o1", "audit"))
+					return errors.Join(park(ctx, tx, "o1", "refused"), b.PauseLane(ctx, tx, "erp", "o1", "audit"))
 				})
 				b.do(func(ctx context.Context, tx *store.Tx) error { return tt.act(b, ctx, tx) })
 				l := b.lane("o1")

@@ -73,6 +73,12 @@ func (b box) settle(all ...outbox.Settlement) (busy, lost []outbox.Settlement) {
 	return busy, lost
 }
 
+// park puts a lane aside as the ERP's refusal does.
+func park(ctx context.Context, tx *store.Tx, lane, reason string) error {
+	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'parked', reason = ? WHERE link = 'erp' AND lane = ?`, reason, lane)
+	return err
+}
+
 // done settles the first n messages of a claim and gives the lane back.
 func done(c outbox.Claim, n int) outbox.Settlement {
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo}

@@ -36,11 +36,6 @@ func (o *Outbox) PauseLane(ctx context.Context, tx *store.Tx, link, lane, reason
 	return o.changeLane(ctx, tx, link, lane, `paused = TRUE, reason = ?`, reason)
 }
 
-// Park puts a lane aside as the ERP's refusal would, until Resume.
-func (o *Outbox) Park(ctx context.Context, tx *store.Tx, link, lane, reason string) error {
-	return o.changeLane(ctx, tx, link, lane, `state = 'parked', awaits = '', reason = ?`, reason)
-}
-
 // Resume lets a lane go on from its first message, whatever held it: a pause, a refusal, a wait, an unknown outcome. The attempts
 // that the message has spent are forgotten. What may have been sent is asked for before it is sent.
 func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason string) error {

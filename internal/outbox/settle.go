@@ -220,12 +220,10 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 		return err
 	}
 	awaits := ""
-	if l.State == string(Open) { // else a person has parked it meanwhile, and that stands
-		l.State, l.Reason = string(cmp.Or(s.Next.State, Open)), s.Next.Reason
-		if s.Next.State == Waiting {
-			if awaits, err = o.await(ctx, tx, link, l, s.Next.Awaits); err != nil {
-				return err
-			}
+	l.State, l.Reason = string(cmp.Or(s.Next.State, Open)), s.Next.Reason
+	if s.Next.State == Waiting {
+		if awaits, err = o.await(ctx, tx, link, l, s.Next.Awaits); err != nil {
+			return err
 		}
 	}
 	dueAt := h.dueAt(tx)
@@ -233,8 +231,9 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 		dueAt = max(h.NotBefore, store.Micros(tx.Now.Add(min(s.Next.After, max(longest, o.cfg.Backoff)))))
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?, due_at = ?, sent_to = ?,
-		state = ?, awaits = ?, reason = ?, lease_owner = '', changed_at = ? WHERE link = ? AND lane = ?`,
-		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), dueAt, s.SentTo, l.State, awaits, l.Reason,
+		state = ?, awaits = ?, reason = CASE WHEN paused AND CAST(? AS TEXT) = 'open' THEN reason ELSE ? END, lease_owner = '', changed_at = ?
+		WHERE link = ? AND lane = ?`,
+		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), dueAt, s.SentTo, l.State, awaits, l.State, l.Reason,
 		store.Micros(tx.Now), link, l.Lane)
 	if err != nil {
 		return err

@@ -15,17 +15,17 @@ import (
 
 func TestExpiredMessageBecomesAVoid(t *testing.T) {
 	tests := []struct {
-		name  string
-		void  string // the link's mapping for voids
-		calls int
+		name    string
+		mapping string
+		calls   int
 	}{
-		{"link without a document for voids", "", 1},
-		{"link with one", "voids", 2},
+		{"link that takes documents", "all", 1},
+		{"link that takes the events themselves", "", 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, p *plant) {
-				p.link.Void = tt.void
+				p.out = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: tt.mapping}}, "urn:plant:1000", outbox.Config{})
 				p.owe(event("late", "operation.confirmed", "o1"), outbox.Expires(p.db.Now().Add(time.Minute)))
 				p.owe(event("next", "operation.confirmed", "o1"))
 				time.Sleep(2 * time.Minute)

@@ -33,24 +33,20 @@ type verdict struct {
 	next outbox.Next
 }
 
-func stop(n outbox.Next) verdict { return verdict{next: n} }
-
 // serve sends the messages of a claim in order, until one is not delivered, and gives the lane back. ctx ends when the relay is to
 // stop: what has not begun then is given back unsent. hard ends the requests under way.
 func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 	l := &lane{w, c, c.SentTo}
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token}
-	for rest := c.Messages; len(rest) > 0; {
-		n := l.together(rest)
-		for i, v := range l.send(ctx, hard, rest[:n]) {
-			if v.done == nil {
-				s.Next, rest = v.next, nil
-				break
-			}
-			s.Done = append(s.Done, *v.done)
-			w.metrics.late.WithLabelValues(w.name).Observe(max(0, w.db.Now().Sub(rest[i].CreatedAt).Seconds()))
+	for i, q := range c.Messages {
+		v := l.send(ctx, hard, q)
+		if v.done == nil {
+			s.Next = v.next
+			break
 		}
-		if rest = rest[min(n, len(rest)):]; len(rest) > 0 && len(s.Done) > 0 {
+		s.Done = append(s.Done, *v.done)
+		w.metrics.late.WithLabelValues(w.name).Observe(max(0, w.db.Now().Sub(q.CreatedAt).Seconds()))
+		if i < len(c.Messages)-1 {
 			w.reports <- s
 			s.Done = nil
 		}
@@ -59,41 +55,22 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 	w.reports <- s
 }
 
-// together is how many of the messages may be under way at once.
-func (l *lane) together(rest []outbox.Queued) int {
-	if !l.link.Ordered {
-		return 1
+// send makes the document of a message and delivers it. A link that takes documents has none for a void, which is settled without a
+// request; one that takes the events themselves must see each number.
+func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
+	if q.Role == message.Void && q.Mapping != "" {
+		return verdict{done: &outbox.Done{ID: q.ID, Creates: q.Creates, Role: q.Role, SentWith: "void", Receipt: message.Receipt{At: l.db.Now()}}}
 	}
-	for i, q := range rest {
-		if q.Ask || q.Role == message.Void {
-			return max(1, i)
+	d, v := l.document(ctx, q)
+	if v != nil {
+		return *v
+	}
+	if q.Ask && q.Number <= l.sentTo {
+		if v := l.ask(ctx, hard, q, d); v != nil {
+			return *v
 		}
 	}
-	return len(rest)
-}
-
-// send makes the documents of messages and delivers them. It returns a verdict for each, up to the first that is not done.
-func (l *lane) send(ctx, hard context.Context, qs []outbox.Queued) []verdict {
-	if q := qs[0]; q.Role == message.Void && l.link.Void == "" {
-		return []verdict{{done: &outbox.Done{ID: q.ID, Creates: q.Creates, Role: q.Role, SentWith: "void", Receipt: message.Receipt{At: l.db.Now()}}}}
-	}
-	ds := make([]message.Delivery, 0, len(qs))
-	for _, q := range qs {
-		d, v := l.document(ctx, q)
-		if v != nil && len(ds) == 0 {
-			return []verdict{*v}
-		}
-		if v != nil {
-			break // those before it are delivered first
-		}
-		ds = append(ds, d)
-	}
-	if q := qs[0]; q.Ask && q.Number <= l.sentTo {
-		if v := l.ask(ctx, hard, q, ds[0]); v != nil {
-			return []verdict{*v}
-		}
-	}
-	return l.deliver(ctx, hard, qs[:len(ds)], ds)
+	return l.deliver(ctx, hard, q, d)
 }
 
 // document verifies a message and maps it; what cannot be mapped stops the lane.
@@ -105,14 +82,10 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 	if err != nil {
 		return park(err)
 	}
-	name := q.Mapping
-	if q.Role == message.Void {
-		name = l.link.Void
-	}
-	if name == "" {
+	if q.Mapping == "" {
 		return message.Delivery{Event: m}, nil
 	}
-	doc, err := l.mapper.Apply(ctx, name, m, l.reference(l.name))
+	doc, err := l.mapper.Apply(ctx, q.Mapping, m, l.reference(l.name))
 	if err == nil {
 		return message.Delivery{Event: m, Doc: doc}, nil
 	}
@@ -129,18 +102,16 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 
 // ask finds out whether a message took effect that may have been sent. nil means that it certainly did not.
 func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Delivery) *verdict {
-	var o message.Outcome
 	var failed error
-	called, begun := l.call(ctx, hard, "ask", []outbox.Queued{q}, func(ctx context.Context) []message.Outcome {
+	o, called := l.call(ctx, hard, "ask", q, func(ctx context.Context) (o message.Outcome) {
 		if o, failed = l.link.Deliverer.Ask(ctx, d); failed != nil {
 			o.Err, o.LinkDown = failed, o.LinkDown || o.Verdict == ""
 		}
-		return []message.Outcome{o}
+		return o
 	})
 	if !called {
 		return &verdict{}
 	}
-	l.heed(o, begun)
 	if failed != nil {
 		return &verdict{next: outbox.Next{After: max(o.After, l.out.Config().AskAfter), Verdict: message.Unsure, Reason: failed.Error()}}
 	}
@@ -168,32 +139,23 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 	}
 }
 
-// deliver sends, and makes a verdict of each answer.
-func (l *lane) deliver(ctx, hard context.Context, qs []outbox.Queued, ds []message.Delivery) []verdict {
-	var outcomes []message.Outcome
-	called, begun := l.call(ctx, hard, "deliver", qs, func(ctx context.Context) []message.Outcome {
-		outcomes = l.link.Deliverer.Deliver(ctx, ds)
-		for len(outcomes) < len(ds) {
-			outcomes = append(outcomes, message.Outcome{Verdict: message.Unsure, Err: errors.New("the adapter gave no answer for it")})
+// deliver sends, and makes a verdict of the answer.
+func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Delivery) verdict {
+	o, called := l.call(ctx, hard, "deliver", q, func(ctx context.Context) message.Outcome {
+		if all := l.link.Deliverer.Deliver(ctx, []message.Delivery{d}); len(all) == 1 {
+			return all[0]
 		}
-		return outcomes
+		return message.Outcome{Verdict: message.Unsure, Err: errors.New("the adapter gave no answer for it")}
 	})
 	if !called {
-		return []verdict{{}}
+		return verdict{}
 	}
-	verdicts := make([]verdict, 0, len(qs))
-	for i, q := range qs {
-		o := outcomes[i]
-		l.heed(o, begun)
-		if o.Verdict == message.Delivered {
-			verdicts = append(verdicts, l.done(q, ds[i], o))
-			continue
-		}
-		l.log.Info("not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
-		l.markSent(q, outcomes[i:], qs[i:])
-		return append(verdicts, stop(l.later(q, o)))
+	if o.Verdict == message.Delivered {
+		return l.done(q, d, o)
 	}
-	return verdicts
+	l.log.Info("not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
+	l.markSent(q, o)
+	return verdict{next: l.later(q, o)}
 }
 
 // heed slows the link down as the ERP asks in the answer to a request begun at that time.
@@ -206,15 +168,14 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 	}
 }
 
-// markSent remembers, of the messages that are not done, up to which one something may have been sent.
-func (l *lane) markSent(head outbox.Queued, outcomes []message.Outcome, qs []outbox.Queued) {
-	if !head.Again {
-		l.sentTo = head.Number - 1
-	}
-	for i, q := range qs {
-		if v := outcomes[i].Verdict; v != message.Again && v != message.Refused && !q.Again {
-			l.sentTo = max(l.sentTo, q.Number)
-		}
+// markSent remembers whether a message that is not done may have been sent.
+func (l *lane) markSent(q outbox.Queued, o message.Outcome) {
+	switch {
+	case q.Again: // it was delivered before, and is never asked for
+	case o.Verdict == message.Again, o.Verdict == message.Refused:
+		l.sentTo = q.Number - 1
+	default:
+		l.sentTo = q.Number
 	}
 }
 
@@ -255,41 +216,39 @@ func (l *lane) done(q outbox.Queued, d message.Delivery, o message.Outcome) verd
 
 // call makes one request when the pace, the breaker and the lease allow it; otherwise it says that none was made. It tells pace and
 // breaker how it went.
-func (l *lane) call(ctx, hard context.Context, what string, qs []outbox.Queued, request func(context.Context) []message.Outcome) (made bool, begun time.Time) {
+func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, request func(context.Context) message.Outcome) (o message.Outcome, made bool) {
 	if ctx.Err() != nil || l.breaker.rest() > 0 {
-		return false, begun
+		return o, false
 	}
 	begun, err := l.pace.enter(ctx)
 	if err != nil {
-		return false, begun
+		return o, false
 	}
 	if ctx.Err() != nil || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
 		l.pace.cancel()
-		return false, begun
+		return o, false
 	}
 	within, cancel := context.WithTimeout(hard, l.link.Timeout)
 	defer cancel()
-	within, span := l.span(within, what, qs[0])
+	within, span := l.span(within, what, q)
 	defer span.End()
-	outcomes := request(within)
-	said := nothing
-	for _, o := range outcomes {
-		l.metrics.answer(l.name, o, time.Since(begun))
-		if o.Err != nil {
-			span.SetStatus(codes.Error, string(o.Verdict))
-		}
-		h := healthOf(what, o)
-		if said = max(said, h); h == ill {
-			l.mu.Lock()
-			l.trouble = words(o)
-			l.mu.Unlock()
-		}
+	o = request(within)
+	l.metrics.answer(l.name, o, time.Since(begun))
+	if o.Err != nil {
+		span.SetStatus(codes.Error, string(o.Verdict))
+	}
+	said := healthOf(what, o)
+	if said == ill {
+		l.mu.Lock()
+		l.trouble = words(o)
+		l.mu.Unlock()
 	}
 	l.feed(said)
-	return true, begun
+	l.heed(o, begun)
+	return o, true
 }
 
-// health is what an answer says about the link, the worst last.
+// health is what an answer says about the link.
 type health int
 
 const (

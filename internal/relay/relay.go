@@ -2,7 +2,7 @@
 //
 // # Guarantees
 //
-//   - Order: of a lane at most one message is on its way, unless the link keeps order itself.
+//   - Order: of a lane at most one message is on its way.
 //   - Never blindly twice: what may have taken effect, because its answer was lost, its sender killed or its lease lost, is asked
 //     for before it is sent again.
 //   - An outage spends no attempts: only an ERP's answer about the message itself does. While a link is down one message at a time
@@ -57,9 +57,7 @@ type Link struct {
 	Deliverer   Deliverer
 	Rate        float64       // the most requests a second from this node; 0 is no cap
 	Concurrency int           // the most requests under way at once; default 8
-	Ordered     bool          // the link keeps order itself: messages of one lane may be under way together
 	Batch       int           // the most messages of one lane in hand; default 16
-	Void        string        // mapping that makes the document of a void; "": a void is settled without a request
 	Timeout     time.Duration // of one request; default 30 s
 	Attempts    int           // answers about a message itself after which it is parked; default 10
 }
