@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -96,7 +97,9 @@ func (p *process) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// Run runs every part until ctx ends or one fails. The API stops first: no new work comes in while the relay finishes its own.
+// Run runs every part until ctx ends or one fails. They end one after the other: first the API, so that no work comes in from the
+// plant; then the inbox with its feeds, so that none comes from an ERP; then the relay, which finishes what is under way; last what
+// these need and what watches them.
 func (p *process) Run(ctx context.Context) error {
 	for name, l := range p.links {
 		for _, w := range l.Warnings() {
@@ -105,27 +108,19 @@ func (p *process) Run(ctx context.Context) error {
 	}
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox})
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
-	parts := []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"store", p.db.Run},
-		{"relay", p.relay(p.tel.registry).Run},
-		{"inbox", p.inbox.Run},
-		{"access", p.doer.Run},
-		{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }},
-		{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }},
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	for _, part := range parts {
-		g.Go(func() error {
-			if err := part.run(ctx); err != nil {
-				return fmt.Errorf("run %s: %w", part.name, err)
-			}
-			return nil
-		})
-	}
-	err := g.Wait()
-	p.log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped", "part", "serve")
+	log := p.log.With("part", "serve")
+	err := runStages(ctx, p.bound(), log,
+		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
+		[]part{{"inbox", p.inbox.Run}, {"access", p.doer.Run}},
+		[]part{{"relay", p.relay(p.tel.registry).Run}},
+		[]part{{"store", p.db.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
+	)
+	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")
 	return err
+}
+
+// bound is how long one stage may take for its end: the relay gives a request its grace, and twice that to record the answer. The API
+// waits for its requests about as long.
+func (p *process) bound() time.Duration {
+	return 4 * cmp.Or(p.cfg.Relay.Grace, 10*time.Second)
 }
