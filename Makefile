@@ -16,14 +16,16 @@ PKG      ?= ./...
 FUZZTIME ?= 1m
 SEED     ?= 1
 MINUTES  ?= 1
+ROWS     ?=
+BENCHFLAGS ?=
 SOAK_MINUTES ?= 60
 SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test cover lint fmt vuln generate generated bench fuzz torture soak demo services clean
+.PHONY: help build install test cover lint fmt vuln generate generated bench bench-profile fuzz torture soak demo services clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 build: ## bin/holdfast
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/holdfast
@@ -80,9 +82,13 @@ generate: $(BIN)/.tools ## write the generated code anew (go:generate lines call
 generated: generate ## fail if generated code is not what its source says
 	@git diff --exit-code -- '*.gen.go'
 
-bench: ## claim, drain and mock figures, side by side with their limits
+# ROWS names rows of bench/main.go, BENCHFLAGS is -quick (does it run), -rounds N or -strict (status 1 if a figure is not reached).
+bench: ## every figure beside its ceiling of the same run; ROWS=outbox for one row, BENCHFLAGS=-quick
 	@$(SERVICES) up
-	@eval "$$($(SERVICES) env)"; cd bench && $(GO) run .
+	@eval "$$($(SERVICES) env)"; cd bench && $(GO) run . $(BENCHFLAGS) $(ROWS)
+
+bench-profile: ## the same, and bench/profile/cpu.pprof and heap.pprof of it
+	@$(MAKE) bench BENCHFLAGS="-profile profile $(BENCHFLAGS)"
 
 # go test sometimes reports its own time limit as a failure although no input failed; only that is forgiven.
 fuzz: ## every fuzz target for FUZZTIME

@@ -43,6 +43,7 @@ func (taker) Ask(context.Context, message.Delivery) (message.Outcome, error) {
 
 // yard is one database with an outbox.
 type yard struct {
+	place string
 	db    *store.DB
 	out   *outbox.Outbox
 	round int
@@ -81,17 +82,22 @@ func openYard(ctx context.Context, dialect store.Dialect) (*yard, error) {
 	if err != nil {
 		return nil, err
 	}
-	y := &yard{db: db, out: outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp"}}, "urn:plant:bench", outbox.Config{})}
+	y := &yard{place: place, db: db, out: newOutbox("")}
 	y.close = func() { _ = db.Close(); drop(); _ = os.RemoveAll(dir) } // what is left is temporary
 	return y, nil
 }
 
+// newOutbox owes every message to one link.
+func newOutbox(mapping string) *outbox.Outbox {
+	return outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: benchLink, Mapping: mapping}}, benchSource, outbox.Config{})
+}
+
 // schema makes a schema of its own in the PostgreSQL of the tests.
 func schema(ctx context.Context) (place string, drop func(), err error) {
-	base := os.Getenv("HOLDFAST_TEST_POSTGRES")
+	base := os.Getenv(postgresEnv)
 	u, err := url.Parse(base)
 	if err != nil || base == "" {
-		return "", nil, fmt.Errorf("HOLDFAST_TEST_POSTGRES does not name a PostgreSQL (deploy/dev/services up prints one): %w", err)
+		return "", nil, fmt.Errorf("%s does not name a PostgreSQL (deploy/dev/services up prints one): %w", postgresEnv, err)
 	}
 	name := fmt.Sprintf("bench%d", time.Now().UnixNano())
 	run := func(statement string) error {
@@ -112,7 +118,7 @@ func schema(ctx context.Context) (place string, drop func(), err error) {
 }
 
 // age delivers one message and multiplies it in the tables themselves, ten to a lane: delivering a million would take an hour.
-// It is the one place outside internal/outbox that names its tables.
+// Beside stock.go it is the one place outside internal/outbox that names its tables.
 func (y *yard) age(ctx context.Context) error {
 	if err := y.fill(ctx, 1, 1); err != nil {
 		return err
@@ -171,7 +177,7 @@ func (y *yard) drain(ctx context.Context) (time.Duration, error) {
 	defer done()
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	r := relay.New(y.db, y.out, nil, seal.Chain, map[string]relay.Link{"erp": {Deliverer: taker{}, Concurrency: 16}}, relay.Config{}, slog.New(slog.DiscardHandler))
+	r := relay.New(y.db, y.out, nil, seal.Chain, map[string]relay.Link{benchLink: {Deliverer: taker{}, Concurrency: 16}}, relay.Config{}, slog.New(slog.DiscardHandler))
 	began := time.Now()
 	go func() { ended <- r.Run(running) }()
 	var took time.Duration

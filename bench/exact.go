@@ -76,8 +76,8 @@ func exactRow(ctx context.Context) ([]Result, error) {
 		}
 	}
 	r := Result{
-		"mock: right verdicts on " + fmt.Sprint(len(all)) + " bodies", "bodies", float64(us), float64(them), float64(us) / float64(max(1, them)),
-		"all right, none worse than Prism", us == len(all) && worse == 0, time.Now().UTC(),
+		Name: "mock: right verdicts on " + fmt.Sprint(len(all)) + " bodies", Unit: "bodies", Value: float64(us), Reference: float64(them),
+		Ratio: float64(us) / float64(max(1, them)), Bound: "all right, none worse than Prism", OK: us == len(all) && worse == 0, At: time.Now().UTC(),
 	}
 	return []Result{r}, nil
 }

@@ -1,9 +1,10 @@
-// Command bench measures what the issue promises and prints one table row for each figure:
+// Command bench measures what Holdfast promises of its speed, and prints one table from one run:
 //
-//	go run . [row …]
+//	go run . [flags] [row …]
 //
-// Without names it runs every row. Each figure goes into results.json too, with its reference and
-// the bound that it must hold; a bound that does not hold ends the run with status 1.
+// Without names it runs every row but the errands. Who competes takes turns with who sets the measure, round by round on the same
+// machine, so that a machine which slows down meanwhile slows both; a figure is the median of the rounds, and what counts is its
+// ratio to the measure of the same run. The table and the machine go into results.json too.
 //
 // A row is a file of this package that adds one line to the table in rows.
 package main
@@ -12,9 +13,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -24,27 +27,64 @@ type Result struct {
 	Name      string    `json:"name"`
 	Unit      string    `json:"unit"`
 	Value     float64   `json:"value"`
-	Reference float64   `json:"reference,omitempty"` // what it is compared with, in the same unit
-	Ratio     float64   `json:"ratio,omitempty"`     // Value to Reference
-	Bound     string    `json:"bound,omitempty"`     // what must hold, in words
-	OK        bool      `json:"ok"`
+	Reference float64   `json:"ceiling,omitempty"` // what it is compared with, in the same unit and from the same run
+	Ratio     float64   `json:"ratio,omitempty"`   // Value to Reference
+	Wanted    float64   `json:"wanted,omitempty"`  // the ratio that the issue asks for
+	Bound     string    `json:"bound,omitempty"`   // what must hold, in words
+	OK        bool      `json:"holds"`
 	At        time.Time `json:"at"`
+}
+
+// atLeast is a figure that must reach a part of its measure.
+func atLeast(name, unit string, value, reference, wanted float64) Result {
+	return Result{
+		Name: name, Unit: unit, Value: value, Reference: reference, Ratio: value / reference, Wanted: wanted,
+		Bound: fmt.Sprintf("at least %g ×", wanted), OK: value >= wanted*reference, At: time.Now().UTC(),
+	}
+}
+
+// plain is a figure that others are compared with, or that is only told.
+func plain(name, unit string, value float64) Result {
+	return Result{Name: name, Unit: unit, Value: value, OK: true, At: time.Now().UTC()}
+}
+
+// options says how much is measured.
+type options struct {
+	rounds  int
+	quick   bool
+	strict  bool
+	profile string // folder for pprof files
+}
+
+// of is how much of n a run does: a quick one a tenth.
+func (o options) of(n int) int {
+	if o.quick {
+		return max(1, n/10)
+	}
+	return n
 }
 
 // row measures one thing. It stops at the end of ctx.
 type row struct {
 	name string
 	what string
-	run  func(ctx context.Context) ([]Result, error)
+	run  func(ctx context.Context, o options) ([]Result, error)
 }
 
 // rows is the table of what can be measured, in the order of running.
 func rows() []row {
+	fixed := func(run func(context.Context) ([]Result, error)) func(context.Context, options) ([]Result, error) {
+		return func(ctx context.Context, _ options) ([]Result, error) { return run(ctx) }
+	}
 	return []row{
-		{"mock", "validated POSTs of the ERP mock against Prism", mockRow},
-		{"claim-explain", "plan of the claim behind a million delivered messages", explainRow},
-		{"drain", "10,000 messages behind a million delivered ones", drainRow},
-		{"exact", "verdicts of the ERP mock against Prism", exactRow},
+		{"outbox", "outbox to RabbitMQ, against amqp091-go alone, Watermill and River", outboxRow},
+		{"depth", "the same with 1,000,000 waiting, against 10,000 waiting", depthRow},
+		{"inbox", "RabbitMQ to inbox to committed effect, against a consumer that acknowledges in batches", inboxRow},
+		{"latency", "commit to the ERP's answer over the rest link, against net/http", latencyRow},
+		{"mock", "validated POSTs of the ERP mock against Prism", fixed(mockRow)},
+		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},
+		{"drain", "10,000 messages behind a million delivered ones", fixed(drainRow)},
+		{"exact", "verdicts of the ERP mock against Prism", fixed(exactRow)},
 	}
 }
 
@@ -63,60 +103,90 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "serve-mock" {
 		return serveMock(ctx, args[1:])
 	}
-	var results []Result
-	var errs []error
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&o.rounds, "rounds", 5, "rounds of which a median is taken")
+	flags.BoolVar(&o.quick, "quick", false, "a tenth of the work in one round: does it run, not how fast")
+	flags.BoolVar(&o.strict, "strict", false, "end with status 1 if a figure is not reached")
+	flags.StringVar(&o.profile, "profile", "", "folder to leave cpu.pprof and heap.pprof in")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.quick {
+		o.rounds = 1
+	}
+	if err := known(flags.Args()); err != nil {
+		return err
+	}
+	stop, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
+	results, err := measure(ctx, o, flags.Args())
+	err = errors.Join(err, stop())
+	m := describeMachine(ctx)
+	fmt.Println(m)
+	printTable(results)
+	err = errors.Join(err, writeResults("results.json", m, results))
+	if missed := missed(results); missed != nil && o.strict {
+		err = errors.Join(err, missed)
+	}
+	return err
+}
+
+func known(names []string) error {
+	for _, n := range names {
+		if !slices.ContainsFunc(rows(), func(r row) bool { return r.name == n }) {
+			return fmt.Errorf("there is no row %q", n)
+		}
+	}
+	return nil
+}
+
+// measure runs rows. One that breaks down does not keep the others from running.
+func measure(ctx context.Context, o options, names []string) (results []Result, err error) {
 	for _, r := range rows() {
-		if !wanted(r.name, args) {
+		if len(names) > 0 && !slices.Contains(names, r.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", r.name, r.what)
-		got, err := r.run(ctx)
+		got, rerr := r.run(ctx, o)
 		results = append(results, got...)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
+		if rerr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", r.name, rerr))
 		}
 	}
-	printTable(results)
-	if err := appendResults("results.json", results); err != nil {
-		errs = append(errs, err)
-	}
-	for _, r := range results {
-		if !r.OK {
-			errs = append(errs, fmt.Errorf("%s: %.4g %s does not hold: %s", r.Name, r.Value, r.Unit, r.Bound))
-		}
-	}
-	return errors.Join(errs...)
+	return results, err
 }
 
-func wanted(name string, args []string) bool {
-	for _, a := range args {
-		if a == name {
-			return true
+func missed(results []Result) (err error) {
+	for _, r := range results {
+		if !r.OK {
+			err = errors.Join(err, fmt.Errorf("%s: %.4g %s does not hold: %s", r.Name, r.Value, r.Unit, r.Bound))
 		}
 	}
-	return len(args) == 0
+	return err
 }
 
 func printTable(results []Result) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "figure\tvalue\tunit\treference\tratio\tbound\tholds")
+	fmt.Fprintln(w, "figure\tvalue\tunit\tceiling\tratio\tbound\tholds")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%.4g\t%s\t%.4g\t%.2f\t%s\t%v\n", r.Name, r.Value, r.Unit, r.Reference, r.Ratio, r.Bound, r.OK)
+		reference, ratio := "", ""
+		if r.Reference > 0 {
+			reference, ratio = fmt.Sprintf("%.4g", r.Reference), fmt.Sprintf("%.2f", r.Ratio)
+		}
+		fmt.Fprintf(w, "%s\t%.4g\t%s\t%s\t%s\t%s\t%v\n", r.Name, r.Value, r.Unit, reference, ratio, r.Bound, r.OK)
 	}
 	_ = w.Flush() // stdout
 }
 
-// appendResults keeps the history of all runs in one JSON array.
-func appendResults(path string, results []Result) error {
-	var all []Result
-	old, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(old, &all)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	b, err := json.MarshalIndent(append(all, results...), "", "  ")
+// writeResults keeps what this run has found.
+func writeResults(path string, m machine, results []Result) error {
+	b, err := json.MarshalIndent(struct {
+		Machine machine  `json:"machine"`
+		Results []Result `json:"results"`
+	}{m, results}, "", "  ")
 	if err != nil {
 		return err
 	}
