@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -155,10 +156,11 @@ func loadConfig(file string) (Config, error) {
 // parseConfig reads the text of a file; it opens nothing.
 func parseConfig(file string, text []byte) (Config, error) {
 	cfg := defaults()
-	places, err := strict.Decode(file, text, &cfg)
-	if err != nil {
-		return Config{}, err
+	places, unread := strict.Decode(file, text, &cfg)
+	if !places.Read() {
+		return Config{}, unread
 	}
+	var err error
 	cfg.places = places
 	if cfg.file, err = filepath.Abs(file); err != nil {
 		return Config{}, fmt.Errorf("find %s: %w", file, err)
@@ -166,8 +168,10 @@ func parseConfig(file string, text []byte) (Config, error) {
 	if cfg.Plant.Source == "" {
 		cfg.Plant.Source = "urn:holdfast:plant:" + cfg.Plant.Number
 	}
-	if err := cfg.check(); err != nil {
-		return Config{}, err
+	if err := errors.Join(unread, cfg.check()); err != nil {
+		mistakes := leaves(err)
+		places.Sort(mistakes)
+		return Config{}, errors.Join(mistakes...)
 	}
 	cfg.anchor()
 	return cfg, nil

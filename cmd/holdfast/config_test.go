@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"holdfast/internal/problem"
 )
 
@@ -110,11 +112,31 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 	}
 }
 
+// TestAllMistakesAreToldAtOnce: what cannot be read and what makes no sense stand in one report, in the order of the file, each once.
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	text := strings.NewReplacer("level: info", "level: loud", "kind: rest", "kind: telex", "zone: Europe/Berlin", "zone: Mars").Replace(good(t))
+	text := strings.NewReplacer(
+		"zone: Europe/Berlin", "zone: Mars", `over_delivery: "5"`, `over_delivery: "-5"`, "level: info", "level: loud", "format: text", "fromat: text",
+		"kind: rest", "kind: telex", "base_url:", "base_ulr:", "concurrency: 8", "concurrency: many", "    link: erp", "    link: erb",
+	).Replace(good(t))
 	_, err := parseConfig("holdfast.yaml", []byte(text))
-	if got, want := len(leaves(err)), 3; got != want {
-		t.Errorf("%d mistakes, want %d: %v", got, want, err)
+	var got []string
+	last := 0
+	for _, e := range leaves(err) {
+		p, ok := errors.AsType[*problem.Error](e)
+		if !ok {
+			t.Fatalf("got %v, want a problem", e)
+		}
+		var line int
+		if _, err := fmt.Sscanf(p.What, "holdfast.yaml:%d:", &line); err != nil || line < last {
+			t.Errorf("%q stands behind line %d (%v)", p.What, last, err)
+		}
+		got, last = append(got, p.Fields[0].Pointer), line
+	}
+	want := []string{
+		"plant.zone", "plant.over_delivery", "log.fromat", "log.level", "links.erp.kind", "links.erp.base_ulr", "links.erp.concurrency", "routes[0].link",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("mistakes (-want +got):\n%s", diff)
 	}
 }
 

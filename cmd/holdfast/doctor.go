@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"holdfast/adapters/rest"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -107,25 +109,19 @@ func examine(cmd *cobra.Command) []finding {
 		return bad("configuration", err)
 	}
 	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
-	out = append(out, examineMappings(cfg)...)
+	rules, links, err := cfg.compile(slog.New(slog.DiscardHandler))
+	out = append(out, examineMappings(cfg, rules, err)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
 	out = append(out, examineDisk(cfg)...)
-	out = append(out, examineLinks(ctx, cfg)...)
+	out = append(out, examineLinks(ctx, cfg, links)...)
 	out = append(out, examineListeners(ctx, cfg)...)
 	return append(out, examineClock(cfg))
 }
 
-func examineMappings(cfg Config) []finding {
-	rules, err := loadMappings(cfg)
+// examineMappings tells what came of compiling mappings, links and routes.
+func examineMappings(cfg Config, rules *mapping.Set, err error) []finding {
 	if err != nil {
-		return bad("mappings", err)
-	}
-	links, err := openLinks(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return bad("links", err)
-	}
-	if err := cfg.checkAgainst(rules, links); err != nil {
-		return bad("routes", err)
+		return bad("mappings, links and routes", err)
 	}
 	says := fmt.Sprintf("%d compile; every route has its mappings, and every mapping its operation", len(rules.Names()))
 	if len(cfg.Routes) == 0 {
@@ -184,12 +180,9 @@ func examineDisk(cfg Config) []finding {
 	return []finding{{Subject: "disk", State: isOK, Says: says}}
 }
 
-func examineLinks(ctx context.Context, cfg Config) []finding {
-	links, err := openLinks(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil // told with the mappings
-	}
-	if len(links) == 0 {
+// examineLinks calls each link that could be opened; what is wrong with another has been told with the mappings.
+func examineLinks(ctx context.Context, cfg Config, links map[string]*rest.Link) []finding {
+	if len(cfg.Links) == 0 {
 		return []finding{{Subject: "links", State: look, Says: "there are none", Do: "name the ERP under links"}}
 	}
 	var out []finding

@@ -40,13 +40,7 @@ type floors struct {
 func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.Logger) (*floors, error) {
 	f := &floors{cfg: cfg, log: log, links: map[string]*rest.Link{}}
 	var err error
-	if f.rules, err = loadMappings(cfg); err != nil {
-		return nil, err
-	}
-	if f.links, err = openLinks(cfg, log); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if err := cfg.checkAgainst(f.rules, f.links); err != nil {
+	if f.rules, f.links, err = cfg.compile(log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {

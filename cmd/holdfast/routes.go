@@ -67,6 +67,18 @@ func (c Config) placed(at string, err error) error {
 	return &placed
 }
 
+// compile makes ready what the configuration names: mappings and links, held against each other and against the routes. All that is
+// wrong with them is told at once. Links are given even then, to be closed.
+func (c Config) compile(log *slog.Logger) (*mapping.Set, map[string]*rest.Link, error) {
+	rules, err := loadMappings(c)
+	links, unopened := openLinks(c, log)
+	err = errors.Join(err, unopened)
+	if rules != nil {
+		err = errors.Join(err, c.checkAgainst(rules, links))
+	}
+	return rules, links, err
+}
+
 // plantKinds are what the plant tells an ERP.
 func plantKinds() []string {
 	return []string{
@@ -76,7 +88,7 @@ func plantKinds() []string {
 }
 
 // checkAgainst holds routes and polls against the mappings, and the mappings against the contracts of the links: a message must
-// not find out at night that nobody can send it.
+// not find out at night that nobody can send it. A link that could not be opened has been told of and is passed over.
 func (c Config) checkAgainst(rules *mapping.Set, links map[string]*rest.Link) error {
 	k := &checker{Places: c.places}
 	for i, r := range c.Routes {
@@ -103,6 +115,8 @@ func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.
 			matched = true
 			if !rules.Covers(r.Mapping, kind) {
 				k.wrong(at+".mapping", fmt.Sprintf("%s has no mapping for %s", r.Mapping, kind), "leave the kind out of the route, or write the mapping")
+			} else if link == nil {
+				continue
 			} else if err := link.Accepts(rules.Target(r.Mapping, kind)); err != nil {
 				k.wrong(at+".mapping", fmt.Sprintf("the mapping for %s does not fit the link: %v", kind, err),
 					"name an operation of the ERP's OpenAPI document in the mapping")

@@ -23,22 +23,53 @@ import (
 
 // Places knows on which line of a file each key stands, so that what is found out later can name it too.
 type Places struct {
-	file  string
-	lines map[string]int // by path, such as links.erp.base_url or routes[0].kinds
+	file   string
+	lines  map[string]int  // by path, such as links.erp.base_url or routes[0].kinds
+	spoilt map[string]bool // paths that Decode complained of; true for a key that nobody knows
 }
+
+// Read tells whether the file was YAML with something in it, so that its values can be judged even where some could not be read.
+func (p Places) Read() bool { return len(p.lines) > 0 }
+
+// Sound tells whether what is at path, or its absence, is what the file says: Decode has complained neither of it nor of anything
+// above it, nor, where it is absent, of a key beside it that may have been meant.
+func (p Places) Sound(path string) bool {
+	if _, there := p.lines[path]; !there {
+		for spoilt, unknown := range p.spoilt {
+			if unknown && above(spoilt) == above(path) {
+				return false
+			}
+		}
+	}
+	for at := path; ; at = above(at) {
+		if _, spoilt := p.spoilt[at]; spoilt {
+			return false
+		}
+		if at == "" {
+			return true
+		}
+	}
+}
+
+// above is the path that path is part of, "" at the top.
+func above(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // At is where path stands, as file:line; for a path that is not in the file it is where its nearest parent stands.
 func (p Places) At(path string) string {
-	for {
-		if line, ok := p.lines[path]; ok {
-			return fmt.Sprintf("%s:%d", p.file, line)
-		}
-		cut := strings.LastIndexAny(path, ".[")
-		if cut < 0 {
-			return p.file
-		}
-		path = path[:cut]
+	if line := p.Line(path); line > 0 {
+		return fmt.Sprintf("%s:%d", p.file, line)
 	}
+	return p.file
+}
+
+// Line is the line where path or its nearest parent stands; 0 where only the file is known.
+func (p Places) Line(path string) int {
+	for ; path != ""; path = above(path) {
+		if line, ok := p.lines[path]; ok {
+			return line
+		}
+	}
+	return 0
 }
 
 // Mistake is what is wrong at path, as a person reads it.
@@ -49,10 +80,23 @@ func (p Places) Mistake(path, why, hint string) *problem.Error {
 	}
 }
 
+// Sort brings mistakes into the order of the file.
+func (p Places) Sort(mistakes []error) {
+	slices.SortStableFunc(mistakes, func(a, b error) int { return cmp.Compare(p.lineOf(a), p.lineOf(b)) })
+}
+
+// lineOf is the line of what err is about.
+func (p Places) lineOf(err error) int {
+	if e, ok := errors.AsType[*problem.Error](err); ok && len(e.Fields) == 1 {
+		return p.Line(e.Fields[0].Pointer)
+	}
+	return 0
+}
+
 // Decode reads text into the struct that into points to. Keys come from yaml tags, with ",inline" as the only option that
 // matters. Fields that the file does not name keep their value. The error joins a *problem.Error for each mistake.
 func Decode(file string, text []byte, into any) (Places, error) {
-	d := &decoder{Places: Places{file: file, lines: map[string]int{}}}
+	d := &decoder{Places: Places{file: file, lines: map[string]int{}, spoilt: map[string]bool{}}}
 	var docs []yaml.Node
 	if err := yaml.Load(text, &docs, yaml.WithAllDocuments()); err != nil {
 		return d.Places, d.notYAML(err)
@@ -90,6 +134,7 @@ func (d *decoder) notYAML(err error) error {
 }
 
 func (d *decoder) wrong(n *yaml.Node, path, why, hint string) {
+	d.spoilt[path] = false
 	d.mistakes = append(d.mistakes, &problem.Error{
 		Kind: problem.Invalid, What: fmt.Sprintf("%s:%d: %s", d.file, max(1, n.Line), cmp.Or(path, "the file")), Why: why, Hint: hint,
 		Fields: []problem.Field{{Pointer: path, Why: why}},
@@ -156,6 +201,7 @@ func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 		f, ok := fields[key.Value]
 		if !ok {
 			d.wrong(key, below, "there is no such key", suggest(key.Value, fields))
+			d.spoilt[below] = true
 			return
 		}
 		d.value(value, f, below)

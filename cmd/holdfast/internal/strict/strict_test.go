@@ -91,6 +91,40 @@ func TestDecodeTellsEachMistake(t *testing.T) {
 	}
 }
 
+// TestWhatIsSoundCanBeJudged: what was not read as it stands there is no ground for another complaint.
+func TestWhatIsSoundCanBeJudged(t *testing.T) {
+	text := `
+on: yes
+cuont: 1
+by: {x: {nmae: a, percent: 5}, y: {percent: much}}
+each: [{name: [a]}, {name: b}]
+`
+	places, err := strict.Decode("f.yaml", []byte(text), &outer{})
+	if err == nil {
+		t.Fatal("the file was taken")
+	}
+	tests := []struct {
+		name, path string
+		want       bool
+	}{
+		{"what could not be read", "on", false},
+		{"what is not there, beside a key that nobody knows", "count", false},
+		{"the same further down", "by.x.name", false},
+		{"what is there beside it", "by.x.percent", true},
+		{"something below what could not be read", "each[0].name[0]", false},
+		{"what is not there, beside a value that could not be read", "by.y.name", true},
+		{"a neighbour", "each[1].name", true},
+		{"what is not there, where all keys are known", "each[1].percent", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := places.Sound(tt.path); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestNearestIsNearOrNothing(t *testing.T) {
 	tests := []struct{ name, word, want string }{
 		{"two letters swapped", "tiemout", "timeout"},
