@@ -25,7 +25,7 @@ import (
 //
 // Whether an attempt may still be on its way is told from the time: an ERP may work on a request long after the line broke. The
 // time is that of the last attempt of this process or, if it knows of none (it was restarted, or another node sent it), that of
-// the first Ask: the attempt was before it.
+// the first Ask: the attempt was before it. Of a delivery that is Quiet none is under way.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
 	id := d.Event.Message().ID
 	op, err := l.find(d.Doc.Target)
@@ -51,7 +51,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	if out.Verdict != message.Again {
 		return out, nil
 	}
-	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 {
+	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
 		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
 			Kind: problem.Unavailable, What: "question after message " + id,
 			Why:  fmt.Sprintf("the ERP does not have it, but may still be working on it for %s", wait.Round(time.Millisecond)),

@@ -114,7 +114,7 @@ func (l *Link) classify(op *operation, what string, a answer) message.Outcome {
 	if r.verdict == message.Delivered {
 		return l.delivered(op, what, a)
 	}
-	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Err: l.said(op, what, a)}
+	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Receipt: message.Receipt{Status: a.status}, Err: l.said(op, what, a)}
 	if r.verdict == message.Again {
 		out.After = wait
 	}

@@ -28,6 +28,18 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	return out
 }
 
+// Fits tells whether a delivery would be sent, and sends nothing. Its error is a *problem.Error with every violation of the contract.
+func (l *Link) Fits(d message.Delivery) error {
+	op, err := l.find(d.Doc.Target)
+	if err != nil {
+		return err
+	}
+	if _, wrong := l.compose(op, d); len(wrong) > 0 {
+		return violated(op.ID+" for message "+d.Event.Message().ID, wrong)
+	}
+	return nil
+}
+
 func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome {
 	id := d.Event.Message().ID
 	op, err := l.find(d.Doc.Target)

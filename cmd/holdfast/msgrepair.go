@@ -106,7 +106,7 @@ func msgReplay() *cobra.Command {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var n int64
 				err := r.act(ctx, access.MsgReplay, "lane/"+args[0]+"/"+args[1], reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					n, err = r.out.Replay(ctx, tx, args[0], args[1], from, to, reason)
+					n, err = r.out.Replay(ctx, tx, args[0], args[1], outbox.Range{From: from, To: to}, reason)
 					return err
 				})
 				if err != nil {

@@ -700,6 +700,9 @@ type Link struct {
 	// Paused Stopped by a person
 	Paused bool `json:"paused"`
 
+	// PausedLanes Lanes that a person has stopped, whether they owe something or not
+	PausedLanes int64 `json:"pausedLanes"`
+
 	// Reason Why it is paused
 	Reason string `json:"reason,omitempty,omitzero"`
 
@@ -769,6 +772,7 @@ type MaterialPage struct {
 
 // Message defines model for Message.
 type Message struct {
+	// Attempts Answers about the message itself that bring it nearer to being parked; an act of a person begins anew
 	Attempts int `json:"attempts"`
 
 	// Created Example: 2026-11-24T06:00:00+01:00
@@ -788,8 +792,14 @@ type Message struct {
 	Number      int64 `json:"number"`
 
 	// Reason Why it waits, or what the last attempt met
-	Reason string      `json:"reason,omitempty,omitzero"`
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Replay How often a person has had it delivered again; each replay is listed by itself
+	Replay int         `json:"replay"`
 	Role   MessageRole `json:"role,omitempty,omitzero"`
+
+	// Sends How often it was sent, as far as it is known
+	Sends int `json:"sends"`
 
 	// Settled Example: 2026-11-24T06:00:00+01:00
 	Settled Time `json:"settled,omitempty,omitzero"`
@@ -1055,6 +1065,9 @@ type RejectedPage struct {
 
 // ReplayCreate defines model for ReplayCreate.
 type ReplayCreate struct {
+	// Force Send each once without asking the ERP first: it makes another document where it has one and does not know it by the message ID
+	Force bool `json:"force,omitempty,omitzero"`
+
 	// From The first number
 	From int64    `json:"from"`
 	Lane LaneName `json:"lane"`
@@ -1073,7 +1086,7 @@ type ReplayCreate struct {
 
 // ReplayResult defines model for ReplayResult.
 type ReplayResult struct {
-	// Messages How many are sent once more
+	// Messages How many are replayed
 	Messages int64 `json:"messages"`
 }
 
@@ -1686,7 +1699,7 @@ type ServerInterface interface {
 	// GetInspectionResult One inspection result
 	// (GET /v1/inspection-results/{inspection})
 	GetInspectionResult(w http.ResponseWriter, r *http.Request, inspection InspectionPath)
-	// ListLanes Lanes with something to send or something wrong
+	// ListLanes Lanes that owe something, or that a person has stopped
 	// (GET /v1/lanes)
 	ListLanes(w http.ResponseWriter, r *http.Request, params ListLanesParams)
 	// ListLinks The links and how they are
@@ -1725,7 +1738,7 @@ type ServerInterface interface {
 	// ListMessages Messages to ERPs in the order of their making
 	// (GET /v1/messages)
 	ListMessages(w http.ResponseWriter, r *http.Request, params ListMessagesParams)
-	// ReplayMessages Have delivered messages of a lane delivered again, under the same IDs and numbers
+	// ReplayMessages Have delivered messages of a lane delivered again, where the ERP does not have them any more
 	// (POST /v1/messages/replay)
 	ReplayMessages(w http.ResponseWriter, r *http.Request, params ReplayMessagesParams)
 	// GetMessage One message with its history and receipt
@@ -9039,7 +9052,7 @@ type StrictServerInterface interface {
 	// GetInspectionResult One inspection result
 	// (GET /v1/inspection-results/{inspection})
 	GetInspectionResult(ctx context.Context, request GetInspectionResultRequestObject) (GetInspectionResultResponseObject, error)
-	// ListLanes Lanes with something to send or something wrong
+	// ListLanes Lanes that owe something, or that a person has stopped
 	// (GET /v1/lanes)
 	ListLanes(ctx context.Context, request ListLanesRequestObject) (ListLanesResponseObject, error)
 	// ListLinks The links and how they are
@@ -9078,7 +9091,7 @@ type StrictServerInterface interface {
 	// ListMessages Messages to ERPs in the order of their making
 	// (GET /v1/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
-	// ReplayMessages Have delivered messages of a lane delivered again, under the same IDs and numbers
+	// ReplayMessages Have delivered messages of a lane delivered again, where the ERP does not have them any more
 	// (POST /v1/messages/replay)
 	ReplayMessages(ctx context.Context, request ReplayMessagesRequestObject) (ReplayMessagesResponseObject, error)
 	// GetMessage One message with its history and receipt

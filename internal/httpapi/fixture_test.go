@@ -84,7 +84,7 @@ func open(t *testing.T, db *store.DB) *plant {
 
 func (p *plant) serve(cfg httpapi.Config) {
 	p.t.Helper()
-	parts := httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}
+	parts := httpapi.Parts{Checker: orders{}, DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}
 	srv := httptest.NewServer(httpapi.New(parts, cfg, slog.New(slog.NewTextHandler(p.t.Output(), nil))).Handler())
 	p.t.Cleanup(srv.Close)
 	p.url = srv.URL
@@ -217,4 +217,14 @@ func (p *plant) order() httpapi.Order {
 	p.call("POST", "/v1/orders", object{"material": "BIKE", "quantity": "10", "unit": "PCE"}).want(p.t, 201, &made)
 	p.call("POST", "/v1/orders/"+made.Order.ID+"/start", object{}).want(p.t, 200, &made)
 	return made.Order
+}
+
+// orders is a Checker that takes what names an order.
+type orders struct{}
+
+func (orders) Check(_ context.Context, _ *store.Tx, m outbox.Detail) error {
+	if !strings.Contains(string(m.Body), `"order"`) {
+		return &problem.Error{Kind: problem.Invalid, What: "amend message " + m.ID, Why: "it names no order", Hint: "name one"}
+	}
+	return nil
 }

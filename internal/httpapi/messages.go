@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 
 	"holdfast/internal/access"
-	"holdfast/internal/message"
 	"holdfast/internal/outbox"
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -82,9 +80,6 @@ func (s *Server) RetryMessage(ctx context.Context, r RetryMessageRequestObject) 
 func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObject) (DiscardMessageResponseObject, error) {
 	c := call{access.MsgDiscard, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-		if d.Role == message.Void {
-			return &problem.Error{Kind: problem.Conflict, What: "discard message " + d.ID, Why: "it was discarded before", Hint: "nothing is left to do"}
-		}
 		return s.Outbox.Discard(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
 	})
 	return DiscardMessage200JSONResponse(m), err
@@ -94,7 +89,14 @@ func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObje
 func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) (AmendMessageResponseObject, error) {
 	c := call{access.MsgAmend, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
-		return s.Outbox.Amend(ctx, tx, r.Message, r.Body.Body, r.Body.Reason)
+		if err := s.Outbox.Amend(ctx, tx, r.Message, r.Body.Body, r.Body.Reason); err != nil {
+			return err
+		}
+		amended, err := s.Outbox.Message(ctx, tx, r.Message)
+		if err != nil {
+			return err
+		}
+		return s.Checker.Check(ctx, tx, amended)
 	})
 	return AmendMessage200JSONResponse(m), err
 }
@@ -138,7 +140,7 @@ func (s *Server) ReplayMessages(ctx context.Context, r ReplayMessagesRequestObje
 	b := r.Body
 	c := call{access.MsgReplay, "lane/" + b.Link + "/" + b.Lane, b.Reason, r.Params.IdempotencyKey, b}
 	n, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[ReplayResult], error) {
-		n, err := s.Outbox.Replay(ctx, tx, b.Link, b.Lane, b.From, b.To, b.Reason)
+		n, err := s.Outbox.Replay(ctx, tx, b.Link, b.Lane, outbox.Range{From: b.From, To: b.To, Force: b.Force}, b.Reason)
 		return did[ReplayResult]{value: ReplayResult{Messages: n}}, err
 	})
 	return ReplayMessages200JSONResponse(n), err
@@ -147,7 +149,7 @@ func (s *Server) ReplayMessages(ctx context.Context, r ReplayMessagesRequestObje
 func outMessage(d outbox.Detail) Message {
 	m := Message{
 		ID: d.ID, Kind: d.Kind, Key: d.Key, Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Role: MessageRole(d.Role),
-		State: messageState(d), Attempts: d.Attempts, Created: d.CreatedAt, Settled: d.SettledAt, Document: d.Receipt.Document,
+		State: messageState(d), Attempts: d.Attempts, Sends: d.Sends, Replay: d.Redelivery, Created: d.CreatedAt, Settled: d.SettledAt, Document: d.Receipt.Document,
 	}
 	if !d.Settled && d.LaneState.Head == d.Number {
 		m.Reason, m.NextAttempt = d.LaneState.Reason, d.LaneState.DueAt

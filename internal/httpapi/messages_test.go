@@ -130,14 +130,20 @@ func TestARefusedMessageIsSeenAndRepaired(t *testing.T) {
 		if m.State != httpapi.MessageStateQueued {
 			t.Errorf("after retry %q, want queued", m.State)
 		}
+		var d httpapi.MessageDetail
 		p.deliver(outbox.Next{State: outbox.Parked, Reason: "unknown material", Spent: true}, "")
+		p.call("POST", first+"/amend", object{"body": object{"oder": "corrected"}, "reason": "wrong material"}).refused(t, 422, "invalid")
+		p.call("GET", first, nil).want(t, 200, &d)
+		if d.Message.Role != "event" || d.Message.State != httpapi.MessageStateParked {
+			t.Errorf("after an amendment that was refused: %+v", d.Message)
+		}
 		p.call("POST", first+"/amend", object{"body": object{"order": "corrected"}, "reason": "wrong material"}).want(t, 200, &m)
 		if m.Role != "amendment" {
 			t.Errorf("role %q, want amendment", m.Role)
 		}
 		p.call("POST", second+"/discard", object{"reason": "not wanted"}).want(t, 200, &m)
+		p.call("POST", second+"/discard", object{"reason": "once more"}).refused(t, 409, "conflict")
 		p.deliver(outbox.Next{}, "4711")
-		var d httpapi.MessageDetail
 		p.call("GET", first, nil).want(t, 200, &d)
 		if d.Message.State != httpapi.MessageStateDelivered || d.Receipt.Document != "4711" || len(d.History) < 2 || string(d.Body) != `{"order":"corrected"}` {
 			t.Errorf("the amended message %+v", d)
@@ -165,7 +171,7 @@ func (p *plant) replayed(t *testing.T, lane string) {
 	for _, e := range record.Items {
 		outcomes = append(outcomes, e.Action+" "+e.Outcome)
 	}
-	want := "msg.discard done, msg.amend done, msg.retry done, msg.retry refused"
+	want := "msg.discard refused, msg.discard done, msg.amend done, msg.amend refused, msg.retry done, msg.retry refused"
 	if got := strings.Join(outcomes, ", "); got != want {
 		t.Errorf("record %s, want %s", got, want)
 	}

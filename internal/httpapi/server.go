@@ -43,13 +43,20 @@ type Config struct {
 	CheckAnswers bool
 }
 
+// Checker tells whether a message can be sent as it is: the mapping reads it, and the link's contract takes what comes out. nil means
+// yes, as far as that can be told before the ERP answers; an error is a *problem.Error of kind Invalid.
+type Checker interface {
+	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
+}
+
 // Parts are what the API works on; all are required.
 type Parts struct {
-	DB     *store.DB
-	Plant  *mes.Plant
-	Outbox *outbox.Outbox
-	Inbox  *inbox.Inbox
-	Doer   *access.Doer
+	Checker Checker
+	DB      *store.DB
+	Plant   *mes.Plant
+	Outbox  *outbox.Outbox
+	Inbox   *inbox.Inbox
+	Doer    *access.Doer
 }
 
 // Server serves the API. It is safe for use by many goroutines.

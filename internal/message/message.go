@@ -120,6 +120,7 @@ type Document struct {
 type Delivery struct {
 	Event Verified
 	Doc   Document
+	Quiet bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
 }
 
 // Incoming is what a link or the API received from an ERP, before anything of it is believed.

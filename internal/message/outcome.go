@@ -25,7 +25,7 @@ type Outcome struct {
 	LinkDown bool
 	// Throttled tells that the ERP asked for less (429): the relay halves its rate.
 	Throttled bool
-	Receipt   Receipt // Delivered
+	Receipt   Receipt // Delivered; of any other answer only the Status, and that is 0 where nothing was answered
 	Err       error   // what went wrong, for a person; nil when Delivered
 }
 

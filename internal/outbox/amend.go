@@ -3,9 +3,10 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -13,23 +14,80 @@ import (
 )
 
 // Discard makes a void of a message that is still owed: its number is kept and nothing is sent under it. A lane that stood still
-// because of it goes on. A message that may have been sent can be discarded too: a person answers for what the ERP then has.
+// because of it goes on. A message that may have been sent can be discarded too: a person answers for what the ERP then has. Of a
+// message that was delivered before, only the replay is given up: what was delivered stays delivered. Conflict if it was discarded.
 func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
 	l, err := lockLane(ctx, tx, link, name)
 	if err != nil {
 		return err
 	}
 	w, err := owed(ctx, tx, `link = ? AND lane = ? AND number = ? ORDER BY epoch DESC LIMIT 1`, link, name, number)
+	if problem.KindOf(err) == problem.NotFound {
+		return settled(ctx, tx, link, name, number)
+	}
 	if err != nil {
 		return err
 	}
+	if w.Role == string(message.Void) {
+		return discarded(w.ID)
+	}
 	if err := l.free(ctx, tx, link, number); err != nil {
 		return err
+	}
+	if w.Redelivery > 0 {
+		return o.giveUpReplay(ctx, tx, l, w, reason)
 	}
 	if err := o.void(ctx, tx, &w, reason); err != nil {
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)
+}
+
+// discarded is an error, and not silence: the reason that somebody gives now would not be kept.
+func discarded(id string) error {
+	return &problem.Error{
+		Kind: problem.Conflict, What: "discard message " + id, Why: "it was discarded before, or has expired", Hint: "nothing is left to do",
+	}
+}
+
+// settled says why a message cannot be discarded that is not owed.
+func settled(ctx context.Context, tx *store.Tx, link, name string, number int64) error {
+	var w struct{ ID, Role, Document string }
+	err := tx.Get(ctx, &w, `SELECT id, role, document FROM outbox_delivered WHERE link = ? AND lane = ? AND number = ?
+		ORDER BY epoch DESC, redelivery DESC LIMIT 1`, link, name, number)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return &problem.Error{
+			Kind: problem.NotFound, What: fmt.Sprintf("message %d of lane %s", number, name), Why: "it was never owed, or is no longer kept",
+			Hint: "see holdfast msg list --lane " + name,
+		}
+	case err != nil:
+		return fmt.Errorf("read message %d of lane %s: %w", number, name, err)
+	case w.Role == string(message.Void):
+		return discarded(w.ID)
+	}
+	why := "it was delivered"
+	if w.Document != "" {
+		why += ": the ERP has it as " + w.Document
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "discard message " + w.ID, Why: why, Hint: "reverse it in the plant: the reversal is owed under a new number",
+	}
+}
+
+// giveUpReplay takes a message that was delivered before out of the lane again.
+func (o *Outbox) giveUpReplay(ctx context.Context, tx *store.Tx, l *lane, w row, reason string) error {
+	if err := history(ctx, tx, row{ID: w.ID}, "replay given up", reason); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE id = ?`, w.ID); err != nil {
+		return fmt.Errorf("give up the replay of message %s: %w", w.ID, err)
+	}
+	l.Pending--
+	if l.Head == w.Number && l.Epoch == w.Epoch {
+		return o.reopen(ctx, tx, w.Link, l, "", reason)
+	}
+	return o.queueAgain(ctx, tx, w.Link, l)
 }
 
 // goOn lets a lane that stood still because of w try w again.
@@ -97,29 +155,41 @@ func replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, body 
 	return nil
 }
 
+// byPerson is Detail.SentWith of a message that a person marked as delivered. An attempt at it may still have been under way: a
+// replay of it is asked for as what may have been sent is.
+const byPerson = "a person's word"
+
 // maxReplay bounds one act, so that its transaction stays short.
 const maxReplay = 10_000
 
-// Replay has delivered messages of one lane delivered again: the same events under the same IDs and numbers, from number from to
-// number to (0 means the last), ahead of whatever the lane still owes. Each delivery adds a row to the history beside the first.
-// Receivers tell by the ID that it is a repeat. Voids and messages that are no longer kept are passed over. It returns how many
-// messages it queued; Invalid if there are more than 10,000 numbers in the range.
-func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, from, to int64, reason string) (int64, error) {
+// Range is which delivered messages of a lane are replayed.
+type Range struct {
+	From, To int64 // numbers; To 0 means the last
+	Force    bool  // without asking the ERP first, once each: it makes another document where it has one and does not know them by their IDs
+}
+
+// Replay has delivered messages of one lane delivered again where the ERP no longer has them: the same events under the same IDs and
+// numbers, ahead of whatever the lane still owes. The ERP is asked for each before it is sent; one that it has counts as delivered
+// again, with the number that it says. Where a link cannot ask, the lane stands still as unknown at the first. Each delivery adds a row
+// to the history beside the first. Voids, messages that are owed and those that are no longer kept are passed over. It returns how many
+// messages it queued. Invalid if the range is none, or longer than 10,000; Conflict if there is nothing in it to replay.
+func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r Range, reason string) (int64, error) {
 	l, err := lockLane(ctx, tx, link, name)
 	if err != nil {
 		return 0, err
 	}
-	to = min(cmp.Or(to, math.MaxInt64), l.Next-1)
-	if from < 1 || to-from >= maxReplay {
-		return 0, &problem.Error{
-			Kind: problem.Invalid, What: fmt.Sprintf("replay of messages %d to %d of lane %s", from, to, name),
-			Why: fmt.Sprintf("a replay begins at 1 or later and spans at most %d messages", maxReplay), Hint: "replay it in parts",
-		}
+	to, err := r.end(l)
+	if err != nil {
+		return 0, err
+	}
+	how := AskFirst
+	if r.Force {
+		how = Forced
 	}
 	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND role <> 'void'
 		AND redelivery = (SELECT MAX(redelivery) FROM outbox_delivered AS e WHERE e.link = d.link AND e.lane = d.lane AND e.epoch = d.epoch AND e.number = d.number)
 		AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = d.id)`
-	args := []any{link, name, from, to}
+	args := []any{link, name, r.From, to}
 	_, err = tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail)
 		SELECT id, CAST(? AS BIGINT), (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events AS v WHERE v.id = d.id), 'replayed', CAST(? AS TEXT) `+which,
 		append([]any{store.Micros(tx.Now), reason}, args...)...)
@@ -127,14 +197,49 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, fr
 		return 0, fmt.Errorf("write the history of a replay: %w", err)
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, signature)
+		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, signature, replay)
 		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, signature `+which, args...)
+		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, signature,
+			CASE WHEN sent_with = CAST(? AS TEXT) AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,
+		append([]any{byPerson, string(how), string(how)}, args...)...)
 	if err != nil {
 		return 0, fmt.Errorf("queue messages again: %w", err)
 	}
+	if n == 0 {
+		return 0, &problem.Error{
+			Kind: problem.Conflict, What: r.what(name), Why: "none of them was delivered and can be replayed: each is a void, or still owed, or no longer kept",
+			Hint: "see holdfast msg list --lane " + name,
+		}
+	}
 	l.Pending += n
 	return n, o.queueAgain(ctx, tx, link, l)
+}
+
+// end is the last number of the range in a lane.
+func (r Range) end(l *lane) (int64, error) {
+	last := l.Next - 1
+	bad := func(why, hint string) (int64, error) {
+		return 0, &problem.Error{Kind: problem.Invalid, What: r.what(l.Lane), Why: why, Hint: hint}
+	}
+	switch to := min(cmp.Or(r.To, last), last); {
+	case r.From < 1:
+		return bad("the numbers of a lane begin at 1", "give a first number of 1 or more")
+	case r.To != 0 && r.To < r.From:
+		return bad("the range ends before it begins", "give the lower number first")
+	case r.From > last:
+		return bad(fmt.Sprintf("the lane ends at message %d", last), "see holdfast msg list --lane "+l.Lane)
+	case to-r.From >= maxReplay:
+		return bad(fmt.Sprintf("a replay spans at most %d messages", maxReplay), "replay it in parts")
+	default:
+		return to, nil
+	}
+}
+
+func (r Range) what(lane string) string {
+	if r.To == 0 {
+		return fmt.Sprintf("replay lane %s from message %d on", lane, r.From)
+	}
+	return fmt.Sprintf("replay messages %d to %d of lane %s", r.From, r.To, lane)
 }
 
 // queueAgain sets a lane's head anew without changing whether it is held.

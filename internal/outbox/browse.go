@@ -26,8 +26,10 @@ type Detail struct {
 	NotBefore  time.Time // scheduled; zero if not
 	ExpiresAt  time.Time // zero if never
 	SettledAt  time.Time // zero if it is still owed
-	Attempts   int       // attempts spent
+	Attempts   int       // attempts spent: answers about the message itself, of which so many park it; a person's act begins anew
+	Sends      int       // how often it was sent, as far as it is known: who sent it may have been killed before it was kept
 	Redelivery int       // how often a person had it delivered again
+	Replay     Replay    // how it goes out again; "" if it was never replayed, or may have been sent since
 	SentWith   string    // mapping and content hash of the document that was sent
 	Receipt    message.Receipt
 	History    []Happened // oldest first; filled by Message only
@@ -67,15 +69,15 @@ type full struct {
 }
 
 const (
-	fromHot  = kept + `, not_before, expires_at, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked FROM outbox_messages`
-	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, settled_at, sent_with, document, doc_kind, answer, status, answered, asked FROM outbox_delivered`
+	fromHot  = kept + `, not_before, expires_at, replay, sends, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked FROM outbox_messages`
+	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked FROM outbox_delivered`
 )
 
 func (f full) detail() Detail {
 	return Detail{
 		Message: f.message(), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
-		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Redelivery: f.Redelivery, SentWith: f.SentWith,
+		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith,
 		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked},
 	}
 }

@@ -27,9 +27,21 @@ type Queued struct {
 	Mapping   string
 	Attempts  int       // attempts that the ERP refused for the message's own sake
 	Ask       bool      // it may have been sent: ask before sending
-	Again     bool      // a person asked for it to be delivered again: never asked for, always sent
+	Again     bool      // it was delivered before, and a person wants it replayed
+	Replay    Replay    // how; "" once it may have been sent again
 	CreatedAt time.Time // when it was appended
 }
+
+// Replay says how a message that was delivered before goes out again. A claim takes the word back, as it marks a message as possibly
+// sent; a settlement that knows better restores it (Settlement.Unsent). So a node that is killed leaves a message which is asked for,
+// whatever a person had said: a replay makes at most one document more, and that only where the ERP had none or a person forced it.
+type Replay string
+
+// The ways to replay a message.
+const (
+	AskFirst Replay = "ask"   // nothing of it is under way: what the ERP does not have now, it does not have
+	Forced   Replay = "force" // it is sent once without asking, by a person's word
+)
 
 // lane is what a claim and a settlement read of a lane's row.
 type lane struct {
@@ -101,7 +113,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 	last := l.SentTo
 	for i := range rows {
 		w := &rows[i]
-		maySent := w.Number <= l.SentTo && w.Redelivery == 0
+		maySent := w.Number <= l.SentTo || w.Redelivery > 0
 		if w.expired(tx.Now) && !maySent {
 			if err := o.void(ctx, tx, w, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, err
@@ -109,16 +121,31 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 		}
 		last = max(last, w.Number)
 		c.Messages = append(c.Messages, Queued{
-			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent, Again: w.Redelivery > 0,
-			CreatedAt: store.FromMicros(w.CreatedAt),
+			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
+			Again: w.Redelivery > 0, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
 		})
+	}
+	if err := setReplay(ctx, tx, rows[0], ""); err != nil {
+		return Claim{}, err
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = ?, due_at = ?, sent_to = ?, scheduled = FALSE
 		WHERE link = ? AND lane = ?`, node, c.Token, store.Micros(tx.Now.Add(o.cfg.Lease)), last, link, l.Lane)
 	return c, err
 }
 
-// first reads the head of a lane and what follows it without a gap and without a time that has not come.
+// setReplay says how a replayed message goes out again.
+func setReplay(ctx context.Context, tx *store.Tx, w row, how Replay) error {
+	if w.Replay == how {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = ? WHERE id = ?`, string(how), w.ID); err != nil {
+		return fmt.Errorf("say how message %s is replayed: %w", w.ID, err)
+	}
+	return nil
+}
+
+// first reads the head of a lane and what follows it without a gap and without a time that has not come. A message to replay is taken
+// by itself: the settlement then tells whether that one was sent.
 func (o *Outbox) first(ctx context.Context, tx *store.Tx, link string, l lane, perLane int) ([]row, error) {
 	var rows []row
 	err := tx.Select(ctx, &rows, `SELECT `+hot+` FROM outbox_messages WHERE link = ? AND lane = ? AND epoch = ? AND number >= ? AND number < ?
@@ -129,6 +156,9 @@ func (o *Outbox) first(ctx context.Context, tx *store.Tx, link string, l lane, p
 	for i, w := range rows {
 		if w.Number != l.Head+int64(i) || i > 0 && w.NotBefore > store.Micros(tx.Now) {
 			return rows[:i], nil
+		}
+		if w.Replay != "" {
+			return rows[:max(1, i)], nil
 		}
 	}
 	return rows, nil

@@ -94,9 +94,11 @@ func TestEachStatementMayFail(t *testing.T) {
 		{"park", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"amend", func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "r") }},
 		{"retry", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") }},
+		{"park once more", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"mark delivered", func(ctx context.Context, tx *store.Tx) error {
 			return b.MarkDelivered(ctx, tx, "erp", lane, 1, "4711", "r")
 		}},
+		{"park the next", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"send again", func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", lane, 2, "r") }},
 		{"pause", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", lane, "r") }},
 		{"discard", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", lane, 2, "r") }},
@@ -111,7 +113,7 @@ func TestEachStatementMayFail(t *testing.T) {
 		{"claim what has expired", claim},
 		{"settle the rest", settle(2, outbox.Next{}, message.Event)},
 		{"replay", func(ctx context.Context, tx *store.Tx) error {
-			_, err := b.Replay(ctx, tx, "erp", lane, 1, 0, "r")
+			_, err := b.Replay(ctx, tx, "erp", lane, outbox.Range{From: 1}, "r")
 			return err
 		}},
 		{"take back", func(ctx context.Context, tx *store.Tx) error {

@@ -143,7 +143,7 @@ func TestWhatAFastClockHasDatedIsDueNow(t *testing.T) {
 		}},
 		{"a replay", func(b box) { b.settle(done(b.claim("n1", 1, 2)[0], 2)) }, func(b box, _ outbox.Claim) act {
 			return func(ctx context.Context, tx *store.Tx) error {
-				_, err := b.Replay(ctx, tx, "erp", "o1", 1, 0, "r")
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "r")
 				return err
 			}
 		}},

@@ -49,8 +49,21 @@ func TestActsThatDoNotFitAreRefused(t *testing.T) {
 			{"send again what is not first", func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "free", 2, "r") }, problem.Conflict},
 			{"resume a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "x", "r") }, problem.NotFound},
 			{"pause a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "x", "r") }, problem.NotFound},
+			{"replay backwards", func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 2, To: 1}, "r")
+				return err
+			}, problem.Invalid},
+			{"replay what is not there yet", func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 4}, "r")
+				return err
+			}, problem.Invalid},
+			{"replay what is still owed", func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "r")
+				return err
+			}, problem.Conflict},
+			{"discard what was discarded", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 3, "r") }, problem.Conflict},
 			{"replay from nowhere", func(ctx context.Context, tx *store.Tx) error {
-				_, err := b.Replay(ctx, tx, "erp", "o1", 0, 0, "r")
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{}, "r")
 				return err
 			}, problem.Invalid},
 			{"read a message that never was", func(ctx context.Context, tx *store.Tx) error { _, err := b.Message(ctx, tx, "x"); return err }, problem.NotFound},
@@ -239,28 +252,28 @@ func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
 		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 2, "r") })
 		b.settle(done(b.claim("n1", 1, 3)[0], 3))
-		replay := func() (n int64) {
-			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
-				n, err = b.Replay(ctx, tx, "erp", "o1", 1, 0, "asked for")
+		replay := func(r outbox.Range) (n int64, err error) {
+			err = b.try(func(ctx context.Context, tx *store.Tx) error {
+				n, err = b.Replay(ctx, tx, "erp", "o1", r, "asked for")
 				return err
 			})
-			return n
+			return n, err
 		}
-		if n := replay(); n != 2 {
-			t.Fatalf("replayed %d, want 2: a void is not", n)
+		if n, err := replay(outbox.Range{From: 1}); n != 2 || err != nil {
+			t.Fatalf("replayed %d, %v, want 2: a void is not", n, err)
 		}
-		if n := replay(); n != 0 {
-			t.Errorf("replayed %d that are queued already", n)
+		if n, err := replay(outbox.Range{From: 1}); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("replayed %d that are queued already, %v", n, err)
 		}
 		for _, want := range []int64{1, 3} {
 			c := b.claim("n1", 1, 3)[0]
-			if got := numbers(c); !cmp.Equal(got, []int64{want}) || !c.Messages[0].Again || c.Messages[0].Ask {
-				t.Fatalf("claimed %+v, want %d without asking", c, want)
+			if got := numbers(c); !cmp.Equal(got, []int64{want}) || !c.Messages[0].Ask || c.Messages[0].Replay != outbox.AskFirst {
+				t.Fatalf("claimed %+v, want %d with a question", c, want)
 			}
 			b.settle(done(c, 1))
 		}
-		if n := replay(); n != 2 || b.message("c").Redelivery != 2 {
-			t.Errorf("replayed %d the second time, %+v", n, b.message("c"))
+		if n, err := replay(outbox.Range{From: 1, Force: true}); n != 2 || err != nil || b.message("c").Redelivery != 2 {
+			t.Errorf("replayed %d the second time, %v, %+v", n, err, b.message("c"))
 		}
 		b.settle(done(b.claim("n1", 1, 1)[0], 1))
 		purge := func() (n int64) {
@@ -284,6 +297,108 @@ func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
 		}
 		if l := b.lane("o1"); l.Next != 4 {
 			t.Errorf("next number %d, want 4", l.Next)
+		}
+	})
+}
+
+// replayed is a lane whose one delivered message is queued again, before one that is owed.
+func replayed(b box, force bool) {
+	owe(b.t, b.db, b.Outbox, "o1", "a", "b")
+	b.settle(done(b.claim("n1", 1, 1)[0], 1))
+	b.do(func(ctx context.Context, tx *store.Tx) error {
+		_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1, Force: force}, "r")
+		return err
+	})
+}
+
+func TestAReplayIsSentUnaskedAtMostOnce(t *testing.T) {
+	tests := []struct {
+		name   string
+		force  bool
+		after  func(b box, c outbox.Claim) // what became of the first claim
+		replay outbox.Replay
+		ask    bool
+	}{
+		{"certainly not sent", true, func(b box, c outbox.Claim) {
+			s := done(c, 0)
+			s.Unsent = c.Messages[0]
+			b.settle(s)
+		}, outbox.Forced, false},
+		{"perhaps sent", true, func(b box, c outbox.Claim) { b.settle(done(c, 0)) }, "", true},
+		{"in the hand of a node that was killed", true, func(b box, _ outbox.Claim) { b.clock.forward(11 * time.Second) }, "", true},
+		{"asked for, and no answer", false, func(b box, c outbox.Claim) {
+			s := done(c, 0)
+			s.Unsent = c.Messages[0]
+			b.settle(s)
+		}, outbox.AskFirst, true},
+		{"asked for, and perhaps sent", false, func(b box, c outbox.Claim) { b.settle(done(c, 0)) }, "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				replayed(b, tt.force)
+				c := b.claim("n1", 1, 5)[0]
+				if q := c.Messages[0]; len(c.Messages) != 1 || q.Ask == tt.force || !q.Again {
+					t.Fatalf("claimed %+v, want the replay alone", c)
+				}
+				tt.after(b, c)
+				if q := b.claim("n2", 1, 1)[0].Messages[0]; q.Replay != tt.replay || q.Ask != tt.ask || q.Number != 1 {
+					t.Errorf("claimed %+v, want it asked for: %t", q, tt.ask)
+				}
+			})
+		})
+	}
+}
+
+func TestAReplayThatIsGivenUpStaysDelivered(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		replayed(b, false)
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+		d, l := b.message("a"), b.lane("o1")
+		if !d.Settled || d.Role != message.Event || d.Redelivery != 0 || d.Sends != 1 || l.Owed != 1 || l.Head != 2 {
+			t.Errorf("got %+v of %+v", d, l)
+		}
+	})
+}
+
+func TestAPausedLaneIsListedWhateverItOwes(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "o1", "audit") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			lanes, _, err := b.Lanes(ctx, tx, outbox.LaneFilter{}, "")
+			links, err2 := b.Links(ctx, tx)
+			if len(lanes) != 1 || lanes[0].Owed != 0 || !lanes[0].OldestAt.IsZero() || len(links) != 1 || links[0].Held != 1 || links[0].Lanes != 0 || !links[0].OldestAt.IsZero() {
+				t.Errorf("got %+v, %+v", lanes, links)
+			}
+			return errors.Join(err, err2)
+		})
+	})
+}
+
+func TestOnlyOfALaneThatStandsStillAPersonSaysWhatBecameOfIt(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			m := event("a", "o1")
+			m.Creates = "order/o1"
+			return b.Append(ctx, tx, m)
+		})
+		mark := func(document string) problem.Kind {
+			return problem.KindOf(b.try(func(ctx context.Context, tx *store.Tx) error {
+				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, document, "r")
+			}))
+		}
+		again := problem.KindOf(b.try(func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }))
+		if got := mark("4711"); got != problem.Conflict || again != problem.Conflict {
+			t.Errorf("while its lane is open: %q, %q, want conflicts", got, again)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, "o1", "refused") })
+		if got := mark(""); got != problem.Invalid {
+			t.Errorf("without the number that others may need: %q, want invalid", got)
+		}
+		if got := mark("4711"); got != "" {
+			t.Errorf("got %q", got)
 		}
 	})
 }

@@ -72,7 +72,13 @@ func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane str
 	if err != nil {
 		return err
 	}
-	d := Done{ID: w.ID, Creates: w.Creates, Role: "", SentWith: "a person's word"}
+	if w.Creates != "" && document == "" && w.Redelivery == 0 { // who waits for the number would wait for ever
+		return &problem.Error{
+			Kind: problem.Invalid, What: fmt.Sprintf("mark message %d of lane %s as delivered", number, lane),
+			Why: "other messages may need the ERP's number of " + w.Creates + ", which it creates", Hint: "give the number under which the ERP has it",
+		}
+	}
+	d := Done{ID: w.ID, Creates: w.Creates, Role: "", SentWith: byPerson}
 	d.Receipt.Document, d.Receipt.At, d.Receipt.Asked = document, tx.Now, true
 	if err := history(ctx, tx, row{ID: w.ID}, "marked delivered", reason); err != nil {
 		return err
@@ -84,13 +90,17 @@ func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane str
 	return o.reopen(ctx, tx, link, l, "", reason)
 }
 
-// SendAgain lets the head of a lane be sent without asking, by a person's word that the ERP does not have it.
+// SendAgain lets the head of a lane be sent once without asking, by a person's word that the ERP does not have it.
 func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, link, lane string, number int64, reason string) error {
-	l, _, err := lockHead(ctx, tx, link, lane, number)
+	l, w, err := lockHead(ctx, tx, link, lane, number)
 	if err != nil {
 		return err
 	}
-	l.SentTo = number - 1
+	if w.Redelivery == 0 {
+		l.SentTo = number - 1
+	} else if err := setReplay(ctx, tx, w, Forced); err != nil { // what follows it may have been sent, and stays so
+		return err
+	}
 	return o.reopen(ctx, tx, link, l, "sent again", reason)
 }
 
@@ -175,7 +185,8 @@ func owed(ctx context.Context, tx *store.Tx, where string, args ...any) (row, er
 	return w, nil
 }
 
-// lockHead locks a lane whose first message has this number and is in nobody's hand.
+// lockHead locks a lane that stands still, parked or unknown, because of its first message, which has this number. While a lane goes
+// on, nobody needs to say what became of a message: it has not been sent, is being sent, or is asked for.
 func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64) (*lane, row, error) {
 	l, err := lockLane(ctx, tx, link, name)
 	if err != nil {
@@ -189,6 +200,13 @@ func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64
 	}
 	if err := l.free(ctx, tx, link, number); err != nil {
 		return nil, row{}, err
+	}
+	if l.State != string(Parked) && l.State != string(Unknown) {
+		return nil, row{}, &problem.Error{
+			Kind: problem.Conflict, What: fmt.Sprintf("message %d of lane %s", number, name),
+			Why:  "its lane is " + l.State + ": it is not a person who must say what became of it",
+			Hint: "wait until it is delivered; if it must not be sent, discard it",
+		}
 	}
 	w, err := owed(ctx, tx, `link = ? AND lane = ? AND epoch = ? AND number = ?`, link, name, l.Epoch, number)
 	return l, w, err

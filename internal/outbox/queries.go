@@ -34,14 +34,19 @@ type row struct {
 	ExpiresAt  int64       `db:"expires_at"`
 	Attempts   int         `db:"attempts"`
 	Redelivery int         `db:"redelivery"`
+	Replay     Replay      `db:"replay"`
+	Sends      int         `db:"sends"`
 }
 
 // kept are the columns of a message that outbox_messages and outbox_delivered share.
 const kept = `link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause, trace, mapping, prev,
 	role, refers, digest, created_at, attempts, redelivery`
 
-// hot are the columns of outbox_messages that a row reads.
-const hot = kept + `, not_before, expires_at`
+// written are the columns of outbox_messages that an append writes.
+const written = kept + `, not_before, expires_at`
+
+// hot are those that a row reads.
+const hot = written + `, replay, sends`
 
 func (w row) message() message.Message {
 	return message.Message{
@@ -74,7 +79,7 @@ func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
 }
 
 func (w row) insert(ctx context.Context, tx *store.Tx) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_messages (`+hot+`)
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_messages (`+written+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Creates, w.Cause, w.Trace,
 		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt)

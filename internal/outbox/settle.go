@@ -30,6 +30,7 @@ type Settlement struct {
 	Done    []Done // from the head on, in order
 	Release bool   // the holder gives the lane back; Next says how
 	SentTo  int64  // with Release: messages up to this number may have been sent
+	Unsent  Queued // with Release: the message to replay that was certainly not sent; its zero value if there is none
 	Next    Next
 }
 
@@ -39,6 +40,7 @@ type Done struct {
 	Creates  string // the object that the receipt's number belongs to
 	Role     message.Role
 	SentWith string // the mapping and its content hash
+	Sent     bool   // it was sent and answered; else the ERP was asked, or nothing had to be sent
 	Receipt  message.Receipt
 }
 
@@ -48,6 +50,7 @@ type Next struct {
 	After   time.Duration // from now until the next attempt; 0 means at once
 	ID      string        // the message that State, Spent and Reason are about
 	Spent   bool          // it costs the message one attempt
+	Sent    bool          // the ERP received it, certainly or possibly
 	Reason  string        // for a person
 	Awaits  string        // Waiting: the object
 	Verdict message.Verdict
@@ -182,19 +185,19 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 
 func moveChunk(ctx context.Context, tx *store.Tx, done []Done) error {
 	blob := map[store.Dialect]string{store.SQLite: "BLOB", store.Postgres: "BYTEA"}[tx.Dialect()]
-	one := `(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS ` + blob + `), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BOOLEAN))`
-	args := make([]any, 0, 9*len(done))
+	one := `(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS ` + blob + `), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BOOLEAN), CAST(? AS BIGINT))`
+	args := make([]any, 0, 10*len(done))
 	ids := make([]any, 0, len(done))
 	for _, d := range done {
 		r := d.Receipt
-		args = append(args, d.ID, d.SentWith, r.Document, r.Kind, r.Answer, r.Status, store.Zoned{Time: r.At}, r.Asked)
+		args = append(args, d.ID, d.SentWith, r.Document, r.Kind, r.Answer, r.Status, store.Zoned{Time: r.At}, r.Asked, times(d.Sent))
 		ids = append(ids, d.ID)
 	}
 	args = append(args, store.Micros(tx.Now))
 	values := strings.TrimSuffix(strings.Repeat(one+", ", len(done)), ", ")
-	_, err := tx.Exec(ctx, `WITH r (rid, sent_with, document, doc_kind, answer, status, answered, asked) AS (VALUES `+values+`)
-		INSERT INTO outbox_delivered (`+kept+`, signature, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
-		SELECT `+kept+`, signature, CAST(? AS BIGINT), r.sent_with, r.document, r.doc_kind, r.answer, r.status, r.answered, r.asked
+	_, err := tx.Exec(ctx, `WITH r (rid, sent_with, document, doc_kind, answer, status, answered, asked, sent) AS (VALUES `+values+`)
+		INSERT INTO outbox_delivered (`+kept+`, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
+		SELECT `+kept+`, signature, sends + r.sent, CAST(? AS BIGINT), r.sent_with, r.document, r.doc_kind, r.answer, r.status, r.answered, r.asked
 		FROM outbox_messages JOIN r ON id = r.rid`, args...)
 	if err != nil {
 		return err
@@ -238,7 +241,20 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 	if err != nil {
 		return err
 	}
+	if u := s.Unsent; u.ID != "" {
+		if err := setReplay(ctx, tx, row{ID: u.ID}, u.Replay); err != nil {
+			return err
+		}
+	}
 	return o.note(ctx, tx, s.Next)
+}
+
+// times is how often something happened that happened or not.
+func times(happened bool) int {
+	if happened {
+		return 1
+	}
+	return 0
 }
 
 // readHead is the first message that the lane still owes; of an empty lane the place that the next append takes.
@@ -266,8 +282,9 @@ func (o *Outbox) note(ctx context.Context, tx *store.Tx, n Next) error {
 	if n.ID == "" || n.Reason == "" {
 		return nil
 	}
-	if n.Spent {
-		if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET attempts = attempts + 1 WHERE id = ?`, n.ID); err != nil {
+	if n.Spent || n.Sent {
+		_, err := tx.Exec(ctx, `UPDATE outbox_messages SET attempts = attempts + ?, sends = sends + ? WHERE id = ?`, times(n.Spent), times(n.Sent), n.ID)
+		if err != nil {
 			return err
 		}
 	}

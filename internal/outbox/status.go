@@ -22,7 +22,7 @@ type Lane struct {
 	Owed       int64     // messages
 	Head       int64     // number of the first message owed, or of the next if none is
 	Next       int64     // number that the next append takes
-	OldestAt   time.Time // when the head was appended
+	OldestAt   time.Time // when the head was appended; zero if nothing is owed
 	DueAt      time.Time // when it is tried next; while it is in hand, when the lease ends
 	Awaits     string    // Waiting: the object whose number is missing
 	Reason     string    // why it stands still, or what the last attempt met
@@ -44,6 +44,9 @@ type laneRow struct {
 const laneStatus = `SELECT link, lane, state, awaits, reason, paused, pending, head, next_number, head_at, due_at, changed_at, lease_owner FROM outbox_lanes`
 
 func (r laneRow) status() Lane {
+	if r.Pending == 0 {
+		r.HeadAt = 0
+	}
 	return Lane{
 		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, Next: r.Next,
 		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
@@ -67,7 +70,7 @@ func (o *Outbox) Lane(ctx context.Context, tx *store.Tx, link, name string) (Lan
 	return r.status(), nil
 }
 
-// LaneFilter chooses lanes that owe something; zero fields choose all of those.
+// LaneFilter chooses lanes that owe something or are paused; zero fields choose all of those.
 type LaneFilter struct {
 	Link   string
 	State  State // Open, Parked, Unknown or Waiting
@@ -75,10 +78,10 @@ type LaneFilter struct {
 	Limit  int   // default 50, at most 10,000
 }
 
-// Lanes lists the lanes that owe something, the one that owes longest first, from where cursor ended. next is empty at the end.
+// Lanes lists the lanes that owe something and those that a person has paused, the one that owes longest first, from where cursor ended. next is empty at the end.
 func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
-	where, args := ` WHERE pending > 0`, []any{}
+	where, args := ` WHERE (pending > 0 OR paused)`, []any{}
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Link != "" {
 		add("link = ?", f.Link)
@@ -125,6 +128,7 @@ type Link struct {
 	Lanes     int64     // lanes that owe something
 	Parked    int64     // of these, parked or unknown
 	Waiting   int64     // of these, waiting for a number
+	Held      int64     // lanes that a person has paused, whether they owe something or not
 	OldestAt  time.Time // append of the oldest message owed; zero if none is
 	Delivered int64     // messages since the database was made
 	Voided    int64     // discarded or expired since then
@@ -134,23 +138,24 @@ type Link struct {
 // Links is the state of every link that was ever routed to, by name.
 func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	var rows []struct {
-		Link, Reason, Breaker, Trouble                          string
-		Paused                                                  bool
-		ChangedAt                                               int64 `db:"changed_at"`
-		LastAt                                                  int64 `db:"last_at"`
-		Delivered, Voided, Owed, Lanes, Parked, Waiting, Oldest int64
+		Link, Reason, Breaker, Trouble                                string
+		Paused                                                        bool
+		ChangedAt                                                     int64 `db:"changed_at"`
+		LastAt                                                        int64 `db:"last_at"`
+		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
 	}
 	err := tx.Select(ctx, &rows, `SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
 		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
-		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.oldest, 0) AS oldest
-		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE pending > 0) AS n
+		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest
+		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE pending > 0 OR paused) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
-		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, COUNT(*) AS lanes, MIN(head_at) AS oldest,
+		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN pending > 0 THEN 1 ELSE 0 END) AS lanes,
+			MIN(CASE WHEN pending > 0 THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
 			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting
-			FROM outbox_lanes WHERE pending > 0 GROUP BY link) AS p ON p.link = n.link
+			FROM outbox_lanes WHERE pending > 0 OR paused GROUP BY link) AS p ON p.link = n.link
 		ORDER BY n.link`)
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the links: %w", err)
@@ -159,7 +164,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	for _, r := range rows {
 		links = append(links, Link{
 			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
-			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, OldestAt: store.FromMicros(r.Oldest),
+			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, OldestAt: store.FromMicros(r.Oldest),
 			Delivered: r.Delivered, Voided: r.Voided, LastAt: store.FromMicros(r.LastAt),
 		})
 	}

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,30 +91,74 @@ func TestPauseOfLinkAndLane(t *testing.T) {
 	})
 }
 
-func TestReplaySendsTheSameEventsAgain(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
-		p.oweMany(1, 5)
-		p.runFor(2 * time.Second)
-		var n int64
-		err := p.act(func(ctx context.Context, tx *store.Tx) (err error) {
-			n, err = p.out.Replay(ctx, tx, "erp", "o0", 2, 3, "the ERP was restored from yesterday's copy")
-			return err
+// replayed is a lane with five messages, of which a person has 2 and 3 replayed before 6 is owed.
+func replayed(t *testing.T, p *plant, force bool) {
+	t.Helper()
+	p.oweMany(1, 5)
+	p.runFor(2 * time.Second)
+	err := p.act(func(ctx context.Context, tx *store.Tx) error {
+		_, err := p.out.Replay(ctx, tx, "erp", "o0", outbox.Range{From: 2, To: 3, Force: force}, "the ERP was restored from yesterday's copy")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.owe(event("new", "operation.confirmed", "o0"))
+}
+
+func TestReplaySendsOnlyWhatTheERPDoesNotHave(t *testing.T) {
+	tests := []struct {
+		name  string
+		force bool
+		lost  []string // events whose effects the ERP has lost
+		want  []int64  // numbers sent, the first five delivered before
+	}{
+		{"it has all", false, nil, []int64{1, 2, 3, 4, 5, 6}},
+		{"it has lost one", false, []string{"e0-2"}, []int64{1, 2, 3, 4, 5, 3, 6}},
+		{"it has lost both", false, []string{"e0-1", "e0-2"}, []int64{1, 2, 3, 4, 5, 2, 3, 6}},
+		{"nobody asks it", true, nil, []int64{1, 2, 3, 4, 5, 2, 3, 6}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				replayed(t, p, tt.force)
+				p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
+					if e := d.Event.Message(); !d.Quiet || slices.ContainsFunc(tt.lost, func(l string) bool { return outbox.MessageID("erp", l) == e.ID }) {
+						return message.Outcome{Verdict: message.Again}, nil
+					}
+					return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "7"}}, nil
+				}
+				p.runFor(2 * time.Second)
+				var got []int64
+				for _, m := range p.erp.Delivered() {
+					got = append(got, m.Number)
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("delivered %v, want %v", got, tt.want)
+				}
+				for _, e := range []string{"e0-1", "e0-2"} {
+					sent := tt.force || slices.Contains(tt.lost, e)
+					if d := p.message(e); d.Redelivery != 1 || !d.Settled || (d.Sends == 1) != sent || d.Receipt.Asked == sent || d.History[0].What != "replayed" {
+						t.Errorf("got %+v, want it sent: %t", d, sent)
+					}
+				}
+			})
 		})
-		if err != nil || n != 2 {
-			t.Fatalf("replayed %d, %v", n, err)
+	}
+}
+
+func TestAReplayThatIsForcedIsSentUnaskedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if n == 2 && d.Event.Message().Number == 2 {
+				return message.Outcome{Verdict: message.Unsure, Err: errors.New("the answer was lost")}, true
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
 		}
-		p.owe(event("new", "operation.confirmed", "o0"))
-		p.runFor(2 * time.Second)
-		var got []int64
-		for _, m := range p.erp.Delivered() {
-			got = append(got, m.Number)
-		}
-		if want := []int64{1, 2, 3, 4, 5, 2, 3, 6}; len(got) != len(want) || got[5] != 2 || got[6] != 3 || got[7] != 6 {
-			t.Errorf("delivered %v, want %v", got, want)
-		}
-		d := p.message("e0-1")
-		if d.Redelivery != 1 || d.History[0].What != "replayed" || p.erp.Effects()[d.ID] != 2 {
-			t.Errorf("got %+v", d)
+		replayed(t, p, true)
+		p.runFor(time.Minute)
+		if d := p.message("e0-1"); d.Sends != 1 || !d.Receipt.Asked || p.erp.Effects()[d.ID] != 2 {
+			t.Errorf("got %+v with %d effects, want it sent once more and then asked for", d, p.erp.Effects()[d.ID])
 		}
 	})
 }

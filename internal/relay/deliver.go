@@ -25,6 +25,7 @@ type lane struct {
 	*runner
 	claim  outbox.Claim
 	sentTo int64 // messages up to this number may have been sent
+	gone   bool  // something of the claim may have been sent
 }
 
 // verdict is what became of one message: done, or the lane stops here.
@@ -36,7 +37,7 @@ type verdict struct {
 // serve sends the messages of a claim in order, until one is not delivered, and gives the lane back. ctx ends when the relay is to
 // stop: what has not begun then is given back unsent. hard ends the requests under way.
 func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
-	l := &lane{w, c, c.SentTo}
+	l := &lane{runner: w, claim: c, sentTo: c.SentTo}
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token}
 	for i, q := range c.Messages {
 		v := l.send(ctx, hard, q)
@@ -52,6 +53,9 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 		}
 	}
 	s.Release, s.SentTo = true, l.sentTo
+	if q := c.Messages[0]; q.Replay != "" && !l.gone {
+		s.Unsent = q
+	}
 	w.reports <- s
 }
 
@@ -65,7 +69,8 @@ func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
 	if v != nil {
 		return *v
 	}
-	if q.Ask && q.Number <= l.sentTo {
+	d.Quiet = q.Replay == outbox.AskFirst
+	if q.Ask && (q.Again || q.Number <= l.sentTo) {
 		if v := l.ask(ctx, hard, q, d); v != nil {
 			return *v
 		}
@@ -121,7 +126,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		v := l.done(q, d, o)
 		return &v
 	case message.Again:
-		l.sentTo = q.Number - 1
+		l.unsent(q)
 		if q.Attempts >= l.link.Attempts {
 			return &verdict{next: outbox.Next{
 				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("%d attempts ended without a clear answer, and without effect", q.Attempts),
@@ -129,7 +134,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		}
 		return nil
 	case message.Refused:
-		l.sentTo = q.Number - 1
+		l.unsent(q)
 		return &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: words(o), Verdict: o.Verdict}}
 	default:
 		return &verdict{next: outbox.Next{
@@ -151,7 +156,10 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 		return verdict{}
 	}
 	if o.Verdict == message.Delivered {
-		return l.done(q, d, o)
+		l.gone = true
+		v := l.done(q, d, o)
+		v.done.Sent = true
+		return v
 	}
 	l.log.Info("not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
 	l.markSent(q, o)
@@ -171,11 +179,20 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 // markSent remembers whether a message that is not done may have been sent.
 func (l *lane) markSent(q outbox.Queued, o message.Outcome) {
 	switch {
-	case q.Again: // it was delivered before, and is never asked for
 	case o.Verdict == message.Again, o.Verdict == message.Refused:
-		l.sentTo = q.Number - 1
+		l.unsent(q)
+	case q.Again: // it is asked for in any case
+		l.gone = true
 	default:
-		l.sentTo = q.Number
+		l.gone, l.sentTo = true, q.Number
+	}
+}
+
+// unsent remembers that a message took no effect, and so none that follows it. A replay proves nothing of those that follow it: they
+// may have been sent long ago.
+func (l *lane) unsent(q outbox.Queued) {
+	if !q.Again {
+		l.sentTo = q.Number - 1
 	}
 }
 
@@ -184,17 +201,17 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 	n := outbox.Next{ID: q.ID, Reason: words(o), Verdict: o.Verdict}
 	switch {
 	case o.Verdict == message.Refused:
-		n.State = outbox.Parked
+		n.State, n.Sent = outbox.Parked, o.Receipt.Status > 0
 		return n
-	case (o.Verdict == message.Again || q.Again) && (o.LinkDown || q.Again && o.Verdict != message.Again && l.breaker.probing()):
+	case o.Verdict == message.Again && o.LinkDown:
 		// says nothing about the message: not even its history hears of it
 		n.ID, n.After = "", max(o.After, l.cfg.Probe)
 		return n
-	case o.Verdict == message.Again || q.Again:
-		n.Spent, n.After = true, max(o.After, backoff(q.Attempts+1, l.cfg.Backoff, l.out.Config().Backoff))
+	case o.Verdict == message.Again:
+		n.Spent, n.Sent, n.After = true, true, max(o.After, backoff(q.Attempts+1, l.cfg.Backoff, l.out.Config().Backoff))
 	default:
 		// While the link is down, or taken to be, an answer that is lost says nothing about the message either.
-		n.Verdict, n.Spent = message.Unsure, !o.LinkDown && !l.breaker.probing()
+		n.Verdict, n.Spent, n.Sent = message.Unsure, !o.LinkDown && !l.breaker.probing(), true
 		n.After = max(o.After, l.out.Config().AskAfter)
 		return n
 	}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"holdfast/adapters/rest"
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// sendable holds a message against the mapping and the contract that it will meet on its way, so that a correction which cannot be sent
+// is refused to the person who makes it, and does not park the lane later.
+type sendable struct {
+	out   *outbox.Outbox
+	rules *mapping.Set
+	links map[string]*rest.Link
+}
+
+// Check maps m and makes its request without sending it. A number that the ERP has not given yet ends the check: what depends on it
+// shows when it comes.
+func (c sendable) Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error {
+	link, ok := c.links[m.Link]
+	if !ok || m.Mapping == "" {
+		return nil // nobody maps it, or the link has left the configuration
+	}
+	verified, err := message.Verify(ctx, seal.Chain(m.Digest), m.Message)
+	if err != nil {
+		return err
+	}
+	doc, err := c.rules.Apply(ctx, m.Mapping, verified, func(ctx context.Context, object string) (string, bool, error) {
+		return c.out.Reference(ctx, tx, m.Link, object)
+	})
+	if _, waits := errors.AsType[*mapping.Waiting](err); waits {
+		return nil
+	}
+	if err == nil {
+		err = link.Fits(message.Delivery{Event: verified, Doc: doc})
+	}
+	return cannotBeSent(m, err)
+}
+
+// cannotBeSent says of a mapping's or a contract's problem that it is about the body that somebody gave.
+func cannotBeSent(m outbox.Detail, err error) error {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "amend message " + m.ID, Why: "the new body cannot be sent: " + p.Error(), Fields: p.Fields, Cause: err,
+		Hint: "take the old body from holdfast msg show --json " + m.ID + ", and change its values only",
+	}
+}
+
+// sendable opens the mappings and links of the configuration for a command that works beside serve.
+func (r *records) sendable() (c sendable, done func(), err error) {
+	c.out = r.out
+	if c.rules, err = loadMappings(r.cfg); err != nil {
+		return c, nil, err
+	}
+	c.links, err = openLinks(r.cfg, slog.New(slog.DiscardHandler))
+	return c, func() {
+		for _, l := range c.links {
+			l.Close()
+		}
+	}, err
+}
