@@ -130,7 +130,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.rules, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.
