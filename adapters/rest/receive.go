@@ -264,11 +264,11 @@ func (p *Poll) incoming(item any, raw []byte, now time.Time) message.Incoming {
 			ID: p.cfg.Kind + "/" + key + "@" + state, Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1, Key: key,
 			Time: now, Body: raw, Place: message.Place{Role: message.Event},
 		},
-		ObjectVersion: version, Mapping: p.cfg.Mapping,
+		ObjectVersion: version, Mapping: p.cfg.Mapping, Undated: true,
 	}
 	if s, ok := optional(item, p.cfg.Time); ok {
 		if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-			in.Time = t
+			in.Time, in.Undated = t, false
 		}
 	}
 	in.Claimed, _ = optional(item, p.cfg.Digest)

@@ -45,7 +45,7 @@ func incoming(b InboundCreate, now time.Time, trace string) message.Incoming {
 	if m.Time.IsZero() {
 		m.Time = now
 	}
-	return message.Incoming{Message: m, Claimed: b.Digest, ObjectVersion: b.Objectversion, Mapping: b.Mapping}
+	return message.Incoming{Message: m, Claimed: b.Digest, ObjectVersion: b.Objectversion, Mapping: b.Mapping, Undated: b.Time.IsZero()}
 }
 
 // ListInbound answers GET /v1/inbound-messages.

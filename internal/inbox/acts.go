@@ -10,24 +10,24 @@ import (
 )
 
 // quarantined locks a message in quarantine and its stream, for a person's act upon it.
-func quarantined(ctx context.Context, tx *store.Tx, act string, seq int64) (row, stream, error) {
+func quarantined(ctx context.Context, tx *store.Tx, act string, seq int64) (row, *stream, error) {
 	what := fmt.Sprintf("%s inbound message %d", act, seq)
 	r, found, err := find(ctx, tx, `seq = ?`, seq)
 	if err == nil && !found {
 		err = &problem.Error{Kind: problem.NotFound, What: what, Why: "there is no such message", Hint: "list them: holdfast quarantine list"}
 	}
 	if err != nil {
-		return row{}, stream{}, err
+		return row{}, nil, err
 	}
-	s, err := lock(ctx, tx, r.Source, r.Stream, laneOf(r))
+	s, err := lock(ctx, tx, r)
 	if err != nil {
-		return row{}, stream{}, err
+		return row{}, nil, err
 	}
 	if r, _, err = find(ctx, tx, `seq = ?`, seq); err != nil { // as it is, now that nobody else can change it
-		return row{}, stream{}, err
+		return row{}, nil, err
 	}
 	if r.State != Quarantined {
-		return row{}, stream{}, &problem.Error{
+		return row{}, nil, &problem.Error{
 			Kind: problem.Conflict, What: what, Why: "it is " + string(r.State) + ", not in quarantine", Hint: "only a message in quarantine is replayed, changed or discarded",
 		}
 	}
@@ -39,7 +39,7 @@ func (s *stream) free(ctx context.Context, tx *store.Tx, r row) error {
 	if s.Held == r.Seq {
 		s.Held = 0
 	}
-	if err := s.rest(ctx, tx); err != nil {
+	if err := s.rest(ctx, tx, s.look); err != nil {
 		return err
 	}
 	tx.Wake(Topic)
@@ -59,6 +59,9 @@ func (i *Inbox) Replay(ctx context.Context, tx *store.Tx, seq int64) error {
 	}
 	s.Attempts, s.Trouble = 0, ""
 	s.count(r, 1)
+	if s.ahead(r) && s.Held != seq {
+		s.Early--
+	}
 	return s.free(ctx, tx, r)
 }
 
@@ -82,14 +85,14 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, body []byte) 
 	return nil
 }
 
-// Discard takes a message in quarantine out, without effect; its lane goes on behind it. Errors: NotFound; Conflict if it is not in
+// Discard takes a message in quarantine out, without effect; its lane goes on behind it, once it is its turn. Errors: NotFound; Conflict if it is not in
 // quarantine.
 func (i *Inbox) Discard(ctx context.Context, tx *store.Tx, seq int64, reason string) error {
 	r, s, err := quarantined(ctx, tx, "discard", seq)
 	if err != nil {
 		return err
 	}
-	if err := settle(ctx, tx, seq, Discarded, reason); err != nil {
+	if err := settle(ctx, tx, []int64{seq}, Discarded, reason); err != nil {
 		return err
 	}
 	s.advance(r)
@@ -108,7 +111,7 @@ func (i *Inbox) Skip(ctx context.Context, tx *store.Tx, source, lane string, num
 	if known == 0 {
 		return &problem.Error{Kind: problem.NotFound, What: what, Why: "there is no such lane", Hint: "list them: holdfast quarantine lanes"}
 	}
-	s, err := lock(ctx, tx, source, "lane/"+lane, lane)
+	s, err := lock(ctx, tx, row{Source: source, Stream: "lane/" + lane, Lane: lane, Number: number})
 	if err != nil {
 		return err
 	}

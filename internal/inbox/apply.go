@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -68,17 +67,17 @@ func (i *Inbox) Step(ctx context.Context) (int, error) {
 	var n int
 	err := i.db.InTx(ctx, func(tx *store.Tx) error {
 		failed, n = nil, 0
-		for n < i.cfg.Batch {
-			s, found, err := claim(ctx, tx)
-			if err != nil || !found {
-				return err
-			}
-			if failed, err = i.turn(ctx, tx, s); err != nil {
-				return err
-			}
-			n++
+		turns, err := i.claim(ctx, tx)
+		if err != nil || len(turns) == 0 {
+			return err
 		}
-		return nil
+		if failed, err = i.effects(ctx, tx, turns); err != nil {
+			return err
+		}
+		for _, t := range turns {
+			n += max(len(t.done), 1) // a stream that had nothing to do is settled too
+		}
+		return i.conclude(ctx, tx, turns)
 	})
 	if err == nil {
 		return n, nil
@@ -89,42 +88,6 @@ func (i *Inbox) Step(ctx context.Context) (int, error) {
 	return 1, i.postpone(ctx, *failed, err)
 }
 
-// claim locks a stream that is due, the longest waiting first; one that another process has in hand is passed over.
-func claim(ctx context.Context, tx *store.Tx) (s stream, found bool, err error) {
-	err = tx.Get(ctx, &s, `SELECT `+streamColumns+` FROM inbox_streams WHERE due_at > 0 AND held = 0 AND due_at <= ? ORDER BY due_at LIMIT 1`+
-		tx.SkipLocked(), store.Micros(tx.Now))
-	if errors.Is(err, sql.ErrNoRows) {
-		return stream{}, false, nil
-	}
-	if err != nil {
-		return stream{}, false, fmt.Errorf("look for messages to apply: %w", err)
-	}
-	return s, true, nil
-}
-
-// turn applies the head of a stream and moves the stream on. With an error that ends the transaction comes the message whose
-// effect it was, if it was one's.
-func (i *Inbox) turn(ctx context.Context, tx *store.Tx, s stream) (*row, error) {
-	r, found, err := s.head(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		if err := s.rest(ctx, tx); err != nil {
-			return nil, err
-		}
-		return nil, s.save(ctx, tx)
-	}
-	v, err := i.effect(ctx, tx, s, r)
-	if err != nil {
-		return &r, err
-	}
-	if err := i.conclude(ctx, tx, &s, r, v); err != nil {
-		return nil, err
-	}
-	return nil, s.save(ctx, tx)
-}
-
 // verdict is what became of a message.
 type verdict struct {
 	state  State
@@ -132,8 +95,34 @@ type verdict struct {
 	why    *problem.Error // Quarantined
 }
 
-// effect maps a message and has the plant act on it. A refusal undoes only what the plant did for this message. The error, if any,
-// says nothing about the message.
+// effects has the plant act on the messages of all turns. Most batches have no refusal: they are tried as a whole, and only where
+// something fails is each message tried within a savepoint of its own, so that a refusal undoes only what the plant did for that
+// message. With an error that ends the transaction comes the message whose effect it was, if it was one's.
+func (i *Inbox) effects(ctx context.Context, tx *store.Tx, turns []*turn) (*row, error) {
+	var failed *row
+	err := tx.Savepoint(ctx, func() (err error) {
+		for _, t := range turns {
+			if failed, err = t.run(ctx, tx, i.effect); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return nil, nil
+	}
+	if _, ok := refusal(err); !ok {
+		return failed, err
+	}
+	for _, t := range turns {
+		if r, err := t.run(ctx, tx, i.effectAlone); err != nil {
+			return r, err
+		}
+	}
+	return nil, nil
+}
+
+// effect maps a message and has the plant act on it. The error is what the mapping or the plant says against it.
 func (i *Inbox) effect(ctx context.Context, tx *store.Tx, s stream, r row) (v verdict, err error) {
 	if r.Role == string(message.Void) {
 		return verdict{state: Voided, reason: "its sender voided it"}, nil
@@ -145,31 +134,29 @@ func (i *Inbox) effect(ctx context.Context, tx *store.Tx, s stream, r row) (v ve
 	case !newer:
 		return verdict{state: Superseded, reason: fmt.Sprintf("version %s of the object was applied before, this is version %s", s.Version, r.ObjectVersion)}, nil
 	}
-	var left bool
-	err = tx.Savepoint(ctx, func() error {
-		left = false
-		m := r.message()
-		if r.Mapping != "" {
-			if m, err = i.mapper.ApplyIn(ctx, r.Mapping, m, i.resolver(tx, r)); errors.Is(err, mapping.ErrLeftOut) {
-				left = true
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("map %s %s: %w", r.Kind, r.ID, err)
-			}
+	m := r.message()
+	if r.Mapping != "" {
+		m, err = i.mapper.ApplyIn(ctx, r.Mapping, m, i.resolver(tx, r))
+		switch {
+		case errors.Is(err, mapping.ErrLeftOut):
+			return verdict{state: LeftOut, reason: "mapping " + r.Mapping + " leaves it out"}, nil
+		case err != nil:
+			return verdict{}, fmt.Errorf("map %s %s: %w", r.Kind, r.ID, err)
 		}
-		return i.apply(ctx, tx, m)
-	})
-	switch {
-	case err == nil && left:
-		return verdict{state: LeftOut, reason: "mapping " + r.Mapping + " leaves it out"}, nil
-	case err == nil:
-		return verdict{state: Done}, nil
 	}
+	return verdict{state: Done}, i.apply(ctx, tx, m)
+}
+
+// effectAlone is effect within a savepoint. The error, if any, says nothing about the message.
+func (i *Inbox) effectAlone(ctx context.Context, tx *store.Tx, s stream, r row) (v verdict, err error) {
+	err = tx.Savepoint(ctx, func() (err error) {
+		v, err = i.effect(ctx, tx, s, r)
+		return err
+	})
 	if p, ok := refusal(err); ok {
 		return refused(r, p), nil
 	}
-	return verdict{}, err
+	return v, err
 }
 
 func refused(r row, p *problem.Error) verdict {
@@ -198,66 +185,11 @@ func (i *Inbox) resolver(tx *store.Tx, r row) mapping.Resolver {
 	}
 }
 
-// conclude writes what became of a message and moves its stream on, in the transaction of the effect.
-func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, s *stream, r row, v verdict) error {
-	s.Attempts, s.Trouble = 0, ""
-	s.count(r, -1)
-	if v.state == Quarantined {
-		if r.ordered() {
-			s.Held = r.Seq
-		}
-		i.log.WarnContext(ctx, "a message is quarantined", "message", r.ID, "kind", r.Kind, "key", r.Key, "reason", v.reason)
-		if err := quarantine(ctx, tx, r.Seq, v.why); err != nil {
-			return err
-		}
-		return s.rest(ctx, tx)
-	}
-	if err := settle(ctx, tx, r.Seq, v.state, v.reason); err != nil {
-		return err
-	}
-	s.advance(r)
-	if (v.state == Done || v.state == LeftOut) && r.ObjectVersion != "" && !r.numbered() { // a mapping has seen it: what is older comes late
-		s.Version = r.ObjectVersion
-		if err := supersede(ctx, tx, r); err != nil {
-			return err
-		}
-	}
-	return s.rest(ctx, tx)
-}
-
-// advance goes past a number whose turn it was. If the next one is missing, that is a gap of its own.
-func (s *stream) advance(r row) {
-	if r.numbered() && r.Epoch == s.Epoch && r.Number == s.Next {
-		s.Next++
-		s.GapSince, s.GapAlerted = 0, false
-	}
-}
-
 func quarantine(ctx context.Context, tx *store.Tx, seq int64, why *problem.Error) error {
 	_, err := tx.Exec(ctx, `UPDATE inbox_messages SET state = ?, problem = ?, reason = ?, hint = ?, settled_at = 0 WHERE seq = ?`,
 		Quarantined, string(why.Kind), short(why.Error()), short(why.Hint), seq)
 	if err != nil {
 		return fmt.Errorf("quarantine message %d: %w", seq, err)
-	}
-	return nil
-}
-
-// supersede settles what waits in quarantine with an older version of an object that was applied in a newer one.
-func supersede(ctx context.Context, tx *store.Tx, r row) error {
-	var older []row
-	err := tx.Select(ctx, &older, `SELECT `+columns+` FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'quarantined'
-		AND object_version <> ''`, r.Source, r.Stream)
-	if err != nil {
-		return fmt.Errorf("look for older versions of %s in quarantine: %w", r.Stream, err)
-	}
-	for _, o := range older {
-		newer, err := newerThan(o.ObjectVersion, r.ObjectVersion)
-		if err != nil || newer {
-			continue
-		}
-		if err := settle(ctx, tx, o.Seq, Superseded, "version "+r.ObjectVersion+" of the object was applied after this one was refused"); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -268,7 +200,7 @@ func (i *Inbox) postpone(ctx context.Context, r row, cause error) error {
 	i.log.WarnContext(ctx, "a message could not be applied and is tried again", "message", r.ID, "kind", r.Kind, "key", r.Key,
 		"attempt", r.Attempts+1, "err", cause)
 	return i.db.InTx(ctx, func(tx *store.Tx) error {
-		s, err := lock(ctx, tx, r.Source, r.Stream, laneOf(r))
+		s, err := lock(ctx, tx, r)
 		if err != nil {
 			return err
 		}
@@ -278,10 +210,9 @@ func (i *Inbox) postpone(ctx context.Context, r row, cause error) error {
 		}
 		if problem.KindOf(cause) == problem.Internal {
 			if now.Attempts++; now.Attempts >= i.cfg.Attempts {
-				if err := i.conclude(ctx, tx, &s, now, exhausted(now, cause)); err != nil {
-					return err
-				}
-				return s.save(ctx, tx)
+				t := &turn{claimed: *s, stream: s, rows: []row{now}}
+				t.end(now, exhausted(now, cause))
+				return i.conclude(ctx, tx, []*turn{t})
 			}
 			if _, err := tx.Exec(ctx, `UPDATE inbox_messages SET attempts = ? WHERE seq = ?`, now.Attempts, now.Seq); err != nil {
 				return fmt.Errorf("count the attempts of message %d: %w", r.Seq, err)

@@ -130,7 +130,7 @@ func (i *Inbox) Lanes(ctx context.Context, tx *store.Tx, source, after string, l
 		}
 	}
 	var rows []stream
-	err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE (waiting > 0 OR held > 0) AND (? = '' OR source = ?)
+	err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE `+busy+` AND (? = '' OR source = ?)
 		AND (stream, source) > (?, ?) ORDER BY stream, source LIMIT ?`, source, source, name, of, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list inbound lanes: %w", err)
@@ -235,7 +235,7 @@ func (i *Inbox) Status(ctx context.Context, tx *store.Tx) (Status, error) {
 	err := tx.Get(ctx, &n, `SELECT CAST(COALESCE(SUM(waiting), 0) AS BIGINT) AS waiting, COUNT(CASE WHEN held > 0 THEN 1 END) AS held,
 		COUNT(CASE WHEN gap_since > 0 THEN 1 END) AS gaps, COUNT(CASE WHEN gap_alerted THEN 1 END) AS alerted,
 		COUNT(CASE WHEN trouble <> '' THEN 1 END) AS trouble, CAST(COALESCE(MIN(CASE WHEN gap_since > 0 THEN gap_since END), 0) AS BIGINT) AS oldest
-		FROM inbox_streams WHERE waiting > 0 OR held > 0`)
+		FROM inbox_streams WHERE `+busy)
 	if err != nil {
 		return Status{}, fmt.Errorf("count what waits in the inbox: %w", err)
 	}

@@ -5,15 +5,22 @@
 //   - A message is stored by (source, id) before its sender hears that it was taken. The same one again has no effect.
 //   - The effect of a message and the mark that it is done are one transaction. A crash before it repeats the mapping, never the
 //     effect.
-//   - Messages with a lane number are applied in the order of their numbers, without a gap: one that is early waits, within bounds,
-//     for the missing one, which only Skip lets pass.
+//   - Messages with a lane number are applied in the order of their numbers, without a gap: one that is early waits for the missing
+//     one, which only Skip lets pass. Beyond a bound it is put aside in quarantine, holds nobody up but its own lane, and comes back
+//     by itself when its turn is near.
 //   - Messages without a lane number are applied by the version of their object: one that is no newer than what was applied has no
 //     effect.
 //   - What the plant refuses goes to quarantine with the reason and holds its own lane (or, without numbers and versions, its own
 //     object) and nothing else. What may pass by itself is tried again, with growing pauses, and never goes there.
 //   - What cannot be believed is kept under a row number, and takes no (source, id) from an honest sender.
-//   - Messages are remembered for a time and up to a count. What was forgotten is written down as a horizon: an older message
-//     without a number or version is quarantined, since nobody knows whether it was applied.
+//   - A message that its transport has delivered many times without success goes to quarantine instead of being tried once more.
+//   - Messages are remembered for a time and up to a count. Beyond that their number or version still tells whether they were applied.
+//     For those that have neither, a horizon is kept for each source: the latest time of a message that was forgotten. What is no
+//     newer is quarantined, since nobody knows whether it was applied. Three rules keep that sound. When a message came proves nothing
+//     of its age, since it may be a copy: one without a time of its own is quarantined as soon as its source has a horizon. A time
+//     more than a day ahead of its coming would pass the horizon later: such a message is quarantined when it comes. No forgotten
+//     message moves the horizon further than a day beyond its own coming, so that a wrong date cannot shut everybody else out. A
+//     person who replays one of these vouches that it was not applied.
 //
 // Several processes may run on one PostgreSQL database: a stream is locked for the length of the transaction that applies its
 // message, so there is no lease that could outlive a crash.
@@ -56,8 +63,9 @@ type Config struct {
 	Attempts int           // tries of a message that fails for no known reason before it is quarantined; default 10
 
 	MaxBody       int           // bytes of one body; default 1 MiB
-	MaxEarly      int           // messages that wait in one lane for a missing one; default 1,000
+	MaxEarly      int           // messages that wait in one lane for a missing one, what is more is put aside; default 1,000
 	MaxEarlyBytes int64         // bytes of their bodies; default 16 MiB
+	MaxDeliveries int           // deliveries by its transport after which a message is held to be poison; default 10
 	GapAlert      time.Duration // how long a number may be missing before it is alerted; default 60 s
 
 	KeepFor      time.Duration // how long a message is remembered once it is settled; default 90 days
@@ -80,6 +88,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
 	c.MaxEarly = cmp.Or(c.MaxEarly, 1000)
 	c.MaxEarlyBytes = cmp.Or(c.MaxEarlyBytes, 16<<20)
+	c.MaxDeliveries = cmp.Or(c.MaxDeliveries, 10)
 	c.GapAlert = cmp.Or(c.GapAlert, time.Minute)
 	c.KeepFor = cmp.Or(c.KeepFor, 90*24*time.Hour)
 	c.KeepCount = cmp.Or(c.KeepCount, 1_000_000)

@@ -49,28 +49,76 @@ func TestNumbersGiveTheOrder(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsIsBounded(t *testing.T) {
-	each(t, inbox.Config{MaxEarly: 2, MaxEarlyBytes: 40}, func(t *testing.T, w *world) {
-		w.fresh(numbered(2), numbered(3))
-		receive := func(in message.Incoming) error {
-			return w.db.InTx(t.Context(), func(tx *store.Tx) error {
-				_, err := w.Receive(t.Context(), tx, in, "erp")
-				return err
-			})
+// TestALaneThatMissesANumberHoldsNobodyElseUp has more come early than may wait: the rest is put aside and comes back in its turn.
+func TestALaneThatMissesANumberHoldsNobodyElseUp(t *testing.T) {
+	each(t, inbox.Config{MaxEarly: 3, Batch: 4}, func(t *testing.T, w *world) {
+		feed := []message.Incoming{}
+		for n := range int64(9) {
+			other := numbered(n + 1)
+			other.ID, other.Lane = fmt.Sprint("other", n+1), "M"
+			feed = append(feed, numbered(n+2), other) // the first of lane L is missing
 		}
-		if kind := problem.KindOf(receive(numbered(4))); kind != problem.Unavailable {
-			t.Errorf("one too many: %q, want unavailable", kind)
+		w.all(feed...)
+		w.drain()
+		w.wantEffects("other1", "other2", "other3", "other4", "other5", "other6", "other7", "other8", "other9")
+		if s := w.status(); s.Waiting != 3 || s.Quarantined != 6 || s.Gaps != 1 || s.Held != 0 {
+			t.Errorf("status = %+v, want 3 waiting, 6 in quarantine and a gap", s)
 		}
-		big := numbered(2)
-		big.ID, big.Lane, big.Body = "big", "M", []byte(`"`+strings.Repeat("x", 50)+`"`)
-		if kind := problem.KindOf(receive(big)); kind != problem.Unavailable {
-			t.Errorf("too many bytes: %q, want unavailable", kind)
+		aside := w.list(inbox.Filter{ID: "m5"})[0]
+		if aside.State != inbox.Quarantined || aside.Reason != "lane L has 3 waiting for number 1" || aside.Hint == "" {
+			t.Errorf("m5 is %s: %q", aside.State, aside.Reason)
 		}
+		w.tx(func(tx *store.Tx) error { return w.Discard(t.Context(), tx, w.seqIn(tx, "m7"), "not wanted") })
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "m9")) })
+		w.drain()
 		w.fresh(numbered(1)) // the missing one is always welcome
 		w.drain()
-		w.fresh(numbered(4))
+		if got, want := w.effects()[9:], []string{"m1", "m2", "m3", "m4", "m5", "m6", "m8", "m9", "m10"}; !slices.Equal(got, want) {
+			t.Errorf("effects = %q, want %q", got, want)
+		}
+		if s := w.status(); s.Waiting != 0 || s.Quarantined != 0 || s.Gaps != 0 {
+			t.Errorf("status = %+v, want nothing left", s)
+		}
+		w.fresh(numbered(11))
 		w.drain()
-		w.wantEffects("m1", "m2", "m3", "m4")
+		if got := w.effects(); got[len(got)-1] != "m11" {
+			t.Errorf("the lane does not go on: %q", got)
+		}
+	})
+}
+
+func TestTheBytesThatWaitAreBounded(t *testing.T) {
+	each(t, inbox.Config{MaxEarlyBytes: 40}, func(t *testing.T, w *world) {
+		big := numbered(2)
+		big.Body = []byte(`"` + strings.Repeat("x", 50) + `"`)
+		w.fresh(big)
+		if m := w.list(inbox.Filter{})[0]; m.State != inbox.Quarantined {
+			t.Errorf("too many bytes are %s", m.State)
+		}
+		w.fresh(numbered(1))
+		w.drain()
+		w.wantEffects("m1", "m2")
+	})
+}
+
+// TestWhatIsPutAsideIsOfItsEpoch: a sender that begins anew leaves it to a person.
+func TestWhatIsPutAsideIsOfItsEpoch(t *testing.T) {
+	each(t, inbox.Config{MaxEarly: 1}, func(t *testing.T, w *world) {
+		second := func(n int64) message.Incoming {
+			in := numbered(n)
+			in.ID, in.Epoch = fmt.Sprint("e2m", n), 2
+			return in
+		}
+		w.all(numbered(2), numbered(3), second(3), second(2), second(1))
+		w.drain()
+		w.wantEffects("e2m1", "e2m2", "e2m3")
+		w.tx(func(tx *store.Tx) error { return w.Discard(t.Context(), tx, w.seqIn(tx, "m2"), "old") })
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "m3")) })
+		w.drain()
+		w.wantEffects("e2m1", "e2m2", "e2m3", "m3")
+		if s := w.status(); s.Waiting != 0 || s.Gaps != 0 || s.Quarantined != 0 {
+			t.Errorf("status = %+v, want nothing left", s)
+		}
 	})
 }
 
@@ -267,6 +315,70 @@ func TestAnIDOrNumberThatIsUsedTwiceIsRejected(t *testing.T) {
 	})
 }
 
+// TestPoisonGoesToQuarantine: it holds its own lane, from its turn on, and nothing else.
+func TestPoisonGoesToQuarantine(t *testing.T) {
+	each(t, inbox.Config{MaxDeliveries: 3}, func(t *testing.T, w *world) {
+		poison := func(in message.Incoming, deliveries int) message.Incoming { in.Deliveries = deliveries; return in }
+		w.all(numbered(3), poison(numbered(2), 3), poison(numbered(1), 2), poison(versioned("o2", "1"), 9), versioned("o2", "2"))
+		w.drain()
+		w.wantStates(map[string]inbox.State{
+			"m1": inbox.Done, "m2": inbox.Quarantined, "m3": inbox.Ready, "o2@1": inbox.Superseded, "o2@2": inbox.Done,
+		})
+		m := w.list(inbox.Filter{ID: "m2"})[0]
+		if m.Reason != "its transport has delivered it 3 times without success" {
+			t.Errorf("reason = %q", m.Reason)
+		}
+		if s := w.status(); s.Held != 1 || s.Gaps != 0 {
+			t.Errorf("status = %+v, want a lane that is held", s)
+		}
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, m.Seq) })
+		w.drain()
+		w.wantStates(map[string]inbox.State{
+			"m1": inbox.Done, "m2": inbox.Done, "m3": inbox.Done, "o2@1": inbox.Superseded, "o2@2": inbox.Done,
+		})
+	})
+}
+
+// TestABatchIsWhatItsMessagesAre: a bad one spoils no other, and what comes twice in it comes once.
+func TestABatchIsWhatItsMessagesAre(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		forged, other, twice := numbered(2), plain("a", "o1"), numbered(2)
+		forged.ID, forged.Claimed = "forged", "00"
+		other.Body, twice.ID = []byte(`{"id":"another"}`), "twice"
+		got := w.all(plain("a", "o1"), forged, numbered(1), numbered(1), other, numbered(2), twice)
+		for n, want := range []struct{ fresh, rejected bool }{{true, false}, {false, true}, {true, false}, {false, false}, {false, true}, {true, false}, {false, true}} {
+			if got[n].Fresh != want.fresh || got[n].Rejected > 0 != want.rejected || got[n].Err != nil {
+				t.Errorf("message %d of the batch was taken as %+v, want %+v", n, got[n], want)
+			}
+		}
+		w.drain()
+		w.wantStates(map[string]inbox.State{"a": inbox.Done, "m1": inbox.Done, "m2": inbox.Done})
+	})
+}
+
+// TestWhatTheDatabaseRefusesSpoilsNoBatch has the database refuse one message: it is not taken, and in the end kept as rejected.
+func TestWhatTheDatabaseRefusesSpoilsNoBatch(t *testing.T) {
+	each(t, inbox.Config{MaxDeliveries: 3}, func(t *testing.T, w *world) {
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE UNIQUE INDEX one_bad ON inbox_messages (kind) WHERE kind = 'bad'`)
+			return err
+		})
+		kind := func(in message.Incoming) message.Incoming { in.Kind = "bad"; return in }
+		w.fresh(kind(plain("a", "o1")))
+		bad := kind(plain("b", "o1"))
+		got := w.all(numbered(1), bad, numbered(2))
+		if !got[0].Fresh || got[1].Err == nil || !got[2].Fresh {
+			t.Errorf("taken as %+v", got)
+		}
+		bad.Deliveries = 3
+		if got := w.all(bad, numbered(3)); got[0].Rejected == 0 || got[0].Err != nil || !got[1].Fresh {
+			t.Errorf("taken as %+v after three deliveries", got)
+		}
+		w.drain()
+		w.wantEffects("a", "m1", "m2", "m3")
+	})
+}
+
 func TestMemoryIsKeptByTimeAndCountAndSaysWhenItForgets(t *testing.T) {
 	each(t, inbox.Config{KeepFor: time.Hour, KeepCount: 3, KeepRejected: 1}, func(t *testing.T, w *world) {
 		at := w.clock.now()
@@ -320,5 +432,97 @@ func TestMemoryIsKeptByTimeAndCountAndSaysWhenItForgets(t *testing.T) {
 		if settled != 3 || w.status().Rejected != 1 {
 			t.Errorf("%d settled and %d rejected are kept, want 3 and 1", settled, w.status().Rejected)
 		}
+	})
+}
+
+// forgotten is an inbox that has forgotten one message of the given time, received at the clock's beginning.
+func forgotten(w *world, in message.Incoming) {
+	w.t.Helper()
+	w.fresh(in)
+	w.drain()
+	w.clock.add(2 * time.Hour)
+	if n, err := w.Forget(w.t.Context()); n != 1 || err != nil {
+		w.t.Fatalf("forgot %d, %v, want 1", n, err)
+	}
+}
+
+func TestTheHorizonIsForThoseThatNeedIt(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour}, func(t *testing.T, w *world) {
+		began := w.clock.now()
+		forgotten(w, numbered(1))
+		forgotten(w, versioned("v", "5"))
+		if h := w.status().Horizons; len(h) != 1 || h[0].Forgotten != 2 || !h[0].Before.IsZero() {
+			t.Fatalf("horizons = %+v, want 2 forgotten and no horizon", h)
+		}
+		old := plain("old", "o1")
+		old.Time = began.Add(-time.Hour)
+		undated := plain("undated", "o2")
+		undated.Undated = true
+		w.fresh(old, undated)
+		w.drain()
+		w.wantEffects("m1", "v@5", "old", "undated")
+	})
+}
+
+func TestAMessageWithoutATimeIsJudgedByWhatIsForgotten(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour}, func(t *testing.T, w *world) {
+		undated := func(id, key string) message.Incoming {
+			in := plain(id, key)
+			in.Time, in.Undated = w.clock.now(), true
+			return in
+		}
+		forgotten(w, undated("a", "o1"))
+		w.fresh(undated("a", "o1"), undated("b", "o2"))
+		counted, version := numbered(1), versioned("o3", "1")
+		counted.Undated, version.Undated = true, true
+		w.fresh(counted, version)
+		w.drain()
+		w.wantEffects("a", "m1", "o3@1")
+		if m := w.list(inbox.Filter{ID: "a"})[0]; m.State != inbox.Quarantined || !strings.Contains(m.Reason, "it has no time") {
+			t.Errorf("the one that was forgotten is %s: %s", m.State, m.Reason)
+		}
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "b")) })
+		w.drain()
+		w.wantEffects("a", "m1", "o3@1", "b")
+	})
+}
+
+func TestAWrongDateDoesNotPoisonTheMemory(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour}, func(t *testing.T, w *world) {
+		dated := func(id, key string, lead time.Duration) message.Incoming {
+			in := plain(id, key)
+			in.Time = w.clock.now().Add(lead)
+			return in
+		}
+		far := dated("far", "o1", 10*365*24*time.Hour)
+		w.fresh(far)
+		w.drain()
+		w.wantEffects()
+		if m := w.list(inbox.Filter{ID: "far"})[0]; m.State != inbox.Quarantined || !strings.Contains(m.Reason, "is yet to come") {
+			t.Errorf("what is far ahead is %s: %s", m.State, m.Reason)
+		}
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "far")) })
+		w.drain()
+		w.clock.add(2 * time.Hour)
+		if n, err := w.Forget(t.Context()); n != 1 || err != nil {
+			t.Fatalf("forgot %d, %v", n, err)
+		}
+		w.clock.add(24 * time.Hour)
+		w.fresh(far, dated("new", "o2", 0))
+		w.drain()
+		w.wantEffects("far", "new") // the honest one passes, the wrong one is asked about again
+	})
+}
+
+// TestTheZoneThatWasMixedUpIsRememberedByItsOwnTime: a time a few hours ahead is kept as it is, so that a copy is known to be too old.
+func TestTheZoneThatWasMixedUpIsRememberedByItsOwnTime(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour}, func(t *testing.T, w *world) {
+		ahead := plain("ahead", "o1")
+		ahead.Time = w.clock.now().Add(5 * time.Hour)
+		forgotten(w, ahead)
+		w.clock.add(10 * time.Hour)
+		w.fresh(ahead)
+		w.drain()
+		w.wantEffects("ahead")
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast/internal/message"
@@ -48,16 +49,13 @@ type row struct {
 	SettledAt     int64 `db:"settled_at"`
 }
 
-func newRow(m message.Message, how How) row {
+func newRow(m message.Message, in message.Incoming) row {
 	sum := sha256.Sum256(m.Body)
 	r := row{
 		Source: m.Source, ID: m.ID, Kind: m.Kind, Version: m.Version, Key: m.Key, Time: store.Zoned{Time: m.Time}, Body: m.Body,
-		Link: m.Link, Mapping: how.Mapping, Lane: m.Lane, Epoch: max(m.Epoch, 1), Number: m.Number, Prev: m.Prev, Role: string(m.Role),
-		Refers: m.Refers, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, ObjectVersion: how.ObjectVersion, Digest: m.Digest(),
+		Link: m.Link, Mapping: in.Mapping, Lane: m.Lane, Epoch: max(m.Epoch, 1), Number: m.Number, Prev: m.Prev, Role: string(m.Role),
+		Refers: m.Refers, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, ObjectVersion: in.ObjectVersion, Digest: m.Digest(),
 		Content: hex.EncodeToString(sum[:]), State: Ready,
-	}
-	if how.Link != "" {
-		r.Link = how.Link
 	}
 	if r.Body == nil {
 		r.Body = []byte{}
@@ -92,26 +90,106 @@ const (
 	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at`
 )
 
-// insert stores a message unless (source, id) is taken; false if it is.
-func insert(ctx context.Context, tx *store.Tx, r *row) (bool, error) {
-	r.ReceivedAt = store.Micros(tx.Now)
-	if r.State != Ready && r.State != Quarantined {
-		r.SettledAt = r.ReceivedAt
+// insertRows is how many messages one statement stores.
+const insertRows = 100
+
+// insert stores messages, in their order, and gives each its row number; one whose (source, id) is taken keeps 0.
+func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
+	var args []any
+	byID := map[identity]*row{}
+	for _, r := range rows {
+		r.ReceivedAt = store.Micros(tx.Now)
+		byID[identity{r.Source, r.ID}] = r
+		args = append(args, r.Source, r.ID, r.Kind, r.Version, r.Key, r.Time, r.Body, r.Link, r.Mapping, r.Stream, r.Lane, r.Epoch, r.Number, r.Prev,
+			r.Role, r.Refers, r.Creates, r.Cause, r.Trace, r.ObjectVersion, r.Digest, r.Content, r.State, r.Problem, r.Reason, r.Hint, r.ReceivedAt)
 	}
-	args := []any{
-		r.Source, r.ID, r.Kind, r.Version, r.Key, r.Time, r.Body, r.Link, r.Mapping, r.Stream, r.Lane, r.Epoch, r.Number, r.Prev, r.Role,
-		r.Refers, r.Creates, r.Cause, r.Trace, r.ObjectVersion, r.Digest, r.Content, r.State, r.Problem, r.Reason, r.Hint, r.ReceivedAt, r.SettledAt,
+	var stored []struct {
+		Seq        int64
+		Source, ID string
 	}
-	err := tx.Get(ctx, &r.Seq, `INSERT INTO inbox_messages (source, id, kind, version, key, time, body, link, mapping, stream, lane, epoch,
-		number, prev, role, refers, creates, cause, trace, object_version, digest, content, state, problem, reason, hint, received_at, settled_at)
-		VALUES (?`+strings.Repeat(", ?", len(args)-1)+`) ON CONFLICT (source, id) DO NOTHING RETURNING seq`, args...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
+	err := tx.Select(ctx, &stored, `INSERT INTO inbox_messages (source, id, kind, version, key, time, body, link, mapping, stream, lane, epoch,
+		number, prev, role, refers, creates, cause, trace, object_version, digest, content, state, problem, reason, hint, received_at)
+		VALUES `+tuples(len(rows), len(args)/len(rows))+` ON CONFLICT (source, id) DO NOTHING RETURNING seq, source, id`, args...)
 	if err != nil {
-		return false, fmt.Errorf("store message %s of %s: %w", r.ID, r.Source, err)
+		return fmt.Errorf("store %d messages of %s: %w", len(rows), rows[0].Source, err)
 	}
-	return true, nil
+	for _, s := range stored {
+		byID[identity{s.Source, s.ID}].Seq = s.Seq
+	}
+	return nil
+}
+
+// tuples are placeholders for so many rows of so many columns.
+func tuples(rows, columns int) string {
+	one := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return one + strings.Repeat(", "+one, rows-1)
+}
+
+// identity, place and count are what a message is known by: its ID, its stream, its number.
+type (
+	identity struct{ source, id string }
+	place    struct{ source, stream string }
+	count    struct {
+		place
+		epoch, number int64
+	}
+)
+
+func (r row) place() place { return place{r.Source, r.Stream} }
+func (r row) count() count { return count{r.place(), r.Epoch, r.Number} }
+
+// memory is what is known of the messages of a batch.
+type memory struct {
+	byID     map[identity]*row
+	byNumber map[count]*row
+}
+
+func (m memory) keep(r *row) {
+	m.byID[identity{r.Source, r.ID}] = r
+	if r.numbered() {
+		m.byNumber[r.count()] = r
+	}
+}
+
+// lookRows is how many messages one statement looks for.
+const lookRows = 500
+
+// recall finds what is stored already under the IDs and numbers of a batch.
+func recall(ctx context.Context, tx *store.Tx, all []*arrival) (memory, error) {
+	m := memory{map[identity]*row{}, map[count]*row{}}
+	for chunk := range slices.Chunk(all, lookRows) {
+		var ids, numbers []any
+		for _, a := range chunk {
+			ids = append(ids, a.row.Source, a.row.ID)
+			if a.row.numbered() {
+				numbers = append(numbers, a.row.Source, a.row.Stream, a.row.Epoch, a.row.Number)
+			}
+		}
+		if err := m.find(ctx, tx, `(source, id) IN (VALUES `+tuples(len(ids)/2, 2)+`)`, ids); err != nil {
+			return memory{}, err
+		}
+		if len(numbers) == 0 {
+			continue
+		}
+		four := "(?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT))"
+		where := `(source, stream, epoch, number) IN (VALUES ` + four + strings.Repeat(", "+four, len(numbers)/4-1) + `) AND number > 0`
+		if err := m.find(ctx, tx, where, numbers); err != nil {
+			return memory{}, err
+		}
+	}
+	return m, nil
+}
+
+func (m memory) find(ctx context.Context, tx *store.Tx, where string, args []any) error {
+	var rows []row
+	err := tx.Select(ctx, &rows, `SELECT source, id, kind, key, stream, epoch, number, content FROM inbox_messages WHERE `+where, args...)
+	if err != nil {
+		return fmt.Errorf("look for messages that were taken before: %w", err)
+	}
+	for n := range rows {
+		m.keep(&rows[n])
+	}
+	return nil
 }
 
 // find is the row that query selects; false if there is none.
@@ -126,99 +204,17 @@ func find(ctx context.Context, tx *store.Tx, where string, args ...any) (r row, 
 	return r, true, nil
 }
 
-// settle moves a message to a state; reason says why, "" if there is nothing to say.
-func settle(ctx context.Context, tx *store.Tx, seq int64, state State, reason string) error {
-	var at int64
-	if state != Ready && state != Quarantined {
-		at = store.Micros(tx.Now)
-	}
-	_, err := tx.Exec(ctx, `UPDATE inbox_messages SET state = ?, problem = '', reason = ?, hint = '', settled_at = ? WHERE seq = ?`,
-		state, reason, at, seq)
-	if err != nil {
-		return fmt.Errorf("mark message %d as %s: %w", seq, state, err)
-	}
-	return nil
-}
-
-// stream is what is applied in order: a lane, or an object.
-type stream struct {
-	Source     string
-	Stream     string
-	Lane       string
-	Epoch      int64
-	Next       int64 `db:"next_number"`
-	Version    string
-	Waiting    int64
-	Bytes      int64
-	DueAt      int64 `db:"due_at"`
-	Held       int64
-	Attempts   int
-	Trouble    string
-	GapSince   int64 `db:"gap_since"`
-	GapAlerted bool  `db:"gap_alerted"`
-}
-
-const streamColumns = `source, stream, lane, epoch, next_number, version, waiting, bytes, due_at, held, attempts, trouble, gap_since, gap_alerted`
-
-// lock reads a stream and keeps others from it until the transaction ends; it makes the row if there is none.
-func lock(ctx context.Context, tx *store.Tx, source, name, lane string) (s stream, err error) {
-	_, err = tx.Exec(ctx, `INSERT INTO inbox_streams (source, stream, lane) VALUES (?, ?, ?) ON CONFLICT (source, stream) DO NOTHING`, source, name, lane)
-	if err == nil {
-		err = tx.Get(ctx, &s, `SELECT `+streamColumns+` FROM inbox_streams WHERE source = ? AND stream = ?`+tx.ForUpdate(), source, name)
-	}
-	if err != nil {
-		return stream{}, fmt.Errorf("lock %s of %s: %w", name, source, err)
-	}
-	return s, nil
-}
-
-func (s stream) save(ctx context.Context, tx *store.Tx) error {
-	_, err := tx.Exec(ctx, `UPDATE inbox_streams SET epoch = ?, next_number = ?, version = ?, waiting = ?, bytes = ?, due_at = ?, held = ?,
-		attempts = ?, trouble = ?, gap_since = ?, gap_alerted = ? WHERE source = ? AND stream = ?`, s.Epoch, s.Next, s.Version, s.Waiting, s.Bytes,
-		s.DueAt, s.Held, s.Attempts, s.Trouble, s.GapSince, s.GapAlerted, s.Source, s.Stream)
-	if err != nil {
-		return fmt.Errorf("keep the state of %s of %s: %w", s.Stream, s.Source, err)
+// settle moves messages to a state; reason says why, "" if there is nothing to say.
+func settle(ctx context.Context, tx *store.Tx, seqs []int64, state State, reason string) error {
+	for chunk := range slices.Chunk(seqs, lookRows) {
+		query, args, err := tx.In(`UPDATE inbox_messages SET state = ?, problem = '', reason = ?, hint = '', settled_at = ? WHERE seq IN (?)`,
+			state, reason, store.Micros(tx.Now), chunk)
+		if err == nil {
+			_, err = tx.Exec(ctx, query, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("mark %d messages as %s: %w", len(chunk), state, err)
+		}
 	}
 	return nil
-}
-
-// head is the message whose turn it is; false if the stream has none, or waits for a missing number. What
-// a person has replayed after its turn is below Next, or of an epoch that has ended.
-func (s stream) head(ctx context.Context, tx *store.Tx) (row, bool, error) {
-	return find(ctx, tx, `source = ? AND stream = ? AND state = 'ready' AND (number = 0 OR epoch < ? OR (epoch = ? AND number <= ?))
-		ORDER BY epoch, number, seq LIMIT 1`, s.Source, s.Stream, s.Epoch, s.Epoch, s.Next)
-}
-
-// rest sets when the stream is due: now if there is a head, or when a head that has failed may be tried again; never if there is
-// none; a number that is missing begins a gap. A lane that waits for a message in quarantine misses nothing.
-func (s *stream) rest(ctx context.Context, tx *store.Tx) error {
-	due := store.Micros(tx.Now)
-	if s.Attempts > 0 {
-		due = max(due, s.DueAt)
-	}
-	if s.Lane == "" && s.Waiting > 0 {
-		s.DueAt = due
-		return nil
-	}
-	s.DueAt = 0
-	if s.Waiting == 0 || s.Held != 0 {
-		s.GapSince, s.GapAlerted = 0, false
-		return nil
-	}
-	_, found, err := s.head(ctx, tx)
-	switch {
-	case err != nil:
-		return err
-	case found:
-		s.DueAt, s.GapSince, s.GapAlerted = due, 0, false
-	case s.GapSince == 0:
-		s.GapSince = store.Micros(tx.Now)
-	}
-	return nil
-}
-
-// count keeps the numbers of waiting messages and their bytes.
-func (s *stream) count(r row, n int64) {
-	s.Waiting += n
-	s.Bytes += n * int64(len(r.Body))
 }

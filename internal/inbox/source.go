@@ -83,12 +83,8 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 		if n == 0 {
 			return &problem.Error{Kind: problem.Unavailable, What: "poll " + f.Name, Why: "another process has polled it meanwhile", Hint: "nothing to do"}
 		}
-		for _, in := range batch {
-			if _, err := i.Receive(ctx, tx, in, f.Link); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err = i.take(ctx, tx, batch, f.Link)
+		return err
 	})
 	return err == nil && len(batch) > 0 && next != cursor, err
 }

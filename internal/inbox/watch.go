@@ -77,9 +77,20 @@ func (i *Inbox) AlertGaps(ctx context.Context) ([]Lane, error) {
 
 // old is a settled message that may be forgotten.
 type old struct {
-	Seq    int64
-	Source string
-	Time   store.Zoned
+	Seq           int64
+	Source        string
+	Time          store.Zoned
+	Number        int64
+	ObjectVersion string `db:"object_version"`
+	ReceivedAt    int64  `db:"received_at"`
+}
+
+// horizon is what a message leaves behind when it is forgotten: 0 if its number or version tells whether it was applied.
+func (o old) horizon() int64 {
+	if o.Number > 0 || o.ObjectVersion != "" {
+		return 0
+	}
+	return min(max(store.Micros(o.Time.Time), 1), o.ReceivedAt+maxLead.Microseconds())
 }
 
 // Forget removes messages that were settled longer ago than Config.KeepFor, or are more than Config.KeepCount, and writes down how
@@ -115,7 +126,7 @@ func (i *Inbox) Forget(ctx context.Context) (int, error) {
 // forgettable is the next batch to forget, oldest first.
 func (i *Inbox) forgettable(ctx context.Context, tx *store.Tx) ([]old, error) {
 	var rows []old
-	err := tx.Select(ctx, &rows, `SELECT seq, source, time FROM inbox_messages WHERE settled_at > 0 AND (settled_at < ?
+	err := tx.Select(ctx, &rows, `SELECT seq, source, time, number, object_version, received_at FROM inbox_messages WHERE settled_at > 0 AND (settled_at < ?
 		OR (settled_at, seq) <= (SELECT settled_at, seq FROM inbox_messages WHERE settled_at > 0 ORDER BY settled_at DESC, seq DESC LIMIT 1 OFFSET ?))
 		ORDER BY settled_at, seq LIMIT ?`, store.Micros(tx.Now.Add(-i.cfg.KeepFor)), i.cfg.KeepCount, forgetBatch)
 	if err != nil {
@@ -135,7 +146,7 @@ func (i *Inbox) forget(ctx context.Context, tx *store.Tx) (int, error) {
 	for n, r := range rows {
 		seqs[n] = r.Seq
 		s := sources[r.Source]
-		sources[r.Source] = span{max(s.latest, store.Micros(r.Time.Time)), s.count + 1}
+		sources[r.Source] = span{max(s.latest, r.horizon()), s.count + 1}
 	}
 	query, args, err := tx.In(`DELETE FROM inbox_messages WHERE seq IN (?)`, seqs)
 	if err != nil {

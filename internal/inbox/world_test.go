@@ -140,6 +140,16 @@ func (w *world) fresh(ins ...message.Incoming) {
 	}
 }
 
+// all receives a batch as a link does.
+func (w *world) all(ins ...message.Incoming) []inbox.Taken {
+	w.t.Helper()
+	taken, err := w.ReceiveAll(w.t.Context(), ins, "erp")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return taken
+}
+
 // drain applies all that is due.
 func (w *world) drain() {
 	w.t.Helper()

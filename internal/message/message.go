@@ -131,4 +131,6 @@ type Incoming struct {
 	// that grows and compares as text of equal length, or as a whole number.
 	ObjectVersion string
 	Mapping       string // the mapping that turns Body into an event of the plant
+	Undated       bool   // the sender gave no time: Time is when it came, and proves nothing of its age
+	Deliveries    int    // how often its transport says that it has delivered it without success, 0 if it does not say
 }

@@ -1,0 +1,182 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+const (
+	maxName = 400            // bytes of an ID, source, kind, key or lane at most
+	maxLead = 24 * time.Hour // how far a message's time may lie after its coming; a zone that was mixed up lies within
+)
+
+// storable refuses what cannot be kept or found again.
+func (i *Inbox) storable(m message.Message, version string) error {
+	what := fmt.Sprintf("accept message %q of %q", short(m.ID), short(m.Source))
+	invalid := func(why string) error {
+		return &problem.Error{Kind: problem.Invalid, What: what, Why: why, Hint: "the sender must be repaired"}
+	}
+	for _, f := range []struct {
+		name, value string
+		needed      bool
+	}{
+		{"id", m.ID, true},
+		{"source", m.Source, true},
+		{"kind", m.Kind, true},
+		{"key", m.Key, m.Number == 0},
+		{"lane", m.Lane, m.Number > 0},
+		{"object version", version, false},
+		{"trace", m.Trace, false},
+		{"creates", m.Creates, false},
+		{"cause", m.Cause, false},
+		{"prev", m.Prev, false},
+		{"refers", m.Refers, false},
+		{"role", string(m.Role), false},
+	} {
+		switch {
+		case f.needed && f.value == "":
+			return invalid("its " + f.name + " is missing")
+		case len(f.value) > maxName:
+			return invalid(fmt.Sprintf("its %s is longer than %d bytes", f.name, maxName))
+		case !utf8.ValidString(f.value) || strings.ContainsRune(f.value, 0):
+			return invalid("its " + f.name + " is not text")
+		}
+	}
+	switch {
+	case m.Number < 0 || m.Epoch < 0 || m.Version < 0:
+		return invalid("its number, epoch or version is below zero")
+	case m.Time.IsZero():
+		return invalid("its time is missing")
+	case m.Time.Year() < 1970 || m.Time.Year() > 9999:
+		return invalid("its time is before 1970 or after 9999")
+	case len(m.Body) > i.cfg.MaxBody:
+		return &problem.Error{
+			Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("its body has %d bytes, more than %d", len(m.Body), i.cfg.MaxBody),
+			Hint: "send less in one message, or raise inbox.max_body",
+		}
+	}
+	return nil
+}
+
+func duplicate(r row, why, hint string) error {
+	return &problem.Error{Kind: problem.Duplicate, What: fmt.Sprintf("accept message %q of %q", short(r.ID), short(r.Source)), Why: why, Hint: hint}
+}
+
+func wasSkipped(ctx context.Context, tx *store.Tx, r row) (bool, error) {
+	var at int64
+	err := tx.Get(ctx, &at, `SELECT skipped_at FROM inbox_skips WHERE source = ? AND stream = ? AND epoch = ? AND number = ?`,
+		r.Source, r.Stream, r.Epoch, r.Number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the skipped numbers of %s: %w", r.Stream, err)
+	}
+	return true, nil
+}
+
+// judge decides, before a message is stored, whether it may wait, or belongs in quarantine from the beginning.
+func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
+	r := &a.row
+	if r.numbered() && r.Epoch > s.Epoch && r.Number == 1 {
+		if err := d.beginEpoch(ctx, r, s); err != nil {
+			return err
+		}
+	}
+	switch {
+	case d.poison(a.in):
+		r.quarantine(problem.Internal, fmt.Sprintf("its transport has delivered it %d times without success", a.in.Deliveries),
+			"look into the log for what happened when it came; replay it to have it applied, or discard it")
+		return nil
+	case !r.numbered():
+		return d.judgeAge(ctx, a)
+	case !s.ahead(*r):
+		r.quarantine(problem.Conflict, fmt.Sprintf("number %d of lane %s was skipped before it came", r.Number, r.Lane),
+			"replay it to have it applied now, after its successors, or discard it")
+	case r.Epoch == s.Epoch && r.Number == s.Next:
+	case s.Waiting >= int64(d.cfg.MaxEarly) || s.Bytes+int64(len(r.Body)) > d.cfg.MaxEarlyBytes:
+		r.quarantine(tooEarly, fmt.Sprintf("lane %s has %d waiting for number %d", r.Lane, s.Waiting, s.Next),
+			"nothing to do for this one: it is applied in its turn. Have the missing message sent again, or skip it")
+	}
+	return nil
+}
+
+// judgeAge quarantines a message that may have been applied and forgotten, and one whose time would not tell that later. One with
+// an object version is decided by that: what was applied last is never forgotten.
+func (d *desk) judgeAge(ctx context.Context, a *arrival) error {
+	r := &a.row
+	if r.ObjectVersion != "" {
+		return nil
+	}
+	before, err := d.horizon(ctx, r.Source)
+	if err != nil {
+		return err
+	}
+	at := store.FromMicros(before).Format(time.RFC3339)
+	switch {
+	case !a.in.Undated && r.Time.After(d.tx.Now.Add(maxLead)):
+		r.quarantine(problem.Conflict, fmt.Sprintf("its time, %s, is yet to come: it could not be told later whether it was applied",
+			r.Time.Format(time.RFC3339)), "have the clock of its sender put right; then replay or discard it")
+	case a.in.Undated && before > 0:
+		r.quarantine(problem.Conflict, fmt.Sprintf("it has no time, and messages of %s up to %s are forgotten: it may have been applied", r.Source, at),
+			"look whether the plant has acted on it; then replay or discard it, and have its sender give a time or version")
+	case before > 0 && store.Micros(r.Time.Time) <= before:
+		r.quarantine(problem.Conflict, fmt.Sprintf("it is too old to know: messages of %s up to %s are forgotten, it may have been applied", r.Source, at),
+			"look whether the plant has acted on it; then replay or discard it")
+	}
+	return nil
+}
+
+// horizon is how far a source's messages without number and version are forgotten; 0 if none is.
+func (d *desk) horizon(ctx context.Context, source string) (before int64, err error) {
+	before, asked := d.horizons[source]
+	if asked {
+		return before, nil
+	}
+	err = d.tx.Get(ctx, &before, `SELECT before_at FROM inbox_horizons WHERE source = ?`, source)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read how far %s is remembered: %w", source, err)
+	}
+	d.horizons[source] = before
+	return before, nil
+}
+
+// beginEpoch starts the count of a lane anew, as its sender does after it was restored from a copy. What still waited for a number
+// of the old count will never get it.
+func (d *desk) beginEpoch(ctx context.Context, r *row, s *stream) error {
+	if err := d.store(ctx); err != nil { // what came before it in this batch is of the old count
+		return err
+	}
+	reason := fmt.Sprintf("its sender began epoch %d while number %d was missing", r.Epoch, s.Next)
+	_, err := d.tx.Exec(ctx, `UPDATE inbox_messages SET state = ?, problem = ?, reason = ?, hint = ? WHERE source = ? AND stream = ?
+		AND (state = 'ready' OR (state = 'quarantined' AND problem = ?)) AND epoch < ?`, Quarantined, problem.Conflict, reason,
+		"replay it if the plant should act on it, or discard it", r.Source, r.Stream, tooEarly, r.Epoch)
+	if err != nil {
+		return fmt.Errorf("end epoch %d of %s: %w", s.Epoch, r.Stream, err)
+	}
+	var left struct{ Count, Bytes, Early int64 }
+	err = d.tx.Get(ctx, &left, `SELECT COUNT(CASE WHEN state = 'ready' THEN 1 END) AS count, COUNT(CASE WHEN state <> 'ready' THEN 1 END) AS early,
+		CAST(COALESCE(SUM(CASE WHEN state = 'ready' THEN LENGTH(body) END), 0) AS BIGINT) AS bytes FROM inbox_messages
+		WHERE source = ? AND stream = ? AND epoch >= ? AND number > 0`, r.Source, r.Stream, r.Epoch)
+	if err != nil {
+		return fmt.Errorf("count what waits in %s: %w", r.Stream, err)
+	}
+	s.Epoch, s.Next, s.Waiting, s.Bytes, s.Early, s.GapSince, s.GapAlerted = r.Epoch, 1, left.Count, left.Bytes, left.Early, 0, false
+	s.Attempts, s.Trouble, s.DueAt = 0, "", 0 // they were the old count's
+	delete(d.heads, s)
+	return nil
+}
+
+// quarantine has the message stored as one that a person must look at.
+func (r *row) quarantine(kind problem.Kind, reason, hint string) {
+	r.State, r.Problem, r.Reason, r.Hint = Quarantined, string(kind), reason, hint
+}
