@@ -122,6 +122,11 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	}, f.log.With("part", "relay"))
 }
 
+// numbering tells the plant the ERP's numbers of what it made itself.
+func (f *floors) numbering() *mes.Numbering {
+	return mes.NewNumbering(f.db, f.plant, f.outbox, f.log.With("part", "numbering"))
+}
+
 // api is the plant's own API.
 func (f *floors) api() *httpapi.Server {
 	c := httpapi.Config{BodyLimit: f.cfg.API.BodyLimit, Timeout: f.cfg.API.Timeout, MaxWait: f.cfg.API.MaxWait, CheckAnswers: f.cfg.API.CheckAnswers}

@@ -112,7 +112,7 @@ func (p *process) Run(ctx context.Context) error {
 	err := runStages(ctx, p.bound(), log,
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
 		[]part{{"inbox", p.inbox.Run}, {"access", p.doer.Run}},
-		[]part{{"relay", p.relay(p.tel.registry).Run}},
+		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		[]part{{"store", p.db.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
 	)
 	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")

@@ -19,6 +19,7 @@ const (
 	GoodsScrappedKind        = "goods.scrapped"        // GoodsMoved; creates "movement/ID"
 	GoodsReversedKind        = "goods.reversed"        // GoodsMoved, whose Movement.Reverses is what it takes back
 	LotCreatedKind           = "lot.created"           // LotCreated; creates "lot/ID"
+	LotChangedKind           = "lot.changed"           // LotChanged: free for use, or restricted
 	InspectionRecordedKind   = "inspection.recorded"   // InspectionRecorded
 )
 
@@ -99,6 +100,17 @@ type LotCreated struct {
 	Place
 	Order *OrderRef `json:"order,omitempty"`
 	Lot   Lot       `json:"lot"`
+}
+
+// LotChanged is the body of lot.changed. Order is nil for a lot that no order makes.
+type LotChanged struct {
+	Place
+	Order  *OrderRef `json:"order,omitempty"`
+	Lot    Lot       `json:"lot"`  // as it is now
+	From   LotStatus `json:"from"` // what it was before
+	At     time.Time `json:"at"`   // when it was decided
+	Reason string    `json:"reason"`
+	By     string    `json:"by,omitempty"`
 }
 
 // InspectionRecorded is the body of inspection.recorded.

@@ -2,6 +2,7 @@ package mes_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func TestALotIsKeptAndOwedInFull(t *testing.T) {
 		want := mes.Lot{
 			ID: id(1), Number: "L00000001", Material: "PUMP", Quantity: d("10"), Unit: "PCE", Origin: mes.FromPlant, Order: o.ID, SupplierBatch: "X-1",
 			ManufacturedAt: made, ExpiresAt: made.AddDate(0, 0, 365), ManufacturedOn: "2026-11-24", ExpiresOn: "2027-11-24", Status: mes.Unrestricted,
-			RecordedAt: now.Truncate(time.Microsecond),
+			Version: 1, RecordedAt: now.Truncate(time.Microsecond), ChangedAt: now.Truncate(time.Microsecond),
 		}
 		equal(p.t, "the lot", got, want)
 		equal(p.t, "the lot read again", see(p, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) { return p.Lot(ctx, tx, id(1)) }), want)
@@ -124,13 +125,125 @@ func TestALotThatFailsIsBlocked(t *testing.T) {
 	each(t, func(p *plant) {
 		lot := must(p, p.CreateLot, mes.NewLot{Material: "CAST", Number: "C-1"})
 		inspection := must(p, p.RecordInspection, mes.NewInspection{Lot: lot.ID, Characteristic: "Pores", Value: ptr(d("3")), Upper: ptr(d("2"))})
-		if inspection.Batch != "C-1" || inspection.Material != "CAST" || p.out.last().Key != lot.ID {
-			p.t.Errorf("got %+v under key %s, want batch C-1 of CAST under the lot", inspection, p.out.last().Key)
+		if inspection.Batch != "C-1" || inspection.Material != "CAST" {
+			p.t.Errorf("got %+v, want batch C-1 of CAST", inspection)
+		}
+		equal(p.t, "what the ERP is told", p.out.kinds(lot.ID), []string{mes.LotCreatedKind, mes.InspectionRecordedKind, mes.LotChangedKind})
+		if m := body[mes.LotChanged](p.t, p.out.last()); m.From != mes.Unrestricted || m.Lot.Status != mes.Blocked || m.Reason != "rejected in the inspection of Pores" {
+			p.t.Errorf("got %+v, want the lot blocked", m)
 		}
 		equal(p.t, "the inspection read again", see(p, func(ctx context.Context, tx *store.Tx) (mes.Inspection, error) {
 			return p.Inspection(ctx, tx, inspection.ID)
 		}), inspection)
 		_, err := do(p, p.IssueGoods, mes.NewMovement{Order: p.release().ID, Items: []mes.NewItem{{Material: "CAST", Batch: "C-1", Quantity: d("1")}}})
 		refused(p.t, err, problem.Conflict, "its state is blocked")
+	})
+}
+
+// TestWhatALotMayBecome goes through every state and back, with results between.
+func TestWhatALotMayBecome(t *testing.T) {
+	result := func(characteristic string, v mes.Valuation) *mes.NewInspection {
+		return &mes.NewInspection{Characteristic: characteristic, Code: "X", Valuation: v}
+	}
+	type step struct {
+		found *mes.NewInspection // recorded first, if any
+		to    mes.LotStatus
+		want  problem.Kind // "" means accepted
+		why   string
+	}
+	tests := []struct {
+		name  string
+		begin mes.LotStatus
+		steps []step
+	}{
+		{"free after inspection", mes.InInspection, []step{{result("Pores", mes.Accepted), mes.Unrestricted, "", ""}}},
+		{"free without a result", mes.InInspection, []step{{nil, mes.Unrestricted, "", ""}}},
+		{"blocked after inspection", mes.InInspection, []step{{nil, mes.Blocked, "", ""}}},
+		{"free to blocked, and back by inspection", mes.Unrestricted, []step{
+			{nil, mes.Blocked, "", ""},
+			{nil, mes.Unrestricted, problem.Conflict, "given free by an inspection only"},
+			{nil, mes.InInspection, "", ""},
+			{nil, mes.Unrestricted, "", ""},
+			{nil, mes.InInspection, "", ""},
+		}},
+		{"what it is", mes.Blocked, []step{{nil, mes.Blocked, problem.Conflict, "it is blocked already"}}},
+		{"free although it was found bad", mes.InInspection, []step{
+			{result("Pores", mes.Rejected), mes.InInspection, "", ""},
+			{result("Colour", mes.Accepted), mes.Unrestricted, problem.Conflict, "its last result for Pores is rejected"},
+			{result("Pores", mes.Accepted), mes.Unrestricted, "", ""},
+		}},
+		{"lost", mes.InInspection, []step{{nil, "lost", problem.Invalid, "/status is none of"}}},
+	}
+	each(t, func(p *plant) {
+		for _, tt := range tests {
+			p.t.Run(tt.name, func(t *testing.T) {
+				p := p.in(t)
+				lot := must(p, p.CreateLot, mes.NewLot{Material: "CAST", Status: tt.begin})
+				for i, s := range tt.steps {
+					if s.found != nil {
+						s.found.Lot, s.found.ID = lot.ID, fmt.Sprintf("%s%012d", lot.ID[:24], i) // one clock for all: the ID tells their order
+						must(p, p.RecordInspection, *s.found)
+					}
+					before := see(p, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) { return p.Lot(ctx, tx, lot.ID) })
+					got, err := do(p, p.DecideLot, mes.LotDecision{Lot: lot.ID, Status: s.to, Reason: "so it is"})
+					refused(t, err, s.want, s.why)
+					if s.want != "" {
+						continue
+					}
+					if got.Status != s.to || got.Version != before.Version+1 {
+						t.Errorf("step %d: got %s at version %d, want %s at %d", i, got.Status, got.Version, s.to, before.Version+1)
+					}
+					m := body[mes.LotChanged](t, p.out.last())
+					if p.out.last().Kind != mes.LotChangedKind || m.From != before.Status || m.Lot.Status != s.to || m.Reason != "so it is" {
+						t.Errorf("step %d: the ERP is told %+v, want from %s to %s", i, m, before.Status, s.to)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestADecisionOnALot(t *testing.T) {
+	each(t, func(p *plant) {
+		o := p.started()
+		lot := must(p, p.CreateLot, mes.NewLot{Order: o.ID, Status: mes.InInspection})
+		_, err := do(p, p.DecideLot, mes.LotDecision{Lot: lot.ID, Status: mes.Blocked})
+		refused(p.t, err, problem.Invalid, "/reason is missing")
+		_, err = do(p, p.DecideLot, mes.LotDecision{Lot: id(9), Status: mes.Blocked, Reason: "r"})
+		refused(p.t, err, problem.NotFound, "none of that ID")
+		_, err = do(p, p.DecideLot, mes.LotDecision{Lot: lot.ID, Status: mes.Blocked, Reason: "r", At: now.Add(time.Hour)})
+		refused(p.t, err, problem.Invalid, "lies in the future")
+		_, err = do(p, p.DecideLot, mes.LotDecision{Lot: lot.ID, Status: mes.Blocked, Reason: "r", IfVersion: 2})
+		refused(p.t, err, problem.Precondition, "at version 1, not 2")
+
+		act := mes.LotDecision{ID: id(7), Lot: lot.ID, Status: mes.Unrestricted, Reason: "r", By: "anna", IfVersion: 1}
+		done := must(p, p.DecideLot, act)
+		if m := p.out.last(); m.ID != id(7) || m.Key != o.ID || body[mes.LotChanged](p.t, m).Order.ID != o.ID {
+			p.t.Errorf("got message %+v, want it in the lane of the order", m)
+		}
+		sent := len(p.out.sent)
+		act.IfVersion = 0 // whatever it has seen
+		equal(p.t, "the lot after the same again", must(p, p.DecideLot, act), done)
+		act.Status = mes.Blocked
+		_, err = do(p, p.DecideLot, act)
+		refused(p.t, err, problem.Duplicate, "for something else")
+		if len(p.out.sent) != sent {
+			p.t.Errorf("got %d messages more, want none", len(p.out.sent)-sent)
+		}
+	})
+}
+
+// TestTheNumberRangePassesOverNumbersGivenByHand: somebody was ahead of it.
+func TestTheNumberRangePassesOverNumbersGivenByHand(t *testing.T) {
+	each(t, func(p *plant) {
+		for _, number := range []string{"L00000001", "L00000002", "L00000004"} {
+			must(p, p.CreateLot, mes.NewLot{Material: "CAST", Number: number})
+		}
+		must(p, p.CreateLot, mes.NewLot{Material: "PUMP", Number: "L00000005"}) // of another material, so no obstacle
+		var got []string
+		for range 3 {
+			got = append(got, must(p, p.CreateLot, mes.NewLot{Material: "CAST"}).Number)
+		}
+		equal(p.t, "the numbers", got, []string{"L00000003", "L00000005", "L00000006"})
 	})
 }

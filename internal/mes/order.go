@@ -70,6 +70,8 @@ type Order struct {
 	Operations []Operation `json:"operations"`
 	Components []Component `json:"components"`
 
+	Notes []Note `json:"notes,omitempty"` // what a person should know; the newest is the last
+
 	Version    int64     `json:"version"`              // grows by one with each change; the ETag
 	ERPVersion string    `json:"erpVersion,omitempty"` // the ERP's version or change time of what was last taken from it
 	CreatedAt  time.Time `json:"createdAt"`
@@ -187,14 +189,17 @@ func (o *Order) takes(what string) error {
 	}
 }
 
-// at refuses a change by somebody who has seen another version; 0 is whoever does not mind.
-func (o *Order) at(version int64, what string) error {
-	if version == 0 || version == o.Version {
+// at refuses a change by somebody who has seen another version of the order.
+func (o *Order) at(version int64, what string) error { return unchanged(what, o.Version, version) }
+
+// unchanged refuses a change by somebody who has seen another version than has; 0 is whoever does not mind.
+func unchanged(what string, has, seen int64) error {
+	if seen == 0 || seen == has {
 		return nil
 	}
 	return &problem.Error{
-		Kind: problem.Precondition, What: what, Why: fmt.Sprintf("it is at version %d, not %d: somebody changed it first", o.Version, version),
-		Hint: "read the order again, and send the change with the version that it has now",
+		Kind: problem.Precondition, What: what, Why: fmt.Sprintf("it is at version %d, not %d: somebody changed it first", has, seen),
+		Hint: "read it again, and send the change with the version that it has now",
 	}
 }
 

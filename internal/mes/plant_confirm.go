@@ -18,7 +18,7 @@ func (p *Plant) Confirm(ctx context.Context, tx *store.Tx, c NewConfirmation) (C
 	}
 	o, err := lockOrder(ctx, tx, c.Order)
 	if err != nil {
-		return Confirmation{}, err
+		return Confirmation{}, named(err, "/order")
 	}
 	done, err := p.book(ctx, tx, &o, c)
 	if err != nil {

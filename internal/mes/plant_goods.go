@@ -60,7 +60,7 @@ func (p *Plant) orderOf(ctx context.Context, tx *store.Tx, c NewMovement, t Move
 	}
 	o, err := lockOrder(ctx, tx, c.Order)
 	if err != nil {
-		return nil, err
+		return nil, named(err, "/order")
 	}
 	what := t.verb() + " for order " + o.Number
 	if err := o.at(c.IfVersion, what); err != nil {

@@ -49,15 +49,15 @@ func (c NewOrder) check() error {
 func (p *Plant) plan(ctx context.Context, tx *store.Tx, c NewOrder) (Order, error) {
 	m, err := p.Material(ctx, tx, c.Material)
 	if err != nil {
-		return Order{}, err
+		return Order{}, named(err, "/material")
 	}
 	routing, err := p.Routing(ctx, tx, c.Material)
 	if err != nil {
-		return Order{}, err
+		return Order{}, named(err, "/material")
 	}
 	bom, err := p.BOM(ctx, tx, c.Material)
 	if err != nil {
-		return Order{}, err
+		return Order{}, named(err, "/material")
 	}
 	o := p.header(tx, c, m)
 	if o.Components, err = p.explode(ctx, tx, m, bom, o); err != nil {

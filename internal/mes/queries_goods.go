@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -198,20 +197,18 @@ func lockLot(ctx context.Context, tx *store.Tx, id string) (Lot, error) {
 	return readBody[Lot](ctx, tx, "lot", id, "SELECT body FROM plant_lots WHERE id = ?"+tx.ForUpdate(), id)
 }
 
-func insertLot(ctx context.Context, tx *store.Tx, l Lot) error {
+// insertLot keeps a new lot; false if its material has a lot of that number.
+func insertLot(ctx context.Context, tx *store.Tx, l Lot) (bool, error) {
 	body, err := json.Marshal(l)
 	if err != nil {
-		return fmt.Errorf("write lot %s: %w", l.Number, err)
+		return false, fmt.Errorf("write lot %s: %w", l.Number, err)
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO plant_lots (id, material, number, order_id, status, recorded_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (material, number) DO NOTHING`, l.ID, l.Material, l.Number, orNull(l.Order), l.Status, store.Micros(l.RecordedAt), body)
 	if err != nil {
-		return fmt.Errorf("insert lot %s: %w", l.Number, err)
+		return false, fmt.Errorf("insert lot %s: %w", l.Number, err)
 	}
-	if n != 1 {
-		return conflict("lot "+l.Number+" of material "+l.Material, "the plant has it already", "use that lot, or another number", field("/number", "is taken"))
-	}
-	return nil
+	return n == 1, nil
 }
 
 func updateLot(ctx context.Context, tx *store.Tx, l Lot) error {
@@ -225,27 +222,11 @@ func updateLot(ctx context.Context, tx *store.Tx, l Lot) error {
 	return nil
 }
 
-// blockLot keeps anybody from issuing from a lot.
-func blockLot(ctx context.Context, tx *store.Tx, id string) error {
-	l, err := lockLot(ctx, tx, id)
-	if err != nil {
-		return err
-	}
-	l.Status = Blocked
-	return updateLot(ctx, tx, l)
-}
-
-// numberLot keeps the ERP's number of a lot; one that the plant does not have is passed over.
-func numberLot(ctx context.Context, tx *store.Tx, id, number string) error {
-	l, err := lockLot(ctx, tx, id)
-	if problem.KindOf(err) == problem.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	l.ERPNumber = number
-	return updateLot(ctx, tx, l)
+// saveLot keeps a changed lot under its next version.
+func (p *Plant) saveLot(ctx context.Context, tx *store.Tx, l *Lot) error {
+	l.Version++
+	l.ChangedAt = p.now(tx)
+	return updateLot(ctx, tx, *l)
 }
 
 // InspectionFilter picks results; empty fields pick all.
@@ -262,6 +243,26 @@ func (p *Plant) Inspections(ctx context.Context, tx *store.Tx, f InspectionFilte
 	w.is("order_id", f.Order)
 	w.is("lot_id", f.Lot)
 	return listRecorded[Inspection](ctx, tx, "plant_inspections", w, page)
+}
+
+// rejectedCharacteristic is one of a lot's characteristics whose newest result is rejected, empty if there is none.
+func rejectedCharacteristic(ctx context.Context, tx *store.Tx, lot string) (string, error) {
+	var bodies [][]byte
+	if err := tx.Select(ctx, &bodies, "SELECT body FROM plant_inspections WHERE lot_id = ? ORDER BY recorded_at DESC, id DESC", lot); err != nil {
+		return "", fmt.Errorf("read the inspections of lot %s: %w", lot, err)
+	}
+	seen := map[string]bool{}
+	for _, body := range bodies {
+		var in Inspection
+		if err := json.Unmarshal(body, &in); err != nil {
+			return "", fmt.Errorf("read an inspection of lot %s: %w", lot, err)
+		}
+		if !seen[in.Characteristic] && in.Valuation == Rejected {
+			return in.Characteristic, nil
+		}
+		seen[in.Characteristic] = true
+	}
+	return "", nil
 }
 
 func insertInspection(ctx context.Context, tx *store.Tx, in Inspection) error {

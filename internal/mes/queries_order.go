@@ -2,7 +2,9 @@ package mes
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -98,6 +100,16 @@ func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) 
 		return Order{}, false, nil
 	}
 	return o, err == nil, err
+}
+
+// orderCalled is the plant's ID of the order that has this number of the ERP, empty if none has.
+func orderCalled(ctx context.Context, tx *store.Tx, number string) (string, error) {
+	var id string
+	err := tx.Get(ctx, &id, "SELECT id FROM plant_orders WHERE erp_number = ? AND erp_number <> ''", number)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("look up the order that the ERP calls %s: %w", number, err)
+	}
+	return id, nil
 }
 
 // anythingStands tells whether a confirmation or goods movement of the order is not taken back. The order's own sums do not tell:

@@ -1,6 +1,7 @@
 package mes
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -18,6 +19,14 @@ func conflict(what, why, hint string, fields ...problem.Field) error {
 // missing refuses what names something that is not there.
 func missing(what, why, hint string, fields ...problem.Field) error {
 	return &problem.Error{Kind: problem.NotFound, What: what, Why: why, Hint: hint, Fields: fields}
+}
+
+// named says which field of the input refers to what err has not found.
+func named(err error, pointer string) error {
+	if e, ok := errors.AsType[*problem.Error](err); ok && e.Kind == problem.NotFound && len(e.Fields) == 0 {
+		e.Fields = []problem.Field{field(pointer, "is not known: "+e.Why)}
+	}
+	return err
 }
 
 // field is one wrong field of the input.

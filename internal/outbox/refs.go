@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"holdfast/internal/message"
 	"holdfast/internal/store"
@@ -37,21 +38,65 @@ func (o *Outbox) Object(ctx context.Context, tx *store.Tx, link, kind, number st
 	return object, true, nil
 }
 
-// SetReference keeps the number that link's ERP gave to an object, and lets exactly the lanes go on that wait for it.
+// Numbered is the topic that is woken when a receipt has brought a number that somebody is to be told of, see Untold.
+const Numbered = "outbox.numbered"
+
+// Reference is what a link's ERP calls an object.
+type Reference struct{ Link, Object, Number string }
+
+// SetReference keeps the number that link's ERP gave to an object, and lets exactly the lanes go on that wait for it. Who calls it
+// knows the number, so that it is not told by Untold.
 func (o *Outbox) SetReference(ctx context.Context, tx *store.Tx, link, object, number string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_refs (link, object, number) VALUES (?, ?, ?)
-		ON CONFLICT (link, object) DO UPDATE SET number = excluded.number, voided = FALSE`, link, object, number)
+	return o.refer(ctx, tx, Reference{link, object, number}, true)
+}
+
+// refer is SetReference; the same number again is told as it was.
+func (o *Outbox) refer(ctx context.Context, tx *store.Tx, r Reference, told bool) error {
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_refs (link, object, number, told) VALUES (?, ?, ?, ?)
+		ON CONFLICT (link, object) DO UPDATE SET number = excluded.number, voided = FALSE,
+			told = (excluded.told OR (outbox_refs.told AND outbox_refs.number = excluded.number))`, r.Link, r.Object, r.Number, told)
 	if err != nil {
-		return fmt.Errorf("keep the number of %s at link %s: %w", object, link, err)
+		return fmt.Errorf("keep the number of %s at link %s: %w", r.Object, r.Link, err)
+	}
+	if !told {
+		tx.Wake(Numbered)
 	}
 	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'open', awaits = '', reason = '',
 		due_at = CASE WHEN head_at > ? THEN ? ELSE head_at END
-		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, store.Micros(tx.Now), store.Micros(tx.Now), link, object)
+		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, store.Micros(tx.Now), store.Micros(tx.Now), r.Link, r.Object)
 	if err != nil {
-		return fmt.Errorf("wake the lanes that wait for %s: %w", object, err)
+		return fmt.Errorf("wake the lanes that wait for %s: %w", r.Object, err)
 	}
 	if n > 0 {
 		tx.Wake(Topic)
+	}
+	return nil
+}
+
+// named tells whether an object has a row of its own in the plant, which is to learn the ERP's number.
+func named(object string) bool {
+	kind, _, _ := strings.Cut(object, "/")
+	return kind == "order" || kind == "lot"
+}
+
+// Untold lists numbers of orders and lots that receipts have brought and that were not told yet, in the order of their names, from
+// the one after the given on. It locks nothing: two who read it at a time both see them.
+func (o *Outbox) Untold(ctx context.Context, tx *store.Tx, after Reference, limit int) ([]Reference, error) {
+	var refs []Reference
+	err := tx.Select(ctx, &refs, `SELECT link, object, number FROM outbox_refs WHERE number <> '' AND NOT told AND (link, object) > (?, ?)
+		ORDER BY link, object LIMIT ?`, after.Link, after.Object, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list the numbers that were not told: %w", err)
+	}
+	return refs, nil
+}
+
+// Told notes that the plant has heard of r. It takes the lock of the reference, so that whoever holds an order or a lot calls it
+// last. A number that came since is still untold.
+func (o *Outbox) Told(ctx context.Context, tx *store.Tx, r Reference) error {
+	_, err := tx.Exec(ctx, `UPDATE outbox_refs SET told = TRUE WHERE link = ? AND object = ? AND number = ?`, r.Link, r.Object, r.Number)
+	if err != nil {
+		return fmt.Errorf("note that the number of %s is told: %w", r.Object, err)
 	}
 	return nil
 }
@@ -63,7 +108,7 @@ func (o *Outbox) created(ctx context.Context, tx *store.Tx, link string, d Done)
 	case d.Creates == "":
 		return nil
 	case d.Role != message.Void && d.Receipt.Document != "":
-		return o.SetReference(ctx, tx, link, d.Creates, d.Receipt.Document)
+		return o.refer(ctx, tx, Reference{link, d.Creates, d.Receipt.Document}, !named(d.Creates))
 	case d.Role != message.Void:
 		return nil
 	}

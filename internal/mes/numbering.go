@@ -1,0 +1,197 @@
+package mes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// numberingPoll is how long a number waits that no wake has told of: one brought by another process whose notification was lost,
+// or one whose telling has failed.
+const numberingPoll = 10 * time.Second
+
+// Numbering tells the plant what the ERP calls the orders and lots that the plant made, as soon as a receipt has brought it.
+//
+// It does so in transactions of its own, since the one that settles a receipt holds the lane, which an act of the plant asks for
+// while it holds the order. What a crash has left untold is told at the next start. Several may run on one database: the second
+// finds the number known.
+type Numbering struct {
+	db    *store.DB
+	plant *Plant
+	out   *outbox.Outbox
+	log   *slog.Logger
+}
+
+// NewNumbering returns a Numbering. It touches nothing; Run does the work.
+func NewNumbering(db *store.DB, plant *Plant, out *outbox.Outbox, log *slog.Logger) *Numbering {
+	return &Numbering{db, plant, out, log}
+}
+
+// Run tells numbers until ctx ends.
+func (n *Numbering) Run(ctx context.Context) error {
+	woken, done := n.db.Subscribe(outbox.Numbered)
+	defer done()
+	for {
+		wake := woken
+		if err := n.tellAll(ctx); err != nil && ctx.Err() == nil {
+			n.log.WarnContext(ctx, "numbers of the ERP wait to be told to the plant", "err", err)
+			wake = nil // a number more does not help: wait for the next poll
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		case <-time.After(numberingPoll + rand.N(numberingPoll/10)):
+		}
+	}
+}
+
+// tellAll tells every number that is untold. One that fails keeps none of the others back.
+func (n *Numbering) tellAll(ctx context.Context) error {
+	const page = 200
+	var failed []error
+	var last outbox.Reference
+	for {
+		var refs []outbox.Reference
+		err := n.db.View(ctx, func(tx *store.Tx) (err error) {
+			refs, err = n.out.Untold(ctx, tx, last, page)
+			return err
+		})
+		if err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+		for _, r := range refs {
+			if err := n.tell(ctx, r); err != nil {
+				failed = append(failed, fmt.Errorf("tell that link %s calls %s %s: %w", r.Link, r.Object, r.Number, err))
+			}
+			last = r
+		}
+		if len(refs) < page || ctx.Err() != nil {
+			return errors.Join(failed...)
+		}
+	}
+}
+
+// tell tells one number, once. One that does not fit becomes a note on the object: the receipt stands, and a person must look.
+func (n *Numbering) tell(ctx context.Context, r outbox.Reference) error {
+	var conflict error
+	err := n.db.InTx(ctx, func(tx *store.Tx) error {
+		conflict = n.plant.Numbered(ctx, tx, r.Object, r.Number)
+		switch {
+		case conflict == nil:
+		case problem.KindOf(conflict) == problem.Conflict:
+			if err := n.plant.note(ctx, tx, r.Object, NumberConflict, "link "+r.Link+": "+conflict.Error()+"; "+hintOf(conflict)); err != nil {
+				return err
+			}
+		default:
+			return conflict
+		}
+		return n.out.Told(ctx, tx, r)
+	})
+	if err == nil && conflict != nil {
+		n.log.WarnContext(ctx, "the ERP's number of an object does not fit", "order", r.Object, "err", conflict)
+	}
+	return err
+}
+
+// hintOf is what a refusal advises.
+func hintOf(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Hint
+	}
+	return ""
+}
+
+// Numbered tells the plant that the ERP calls an object number: "order/ID" or "lot/ID", as the receipt of the message that created
+// it says. Objects that the plant does not have are passed over. A number that does not fit is a Conflict, and nothing is changed:
+// the object has another already, or the ERP has sent another order under it.
+func (p *Plant) Numbered(ctx context.Context, tx *store.Tx, object, number string) error {
+	kind, id, _ := cutObject(object)
+	var err error
+	switch kind {
+	case "order":
+		err = p.numberOrder(ctx, tx, id, number)
+	case "lot":
+		err = p.numberLot(ctx, tx, id, number)
+	}
+	if problem.KindOf(err) == problem.NotFound {
+		return nil
+	}
+	return err
+}
+
+func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string) error {
+	o, err := lockOrder(ctx, tx, id)
+	if err != nil || o.ERPNumber == number {
+		return err
+	}
+	twin, err := orderCalled(ctx, tx, number)
+	if err != nil {
+		return err
+	}
+	if twin != "" {
+		return conflict("number "+number+" for order "+o.Number, "the ERP has sent it as an order of its own, which the plant keeps as "+twin,
+			"both stand for one order of the ERP: report on one of them only", field("/erpNumber", "belongs to order "+twin))
+	}
+	if err := o.take(number); err != nil {
+		return err
+	}
+	return p.saveOrder(ctx, tx, &o)
+}
+
+// take gives an order that the plant made the ERP's number.
+func (o *Order) take(number string) error {
+	if err := fresh("order "+o.Number, o.ERPNumber, number); err != nil {
+		return err
+	}
+	o.ERPNumber, o.Number = number, number
+	return nil
+}
+
+// fresh refuses a number other than the one known.
+func fresh(what, known, number string) error {
+	if known == "" || known == number {
+		return nil
+	}
+	return conflict("number "+number+" for "+what, "the ERP calls it "+known+" already",
+		"find out in the ERP which of the two is the plant's, and cancel the other", field("/erpNumber", "is not the number known"))
+}
+
+func (p *Plant) numberLot(ctx context.Context, tx *store.Tx, id, number string) error {
+	l, err := lockLot(ctx, tx, id)
+	if err != nil || l.ERPNumber == number {
+		return err
+	}
+	if err := fresh("lot "+l.Number, l.ERPNumber, number); err != nil {
+		return err
+	}
+	l.ERPNumber = number
+	return p.saveLot(ctx, tx, &l)
+}
+
+// note adds a note to an order or a lot.
+func (p *Plant) note(ctx context.Context, tx *store.Tx, object string, code NoteCode, text string) error {
+	n := Note{At: p.now(tx), Code: code, Text: text}
+	kind, id, _ := cutObject(object)
+	if kind == "lot" {
+		l, err := lockLot(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		l.Notes = noted(l.Notes, n)
+		return p.saveLot(ctx, tx, &l)
+	}
+	o, err := lockOrder(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	o.Notes = noted(o.Notes, n)
+	return p.saveOrder(ctx, tx, &o)
+}

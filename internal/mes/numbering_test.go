@@ -1,0 +1,212 @@
+package mes_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/internal/mes"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// owing is a plant over a real outbox, whose one link is erp.
+type owing struct {
+	*plant
+	box *outbox.Outbox
+	log chan string // the messages of warnings
+}
+
+// appender is the outbox as the plant sees it.
+type appender struct{ *outbox.Outbox }
+
+func (a appender) Append(ctx context.Context, tx *store.Tx, m message.Message) error {
+	return a.Outbox.Append(ctx, tx, m)
+}
+
+func openOwing(t *testing.T, db *store.DB) *owing {
+	p := &owing{plant: open(t, db), log: make(chan string, 100)}
+	p.box = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp"}}, "urn:plant", outbox.Config{})
+	p.Plant = mes.New(appender{p.box}, mes.Config{Zone: berlin, References: p.box})
+	return p
+}
+
+// warnings is a log that a test reads.
+type warnings struct {
+	slog.Handler
+	into chan<- string
+}
+
+func (w warnings) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	w.into <- text
+	return nil
+}
+
+// run has a Numbering work until the function returned is called.
+func (p *owing) run() (stop func()) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	done := make(chan error)
+	log := slog.New(warnings{slog.NewTextHandler(p.t.Output(), nil), p.log})
+	go func() { done <- mes.NewNumbering(p.db, p.Plant, p.box, log).Run(ctx) }()
+	return func() {
+		p.t.Helper()
+		cancel()
+		if err := <-done; err != nil {
+			p.t.Error(err)
+		}
+	}
+}
+
+// answer settles what the lane owes; the ERP has given its first message's object this number.
+func (p *owing) answer(lane, number string) {
+	p.t.Helper()
+	err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		claims, err := p.box.Claim(p.t.Context(), tx, "n1", "erp", 100, 1)
+		if err != nil {
+			return err
+		}
+		var all []outbox.Settlement
+		for _, c := range claims {
+			s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true}
+			if q := c.Messages[0]; c.Lane == lane {
+				s.Done = []outbox.Done{{ID: q.ID, Role: q.Role, Creates: q.Creates, Receipt: message.Receipt{Document: number, At: now}}}
+			}
+			all = append(all, s)
+		}
+		_, _, err = p.box.Settle(p.t.Context(), tx, "erp", all)
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// until waits for something that another goroutine brings about.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+func (p *owing) untold() (refs []outbox.Reference) {
+	return see(p.plant, func(ctx context.Context, tx *store.Tx) ([]outbox.Reference, error) {
+		return p.box.Untold(ctx, tx, outbox.Reference{}, 100)
+	})
+}
+
+func TestAReceiptNumbersWhatThePlantMade(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := openOwing(t, db)
+		before := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+		lot := must(p.plant, p.CreateLot, mes.NewLot{Material: "CAST"})
+		p.answer(before.ID, "4711") // and then the process ends: nobody has told the plant
+		if got := p.order(before.ID).ERPNumber; got != "" || len(p.untold()) != 1 {
+			t.Fatalf("got number %q and %v untold, want none and one", got, p.untold())
+		}
+		for _, stop := range []func(){p.run(), p.run()} { // two nodes
+			defer stop()
+		}
+		until(t, "the number of the time before", func() bool { return p.order(before.ID).ERPNumber == "4711" })
+
+		after := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+		p.answer(after.ID, "4712")
+		p.answer(lot.ID, "B1")
+		until(t, "the numbers of now", func() bool {
+			l := see(p.plant, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) { return p.Lot(ctx, tx, lot.ID) })
+			return p.order(after.ID).ERPNumber == "4712" && l.ERPNumber == "B1" && l.Version == lot.Version+1 && len(p.untold()) == 0
+		})
+		if o := p.order(before.ID); o.Number != "4711" || o.PlantNumber != before.Number || o.Version != before.Version+1 || o.Notes != nil {
+			t.Errorf("got %+v, want number 4711 beside %s, told once", o, before.Number)
+		}
+	}, storetest.WithClock(func() time.Time { return now }))
+}
+
+// TestNumberingThatFailsAtAnyStatementIsMadeGood: whatever is left undone is done at the next start, once.
+func TestNumberingThatFailsAtAnyStatementIsMadeGood(t *testing.T) {
+	var at, n atomic.Int64 // the statement that fails; -1 is none
+	at.Store(-1)
+	hook := storetest.WithBefore(func(_ context.Context, statement string) error {
+		numbers := strings.Contains(statement, "told") || strings.Contains(statement, "plant_order")
+		if numbers && at.Load() >= 0 && n.Add(1) == at.Load()+1 {
+			return errors.New("the disk is gone")
+		}
+		return nil
+	})
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := openOwing(t, db)
+		failed := 0
+		for k := range int64(8) {
+			o := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+			p.answer(o.ID, o.ID[:13])
+			n.Store(0)
+			at.Store(k)
+			stop := p.run()
+			select {
+			case text := <-p.log:
+				failed++
+				if !strings.Contains(text, "the disk is gone") {
+					t.Errorf("got %q logged", text)
+				}
+			case <-time.After(200 * time.Millisecond): // there are fewer statements
+			}
+			at.Store(-1)
+			if n.Load() > k && len(p.untold()) != 1 {
+				t.Errorf("statement %d failed, and %v are untold, want one", k, p.untold())
+			}
+			stop()
+			stop = p.run()
+			until(t, "the number", func() bool { return len(p.untold()) == 0 })
+			stop()
+			if got := p.order(o.ID); got.ERPNumber != o.ID[:13] || got.Version != o.Version+1 {
+				t.Errorf("got number %q, version %d, want it numbered once", got.ERPNumber, got.Version)
+			}
+		}
+		if failed < 5 {
+			t.Errorf("%d statements failed, want every one of the telling", failed)
+		}
+	}, storetest.WithClock(func() time.Time { return now }), hook)
+}
+
+// TestANumberThatDoesNotFitIsNoted: the receipt stands, a person sees it on the order and in the log, and it is not told again.
+func TestANumberThatDoesNotFitIsNoted(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := openOwing(t, db)
+		o := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+		lot := must(p.plant, p.CreateLot, mes.NewLot{Material: "CAST"})
+		twin := p.erpOrder()
+		p.apply(mes.OrderReleasedKind, twin) // the ERP sent what the plant made, and did not say whose it is
+		p.answer(o.ID, twin.ERPNumber)
+		stop := p.run()
+		defer stop()
+		if got := <-p.log; !strings.Contains(got, "does not fit") || !strings.Contains(got, twin.ERPNumber) {
+			t.Errorf("got %q logged, want the number that does not fit", got)
+		}
+		until(t, "the note", func() bool { return len(p.untold()) == 0 })
+		got := p.order(o.ID)
+		if len(got.Notes) != 1 || got.Notes[0].Code != mes.NumberConflict || !strings.Contains(got.Notes[0].Text, p.numbered(twin.ERPNumber).ID) || got.ERPNumber != "" {
+			t.Errorf("got %+v, want one note that names the twin", got)
+		}
+		p.answer(lot.ID, "B1")
+		until(t, "the lot's number", func() bool { return len(p.untold()) == 0 })
+		err := p.db.InTx(t.Context(), func(tx *store.Tx) error { return p.Numbered(t.Context(), tx, "lot/"+lot.ID, "B2") })
+		refused(t, err, "conflict", "the ERP calls it B1 already")
+		if len(p.log) != 0 {
+			t.Errorf("got %q logged, want nothing more", <-p.log)
+		}
+	}, storetest.WithClock(func() time.Time { return now }))
+}
