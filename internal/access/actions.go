@@ -13,6 +13,7 @@ const (
 	MovementCreate      = "movement.create"
 	MovementReverse     = "movement.reverse"
 	LotCreate           = "lot.create"
+	LotDecide           = "lot.decide"
 	InspectionRecord    = "inspection.record"
 	InboundReceive      = "inbound.receive"
 	QuarantineReplay    = "quarantine.replay"
@@ -36,6 +37,7 @@ const (
 	PlanOrders    = "orders:plan"        // make and re-plan orders of the plant
 	Report        = "production:report"  // report what was made, used, found
 	Correct       = "production:correct" // take a report back
+	DecideLots    = "lots:decide"        // give lots free, or restrict them
 	Deliver       = "inbound:deliver"    // hand in messages of an ERP
 	RepairInbound = "inbound:repair"     // replay, discard, skip what came in
 	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
@@ -62,6 +64,7 @@ func Actions() []Action {
 		{MovementCreate, Report, "Issue, receive or scrap goods", false},
 		{MovementReverse, Correct, "Take a goods movement back", true},
 		{LotCreate, Report, "Open a lot", false},
+		{LotDecide, DecideLots, "Give a lot free for use, or restrict it", true},
 		{InspectionRecord, Report, "Record an inspection result", false},
 		{InboundReceive, Deliver, "Take a message from an ERP", false},
 		{QuarantineReplay, RepairInbound, "Try a message in quarantine again", true},

@@ -737,6 +737,9 @@ type LotAct struct {
 // LotCreate defines model for LotCreate.
 type LotCreate = mes.NewLot
 
+// LotDecision defines model for LotDecision.
+type LotDecision = mes.LotDecision
+
 // LotPage defines model for LotPage.
 type LotPage struct {
 	Items []Lot `json:"items"`
@@ -919,6 +922,9 @@ type MovementPage struct {
 
 // MovementType 101/102 receipt and back, 261/262 issue and back, 531/532 by-product and back, 551/552 scrapping and back
 type MovementType = mes.MovementType
+
+// Note What happened to an object without anybody's doing here; the newest is the last
+type Note = mes.Note
 
 // Operation defines model for Operation.
 type Operation = mes.Operation
@@ -1381,6 +1387,18 @@ type CreateLotParams struct {
 	Prefer PreferHeader `json:"Prefer,omitempty,omitzero"`
 }
 
+// DecideLotParams defines parameters for DecideLot.
+type DecideLotParams struct {
+	// IfMatch The ETag that was read, or * to change whatever is there (RFC 9110 section 13.1.1)
+	IfMatch IfMatchHeader `json:"If-Match"`
+
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+
+	// Prefer wait=N waits up to N seconds, 60 at most, for the ERP (RFC 7240 section 4.3)
+	Prefer PreferHeader `json:"Prefer,omitempty,omitzero"`
+}
+
 // ListMaterialsParams defines parameters for ListMaterials.
 type ListMaterialsParams struct {
 	// Prefix Only those whose number begins so
@@ -1610,6 +1628,9 @@ type ResumeLinkJSONRequestBody = Reason
 // CreateLotJSONRequestBody defines body for CreateLot for application/json ContentType.
 type CreateLotJSONRequestBody = LotCreate
 
+// DecideLotJSONRequestBody defines body for DecideLot for application/json ContentType.
+type DecideLotJSONRequestBody = LotDecision
+
 // ReplayMessagesJSONRequestBody defines body for ReplayMessages for application/json ContentType.
 type ReplayMessagesJSONRequestBody = ReplayCreate
 
@@ -1729,6 +1750,9 @@ type ServerInterface interface {
 	// GetLot One lot
 	// (GET /v1/lots/{lot})
 	GetLot(w http.ResponseWriter, r *http.Request, lot LotPath)
+	// DecideLot Give a lot free for use, or restrict it
+	// (POST /v1/lots/{lot}/decide)
+	DecideLot(w http.ResponseWriter, r *http.Request, lot LotPath, params DecideLotParams)
 	// ListMaterials The plant's copy of the materials
 	// (GET /v1/materials)
 	ListMaterials(w http.ResponseWriter, r *http.Request, params ListMaterialsParams)
@@ -3240,6 +3264,98 @@ func (siw *ServerInterfaceWrapper) GetLot(w http.ResponseWriter, r *http.Request
 	handler.ServeHTTP(w, r)
 }
 
+// DecideLot operation middleware
+func (siw *ServerInterfaceWrapper) DecideLot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "lot" -------------
+	var lot LotPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "lot", r.PathValue("lot"), &lot, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lot", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DecideLotParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer PreferHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Prefer", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Prefer", Err: err})
+			return
+		}
+
+		params.Prefer = Prefer
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DecideLot(w, r, lot, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListMaterials operation middleware
 func (siw *ServerInterfaceWrapper) ListMaterials(w http.ResponseWriter, r *http.Request) {
 
@@ -4736,6 +4852,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/lots", wrapper.ListLots)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/lots", wrapper.CreateLot)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/lots/{lot}", wrapper.GetLot)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/lots/{lot}/decide", wrapper.DecideLot)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inspection-results", wrapper.ListInspectionResults)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inspection-results", wrapper.CreateInspectionResult)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inspection-results/{inspection}", wrapper.GetInspectionResult)
@@ -6772,6 +6889,7 @@ type CreateLotResponseObject interface {
 }
 
 type CreateLot201ResponseHeaders struct {
+	ETag              string
 	Location          string
 	PreferenceApplied *string
 }
@@ -6788,6 +6906,7 @@ func (response CreateLot201JSONResponse) VisitCreateLotResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	if response.Headers.PreferenceApplied != nil {
 		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
@@ -6880,15 +6999,23 @@ type GetLotResponseObject interface {
 	VisitGetLotResponse(w http.ResponseWriter) error
 }
 
-type GetLot200JSONResponse Lot
+type GetLot200ResponseHeaders struct {
+	ETag string
+}
+
+type GetLot200JSONResponse struct {
+	Body    Lot
+	Headers GetLot200ResponseHeaders
+}
 
 func (response GetLot200JSONResponse) VisitGetLotResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6930,6 +7057,131 @@ type GetLotdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetLotdefaultApplicationProblemPlusJSONResponse) VisitGetLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLotRequestObject struct {
+	Lot    LotPath `json:"lot"`
+	Params DecideLotParams
+	Body   *DecideLotJSONRequestBody
+}
+
+type DecideLotResponseObject interface {
+	VisitDecideLotResponse(w http.ResponseWriter) error
+}
+
+type DecideLot200ResponseHeaders struct {
+	ETag              string
+	PreferenceApplied *string
+}
+
+type DecideLot200JSONResponse struct {
+	Body    LotAct
+	Headers DecideLot200ResponseHeaders
+}
+
+func (response DecideLot200JSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.PreferenceApplied != nil {
+		w.Header().Set("Preference-Applied", fmt.Sprint(*response.Headers.PreferenceApplied))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLot400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response DecideLot400ApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLot404ApplicationProblemPlusJSONResponse Problem
+
+func (response DecideLot404ApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLot409ApplicationProblemPlusJSONResponse Problem
+
+func (response DecideLot409ApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLot412ApplicationProblemPlusJSONResponse Problem
+
+func (response DecideLot412ApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLot422ApplicationProblemPlusJSONResponse Problem
+
+func (response DecideLot422ApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideLotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecideLotdefaultApplicationProblemPlusJSONResponse) VisitDecideLotResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9082,6 +9334,9 @@ type StrictServerInterface interface {
 	// GetLot One lot
 	// (GET /v1/lots/{lot})
 	GetLot(ctx context.Context, request GetLotRequestObject) (GetLotResponseObject, error)
+	// DecideLot Give a lot free for use, or restrict it
+	// (POST /v1/lots/{lot}/decide)
+	DecideLot(ctx context.Context, request DecideLotRequestObject) (DecideLotResponseObject, error)
 	// ListMaterials The plant's copy of the materials
 	// (GET /v1/materials)
 	ListMaterials(ctx context.Context, request ListMaterialsRequestObject) (ListMaterialsResponseObject, error)
@@ -10005,6 +10260,40 @@ func (sh *strictHandler) GetLot(w http.ResponseWriter, r *http.Request, lot LotP
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetLotResponseObject); ok {
 		if err := validResponse.VisitGetLotResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DecideLot operation middleware
+func (sh *strictHandler) DecideLot(w http.ResponseWriter, r *http.Request, lot LotPath, params DecideLotParams) {
+	var request DecideLotRequestObject
+
+	request.Lot = lot
+	request.Params = params
+
+	var body DecideLotJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideLot(ctx, request.(DecideLotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideLot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DecideLotResponseObject); ok {
+		if err := validResponse.VisitDecideLotResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

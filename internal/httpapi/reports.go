@@ -161,39 +161,6 @@ func (s *Server) ReverseMovement(ctx context.Context, r ReverseMovementRequestOb
 	}, err
 }
 
-// ListLots answers GET /v1/lots.
-func (s *Server) ListLots(ctx context.Context, r ListLotsRequestObject) (ListLotsResponseObject, error) {
-	p := r.Params
-	page := LotPage{}
-	var err error
-	f := mes.LotFilter{Material: p.Material, Number: p.Number, Order: p.Order, Status: p.Status}
-	page.Items, page.NextCursor, err = list(ctx, s, p.Cursor, p.Limit, f, s.Plant.Lots)
-	return ListLots200JSONResponse(page), err
-}
-
-// GetLot answers GET /v1/lots/{lot}.
-func (s *Server) GetLot(ctx context.Context, r GetLotRequestObject) (GetLotResponseObject, error) {
-	v, err := one(ctx, s, r.Lot, s.Plant.Lot)
-	return GetLot200JSONResponse(v), err
-}
-
-// CreateLot answers POST /v1/lots.
-func (s *Server) CreateLot(ctx context.Context, r CreateLotRequestObject) (CreateLotResponseObject, error) {
-	cmd := *r.Body
-	c := call{access.LotCreate, "", "", r.Params.IdempotencyKey, r.Body}
-	var err error
-	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
-		return nil, err
-	}
-	v, err := report(ctx, s, c, "lot", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) {
-		return s.Plant.CreateLot(ctx, tx, cmd)
-	})
-	return CreateLot201JSONResponse{
-		Body:    LotAct{Lot: v.value, ERP: v.erp},
-		Headers: CreateLot201ResponseHeaders{Location: "/v1/lots/" + v.value.ID, PreferenceApplied: v.applied},
-	}, err
-}
-
 // ListInspectionResults answers GET /v1/inspection-results.
 func (s *Server) ListInspectionResults(ctx context.Context, r ListInspectionResultsRequestObject) (ListInspectionResultsResponseObject, error) {
 	p := r.Params
