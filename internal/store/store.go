@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,8 @@ type Config struct {
 	Now func() time.Time
 	// Before is called ahead of each statement and may delay or refuse it; torture uses it. Default none.
 	Before func(ctx context.Context, statement string) error
+	// Log is told when this process can no longer hear others, and when it can again; default nowhere.
+	Log *slog.Logger
 }
 
 // DB is an open database. It is safe for use by many goroutines.
@@ -59,6 +62,9 @@ func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, 16)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	db := &DB{url: rawURL, cfg: cfg, wakes: newWakes()}
 	if err := db.connect(); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -16,7 +17,8 @@ const (
 	// notifyEvery is the shortest time between two notifications of a process: PostgreSQL takes a lock of the whole cluster at
 	// the commit of each NOTIFY, so there must be few of them, and none in the business transaction.
 	notifyEvery = 100 * time.Millisecond
-	relisten    = time.Second // pause before a lost listening connection is made again, plus jitter
+	firstPause    = time.Second      // pause before what failed is tried again, plus jitter, doubled each time
+	mostPause   = 30 * time.Second // up to this
 )
 
 // wakes tells goroutines of this process, and through PostgreSQL those of others, that there is work. A wake may be lost between
@@ -85,6 +87,13 @@ func (w *wakes) take() []string {
 	return topics
 }
 
+// put says again what could not be told.
+func (w *wakes) put(topic string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.due[topic] = true
+}
+
 // Run carries wakes between the processes of one PostgreSQL database until ctx ends; on SQLite it only waits. Without it
 // everything works, at the pace of polling.
 func (db *DB) Run(ctx context.Context) error {
@@ -97,15 +106,49 @@ func (db *DB) Run(ctx context.Context) error {
 		defer close(done)
 		db.notify(ctx)
 	}()
+	hears := contact{log: db.cfg.Log, lost: "wakes of other processes are not heard: polling bridges the gap", back: "wakes of other processes are heard again"}
 	for ctx.Err() == nil {
-		_ = db.listen(ctx) // the connection is made anew: polling bridges the gap
-		select {
-		case <-ctx.Done():
-		case <-time.After(relisten + rand.N(relisten)):
-		}
+		err := db.listen(ctx, func() { hears.tell(ctx, nil) })
+		rest(ctx, hears.tell(ctx, err))
 	}
 	<-done
 	return nil
+}
+
+// contact is a way to other processes. It tells the log once that it is lost, and once that it is there again.
+type contact struct {
+	log        *slog.Logger
+	lost, back string // what it says
+	failures   int    // in a row
+}
+
+// tell takes how one try went and returns how long to wait before the next.
+func (c *contact) tell(ctx context.Context, err error) time.Duration {
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case err == nil:
+		if c.failures > 0 {
+			c.log.InfoContext(ctx, c.back, "part", "store")
+		}
+		c.failures = 0
+		return 0
+	case c.failures == 0:
+		c.log.WarnContext(ctx, c.lost, "part", "store", "err", explain(err))
+	}
+	wait := min(mostPause, firstPause<<min(c.failures, 10))
+	c.failures++
+	return wait + rand.N(wait)
+}
+
+// rest waits for d or the end of ctx.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 // channel is the name of the PostgreSQL channel: one for each schema, so that plants in one database do not wake each other.
@@ -117,27 +160,40 @@ func (db *DB) channel(ctx context.Context) (string, error) {
 	return "holdfast_" + schema, nil
 }
 
+// notify tells other processes what they should look at, not more often than notifyEvery. What could not be told is told later.
 func (db *DB) notify(ctx context.Context) {
+	tells := contact{log: db.cfg.Log, lost: "other processes are not woken: they poll", back: "other processes are woken again"}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-db.wakes.told:
 		}
-		if name, err := db.channel(ctx); err == nil {
-			for _, topic := range db.wakes.take() {
-				_, _ = db.write.ExecContext(ctx, "SELECT pg_notify($1, $2)", name, db.wakes.node+" "+topic)
-			}
+		err := db.notifyDue(ctx)
+		if err != nil {
+			token(db.wakes.told)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(notifyEvery):
-		}
+		rest(ctx, max(notifyEvery, tells.tell(ctx, err)))
 	}
 }
 
-func (db *DB) listen(ctx context.Context) error {
+func (db *DB) notifyDue(ctx context.Context) error {
+	name, err := db.channel(ctx)
+	if err != nil {
+		return err
+	}
+	for _, topic := range db.wakes.take() {
+		_, terr := db.write.ExecContext(ctx, "SELECT pg_notify($1, $2)", name, db.wakes.node+" "+topic)
+		if terr != nil {
+			db.wakes.put(topic)
+			err = fmt.Errorf("notify of %s: %w", topic, terr)
+		}
+	}
+	return err
+}
+
+// listen hears other processes until the connection is lost; listening is called once it is there.
+func (db *DB) listen(ctx context.Context, listening func()) error {
 	name, err := db.channel(ctx)
 	if err != nil {
 		return err
@@ -150,6 +206,7 @@ func (db *DB) listen(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{name}.Sanitize()); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	listening()
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
