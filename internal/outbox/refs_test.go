@@ -61,7 +61,9 @@ func TestNumbersAreToldOnce(t *testing.T) {
 		told(order)
 		again := outbox.Reference{Link: "erp", Object: "order/o1", Number: receive("d", "order/o1")}
 		want("a new number", untold(outbox.Reference{}, 9), again)
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "order/o1", again.Number) })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.SetReference(ctx, tx, "erp", "order/o1", again.Number)
+		})
 		want("what the plant has learnt from elsewhere", untold(outbox.Reference{}, 9))
 	})
 }
