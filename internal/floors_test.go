@@ -55,20 +55,21 @@ var floors = map[string]string{
 	"internal/backup": moves,
 	"internal/alert":  moves,
 	// 5 edges
-	"adapters/rest":        words,
-	"adapters/odata":       words,
-	"adapters/sap":         words + "adapters/odata",
-	"adapters/amqp":        words,
-	"adapters/erpmock":     words + "adapters/odata",
-	"adapters/adaptertest": words + "adapters/erpmock",
-	"internal/httpapi":     below,
-	"internal/console":     below,
+	"adapters/rest":          words,
+	"adapters/odata":         words,
+	"adapters/sap":           words + "adapters/odata",
+	"adapters/amqp":          words,
+	"adapters/amqp/amqptest": "",
+	"adapters/erpmock":       words + "adapters/odata",
+	"adapters/adaptertest":   words + "adapters/erpmock",
+	"internal/httpapi":       below,
+	"internal/console":       below,
 	// 6 program, with the folders below it
 	program: "*",
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest adapters/adaptertest adapters/erpmock "
+const helpers = words + "internal/store/storetest adapters/adaptertest adapters/erpmock adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.
@@ -80,7 +81,7 @@ var alone = map[string]string{
 	"cel.dev/cel-go":             "internal/mapping",
 	"github.com/spf13/cobra":     program,
 	"github.com/ThreeDotsLabs":   "adapters/amqp",
-	"github.com/rabbitmq/amqp09": "adapters/amqp",
+	"github.com/rabbitmq/amqp09": "adapters/amqp adapters/amqp/amqptest",
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

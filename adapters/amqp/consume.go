@@ -1,0 +1,356 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	wm "github.com/ThreeDotsLabs/watermill/message"
+	amqp091 "github.com/rabbitmq/amqp091-go"
+)
+
+// Subscriber takes messages out of queues, over a connection of its own. It is a Watermill Subscriber and SubscribeInitializer, and
+// safe for concurrent use. With Receive.InFlight 1 a message is given out only after the one before it was acknowledged.
+//
+// A message that is nacked goes back to its queue and counts toward the queue's delivery limit.
+type Subscriber struct {
+	cfg  Config
+	k    *keeper
+	stop context.CancelFunc // ends the connection
+	done sync.WaitGroup     // the connection
+
+	mu      sync.Mutex
+	closed  bool               // guarded by mu
+	closing context.Context    // ends when Close begins
+	end     context.CancelFunc // of closing
+	subs    sync.WaitGroup     // subscriptions
+}
+
+// NewSubscriber begins to connect; the broker may be away. The caller closes it.
+func NewSubscriber(cfg Config, resolve Resolve, log *slog.Logger) (*Subscriber, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Receive == nil {
+		return nil, wrong("receive", "it is missing", "name the queue")
+	}
+	s := &Subscriber{cfg: cfg.withDefaults()}
+	s.k = newKeeper("receive", s.cfg, resolve, log)
+	s.k.setup = func(x *session) error { return x.prepare(s.cfg.declares(), s.cfg.Exchanges, s.cfg.Queues) }
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.closing, s.end = context.WithCancel(context.Background())
+	s.done.Go(func() { s.k.run(ctx) })
+	return s, nil
+}
+
+// Status tells how the connection stands.
+func (s *Subscriber) Status() Status {
+	_, status := s.k.now()
+	return status
+}
+
+// Close ends all subscriptions: what was acknowledged by then, the broker hears of; the rest goes back to the queues. It may be called
+// again.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.subs.Wait()
+	s.stop()
+	s.done.Wait()
+	return nil
+}
+
+// SubscribeInitialize makes the queue of a topic, so that messages published before the first Subscribe are kept.
+func (s *Subscriber) SubscribeInitialize(topic string) error {
+	if s.cfg.Receive.Each == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.closing, s.cfg.ConnectTimeout)
+	defer cancel()
+	x, err := s.k.await(ctx)
+	if err != nil {
+		return err
+	}
+	return x.prepare(s.cfg.declares(), nil, []Queue{s.cfg.Receive.Each.of(topic)})
+}
+
+// of is the queue for one topic.
+func (q Queue) of(topic string) Queue {
+	put := strings.NewReplacer("{topic}", topic).Replace
+	q.Name = put(q.Name)
+	all := make([]Binding, len(q.Bindings))
+	for i, b := range q.Bindings {
+		all[i] = Binding{Exchange: b.Exchange, Key: put(b.Key)}
+	}
+	q.Bindings = all
+	return q
+}
+
+// Subscribe gives the messages of a queue until ctx ends or the Subscriber is closed; then the channel is closed. It does not wait for
+// the broker.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *wm.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errClosed
+	}
+	out := make(chan *wm.Message)
+	s.subs.Go(func() {
+		defer close(out)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(s.closing, cancel)()
+		s.subscribe(ctx, topic, out)
+	})
+	return out, nil
+}
+
+// subscribe consumes over one session after the other.
+func (s *Subscriber) subscribe(ctx context.Context, topic string, out chan<- *wm.Message) {
+	for ctx.Err() == nil {
+		x, err := s.k.await(ctx)
+		if err != nil {
+			return
+		}
+		err = s.consume(ctx, x, topic, out)
+		if err != nil && ctx.Err() == nil {
+			s.k.log.Warn("a queue is not consumed; it is tried again", "queue", topic, "err", err)
+			rest(ctx, 10*firstPause)
+		}
+	}
+}
+
+// consume gives out messages of one queue on one channel of one session, until either or ctx ends.
+func (s *Subscriber) consume(ctx context.Context, x *session, topic string, out chan<- *wm.Message) error {
+	queue := topic
+	if each := s.cfg.Receive.Each; each != nil {
+		q := each.of(topic)
+		queue = q.Name
+		if err := x.prepare(s.cfg.declares(), nil, []Queue{q}); err != nil {
+			return err
+		}
+	}
+	ch, err := x.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	c := &consumer{
+		s: x, ch: ch, queue: queue, limit: s.cfg.Receive.InFlight, out: out, closes: ch.NotifyClose(make(chan *amqp091.Error, 1)),
+		cancels: ch.NotifyCancel(make(chan string, 1)),
+	}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	defer c.cancel()
+	if err := c.begin(); err != nil {
+		_ = ch.Close() // the first error is the one to tell
+		return misplaced("consume queue", queue, err)
+	}
+	err = c.run()
+	c.finish()
+	return err
+}
+
+// consumer is one channel that takes messages out of one queue. All of it belongs to one goroutine.
+//
+// It begins with one message at a time while what comes was offered before: if one of these brings the process down, the broker
+// counts that against it alone, and not against its neighbours.
+type consumer struct {
+	s       *session
+	ch      *amqp091.Channel
+	queue   string
+	limit   int // of messages in hand
+	out     chan<- *wm.Message
+	ctx     context.Context // of the messages; ends with the channel
+	cancel  context.CancelFunc
+	closes  chan *amqp091.Error
+	cancels chan string
+
+	trial      bool // one at a time
+	deliveries <-chan amqp091.Delivery
+	held       []*held // given out and not acknowledged, in order
+	next       *held   // to be given out
+	count      uint64  // of messages
+}
+
+// held is a message in hand.
+type held struct {
+	delivery   amqp091.Delivery
+	queue      string
+	generation uint64 // of the connection
+	channel    *consumer
+	number     uint64 // counts the messages of the channel from 1
+	message    *wm.Message
+	cancel     context.CancelFunc
+}
+
+type heldKey struct{}
+
+// heldOf finds what a message of ours was made of.
+func heldOf(ctx context.Context) (*held, bool) {
+	h, ok := ctx.Value(heldKey{}).(*held)
+	return h, ok
+}
+
+const consumerTag = "holdfast"
+
+// begin starts to consume, on trial unless one at a time is all that is wanted.
+func (c *consumer) begin() error {
+	c.trial = c.limit > 1
+	return c.take(1)
+}
+
+// take consumes with so many messages in hand at most. RabbitMQ applies a new limit to new consumers only.
+func (c *consumer) take(limit int) error {
+	if err := c.ch.Qos(limit, 0, false); err != nil {
+		return err
+	}
+	var err error
+	c.deliveries, err = c.ch.Consume(c.queue, consumerTag, false, false, false, false, nil)
+	return err
+}
+
+// run gives out messages and acknowledges them until ctx or the channel ends.
+func (c *consumer) run() error {
+	for {
+		var out chan<- *wm.Message
+		var message *wm.Message
+		deliveries := c.deliveries
+		if c.next != nil {
+			out, message, deliveries = c.out, c.next.message, nil
+		} else if len(c.held) >= c.limit {
+			deliveries = nil
+		}
+		var acked, nacked <-chan struct{}
+		if len(c.held) > 0 {
+			acked, nacked = c.held[0].message.Acked(), c.held[0].message.Nacked()
+		}
+		select {
+		case <-c.ctx.Done():
+			return nil
+		case err := <-c.closes:
+			return closedBecause(err)
+		case _, open := <-c.cancels:
+			if !open {
+				return closedBecause(<-c.closes)
+			}
+			return errors.New("the broker ended it: the queue was deleted, or its node is down")
+		case d, open := <-deliveries:
+			if !open {
+				return closedBecause(<-c.closes)
+			}
+			c.next = c.hold(d)
+		case out <- message:
+			c.held, c.next = append(c.held, c.next), nil
+		case <-acked:
+			if err := c.ackAll(); err != nil {
+				return err
+			}
+		case <-nacked:
+			if err := c.reject(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func closedBecause(err *amqp091.Error) error {
+	if err == nil {
+		return errors.New("the channel was closed")
+	}
+	return err
+}
+
+// hold makes a message of a delivery.
+func (c *consumer) hold(d amqp091.Delivery) *held {
+	c.count++
+	h := &held{delivery: d, queue: c.queue, generation: c.s.generation, channel: c, number: c.count}
+	id := d.MessageId
+	if id == "" {
+		id = digest(d.Body)
+	}
+	h.message = wm.NewMessage(id, d.Body)
+	for name, v := range d.Headers {
+		if s, ok := scalar(v); ok {
+			h.message.Metadata[name] = s
+		}
+	}
+	ctx, cancel := context.WithCancel(context.WithValue(c.ctx, heldKey{}, h))
+	h.cancel = cancel
+	h.message.SetContext(ctx)
+	return h
+}
+
+// ackAll acknowledges the oldest message in hand and all that follow it without a gap, at once. The channel is that of the
+// connection on which they came: when that is gone it refuses, and the broker has put them back already.
+func (c *consumer) ackAll() error {
+	n := 0
+	for n < len(c.held) && isAcked(c.held[n].message) {
+		n++
+	}
+	last := &c.held[n-1].delivery
+	over := c.trial && attempts(last) == 0
+	c.drop(n)
+	if !over {
+		return c.ch.Ack(last.DeliveryTag, n > 1)
+	}
+	// The trial ends before the broker hears of this message, and thus before it gives the next one.
+	c.trial = false
+	if err := c.ch.Cancel(consumerTag, false); err != nil {
+		return err
+	}
+	if err := c.ch.Ack(last.DeliveryTag, false); err != nil {
+		return err
+	}
+	return c.take(c.limit)
+}
+
+func isAcked(m *wm.Message) bool {
+	select {
+	case <-m.Acked():
+		return true
+	default:
+		return false
+	}
+}
+
+// reject gives the oldest message back, and has the broker count that: from RabbitMQ 4.3 on, a nack would not count.
+func (c *consumer) reject() error {
+	err := c.ch.Reject(c.held[0].delivery.DeliveryTag, true)
+	c.drop(1)
+	return err
+}
+
+func (c *consumer) drop(n int) {
+	for _, h := range c.held[:n] {
+		h.cancel()
+	}
+	c.held = slices.Delete(c.held, 0, n)
+}
+
+// finish acknowledges what is acknowledged by now and gives the rest back. Their contexts end before.
+func (c *consumer) finish() {
+	c.cancel()
+	if len(c.held) > 0 && isAcked(c.held[0].message) {
+		c.trial = false
+		_ = c.ackAll() // it may be that the connection is gone, and the broker has put them back
+	}
+	last := uint64(0)
+	for _, h := range c.held {
+		last = h.delivery.DeliveryTag
+	}
+	if c.next != nil {
+		last = c.next.delivery.DeliveryTag
+		c.next.cancel()
+	}
+	if last > 0 {
+		_ = c.ch.Nack(last, true, true) // as above
+	}
+	c.drop(len(c.held))
+	_ = c.ch.Close() // as above
+}

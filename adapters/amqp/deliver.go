@@ -1,0 +1,125 @@
+package amqp
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// Deliver publishes each message as a CloudEvent and gives one Outcome for each, in order. Many calls may be under way at once: they
+// share one window of Config.Publish.Window messages, and messages of one call go out in its order.
+//
+// A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
+func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	out := make([]message.Outcome, len(ds))
+	w, err := l.ready(ctx)
+	if err != nil {
+		for i := range out {
+			out[i] = notSent(err)
+		}
+		return out
+	}
+	c := newCall(len(ds))
+	defer c.free()
+	for i, d := range ds {
+		m, err := l.outgoing(d)
+		if err != nil {
+			w.skip(c)
+			out[i] = message.Outcome{Verdict: message.Refused, Err: err}
+			continue
+		}
+		if err := w.send(ctx, &m, c, i); err != nil {
+			out[i] = notSent(err)
+		}
+	}
+	if len(ds) > 0 {
+		w.wait(ctx, c)
+	}
+	for i, d := range ds {
+		if out[i].Verdict == "" {
+			out[i] = l.outcome(d, c.fates[i], c.said[i])
+		}
+	}
+	return out
+}
+
+// ready gives the window to send through, or the reason why nothing can be sent now.
+func (l *Link) ready(ctx context.Context) (*window, error) {
+	if l.out == nil {
+		return nil, wrong("publish", "the link receives only", "name the exchange, or route the message to another link")
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s, status := l.out.k.now()
+	if s == nil {
+		return nil, status.Reason
+	}
+	return s.window, nil
+}
+
+// notSent is the outcome of a message of which the broker has certainly nothing: for want of a connection, or of time.
+func notSent(err error) message.Outcome {
+	if _, ok := errors.AsType[*problem.Error](err); !ok {
+		err = &problem.Error{
+			Kind: problem.Unavailable, What: "publish to RabbitMQ", Why: "it was not sent: " + words(err), Hint: "nothing to do: it is sent again",
+		}
+	}
+	return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+}
+
+// outcome is what the fate of a message means for the relay.
+//
+// A message that is nacked has nothing wrong with it: the queue is full, or the broker in trouble. It counts as the link's failure,
+// so that it spends no attempt and the breaker keeps the rest back until there is room.
+func (l *Link) outcome(d message.Delivery, f fate, said string) message.Outcome {
+	if f == confirmed {
+		return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Kind: "message"}}
+	}
+	err := f.problem(d.Event.Message().ID, l.key(d), said)
+	switch f {
+	case returned:
+		return message.Outcome{Verdict: message.Refused, Err: err}
+	case nacked:
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+	}
+	return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: err}
+}
+
+// Ask answers Again, always: a broker cannot be asked for a message. It may be sent once more, since it keeps its ID, and whoever
+// receives from this link drops an ID that it has seen.
+func (l *Link) Ask(context.Context, message.Delivery) (message.Outcome, error) {
+	return message.Outcome{Verdict: message.Again, Err: &problem.Error{
+		Kind: problem.Unavailable, What: "ask RabbitMQ for a message", Why: "a broker cannot tell what it was sent",
+		Hint: "nothing to do: it is sent again under the same message ID, which receivers drop if they have it",
+	}}, nil
+}
+
+// key is the routing key of a delivery.
+func (l *Link) key(d message.Delivery) string {
+	if d.Doc.Target != "" {
+		return d.Doc.Target
+	}
+	m := d.Event.Message()
+	k := l.cfg.Publish.Key
+	if k == "{kind}" {
+		return m.Kind
+	}
+	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source).Replace(k)
+}
+
+// outgoing makes a publishing of a delivery: the signed event itself, or the document that a mapping has made of it.
+func (l *Link) outgoing(d message.Delivery) (outgoing, error) {
+	m := d.Event.Message()
+	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m)}
+	if d.Doc.Mapping != "" {
+		// The digest is that of the event, which this body is not.
+		h := out.msg.Headers
+		out.msg.Body, h[prefix+"documentof"], h[prefix+"eventdigest"] = d.Doc.Body, d.Doc.Mapping, h[prefix+"digest"]
+		delete(h, prefix+"digest")
+	}
+	return out, out.check()
+}

@@ -1,0 +1,195 @@
+package amqp
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"holdfast/internal/problem"
+)
+
+// identity is who we are and whom we trust, as the references and files say it now.
+type identity struct {
+	password string
+	tls      *tls.Config
+	mark     [32]byte // changes with any of it
+}
+
+// identify reads the references and the certificates.
+func (c Config) identify(ctx context.Context, resolve Resolve) (identity, error) {
+	var id identity
+	h := sha256.New()
+	if c.Password != "" {
+		secret, err := resolve(ctx, c.Password)
+		if err != nil {
+			return id, fmt.Errorf("sign in to RabbitMQ: %w", err)
+		}
+		id.password = secret
+		fmt.Fprintf(h, "%d %s", len(secret), secret)
+	}
+	id.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.TLS.ServerName}
+	read := func(file string) ([]byte, error) {
+		b, err := os.ReadFile(file)
+		fmt.Fprintf(h, "%d %s", len(b), b)
+		if err != nil {
+			return nil, wrong("tls", fmt.Sprintf("a certificate or key cannot be read: %v", err), "let the user that runs holdfast read it")
+		}
+		return b, nil
+	}
+	if c.TLS.CA != "" {
+		pem, err := read(c.TLS.CA)
+		if err != nil {
+			return id, err
+		}
+		id.tls.RootCAs = x509.NewCertPool()
+		if !id.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return id, wrong("tls.ca", c.TLS.CA+" has no certificate in PEM", "give the certificate of the authority that signed the broker's")
+		}
+	}
+	if c.TLS.Cert != "" {
+		cert, err := read(c.TLS.Cert)
+		if err != nil {
+			return id, err
+		}
+		key, err := read(c.TLS.Key)
+		if err != nil {
+			return id, err
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return id, wrong("tls.cert", "certificate and key do not fit: "+err.Error(), "give a key and the certificate made for it, both in PEM")
+		}
+		id.tls.Certificates = []tls.Certificate{pair}
+	}
+	h.Sum(id.mark[:0])
+	return id, nil
+}
+
+// renewed tells whether the credentials have changed since the session was made. What cannot be read now has not changed.
+func (k *keeper) renewed(ctx context.Context, s *session) bool {
+	id, err := k.cfg.identify(ctx, k.resolve)
+	if err != nil {
+		k.log.Warn("the credentials cannot be read again; the connection stays", "err", err)
+		return false
+	}
+	return id.mark != s.mark
+}
+
+// dial makes a connection to the next address, and signs in.
+func (k *keeper) dial(ctx context.Context) (*session, error) {
+	id, err := k.cfg.identify(ctx, k.resolve)
+	if err != nil {
+		return nil, err
+	}
+	address := k.cfg.Addresses[k.address%len(k.cfg.Addresses)]
+	k.address++
+	s, err := k.open(ctx, address, id)
+	if err != nil {
+		return nil, unreachable(address, err)
+	}
+	k.address-- // this one is good: it is tried first the next time
+	k.generation++
+	s.generation, s.mark = k.generation, id.mark
+	return s, nil
+}
+
+func (k *keeper) open(ctx context.Context, address string, id identity) (*session, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"amqp": "5672", "amqps": "5671"}[u.Scheme]
+	}
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	if by, ok := ctx.Deadline(); ok {
+		err = raw.SetDeadline(by) // taken away by the library when it has signed in
+	}
+	if err == nil && u.Scheme == "amqps" {
+		conf := id.tls.Clone()
+		if conf.ServerName == "" {
+			conf.ServerName = u.Hostname()
+		}
+		secured := tls.Client(raw, conf)
+		err = secured.HandshakeContext(ctx)
+		raw = secured
+	}
+	if err != nil {
+		_ = raw.Close() // the first error is the one to tell
+		return nil, err
+	}
+	w := newWire(raw, k.cfg.WriteTimeout)
+	conn, err := amqp091.Open(w, k.protocol(u, id))
+	if err != nil {
+		_ = w.Close() // never fails
+		w.wait()
+		return nil, err
+	}
+	return &session{
+		conn: conn, wire: w, dead: make(chan struct{}),
+		closed: conn.NotifyClose(make(chan *amqp091.Error, 1)), blockings: conn.NotifyBlocked(make(chan amqp091.Blocking, 16)),
+	}, nil
+}
+
+// protocol is what the library is told.
+func (k *keeper) protocol(u *url.URL, id identity) amqp091.Config {
+	c := amqp091.Config{
+		Vhost: strings.TrimPrefix(u.Path, "/"), Heartbeat: k.cfg.Heartbeat, Locale: "en_US", FrameSize: 128 << 10,
+		Properties: amqp091.Table{
+			"product": "Holdfast", "connection_name": "holdfast " + k.name + " " + strconv.Itoa(os.Getpid()),
+		},
+		SASL: []amqp091.Authentication{&amqp091.ExternalAuth{}},
+	}
+	if c.Vhost == "" {
+		c.Vhost = "/"
+	}
+	if k.cfg.User != "" {
+		c.SASL = []amqp091.Authentication{&amqp091.PlainAuth{Username: k.cfg.User, Password: id.password}}
+	}
+	return c
+}
+
+// unreachable is an attempt to connect that came to nothing.
+func unreachable(address string, err error) error {
+	p := &problem.Error{
+		Kind: problem.Unavailable, What: "connect to " + address, Why: words(err), Hint: "see that the broker runs and can be reached from here",
+	}
+	var lib *amqp091.Error
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &cert):
+		p.Hint = "see that tls.ca is the authority of the broker's certificate, and tls.server_name the name in it"
+	case errors.Is(err, amqp091.ErrSASL):
+		p.Hint = "the broker does not offer this way to sign in; for a client certificate, enable rabbitmq_auth_mechanism_ssl"
+	case errors.As(err, &lib) && (lib.Code == amqp091.AccessRefused || errors.Is(err, amqp091.ErrCredentials)):
+		p.Why, p.Hint = "the broker refuses the credentials: "+words(err), "see the user and where its password comes from; it is read again for each attempt"
+	case errors.As(err, &lib) && lib.Code == amqp091.NotAllowed:
+		p.Hint = "see that the virtual host exists and the user may use it"
+	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
+		p.Why = "it did not answer in time"
+	}
+	return p
+}
+
+func isTimeout(err error) bool {
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout()
+}
+
+// soon is a deadline for what should take no time.
+func soon() time.Time { return time.Now().Add(time.Second) }

@@ -1,0 +1,192 @@
+package amqp
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	wm "github.com/ThreeDotsLabs/watermill/message"
+)
+
+// Accept takes a batch of messages, all or none; when it returns nil they are acknowledged, and never come again. After an error the
+// same batch is offered again. It may be offered messages that it has taken before, under the same IDs.
+type Accept func(ctx context.Context, batch []Incoming) error
+
+// Run hands on what comes in Config.Receive.Queue, in the broker's order, until ctx ends. It then finishes the batch in hand, gives the
+// rest back to the queue, and returns nil. While accept fails nothing is acknowledged and nothing more is taken than Receive.InFlight:
+// that is the back-pressure of a store that is full.
+func (l *Link) Run(ctx context.Context, accept Accept) error {
+	if l.cfg.Receive == nil {
+		<-ctx.Done()
+		return nil
+	}
+	sub, err := NewSubscriber(l.cfg, l.resolve, l.log)
+	if err != nil {
+		return err
+	}
+	router, err := wm.NewRouter(wm.RouterConfig{CloseTimeout: l.cfg.StopTimeout}, quiet(l.log))
+	if err != nil {
+		return err
+	}
+	b := &batcher{
+		accept: accept, receive: *l.cfg.Receive, log: l.log.With("part", "amqp", "queue", l.cfg.Receive.Queue), in: make(chan *held, l.cfg.Receive.InFlight),
+		grace: l.cfg.StopTimeout, waiting: map[uint64]*held{},
+	}
+	router.AddConsumerHandler("receive", l.cfg.Receive.Queue, sub, b.handle)
+
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		err = router.Run(context.WithoutCancel(ctx))
+	})
+	b.run(ctx)
+	_ = sub.Close()           // what was accepted is acknowledged, the rest goes back
+	closing := router.Close() // its handlers have nothing in hand any more
+	tasks.Wait()
+	if err == nil {
+		err = closing
+	}
+	return err
+}
+
+// quiet has Watermill log what is a line of ours in its words: only what went wrong.
+func quiet(log *slog.Logger) watermill.LoggerAdapter {
+	return watermill.NewSlogLoggerWithLevelMapping(log.With("part", "amqp"), map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug})
+}
+
+// batcher puts messages together again that the Router's goroutines hand over in any order.
+type batcher struct {
+	accept  Accept
+	receive Receive
+	log     *slog.Logger
+	in      chan *held
+	grace   time.Duration
+
+	channel *consumer        // whose messages are waiting; owned by run, as all below
+	next    uint64           // number of the message that is due
+	waiting map[uint64]*held // by number
+}
+
+// handle is the Router's handler. It returns nil when the message has been accepted and acknowledged.
+func (b *batcher) handle(m *wm.Message) error {
+	h, ok := heldOf(m.Context())
+	if !ok {
+		return errClosed
+	}
+	select {
+	case b.in <- h:
+	case <-m.Context().Done():
+	}
+	<-m.Context().Done() // it ends when the message is acknowledged, or its channel is gone
+	if isAcked(m) {
+		return nil
+	}
+	return m.Context().Err()
+}
+
+// run accepts batch after batch until ctx ends.
+func (b *batcher) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case h := <-b.in:
+			b.add(h)
+		}
+		b.addAll()
+		for batch := b.batch(); len(batch) > 0 && ctx.Err() == nil; batch = b.batch() {
+			if !b.offer(ctx, batch) {
+				return
+			}
+			b.addAll()
+		}
+	}
+}
+
+// add sorts in one message. What is of an earlier channel than the present one is forgotten: the broker gives it again.
+func (b *batcher) add(h *held) {
+	switch {
+	case h.channel == b.channel:
+	case h.message.Context().Err() != nil:
+		return
+	default:
+		b.channel, b.next = h.channel, 1
+		clear(b.waiting)
+	}
+	b.waiting[h.number] = h
+}
+
+func (b *batcher) addAll() {
+	for {
+		select {
+		case h := <-b.in:
+			b.add(h)
+		default:
+			return
+		}
+	}
+}
+
+// batch takes what is due, without gaps. A message that was offered before goes alone: if it cannot be accepted, no other suffers.
+func (b *batcher) batch() []*held {
+	var batch []*held
+	for len(batch) < b.receive.Batch {
+		h, ok := b.waiting[b.next]
+		if !ok {
+			break
+		}
+		suspect := attempts(&h.delivery) > 0
+		if suspect && len(batch) > 0 {
+			break
+		}
+		delete(b.waiting, b.next)
+		b.next++
+		batch = append(batch, h)
+		if suspect {
+			break
+		}
+	}
+	return batch
+}
+
+// The pauses between two offers of the same batch.
+const (
+	firstOffer = 100 * time.Millisecond
+	lastOffer  = 10 * time.Second
+)
+
+// offer has a batch accepted and acknowledges it. It tries until that works, until the messages' channel is gone, and then they come
+// again, or until ctx ends, and then it returns false.
+func (b *batcher) offer(ctx context.Context, batch []*held) bool {
+	list := make([]Incoming, len(batch))
+	now := time.Now()
+	for i, h := range batch {
+		list[i] = b.receive.decode(&h.delivery, h.queue, now)
+	}
+	for pause := firstOffer; ; pause = min(2*pause, lastOffer) {
+		err := b.once(ctx, list)
+		switch {
+		case err == nil:
+			for _, h := range batch {
+				h.message.Ack()
+			}
+			return true
+		case ctx.Err() != nil:
+			return false
+		case batch[0].message.Context().Err() != nil:
+			return true
+		}
+		b.log.WarnContext(ctx, "a batch was not accepted; it is offered again", "messages", len(batch), "err", err)
+		rest(ctx, pause/2+rand.N(pause))
+	}
+}
+
+// once calls accept, which has some time left when ctx ends.
+func (b *batcher) once(ctx context.Context, list []Incoming) error {
+	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { rest(soft, b.grace); cancel() })()
+	return b.accept(soft, list)
+}

@@ -1,0 +1,109 @@
+package amqp
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"holdfast/internal/problem"
+)
+
+// prepare declares the exchanges and queues, or looks whether they are there. It has a channel of its own, which an error closes.
+func (s *session) prepare(declare bool, exchanges []Exchange, queues []Queue) error {
+	if !declare {
+		return s.verify(exchanges, queues)
+	}
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	for _, e := range exchanges {
+		if err := ch.ExchangeDeclare(e.Name, cmp.Or(e.Kind, "topic"), true, false, false, false, e.arguments()); err != nil {
+			return misplaced("declare exchange", e.Name, err)
+		}
+	}
+	for _, q := range queues {
+		if _, err := ch.QueueDeclare(q.Name, true, false, false, false, q.arguments()); err != nil {
+			return misplaced("declare queue", q.Name, err)
+		}
+		for _, b := range q.Bindings {
+			if err := ch.QueueBind(q.Name, b.Key, b.Exchange, false, nil); err != nil {
+				return misplaced(fmt.Sprintf("bind to exchange %q the queue", b.Exchange), q.Name, err)
+			}
+		}
+	}
+	return ch.Close()
+}
+
+// verify looks whether exchanges and queues are there, and changes nothing.
+func (s *session) verify(exchanges []Exchange, queues []Queue) error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	for _, e := range exchanges {
+		if e.Name == "" {
+			continue // the default exchange is always there, and may not be declared
+		}
+		if err := ch.ExchangeDeclarePassive(e.Name, cmp.Or(e.Kind, "topic"), true, false, false, false, nil); err != nil {
+			return misplaced("look for exchange", e.Name, err)
+		}
+	}
+	for _, q := range queues {
+		if _, err := ch.QueueDeclarePassive(q.Name, true, false, false, false, nil); err != nil {
+			return misplaced("look for queue", q.Name, err)
+		}
+	}
+	return ch.Close()
+}
+
+func (e Exchange) arguments() amqp091.Table {
+	if e.Alternate == "" {
+		return nil
+	}
+	return amqp091.Table{"alternate-exchange": e.Alternate}
+}
+
+// arguments are those of a queue that RabbitMQ 3.10 and all later ones understand.
+func (q Queue) arguments() amqp091.Table {
+	args := amqp091.Table{"x-queue-type": cmp.Or(q.Kind, "quorum")}
+	set := func(name string, value any, wanted bool) {
+		if wanted {
+			args[name] = value
+		}
+	}
+	set("x-delivery-limit", q.DeliveryLimit, q.DeliveryLimit > 0)
+	set("x-dead-letter-exchange", q.DeadLetter, q.DeadLetter != "")
+	set("x-dead-letter-routing-key", q.DeadLetterKey, q.DeadLetterKey != "")
+	set("x-dead-letter-strategy", "at-least-once", q.AtLeastOnce)
+	set("x-max-length", q.MaxLength, q.MaxLength > 0)
+	set("x-overflow", "reject-publish", q.Reject)
+	set("x-single-active-consumer", true, q.SingleActive)
+	return args
+}
+
+// misplaced is an exchange or queue that is not as the configuration has it.
+func misplaced(what, name string, err error) error {
+	p := &problem.Error{
+		Kind: problem.Unavailable, What: fmt.Sprintf("%s %q", what, name), Why: words(err),
+		Hint: "the link tries again by itself",
+	}
+	var lib *amqp091.Error
+	if !errors.As(err, &lib) {
+		return p
+	}
+	switch lib.Code {
+	case amqp091.NotFound:
+		p.Why = "it is not on the broker, or what it refers to is not: " + lib.Reason
+		p.Hint = "have it made by whoever owns the broker, or set declare: true; the link goes on by itself"
+	case amqp091.PreconditionFailed:
+		p.Why = "it is there, but made otherwise: " + lib.Reason
+		p.Hint = "change the configuration to what is there, or set declare: false, or have it deleted when it is empty"
+	case amqp091.AccessRefused:
+		p.Why = "the user may not: " + lib.Reason
+		p.Hint = "give the user the right to configure it, or set declare: false"
+	}
+	return p
+}

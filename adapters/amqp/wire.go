@@ -1,0 +1,107 @@
+package amqp
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// wireRoom is how many bytes may wait to be written. Beyond it writers wait, no longer than a write may hang.
+const wireRoom = 1 << 20
+
+// wire is a network connection that gathers what is written while an earlier write is under way: under load hundreds of messages
+// go out in one system call. No write can hang longer than patience; when one does, the connection is over. amqp091-go itself has
+// no write deadline, and holds locks while it writes.
+type wire struct {
+	net.Conn
+	patience time.Duration
+
+	mu      sync.Mutex
+	moved   *sync.Cond // something below has changed
+	waiting []byte     // guarded by mu
+	err     error      // why nothing more is written; guarded by mu
+	done    sync.WaitGroup
+}
+
+// newWire takes over conn; its Close ends everything.
+func newWire(conn net.Conn, patience time.Duration) *wire {
+	w := &wire{Conn: conn, patience: patience}
+	w.moved = sync.NewCond(&w.mu)
+	w.done.Go(w.pump)
+	return w
+}
+
+// Write takes all of p or nothing.
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.err == nil && len(w.waiting) >= wireRoom {
+		w.moved.Wait()
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	if len(w.waiting) == 0 {
+		w.moved.Broadcast()
+	}
+	w.waiting = append(w.waiting, p...)
+	return len(p), nil
+}
+
+// pump writes what waits until the connection is over.
+func (w *wire) pump() {
+	var spare []byte
+	for {
+		w.mu.Lock()
+		for w.err == nil && len(w.waiting) == 0 {
+			w.moved.Wait()
+		}
+		if w.err != nil {
+			w.mu.Unlock()
+			return
+		}
+		b := w.waiting
+		w.waiting = spare[:0]
+		w.moved.Broadcast()
+		w.mu.Unlock()
+
+		err := w.SetWriteDeadline(time.Now().Add(w.patience))
+		if err == nil {
+			_, err = w.Conn.Write(b)
+		}
+		if err != nil {
+			w.fail(err)
+			return
+		}
+		if spare = b; cap(spare) > 2*wireRoom {
+			spare = nil // a large message is over; its memory is not kept
+		}
+	}
+}
+
+// fail ends the connection for a reason, and lets go of whoever waits in it.
+func (w *wire) fail(err error) {
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = err
+	}
+	w.moved.Broadcast()
+	w.mu.Unlock()
+	_ = w.Conn.Close() // it is over either way
+}
+
+// Close ends the connection at once.
+func (w *wire) Close() error {
+	w.fail(net.ErrClosed)
+	return nil
+}
+
+// wait returns when nothing of the wire is running any more.
+func (w *wire) wait() { w.done.Wait() }
+
+// cause is why the wire has ended; nil while it has not.
+func (w *wire) cause() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
