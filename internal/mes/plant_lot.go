@@ -26,7 +26,7 @@ func (p *Plant) CreateLot(ctx context.Context, tx *store.Tx, c NewLot) (Lot, err
 	if err != nil {
 		return Lot{}, err
 	}
-	if err := insertLot(ctx, tx, lot); err != nil {
+	if err := p.numberAndKeep(ctx, tx, &lot); err != nil {
 		return Lot{}, err
 	}
 	return lot, p.owe(ctx, tx, lot.ID, LotCreatedKind, cmp.Or(lot.Order, lot.ID), "lot/"+lot.ID, LotCreated{Place: p.place(), Order: o.maybe(), Lot: lot})
@@ -75,23 +75,92 @@ func (p *Plant) lot(ctx context.Context, tx *store.Tx, o *Order, c NewLot) (Lot,
 	if err != nil {
 		return Lot{}, err
 	}
-	if c.Number == "" {
-		if c.Number, err = nextNumber(ctx, tx, "lot", p.cfg.LotPrefix, 8); err != nil {
-			return Lot{}, err
-		}
-	}
 	if c.ExpiresAt.IsZero() && m.ShelfLifeDays > 0 {
 		c.ExpiresAt = made.AddDate(0, 0, m.ShelfLifeDays)
 	}
 	return Lot{
 		ID: c.ID, Number: c.Number, Material: c.Material, Quantity: c.Quantity, Unit: cmp.Or(c.Unit, m.BaseUnit), Origin: FromPlant,
 		Order: c.Order, SupplierBatch: c.SupplierBatch, ManufacturedAt: made, ExpiresAt: c.ExpiresAt,
-		ManufacturedOn: p.day(made), ExpiresOn: p.day(c.ExpiresAt), Status: cmp.Or(c.Status, Unrestricted), RecordedAt: p.now(tx),
+		ManufacturedOn: p.day(made), ExpiresOn: p.day(c.ExpiresAt), Status: cmp.Or(c.Status, Unrestricted),
+		Version: 1, RecordedAt: p.now(tx), ChangedAt: p.now(tx),
 	}, nil
 }
 
+// numberAndKeep inserts a lot. One without a number gets the next of the plant's range that no lot of the material has: people give
+// numbers by hand, and may have been ahead of the range.
+func (p *Plant) numberAndKeep(ctx context.Context, tx *store.Tx, lot *Lot) error {
+	ranged := lot.Number == ""
+	for {
+		if ranged {
+			var err error
+			if lot.Number, err = nextNumber(ctx, tx, "lot", p.cfg.LotPrefix, 8); err != nil {
+				return err
+			}
+		}
+		ok, err := insertLot(ctx, tx, *lot)
+		switch {
+		case err != nil || ok:
+			return err
+		case !ranged:
+			return conflict("lot "+lot.Number+" of material "+lot.Material, "the plant has it already", "use that lot, or another number",
+				field("/number", "is taken"))
+		}
+	}
+}
+
+// DecideLot gives a lot free for use, or restricts it, and owes lot.changed. What is blocked must pass an inspection first, and what
+// was last found bad is not given free.
+func (p *Plant) DecideLot(ctx context.Context, tx *store.Tx, c LotDecision) (Lot, error) {
+	what := fmt.Sprintf("change of lot %s to %s", c.Lot, c.Status)
+	if err := c.check(what); err != nil {
+		return Lot{}, err
+	}
+	act := c
+	act.IfVersion = 0 // a repetition is one whatever version it has seen
+	if seen, err := p.once(ctx, tx, &act.ID, "change of a lot", act); err != nil || seen {
+		return orElse(ctx, tx, c.Lot, err, p.Lot)
+	}
+	at, err := p.happened(tx, c.At, "/at", what)
+	if err != nil {
+		return Lot{}, err
+	}
+	l, err := lockLot(ctx, tx, c.Lot)
+	if err != nil {
+		return Lot{}, err
+	}
+	what = fmt.Sprintf("change of lot %s to %s", l.Number, c.Status)
+	if err := unchanged(what, l.Version, c.IfVersion); err != nil {
+		return Lot{}, err
+	}
+	bad, err := rejectedCharacteristic(ctx, tx, l.ID)
+	if err != nil {
+		return Lot{}, err
+	}
+	if err := l.mayBecome(c.Status, bad, what); err != nil {
+		return Lot{}, err
+	}
+	return l, p.restrict(ctx, tx, &l, LotChanged{Lot: Lot{Status: c.Status}, At: at, Reason: c.Reason, By: c.By}, act.ID)
+}
+
+// restrict saves the lot in the state that ch names, and owes ch under id.
+func (p *Plant) restrict(ctx context.Context, tx *store.Tx, l *Lot, ch LotChanged, id string) error {
+	ch.Place, ch.From, l.Status = p.place(), l.Status, ch.Lot.Status
+	if err := p.saveLot(ctx, tx, l); err != nil {
+		return err
+	}
+	ch.Lot = *l
+	if l.Order != "" {
+		o, err := p.Order(ctx, tx, l.Order)
+		if err != nil {
+			return err
+		}
+		ch.Order = o.maybe()
+	}
+	return p.owe(ctx, tx, id, LotChangedKind, cmp.Or(l.Order, l.ID), "", ch)
+}
+
 // RecordInspection keeps one result and owes inspection.recorded. A measured value is judged by its limits; a lot that fails is
-// blocked, so that nothing more is issued from it.
+// blocked, so that nothing more is issued from it, and lot.changed is owed too.
 func (p *Plant) RecordInspection(ctx context.Context, tx *store.Tx, c NewInspection) (Inspection, error) {
 	valuation, err := c.judge()
 	if err != nil {
@@ -105,15 +174,24 @@ func (p *Plant) RecordInspection(ctx context.Context, tx *store.Tx, c NewInspect
 		return Inspection{}, err
 	}
 	in.Valuation = valuation
-	if in.Lot != "" && valuation == Rejected {
-		if err := blockLot(ctx, tx, in.Lot); err != nil {
-			return Inspection{}, err
-		}
-	}
 	if err := insertInspection(ctx, tx, in); err != nil {
 		return Inspection{}, err
 	}
-	return in, p.owe(ctx, tx, in.ID, InspectionRecordedKind, cmp.Or(in.Order, in.Lot), "", InspectionRecorded{Place: p.place(), Order: o.maybe(), Inspection: in})
+	err = p.owe(ctx, tx, in.ID, InspectionRecordedKind, cmp.Or(in.Order, in.Lot), "", InspectionRecorded{Place: p.place(), Order: o.maybe(), Inspection: in})
+	if err != nil || in.Lot == "" || valuation != Rejected {
+		return in, err
+	}
+	return in, p.block(ctx, tx, in)
+}
+
+// block keeps anybody from issuing from the lot of a rejected inspection.
+func (p *Plant) block(ctx context.Context, tx *store.Tx, in Inspection) error {
+	l, err := lockLot(ctx, tx, in.Lot)
+	if err != nil || l.Status == Blocked {
+		return err
+	}
+	ch := LotChanged{Lot: Lot{Status: Blocked}, At: in.At, Reason: "rejected in the inspection of " + in.Characteristic, By: in.By}
+	return p.restrict(ctx, tx, &l, ch, p.derive("lot blocked by inspection", in.ID))
 }
 
 // judge is the valuation: by the limits, or as given where there is nothing to measure by.
@@ -182,42 +260,4 @@ func (p *Plant) inspectedOrder(ctx context.Context, tx *store.Tx, in *Inspection
 	}
 	in.Material = cmp.Or(in.Material, o.Material)
 	return &o, nil
-}
-
-// Numbered tells the plant that the ERP calls an object number: "order/ID" or "lot/ID", as the receipt of the message that created
-// it says. Objects that the plant does not have are passed over.
-func (p *Plant) Numbered(ctx context.Context, tx *store.Tx, object, number string) error {
-	kind, id, _ := cutObject(object)
-	switch kind {
-	case "order":
-		return p.numberOrder(ctx, tx, id, number)
-	case "lot":
-		return numberLot(ctx, tx, id, number)
-	default:
-		return nil
-	}
-}
-
-func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string) error {
-	o, err := lockOrder(ctx, tx, id)
-	if problem.KindOf(err) == problem.NotFound {
-		return nil
-	}
-	if err != nil || o.ERPNumber == number {
-		return err
-	}
-	if err := o.take(number); err != nil {
-		return err
-	}
-	return p.saveOrder(ctx, tx, &o)
-}
-
-// take gives an order that the plant made the ERP's number.
-func (o *Order) take(number string) error {
-	if o.ERPNumber != "" && o.ERPNumber != number {
-		return conflict("number "+number+" for order "+o.Number, "the ERP calls it "+o.ERPNumber+" already",
-			"find out in the ERP which of the two is the plant's order, and cancel the other", field("/erpNumber", "is not the number known"))
-	}
-	o.ERPNumber, o.Number = number, number
-	return nil
 }
