@@ -247,6 +247,42 @@ func TestReceiptBringsTheReference(t *testing.T) {
 	})
 }
 
+func TestPurgeLeavesAFreshReceiptOfAnOldMessage(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "again", "old")
+		b.settle(done(b.claim("n1", 1, 2)[0], 2))
+		b.clock.forward(80 * 24 * time.Hour)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1, To: 1}, "the ERP was restored")
+			return err
+		})
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		b.clock.forward(20 * 24 * time.Hour)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			if n, err := b.Purge(ctx, tx, 100); n != 2 || err != nil {
+				t.Errorf("purged %d, %v, want the two receipts of 100 days ago", n, err)
+			}
+			_, err := b.Message(ctx, tx, outbox.MessageID("erp", "old"))
+			if problem.KindOf(err) != problem.NotFound {
+				t.Errorf("the old message: %v, want it gone", err)
+			}
+			return nil
+		})
+		if d := b.message("again"); d.Redelivery != 1 || len(d.History) == 0 || d.History[0].What != "replayed" {
+			t.Errorf("got %+v, want the fresh receipt with its history", d)
+		}
+		b.clock.forward(80 * 24 * time.Hour)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			n, err := b.Purge(ctx, tx, 100)
+			var events int
+			if n != 1 || err != nil || tx.Get(ctx, &events, `SELECT COUNT(*) FROM outbox_events`) != nil || events != 0 {
+				t.Errorf("purged %d, %v, %d events are left, want all of it gone", n, err, events)
+			}
+			return nil
+		})
+	})
+}
+
 func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")

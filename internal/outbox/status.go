@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,22 +183,25 @@ func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, tr
 	return nil
 }
 
-// Purge deletes up to limit settled messages, with their history, that are older than Config.Keep, and says how many it deleted.
-// Lanes keep their counters. Called in small chunks it holds up nobody.
+// Purge deletes up to limit receipts that are older than Config.Keep, each by itself, and says how many it deleted: that of a message
+// which was delivered again since stays. The history of a message goes with the last that is kept of it. Lanes keep their counters.
+// Called in small chunks it holds up nobody.
 func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, error) {
-	before := store.Micros(tx.Now.Add(-o.cfg.Keep))
-	old := `SELECT id FROM outbox_delivered WHERE created_at < ? AND settled_at < ? ORDER BY created_at LIMIT ` + strconv.Itoa(limit)
 	var ids []string
-	if err := tx.Select(ctx, &ids, old, before, before); err != nil || len(ids) == 0 {
-		return 0, err
+	err := tx.Select(ctx, &ids, `DELETE FROM outbox_delivered WHERE (link, lane, epoch, number, redelivery) IN
+		(SELECT link, lane, epoch, number, redelivery FROM outbox_delivered WHERE settled_at < ? ORDER BY settled_at LIMIT `+strconv.Itoa(limit)+`)
+		RETURNING id`, store.Micros(tx.Now.Add(-o.cfg.Keep)))
+	if err != nil {
+		return 0, fmt.Errorf("purge old receipts: %w", err)
 	}
-	for _, table := range []string{"outbox_events", "outbox_delivered"} {
-		query, args, err := tx.In(`DELETE FROM `+table+` WHERE id IN (?)`, ids)
+	for part := range slices.Chunk(ids, chunk) {
+		query, args, err := tx.In(`DELETE FROM outbox_events WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM outbox_delivered AS d WHERE d.id = outbox_events.id)
+			AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = outbox_events.id)`, part)
 		if err != nil {
 			return 0, err
 		}
 		if _, err := tx.Exec(ctx, query, args...); err != nil {
-			return 0, fmt.Errorf("purge %s: %w", table, err)
+			return 0, fmt.Errorf("purge the history of old messages: %w", err)
 		}
 	}
 	return int64(len(ids)), nil
