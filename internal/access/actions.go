@@ -26,6 +26,7 @@ const (
 	MsgReplay           = "msg.replay"
 	MsgMarkDelivered    = "msg.mark-delivered"
 	MsgSendAgain        = "msg.send-again"
+	MsgPostpone         = "msg.postpone"
 	LanePause           = "lane.pause"
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
@@ -76,6 +77,7 @@ func Actions() []Action {
 		{MsgAmend, RepairOut, "Correct a message that was not delivered", true},
 		{MsgMarkDelivered, RepairOut, "Say that the ERP has a message of which nobody knew", true},
 		{MsgSendAgain, RepairOut, "Say that the ERP does not have a message of which nobody knew", true},
+		{MsgPostpone, RepairOut, "Have a message, and all that follow it in its lane, sent later", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
 		{LanePause, Operate, "Stop a lane", true},
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},

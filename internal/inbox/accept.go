@@ -18,7 +18,7 @@ type Taken struct {
 	Fresh    bool  // stored now; false if it was known already
 	Rejected int64 // row number of a message that could not be believed or read, kept as rejected; 0 if it was taken
 	Reason   string
-	Err      error // by ReceiveAll: it is not taken, and must be sent again
+	Err      error `json:"-"` // by ReceiveAll: it is not taken, and must be sent again
 }
 
 // arrival is one message on its way in.

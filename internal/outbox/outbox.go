@@ -42,6 +42,7 @@ type Route struct {
 	Mapping  string        // the mapping that makes the link's document; "" where the link takes the event itself
 	Priority int           // above 0 is urgent, below 0 background; only the sign matters
 	Expires  time.Duration // after this time an unsent message becomes a void; 0 means never
+	Delay    time.Duration // a message is not sent before it is this old, and none that follows it in its lane
 }
 
 // Check tells what is wrong with a route, nil if nothing is. Its error is a *problem.Error of kind Invalid.
@@ -62,6 +63,9 @@ func (r Route) Check() error {
 	}
 	if r.Expires < 0 {
 		return bad("it expires before it is written", "give a time above 0, or none")
+	}
+	if r.Delay < 0 || r.Expires > 0 && r.Delay >= r.Expires {
+		return bad("its delay is below zero, or no shorter than the time after which a message expires", "give a shorter delay, or none")
 	}
 	return nil
 }
@@ -160,6 +164,9 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	}
 	if w.ExpiresAt == 0 && r.Expires > 0 {
 		w.ExpiresAt = store.Micros(tx.Now.Add(r.Expires))
+	}
+	if r.Delay > 0 {
+		w.NotBefore = max(w.NotBefore, store.Micros(tx.Now.Add(r.Delay)))
 	}
 	if err := w.takeNumber(ctx, tx, r.class()); err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)

@@ -1,0 +1,114 @@
+package outbox_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+func (b box) postpone(event string, after time.Duration) (held int64, err error) {
+	b.t.Helper()
+	err = b.try(func(ctx context.Context, tx *store.Tx) (err error) {
+		held, err = b.Postpone(ctx, tx, outbox.MessageID("erp", event), tx.Now.Add(after), "the period is closed")
+		return err
+	})
+	return held, err
+}
+
+func TestAPostponedMessageHoldsItsLaneAndNoOther(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		owe(t, b.db, b.Outbox, "o2", "d")
+		if held, err := b.postpone("a", time.Hour); held != 3 || err != nil {
+			t.Fatalf("held %d, %v, want 3", held, err)
+		}
+		if claims := b.claim("n1", 10, 10); len(claims) != 1 || claims[0].Lane != "o2" {
+			t.Errorf("claimed %+v, want only lane o2", claims)
+		}
+		if d := b.message("a"); !d.NotBefore.Equal(b.clock.now().Add(time.Hour)) || !strings.Contains(d.History[len(d.History)-1].Detail, "the period is closed") {
+			t.Errorf("not before %s, history %+v", d.NotBefore, d.History)
+		}
+		b.clock.forward(time.Hour)
+		if claims := b.claim("n1", 10, 10); len(claims) != 1 || len(claims[0].Messages) != 3 {
+			t.Errorf("claimed %+v after an hour, want the whole lane", claims)
+		}
+	})
+}
+
+func TestWhatFollowsIsPostponedWithoutItsPredecessors(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		if held, err := b.postpone("b", time.Hour); held != 2 || err != nil {
+			t.Fatalf("held %d, %v, want 2", held, err)
+		}
+		if claims := b.claim("n1", 10, 10); len(claims) != 1 || len(claims[0].Messages) != 1 {
+			t.Errorf("claimed %+v, want the first alone", claims)
+		}
+	})
+}
+
+func TestAPostponementEnds(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		for _, after := range []time.Duration{time.Hour, -time.Second} {
+			if _, err := b.postpone("a", after); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if claims := b.claim("n1", 10, 10); len(claims) != 1 {
+			t.Errorf("claimed %+v, want the lane", claims)
+		}
+	})
+}
+
+func TestWhatCannotBePostponed(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "sent", "a")
+		b.claim("n1", 10, 1)
+		owe(t, b.db, b.Outbox, "void", "b")
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "void", "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "void", 1, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Append(ctx, tx, event("c", "short"), outbox.Expires(tx.Now.Add(time.Minute)))
+		})
+		for event, want := range map[string]problem.Kind{"a": problem.Conflict, "b": problem.Conflict, "c": problem.Conflict, "none": problem.NotFound} {
+			if _, err := b.postpone(event, time.Hour); problem.KindOf(err) != want {
+				t.Errorf("%s: %v, want %q", event, err, want)
+			}
+		}
+	})
+}
+
+// TestAParkedLaneStaysParked: to postpone its head is not to let it go on.
+func TestAParkedLaneStaysParked(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.do(func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, "o1", "refused") })
+		if _, err := b.postpone("a", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		b.clock.forward(time.Hour)
+		if claims := b.claim("n1", 10, 10); len(claims) != 0 {
+			t.Errorf("claimed %+v of a parked lane", claims)
+		}
+	})
+}
+
+func TestARouteDelaysItsMessages(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.Outbox = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Delay: time.Minute}}, "urn:plant", outbox.Config{})
+		owe(t, b.db, b.Outbox, "o1", "a")
+		if claims := b.claim("n1", 10, 10); len(claims) != 0 {
+			t.Errorf("claimed %+v at once", claims)
+		}
+		b.clock.forward(time.Minute)
+		if claims := b.claim("n1", 10, 10); len(claims) != 1 {
+			t.Errorf("claimed %+v after the delay, want the lane", claims)
+		}
+	})
+}
