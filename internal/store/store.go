@@ -4,12 +4,14 @@
 //
 //   - What InTx has committed survives a crash of the process and of the machine: SQLite runs in WAL mode with synchronous=FULL,
 //     PostgreSQL with its own default of synchronous_commit=on.
-//   - SQLite has one writer at a time, which waits its turn (BEGIN IMMEDIATE), and many readers beside it.
+//   - SQLite has one writer at a time, which waits its turn (BEGIN IMMEDIATE), and many readers beside it. Those who wait while one
+//     writes share its commit, and so its fsync: each in a savepoint of its own, told after the commit that holds its work.
 //   - A full disk is an error of kind storage-full to whoever writes; nothing is dropped.
 //   - Migrations run at Open, under a lock, so that any number of nodes may start at once.
 //
-// A function given to InTx may run more than once (PostgreSQL asks for that after a deadlock): it must not act outside the
-// transaction. What should happen after the commit goes to Tx.AfterCommit or Tx.Wake.
+// A function given to InTx may run more than once (PostgreSQL asks for that after a deadlock, and on SQLite another's error may undo
+// the transaction that they share): it must not act outside the transaction. What should happen after the commit goes to
+// Tx.AfterCommit or Tx.Wake.
 package store
 
 import (
@@ -24,7 +26,6 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 	"github.com/jmoiron/sqlx"
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
 	"holdfast/internal/problem"
 )
@@ -51,6 +52,7 @@ type DB struct {
 	url     string
 	cfg     Config
 	wakes   *wakes
+	line    *line // SQLite: where writers wait
 }
 
 // Open opens the database at rawURL and brings its schema up to date. The URL is "sqlite:FILE", "sqlite::memory:" (one
@@ -112,16 +114,17 @@ func (db *DB) connectSQLite(file string) error {
 		file = "file:" + (&url.URL{Path: abs}).EscapedPath()
 	}
 	var err error
-	if db.write, err = sqlx.Open("sqlite", db.sqliteName(file, "immediate", false)); err != nil {
+	if db.write, err = openSQLite(db.sqliteName(file, "immediate", false)); err != nil {
 		return fmt.Errorf("open %s: %w", file, err)
 	}
 	db.write.SetMaxOpenConns(1)
 	db.write.SetMaxIdleConns(1)
+	db.line = newLine(db.write)
 	if memory {
 		db.read = db.write
 		return nil
 	}
-	if db.read, err = sqlx.Open("sqlite", db.sqliteName(file, "deferred", true)); err != nil {
+	if db.read, err = openSQLite(db.sqliteName(file, "deferred", true)); err != nil {
 		return fmt.Errorf("open %s for reading: %w", file, err)
 	}
 	db.read.SetMaxOpenConns(db.cfg.Readers)

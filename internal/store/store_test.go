@@ -10,8 +10,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
@@ -336,19 +339,65 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 func TestFullDiskRefusesAndKeepsWhatIsThere(t *testing.T) {
+	if db := onSmallDisk(t); db != nil {
+		fillUntilRefused(t, db)
+		return
+	}
+	fullByPageCount(t)
+}
+
+// TestFullDiskKeepsExactlyWhatManyWritersWereTold fills the disk in statements and in commits that many share.
+func TestFullDiskKeepsExactlyWhatManyWritersWereTold(t *testing.T) {
+	db := onSmallDisk(t)
+	if db == nil {
+		t.Skip("skipped for want of the right to mount: fill a small disk by many writers")
+	}
+	var mu sync.Mutex
+	var want []int
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			big := string(make([]byte, 2<<10<<(w%4*2)))
+			for i := range 1000 {
+				id := w*1000 + i
+				err := db.InTx(t.Context(), func(tx *store.Tx) error {
+					_, err := tx.Exec(t.Context(), `INSERT INTO notes (id, words) VALUES (?, ?)`, id, big)
+					return err
+				})
+				if err != nil {
+					if got := problem.KindOf(err); got != problem.Full {
+						t.Errorf("kind = %q (%v), want %q", got, err, problem.Full)
+					}
+					return
+				}
+				mu.Lock()
+				want = append(want, id)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(want)
+	if diff := cmp.Diff(want, ids(t, db)); diff != "" {
+		t.Errorf("told as committed (-) and kept (+) differ:\n%s", diff)
+	}
+}
+
+// onSmallDisk is a database with a table on a disk of its own of 16 MiB; nil where the test may not mount.
+func onSmallDisk(t *testing.T) *store.DB {
+	t.Helper()
 	dir := t.TempDir()
 	if err := exec.Command("mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", dir).Run(); err != nil {
-		fullByPageCount(t)
-		return
+		return nil
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "plant.db"), store.Config{})
 	if err != nil {
 		t.Fatalf("open a database on the small disk: %v", err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
 	table(t, db)
-	fillUntilRefused(t, db)
+	return db
 }
 
 // fullByPageCount makes the same refusal where a test may not mount: SQLite's own limit on pages gives the same code.
@@ -409,8 +458,8 @@ func TestBeforeMayRefuse(t *testing.T) {
 	}
 }
 
-// TestCommittedRowsSurviveAKill writes from a process of its own, which is killed in the middle: each row that it said was
-// committed must be there.
+// TestCommittedRowsSurviveAKill has many writers at once in a process of their own, which is killed in the middle: each row that
+// it said was committed must be there.
 func TestCommittedRowsSurviveAKill(t *testing.T) {
 	if file := os.Getenv("HOLDFAST_TEST_WRITER"); file != "" {
 		writeUntilKilled(t, file)
@@ -423,6 +472,7 @@ func TestCommittedRowsSurviveAKill(t *testing.T) {
 	}
 	defer db.Close()
 	table(t, db)
+	kept := map[int]bool{}
 	for round := range 5 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestCommittedRowsSurviveAKill$")
 		cmd.Env = append(os.Environ(), "HOLDFAST_TEST_WRITER="+file)
@@ -433,22 +483,26 @@ func TestCommittedRowsSurviveAKill(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		last := 0
-		for last == 0 || last%25 != 0 {
-			if _, err := fmt.Fscanf(out, "%d\n", &last); err != nil {
-				t.Fatalf("read the writer's line: %v", err)
+		said := []int{}
+		for id := 0; ; {
+			if _, err := fmt.Fscanf(out, "%d\n", &id); err != nil {
+				break // all that it said before the kill has been read
+			}
+			if said = append(said, id); len(said) == 200 {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
 		_ = cmd.Wait() // it was killed
-		var there bool
-		err = db.View(t.Context(), func(tx *store.Tx) error {
-			return tx.Get(t.Context(), &there, `SELECT count(*) > 0 FROM notes WHERE id = ?`, last)
-		})
-		if err != nil || !there {
-			t.Errorf("round %d: row %d was committed and is gone (%v)", round, last, err)
+		if len(said) < 200 {
+			t.Fatalf("the writers ended after %d rows", len(said))
+		}
+		for _, id := range ids(t, db) {
+			kept[id] = true
+		}
+		if lost := slices.DeleteFunc(said, func(id int) bool { return kept[id] }); len(lost) != 0 {
+			t.Errorf("round %d: rows %v were committed and are gone", round, lost)
 		}
 	}
 }
@@ -458,14 +512,22 @@ func writeUntilKilled(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := count(t, db)
-	for {
-		next++
-		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, next) }); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println(next)
+	var next atomic.Int64
+	next.Store(int64(count(t, db)) * 2) // above all that the round before may have kept
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for {
+				id := int(next.Add(1))
+				if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, id) }); err != nil {
+					t.Error(err)
+					return
+				}
+				fmt.Println(id)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 func TestZonedRefusesWhatItDidNotWrite(t *testing.T) {

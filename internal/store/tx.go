@@ -20,15 +20,29 @@ const maxRuns = 10
 type Tx struct {
 	Now   time.Time // one reading of the process's clock for the whole transaction
 	db    *DB
-	tx    *sqlx.Tx
+	tx    handle
 	after []func()
 }
 
-// InTx runs fn in one write transaction and commits it if fn returns nil. It must not be called within itself: SQLite has one
-// writer, which would wait for itself. Errors of the database come back as Full or Unavailable, those of fn as they are.
+// handle is what statements run on: a transaction of PostgreSQL or a reader's, or SQLite's writing connection within a group.
+type handle interface {
+	GetContext(ctx context.Context, dst any, query string, args ...any) error
+	SelectContext(ctx context.Context, dst any, query string, args ...any) error
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// InTx runs fn in one write transaction and commits it if fn returns nil; it returns nil once the commit is durable. It must not be
+// called within itself, and fn must not wait for another InTx: SQLite has one writer, which would wait for itself. On SQLite those
+// who come while another writes share its commit; what one of them does, fails or panics at undoes nothing of the others. Errors of
+// the database come back as Full or Unavailable, those of fn as they are.
 func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
+	alone := false
 	for run := 1; ; run++ {
-		err := db.once(ctx, fn)
+		err := db.once(ctx, alone, fn)
+		if errors.Is(err, errSpoiled) && run < maxRuns {
+			alone = true
+			continue
+		}
 		if err == nil || !again(err) || run == maxRuns || ctx.Err() != nil {
 			return explain(err)
 		}
@@ -41,22 +55,34 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 }
 
-func (db *DB) once(ctx context.Context, fn func(tx *Tx) error) error {
-	tx, err := db.begin(ctx, db.write, nil)
-	if err != nil {
+// once runs fn in one transaction, on SQLite alone in it or with others.
+func (db *DB) once(ctx context.Context, alone bool, fn func(tx *Tx) error) error {
+	if err := db.before(ctx, "BEGIN"); err != nil {
 		return err
 	}
-	defer tx.abandon()
+	if db.dialect == SQLite {
+		return db.line.inTx(ctx, db, alone, fn)
+	}
+	sqlTx, err := db.write.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer abandon(sqlTx)
+	tx := &Tx{Now: db.Now(), db: db, tx: sqlTx}
 	if err := fn(tx); err != nil {
 		return err
 	}
-	if err := tx.tx.Commit(); err != nil {
+	if err := sqlTx.Commit(); err != nil {
 		return commitError(err)
 	}
+	tx.committed()
+	return nil
+}
+
+func (tx *Tx) committed() {
 	for _, f := range tx.after {
 		f()
 	}
-	return nil
 }
 
 // commitError keeps apart a commit that certainly failed and one of which nobody knows: the connection broke while PostgreSQL
@@ -80,23 +106,15 @@ func (db *DB) View(ctx context.Context, fn func(tx *Tx) error) error {
 	if db.dialect == SQLite {
 		opts = nil // the reading connections are query_only, and a deferred transaction is a snapshot
 	}
-	tx, err := db.begin(ctx, db.read, opts)
-	if err != nil {
+	if err := db.before(ctx, "BEGIN"); err != nil {
 		return explain(err)
 	}
-	defer tx.abandon()
-	return explain(fn(tx))
-}
-
-func (db *DB) begin(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions) (*Tx, error) {
-	if err := db.before(ctx, "BEGIN"); err != nil {
-		return nil, err
-	}
-	tx, err := pool.BeginTxx(ctx, opts)
+	tx, err := db.read.BeginTxx(ctx, opts)
 	if err != nil {
-		return nil, fmt.Errorf("begin: %w", err)
+		return explain(fmt.Errorf("begin: %w", err))
 	}
-	return &Tx{Now: db.Now(), db: db, tx: tx}, nil
+	defer abandon(tx)
+	return explain(fn(&Tx{Now: db.Now(), db: db, tx: tx}))
 }
 
 func (db *DB) before(ctx context.Context, statement string) error {
@@ -107,7 +125,7 @@ func (db *DB) before(ctx context.Context, statement string) error {
 }
 
 // abandon rolls back what was not committed. Its error says nothing that the first error has not said.
-func (tx *Tx) abandon() { _ = tx.tx.Rollback() }
+func abandon(tx *sqlx.Tx) { _ = tx.Rollback() }
 
 // Dialect tells which database it is, for the few statements that differ.
 func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
@@ -151,7 +169,7 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 	hooks := len(tx.after)
 	if err := fn(); err != nil {
 		tx.after = tx.after[:hooks]
-		if _, rerr := tx.tx.ExecContext(ctx, "ROLLBACK TO SAVEPOINT part"); rerr != nil {
+		if _, rerr := tx.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT part"); rerr != nil {
 			return errors.Join(err, fmt.Errorf("roll back to the savepoint: %w", rerr))
 		}
 		return err

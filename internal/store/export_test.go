@@ -1,0 +1,17 @@
+package store
+
+import "time"
+
+// Waiting is how many writers stand in the line.
+func (db *DB) Waiting() int {
+	db.line.mu.Lock()
+	defer db.line.mu.Unlock()
+	return len(db.line.waiting)
+}
+
+// Group sets how many may share a commit, and for how long a group takes others in.
+func (db *DB) Group(callers int, open time.Duration) {
+	db.line.mu.Lock()
+	defer db.line.mu.Unlock()
+	db.line.callers, db.line.open = callers, open
+}
