@@ -17,9 +17,6 @@ import (
 	"holdfast/internal/problem"
 )
 
-// margin is how much of a lease must be left for a request to begin.
-const margin = time.Second
-
 // lane is one claim on its way through a worker.
 type lane struct {
 	*runner
@@ -241,12 +238,12 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	if err != nil {
 		return o, false
 	}
+	within, cancel := l.term(hard) // before the lease is looked at: a process that is stopped in between must not send afterwards
+	defer cancel()
 	if ctx.Err() != nil || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
 		l.pace.cancel()
 		return o, false
 	}
-	within, cancel := context.WithTimeout(hard, l.link.Timeout)
-	defer cancel()
 	within, span := l.span(within, what, q)
 	defer span.End()
 	o = request(within)

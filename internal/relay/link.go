@@ -30,12 +30,6 @@ type runner struct {
 	trouble string          // the last failure of the link itself; guarded by mu
 }
 
-// hand is one lane in hand: its fencing token and, by the monotonic clock, until when it is certainly ours.
-type hand struct {
-	token int64
-	until time.Time
-}
-
 func newRunner(r *Relay, name string, l Link) *runner {
 	w := &runner{
 		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency),
@@ -78,17 +72,6 @@ func (w *runner) run(ctx context.Context) {
 	settler.Wait()
 	kept()
 	keeper.Wait()
-}
-
-// keepLeases renews what is in hand until ctx ends: a request that is under way at a stop must not lose its lane meanwhile.
-func (w *runner) keepLeases(ctx context.Context) {
-	lease := w.out.Config().Lease
-	for ctx.Err() == nil {
-		if err := w.renew(ctx, lease); err != nil {
-			w.complain(ctx, "leases are not renewed", err)
-		}
-		_ = pause(ctx, lease/6, nil)
-	}
 }
 
 // dispatch claims lanes for the workers, renews their leases and watches the clock.
@@ -175,7 +158,7 @@ func (w *runner) claim(ctx context.Context, room int) error {
 	// a claim that is cut off at its commit would leave lanes in a hand that does not know of them
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Grace)
 	defer cancel()
-	began := time.Now()
+	began, wall := time.Now(), w.db.Now()
 	var claims []outbox.Claim
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
@@ -186,43 +169,9 @@ func (w *runner) claim(ctx context.Context, room int) error {
 	}
 	for _, c := range claims {
 		w.mu.Lock()
-		w.hands[c.Lane] = hand{c.Token, began.Add(w.out.Config().Lease)}
+		w.hands[c.Lane] = w.holding(c.Token, began, wall)
 		w.mu.Unlock()
 		w.work <- c // never blocks for long: room is never more than work holds
-	}
-	return nil
-}
-
-// renew extends the leases in hand that have run for a third of their time.
-func (w *runner) renew(ctx context.Context, lease time.Duration) error {
-	began := time.Now()
-	var held, renewed, lost []outbox.Holding
-	for _, h := range w.held() {
-		if w.ours(h.Lane, h.Token) < lease*2/3 {
-			held = append(held, h)
-		}
-	}
-	if len(held) == 0 {
-		return nil
-	}
-	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		renewed, lost, err = w.out.Renew(ctx, tx, w.name, held)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, h := range renewed {
-		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = hand{h.Token, began.Add(lease)}
-		}
-	}
-	for _, h := range lost {
-		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = hand{h.Token, time.Time{}}
-		}
 	}
 	return nil
 }
@@ -274,16 +223,6 @@ func (w *runner) inHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.hands)
-}
-
-// ours is how long a lane in hand is certainly still ours.
-func (w *runner) ours(lane string, token int64) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if h := w.hands[lane]; h.token == token {
-		return time.Until(h.until)
-	}
-	return 0
 }
 
 // free forgets a lane that was given back or lost.

@@ -1,0 +1,146 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// margin is how much of a lease must be left for a request to begin.
+const margin = time.Second
+
+// hand is one lane in hand: its fencing token, and until when it is certainly ours by each of two clocks. The monotonic one stands
+// still while the machine is suspended; the other is set by people and NTP.
+type hand struct {
+	token int64
+	mono  time.Time // zero once the lane is lost
+	wall  time.Time
+}
+
+// holding is a lane in hand by a lease that was written at that reading of the clocks.
+func (w *runner) holding(token int64, mono, wall time.Time) hand {
+	lease := w.out.Config().Lease
+	return hand{token, mono.Add(lease), wall.Round(0).Add(lease)}
+}
+
+// ours is how long a lane in hand is certainly still ours: by the clock that says so least.
+func (w *runner) ours(lane string, token int64) time.Duration {
+	left, wall := w.left(lane, token)
+	return min(left, wall)
+}
+
+// left is how long a lane is ours by the monotonic clock, and by the other.
+func (w *runner) left(lane string, token int64) (mono, wall time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hands[lane]
+	if h.token != token || h.mono.IsZero() {
+		return 0, 0
+	}
+	return time.Until(h.mono), h.wall.Sub(w.db.Now().Round(0))
+}
+
+// errLease ends the context of a request whose lane is not ours any more.
+var errLease = errors.New("the lease of its lane has ended")
+
+// term is a context for one request, which ends with the link's timeout, and with the lease of the lane as it is renewed meanwhile.
+// A request cannot begin in it after the lease has ended by either clock, however long the process was stopped or the machine was
+// suspended: whoever asks whether it is done is told by the clocks, not by a timer that has yet to run.
+func (l *lane) term(hard context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(hard, l.link.Timeout)
+	ctx, end := context.WithCancelCause(ctx)
+	var watch sync.Mutex
+	watch.Lock() // until timer is set
+	var timer *time.Timer
+	timer = time.AfterFunc(margin, func() {
+		watch.Lock()
+		defer watch.Unlock()
+		left, _ := l.left(l.claim.Lane, l.claim.Token)
+		switch {
+		case ctx.Err() != nil:
+		case left > 0:
+			timer.Reset(left)
+		default:
+			end(errLease)
+		}
+	})
+	watch.Unlock()
+	return term{ctx, l, end}, func() {
+		end(context.Canceled)
+		timer.Stop()
+		cancel()
+	}
+}
+
+type term struct {
+	context.Context
+	lane *lane
+	end  context.CancelCauseFunc
+}
+
+// Done is closed at the latest when it is asked for after the lease has ended.
+func (t term) Done() <-chan struct{} {
+	t.check()
+	return t.Context.Done()
+}
+
+// Err tells whether the request may go on.
+func (t term) Err() error {
+	t.check()
+	return t.Context.Err()
+}
+
+func (t term) check() {
+	if t.lane.ours(t.lane.claim.Lane, t.lane.claim.Token) <= 0 {
+		t.end(errLease)
+	}
+}
+
+// keepLeases renews what is in hand until ctx ends: a request that is under way at a stop must not lose its lane meanwhile.
+func (w *runner) keepLeases(ctx context.Context) {
+	lease := w.out.Config().Lease
+	for ctx.Err() == nil {
+		if err := w.renew(ctx, lease); err != nil {
+			w.complain(ctx, "leases are not renewed", err)
+		}
+		_ = pause(ctx, lease/6, nil)
+	}
+}
+
+// renew extends the leases in hand that have run for a third of their time.
+func (w *runner) renew(ctx context.Context, lease time.Duration) error {
+	began, wall := time.Now(), w.db.Now()
+	var held, renewed, lost []outbox.Holding
+	for _, h := range w.held() {
+		if w.ours(h.Lane, h.Token) < lease*2/3 {
+			held = append(held, h)
+		}
+	}
+	if len(held) == 0 {
+		return nil
+	}
+	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		renewed, lost, err = w.out.Renew(ctx, tx, w.name, held)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range renewed {
+		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
+			w.hands[h.Lane] = w.holding(h.Token, began, wall)
+		}
+	}
+	for _, h := range lost {
+		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
+			w.hands[h.Lane] = hand{token: h.Token}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// TestRequestEndsWithItsLease has a lane in hand whose lease of ten seconds is renewed, or not, while clocks move.
+func TestRequestEndsWithItsLease(t *testing.T) {
+	tests := []struct {
+		name    string
+		after   time.Duration // what passes, by the monotonic clock
+		jump    time.Duration // what the other clock moves beside it
+		renewed bool          // after five seconds
+		lost    bool          // after five seconds
+		want    error         // of a request that is about to begin then
+		left    time.Duration
+	}{
+		{"within the lease", 6 * time.Second, 0, false, false, nil, 4 * time.Second},
+		{"after the lease", 10 * time.Second, 0, false, false, errLease, 0},
+		{"renewed meanwhile", 12 * time.Second, 0, true, false, nil, 3 * time.Second},
+		{"taken by another node", 6 * time.Second, 0, false, true, errLease, 0},
+		{"the machine was suspended", time.Second, 12 * time.Second, false, false, errLease, -3 * time.Second},
+		{"the clock was set back", 12 * time.Second, -time.Hour, false, false, errLease, -2 * time.Second},
+		{"longer than the link's timeout", 31 * time.Second, -time.Hour, true, false, context.DeadlineExceeded, -16 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var offset atomic.Int64
+				db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				r := New(db, outbox.New(nil, "urn:p", outbox.Config{}), nil, nil, map[string]Link{"erp": {}}, Config{}, slog.New(slog.DiscardHandler))
+				w := newRunner(r, "erp", r.links["erp"])
+				w.hands["o1"] = w.holding(7, time.Now(), db.Now())
+				l := &lane{runner: w, claim: outbox.Claim{Lane: "o1", Token: 7}}
+				ctx, cancel := l.term(t.Context())
+				defer cancel()
+				time.AfterFunc(5*time.Second, func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					switch {
+					case tt.renewed && tt.after < 30*time.Second:
+						w.hands["o1"] = w.holding(7, time.Now(), db.Now())
+					case tt.renewed:
+						w.hands["o1"] = hand{7, time.Now().Add(time.Hour), db.Now().Add(time.Hour)}
+					case tt.lost:
+						w.hands["o1"] = hand{token: 7}
+					}
+				})
+				time.Sleep(tt.after)
+				offset.Store(int64(tt.jump))
+				synctest.Wait()
+				if (tt.want == nil) != (ctx.Err() == nil) || tt.want != nil && !errors.Is(context.Cause(ctx), tt.want) {
+					t.Errorf("err = %v because of %v, want %v", ctx.Err(), context.Cause(ctx), tt.want)
+				}
+				if got := w.ours("o1", 7); tt.after < 30*time.Second && got != tt.left {
+					t.Errorf("ours for %s, want %s", got, tt.left)
+				}
+			})
+		})
+	}
+}
