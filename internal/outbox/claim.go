@@ -68,6 +68,7 @@ const due = `pending > 0 AND state = 'open' AND NOT paused`
 // three quarters go to the lanes that have been due longest, the rest to the newest, so that live messages do not wait for a
 // backlog. A node never takes over a lease of its own name: it holds that lane, or takes it back at its start (TakeBack).
 func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, room, perLane int) ([]Claim, error) {
+	o.expiry.look(tx.Now)
 	if room <= 0 {
 		return nil, nil
 	}
@@ -114,7 +115,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 	for i := range rows {
 		w := &rows[i]
 		maySent := w.Number <= l.SentTo || w.Redelivery > 0
-		if w.expired(tx.Now) && !maySent {
+		if w.expired(o.expiry.at(tx.Now)) && !maySent {
 			if err := o.void(ctx, tx, w, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, err
 			}

@@ -92,6 +92,7 @@ type Outbox struct {
 	routes []Route
 	source string
 	cfg    Config
+	expiry *expiry
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
@@ -101,7 +102,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Backoff = cmp.Or(cfg.Backoff, 5*time.Minute)
 	cfg.AskAfter = cmp.Or(cfg.AskAfter, 2*time.Second)
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
-	return &Outbox{slices.Clone(routes), source, cfg}
+	return &Outbox{slices.Clone(routes), source, cfg, &expiry{}}
 }
 
 // Config is the configuration in force, defaults filled in.
@@ -117,7 +118,8 @@ type Option func(*options)
 // follows it in its lane.
 func NotBefore(at time.Time) Option { return func(o *options) { o.notBefore = at } }
 
-// Expires has the message become a void if it has not been sent by then. It overrides the route.
+// Expires has the message become a void if it has not been sent by then. It overrides the route. Where the clock has leapt ahead
+// lately, the time until then counts as it passes: such a message may be sent, and is not voided, up to ten minutes late.
 func Expires(at time.Time) Option { return func(o *options) { o.expires = at } }
 
 // namespace makes the IDs of a link's messages from those of the events (RFC 9562 section 5.5).

@@ -294,6 +294,52 @@ func TestClockMayJump(t *testing.T) {
 	}
 }
 
+// TestALeapOfTheClockVoidsNothingAtOnce has messages that expire in an hour wait for an ERP that is away, while the clock leaps ahead.
+func TestALeapOfTheClockVoidsNothingAtOnce(t *testing.T) {
+	tests := []struct {
+		name   string
+		stands time.Duration // how long the clock stays ahead
+		want   message.Role
+	}{
+		{"set right again after five minutes", 5 * time.Minute, message.Event},
+		{"it was right", time.Hour, message.Void},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var offset, back atomic.Int64
+				db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{Now: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := newPlant(t, db)
+				p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+					if back.Load() == 1 {
+						return message.Outcome{Verdict: message.Delivered}, true
+					}
+					return message.Outcome{Verdict: message.Again, LinkDown: true, Err: errDown}, false
+				}
+				p.owe(event("a", "operation.confirmed", "o1"), outbox.Expires(db.Now().Add(time.Hour)))
+				stop := p.start()
+				time.Sleep(time.Minute)
+				offset.Store(int64(5 * time.Hour))
+				time.Sleep(tt.stands)
+				offset.Store(0)
+				time.Sleep(time.Minute)
+				back.Store(1)
+				time.Sleep(time.Minute)
+				stop()
+				if d := p.message("a"); d.Role != tt.want || !d.Settled {
+					t.Errorf("got %+v, want it settled as %s", d, tt.want)
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // TestStopAtAnyInstantLosesNothing stops and starts a relay 200 times at random instants of its work, with lost answers.
 func TestStopAtAnyInstantLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
