@@ -125,6 +125,7 @@ type RouteConfig struct {
 	Mapping  string        `yaml:"mapping"`
 	Priority int           `yaml:"priority"`
 	Expires  time.Duration `yaml:"expires"`
+	Delay    time.Duration `yaml:"delay"` // how old a message is at least when it is sent
 }
 
 // defaults is every value that a file may leave out; what is zero here has its default in the part itself and is told in

@@ -206,6 +206,9 @@ func (c Config) checkRoute(k *checker, at string, r RouteConfig) {
 			k.wrong(fmt.Sprintf("%s.kinds[%d]", at, i), "it is no pattern", "write a kind such as order.created, or order.*")
 		}
 	}
+	if r.Expires > 0 && r.Delay >= r.Expires {
+		k.wrong(at+".delay", "it is no shorter than expires: every message would expire before it is sent", "delay it for less, or leave expires out")
+	}
 	if _, ok := c.Links[r.Link]; ok {
 		return
 	}

@@ -65,7 +65,7 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 func (f *floors) join() {
 	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
 	for _, r := range f.cfg.Routes {
-		routes = append(routes, outbox.Route{Kinds: r.Kinds, Link: r.Link, Mapping: r.Mapping, Priority: r.Priority, Expires: r.Expires})
+		routes = append(routes, outbox.Route{Kinds: r.Kinds, Link: r.Link, Mapping: r.Mapping, Priority: r.Priority, Expires: r.Expires, Delay: r.Delay})
 	}
 	f.outbox = outbox.New(routes, f.cfg.Plant.Source, outbox.Config{
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -26,14 +28,19 @@ func newQuarantine() *cobra.Command {
 
 func quarantineList() *cobra.Command {
 	var limit int
-	var asJSON bool
+	var rejected, asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the messages in quarantine, the newest first",
-		Example: "  holdfast quarantine list",
+		Use:   "list",
+		Short: "List the messages in quarantine, the newest first",
+		Long: "A message in quarantine could be believed, but the plant could not take it. One that is not even believed - its digest is wrong, or it\n" +
+			"has no ID - takes no effect and cannot be replayed: its sender must send it again, and right. --rejected shows these.",
+		Example: "  holdfast quarantine list\n  holdfast quarantine list --rejected",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				if rejected {
+					return listRejected(ctx, cmd, r, limit, asJSON)
+				}
 				var list []inbox.Message
 				var now time.Time
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -50,7 +57,58 @@ func quarantineList() *cobra.Command {
 	}
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().IntVar(&limit, "limit", 50, "the most messages to list")
+	cmd.Flags().BoolVar(&rejected, "rejected", false, "the messages that were not believed instead, with what they said of themselves")
 	return cmd
+}
+
+// rejectedView is a message that was not believed as --json prints it. Nothing that it says of itself needs to be true.
+type rejectedView struct {
+	Number     int64     `json:"number"`
+	Link       string    `json:"link"`
+	Source     string    `json:"source"`
+	ID         string    `json:"id"`
+	Kind       string    `json:"kind"`
+	Why        string    `json:"why"`
+	ReceivedAt time.Time `json:"received_at"`
+	Body       []byte    `json:"body"` // in base64: it may be anything
+}
+
+func listRejected(ctx context.Context, cmd *cobra.Command, r *records, limit int, asJSON bool) error {
+	var list []inbox.Rejected
+	var now time.Time
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now
+		list, err = r.in.RejectedMessages(ctx, tx, 0, limit)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	views, rows := make([]rejectedView, 0, len(list)), make([]string, 0, len(list))
+	for _, m := range list {
+		views = append(views, rejectedView{m.Seq, m.Link, m.Source, m.ID, m.Kind, m.Reason, m.ReceivedAt, m.Body})
+		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s", m.Seq, orDash(m.Link), orDash(plainText(m.Source)), orDash(plainText(m.Kind)),
+			ago(now, m.ReceivedAt), orDash(plainText(m.Reason))))
+	}
+	switch {
+	case asJSON:
+		return printJSON(cmd.OutOrStdout(), views)
+	case len(list) == 0:
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "every message that came was believed")
+		return err
+	default:
+		return table(cmd.OutOrStdout(), "NUMBER\tLINK\tSOURCE\tKIND\tAGE\tWHY", rows)
+	}
+}
+
+// plainText keeps what a stranger wrote from moving the cursor or colouring a person's terminal.
+func plainText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, s)
 }
 
 func printQuarantine(cmd *cobra.Command, list []inbox.Message, now time.Time, asJSON bool) error {

@@ -984,6 +984,24 @@ type Person = string
 // PlannedOperation defines model for PlannedOperation.
 type PlannedOperation = mes.PlannedOperation
 
+// PostponeCreate defines model for PostponeCreate.
+type PostponeCreate struct {
+	// Reason Why; kept in the audit record
+	//
+	// Example: the posting period is open again
+	Reason ReasonText `json:"reason"`
+
+	// Until Example: 2026-11-24T06:00:00+01:00
+	Until Time `json:"until"`
+}
+
+// Postponed defines model for Postponed.
+type Postponed struct {
+	// Held How many messages of its lane wait behind it
+	Held    int64   `json:"held"`
+	Message Message `json:"message"`
+}
+
 // Priority 9 is the most urgent
 type Priority = int
 
@@ -1454,6 +1472,12 @@ type MarkMessageParams struct {
 	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
 }
 
+// PostponeMessageParams defines parameters for PostponeMessage.
+type PostponeMessageParams struct {
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // RetryMessageParams defines parameters for RetryMessage.
 type RetryMessageParams struct {
 	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
@@ -1643,6 +1667,9 @@ type DiscardMessageJSONRequestBody = Reason
 // MarkMessageJSONRequestBody defines body for MarkMessage for application/json ContentType.
 type MarkMessageJSONRequestBody = MarkCreate
 
+// PostponeMessageJSONRequestBody defines body for PostponeMessage for application/json ContentType.
+type PostponeMessageJSONRequestBody = PostponeCreate
+
 // RetryMessageJSONRequestBody defines body for RetryMessage for application/json ContentType.
 type RetryMessageJSONRequestBody = Reason
 
@@ -1777,6 +1804,9 @@ type ServerInterface interface {
 	// MarkMessage Say that the ERP has a message of which nobody knew
 	// (POST /v1/messages/{message}/mark-delivered)
 	MarkMessage(w http.ResponseWriter, r *http.Request, message MessagePath, params MarkMessageParams)
+	// PostponeMessage Have a message, and all that follow it in its lane, sent later
+	// (POST /v1/messages/{message}/postpone)
+	PostponeMessage(w http.ResponseWriter, r *http.Request, message MessagePath, params PostponeMessageParams)
 	// RetryMessage Send a message again that waits or has parked its lane
 	// (POST /v1/messages/{message}/retry)
 	RetryMessage(w http.ResponseWriter, r *http.Request, message MessagePath, params RetryMessageParams)
@@ -3769,6 +3799,56 @@ func (siw *ServerInterfaceWrapper) MarkMessage(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// PostponeMessage operation middleware
+func (siw *ServerInterfaceWrapper) PostponeMessage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "message" -------------
+	var message MessagePath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "message", r.PathValue("message"), &message, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "message", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PostponeMessageParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PostponeMessage(w, r, message, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RetryMessage operation middleware
 func (siw *ServerInterfaceWrapper) RetryMessage(w http.ResponseWriter, r *http.Request) {
 
@@ -4877,6 +4957,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/{message}/discard", wrapper.DiscardMessage)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/{message}/mark-delivered", wrapper.MarkMessage)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/{message}/send-again", wrapper.SendMessageAgain)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/{message}/postpone", wrapper.PostponeMessage)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/{message}/amend", wrapper.AmendMessage)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/messages/replay", wrapper.ReplayMessages)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/lanes", wrapper.ListLanes)
@@ -7836,6 +7917,105 @@ func (response MarkMessagedefaultApplicationProblemPlusJSONResponse) VisitMarkMe
 	return err
 }
 
+type PostponeMessageRequestObject struct {
+	Message MessagePath `json:"message"`
+	Params  PostponeMessageParams
+	Body    *PostponeMessageJSONRequestBody
+}
+
+type PostponeMessageResponseObject interface {
+	VisitPostponeMessageResponse(w http.ResponseWriter) error
+}
+
+type PostponeMessage200JSONResponse Postponed
+
+func (response PostponeMessage200JSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeMessage400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response PostponeMessage400ApplicationProblemPlusJSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeMessage404ApplicationProblemPlusJSONResponse Problem
+
+func (response PostponeMessage404ApplicationProblemPlusJSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeMessage409ApplicationProblemPlusJSONResponse Problem
+
+func (response PostponeMessage409ApplicationProblemPlusJSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeMessage422ApplicationProblemPlusJSONResponse Problem
+
+func (response PostponeMessage422ApplicationProblemPlusJSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostponeMessagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PostponeMessagedefaultApplicationProblemPlusJSONResponse) VisitPostponeMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RetryMessageRequestObject struct {
 	Message MessagePath `json:"message"`
 	Params  RetryMessageParams
@@ -9361,6 +9541,9 @@ type StrictServerInterface interface {
 	// MarkMessage Say that the ERP has a message of which nobody knew
 	// (POST /v1/messages/{message}/mark-delivered)
 	MarkMessage(ctx context.Context, request MarkMessageRequestObject) (MarkMessageResponseObject, error)
+	// PostponeMessage Have a message, and all that follow it in its lane, sent later
+	// (POST /v1/messages/{message}/postpone)
+	PostponeMessage(ctx context.Context, request PostponeMessageRequestObject) (PostponeMessageResponseObject, error)
 	// RetryMessage Send a message again that waits or has parked its lane
 	// (POST /v1/messages/{message}/retry)
 	RetryMessage(ctx context.Context, request RetryMessageRequestObject) (RetryMessageResponseObject, error)
@@ -10533,6 +10716,40 @@ func (sh *strictHandler) MarkMessage(w http.ResponseWriter, r *http.Request, mes
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(MarkMessageResponseObject); ok {
 		if err := validResponse.VisitMarkMessageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PostponeMessage operation middleware
+func (sh *strictHandler) PostponeMessage(w http.ResponseWriter, r *http.Request, message MessagePath, params PostponeMessageParams) {
+	var request PostponeMessageRequestObject
+
+	request.Message = message
+	request.Params = params
+
+	var body PostponeMessageJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PostponeMessage(ctx, request.(PostponeMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostponeMessage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PostponeMessageResponseObject); ok {
+		if err := validResponse.VisitPostponeMessageResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

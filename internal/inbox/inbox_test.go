@@ -526,3 +526,25 @@ func TestTheZoneThatWasMixedUpIsRememberedByItsOwnTime(t *testing.T) {
 		w.wantEffects("ahead")
 	})
 }
+
+func TestTheClaimReadsAnIndexAndNoHistory(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO inbox_streams (source, stream, lane)
+				WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT 'erp', 'lane/old' || i, 'old' || i FROM n`)
+			return err
+		})
+		w.fresh(numbered(1))
+		w.tx(func(tx *store.Tx) error {
+			if _, err := tx.Exec(t.Context(), `ANALYZE`); err != nil {
+				return err
+			}
+			plan, err := w.Plan(t.Context(), tx)
+			text := strings.Join(plan, "\n")
+			if err == nil && (!strings.Contains(text, "inbox_streams_due") || strings.Contains(text, "Seq Scan")) {
+				t.Errorf("the claim is run as\n%s", text)
+			}
+			return err
+		})
+	})
+}

@@ -69,6 +69,90 @@ func TestACrashRepeatsTheMappingNeverTheEffect(t *testing.T) {
 	}, storetest.WithBefore(before))
 }
 
+// TestACrashInABatchRepeatsAllOrNothing does the same to batches of several lanes with a refusal among them.
+func TestACrashInABatchRepeatsAllOrNothing(t *testing.T) {
+	crash := errors.New("killed")
+	var left atomic.Int64
+	left.Store(-1)
+	before := func(context.Context, string) error {
+		if left.Load() >= 0 && left.Add(-1) < 0 {
+			return crash
+		}
+		return nil
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := &world{t: t, db: db, plant: &plant{}}
+		left.Store(-1)
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+			return err
+		})
+		w.Inbox = w.another(inbox.Config{Attempts: 1000, Retry: time.Nanosecond, MaxRetry: time.Nanosecond, MaxEarly: 2})
+		crashed := func(do func() error) bool {
+			err := do()
+			left.Store(-1)
+			if err != nil && !errors.Is(err, crash) {
+				t.Fatal(err)
+			}
+			return err != nil
+		}
+		const lanes, each = 3, 8
+		number := map[int]int64{}
+		for n := range int64(each) {
+			var batch []message.Incoming
+			for lane := range lanes {
+				number[lane]++
+				in := numbered(each - number[lane] + 1) // the last comes first, so that some are put aside
+				in.ID, in.Lane = fmt.Sprintf("%d/%d", lane, in.Number), fmt.Sprint("L", lane)
+				batch = append(batch, in)
+			}
+			refused := plain(fmt.Sprint("no", n), fmt.Sprint("o", n))
+			w.plant.set(refused.ID, refusal("no"))
+			batch = append(batch, refused)
+			left.Store(n)
+			if crashed(func() error {
+				return db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+					for _, in := range batch {
+						if _, err = w.Receive(t.Context(), tx, in, "erp"); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+			}) {
+				w.all(batch...)
+			}
+			left.Store(n)
+			for _, taken := range w.all(batch...) { // the sender did not hear, and the database fails once more
+				if taken.Fresh || taken.Err != nil || taken.Rejected != 0 {
+					t.Errorf("taken again as %+v", taken)
+				}
+			}
+			left.Store(2 * n)
+			crashed(func() error { _, err := w.Step(t.Context()); return err })
+		}
+		for n := range int64(40) {
+			left.Store(n)
+			crashed(func() error { _, err := w.Step(t.Context()); return err })
+		}
+		w.drain()
+		next := map[string]int64{}
+		for _, id := range w.effects() {
+			lane, number, _ := strings.Cut(id, "/")
+			n, _ := strconv.ParseInt(number, 10, 64)
+			if next[lane]++; n != next[lane] {
+				t.Errorf("lane %s: number %d comes as effect %d", lane, n, next[lane])
+			}
+		}
+		if len(w.effects()) != lanes*each {
+			t.Errorf("%d effects, want %d", len(w.effects()), lanes*each)
+		}
+		if s := w.status(); s.Waiting != 0 || s.Gaps != 0 || s.Quarantined != each {
+			t.Errorf("status = %+v, want only what was refused", s)
+		}
+	}, storetest.WithBefore(before))
+}
+
 // TestACrashAfterTheEffectBeforeTheCommit has the transaction fail once the plant has acted.
 func TestACrashAfterTheEffectBeforeTheCommit(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+func msgPostpone() *cobra.Command {
+	var until, reason string
+	cmd := &cobra.Command{
+		Use:   "postpone ID",
+		Short: "Have a message, and all that follow it in its lane, sent later",
+		Long: "Order in a lane is absolute: while a message waits for its time, so does every message behind it. Other lanes go on. A time that is\n" +
+			"past ends a postponement.",
+		Example: "  holdfast msg postpone 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --until 2026-12-01T06:00:00+01:00 --reason 'period opens on Tuesday'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at, err := time.Parse(time.RFC3339, until)
+			if err != nil {
+				return &problem.Error{
+					Kind: problem.Invalid, What: "postpone until " + until, Why: "it is no time with its zone (RFC 3339)", Hint: "for example 2026-12-01T06:00:00+01:00",
+				}
+			}
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var held int64
+				err := r.act(ctx, access.MsgPostpone, "message/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					held, err = r.out.Postpone(ctx, tx, args[0], at, reason)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %s is not sent before %s; it holds its lane: %d behind it wait too\n", args[0], at.Format(time.RFC3339), held-1)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&until, "until", "", "the earliest time to send it, with its zone, such as 2026-12-01T06:00:00+01:00 (required)")
+	if err := cmd.MarkFlagRequired("until"); err != nil {
+		panic(err)
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
