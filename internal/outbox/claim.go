@@ -101,6 +101,21 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	return claims, nil
 }
 
+// Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called. At most an hour is
+// kept: what lies further ahead was written by a clock that was wrong.
+func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (time.Duration, error) {
+	var until int64
+	err := tx.Get(ctx, &until, `SELECT COALESCE((SELECT hold_until FROM outbox_links WHERE link = ?), 0)`, link)
+	if err != nil {
+		return 0, fmt.Errorf("read whether link %s may be called: %w", link, err)
+	}
+	left := store.FromMicros(until).Sub(tx.Now)
+	if until == 0 || left > longest {
+		left = 0
+	}
+	return max(0, left), nil
+}
+
 func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l lane, perLane int) (Claim, error) {
 	rows, err := o.first(ctx, tx, link, l, perLane)
 	if err != nil {

@@ -23,6 +23,7 @@ type lane struct {
 	claim  outbox.Claim
 	sentTo int64 // messages up to this number may have been sent
 	gone   bool  // something of the claim may have been sent
+	hold   time.Time // the ERP asked not to be called before
 }
 
 // verdict is what became of one message: done, or the lane stops here.
@@ -49,7 +50,7 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 			s.Done = nil
 		}
 	}
-	s.Release, s.SentTo = true, l.sentTo
+	s.Release, s.SentTo, s.Hold = true, l.sentTo, l.hold
 	if q := c.Messages[0]; q.Replay != "" && !l.gone {
 		s.Unsent = q
 	}
@@ -170,6 +171,7 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 	}
 	if o.LinkDown && o.After > 0 {
 		l.pace.holdFor(o.After)
+		l.hold = l.db.Now().Add(o.After)
 	}
 }
 

@@ -160,12 +160,20 @@ func (w *runner) claim(ctx context.Context, room int) error {
 	defer cancel()
 	began, wall := time.Now(), w.db.Now()
 	var claims []outbox.Claim
+	var held time.Duration
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		if held, err = w.out.Held(ctx, tx, w.name); err != nil || held > 0 {
+			claims = nil
+			return err
+		}
 		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if held > 0 { // another node was asked to wait, or this one before its start
+		w.pace.holdFor(held)
 	}
 	for _, c := range claims {
 		w.mu.Lock()

@@ -184,6 +184,37 @@ func TestRetryAfterHoldsTheWholeLink(t *testing.T) {
 	})
 }
 
+// TestRetryAfterOutlivesTheProcess has the ERP ask for forty seconds, and this node started anew and another one beside it meanwhile.
+func TestRetryAfterOutlivesTheProcess(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var asked atomic.Bool
+		var at time.Time
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			if asked.CompareAndSwap(false, true) {
+				at = time.Now()
+				return message.Outcome{Verdict: message.Again, LinkDown: true, After: 40 * time.Second, Err: errors.New("503")}, false
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.link.Concurrency = 1
+		p.cfg.Node = "n1"
+		ids := p.oweMany(4, 2)
+		p.runFor(5 * time.Second)
+		for _, node := range []string{"n2", "n1"} {
+			p.cfg.Node = node
+			stop := p.start()
+			defer stop()
+		}
+		time.Sleep(time.Minute)
+		p.wantOnce(ids...)
+		for _, c := range p.erp.Calls()[1:] {
+			if waited := c.At.Sub(at); waited < 40*time.Second {
+				t.Errorf("called after %s, want at least 40 s", waited)
+			}
+		}
+	})
+}
+
 func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
 		const top = 50

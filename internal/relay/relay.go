@@ -8,7 +8,7 @@
 //   - An outage spends no attempts: only an ERP's answer about the message itself does. While a link is down one message at a time
 //     finds out whether it is back.
 //   - No storm: requests never begin faster than the link's cap, halve when the ERP says so (429), wait as long as it asks
-//     (Retry-After), and open up from one at a time after an outage.
+//     (Retry-After; also after a restart, and on every node), and open up from one at a time after an outage.
 //   - A message that cannot be delivered parks its lane, with the reason, and no other.
 //   - Run returns only when nothing is in hand: what was not sent is free for any node at once.
 //
