@@ -109,7 +109,7 @@ func notThere(op *operation, what string, a answer) (message.Outcome, error) {
 		own = len(a.body) == 0
 	}
 	if _, wrong := op.CheckResponse(a.status, a.header, a.body); own && len(wrong) == 0 {
-		return message.Outcome{Verdict: message.Again}, nil
+		return missing(a), nil
 	}
 	return message.Outcome{}, &problem.Error{
 		Kind: problem.Unavailable, What: what, Why: "the ERP answered 404 Not Found, but not as the contract has it: a gateway may have said it",
@@ -161,7 +161,12 @@ func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Out
 			Hint: "correct ask.param or ask.match of the link; nothing is sent until it can be asked",
 		}
 	}
-	return message.Outcome{Verdict: message.Again}, nil
+	return missing(a), nil
+}
+
+// missing is the ERP's own word that it does not have a message.
+func missing(a answer) message.Outcome {
+	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.status}}
 }
 
 // attempts remembers when an outcome became unknown. To forget one is safe: the wait then begins anew.

@@ -21,9 +21,10 @@ import (
 type lane struct {
 	*runner
 	claim  outbox.Claim
-	sentTo int64 // messages up to this number may have been sent
-	gone   bool  // something of the claim may have been sent
+	sentTo int64     // messages up to this number may have been sent
+	gone   bool      // something of the claim may have been sent
 	hold   time.Time // the ERP asked not to be called before
+	heard  bool      // the ERP itself has just answered that it does not have the message in hand
 }
 
 // verdict is what became of one message: done, or the lane stops here.
@@ -68,6 +69,7 @@ func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
 		return *v
 	}
 	d.Quiet = q.Replay == outbox.AskFirst
+	l.heard = false
 	if q.Ask && (q.Again || q.Number <= l.sentTo) {
 		if v := l.ask(ctx, hard, q, d); v != nil {
 			return *v
@@ -115,6 +117,9 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 	if !called {
 		return &verdict{}
 	}
+	if o.LinkDown {
+		l.suspects.away()
+	}
 	if failed != nil {
 		return &verdict{next: outbox.Next{After: max(o.After, l.out.Config().AskAfter), Verdict: message.Unsure, Reason: failed.Error()}}
 	}
@@ -125,6 +130,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		return &v
 	case message.Again:
 		l.unsent(q)
+		l.heard = o.Receipt.Status > 0
 		if q.Attempts >= l.link.Attempts {
 			return &verdict{next: outbox.Next{
 				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("%d attempts ended without a clear answer, and without effect", q.Attempts),
@@ -152,6 +158,12 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 	})
 	if !called {
 		return verdict{}
+	}
+	switch {
+	case o.Verdict == message.Again && o.LinkDown:
+		l.suspects.away()
+	case o.Verdict == message.Delivered, o.Verdict == message.Again, o.Verdict == message.Refused:
+		l.suspects.answered(q.ID)
 	}
 	if o.Verdict == message.Delivered {
 		l.gone = true
@@ -212,6 +224,11 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 		// While the link is down, or taken to be, an answer that is lost says nothing about the message either.
 		n.Verdict, n.Spent, n.Sent = message.Unsure, !o.LinkDown && !l.breaker.probing(), true
 		n.After = max(o.After, l.out.Config().AskAfter)
+		if tries := l.suspects.unanswered(q.ID, l.heard); tries >= l.link.Attempts {
+			l.suspects.forget(q.ID)
+			n.State, n.Reason = outbox.Unknown, fmt.Sprintf("sent %d times without an answer, while the ERP answers questions and does not have it: "+
+				"find out what the ERP makes of it, then resume the lane, or amend or discard the message. %s", tries, n.Reason)
+		}
 		return n
 	}
 	if q.Attempts+1 >= l.link.Attempts {

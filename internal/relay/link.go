@@ -15,10 +15,11 @@ import (
 // runner serves one link.
 type runner struct {
 	*Relay
-	name    string
-	link    Link
-	pace    *pace
-	breaker breaker
+	name     string
+	link     Link
+	pace     *pace
+	breaker  breaker
+	suspects *suspects
 
 	work    chan outbox.Claim
 	reports chan outbox.Settlement
@@ -32,7 +33,7 @@ type runner struct {
 
 func newRunner(r *Relay, name string, l Link) *runner {
 	w := &runner{
-		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency),
+		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency), suspects: newSuspects(),
 		work: make(chan outbox.Claim, ahead*l.Concurrency), reports: make(chan outbox.Settlement, 256),
 		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -95,6 +96,69 @@ func TestOutageThatLosesEachAnswerOpensTheBreaker(t *testing.T) {
 		time.Sleep(time.Minute)
 		stop()
 		p.wantOnce(ids...)
+	})
+}
+
+// TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson has an ERP that hangs on one message and answers questions, with no other traffic.
+func TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		poison := outbox.MessageID("erp", "poison")
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if d.Event.Message().ID == poison {
+				return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: context.DeadlineExceeded}, false
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+			return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
+		}
+		p.owe(event("poison", "operation.confirmed", "o1"))
+		stop := p.start()
+		time.Sleep(10 * time.Minute)
+		if l := p.lane("o1"); l.State != outbox.Unknown || !strings.Contains(l.Reason, "10 times without an answer") {
+			t.Errorf("got %+v, want it unknown with the reason", l)
+		}
+		if d := p.message("poison"); d.Attempts != 0 {
+			t.Errorf("%d attempts are spent, want none: the link was taken to be down", d.Attempts)
+		}
+		p.owe(event("next", "operation.confirmed", "o2"))
+		time.Sleep(10 * time.Second)
+		stop()
+		if l := p.links(); l.Breaker != "closed" || l.Delivered != 1 {
+			t.Errorf("got %+v, want the next message delivered", l)
+		}
+	})
+}
+
+// TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage has every delivery lost for three days, while questions are answered.
+func TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var back atomic.Bool
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			if back.Load() {
+				return message.Outcome{Verdict: message.Delivered}, true
+			}
+			return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: context.DeadlineExceeded}, false
+		}
+		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+			return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
+		}
+		p.cfg.Probe, p.cfg.Poll, p.cfg.House = time.Minute, time.Minute, time.Hour
+		ids := p.oweMany(5, 2)
+		stop := p.start()
+		time.Sleep(72 * time.Hour)
+		if l := p.links(); l.Parked != 0 {
+			t.Errorf("got %+v, want nothing parked", l)
+		}
+		back.Store(true)
+		time.Sleep(10 * time.Minute)
+		stop()
+		p.wantOnce(ids...)
+		for _, id := range ids {
+			if d := p.message(id); d.Attempts != 0 {
+				t.Errorf("%s has spent %d attempts", id, d.Attempts)
+			}
+		}
 	})
 }
 

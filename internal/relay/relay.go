@@ -9,7 +9,8 @@
 //     finds out whether it is back.
 //   - No storm: requests never begin faster than the link's cap, halve when the ERP says so (429), wait as long as it asks
 //     (Retry-After; also after a restart, and on every node), and open up from one at a time after an outage.
-//   - A message that cannot be delivered parks its lane, with the reason, and no other.
+//   - A message that cannot be delivered parks its lane, with the reason, and no other; one that is never answered, by an ERP which
+//     answers otherwise, leaves its lane unknown for a person.
 //   - Run returns only when nothing is in hand: what was not sent is free for any node at once.
 //
 // Links are capped node by node: where several nodes serve one plant, the ERP's limit is divided among them. Their clocks must agree
@@ -48,7 +49,8 @@ type Deliverer interface {
 	// Ask tells whether a delivery took effect: Delivered, Again (certainly not) or Unsure (nobody can say). An error means that
 	// it could not ask now, or that it is too early; it is asked again, not before Outcome.After. The Outcome beside an error
 	// says whether the link failed (LinkDown, Throttled); one without a verdict counts as a failure of the link. Of the rest only
-	// Delivered counts as a sign of life: the adapter may know the other answers by itself.
+	// Delivered counts as a sign of life: the adapter may know the other answers by itself. Again with a Receipt.Status says that the
+	// ERP itself has just answered that it does not have the message.
 	Ask(ctx context.Context, d message.Delivery) (message.Outcome, error)
 }
 
