@@ -9,8 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
+	amqp091 "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/errgroup"
 
+	"holdfast/adapters/amqp"
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
 	"holdfast/internal/store"
@@ -30,11 +32,12 @@ func (b *broker) send(ctx context.Context, n, lanes int, body []byte) error {
 		return err
 	}
 	defer ch.Close()
-	var last *amqp.DeferredConfirmation
+	var last *amqp091.DeferredConfirmation
 	for i := range n {
-		m := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: "application/json", MessageId: fmt.Sprintf("in-%d", i), Body: body, Headers: amqp.Table{
-			"cloudEvents:source": "urn:erp:bench", "cloudEvents:type": "order.changed", "cloudEvents:lane": strconv.Itoa(i % lanes),
-			"cloudEvents:lanenumber": int64(i/lanes + 1), "cloudEvents:time": "2026-11-24T06:00:00Z",
+		m := amqp091.Publishing{DeliveryMode: amqp091.Persistent, ContentType: "application/json", MessageId: fmt.Sprintf("in-%d", i), Body: body, Headers: amqp091.Table{
+			"cloudEvents_specversion": "1.0", "cloudEvents_id": fmt.Sprintf("in-%d", i), "cloudEvents_source": "urn:erp:bench",
+			"cloudEvents_type": "order.changed", "cloudEvents_subject": strconv.Itoa(i % lanes), "cloudEvents_time": "2026-11-24T06:00:00Z",
+			"cloudEvents_lane": strconv.Itoa(i % lanes), "cloudEvents_laneepoch": "1", "cloudEvents_lanenumber": strconv.Itoa(i/lanes + 1),
 		}}
 		if last, err = ch.PublishWithDeferredConfirmWithContext(ctx, "", b.queue, true, false, m); err != nil {
 			return err
@@ -48,9 +51,13 @@ func (b *broker) send(ctx context.Context, n, lanes int, body []byte) error {
 	return nil
 }
 
-// batches hands over what comes in, up to acceptBatch at a time, and acknowledges it when take returns nil, until n have come.
-func (b *broker) batches(ctx context.Context, n int, take func([]amqp.Delivery) error) error {
-	return b.do(func(ch *amqp.Channel) error {
+// bareConsumer takes n messages and does nothing but acknowledge them in batches.
+func (b *broker) bareConsumer(ctx context.Context, n int, body []byte) (float64, error) {
+	if err := b.send(ctx, n, inboxLanes, body); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	err := b.do(func(ch *amqp091.Channel) error {
 		if err := ch.Qos(prefetch, 0, false); err != nil {
 			return err
 		}
@@ -63,9 +70,6 @@ func (b *broker) batches(ctx context.Context, n int, take func([]amqp.Delivery) 
 			if len(batch) == 0 {
 				return errors.Join(errors.New("the consumer was ended"), ctx.Err())
 			}
-			if err := take(batch); err != nil {
-				return err
-			}
 			came += len(batch)
 			if err := ch.Ack(batch[len(batch)-1].DeliveryTag, true); err != nil {
 				return err
@@ -73,15 +77,16 @@ func (b *broker) batches(ctx context.Context, n int, take func([]amqp.Delivery) 
 		}
 		return nil
 	})
+	return float64(n) / time.Since(began).Seconds(), err
 }
 
 // gather waits for one delivery and takes what is there beside it.
-func gather(in <-chan amqp.Delivery) []amqp.Delivery {
+func gather(in <-chan amqp091.Delivery) []amqp091.Delivery {
 	first, ok := <-in
 	if !ok {
 		return nil
 	}
-	batch := []amqp.Delivery{first}
+	batch := []amqp091.Delivery{first}
 	for len(batch) < acceptBatch {
 		select {
 		case d, ok := <-in:
@@ -96,27 +101,21 @@ func gather(in <-chan amqp.Delivery) []amqp.Delivery {
 	return batch
 }
 
-// bareConsumer takes n messages and does nothing but acknowledge them in batches.
-func (b *broker) bareConsumer(ctx context.Context, n int, body []byte) (float64, error) {
-	if err := b.send(ctx, n, inboxLanes, body); err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	if err := b.batches(ctx, n, func([]amqp.Delivery) error { return nil }); err != nil {
-		return 0, err
-	}
-	return float64(n) / time.Since(began).Seconds(), nil
+// effects is a plant that keeps one row of each message, and counts those that are committed.
+type effects struct {
+	want      int64
+	committed atomic.Int64
+	all       chan struct{} // closed when as many as wanted are committed
 }
 
-// incoming is what a consumer makes of a delivery.
-func incoming(d amqp.Delivery) message.Incoming {
-	text := func(name string) string { s, _ := d.Headers["cloudEvents:"+name].(string); return s } // "" is refused by the inbox
-	number, _ := d.Headers["cloudEvents:lanenumber"].(int64)
-	at, _ := time.Parse(time.RFC3339, text("time"))
-	return message.Incoming{Message: message.Message{
-		ID: d.MessageId, Source: text("source"), Kind: text("type"), Version: 1, Key: text("lane"), Time: at, Body: d.Body,
-		Place: message.Place{Lane: text("lane"), Epoch: 1, Number: number, Role: message.Event},
-	}}
+func (e *effects) apply(ctx context.Context, tx *store.Tx, m message.Message) error {
+	tx.AfterCommit(func() {
+		if e.committed.Add(1) == e.want {
+			close(e.all)
+		}
+	})
+	_, err := tx.Exec(ctx, `INSERT INTO bench_effects (id, lane) VALUES (?, ?)`, m.ID, m.Lane)
+	return err
 }
 
 // inboxTurn accepts n messages in batches, acknowledges after the commit, and ends when the effect of the last one is committed.
@@ -133,49 +132,50 @@ func inboxTurn(ctx context.Context, b *broker, dialect store.Dialect, n int, bod
 	if err != nil {
 		return 0, err
 	}
+	link, err := b.link(amqp.Config{Receive: &amqp.Receive{Queue: b.queue, InFlight: prefetch, Batch: acceptBatch}})
+	if err != nil {
+		return 0, err
+	}
+	defer link.Close()
 	if err := b.send(ctx, n, inboxLanes, body); err != nil {
 		return 0, err
 	}
-	var effects atomic.Int64
-	all := make(chan struct{})
-	apply := func(ctx context.Context, tx *store.Tx, m message.Message) error {
-		tx.AfterCommit(func() {
-			if effects.Add(1) == int64(n) {
-				close(all)
-			}
-		})
-		_, err := tx.Exec(ctx, `INSERT INTO bench_effects (id, lane) VALUES (?, ?)`, m.ID, m.Lane)
-		return err
-	}
-	in := inbox.New(y.db, nil, apply, inbox.Config{}, slog.New(slog.DiscardHandler))
+	e := &effects{want: int64(n), all: make(chan struct{})}
+	in := inbox.New(y.db, nil, e.apply, inbox.Config{}, slog.New(slog.DiscardHandler))
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan error, 1)
+	g, running := errgroup.WithContext(running)
 	began := time.Now()
-	go func() { ended <- in.Run(running) }()
-	err = b.batches(ctx, n, func(batch []amqp.Delivery) error {
-		return y.db.InTx(ctx, func(tx *store.Tx) error {
-			for _, d := range batch {
-				if t, err := in.Receive(ctx, tx, incoming(d), benchLink); err != nil || !t.Fresh {
-					return errors.Join(fmt.Errorf("message %s was not taken: %s", d.MessageId, t.Reason), err)
-				}
-			}
-			return nil
-		})
+	g.Go(func() error { return in.Run(running) })
+	g.Go(func() error {
+		return link.Run(running, func(ctx context.Context, batch []amqp.Incoming) error { return take(ctx, in, batch) })
 	})
-	if err == nil {
-		select {
-		case <-all:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	select {
+	case <-e.all:
+	case <-running.Done():
 	}
 	took := time.Since(began)
 	stop()
-	if err = errors.Join(err, <-ended); err != nil {
+	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
 		return 0, err
 	}
 	return float64(n) / took.Seconds(), nil
+}
+
+// take gives a batch to the inbox. Nothing of it may be turned away: a figure of messages without effect is none.
+func take(ctx context.Context, in *inbox.Inbox, batch []amqp.Incoming) error {
+	all := make([]message.Incoming, len(batch))
+	for i, m := range batch {
+		all[i] = m.Incoming
+	}
+	taken, err := in.ReceiveAll(ctx, all, benchLink)
+	for _, t := range taken {
+		if t.Rejected > 0 {
+			return fmt.Errorf("a message was rejected: %s", t.Reason)
+		}
+		err = errors.Join(err, t.Err)
+	}
+	return err
 }
 
 func inboxRow(ctx context.Context, o options) ([]Result, error) {

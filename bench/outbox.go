@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"net/url"
+	"os"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
-	"holdfast/internal/message"
+	"holdfast/adapters/amqp"
 	"holdfast/internal/outbox"
 	"holdfast/internal/relay"
 	"holdfast/internal/seal"
@@ -25,61 +24,41 @@ const (
 	watermillMessages = 1_000
 )
 
-// rabbit is a link to the queue of a broker.
-type rabbit struct {
-	ch        *amqp.Channel
-	queue     string
-	delivered atomic.Int64
+// link opens adapters/amqp on the broker of the tests.
+func (b *broker) link(cfg amqp.Config) (*amqp.Link, error) {
+	u, err := url.Parse(os.Getenv(rabbitEnv))
+	if err != nil {
+		return nil, err
+	}
+	password, _ := u.User.Password()
+	cfg.User, cfg.Password = u.User.Username(), "env:"+rabbitEnv
+	u.User = nil
+	cfg.Addresses = []string{u.String()}
+	return amqp.Open(cfg, func(context.Context, string) (string, error) { return password, nil }, slog.New(slog.DiscardHandler))
 }
 
-// Deliver publishes the signed events themselves, as CloudEvents in binary mode, and waits for their confirms.
-func (r *rabbit) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
-	confirms := make([]*amqp.DeferredConfirmation, len(ds))
-	outcomes := make([]message.Outcome, len(ds))
-	for i, d := range ds {
-		var err error
-		if confirms[i], err = r.ch.PublishWithDeferredConfirmWithContext(ctx, "", r.queue, true, false, event(d.Event.Message())); err != nil {
-			outcomes[i] = message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: err}
+// sender is a link that publishes to the queue, with as many confirms outstanding as the ceiling has. It is connected.
+func (b *broker) sender(ctx context.Context) (*amqp.Link, error) {
+	l, err := b.link(amqp.Config{Publish: &amqp.Publish{Key: b.queue, Window: window}})
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(10 * time.Second); l.Status().State != amqp.Connected; time.Sleep(time.Millisecond) {
+		if ctx.Err() != nil || time.Now().After(end) {
+			l.Close()
+			return nil, errors.Join(errors.New("the link does not connect"), l.Status().Reason, ctx.Err())
 		}
 	}
-	for i, c := range confirms {
-		if c == nil {
-			continue
-		}
-		ok, err := c.WaitContext(ctx)
-		if err != nil || !ok {
-			outcomes[i] = message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: errors.Join(errors.New("not confirmed"), err)}
-			continue
-		}
-		r.delivered.Add(1)
-		outcomes[i] = message.Outcome{Verdict: message.Delivered}
-	}
-	return outcomes
-}
-
-// Ask can find nothing out: nobody reads the queue.
-func (r *rabbit) Ask(context.Context, message.Delivery) (message.Outcome, error) {
-	return message.Outcome{Verdict: message.Again}, nil
-}
-
-func event(m message.Message) amqp.Publishing {
-	return amqp.Publishing{
-		DeliveryMode: amqp.Persistent, ContentType: "application/json", MessageId: m.ID, Type: m.Kind, Timestamp: m.Time, Body: m.Body,
-		Headers: amqp.Table{
-			"cloudEvents:specversion": "1.0", "cloudEvents:id": m.ID, "cloudEvents:source": m.Source, "cloudEvents:type": m.Kind,
-			"cloudEvents:time": m.Time.Format(time.RFC3339Nano), "cloudEvents:subject": m.Key, "cloudEvents:lane": m.Lane,
-			"cloudEvents:lanenumber": m.Number, "cloudEvents:laneprev": m.Prev,
-		},
-	}
+	return l, nil
 }
 
 // relayFor runs a relay until n messages more are settled, and gives messages a second.
 func (y *yard) relayFor(ctx context.Context, b *broker, n int) (float64, error) {
-	ch, err := b.confirming()
+	l, err := b.sender(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer ch.Close()
+	defer l.Close()
 	before, err := y.settled(ctx)
 	if err != nil {
 		return 0, err
@@ -88,8 +67,8 @@ func (y *yard) relayFor(ctx context.Context, b *broker, n int) (float64, error) 
 	defer done()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	link := relay.Link{Deliverer: &rabbit{ch: ch, queue: b.queue}, Concurrency: window}
-	r := relay.New(y.db, y.out, nil, seal.Chain, map[string]relay.Link{benchLink: link}, relay.Config{}, slog.New(slog.DiscardHandler))
+	links := map[string]relay.Link{benchLink: {Deliverer: l, Concurrency: window}}
+	r := relay.New(y.db, y.out, nil, seal.Chain, links, relay.Config{}, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- r.Run(running) }()
