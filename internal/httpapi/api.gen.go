@@ -1210,6 +1210,11 @@ type MessagePath = MessageID
 // MovementPath Example: PCE-100
 type MovementPath = Identifier
 
+// OnQuery A day in the plant's zone
+//
+// Example: 2026-11-24
+type OnQuery = Day
+
 // OrderPath Example: PCE-100
 type OrderPath = Identifier
 
@@ -1236,6 +1241,12 @@ type ListAuditParams struct {
 
 	// Cursor The nextCursor of an earlier page
 	Cursor CursorQuery `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// GetBOMParams defines parameters for GetBOM.
+type GetBOMParams struct {
+	// On The day for which it is asked, in the plant's zone; default today
+	On OnQuery `form:"on,omitempty" json:"on,omitempty,omitzero"`
 }
 
 // ListConfirmationsParams defines parameters for ListConfirmations.
@@ -1598,6 +1609,12 @@ type ListRejectedParams struct {
 	Cursor CursorQuery `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
 }
 
+// GetRoutingParams defines parameters for GetRouting.
+type GetRoutingParams struct {
+	// On The day for which it is asked, in the plant's zone; default today
+	On OnQuery `form:"on,omitempty" json:"on,omitempty,omitzero"`
+}
+
 // ListWorkCentresParams defines parameters for ListWorkCentres.
 type ListWorkCentresParams struct {
 	// Prefix Only those whose number begins so
@@ -1699,9 +1716,9 @@ type ServerInterface interface {
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
-	// GetBOM The bill of material of a material
+	// GetBOM The bill of material of a material, as it is valid on a day
 	// (GET /v1/boms/{material})
-	GetBOM(w http.ResponseWriter, r *http.Request, material MaterialPath)
+	GetBOM(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetBOMParams)
 	// ListConfirmations Confirmations in the order of posting
 	// (GET /v1/confirmations)
 	ListConfirmations(w http.ResponseWriter, r *http.Request, params ListConfirmationsParams)
@@ -1849,9 +1866,9 @@ type ServerInterface interface {
 	// ListRejected What came in and could not be believed or read, the latest first
 	// (GET /v1/rejected-messages)
 	ListRejected(w http.ResponseWriter, r *http.Request, params ListRejectedParams)
-	// GetRouting The routing of a material
+	// GetRouting The routing of a material, as it is valid on a day
 	// (GET /v1/routings/{material})
-	GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath)
+	GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetRoutingParams)
 	// ListWorkCentres The plant's copy of the work centres
 	// (GET /v1/work-centres)
 	ListWorkCentres(w http.ResponseWriter, r *http.Request, params ListWorkCentresParams)
@@ -1969,8 +1986,24 @@ func (siw *ServerInterfaceWrapper) GetBOM(w http.ResponseWriter, r *http.Request
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBOMParams
+
+	// ------------- Optional query parameter "on" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "on", r.URL.Query(), &params.On, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "on"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "on", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetBOM(w, r, material)
+		siw.Handler.GetBOM(w, r, material, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4698,8 +4731,24 @@ func (siw *ServerInterfaceWrapper) GetRouting(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetRoutingParams
+
+	// ------------- Optional query parameter "on" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "on", r.URL.Query(), &params.On, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "on"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "on", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetRouting(w, r, material)
+		siw.Handler.GetRouting(w, r, material, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5040,6 +5089,7 @@ func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAudi
 
 type GetBOMRequestObject struct {
 	Material MaterialPath `json:"material"`
+	Params   GetBOMParams
 }
 
 type GetBOMResponseObject interface {
@@ -9240,6 +9290,7 @@ func (response ListRejecteddefaultApplicationProblemPlusJSONResponse) VisitListR
 
 type GetRoutingRequestObject struct {
 	Material MaterialPath `json:"material"`
+	Params   GetRoutingParams
 }
 
 type GetRoutingResponseObject interface {
@@ -9436,7 +9487,7 @@ type StrictServerInterface interface {
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
-	// GetBOM The bill of material of a material
+	// GetBOM The bill of material of a material, as it is valid on a day
 	// (GET /v1/boms/{material})
 	GetBOM(ctx context.Context, request GetBOMRequestObject) (GetBOMResponseObject, error)
 	// ListConfirmations Confirmations in the order of posting
@@ -9586,7 +9637,7 @@ type StrictServerInterface interface {
 	// ListRejected What came in and could not be believed or read, the latest first
 	// (GET /v1/rejected-messages)
 	ListRejected(ctx context.Context, request ListRejectedRequestObject) (ListRejectedResponseObject, error)
-	// GetRouting The routing of a material
+	// GetRouting The routing of a material, as it is valid on a day
 	// (GET /v1/routings/{material})
 	GetRouting(ctx context.Context, request GetRoutingRequestObject) (GetRoutingResponseObject, error)
 	// ListWorkCentres The plant's copy of the work centres
@@ -9663,10 +9714,11 @@ func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, param
 }
 
 // GetBOM operation middleware
-func (sh *strictHandler) GetBOM(w http.ResponseWriter, r *http.Request, material MaterialPath) {
+func (sh *strictHandler) GetBOM(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetBOMParams) {
 	var request GetBOMRequestObject
 
 	request.Material = material
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetBOM(ctx, request.(GetBOMRequestObject))
@@ -11184,10 +11236,11 @@ func (sh *strictHandler) ListRejected(w http.ResponseWriter, r *http.Request, pa
 }
 
 // GetRouting operation middleware
-func (sh *strictHandler) GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath) {
+func (sh *strictHandler) GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetRoutingParams) {
 	var request GetRoutingRequestObject
 
 	request.Material = material
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetRouting(ctx, request.(GetRoutingRequestObject))

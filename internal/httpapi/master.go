@@ -1,6 +1,11 @@
 package httpapi
 
-import "context"
+import (
+	"context"
+
+	"holdfast/internal/mes"
+	"holdfast/internal/store"
+)
 
 // ListMaterials answers GET /v1/materials.
 func (s *Server) ListMaterials(ctx context.Context, r ListMaterialsRequestObject) (ListMaterialsResponseObject, error) {
@@ -32,12 +37,16 @@ func (s *Server) GetWorkCentre(ctx context.Context, r GetWorkCentreRequestObject
 
 // GetBOM answers GET /v1/boms/{material}.
 func (s *Server) GetBOM(ctx context.Context, r GetBOMRequestObject) (GetBOMResponseObject, error) {
-	v, err := one(ctx, s, r.Material, s.Plant.BOM)
+	v, err := one(ctx, s, r.Material, func(ctx context.Context, tx *store.Tx, material string) (mes.BOM, error) {
+		return s.Plant.BOM(ctx, tx, material, r.Params.On)
+	})
 	return GetBOM200JSONResponse(v), err
 }
 
 // GetRouting answers GET /v1/routings/{material}.
 func (s *Server) GetRouting(ctx context.Context, r GetRoutingRequestObject) (GetRoutingResponseObject, error) {
-	v, err := one(ctx, s, r.Material, s.Plant.Routing)
+	v, err := one(ctx, s, r.Material, func(ctx context.Context, tx *store.Tx, material string) (mes.Routing, error) {
+		return s.Plant.Routing(ctx, tx, material, r.Params.On)
+	})
 	return GetRouting200JSONResponse(v), err
 }

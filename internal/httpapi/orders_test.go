@@ -215,6 +215,9 @@ func TestMasterData(t *testing.T) {
 		p.call("GET", "/v1"+path, nil).want(t, 200, nil)
 		p.call("GET", "/v1"+path+"X", nil).refused(t, 404, "not-found")
 	}
+	p.call("GET", "/v1/boms/BIKE?on=2020-02-29", nil).want(t, 200, nil)
+	p.call("GET", "/v1/routings/BIKE?on=2026-02-29", nil).refused(t, 422, "invalid")
+	p.call("GET", "/v1/boms/BIKE?on=soon", nil).refused(t, 400, "contract")
 	for path, n := range map[string]int{"/materials": 2, "/materials?prefix=FR": 1, "/work-centres": 1} {
 		var page struct{ Items []object }
 		if p.call("GET", "/v1"+path, nil).want(t, 200, &page); len(page.Items) != n {

@@ -26,18 +26,22 @@ func (p *Plant) Apply(ctx context.Context, tx *store.Tx, m message.Message) erro
 	case OrderReleasedKind, OrderChangedKind, OrderCancelledKind, OrderClosedKind:
 		return p.applyOrder(ctx, tx, m)
 	case MaterialChangedKind:
-		return applyMaster(ctx, tx, m, kindMaterial, func(x *Material) (string, string, bool) { return x.Number, x.ERPVersion, true })
+		return applyMaster(ctx, tx, m, kindMaterial, func(x *Material) (master, bool) {
+			return master{number: x.Number, document: x.Number, version: x.ERPVersion}, true
+		})
 	case UnitChangedKind:
-		return applyMaster(ctx, tx, m, kindUnit, func(x *Unit) (string, string, bool) { return x.Code, "", true })
+		return applyMaster(ctx, tx, m, kindUnit, func(x *Unit) (master, bool) { return master{number: x.Code}, true })
 	case WorkCentreChangedKind:
-		return applyMaster(ctx, tx, m, kindWorkCentre, func(x *WorkCentre) (string, string, bool) {
-			return x.Number, x.ERPVersion, p.here(&x.Plant)
+		return applyMaster(ctx, tx, m, kindWorkCentre, func(x *WorkCentre) (master, bool) {
+			return master{number: x.Number, document: x.Number, version: x.ERPVersion}, p.here(&x.Plant)
 		})
 	case BOMChangedKind:
-		return applyMaster(ctx, tx, m, kindBOM, func(x *BOM) (string, string, bool) { return x.Material, x.ERPVersion, p.here(&x.Plant) })
+		return applyMaster(ctx, tx, m, kindBOM, func(x *BOM) (master, bool) {
+			return master{number: x.Material, document: x.Number, version: x.ERPVersion, validFrom: x.ValidFrom}, p.here(&x.Plant)
+		})
 	case RoutingChangedKind:
-		return applyMaster(ctx, tx, m, kindRouting, func(x *Routing) (string, string, bool) {
-			return x.Material, x.ERPVersion, p.here(&x.Plant)
+		return applyMaster(ctx, tx, m, kindRouting, func(x *Routing) (master, bool) {
+			return master{number: x.Material, document: x.Number, version: x.ERPVersion, validFrom: x.ValidFrom}, p.here(&x.Plant)
 		})
 	default:
 		return &problem.Error{
@@ -59,18 +63,26 @@ type checked[T any] interface {
 	check() error
 }
 
-// applyMaster keeps the plant's copy of one object. of says its number, its version, and whether it is for this plant at all:
-// another plant's is without effect.
-func applyMaster[T any, P checked[T]](ctx context.Context, tx *store.Tx, m message.Message, kind string, of func(P) (number, version string, here bool)) error {
+// master says what the ERP's document is a copy of.
+type master struct {
+	number    string // what it is kept under: the object's own, or that of the material that it is for
+	document  string // the ERP's number of it
+	version   string // of the document, in the ERP
+	validFrom string // a day; empty is from ever
+}
+
+// applyMaster keeps the plant's copy of one object. of says what it is, and whether it is for this plant at all: another plant's is
+// without effect.
+func applyMaster[T any, P checked[T]](ctx context.Context, tx *store.Tx, m message.Message, kind string, of func(P) (master, bool)) error {
 	var doc T
 	if err := decode(m, &doc); err != nil {
 		return err
 	}
-	number, version, here := of(&doc)
+	x, here := of(&doc)
 	if err := P(&doc).check(); err != nil || !here {
 		return err
 	}
-	return keepMaster(ctx, tx, kind, number, version, doc)
+	return keepMaster(ctx, tx, kind, x, doc)
 }
 
 // decode reads a body strictly: a field that the plant does not know is a mistake of the mapping, not something to lose.

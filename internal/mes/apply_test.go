@@ -2,6 +2,7 @@ package mes_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 // numbered is the order that has that number.
@@ -459,7 +461,7 @@ func TestMasterDataOfTheERP(t *testing.T) {
 		equal(p.t, "the work centre", centre, mes.WorkCentre{Number: "MILL", Plant: "1000", Description: "Mill", CapacityHoursPerDay: d("16")})
 
 		p.apply(mes.RoutingChangedKind, mes.Routing{Material: "CAST", Plant: "2000", Operations: []mes.PlannedOperation{{Number: "0010", WorkCentre: "X"}}})
-		err := p.db.View(p.t.Context(), func(tx *store.Tx) error { _, err := p.Routing(p.t.Context(), tx, "CAST"); return err })
+		err := p.db.View(p.t.Context(), func(tx *store.Tx) error { _, err := p.Routing(p.t.Context(), tx, "CAST", ""); return err })
 		refused(p.t, err, problem.NotFound, "no copy")
 	})
 }
@@ -498,4 +500,85 @@ func TestMasterDataThatAreRefused(t *testing.T) {
 			p.t.Run(tt.name, func(t *testing.T) { refused(t, p.told(tt.kind, "", tt.body), problem.Invalid, tt.why) })
 		}
 	})
+}
+
+// TestAnOrderIsPlannedByWhatIsValidAtItsStart: the ERP sends next month's bill of material and routing before this month is over.
+func TestAnOrderIsPlannedByWhatIsValidAtItsStart(t *testing.T) {
+	bom := func(number, version, from, quantity string) mes.BOM {
+		return mes.BOM{Number: number, Material: "SHAFT", BaseQuantity: d("1"), Unit: "PCE", ValidFrom: from, ERPVersion: version, Items: []mes.BOMItem{
+			{Item: "0010", Material: "BOLT", Quantity: d(quantity), Unit: "PCE"},
+		}}
+	}
+	tests := []struct {
+		name string
+		told []mes.BOM
+		want map[string]string // bolts of one piece, by the day of the start; "" is refused
+	}{
+		{"from ever", []mes.BOM{bom("B", "1", "", "4")}, map[string]string{"2020-01-01": "4", "2026-12-01": "4"}},
+		{"from a day on", []mes.BOM{bom("B", "1", "2026-12-01", "4")}, map[string]string{"2026-11-30": "", "2026-12-01": "4", "2027-01-01": "4"}},
+		{
+			"a change to come",
+			[]mes.BOM{bom("B", "1", "", "4"), bom("B", "2", "2026-12-01", "5")},
+			map[string]string{"2026-11-30": "4", "2026-12-01": "5"},
+		},
+		{
+			"two changes to come, and one that comes late",
+			[]mes.BOM{bom("B", "1", "", "4"), bom("B", "2", "2026-12-01", "5"), bom("B", "3", "2027-01-01", "6"), bom("B", "2", "2026-12-01", "7")},
+			map[string]string{"2026-11-30": "4", "2026-12-31": "5", "2027-01-01": "6"},
+		},
+		{
+			"a change brought forward",
+			[]mes.BOM{bom("B", "1", "", "4"), bom("B", "2", "2027-01-01", "5"), bom("B", "3", "2026-12-01", "6")},
+			map[string]string{"2026-11-30": "4", "2026-12-01": "6", "2027-01-01": "6"},
+		},
+		{
+			"a version corrected",
+			[]mes.BOM{bom("B", "1", "", "4"), bom("B", "2", "2026-12-01", "5"), bom("B", "3", "2026-12-01", "6")},
+			map[string]string{"2026-11-30": "4", "2026-12-01": "6"},
+		},
+		{
+			"another document, whose versions count for themselves",
+			[]mes.BOM{bom("B", "7", "", "4"), bom("C", "1", "2026-12-01", "5")},
+			map[string]string{"2026-11-30": "4", "2026-12-01": "5"},
+		},
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		for i, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				p := p.in(t)
+				material := fmt.Sprintf("SHAFT-%d", i)
+				p.apply(mes.MaterialChangedKind, mes.Material{Number: material, BaseUnit: "PCE"})
+				for _, b := range tt.told {
+					b.Material = material
+					p.apply(mes.BOMChangedKind, b)
+					p.apply(mes.RoutingChangedKind, mes.Routing{
+						Number: b.Number, Material: material, ValidFrom: b.ValidFrom, ERPVersion: b.ERPVersion,
+						Operations: []mes.PlannedOperation{{Number: "0010", WorkCentre: "BY-" + b.Items[0].Quantity.String()}},
+					})
+				}
+				for day, want := range tt.want {
+					start, err := time.ParseInLocation("2006-01-02 15:04", day+" 00:30", berlin) // the day before in UTC
+					if err != nil {
+						t.Fatal(err)
+					}
+					o, err := do(p, p.CreateOrder, mes.NewOrder{Material: material, Quantity: d("1"), Start: start})
+					if want == "" {
+						refused(t, err, problem.NotFound, "none is valid on "+day)
+						continue
+					}
+					if err != nil {
+						t.Errorf("%s: refused: %v", day, err)
+						continue
+					}
+					if got := o.Components[0].Quantity.String(); got != want || o.Operations[0].WorkCentre != "BY-"+want {
+						t.Errorf("%s: got %s bolts made at %s, want %s", day, got, o.Operations[0].WorkCentre, want)
+					}
+				}
+			})
+		}
+		refused(t, p.told(mes.BOMChangedKind, "", bom("B", "1", "soon", "4")), problem.Invalid, "/validFrom is not a day")
+		err := db.View(t.Context(), func(tx *store.Tx) error { _, err := p.BOM(t.Context(), tx, "PUMP", "soon"); return err })
+		refused(t, err, problem.Invalid, "on is not a day")
+	}, storetest.WithClock(func() time.Time { return now }))
 }

@@ -109,6 +109,7 @@ func (b *BOM) check() error {
 	ck.named(b.Unit, "/unit")
 	ck.text(b.ERPVersion, "/erpVersion")
 	ck.positive(b.BaseQuantity, "/baseQuantity")
+	ck.that(b.ValidFrom == "" || isDay(b.ValidFrom), "/validFrom", notADay)
 	items := map[string]bool{}
 	for i, it := range b.Items {
 		at := fmt.Sprintf("/items/%d", i)
@@ -128,6 +129,7 @@ func (r *Routing) check() error {
 	var ck checks
 	ck.named(r.Material, "/material")
 	ck.text(r.ERPVersion, "/erpVersion")
+	ck.that(r.ValidFrom == "" || isDay(r.ValidFrom), "/validFrom", notADay)
 	ck.that(len(r.Operations) > 0, "/operations", "is empty")
 	ck.operations(r.Operations)
 	return ck.err("routing for " + r.Material + " of the ERP")

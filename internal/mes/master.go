@@ -54,7 +54,7 @@ type BOM struct {
 	Plant        string          `json:"plant"`
 	BaseQuantity decimal.Decimal `json:"baseQuantity"`
 	Unit         string          `json:"unit"`
-	ValidFrom    string          `json:"validFrom,omitempty"` // a day, "2026-01-01"
+	ValidFrom    string          `json:"validFrom,omitempty"` // a day, "2026-01-01"; empty is from ever
 	Items        []BOMItem       `json:"items"`
 	ERPVersion   string          `json:"erpVersion,omitempty"`
 }
@@ -78,7 +78,7 @@ type Routing struct {
 	Material    string             `json:"material"`
 	Plant       string             `json:"plant"`
 	Description string             `json:"description,omitempty"`
-	ValidFrom   string             `json:"validFrom,omitempty"`
+	ValidFrom   string             `json:"validFrom,omitempty"` // as that of a BOM
 	Operations  []PlannedOperation `json:"operations"`
 	ERPVersion  string             `json:"erpVersion,omitempty"`
 }

@@ -45,21 +45,21 @@ func (c NewOrder) check() error {
 	return ck.err(fmt.Sprintf("order of %s %s of material %s", c.Quantity, c.Unit, c.Material))
 }
 
-// plan explodes the routing and the bill of material.
+// plan explodes the routing and the bill of material that are valid on the day of the planned start.
 func (p *Plant) plan(ctx context.Context, tx *store.Tx, c NewOrder) (Order, error) {
 	m, err := p.Material(ctx, tx, c.Material)
 	if err != nil {
 		return Order{}, named(err, "/material")
 	}
-	routing, err := p.Routing(ctx, tx, c.Material)
-	if err != nil {
-		return Order{}, named(err, "/material")
-	}
-	bom, err := p.BOM(ctx, tx, c.Material)
-	if err != nil {
-		return Order{}, named(err, "/material")
-	}
 	o := p.header(tx, c, m)
+	routing, err := p.Routing(ctx, tx, c.Material, p.day(o.Start))
+	if err != nil {
+		return Order{}, named(err, "/material")
+	}
+	bom, err := p.BOM(ctx, tx, c.Material, p.day(o.Start))
+	if err != nil {
+		return Order{}, named(err, "/material")
+	}
 	if o.Components, err = p.explode(ctx, tx, m, bom, o); err != nil {
 		return Order{}, err
 	}

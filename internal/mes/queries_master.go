@@ -1,6 +1,7 @@
 package mes
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -30,14 +31,15 @@ func (p *Plant) WorkCentre(ctx context.Context, tx *store.Tx, number string) (Wo
 	return needMaster[WorkCentre](ctx, tx, kindWorkCentre, number, "work centre "+number)
 }
 
-// BOM reads the bill of material for a material; NotFound if the ERP has not sent it.
-func (p *Plant) BOM(ctx context.Context, tx *store.Tx, material string) (BOM, error) {
-	return needMaster[BOM](ctx, tx, kindBOM, material, "bill of material for "+material)
+// BOM reads the bill of material for a material that is valid on a day ("2026-11-24", in the plant's zone; empty is today): the one
+// with the newest validFrom that is not after it. NotFound if there is none.
+func (p *Plant) BOM(ctx context.Context, tx *store.Tx, material, on string) (BOM, error) {
+	return needValid[BOM](ctx, tx, kindBOM, material, cmp.Or(on, p.day(tx.Now)), "bill of material for "+material)
 }
 
-// Routing reads the routing for a material; NotFound if the ERP has not sent it.
-func (p *Plant) Routing(ctx context.Context, tx *store.Tx, material string) (Routing, error) {
-	return needMaster[Routing](ctx, tx, kindRouting, material, "routing for "+material)
+// Routing reads the routing for a material that is valid on a day, as BOM does.
+func (p *Plant) Routing(ctx context.Context, tx *store.Tx, material, on string) (Routing, error) {
+	return needValid[Routing](ctx, tx, kindRouting, material, cmp.Or(on, p.day(tx.Now)), "routing for "+material)
 }
 
 // Materials lists the plant's copies by number; prefix is how the number begins, or empty.
@@ -48,21 +50,6 @@ func (p *Plant) Materials(ctx context.Context, tx *store.Tx, prefix string, page
 // WorkCentres lists the plant's copies by number; prefix is how the number begins, or empty.
 func (p *Plant) WorkCentres(ctx context.Context, tx *store.Tx, prefix string, page Page) (List[WorkCentre], error) {
 	return listMaster[WorkCentre](ctx, tx, kindWorkCentre, prefix, page)
-}
-
-// BOMs lists the plant's copies by material; prefix is how the material's number begins, or empty.
-func (p *Plant) BOMs(ctx context.Context, tx *store.Tx, prefix string, page Page) (List[BOM], error) {
-	return listMaster[BOM](ctx, tx, kindBOM, prefix, page)
-}
-
-// Routings lists the plant's copies by material; prefix is how the material's number begins, or empty.
-func (p *Plant) Routings(ctx context.Context, tx *store.Tx, prefix string, page Page) (List[Routing], error) {
-	return listMaster[Routing](ctx, tx, kindRouting, prefix, page)
-}
-
-// Units lists the units that the ERP has sent; the usual codes are known without it.
-func (p *Plant) Units(ctx context.Context, tx *store.Tx, page Page) (List[Unit], error) {
-	return listMaster[Unit](ctx, tx, kindUnit, "", page)
 }
 
 // needMaster reads master data that must be there.
@@ -92,6 +79,37 @@ func findMaster[T any](ctx context.Context, tx *store.Tx, kind, number string) (
 		return out, false, fmt.Errorf("read %s %s: %w", kind, number, err)
 	}
 	return out, true, nil
+}
+
+// needValid reads what is valid on a day; there must be something.
+func needValid[T any](ctx context.Context, tx *store.Tx, kind, material, on, what string) (T, error) {
+	var none T
+	var ck checks
+	ck.that(isDay(on), "on", notADay)
+	if err := ck.err(what); err != nil {
+		return none, err
+	}
+	var rows []masterRow
+	if storable(material) {
+		err := tx.Select(ctx, &rows, `SELECT valid_from, erp_version, body FROM plant_master WHERE kind = ? AND number = ?
+			ORDER BY CASE WHEN valid_from <= ? THEN 0 ELSE 1 END, CASE WHEN valid_from <= ? THEN valid_from END DESC, valid_from LIMIT 1`,
+			kind, material, on, on)
+		if err != nil {
+			return none, fmt.Errorf("read the %s: %w", what, err)
+		}
+	}
+	switch {
+	case len(rows) == 0:
+		return none, missing(what, "the plant has no copy of it", "have the ERP send it; it arrives as "+kind+".changed")
+	case rows[0].ValidFrom > on:
+		return none, missing(what, "none is valid on "+on+": the first is from "+rows[0].ValidFrom+" on",
+			"plan it for that day or later, or have the ERP send the one that is valid before")
+	}
+	var out T
+	if err := json.Unmarshal(rows[0].Body, &out); err != nil {
+		return none, fmt.Errorf("read the %s: %w", what, err)
+	}
+	return out, nil
 }
 
 // selectMaster reads all of one kind, for kinds of which there are few.
@@ -139,27 +157,72 @@ func listMaster[T any](ctx context.Context, tx *store.Tx, kind, prefix string, p
 	return paged[T](rows, page, func(r row) []byte { return r.Body }, func(r row) (string, error) { return cursor(r.Number) })
 }
 
-// keepMaster writes the plant's copy unless a newer one is there; equal versions are written again.
-func keepMaster(ctx context.Context, tx *store.Tx, kind, number, version string, doc any) error {
+// masterRow is one version of the plant's copy of an object.
+type masterRow struct {
+	ValidFrom string `db:"valid_from"`
+	Version   string `db:"erp_version"`
+	Body      []byte `db:"body"`
+}
+
+// document is the ERP's number of the document that the row came in.
+func (r masterRow) document() (string, error) {
+	var doc struct {
+		Number string `json:"number"`
+	}
+	if err := json.Unmarshal(r.Body, &doc); err != nil {
+		return "", fmt.Errorf("read a kept document: %w", err)
+	}
+	return doc.Number, nil
+}
+
+// keepMaster writes the plant's copy unless a newer one of the same document is there; equal versions are written again. What is
+// valid from a day replaces what its document said of that day and of later ones; what it said of the time before stays.
+func keepMaster(ctx context.Context, tx *store.Tx, kind string, m master, doc any) error {
 	body, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("write %s %s: %w", kind, number, err)
+		return fmt.Errorf("write %s %s: %w", kind, m.number, err)
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO plant_master (kind, number, erp_version, changed_at, body) VALUES (?, ?, '', 0, ?) ON CONFLICT DO NOTHING", kind, number, body)
+	for {
+		replaced, late, err := m.replaces(ctx, tx, kind)
+		if err != nil || late {
+			return err
+		}
+		for _, from := range replaced {
+			if _, err := tx.Exec(ctx, "DELETE FROM plant_master WHERE kind = ? AND number = ? AND valid_from = ?", kind, m.number, from); err != nil {
+				return fmt.Errorf("replace %s %s: %w", kind, m.number, err)
+			}
+		}
+		n, err := tx.Exec(ctx, `INSERT INTO plant_master (kind, number, valid_from, erp_version, changed_at, body) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`, kind, m.number, m.validFrom, m.version, store.Micros(tx.Now), body)
+		if err != nil {
+			return fmt.Errorf("keep %s %s: %w", kind, m.number, err)
+		}
+		if n == 1 {
+			return nil
+		} // else another transaction has just made the first copy: compare with that
+	}
+}
+
+// replaces locks the copies that there are, and says which of them m takes the place of; late if one of m's document is newer.
+func (m master) replaces(ctx context.Context, tx *store.Tx, kind string) (from []string, late bool, err error) {
+	var rows []masterRow
+	err = tx.Select(ctx, &rows, "SELECT valid_from, erp_version, body FROM plant_master WHERE kind = ? AND number = ? ORDER BY valid_from"+tx.ForUpdate(), kind, m.number)
 	if err != nil {
-		return fmt.Errorf("insert %s %s: %w", kind, number, err)
+		return nil, false, fmt.Errorf("read the versions of %s %s: %w", kind, m.number, err)
 	}
-	var has string
-	if err := tx.Get(ctx, &has, "SELECT erp_version FROM plant_master WHERE kind = ? AND number = ?"+tx.ForUpdate(), kind, number); err != nil {
-		return fmt.Errorf("read the version of %s %s: %w", kind, number, err)
+	for _, r := range rows {
+		document, err := r.document()
+		if err != nil {
+			return nil, false, err
+		}
+		if document == m.document {
+			if late, err := older(fmt.Sprintf("change of %s %s", kind, m.number), m.version, r.Version); err != nil || late {
+				return nil, late, err
+			}
+		}
+		if r.ValidFrom == m.validFrom || (document == m.document && r.ValidFrom > m.validFrom) {
+			from = append(from, r.ValidFrom)
+		}
 	}
-	if late, err := older(fmt.Sprintf("change of %s %s", kind, number), version, has); err != nil || late {
-		return err
-	}
-	_, err = tx.Exec(ctx, "UPDATE plant_master SET erp_version = ?, changed_at = ?, body = ? WHERE kind = ? AND number = ?",
-		version, store.Micros(tx.Now), body, kind, number)
-	if err != nil {
-		return fmt.Errorf("update %s %s: %w", kind, number, err)
-	}
-	return nil
+	return from, false, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -74,6 +75,14 @@ func (c *checks) percent(d decimal.Decimal, pointer string) {
 	c.that(d.Cmp(decimal.FromInt(maxPercent)) <= 0, pointer, fmt.Sprintf("is more than %d", maxPercent))
 	c.that(d.Scale() <= maxPercentPlaces, pointer, fmt.Sprintf("has more than %d places behind the point", maxPercentPlaces))
 }
+
+// isDay tells whether s is a day of the calendar, as in 2026-11-24.
+func isDay(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return err == nil
+}
+
+const notADay = "is not a day such as 2026-11-24"
 
 // named notes a name that is missing, or is not one that both databases keep.
 func (c *checks) named(s, pointer string) {
