@@ -80,6 +80,7 @@ func rows() []row {
 		{"outbox", "outbox to RabbitMQ, against amqp091-go alone, Watermill and River", outboxRow},
 		{"depth", "the same with 1,000,000 waiting, against 10,000 waiting", depthRow},
 		{"inbox", "RabbitMQ to inbox to committed effect, against a consumer that acknowledges in batches", inboxRow},
+		{"append", "a business row and its message, committed, against plain transactions of two inserts", appendRow},
 		{"latency", "commit to the ERP's answer over the rest link, against net/http", latencyRow},
 		{"mock", "validated POSTs of the ERP mock against Prism", fixed(mockRow)},
 		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},
