@@ -18,7 +18,8 @@ import (
 // transaction is the effect of one request. The space's mutex is held all the while.
 type transaction struct {
 	*call
-	touched []*record
+	touched  []*record
+	answered string // key under which the answer is kept for a repetition, if it is
 }
 
 // keyed is the answer that an idempotent request has had.
@@ -43,6 +44,7 @@ func (t *transaction) apply() answer {
 	ans := t.act()
 	if ans.status < 300 && len(t.s.keys) < t.m.cfg.Journal.Count {
 		t.s.keys[key] = keyed{sum, ans}
+		t.answered = key
 	}
 	return ans
 }

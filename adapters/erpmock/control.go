@@ -3,6 +3,7 @@ package erpmock
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -172,9 +173,9 @@ func (m *Mock) getJournal(r *http.Request, s *space) answer {
 		return badControl(fmt.Errorf("after and limit are whole numbers"))
 	}
 	s.mu.Lock()
-	entries, dropped, docs := s.log.after(after, int(limit)), s.log.dropped, s.store.dropped
+	l := s.journal(after, int(limit))
 	s.mu.Unlock()
-	return reply(http.StatusOK, map[string]any{"entries": entries, "dropped": dropped, "documentsDropped": docs})
+	return reply(http.StatusOK, l)
 }
 
 func queryInt(r *http.Request, name string) (int64, error) {
@@ -209,13 +210,12 @@ func (m *Mock) postExpect(r *http.Request, s *space) answer {
 		return badControl(err)
 	}
 	s.mu.Lock()
-	entries, dropped := s.log.after(0, 0), s.log.dropped
+	l := s.journal(0, 0)
 	s.mu.Unlock()
-	rep, err := CheckExpectations(b, entries)
+	rep, err := l.Check(b)
 	if err != nil {
 		return badControl(err)
 	}
-	rep.Dropped = dropped
 	if !rep.OK() {
 		return reply(http.StatusExpectationFailed, rep)
 	}
@@ -241,9 +241,8 @@ func (m *Mock) postSettings(r *http.Request, s *space) answer {
 			return badControl(fmt.Errorf("there is no setting %q", k))
 		}
 	}
-	for k, v := range in {
-		s.set[k] = v
-	}
+	maps.Copy(s.set, in)
+	m.recordApart(s, line{Set: in})
 	return reply(http.StatusOK, s.set)
 }
 

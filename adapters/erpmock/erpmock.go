@@ -69,14 +69,15 @@ func (c Config) withDefaults() Config {
 
 // Mock is one ERP. It is safe for concurrent use; Close ends what hangs in it.
 type Mock struct {
-	cfg    Config
-	doc    *contract.Document
-	plan   *plan
-	ledger *ledger
-	offset atomic.Int64 // of the mock's clock, nanoseconds
-	gate   gate
-	stop   chan struct{}
-	once   sync.Once
+	cfg      Config
+	doc      *contract.Document
+	plan     *plan
+	ledger   *ledger
+	restored bool         // the ledger held something
+	offset   atomic.Int64 // of the mock's clock, nanoseconds
+	gate     gate
+	stop     chan struct{}
+	once     sync.Once
 
 	mu     sync.Mutex // guards spaces
 	spaces map[string]*space
@@ -86,6 +87,7 @@ type Mock struct {
 type space struct {
 	name  string
 	mu    sync.Mutex // guards all below
+	gone  bool       // it was reset: what is still in hand leaves no trace
 	began time.Time
 	store *store
 	log   *journal
@@ -232,16 +234,31 @@ func (m *Mock) AddFault(f Fault) (string, error) {
 
 // Set changes a setting of the default space, such as closedUntil of openapi/erp.yaml.
 func (m *Mock) Set(name string, value any) {
-	_ = m.in("", func(s *space) { s.set[name] = value })
+	_ = m.in("", func(s *space) {
+		s.set[name] = value
+		m.recordApart(s, line{Set: map[string]any{name: value}})
+	})
 }
 
-// Reset empties a space: documents, journal, faults and settings are as in the beginning. The
-// ledger is not touched.
+// Reset empties a space: documents, journal, faults and settings are as in the beginning, after a
+// restart too. Requests in hand end in the space as it was.
 func (m *Mock) Reset(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	s, ok := m.spaces[name]
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.recordApart(s, line{Reset: true})
+	s.gone = true
 	delete(m.spaces, name)
 }
+
+// Restored tells whether the ledger held something: then the mock goes on where it ended, and has
+// what it was seeded with.
+func (m *Mock) Restored() bool { return m.restored }
 
 // Down makes the whole ERP unreachable for a time (zero: until Up), on the mock's clock.
 func (m *Mock) Down(d time.Duration) { m.gate.close(m.Now(), d) }

@@ -2,6 +2,7 @@ package erpmock
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -66,6 +67,45 @@ func EffectsOf(entries []Entry) []Effect {
 	}
 	slices.SortFunc(out, func(a, b Effect) int { return cmp.Compare(a.Seq, b.Seq) })
 	return out
+}
+
+// Log is what a journal holds, as GET /__mock/journal gives it and erp mock --journal writes it.
+type Log struct {
+	Entries          []Entry `json:"entries"`
+	Dropped          int64   `json:"dropped"`          // older entries, which are not there any more
+	DocumentsDropped int64   `json:"documentsDropped"` // documents, which collections have no room for
+}
+
+// ReadLog reads a log from JSON.
+func ReadLog(text []byte) (Log, error) {
+	var l Log
+	if err := strictJSON(text, &l); err != nil {
+		return Log{}, fmt.Errorf("read a journal: %w; it has the form of GET /__mock/journal", err)
+	}
+	return l, nil
+}
+
+// Check holds the log against expectations, as CheckExpectations does. A log that is only the end of a journal fails: its counts
+// would be too small.
+func (l Log) Check(expectations []byte) (Report, error) {
+	rep, err := CheckExpectations(expectations, l.Entries)
+	rep.Dropped = l.Dropped
+	if len(l.Entries) > 0 {
+		rep.Dropped = max(rep.Dropped, l.Entries[0].Seq-1)
+	}
+	return rep, err
+}
+
+// Log is the journal of the default space as a whole.
+func (m *Mock) Log() Log {
+	var l Log
+	_ = m.in("", func(s *space) { l = s.journal(0, 0) })
+	return l
+}
+
+// journal lists the entries numbered above after, at most limit where that is positive. The space's mutex is held.
+func (s *space) journal(after int64, limit int) Log {
+	return Log{Entries: s.log.after(after, limit), Dropped: s.log.dropped, DocumentsDropped: s.store.dropped}
 }
 
 // journal is a bounded list of entries. The space's mutex guards it.

@@ -2,10 +2,15 @@ package erpmock
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -14,8 +19,10 @@ import (
 )
 
 // ledger is a JSONL file that outlives the process: one line for each effect, on the disk before
-// its answer is sent, and one for each answer. A torn last line is the only damage that a crash
-// can do; opening cuts it off.
+// its answer is sent, and one for each answer, seeded document, setting and reset, so that documents
+// come back with their order of change, their numbers and what an idempotent operation has answered.
+// Faults, clock and outages are the test's and do not. A torn last line is the only damage that a
+// crash can do; opening cuts it off.
 type ledger struct {
 	mu      sync.Mutex // guards file order and err
 	file    *os.File
@@ -26,11 +33,15 @@ type ledger struct {
 	synced  int64
 }
 
-// line is one line of a ledger.
+// line is one line of a ledger. Documents without an entry were seeded.
 type line struct {
-	Entry  *Entry      `json:"entry,omitempty"`
-	Docs   []savedDoc  `json:"docs,omitempty"`
-	Answer *savedReply `json:"answer,omitempty"`
+	Space  string         `json:"space,omitempty"` // where there is neither entry nor answer
+	Entry  *Entry         `json:"entry,omitempty"`
+	Docs   []savedDoc     `json:"docs,omitempty"`
+	Keyed  *savedKey      `json:"keyed,omitempty"`
+	Answer *savedReply    `json:"answer,omitempty"`
+	Set    map[string]any `json:"set,omitempty"`
+	Reset  bool           `json:"reset,omitempty"`
 }
 
 // savedDoc is a document as it was after an effect.
@@ -44,6 +55,18 @@ type savedDoc struct {
 	Target   string          `json:"target,omitempty"`
 	Envelope envelope        `json:"envelope"`
 	Gone     bool            `json:"gone,omitempty"`
+	Pinned   bool            `json:"pinned,omitempty"`
+	Counter  int64           `json:"counter,omitempty"` // of the collection's numbers
+}
+
+// savedKey is what an idempotent request was answered.
+type savedKey struct {
+	Key    string      `json:"key"`
+	Sum    []byte      `json:"sum"` // of its body
+	Status int         `json:"status"`
+	Header http.Header `json:"header,omitempty"`
+	Media  string      `json:"media,omitempty"`
+	Body   []byte      `json:"body,omitempty"`
 }
 
 type savedReply struct {
@@ -61,22 +84,39 @@ type pendingWrite struct {
 }
 
 // record writes an entry with its effects, in the order of commit. The space's mutex is held.
-func (m *Mock) record(s *space, e *Entry, touched []*record) pendingWrite {
-	if m.ledger == nil {
+func (m *Mock) record(t *transaction) pendingWrite {
+	if m.ledger == nil || t.s.gone {
 		return pendingWrite{}
 	}
-	ln := line{Entry: e}
-	for _, r := range touched {
-		ln.Docs = append(ln.Docs, savedDoc{
-			Template: r.in.spec.template, Path: r.in.path, Number: r.number, Body: r.body, Version: r.version,
-			Created: r.created, Target: r.target, Envelope: r.envelope, Gone: r.gone,
-		})
+	ln := line{Entry: t.entry, Docs: saved(t.touched)}
+	if k, ok := t.s.keys[t.answered]; ok && t.answered != "" {
+		ln.Keyed = &savedKey{t.answered, k.sum[:], k.ans.status, k.ans.header, k.ans.media, k.ans.body}
 	}
 	at := m.ledger.append(ln)
-	if len(e.Effects) == 0 {
+	if len(t.entry.Effects) == 0 {
 		return pendingWrite{}
 	}
 	return pendingWrite{m.ledger, at}
+}
+
+func saved(touched []*record) []savedDoc {
+	var out []savedDoc
+	for _, r := range touched {
+		out = append(out, savedDoc{
+			Template: r.in.spec.template, Path: r.in.path, Number: r.number, Body: r.body, Version: r.version, Created: r.created,
+			Target: r.target, Envelope: r.envelope, Gone: r.gone, Pinned: r.pinned, Counter: r.in.counter,
+		})
+	}
+	return out
+}
+
+// recordApart writes a line about a space that no request has brought about. The space's mutex is held.
+func (m *Mock) recordApart(s *space, ln line) pendingWrite {
+	if m.ledger == nil || s.gone {
+		return pendingWrite{}
+	}
+	ln.Space = s.name
+	return pendingWrite{m.ledger, m.ledger.append(ln)}
 }
 
 // noteAnswer writes what became of an attempt; it need not be on the disk at once.
@@ -84,11 +124,15 @@ func (m *Mock) noteAnswer(s *space, e *Entry) {
 	if m.ledger == nil {
 		return
 	}
-	if len(e.Effects) == 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+	case len(e.Effects) == 0:
 		m.ledger.append(line{Entry: e})
-		return
+	default:
+		m.ledger.append(line{Answer: &savedReply{s.name, e.Seq, e.Status, e.Refusal, e.Delivered}})
 	}
-	m.ledger.append(line{Answer: &savedReply{s.name, e.Seq, e.Status, e.Refusal, e.Delivered}})
 }
 
 func (l *ledger) append(ln line) int64 {
@@ -136,6 +180,7 @@ func (m *Mock) openLedger(path string) (*ledger, error) {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	good, err := m.replay(f)
+	m.restored = good > 0
 	if err == nil {
 		err = f.Truncate(good)
 	}
@@ -161,7 +206,7 @@ func (m *Mock) replay(f io.Reader) (good int64, err error) {
 			return good, err
 		}
 		var ln line
-		if err := json.Unmarshal(text, &ln); err != nil {
+		if err := readLine(text, &ln); err != nil {
 			return good, fmt.Errorf("line at byte %d: %w", good, err)
 		}
 		if err := m.restore(&ln, open); err != nil {
@@ -178,19 +223,43 @@ func (m *Mock) restore(ln *line, open map[string]*Entry) error {
 		}
 		return nil
 	}
-	if ln.Entry == nil {
+	name := ln.Space
+	if ln.Entry != nil {
+		name = ln.Entry.Space
+	}
+	if ln.Reset {
+		delete(m.spaces, name)
 		return nil
 	}
-	s, err := m.space(ln.Entry.Space)
+	s, err := m.space(name)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.restore(ln.Entry)
-	open[fmt.Sprint(s.name, "\x00", ln.Entry.Seq)] = ln.Entry
+	if ln.Entry != nil {
+		s.log.restore(ln.Entry)
+		open[fmt.Sprint(s.name, "\x00", ln.Entry.Seq)] = ln.Entry
+	}
 	for i := range ln.Docs {
 		m.restoreDoc(s, &ln.Docs[i])
+	}
+	if k := ln.Keyed; k != nil {
+		s.keys[k.Key] = keyed{[32]byte(k.Sum), answer{status: k.Status, header: k.Header, media: k.Media, body: k.Body}}
+	}
+	maps.Copy(s.set, ln.Set)
+	return nil
+}
+
+// readLine reads a line with its numbers in their own digits.
+func readLine(text []byte, ln *line) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(ln); err != nil {
+		return err
+	}
+	if ln.Keyed != nil && len(ln.Keyed.Sum) != sha256.Size {
+		return fmt.Errorf("the digest of an answer has %d bytes", len(ln.Keyed.Sum))
 	}
 	return nil
 }
@@ -221,6 +290,7 @@ func (m *Mock) restoreDoc(s *space, d *savedDoc) {
 		return // the document of the ledger is not in this contract any more
 	}
 	c := s.store.collection(spec, d.Path)
+	c.counter = max(c.counter, d.Counter)
 	rec, known := c.docs[d.Number]
 	if d.Gone {
 		if known {
@@ -229,8 +299,9 @@ func (m *Mock) restoreDoc(s *space, d *savedDoc) {
 		return
 	}
 	if !known {
-		rec = &record{in: c, number: d.Number, path: d.Path + "/" + d.Number, created: d.Created, envelope: d.Envelope, target: d.Target}
-		c.counter++
+		rec = &record{
+			in: c, number: d.Number, path: d.Path + "/" + url.PathEscape(d.Number), created: d.Created, envelope: d.Envelope, target: d.Target, pinned: d.Pinned,
+		}
 	}
 	rec.version = d.Version
 	s.store.put(rec, d.Body, keysOf(spec, d.Body))

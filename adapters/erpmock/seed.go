@@ -11,7 +11,8 @@ import (
 
 // Seed puts documents into the default space as they are: no rule is asked and the journal
 // knows nothing of it. They stay when a collection drops its oldest. The kind is the type of a
-// collection, such as productionOrder; a document without a number gets one.
+// collection, such as productionOrder; a document without a number gets one. A ledger has them too:
+// who seeds a mock that was Restored writes over what came of the documents.
 func (m *Mock) Seed(kind string, docs ...map[string]any) error {
 	return m.SeedIn("", kind, docs...)
 }
@@ -27,11 +28,19 @@ func (m *Mock) SeedIn(name, kind string, docs ...map[string]any) error {
 	if spec == nil {
 		return fmt.Errorf("the contract has no collection of type %q; it has %q", kind, m.Types())
 	}
-	return m.in(name, func(s *space) {
+	var pending pendingWrite
+	err := m.in(name, func(s *space) {
 		for _, doc := range docs {
-			m.seedOne(s, spec, doc)
+			pending = m.seedOne(s, spec, doc)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	if err := pending.wait(); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	return nil
 }
 
 // SeedFile puts the documents of a YAML or JSON file into the default space, as Seed does. The file
@@ -59,7 +68,7 @@ func (m *Mock) SeedFile(text []byte, name string) error {
 	return nil
 }
 
-func (m *Mock) seedOne(s *space, spec *collectionSpec, doc map[string]any) {
+func (m *Mock) seedOne(s *space, spec *collectionSpec, doc map[string]any) pendingWrite {
 	c := s.store.collection(spec, spec.template)
 	own := map[string]any{}
 	for k, v := range doc {
@@ -78,6 +87,7 @@ func (m *Mock) seedOne(s *space, spec *collectionSpec, doc map[string]any) {
 	}
 	t.fill(spec, own, number)
 	t.save(rec, own, e.At)
+	return m.recordApart(s, line{Docs: saved(t.touched)})
 }
 
 // Types lists the types of the contract's collections.

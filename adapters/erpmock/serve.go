@@ -212,7 +212,7 @@ func (c *call) effect() answer {
 	c.s.mu.Lock()
 	tx := &transaction{call: c}
 	ans := tx.apply()
-	pending := c.m.record(c.s, c.entry, tx.touched)
+	pending := c.m.record(tx)
 	c.s.mu.Unlock()
 	if err := pending.wait(); err != nil {
 		return problem(http.StatusInsufficientStorage, "ledger", "the ledger cannot be written: "+err.Error(), "make room on the disk")

@@ -89,14 +89,10 @@ func (s *stage) openERP(ctx context.Context, ledger string) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the ERP of the demo: %w", err)
 	}
-	master := s.plan.master()
-	for _, kind := range masterTypes() {
-		if err := s.mock.Seed(kind, master[kind]...); err != nil {
+	if !s.mock.Restored() {
+		if err := s.plan.seedMaster(s.mock); err != nil {
 			return fmt.Errorf("fill the ERP of the demo: %w", err)
 		}
-	}
-	if err := s.mock.Seed("batch", s.plan.batches()...); err != nil {
-		return fmt.Errorf("fill the ERP of the demo: %w", err)
 	}
 	s.mock.Set("checkBatches", true) // the ERP refuses batches that it does not have
 	s.erp, err = s.listen(ctx, "127.0.0.1:8422")

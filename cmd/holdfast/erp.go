@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/erpmock"
+	"holdfast/cmd/holdfast/dataset"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
 	"holdfast/openapi"
@@ -41,16 +42,17 @@ func newERPMock() *cobra.Command {
 		Short: "Serve any OpenAPI document as an ERP with state, faults and a journal",
 		Long: "Mock serves an OpenAPI 3.0 or 3.1 document as if the ERP behind it were there. Faults come from a schedule, from a header\n" +
 			"of a request, or from the control API below /__mock/. docs/erp-mock.md has all of it.",
-		Example: "  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runMock(cmd, f) },
+		Example: "  holdfast erp mock --seed-data builtin:demo\n" +
+			"  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runMock(cmd, f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.spec, "spec", "", "the OpenAPI document; without it the plain ERP that Holdfast ships")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8422", "address to serve on; loopback only")
 	fl.StringVar(&f.control, "control", "", "address of the control API alone, which outages leave alone")
 	fl.StringVar(&f.faults, "faults", "", "a schedule of faults (YAML)")
-	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with (YAML or JSON: lists by type)")
+	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with: a file (YAML or JSON: lists by type), or "+builtinDemo+", the master data and orders of a bottling plant")
 	fl.StringVar(&f.journal, "journal", "", "file to write the journal to at the end (JSON)")
 	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
 	fl.Int64Var(&f.seed, "seed", 1, "of everything random")
@@ -70,6 +72,9 @@ func runMock(cmd *cobra.Command, f mockFlags) (err error) {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "ERP mock of %s: http://%s, control: http://%s/__mock/\n", m.Document().Title(), ln.Addr(), ln.Addr())
+	if m.Restored() {
+		fmt.Fprintf(cmd.OutOrStdout(), "it goes on from the ledger %s; --seed-data is for a new one\n", f.ledger)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return erpmock.Serve(ctx, ln, m) })
 	if f.control != "" {
@@ -86,7 +91,7 @@ func runMock(cmd *cobra.Command, f mockFlags) (err error) {
 	if f.journal == "" {
 		return nil
 	}
-	return saveJSON(f.journal, m.Journal())
+	return saveJSON(f.journal, m.Log())
 }
 
 func openMock(f mockFlags) (*erpmock.Mock, error) {
@@ -116,16 +121,36 @@ func openMock(f mockFlags) (*erpmock.Mock, error) {
 	if err != nil {
 		return nil, invalid("serve "+cfg.Name, err)
 	}
-	if f.seedData != "" {
-		text, err := readFile(f.seedData, "name a file of documents with --seed-data")
-		if err == nil {
-			err = m.SeedFile(text, f.seedData)
-		}
-		if err != nil {
-			return nil, errors.Join(invalid("read the documents of "+f.seedData, err), m.Close())
-		}
+	if err := seedMock(m, f.seedData); err != nil {
+		return nil, errors.Join(invalid("read the documents of "+f.seedData, err), m.Close())
 	}
 	return m, nil
+}
+
+// builtinDemo names the documents that come with the program.
+const builtinDemo = "builtin:demo"
+
+// seedMock gives a mock the documents that it begins with. One that goes on from a ledger has them, with what came of them since.
+func seedMock(m *erpmock.Mock, from string) error {
+	if from == "" || m.Restored() {
+		return nil
+	}
+	if from != builtinDemo {
+		text, err := readFile(from, "name a file of documents with --seed-data, or "+builtinDemo)
+		if err != nil {
+			return err
+		}
+		return m.SeedFile(text, from)
+	}
+	set, err := dataset.Builtin()
+	if err != nil {
+		return err
+	}
+	plan, err := newPlanner(set)
+	if err != nil {
+		return err
+	}
+	return plan.seed(m, time.Now())
 }
 
 // invalid makes a problem of an error about a person's input that is none yet.
@@ -173,7 +198,7 @@ func mockAssert() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8422", "a running mock, or its control address")
-	cmd.Flags().StringVar(&journal, "journal", "", "a journal that a mock has written, instead of a running one")
+	cmd.Flags().StringVar(&journal, "journal", "", "a journal that a mock has written or GET /__mock/journal has given, instead of a running one")
 	cmd.Flags().StringVar(&form, "format", "text", "text, json or junit")
 	return cmd
 }
@@ -186,7 +211,6 @@ func exitUnless(ok bool) error {
 }
 
 func assert(ctx context.Context, text []byte, url, journal string) (erpmock.Report, error) {
-	var entries []erpmock.Entry
 	if journal == "" {
 		return assertRunning(ctx, text, url)
 	}
@@ -194,10 +218,11 @@ func assert(ctx context.Context, text []byte, url, journal string) (erpmock.Repo
 	if err != nil {
 		return erpmock.Report{}, err
 	}
-	if err := json.Unmarshal(b, &entries); err != nil {
-		return erpmock.Report{}, invalid("read the journal "+journal, err)
+	log, err := erpmock.ReadLog(b)
+	if err != nil {
+		return erpmock.Report{}, &problem.Error{Kind: problem.Invalid, What: "read the journal " + journal, Why: err.Error(), Hint: "take what GET /__mock/journal gives, or what a mock writes: --journal"}
 	}
-	report, err := erpmock.CheckExpectations(text, entries)
+	report, err := log.Check(text)
 	if err != nil {
 		return report, invalid("read the expectations", err)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
+	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/dataset"
 	"holdfast/internal/decimal"
 )
@@ -127,6 +129,35 @@ func (p planner) order(o dataset.Order, start time.Time, hours int) (document, e
 	}
 	put(d, "storageLocation", o.Location)
 	return d, failed
+}
+
+// seed gives a mock what an ERP has when a plant is connected to it: master data, lots in stock, and every order of the set,
+// released from start on, one each hour.
+func (p planner) seed(m *erpmock.Mock, start time.Time) error {
+	if err := p.seedMaster(m); err != nil {
+		return err
+	}
+	var orders []document
+	for i, o := range p.set.Orders {
+		d, err := p.order(o, start.Add(time.Duration(i)*time.Hour), 8)
+		if err != nil {
+			return err
+		}
+		d["messageId"] = fmt.Sprintf("planner-%d", i+1)
+		orders = append(orders, d)
+	}
+	return m.Seed("productionOrder", orders...)
+}
+
+// seedMaster gives a mock the master data and the lots in stock.
+func (p planner) seedMaster(m *erpmock.Mock) error {
+	master := p.master()
+	for _, kind := range masterTypes() {
+		if err := m.Seed(kind, master[kind]...); err != nil {
+			return err
+		}
+	}
+	return m.Seed("batch", p.batches()...)
 }
 
 // batches are the lots in stock, as the ERP has them.

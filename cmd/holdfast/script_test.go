@@ -12,10 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"holdfast/internal/access"
@@ -36,7 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "await": await, "exits": exits, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send},
 	})
 }
 
@@ -109,13 +111,13 @@ func retry(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%v: %v", args, err)
 }
 
-// sub writes a file anew with one text in the place of another: sub FILE OLD NEW.
+// sub writes a file anew with a text in the place of what a regular expression matches: sub FILE OLD NEW.
 func sub(ts *testscript.TestScript, _ bool, args []string) {
-	text := ts.ReadFile(args[0])
-	if !strings.Contains(text, args[1]) {
+	text, old := ts.ReadFile(args[0]), regexp.MustCompile(args[1])
+	if !old.MatchString(text) {
 		ts.Fatalf("%s has no %q", args[0], args[1])
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(old.ReplaceAllLiteralString(text, args[2])), 0o600))
 }
 
 // fetch reads a URL until it answers, and wants a status and a text in its body: fetch URL STATUS TEXT.
@@ -137,6 +139,38 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 		break
 	}
 	ts.Fatalf("%s answers %s, want %s with %q", args[0], got, args[1], args[2])
+}
+
+// saveAnswer writes what a URL answers into a file: save URL FILE.
+func saveAnswer(ts *testscript.TestScript, _ bool, args []string) {
+	_, body := request(ts, http.MethodGet, args[0], "")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), body, 0o600))
+}
+
+// send sends a JSON body and wants a status, and a text in the answer if one is given: send METHOD URL BODY STATUS [TEXT].
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	status, body := request(ts, args[0], args[1], args[2])
+	if fmt.Sprint(status) != args[3] || len(args) > 4 && !strings.Contains(string(body), args[4]) {
+		ts.Fatalf("%s %s answers %d: %s, want %s", args[0], args[1], status, body, args[3:])
+	}
+}
+
+// request sends one request under a key of its own, and waits up to five seconds for the ERP.
+func request(ts *testscript.TestScript, method, url, body string) (int, []byte) {
+	req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	ts.Check(err)
+	media := "application/json"
+	if method == http.MethodPatch {
+		media = "application/merge-patch+json"
+	}
+	req.Header.Set("Content-Type", media)
+	req.Header.Set("Idempotency-Key", "script-"+uuid.NewString())
+	req.Header.Set("Prefer", "wait=5")
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	answer, err := io.ReadAll(res.Body)
+	ts.Check(errors.Join(err, res.Body.Close()))
+	return res.StatusCode, answer
 }
 
 // says runs a command and wants an exit status: says STATUS COMMAND ARG….
