@@ -22,7 +22,7 @@ func newQuarantine() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quarantine", Short: "See what the ERP sent and the plant could not take, try it again or put it aside",
 	}
-	cmd.AddCommand(quarantineList(), quarantineShow(), quarantineReplay(), quarantineDiscard())
+	cmd.AddCommand(quarantineList(), quarantineShow(), quarantineReplay(), quarantineDiscard(), quarantineLanes(), quarantineSkip())
 	return cmd
 }
 

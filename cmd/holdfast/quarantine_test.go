@@ -24,7 +24,7 @@ func TestWhatWasNotBelievedIsShown(t *testing.T) {
 			t.Fatalf("%q ended with %d", args, status)
 		}
 	}
-	forge(t, file)
+	hand(t, file, func(m *message.Incoming) { m.ID, m.Claimed = "forged", "00" })
 	says := func(args ...string) string {
 		var out bytes.Buffer
 		if status := run(t.Context(), append(args, "--config", file), &out, io.Discard); status != 0 {
@@ -44,8 +44,43 @@ func TestWhatWasNotBelievedIsShown(t *testing.T) {
 	}
 }
 
-// forge hands in a message whose digest is wrong.
-func forge(t *testing.T, file string) {
+// TestAMissingNumberIsSeenAndSkipped follows the words of `quarantine lanes` to `quarantine skip`.
+func TestAMissingNumberIsSeenAndSkipped(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
+	says := func(want int, args ...string) string {
+		var out bytes.Buffer
+		if status := run(t.Context(), append(args, "--config", file), &out, &out); status != want {
+			t.Fatalf("%q ended with %d, want %d: %s", args, status, want, &out)
+		}
+		return out.String()
+	}
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	says(0, "migrate", "up")
+	if got := says(0, "quarantine", "lanes"); got != "no inbound lane waits\n" {
+		t.Errorf("without lanes: %q", got)
+	}
+	hand(t, file, func(m *message.Incoming) { m.ID, m.Lane, m.Number = "second", "L", 2 })
+	if got := says(0, "quarantine", "lanes"); !strings.Contains(got, "number 1, missing for") {
+		t.Errorf("the lanes are %q", got)
+	}
+	if got := says(0, "quarantine", "lanes", "--json"); !strings.Contains(got, `"missing_since"`) {
+		t.Errorf("the lanes as JSON are %q", got)
+	}
+	says(2, "quarantine", "skip", "urn:erp", "L", "one", "--reason", "x")
+	says(4, "quarantine", "skip", "urn:erp", "L", "2", "--reason", "x")
+	if got := says(0, "quarantine", "skip", "urn:erp", "L", "1", "--reason", "lost"); got != "lane L goes on without number 1\n" {
+		t.Errorf("skip says %q", got)
+	}
+	if got := says(0, "quarantine", "lanes"); !strings.Contains(got, "its turn") {
+		t.Errorf("the lanes are %q", got)
+	}
+}
+
+// hand has the inbox receive a message, changed by change.
+func hand(t *testing.T, file string, change func(*message.Incoming)) {
 	t.Helper()
 	cfg, err := loadConfig(file)
 	if err != nil {
@@ -57,10 +92,10 @@ func forge(t *testing.T, file string) {
 	}
 	in := message.Incoming{
 		Message: message.Message{
-			ID: "forged", Source: "urn:erp", Kind: "order\x1b[31m", Version: 1, Key: "1", Time: time.Now(), Body: []byte(`{}`),
+			Source: "urn:erp", Kind: "order\x1b[31m", Version: 1, Key: "1", Time: time.Now(), Body: []byte(`{}`),
 		},
-		Claimed: "00",
 	}
+	change(&in)
 	err = f.db.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err := f.inbox.Receive(context.Background(), tx, in, "erp")
 		return err

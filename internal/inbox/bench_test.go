@@ -27,7 +27,7 @@ func benchmark(b *testing.B, db *store.DB) {
 	p := &plant{}
 	ctx := context.Background()
 	err := db.InTx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+		_, err := tx.Exec(ctx, `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, call BIGINT NOT NULL)`)
 		return err
 	})
 	if err != nil {

@@ -49,9 +49,9 @@ type plant struct {
 func (p *plant) apply(ctx context.Context, tx *store.Tx, m message.Message) error {
 	p.mu.Lock()
 	p.calls++
-	err := p.refuse[m.ID]
+	call, err := p.calls, p.refuse[m.ID]
 	p.mu.Unlock()
-	if _, xerr := tx.Exec(ctx, `INSERT INTO effects (id, kind, body) VALUES (?, ?, ?)`, m.ID, m.Kind, string(m.Body)); xerr != nil {
+	if _, xerr := tx.Exec(ctx, `INSERT INTO effects (id, kind, body, call) VALUES (?, ?, ?, ?)`, m.ID, m.Kind, string(m.Body), call); xerr != nil {
 		return xerr
 	}
 	return err
@@ -100,7 +100,7 @@ func each(t *testing.T, cfg inbox.Config, test func(t *testing.T, w *world)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := &world{t: t, db: db, plant: &plant{}, clock: c}
 		w.tx(func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL)`)
+			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, call BIGINT NOT NULL)`)
 			return err
 		})
 		w.Inbox = w.another(cfg)
@@ -168,12 +168,8 @@ func (w *world) drain() {
 // effects are the IDs of what the plant has acted on, in order.
 func (w *world) effects() (ids []string) {
 	w.t.Helper()
-	order := "rowid"
-	if w.db.Dialect() == store.Postgres {
-		order = "ctid"
-	}
 	err := w.db.View(w.t.Context(), func(tx *store.Tx) error {
-		return tx.Select(w.t.Context(), &ids, `SELECT id FROM effects ORDER BY `+order)
+		return tx.Select(w.t.Context(), &ids, `SELECT id FROM effects ORDER BY call`)
 	})
 	if err != nil {
 		w.t.Fatal(err)
