@@ -25,39 +25,98 @@ const (
 	structured = "application/cloudevents+json"
 )
 
-// encode makes a publishing of an event, in binary mode. What is in the digest but no attribute of CloudEvents goes as an extension, so
-// that a receiver can compute the digest itself.
-func encode(m message.Message) amqp091.Publishing {
-	h := make(amqp091.Table, 20)
-	set := func(name, value string) {
-		if value != "" {
-			h[prefix+name] = value
+// attribute is one of a CloudEvent.
+type attribute struct{ name, value string }
+
+// attributesOf gives those of an event, by name; an empty one is left out. What is in the digest but no attribute of CloudEvents goes as
+// an extension, so that a receiver can compute the digest itself. documentOf names the mapping of a body that is not the event's own.
+func attributesOf(m message.Message, documentOf string) []attribute {
+	list := []attribute{
+		{"specversion", "1.0"},
+		{"id", m.ID},
+		{"source", m.Source},
+		{"type", m.Kind},
+		{"subject", m.Key},
+		{"time", m.Time.Format(time.RFC3339Nano)},
+		{"datacontenttype", "application/json"},
+		{"dataversion", strconv.Itoa(m.Version)},
+		{"traceparent", m.Trace},
+		{"creates", m.Creates},
+		{"causationid", m.Cause},
+		{"link", m.Link},
+		{"role", string(m.Role)},
+		{"refers", m.Refers},
+		{"documentof", documentOf},
+		{"lane", m.Lane},
+		{"laneprev", m.Prev},
+	}
+	if m.Number > 0 {
+		list = append(list, attribute{"laneepoch", strconv.FormatInt(m.Epoch, 10)}, attribute{"lanenumber", strconv.FormatInt(m.Number, 10)})
+	}
+	name := "digest"
+	if documentOf != "" {
+		name = "eventdigest"
+	}
+	return append(list, attribute{name, m.Digest()})
+}
+
+// encode makes a publishing of an event, or of the document that a mapping has made of it.
+//
+// Structured mode is the default because headers cost the broker dear: it decodes all of them for each message. With the twenty of an
+// event it carried half as many messages as with none.
+func encode(m message.Message, doc message.Document, binary bool) amqp091.Publishing {
+	p := amqp091.Publishing{
+		ContentType: structured, DeliveryMode: amqp091.Persistent, MessageId: short(m.ID), CorrelationId: short(m.Cause), Timestamp: m.Time,
+		Type: short(m.Kind), AppId: "holdfast",
+	}
+	body := m.Body
+	if doc.Mapping != "" {
+		body = doc.Body
+	}
+	attrs := attributesOf(m, doc.Mapping)
+	if !binary {
+		p.Body = fold(attrs, body)
+		return p
+	}
+	p.ContentType, p.Body, p.Headers = "application/json", body, make(amqp091.Table, len(attrs))
+	for _, a := range attrs {
+		if a.value != "" && a.name != "datacontenttype" {
+			p.Headers[prefix+a.name] = a.value
 		}
 	}
-	set("specversion", "1.0")
-	set("id", m.ID)
-	set("source", m.Source)
-	set("type", m.Kind)
-	set("subject", m.Key)
-	set("time", m.Time.Format(time.RFC3339Nano))
-	set("digest", m.Digest())
-	set("traceparent", m.Trace)
-	set("dataversion", strconv.Itoa(m.Version))
-	set("creates", m.Creates)
-	set("causationid", m.Cause)
-	set("link", m.Link)
-	set("role", string(m.Role))
-	set("refers", m.Refers)
-	if m.Number > 0 {
-		set("lane", m.Lane)
-		set("laneepoch", strconv.FormatInt(m.Epoch, 10))
-		set("lanenumber", strconv.FormatInt(m.Number, 10))
-		set("laneprev", m.Prev)
+	return p
+}
+
+// fold writes an event in structured mode. Its data keep every byte; where JSON would not keep them, they go in base64.
+func fold(attrs []attribute, data []byte) []byte {
+	b := make([]byte, 0, 1024+len(data))
+	b = append(b, '{')
+	for _, a := range attrs {
+		if a.value != "" {
+			b = append(appendText(append(appendText(b, a.name), ':'), a.value), ',')
+		}
 	}
-	return amqp091.Publishing{
-		Headers: h, ContentType: "application/json", DeliveryMode: amqp091.Persistent, MessageId: short(m.ID), CorrelationId: short(m.Cause),
-		Timestamp: m.Time, Type: short(m.Kind), AppId: "holdfast", Body: m.Body,
+	if isBare(data) {
+		return append(append(append(b, `"data":`...), data...), '}')
 	}
+	b = append(b, `"data_base64":"`...)
+	return append(base64.StdEncoding.AppendEncode(b, data), `"}`...)
+}
+
+// isBare tells whether data is one JSON value without space around it, which a reader gets byte for byte.
+func isBare(data []byte) bool {
+	return len(data) > 0 && data[0] > ' ' && data[len(data)-1] > ' ' && json.Valid(data)
+}
+
+// appendText appends a JSON string.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string always can be written
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // short is an ID that fits into a property of AMQP: itself, or its digest where it is too long.

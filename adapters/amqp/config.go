@@ -29,6 +29,9 @@ type Config struct {
 	Heartbeat time.Duration `yaml:"heartbeat,omitempty"`
 	// WriteTimeout is how long one write may hang before the connection is given up; 10 s.
 	WriteTimeout time.Duration `yaml:"write_timeout,omitempty"`
+	// ConfirmTimeout is how long a confirm may be outstanding before the connection is given up, and with it the whole window; 30 s. While
+	// the broker has blocked us it does not count.
+	ConfirmTimeout time.Duration `yaml:"confirm_timeout,omitempty"`
 	// StopTimeout is how long a stop waits for confirms, and for the batch in hand; 10 s.
 	StopTimeout time.Duration `yaml:"stop_timeout,omitempty"`
 	// Declare makes the exchanges and queues where they are missing; false only looks whether they are there; true.
@@ -86,6 +89,9 @@ type Publish struct {
 	// target goes before it.
 	Key    string `yaml:"key,omitempty"`
 	Window int    `yaml:"window,omitempty"` // messages that may wait for their confirms at once; 500
+	// Binary sends the attributes of an event as headers (the binary mode of CloudEvents) rather than in the body with its data (the
+	// structured mode). Brokers can route by headers, and carry about half as many such messages.
+	Binary bool `yaml:"binary,omitempty"`
 }
 
 // Receive is where messages come from.
@@ -118,6 +124,7 @@ func (c Config) withDefaults() Config {
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 10*time.Second)
 	c.Heartbeat = cmp.Or(c.Heartbeat, 5*time.Second)
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 30*time.Second)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 	if c.Publish != nil {
 		p := *c.Publish
@@ -140,7 +147,8 @@ func (c Config) declares() bool { return c.Declare == nil || *c.Declare }
 // check tells what is wrong with the configuration by itself.
 func (c Config) check() error {
 	for key, d := range map[string]time.Duration{
-		"renew": c.Renew, "connect_timeout": c.ConnectTimeout, "heartbeat": c.Heartbeat, "write_timeout": c.WriteTimeout, "stop_timeout": c.StopTimeout,
+		"renew": c.Renew, "connect_timeout": c.ConnectTimeout, "heartbeat": c.Heartbeat, "write_timeout": c.WriteTimeout, "confirm_timeout": c.ConfirmTimeout,
+		"stop_timeout": c.StopTimeout,
 	} {
 		if d < 0 {
 			return wrong(key, "it is negative", "leave it out for the default")

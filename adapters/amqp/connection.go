@@ -160,11 +160,15 @@ func (k *keeper) connect(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// looks is how often the oldest outstanding message is looked at before it counts as stuck.
+const looks = 4
+
 // watch returns when the connection is over, and nothing of it runs any more.
 func (k *keeper) watch(ctx context.Context, s *session) {
 	closed, blockings := s.closed, s.blockings
-	renew := time.NewTicker(k.cfg.Renew)
+	renew, look := time.NewTicker(k.cfg.Renew), time.NewTicker(k.cfg.ConfirmTimeout/looks)
 	defer renew.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -189,6 +193,13 @@ func (k *keeper) watch(ctx context.Context, s *session) {
 			}
 			if !open {
 				blockings = nil
+			}
+		case <-look.C:
+			if s.window != nil && s.window.stuck() {
+				s.kill(&problem.Error{
+					Kind: problem.Unavailable, What: "publish to RabbitMQ", Why: fmt.Sprintf("the broker confirmed nothing for %s", k.cfg.ConfirmTimeout),
+					Hint: "see whether its queues have a leader (rabbitmq-queues); the link tries again by itself",
+				})
 			}
 		case <-renew.C:
 			if k.renewed(ctx, s) {

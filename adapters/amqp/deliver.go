@@ -98,28 +98,24 @@ func (l *Link) Ask(context.Context, message.Delivery) (message.Outcome, error) {
 	}}, nil
 }
 
-// key is the routing key of a delivery.
+// key is the routing key of a delivery. The usual templates take no time: every message passes here.
 func (l *Link) key(d message.Delivery) string {
-	if d.Doc.Target != "" {
-		return d.Doc.Target
-	}
 	m := d.Event.Message()
-	k := l.cfg.Publish.Key
-	if k == "{kind}" {
+	template := l.cfg.Publish.Key
+	switch {
+	case d.Doc.Target != "":
+		return d.Doc.Target
+	case template == "{kind}":
 		return m.Kind
+	case !strings.Contains(template, "{"):
+		return template
 	}
-	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source).Replace(k)
+	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source).Replace(template)
 }
 
 // outgoing makes a publishing of a delivery: the signed event itself, or the document that a mapping has made of it.
 func (l *Link) outgoing(d message.Delivery) (outgoing, error) {
 	m := d.Event.Message()
-	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m)}
-	if d.Doc.Mapping != "" {
-		// The digest is that of the event, which this body is not.
-		h := out.msg.Headers
-		out.msg.Body, h[prefix+"documentof"], h[prefix+"eventdigest"] = d.Doc.Body, d.Doc.Mapping, h[prefix+"digest"]
-		delete(h, prefix+"digest")
-	}
+	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, l.cfg.Publish.Binary)}
 	return out, out.check()
 }

@@ -26,7 +26,7 @@ func TestDeliveredIsOnTheQueueInOrder(t *testing.T) {
 	var got []string
 	for _, d := range b.Drain(t, queue) {
 		got = append(got, d.MessageId)
-		if d.DeliveryMode != amqp091.Persistent || d.ContentType != "application/json" {
+		if d.DeliveryMode != amqp091.Persistent || d.ContentType != structured {
 			t.Errorf("%s is %q, mode %d", d.MessageId, d.ContentType, d.DeliveryMode)
 		}
 	}
@@ -157,6 +157,7 @@ func TestAnExchangeThatIsDeletedMeanwhile(t *testing.T) {
 func TestWhatAMQPCannotCarryIsRefusedAndHarmsNoOther(t *testing.T) {
 	b := amqptest.Shared(t)
 	c, queue := toQueue(t, b)
+	c.Publish.Binary = true
 	l := open(t, b, c)
 	long := delivery(t, strings.Repeat("x", 300)) // its ID goes into the header in full
 	bad := delivery(t, "bad")

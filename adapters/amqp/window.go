@@ -101,6 +101,8 @@ type window struct {
 	oldest uint64        // tag that is confirmed next; guarded by mu
 	next   uint64        // tag of the next publish; guarded by mu
 	shut   error         // why nothing more is sent; guarded by mu
+	seen   uint64        // the oldest tag at the last look, and
+	still  int           // how many looks it was there; guarded by mu
 	halted chan struct{} // closed when whoever waits for a slot shall not; guarded by mu
 	empty  chan struct{} // closed when nothing waits any more after shut; guarded by mu
 }
@@ -310,6 +312,18 @@ func (w *window) close(err error) {
 	if w.oldest == w.next {
 		close(w.empty)
 	}
+}
+
+// stuck tells, asked now and then, whether the same message has been waiting for its confirm all the while. No time is taken for each.
+func (w *window) stuck() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.oldest == w.next || w.oldest != w.seen || w.s.blocked.Load() {
+		w.seen, w.still = w.oldest, 0
+		return false
+	}
+	w.still++
+	return w.still >= looks
 }
 
 // drain lets nothing more out, and waits for what is outstanding, no longer than until by.

@@ -49,6 +49,9 @@ func private(t testing.TB) *amqptest.Broker {
 	return b
 }
 
+// long tells whether the tests shall take the minutes that the whole of them needs.
+func long() bool { return os.Getenv("HOLDFAST_TEST_LONG") != "" && !testing.Short() }
+
 // config is a link to a broker, in which nothing takes long.
 func config(b *amqptest.Broker) Config {
 	return Config{
