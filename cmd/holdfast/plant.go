@@ -28,6 +28,7 @@ type floors struct {
 	cfg    Config
 	log    *slog.Logger
 	db     *store.DB
+	seat   *store.Seat // of a process that relays
 	rules  *mapping.Set
 	links  map[string]*rest.Link
 	outbox *outbox.Outbox
@@ -119,7 +120,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	}
 	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
-		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, //nolint:gosec // checked not to be negative
+		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Holds: f.seat.Held, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
 }
 
@@ -147,7 +148,10 @@ func (f *floors) Close() error {
 	if f.db == nil {
 		return nil
 	}
-	return f.db.Close()
+	if f.seat == nil {
+		return f.db.Close()
+	}
+	return errors.Join(f.seat.Close(), f.db.Close())
 }
 
 // node is the name of this process among those of one database.

@@ -99,8 +99,11 @@ func (p *process) listen(ctx context.Context) (err error) {
 
 // Run runs every part until ctx ends or one fails. They end one after the other: first the API, so that no work comes in from the
 // plant; then the inbox with its feeds, so that none comes from an ERP; then the relay, which finishes what is under way; last what
-// these need and what watches them.
-func (p *process) Run(ctx context.Context) error {
+// these need and what watches them. It refuses to run beside a process that has the node's name.
+func (p *process) Run(ctx context.Context) (err error) {
+	if p.seat, err = p.db.TakeSeat(ctx, p.cfg.node()); err != nil {
+		return errors.Join(err, p.api.Close(), p.ops.Close())
+	}
 	for name, l := range p.links {
 		for _, w := range l.Warnings() {
 			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)
@@ -109,11 +112,11 @@ func (p *process) Run(ctx context.Context) error {
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox})
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
 	log := p.log.With("part", "serve")
-	err := runStages(ctx, p.bound(), log,
+	err = runStages(ctx, p.bound(), log,
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
 		[]part{{"inbox", p.inbox.Run}, {"access", p.doer.Run}},
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
-		[]part{{"store", p.db.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
+		[]part{{"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
 	)
 	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")
 	return err

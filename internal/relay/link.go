@@ -84,7 +84,9 @@ func (w *runner) dispatch(ctx context.Context) {
 	var renewed, checked time.Time
 	orphans, jumped := true, true
 	for asked := true; ctx.Err() == nil; {
-		if orphans || jumped || time.Since(checked) > tidyEvery {
+		holds := w.cfg.Holds()
+		orphans = orphans || !holds // whoever had the name meanwhile may have left leases in it
+		if holds && (orphans || jumped || time.Since(checked) > tidyEvery) {
 			if err := w.tidy(ctx, orphans, jumped); err != nil {
 				w.complain(ctx, "leases are not tidied up", err)
 			} else {

@@ -118,6 +118,28 @@ func TestWhatTheAdapterSaysNothingOfIsAskedFor(t *testing.T) {
 	})
 }
 
+// TestNothingIsClaimedUnderANameThatIsNotOurs has another process take the node's name for a while, and be killed with a lane in hand.
+func TestNothingIsClaimedUnderANameThatIsNotOurs(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var others atomic.Bool
+		p.cfg.Node, p.cfg.Holds = "n1", func() bool { return !others.Load() }
+		p.owe(event("a", "operation.confirmed", "o1"))
+		stop := p.start()
+		time.Sleep(5 * time.Second)
+		others.Store(true)
+		p.owe(event("b", "operation.confirmed", "o2"))
+		time.Sleep(5 * time.Second)
+		if got := len(p.erp.Calls()); got != 1 {
+			t.Errorf("%d calls, want only the one before", got)
+		}
+		p.claimAs("n1")
+		others.Store(false)
+		time.Sleep(10 * time.Second)
+		stop()
+		p.wantOnce("a", "b")
+	})
+}
+
 // TestWorkGoesOnAfterTheDatabaseWasAway has every transaction fail for a while, in the middle of deliveries.
 func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
 	var away atomic.Bool

@@ -17,7 +17,7 @@ const (
 	// notifyEvery is the shortest time between two notifications of a process: PostgreSQL takes a lock of the whole cluster at
 	// the commit of each NOTIFY, so there must be few of them, and none in the business transaction.
 	notifyEvery = 100 * time.Millisecond
-	firstPause    = time.Second      // pause before what failed is tried again, plus jitter, doubled each time
+	firstPause  = time.Second      // pause before what failed is tried again, plus jitter, doubled each time
 	mostPause   = 30 * time.Second // up to this
 )
 

@@ -20,7 +20,8 @@ const patience = 30 * time.Second
 // proxy stands before PostgreSQL and can be cut.
 type proxy struct {
 	target string
-	tried  chan struct{} // holds a token for each connection that was refused, as far as there is room
+	tried  chan struct{} // holds a token for each connection that was refused
+	passed chan struct{} // holds a token for each that was not
 
 	mu    sync.Mutex
 	cut   bool       // guarded by mu
@@ -38,7 +39,7 @@ func newProxy(t *testing.T, rawURL string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{target: u.Host, tried: make(chan struct{}, 100)}
+	p := &proxy{target: u.Host, tried: make(chan struct{}, 1000), passed: make(chan struct{}, 1000)}
 	u.Host = l.Addr().String()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -64,6 +65,7 @@ func (p *proxy) carry(c net.Conn) {
 		p.tried <- struct{}{}
 		return
 	}
+	p.passed <- struct{}{}
 	there, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
@@ -122,16 +124,7 @@ func TestWakesComeBackAfterTheConnectionWasLost(t *testing.T) {
 	direct := storetest.PostgresURL(t)
 	way, through := newProxy(t, direct)
 	log := make(lines, 100)
-	open := func(rawURL string, cfg store.Config) *store.DB {
-		t.Helper()
-		db, err := store.Open(t.Context(), rawURL, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
-	there, here := open(direct, store.Config{}), open(through, store.Config{Log: slog.New(log)})
+	there, here := openAt(t, direct, store.Config{}), openAt(t, through, store.Config{Log: slog.New(log)})
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"holdfast/internal/problem"
+)
+
+const (
+	seatPatience = 5 * time.Second        // how long a start waits for a process of the same name that is just ending
+	seatAgain    = 250 * time.Millisecond // pause before the next try, plus jitter
+	seatLook     = 2 * time.Second        // how often the connection is tried that holds the seat
+)
+
+// Seat is the right of one process to a node's name in one database: whoever has it may take back what an earlier process of that name
+// had in hand. It ends with the process at once, however that ends. On SQLite there is one seat for the file, whatever the name; on
+// PostgreSQL it is a session's advisory lock, one for each schema and name, so that a pooler between must keep sessions apart.
+type Seat struct {
+	db   *DB
+	node string
+	file *os.File  // SQLite; nil in memory
+	conn *pgx.Conn // PostgreSQL
+	held atomic.Bool
+}
+
+// TakeSeat takes the name of a node. Conflict if another process has it.
+func (db *DB) TakeSeat(ctx context.Context, node string) (*Seat, error) {
+	s := &Seat{db: db, node: node}
+	for begun := time.Now(); ; {
+		err := s.take(ctx)
+		if problem.KindOf(err) != problem.Conflict || time.Since(begun) > seatPatience || ctx.Err() != nil {
+			return s, err
+		}
+		rest(ctx, seatAgain+rand.N(seatAgain))
+	}
+}
+
+// Held tells whether this process has the name now.
+func (s *Seat) Held() bool { return s.held.Load() }
+
+func (s *Seat) take(ctx context.Context) error {
+	err := error(nil)
+	if s.db.dialect == Postgres {
+		err = s.takePostgres(ctx)
+	} else {
+		err = s.takeFile()
+	}
+	s.held.Store(err == nil)
+	return err
+}
+
+// takeFile locks a file beside the database: to lock the database's own would end SQLite's locks on it.
+func (s *Seat) takeFile() error {
+	path, ok := strings.CutPrefix(s.db.url, "sqlite:")
+	if !ok || path == ":memory:" {
+		return nil
+	}
+	f, err := os.OpenFile(path+"-serve", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the lock of the database: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid := make([]byte, 20)
+		n, _ := f.Read(pid)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+		}
+		return errors.Join(&problem.Error{
+			Kind: problem.Conflict, What: "serve " + s.db.String(), Why: "another process serves this file already" + number(pid[:n]),
+			Hint: "end that one first; a second node needs PostgreSQL",
+		}, f.Close())
+	}
+	s.file = f
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("write who serves the database: %w", err)
+	}
+	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// number is the process of a lock file, in words.
+func number(text []byte) string {
+	if pid := strings.TrimSpace(string(text)); pid != "" {
+		return " (process " + pid + ")"
+	}
+	return ""
+}
+
+// takePostgres opens a session of its own. Keepalives free the seat of a machine that is gone without a word.
+func (s *Seat) takePostgres(ctx context.Context) error {
+	schema, err := s.db.channel(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	conn, err := pgx.Connect(ctx, s.db.url)
+	if err != nil {
+		return explain(fmt.Errorf("connect for the node's name: %w", err))
+	}
+	var got bool
+	_, err = conn.Exec(ctx, "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0")
+	if err == nil {
+		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockID(schema+" node "+s.node)).Scan(&got)
+	}
+	if err == nil && !got {
+		err = &problem.Error{
+			Kind: problem.Conflict, What: "run node " + s.node + " on " + s.db.String(), Why: "another process runs under this name",
+			Hint: "end that one, or give each process a name of its own: relay.node; if the other's machine is gone, the name is free within half a minute",
+		}
+	}
+	if err != nil {
+		return errors.Join(explain(err), conn.Close(context.WithoutCancel(ctx)))
+	}
+	s.conn = conn
+	return nil
+}
+
+// Run keeps the seat until ctx ends. One that is lost with its connection is taken again as soon as the database answers and nobody
+// else has it; until then Held is false.
+func (s *Seat) Run(ctx context.Context) error {
+	if s.conn == nil {
+		<-ctx.Done()
+		return nil
+	}
+	told := contact{
+		log: s.db.cfg.Log.With("node", s.node), lost: "the node's name is not this process's: it claims nothing", back: "the node's name is this process's again",
+	}
+	for ctx.Err() == nil {
+		err := s.watch(ctx)
+		for ctx.Err() == nil && err != nil {
+			s.held.Store(false)
+			told.tell(ctx, err)
+			rest(ctx, seatAgain+rand.N(seatAgain))
+			err = s.take(ctx)
+		}
+		told.tell(ctx, err)
+	}
+	return nil
+}
+
+// watch returns once the session is lost.
+func (s *Seat) watch(ctx context.Context) error {
+	for {
+		if err := s.quiet(ctx); err != nil {
+			_ = s.conn.Close(context.WithoutCancel(ctx)) // it is broken
+			return fmt.Errorf("the session that holds the node's name: %w", err)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// quiet waits for a while and then looks whether the session is still there; it hears at once when the server closes it.
+func (s *Seat) quiet(ctx context.Context) error {
+	look, cancel := context.WithTimeout(ctx, seatLook)
+	defer cancel()
+	if _, err := s.conn.WaitForNotification(look); err != nil && look.Err() == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	look, cancel = context.WithTimeout(ctx, seatLook)
+	defer cancel()
+	if err := s.conn.Ping(look); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// Close gives the name back.
+func (s *Seat) Close() error {
+	s.held.Store(false)
+	switch {
+	case s.file != nil:
+		return s.file.Close()
+	case s.conn != nil && !s.conn.IsClosed():
+		return s.conn.Close(context.Background())
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package store_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// openAt opens a database a second time, as another process does.
+func openAt(t *testing.T, rawURL string, cfg store.Config) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), rawURL, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// seats gives the URL of an empty database of each kind.
+func seats(t *testing.T, test func(t *testing.T, rawURL string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, storetest.PostgresURL(t)) })
+}
+
+func TestASeatIsForOneProcess(t *testing.T) {
+	seats(t, func(t *testing.T, rawURL string) {
+		one, two := openAt(t, rawURL, store.Config{}), openAt(t, rawURL, store.Config{})
+		first, err := one.TakeSeat(t.Context(), "n1")
+		if err != nil || !first.Held() {
+			t.Fatalf("held %t, %v", first.Held(), err)
+		}
+		second, err := two.TakeSeat(t.Context(), "n1")
+		if problem.KindOf(err) != problem.Conflict || second.Held() || !strings.Contains(err.Error(), "another process") {
+			t.Errorf("held %t, %v, want a conflict", second.Held(), err)
+		}
+		if two.Dialect() == store.Postgres {
+			other, err := two.TakeSeat(t.Context(), "n2")
+			if err != nil || other.Close() != nil {
+				t.Errorf("a node of another name: %v", err)
+			}
+		}
+		if err := first.Close(); err != nil || first.Held() {
+			t.Errorf("close: %v, held %t", err, first.Held())
+		}
+		second, err = two.TakeSeat(t.Context(), "n1")
+		if err != nil || !second.Held() || second.Close() != nil {
+			t.Errorf("once it is free: %v", err)
+		}
+	})
+}
+
+// TestTheSeatOfAKilledProcessIsFree runs this test once more as a process that takes the seat and is killed.
+func TestTheSeatOfAKilledProcessIsFree(t *testing.T) {
+	const asked = "HOLDFAST_TEST_SEAT"
+	if rawURL := os.Getenv(asked); rawURL != "" {
+		if _, err := openAt(t, rawURL, store.Config{}).TakeSeat(t.Context(), "n1"); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = os.Stdout.WriteString("taken\n")
+		select {}
+	}
+	seats(t, func(t *testing.T, rawURL string) {
+		here := openAt(t, rawURL, store.Config{})
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheSeatOfAKilledProcessIsFree$")
+		cmd.Env = append(os.Environ(), asked+"="+rawURL)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := out.Read(make([]byte, 6)); n != 6 || err != nil {
+			t.Fatalf("the process has not taken the seat: %v", err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+		s, err := here.TakeSeat(t.Context(), "n1")
+		if err != nil || s.Close() != nil {
+			t.Errorf("the seat of a killed process: %v", err)
+		}
+	})
+}
+
+// TestASeatIsTakenAgainAfterItsConnectionWasLost has another process take the name meanwhile.
+func TestASeatIsTakenAgainAfterItsConnectionWasLost(t *testing.T) {
+	direct := storetest.PostgresURL(t)
+	way, through := newProxy(t, direct)
+	log := make(lines, 100)
+	here, there := openAt(t, through, store.Config{Log: slog.New(log)}), openAt(t, direct, store.Config{})
+	mine, err := here.TakeSeat(t.Context(), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = mine.Run(ctx) })
+	defer func() { stop(); wg.Wait(); _ = mine.Close() }()
+	way.set(true)
+	if got := next(t, log, "a warning"); mine.Held() || !strings.Contains(got, "it claims nothing") {
+		t.Errorf("held %t, log says %q", mine.Held(), got)
+	}
+	other, err := there.TakeSeat(t.Context(), "n1")
+	if err != nil {
+		t.Fatalf("the name of a node whose connection is lost: %v", err)
+	}
+	way.set(false)
+	for range 3 {
+		next(t, way.passed, "another try")
+	}
+	if mine.Held() {
+		t.Error("two processes hold one name")
+	}
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := next(t, log, "good news"); !mine.Held() || !strings.Contains(got, "again") {
+		t.Errorf("held %t, log says %q", mine.Held(), got)
+	}
+}
