@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -28,26 +31,23 @@ func laneList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List lanes that owe something, the one that owes longest first",
+		Short:   "List lanes that owe something or are paused, the one that owes longest first",
 		Example: "  holdfast lane list --state parked",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f.State = outbox.State(state)
+			if f.State = outbox.State(state); state != "" && !slices.Contains(laneStates, f.State) {
+				return &problem.Error{
+					Kind: problem.Invalid, What: "list the lanes in state " + state, Why: "a lane has no such state",
+					Hint: "the states are open, parked, unknown and waiting; lanes that a person has stopped are listed by --paused",
+				}
+			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				var lanes []outbox.Lane
-				var now time.Time
-				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-					now = tx.Now
-					lanes, _, err = r.out.Lanes(ctx, tx, f, "")
-					return err
-				})
-				if err != nil {
-					return err
+				if f.Link != "" {
+					if err := r.knowsLink(f.Link); err != nil {
+						return err
+					}
 				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), laneViews(lanes))
-				}
-				return printLanes(cmd, lanes, now)
+				return r.listLanes(ctx, cmd.OutOrStdout(), f, asJSON)
 			})
 		},
 	}
@@ -59,20 +59,75 @@ func laneList() *cobra.Command {
 	return cmd
 }
 
-func printLanes(cmd *cobra.Command, lanes []outbox.Lane, now time.Time) error {
+var laneStates = []outbox.State{outbox.Open, outbox.Parked, outbox.Unknown, outbox.Waiting}
+
+func (r *records) listLanes(ctx context.Context, w io.Writer, f outbox.LaneFilter, asJSON bool) error {
+	var lanes []outbox.Lane
+	var links []outbox.Link
+	var now time.Time
+	var more string
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now
+		if lanes, more, err = r.out.Lanes(ctx, tx, f, ""); err != nil {
+			return err
+		}
+		links, err = r.out.Links(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(w, laneViews(lanes))
+	}
+	if err := printLanes(w, lanes, now); err != nil {
+		return err
+	}
+	if more != "" {
+		if err := andMore(w, len(lanes)); err != nil {
+			return err
+		}
+	}
+	return sayHeld(w, lanes, links)
+}
+
+func printLanes(w io.Writer, lanes []outbox.Lane, now time.Time) error {
 	if len(lanes) == 0 {
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "no such lane owes anything")
+		_, err := fmt.Fprintln(w, "no such lane owes anything or is paused")
 		return err
 	}
 	rows := make([]string, 0, len(lanes))
 	for _, l := range lanes {
 		state := string(l.State)
-		if l.Paused {
+		switch {
+		case l.Paused && l.State == outbox.Open:
 			state = "paused"
+		case l.Paused:
+			state += ", paused"
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(l.Reason)))
 	}
-	return table(cmd.OutOrStdout(), "LINK\tLANE\tSTATE\tOWED\tNEXT\tOLDEST\tWHY", rows)
+	return table(w, "LINK\tLANE\tSTATE\tOWED\tNEXT\tOLDEST\tWHY", rows)
+}
+
+// sayHeld says why lanes do not go on that look as if they did: their link is paused or down.
+func sayHeld(w io.Writer, lanes []outbox.Lane, links []outbox.Link) error {
+	for _, k := range links {
+		if !slices.ContainsFunc(lanes, func(l outbox.Lane) bool { return l.Link == k.Name }) {
+			continue
+		}
+		var err error
+		switch state, why := linkState(k); state {
+		case "paused":
+			err = sentence(w, "link %s is paused, so none of its lanes goes on: %s", k.Name, orDash(why))
+		case "down":
+			err = sentence(w, "link %s is down, so none of its lanes goes on: %s", k.Name, orDash(why))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func lanePause() *cobra.Command {
@@ -108,8 +163,7 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 				if after.Paused {
 					state = "is paused before"
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "lane %s %s message %d, %d waiting\n", lane, state, after.Head, after.Owed)
-				return err
+				return sentence(cmd.OutOrStdout(), "lane %s %s message %d; %s owed", lane, state, after.Head, count(after.Owed, "message is", "messages are"))
 			})
 		},
 	}

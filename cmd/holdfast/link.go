@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +43,7 @@ func linkList() *cobra.Command {
 
 func linkPause() *cobra.Command {
 	return linkAct("pause LINK", "Stop sending over a link; the plant goes on, and messages wait", "  holdfast link pause erp --reason 'ERP release tonight'",
-		access.LinkPause, "paused", (*outbox.Outbox).PauseLink)
+		access.LinkPause, "is paused", (*outbox.Outbox).PauseLink)
 }
 
 func linkResume() *cobra.Command {
@@ -63,19 +62,45 @@ func linkAct(use, summary, example, action, done string, do linkOperation) *cobr
 				if err := r.knowsLink(args[0]); err != nil {
 					return err
 				}
-				err := r.act(ctx, action, "link/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error {
-					return do(r.out, ctx, tx, args[0], reason)
+				var now outbox.Link
+				err := r.act(ctx, action, "link/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					if err = do(r.out, ctx, tx, args[0], reason); err == nil {
+						now, err = r.link(ctx, tx, args[0])
+					}
+					return err
 				})
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "link %s %s\n", args[0], done)
-				return err
+				return sentence(cmd.OutOrStdout(), "link %s %s; %s%s", args[0], done, count(now.Owed, "message is owed", "messages are owed"), heldBack(now))
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// link is where one link stands.
+func (r *records) link(ctx context.Context, tx *store.Tx, name string) (outbox.Link, error) {
+	links, err := r.out.Links(ctx, tx)
+	for _, l := range links {
+		if l.Name == name {
+			return l, err
+		}
+	}
+	return outbox.Link{Name: name}, err
+}
+
+// heldBack says which lanes of a link stand still for reasons of their own, whatever the link does.
+func heldBack(l outbox.Link) string {
+	says := ""
+	if l.Parked > 0 {
+		says += ", " + count(l.Parked, "lane waits for a person", "lanes wait for a person")
+	}
+	if l.Held > 0 {
+		says += ", " + count(l.Held, "lane is paused", "lanes are paused")
+	}
+	return says
 }
 
 // knowsLink refuses a name that the configuration does not have.

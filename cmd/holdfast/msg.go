@@ -2,14 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
@@ -36,15 +39,22 @@ func msgList() *cobra.Command {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var list []outbox.Detail
 				var now time.Time
+				var more string
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 					now = tx.Now
-					list, _, err = r.out.Messages(ctx, tx, f, "")
+					list, more, err = r.out.Messages(ctx, tx, f, "")
 					return err
 				})
+				if err == nil && len(list) == 0 && f.Link != "" {
+					err = r.knowsLink(f.Link)
+				}
 				if err != nil {
 					return err
 				}
-				return printMessages(cmd, list, now, asJSON)
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), messageViews(list))
+				}
+				return printMessages(cmd.OutOrStdout(), list, now, more != "")
 			})
 		},
 	}
@@ -59,23 +69,33 @@ func msgList() *cobra.Command {
 	return cmd
 }
 
-func printMessages(cmd *cobra.Command, list []outbox.Detail, now time.Time, asJSON bool) error {
-	if asJSON {
-		views := make([]messageView, 0, len(list))
-		for _, d := range list {
-			views = append(views, messageViewOf(d, false))
-		}
-		return printJSON(cmd.OutOrStdout(), views)
+func messageViews(list []outbox.Detail) []messageView {
+	views := make([]messageView, 0, len(list))
+	for _, d := range list {
+		views = append(views, messageViewOf(d, false))
 	}
+	return views
+}
+
+func printMessages(w io.Writer, list []outbox.Detail, now time.Time, more bool) error {
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "no such messages")
+		_, err := fmt.Fprintln(w, "no such messages")
 		return err
 	}
 	rows := make([]string, 0, len(list))
 	for _, d := range list {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s", d.ID, d.Kind, d.Link, d.Lane, d.Number, stateOf(d), ago(now, d.CreatedAt), orDash(d.Receipt.Document)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s",
+			d.Kind, stateCell(d), ago(now, d.CreatedAt), orDash(d.Receipt.Document), d.Number, d.Link, d.ID, d.Lane))
 	}
-	return table(cmd.OutOrStdout(), "ID\tKIND\tLINK\tLANE\tNUMBER\tSTATE\tAGE\tDOCUMENT", rows)
+	if err := table(w, "KIND\tSTATE\tAGE\tDOCUMENT\tNUMBER\tLINK\tID\tLANE", rows); err != nil || !more {
+		return err
+	}
+	return andMore(w, len(list))
+}
+
+// andMore says that a list was cut off.
+func andMore(w io.Writer, listed int) error {
+	return sentence(w, "… and more: list them with --limit %d", 10*listed)
 }
 
 func msgShow() *cobra.Command {
@@ -94,7 +114,7 @@ func msgShow() *cobra.Command {
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), messageViewOf(d, true))
 				}
-				return printMessage(cmd.OutOrStdout(), d)
+				return printMessage(cmd.OutOrStdout(), d, r.db.Now())
 			})
 		},
 	}
@@ -110,25 +130,130 @@ func (r *records) message(ctx context.Context, id string) (d outbox.Detail, err 
 	return d, err
 }
 
-func printMessage(w io.Writer, d outbox.Detail) error {
+func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 	fmt.Fprintf(w, "%s %s\n", d.Kind, d.ID)
-	fmt.Fprintf(w, "  state     %s, %d attempts\n", stateOf(d), d.Attempts)
-	fmt.Fprintf(w, "  place     number %d of lane %s on link %s\n", d.Number, d.Lane, d.Link)
-	fmt.Fprintf(w, "  made      %s, event %s\n", d.CreatedAt.Format(time.RFC3339), d.Event)
+	fact := func(name, format string, args ...any) {
+		const indent = 12
+		fmt.Fprintf(w, "  %-9s %s\n", name, wrap(fmt.Sprintf(format, args...), terminal(w)-indent, indent))
+	}
+	fact("state", "%s", explained(d))
+	if fact("sent", "%s", sent(d)); !d.Settled && d.Attempts > 0 {
+		fact("attempts", "%s against it since a person last acted", count(int64(d.Attempts), "counts", "count"))
+	}
+	fact("place", "number %d of lane %s on link %s", d.Number, d.Lane, d.Link)
+	fact("made", "%s, %s ago, event %s", d.CreatedAt.Format(time.RFC3339), ago(now, d.CreatedAt), d.Event)
+	if !d.NotBefore.IsZero() {
+		fact("not", "before %s", d.NotBefore.Format(time.RFC3339))
+	}
+	if !d.ExpiresAt.IsZero() {
+		fact("expires", "%s, unless it was sent before", d.ExpiresAt.Format(time.RFC3339))
+	}
 	if d.Settled {
-		fmt.Fprintf(w, "  settled   %s, the ERP's document %s %s\n", d.SettledAt.Format(time.RFC3339), d.Receipt.Kind, orDash(d.Receipt.Document))
+		fact("settled", "%s, %s ago", d.SettledAt.Format(time.RFC3339), ago(now, d.SettledAt))
 	} else {
-		fmt.Fprintf(w, "  lane      %s, next is %d: %s\n", d.LaneState.State, d.LaneState.Head, orDash(d.LaneState.Reason))
+		fact("lane", "%s", laneWords(d.LaneState))
 	}
-	fmt.Fprintf(w, "  mapping   %s\n", orDash(d.SentWith))
-	fmt.Fprintf(w, "  digest    %s\n", d.Digest)
+	fact("mapping", "%s", orDash(cmp.Or(d.SentWith, d.Mapping)))
+	fact("digest", "%s", d.Digest)
 	for _, h := range d.History {
-		fmt.Fprintf(w, "  %s  %s: %s\n", h.At.Format(time.RFC3339), h.What, orDash(h.Detail))
+		fmt.Fprintf(w, "  %s\n", wrap(fmt.Sprintf("%s  %s: %s", h.At.Format(time.RFC3339), h.What, orDash(h.Detail)), terminal(w)-len(gap), len(gap)))
 	}
-	var body bytes.Buffer
-	if err := json.Indent(&body, d.Body, "  ", "  "); err != nil {
+	return printBodies(w, d)
+}
+
+// explained is the state of a message in a sentence.
+func explained(d outbox.Detail) string {
+	document := d.Receipt.Document
+	if d.Receipt.Kind != "" {
+		document = strings.TrimSpace(d.Receipt.Kind + " " + document)
+	}
+	l := d.LaneState
+	switch state := stateOf(d); {
+	case had(d):
+		return "delivered; the ERP has it already as " + cmp.Or(document, "a document without a number") + ", so the replay sent nothing"
+	case state == "delivered" && d.Redelivery > 0:
+		return "delivered again as " + cmp.Or(document, "a document without a number")
+	case state == "delivered":
+		return "delivered as " + cmp.Or(document, "a document without a number")
+	case state == "voided" && d.Settled:
+		return "voided: its number is kept, and nothing is sent under it"
+	case state == "voided":
+		return "voided; its turn in the lane will come"
+	case isHead(d) && l.Reason != "":
+		return state + again(d) + ": " + orDash(l.Reason)
+	case !isHead(d) && l.State != outbox.Open:
+		return fmt.Sprintf("%s%s behind message %d, at which its lane is %s", state, again(d), l.Head, l.State)
+	case !isHead(d):
+		return fmt.Sprintf("%s%s behind message %d", state, again(d), l.Head)
+	default:
+		return state + again(d)
+	}
+}
+
+// again says of a message that is owed how it came to be owed once more.
+func again(d outbox.Detail) string {
+	switch {
+	case d.Redelivery == 0:
+		return ""
+	case d.Replay == outbox.Forced:
+		return " again, to be sent without asking the ERP"
+	default:
+		return " again, if the ERP does not have it any more"
+	}
+}
+
+// sent is how often a message was sent.
+func sent(d outbox.Detail) string {
+	switch {
+	case d.Sends == 1:
+		return "once"
+	case d.Sends > 1:
+		return fmt.Sprintf("%d times", d.Sends)
+	case d.Settled:
+		return "never, as far as is known"
+	default:
+		return "not yet, as far as is known"
+	}
+}
+
+// laneWords is where a lane stands, in a sentence.
+func laneWords(l outbox.Lane) string {
+	words := string(l.State)
+	if l.Paused {
+		words += ", and paused by a person"
+	}
+	if l.Owed == 0 {
+		return words + "; it owes nothing"
+	}
+	words += fmt.Sprintf("; it owes %s, from number %d on", count(l.Owed, "message", "messages"), l.Head)
+	if l.Reason != "" {
+		words += ": " + orDash(l.Reason)
+	}
+	return words
+}
+
+// printBodies prints what the message says, and what it said before a person changed it.
+func printBodies(w io.Writer, d outbox.Detail) error {
+	title := map[message.Role]string{message.Amendment: "body, as amended", message.Void: "body of the void"}[d.Role]
+	if err := printBody(w, cmp.Or(title, "body"), d.Body); err != nil {
 		return fmt.Errorf("print the body of %s: %w", d.ID, err)
 	}
-	_, err := fmt.Fprintf(w, "  %s\n", body.String())
+	for _, h := range d.History {
+		if len(h.Body) == 0 {
+			continue
+		}
+		if err := printBody(w, "body before it was "+h.What+" at "+h.At.Format(time.RFC3339), h.Body); err != nil {
+			return fmt.Errorf("print what %s was: %w", d.ID, err)
+		}
+	}
+	return nil
+}
+
+func printBody(w io.Writer, title string, body []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, body, "  ", "  "); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "  %s\n  %s\n", title, b.String())
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,59 +12,111 @@ import (
 	"holdfast/internal/store"
 )
 
+// msgRepair changes one message within tx and says what became of it.
+type msgRepair func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (done string, err error)
+
 // msgAct is a command that changes one message.
-func msgAct(use, summary, example, action string, done string, do func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error) *cobra.Command {
+func msgAct(use, summary, example, action string, do msgRepair) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return with(cmd, func(ctx context.Context, r *records) error {
-				err := r.act(ctx, action, "message/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error {
-					d, err := r.out.Message(ctx, tx, args[0])
-					if err != nil {
-						return err
-					}
-					return do(ctx, r, tx, d, reason)
-				})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %s %s\n", args[0], done)
-				return err
-			})
+			return with(cmd, func(ctx context.Context, r *records) error { return r.repair(ctx, cmd, action, args[0], reason, do) })
 		},
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
 }
 
+// repair does one act on a message, and prints what became of it and of its lane.
+func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, reason string, do msgRepair) error {
+	var done, lane string
+	err := r.act(ctx, action, "message/"+id, reason, func(ctx context.Context, tx *store.Tx) error {
+		d, err := r.out.Message(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if done, err = do(ctx, r, tx, d, reason); err != nil {
+			return err
+		}
+		lane, err = r.goesOn(ctx, tx, d.Link, d.Lane)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return sentence(cmd.OutOrStdout(), "message %s %s; %s", id, done, lane)
+}
+
+// goesOn says whether a lane goes on now, and if not, what lets it.
+func (r *records) goesOn(ctx context.Context, tx *store.Tx, link, name string) (string, error) {
+	l, err := r.out.Lane(ctx, tx, link, name)
+	if err != nil {
+		return "", err
+	}
+	k, err := r.link(ctx, tx, link)
+	if err != nil {
+		return "", err
+	}
+	switch resume := "holdfast lane resume " + link + " " + name + " --reason …"; {
+	case l.Paused:
+		return "its lane is paused, let it go on with: " + resume, nil
+	case l.State == outbox.Waiting:
+		return "its lane goes on when the ERP's number of " + l.Awaits + " has come", nil
+	case l.State != outbox.Open:
+		return "its lane is " + string(l.State) + ", let it go on with: " + resume, nil
+	case k.Paused:
+		return "link " + link + " is paused, let it go on with: holdfast link resume " + link + " --reason …", nil
+	case l.Owed == 0:
+		return "its lane owes nothing more", nil
+	default:
+		return "its lane goes on", nil
+	}
+}
+
 func msgRetry() *cobra.Command {
 	return msgAct("retry ID", "Have the first message of its lane sent now", "  holdfast msg retry 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'material exists now'",
-		access.MsgRetry, "is sent next",
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
-			return r.out.Retry(ctx, tx, d.ID, reason)
+		access.MsgRetry,
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			return "is next to be sent", r.out.Retry(ctx, tx, d.ID, reason)
 		})
 }
 
 func msgDiscard() *cobra.Command {
 	return msgAct("discard ID", "Give a message up; its number is kept as a void", "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'posted by hand as 4900000123'",
-		access.MsgDiscard, "is voided; its lane goes on",
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
-			return r.out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		access.MsgDiscard,
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			done := "is voided"
+			if d.Redelivery > 0 {
+				done = "is not replayed; it stays delivered as it was"
+			}
+			return done, r.out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
 		})
 }
 
 func msgAmend() *cobra.Command {
-	var bodyFile string
-	cmd := msgAct("amend ID", "Correct the body of a message that is still owed", "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
-		access.MsgAmend, "is amended; its lane goes on",
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
+	var reason, bodyFile string
+	cmd := &cobra.Command{
+		Use: "amend ID", Short: "Correct the body of a message that is still owed",
+		Long:    "The new body is held against the mapping and the ERP's contract first: what cannot be sent is refused here, and changes nothing.",
+		Example: "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := os.ReadFile(bodyFile)
 			if err != nil {
-				return &problem.Error{Kind: problem.NotFound, What: "read the body " + bodyFile, Why: why(err), Hint: "write the whole corrected event into it; begin with: holdfast msg show --json"}
+				return &problem.Error{Kind: problem.NotFound, What: "read the body " + bodyFile, Why: why(err), Hint: "write the whole corrected event into it; begin with the body of: holdfast msg show --json"}
 			}
-			return r.out.Amend(ctx, tx, d.ID, body, reason)
-		})
+			return with(cmd, func(ctx context.Context, r *records) error {
+				check, done, err := r.sendable()
+				if err != nil {
+					return err
+				}
+				defer done()
+				return r.repair(ctx, cmd, access.MsgAmend, args[0], reason, amendment(body, check))
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
 	cmd.Flags().StringVar(&bodyFile, "body", "", "file with the whole corrected event as JSON (required)")
 	if err := cmd.MarkFlagRequired("body"); err != nil {
 		panic(err)
@@ -73,52 +124,85 @@ func msgAmend() *cobra.Command {
 	return cmd
 }
 
+// amendment gives a message another body, if that can be sent.
+func amendment(body []byte, check sendable) msgRepair {
+	return func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+		if err := r.out.Amend(ctx, tx, d.ID, body, reason); err != nil {
+			return "", err
+		}
+		amended, err := r.out.Message(ctx, tx, d.ID)
+		if err != nil {
+			return "", err
+		}
+		return "is amended", check.Check(ctx, tx, amended)
+	}
+}
+
 func msgMarkDelivered() *cobra.Command {
 	var document string
-	cmd := msgAct("mark-delivered ID", "Say that the ERP has a message of which nobody knew", "  holdfast msg mark-delivered 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --document 4900000123 --reason 'found in the ERP'",
-		access.MsgMarkDelivered, "counts as delivered; its lane goes on",
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
-			return r.out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, document, reason)
+	cmd := msgAct("mark-delivered ID", "Say that the ERP has a message at which its lane stands still", "  holdfast msg mark-delivered 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --document 4900000123 --reason 'found in the ERP'",
+		access.MsgMarkDelivered,
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			return "counts as delivered", r.out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, document, reason)
 		})
-	cmd.Flags().StringVar(&document, "document", "", "the ERP's number of it, if it has one")
+	cmd.Flags().StringVar(&document, "document", "", "the ERP's number of it; required where other messages need it")
 	return cmd
 }
 
 func msgSendAgain() *cobra.Command {
-	return msgAct("send-again ID", "Say that the ERP does not have a message of which nobody knew, and send it", "  holdfast msg send-again 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'not in the ERP'",
-		access.MsgSendAgain, "is sent again",
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) error {
-			return r.out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+	return msgAct("send-again ID", "Say that the ERP does not have a message at which its lane stands still, and send it", "  holdfast msg send-again 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'not in the ERP'",
+		access.MsgSendAgain,
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			return "is sent again without asking the ERP", r.out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
 		})
 }
 
 func msgReplay() *cobra.Command {
 	var reason string
-	var from, to int64
+	var which outbox.Range
 	cmd := &cobra.Command{
 		Use:   "replay LINK LANE",
-		Short: "Have delivered messages of a lane delivered again, under the same IDs and numbers",
-		Long: "Replay is for an ERP that has lost what it had taken. An ERP that still has the messages gets them twice, unless it knows them\n" +
-			"by their IDs.",
-		Example: "  holdfast msg replay erp 0198c2 --from 3 --to 7 --reason 'ERP was restored from last night'",
+		Short: "Have delivered messages of a lane delivered again where the ERP has lost them",
+		Long: "Replay is for an ERP that has lost what it had taken. It is asked for each message first, and gets, under the same ID and number,\n" +
+			"only what it does not have. Where the link cannot ask, the lane stands still as unknown at the first message, for a person to say.\n" +
+			"With --force nobody asks: an ERP that still has a message, and does not know it by its ID, then makes a second document of it.",
+		Example: "  holdfast msg replay erp 0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a --from 3 --to 7 --reason 'ERP was restored from last night'",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
-				var n int64
-				err := r.act(ctx, access.MsgReplay, "lane/"+args[0]+"/"+args[1], reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					n, err = r.out.Replay(ctx, tx, args[0], args[1], outbox.Range{From: from, To: to}, reason)
-					return err
-				})
-				if err != nil {
+				if err := r.knowsLink(args[0]); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d messages of lane %s are delivered again\n", n, args[1])
-				return err
+				return r.replay(ctx, cmd, args[0], args[1], which, reason)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
-	cmd.Flags().Int64Var(&from, "from", 1, "number of the first message")
-	cmd.Flags().Int64Var(&to, "to", 0, "number of the last message; 0 means the lane's last")
+	cmd.Flags().Int64Var(&which.From, "from", 1, "number of the first message")
+	cmd.Flags().Int64Var(&which.To, "to", 0, "number of the last message; 0 means the lane's last")
+	cmd.Flags().BoolVar(&which.Force, "force", false, "send without asking the ERP first; may make second documents")
 	return cmd
+}
+
+func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, which outbox.Range, reason string) error {
+	var n int64
+	var lane string
+	err := r.act(ctx, access.MsgReplay, "lane/"+link+"/"+name, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err != nil {
+			return err
+		}
+		lane, err = r.goesOn(ctx, tx, link, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	how := "each is sent if the ERP, asked first, does not have it any more"
+	if which.Force {
+		how = "each is sent once without asking the ERP"
+	}
+	if err := sentence(cmd.OutOrStdout(), "%s replayed in lane %s: %s; %s", count(n, "message is", "messages are"), name, how, lane); err != nil {
+		return err
+	}
+	return sentence(cmd.OutOrStdout(), "what becomes of each: holdfast msg list --link %s --lane %s", link, name)
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/user"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,16 +114,6 @@ func printJSON(w io.Writer, v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
-}
-
-// table prints rows in columns.
-func table(w io.Writer, head string, rows []string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, head)
-	for _, r := range rows {
-		fmt.Fprintln(t, r)
-	}
-	return t.Flush()
 }
 
 // ago is how long ago a time was, as a person says it; "-" for no time.

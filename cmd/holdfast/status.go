@@ -30,6 +30,7 @@ type linkStatus struct {
 	Lanes     int64   `json:"lanes"`
 	Parked    int64   `json:"lanes_parked"`
 	Waiting   int64   `json:"lanes_waiting"`
+	Paused    int64   `json:"lanes_paused"` // whether they owe something or not
 	Delivered int64   `json:"delivered"`
 	Voided    int64   `json:"voided"`
 	Why       string  `json:"why,omitempty"`
@@ -120,52 +121,78 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		l := byName[name]
 		s := linkStatus{
-			Name: name, State: "up", Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Delivered: l.Delivered, Voided: l.Voided,
+			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
 		}
-		switch {
-		case l.Paused:
-			s.State, s.Why = "paused", l.Reason
-		case l.Breaker == "open" || l.Breaker == "half-open":
-			s.State, s.Why = "down", l.Trouble
-		}
+		s.State, s.Why = linkState(l)
 		out = append(out, s)
 	}
 	return out
+}
+
+// linkState is whether anything goes over a link, and if not, why.
+func linkState(l outbox.Link) (state, why string) {
+	switch {
+	case l.Paused:
+		return "paused", l.Reason
+	case l.Breaker == "open" || l.Breaker == "half-open":
+		return "down", l.Trouble
+	default:
+		return "up", ""
+	}
 }
 
 func (s status) print(w io.Writer) error {
 	if err := s.printLinks(w); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\ninbox: %d waiting, %d in quarantine, %d not believed, %d gaps\n", s.Inbox.Waiting, s.Inbox.Quarantined, s.Inbox.Rejected, s.Inbox.Gaps)
+	fmt.Fprintf(w, "\ninbox: %s waiting, %d in quarantine, %d not believed, %s\n",
+		count(s.Inbox.Waiting, "message", "messages"), s.Inbox.Quarantined, s.Inbox.Rejected, count(s.Inbox.Gaps, "gap", "gaps"))
 	for _, f := range s.Inbox.Feeds {
-		if f.Trouble != "" {
-			fmt.Fprintf(w, "poll %s has failed since %s: %s\n", f.Name, ago(s.At, f.Polled), orDash(f.Trouble))
+		if f.Trouble == "" {
+			continue
+		}
+		since := "has not succeeded yet"
+		if !f.Polled.IsZero() {
+			since = "last succeeded " + ago(s.At, f.Polled) + " ago"
+		}
+		if err := sentence(w, "poll %s fails, it %s: %s", f.Name, since, orDash(f.Trouble)); err != nil {
+			return err
 		}
 	}
-	s.advise(w)
-	return nil
+	return s.advise(w)
 }
 
 // advise says what a person should do now, if anything.
-func (s status) advise(w io.Writer) {
+func (s status) advise(w io.Writer) error {
+	var advice []string
+	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	for _, l := range s.Links {
 		if l.State == "down" {
-			fmt.Fprintf(w, "link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor\n", l.Name)
+			say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
 		}
 		if l.State == "paused" {
-			fmt.Fprintf(w, "link %s was paused by a person; let it go on with: holdfast link resume %s --reason …\n", l.Name, l.Name)
+			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
 		}
 		if l.Parked > 0 {
-			fmt.Fprintf(w, "%d lanes of link %s wait for a person: holdfast lane list --link %s --state parked\n", l.Parked, l.Name, l.Name)
+			say("%s for a person on link %s: holdfast lane list --link %s --state parked, or --state unknown",
+				count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
+		}
+		if l.Paused > 0 {
+			say("%s paused by a person on link %s: holdfast lane list --link %s --paused", count(l.Paused, "lane was", "lanes were"), l.Name, l.Name)
 		}
 	}
 	if s.Inbox.Quarantined > 0 {
-		fmt.Fprintf(w, "%d messages of the ERP could not be taken: holdfast quarantine list\n", s.Inbox.Quarantined)
+		say("%s of the ERP could not be taken: holdfast quarantine list", count(s.Inbox.Quarantined, "message", "messages"))
 	}
+	for _, a := range advice {
+		if err := sentence(w, "%s", a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s status) printLinks(w io.Writer) error {
@@ -175,7 +202,7 @@ func (s status) printLinks(w io.Writer) error {
 		if l.OldestAge > 0 || l.Queued > 0 {
 			oldest = short(time.Duration(l.OldestAge))
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%d\t%d\t%d\t%s", l.Name, l.State, l.Queued, oldest, l.Parked, l.Waiting, l.Delivered, orDash(l.Why)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s", l.Name, l.State, l.Queued, oldest, l.Parked, l.Waiting, l.Paused, l.Delivered, orDash(l.Why)))
 	}
-	return table(w, "LINK\tSTATE\tQUEUED\tOLDEST\tPARKED\tWAITING\tDELIVERED\tWHY", rows)
+	return table(w, "LINK\tSTATE\tQUEUED\tOLDEST\tPARKED\tWAITING\tPAUSED\tDELIVERED\tWHY", rows)
 }

@@ -18,49 +18,116 @@ type messageView struct {
 	Lane      string          `json:"lane"`
 	Number    int64           `json:"number"`
 	State     string          `json:"state"`
-	Attempts  int             `json:"attempts"`
+	Why       string          `json:"why,omitempty"`    // of the message that its lane stands still for
+	Replay    int             `json:"replay"`           // how often a person has had it delivered again
+	Forced    bool            `json:"forced,omitempty"` // and it goes out without a question
+	Sends     int             `json:"sends"`
+	Attempts  int             `json:"attempts"`           // that count against it
 	Document  string          `json:"document,omitempty"` // the ERP's number
+	Asked     bool            `json:"found_by_asking,omitempty"`
 	CreatedAt time.Time       `json:"created_at"`
+	NotBefore *time.Time      `json:"not_before,omitempty"`
+	ExpiresAt *time.Time      `json:"expires_at,omitempty"`
 	SettledAt *time.Time      `json:"settled_at,omitempty"`
 	Digest    string          `json:"digest"`
 	SentWith  string          `json:"sent_with,omitempty"`
+	Receipt   *receiptView    `json:"receipt,omitempty"`
+	LaneNow   *laneView       `json:"lane_now,omitempty"`
 	Body      json.RawMessage `json:"body,omitempty"`
 	History   []happened      `json:"history,omitempty"`
 }
 
-type happened struct {
-	At     time.Time `json:"at"`
-	What   string    `json:"what"`
-	Detail string    `json:"detail,omitempty"`
+type receiptView struct {
+	Document string    `json:"document,omitempty"`
+	Kind     string    `json:"kind,omitempty"`
+	Status   int       `json:"status,omitempty"`
+	At       time.Time `json:"at"`
+	Answer   string    `json:"answer,omitempty"` // the ERP's own words
 }
+
+type happened struct {
+	At     time.Time       `json:"at"`
+	What   string          `json:"what"`
+	Detail string          `json:"detail,omitempty"`
+	Body   json.RawMessage `json:"body_before,omitempty"` // what it was before a person changed it, or it expired
+	Digest string          `json:"digest_before,omitempty"`
+}
+
+// isHead tells whether a message is the one that its lane stands at.
+func isHead(d outbox.Detail) bool { return !d.Settled && d.LaneState.Head == d.Number }
 
 // stateOf is where a message stands, in one word.
 func stateOf(d outbox.Detail) string {
+	l := d.LaneState
 	switch {
 	case d.Role == message.Void:
 		return "voided"
-	case !d.Settled:
-		return "queued"
-	default:
+	case d.Settled:
 		return "delivered"
+	case isHead(d) && l.State != outbox.Open:
+		return string(l.State)
+	case l.Paused:
+		return "paused"
+	case isHead(d) && l.InHand != "":
+		return "sending"
+	default:
+		return "queued"
 	}
+}
+
+// had tells whether a replay found that the ERP still has the message, so that nothing was sent.
+func had(d outbox.Detail) bool {
+	return d.Settled && d.Redelivery > 0 && d.Receipt.Asked && d.Sends == 0
+}
+
+// stateCell is stateOf in a list, where a replayed message stands once for each time.
+func stateCell(d outbox.Detail) string {
+	switch {
+	case had(d):
+		return "ERP had it"
+	case d.Redelivery > 0:
+		return stateOf(d) + " (replay)"
+	default:
+		return stateOf(d)
+	}
+}
+
+// whyOf is the reason for which the lane of a message stands still at it.
+func whyOf(d outbox.Detail) string {
+	if isHead(d) || !d.Settled && d.LaneState.Paused {
+		return d.LaneState.Reason
+	}
+	return ""
 }
 
 func messageViewOf(d outbox.Detail, whole bool) messageView {
 	v := messageView{
-		ID: d.ID, Event: d.Event, Kind: d.Kind, Link: d.Link, Lane: d.Lane, Number: d.Number, State: stateOf(d), Attempts: d.Attempts,
-		Document: d.Receipt.Document, CreatedAt: d.CreatedAt, Digest: d.Digest, SentWith: d.SentWith,
+		ID: d.ID, Event: d.Event, Kind: d.Kind, Link: d.Link, Lane: d.Lane, Number: d.Number, State: stateOf(d), Why: whyOf(d),
+		Replay: d.Redelivery, Forced: d.Replay == outbox.Forced, Sends: d.Sends, Attempts: d.Attempts, Document: d.Receipt.Document,
+		Asked: d.Receipt.Asked, CreatedAt: d.CreatedAt, NotBefore: some(d.NotBefore), ExpiresAt: some(d.ExpiresAt), SettledAt: some(d.SettledAt),
+		Digest: d.Digest, SentWith: d.SentWith,
 	}
-	if !d.SettledAt.IsZero() {
-		v.SettledAt = &d.SettledAt
+	if !whole {
+		return v
 	}
-	if whole {
-		v.Body = d.Body
-		for _, h := range d.History {
-			v.History = append(v.History, happened{h.At, h.What, h.Detail})
-		}
+	v.Body = d.Body
+	lane := laneViewOf(d.LaneState)
+	v.LaneNow = &lane
+	if r := d.Receipt; !r.At.IsZero() {
+		v.Receipt = &receiptView{Document: r.Document, Kind: r.Kind, Status: r.Status, At: r.At, Answer: string(r.Answer)}
+	}
+	for _, h := range d.History {
+		v.History = append(v.History, happened{h.At, h.What, h.Detail, h.Body, h.Digest})
 	}
 	return v
+}
+
+// some is a time that JSON leaves out if there is none.
+func some(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // laneView is a lane as --json prints it.
@@ -79,13 +146,16 @@ type laneView struct {
 func laneViews(lanes []outbox.Lane) []laneView {
 	out := make([]laneView, 0, len(lanes))
 	for _, l := range lanes {
-		v := laneView{Link: l.Link, Lane: l.Name, State: string(l.State), Paused: l.Paused, Owed: l.Owed, Head: l.Head, Awaits: l.Awaits, Reason: l.Reason}
-		if !l.OldestAt.IsZero() {
-			v.OldestAt = &l.OldestAt
-		}
-		out = append(out, v)
+		out = append(out, laneViewOf(l))
 	}
 	return out
+}
+
+func laneViewOf(l outbox.Lane) laneView {
+	return laneView{
+		Link: l.Link, Lane: l.Name, State: string(l.State), Paused: l.Paused, Owed: l.Owed, Head: l.Head, OldestAt: some(l.OldestAt),
+		Awaits: l.Awaits, Reason: l.Reason,
+	}
 }
 
 // inboundView is an inbound message as --json prints it.

@@ -24,34 +24,12 @@ func (s *Server) ListMessages(ctx context.Context, r ListMessagesRequestObject) 
 			return err
 		}
 		page.NextCursor = cursorOut(next)
-		lanes := map[[2]string]outbox.Lane{}
 		for _, d := range list {
-			if err := s.addLane(ctx, tx, lanes, &d); err != nil {
-				return err
-			}
 			page.Items = append(page.Items, outMessage(d))
 		}
 		return nil
 	})
 	return ListMessages200JSONResponse(page), err
-}
-
-// addLane fills in the state of the lane of a message that is still owed, reading each lane once.
-func (s *Server) addLane(ctx context.Context, tx *store.Tx, known map[[2]string]outbox.Lane, d *outbox.Detail) error {
-	if d.Settled {
-		return nil
-	}
-	key := [2]string{d.Link, d.Lane}
-	l, ok := known[key]
-	if !ok {
-		var err error
-		if l, err = s.Outbox.Lane(ctx, tx, d.Link, d.Lane); err != nil {
-			return err
-		}
-		known[key] = l
-	}
-	d.LaneState = l
-	return nil
 }
 
 // GetMessage answers GET /v1/messages/{message}.

@@ -33,7 +33,7 @@ type Detail struct {
 	SentWith   string    // mapping and content hash of the document that was sent
 	Receipt    message.Receipt
 	History    []Happened // oldest first; filled by Message only
-	LaneState  Lane       // the lane now; filled by Message and Of only
+	LaneState  Lane       // the lane now; of what is settled, filled by Message and Of only
 }
 
 // Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
@@ -113,10 +113,27 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 		l := rows[limit-1]
 		next = fmt.Sprintf("%d_%s_%d", l.CreatedAt, l.ID, l.Redelivery)
 	}
+	lanes := map[[2]string]Lane{}
 	for _, r := range rows {
-		list = append(list, r.detail())
+		d := r.detail()
+		if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
+			return nil, "", err
+		}
+		list = append(list, d)
 	}
 	return list, next, nil
+}
+
+// laneOnce is the lane of a message that is still owed, read once for all its messages.
+func (o *Outbox) laneOnce(ctx context.Context, tx *store.Tx, known map[[2]string]Lane, d Detail) (Lane, error) {
+	key := [2]string{d.Link, d.Lane}
+	l, ok := known[key]
+	if ok || d.Settled {
+		return l, nil
+	}
+	l, err := o.Lane(ctx, tx, d.Link, d.Lane)
+	known[key] = l
+	return l, err
 }
 
 func (f Filter) where(cursor string) (string, []any, error) {

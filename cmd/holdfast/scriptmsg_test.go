@@ -1,0 +1,40 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// await runs the program again until it prints a text: await TEXT ARG….
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	for range 400 {
+		ts.Check(ts.Exec("holdfast", args[1:]...))
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("holdfast %v prints no %q", args[1:], args[0])
+}
+
+// bodyOf writes the body of a message that msg show --json has printed into a file: bodyof FILE BODY.
+func bodyOf(ts *testscript.TestScript, _ bool, args []string) {
+	var m messageView
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &m))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), m.Body, 0o600))
+}
+
+// first sets variables to the ID and the lane of the first message of a list that msg list --json has printed: first FILE ID LANE.
+func first(ts *testscript.TestScript, _ bool, args []string) {
+	var list []messageView
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &list))
+	if len(list) == 0 {
+		ts.Fatalf("%s has no message", args[0])
+	}
+	ts.Setenv(args[1], list[0].ID)
+	ts.Setenv(args[2], list[0].Lane)
+}
