@@ -103,6 +103,7 @@ type InboxConfig struct {
 	GapAlert  time.Duration `yaml:"gap_alert"`  // how long a number may be missing before it is told
 	MaxBody   int           `yaml:"max_body"`   // bytes
 	MaxEarly  int           `yaml:"max_early"`  // messages of one lane that wait for a missing one
+	Batch     int           `yaml:"batch"`      // messages that are applied in one transaction
 	Keep      time.Duration `yaml:"keep"`       // how long a message is remembered, to know it again
 	KeepCount int           `yaml:"keep_count"` // how many are remembered
 }

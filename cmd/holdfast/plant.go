@@ -77,7 +77,7 @@ func (f *floors) join() {
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
 	f.inbox = inbox.New(f.db, f.rules, f.plant.Apply, inbox.Config{
-		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly,
+		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 	}, f.log)
 	f.doer = access.New(f.db)

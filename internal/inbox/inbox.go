@@ -55,7 +55,7 @@ type Apply func(ctx context.Context, tx *store.Tx, m message.Message) error
 // Config is the tunable part of an Inbox; zero fields mean the default.
 type Config struct {
 	Node     string        // name of this node, unique in the plant: by it a node that was killed knows its own feeds; default a new one each time
-	Batch    int           // messages in one transaction; default 50
+	Batch    int           // messages in one transaction; default 200 on PostgreSQL, 50 on SQLite, whose one writer others wait for
 	Workers  int           // transactions at a time on PostgreSQL; default 4. SQLite has one writer
 	Poll     time.Duration // how often to look without being woken; default 1 s
 	Retry    time.Duration // first pause after a failure that may pass, doubled each time; default 200 ms
@@ -78,7 +78,10 @@ type Config struct {
 	Feeds []Feed
 }
 
-func (c Config) withDefaults() Config {
+func (c Config) withDefaults(d store.Dialect) Config {
+	if d == store.Postgres {
+		c.Batch = cmp.Or(c.Batch, 200)
+	}
 	c.Batch = cmp.Or(c.Batch, 50)
 	c.Workers = cmp.Or(c.Workers, 4)
 	c.Poll = cmp.Or(c.Poll, time.Second)
@@ -107,7 +110,7 @@ type Inbox struct {
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
 func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
-	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(), log: log.With("part", "inbox")}
+	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox")}
 }
 
 // State is where a message stands.
