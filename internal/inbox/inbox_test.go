@@ -548,3 +548,42 @@ func TestTheClaimReadsAnIndexAndNoHistory(t *testing.T) {
 		})
 	})
 }
+
+// TestWhatIsDiscardedBeforeItsTurnMayBeForgotten: its number is missing then, and nothing is once that is skipped.
+func TestWhatIsDiscardedBeforeItsTurnMayBeForgotten(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour, MaxDeliveries: 1}, func(t *testing.T, w *world) {
+		poison := numbered(2)
+		poison.Deliveries = 1
+		w.fresh(poison)
+		w.tx(func(tx *store.Tx) error { return w.Discard(t.Context(), tx, w.seqIn(tx, "m2"), "no") })
+		w.clock.add(2 * time.Hour)
+		if n, err := w.Forget(t.Context()); n != 1 || err != nil {
+			t.Fatalf("forgot %d, %v, want 1", n, err)
+		}
+		w.fresh(numbered(1), numbered(3))
+		w.drain()
+		w.wantEffects("m1")
+		w.tx(func(tx *store.Tx) error { return w.Skip(t.Context(), tx, "erp", "L", 2) })
+		w.drain()
+		w.wantEffects("m1", "m3")
+		if s := w.status(); s.Gaps != 0 || s.Waiting != 0 {
+			t.Errorf("status = %+v, want nothing waiting or missing", s)
+		}
+	})
+}
+
+func TestALaneThatIsHeldTellsByWhat(t *testing.T) {
+	each(t, inbox.Config{MaxEarly: 1}, func(t *testing.T, w *world) {
+		w.plant.set("m1", refusal("the period is closed"))
+		w.fresh(numbered(1))
+		w.drain()
+		w.fresh(numbered(2), numbered(3))
+		want := fmt.Sprintf("Replay or discard message %d, which holds the lane", w.seq("m1"))
+		if m := w.list(inbox.Filter{ID: "m3"})[0]; m.State != inbox.Quarantined || !strings.HasSuffix(m.Hint, want) {
+			t.Errorf("m3 is %s: %q", m.State, m.Hint)
+		}
+		w.tx(func(tx *store.Tx) error { return w.Discard(t.Context(), tx, w.seqIn(tx, "m1"), "never") })
+		w.drain()
+		w.wantEffects("m2", "m3")
+	})
+}

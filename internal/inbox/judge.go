@@ -104,8 +104,11 @@ func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
 			"replay it to have it applied now, after its successors, or discard it")
 	case r.Epoch == s.Epoch && r.Number == s.Next:
 	case s.Waiting >= int64(d.cfg.MaxEarly) || s.Bytes+int64(len(r.Body)) > d.cfg.MaxEarlyBytes:
-		r.quarantine(tooEarly, fmt.Sprintf("lane %s has %d waiting for number %d", r.Lane, s.Waiting, s.Next),
-			"nothing to do for this one: it is applied in its turn. Have the missing message sent again, or skip it")
+		hint := "nothing to do for this one: it is applied in its turn. Have the missing message sent again, or skip it"
+		if s.Held != 0 {
+			hint = fmt.Sprintf("nothing to do for this one: it is applied in its turn. Replay or discard message %d, which holds the lane", s.Held)
+		}
+		r.quarantine(tooEarly, fmt.Sprintf("lane %s has %d waiting for number %d", r.Lane, s.Waiting, s.Next), hint)
 	}
 	return nil
 }

@@ -197,8 +197,10 @@ func (s *stream) reach(ctx context.Context, tx *store.Tx) (bool, error) {
 	for s.Early > 0 {
 		r, found, err := find(ctx, tx, `source = ? AND stream = ? AND epoch = ? AND number = ? AND number > 0`, s.Source, s.Stream, s.Epoch, s.Next)
 		switch {
-		case err != nil || !found:
+		case err != nil:
 			return false, err
+		case !found:
+			return false, s.recount(ctx, tx)
 		case r.State == Ready:
 			return true, nil
 		case r.State == Quarantined && r.Problem == string(tooEarly):
@@ -212,6 +214,19 @@ func (s *stream) reach(ctx context.Context, tx *store.Tx) (bool, error) {
 		s.Next++
 	}
 	return s.look(ctx, tx)
+}
+
+// recount corrects the number of those that were put aside, where none other waits: one that was discarded long ago may be forgotten.
+func (s *stream) recount(ctx context.Context, tx *store.Tx) error {
+	if s.Waiting > 0 {
+		return nil
+	}
+	err := tx.Get(ctx, &s.Early, `SELECT COUNT(*) FROM inbox_messages WHERE source = ? AND stream = ? AND number > 0
+		AND (epoch > ? OR (epoch = ? AND number > ?)) AND state IN ('quarantined', 'discarded')`, s.Source, s.Stream, s.Epoch, s.Epoch, s.Next)
+	if err != nil {
+		return fmt.Errorf("count what was put aside in %s: %w", s.Stream, err)
+	}
+	return nil
 }
 
 // release has a number of messages wait that were too early, from the next one on.
