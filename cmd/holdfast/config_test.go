@@ -65,6 +65,8 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"both listeners on one port", "listen: 127.0.0.1:8421", "listen: 127.0.0.1:8420", []string{"ops.listen: it is the address of api.listen"}},
 		{"a level that is none", "level: info", "level: verbose", []string{"log.level", "debug, info, warn, error"}},
 		{"a format that is nearly one", "format: text", "format: jsn", []string{"log.format", "did you mean json?"}},
+		{"a lease that is too short", "log:", "outbox: {lease: 2s}\nlog:", []string{"outbox.lease: 2s is less than 3s", "renewed each third"}},
+		{"a question that comes too early", "ask_after: 60s", "ask_after: 30s", []string{"links.erp.ask_after: 30s is less than the timeout of 30s and a second", "write 31s or more"}},
 		{"another database", "url: sqlite:holdfast.db", "url: mysql://db/holdfast", []string{"database.url: it is neither sqlite: nor postgres:"}},
 		{"a password in the URL", "url: sqlite:holdfast.db", "url: postgres://u:hunter2@db/holdfast", []string{"database.url: it has a password in it", "file:"}},
 		{"a secret written out", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: hunter2}`, []string{"links.erp.auth.bearer: it is no reference to a secret"}},

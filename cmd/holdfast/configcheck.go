@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,6 +62,7 @@ func (c Config) check() error {
 	k.among("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	c.checkTelemetry(k)
 	c.checkNotNegative(k)
+	c.checkLease(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}
@@ -136,6 +138,26 @@ func (c Config) checkNotNegative(k *checker) {
 	} {
 		if n < 0 {
 			k.wrong(at, "it is negative", "leave it out for the default")
+		}
+	}
+}
+
+// checkLease refuses times by which a message could be sent twice, or none in time.
+func (c Config) checkLease(k *checker) {
+	const (
+		least  = 3 * time.Second // it is renewed each third, and no request begins in its last second
+		margin = time.Second     // for a request that began at its very end
+	)
+	if c.Outbox.Lease != 0 && c.Outbox.Lease < least {
+		k.wrong("outbox.lease", fmt.Sprintf("%s is less than %s: it is renewed each third of it, and no request begins in its last second", c.Outbox.Lease, least),
+			"leave it out for 10s; a shorter one only has the lanes of a dead node taken over sooner")
+	}
+	for name, l := range c.Links {
+		timeout := cmp.Or(l.Timeout, 30*time.Second)
+		after, need := cmp.Or(l.AskAfter, 2*timeout), timeout+margin
+		if after < need {
+			k.wrong("links."+name+".ask_after", fmt.Sprintf("%s is less than the timeout of %s and a second: a request may begin at the end of a lease, "+
+				"and whoever takes the lane then must not believe \"not found\" while it is under way", after, timeout), fmt.Sprintf("write %s or more", need))
 		}
 	}
 }

@@ -109,6 +109,9 @@ func (p *process) Run(ctx context.Context) (err error) {
 			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)
 		}
 	}
+	if err := p.warnOfRemoved(ctx); err != nil {
+		return errors.Join(err, p.api.Close(), p.ops.Close())
+	}
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox})
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
 	log := p.log.With("part", "serve")

@@ -24,7 +24,7 @@ type status struct {
 
 type linkStatus struct {
 	Name      string  `json:"name"`
-	State     string  `json:"state"` // up, down or paused
+	State     string  `json:"state"` // up, down, paused, or removed from the configuration
 	Queued    int64   `json:"queued"`
 	OldestAge seconds `json:"oldest_age_seconds"`
 	Lanes     int64   `json:"lanes"`
@@ -127,6 +127,9 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
 		}
 		s.State, s.Why = linkState(l)
+		if _, ok := r.cfg.Links[name]; !ok {
+			s.State, s.Why = "removed", removedWhy
+		}
 		out = append(out, s)
 	}
 	return out
@@ -172,6 +175,9 @@ func (s status) advise(w io.Writer) error {
 	for _, l := range s.Links {
 		if l.State == "down" {
 			say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
+		}
+		if l.State == "removed" && l.Queued > 0 {
+			say("link %s owes %s, and %s: %s", l.Name, count(l.Queued, "message", "messages"), removedWhy, removedDo)
 		}
 		if l.State == "paused" {
 			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
