@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// capture reads a URL until its answer matches, and sets a variable to what the parentheses hold: capture NAME URL PATTERN.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[2])
+	var got []byte
+	for range 200 {
+		if res, err := http.Get(args[1]); err == nil {
+			got, err = io.ReadAll(res.Body)
+			ts.Check(errors.Join(err, res.Body.Close()))
+			if found := pattern.FindSubmatch(got); found != nil {
+				ts.Setenv(args[0], string(found[1]))
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s answers %s, want %s", args[1], got, args[2])
+}
+
+// TestTheReadmeIsWhatIsRun: each call of the program in README's path for newcomers is one of newcomer.txt, which runs them.
+func TestTheReadmeIsWhatIsRun(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("testdata/newcomer.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, path, found := strings.Cut(string(readme), "\n## A plant in three terminals\n")
+	path, _, _ = strings.Cut(path, "\n## ")
+	calls := regexp.MustCompile(`(?m)^bin/(holdfast .*)$`).FindAllStringSubmatch(path, -1)
+	if !found || len(calls) < 6 {
+		t.Fatalf("README's path has %d calls of the program, want 6 at least", len(calls))
+	}
+	for _, c := range calls {
+		if !strings.Contains(string(script), "exec "+c[1]) && !strings.Contains(string(script), "retry "+c[1]) {
+			t.Errorf("newcomer.txt does not run %q", c[1])
+		}
+	}
+}
