@@ -100,6 +100,7 @@ func schema(ctx context.Context) (place string, drop func(), err error) {
 		return "", nil, fmt.Errorf("%s does not name a PostgreSQL (deploy/dev/services up prints one): %w", postgresEnv, err)
 	}
 	name := fmt.Sprintf("bench%d", time.Now().UnixNano())
+	ctx = context.WithoutCancel(ctx) // a run that is broken off drops its schema too
 	run := func(statement string) error {
 		db, err := store.Open(ctx, base, store.Config{NoMigrate: true})
 		if err != nil {

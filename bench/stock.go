@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -28,90 +31,119 @@ func kilobyte() []byte {
 	return []byte(`{"text":"` + string(text) + `"}`)
 }
 
-// owing writes what outbox.Append writes for new lanes, but many rows at a time: appending a million one by one would take an hour.
-// A test holds it against Append. Beside drain.go it is the only place outside internal/outbox that names its tables.
+// owing makes what outbox.Append writes for new lanes, so that many rows can be written at a time: appending a million one by one
+// would take an hour. A test holds it against Append. Beside drain.go it is the only place outside internal/outbox that names its
+// tables.
 type owing struct {
 	y       *yard
 	body    []byte
 	lanes   int
 	digests []string // of each lane's last message
-	rows    []any
+	at      time.Time
 }
 
 const (
-	oweRows    = 200 // rows of one statement
-	oweCommit  = 5_000
-	oweColumns = 23
+	stockRows   = 200 // rows of one statement
+	stockCommit = 5_000
+)
+
+var (
+	messageColumns = []string{
+		"link", "lane", "epoch", "number", "id", "event", "source", "kind", "version", "key", "time", "body", "creates", "cause", "trace",
+		"mapping", "prev", "role", "refers", "digest", "created_at", "not_before", "expires_at",
+	}
+	laneColumns = []string{"link", "lane", "next_number", "last_digest", "pending", "head_at", "due_at", "changed_at"}
 )
 
 // stock owes n messages in that many new lanes, each in turn.
 func (y *yard) stock(ctx context.Context, n, lanes int, body []byte) error {
 	y.round++
-	w := &owing{y: y, body: body, lanes: lanes, digests: make([]string, lanes)}
-	for from := 0; from < n; from += oweCommit {
-		err := y.db.InTx(ctx, func(tx *store.Tx) error {
-			for i := from; i < min(n, from+oweCommit); i += oweRows {
-				if err := w.messages(ctx, tx, i, min(n, from+oweCommit, i+oweRows)); err != nil {
+	w := &owing{y: y, body: body, lanes: lanes, digests: make([]string, lanes), at: y.db.Now()}
+	write := w.insert
+	if y.db.Dialect() == store.Postgres {
+		write = w.copy
+	}
+	if err := write(ctx, "outbox_messages", messageColumns, n, w.message); err != nil {
+		return fmt.Errorf("write messages: %w", err)
+	}
+	err := write(ctx, "outbox_lanes", laneColumns, lanes, func(i int) []any { return w.laneRow(i, n) })
+	if err != nil {
+		return fmt.Errorf("write lanes: %w", err)
+	}
+	return y.db.InTx(ctx, func(tx *store.Tx) error { // the planner must know how many there are
+		_, err := tx.Exec(ctx, "ANALYZE outbox_messages")
+		if err == nil {
+			_, err = tx.Exec(ctx, "ANALYZE outbox_lanes")
+		}
+		return err
+	})
+}
+
+func (w *owing) lane(i int) string { return fmt.Sprintf("%d-o%d", w.y.round, i%w.lanes) }
+
+// message is the row of message i. They must be asked for in order: each digest covers the one before it in the lane.
+func (w *owing) message(i int) []any {
+	event := fmt.Sprintf("%d-%d", w.y.round, i)
+	m := message.Message{
+		ID: outbox.MessageID(benchLink, event), Source: benchSource, Kind: benchKind, Version: 1, Key: w.lane(i), Time: w.at, Body: w.body,
+		Place: message.Place{
+			Link: benchLink, Lane: w.lane(i), Epoch: 1, Number: int64(i/w.lanes + 1), Prev: w.digests[i%w.lanes], Role: message.Event,
+		},
+	}
+	digest := m.Digest()
+	w.digests[i%w.lanes] = digest
+	return []any{
+		m.Link, m.Lane, m.Epoch, m.Number, m.ID, event, m.Source, m.Kind, m.Version, m.Key,
+		store.Zoned{Time: m.Time},
+		m.Body, "", "", "", "",
+		m.Prev, string(m.Role), "", digest, store.Micros(w.at), 0, 0,
+	}
+}
+
+func (w *owing) laneRow(i, n int) []any {
+	owed, at := (n-i+w.lanes-1)/w.lanes, store.Micros(w.at)
+	return []any{benchLink, w.lane(i), owed + 1, w.digests[i], owed, at, at, at}
+}
+
+// copy streams rows into PostgreSQL.
+func (w *owing) copy(ctx context.Context, table string, columns []string, n int, row func(i int) []any) error {
+	conn, err := pgx.Connect(ctx, w.y.place)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	i := -1
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{table}, columns, pgx.CopyFromFunc(func() ([]any, error) {
+		if i++; i == n {
+			return nil, nil // the end
+		}
+		return row(i), nil
+	}))
+	return err
+}
+
+// insert writes rows into SQLite, many with a statement.
+func (w *owing) insert(ctx context.Context, table string, columns []string, n int, row func(i int) []any) error {
+	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
+	for from := 0; from < n; from += stockCommit {
+		err := w.y.db.InTx(ctx, func(tx *store.Tx) error {
+			for part := from; part < min(n, from+stockCommit); part += stockRows {
+				var args []any
+				end := min(n, from+stockCommit, part+stockRows)
+				for i := part; i < end; i++ {
+					args = append(args, row(i)...)
+				}
+				_, err := tx.Exec(ctx, `INSERT INTO `+table+` (`+strings.Join(columns, ", ")+`) VALUES `+
+					strings.TrimSuffix(strings.Repeat(one+", ", end-part), ", "), args...)
+				if err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("write messages: %w", err)
+			return err
 		}
 	}
-	return w.finish(ctx, n)
-}
-
-func (w *owing) lane(i int) string { return fmt.Sprintf("%d-o%d", w.y.round, i%w.lanes) }
-
-func (w *owing) messages(ctx context.Context, tx *store.Tx, from, to int) error {
-	w.rows = w.rows[:0]
-	for i := from; i < to; i++ {
-		m := message.Message{
-			ID: outbox.MessageID(benchLink, fmt.Sprintf("%d-%d", w.y.round, i)), Source: benchSource, Kind: benchKind, Version: 1, Key: w.lane(i),
-			Time: tx.Now, Body: w.body, Place: message.Place{
-				Link: benchLink, Lane: w.lane(i), Epoch: 1, Number: int64(i/w.lanes + 1), Prev: w.digests[i%w.lanes], Role: message.Event,
-			},
-		}
-		digest := m.Digest()
-		w.digests[i%w.lanes] = digest
-		w.rows = append(w.rows, m.Link, m.Lane, m.Epoch, m.Number, m.ID, fmt.Sprintf("%d-%d", w.y.round, i), m.Source, m.Kind, m.Version, m.Key,
-			store.Zoned{Time: m.Time}, m.Body, "", "", "", "", m.Prev, m.Role, "", digest, store.Micros(tx.Now), 0, 0)
-	}
-	one := "(" + strings.TrimSuffix(strings.Repeat("?, ", oweColumns), ", ") + ")"
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, not_before, expires_at) VALUES `+
-		strings.TrimSuffix(strings.Repeat(one+", ", to-from), ", "), w.rows...)
-	return err
-}
-
-// finish writes the lanes, which makes the messages due, and has the planner know how many there are.
-func (w *owing) finish(ctx context.Context, n int) error {
-	return w.y.db.InTx(ctx, func(tx *store.Tx) error {
-		for from := 0; from < w.lanes; from += oweRows {
-			if err := w.laneRows(ctx, tx, from, min(w.lanes, from+oweRows), n); err != nil {
-				return fmt.Errorf("write lanes: %w", err)
-			}
-		}
-		for _, table := range []string{"outbox_lanes", "outbox_messages"} {
-			if _, err := tx.Exec(ctx, "ANALYZE "+table); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (w *owing) laneRows(ctx context.Context, tx *store.Tx, from, to, n int) error {
-	w.rows = w.rows[:0]
-	now := store.Micros(tx.Now)
-	for i := from; i < to; i++ {
-		owed := (n - i + w.lanes - 1) / w.lanes
-		w.rows = append(w.rows, benchLink, w.lane(i), owed+1, w.digests[i], owed, now, now, now)
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_lanes (link, lane, next_number, last_digest, pending, head_at, due_at, changed_at) VALUES `+
-		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?, ?), ", to-from), ", "), w.rows...)
-	return err
+	return nil
 }
