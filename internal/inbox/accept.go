@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"holdfast/internal/message"
@@ -223,7 +222,7 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 
 // store writes what was judged so far.
 func (d *desk) store(ctx context.Context) error {
-	for chunk := range slices.Chunk(d.pending, insertRows) {
+	for chunk := range chunks(d.pending, insertRows) {
 		rows := make([]*row, len(chunk))
 		for n, a := range chunk {
 			rows[n] = &a.row

@@ -587,3 +587,29 @@ func TestALaneThatIsHeldTellsByWhat(t *testing.T) {
 		w.wantEffects("m2", "m3")
 	})
 }
+
+// TestABatchMayHaveAnySize: whatever one statement takes, all of it is taken and applied.
+func TestABatchMayHaveAnySize(t *testing.T) {
+	each(t, inbox.Config{Batch: 1000}, func(t *testing.T, w *world) {
+		var batch []message.Incoming
+		for n := range int64(601) {
+			in := numbered(n/300 + 1)
+			in.ID, in.Lane = fmt.Sprint("b", n), fmt.Sprint("L", n%300)
+			batch = append(batch, in)
+		}
+		for n, taken := range w.all(batch...) {
+			if !taken.Fresh {
+				t.Fatalf("message %d was taken as %+v", n, taken)
+			}
+		}
+		for _, taken := range w.all(batch...) {
+			if taken.Fresh || taken.Rejected != 0 {
+				t.Fatalf("a message was taken again as %+v", taken)
+			}
+		}
+		w.drain()
+		if got := w.effects(); len(got) != len(batch) {
+			t.Errorf("%d effects, want %d", len(got), len(batch))
+		}
+	})
+}

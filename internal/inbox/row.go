@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
 	"strings"
 
 	"holdfast/internal/message"
@@ -90,8 +90,8 @@ const (
 	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at`
 )
 
-// insertRows is how many messages one statement stores.
-const insertRows = 100
+// insertRows is how many messages one statement stores at most, a power of two.
+const insertRows = 64
 
 // insert stores messages, in their order, and gives each its row number; one whose (source, id) is taken keeps 0.
 func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
@@ -117,6 +117,22 @@ func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
 		byID[identity{s.Source, s.ID}].Seq = s.Seq
 	}
 	return nil
+}
+
+// chunks cuts a batch into parts of at most so many, each of a power of two: the database remembers every statement that it has
+// prepared, and a batch may have any size.
+func chunks[T any](all []T, most int) iter.Seq[[]T] {
+	return func(yield func([]T) bool) {
+		for size := most; len(all) > 0; {
+			for size > len(all) {
+				size /= 2
+			}
+			if !yield(all[:size]) {
+				return
+			}
+			all = all[size:]
+		}
+	}
 }
 
 // tuples are placeholders for so many rows of so many columns.
@@ -151,13 +167,13 @@ func (m memory) keep(r *row) {
 	}
 }
 
-// lookRows is how many messages one statement looks for.
-const lookRows = 500
+// lookRows is how many messages one statement looks for at most, a power of two.
+const lookRows = 512
 
 // recall finds what is stored already under the IDs and numbers of a batch.
 func recall(ctx context.Context, tx *store.Tx, all []*arrival) (memory, error) {
 	m := memory{map[identity]*row{}, map[count]*row{}}
-	for chunk := range slices.Chunk(all, lookRows) {
+	for chunk := range chunks(all, lookRows) {
 		var ids, numbers []any
 		for _, a := range chunk {
 			ids = append(ids, a.row.Source, a.row.ID)
@@ -206,7 +222,7 @@ func find(ctx context.Context, tx *store.Tx, where string, args ...any) (r row, 
 
 // settle moves messages to a state; reason says why, "" if there is nothing to say.
 func settle(ctx context.Context, tx *store.Tx, seqs []int64, state State, reason string) error {
-	for chunk := range slices.Chunk(seqs, lookRows) {
+	for chunk := range chunks(seqs, lookRows) {
 		query, args, err := tx.In(`UPDATE inbox_messages SET state = ?, problem = '', reason = ?, hint = '', settled_at = ? WHERE seq IN (?)`,
 			state, reason, store.Micros(tx.Now), chunk)
 		if err == nil {

@@ -62,7 +62,7 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 		return nil, err
 	}
 	unknown := slices.DeleteFunc(places, func(p place) bool { return found[p] != nil })
-	for chunk := range slices.Chunk(unknown, lookRows) {
+	for chunk := range chunks(unknown, lookRows) {
 		var args []any
 		for _, p := range chunk {
 			args = append(args, p.source, p.stream, lanes[p])
@@ -76,14 +76,18 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 }
 
 func lockKnown(ctx context.Context, tx *store.Tx, places []place, into map[place]*stream) error {
-	for chunk := range slices.Chunk(places, lookRows) {
+	order := `source, stream`
+	if tx.Dialect() == store.Postgres {
+		order = `source COLLATE "C", stream COLLATE "C"` // the order of the chunks, whatever the language of the database
+	}
+	for chunk := range chunks(places, lookRows) {
 		var args []any
 		for _, p := range chunk {
 			args = append(args, p.source, p.stream)
 		}
 		var rows []*stream
 		err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE (source, stream) IN (VALUES `+tuples(len(chunk), 2)+`)
-			ORDER BY source, stream`+tx.ForUpdate(), args...)
+			ORDER BY `+order+tx.ForUpdate(), args...)
 		if err != nil {
 			return fmt.Errorf("lock %d streams: %w", len(chunk), err)
 		}
@@ -111,7 +115,7 @@ func saveAll(ctx context.Context, tx *store.Tx, streams map[place]*stream) error
 	for _, s := range streams {
 		all = append(all, s)
 	}
-	for chunk := range slices.Chunk(all, insertRows) {
+	for chunk := range chunks(all, insertRows) {
 		var args []any
 		for _, s := range chunk {
 			args = append(args, s.Source, s.Stream, s.Lane, s.Epoch, s.Next, s.Version, s.Waiting, s.Bytes, s.Early, s.DueAt, s.Held, s.Attempts, s.Trouble,

@@ -3,7 +3,6 @@ package inbox
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"holdfast/internal/store"
 )
@@ -74,33 +73,40 @@ func (i *Inbox) Plan(ctx context.Context, tx *store.Tx) ([]string, error) {
 // heads reads the next waiting messages of each stream, limit at most. A number beyond these cannot be reached in this turn, so that
 // nobody reads a thousand messages that wait for a missing one.
 func heads(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (map[place][]row, error) {
-	var rows []row
-	if tx.Dialect() == store.Postgres {
-		where, args := among("s.", streams)
-		err := tx.Select(ctx, &rows, `SELECT m.* FROM inbox_streams s CROSS JOIN LATERAL (SELECT `+columns+` FROM inbox_messages
-			WHERE source = s.source AND stream = s.stream AND state = 'ready'
-			AND (number = 0 OR epoch < s.epoch OR (epoch = s.epoch AND number < s.next_number + ?)) ORDER BY epoch, number, seq LIMIT ?) m
-			WHERE `+where+` ORDER BY m.epoch, m.number, m.seq`, append([]any{limit, limit}, args...)...)
+	out := map[place][]row{}
+	for chunk := range chunks(streams, lookRows) {
+		rows, err := headsOf(ctx, tx, chunk, limit)
 		if err != nil {
 			return nil, fmt.Errorf("read the messages to apply: %w", err)
 		}
-	} else {
-		for _, s := range streams {
-			var of []row
-			err := tx.Select(ctx, &of, `SELECT `+columns+` FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready'
-				AND (number = 0 OR epoch < ? OR (epoch = ? AND number < ?)) ORDER BY epoch, number, seq LIMIT ?`,
-				s.Source, s.Stream, s.Epoch, s.Epoch, s.Next+int64(limit), limit)
-			if err != nil {
-				return nil, fmt.Errorf("read the messages to apply of %s: %w", s.Stream, err)
-			}
-			rows = append(rows, of...)
+		for _, r := range rows {
+			out[r.place()] = append(out[r.place()], r)
 		}
 	}
-	out := map[place][]row{}
-	for _, r := range rows {
-		out[r.place()] = append(out[r.place()], r)
-	}
 	return out, nil
+}
+
+// headsOf asks PostgreSQL once for all of them. SQLite is asked for each: it has no LATERAL, and is no round trip away.
+func headsOf(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (rows []row, err error) {
+	if tx.Dialect() == store.Postgres {
+		where, args := among("s.", streams)
+		err = tx.Select(ctx, &rows, `SELECT m.* FROM inbox_streams s CROSS JOIN LATERAL (SELECT `+columns+` FROM inbox_messages
+			WHERE source = s.source AND stream = s.stream AND state = 'ready'
+			AND (number = 0 OR epoch < s.epoch OR (epoch = s.epoch AND number < s.next_number + ?)) ORDER BY epoch, number, seq LIMIT ?) m
+			WHERE `+where+` ORDER BY m.epoch, m.number, m.seq`, append([]any{limit, limit}, args...)...)
+		return rows, err
+	}
+	for _, s := range streams {
+		var of []row
+		err := tx.Select(ctx, &of, `SELECT `+columns+` FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready'
+			AND (number = 0 OR epoch < ? OR (epoch = ? AND number < ?)) ORDER BY epoch, number, seq LIMIT ?`,
+			s.Source, s.Stream, s.Epoch, s.Epoch, s.Next+int64(limit), limit)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, of...)
+	}
+	return rows, nil
 }
 
 // run applies the messages of a turn, one after the other, until one must be waited for or holds the stream. It begins anew each time.
@@ -202,7 +208,7 @@ func supersede(ctx context.Context, tx *store.Tx, turns []*turn) error {
 			versions[place{t.stream.Source, t.stream.Stream}] = t.stream.Version
 		}
 	}
-	for chunk := range slices.Chunk(streams, lookRows) {
+	for chunk := range chunks(streams, lookRows) {
 		where, args := among("", chunk)
 		var older []row
 		err := tx.Select(ctx, &older, `SELECT seq, source, stream, object_version FROM inbox_messages WHERE state = 'quarantined' AND object_version <> ''
