@@ -38,7 +38,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	case op.cfg.Ask == nil:
 		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
 			Kind: problem.Conflict, What: op.ID + " for message " + id,
-			Why:  "the answer was lost, and the link names no way to find out: neither ask nor idempotent",
+			Why:  "the link names no way to ask the ERP for it: neither ask nor idempotent",
 			Hint: "look in the ERP, then mark the message delivered or send it again",
 		}}, nil
 	}

@@ -32,7 +32,7 @@ func laneList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List lanes that owe something or are paused, the one that owes longest first",
-		Example: "  holdfast lane list --state parked",
+		Example: "  holdfast lane list --stuck",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.State = outbox.State(state); state != "" && !slices.Contains(laneStates, f.State) {
@@ -54,6 +54,7 @@ func laneList() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&f.Link, "link", "", "only lanes of this link")
 	cmd.Flags().StringVar(&state, "state", "", "only lanes that are open, parked, unknown or waiting")
+	cmd.Flags().BoolVar(&f.Stuck, "stuck", false, "only lanes that wait for a person: parked or unknown")
 	cmd.Flags().BoolVar(&f.Paused, "paused", false, "only lanes that a person has paused")
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "the most lanes to list")
 	return cmd

@@ -151,7 +151,7 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 	if d.Settled {
 		fact("settled", "%s, %s ago", d.SettledAt.Format(time.RFC3339), ago(now, d.SettledAt))
 	} else {
-		fact("lane", "%s", laneWords(d.LaneState))
+		fact("lane", "%s", laneWords(d))
 	}
 	fact("mapping", "%s", orDash(cmp.Or(d.SentWith, d.Mapping)))
 	fact("digest", "%s", d.Digest)
@@ -180,7 +180,7 @@ func explained(d outbox.Detail) string {
 	case state == "voided":
 		return "voided; its turn in the lane will come"
 	case isHead(d) && l.Reason != "":
-		return state + again(d) + ": " + orDash(l.Reason)
+		return stateCell(d) + ": " + orDash(l.Reason)
 	case !isHead(d) && l.State != outbox.Open:
 		return fmt.Sprintf("%s%s behind message %d, at which its lane is %s", state, again(d), l.Head, l.State)
 	case !isHead(d):
@@ -216,8 +216,9 @@ func sent(d outbox.Detail) string {
 	}
 }
 
-// laneWords is where a lane stands, in a sentence.
-func laneWords(l outbox.Lane) string {
+// laneWords is where the lane of a message stands, in a sentence.
+func laneWords(d outbox.Detail) string {
+	l := d.LaneState
 	words := string(l.State)
 	if l.Paused {
 		words += ", and paused by a person"
@@ -226,7 +227,7 @@ func laneWords(l outbox.Lane) string {
 		return words + "; it owes nothing"
 	}
 	words += fmt.Sprintf("; it owes %s, from number %d on", count(l.Owed, "message", "messages"), l.Head)
-	if l.Reason != "" {
+	if l.Reason != "" && !isHead(d) {
 		words += ": " + orDash(l.Reason)
 	}
 	return words

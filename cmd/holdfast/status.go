@@ -183,8 +183,7 @@ func (s status) advise(w io.Writer) error {
 			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
 		}
 		if l.Parked > 0 {
-			say("%s for a person on link %s: holdfast lane list --link %s --state parked, or --state unknown",
-				count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
+			say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
 		}
 		if l.Paused > 0 {
 			say("%s paused by a person on link %s: holdfast lane list --link %s --paused", count(l.Paused, "lane was", "lanes were"), l.Name, l.Name)

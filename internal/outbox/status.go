@@ -75,6 +75,7 @@ func (o *Outbox) Lane(ctx context.Context, tx *store.Tx, link, name string) (Lan
 type LaneFilter struct {
 	Link   string
 	State  State // Open, Parked, Unknown or Waiting
+	Stuck  bool  // only lanes that are Parked or Unknown: a person must act
 	Paused bool  // only lanes that a person has paused
 	Limit  int   // default 50, at most 10,000
 }
@@ -89,6 +90,9 @@ func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor s
 	}
 	if f.State != "" {
 		add("state = ?", string(f.State))
+	}
+	if f.Stuck {
+		add("state IN ('parked', 'unknown')")
 	}
 	if f.Paused {
 		add("paused")

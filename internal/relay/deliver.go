@@ -141,9 +141,13 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		l.unsent(q)
 		return &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: words(o), Verdict: o.Verdict}}
 	default:
+		met := "it may have taken effect, and the ERP cannot say"
+		if q.Again {
+			met = "it was delivered before, and the ERP cannot say whether it still has it"
+		}
 		return &verdict{next: outbox.Next{
 			State: outbox.Unknown, ID: q.ID, Verdict: message.Unsure,
-			Reason: "it may have taken effect, and the ERP cannot say: find out, then mark it as delivered or have it sent again. " + words(o),
+			Reason: met + ": find out, then mark it as delivered or have it sent again. " + words(o),
 		}}
 	}
 }
