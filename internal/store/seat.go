@@ -50,7 +50,7 @@ func (db *DB) TakeSeat(ctx context.Context, node string) (*Seat, error) {
 func (s *Seat) Held() bool { return s.held.Load() }
 
 func (s *Seat) take(ctx context.Context) error {
-	err := error(nil)
+	var err error
 	if s.db.dialect == Postgres {
 		err = s.takePostgres(ctx)
 	} else {
@@ -82,11 +82,10 @@ func (s *Seat) takeFile() error {
 		}, f.Close())
 	}
 	s.file = f
-	if err := f.Truncate(0); err != nil {
-		return fmt.Errorf("write who serves the database: %w", err)
+	if f.Truncate(0) == nil { // on a full disk nobody learns the number, and the lock is had all the same
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	return nil
 }
 
 // number is the process of a lock file, in words.
@@ -132,9 +131,7 @@ func (s *Seat) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	told := contact{
-		log: s.db.cfg.Log.With("node", s.node), lost: "the node's name is not this process's: it claims nothing", back: "the node's name is this process's again",
-	}
+	told := contact{log: s.db.cfg.Log, what: "hold the name of node " + s.node + "; nothing is claimed without it"}
 	for ctx.Err() == nil {
 		err := s.watch(ctx)
 		for ctx.Err() == nil && err != nil {

@@ -106,7 +106,7 @@ func (db *DB) Run(ctx context.Context) error {
 		defer close(done)
 		db.notify(ctx)
 	}()
-	hears := contact{log: db.cfg.Log, lost: "wakes of other processes are not heard: polling bridges the gap", back: "wakes of other processes are heard again"}
+	hears := contact{log: db.cfg.Log, what: "hear the wakes of other processes; polling bridges the gap"}
 	for ctx.Err() == nil {
 		err := db.listen(ctx, func() { hears.tell(ctx, nil) })
 		rest(ctx, hears.tell(ctx, err))
@@ -117,9 +117,9 @@ func (db *DB) Run(ctx context.Context) error {
 
 // contact is a way to other processes. It tells the log once that it is lost, and once that it is there again.
 type contact struct {
-	log        *slog.Logger
-	lost, back string // what it says
-	failures   int    // in a row
+	log      *slog.Logger
+	what     string // it is for, and what happens without
+	failures int    // in a row
 }
 
 // tell takes how one try went and returns how long to wait before the next.
@@ -129,12 +129,12 @@ func (c *contact) tell(ctx context.Context, err error) time.Duration {
 		return 0
 	case err == nil:
 		if c.failures > 0 {
-			c.log.InfoContext(ctx, c.back, "part", "store")
+			c.log.InfoContext(ctx, "contact through the database is back", "part", "store", "what", c.what)
 		}
 		c.failures = 0
 		return 0
 	case c.failures == 0:
-		c.log.WarnContext(ctx, c.lost, "part", "store", "err", explain(err))
+		c.log.WarnContext(ctx, "contact through the database is lost", "part", "store", "what", c.what, "err", explain(err))
 	}
 	wait := min(mostPause, firstPause<<min(c.failures, 10))
 	c.failures++
@@ -162,7 +162,7 @@ func (db *DB) channel(ctx context.Context) (string, error) {
 
 // notify tells other processes what they should look at, not more often than notifyEvery. What could not be told is told later.
 func (db *DB) notify(ctx context.Context) {
-	tells := contact{log: db.cfg.Log, lost: "other processes are not woken: they poll", back: "other processes are woken again"}
+	tells := contact{log: db.cfg.Log, what: "wake other processes; they poll meanwhile"}
 	for {
 		select {
 		case <-ctx.Done():

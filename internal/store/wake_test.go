@@ -105,10 +105,21 @@ func (p *proxy) set(cut bool) {
 // lines is a log whose messages a test can wait for.
 type lines chan string
 
-func (l lines) Enabled(context.Context, slog.Level) bool      { return true }
-func (l lines) WithAttrs([]slog.Attr) slog.Handler            { return l }
-func (l lines) WithGroup(string) slog.Handler                 { return l }
-func (l lines) Handle(_ context.Context, r slog.Record) error { l <- r.Message; return nil }
+func (l lines) Enabled(context.Context, slog.Level) bool { return true }
+func (l lines) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l lines) WithGroup(string) slog.Handler            { return l }
+func (l lines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "what" {
+			text += ": " + a.Value.String()
+		}
+		return true
+	})
+	l <- text
+	return nil
+}
+
 func next[T any](t *testing.T, from <-chan T, what string) (thing T) {
 	t.Helper()
 	select {
@@ -150,14 +161,14 @@ func TestWakesComeBackAfterTheConnectionWasLost(t *testing.T) {
 	}
 	wake()
 	way.set(true)
-	if got, want := next(t, log, "a warning"), "wakes of other processes are not heard: polling bridges the gap"; got != want {
+	if got, want := next(t, log, "a warning"), "contact through the database is lost: hear the wakes of other processes; polling bridges the gap"; got != want {
 		t.Errorf("log says %q, want %q", got, want)
 	}
 	for range 3 {
 		next(t, way.tried, "another try")
 	}
 	way.set(false)
-	if got, want := next(t, log, "good news"), "wakes of other processes are heard again"; got != want {
+	if got, want := next(t, log, "good news"), "contact through the database is back: hear the wakes of other processes; polling bridges the gap"; got != want {
 		t.Errorf("log says %q, want %q", got, want)
 	}
 	wake()
