@@ -123,13 +123,13 @@ func TestWhatAPollMakesOfAnItem(t *testing.T) {
 			Message: message.Message{
 				ID: "thing/a@CONTENT", Source: "urn:erp", Kind: "thing", Version: 1, Key: "a", Time: time.Unix(0, 0), Body: []byte(`{"id":"a"}`),
 				Place: message.Place{Role: message.Event},
-			}, Mapping: "thing-in",
+			}, Mapping: "thing-in", Undated: true,
 		}, false},
 		{"one that breaks the contract holds up nobody", `{"name":5}`, message.Incoming{
 			Message: message.Message{
 				ID: "thing/CONTENT@CONTENT", Source: "urn:erp", Kind: "thing", Version: 1, Key: "CONTENT", Time: time.Unix(0, 0),
 				Body: []byte(`{"name":5}`), Place: message.Place{Role: message.Event},
-			}, Mapping: "thing-in",
+			}, Mapping: "thing-in", Undated: true,
 		}, true},
 	}
 	for _, tt := range tests {
