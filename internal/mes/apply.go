@@ -6,13 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"holdfast/internal/decimal"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -141,7 +139,7 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 	if err := o.take(e.ERPNumber); err != nil {
 		return err
 	}
-	if err := o.follow(ctx, tx, m.Kind, e, p); err != nil {
+	if err := p.hear(ctx, tx, m.Kind, &o, e); err != nil {
 		return err
 	}
 	o.ERPVersion = cmp.Or(e.ERPVersion, o.ERPVersion)
@@ -157,7 +155,27 @@ func (p *Plant) applyOrder(ctx context.Context, tx *store.Tx, m message.Message)
 	return p.refer(ctx, tx, m, &o)
 }
 
-// follow does what the ERP says to an order that the plant has.
+// hear has the order follow what the ERP says anew, and keeps the ERP's word for the next time.
+func (p *Plant) hear(ctx context.Context, tx *store.Tx, kind string, o *Order, e ERPOrder) error {
+	word, err := readWord(ctx, tx, o.ID)
+	if err != nil {
+		return err
+	}
+	news := o.news(e, word)
+	overruled := o.overruled(news, word, p.now(tx))
+	if err := o.follow(ctx, tx, kind, news, p); err != nil {
+		return err
+	}
+	if kind == OrderCancelledKind || kind == OrderClosedKind {
+		return nil // of the plan it says nothing
+	}
+	for _, n := range overruled {
+		o.Notes = noted(o.Notes, n)
+	}
+	return keepWord(ctx, tx, o.ID, word.with(e))
+}
+
+// follow does what the ERP says to an order that the plant has; of the plan, e has only what is new.
 func (o *Order) follow(ctx context.Context, tx *store.Tx, kind string, e ERPOrder, p *Plant) error {
 	switch kind {
 	case OrderCancelledKind:
@@ -240,6 +258,9 @@ func (p *Plant) newFromERP(ctx context.Context, tx *store.Tx, m message.Message,
 	if err := insertOrder(ctx, tx, &o); err != nil {
 		return err
 	}
+	if err := keepWord(ctx, tx, o.ID, e); err != nil {
+		return err
+	}
 	return p.refer(ctx, tx, m, &o)
 }
 
@@ -272,150 +293,3 @@ func (o *Order) complain(what string) error {
 	ck.that(!o.End.IsZero(), "/end", "is missing")
 	return ck.err(what)
 }
-
-// adopt takes over what the ERP plans. What is booked must still fit.
-func (o *Order) adopt(e ERPOrder, l limits) error {
-	what := "change of order " + cmp.Or(o.Number, e.ERPNumber) + " by the ERP"
-	next := *o
-	if err := next.plannedBy(e, what); err != nil {
-		return err
-	}
-	if samePlan(o, &next) {
-		return nil
-	}
-	if err := o.takes(what); err != nil {
-		return err
-	}
-	if err := o.keeps(&next, what); err != nil {
-		return err
-	}
-	if err := next.flow(l, what, "reverse what goes beyond it and replay the message, or take the change back in the ERP"); err != nil {
-		return err
-	}
-	next.ChangedInWork = o.ChangedInWork || o.inWork()
-	next.settle()
-	*o = next
-	return nil
-}
-
-// plannedBy sets the planned fields that e gives.
-func (o *Order) plannedBy(e ERPOrder, what string) error {
-	o.Type = cmp.Or(e.Type, o.Type)
-	o.Material = cmp.Or(e.Material, o.Material)
-	o.MaterialDescription = cmp.Or(e.MaterialDescription, o.MaterialDescription)
-	o.StorageLocation = cmp.Or(e.StorageLocation, o.StorageLocation)
-	o.Batch = cmp.Or(e.Batch, o.Batch)
-	o.Unit = cmp.Or(e.Unit, o.Unit)
-	o.Quantity = given(e.Quantity, o.Quantity)
-	o.OverDelivery = given(e.OverDelivery, o.OverDelivery)
-	o.Priority = given(e.Priority, o.Priority)
-	if !e.Start.IsZero() {
-		o.Start = e.Start
-	}
-	if !e.End.IsZero() {
-		o.End = e.End
-	}
-	var err error
-	if e.Operations != nil {
-		if o.Operations, err = o.mergeOperations(e.Operations, what); err != nil {
-			return err
-		}
-	}
-	if e.Components != nil {
-		if o.Components, err = o.mergeComponents(e.Components, what); err != nil {
-			return err
-		}
-	}
-	o.sorted()
-	var ck checks
-	ck.that(!o.Start.After(o.End), "/end", "is before the start")
-	return ck.err(what)
-}
-
-func given[T any](v *T, otherwise T) T {
-	if v != nil {
-		return *v
-	}
-	return otherwise
-}
-
-// mergeOperations is the ERP's list with what the plant has confirmed.
-func (o *Order) mergeOperations(planned []PlannedOperation, what string) ([]Operation, error) {
-	out := make([]Operation, len(planned))
-	for i, pl := range planned {
-		out[i] = pl.operation()
-		if j := o.operation(pl.Number); j >= 0 {
-			was := o.Operations[j]
-			out[i].Yield, out[i].Scrap, out[i].Rework, out[i].Status = was.Yield, was.Scrap, was.Rework, was.Status
-		}
-	}
-	for _, was := range o.Operations {
-		gone := !slices.ContainsFunc(out, func(op Operation) bool { return op.Number == was.Number })
-		if gone && was.confirmed() {
-			return nil, conflict(what, "operation "+was.Number+" is left out, and the plant has confirmed it",
-				"reverse its confirmations and replay the message, or take the change back in the ERP",
-				field("/operations", "lack operation "+was.Number))
-		}
-	}
-	return out, nil
-}
-
-// mergeComponents is the ERP's list with what the plant has withdrawn.
-func (o *Order) mergeComponents(planned []PlannedComponent, what string) ([]Component, error) {
-	out := make([]Component, len(planned))
-	for i, pl := range planned {
-		out[i] = Component{
-			Item: pl.Item, Material: pl.Material, Quantity: pl.Quantity, Unit: pl.Unit, Operation: pl.Operation,
-			StorageLocation: pl.StorageLocation, BatchManaged: pl.BatchManaged, Backflush: pl.Backflush,
-		}
-	}
-	for _, was := range o.Components {
-		if was.Withdrawn.IsZero() {
-			continue
-		}
-		i := slices.IndexFunc(out, func(c Component) bool { return c.Item == was.Item && c.Material == was.Material && c.Unit == was.Unit })
-		if i < 0 {
-			return nil, conflict(what, fmt.Sprintf("component %s is left out or has another material or unit, and the plant has issued %s %s of it", was.Item, was.Withdrawn, was.Unit),
-				"reverse the issues and replay the message, or take the change back in the ERP", field("/components", "lack component "+was.Item))
-		}
-		out[i].Withdrawn = was.Withdrawn
-	}
-	return out, nil
-}
-
-// keeps refuses a change of what booked quantities are measured by.
-func (o *Order) keeps(next *Order, what string) error {
-	if !o.booked() {
-		return nil
-	}
-	hint := "reverse what is booked and replay the message, or take the change back in the ERP"
-	if next.Material != o.Material {
-		return conflict(what, "it would make material "+next.Material+", and "+o.Material+" is booked", hint, field("/material", "cannot change any more"))
-	}
-	if next.Unit != o.Unit {
-		return conflict(what, "it would be counted in "+next.Unit+", and is booked in "+o.Unit, hint, field("/unit", "cannot change any more"))
-	}
-	return nil
-}
-
-// samePlan tells whether two states of an order are planned alike; 10 is like 10.000.
-func samePlan(a, b *Order) bool {
-	return a.Type == b.Type && a.Material == b.Material && a.MaterialDescription == b.MaterialDescription && a.Unit == b.Unit &&
-		a.StorageLocation == b.StorageLocation && a.Batch == b.Batch && a.Quantity.Equal(b.Quantity) && a.OverDelivery.Equal(b.OverDelivery) &&
-		a.Start.Equal(b.Start) && a.End.Equal(b.End) && a.Priority == b.Priority &&
-		slices.EqualFunc(a.Operations, b.Operations, sameOperation) && slices.EqualFunc(a.Components, b.Components, sameComponent)
-}
-
-func sameOperation(a, b Operation) bool {
-	return a.Number == b.Number && a.Description == b.Description && a.WorkCentre == b.WorkCentre && a.Control == b.Control &&
-		a.TimeUnit == b.TimeUnit && equal(
-		[]decimal.Decimal{a.BaseQuantity, a.SetupTime, a.MachineTime, a.LabourTime},
-		[]decimal.Decimal{b.BaseQuantity, b.SetupTime, b.MachineTime, b.LabourTime})
-}
-
-func sameComponent(a, b Component) bool {
-	return a.Item == b.Item && a.Material == b.Material && a.Quantity.Equal(b.Quantity) && a.Unit == b.Unit && a.Operation == b.Operation &&
-		a.StorageLocation == b.StorageLocation && a.BatchManaged == b.BatchManaged && a.Backflush == b.Backflush
-}
-
-func equal(a, b []decimal.Decimal) bool { return slices.EqualFunc(a, b, decimal.Decimal.Equal) }

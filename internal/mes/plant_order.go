@@ -29,6 +29,9 @@ func (p *Plant) CreateOrder(ctx context.Context, tx *store.Tx, c NewOrder) (Orde
 	if err := insertOrder(ctx, tx, &o); err != nil {
 		return Order{}, err
 	}
+	if err := keepWord(ctx, tx, o.ID, o.word()); err != nil {
+		return Order{}, err
+	}
 	return o, p.owe(ctx, tx, o.ID, OrderCreatedKind, o.ID, "order/"+o.ID, OrderCreated{Place: p.place(), Order: o, By: c.By})
 }
 

@@ -160,6 +160,34 @@ func updateOrder(ctx context.Context, tx *store.Tx, o *Order) error {
 	return nil
 }
 
+// readWord is what the ERP said last of an order's plan; nothing if that was before it was kept.
+func readWord(ctx context.Context, tx *store.Tx, id string) (ERPOrder, error) {
+	var body []byte
+	if err := tx.Get(ctx, &body, "SELECT erp_word FROM plant_orders WHERE id = ?", id); err != nil {
+		return ERPOrder{}, fmt.Errorf("read the ERP's last word on order %s: %w", id, err)
+	}
+	var word ERPOrder
+	if len(body) == 0 {
+		return word, nil
+	}
+	if err := json.Unmarshal(body, &word); err != nil {
+		return ERPOrder{}, fmt.Errorf("read the ERP's last word on order %s: %w", id, err)
+	}
+	return word, nil
+}
+
+// keepWord keeps what the ERP said last of an order's plan.
+func keepWord(ctx context.Context, tx *store.Tx, id string, word ERPOrder) error {
+	body, err := json.Marshal(ERPOrder{}.with(word)) // without what is no plan
+	if err != nil {
+		return fmt.Errorf("write the ERP's last word on order %s: %w", id, err)
+	}
+	if _, err := tx.Exec(ctx, "UPDATE plant_orders SET erp_word = ? WHERE id = ? AND (erp_word IS NULL OR erp_word <> ?)", body, id, body); err != nil {
+		return fmt.Errorf("keep the ERP's last word on order %s: %w", id, err)
+	}
+	return nil
+}
+
 // keepWorkCentres replaces the index of the work centres of an order.
 func keepWorkCentres(ctx context.Context, tx *store.Tx, o *Order) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM plant_order_work_centres WHERE order_id = ?", o.ID); err != nil {
