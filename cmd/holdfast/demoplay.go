@@ -54,7 +54,9 @@ func (n number) String() string { return fmt.Sprintf("%d.%02d", n/100, n%100) }
 func (r demoReport) ok() bool { return r.done && r.OK() }
 
 func (r demoReport) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%d orders (%d of the plant's own), %d confirmations, %d movements, %d lots, %d inspection results\n", r.Orders, r.OwnOrders, r.Confirmations, r.Movements, r.Lots, r.Inspections)
+	fmt.Fprintf(w, "\n%s (%d of the plant's own), %s, %s, %s, %s\n", count(r.Orders, "order", "orders"), r.OwnOrders,
+		count(r.Confirmations, "confirmation", "confirmations"), count(r.Movements, "movement", "movements"), count(r.Lots, "lot", "lots"),
+		count(r.Inspections, "inspection result", "inspection results"))
 	fmt.Fprintf(w, "%d messages, %d of them (%d %%) made while the link was down; drained %s s after it was back\n", r.Messages, r.MadeWhileDown, r.Share, r.DrainSeconds)
 	fmt.Fprintf(w, "the ERP's journal says: delivered %d, lost %d, duplicated %d, out of order %d\n", r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder)
 	if r.Pending+r.Unknown > 0 {
@@ -92,7 +94,7 @@ func (s *stage) play(ctx context.Context, say *teller) (r demoReport, err error)
 	if err != nil {
 		return r, err
 	}
-	say.scene("%d orders have come down from the ERP; work begins", len(orders))
+	say.scene("%s come down from the ERP; work begins", count(len(orders), "order has", "orders have"))
 	if err := s.work(ctx, orders[:first]); err != nil {
 		return r, err
 	}
@@ -200,7 +202,8 @@ func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, l
 	}
 	s.mock.Up()
 	up = time.Now()
-	say.scene("the link is back after %.1f s; %d orders of the plant's own were made without it", up.Sub(down).Seconds(), s.floor.Counts().Own)
+	say.scene("the link is back after %.1f s; %s made without it", up.Sub(down).Seconds(),
+		count(s.floor.Counts().Own, "order of the plant's own was", "orders of the plant's own were"))
 	return down, up, nil
 }
 

@@ -123,7 +123,7 @@ func examineMappings(cfg Config, rules *mapping.Set, err error) []finding {
 	if err != nil {
 		return bad("mappings, links and routes", err)
 	}
-	says := fmt.Sprintf("%d compile; every route has its mappings, and every mapping its operation", len(rules.Names()))
+	says := fmt.Sprintf("%s; every route has its mappings, and every mapping its operation", count(len(rules.Names()), "mapping compiles", "mappings compile"))
 	if len(cfg.Routes) == 0 {
 		return []finding{{Subject: "routes", State: look, Says: "there are none: the ERP is told nothing", Do: "name under routes which messages go to which link"}}
 	}

@@ -138,7 +138,7 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 	}
 	fact("state", "%s", explained(d))
 	if fact("sent", "%s", sent(d)); !d.Settled && d.Attempts > 0 {
-		fact("attempts", "%s against it since a person last acted", count(int64(d.Attempts), "counts", "count"))
+		fact("attempts", "%s against it since a person last acted", count(d.Attempts, "counts", "count"))
 	}
 	fact("place", "number %d of lane %s on link %s", d.Number, d.Lane, d.Link)
 	fact("made", "%s, %s ago, event %s", d.CreatedAt.Format(time.RFC3339), ago(now, d.CreatedAt), d.Event)

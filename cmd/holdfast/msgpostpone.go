@@ -37,7 +37,8 @@ func msgPostpone() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %s is not sent before %s; it holds its lane: %d behind it wait too\n", args[0], at.Format(time.RFC3339), held-1)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %s is not sent before %s; it holds its lane: %s behind it too\n", args[0], at.Format(time.RFC3339),
+					count(held-1, "message waits", "messages wait"))
 				return err
 			})
 		},

@@ -151,7 +151,7 @@ func sentence(w io.Writer, format string, args ...any) error {
 }
 
 // count is a number of things with its word, and its verb where there is one: 1 message waits, 2 messages wait.
-func count(n int64, one, many string) string {
+func count[N int | int64](n N, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -324,7 +324,7 @@ func printTorture(w io.Writer, r torture.Report, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, r)
 	}
-	fmt.Fprintf(w, "seed %d: %d orders, %d acts, %d messages promised, %d effects in the ERP\n", r.Seed, r.Orders, r.Acts, r.Promised, r.Effects)
+	fmt.Fprintf(w, "seed %d: %s, %s, %d messages promised, %d effects in the ERP\n", r.Seed, count(r.Orders, "order", "orders"), count(r.Acts, "act", "acts"), r.Promised, r.Effects)
 	var strikes []string
 	for _, f := range torture.Faults() {
 		if n := r.Strikes[f]; n > 0 {

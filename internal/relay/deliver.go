@@ -133,7 +133,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		l.heard = o.Receipt.Status > 0
 		if q.Attempts >= l.link.Attempts {
 			return &verdict{next: outbox.Next{
-				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("%d attempts ended without a clear answer, and without effect", q.Attempts),
+				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("given up at attempt %d: each ended without a clear answer, and without effect", q.Attempts),
 			}}
 		}
 		return nil
@@ -236,7 +236,7 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 		return n
 	}
 	if q.Attempts+1 >= l.link.Attempts {
-		n.State, n.Reason = outbox.Parked, fmt.Sprintf("given up after %d attempts: %s", q.Attempts+1, n.Reason)
+		n.State, n.Reason = outbox.Parked, fmt.Sprintf("given up at attempt %d: %s", q.Attempts+1, n.Reason)
 	}
 	return n
 }
