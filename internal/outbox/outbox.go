@@ -177,6 +177,5 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if err := w.insert(ctx, tx); err != nil {
 		return fmt.Errorf("write message %d of lane %s: %w", w.Number, w.Lane, err)
 	}
-	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
-	return err
+	return tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
 }

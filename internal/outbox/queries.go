@@ -79,9 +79,8 @@ func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
 }
 
 func (w row) insert(ctx context.Context, tx *store.Tx) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_messages (`+written+`)
+	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Creates, w.Cause, w.Trace,
 		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt)
-	return err
 }

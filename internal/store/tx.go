@@ -63,20 +63,7 @@ func (db *DB) once(ctx context.Context, alone bool, fn func(tx *Tx) error) error
 	if db.dialect == SQLite {
 		return db.line.inTx(ctx, db, alone, fn)
 	}
-	sqlTx, err := db.write.BeginTxx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	defer abandon(sqlTx)
-	tx := &Tx{Now: db.Now(), db: db, tx: sqlTx}
-	if err := fn(tx); err != nil {
-		return err
-	}
-	if err := sqlTx.Commit(); err != nil {
-		return commitError(err)
-	}
-	tx.committed()
-	return nil
+	return db.inSession(ctx, fn)
 }
 
 func (tx *Tx) committed() {
@@ -88,7 +75,7 @@ func (tx *Tx) committed() {
 // commitError keeps apart a commit that certainly failed and one of which nobody knows: the connection broke while PostgreSQL
 // was being asked. The caller's own ID settles the latter: the same act again finds what the first one did.
 func commitError(err error) error {
-	if again(err) || full(err) || pgCode(err) != "" || errors.Is(err, sql.ErrTxDone) {
+	if again(err) || full(err) || pgCode(err) != "" {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if unreachable(err) {
@@ -158,6 +145,21 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 	return res.RowsAffected()
 }
 
+// Later runs a statement whose answer is not needed now: PostgreSQL is sent it with the next statement or the commit, which saves a
+// round trip; SQLite runs it at once. Its error is that of the next statement, of the savepoint or of InTx.
+func (tx *Tx) Later(ctx context.Context, query string, args ...any) error {
+	s, ok := tx.tx.(*session)
+	if !ok {
+		_, err := tx.Exec(ctx, query, args...)
+		return err
+	}
+	if err := tx.db.before(ctx, query); err != nil {
+		return err
+	}
+	s.queue = append(s.queue, queued{tx.rebind(query), args})
+	return nil
+}
+
 // In expands each slice in args to as many placeholders as it has elements (sqlx.In).
 func (tx *Tx) In(query string, args ...any) (string, []any, error) { return sqlx.In(query, args...) }
 
@@ -167,8 +169,15 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 		return fmt.Errorf("set a savepoint: %w", err)
 	}
 	hooks := len(tx.after)
-	if err := fn(); err != nil {
-		tx.after = tx.after[:hooks]
+	err := fn()
+	s, ok := tx.tx.(*session)
+	if ok && err == nil {
+		err = s.flush(ctx)
+	}
+	if err != nil {
+		if tx.after = tx.after[:hooks]; ok {
+			s.queue = nil // all of it is fn's: the SAVEPOINT has taken along what waited before
+		}
 		if _, rerr := tx.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT part"); rerr != nil {
 			return errors.Join(err, fmt.Errorf("roll back to the savepoint: %w", rerr))
 		}

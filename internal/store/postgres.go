@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+)
+
+// session is a write transaction of PostgreSQL. What nobody waits for an answer to travels with the next statement, in one round
+// trip: the BEGIN with the first, the statements of Tx.Later with the next or with the COMMIT.
+type session struct {
+	conn   *sqlx.Conn
+	queue  []queued // not sent yet, in order
+	begun  bool     // the BEGIN has left the queue
+	broken error    // why there is no transaction although it was begun
+}
+
+// queued is a statement that waits to be sent.
+type queued struct {
+	query string
+	args  []any
+}
+
+// inSession runs fn in one transaction of PostgreSQL.
+func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
+	conn, err := db.write.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	s := &session{conn: conn, queue: []queued{{query: "BEGIN"}}}
+	tx := &Tx{Now: db.Now(), db: db, tx: s}
+	committed := false
+	defer func() { s.end(ctx, committed) }() // also when fn panics
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := s.commit(ctx); err != nil {
+		return commitError(err)
+	}
+	committed = true
+	tx.committed()
+	return nil
+}
+
+// commit sends what waits and the COMMIT.
+func (s *session) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.begun && len(s.queue) == 1 {
+		return nil // nothing was asked
+	}
+	tag, err := s.send(ctx, queued{query: "COMMIT"})
+	if err == nil && tag.String() != "COMMIT" { // of what has failed before, the answer is ROLLBACK and no error
+		return pgx.ErrTxCommitRollback
+	}
+	return err
+}
+
+// end gives the connection back without a transaction; one that cannot be freed of it is closed, which frees it too.
+func (s *session) end(ctx context.Context, committed bool) {
+	if s.begun && !committed {
+		if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+			_ = s.conn.Raw(func(any) error { return driver.ErrBadConn }) // how database/sql is told to close it
+		}
+	}
+	_ = s.conn.Close()
+}
+
+// send sends what waits, and then last, together, and gives the answer to last.
+func (s *session) send(ctx context.Context, last queued) (tag pgconn.CommandTag, err error) {
+	if s.broken != nil {
+		return tag, s.broken
+	}
+	batch := &pgx.Batch{}
+	for _, q := range append(slices.Clip(s.queue), last) {
+		batch.Queue(q.query, q.args...)
+	}
+	first := !s.begun
+	s.queue, s.begun = nil, true
+	err = s.conn.Raw(func(conn any) error {
+		tag, err = answers(conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch), batch.Len())
+		return err
+	})
+	if err != nil && first {
+		s.broken = fmt.Errorf("the transaction has not begun: %w", err) // else what follows would be kept statement by statement
+	}
+	return tag, err
+}
+
+// answers reads the answers to n statements and gives the last.
+func answers(batch pgx.BatchResults, n int) (tag pgconn.CommandTag, err error) {
+	for range n {
+		if tag, err = batch.Exec(); err != nil {
+			_ = batch.Close() // repeats the error
+			return tag, err
+		}
+	}
+	return tag, batch.Close()
+}
+
+// flush sends what waits.
+func (s *session) flush(ctx context.Context) error {
+	if len(s.queue) == 0 {
+		return s.broken
+	}
+	last := s.queue[len(s.queue)-1]
+	s.queue = s.queue[:len(s.queue)-1]
+	_, err := s.send(ctx, last)
+	return err
+}
+
+// ExecContext runs a statement after those that wait.
+func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	tag, err := s.send(ctx, queued{query, args})
+	return driver.RowsAffected(tag.RowsAffected()), err
+}
+
+// GetContext reads one row after the statements that wait.
+func (s *session) GetContext(ctx context.Context, dst any, query string, args ...any) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	return s.conn.GetContext(ctx, dst, query, args...)
+}
+
+// SelectContext reads rows after the statements that wait.
+func (s *session) SelectContext(ctx context.Context, dst any, query string, args ...any) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	return s.conn.SelectContext(ctx, dst, query, args...)
+}

@@ -1,0 +1,128 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+const insertNote = `INSERT INTO notes (id, words) VALUES (?, 'words')`
+
+func TestLaterRunsBeforeWhatFollows(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			for id := range 3 {
+				if err := tx.Later(t.Context(), insertNote, id); err != nil {
+					return err
+				}
+			}
+			n, err := tx.Exec(t.Context(), `UPDATE notes SET words = 'read'`)
+			if err != nil || n != 3 {
+				t.Errorf("a statement after them touched %d rows (%v), want 3", n, err)
+			}
+			return tx.Later(t.Context(), insertNote, 3)
+		})
+		if err != nil || count(t, db) != 4 {
+			t.Errorf("err = %v, %d rows, want 4", err, count(t, db))
+		}
+	})
+}
+
+func TestErrorOfLaterFailsTheTransaction(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		woken, done := db.Subscribe("notes")
+		defer done()
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			tx.Wake("notes")
+			return errors.Join(tx.Later(t.Context(), insertNote, 1), tx.Later(t.Context(), insertNote, 1), tx.Later(t.Context(), insertNote, 2))
+		})
+		if !store.IsUnique(err) || count(t, db) != 0 || len(woken) != 0 {
+			t.Errorf("err = %v, %d rows, %d wakes, want a key that is taken and none", err, count(t, db), len(woken))
+		}
+	})
+}
+
+func TestErrorOfLaterIsThatOfItsSavepoint(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		refusal := errors.New("no")
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			if err := tx.Later(t.Context(), insertNote, 1); err != nil {
+				return err
+			}
+			err := tx.Savepoint(t.Context(), func() error { return tx.Later(t.Context(), insertNote, 1) })
+			if !store.IsUnique(err) {
+				t.Errorf("the same row again: %v, want a key that is taken", err)
+			}
+			err = tx.Savepoint(t.Context(), func() error {
+				if err := tx.Later(t.Context(), insertNote, 2); err != nil {
+					return err
+				}
+				return refusal
+			})
+			if got, want := fmt.Sprint(err), "no"; got != want {
+				t.Errorf("err = %s, want the refusal alone", got)
+			}
+			return tx.Savepoint(t.Context(), func() error { return tx.Later(t.Context(), insertNote, 2) })
+		})
+		if err != nil || count(t, db) != 2 {
+			t.Errorf("err = %v, %d rows, want 2", err, count(t, db))
+		}
+	})
+}
+
+// TestNothingIsKeptOutsideOfATransaction passes over the error of the statement that would have begun it.
+func TestNothingIsKeptOutsideOfATransaction(t *testing.T) {
+	db := storetest.Postgres(t)
+	table(t, db)
+	for _, wrong := range []string{`INSERT INTO nowhere VALUES (1)`, `INSERT INTO notes (id, words) VALUES (1, NULL)`} {
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			if _, err := tx.Exec(t.Context(), wrong); err == nil {
+				t.Errorf("%s has no error", wrong)
+			}
+			if err := insert(t.Context(), tx, 2); err == nil {
+				t.Error("a statement ran after that")
+			}
+			return nil
+		})
+		if err == nil || count(t, db) != 0 {
+			t.Errorf("err = %v, %d rows, want an error and none", err, count(t, db))
+		}
+	}
+}
+
+// TestTheConnectionComesBackWithoutATransaction has only one, so that each transaction finds what the one before has left.
+func TestTheConnectionComesBackWithoutATransaction(t *testing.T) {
+	db, err := store.Open(t.Context(), storetest.PostgresURL(t), store.Config{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	table(t, db)
+	for name, end := range map[string]func() error{
+		"error": func() error { return errors.New("no") },
+		"panic": func() error { panic("broken") },
+		"later": func() error { return nil },
+	} {
+		func() {
+			defer func() { _ = recover() }()
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				return errors.Join(insert(t.Context(), tx, 1), tx.Later(t.Context(), insertNote, 1), end())
+			})
+			if err == nil {
+				t.Errorf("%s: it was committed", name)
+			}
+		}()
+		if got := count(t, db); got != 0 {
+			t.Errorf("%s: %d rows, want none", name, got)
+		}
+	}
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, 1) }); err != nil || count(t, db) != 1 {
+		t.Errorf("err = %v, %d rows, want 1", err, count(t, db))
+	}
+}
