@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -219,6 +221,23 @@ func TestFailedCommitIsToldToAll(t *testing.T) {
 	}
 	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, 1) }); err != nil {
 		t.Errorf("the next writer: %v", err)
+	}
+}
+
+// TestNoMigrationDefersAConstraint: its violation by one would fail the commit of all.
+func TestNoMigrationDefersAConstraint(t *testing.T) {
+	files, err := filepath.Glob("migrations/sqlite/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d migrations: %v", len(files), err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(strings.ToUpper(string(text)), "DEFER") {
+			t.Errorf("%s defers a constraint", f)
+		}
 	}
 }
 
