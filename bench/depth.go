@@ -37,7 +37,7 @@ func depthRow(ctx context.Context, o options) ([]Result, error) {
 	}
 	fmt.Fprintf(os.Stderr, "bench: %d messages owed within %s\n", n, time.Since(began).Round(time.Second))
 	var highest float64
-	const shallowName, deepName = "10,000 waiting", "1,000,000 waiting"
+	shallowName, deepName := fmt.Sprint(o.of(relayMessages), " waiting"), fmt.Sprint(n, " waiting")
 	m, err := contest(ctx, o.rounds,
 		contestant{shallowName, func(ctx context.Context) (float64, error) {
 			return relayTurn(ctx, b, store.Postgres, o.of(relayMessages), o.of(relayMessages)/perLane, body)
@@ -60,5 +60,5 @@ func depthRow(ctx context.Context, o options) ([]Result, error) {
 	}
 	memory := plain("highest resident memory meanwhile", "MB", highest)
 	memory.Bound, memory.OK = fmt.Sprintf("under %d MB", deepest), highest < deepest
-	return []Result{atLeast("outbox → RabbitMQ: 1,000,000 waiting against 10,000", "1/s", m[deepName], m[shallowName], 0.9), memory}, nil
+	return []Result{atLeast("outbox → RabbitMQ: "+deepName+" against "+shallowName, "1/s", m[deepName], m[shallowName], 0.9), memory}, nil
 }

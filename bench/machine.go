@@ -36,6 +36,7 @@ func (m machine) String() string {
 
 // describeMachine asks what can be asked; what does not answer stays empty.
 func describeMachine(ctx context.Context) machine {
+	ctx = context.WithoutCancel(ctx) // a run that was broken off has a machine too
 	m := machine{
 		At: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(),
 		CPU: field("/proc/cpuinfo", "model name"), Memory: field("/proc/meminfo", "MemTotal"), Kernel: line("/proc/sys/kernel/osrelease"),
