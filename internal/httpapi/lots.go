@@ -45,7 +45,11 @@ func (s *Server) CreateLot(ctx context.Context, r CreateLotRequestObject) (Creat
 func (s *Server) DecideLot(ctx context.Context, r DecideLotRequestObject) (DecideLotResponseObject, error) {
 	cmd := *r.Body
 	cmd.Lot = r.Lot
-	c := call{access.LotDecide, "lot/" + r.Lot, cmd.Reason, r.Params.IdempotencyKey, r.Body}
+	asked := struct {
+		Decision *mes.LotDecision
+		IfMatch  string // who has seen another lot asks for something else
+	}{r.Body, r.Params.IfMatch}
+	c := call{access.LotDecide, "lot/" + r.Lot, cmd.Reason, r.Params.IdempotencyKey, asked}
 	var err error
 	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
