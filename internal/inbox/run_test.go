@@ -1,9 +1,11 @@
 package inbox_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -282,6 +284,19 @@ func (p *pages) Poll(_ context.Context, cursor string) ([]message.Incoming, stri
 	return p.pages[n], strconv.Itoa(n + 1), nil
 }
 
+func (p *pages) polled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls
+}
+
+// mend ends the failures.
+func (p *pages) mend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = 0
+}
+
 func TestAFeedIsPolledToItsEndAndTakenUpThere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := &world{t: t, db: db, plant: &plant{}}
@@ -331,7 +346,8 @@ func TestAFeedIsPolledToItsEndAndTakenUpThere(t *testing.T) {
 	})
 }
 
-// TestAFeedThatFailsSaysSo looks at the trouble that is kept while the source is away.
+// TestAFeedThatFailsSaysSo looks at the trouble that is kept while the source is away, and at the log: a line when it begins to
+// fail, a line when that is over, however often it was tried in between.
 func TestAFeedThatFailsSaysSo(t *testing.T) {
 	db := storetest.SQLite(t)
 	if err := db.Ping(t.Context()); err != nil {
@@ -339,21 +355,29 @@ func TestAFeedThatFailsSaysSo(t *testing.T) {
 	}
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	src := &pages{fail: 1 << 30}
+	var log bytes.Buffer
 	in := inbox.New(db, mapper{}, (&plant{}).apply, inbox.Config{
 		Retry: time.Millisecond, MaxRetry: time.Millisecond,
 		Feeds: []inbox.Feed{{Name: "orders", Every: time.Millisecond, Source: src}},
-	}, quiet())
+	}, slog.New(slog.NewTextHandler(&log, nil)))
 	w := &world{t: t, db: db, Inbox: in}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- in.Run(ctx) }()
 	w.until(func() bool {
 		f := w.status().Feeds
-		return len(f) == 1 && strings.Contains(f[0].Trouble, "the ERP is away")
+		return len(f) == 1 && strings.Contains(f[0].Trouble, "the ERP is away") && src.polled() >= 3
 	})
+	src.mend()
+	w.until(func() bool { return w.status().Feeds[0].Trouble == "" })
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)
+	}
+	for line, want := range map[string]int{"cannot be polled": 1, "can be polled again": 1} {
+		if got := strings.Count(log.String(), line); got != want {
+			t.Errorf("%q stands %d times in the log, want %d:\n%s", line, got, want, log.String())
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -41,17 +42,10 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 	for ctx.Err() == nil {
 		more, err := i.pollOnce(ctx, f, owner)
 		wait := f.Every
-		switch {
-		case err != nil && ctx.Err() == nil:
-			failures++
+		if failures = i.tell(ctx, f, failures, err); failures > 0 {
 			wait = max(wait, i.pause(failures))
-			i.log.WarnContext(ctx, "a source cannot be polled", "link", f.Link, "feed", f.Name, "attempt", failures, "err", err)
-			i.note(ctx, f, err)
-		case more:
-			failures = 0
+		} else if more {
 			continue
-		default:
-			failures = 0
 		}
 		t := time.NewTimer(wait + rand.N(wait/10+1))
 		select {
@@ -61,6 +55,27 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 		t.Stop()
 	}
 	return i.release(context.WithoutCancel(ctx), f, owner)
+}
+
+// tell logs when a feed begins to fail and when that ends; what it says in between stands in the status. It counts the failures in
+// a row.
+func (i *Inbox) tell(ctx context.Context, f Feed, failures int, err error) int {
+	switch {
+	case ctx.Err() != nil:
+		return failures
+	case err == nil && failures > 0:
+		i.log.InfoContext(ctx, "a source can be polled again", "link", f.Link, "feed", f.Name)
+		return 0
+	case err == nil:
+		return 0
+	}
+	level := slog.LevelDebug
+	if failures == 0 {
+		level = slog.LevelWarn
+	}
+	i.log.Log(ctx, level, "a source cannot be polled", "link", f.Link, "feed", f.Name, "attempt", failures+1, "err", err)
+	i.note(ctx, f, err)
+	return failures + 1
 }
 
 // pollOnce asks the source once and accepts what it gives with the new cursor, in one transaction. more tells that the source had
