@@ -21,7 +21,8 @@
 //     again, in order, and nothing more is taken from the broker than Receive.InFlight.
 //   - An acknowledgement belongs to the connection on which its message came: one that is late never reaches a later connection,
 //     whose numbers mean other messages.
-//   - Messages are handed on in the broker's order. With several nodes, a queue with SingleActive gives them to one node at a time.
+//   - Messages are handed on in the broker's order. That order holds over reconnects and several nodes if the queue has a single active
+//     consumer, as one has that this package declares to receive from.
 //   - A message that is no CloudEvent is handed on all the same, without a kind, so that the inbox can put it into quarantine.
 //
 // Connections are made again for ever, with jittered pauses; credentials are read anew for each, and now and then in between.

@@ -132,24 +132,16 @@ func digest(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Incoming is what came over the link, with what the broker knows of it.
-type Incoming struct {
-	message.Incoming
-	// Attempts counts how often the broker has offered the message before without its being acknowledged (x-delivery-count). A message
-	// whose count keeps growing brings down whoever takes it, and belongs in quarantine.
-	Attempts int
-}
-
 // decode reads a CloudEvent in binary or structured mode. Anything else comes out without a kind, under its message ID or, without
 // one, the digest of its body, so that the inbox refuses it and keeps it; so does an event whose attributes cannot be read.
-func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) Incoming {
+func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) message.Incoming {
 	attrs, body := attributes(d)
-	in := Incoming{Attempts: attempts(d)}
+	in := message.Incoming{Deliveries: deliveries(d), Undated: true}
 	in.ID, in.Source, in.Time, in.Body, in.Version, in.Role = d.MessageId, "urn:amqp:queue:"+queue, now, d.Body, 1, message.Event
 	if in.ID == "" {
 		in.ID = digest(d.Body)
 	}
-	if attrs == nil || attrs["specversion"] != "1.0" {
+	if attrs["specversion"] != "1.0" {
 		return in
 	}
 	m, err := event(attrs, now)
@@ -160,7 +152,7 @@ func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) Incomi
 	if m.Cause == "" {
 		m.Cause = d.CorrelationId
 	}
-	in.Message, in.Claimed, in.ObjectVersion = m, attrs["digest"], attrs["objectversion"]
+	in.Message, in.Claimed, in.ObjectVersion, in.Undated = m, attrs["digest"], attrs["objectversion"], attrs["time"] == ""
 	for _, in.Mapping = range []string{attrs["mapping"], r.Mappings[m.Kind], r.Mapping} {
 		if in.Mapping != "" {
 			break
@@ -266,8 +258,8 @@ func unfold(body []byte) (map[string]string, []byte) {
 	return attrs, fields["data"]
 }
 
-// attempts reads how often the broker has offered the message before: quorum queues count, classic ones only tell that they did.
-func attempts(d *amqp091.Delivery) int {
+// deliveries reads how often the broker has offered the message before: quorum queues count, classic ones only tell that they did.
+func deliveries(d *amqp091.Delivery) int {
 	switch n := d.Headers["x-delivery-count"].(type) {
 	case int64:
 		return int(n)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,8 @@ type Queue struct {
 	MaxLength   int  `yaml:"max_length,omitempty"`
 	// Reject turns new messages away when MaxLength is reached, rather than dropping the oldest.
 	Reject bool `yaml:"reject,omitempty"`
-	// SingleActive gives the messages to one consumer at a time, so that their order holds although several nodes consume.
+	// SingleActive gives the messages to one consumer at a time, so that their order holds although several nodes consume, and although
+	// the broker may notice late that an earlier connection of ours is gone. It is always set for Receive.Queue.
 	SingleActive bool `yaml:"single_active,omitempty"`
 }
 
@@ -137,6 +139,10 @@ func (c Config) withDefaults() Config {
 		r.InFlight = cmp.Or(r.InFlight, 500)
 		r.Batch = cmp.Or(r.Batch, 100)
 		c.Receive = &r
+		c.Queues = slices.Clone(c.Queues)
+		for i := range c.Queues {
+			c.Queues[i].SingleActive = c.Queues[i].SingleActive || c.Queues[i].Name == r.Queue
+		}
 	}
 	return c
 }

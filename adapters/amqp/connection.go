@@ -124,6 +124,9 @@ func (k *keeper) run(ctx context.Context) {
 		pause = firstPause
 		k.tell(Connected, s, nil)
 		k.watch(ctx, s)
+		if ctx.Err() != nil {
+			break
+		}
 		k.tell(Connecting, nil, cmp.Or(s.reason, errClosed))
 		rest(ctx, rand.N(firstPause))
 	}

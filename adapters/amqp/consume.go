@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	wm "github.com/ThreeDotsLabs/watermill/message"
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -122,7 +123,10 @@ func (s *Subscriber) subscribe(ctx context.Context, topic string, out chan<- *wm
 		err = s.consume(ctx, x, topic, out)
 		if err != nil && ctx.Err() == nil {
 			s.k.log.Warn("a queue is not consumed; it is tried again", "queue", topic, "err", err)
-			rest(ctx, 10*firstPause)
+			select {
+			case <-x.dead: // the next one need not wait
+			case <-time.After(10 * firstPause):
+			}
 		}
 	}
 }
@@ -158,8 +162,8 @@ func (s *Subscriber) consume(ctx context.Context, x *session, topic string, out 
 
 // consumer is one channel that takes messages out of one queue. All of it belongs to one goroutine.
 //
-// It begins with one message at a time while what comes was offered before: if one of these brings the process down, the broker
-// counts that against it alone, and not against its neighbours.
+// All that may be in hand is asked for at once. A quorum queue that gets back a part of what it had got back before puts that part
+// after the rest: with fewer messages in hand than it has to give again, two lost connections in a row would change their order.
 type consumer struct {
 	s       *session
 	ch      *amqp091.Channel
@@ -171,7 +175,6 @@ type consumer struct {
 	closes  chan *amqp091.Error
 	cancels chan string
 
-	trial      bool // one at a time
 	deliveries <-chan amqp091.Delivery
 	held       []*held // given out and not acknowledged, in order
 	next       *held   // to be given out
@@ -189,6 +192,9 @@ type held struct {
 	cancel     context.CancelFunc
 }
 
+// suspect tells whether the broker has had it back more than once: it may be what brings us down.
+func (h *held) suspect() bool { return deliveries(&h.delivery) > 1 }
+
 type heldKey struct{}
 
 // heldOf finds what a message of ours was made of.
@@ -197,21 +203,13 @@ func heldOf(ctx context.Context) (*held, bool) {
 	return h, ok
 }
 
-const consumerTag = "holdfast"
-
-// begin starts to consume, on trial unless one at a time is all that is wanted.
+// begin starts to consume.
 func (c *consumer) begin() error {
-	c.trial = c.limit > 1
-	return c.take(1)
-}
-
-// take consumes with so many messages in hand at most. RabbitMQ applies a new limit to new consumers only.
-func (c *consumer) take(limit int) error {
-	if err := c.ch.Qos(limit, 0, false); err != nil {
+	if err := c.ch.Qos(c.limit, 0, false); err != nil {
 		return err
 	}
 	var err error
-	c.deliveries, err = c.ch.Consume(c.queue, consumerTag, false, false, false, false, nil)
+	c.deliveries, err = c.ch.Consume(c.queue, "holdfast", false, false, false, false, nil)
 	return err
 }
 
@@ -220,11 +218,11 @@ func (c *consumer) run() error {
 	for {
 		var out chan<- *wm.Message
 		var message *wm.Message
-		deliveries := c.deliveries
+		from := c.deliveries
 		if c.next != nil {
-			out, message, deliveries = c.out, c.next.message, nil
+			out, message, from = c.out, c.next.message, nil
 		} else if len(c.held) >= c.limit {
-			deliveries = nil
+			from = nil
 		}
 		var acked, nacked <-chan struct{}
 		if len(c.held) > 0 {
@@ -240,7 +238,7 @@ func (c *consumer) run() error {
 				return closedBecause(<-c.closes)
 			}
 			return errors.New("the broker ended it: the queue was deleted, or its node is down")
-		case d, open := <-deliveries:
+		case d, open := <-from:
 			if !open {
 				return closedBecause(<-c.closes)
 			}
@@ -293,21 +291,13 @@ func (c *consumer) ackAll() error {
 	for n < len(c.held) && isAcked(c.held[n].message) {
 		n++
 	}
-	last := &c.held[n-1].delivery
-	over := c.trial && attempts(last) == 0
+	last := c.held[n-1]
+	err := c.ch.Ack(last.delivery.DeliveryTag, n > 1)
+	if err == nil && last.suspect() {
+		err = c.ch.Qos(c.limit, 0, false) // its answer tells that the broker has heard of the acknowledgement
+	}
 	c.drop(n)
-	if !over {
-		return c.ch.Ack(last.DeliveryTag, n > 1)
-	}
-	// The trial ends before the broker hears of this message, and thus before it gives the next one.
-	c.trial = false
-	if err := c.ch.Cancel(consumerTag, false); err != nil {
-		return err
-	}
-	if err := c.ch.Ack(last.DeliveryTag, false); err != nil {
-		return err
-	}
-	return c.take(c.limit)
+	return err
 }
 
 func isAcked(m *wm.Message) bool {
@@ -333,23 +323,12 @@ func (c *consumer) drop(n int) {
 	c.held = slices.Delete(c.held, 0, n)
 }
 
-// finish acknowledges what is acknowledged by now and gives the rest back. Their contexts end before.
+// finish acknowledges what is acknowledged by now and closes the channel, which gives the rest back in its place. A nack would put it at
+// the end of a queue that has no delivery limit. The contexts of the messages end before.
 func (c *consumer) finish() {
 	c.cancel()
 	if len(c.held) > 0 && isAcked(c.held[0].message) {
-		c.trial = false
 		_ = c.ackAll() // it may be that the connection is gone, and the broker has put them back
-	}
-	last := uint64(0)
-	for _, h := range c.held {
-		last = h.delivery.DeliveryTag
-	}
-	if c.next != nil {
-		last = c.next.delivery.DeliveryTag
-		c.next.cancel()
-	}
-	if last > 0 {
-		_ = c.ch.Nack(last, true, true) // as above
 	}
 	c.drop(len(c.held))
 	_ = c.ch.Close() // as above

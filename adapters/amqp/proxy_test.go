@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"holdfast/adapters/adaptertest"
@@ -26,6 +27,17 @@ type proxy struct {
 	attempts map[string]int
 	conns    map[*net.TCPConn]bool
 	down     bool
+	accepted atomic.Int64
+}
+
+// cut closes every connection, and gives how many there were so far.
+func (p *proxy) cut() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+	return p.accepted.Load()
 }
 
 func newProxy(t *testing.T, b *amqptest.Broker) *proxy {
@@ -50,6 +62,7 @@ func (p *proxy) serve(l net.Listener) {
 		if err != nil {
 			return
 		}
+		p.accepted.Add(1)
 		go p.pass(c.(*net.TCPConn))
 	}
 }

@@ -2,18 +2,24 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	wm "github.com/ThreeDotsLabs/watermill/message"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
 )
 
-// Accept takes a batch of messages, all or none; when it returns nil they are acknowledged, and never come again. After an error the
-// same batch is offered again. It may be offered messages that it has taken before, under the same IDs.
-type Accept func(ctx context.Context, batch []Incoming) error
+// Accept takes a batch of messages. When it returns nil they are acknowledged, and never come again; after an error the same batch is
+// offered again. It may be offered messages that it has taken before, under the same IDs.
+//
+// An error of kind Unavailable or Full is trouble of the store. Any other says that something may be wrong with a message: the
+// Deliveries of each in the batch then grow with each offer, until whoever accepts puts the bad one aside.
+type Accept func(ctx context.Context, batch []message.Incoming) error
 
 // Run hands on what comes in Config.Receive.Queue, in the broker's order, until ctx ends. It then finishes the batch in hand, gives the
 // rest back to the queue, and returns nil. While accept fails nothing is acknowledged and nothing more is taken than Receive.InFlight:
@@ -37,18 +43,21 @@ func (l *Link) Run(ctx context.Context, accept Accept) error {
 	}
 	router.AddConsumerHandler("receive", l.cfg.Receive.Queue, sub, b.handle)
 
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
-		err = router.Run(context.WithoutCancel(ctx))
-	})
-	b.run(ctx)
-	_ = sub.Close()           // what was accepted is acknowledged, the rest goes back
-	closing := router.Close() // its handlers have nothing in hand any more
-	tasks.Wait()
-	if err == nil {
-		err = closing
+	var failed error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		failed = router.Run(context.WithoutCancel(ctx))
+	}()
+	select {
+	case <-router.Running():
+		b.run(ctx)
+	case <-ended:
 	}
-	return err
+	closing := router.Close() // and the subscriber: what was accepted is acknowledged, the rest goes back
+	_ = sub.Close()           // waits for that
+	<-ended
+	return errors.Join(failed, closing)
 }
 
 // quiet has Watermill log what is a line of ours in its words: only what went wrong.
@@ -67,6 +76,7 @@ type batcher struct {
 	channel *consumer        // whose messages are waiting; owned by run, as all below
 	next    uint64           // number of the message that is due
 	waiting map[uint64]*held // by number
+	last    *held            // that was accepted
 }
 
 // handle is the Router's handler. It returns nil when the message has been accepted and acknowledged.
@@ -105,13 +115,12 @@ func (b *batcher) run(ctx context.Context) {
 	}
 }
 
-// add sorts in one message. What is of an earlier channel than the present one is forgotten: the broker gives it again.
+// add sorts in one message. What is of a channel that has ended is forgotten: the broker gives it again, in its order.
 func (b *batcher) add(h *held) {
-	switch {
-	case h.channel == b.channel:
-	case h.message.Context().Err() != nil:
+	if h.channel.ctx.Err() != nil {
 		return
-	default:
+	}
+	if h.channel != b.channel {
 		b.channel, b.next = h.channel, 1
 		clear(b.waiting)
 	}
@@ -129,7 +138,8 @@ func (b *batcher) addAll() {
 	}
 }
 
-// batch takes what is due, without gaps. A message that was offered before goes alone: if it cannot be accepted, no other suffers.
+// batch takes what is due, without gaps. A message that the broker has had back twice goes alone: if it is the one that brings us
+// down, it is from then on the first that comes, and no other is held to be it. It waits until the broker has heard of those before.
 func (b *batcher) batch() []*held {
 	var batch []*held
 	for len(batch) < b.receive.Batch {
@@ -137,9 +147,12 @@ func (b *batcher) batch() []*held {
 		if !ok {
 			break
 		}
-		suspect := attempts(&h.delivery) > 0
+		suspect := h.suspect()
 		if suspect && len(batch) > 0 {
 			break
+		}
+		if suspect && b.last != nil {
+			<-b.last.message.Context().Done()
 		}
 		delete(b.waiting, b.next)
 		b.next++
@@ -151,6 +164,20 @@ func (b *batcher) batch() []*held {
 	return batch
 }
 
+// incoming reads a batch. The broker counts against all that was in hand when a connection ended, but only the first message that it
+// gives again can have been its end: all before it were acknowledged, and it was never the turn of those after it.
+func (b *batcher) incoming(batch []*held) []message.Incoming {
+	list := make([]message.Incoming, len(batch))
+	now := time.Now()
+	for i, h := range batch {
+		list[i] = b.receive.decode(&h.delivery, h.queue, now)
+		if h.number > 1 {
+			list[i].Deliveries = 0
+		}
+	}
+	return list
+}
+
 // The pauses between two offers of the same batch.
 const (
 	firstOffer = 100 * time.Millisecond
@@ -160,11 +187,7 @@ const (
 // offer has a batch accepted and acknowledges it. It tries until that works, until the messages' channel is gone, and then they come
 // again, or until ctx ends, and then it returns false.
 func (b *batcher) offer(ctx context.Context, batch []*held) bool {
-	list := make([]Incoming, len(batch))
-	now := time.Now()
-	for i, h := range batch {
-		list[i] = b.receive.decode(&h.delivery, h.queue, now)
-	}
+	list := b.incoming(batch)
 	for pause := firstOffer; ; pause = min(2*pause, lastOffer) {
 		err := b.once(ctx, list)
 		switch {
@@ -172,11 +195,18 @@ func (b *batcher) offer(ctx context.Context, batch []*held) bool {
 			for _, h := range batch {
 				h.message.Ack()
 			}
+			b.last = batch[len(batch)-1]
 			return true
 		case ctx.Err() != nil:
 			return false
 		case batch[0].message.Context().Err() != nil:
+			clear(b.waiting) // what was to follow comes again after this batch, and not before it
 			return true
+		}
+		if kind := problem.KindOf(err); kind != problem.Unavailable && kind != problem.Full {
+			for i := range list {
+				list[i].Deliveries++
+			}
 		}
 		b.log.WarnContext(ctx, "a batch was not accepted; it is offered again", "messages", len(batch), "err", err)
 		rest(ctx, pause/2+rand.N(pause))
@@ -184,7 +214,7 @@ func (b *batcher) offer(ctx context.Context, batch []*held) bool {
 }
 
 // once calls accept, which has some time left when ctx ends.
-func (b *batcher) once(ctx context.Context, list []Incoming) error {
+func (b *batcher) once(ctx context.Context, list []message.Incoming) error {
 	soft, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { rest(soft, b.grace); cancel() })()

@@ -143,9 +143,10 @@ func (b *Broker) RestartCommand() []string {
 	return append(append([]string{"env"}, b.environment()...), "sh", "-c", `"$0" down && "$0" up`, b.services)
 }
 
-// CloseConnections has the broker close every connection.
-func (b *Broker) CloseConnections(ctx context.Context) error {
-	_, err := b.run(ctx, "rabbitmqctl", "-q", "close_all_connections", "a test")
+// CloseConnections has the broker close every connection, so many times with a pause after each. It returns after the last pause.
+func (b *Broker) CloseConnections(ctx context.Context, times int, pause time.Duration) error {
+	_, err := b.run(ctx, "rabbitmqctl", "-q", "-t", "600", "eval", fmt.Sprintf(
+		`[begin rabbit_networking:close_all_connections(<<"a test">>), timer:sleep(%d) end || _ <- lists:seq(1, %d)], ok.`, pause.Milliseconds(), times))
 	return err
 }
 

@@ -1,0 +1,226 @@
+package amqp
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/adapters/adaptertest"
+	"holdfast/internal/message"
+)
+
+// lanes sends numbered messages, one at a time in each lane, as the relay does: what is not delivered is sent again until it is.
+type lanes struct {
+	l       *Link
+	sent    atomic.Int64 // delivered
+	worst   atomic.Int64 // longest time without a delivery
+	workers sync.WaitGroup
+	stop    context.CancelFunc
+	last    []int // of each lane, when done
+}
+
+func startLanes(t *testing.T, l *Link, n int) *lanes {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &lanes{l: l, stop: cancel, last: make([]int, n)}
+	var lastAt atomic.Int64
+	lastAt.Store(time.Now().UnixNano())
+	for lane := range n {
+		s.workers.Go(func() {
+			for number := 1; ctx.Err() == nil; number++ {
+				m := sample(fmt.Sprintf("%d-%d", lane, number))
+				m.Lane, m.Number = fmt.Sprint(lane), int64(number)
+				v, err := message.Verify(ctx, adaptertest.Trust{}, m)
+				if err != nil {
+					return
+				}
+				for l.Deliver(context.WithoutCancel(ctx), []message.Delivery{{Event: v}})[0].Verdict != message.Delivered {
+					if l.Status().State == Closed {
+						return
+					}
+					time.Sleep(time.Millisecond)
+				}
+				s.last[lane] = number
+				s.sent.Add(1)
+				now := time.Now().UnixNano()
+				gap := now - lastAt.Swap(now)
+				for old := s.worst.Load(); gap > old && !s.worst.CompareAndSwap(old, gap); old = s.worst.Load() {
+				}
+			}
+		})
+	}
+	return s
+}
+
+func (s *lanes) end() {
+	s.stop()
+	s.workers.Wait()
+}
+
+// ledger is a receiver that drops the IDs that it knows.
+type ledger struct {
+	mu    sync.Mutex
+	seen  map[string]bool
+	next  map[string]int64
+	bad   []string
+	twice int
+}
+
+func newLedger() *ledger { return &ledger{seen: map[string]bool{}, next: map[string]int64{}} }
+
+func (g *ledger) accept(_ context.Context, batch []message.Incoming) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, in := range batch {
+		switch {
+		case g.seen[in.ID]:
+			g.twice++
+			continue
+		case in.Number != g.next[in.Lane]+1:
+			g.bad = append(g.bad, fmt.Sprintf("lane %s: %d after %d, offered %d times before, %d in the batch", in.Lane, in.Number, g.next[in.Lane], in.Deliveries, len(batch)))
+		}
+		g.seen[in.ID] = true
+		g.next[in.Lane] = in.Number
+	}
+	return nil
+}
+
+func (g *ledger) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.seen)
+}
+
+// Requirement 6: a hundred forced closes under load, of the connection that sends and of the one that receives.
+func TestAHundredClosedConnectionsLoseNothing(t *testing.T) {
+	b := private(t)
+	quietly(t)
+	c, queue := toQueue(t, b)
+	c.Receive = &Receive{Queue: queue}
+	l := open(t, b, c)
+	got := newLedger()
+	ctx, cancel := context.WithCancel(t.Context())
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
+		if err := l.Run(ctx, got.accept); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	s := startLanes(t, l, 20)
+	times := 100
+	if testing.Short() {
+		times = 10
+	}
+	if err := b.CloseConnections(ctx, times, 250*time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	s.end()
+	want := int(s.sent.Load())
+	until(t, time.Minute, "all is received", func() bool { return got.count() >= want })
+	cancel()
+	receiving.Wait()
+	l.Close()
+	if len(got.bad) > 0 {
+		t.Errorf("%d out of order, the first %s", len(got.bad), got.bad)
+	}
+	if g := l.Status().Generation; g < uint64(times)/2 {
+		t.Errorf("only %d connections were made", g)
+	}
+	worst := time.Duration(s.worst.Load())
+	t.Logf("%d messages, %d twice, %d connections; publishing resumed within %s", want, got.twice, l.Status().Generation, worst)
+	if worst > 2*time.Second {
+		t.Errorf("publishing stood still for %s, want at most 2 s", worst)
+	}
+}
+
+// Requirement 5: a broker without memory. It is told within a second, nothing hangs, a stop ends in time, and it goes on by itself.
+func TestABlockedBrokerHangsNothing(t *testing.T) {
+	b := private(t)
+	quietly(t)
+	c, queue := toQueue(t, b)
+	l := open(t, b, c)
+	other := open(t, b, c) // is stopped while blocked
+	s, s2 := startLanes(t, l, 20), startLanes(t, other, 5)
+	if err := b.Alarm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Relieve(context.Background()) }()
+	until(t, time.Second, "the link says that it is blocked", func() bool {
+		return l.Status().State == Blocked && other.Status().State == Blocked
+	})
+	begun := time.Now()
+	o := one(t, l, "while blocked")
+	if o.Verdict != message.Again || !o.LinkDown || !strings.Contains(o.Err.Error(), "low on memory") {
+		t.Errorf("got %v", o)
+	}
+	if d := time.Since(begun); d > 500*time.Millisecond {
+		t.Errorf("it took %s to say so", d)
+	}
+	s2.stop()
+	begun = time.Now()
+	other.Close()
+	if d := time.Since(begun); d > c.StopTimeout+2*time.Second {
+		t.Errorf("the stop took %s", d)
+	}
+	before := s.sent.Load()
+	if err := b.Relieve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, 10*time.Second, "it goes on", func() bool { return s.sent.Load() > before+20 })
+	if g := l.Status().Generation; g != 1 {
+		t.Errorf("the connection was given up: generation %d", g)
+	}
+	s.end()
+	l.Close()
+	s2.workers.Wait()
+	have := map[string]bool{}
+	for _, d := range b.Drain(t, queue) {
+		have[d.MessageId] = true
+	}
+	for lane, last := range s.last {
+		for number := 1; number <= last; number++ {
+			if id := fmt.Sprintf("%d-%d", lane, number); !have[id] {
+				t.Fatalf("message %s was delivered and is not on the queue", id)
+			}
+		}
+	}
+}
+
+// The broker stops and starts in mid-batch.
+func TestARestartedBrokerLosesNothing(t *testing.T) {
+	b := private(t)
+	c, queue := toQueue(t, b)
+	c.Receive = &Receive{Queue: queue}
+	l := open(t, b, c)
+	got := newLedger()
+	ctx, cancel := context.WithCancel(t.Context())
+	var receiving sync.WaitGroup
+	receiving.Go(func() { _ = l.Run(ctx, got.accept) })
+	times := 1
+	if long() {
+		times = 50
+	}
+	s := startLanes(t, l, 20)
+	for range times {
+		if err := b.Halt(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Restore(ctx); err != nil {
+			t.Fatal(err)
+		}
+		n := s.sent.Load()
+		until(t, 20*time.Second, "it goes on", func() bool { return s.sent.Load() > n+20 })
+	}
+	s.end()
+	want := int(s.sent.Load())
+	until(t, time.Minute, "all is received", func() bool { return got.count() >= want })
+	cancel()
+	receiving.Wait()
+	if len(got.bad) > 0 {
+		t.Errorf("%d out of order, the first %s", len(got.bad), got.bad[0])
+	}
+}
