@@ -148,7 +148,7 @@ func inboxTurn(ctx context.Context, b *broker, dialect store.Dialect, n int, bod
 	began := time.Now()
 	g.Go(func() error { return in.Run(running) })
 	g.Go(func() error {
-		return link.Run(running, func(ctx context.Context, batch []amqp.Incoming) error { return take(ctx, in, batch) })
+		return link.Run(running, func(ctx context.Context, batch []message.Incoming) error { return take(ctx, in, batch) })
 	})
 	select {
 	case <-e.all:
@@ -163,12 +163,8 @@ func inboxTurn(ctx context.Context, b *broker, dialect store.Dialect, n int, bod
 }
 
 // take gives a batch to the inbox. Nothing of it may be turned away: a figure of messages without effect is none.
-func take(ctx context.Context, in *inbox.Inbox, batch []amqp.Incoming) error {
-	all := make([]message.Incoming, len(batch))
-	for i, m := range batch {
-		all[i] = m.Incoming
-	}
-	taken, err := in.ReceiveAll(ctx, all, benchLink)
+func take(ctx context.Context, in *inbox.Inbox, batch []message.Incoming) error {
+	taken, err := in.ReceiveAll(ctx, batch, benchLink)
 	for _, t := range taken {
 		if t.Rejected > 0 {
 			return fmt.Errorf("a message was rejected: %s", t.Reason)
