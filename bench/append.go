@@ -50,8 +50,7 @@ func syncTime() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { _, _ = f.Close(), os.Remove(f.Name()) }() // it is temporary
 	times, page := make([]time.Duration, 201), make([]byte, 8<<10)
 	for i := range times {
 		if _, err := f.WriteAt(page, int64(i%64)<<13); err != nil {
@@ -68,7 +67,7 @@ func syncTime() (time.Duration, error) {
 
 // appendContest holds outbox.Append against a connection for each writer, as database/sql gives them, and on SQLite also against
 // writers who share one connection, which is the most that one fsync for each can reach.
-func appendContest(ctx context.Context, o options, dialect store.Dialect, writers int, wanted float64) (results []Result, err error) {
+func appendContest(ctx context.Context, o options, dialect store.Dialect, writers int, wanted float64) ([]Result, error) {
 	name := fmt.Sprintf("append, %s, %d writers", dialect, writers)
 	ours, err := openYard(ctx, dialect)
 	if err != nil {
@@ -79,49 +78,53 @@ func appendContest(ctx context.Context, o options, dialect store.Dialect, writer
 	if err != nil {
 		return nil, err
 	}
-	body := kilobyte()
-	all := []contestant{{name, func(ctx context.Context) (float64, error) {
-		return appendRate(ctx, writers, func(ctx context.Context, id, lane string) error { return ours.owe(ctx, id, lane, body) })
-	}}}
-	conns := map[string]int{"plain transactions, " + name: writers}
-	if dialect == store.SQLite {
-		conns["plain transactions on one connection, "+name] = 1
+	body, turn := kilobyte(), 0
+	rate := func(write func(ctx context.Context, id, lane string, body []byte) error) func(context.Context) (float64, error) {
+		return func(ctx context.Context) (float64, error) {
+			turn++ // the rows of each turn are new ones
+			return appendRate(ctx, writers, func(ctx context.Context, id, lane string) error {
+				return write(ctx, fmt.Sprintf("%d-%s", turn, id), lane, body)
+			})
+		}
 	}
-	for plainName, n := range conns {
-		p, err := openPlain(ctx, dialect, n)
+	all := []contestant{{name, rate(ours.owe)}}
+	each, one := "plain transactions, "+name, "plain transactions on one connection, "+name
+	for _, c := range []struct {
+		name  string
+		conns int
+	}{{each, writers}, {one, 1}} {
+		if c.name == one && dialect != store.SQLite {
+			continue
+		}
+		p, err := openPlain(ctx, dialect, c.conns)
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, p.close()) }()
-		all = append(all, contestant{plainName, func(ctx context.Context) (float64, error) {
-			return appendRate(ctx, writers, func(ctx context.Context, id, lane string) error { return p.write(ctx, id, lane, body) })
-		}})
+		defer func() { _ = p.close() }() // what is left is temporary
+		all = append(all, contestant{c.name, rate(p.write)})
 	}
 	medians, err := contest(ctx, o.rounds, all...)
 	if err != nil {
 		return nil, err
 	}
-	results = []Result{atLeast(name, "/s", medians[name], medians["plain transactions, "+name], wanted)}
-	if one, ok := medians["plain transactions on one connection, "+name]; ok {
+	results := []Result{atLeast(name, "/s", medians[name], medians[each], wanted)}
+	if ceiling, ok := medians[one]; ok {
 		told := plain(name+", to plain ones on one connection", "/s", medians[name])
-		told.Reference, told.Ratio = one, medians[name]/one
+		told.Reference, told.Ratio = ceiling, medians[name]/ceiling
 		results = append(results, told)
 	}
 	return results, nil
 }
 
-// turns makes the rows of each turn new ones.
-var turns atomic.Int64
-
 // appendRate is how many writes a second all writers together have committed.
 func appendRate(ctx context.Context, writers int, write func(ctx context.Context, id, lane string) error) (float64, error) {
 	var done atomic.Int64
-	turn, began := turns.Add(1), time.Now()
+	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	for w := range writers {
 		g.Go(func() error {
 			for i := 0; time.Since(began) < appendTurn; i++ {
-				if err := write(ctx, fmt.Sprintf("%d-%d-%d", turn, w, i), fmt.Sprintf("order%d", w)); err != nil {
+				if err := write(ctx, fmt.Sprintf("%d-%d", w, i), fmt.Sprintf("order%d", w)); err != nil {
 					return err
 				}
 				done.Add(1)
