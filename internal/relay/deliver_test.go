@@ -200,7 +200,7 @@ func TestMessageIsGivenUpAfterItsAttempts(t *testing.T) {
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.runFor(10 * time.Minute)
 		l, d := p.lane("o1"), p.message("a")
-		if l.State != outbox.Parked || !strings.Contains(l.Reason, "6 attempts") || d.Attempts != 6 || len(d.History) != 6 {
+		if l.State != outbox.Parked || !strings.Contains(l.Reason, "attempt 6") || d.Attempts != 6 || len(d.History) != 6 {
 			t.Errorf("got %+v, %d attempts, history %v", l, d.Attempts, d.History)
 		}
 		calls := p.erp.Calls()
