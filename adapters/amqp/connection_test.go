@@ -1,0 +1,284 @@
+package amqp
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"holdfast/adapters/amqp/amqptest"
+	"holdfast/internal/message"
+)
+
+// A peer that does not read fills the buffers of both sides; then a write would hang for ever.
+func TestAWriteThatHangsEndsTheConnection(t *testing.T) {
+	quietly(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWire(c, 100*time.Millisecond)
+	chunk := make([]byte, 128<<10)
+	begun := time.Now()
+	for err == nil && time.Since(begun) < 10*time.Second {
+		_, err = w.Write(chunk)
+	}
+	if n, ok := err.(net.Error); !ok || !n.Timeout() {
+		t.Errorf("got %v, want a timeout", err)
+	}
+	if _, err := w.Write(chunk); err == nil {
+		t.Error("it takes more afterwards")
+	}
+	w.wait()
+}
+
+func TestCredentialsThatTheBrokerRefuses(t *testing.T) {
+	b := amqptest.Shared(t)
+	c, _ := toQueue(t, b)
+	l, err := Open(c, func(context.Context, string) (string, error) { return "wrong", nil }, testlog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	until(t, 10*time.Second, "it is told why", func() bool {
+		o := one(t, l, "m")
+		return o.Verdict == message.Again && o.LinkDown && strings.Contains(o.Err.Error(), "refuses the credentials")
+	})
+	if s := l.Status(); strings.Contains(s.Reason.Error(), "wrong") {
+		t.Errorf("the secret is in the error: %v", s.Reason)
+	}
+	if err := l.Check(t.Context()); err == nil {
+		t.Error("the doctor finds nothing")
+	}
+}
+
+// The client's certificate is replaced while messages flow: the connection is made anew, and no message is unknown.
+func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
+	b := amqptest.Shared(t)
+	quietly(t)
+	ca := newAuthority(t)
+	dir := t.TempDir()
+	ca.write(t, dir, "client", 101)
+	serial := secured(t, b, ca)
+	c, _ := toQueue(t, b)
+	c.Addresses = []string{"amqps://" + serial.address}
+	c.TLS = TLS{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "client.pem"), Key: filepath.Join(dir, "client.key")}
+	c.Renew = 50 * time.Millisecond
+	l := open(t, b, c)
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("Check: %v", err)
+	}
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		unsure := 0
+		for {
+			select {
+			case <-stop:
+				done <- unsure
+				return
+			default:
+				if o := one(t, l, "m"); o.Verdict != message.Delivered && o.Verdict != message.Again {
+					unsure++
+				}
+			}
+		}
+	}()
+	ca.write(t, dir, "client", 102)
+	until(t, 10*time.Second, "the new certificate is shown", func() bool { return serial.last.Load() == 102 })
+	connected(t, l)
+	close(stop)
+	if n := <-done; n > 0 {
+		t.Errorf("%d messages became unknown", n)
+	}
+	if g := l.Status().Generation; g < 2 {
+		t.Errorf("generation %d", g)
+	}
+	l.Close()
+	serial.stop()
+}
+
+// authority is a CA for tests.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+}
+
+// issue makes a certificate for this machine.
+func (a *authority) issue(t *testing.T, serial int64) (cert, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "holdfast"}, NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}, a.cert, k.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+}
+
+func (a *authority) write(t *testing.T, dir, name string, serial int64) {
+	t.Helper()
+	cert, key := a.issue(t, serial)
+	for file, text := range map[string][]byte{name + ".pem": cert, name + ".key": key, "ca.pem": a.pem} {
+		if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// tlsDoor takes TLS with client certificates and passes on to the broker.
+type tlsDoor struct {
+	address string
+	last    atomic.Int64 // serial of the last client's certificate
+	stop    func()
+}
+
+func secured(t *testing.T, b *amqptest.Broker, ca *authority) *tlsDoor {
+	t.Helper()
+	cert, key := ca.issue(t, 2)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse(b.Address)
+	d := &tlsDoor{address: l.Addr().String(), stop: func() { _ = l.Close() }}
+	t.Cleanup(d.stop)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.pass(c.(*tls.Conn), u.Host)
+		}
+	}()
+	return d
+}
+
+func (d *tlsDoor) pass(c *tls.Conn, to string) {
+	defer c.Close()
+	if c.Handshake() != nil {
+		return
+	}
+	d.last.Store(c.ConnectionState().PeerCertificates[0].SerialNumber.Int64())
+	s, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	go func() {
+		defer s.Close()
+		_, _ = io.Copy(s, c)
+	}()
+	_, _ = io.Copy(c, s)
+}
+
+func TestTopologyIsDeclaredOrLookedAt(t *testing.T) {
+	b := amqptest.Shared(t)
+	main, other, dead, queue := b.Name(t), b.Name(t), b.Name(t), b.Name(t)
+	c := config(b)
+	c.Exchanges = []Exchange{{Name: other, Kind: "fanout"}, {Name: main, Alternate: other}, {Name: dead, Kind: "fanout"}}
+	c.Queues = []Queue{
+		{
+			Name: queue, Bindings: []Binding{{main, "order.#"}}, DeliveryLimit: 5, DeadLetter: dead, AtLeastOnce: true, MaxLength: 1000, Reject: true,
+		},
+		{Name: other, Kind: "classic", Bindings: []Binding{{Exchange: other}}},
+		{Name: dead, Bindings: []Binding{{Exchange: dead}}},
+	}
+	c.Publish = &Publish{Exchange: main}
+	l := open(t, b, c)
+	for _, target := range []string{"order.released", "something.else"} {
+		d := delivery(t, target)
+		d.Doc.Target = target
+		if o := l.Deliver(t.Context(), []message.Delivery{d})[0]; o.Verdict != message.Delivered {
+			t.Errorf("%s: got %v", target, o)
+		}
+	}
+	if got := b.Drain(t, queue); len(got) != 1 || got[0].MessageId != "order.released" {
+		t.Errorf("the queue has %d messages", len(got))
+	}
+	if got := b.Drain(t, other); len(got) != 1 || got[0].MessageId != "something.else" {
+		t.Errorf("the alternate exchange was given %d messages", len(got))
+	}
+
+	no := false
+	looked := c
+	looked.Declare = &no
+	open(t, b, looked)
+	changed := c
+	changed.Queues = []Queue{{Name: queue, DeliveryLimit: 6, DeadLetter: dead}}
+	wrongly, err := Open(changed, password(b), testlog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wrongly.Close()
+	until(t, 10*time.Second, "it is told what differs", func() bool {
+		reason := wrongly.Status().Reason
+		return reason != nil && strings.Contains(reason.Error(), "declare queue \""+queue+"\"") && strings.Contains(reason.Error(), "delivery-limit")
+	})
+	gone := looked
+	gone.Queues = []Queue{{Name: "test.no-such-queue"}}
+	l2 := open(t, b, Config{Addresses: c.Addresses, User: c.User, Password: c.Password, Publish: &Publish{}})
+	l2.cfg = gone.withDefaults()
+	if err := l2.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "look for queue \"test.no-such-queue\"") {
+		t.Errorf("Check: got %v", err)
+	}
+	_ = b.Do(func(ch *amqp091.Channel) error { _, err := ch.QueueDelete(dead, false, false, false); return err })
+}
