@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -133,7 +134,8 @@ func digest(b []byte) string {
 }
 
 // decode reads a CloudEvent in binary or structured mode. Anything else comes out without a kind, under its message ID or, without
-// one, the digest of its body, so that the inbox refuses it and keeps it; so does an event whose attributes cannot be read.
+// one, the digest of its body, so that the inbox refuses it and keeps it; so does an event whose attributes cannot be read. Its kind
+// chooses the mapping: a sender cannot name one, and so cannot have its event taken for another.
 func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) message.Incoming {
 	attrs, body := attributes(d)
 	in := message.Incoming{Deliveries: deliveries(d), Undated: true}
@@ -153,11 +155,7 @@ func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) messag
 		m.Cause = d.CorrelationId
 	}
 	in.Message, in.Claimed, in.ObjectVersion, in.Undated = m, attrs["digest"], attrs["objectversion"], attrs["time"] == ""
-	for _, in.Mapping = range []string{attrs["mapping"], r.Mappings[m.Kind], r.Mapping} {
-		if in.Mapping != "" {
-			break
-		}
-	}
+	in.Mapping = cmp.Or(r.Mappings[m.Kind], r.Mapping)
 	return in
 }
 

@@ -101,7 +101,7 @@ type Receive struct {
 	Queue    string `yaml:"queue"`
 	InFlight int    `yaml:"in_flight,omitempty"` // messages that may be in hand, unacknowledged; 500
 	Batch    int    `yaml:"batch,omitempty"`     // messages that are accepted together; 100
-	// Mapping turns what comes into an event of the plant, Mappings that of a certain kind. The message may name its own.
+	// Mapping turns what comes into an event of the plant, Mappings that of a certain kind. A message cannot name its own.
 	Mapping  string            `yaml:"mapping,omitempty"`
 	Mappings map[string]string `yaml:"mappings,omitempty"`
 	// Each declares a queue for each topic that a Watermill subscriber asks for; {topic} in it stands for the topic. Without it the

@@ -252,12 +252,11 @@ func (k *keeper) tell(state State, s *session, reason error) {
 	k.session = s
 	close(k.changed)
 	k.changed = make(chan struct{})
-	switch {
-	case state == Connecting || state == Blocked:
+	if reason != nil && state != Closed {
 		k.log.Warn("no connection to the broker", "state", state, "generation", k.status.Generation, "err", words(reason))
-	default:
-		k.log.Info("connection to the broker", "state", state, "generation", k.status.Generation)
+		return
 	}
+	k.log.Info("connection to the broker", "state", state, "generation", k.status.Generation)
 }
 
 // now gives the present session, nil if there is none that can be used, and the status.
