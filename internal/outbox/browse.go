@@ -32,6 +32,7 @@ type Detail struct {
 	Replay     Replay    // how it goes out again; "" if it was never replayed, or may have been sent since
 	SentWith   string    // mapping and content hash of the document that was sent
 	Receipt    message.Receipt
+	Refused    string     // what the ERP said against it after it was delivered, "" if nothing, see Answer
 	History    []Happened // oldest first; filled by Message only
 	LaneState  Lane       // the lane now; of what is settled, filled by Message and Of only
 }
@@ -66,18 +67,19 @@ type full struct {
 	Status    int         `db:"status"`
 	Answered  store.Zoned `db:"answered"`
 	Asked     bool        `db:"asked"`
+	Refused   string      `db:"refused"`
 }
 
 const (
-	fromHot  = kept + `, not_before, expires_at, replay, sends, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked FROM outbox_messages`
-	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked FROM outbox_delivered`
+	fromHot  = kept + `, not_before, expires_at, replay, sends, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked, '' AS refused FROM outbox_messages`
+	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
 )
 
 func (f full) detail() Detail {
 	return Detail{
 		Message: f.message(), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
-		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith,
+		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
 		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked},
 	}
 }

@@ -246,7 +246,9 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 		return err
 	}
 	awaits := ""
-	l.State, l.Reason = string(cmp.Or(s.Next.State, Open)), s.Next.Reason
+	if next := cmp.Or(s.Next.State, Open); next != Open || l.State != string(Parked) { // a refusal that came meanwhile stays
+		l.State, l.Reason = string(next), s.Next.Reason
+	}
 	if s.Next.State == Waiting {
 		if awaits, err = o.await(ctx, tx, link, l, s.Next.Awaits); err != nil {
 			return err

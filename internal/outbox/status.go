@@ -71,7 +71,7 @@ func (o *Outbox) Lane(ctx context.Context, tx *store.Tx, link, name string) (Lan
 	return r.status(), nil
 }
 
-// LaneFilter chooses lanes that owe something or are paused; zero fields choose all of those.
+// LaneFilter chooses lanes that owe something, are paused or parked; zero fields choose all of those.
 type LaneFilter struct {
 	Link   string
 	State  State // Open, Parked, Unknown or Waiting
@@ -80,10 +80,10 @@ type LaneFilter struct {
 	Limit  int   // default 50, at most 10,000
 }
 
-// Lanes lists the lanes that owe something and those that a person has paused, the one that owes longest first, from where cursor ended. next is empty at the end.
+// Lanes lists the lanes that owe something and those that are paused or parked, the one that owes longest first, from where cursor ended. next is empty at the end.
 func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
-	where, args := ` WHERE (pending > 0 OR paused)`, []any{}
+	where, args := ` WHERE (pending > 0 OR paused OR state = 'parked')`, []any{}
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Link != "" {
 		add("link = ?", f.Link)
@@ -137,6 +137,7 @@ type Link struct {
 	OldestAt  time.Time // append of the oldest message owed; zero if none is
 	Delivered int64     // messages since the database was made
 	Voided    int64     // discarded or expired since then
+	Refused   int64     // messages that the ERP has refused after they were delivered, see Answer
 	LastAt    time.Time // last settlement
 }
 
@@ -148,19 +149,22 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		ChangedAt                                                     int64 `db:"changed_at"`
 		LastAt                                                        int64 `db:"last_at"`
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
+		Refused                                                       int64
 	}
 	err := tx.Select(ctx, &rows, `SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
 		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
-		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest
+		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
+		COALESCE(r.refused, 0) AS refused
 		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE pending > 0 OR paused) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
 		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN pending > 0 THEN 1 ELSE 0 END) AS lanes,
 			MIN(CASE WHEN pending > 0 THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
 			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting
-			FROM outbox_lanes WHERE pending > 0 OR paused GROUP BY link) AS p ON p.link = n.link
+			FROM outbox_lanes WHERE pending > 0 OR paused OR state = 'parked' GROUP BY link) AS p ON p.link = n.link
+		LEFT JOIN (SELECT link, COUNT(*) AS refused FROM outbox_delivered WHERE refused <> '' GROUP BY link) AS r ON r.link = n.link
 		ORDER BY n.link`)
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the links: %w", err)
@@ -170,7 +174,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		links = append(links, Link{
 			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
 			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, OldestAt: store.FromMicros(r.Oldest),
-			Delivered: r.Delivered, Voided: r.Voided, LastAt: store.FromMicros(r.LastAt),
+			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})
 	}
 	return links, nil
