@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,10 +30,18 @@ const (
 // attribute is one of a CloudEvent.
 type attribute struct{ name, value string }
 
-// attributesOf gives those of an event, by name; an empty one is left out. What is in the digest but no attribute of CloudEvents goes as
-// an extension, so that a receiver can compute the digest itself. documentOf names the mapping of a body that is not the event's own.
-func attributesOf(m message.Message, documentOf string) []attribute {
-	list := []attribute{
+// attributesOf gives those of an event; an empty one is left out by who writes them. What is in the digest but no attribute of CloudEvents
+// goes as an extension, so that a receiver can compute the digest itself. documentOf names the mapping of a body that is not the
+// event's own.
+func attributesOf(m *message.Message, documentOf string) [20]attribute {
+	epoch, number, name := "", "", "digest"
+	if m.Number > 0 {
+		epoch, number = strconv.FormatInt(m.Epoch, 10), strconv.FormatInt(m.Number, 10)
+	}
+	if documentOf != "" {
+		name = "eventdigest"
+	}
+	return [...]attribute{
 		{"specversion", "1.0"},
 		{"id", m.ID},
 		{"source", m.Source},
@@ -50,22 +59,17 @@ func attributesOf(m message.Message, documentOf string) []attribute {
 		{"documentof", documentOf},
 		{"lane", m.Lane},
 		{"laneprev", m.Prev},
+		{"laneepoch", epoch},
+		{"lanenumber", number},
+		{name, m.Digest()},
 	}
-	if m.Number > 0 {
-		list = append(list, attribute{"laneepoch", strconv.FormatInt(m.Epoch, 10)}, attribute{"lanenumber", strconv.FormatInt(m.Number, 10)})
-	}
-	name := "digest"
-	if documentOf != "" {
-		name = "eventdigest"
-	}
-	return append(list, attribute{name, m.Digest()})
 }
 
 // encode makes a publishing of an event, or of the document that a mapping has made of it.
 //
 // Structured mode is the default because headers cost the broker dear: it decodes all of them for each message. With the twenty of an
-// event it carried half as many messages as with none.
-func encode(m message.Message, doc message.Document, binary bool) amqp091.Publishing {
+// event it carried half as many messages as with none. The body is appended to room, whose memory is the caller's to use again.
+func encode(m message.Message, doc message.Document, binary bool, room []byte) amqp091.Publishing {
 	p := amqp091.Publishing{
 		ContentType: structured, DeliveryMode: amqp091.Persistent, MessageId: short(m.ID), CorrelationId: short(m.Cause), Timestamp: m.Time,
 		Type: short(m.Kind), AppId: "holdfast",
@@ -74,9 +78,9 @@ func encode(m message.Message, doc message.Document, binary bool) amqp091.Publis
 	if doc.Mapping != "" {
 		body = doc.Body
 	}
-	attrs := attributesOf(m, doc.Mapping)
+	attrs := attributesOf(&m, doc.Mapping)
 	if !binary {
-		p.Body = fold(attrs, body)
+		p.Body = fold(room, attrs[:], body)
 		return p
 	}
 	p.ContentType, p.Body, p.Headers = "application/json", body, make(amqp091.Table, len(attrs))
@@ -89,9 +93,8 @@ func encode(m message.Message, doc message.Document, binary bool) amqp091.Publis
 }
 
 // fold writes an event in structured mode. Its data keep every byte; where JSON would not keep them, they go in base64.
-func fold(attrs []attribute, data []byte) []byte {
-	b := make([]byte, 0, 1024+len(data))
-	b = append(b, '{')
+func fold(b []byte, attrs []attribute, data []byte) []byte {
+	b = append(slices.Grow(b, 1024+len(data)), '{')
 	for _, a := range attrs {
 		if a.value != "" {
 			b = append(appendText(append(appendText(b, a.name), ':'), a.value), ',')

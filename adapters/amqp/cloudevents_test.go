@@ -30,7 +30,7 @@ func TestAnEventKeepsItsDigest(t *testing.T) {
 	for _, m := range []message.Message{sample("plain"), odd, bytes, exact, sample(strings.Repeat("long", 100))} {
 		for _, binary := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%.10s binary %t", m.ID, binary), func(t *testing.T) {
-				p := encode(m, message.Document{}, binary)
+				p := encode(m, message.Document{}, binary, nil)
 				if len(p.MessageId) > maxShort {
 					t.Errorf("the message ID has %d bytes", len(p.MessageId))
 				}
@@ -51,7 +51,7 @@ func TestAnEventKeepsItsDigest(t *testing.T) {
 
 func TestADocumentClaimsNoDigestOfItsOwn(t *testing.T) {
 	m := sample("m")
-	p := encode(m, message.Document{Mapping: "orders@1", Body: []byte(`{"mapped":true}`)}, false)
+	p := encode(m, message.Document{Mapping: "orders@1", Body: []byte(`{"mapped":true}`)}, false, nil)
 	got := Receive{}.decode(arrived(p), "q", time.Now())
 	if got.Claimed != "" || string(got.Body) != `{"mapped":true}` || got.ID != "m" {
 		t.Errorf("got %+v", got)
@@ -108,11 +108,11 @@ func TestTheMappingOfWhatComesIn(t *testing.T) {
 	for kind, want := range map[string]string{"a": "of-a", "b": "all"} {
 		m := sample("m")
 		m.Kind = kind
-		if got := r.decode(arrived(encode(m, message.Document{}, true)), "q", time.Now()); got.Mapping != want {
+		if got := r.decode(arrived(encode(m, message.Document{}, true, nil)), "q", time.Now()); got.Mapping != want {
 			t.Errorf("kind %s: got the mapping %q, want %q", kind, got.Mapping, want)
 		}
 	}
-	p := encode(sample("m"), message.Document{}, true)
+	p := encode(sample("m"), message.Document{}, true, nil)
 	p.Headers[prefix+"mapping"] = "its-own"
 	if got := r.decode(arrived(p), "q", time.Now()); got.Mapping != "all" {
 		t.Errorf("got the mapping %q: a message names its own", got.Mapping)
@@ -121,7 +121,7 @@ func TestTheMappingOfWhatComesIn(t *testing.T) {
 
 // FuzzDecode: whatever comes, it has an ID, nothing panics, and what was decoded survives being sent on.
 func FuzzDecode(f *testing.F) {
-	whole := encode(sample("m"), message.Document{}, false)
+	whole := encode(sample("m"), message.Document{}, false, nil)
 	f.Add(whole.ContentType, whole.MessageId, "1.0", "5", string(whole.Body))
 	f.Add("application/json", "", "1.0", "", `{"a":1}`)
 	f.Add(structured, "x", "", "", `{"specversion":"1.0","id":1,"data_base64":"AAH/","lanenumber":9223372036854775808,"time":null}`)
@@ -136,7 +136,7 @@ func FuzzDecode(f *testing.F) {
 		if got.Kind == "" || got.Number < 1 || got.Role != message.Event || got.Time.Year() < 0 || got.Time.Year() > 9999 || got.Cause != "" {
 			return
 		}
-		again := Receive{}.decode(arrived(encode(got.Message, message.Document{}, false)), "q", time.Unix(1, 0).UTC())
+		again := Receive{}.decode(arrived(encode(got.Message, message.Document{}, false, nil)), "q", time.Unix(1, 0).UTC())
 		if valid := json.Valid([]byte(fmt.Sprintf("%q", got.ID))); valid && again.ID != got.ID && strings.ToValidUTF8(got.ID, "") == got.ID {
 			t.Errorf("sent on, %q became %q", got.ID, again.ID)
 		}

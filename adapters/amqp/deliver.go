@@ -25,7 +25,10 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	c := newCall(len(ds))
 	defer c.free()
 	for i, d := range ds {
-		m, err := l.outgoing(d)
+		m, err := l.outgoing(d, c.room[:0])
+		if !l.cfg.Publish.Binary {
+			c.keep(m.msg.Body) // it was made there, and is free again when it was written
+		}
 		if err != nil {
 			w.skip(c)
 			out[i] = message.Outcome{Verdict: message.Refused, Err: err}
@@ -113,9 +116,9 @@ func (l *Link) key(d message.Delivery) string {
 	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source).Replace(template)
 }
 
-// outgoing makes a publishing of a delivery: the signed event itself, or the document that a mapping has made of it.
-func (l *Link) outgoing(d message.Delivery) (outgoing, error) {
+// outgoing makes a publishing of a delivery, in room: the signed event itself, or the document that a mapping has made of it.
+func (l *Link) outgoing(d message.Delivery, room []byte) (outgoing, error) {
 	m := d.Event.Message()
-	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, l.cfg.Publish.Binary)}
+	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, l.cfg.Publish.Binary, room)}
 	return out, out.check()
 }

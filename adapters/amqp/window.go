@@ -38,6 +38,14 @@ type call struct {
 	said  []string // what the broker said of those that were returned
 	left  int      // messages without a fate
 	done  chan struct{}
+	room  []byte // in which bodies are written, one after the other; the caller's alone
+}
+
+// keep has the memory of a body used again. It must be one that was made in c.room.
+func (c *call) keep(body []byte) {
+	if cap(body) < wireRoom {
+		c.room = body
+	}
 }
 
 // calls are used again and again: a Deliver of one message makes no garbage for its wait.
