@@ -96,6 +96,7 @@ func misplaced(what, name string, err error) error {
 	}
 	switch lib.Code {
 	case amqp091.NotFound:
+		p.Kind = problem.NotFound
 		p.Why = "it is not on the broker, or what it refers to is not: " + lib.Reason
 		p.Hint = "have it made by whoever owns the broker, or set declare: true; the link goes on by itself"
 	case amqp091.PreconditionFailed:

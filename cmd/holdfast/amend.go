@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 
-	"holdfast/adapters/rest"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -19,7 +18,7 @@ import (
 type sendable struct {
 	out   *outbox.Outbox
 	rules *mapping.Set
-	links map[string]*rest.Link
+	links map[string]link
 }
 
 // Check maps m and makes its request without sending it. A number that the ERP has not given yet ends the check: what depends on it
@@ -39,8 +38,8 @@ func (c sendable) Check(ctx context.Context, tx *store.Tx, m outbox.Detail) erro
 	if _, waits := errors.AsType[*mapping.Waiting](err); waits {
 		return nil
 	}
-	if err == nil {
-		err = link.Fits(message.Delivery{Event: verified, Doc: doc})
+	if fits, can := link.(fitter); can && err == nil {
+		err = fits.Fits(message.Delivery{Event: verified, Doc: doc})
 	}
 	return cannotBeSent(m, err)
 }
@@ -63,7 +62,7 @@ func (r *records) sendable() (c sendable, done func(), err error) {
 	if c.rules, err = loadMappings(r.cfg); err != nil {
 		return c, nil, err
 	}
-	c.links, err = openLinks(r.cfg, slog.New(slog.DiscardHandler))
+	c.links, err = openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
 	return c, func() {
 		for _, l := range c.links {
 			l.Close()

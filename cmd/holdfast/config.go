@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"holdfast/adapters/amqp"
 	"holdfast/adapters/rest"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/decimal"
@@ -110,20 +111,26 @@ type InboxConfig struct {
 
 // LinkConfig is one connection to one ERP.
 type LinkConfig struct {
-	Kind        string `yaml:"kind"`        // rest
+	Kind        string `yaml:"kind"`        // rest or amqp
 	Rate        int    `yaml:"rate"`        // requests a second at most; 0: no limit but what the ERP answers
 	Concurrency int    `yaml:"concurrency"` // requests at a time at most
 	Batch       int    `yaml:"batch"`       // messages of one lane in hand at most
 	Attempts    int    `yaml:"attempts"`    // answers about one message after which its lane is parked
 
-	rest.Config `yaml:",inline"`
+	REST rest.Config `yaml:"-"` // the keys that go with kind: rest
+	AMQP amqp.Config `yaml:"-"` // the keys that go with kind: amqp
+}
+
+// Variants are the keys that each kind of link has besides those of all.
+func (l *LinkConfig) Variants() (string, map[string]any) {
+	return "kind", map[string]any{"rest": &l.REST, "amqp": &l.AMQP}
 }
 
 // RouteConfig says which messages go to which link, through which mapping.
 type RouteConfig struct {
 	Kinds    []string      `yaml:"kinds"`
 	Link     string        `yaml:"link"`
-	Mapping  string        `yaml:"mapping"`
+	Mapping  string        `yaml:"mapping"` // may be left out for a link that takes the events themselves
 	Priority int           `yaml:"priority"`
 	Expires  time.Duration `yaml:"expires"`
 	Delay    time.Duration `yaml:"delay"` // how old a message is at least when it is sent

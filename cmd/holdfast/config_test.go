@@ -36,13 +36,13 @@ func TestTheWrittenConfigurationIsTaken(t *testing.T) {
 	if got, want := cfg.Database.URL, "sqlite:/etc/holdfast/holdfast.db"; got != want {
 		t.Errorf("the database is %s, want %s: a relative path begins beside the file", got, want)
 	}
-	if got, want := cfg.Links["erp"].Timeout, 30*time.Second; got != want {
+	if got, want := cfg.Links["erp"].REST.Timeout, 30*time.Second; got != want {
 		t.Errorf("the timeout is %s, want %s", got, want)
 	}
 	if got, want := cfg.Plant.Source, "urn:holdfast:plant:1000"; got != want {
 		t.Errorf("the source is %s, want %s", got, want)
 	}
-	if got, want := len(cfg.Links["erp"].Polls), 5; got != want {
+	if got, want := len(cfg.Links["erp"].REST.Polls), 5; got != want {
 		t.Errorf("%d polls, want %d", got, want)
 	}
 }
@@ -75,8 +75,8 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"a link of a later version", "kind: rest", "kind: odata", []string{"links.erp.kind: links of kind odata are not in this version"}},
 		{"a link without an address", "    base_url: http://127.0.0.1:8422\n", "", []string{"links.erp.base_url: it is missing"}},
 		{"a route to no link", "    link: erp", "    link: erb", []string{"routes[0].link: there is no link of this name", "did you mean erp?"}},
-		{"a route of nothing", "kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, \"goods.*\", lot.created, inspection.recorded]", "kinds: []", []string{"routes[0].kinds: it is missing"}},
-		{"a list that is none", `kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, "goods.*", lot.created, inspection.recorded]`, "kinds: order.created", []string{"routes[0].kinds: it is a list"}},
+		{"a route of nothing", "kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, \"goods.*\", lot.created, lot.changed, inspection.recorded]", "kinds: []", []string{"routes[0].kinds: it is missing"}},
+		{"a list that is none", `kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, "goods.*", lot.created, lot.changed, inspection.recorded]`, "kinds: order.created", []string{"routes[0].kinds: it is a list"}},
 		{"an anchor", "log:", "log: &log", []string{"log: anchors and aliases are not part of this file"}},
 		{"a tab", "  format: text", "\tformat: text", []string{"this is not YAML", "indent with spaces"}},
 	}

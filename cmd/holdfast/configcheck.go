@@ -152,7 +152,11 @@ func (c Config) checkLease(k *checker) {
 		k.wrong("outbox.lease", fmt.Sprintf("%s is less than %s: it is renewed each third of it, and no request begins in its last second", c.Outbox.Lease, least),
 			"leave it out for 10s; a shorter one only has the lanes of a dead node taken over sooner")
 	}
-	for name, l := range c.Links {
+	for name, link := range c.Links {
+		l := link.REST
+		if link.Kind != "rest" {
+			continue
+		}
 		timeout := cmp.Or(l.Timeout, 30*time.Second)
 		after, need := cmp.Or(l.AskAfter, 2*timeout), timeout+margin
 		if after < need {
@@ -168,17 +172,25 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 	if !linkName.MatchString(name) {
 		k.wrong(at, "the name of a link is up to 40 small letters, digits and hyphens", "name it erp, or erp-eu")
 	}
-	switch l.Kind {
-	case "":
-		k.wrong(at+".kind", "it is missing", "write kind: rest")
-	case "odata", "sap", "amqp":
-		k.wrong(at+".kind", "links of kind "+l.Kind+" are not in this version", "use kind: rest with the ERP's OpenAPI document")
-	default:
-		k.among(at+".kind", l.Kind, "rest")
-	}
 	if min(l.Rate, l.Concurrency, l.Batch, l.Attempts) < 0 {
 		k.wrong(at, "rate, concurrency, batch and attempts are not negative", "leave them out for the default")
 	}
+	kinds := linkKinds()
+	switch kind, known := kinds[l.Kind]; {
+	case known:
+		kind.check(k, at, l)
+	case l.Kind == "":
+		k.wrong(at+".kind", "it is missing", "write kind: rest for an ERP's API, or kind: amqp for RabbitMQ")
+	case l.Kind == "odata" || l.Kind == "sap":
+		k.wrong(at+".kind", "links of kind "+l.Kind+" are not in this version", "use kind: rest with the ERP's OpenAPI document")
+	default:
+		k.among(at+".kind", l.Kind, slices.Sorted(maps.Keys(kinds))...)
+	}
+}
+
+// checkREST tells what is wrong with a link over HTTP.
+func checkREST(k *checker, at string, link LinkConfig) {
+	l := link.REST
 	for header := range l.Headers {
 		if credential.MatchString(header) {
 			k.wrong(at+".headers."+header, "it looks like a credential, and this file holds none", "put it under auth.header with a reference to the secret")
@@ -190,6 +202,17 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 	}
 	if l.Spec == "" {
 		k.wrong(at+".spec", "it is missing", "name the ERP's OpenAPI file, or write "+rest.Builtin+" for the plain one that Holdfast ships")
+	}
+}
+
+// checkAMQP tells what is wrong with a link over RabbitMQ, besides what the adapter says of it.
+func checkAMQP(k *checker, at string, link LinkConfig) {
+	l := link.AMQP
+	if l.Password != "" {
+		checkReference(k, at+".password", l.Password)
+	}
+	if l.Publish == nil && l.Receive == nil {
+		k.wrong(at, "it neither publishes nor receives", "write publish with an exchange, receive with a queue, or both")
 	}
 }
 
@@ -251,10 +274,14 @@ func (c *Config) anchor() {
 		c.Database.URL = "sqlite:" + c.beside(file)
 	}
 	for name, l := range c.Links {
-		if l.Spec != rest.Builtin {
-			l.Spec = c.beside(l.Spec)
+		for _, path := range []*string{
+			&l.REST.TLS.CA, &l.REST.TLS.Cert, &l.REST.TLS.Key, &l.AMQP.TLS.CA, &l.AMQP.TLS.Cert, &l.AMQP.TLS.Key,
+		} {
+			*path = c.beside(*path)
 		}
-		l.TLS.CA, l.TLS.Cert, l.TLS.Key = c.beside(l.TLS.CA), c.beside(l.TLS.Cert), c.beside(l.TLS.Key)
+		if l.REST.Spec != rest.Builtin {
+			l.REST.Spec = c.beside(l.REST.Spec)
+		}
 		c.Links[name] = l
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"holdfast/adapters/rest"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
@@ -109,7 +108,7 @@ func examine(cmd *cobra.Command) []finding {
 		return bad("configuration", err)
 	}
 	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
-	rules, links, err := cfg.compile(slog.New(slog.DiscardHandler))
+	rules, links, err := cfg.onlyLooking().compile(slog.New(slog.DiscardHandler))
 	out = append(out, examineMappings(cfg, rules, err)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
 	out = append(out, examineDisk(cfg)...)
@@ -182,7 +181,7 @@ func examineDisk(cfg Config) []finding {
 }
 
 // examineLinks calls each link that could be opened; what is wrong with another has been told with the mappings.
-func examineLinks(ctx context.Context, cfg Config, links map[string]*rest.Link) []finding {
+func examineLinks(ctx context.Context, cfg Config, links map[string]link) []finding {
 	if len(cfg.Links) == 0 {
 		return []finding{{Subject: "links", State: look, Says: "there are none", Do: "name the ERP under links"}}
 	}
@@ -193,16 +192,24 @@ func examineLinks(ctx context.Context, cfg Config, links map[string]*rest.Link) 
 		err := l.Check(ctx)
 		cancel()
 		l.Close()
-		if err != nil {
-			out = append(out, bad(subject, err)...)
-		} else {
-			out = append(out, finding{Subject: subject, State: isOK, Says: cfg.Links[name].BaseURL + " answers as it should"})
-		}
-		for _, w := range l.Warnings() {
+		out = append(out, examineLink(subject, cfg.Links[name], err)...)
+		for _, w := range warnings(l) {
 			out = append(out, finding{Subject: subject, State: look, Says: w})
 		}
 	}
 	return out
+}
+
+// examineLink tells what came of calling a link. What it makes by itself at its start is not missed before.
+func examineLink(subject string, c LinkConfig, err error) []finding {
+	switch {
+	case err == nil:
+		return []finding{{Subject: subject, State: isOK, Says: c.address() + " answers as it should"}}
+	case c.makes() && problem.KindOf(err) == problem.NotFound:
+		return []finding{{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), err), Do: "nothing: holdfast serve makes it"}}
+	default:
+		return bad(subject, err)
+	}
 }
 
 // examineListeners tries both addresses. One that is taken is no fault where Holdfast itself has it.

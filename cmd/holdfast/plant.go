@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"holdfast/adapters/rest"
 	"holdfast/internal/access"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
@@ -30,7 +29,7 @@ type floors struct {
 	db     *store.DB
 	seat   *store.Seat // of a process that relays
 	rules  *mapping.Set
-	links  map[string]*rest.Link
+	links  map[string]link
 	outbox *outbox.Outbox
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
@@ -39,7 +38,7 @@ type floors struct {
 
 // openFloors opens the database and everything on it. Close ends it.
 func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.Logger) (*floors, error) {
-	f := &floors{cfg: cfg, log: log, links: map[string]*rest.Link{}}
+	f := &floors{cfg: cfg, log: log, links: map[string]link{}}
 	var err error
 	if f.rules, f.links, err = cfg.compile(log); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -76,7 +75,7 @@ func (f *floors) join() {
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
-	f.inbox = inbox.New(f.db, f.rules, f.plant.Apply, inbox.Config{
+	f.inbox = inbox.New(f.db, f.rules, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 	}, f.log)
@@ -102,7 +101,11 @@ func (f *floors) plantID(ctx context.Context, tx *store.Tx, link, object string)
 func (f *floors) feeds() []inbox.Feed {
 	var feeds []inbox.Feed
 	for name, l := range f.links {
-		for _, p := range l.Polls() {
+		polled, ok := l.(poller)
+		if !ok {
+			continue
+		}
+		for _, p := range polled.Polls() {
 			feeds = append(feeds, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p})
 		}
 	}
@@ -115,7 +118,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	for name, l := range f.links {
 		c := f.cfg.Links[name]
 		links[name] = relay.Link{
-			Deliverer: l, Rate: float64(c.Rate), Concurrency: c.Concurrency, Batch: c.Batch, Attempts: c.Attempts, Timeout: c.Timeout,
+			Deliverer: l, Rate: float64(c.Rate), Concurrency: c.concurrency(), Batch: c.Batch, Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
 	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{

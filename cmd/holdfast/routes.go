@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/adapters/rest"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/problem"
@@ -38,11 +38,11 @@ func loadMappings(cfg Config) (*mapping.Set, error) {
 }
 
 // openLinks opens every link; what is wrong with one is told with its line.
-func openLinks(cfg Config, log *slog.Logger) (map[string]*rest.Link, error) {
-	links := map[string]*rest.Link{}
+func openLinks(cfg Config, log *slog.Logger) (map[string]link, error) {
+	links, kinds := map[string]link{}, linkKinds()
 	var mistakes []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Links)) {
-		l, err := rest.Open(cfg.Links[name].Config, cfg.secret, log.With("part", "link", "link", name))
+		l, err := kinds[cfg.Links[name].Kind].open(cfg.Links[name], cfg.secret, log.With("part", "link", "link", name))
 		if err != nil {
 			mistakes = append(mistakes, cfg.placed("links."+name, err))
 			continue
@@ -69,7 +69,7 @@ func (c Config) placed(at string, err error) error {
 
 // compile makes ready what the configuration names: mappings and links, held against each other and against the routes. All that is
 // wrong with them is told at once. Links are given even then, to be closed.
-func (c Config) compile(log *slog.Logger) (*mapping.Set, map[string]*rest.Link, error) {
+func (c Config) compile(log *slog.Logger) (*mapping.Set, map[string]link, error) {
 	rules, err := loadMappings(c)
 	links, unopened := openLinks(c, log)
 	err = errors.Join(err, unopened)
@@ -89,41 +89,51 @@ func plantKinds() []string {
 
 // checkAgainst holds routes and polls against the mappings, and the mappings against the contracts of the links: a message must
 // not find out at night that nobody can send it. A link that could not be opened has been told of and is passed over.
-func (c Config) checkAgainst(rules *mapping.Set, links map[string]*rest.Link) error {
+func (c Config) checkAgainst(rules *mapping.Set, links map[string]link) error {
 	k := &checker{Places: c.places}
 	for i, r := range c.Routes {
+		if r.Mapping == "" && linkKinds()[c.Links[r.Link].Kind].events {
+			c.checkPatterns(k, fmt.Sprintf("routes[%d]", i), r)
+			continue
+		}
 		c.checkKinds(k, fmt.Sprintf("routes[%d]", i), r, rules, links[r.Link])
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
-		for i, poll := range c.Links[name].Polls {
-			if !rules.Covers(poll.Mapping, "") {
-				k.wrong(fmt.Sprintf("links.%s.polls[%d].mapping", name, i), "there is no mapping in of this name",
-					"the mappings are: "+strings.Join(rules.Names(), ", "))
+		for at, mapping := range c.Links[name].inbound() {
+			if !rules.Covers(mapping, "") {
+				k.wrong("links."+name+"."+at, "there is no mapping in of this name", "the mappings are: "+strings.Join(rules.Names(), ", "))
 			}
 		}
 	}
 	return errors.Join(k.mistakes...)
 }
 
-func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.Set, link *rest.Link) {
+// checkKinds holds a route against its mapping, and that against the link.
+func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.Set, to link) {
+	for _, kind := range c.checkPatterns(k, at, r) {
+		if !rules.Covers(r.Mapping, kind) {
+			k.wrong(at+".mapping", fmt.Sprintf("%s has no mapping for %s", cmp.Or(r.Mapping, "a route without a mapping"), kind), "leave the kind out of the route, or write the mapping")
+		} else if to == nil {
+			continue
+		} else if err := to.Accepts(rules.Target(r.Mapping, kind)); err != nil {
+			k.wrong(at+".mapping", fmt.Sprintf("the mapping for %s does not fit the link: %v", kind, err),
+				"name an operation of the ERP's OpenAPI document in the mapping")
+		}
+	}
+}
+
+// checkPatterns refuses a pattern of a route that no kind fits, and gives the kinds that the others fit.
+func (c Config) checkPatterns(k *checker, at string, r RouteConfig) (kinds []string) {
 	for i, pattern := range r.Kinds {
-		matched := false
+		before := len(kinds)
 		for _, kind := range plantKinds() {
-			if ok, _ := path.Match(pattern, kind); !ok {
-				continue
-			}
-			matched = true
-			if !rules.Covers(r.Mapping, kind) {
-				k.wrong(at+".mapping", fmt.Sprintf("%s has no mapping for %s", r.Mapping, kind), "leave the kind out of the route, or write the mapping")
-			} else if link == nil {
-				continue
-			} else if err := link.Accepts(rules.Target(r.Mapping, kind)); err != nil {
-				k.wrong(at+".mapping", fmt.Sprintf("the mapping for %s does not fit the link: %v", kind, err),
-					"name an operation of the ERP's OpenAPI document in the mapping")
+			if ok, _ := path.Match(pattern, kind); ok {
+				kinds = append(kinds, kind)
 			}
 		}
-		if !matched {
+		if len(kinds) == before {
 			k.wrong(fmt.Sprintf("%s.kinds[%d]", at, i), "the plant sends no such kind", "the kinds are: "+strings.Join(plantKinds(), ", "))
 		}
 	}
+	return kinds
 }

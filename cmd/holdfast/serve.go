@@ -105,7 +105,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
 	for name, l := range p.links {
-		for _, w := range l.Warnings() {
+		for _, w := range warnings(l) {
 			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)
 		}
 	}
@@ -117,7 +117,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	log := p.log.With("part", "serve")
 	err = runStages(ctx, p.bound(), log,
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
-		[]part{{"inbox", p.inbox.Run}, {"access", p.doer.Run}},
+		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		[]part{{"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
 	)

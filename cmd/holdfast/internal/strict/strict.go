@@ -94,7 +94,8 @@ func (p Places) lineOf(err error) int {
 }
 
 // Decode reads text into the struct that into points to. Keys come from yaml tags, with ",inline" as the only option that
-// matters. Fields that the file does not name keep their value. The error joins a *problem.Error for each mistake.
+// matters. Fields that the file does not name keep their value. The keys of a Varied depend on one of its values. The error joins a
+// *problem.Error for each mistake.
 func Decode(file string, text []byte, into any) (Places, error) {
 	d := &decoder{Places: Places{file: file, lines: map[string]int{}, spoilt: map[string]bool{}}}
 	var docs []yaml.Node
@@ -197,9 +198,13 @@ func (d *decoder) entries(n *yaml.Node, path string, take func(key, value *yaml.
 
 func (d *decoder) object(n *yaml.Node, v reflect.Value, path string) {
 	fields := fieldsOf(v)
+	others := vary(n, v, fields)
 	d.entries(n, path, func(key, value *yaml.Node, below string) {
 		f, ok := fields[key.Value]
 		if !ok {
+			if d.misplaced(key, below, others) {
+				return
+			}
 			d.wrong(key, below, "there is no such key", suggest(key.Value, fields))
 			d.spoilt[below] = true
 			return

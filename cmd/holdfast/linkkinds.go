@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"holdfast/adapters/amqp"
+	"holdfast/adapters/rest"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/relay"
+	"holdfast/internal/store"
+)
+
+// link is one connection to one ERP, of whatever kind.
+type link interface {
+	relay.Deliverer
+	// Accepts tells whether a mapping may name this target.
+	Accepts(target string) error
+	// Check tries the connection and changes nothing.
+	Check(ctx context.Context) error
+	Close()
+}
+
+// What only some kinds of link offer.
+type (
+	// poller is asked for what its ERP has to say.
+	poller interface{ Polls() []*rest.Poll }
+	// listener is told what its ERP has to say. What accept does not take is offered again.
+	listener interface {
+		Run(ctx context.Context, accept amqp.Accept) error
+	}
+	// warner knows what its contract asks for and the link cannot do.
+	warner interface{ Warnings() []string }
+	// fitter holds a delivery against the contract without sending it.
+	fitter interface {
+		Fits(d message.Delivery) error
+	}
+)
+
+// linkKind is what the program knows of one kind of link.
+type linkKind struct {
+	check  func(k *checker, at string, l LinkConfig)
+	open   func(l LinkConfig, secret func(ctx context.Context, reference string) (string, error), log *slog.Logger) (link, error)
+	events bool // it takes the plant's events themselves, so that its routes need no mapping
+}
+
+// linkKinds are those that a configuration may name.
+func linkKinds() map[string]linkKind {
+	return map[string]linkKind{
+		"rest": {check: checkREST, open: openREST},
+		"amqp": {check: checkAMQP, open: openAMQP, events: true},
+	}
+}
+
+func openREST(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
+	return rest.Open(l.REST, secret, log)
+}
+
+func openAMQP(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
+	return amqp.Open(l.AMQP, secret, log)
+}
+
+// warnings are those that a link has, if it knows any.
+func warnings(l link) []string {
+	if w, ok := l.(warner); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
+// address is where the link leads to, for a person.
+func (l LinkConfig) address() string {
+	if l.Kind == "amqp" {
+		return strings.Join(l.AMQP.Addresses, ", ")
+	}
+	return l.REST.BaseURL
+}
+
+// makes tells whether the link makes what it needs at the other side where it is missing.
+func (l LinkConfig) makes() bool {
+	return l.Kind == "amqp" && (l.AMQP.Declare == nil || *l.AMQP.Declare)
+}
+
+// timeout is how long one delivery may take; 0 is the relay's default.
+func (l LinkConfig) timeout() time.Duration {
+	if l.Kind == "amqp" {
+		return l.AMQP.ConfirmTimeout
+	}
+	return l.REST.Timeout
+}
+
+// concurrency is how many deliveries may be under way; 0 is the relay's default. A broker's confirm takes as long as its disk needs,
+// however many wait for it: only many at a time make it fast.
+func (l LinkConfig) concurrency() int {
+	if l.Kind == "amqp" {
+		return cmp.Or(l.Concurrency, 64)
+	}
+	return l.Concurrency
+}
+
+// inbound are the mappings that read what comes over the link, by the key that names each.
+func (l LinkConfig) inbound() map[string]string {
+	out := map[string]string{}
+	for i, poll := range l.REST.Polls {
+		out[fmt.Sprintf("polls[%d].mapping", i)] = poll.Mapping
+	}
+	if r := l.AMQP.Receive; r != nil {
+		for kind, mapping := range r.Mappings {
+			out["receive.mappings."+kind] = mapping
+		}
+		if r.Mapping != "" {
+			out["receive.mapping"] = r.Mapping
+		}
+	}
+	return out
+}
+
+// onlyLooking is the configuration for a command that opens links beside serve: they make nothing at the other side.
+func (c Config) onlyLooking() Config {
+	links := make(map[string]LinkConfig, len(c.Links))
+	for name, l := range c.Links {
+		l.AMQP.Declare = new(bool)
+		links[name] = l
+	}
+	c.Links = links
+	return c
+}
+
+// listeners are the links that are told what their ERPs have to say, each a part of the process.
+func (f *floors) listeners() []part {
+	var parts []part
+	for name, l := range f.links {
+		if in, ok := l.(listener); ok {
+			parts = append(parts, part{"link " + name, func(ctx context.Context) error { return in.Run(ctx, f.accept(name)) }})
+		}
+	}
+	return parts
+}
+
+// accept gives a batch to the inbox, all of it in one transaction. A message that cannot be stored has the whole batch offered again,
+// until its deliveries show that it is the one that holds up the rest, and the inbox puts it aside.
+func (f *floors) accept(link string) amqp.Accept {
+	return func(ctx context.Context, batch []message.Incoming) error {
+		all, err := f.inbox.ReceiveAll(ctx, batch, link)
+		if err != nil {
+			return err
+		}
+		for _, t := range all {
+			if t.Err != nil {
+				return t.Err
+			}
+		}
+		return nil
+	}
+}
+
+// apply has the plant act on what an ERP says, and the outbox on what it says of a message that it was sent.
+func (f *floors) apply(ctx context.Context, tx *store.Tx, m message.Message) error {
+	switch m.Kind {
+	case outbox.ReceiptKind, outbox.RefusalKind:
+		return f.outbox.Answer(ctx, tx, m)
+	default:
+		return f.plant.Apply(ctx, tx, m)
+	}
+}
