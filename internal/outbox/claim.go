@@ -1,8 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/message"
@@ -79,26 +82,27 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	if len(names) == 0 {
 		return nil, nil
 	}
-	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?) AND `+due+`
-		AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, names, store.Micros(tx.Now), node)
-	if err != nil {
-		return nil, err
-	}
 	var lanes []lane
-	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
+	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+` AND `+due+`
+		AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, listed(tx, names), store.Micros(tx.Now), node)
+	if err != nil {
 		return nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
-	claims := make([]Claim, 0, len(lanes))
+	firsts, err := readFirsts(ctx, tx, link, lanes, perLane)
+	if err != nil {
+		return nil, fmt.Errorf("read the first messages of lanes of link %s: %w", link, err)
+	}
+	claims, last := make([]Claim, 0, len(lanes)), make([]int64, 0, len(lanes))
 	for _, l := range lanes {
-		c, err := o.take(ctx, tx, node, link, l, perLane)
+		c, sent, err := o.take(ctx, tx, link, l, firsts[l.Lane])
 		if err != nil {
 			return nil, fmt.Errorf("take lane %s of link %s: %w", l.Lane, link, err)
 		}
 		if len(c.Messages) > 0 {
-			claims = append(claims, c)
+			claims, last = append(claims, c), append(last, sent)
 		}
 	}
-	return claims, nil
+	return claims, o.mark(ctx, tx, node, link, claims, last)
 }
 
 // Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called. At most an hour is
@@ -116,23 +120,21 @@ func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (time.Dura
 	return max(0, left), nil
 }
 
-func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l lane, perLane int) (Claim, error) {
-	rows, err := o.first(ctx, tx, link, l, perLane)
-	if err != nil {
-		return Claim{}, err
-	}
-	c := Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}
+// take makes a claim of a lane and its first messages; last is up to which number they may have been sent from now on.
+func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, rows []row) (c Claim, last int64, err error) {
+	c = Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}
 	if len(rows) == 0 { // it must not hold up the others
 		why := fmt.Sprintf("%d messages are owed from number %d, and none is there: they were deleted behind Holdfast", l.Pending, l.Head)
-		return c, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
+		return c, 0, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
 	}
-	last := l.SentTo
+	last = l.SentTo
+	c.Messages = make([]Queued, 0, len(rows))
 	for i := range rows {
 		w := &rows[i]
 		maySent := w.Number <= l.SentTo || w.Redelivery > 0
 		if w.expired(o.expiry.at(tx.Now)) && !maySent {
 			if err := o.void(ctx, tx, w, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
-				return Claim{}, err
+				return Claim{}, 0, err
 			}
 		}
 		last = max(last, w.Number)
@@ -141,12 +143,26 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, node, link string, l la
 			Again: w.Redelivery > 0, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
 		})
 	}
-	if err := setReplay(ctx, tx, rows[0], ""); err != nil {
-		return Claim{}, err
+	return c, last, setReplay(ctx, tx, rows[0], "")
+}
+
+// mark puts lanes into the hand of node, and their messages down as possibly sent.
+func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64) error {
+	if len(claims) == 0 {
+		return nil
 	}
-	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = ?, due_at = ?, sent_to = ?, scheduled = FALSE
-		WHERE link = ? AND lane = ?`, node, c.Token, store.Micros(tx.Now.Add(o.cfg.Lease)), last, link, l.Lane)
-	return c, err
+	names := make([]string, 0, len(claims))
+	for _, c := range claims {
+		names = append(names, c.Lane)
+	}
+	g := given{len(claims), []column{col("lane", ofText, names), col("sent_to", ofInt, last)}}
+	args := append([]any{node, store.Micros(tx.Now.Add(o.cfg.Lease))}, g.args(tx)...)
+	err := tx.Later(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE
+		FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(args, link)...)
+	if err != nil {
+		return fmt.Errorf("put lanes of link %s into the hand of %s: %w", link, node, err)
+	}
+	return nil
 }
 
 // setReplay says how a replayed message goes out again.
@@ -160,24 +176,45 @@ func setReplay(ctx context.Context, tx *store.Tx, w row, how Replay) error {
 	return nil
 }
 
-// first reads the head of a lane and what follows it without a gap and without a time that has not come. A message to replay is taken
-// by itself: the settlement then tells whether that one was sent.
-func (o *Outbox) first(ctx context.Context, tx *store.Tx, link string, l lane, perLane int) ([]row, error) {
+// readFirsts reads the heads of lanes, and of each what follows it without a gap and without a time that has not come.
+func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, perLane int) (map[string][]row, error) {
+	names, epochs, heads := make([]string, 0, len(lanes)), make([]int64, 0, len(lanes)), make([]int64, 0, len(lanes))
+	for _, l := range lanes {
+		names, epochs, heads = append(names, l.Lane), append(epochs, l.Epoch), append(heads, l.Head)
+	}
+	g := given{len(lanes), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, heads)}}
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT `+hot+` FROM outbox_messages WHERE link = ? AND lane = ? AND epoch = ? AND number >= ? AND number < ?
-		ORDER BY number`, link, l.Lane, l.Epoch, l.Head, l.Head+int64(perLane))
+	err := tx.Select(ctx, &rows, `SELECT m.`+strings.ReplaceAll(first, ", ", ", m.")+` FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
+		WHERE m.link = ? AND m.lane = g.lane AND m.epoch = g.epoch AND m.number >= g.head AND m.number < g.head + CAST(? AS BIGINT)`,
+		append(g.args(tx), link, perLane)...)
 	if err != nil {
 		return nil, err
 	}
+	byLane := make(map[string][]row, len(lanes))
+	for _, w := range rows {
+		w.Link = link
+		byLane[w.Lane] = append(byLane[w.Lane], w)
+	}
+	for _, l := range lanes {
+		list := byLane[l.Lane]
+		slices.SortFunc(list, func(a, b row) int { return cmp.Compare(a.Number, b.Number) })
+		byLane[l.Lane] = list[:together(list, l.Head, store.Micros(tx.Now))]
+	}
+	return byLane, nil
+}
+
+// together is how many messages of a lane can be handed out at once. A message to replay is taken by itself: the settlement then tells
+// whether that one was sent.
+func together(rows []row, head, now int64) int {
 	for i, w := range rows {
-		if w.Number != l.Head+int64(i) || i > 0 && w.NotBefore > store.Micros(tx.Now) {
-			return rows[:i], nil
+		if w.Number != head+int64(i) || i > 0 && w.NotBefore > now {
+			return i
 		}
 		if w.Replay != "" {
-			return rows[:max(1, i)], nil
+			return max(1, i)
 		}
 	}
-	return rows, nil
+	return len(rows)
 }
 
 func (w row) expired(now time.Time) bool {

@@ -19,39 +19,46 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	if len(held) == 0 {
 		return nil, nil, nil
 	}
-	names := make([]string, 0, len(held))
+	names, tokens := make([]string, 0, len(held)), make([]int64, 0, len(held))
 	for _, h := range held {
-		names = append(names, h.Lane)
+		names, tokens = append(names, h.Lane), append(tokens, h.Token)
 	}
-	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?)`, link, names)
+	g := given{len(held), []column{col("lane", ofText, names), col("token", ofInt, tokens)}}
+	still := func(clause string) (names []string, err error) {
+		err = tx.Select(ctx, &names, `SELECT l.lane FROM `+g.table(tx, "g")+` CROSS JOIN outbox_lanes AS l
+			WHERE l.link = ? AND l.lane = g.lane AND l.lease_token = g.token`+clause, append(g.args(tx), link)...)
+		return names, err
+	}
+	free, err := still(tx.SkipLocked()) // a row that an append has locked is passed over: the next renewal comes long before the lease ends
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
-	var lanes []lane
-	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
+	err = tx.Later(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND `+among(tx, "lane"), store.Micros(tx.Now.Add(o.cfg.Lease)), link, listed(tx, free))
+	if err != nil {
+		return nil, nil, fmt.Errorf("renew leases of link %s: %w", link, err)
+	}
+	ours, err := still("")
+	if err != nil {
 		return nil, nil, fmt.Errorf("read leases of link %s: %w", link, err)
 	}
-	tokens := make(map[string]int64, len(lanes))
-	for _, l := range lanes {
-		tokens[l.Lane] = l.Token
-	}
+	isFree, isOurs := set(free), set(ours)
 	for _, h := range held {
-		if tokens[h.Lane] != h.Token {
+		switch {
+		case !isOurs[h.Lane]:
 			lost = append(lost, h)
-			continue
-		}
-		// a row that an append has locked is passed over: the next renewal comes long before the lease ends
-		n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND lane IN
-			(SELECT lane FROM outbox_lanes WHERE link = ? AND lane = ? AND lease_token = ?`+tx.SkipLocked()+`)`,
-			store.Micros(tx.Now.Add(o.cfg.Lease)), link, link, h.Lane, h.Token)
-		if err != nil {
-			return nil, nil, fmt.Errorf("renew the lease of lane %s: %w", h.Lane, err)
-		}
-		if n > 0 {
+		case isFree[h.Lane]:
 			renewed = append(renewed, h)
 		}
 	}
 	return renewed, lost, nil
+}
+
+func set(names []string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
 }
 
 // Abandon parks a lane in hand, with the reason, and ends its lease without settling anything: what was marked as sent at its claim

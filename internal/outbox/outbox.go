@@ -20,7 +20,9 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -157,6 +159,12 @@ func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, op
 func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Message, opt options) error {
 	if m.ID == "" || m.Key == "" {
 		return &problem.Error{Kind: problem.Internal, What: "append " + m.Kind, Why: "the message has no ID or no key"}
+	}
+	if lane := cmp.Or(m.Lane, m.Key); !utf8.ValidString(lane) || strings.ContainsRune(lane, 0) {
+		return &problem.Error{
+			Kind: problem.Invalid, What: "append " + m.Kind + " " + m.ID, Why: fmt.Sprintf("its lane %q is no text that every database can keep", lane),
+			Hint: "name the object without control characters",
+		}
 	}
 	w := row{
 		ID: MessageID(r.Link, m.ID), Event: m.ID, Source: cmp.Or(o.source, m.Source), Kind: m.Kind, Version: m.Version, Key: m.Key,

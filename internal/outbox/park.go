@@ -83,7 +83,7 @@ func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane str
 	if err := history(ctx, tx, row{ID: w.ID}, "marked delivered", reason); err != nil {
 		return err
 	}
-	if err := o.move(ctx, tx, link, []Done{d}); err != nil {
+	if _, err := o.move(ctx, tx, link, []Done{d}); err != nil {
 		return err
 	}
 	l.Pending--

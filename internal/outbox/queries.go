@@ -48,6 +48,9 @@ const written = kept + `, not_before, expires_at`
 // hot are those that a row reads.
 const hot = written + `, replay, sends`
 
+// first are those that a claim reads: what is sent, and what decides whether it is.
+const first = `lane, epoch, number, id, source, kind, version, key, time, body, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before, expires_at, attempts, redelivery, replay`
+
 func (w row) message() message.Message {
 	return message.Message{
 		ID: w.ID, Source: w.Source, Kind: w.Kind, Version: w.Version, Key: w.Key, Time: w.Time.Time, Body: w.Body,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast/internal/message"
@@ -65,21 +64,14 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 	for _, s := range all {
 		names = append(names, s.Lane)
 	}
-	query, args, err := tx.In(`SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane IN (?)`+tx.SkipLocked(), link, names)
-	if err != nil {
-		return nil, nil, err
-	}
 	var lanes []lane
-	if err := tx.Select(ctx, &lanes, query, args...); err != nil {
+	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+tx.SkipLocked(), link, listed(tx, names))
+	if err != nil {
 		return nil, nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
 	locked := make(map[string]*lane, len(lanes))
 	for i := range lanes {
 		locked[lanes[i].Lane] = &lanes[i]
-	}
-	owed, err := stillOwed(ctx, tx, all)
-	if err != nil {
-		return nil, nil, err
 	}
 	var held []Settlement
 	var done []Done
@@ -90,17 +82,21 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 		case l.Token != s.Token || l.Owner == "":
 			lost = append(lost, s)
 		default:
-			s.Done = slices.DeleteFunc(slices.Clone(s.Done), func(d Done) bool { return !owed[d.ID] })
 			held, done = append(held, s), append(done, s.Done...)
 		}
 	}
-	if err := o.move(ctx, tx, link, done); err != nil {
+	moved, err := o.move(ctx, tx, link, done)
+	if err != nil {
 		return nil, nil, err
 	}
-	for _, s := range held {
-		if err := o.settleLane(ctx, tx, link, locked[s.Lane], s); err != nil {
-			return nil, nil, fmt.Errorf("settle lane %s of link %s: %w", s.Lane, link, err)
+	for _, s := range held { // what was moved before is settled already: the answer to that commit was lost
+		for _, d := range s.Done {
+			locked[s.Lane].Pending -= int64(times(moved[d.ID]))
+			delete(moved, d.ID)
 		}
+	}
+	if err := o.settleLanes(ctx, tx, link, locked, held); err != nil {
+		return nil, nil, err
 	}
 	if len(held) > 0 {
 		tx.Wake(Settled)
@@ -147,104 +143,150 @@ func merge(all []Settlement) []Settlement {
 	return merged
 }
 
-// stillOwed tells which of the messages done are not in the history yet. A settlement is given again where the answer to its commit
-// was lost, and must then find its work done.
-func stillOwed(ctx context.Context, tx *store.Tx, all []Settlement) (map[string]bool, error) {
-	var done []string
-	for _, s := range all {
-		for _, d := range s.Done {
-			done = append(done, d.ID)
-		}
-	}
-	owed := make(map[string]bool, len(done))
-	for part := range slices.Chunk(done, chunk) {
-		query, args, err := tx.In(`SELECT id FROM outbox_messages WHERE id IN (?)`, part)
-		if err != nil {
-			return nil, err
-		}
-		var ids []string
-		if err := tx.Select(ctx, &ids, query, args...); err != nil {
-			return nil, fmt.Errorf("find the messages to settle: %w", err)
-		}
-		for _, id := range ids {
-			owed[id] = true
-		}
-	}
-	return owed, nil
-}
-
 // chunk bounds the parameters of one statement.
 const chunk = 100
 
-// move takes settled messages from the hot table to the history.
-func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Done) error {
-	for part := range slices.Chunk(done, chunk) {
-		if err := moveChunk(ctx, tx, part); err != nil {
-			return fmt.Errorf("move settled messages of link %s: %w", link, err)
-		}
+// move takes settled messages from the hot table to the history, and tells which: a settlement is given again where the answer to its
+// commit was lost, and must then find its work done.
+func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Done) (map[string]bool, error) {
+	if len(done) == 0 {
+		return nil, nil
 	}
+	ids, err := moveRows(ctx, tx, done)
+	if err != nil {
+		return nil, fmt.Errorf("move settled messages of link %s: %w", link, err)
+	}
+	moved := set(ids)
 	voided, delivered := 0, 0
 	for _, d := range done {
+		if !moved[d.ID] {
+			continue
+		}
 		if d.Role == message.Void {
 			voided++
 		} else {
 			delivered++
 		}
 		if err := o.created(ctx, tx, link, d); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(done) == 0 {
-		return nil
+	if len(moved) == 0 {
+		return moved, nil
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, delivered, voided, last_at) VALUES (?, ?, ?, ?)
+	err = tx.Later(ctx, `INSERT INTO outbox_links (link, delivered, voided, last_at) VALUES (?, ?, ?, ?)
 		ON CONFLICT (link) DO UPDATE SET delivered = outbox_links.delivered + excluded.delivered,
 			voided = outbox_links.voided + excluded.voided, last_at = excluded.last_at`, link, delivered, voided, store.Micros(tx.Now))
 	if err != nil {
-		return fmt.Errorf("count what link %s delivered: %w", link, err)
+		return nil, fmt.Errorf("count what link %s delivered: %w", link, err)
+	}
+	return moved, nil
+}
+
+// receipts are what is written of settled messages beside what they are.
+func receipts(done []Done) given {
+	n := len(done)
+	ids, with, docs, kinds, answered := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	answers, status, asked, sent := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n)
+	for i, d := range done {
+		r := d.Receipt
+		ids[i], with[i], docs[i], kinds[i], answers[i] = d.ID, d.SentWith, r.Document, r.Kind, r.Answer
+		status[i], asked[i], sent[i] = int64(r.Status), r.Asked, int64(times(d.Sent))
+		if !r.At.IsZero() {
+			answered[i] = r.At.Format(time.RFC3339Nano)
+		}
+	}
+	return given{n, []column{
+		col("rid", ofText, ids), col("sent_with", ofText, with), col("document", ofText, docs), col("doc_kind", ofText, kinds),
+		col("answer", ofBytes, answers), col("status", ofInt, status), col("answered", ofText, answered), col("asked", ofBool, asked),
+		col("sent", ofInt, sent),
+	}}
+}
+
+// moveRows gives the IDs of those that were there to be moved.
+func moveRows(ctx context.Context, tx *store.Tx, done []Done) (ids []string, err error) {
+	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
+		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked `
+	r := receipts(done)
+	now := store.Micros(tx.Now)
+	if tx.Dialect() == store.Postgres {
+		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+` WHERE m.id = r.rid RETURNING m.*, r.*)
+			`+into+`FROM gone RETURNING id`, append(r.args(tx), now)...)
+		return ids, err
+	}
+	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m WHERE m.id = r.rid RETURNING id`, append([]any{now}, r.args(tx)...)...)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM outbox_messages WHERE `+among(tx, "id"), listed(tx, ids))
+	return ids, err
+}
+
+// laneRows are rows of outbox_lanes as a settlement leaves them.
+type laneRows struct {
+	lanes, states, awaits, reasons                []string
+	pending, epochs, heads, headAts, dues, sentTo []int64
+	scheduled                                     []bool
+}
+
+// settleLanes moves the heads of lanes on and, of those that are given back, says when and whether they are claimed again.
+func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, locked map[string]*lane, held []Settlement) error {
+	heads, err := readHeads(ctx, tx, link, locked, held)
+	if err != nil {
+		return err
+	}
+	var progress, back laneRows
+	for _, s := range held {
+		l, h := locked[s.Lane], heads[s.Lane]
+		if !s.Release {
+			progress.add(l, h)
+			continue
+		}
+		back.add(l, h)
+		if err := o.giveBack(ctx, tx, link, l, h, s, &back); err != nil {
+			return fmt.Errorf("settle lane %s of link %s: %w", s.Lane, link, err)
+		}
+	}
+	if len(progress.lanes) > 0 {
+		g := progress.given()
+		err := tx.Later(ctx, `UPDATE outbox_lanes SET pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at
+			FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(g.args(tx), link)...)
+		if err != nil {
+			return fmt.Errorf("move lanes of link %s on: %w", link, err)
+		}
+	}
+	if len(back.lanes) == 0 {
+		return nil
+	}
+	g := back.given()
+	g.columns = append(g.columns, col("scheduled", ofBool, back.scheduled), col("due_at", ofInt, back.dues), col("sent_to", ofInt, back.sentTo),
+		col("state", ofText, back.states), col("awaits", ofText, back.awaits), col("reason", ofText, back.reasons))
+	args := append([]any{store.Micros(tx.Now)}, g.args(tx)...)
+	err = tx.Later(ctx, `UPDATE outbox_lanes SET pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at,
+		scheduled = g.scheduled, due_at = g.due_at, sent_to = g.sent_to, state = g.state, awaits = g.awaits,
+		reason = CASE WHEN outbox_lanes.paused AND g.state = 'open' THEN outbox_lanes.reason ELSE g.reason END, lease_owner = '', changed_at = ?
+		FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(args, link)...)
+	if err != nil {
+		return fmt.Errorf("give back lanes of link %s: %w", link, err)
 	}
 	return nil
 }
 
-func moveChunk(ctx context.Context, tx *store.Tx, done []Done) error {
-	blob := map[store.Dialect]string{store.SQLite: "BLOB", store.Postgres: "BYTEA"}[tx.Dialect()]
-	one := `(CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS ` + blob + `), CAST(? AS BIGINT), CAST(? AS TEXT), CAST(? AS BOOLEAN), CAST(? AS BIGINT))`
-	args := make([]any, 0, 10*len(done))
-	ids := make([]any, 0, len(done))
-	for _, d := range done {
-		r := d.Receipt
-		args = append(args, d.ID, d.SentWith, r.Document, r.Kind, r.Answer, r.Status, store.Zoned{Time: r.At}, r.Asked, times(d.Sent))
-		ids = append(ids, d.ID)
-	}
-	args = append(args, store.Micros(tx.Now))
-	values := strings.TrimSuffix(strings.Repeat(one+", ", len(done)), ", ")
-	_, err := tx.Exec(ctx, `WITH r (rid, sent_with, document, doc_kind, answer, status, answered, asked, sent) AS (VALUES `+values+`)
-		INSERT INTO outbox_delivered (`+kept+`, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
-		SELECT `+kept+`, signature, sends + r.sent, CAST(? AS BIGINT), r.sent_with, r.document, r.doc_kind, r.answer, r.status, r.answered, r.asked
-		FROM outbox_messages JOIN r ON id = r.rid`, args...)
-	if err != nil {
-		return err
-	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ")
-	n, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE id IN (`+marks+`)`, ids...)
-	if err == nil && n != int64(len(done)) {
-		return fmt.Errorf("%d of %d settled messages are gone", int64(len(done))-n, len(done))
-	}
-	return err
+func (r *laneRows) add(l *lane, h row) {
+	r.lanes, r.pending, r.epochs = append(r.lanes, l.Lane), append(r.pending, l.Pending), append(r.epochs, h.Epoch)
+	r.heads, r.headAts = append(r.heads, h.Number), append(r.headAts, h.CreatedAt)
 }
 
-// settleLane moves the lane's head on and, if it is given back, says when and whether it is claimed again.
-func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *lane, s Settlement) error {
-	l.Pending -= int64(len(s.Done))
-	h, err := readHead(ctx, tx, link, l)
-	if err != nil {
-		return err
-	}
-	if !s.Release {
-		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ? WHERE link = ? AND lane = ?`,
-			l.Pending, h.Epoch, h.Number, h.CreatedAt, link, l.Lane)
-		return err
-	}
+// given are the columns that change with each settlement.
+func (r *laneRows) given() given {
+	return given{len(r.lanes), []column{
+		col("lane", ofText, r.lanes), col("pending", ofInt, r.pending), col("head_epoch", ofInt, r.epochs), col("head", ofInt, r.heads),
+		col("head_at", ofInt, r.headAts),
+	}}
+}
+
+// giveBack adds what becomes of a lane that its holder gives back.
+func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lane, h row, s Settlement, back *laneRows) (err error) {
 	awaits := ""
 	if next := cmp.Or(s.Next.State, Open); next != Open || l.State != string(Parked) { // a refusal that came meanwhile stays
 		l.State, l.Reason = string(next), s.Next.Reason
@@ -258,14 +300,9 @@ func (o *Outbox) settleLane(ctx context.Context, tx *store.Tx, link string, l *l
 	if s.Next.After > 0 {
 		dueAt = max(h.NotBefore, store.Micros(tx.Now.Add(min(s.Next.After, max(longest, o.cfg.Backoff)))))
 	}
-	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?, due_at = ?, sent_to = ?,
-		state = ?, awaits = ?, reason = CASE WHEN paused AND CAST(? AS TEXT) = 'open' THEN reason ELSE ? END, lease_owner = '', changed_at = ?
-		WHERE link = ? AND lane = ?`,
-		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), dueAt, s.SentTo, l.State, awaits, l.State, l.Reason,
-		store.Micros(tx.Now), link, l.Lane)
-	if err != nil {
-		return err
-	}
+	back.scheduled, back.dues = append(back.scheduled, h.NotBefore > store.Micros(tx.Now)), append(back.dues, dueAt)
+	back.sentTo, back.states = append(back.sentTo, s.SentTo), append(back.states, l.State)
+	back.awaits, back.reasons = append(back.awaits, awaits), append(back.reasons, l.Reason)
 	if u := s.Unsent; u.ID != "" {
 		if err := setReplay(ctx, tx, row{ID: u.ID}, u.Replay); err != nil {
 			return err
@@ -284,16 +321,52 @@ func times(happened bool) int {
 
 // readHead is the first message that the lane still owes; of an empty lane the place that the next append takes.
 func readHead(ctx context.Context, tx *store.Tx, link string, l *lane) (row, error) {
-	h := row{Epoch: l.Epoch, Number: l.Next, CreatedAt: store.Micros(tx.Now)}
 	if l.Pending == 0 {
-		return h, nil
+		return l.empty(tx), nil
 	}
+	var h row
 	err := tx.Get(ctx, &h, `SELECT id, epoch, number, created_at, not_before FROM outbox_messages WHERE link = ? AND lane = ?
 		ORDER BY epoch, number LIMIT 1`, link, l.Lane)
 	if err != nil {
 		return row{}, fmt.Errorf("read the head: %w", err)
 	}
 	return h, nil
+}
+
+// empty is where the head of a lane stands that owes nothing.
+func (l *lane) empty(tx *store.Tx) row {
+	return row{Epoch: l.Epoch, Number: l.Next, CreatedAt: store.Micros(tx.Now)}
+}
+
+// readHeads is readHead of many lanes that were held. Nothing that a lane owes is before the head in its row.
+func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string]*lane, held []Settlement) (map[string]row, error) {
+	heads := make(map[string]row, len(held))
+	var names []string
+	var epochs, numbers []int64
+	for _, s := range held {
+		l := locked[s.Lane]
+		if heads[l.Lane] = l.empty(tx); l.Pending > 0 {
+			names, epochs, numbers = append(names, l.Lane), append(epochs, l.Epoch), append(numbers, l.Head)
+		}
+	}
+	if len(names) == 0 {
+		return heads, nil
+	}
+	g := given{len(names), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, numbers)}}
+	var rows []row
+	err := tx.Select(ctx, &rows, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
+		WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
+			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.args(tx), link)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the heads of lanes of link %s: %w", link, err)
+	}
+	for _, h := range rows {
+		heads[h.Lane] = h
+	}
+	if len(rows) < len(names) {
+		return nil, fmt.Errorf("read the heads of lanes of link %s: of %d lanes %d owe nothing that is there", link, len(names), len(names)-len(rows))
+	}
+	return heads, nil
 }
 
 // dueAt is when a head can be sent: since it was appended, but not before its time. One that a clock which was ahead has dated into
