@@ -20,7 +20,12 @@ func TestWatermillConformance(t *testing.T) {
 	if long() {
 		features.RestartServiceCommand = b.RestartCommand()
 	}
-	group := func(t *testing.T, name string) (wm.Publisher, wm.Subscriber) { return pubSub(t, b, exchange, name) }
+	whole := t
+	group := func(t *testing.T, name string) (wm.Publisher, wm.Subscriber) {
+		pub, sub := pubSub(t, b, exchange, name)
+		whole.Cleanup(func() { _ = sub.Close() }) // the suite leaves some open, which would connect again during other tests
+		return pub, sub
+	}
 	tests.TestPubSub(t, features, func(t *testing.T) (wm.Publisher, wm.Subscriber) { return group(t, "g") }, group)
 }
 
@@ -34,11 +39,11 @@ func pubSub(t *testing.T, b *amqptest.Broker, exchange, group string) (wm.Publis
 	c.Receive = &Receive{InFlight: 1, Each: &Queue{
 		Name: "{topic}." + group, Bindings: []Binding{{exchange, "{topic}"}}, SingleActive: true, DeliveryLimit: 10_000, DeadLetter: dead,
 	}}
-	pub, err := NewPublisher(c, password(b), slog.New(slog.DiscardHandler)) // the suite leaves some open
+	pub, err := NewPublisher(c, password(b), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub, err := NewSubscriber(c, password(b), slog.New(slog.DiscardHandler)) // the suite leaves some open
+	sub, err := NewSubscriber(c, password(b), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,15 +102,16 @@ func newKeeper(name string, cfg Config, resolve Resolve, log *slog.Logger) *keep
 	}
 }
 
-// The pauses between attempts to connect. Broker restarts take seconds, outages hours; neither may make a storm.
+// The pauses between attempts to connect. A broker is often back within a second; an outage of hours must not end in a storm.
 const (
 	firstPause = 50 * time.Millisecond
-	lastPause  = 5 * time.Second
+	shortPause = 800 * time.Millisecond // the longest in the first minute
+	longPause  = 5 * time.Second        // and after it
 )
 
 // run keeps the connection until ctx ends.
 func (k *keeper) run(ctx context.Context) {
-	pause := firstPause
+	pause, lost := firstPause, time.Now()
 	for ctx.Err() == nil {
 		s, err := k.connect(ctx)
 		if err != nil {
@@ -118,7 +119,10 @@ func (k *keeper) run(ctx context.Context) {
 				k.tell(Connecting, nil, err)
 			}
 			rest(ctx, pause/2+rand.N(pause))
-			pause = min(2*pause, lastPause)
+			pause = min(2*pause, shortPause)
+			if time.Since(lost) > time.Minute {
+				pause = longPause
+			}
 			continue
 		}
 		pause = firstPause
@@ -127,6 +131,7 @@ func (k *keeper) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
+		lost = time.Now()
 		k.tell(Connecting, nil, cmp.Or(s.reason, errClosed))
 		rest(ctx, rand.N(firstPause))
 	}

@@ -250,6 +250,9 @@ func (c *consumer) run() error {
 				return err
 			}
 		case <-nacked:
+			if c.ctx.Err() != nil { // nacked because it ends: the channel gives it back in its place
+				return nil
+			}
 			if err := c.reject(); err != nil {
 				return err
 			}

@@ -151,7 +151,11 @@ func TestAStopGivesBackTheRest(t *testing.T) {
 	}
 	for i, d := range rest {
 		if want := fmt.Sprint(taken + i); d.MessageId != want {
-			t.Fatalf("message %d of the rest is %s, want %s", i, d.MessageId, want)
+			var all []string
+			for _, d := range rest {
+				all = append(all, fmt.Sprint(d.MessageId, "(", d.Headers["x-delivery-count"], ")"))
+			}
+			t.Fatalf("message %d of the rest is %s, want %s, of %v", i, d.MessageId, want, all)
 		}
 	}
 }
