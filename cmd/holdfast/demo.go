@@ -24,6 +24,7 @@ type demoFlags struct {
 	outage                  time.Duration
 	data, database, dataSet string
 	listen, through         string
+	link                    string // rest or amqp
 }
 
 func newDemo() *cobra.Command {
@@ -33,8 +34,9 @@ func newDemo() *cobra.Command {
 		Short: "Show the main job: a plant, an ERP, and an outage between them",
 		Long: "Demo runs a mock ERP, a plant and a shop floor in one process, over HTTP on this machine. It cuts the link for a while; the\n" +
 			"plant works on, also with orders of its own; when the link is back, what the plant owes is delivered, and the ERP's own journal\n" +
-			"says whether anything was lost, doubled or out of order. Then it leaves everything running, until Ctrl-C.",
-		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
+			"says whether anything was lost, doubled or out of order. Then it leaves everything running, until Ctrl-C.\n\n" +
+			"With --link amqp plant and ERP talk through a RabbitMQ that the demo starts, and that is stopped for the outage.",
+		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
 	}
@@ -48,6 +50,7 @@ func newDemo() *cobra.Command {
 	fl.StringVar(&f.database, "database", "", "URL of a database instead of SQLite; it must be empty")
 	fl.StringVar(&f.listen, "listen", "", "address of the plant's API; default 127.0.0.1:8420, or a free port with --once")
 	fl.StringVar(&f.through, "through", "", "URL at which the shop floor calls the API: a proxy that checks what passes")
+	fl.StringVar(&f.link, "link", "rest", "how plant and ERP talk: rest, over HTTP, or amqp, through RabbitMQ")
 	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
 	return cmd
 }
@@ -58,6 +61,8 @@ func (f demoFlags) check() error {
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--orders is not between 1 and 5000", Hint: "leave it out for 24"}
 	case f.outage < 0 || f.outage > time.Hour:
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--outage is not between 0 and 1h", Hint: "leave it out for 6s"}
+	case f.link != "rest" && f.link != "amqp":
+		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--link is neither rest nor amqp", Hint: "leave it out for rest"}
 	default:
 		return nil
 	}
@@ -109,6 +114,9 @@ func stageDemo(cmd *cobra.Command, f demoFlags, set *dataset.Set) (report demoRe
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serveERP(gctx) })
+	if s.mq != nil {
+		g.Go(func() error { return s.mq.erp.Run(gctx) })
+	}
 	g.Go(func() error { return s.plant.Run(gctx) })
 	g.Go(func() error {
 		defer stop()

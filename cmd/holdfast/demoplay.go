@@ -34,6 +34,8 @@ type demoReport struct {
 	OutageSeconds number `json:"outage_seconds"`
 	DrainSeconds  number `json:"drain_seconds"`
 	TotalSeconds  number `json:"total_seconds"`
+	Link          string `json:"link,omitempty"` // what is not over HTTP
+	Restarts      int    `json:"broker_restarts,omitempty"`
 
 	done bool
 }
@@ -174,7 +176,9 @@ func (s *stage) work(ctx context.Context, orders []mes.Order) error {
 // blackout cuts the link, works on, makes orders of the plant's own until enough is made without the ERP, and restores the link.
 // left is how many orders are still to come.
 func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, left int) (down, up time.Time, err error) {
-	s.mock.Down(0)
+	if err := s.cut(); err != nil {
+		return down, up, err
+	}
 	down = time.Now()
 	say.scene("the link is cut; the plant goes on")
 	if err := s.work(ctx, orders); err != nil {
@@ -200,7 +204,9 @@ func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, l
 	if err := sleep(ctx, s.flags.outage-time.Since(down)); err != nil {
 		return down, up, err
 	}
-	s.mock.Up()
+	if err := s.mend(ctx); err != nil {
+		return down, up, err
+	}
 	up = time.Now()
 	say.scene("the link is back after %.1f s; %s made without it", up.Sub(down).Seconds(),
 		count(s.floor.Counts().Own, "order of the plant's own was", "orders of the plant's own were"))
@@ -273,7 +279,10 @@ func (s *stage) drained(ctx context.Context) error {
 		if err == nil && parked > 0 {
 			return true, nil // nobody will come; the comparison tells
 		}
-		return owed == 0, err
+		if owed > 0 || err != nil {
+			return false, err
+		}
+		return s.answered(ctx)
 	})
 }
 
@@ -309,6 +318,9 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	r.Lots, r.Inspections = c.Lots, c.Inspections
 	r.Result = tally.Compare(rows, s.floor.Promised(), s.mock.Effects())
 	r.Share = number(100 * r.MadeWhileDown / max(1, ours))
+	if s.mq != nil {
+		r.Link, r.Restarts = s.flags.link, s.mq.restarts
+	}
 	r.done = true
 	return nil
 }
@@ -324,7 +336,7 @@ func (s *stage) watch(ctx context.Context, say *teller) (stop func()) {
 		for sleep(ctx, 250*time.Millisecond) == nil {
 			if owed, _, delivered, err := s.owed(ctx); err == nil {
 				link := "link up  "
-				if s.mock.IsDown() {
+				if s.isCut() {
 					link = "link DOWN"
 				}
 				c := s.floor.Counts()

@@ -34,6 +34,7 @@ type stage struct {
 	plan  planner
 	mock  *erpmock.Mock
 	erp   net.Listener
+	mq    *brokerSide // nil over HTTP
 	plant *process
 	api   *shopfloor.Client
 	floor *shopfloor.Floor
@@ -66,6 +67,11 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	_, lerr := os.Stat(ledger)
 	if err = s.openERP(ctx, ledger); err != nil {
 		return s, err
+	}
+	if f.link == "amqp" {
+		if err = s.openBroker(ctx); err != nil {
+			return s, err
+		}
 	}
 	if err = s.openPlant(ctx, errors.Is(lerr, fs.ErrNotExist)); err != nil {
 		return s, err
@@ -131,7 +137,7 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := s.logger()
 	s.plant = &process{}
 	if s.plant.tel, err = openTelemetry(ctx, cfg.Telemetry); err != nil {
 		return err
@@ -156,6 +162,10 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 	return err
 }
 
+func (s *stage) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
 // configure writes DIR/holdfast.yaml, on which every other command works.
 func (s *stage) configure() (Config, error) {
 	file := filepath.Join(s.flags.data, "holdfast.yaml")
@@ -166,10 +176,12 @@ func (s *stage) configure() (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	text, err := initial{
-		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: database, API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
-		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true,
-	}.write()
+	in := s.initial()
+	in.Database = database
+	if s.mq != nil {
+		in.Broker, in.BrokerUser = s.mq.node.Address, s.mq.node.User
+	}
+	text, err := in.write()
 	if err != nil {
 		return Config{}, err
 	}
@@ -177,6 +189,14 @@ func (s *stage) configure() (Config, error) {
 		return Config{}, err
 	}
 	return loadConfig(file)
+}
+
+// initial is what the configurations of plant and ERP have in common.
+func (s *stage) initial() initial {
+	return initial{
+		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: "sqlite:holdfast.db", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
+		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true,
+	}
 }
 
 // database is what stands in the configuration: a URL with a password goes into a file of its own.
@@ -234,6 +254,9 @@ func (s *stage) close() error {
 		if s.plant.tel != nil {
 			errs = append(errs, s.plant.tel.Close(context.Background()))
 		}
+	}
+	if s.mq != nil {
+		errs = append(errs, s.mq.close())
 	}
 	if s.mock != nil {
 		errs = append(errs, s.mock.Close())

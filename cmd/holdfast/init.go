@@ -22,6 +22,7 @@ type initial struct {
 	Plant, Zone, Database, API, Ops, ERP, Every string
 	Rate                                        int
 	Demo                                        bool
+	Broker, BrokerUser                          string // of a demo over RabbitMQ
 }
 
 func newInit() *cobra.Command {
