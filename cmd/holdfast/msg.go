@@ -64,6 +64,7 @@ func msgList() *cobra.Command {
 	cmd.Flags().StringVar(&f.Kind, "kind", "", "only messages of this kind, such as operation.confirmed")
 	cmd.Flags().BoolVar(&f.Owed, "owed", false, "only messages that are still owed")
 	cmd.Flags().BoolVar(&f.Settled, "settled", false, "only messages that need nothing more")
+	cmd.Flags().BoolVar(&f.Refused, "refused", false, "only messages that the ERP refused after they were delivered")
 	cmd.Flags().BoolVar(&f.OldestFirst, "oldest-first", false, "the oldest first")
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "the most messages to list")
 	return cmd
@@ -171,6 +172,8 @@ func explained(d outbox.Detail) string {
 	switch state := stateOf(d); {
 	case had(d):
 		return "delivered; the ERP has it already as " + cmp.Or(document, "a document without a number") + ", so the replay sent nothing"
+	case state == "refused":
+		return "refused by the ERP, after it was delivered: " + orDash(d.Refused)
 	case state == "delivered" && d.Redelivery > 0:
 		return "delivered again as " + cmp.Or(document, "a document without a number")
 	case state == "delivered":

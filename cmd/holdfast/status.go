@@ -33,6 +33,7 @@ type linkStatus struct {
 	Paused    int64   `json:"lanes_paused"` // whether they owe something or not
 	Delivered int64   `json:"delivered"`
 	Voided    int64   `json:"voided"`
+	Refused   int64   `json:"refused"` // by the ERP, after they were delivered
 	Why       string  `json:"why,omitempty"`
 }
 
@@ -122,6 +123,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 		l := byName[name]
 		s := linkStatus{
 			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
+			Refused: l.Refused,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
@@ -181,6 +183,9 @@ func (s status) advise(w io.Writer) error {
 		}
 		if l.State == "paused" {
 			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
+		}
+		if l.Refused > 0 {
+			say("the ERP refused %s that link %s had delivered: holdfast msg list --refused", count(l.Refused, "message", "messages"), l.Name)
 		}
 		if l.Parked > 0 {
 			say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)

@@ -62,6 +62,8 @@ func stateOf(d outbox.Detail) string {
 	switch {
 	case d.Role == message.Void:
 		return "voided"
+	case d.Refused != "":
+		return "refused"
 	case d.Settled:
 		return "delivered"
 	case isHead(d) && l.State != outbox.Open:
@@ -92,8 +94,11 @@ func stateCell(d outbox.Detail) string {
 	}
 }
 
-// whyOf is the reason for which the lane of a message stands still at it.
+// whyOf is the reason for which the lane of a message stands still at it, or what the ERP said against it.
 func whyOf(d outbox.Detail) string {
+	if d.Refused != "" {
+		return d.Refused
+	}
 	if isHead(d) || !d.Settled && d.LaneState.Paused {
 		return d.LaneState.Reason
 	}

@@ -209,6 +209,7 @@ const (
 	MessageStateDelivered MessageState = "delivered"
 	MessageStateParked    MessageState = "parked"
 	MessageStateQueued    MessageState = "queued"
+	MessageStateRefused   MessageState = "refused"
 	MessageStateSending   MessageState = "sending"
 	MessageStateUnknown   MessageState = "unknown"
 	MessageStateVoided    MessageState = "voided"
@@ -223,6 +224,8 @@ func (e MessageState) Valid() bool {
 	case MessageStateParked:
 		return true
 	case MessageStateQueued:
+		return true
+	case MessageStateRefused:
 		return true
 	case MessageStateSending:
 		return true
@@ -706,6 +709,9 @@ type Link struct {
 	// Reason Why it is paused
 	Reason string `json:"reason,omitempty,omitzero"`
 
+	// Refused Messages that the ERP has refused after they were delivered, and a person has not settled
+	Refused int64 `json:"refused,omitempty,omitzero"`
+
 	// Trouble What opened the breaker
 	Trouble string `json:"trouble,omitempty,omitzero"`
 
@@ -794,7 +800,7 @@ type Message struct {
 	NextAttempt Time  `json:"nextAttempt,omitempty,omitzero"`
 	Number      int64 `json:"number"`
 
-	// Reason Why it waits, or what the last attempt met
+	// Reason Why it waits, what the last attempt met, or why the ERP refused it
 	Reason string `json:"reason,omitempty,omitzero"`
 
 	// Replay How often a person has had it delivered again; each replay is listed by itself
@@ -807,7 +813,7 @@ type Message struct {
 	// Settled Example: 2026-11-24T06:00:00+01:00
 	Settled Time `json:"settled,omitempty,omitzero"`
 
-	// State queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; voided: given up or expired
+	// State queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; refused: delivered, and refused by the ERP later, a person must act; voided: given up or expired
 	State MessageState `json:"state"`
 }
 
@@ -828,7 +834,7 @@ type MessageBrief struct {
 	Link   Identifier `json:"link"`
 	Number int64      `json:"number"`
 
-	// State queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; voided: given up or expired
+	// State queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; refused: delivered, and refused by the ERP later, a person must act; voided: given up or expired
 	State MessageState `json:"state"`
 }
 
@@ -862,7 +868,7 @@ type MessagePage struct {
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 }
 
-// MessageState queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; voided: given up or expired
+// MessageState queued: its turn will come; sending: now; waiting: it needs a number that the ERP has not given; parked: refused, a person must act; unknown: it may have taken effect and nobody can say; delivered; refused: delivered, and refused by the ERP later, a person must act; voided: given up or expired
 type MessageState string
 
 // Movement defines model for Movement.

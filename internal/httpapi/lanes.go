@@ -138,6 +138,6 @@ func (s *Server) changeLink(
 func link(l outbox.Link) Link {
 	return Link{
 		Link: l.Name, Paused: l.Paused, Reason: l.Reason, Breaker: LinkBreaker(l.Breaker), Trouble: l.Trouble, Owed: l.Owed, Lanes: l.Lanes, PausedLanes: l.Held,
-		Parked: l.Parked, Waiting: l.Waiting, Delivered: l.Delivered, Voided: l.Voided, Oldest: l.OldestAt, LastSettled: l.LastAt,
+		Parked: l.Parked, Waiting: l.Waiting, Delivered: l.Delivered, Voided: l.Voided, Refused: l.Refused, Oldest: l.OldestAt, LastSettled: l.LastAt,
 	}
 }

@@ -132,6 +132,9 @@ func outMessage(d outbox.Detail) Message {
 	if !d.Settled && d.LaneState.Head == d.Number {
 		m.Reason, m.NextAttempt = d.LaneState.Reason, d.LaneState.DueAt
 	}
+	if d.Refused != "" {
+		m.Reason = d.Refused
+	}
 	return m
 }
 

@@ -91,7 +91,7 @@ func joint(all []MessageBrief) ERPProgress {
 	worst := ERPProgressNone
 	for _, m := range all {
 		switch m.State {
-		case MessageStateParked, MessageStateUnknown:
+		case MessageStateParked, MessageStateUnknown, MessageStateRefused:
 			return ERPProgressParked
 		case MessageStateDelivered, MessageStateVoided:
 			if worst == ERPProgressNone {
@@ -117,6 +117,8 @@ func messageState(d outbox.Detail) MessageState {
 	switch {
 	case d.Settled && d.Role == message.Void:
 		return MessageStateVoided
+	case d.Refused != "":
+		return MessageStateRefused
 	case d.Settled:
 		return MessageStateDelivered
 	case head && l.State == outbox.Parked:

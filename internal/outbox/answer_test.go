@@ -164,7 +164,9 @@ func TestARefusalThatComesLater(t *testing.T) {
 		if got := b.link(); got.Refused != 1 || got.Parked != 1 {
 			t.Errorf("the link counts %d refused, %d parked", got.Refused, got.Parked)
 		}
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "it was posted by hand") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Resume(ctx, tx, "erp", "o1", "it was posted by hand")
+		})
 		b.settle(confirmed(b.claim("n1", 1, 1)[0], 1))
 		if err := b.answer(outbox.ReceiptKind, map[string]any{"message": outbox.MessageID("erp", "a"), "document": "1"}); err != nil {
 			t.Fatal(err)

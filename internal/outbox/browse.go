@@ -52,6 +52,7 @@ type Happened struct {
 type Filter struct {
 	Link, Lane, Kind, Key string
 	Owed, Settled         bool // only those; both or none means all
+	Refused               bool // only those that the ERP has refused after they were delivered
 	OldestFirst           bool
 	Limit                 int // default 50, at most 10,000
 }
@@ -100,7 +101,7 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	for _, p := range []struct {
 		from string
 		want bool
-	}{{fromHot, f.Owed || !f.Settled}, {fromCold, f.Settled || !f.Owed}} {
+	}{{fromHot, !f.Refused && (f.Owed || !f.Settled)}, {fromCold, f.Refused || f.Settled || !f.Owed}} {
 		if p.want {
 			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+order+`) AS p`+strconv.Itoa(len(parts)))
 			all = append(all, args...)
@@ -144,6 +145,9 @@ func (f Filter) where(cursor string) (string, []any, error) {
 		if c.value != "" {
 			where, args = where+" AND "+c.column+" = ?", append(args, c.value)
 		}
+	}
+	if f.Refused {
+		where += " AND refused <> ''"
 	}
 	if cursor == "" {
 		return where, args, nil
