@@ -171,6 +171,9 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 	}
 	if o.Verdict == message.Delivered {
 		l.gone = true
+		if !q.Again { // should this not be recorded, it is asked for, and not sent again
+			l.sentTo = max(l.sentTo, q.Number)
+		}
 		v := l.done(q, d, o)
 		v.done.Sent = true
 		return v

@@ -94,27 +94,45 @@ func passing(ctx context.Context, err error) bool {
 }
 
 // settleApart settles lane by lane what failed together, for a reason that does not pass, and parks a lane that fails alone: it
-// must not hold up the others for ever.
+// must not hold up the others for ever. What was reported of one claim stays together: were a later part recorded without an earlier
+// one, that would release the lane, and the earlier part come too late for ever.
 func (w *runner) settleApart(ctx context.Context, all []outbox.Settlement, why error) ([]outbox.Settlement, time.Duration) {
-	w.log.Error("answers cannot be recorded together; lane by lane now", "link", w.name, "lanes", len(all), "err", why)
+	claims := byClaim(all)
+	w.log.Error("answers cannot be recorded together; lane by lane now", "link", w.name, "lanes", len(claims), "err", why)
 	var again []outbox.Settlement
-	for _, s := range all {
-		busy, lost, err := w.record(ctx, []outbox.Settlement{s})
+	for _, of := range claims {
+		busy, lost, err := w.record(ctx, of)
 		for n := 1; n < aloneTries && err != nil && !passing(ctx, err); n++ {
 			_ = pause(ctx, settleLater, nil)
-			busy, lost, err = w.record(ctx, []outbox.Settlement{s})
+			busy, lost, err = w.record(ctx, of)
 		}
-		if err != nil && !passing(ctx, err) && w.abandon(ctx, s, err) == nil {
+		if err != nil && !passing(ctx, err) && w.abandon(ctx, of[0], err) == nil {
 			continue
 		}
 		if err != nil {
-			again = append(again, s)
+			again = append(again, of...)
 			continue
 		}
-		w.settled([]outbox.Settlement{s}, busy, lost)
+		w.settled(of, busy, lost)
 		again = append(again, busy...)
 	}
 	return again, settleLater
+}
+
+// byClaim puts the settlements of one claim together, in their order.
+func byClaim(all []outbox.Settlement) [][]outbox.Settlement {
+	var claims [][]outbox.Settlement
+	at := make(map[outbox.Holding]int, len(all))
+	for _, s := range all {
+		h := outbox.Holding{Lane: s.Lane, Token: s.Token}
+		i, ok := at[h]
+		if !ok {
+			i = len(claims)
+			at[h], claims = i, append(claims, nil)
+		}
+		claims[i] = append(claims[i], s)
+	}
+	return claims
 }
 
 // abandon parks a lane whose settlement the database does not take.
