@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -497,4 +498,30 @@ func FuzzIncoming(f *testing.F) {
 		}
 		t.Error("the inbox does not come to rest")
 	})
+}
+
+// TestALostConnectionSpendsNoAttempt has the database break the connection, as pgx says it, more often than a defect is tried.
+func TestALostConnectionSpendsNoAttempt(t *testing.T) {
+	c := &clock{at: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
+	cut := true
+	before := storetest.WithBefore(func(_ context.Context, statement string) error {
+		if cut && strings.Contains(statement, "INSERT INTO effects") {
+			return fmt.Errorf("error preprocessing batch (prepare): %w", io.ErrUnexpectedEOF)
+		}
+		return nil
+	})
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		cut = true
+		w := newWorld(t, db, c, inbox.Config{})
+		w.fresh(numbered(1), numbered(2))
+		for range 12 {
+			if _, err := w.Step(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c.add(time.Minute)
+		}
+		cut = false
+		w.drain()
+		w.wantEffects("m1", "m2")
+	}, storetest.WithClock(c.now), before)
 }

@@ -98,14 +98,20 @@ func each(t *testing.T, cfg inbox.Config, test func(t *testing.T, w *world)) {
 	t.Helper()
 	c := &clock{at: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := &world{t: t, db: db, plant: &plant{}, clock: c}
-		w.tx(func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, call BIGINT NOT NULL)`)
-			return err
-		})
-		w.Inbox = w.another(cfg)
-		test(t, w)
+		test(t, newWorld(t, db, c, cfg))
 	}, storetest.WithClock(c.now))
+}
+
+// newWorld makes an inbox, and a plant that it tells, in an empty database.
+func newWorld(t *testing.T, db *store.DB, c *clock, cfg inbox.Config) *world {
+	t.Helper()
+	w := &world{t: t, db: db, plant: &plant{}, clock: c}
+	w.tx(func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `CREATE TABLE effects (id TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, call BIGINT NOT NULL)`)
+		return err
+	})
+	w.Inbox = w.another(cfg)
+	return w
 }
 
 // another is one more inbox on the same database, as another process would have.

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"syscall"
 	"time"
 
@@ -55,6 +59,39 @@ func pgCode(err error) string {
 	return ""
 }
 
+// lostError marks an error of the database that came with the loss of its connection. The plain words for that, io.EOF and the like,
+// are no proof by themselves: a function given to InTx may return them for reasons of its own.
+type lostError struct{ error }
+
+// Unwrap gives what the driver said.
+func (e lostError) Unwrap() error { return e.error }
+
+// lost marks what the driver said if it tells of a lost connection, or if the connection is closed since. A connection that the end
+// of the caller's ctx has closed is not lost.
+func lost(ctx context.Context, err error, closed bool) error {
+	if err == nil || ctx.Err() != nil || !closed && !gone(err) {
+		return err
+	}
+	return lostError{err}
+}
+
+// gone tells whether an error of the driver says that there is no connection any more.
+func gone(err error) bool {
+	for _, e := range []error{
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, sql.ErrConnDone, driver.ErrBadConn, pgconn.ErrConnClosed,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// answered is explain for what the driver said, with nothing of the caller's between.
+func answered(ctx context.Context, err error) error { return explain(lost(ctx, err, false)) }
+
 // explain gives an error of the database the words that help a person; what the caller's own code returned stays as it is.
 func explain(err error) error {
 	if err == nil {
@@ -87,6 +124,9 @@ func full(err error) bool {
 }
 
 func unreachable(err error) bool {
+	if _, ok := errors.AsType[lostError](err); ok {
+		return true
+	}
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		code := e.Code() & 0xff
 		return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_CANTOPEN || code == sqlite3.SQLITE_IOERR

@@ -34,7 +34,7 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 	}
 	steps, err := p.Status(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the state of the schema: %w", explain(err))
+		return nil, fmt.Errorf("read the state of the schema: %w", answered(ctx, err))
 	}
 	out := make([]Migration, 0, len(steps))
 	for _, s := range steps {
@@ -44,7 +44,7 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 }
 
 // Migrate brings the schema up to date; Open has done so unless Config.NoMigrate was set.
-func (db *DB) Migrate(ctx context.Context) error { return explain(db.migrate(ctx)) }
+func (db *DB) Migrate(ctx context.Context) error { return answered(ctx, db.migrate(ctx)) }
 
 func (db *DB) migrate(ctx context.Context) error {
 	unlock, err := db.lockSQLite(ctx)

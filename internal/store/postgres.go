@@ -32,7 +32,7 @@ type queued struct {
 func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
 	conn, err := db.write.Connx(ctx)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return fmt.Errorf("begin: %w", lost(ctx, err, false))
 	}
 	s := &session{conn: conn, queue: []queued{{query: "BEGIN"}}}
 	tx := &Tx{Now: db.Now(), db: db, tx: s}
@@ -89,10 +89,24 @@ func (s *session) send(ctx context.Context, last queued) (tag pgconn.CommandTag,
 		tag, err = answers(conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch), batch.Len())
 		return err
 	})
+	err = s.lost(ctx, err)
 	if err != nil && first {
 		s.broken = fmt.Errorf("the transaction has not begun: %w", err) // else what follows would be kept statement by statement
 	}
 	return tag, err
+}
+
+// lost marks an error after which the connection is closed: pgx closes it after whatever makes it useless.
+func (s *session) lost(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	closed := true // also where there is none to ask any more
+	_ = s.conn.Raw(func(conn any) error {
+		closed = conn.(*stdlib.Conn).Conn().IsClosed()
+		return nil
+	})
+	return lost(ctx, err, closed)
 }
 
 // answers reads the answers to n statements and gives the last.
@@ -128,7 +142,7 @@ func (s *session) GetContext(ctx context.Context, dst any, query string, args ..
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
-	return s.conn.GetContext(ctx, dst, query, args...)
+	return s.lost(ctx, s.conn.GetContext(ctx, dst, query, args...))
 }
 
 // SelectContext reads rows after the statements that wait.
@@ -136,5 +150,5 @@ func (s *session) SelectContext(ctx context.Context, dst any, query string, args
 	if err := s.flush(ctx); err != nil {
 		return err
 	}
-	return s.conn.SelectContext(ctx, dst, query, args...)
+	return s.lost(ctx, s.conn.SelectContext(ctx, dst, query, args...))
 }

@@ -28,8 +28,8 @@ func NewSchema(ctx context.Context, rawURL, name string) (schemaURL string, drop
 func onePostgres(ctx context.Context, rawURL, statement string) error {
 	conn, err := pgx.Connect(ctx, rawURL)
 	if err != nil {
-		return fmt.Errorf("connect to PostgreSQL: %w", explain(err))
+		return fmt.Errorf("connect to PostgreSQL: %w", answered(ctx, err))
 	}
 	_, err = conn.Exec(ctx, statement)
-	return errors.Join(explain(err), conn.Close(ctx))
+	return errors.Join(answered(ctx, err), conn.Close(ctx))
 }

@@ -100,11 +100,11 @@ func number(text []byte) string {
 func (s *Seat) takePostgres(ctx context.Context) error {
 	schema, err := s.db.channel(ctx)
 	if err != nil {
-		return explain(err)
+		return answered(ctx, err)
 	}
 	conn, err := pgx.Connect(ctx, s.db.url)
 	if err != nil {
-		return explain(fmt.Errorf("connect for the node's name: %w", err))
+		return answered(ctx, fmt.Errorf("connect for the node's name: %w", err))
 	}
 	var got bool
 	_, err = conn.Exec(ctx, "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0")
@@ -118,7 +118,7 @@ func (s *Seat) takePostgres(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return errors.Join(explain(err), conn.Close(context.WithoutCancel(ctx)))
+		return errors.Join(answered(ctx, err), conn.Close(context.WithoutCancel(ctx)))
 	}
 	s.conn = conn
 	return nil

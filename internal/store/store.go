@@ -77,7 +77,7 @@ func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
 		err = db.migrate(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", db, explain(joinClose(err, db)))
+		return nil, fmt.Errorf("open database %s: %w", db, answered(ctx, joinClose(err, db)))
 	}
 	return db, nil
 }
@@ -181,4 +181,4 @@ func (db *DB) String() string {
 }
 
 // Ping tells whether the database answers.
-func (db *DB) Ping(ctx context.Context) error { return explain(db.write.PingContext(ctx)) }
+func (db *DB) Ping(ctx context.Context) error { return answered(ctx, db.write.PingContext(ctx)) }

@@ -75,7 +75,8 @@ func (tx *Tx) committed() {
 // commitError keeps apart a commit that certainly failed and one of which nobody knows: the connection broke while PostgreSQL
 // was being asked. The caller's own ID settles the latter: the same act again finds what the first one did.
 func commitError(err error) error {
-	if again(err) || full(err) || pgCode(err) != "" {
+	_, broke := errors.AsType[lostError](err)
+	if again(err) || full(err) || pgCode(err) != "" && !broke {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if unreachable(err) {
@@ -98,17 +99,18 @@ func (db *DB) View(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	tx, err := db.read.BeginTxx(ctx, opts)
 	if err != nil {
-		return explain(fmt.Errorf("begin: %w", err))
+		return answered(ctx, fmt.Errorf("begin: %w", err))
 	}
 	defer abandon(tx)
 	return explain(fn(&Tx{Now: db.Now(), db: db, tx: tx}))
 }
 
+// before asks Config.Before, whose errors count as the driver's.
 func (db *DB) before(ctx context.Context, statement string) error {
 	if db.cfg.Before == nil {
 		return nil
 	}
-	return db.cfg.Before(ctx, statement)
+	return lost(ctx, db.cfg.Before(ctx, statement), false)
 }
 
 // abandon rolls back what was not committed. Its error says nothing that the first error has not said.
@@ -122,7 +124,7 @@ func (tx *Tx) Get(ctx context.Context, dst any, query string, args ...any) error
 	if err := tx.db.before(ctx, query); err != nil {
 		return err
 	}
-	return tx.tx.GetContext(ctx, dst, tx.rebind(query), args...)
+	return lost(ctx, tx.tx.GetContext(ctx, dst, tx.rebind(query), args...), false)
 }
 
 // Select reads every row into the slice that dst points to.
@@ -130,7 +132,7 @@ func (tx *Tx) Select(ctx context.Context, dst any, query string, args ...any) er
 	if err := tx.db.before(ctx, query); err != nil {
 		return err
 	}
-	return tx.tx.SelectContext(ctx, dst, tx.rebind(query), args...)
+	return lost(ctx, tx.tx.SelectContext(ctx, dst, tx.rebind(query), args...), false)
 }
 
 // Exec runs a statement and says how many rows it touched.
@@ -140,7 +142,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 	}
 	res, err := tx.tx.ExecContext(ctx, tx.rebind(query), args...)
 	if err != nil {
-		return 0, err
+		return 0, lost(ctx, err, false)
 	}
 	return res.RowsAffected()
 }

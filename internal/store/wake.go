@@ -134,7 +134,7 @@ func (c *contact) tell(ctx context.Context, err error) time.Duration {
 		c.failures = 0
 		return 0
 	case c.failures == 0:
-		c.log.WarnContext(ctx, "contact through the database is lost", "part", "store", "what", c.what, "err", explain(err))
+		c.log.WarnContext(ctx, "contact through the database is lost", "part", "store", "what", c.what, "err", answered(ctx, err))
 	}
 	wait := min(mostPause, firstPause<<min(c.failures, 10))
 	c.failures++
