@@ -42,9 +42,11 @@ func (l *ledger) add(ps []promise) {
 	l.acts++
 }
 
-// worker is one shop-floor client. It sends each act under one ID and one Idempotency-Key until the plant answers, as an MES would.
+// worker is one shop-floor client. It sends each act under one ID and one Idempotency-Key until the plant answers, as an MES would;
+// where a node does not, the same is sent to the next one, as through a load balancer.
 type worker struct {
-	api       string
+	apis      []string // of the nodes
+	at        int      // whom it calls now
 	materials []string
 	release   func(material string) (number string, err error) // the ERP releases an order
 	rng       *rand.Rand
@@ -217,6 +219,7 @@ func (w *worker) call(ctx context.Context, method, path, key string, body, out a
 		case err == nil && status < 500 && status != http.StatusTooManyRequests:
 			return fmt.Errorf("%w: %s %s answered %d: %s", errRefused, method, path, status, answer)
 		}
+		w.at = (w.at + 1) % len(w.apis)
 		if pause(ctx, 50*time.Millisecond); ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -224,7 +227,7 @@ func (w *worker) call(ctx context.Context, method, path, key string, body, out a
 }
 
 func (w *worker) once(ctx context.Context, method, path, key string, payload []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, w.api+path, bytes.NewReader(payload))
+	req, err := http.NewRequestWithContext(ctx, method, w.apis[w.at]+path, bytes.NewReader(payload))
 	if err != nil {
 		return 0, nil, err
 	}

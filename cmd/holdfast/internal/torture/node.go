@@ -17,24 +17,32 @@ import (
 // readyWithin is how long a process may take from its start to its first "ready", on a busy machine.
 const readyWithin = 60 * time.Second
 
-// node is the one real process under torture. Whoever kills it starts it again through restart; workers meanwhile meet refused
+// Node is how one process of the plant is started and reached.
+type Node struct {
+	Name    string           // relay.node of its configuration
+	Serve   func() *exec.Cmd // a new process on the same configuration
+	API     string           // its base URL
+	Ready   string           // its /readyz
+	Control string           // its control socket
+	Log     io.Writer        // its output
+}
+
+// node is one real process under torture. Whoever kills it starts it again; workers meanwhile meet refused
 // connections and try again, as an MES would.
 type node struct {
-	serve   func() *exec.Cmd // a new process on the same configuration
-	ready   string           // URL of /readyz
-	control string           // path of the control socket
-	log     io.Writer
+	Node
 
 	mu     sync.Mutex // guards below
 	cmd    *exec.Cmd
 	exited chan error // result of cmd.Wait
 	starts int
+	ahead  time.Duration // how far its clock was moved, forth or back; a new process begins at the true time
 }
 
 func (n *node) start(ctx context.Context) error {
 	n.mu.Lock()
-	cmd := n.serve()
-	cmd.Stdout, cmd.Stderr = n.log, n.log
+	cmd := n.Serve()
+	cmd.Stdout, cmd.Stderr = n.Log, n.Log
 	if err := cmd.Start(); err != nil {
 		n.mu.Unlock()
 		return fmt.Errorf("start the plant: %w", err)
@@ -43,6 +51,7 @@ func (n *node) start(ctx context.Context) error {
 	go func() { exited <- cmd.Wait() }()
 	n.cmd, n.exited = cmd, exited
 	n.starts++
+	n.ahead = 0
 	n.mu.Unlock()
 	return n.waitReady(ctx)
 }
@@ -54,7 +63,7 @@ func (n *node) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if get(ctx, n.ready) == nil {
+		if get(ctx, n.Ready) == nil {
 			return nil
 		}
 		select {
@@ -97,14 +106,34 @@ func (n *node) signal(sig os.Signal) error {
 	return n.cmd.Process.Signal(sig)
 }
 
-// restart ends the process by sig and starts a new one. After SIGTERM it must end by itself with status 0.
-func (n *node) restart(ctx context.Context, sig syscall.Signal) error {
-	if err := n.end(ctx, sig); err != nil {
-		return err
+// kill ends the process at once, if it was started.
+func (n *node) kill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd != nil {
+		_ = n.cmd.Process.Kill() // it may have ended
 	}
-	return n.start(ctx)
 }
 
+// turnClock moves the process's own clock.
+func (n *node) turnClock(by time.Duration) error {
+	if err := n.tell(fmt.Sprintf("clock %s", by)); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.ahead += by
+	n.mu.Unlock()
+	return nil
+}
+
+// clock is how far the process's clock is ahead of the true time.
+func (n *node) clock() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ahead
+}
+
+// end ends the process by sig. After SIGTERM it must end by itself with status 0.
 func (n *node) end(ctx context.Context, sig syscall.Signal) error {
 	if err := n.signal(sig); err != nil {
 		return fmt.Errorf("send %s to the plant: %w", sig, err)
@@ -122,21 +151,21 @@ func (n *node) end(ctx context.Context, sig syscall.Signal) error {
 	}
 }
 
-// freeze stops the process in its tracks for d.
-func (n *node) freeze(ctx context.Context, d time.Duration) error {
+// freeze stops the process in its tracks until meanwhile returns.
+func (n *node) freeze(meanwhile func() error) error {
 	if err := n.signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("freeze the plant: %w", err)
 	}
-	pause(ctx, d)
-	if err := n.signal(syscall.SIGCONT); err != nil {
-		return fmt.Errorf("wake the plant: %w", err)
+	err := meanwhile()
+	if werr := n.signal(syscall.SIGCONT); werr != nil {
+		return errors.Join(err, fmt.Errorf("wake the plant: %w", werr))
 	}
-	return nil
+	return err
 }
 
 // tell sends one line to the control socket, which serve opens for torture only.
 func (n *node) tell(line string) error {
-	c, err := net.DialTimeout("unix", n.control, 5*time.Second)
+	c, err := net.DialTimeout("unix", n.Control, 5*time.Second)
 	if err != nil {
 		return fmt.Errorf("reach the control socket: %w", err)
 	}

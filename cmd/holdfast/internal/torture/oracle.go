@@ -38,8 +38,9 @@ func (v *Verdict) example(format string, args ...any) {
 }
 
 // judge holds the journal against the promises. silent are the kinds for which the ERP's contract has no document. inHand is how
-// many messages can be under way at one time, and ends how often the process was ended or the link cut under them: each end may
-// repeat what was in hand, each fault of the ERP the one message that met it.
+// many messages a node can have under way at one time, and ends how often a node was ended or cut off from ERP or database: each of
+// those may repeat what that node had in hand, once, since whoever takes a lane over asks first, and what it asks for is no attempt.
+// Each fault of the ERP may repeat the one message that met it. So the bound grows with the nodes only where a strike meets several.
 func judge(promises []promise, journal []erpmock.Entry, silent []string, inHand, ends int) Verdict {
 	v := Verdict{Promised: len(promises)}
 	want := map[string]promise{}

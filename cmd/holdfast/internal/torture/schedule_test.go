@@ -1,17 +1,18 @@
 package torture
 
 import (
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestTheSameSeedGivesTheSameSchedule(t *testing.T) {
-	a, b := plan(7, time.Minute, 20, Faults()), plan(7, time.Minute, 20, Faults())
-	if !slices.Equal(a, b) {
+	a, b := plan(7, time.Minute, 20, Faults(), 3), plan(7, time.Minute, 20, Faults(), 3)
+	if !cmp.Equal(a, b) {
 		t.Error("two schedules of one seed differ")
 	}
-	if slices.Equal(a, plan(8, time.Minute, 20, Faults())) {
+	if cmp.Equal(a, plan(8, time.Minute, 20, Faults(), 3)) {
 		t.Error("two seeds gave one schedule")
 	}
 }
@@ -20,7 +21,7 @@ func TestAMinuteHoldsEveryFaultAndAllKills(t *testing.T) {
 	for seed := range uint64(50) {
 		count := map[Fault]int{}
 		last := time.Duration(0)
-		for _, s := range plan(seed, time.Minute, 30, Faults()) {
+		for _, s := range plan(seed, time.Minute, 30, Faults(), 3) {
 			count[s.Fault]++
 			if s.At < last || s.At < 0 || s.At >= time.Minute {
 				t.Fatalf("seed %d: %v follows %v", seed, s, last)
@@ -35,5 +36,28 @@ func TestAMinuteHoldsEveryFaultAndAllKills(t *testing.T) {
 				t.Errorf("seed %d: no %s", seed, f)
 			}
 		}
+	}
+}
+
+// TestAStrikeLeavesSomebodyToGoOn has lanes taken over: of several nodes one at least is not hit at that time.
+func TestAStrikeLeavesSomebodyToGoOn(t *testing.T) {
+	hit, past := map[int]bool{}, 0
+	for nodes := 1; nodes <= 4; nodes++ {
+		for seed := range uint64(20) {
+			for _, s := range plan(seed, time.Minute, 30, Faults(), nodes) {
+				if len(s.Nodes) == 0 || len(s.Nodes) > 2 || nodes > 1 && len(s.Nodes) == nodes {
+					t.Fatalf("seed %d: %v hits nodes %v of %d", seed, s, s.Nodes, nodes)
+				}
+				for _, n := range s.Nodes {
+					hit[n] = true
+				}
+				if s.Past {
+					past++
+				}
+			}
+		}
+	}
+	if len(hit) != 4 || past == 0 {
+		t.Errorf("nodes %v were hit, %d kills until a takeover; want all four, and some", hit, past)
 	}
 }
