@@ -18,7 +18,7 @@ func TestERPDocumentIsValid(t *testing.T) {
 	if got, want := d.Version(), "3.1.0"; got != want {
 		t.Errorf("version %s, want %s", got, want)
 	}
-	for _, id := range []string{"findDocument", "createConfirmation", "listProductionOrders", "changeProductionOrder"} {
+	for _, id := range []string{"findDocument", "createConfirmation", "listProductionOrders", "changeProductionOrder", "changeBatch"} {
 		if _, ok := d.Operation(id); !ok {
 			t.Errorf("no operation %s", id)
 		}

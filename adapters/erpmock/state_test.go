@@ -148,6 +148,7 @@ func TestEveryAnswerOfTheERPKeepsItsContract(t *testing.T) {
 		{"createConfirmation", "POST", "/confirmations", aConf},
 		{"createMaterialDocument", "POST", "/material-documents", `{"messageId":"m1","movementType":"101","postingDate":"2026-11-24","order":"000001000001","items":[{"material":"M1","plant":"1000","quantity":"1","unit":"PCE"}]}`},
 		{"createBatch", "POST", "/batches", `{"messageId":"b1","material":"M1","plant":"1000","externalId":"LOT-1"}`},
+		{"changeBatch", "PATCH", "/batches/0000000001", `{"messageId":"b2","status":"blocked","statusSince":"2026-11-24T12:00:00+01:00","statusReason":"bad"}`},
 		{"createInspectionResult", "POST", "/inspection-results", `{"messageId":"i1","characteristic":"length","measured":"-0.5","valuation":"accepted","order":"000001000001"}`},
 		{"cancelConfirmation", "POST", "/confirmations/0000100001/cancel", `{"messageId":"x1"}`},
 		{"cancelMaterialDocument", "POST", "/material-documents/4900000001/cancel", `{"messageId":"x2"}`},
@@ -175,6 +176,34 @@ func TestEveryAnswerOfTheERPKeepsItsContract(t *testing.T) {
 		if _, wrong := op.CheckResponse(r.status, r.header, []byte(r.body)); len(wrong) > 0 || r.status >= 400 && r.status != 409 {
 			t.Errorf("%s: %d %s\n%v", q.id, r.status, r.body, wrong)
 		}
+	}
+}
+
+// TestAUsageDecisionIsADocumentOfItsOwn: the batch says what it may be used for, and whoever lost the answer finds the decision, and
+// by it the batch, under its message.
+func TestAUsageDecisionIsADocumentOfItsOwn(t *testing.T) {
+	m, url := start(t, erpmock.Config{})
+	c := client(t)
+	send(t, c, "POST", url+"/batches", `{"messageId":"b1","material":"M1","plant":"1000","status":"inspection"}`)
+	r := send(t, c, "PATCH", url+"/batches/0000000001", `{"messageId":"b2","lane":"l","laneNumber":2,"status":"unrestricted","statusReason":"all is good"}`)
+	if d := r.doc(t); r.status != 200 || d["status"] != "unrestricted" || d["statusReason"] != "all is good" || d["messageId"] != "b1" {
+		t.Errorf("the batch: %d %s", r.status, r.body)
+	}
+	if r := send(t, c, "PATCH", url+"/batches/0000000009", `{"messageId":"b3","status":"blocked"}`); r.status != 404 {
+		t.Errorf("a batch that is not there: %d %s", r.status, r.body)
+	}
+	d := send(t, c, "GET", url+"/documents?messageId=b2", "").doc(t)
+	if got, ok := d["items"].([]any); !ok || len(got) != 1 || got[0].(map[string]any)["target"] != "0000000001" { //nolint:forcetypeassert // a test
+		t.Errorf("documents of the decision: %v", d)
+	}
+	var got []string
+	for _, e := range m.Effects() {
+		if e.MessageID == "b2" {
+			got = append(got, fmt.Sprint(e.Type, " ", e.Act, " ", e.Lane, " ", e.LaneNumber))
+		}
+	}
+	if diff := cmp.Diff([]string{"batchChange created l 2"}, got); diff != "" {
+		t.Errorf("effects (-want +got):\n%s", diff)
 	}
 }
 

@@ -109,7 +109,7 @@ func (s *stage) openERP(ctx context.Context, ledger string) (err error) {
 // It lets zeros at the end mean something.
 func mischief() []erpmock.Fault {
 	var out []erpmock.Fault
-	for _, op := range []string{"createProductionOrder", "createConfirmation", "createMaterialDocument", "createBatch", "createInspectionResult", "completeProductionOrder"} {
+	for _, op := range []string{"createProductionOrder", "createConfirmation", "createMaterialDocument", "createBatch", "changeBatch", "createInspectionResult", "completeProductionOrder"} {
 		out = append(out,
 			erpmock.Fault{Kind: erpmock.Lost, Operation: op, Probability: 0.02},
 			erpmock.Fault{Kind: erpmock.Status, Operation: op, Status: http.StatusBadGateway, Phase: erpmock.After, Probability: 0.01},

@@ -83,7 +83,8 @@ func (c Config) compile(log *slog.Logger) (*mapping.Set, map[string]link, error)
 func plantKinds() []string {
 	return []string{
 		mes.OrderCreatedKind, mes.OrderStartedKind, mes.OrderCompletedKind, mes.OperationConfirmedKind, mes.ConfirmationReversedKind,
-		mes.GoodsIssuedKind, mes.GoodsReceivedKind, mes.GoodsScrappedKind, mes.GoodsReversedKind, mes.LotCreatedKind, mes.InspectionRecordedKind,
+		mes.GoodsIssuedKind, mes.GoodsReceivedKind, mes.GoodsScrappedKind, mes.GoodsReversedKind, mes.LotCreatedKind, mes.LotChangedKind,
+		mes.InspectionRecordedKind,
 	}
 }
 

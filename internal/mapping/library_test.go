@@ -158,7 +158,7 @@ func TestEveryKindHasAMapping(t *testing.T) {
 	s := shipped(t)
 	for _, kind := range []string{
 		"order.created", "order.completed", "operation.confirmed", "confirmation.reversed", "goods.issued", "goods.received",
-		"goods.scrapped", "goods.reversed", "lot.created", "inspection.recorded",
+		"goods.scrapped", "goods.reversed", "lot.created", "lot.changed", "inspection.recorded",
 	} {
 		if !s.Covers("erp-out", kind) {
 			t.Errorf("nothing maps %s", kind)

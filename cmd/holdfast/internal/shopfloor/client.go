@@ -95,6 +95,7 @@ func (c *Client) send(ctx context.Context, method, path, key string, body []byte
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Idempotency-Key", key)
+		req.Header.Set("If-Match", "*") // for acts that ask for a version: nobody else acts on what the floor has made
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

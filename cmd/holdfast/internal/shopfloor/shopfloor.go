@@ -63,6 +63,7 @@ type job struct {
 	material *dataset.Material
 	lot      mes.Lot
 	left     decimal.Decimal // good so far, in the order's unit
+	bad      bool            // a result was out of its limits, and has blocked the lot
 }
 
 // act posts one act and counts it.
@@ -96,7 +97,7 @@ func (f *Floor) Work(ctx context.Context, o mes.Order, seed uint64) error {
 	if j.material == nil {
 		return fmt.Errorf("order %s makes %s, which the data set does not have", o.Number, o.Material)
 	}
-	steps := []func(context.Context) error{j.start, j.openLot, j.operations, j.receive, j.complete}
+	steps := []func(context.Context) error{j.start, j.openLot, j.operations, j.receive, j.decide, j.complete}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("work on order %s: %w", o.Number, err)
@@ -136,6 +137,9 @@ func (j *job) openLot(ctx context.Context) error {
 		Lot mes.Lot `json:"lot"`
 	}
 	in := mes.NewLot{ID: uuid.NewString(), Material: j.order.Material, Order: j.order.ID}
+	if len(j.material.Inspections) > 0 {
+		in.Status = mes.InInspection
+	}
 	err := j.act(ctx, "/v1/lots", in, &made, func(c *Counts) { c.Lots++ })
 	j.lot = made.Lot
 	return err
@@ -172,6 +176,15 @@ func (j *job) receive(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// decide gives the lot free whose results are all good. One that a bad result has blocked stays so.
+func (j *job) decide(ctx context.Context) error {
+	if j.lot.Status != mes.InInspection || j.bad {
+		return nil
+	}
+	in := map[string]any{"id": uuid.NewString(), "status": mes.Unrestricted, "reason": "all results are good", "by": "laboratory"}
+	return j.act(ctx, "/v1/lots/"+j.lot.ID+"/decide", in, nil, func(*Counts) {})
 }
 
 // movement is the API's MovementCreate.

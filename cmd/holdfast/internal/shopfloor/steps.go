@@ -147,7 +147,7 @@ func (j *job) inspect(ctx context.Context, operation string) error {
 			value = middle
 		}
 		if j.chance(4) {
-			value = i.Upper.Add(unitOf(1))
+			value, j.bad = i.Upper.Add(unitOf(1)), true
 		}
 		in := mes.NewInspection{
 			ID: uuid.NewString(), Order: j.order.ID, Operation: operation, Lot: j.lot.ID, Characteristic: i.Characteristic, Value: &value, Unit: i.Unit,
