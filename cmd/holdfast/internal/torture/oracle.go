@@ -70,7 +70,7 @@ func judge(promises []promise, journal []erpmock.Entry, silent []string, inHand,
 func (v *Verdict) count(p promise, effects []erpmock.Effect, silent bool) {
 	documents := map[string]bool{}
 	for _, e := range effects {
-		if e.Target == "" { // what an act does to another document is part of the same effect
+		if e.Act == "created" { // an act has a document too; what it changes in another one is part of the same effect
 			documents[e.Type+" "+e.Number] = true
 		}
 	}

@@ -10,8 +10,17 @@ import (
 func entry(seq int64, id, lane string, number int64, attempt int) erpmock.Entry {
 	return erpmock.Entry{
 		Seq: seq, MessageID: id, Lane: lane, LaneNumber: number, Attempt: attempt, Status: 201, Delivered: erpmock.DeliveredFull,
-		Effects: []erpmock.Effect{{Seq: seq, Type: "confirmation", Number: id + string(rune('0'+attempt)), MessageID: id, Lane: lane, LaneNumber: number}},
+		Effects: []erpmock.Effect{{
+			Seq: seq, Type: "confirmation", Number: id + string(rune('0'+attempt)), Act: "created", MessageID: id, Lane: lane, LaneNumber: number,
+		}},
 	}
+}
+
+// act is one answered attempt of an act upon another document.
+func act(seq int64, id, lane string, number int64, attempt int) erpmock.Entry {
+	e := entry(seq, id, lane, number, attempt)
+	e.Effects[0].Type, e.Effects[0].Target = "batchChange", "42"
+	return e
 }
 
 func TestTheOracleSeesWhatItIsThereFor(t *testing.T) {
@@ -29,6 +38,7 @@ func TestTheOracleSeesWhatItIsThereFor(t *testing.T) {
 		{"all is well", []erpmock.Entry{a, b}, Verdict{Effects: 2, Attempts: 2}},
 		{"one is lost", []erpmock.Entry{a}, Verdict{Effects: 1, Lost: 1, Attempts: 1}},
 		{"one is doubled", []erpmock.Entry{a, b, entry(3, "b", "o", 2, 2)}, Verdict{Effects: 3, Doubled: 1, Attempts: 3, Repeats: 1}},
+		{"an act is doubled", []erpmock.Entry{a, act(2, "b", "o", 2, 1), act(3, "b", "o", 2, 2)}, Verdict{Effects: 3, Doubled: 1, Attempts: 3, Repeats: 1}},
 		{"two are out of order", []erpmock.Entry{early, late}, Verdict{Effects: 2, Disordered: 1, Attempts: 2}},
 		{"one was never asked for", []erpmock.Entry{a, b, entry(3, "c", "p", 1, 1)}, Verdict{Effects: 3, Unpromised: 1, Attempts: 3}},
 		{"one is repeated without a reason", []erpmock.Entry{a, b, asked}, Verdict{Effects: 2, Attempts: 3, Repeats: 1}},
@@ -48,6 +58,9 @@ func TestTheOracleSeesWhatItIsThereFor(t *testing.T) {
 	}
 	if got := judge(promises, []erpmock.Entry{a, b, asked}, nil, 1, 1); !got.OK() {
 		t.Errorf("one repeat after one kill: %+v, want it within the bound", got)
+	}
+	if got := judge(promises, []erpmock.Entry{a, act(2, "b", "o", 2, 1)}, nil, 1, 0); !got.OK() {
+		t.Errorf("an act upon another document: %+v, want one effect", got)
 	}
 	silent := []promise{{ID: "s", Kind: "order.started", Lane: "o", Number: 3}}
 	if got := judge(silent, nil, []string{"order.started"}, 1, 0); !got.OK() {
