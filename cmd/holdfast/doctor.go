@@ -156,7 +156,7 @@ func examineDatabase(ctx context.Context, cfg Config) []finding {
 		return []finding{{Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up"}}
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return append([]finding{ok}, examineRemoved(ctx, cfg, db)...)
+	return append(append([]finding{ok}, examineRemoved(ctx, cfg, db)...), examineConflicts(ctx, cfg, db)...)
 }
 
 // scarce is how much room a disk should have: weeks of an outage.

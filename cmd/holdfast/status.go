@@ -20,6 +20,7 @@ type status struct {
 	At    time.Time    `json:"at"`
 	Links []linkStatus `json:"links"`
 	Inbox inboxStatus  `json:"inbox"`
+	Plant plantStatus  `json:"plant"`
 }
 
 type linkStatus struct {
@@ -95,7 +96,10 @@ func (r *records) status(ctx context.Context) (status, error) {
 		if links, err = r.out.Links(ctx, tx); err != nil {
 			return err
 		}
-		in, err = r.in.Status(ctx, tx)
+		if in, err = r.in.Status(ctx, tx); err != nil {
+			return err
+		}
+		s.Plant, err = plantStatusOf(ctx, tx, r.cfg)
 		return err
 	})
 	if err != nil {
@@ -196,6 +200,9 @@ func (s status) advise(w io.Writer) error {
 	}
 	if s.Inbox.Quarantined > 0 {
 		say("%s of the ERP could not be taken: holdfast quarantine list", count(s.Inbox.Quarantined, "message", "messages"))
+	}
+	for _, c := range s.Plant.Conflicts {
+		say("%s: %s", c.says(), c.do())
 	}
 	for _, a := range advice {
 		if err := sentence(w, "%s", a); err != nil {

@@ -87,7 +87,7 @@ func (n *Numbering) tell(ctx context.Context, r outbox.Reference) error {
 		switch {
 		case conflict == nil:
 		case problem.KindOf(conflict) == problem.Conflict:
-			if err := n.plant.note(ctx, tx, r.Object, NumberConflict, "link "+r.Link+": "+conflict.Error()+"; "+hintOf(conflict)); err != nil {
+			if err := n.plant.noteConflict(ctx, tx, r.Object, "link "+r.Link+": "+conflict.Error()+"; "+hintOf(conflict)); err != nil {
 				return err
 			}
 		default:
@@ -176,10 +176,13 @@ func (p *Plant) numberLot(ctx context.Context, tx *store.Tx, id, number string) 
 	return p.saveLot(ctx, tx, &l)
 }
 
-// note adds a note to an order or a lot.
-func (p *Plant) note(ctx context.Context, tx *store.Tx, object string, code NoteCode, text string) error {
-	n := Note{At: p.now(tx), Code: code, Text: text}
+// noteConflict notes on an order or a lot that a number does not fit, and lists it for a person to look at.
+func (p *Plant) noteConflict(ctx context.Context, tx *store.Tx, object, text string) error {
+	n := Note{At: p.now(tx), Code: NumberConflict, Text: text}
 	kind, id, _ := cutObject(object)
+	if err := keepConflict(ctx, tx, kind, id); err != nil {
+		return err
+	}
 	if kind == "lot" {
 		l, err := lockLot(ctx, tx, id)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,10 @@ func (p *owing) untold() (refs []outbox.Reference) {
 	})
 }
 
+func (p *owing) conflicts() []mes.Conflicted {
+	return see(p.plant, func(ctx context.Context, tx *store.Tx) ([]mes.Conflicted, error) { return p.Conflicts(ctx, tx, 100) })
+}
+
 func TestAReceiptNumbersWhatThePlantMade(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := openOwing(t, db)
@@ -200,6 +205,14 @@ func TestANumberThatDoesNotFitIsNoted(t *testing.T) {
 		got := p.order(o.ID)
 		if len(got.Notes) != 1 || got.Notes[0].Code != mes.NumberConflict || !strings.Contains(got.Notes[0].Text, p.numbered(twin.ERPNumber).ID) || got.ERPNumber != "" {
 			t.Errorf("got %+v, want one note that names the twin", got)
+		}
+		want := []mes.Conflicted{{Sort: "order", ID: o.ID, Number: o.Number}}
+		if got := p.conflicts(); !slices.Equal(got, want) {
+			t.Errorf("got %+v listed for a person, want %+v", got, want)
+		}
+		must(p.plant, p.CompleteOrder, mes.OrderAct{Order: o.ID})
+		if got := p.conflicts(); len(got) != 0 {
+			t.Errorf("got %+v listed of a closed order, want none", got)
 		}
 		p.answer(lot.ID, "B1")
 		until(t, "the lot's number", func() bool { return len(p.untold()) == 0 })
