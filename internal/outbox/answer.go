@@ -174,6 +174,28 @@ func (o *Outbox) refused(ctx context.Context, tx *store.Tx, t target, a answer) 
 	return nil
 }
 
+// takenAnyway ends the refusal of a message that was delivered by a person's word that the ERP has it, as document. It tells whether
+// there is such a message.
+func (o *Outbox) takenAnyway(ctx context.Context, tx *store.Tx, link, lane string, number int64, document, reason string) (bool, error) {
+	var id string
+	err := tx.Get(ctx, &id, `SELECT id FROM outbox_delivered WHERE link = ? AND lane = ? AND number = ? AND refused <> '' LIMIT 1`, link, lane, number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find the refused message %d of lane %s: %w", number, lane, err)
+	}
+	t, err := findTarget(ctx, tx, link, id)
+	if err == nil {
+		err = o.received(ctx, tx, t, answer{Message: id, Document: document, At: tx.Now})
+	}
+	if err == nil {
+		err = history(ctx, tx, row{ID: id}, "marked delivered", reason)
+	}
+	tx.Wake(Settled)
+	return true, err
+}
+
 // unrefused ends what the ERP has said against a message.
 func unrefused(ctx context.Context, tx *store.Tx, id string) error {
 	if _, err := tx.Exec(ctx, `UPDATE outbox_delivered SET refused = '' WHERE id = ? AND refused <> ''`, id); err != nil {

@@ -205,3 +205,39 @@ func TestARefusedLaneThatOwesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestARefusedMessageThatWasPostedByHand counts as delivered by a person's word, with the number that the ERP gave it.
+func TestARefusedMessageThatWasPostedByHand(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			m := event("a", "o1")
+			m.Creates = "order/o1"
+			return b.Append(ctx, tx, m)
+		})
+		b.settle(confirmed(b.claim("n1", 1, 1)[0], 1))
+		if err := b.answer(outbox.RefusalKind, map[string]any{"message": outbox.MessageID("erp", "a"), "text": "no"}); err != nil {
+			t.Fatal(err)
+		}
+		mark := func(document string) error {
+			return b.try(func(ctx context.Context, tx *store.Tx) error {
+				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, document, "posted by hand")
+			})
+		}
+		if got, want := problem.KindOf(mark("")), problem.Invalid; got != want {
+			t.Errorf("without the number that others wait for: %s, want %s", got, want)
+		}
+		if err := mark("4711"); err != nil {
+			t.Fatal(err)
+		}
+		d := b.message("a")
+		if d.Refused != "" || d.Receipt.Document != "4711" || d.History[len(d.History)-1].What != "marked delivered" {
+			t.Errorf("the message is %+v", d)
+		}
+		if l := b.lane("o1"); l.State != outbox.Parked {
+			t.Errorf("the lane is %s", l.State)
+		}
+		if got, want := problem.KindOf(mark("4711")), problem.Conflict; got != want {
+			t.Errorf("once more: %s, want %s", got, want)
+		}
+	})
+}

@@ -66,8 +66,12 @@ func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) err
 }
 
 // MarkDelivered settles the head of a lane by a person's word that the ERP has it, as document ("" if it has no number). It is
-// the way out of an unknown outcome that nobody but a person can settle.
+// the way out of an unknown outcome that nobody but a person can settle, and of a refusal that came after the delivery: such a message
+// need not be the head, and its lane stays as it is.
 func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane string, number int64, document, reason string) error {
+	if found, err := o.takenAnyway(ctx, tx, link, lane, number, document, reason); found || err != nil {
+		return err
+	}
 	l, w, err := lockHead(ctx, tx, link, lane, number)
 	if err != nil {
 		return err
