@@ -19,7 +19,7 @@ type session struct {
 	conn   *sqlx.Conn
 	queue  []queued // not sent yet, in order
 	begun  bool     // the BEGIN has left the queue
-	broken error    // why there is no transaction although it was begun
+	broken error    // why it must not go on: it has not begun, or something that was queued is not in it
 }
 
 // queued is a statement that waits to be sent.
@@ -40,6 +40,9 @@ func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
 	defer func() { s.end(ctx, committed) }() // also when fn panics
 	if err := fn(tx); err != nil {
 		return err
+	}
+	if s.broken != nil {
+		return s.broken
 	}
 	if err := s.commit(ctx); err != nil {
 		return commitError(err)
@@ -83,15 +86,18 @@ func (s *session) send(ctx context.Context, last queued) (tag pgconn.CommandTag,
 	for _, q := range append(slices.Clip(s.queue), last) {
 		batch.Queue(q.query, q.args...)
 	}
-	first := !s.begun
+	first, others := !s.begun, len(s.queue) > 0
 	s.queue, s.begun = nil, true
 	err = s.conn.Raw(func(conn any) error {
 		tag, err = answers(conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch), batch.Len())
 		return err
 	})
 	err = s.lost(ctx, err)
-	if err != nil && first {
+	switch {
+	case err != nil && first:
 		s.broken = fmt.Errorf("the transaction has not begun: %w", err) // else what follows would be kept statement by statement
+	case err != nil && others:
+		s.miss(err)
 	}
 	return tag, err
 }
@@ -120,6 +126,14 @@ func answers(batch pgx.BatchResults, n int) (tag pgconn.CommandTag, err error) {
 	return tag, batch.Close()
 }
 
+// miss remembers that statements which had been queued may not have run. Whoever reads err may pass over it, since it is the answer to
+// another statement: the transaction, or the part of it that is within a savepoint, must not be kept without them.
+func (s *session) miss(err error) {
+	if s.broken == nil {
+		s.broken = fmt.Errorf("a statement of the transaction was lost: %w", err)
+	}
+}
+
 // flush sends what waits.
 func (s *session) flush(ctx context.Context) error {
 	if len(s.queue) == 0 {
@@ -128,6 +142,9 @@ func (s *session) flush(ctx context.Context) error {
 	last := s.queue[len(s.queue)-1]
 	s.queue = s.queue[:len(s.queue)-1]
 	_, err := s.send(ctx, last)
+	if err != nil {
+		s.miss(err)
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -124,5 +125,54 @@ func TestTheConnectionComesBackWithoutATransaction(t *testing.T) {
 	}
 	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return insert(t.Context(), tx, 1) }); err != nil || count(t, db) != 1 {
 		t.Errorf("err = %v, %d rows, want 1", err, count(t, db))
+	}
+}
+
+// TestNothingIsKeptWithoutWhatWaited passes over the error of a look-up that ended before what waited was sent with it.
+func TestNothingIsKeptWithoutWhatWaited(t *testing.T) {
+	tests := []struct {
+		name string
+		look func(ctx context.Context, tx *store.Tx) error
+	}{
+		{"a row", func(ctx context.Context, tx *store.Tx) error { return tx.Get(ctx, new(int), `SELECT 1`) }},
+		{"rows", func(ctx context.Context, tx *store.Tx) error { return tx.Select(ctx, new([]int), `SELECT 1`) }},
+		{"a statement", func(ctx context.Context, tx *store.Tx) error { return insert(ctx, tx, 9) }},
+		{"a savepoint", func(ctx context.Context, tx *store.Tx) error { return tx.Savepoint(ctx, func() error { return nil }) }},
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			db := storetest.Postgres(t)
+			table(t, db)
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				if err := errors.Join(insert(t.Context(), tx, 1), tx.Later(t.Context(), insertNote, 2)); err != nil {
+					return err
+				}
+				if err := tt.look(ended, tx); err == nil {
+					t.Error("the look-up has no error")
+				}
+				return nil
+			})
+			if got := count(t, db); err == nil || got != 0 {
+				t.Errorf("err = %v, %d rows, want an error and none", err, got)
+			}
+			err = db.InTx(t.Context(), func(tx *store.Tx) error {
+				err := tx.Savepoint(t.Context(), func() error {
+					if err := errors.Join(insert(t.Context(), tx, 1), tx.Later(t.Context(), insertNote, 2)); err != nil {
+						return err
+					}
+					_ = tt.look(ended, tx)
+					return nil
+				})
+				if err == nil {
+					t.Error("the savepoint is kept without what waited")
+				}
+				return insert(t.Context(), tx, 3)
+			})
+			if got := count(t, db); err != nil || got != 1 {
+				t.Errorf("err = %v, %d rows, want what followed the savepoint", err, got)
+			}
+		})
 	}
 }

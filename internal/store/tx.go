@@ -178,10 +178,13 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 	}
 	if err != nil {
 		if tx.after = tx.after[:hooks]; ok {
-			s.queue = nil // all of it is fn's: the SAVEPOINT has taken along what waited before
+			s.queue, s.broken = nil, nil // all of it is fn's: the SAVEPOINT has taken along what waited before
 		}
 		if _, rerr := tx.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT part"); rerr != nil {
-			return errors.Join(err, fmt.Errorf("roll back to the savepoint: %w", rerr))
+			err = errors.Join(err, fmt.Errorf("roll back to the savepoint: %w", rerr))
+			if ok {
+				s.broken = err
+			}
 		}
 		return err
 	}
