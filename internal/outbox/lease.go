@@ -13,20 +13,16 @@ type Holding struct {
 	Token int64
 }
 
-// Renew extends the leases of lanes in hand. It returns those that it has extended, and those that are lost: somebody else has
-// claimed them. A lane that is in neither is being appended to at this moment; its lease runs on as it was.
+// Renew extends the leases of lanes in hand. It returns those that it has extended, and those that are lost: they
+// were given back, or somebody else has claimed them. A lane that is in neither is being appended to at this moment; its lease runs on as it was.
 func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Holding) (renewed, lost []Holding, err error) {
 	if len(held) == 0 {
 		return nil, nil, nil
 	}
-	names, tokens := make([]string, 0, len(held)), make([]int64, 0, len(held))
-	for _, h := range held {
-		names, tokens = append(names, h.Lane), append(tokens, h.Token)
-	}
-	g := given{len(held), []column{col("lane", ofText, names), col("token", ofInt, tokens)}}
+	g := inHand(held)
 	still := func(clause string) (names []string, err error) {
 		err = tx.Select(ctx, &names, `SELECT l.lane FROM `+g.table(tx, "g")+` CROSS JOIN outbox_lanes AS l
-			WHERE l.link = ? AND l.lane = g.lane AND l.lease_token = g.token`+clause, append(g.args(tx), link)...)
+			WHERE l.link = ? AND l.lane = g.lane AND l.lease_token = g.token AND l.lease_owner <> ''`+clause, append(g.args(tx), link)...)
 		return names, err
 	}
 	free, err := still(tx.SkipLocked()) // a row that an append has locked is passed over: the next renewal comes long before the lease ends
@@ -53,6 +49,15 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	return renewed, lost, nil
 }
 
+// inHand is a table of lanes in hand, with their tokens.
+func inHand(held []Holding) given {
+	names, tokens := make([]string, 0, len(held)), make([]int64, 0, len(held))
+	for _, h := range held {
+		names, tokens = append(names, h.Lane), append(tokens, h.Token)
+	}
+	return given{len(held), []column{col("lane", ofText, names), col("token", ofInt, tokens)}}
+}
+
 func set(names []string) map[string]bool {
 	m := make(map[string]bool, len(names))
 	for _, n := range names {
@@ -73,23 +78,19 @@ func (o *Outbox) Abandon(ctx context.Context, tx *store.Tx, link string, h Holdi
 	return nil
 }
 
-// TakeBack ends the leases of link in the name of node, except for the lanes it holds: at a start, those of a process of the same
-// name that is gone (so the name must be unique in the plant); later, those of a claim whose commit nobody heard of. What may have
-// been sent stays marked, and becomes due once it has had the time to arrive.
+// TakeBack ends the leases of link in the name of node, except for those it holds, each told by its token: at a start, those of a process
+// of the same name that is gone (so the name must be unique in the plant); later, those of a claim whose commit nobody heard of. What
+// may have been sent stays marked, and becomes due once it has had the time to arrive.
 func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, held []Holding) (lanes int64, err error) {
-	set, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
+	take, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
 		due_at = CASE WHEN sent_to >= head THEN ? WHEN head_at > ? THEN ? ELSE head_at END WHERE lease_owner = ? AND link = ?`,
 		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), store.Micros(tx.Now), store.Micros(tx.Now), node, link}
 	if len(held) > 0 {
-		names := make([]string, 0, len(held))
-		for _, h := range held {
-			names = append(names, h.Lane)
-		}
-		if set, args, err = tx.In(set+` AND lane NOT IN (?)`, append(args, names)...); err != nil {
-			return 0, err
-		}
+		g := inHand(held)
+		take += ` AND NOT EXISTS (SELECT 1 FROM ` + g.table(tx, "g") + ` WHERE g.lane = outbox_lanes.lane AND g.token = outbox_lanes.lease_token)`
+		args = append(args, g.args(tx)...)
 	}
-	n, err := tx.Exec(ctx, set, args...)
+	n, err := tx.Exec(ctx, take, args...)
 	if err != nil {
 		return 0, fmt.Errorf("take back the leases of node %s: %w", node, err)
 	}

@@ -195,3 +195,49 @@ func TestRenewalTellsWhichLaneItPassedOver(t *testing.T) {
 		return nil
 	})
 }
+
+// TestALaneWhoseClaimNobodyHeardOfIsTakenBack has the answers to two commits lost: to that of a settlement, and to that of the next
+// claim of the same lane. What the node has in hand is then an older lease.
+func TestALaneWhoseClaimNobodyHeardOfIsTakenBack(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		c := b.claim("n1", 1, 1)[0]
+		b.settle(done(c, 1))
+		b.claim("n1", 1, 1)
+		var n int64
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+			n, err = b.TakeBack(ctx, tx, "n1", "erp", []outbox.Holding{{Lane: c.Lane, Token: c.Token}, {Lane: "another", Token: 7}})
+			return err
+		})
+		if n != 1 {
+			t.Errorf("took back %d lanes, want the one whose lease is not in hand", n)
+		}
+		b.clock.forward(3 * time.Second)
+		if c := b.claim("n1", 1, 1); len(c) != 1 || !c[0].Messages[0].Ask {
+			t.Errorf("claimed %+v, want the second message, to be asked for", c)
+		}
+	})
+}
+
+// TestALaneThatWasGivenBackIsNotRenewed renews by a list that was made just before the settlement.
+func TestALaneThatWasGivenBackIsNotRenewed(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Append(ctx, tx, event("b", "o1"), outbox.NotBefore(b.clock.now().Add(5*time.Hour)))
+		})
+		c := b.claim("n1", 1, 8)[0]
+		b.settle(done(c, 1))
+		due := b.lane("o1").DueAt
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			renewed, lost, err := b.Renew(ctx, tx, "erp", []outbox.Holding{{Lane: c.Lane, Token: c.Token}})
+			if len(renewed) != 0 || len(lost) != 1 {
+				t.Errorf("renewed %+v, lost %+v, want it lost", renewed, lost)
+			}
+			return err
+		})
+		if got := b.lane("o1").DueAt; !got.Equal(due) {
+			t.Errorf("due at %s, want %s as before", got, due)
+		}
+	})
+}
