@@ -24,7 +24,8 @@ import (
 	"strings"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
 	"holdfast/internal/problem"
@@ -35,6 +36,7 @@ type Config struct {
 	BusyTimeout time.Duration // SQLite: how long a writer waits for another process's; default 10 s
 	Readers     int           // SQLite: connections for reading; default 8
 	MaxConns    int           // PostgreSQL: connections in all; default 16
+	IdleLimit   time.Duration // PostgreSQL: how long a transaction may stand still before the server ends it; default IdleLimit
 	NoMigrate   bool          // leave the schema as it is
 	// Now is the process's own clock; default time.Now. Every time that is kept comes from it.
 	Now func() time.Time
@@ -43,6 +45,11 @@ type Config struct {
 	// Log is told when this process can no longer hear others, and when it can again; default nowhere.
 	Log *slog.Logger
 }
+
+// IdleLimit is how long a transaction may stand still between two statements before PostgreSQL ends it and gives its locks to others.
+// A process that was frozen, or whose machine was cut off, would hold up every other node for as long as that lasts. Ours wait for
+// nothing between two statements: one that stands still is not working.
+const IdleLimit = 5 * time.Second
 
 // DB is an open database. It is safe for use by many goroutines.
 type DB struct {
@@ -62,6 +69,7 @@ func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
 	cfg.BusyTimeout = cmp.Or(cfg.BusyTimeout, 10*time.Second)
 	cfg.Readers = cmp.Or(cfg.Readers, 8)
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, 16)
+	cfg.IdleLimit = cmp.Or(cfg.IdleLimit, IdleLimit)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -146,10 +154,16 @@ func (db *DB) sqliteName(file, lock string, readOnly bool) string {
 
 func (db *DB) connectPostgres() error {
 	db.dialect = Postgres
-	pool, err := sqlx.Open("pgx", db.url)
+	cfg, err := pgx.ParseConfig(db.url)
 	if err != nil {
 		return fmt.Errorf("open PostgreSQL: %w", err)
 	}
+	limit := fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", db.cfg.IdleLimit.Milliseconds())
+	still := stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error { // a pooler takes no such parameter at the start
+		_, err := conn.Exec(ctx, limit)
+		return err
+	})
+	pool := sqlx.NewDb(stdlib.OpenDB(*cfg, still), "pgx")
 	pool.SetMaxOpenConns(db.cfg.MaxConns)
 	pool.SetMaxIdleConns(db.cfg.MaxConns)
 	db.write, db.read = pool, pool

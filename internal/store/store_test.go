@@ -97,6 +97,32 @@ func TestSavepointUndoesOnlyItsPart(t *testing.T) {
 	})
 }
 
+// TestSavepointWithinASavepoint undoes the inner one first.
+func TestSavepointWithinASavepoint(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		table(t, db)
+		inner, outer := errors.New("inner"), errors.New("outer")
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			err := tx.Savepoint(t.Context(), func() error {
+				if err := insert(t.Context(), tx, 1); err != nil {
+					return err
+				}
+				if err := tx.Savepoint(t.Context(), func() error { return errors.Join(insert(t.Context(), tx, 2), inner) }); !errors.Is(err, inner) {
+					t.Errorf("err = %v, want the inner one", err)
+				}
+				return errors.Join(tx.Later(t.Context(), insertNote, 3), outer)
+			})
+			if !errors.Is(err, outer) {
+				t.Errorf("err = %v, want the outer one", err)
+			}
+			return insert(t.Context(), tx, 4)
+		})
+		if got := count(t, db); err != nil || got != 1 {
+			t.Errorf("err = %v, %d rows, want what followed both", err, got)
+		}
+	})
+}
+
 func TestManyWritersAndReadersMeetNoLock(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		table(t, db)

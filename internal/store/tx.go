@@ -180,8 +180,8 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 		if tx.after = tx.after[:hooks]; ok {
 			s.queue, s.broken = nil, nil // all of it is fn's: the SAVEPOINT has taken along what waited before
 		}
-		if _, rerr := tx.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT part"); rerr != nil {
-			err = errors.Join(err, fmt.Errorf("roll back to the savepoint: %w", rerr))
+		if rerr := tx.undo(context.WithoutCancel(ctx)); rerr != nil {
+			err = errors.Join(err, rerr)
 			if ok {
 				s.broken = err
 			}
@@ -190,6 +190,16 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 	}
 	if _, err := tx.tx.ExecContext(ctx, "RELEASE SAVEPOINT part"); err != nil {
 		return fmt.Errorf("release a savepoint: %w", err)
+	}
+	return nil
+}
+
+// undo rolls back to the savepoint and removes it: they all have one name, and the one around it must be found by its own rollback.
+func (tx *Tx) undo(ctx context.Context) error {
+	for _, statement := range []string{"ROLLBACK TO SAVEPOINT part", "RELEASE SAVEPOINT part"} {
+		if _, err := tx.tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("roll back to the savepoint: %w", err)
+		}
 	}
 	return nil
 }
