@@ -79,7 +79,7 @@ func (r *Recorder) enter(m message.Message) int {
 // Ask tells whether the message has taken effect.
 func (r *Recorder) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
 	m := d.Event.Message()
-	o := message.Outcome{Verdict: message.Again}
+	o := message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}} // an ERP's own word
 	r.mu.Lock()
 	if r.effects[m.ID] > 0 {
 		o = message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "D-" + m.ID, Kind: "document", Asked: true}}

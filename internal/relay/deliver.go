@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -105,7 +106,8 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 	return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
 }
 
-// ask finds out whether a message took effect that may have been sent. nil means that it certainly did not.
+// ask finds out whether a message took effect that may have been sent. nil means that it can be sent: it took none, or may take effect
+// once more.
 func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Delivery) *verdict {
 	var failed error
 	o, called := l.call(ctx, hard, "ask", q, func(ctx context.Context) (o message.Outcome) {
@@ -129,8 +131,8 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		v := l.done(q, d, o)
 		return &v
 	case message.Again:
-		l.unsent(q)
 		l.heard = o.Receipt.Status > 0
+		l.unsent(q)
 		if q.Attempts >= l.link.Attempts {
 			return &verdict{next: outbox.Next{
 				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("given up at attempt %d: each ended without a clear answer, and without effect", q.Attempts),
@@ -138,6 +140,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 		}
 		return nil
 	case message.Refused:
+		l.heard = o.Receipt.Status > 0
 		l.unsent(q)
 		return &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: words(o), Verdict: o.Verdict}}
 	default:
@@ -178,7 +181,11 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 		v.done.Sent = true
 		return v
 	}
-	l.log.Info("not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
+	level := slog.LevelInfo
+	if o.LinkDown { // there may be many, and the breaker tells of it
+		level = slog.LevelDebug
+	}
+	l.log.Log(ctx, level, "not delivered", "link", l.name, "message", q.ID, "kind", q.Kind, "key", q.Key, "attempt", q.Attempts+1, "outcome", o.String())
 	l.markSent(q, o)
 	return verdict{next: l.later(q, o)}
 }
@@ -194,22 +201,23 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 	}
 }
 
-// markSent remembers whether a message that is not done may have been sent.
+// markSent remembers whether a message that is not done may have been sent. That an attempt took no effect says so of this attempt
+// alone: a mark of an earlier one stays.
 func (l *lane) markSent(q outbox.Queued, o message.Outcome) {
 	switch {
 	case o.Verdict == message.Again, o.Verdict == message.Refused:
-		l.unsent(q)
 	case q.Again: // it is asked for in any case
 		l.gone = true
 	default:
-		l.gone, l.sentTo = true, q.Number
+		l.gone, l.sentTo = true, max(l.sentTo, q.Number)
 	}
 }
 
-// unsent remembers that a message took no effect, and so none that follows it. A replay proves nothing of those that follow it: they
-// may have been sent long ago.
+// unsent remembers that a message took no effect, and so none that follows it, where the ERP itself has said so: an adapter that may
+// send it once more in any case knows nothing of what follows. A replay proves nothing of those that follow it either: they may have
+// been sent long ago.
 func (l *lane) unsent(q outbox.Queued) {
-	if !q.Again {
+	if l.heard && !q.Again {
 		l.sentTo = q.Number - 1
 	}
 }
