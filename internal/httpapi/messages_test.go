@@ -58,11 +58,11 @@ func TestPreferWaitTellsWhichOfTheTwo(t *testing.T) {
 		o := p.order()
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				done := make(chan struct{})
+				done, before := make(chan struct{}), p.owed(t, o.ID)
 				go func() {
 					defer close(done)
 					if tt.deliver {
-						p.deliverOnce(t, o.ID)
+						p.deliverAfter(t, o.ID, before)
 					}
 				}()
 				header := []string{}
@@ -83,10 +83,16 @@ func TestPreferWaitTellsWhichOfTheTwo(t *testing.T) {
 	})
 }
 
-// deliverOnce waits until another message of the order is owed, and delivers all.
-func (p *plant) deliverOnce(t *testing.T, order string) {
-	before := p.owed(t, order)
+// deliverAfter waits until the order's lane has counted on from before, and delivers all.
+func (p *plant) deliverAfter(t *testing.T, order string, before int64) {
+	woken, done := p.db.Subscribe(outbox.Topic)
+	defer done()
 	for p.owed(t, order) == before {
+		select {
+		case <-woken:
+		case <-t.Context().Done():
+			return
+		}
 	}
 	p.deliver(outbox.Next{}, "4711")
 }
