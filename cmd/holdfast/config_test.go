@@ -234,3 +234,20 @@ func keysOf(t reflect.Type, path string) []string {
 	}
 	return out
 }
+
+// TestTheDocumentedAMQPLinkIsRead: the example of docs/amqp-link.md is a configuration.
+func TestTheDocumentedAMQPLinkIsRead(t *testing.T) {
+	text, err := os.ReadFile("../../docs/amqp-link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	cfg, err := parseConfig("holdfast.yaml", []byte("plant: {number: \"1000\"}\n"+example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l := cfg.Links["erp"]; l.AMQP.Publish == nil || l.AMQP.Receive == nil || len(l.AMQP.Queues) != 2 {
+		t.Errorf("the link is %+v", l.AMQP)
+	}
+}
