@@ -15,3 +15,6 @@ func (db *DB) Group(callers int, open time.Duration) {
 	defer db.line.mu.Unlock()
 	db.line.callers, db.line.open = callers, open
 }
+
+// CommitTime sets how long a COMMIT may take once nobody waits for it.
+func (db *DB) CommitTime(d time.Duration) { db.commitTime = d }

@@ -6,12 +6,16 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 )
+
+// commitTime is how long a COMMIT may take once nobody waits for it any more.
+const commitTime = 10 * time.Second
 
 // session is a write transaction of PostgreSQL. What nobody waits for an answer to travels with the next statement, in one round
 // trip: the BEGIN with the first, the statements of Tx.Later with the next or with the COMMIT.
@@ -44,7 +48,7 @@ func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
 	if s.broken != nil {
 		return s.broken
 	}
-	if err := s.commit(ctx); err != nil {
+	if err := s.commit(ctx, db.commitTime); err != nil {
 		return commitError(err)
 	}
 	committed = true
@@ -52,15 +56,25 @@ func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
-// commit sends what waits and the COMMIT.
-func (s *session) commit(ctx context.Context) error {
+// commit sends what waits and the COMMIT. The end of ctx does not break off a COMMIT that was sent, since nobody would know then whether
+// it was kept; limit after that it is given up.
+func (s *session) commit(ctx context.Context, limit time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if !s.begun && len(s.queue) == 1 {
 		return nil // nothing was asked
 	}
-	tag, err := s.send(ctx, queued{query: "COMMIT"})
+	own, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	defer context.AfterFunc(ctx, func() {
+		rest(own, limit)
+		done()
+	})()
+	tag, err := s.send(own, queued{query: "COMMIT"})
+	if err != nil && own.Err() != nil {
+		return lostError{err}
+	}
 	if err == nil && tag.String() != "COMMIT" { // of what has failed before, the answer is ROLLBACK and no error
 		return pgx.ErrTxCommitRollback
 	}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -174,5 +178,72 @@ func TestNothingIsKeptWithoutWhatWaited(t *testing.T) {
 				t.Errorf("err = %v, %d rows, want what followed the savepoint", err, got)
 			}
 		})
+	}
+}
+
+// TestACommitThatWasSentIsWaitedFor ends the caller's context while PostgreSQL commits: a trigger holds the commit up.
+func TestACommitThatWasSentIsWaitedFor(t *testing.T) {
+	for name, ends := range map[string]bool{"it ends in time": true, "it does not end": false} {
+		t.Run(name, func(t *testing.T) {
+			db := storetest.Postgres(t)
+			table(t, db)
+			key := int64(rand.Int32())
+			slowCommits(t, db, key)
+			if !ends {
+				db.CommitTime(time.Millisecond)
+			}
+			ctx, end := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				if err := tx.Get(t.Context(), new(string), `SELECT pg_advisory_xact_lock(?)::text`, key); err != nil {
+					return err
+				}
+				go func() {
+					done <- db.InTx(ctx, func(tx *store.Tx) error { return insert(ctx, tx, 1) })
+				}()
+				for waiting := 0; waiting == 0; {
+					err := tx.Get(t.Context(), &waiting, `SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+						AND classid::bigint = 0 AND objid::bigint = CAST(? AS BIGINT)`, key)
+					if err != nil {
+						return err
+					}
+				}
+				end()
+				if ends {
+					return nil
+				}
+				err := <-done
+				if problem.KindOf(err) != problem.Unavailable || !strings.Contains(err.Error(), "may have been kept") {
+					t.Errorf("err = %v, want that it may have been kept", err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ends {
+				return
+			}
+			if err := <-done; err != nil || count(t, db) != 1 {
+				t.Errorf("err = %v, %d rows, want the row", err, count(t, db))
+			}
+		})
+	}
+}
+
+// slowCommits has each commit of a note wait for an advisory lock.
+func slowCommits(t *testing.T, db *store.DB, key int64) {
+	t.Helper()
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), fmt.Sprintf(`CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+			$$BEGIN PERFORM pg_advisory_xact_lock(%d); RETURN NULL; END$$`, key))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(t.Context(), `CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

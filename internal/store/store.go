@@ -60,6 +60,8 @@ type DB struct {
 	cfg     Config
 	wakes   *wakes
 	line    *line // SQLite: where writers wait
+
+	commitTime time.Duration // PostgreSQL: commitTime, but in tests
 }
 
 // Open opens the database at rawURL and brings its schema up to date. The URL is "sqlite:FILE", "sqlite::memory:" (one
@@ -76,7 +78,7 @@ func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{url: rawURL, cfg: cfg, wakes: newWakes()}
+	db := &DB{url: rawURL, cfg: cfg, wakes: newWakes(), commitTime: commitTime}
 	if err := db.connect(); err != nil {
 		return nil, err
 	}
