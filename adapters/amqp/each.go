@@ -9,7 +9,7 @@ import (
 )
 
 // Take handles one message. It calls done once the message has had its effect, at any time and before or after other messages; until
-// then the message is not acknowledged. When ctx has ended the message's connection is gone, and the broker gives it again.
+// then neither it nor anything behind it is acknowledged to the broker. When ctx has ended the message's connection is gone, and the broker gives it again.
 type Take func(ctx context.Context, in message.Incoming, done func())
 
 // Each hands on what comes in Config.Receive.Queue, one by one in the broker's order, until ctx ends. It is for a receiver in which

@@ -145,3 +145,49 @@ func TestNearestIsNearOrNothing(t *testing.T) {
 		})
 	}
 }
+
+type engine struct {
+	Kind  string `yaml:"kind"`
+	Power int    `yaml:"power"`
+	steam struct {
+		Coal int `yaml:"coal"`
+	}
+	electric struct {
+		Volts int    `yaml:"volts"`
+		Plug  string `yaml:"plug"`
+	}
+}
+
+func (e *engine) Variants() (string, map[string]any) {
+	return "kind", map[string]any{"steam": &e.steam, "electric": &e.electric}
+}
+
+// TestKeysDependOnAValue: those of the chosen kind are read wherever the kind stands, those of another are refused and said to be its.
+func TestKeysDependOnAValue(t *testing.T) {
+	type file struct {
+		Engines map[string]engine `yaml:"engines"`
+	}
+	tests := []struct{ name, text, want string }{
+		{"the chosen one", "{volts: 230, plug: F, power: 1, kind: electric}", ""},
+		{"another one's", "{kind: steam, coal: 3, volts: 230}", "it does not go with kind: steam: leave it out; it is a key of kind: electric"},
+		{"nobody's", "{kind: steam, coals: 3}", "there is no such key: did you mean coal?"},
+		{"of a kind that there is not", "{kind: steem, coal: 3}", ""},
+		{"of no kind, and nobody's", "{coal: 3, fuel: 2}", "there is no such key: known here: kind, power"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var f file
+			_, err := strict.Decode("f.yaml", []byte("engines:\n  e: "+tt.text+"\n"), &f)
+			got := ""
+			if p, ok := errors.AsType[*problem.Error](err); ok {
+				got = p.Why + ": " + p.Hint
+			}
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if e := f.Engines["e"]; tt.want == "" && e.Kind == "electric" && (e.electric.Volts != 230 || e.electric.Plug != "F" || e.Power != 1) {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
