@@ -34,6 +34,7 @@ const (
 	pgSerialization = "40001"
 	pgDeadlock      = "40P01"
 	pgDiskFull      = "53100"
+	pgIdle          = "25P03" // see Config.IdleLimit
 )
 
 // IsUnique tells whether err says that a unique key is taken already.
@@ -49,7 +50,12 @@ func again(err error) bool {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()&0xff == sqlite3.SQLITE_BUSY
 	}
-	return pgCode(err) == pgSerialization || pgCode(err) == pgDeadlock
+	switch pgCode(err) {
+	case pgSerialization, pgDeadlock, pgIdle:
+		return true
+	default:
+		return false
+	}
 }
 
 func pgCode(err error) string {
