@@ -53,7 +53,7 @@ func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Wr
 	}
 	t.cfg = torture.Config{
 		Seed: f.seed, Length: time.Duration(f.minutes) * time.Minute, Kills: kills, Workers: f.workers, InHand: 8, Drain: 3 * time.Minute,
-		Lease: tortureLease, Poll: torturePoll, Progress: progress,
+		Lease: tortureLease, Poll: torturePoll, Idle: store.IdleLimit, Progress: progress,
 	}
 	if t.cfg.Faults, err = chosenFaults(f.faults); err != nil {
 		return t, err

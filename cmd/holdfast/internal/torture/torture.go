@@ -36,6 +36,7 @@ type Config struct {
 	Drain   time.Duration // how long the plant may take to send all that it owes once the faults are over
 	Lease   time.Duration // of a lane in a node's hand
 	Poll    time.Duration // how often a node looks for lanes that nobody has
+	Idle    time.Duration // how long the database leaves a transaction its locks whose node stands still
 
 	Nodes     []Node   // the plant's processes, all on one database
 	Disk      string   // folder on the disk of its database that may be filled; empty leaves full-disk out
