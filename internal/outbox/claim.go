@@ -127,6 +127,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 		why := fmt.Sprintf("%d messages are owed from number %d, and none is there: they were deleted behind Holdfast", l.Pending, l.Head)
 		return c, 0, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
 	}
+	if at := rows[0].NotBefore; at > store.Micros(tx.Now) { // whatever made the lane due did not look at its message
+		return c, 0, o.dueLater(ctx, tx, link, l.Lane, at)
+	}
 	last = l.SentTo
 	c.Messages = make([]Queued, 0, len(rows))
 	for i := range rows {

@@ -60,3 +60,12 @@ func (w row) cannotWait(until time.Time) error {
 	}
 	return nil
 }
+
+// dueLater has a lane due at the time of its first message.
+func (o *Outbox) dueLater(ctx context.Context, tx *store.Tx, link, name string, at int64) error {
+	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET due_at = ?, scheduled = TRUE, lease_owner = '' WHERE link = ? AND lane = ?`, at, link, name)
+	if err != nil {
+		return fmt.Errorf("postpone lane %s of link %s: %w", name, link, err)
+	}
+	return nil
+}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -109,6 +110,58 @@ func TestARouteDelaysItsMessages(t *testing.T) {
 		b.clock.forward(time.Minute)
 		if claims := b.claim("n1", 10, 10); len(claims) != 1 {
 			t.Errorf("claimed %+v after the delay, want the lane", claims)
+		}
+	})
+}
+
+// TestANumberThatComesEndsNoPostponement has a person postpone a message that waits for a number.
+func TestANumberThatComesEndsNoPostponement(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		c := b.claim("n1", 1, 1)[0]
+		s := done(c, 0)
+		s.Next = outbox.Next{State: outbox.Waiting, ID: c.Messages[0].ID, Reason: "needs it", Awaits: "lot/9", Verdict: message.Again}
+		b.settle(s)
+		until := b.clock.now().Add(5 * time.Hour)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Postpone(ctx, tx, c.Messages[0].ID, until, "not today")
+			return err
+		})
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "lot/9", "4711") })
+		if l := b.lane("o1"); l.State != outbox.Open || !l.DueAt.Equal(until) {
+			t.Errorf("got %+v, want it open and due at %s", l, until)
+		}
+		b.clock.forward(5 * time.Hour)
+		if c := b.claim("n1", 1, 1); len(c) != 1 {
+			t.Errorf("claimed %+v at its time, want the message", c)
+		}
+	})
+}
+
+// TestAMessageIsNotHandedOutBeforeItsTime has something else than the message say when its lane is due: the node that had it is gone.
+func TestAMessageIsNotHandedOutBeforeItsTime(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.claim("gone", 1, 1)
+		until := b.clock.now().Add(5 * time.Hour)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET not_before = ?`, store.Micros(until))
+			return err
+		})
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.TakeBack(ctx, tx, "gone", "erp", nil)
+			return err
+		})
+		b.clock.forward(time.Minute)
+		if c := b.claim("n1", 1, 1); len(c) != 0 {
+			t.Errorf("claimed %+v before its time", c)
+		}
+		if l := b.lane("o1"); l.State != outbox.Open || !l.DueAt.Equal(until) {
+			t.Errorf("got %+v, want it open and due at %s", l, until)
+		}
+		b.clock.forward(5 * time.Hour)
+		if c := b.claim("n1", 1, 1); len(c) != 1 || !c[0].Messages[0].Ask {
+			t.Errorf("claimed %+v at its time, want the message, to be asked for", c)
 		}
 	})
 }

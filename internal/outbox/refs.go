@@ -44,8 +44,8 @@ const Numbered = "outbox.numbered"
 // Reference is what a link's ERP calls an object.
 type Reference struct{ Link, Object, Number string }
 
-// SetReference keeps the number that link's ERP gave to an object, and lets exactly the lanes go on that wait for it. Who calls it
-// knows the number, so that it is not told by Untold.
+// SetReference keeps the number that link's ERP gave to an object, and lets exactly the lanes go on that wait for it, each at the
+// time of its message if that has one. Who calls it knows the number, so that it is not told by Untold.
 func (o *Outbox) SetReference(ctx context.Context, tx *store.Tx, link, object, number string) error {
 	return o.refer(ctx, tx, Reference{link, object, number}, true)
 }
@@ -62,8 +62,8 @@ func (o *Outbox) refer(ctx context.Context, tx *store.Tx, r Reference, told bool
 		tx.Wake(Numbered)
 	}
 	n, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'open', awaits = '', reason = '',
-		due_at = CASE WHEN head_at > ? THEN ? ELSE head_at END
-		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, store.Micros(tx.Now), store.Micros(tx.Now), r.Link, r.Object)
+		due_at = CASE WHEN scheduled AND due_at > ? THEN due_at WHEN head_at > ? THEN ? ELSE head_at END
+		WHERE link = ? AND awaits = ? AND awaits <> '' AND state = 'waiting'`, store.Micros(tx.Now), store.Micros(tx.Now), store.Micros(tx.Now), r.Link, r.Object)
 	if err != nil {
 		return fmt.Errorf("wake the lanes that wait for %s: %w", r.Object, err)
 	}
