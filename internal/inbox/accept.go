@@ -3,6 +3,7 @@ package inbox
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,12 +52,30 @@ func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link str
 	if err == nil || ctx.Err() != nil || troubled(err) {
 		return all, err
 	}
-	all = make([]Taken, len(ins))
+	return i.receiveEach(ctx, ins, link)
+}
+
+// errBehind is the Err of a message that must not be taken before an earlier one.
+var errBehind = errors.New("an earlier message about the same object was not taken")
+
+// receiveEach receives each message in a transaction of its own. Once one about an object is not taken, neither are the later ones about
+// it that have no number or version to tell their order by.
+func (i *Inbox) receiveEach(ctx context.Context, ins []message.Incoming, link string) ([]Taken, error) {
+	all, held, failed := make([]Taken, len(ins)), map[place]bool{}, map[place]bool{}
 	for n, in := range ins {
+		r := newRow(in.Message, in)
+		if held[r.place()] {
+			all[n] = Taken{Err: errBehind}
+			continue
+		}
+		if failed[r.place()] {
+			in.Deliveries = 0 // it was delivered again for the sake of the one that failed
+		}
 		err := i.db.InTx(ctx, func(tx *store.Tx) (err error) {
 			all[n], err = i.Receive(ctx, tx, in, link)
 			return err
 		})
+		failed[r.place()] = failed[r.place()] || err != nil && !r.numbered() && r.ordered()
 		if err != nil && i.poison(in) && ctx.Err() == nil && !troubled(err) {
 			err = i.db.InTx(ctx, func(tx *store.Tx) (rerr error) {
 				all[n] = Taken{Reason: err.Error()}
@@ -66,6 +85,7 @@ func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link str
 		}
 		if err != nil {
 			all[n] = Taken{Err: err}
+			held[r.place()] = failed[r.place()]
 		}
 	}
 	return all, ctx.Err()
@@ -203,6 +223,9 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 	if old := d.known.byID[identity{r.Source, r.ID}]; old != nil {
 		if old.Content != r.Content || old.Kind != r.Kind || old.Key != r.Key {
 			a.err = duplicate(*r, "this ID was used for another message", "the sender must give each message an ID of its own")
+		} else if r.numbered() && old.count() != r.count() { // else its number would be missing for ever, and nobody would know why
+			a.err = duplicate(*r, "this ID was taken before "+old.where()+", and comes now "+r.where(),
+				"the sender must keep the number of a message that it sends again; if it has begun an epoch, skip this number")
 		}
 		return true, nil
 	}
@@ -215,6 +238,12 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 	}
 	if s.ahead(*r) {
 		return false, nil
+	}
+	if r.Epoch < s.Epoch {
+		past, err := wasPast(ctx, d.tx, *r)
+		if err != nil || !past {
+			return false, err
+		}
 	}
 	skipped, err := wasSkipped(ctx, d.tx, *r)
 	return !skipped, err // forgotten, but its number says that it was applied

@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 func TestAMessageTakesEffectOnce(t *testing.T) {
@@ -234,9 +236,12 @@ func TestARestoredSenderBeginsAnEpoch(t *testing.T) {
 		w.drain()
 		w.wantEffects("m1", "e2m1", "e2m2")
 		w.wantStates(map[string]inbox.State{"m1": inbox.Done, "m3": inbox.Quarantined, "e2m1": inbox.Done, "e2m2": inbox.Done})
-		if taken := w.receive(numbered(2)); taken.Fresh {
-			t.Error("a number of the old epoch was taken")
+		w.fresh(numbered(2)) // never seen before
+		w.drain()
+		if got := w.states()["m2"]; got != inbox.Quarantined {
+			t.Errorf("a late number of the old epoch is %s, want in quarantine", got)
 		}
+		w.wantEffects("m1", "e2m1", "e2m2")
 		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "m3")) })
 		w.drain()
 		w.wantEffects("m1", "e2m1", "e2m2", "m3")
@@ -244,6 +249,112 @@ func TestARestoredSenderBeginsAnEpoch(t *testing.T) {
 			t.Errorf("status = %+v, want nothing waiting", s)
 		}
 	})
+}
+
+// TestALateNumberOfAnEndedEpoch tells one that was applied and is forgotten from one that never came.
+func TestALateNumberOfAnEndedEpoch(t *testing.T) {
+	each(t, inbox.Config{KeepFor: time.Hour}, func(t *testing.T, w *world) {
+		next := numbered(1)
+		next.ID, next.Epoch = "e2m1", 2
+		last := numbered(1)
+		last.ID, last.Epoch = "e4m1", 4
+		between := numbered(1)
+		between.ID, between.Epoch = "e3m1", 3
+		w.fresh(numbered(1), numbered(2), numbered(4))
+		w.drain()
+		w.fresh(next)
+		w.drain()
+		w.fresh(last)
+		w.drain()
+		w.clock.add(2 * time.Hour)
+		if _, err := w.Forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range []message.Incoming{numbered(1), numbered(2), next} {
+			if taken := w.receive(in); taken.Fresh || taken.Rejected != 0 {
+				t.Errorf("%s was applied and is forgotten: taken as %+v, want known", in.ID, taken)
+			}
+		}
+		w.fresh(numbered(3), between)
+		w.drain()
+		w.wantEffects("m1", "m2", "e2m1", "e4m1")
+		want := map[string]inbox.State{"m3": inbox.Quarantined, "m4": inbox.Quarantined, "e3m1": inbox.Quarantined}
+		w.wantStates(want)
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "m3")) })
+		w.drain()
+		w.wantEffects("m1", "m2", "e2m1", "e4m1", "m3")
+	})
+}
+
+// TestAnIDIsGivenOneNumber: the number that a known message comes under would otherwise be missing for ever.
+func TestAnIDIsGivenOneNumber(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.fresh(numbered(1), plain("p", "o1"))
+		again := func(id string, change func(*message.Incoming)) message.Incoming {
+			in := numbered(1)
+			in.ID, in.Body = id, []byte(`{"id":"`+id+`"}`)
+			change(&in)
+			return in
+		}
+		for name, in := range map[string]message.Incoming{
+			"another number":  again("m1", func(in *message.Incoming) { in.Number = 2 }),
+			"another epoch":   again("m1", func(in *message.Incoming) { in.Epoch = 2 }),
+			"another lane":    again("m1", func(in *message.Incoming) { in.Lane = "M" }),
+			"a number at all": again("p", func(in *message.Incoming) { in.Number = 2 }),
+		} {
+			if taken := w.receive(in); taken.Rejected == 0 || !strings.Contains(taken.Reason, "was taken before") {
+				t.Errorf("%s: taken as %+v, want rejected", name, taken)
+			}
+		}
+		for name, in := range map[string]message.Incoming{
+			"the same": numbered(1), "no number": again("m1", func(in *message.Incoming) { in.Lane, in.Number = "", 0 }),
+		} {
+			if taken := w.receive(in); taken.Fresh || taken.Rejected != 0 {
+				t.Errorf("%s: taken as %+v, want known", name, taken)
+			}
+		}
+	})
+}
+
+// TestWhatFollowsAMessageThatIsNotTakenWaits has the database refuse the first of each kind.
+func TestWhatFollowsAMessageThatIsNotTakenWaits(t *testing.T) {
+	c := &clock{at: time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)}
+	refusals := 0
+	before := storetest.WithBefore(func(_ context.Context, statement string) error {
+		if refusals > 0 && strings.Contains(statement, "INSERT INTO inbox_messages") {
+			refusals--
+			return errors.New("something odd about the statement")
+		}
+		return nil
+	})
+	tests := []struct {
+		name string
+		ins  []message.Incoming
+		want []bool // taken
+	}{
+		{"about one object", []message.Incoming{plain("a", "o1"), plain("b", "o1"), plain("c", "o2")}, []bool{false, false, true}},
+		{"with versions", []message.Incoming{versioned("o1", "1"), versioned("o1", "2")}, []bool{false, true}},
+		{"with numbers", []message.Incoming{numbered(1), numbered(2)}, []bool{false, true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				w := newWorld(t, db, c, inbox.Config{})
+				refusals = 2 // the batch, and its first message
+				for n, taken := range w.all(tt.ins...) {
+					if got, want := taken.Err == nil, tt.want[n]; got != want {
+						t.Errorf("%s: taken %t, want %t (%v)", tt.ins[n].ID, got, want, taken.Err)
+					}
+				}
+				w.drain()
+				for _, taken := range w.all(tt.ins...) {
+					if taken.Err != nil {
+						t.Errorf("again: %v", taken.Err)
+					}
+				}
+			}, storetest.WithClock(c.now), before)
+		})
+	}
 }
 
 func TestWhatCannotBeBelievedTakesNoID(t *testing.T) {

@@ -84,6 +84,17 @@ func wasSkipped(ctx context.Context, tx *store.Tx, r row) (bool, error) {
 	return true, nil
 }
 
+// wasPast tells whether the number of a message of an epoch that has ended was passed in that epoch: it was applied, and is forgotten.
+// Of an epoch of which nothing is written down nobody knows.
+func wasPast(ctx context.Context, tx *store.Tx, r row) (bool, error) {
+	var next int64
+	err := tx.Get(ctx, &next, `SELECT next_number FROM inbox_epochs WHERE source = ? AND stream = ? AND epoch = ?`, r.Source, r.Stream, r.Epoch)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("read where epoch %d of %s ended: %w", r.Epoch, r.Stream, err)
+	}
+	return r.Number < next, nil
+}
+
 // judge decides, before a message is stored, whether it may wait, or belongs in quarantine from the beginning.
 func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
 	r := &a.row
@@ -99,6 +110,9 @@ func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
 		return nil
 	case !r.numbered():
 		return d.judgeAge(ctx, a)
+	case r.Epoch < s.Epoch:
+		r.quarantine(problem.Conflict, fmt.Sprintf("number %d of epoch %d in lane %s came after epoch %d had begun", r.Number, r.Epoch, r.Lane, s.Epoch),
+			"look whether the plant has acted on it; then replay it to have it applied now, or discard it")
 	case !s.ahead(*r):
 		r.quarantine(problem.Conflict, fmt.Sprintf("number %d of lane %s was skipped before it came", r.Number, r.Lane),
 			"replay it to have it applied now, after its successors, or discard it")
@@ -165,6 +179,10 @@ func (d *desk) beginEpoch(ctx context.Context, r *row, s *stream) error {
 		"replay it if the plant should act on it, or discard it", r.Source, r.Stream, tooEarly, r.Epoch)
 	if err != nil {
 		return fmt.Errorf("end epoch %d of %s: %w", s.Epoch, r.Stream, err)
+	}
+	_, err = d.tx.Exec(ctx, `INSERT INTO inbox_epochs (source, stream, epoch, next_number) VALUES (?, ?, ?, ?)`, s.Source, s.Stream, s.Epoch, s.Next)
+	if err != nil {
+		return fmt.Errorf("keep where epoch %d of %s ended: %w", s.Epoch, s.Stream, err)
 	}
 	var left struct{ Count, Bytes, Early int64 }
 	err = d.tx.Get(ctx, &left, `SELECT COUNT(CASE WHEN state = 'ready' THEN 1 END) AS count, COUNT(CASE WHEN state <> 'ready' THEN 1 END) AS early,

@@ -154,6 +154,14 @@ type (
 func (r row) place() place { return place{r.Source, r.Stream} }
 func (r row) count() count { return count{r.place(), r.Epoch, r.Number} }
 
+// where says in words where the sender has put a message.
+func (r row) where() string {
+	if !r.numbered() {
+		return "without a number"
+	}
+	return fmt.Sprintf("as number %d of epoch %d in lane %s", r.Number, r.Epoch, strings.TrimPrefix(r.Stream, "lane/"))
+}
+
 // memory is what is known of the messages of a batch.
 type memory struct {
 	byID     map[identity]*row
