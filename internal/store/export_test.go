@@ -18,3 +18,6 @@ func (db *DB) Group(callers int, open time.Duration) {
 
 // CommitTime sets how long a COMMIT may take once nobody waits for it.
 func (db *DB) CommitTime(d time.Duration) { db.commitTime = d }
+
+// StayOpen sets what keeps an idle session of PostgreSQL.
+var StayOpen = stayOpen

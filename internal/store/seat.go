@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Seat struct {
 	file *os.File  // SQLite; nil in memory
 	conn *pgx.Conn // PostgreSQL
 	held atomic.Bool
+	term atomic.Uint64 // how often it was taken
 }
 
 // TakeSeat takes the name of a node. Conflict if another process has it.
@@ -49,12 +51,25 @@ func (db *DB) TakeSeat(ctx context.Context, node string) (*Seat, error) {
 // Held tells whether this process has the name now.
 func (s *Seat) Held() bool { return s.held.Load() }
 
+// Term is another number each time the name is taken, and 0 while it is not held. Between two terms another process may have had the
+// name: what this one had in hand in an earlier term it must not take for its own.
+func (s *Seat) Term() uint64 {
+	n := s.term.Load()
+	if !s.Held() || s.term.Load() != n { // lost, and perhaps taken again, while we looked
+		return 0
+	}
+	return n
+}
+
 func (s *Seat) take(ctx context.Context) error {
 	var err error
 	if s.db.dialect == Postgres {
 		err = s.takePostgres(ctx)
 	} else {
 		err = s.takeFile()
+	}
+	if err == nil {
+		s.term.Add(1) // before anybody can see it held
 	}
 	s.held.Store(err == nil)
 	return err
@@ -65,6 +80,10 @@ func (s *Seat) takeFile() error {
 	path, ok := strings.CutPrefix(s.db.url, "sqlite:")
 	if !ok || path == ":memory:" {
 		return nil
+	}
+	path, err := filepath.EvalSymlinks(path) // one lock for the file, by whatever name it is opened
+	if err != nil {
+		return fmt.Errorf("find the database: %w", err)
 	}
 	f, err := os.OpenFile(path+"-serve", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -107,7 +126,7 @@ func (s *Seat) takePostgres(ctx context.Context) error {
 		return answered(ctx, fmt.Errorf("connect for the node's name: %w", err))
 	}
 	var got bool
-	_, err = conn.Exec(ctx, "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET idle_session_timeout = 0")
+	err = stayOpen(ctx, conn)
 	if err == nil {
 		err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", lockID(schema+" node "+s.node)).Scan(&got)
 	}
@@ -122,6 +141,14 @@ func (s *Seat) takePostgres(ctx context.Context) error {
 	}
 	s.conn = conn
 	return nil
+}
+
+// stayOpen sets what keeps an idle session, and ends one whose client is gone, as far as the server has such settings: PostgreSQL 13 has
+// no idle_session_timeout.
+func stayOpen(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config(s.name, w.setting, false) FROM pg_settings s JOIN (VALUES ('tcp_keepalives_idle', '10'),
+		('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('idle_session_timeout', '0')) w (name, setting) ON w.name = s.name`)
+	return err
 }
 
 // Run keeps the seat until ctx ends. One that is lost with its connection is taken again as soon as the database answers and nobody

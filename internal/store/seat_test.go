@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -37,8 +40,8 @@ func TestASeatIsForOneProcess(t *testing.T) {
 	seats(t, func(t *testing.T, rawURL string) {
 		one, two := openAt(t, rawURL, store.Config{}), openAt(t, rawURL, store.Config{})
 		first, err := one.TakeSeat(t.Context(), "n1")
-		if err != nil || !first.Held() {
-			t.Fatalf("held %t, %v", first.Held(), err)
+		if err != nil || !first.Held() || first.Term() != 1 {
+			t.Fatalf("held %t, term %d, %v", first.Held(), first.Term(), err)
 		}
 		second, err := two.TakeSeat(t.Context(), "n1")
 		if problem.KindOf(err) != problem.Conflict || second.Held() || !strings.Contains(err.Error(), "another process") {
@@ -50,14 +53,36 @@ func TestASeatIsForOneProcess(t *testing.T) {
 				t.Errorf("a node of another name: %v", err)
 			}
 		}
-		if err := first.Close(); err != nil || first.Held() {
-			t.Errorf("close: %v, held %t", err, first.Held())
+		if err := first.Close(); err != nil || first.Held() || first.Term() != 0 {
+			t.Errorf("close: %v, held %t, term %d", err, first.Held(), first.Term())
 		}
 		second, err = two.TakeSeat(t.Context(), "n1")
 		if err != nil || !second.Held() || second.Close() != nil {
 			t.Errorf("once it is free: %v", err)
 		}
 	})
+}
+
+// TestASeatIsForTheFileByWhateverName opens one file through links to it and to its folder.
+func TestASeatIsForTheFileByWhateverName(t *testing.T) {
+	dir, links := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "plant.db")
+	first, err := openAt(t, "sqlite:"+file, store.Config{}).TakeSeat(t.Context(), "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if err := errors.Join(os.Symlink(file, filepath.Join(links, "linked.db")), os.Symlink(dir, filepath.Join(links, "folder"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"linked.db", "folder/plant.db"} {
+		ctx, end := context.WithCancel(t.Context())
+		end() // a start waits for a process that is just ending
+		s, err := openAt(t, "sqlite:"+filepath.Join(links, name), store.Config{}).TakeSeat(ctx, "n1")
+		if problem.KindOf(err) != problem.Conflict || s.Held() {
+			t.Errorf("%s: held %t, %v, want a conflict", name, s.Held(), err)
+		}
+	}
 }
 
 // TestTheSeatOfAKilledProcessIsFree runs this test once more as a process that takes the seat and is killed.
@@ -121,13 +146,31 @@ func TestASeatIsTakenAgainAfterItsConnectionWasLost(t *testing.T) {
 	for range 3 {
 		next(t, way.passed, "another try")
 	}
-	if mine.Held() {
+	if mine.Held() || mine.Term() != 0 {
 		t.Error("two processes hold one name")
 	}
 	if err := other.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := next(t, log, "good news"); !mine.Held() || !strings.HasPrefix(got, "contact through the database is back") {
+	if got := next(t, log, "good news"); !mine.Held() || mine.Term() != 2 || !strings.HasPrefix(got, "contact through the database is back") {
 		t.Errorf("held %t, log says %q", mine.Held(), got)
+	}
+}
+
+func TestTheSessionOfASeatStaysOpen(t *testing.T) {
+	conn, err := pgx.Connect(t.Context(), storetest.PostgresURL(t)+"&options=-c%20idle_session_timeout%3D60s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	if err := store.StayOpen(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	var limit, idle string
+	if err := conn.QueryRow(t.Context(), `SELECT current_setting('idle_session_timeout'), current_setting('tcp_keepalives_idle')`).Scan(&limit, &idle); err != nil {
+		t.Fatal(err)
+	}
+	if limit != "0" || idle != "10" {
+		t.Errorf("an idle session ends after %s, a client that is silent is asked after %s s, want 0 (never) and 10", limit, idle)
 	}
 }
