@@ -128,6 +128,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 	switch o.Verdict {
 	case message.Delivered:
 		o.Receipt.Asked = true
+		l.suspects.forget(q.ID)
 		v := l.done(q, d, o)
 		return &v
 	case message.Again:
@@ -170,7 +171,7 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 	case o.Verdict == message.Again && o.LinkDown:
 		l.suspects.away()
 	case o.Verdict == message.Delivered, o.Verdict == message.Again, o.Verdict == message.Refused:
-		l.suspects.answered(q.ID)
+		l.suspects.answer(q.ID)
 	}
 	if o.Verdict == message.Delivered {
 		l.gone = true
@@ -241,8 +242,12 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 		n.After = max(o.After, l.out.Config().AskAfter)
 		if tries := l.suspects.unanswered(q.ID, l.heard); tries >= l.link.Attempts {
 			l.suspects.forget(q.ID)
-			n.State, n.Reason = outbox.Unknown, fmt.Sprintf("sent %d times without an answer, while the ERP answers questions and does not have it: "+
-				"find out what the ERP makes of it, then resume the lane, or amend or discard the message. %s", tries, n.Reason)
+			meanwhile := "answers others"
+			if l.heard {
+				meanwhile = "answers questions and does not have it"
+			}
+			n.State, n.Reason = outbox.Unknown, fmt.Sprintf("sent %d times without an answer, while the ERP %s: "+
+				"find out what the ERP makes of it, then resume the lane, or amend or discard the message. %s", tries, meanwhile, n.Reason)
 		}
 		return n
 	}

@@ -3,24 +3,41 @@ package relay
 import "sync"
 
 // suspects tells a message to which an ERP never answers from an ERP that answers to nothing. It counts the deliveries of a message
-// that ended without an answer, each after the ERP itself has answered that it does not have it; it forgets what it has counted as soon
-// as the ERP does not answer questions either, or a second message ends without an answer before any was answered: that is an outage,
-// and no message is at fault. So at most one lane is stopped in an outage that lets nothing but questions pass. What is counted does
-// not outlive the process: it is then counted anew.
+// that ended without an answer, where something speaks for the ERP:
+//
+//   - it was asked just before, and has answered that it does not have the message; or
+//   - it has answered the delivery of another message since the last try at this one, and this one alone has ended without an answer
+//     since. That is all there is where an adapter does not ask, since the message may be sent once more.
+//
+// Nothing speaks against a message when another ended without an answer too and none was answered between two tries: that is an outage.
+// So at most one lane is stopped in an outage that lets nothing but questions pass. The count begins anew when the message is answered,
+// and when the ERP does not answer questions either. What is counted does not outlive the process: it is then counted anew.
 type suspects struct {
-	mu     sync.Mutex
-	tries  map[string]int  // by message ID; guarded by mu
-	silent map[string]bool // messages without an answer since one was last answered; guarded by mu
+	mu       sync.Mutex
+	answered int            // deliveries; guarded by mu
+	tries    map[string]try // by message ID; guarded by mu
+	silent   string         // the first message without an answer since one was answered; guarded by mu
+	several  bool           // there is another; guarded by mu
 }
 
-func newSuspects() *suspects { return &suspects{tries: map[string]int{}, silent: map[string]bool{}} }
+// try is what is known of the tries at one message.
+type try struct {
+	count    int
+	answered int // suspects.answered at the last one
+}
 
-// answered says that the ERP answered a delivery of the message.
-func (s *suspects) answered(id string) {
+// mostTries bounds the memory; it is reached only where messages end without an answer by the thousand.
+const mostTries = 10_000
+
+func newSuspects() *suspects { return &suspects{tries: map[string]try{}} }
+
+// answer says that the ERP answered a delivery of the message.
+func (s *suspects) answer(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.tries, id)
-	clear(s.silent)
+	s.answered++
+	s.silent, s.several = "", false
 }
 
 // away says that the link failed whatever the message.
@@ -31,21 +48,28 @@ func (s *suspects) away() {
 }
 
 // unanswered says that a delivery of the message ended without an answer; asked, that the ERP had answered a question after it just
-// before. It returns how often that was so by now.
+// before. It returns how many such deliveries speak against the message by now.
 func (s *suspects) unanswered(id string, asked bool) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.silent[id] = true
-	switch {
-	case len(s.silent) > 1:
-		clear(s.tries)
-	case asked:
-		s.tries[id]++
+	if s.silent == "" {
+		s.silent = id
 	}
-	return s.tries[id]
+	s.several = s.several || s.silent != id
+	last, known := s.tries[id]
+	others := known && s.answered > last.answered
+	t := try{last.count, s.answered}
+	if asked && (others || !s.several) || others && !s.several {
+		t.count++
+	}
+	if len(s.tries) >= mostTries {
+		clear(s.tries)
+	}
+	s.tries[id] = t
+	return t.count
 }
 
-// forget ends the count of a message that is left to a person.
+// forget ends the count of a message that is settled, or left to a person.
 func (s *suspects) forget(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
