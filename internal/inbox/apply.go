@@ -97,7 +97,8 @@ type verdict struct {
 
 // effects has the plant act on the messages of all turns. Most batches have no refusal: they are tried as a whole, and only where
 // something fails is each message tried within a savepoint of its own, so that a refusal undoes only what the plant did for that
-// message. With an error that ends the transaction comes the message whose effect it was, if it was one's.
+// message. An error that is not the database's trouble may have come with the statement of another message (Tx.Later), or with none's:
+// it too is looked for message by message, else it would stop them all, time and again. With an error that ends the transaction comes the message whose effect it was, if it was one's.
 func (i *Inbox) effects(ctx context.Context, tx *store.Tx, turns []*turn) (*row, error) {
 	var failed *row
 	err := tx.Savepoint(ctx, func() (err error) {
@@ -111,7 +112,7 @@ func (i *Inbox) effects(ctx context.Context, tx *store.Tx, turns []*turn) (*row,
 	if err == nil {
 		return nil, nil
 	}
-	if _, ok := refusal(err); !ok {
+	if ctx.Err() != nil || troubled(err) {
 		return failed, err
 	}
 	for _, t := range turns {

@@ -525,3 +525,36 @@ func TestALostConnectionSpendsNoAttempt(t *testing.T) {
 		w.wantEffects("m1", "m2")
 	}, storetest.WithClock(c.now), before)
 }
+
+// TestAnErrorThatComesLaterIsThatOfItsMessage has the plant queue a statement (Tx.Later) that the database refuses: the answer comes
+// with another message's statement, or after the last.
+func TestAnErrorThatComesLaterIsThatOfItsMessage(t *testing.T) {
+	for name, wrong := range map[string]string{"with the next message": "m1", "after the last": "m2"} {
+		t.Run(name, func(t *testing.T) {
+			each(t, inbox.Config{}, func(t *testing.T, w *world) {
+				w.tx(func(tx *store.Tx) error {
+					_, err := tx.Exec(t.Context(), `CREATE TABLE taken (id BIGINT PRIMARY KEY)`)
+					return errors.Join(err, tx.Later(t.Context(), `INSERT INTO taken (id) VALUES (1)`))
+				})
+				w.Inbox = inbox.New(w.db, mapper{}, func(ctx context.Context, tx *store.Tx, m message.Message) error {
+					if err := w.plant.apply(ctx, tx, m); err != nil || m.ID != wrong {
+						return err
+					}
+					return tx.Later(ctx, `INSERT INTO taken (id) VALUES (1)`)
+				}, inbox.Config{}, quiet())
+				one, two := numbered(1), numbered(1)
+				two.ID, two.Lane, two.Body = "m2", "M", []byte(`{"id":"m2"}`)
+				w.fresh(one, two)
+				for range 20 {
+					if _, err := w.Step(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					w.clock.add(time.Minute)
+				}
+				want := map[string]inbox.State{"m1": inbox.Done, "m2": inbox.Done}
+				want[wrong] = inbox.Quarantined
+				w.wantStates(want)
+			})
+		})
+	}
+}
