@@ -77,7 +77,11 @@ func settled(ctx context.Context, tx *store.Tx, link, name string, number int64)
 
 // giveUpReplay takes a message that was delivered before out of the lane again.
 func (o *Outbox) giveUpReplay(ctx context.Context, tx *store.Tx, l *lane, w row, reason string) error {
-	if err := history(ctx, tx, row{ID: w.ID}, "replay given up", reason); err != nil {
+	what := "replay given up"
+	if w.Replay == "" {
+		what = inDoubt
+	}
+	if err := history(ctx, tx, row{ID: w.ID}, what, reason); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE id = ?`, w.ID); err != nil {
@@ -159,6 +163,9 @@ func replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, body 
 // replay of it is asked for as what may have been sent is.
 const byPerson = "a person's word"
 
+// inDoubt is in the history of a message of which a replay was given up that may have been sent, and so may still be under way.
+const inDoubt = "replay given up in doubt"
+
 // maxReplay bounds one act, so that its transaction stays short.
 const maxReplay = 10_000
 
@@ -200,8 +207,9 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, signature, replay)
 		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
 		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, signature,
-			CASE WHEN sent_with = CAST(? AS TEXT) AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,
-		append([]any{byPerson, string(how), string(how)}, args...)...)
+			CASE WHEN (sent_with = CAST(? AS TEXT) OR EXISTS (SELECT 1 FROM outbox_events AS v WHERE v.id = d.id AND v.what = CAST(? AS TEXT)))
+				AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,
+		append([]any{byPerson, inDoubt, string(how), string(how)}, args...)...)
 	if err != nil {
 		return 0, fmt.Errorf("queue messages again: %w", err)
 	}

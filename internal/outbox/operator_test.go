@@ -397,6 +397,22 @@ func TestAReplayThatIsGivenUpStaysDelivered(t *testing.T) {
 	})
 }
 
+// TestAReplayAfterOneThatMayHaveBeenSentIsNotQuiet has a replay sent, its answer lost, the replay given up, and another begun at once.
+func TestAReplayAfterOneThatMayHaveBeenSentIsNotQuiet(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		replayed(b, false)
+		b.settle(done(b.claim("n1", 1, 1)[0], 0)) // perhaps sent
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1, To: 1}, "needed after all")
+			return err
+		})
+		if q := b.claim("n1", 1, 1)[0].Messages[0]; !q.Ask || q.Replay != "" {
+			t.Errorf("claimed %+v, want it asked for as what may have been sent", q)
+		}
+	})
+}
+
 func TestAPausedLaneIsListedWhateverItOwes(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a")
