@@ -28,7 +28,7 @@ func (p *plant) deliver(next outbox.Next, document string) {
 					s.Next.ID = m.ID
 					break
 				}
-				s.Done = append(s.Done, outbox.Done{ID: m.ID, Creates: m.Creates, Role: m.Role, Receipt: message.Receipt{Document: document, At: tx.Now}})
+				s.Done = append(s.Done, outbox.Done{ID: m.ID, Redelivery: m.Redelivery, Creates: m.Creates, Role: m.Role, Receipt: message.Receipt{Document: document, At: tx.Now}})
 			}
 			all = append(all, s)
 		}

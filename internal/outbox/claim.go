@@ -26,13 +26,14 @@ type Claim struct {
 // Queued is a message as claimed, not yet verified.
 type Queued struct {
 	message.Message
-	Stored    string // the digest that was committed with it
-	Mapping   string
-	Attempts  int       // attempts that the ERP refused for the message's own sake
-	Ask       bool      // it may have been sent: ask before sending
-	Again     bool      // it was delivered before, and a person wants it replayed
-	Replay    Replay    // how; "" once it may have been sent again
-	CreatedAt time.Time // when it was appended
+	Stored     string // the digest that was committed with it
+	Mapping    string
+	Attempts   int       // attempts that the ERP refused for the message's own sake
+	Ask        bool      // it may have been sent: ask before sending
+	Again      bool      // it was delivered before, and a person wants it replayed
+	Redelivery int       // how often it was delivered before
+	Replay     Replay    // how; "" once it may have been sent again
+	CreatedAt  time.Time // when it was appended
 }
 
 // Replay says how a message that was delivered before goes out again. A claim takes the word back, as it marks a message as possibly
@@ -143,7 +144,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 		last = max(last, w.Number)
 		c.Messages = append(c.Messages, Queued{
 			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
-			Again: w.Redelivery > 0, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
+			Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
 		})
 	}
 	return c, last, setReplay(ctx, tx, rows[0], "")

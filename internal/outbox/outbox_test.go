@@ -83,7 +83,7 @@ func park(ctx context.Context, tx *store.Tx, lane, reason string) error {
 func done(c outbox.Claim, n int) outbox.Settlement {
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo}
 	for _, q := range c.Messages[:n] {
-		s.Done = append(s.Done, outbox.Done{ID: q.ID, Role: q.Role, Creates: q.Creates, SentWith: "all@1", Sent: true, Receipt: message.Receipt{
+		s.Done = append(s.Done, outbox.Done{ID: q.ID, Redelivery: q.Redelivery, Role: q.Role, Creates: q.Creates, SentWith: "all@1", Sent: true, Receipt: message.Receipt{
 			Document: "D-" + q.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at,
 		}})
 	}
@@ -223,6 +223,24 @@ func TestSettlingTwiceFindsItsWorkDone(t *testing.T) {
 		b.settle(progress, rest)
 		if l := b.lane("o1"); l.Owed != 0 || l.InHand != "" {
 			t.Errorf("got %+v, want none owed", l)
+		}
+	})
+}
+
+// TestASettlementGivenAgainSettlesNoReplay has a person replay a message between the two.
+func TestASettlementGivenAgainSettlesNoReplay(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		progress := done(b.claim("n1", 10, 2)[0], 1)
+		progress.Release = false
+		b.settle(progress)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1, To: 1}, "the ERP has lost it")
+			return err
+		})
+		b.settle(progress) // the answer to the first commit was lost
+		if l := b.lane("o1"); l.Owed != 2 || l.Head != 1 {
+			t.Errorf("got %+v, want the replay and the second message owed", l)
 		}
 	})
 }

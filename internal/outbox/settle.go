@@ -36,12 +36,13 @@ type Settlement struct {
 
 // Done is one message that needs nothing more.
 type Done struct {
-	ID       string
-	Creates  string // the object that the receipt's number belongs to
-	Role     message.Role
-	SentWith string // the mapping and its content hash
-	Sent     bool   // it was sent and answered; else the ERP was asked, or nothing had to be sent
-	Receipt  message.Receipt
+	ID         string
+	Redelivery int    // Queued.Redelivery
+	Creates    string // the object that the receipt's number belongs to
+	Role       message.Role
+	SentWith   string // the mapping and its content hash
+	Sent       bool   // it was sent and answered; else the ERP was asked, or nothing had to be sent
+	Receipt    message.Receipt
 }
 
 // Next is what becomes of the message at the head of a lane that is given back.
@@ -187,11 +188,12 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 func receipts(done []Done) given {
 	n := len(done)
 	ids, with, docs, kinds, answered := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	answers, status, asked, sent := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n)
+	answers, status, asked, sent, again := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n)
 	for i, d := range done {
 		r := d.Receipt
 		ids[i], with[i], docs[i], kinds[i], answers[i] = d.ID, d.SentWith, r.Document, r.Kind, r.Answer
 		status[i], asked[i], sent[i] = int64(r.Status), r.Asked, int64(times(d.Sent))
+		again[i] = int64(d.Redelivery)
 		if !r.At.IsZero() {
 			answered[i] = r.At.Format(time.RFC3339Nano)
 		}
@@ -199,22 +201,23 @@ func receipts(done []Done) given {
 	return given{n, []column{
 		col("rid", ofText, ids), col("sent_with", ofText, with), col("document", ofText, docs), col("doc_kind", ofText, kinds),
 		col("answer", ofBytes, answers), col("status", ofInt, status), col("answered", ofText, answered), col("asked", ofBool, asked),
-		col("sent", ofInt, sent),
+		col("sent", ofInt, sent), col("again", ofInt, again),
 	}}
 }
 
-// moveRows gives the IDs of those that were there to be moved.
+// moveRows gives the IDs of those that were there to be moved. A message that a person has had queued again meanwhile is another
+// delivery of it, and stays.
 func moveRows(ctx context.Context, tx *store.Tx, done []Done) (ids []string, err error) {
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
 		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked `
 	r := receipts(done)
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
-		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+` WHERE m.id = r.rid RETURNING m.*, r.*)
+		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+` WHERE m.id = r.rid AND m.redelivery = r.again RETURNING m.*, r.*)
 			`+into+`FROM gone RETURNING id`, append(r.args(tx), now)...)
 		return ids, err
 	}
-	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m WHERE m.id = r.rid RETURNING id`, append([]any{now}, r.args(tx)...)...)
+	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id`, append([]any{now}, r.args(tx)...)...)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
