@@ -272,11 +272,30 @@ func (p *Poll) incoming(item any, raw []byte, now time.Time) message.Incoming {
 		}
 	}
 	in.Claimed, _ = optional(item, p.cfg.Digest)
-	if s, ok := optional(item, p.cfg.LaneNumber); ok {
-		in.Number, _ = strconv.ParseInt(s, 10, 64)
+	if in.Number = p.number(item); in.Number != 0 {
 		in.Lane, _ = optional(item, p.cfg.Lane)
 	}
 	return in
+}
+
+// unreadable is a number that the inbox takes from nobody: the message is kept as rejected.
+const unreadable = -1
+
+// number is the place in its lane that an item claims; 0 if it claims none. One that is no number from 1 on is unreadable: without it
+// the message would be taken for one that need not wait for those before it, and its number would be missing.
+func (p *Poll) number(item any) int64 {
+	if p.cfg.LaneNumber == "" {
+		return 0
+	}
+	if v, there := contract.Lookup(item, p.cfg.LaneNumber); !there || v == nil {
+		return 0
+	}
+	s, _ := text(item, p.cfg.LaneNumber)
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return unreadable
+	}
+	return n
 }
 
 func optional(item any, ptr string) (string, bool) {

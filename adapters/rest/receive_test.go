@@ -156,6 +156,38 @@ func TestWhatAPollMakesOfAnItem(t *testing.T) {
 	}
 }
 
+func TestALaneNumberIsReadOrRejected(t *testing.T) {
+	tests := []struct {
+		name string
+		item string
+		want int64
+	}{
+		{"a number", `{"id":"a","lane":"l1","n":7}`, 7},
+		{"a number as text", `{"id":"a","lane":"l1","n":"7"}`, 7},
+		{"none", `{"id":"a","lane":"l1"}`, 0},
+		{"null", `{"id":"a","lane":"l1","n":null}`, 0},
+		{"no number", `{"id":"a","lane":"l1","n":"seven"}`, unreadable},
+		{"a part of one", `{"id":"a","lane":"l1","n":7.5}`, unreadable},
+		{"below one", `{"id":"a","lane":"l1","n":0}`, unreadable},
+		{"too large", `{"id":"a","lane":"l1","n":9223372036854775808}`, unreadable},
+		{"an object", `{"id":"a","lane":"l1","n":{}}`, unreadable},
+		{"an empty text", `{"id":"a","lane":"l1","n":""}`, unreadable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := short(asked(t, 200, "application/json", `{"things":[`+tt.item+`],"token":"1"}`), specFile(t, pollDocument))
+			c.Polls = []PollConfig{thingsPoll()}
+			batch, _, err := open(t, c).Polls()[0].Poll(t.Context(), "")
+			if err != nil || len(batch) != 1 {
+				t.Fatalf("got %v, %v", batch, err)
+			}
+			if got := batch[0].Number; got != tt.want || (batch[0].Lane != "") != (tt.want != 0) {
+				t.Errorf("number %d of lane %q, want %d", got, batch[0].Lane, tt.want)
+			}
+		})
+	}
+}
+
 func TestAPollThatCannotGoOnStaysWhereItIs(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -53,7 +53,7 @@ func (i *Inbox) storable(m message.Message, version string) error {
 	}
 	switch {
 	case m.Number < 0 || m.Epoch < 0 || m.Version < 0:
-		return invalid("its number, epoch or version is below zero")
+		return invalid("its number, epoch or version is below zero or cannot be read")
 	case m.Time.IsZero():
 		return invalid("its time is missing")
 	case m.Time.Year() < 1970 || m.Time.Year() > 9999:
