@@ -123,7 +123,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	}
 	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
-		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Holds: f.seat.Held, //nolint:gosec // checked not to be negative
+		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
 }
 

@@ -279,7 +279,7 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	}
 	within, cancel := l.term(hard) // before the lease is looked at: a process that is stopped in between must not send afterwards
 	defer cancel()
-	if ctx.Err() != nil || !l.cfg.Holds() || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
+	if ctx.Err() != nil || !l.named(l.claim.Lane, l.claim.Token) || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
 		l.pace.cancel()
 		return o, false
 	}

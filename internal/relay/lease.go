@@ -17,14 +17,15 @@ const margin = time.Second
 // still while the machine is suspended; the other is set by people and NTP.
 type hand struct {
 	token int64
+	term  uint64    // Config.Term when it was claimed
 	mono  time.Time // zero once the lane is lost
 	wall  time.Time
 }
 
 // holding is a lane in hand by a lease that was written at that reading of the clocks.
-func (w *runner) holding(token int64, mono, wall time.Time) hand {
+func (w *runner) holding(token int64, term uint64, mono, wall time.Time) hand {
 	lease := w.out.Config().Lease
-	return hand{token, mono.Add(lease), wall.Round(0).Add(lease)}
+	return hand{token, term, mono.Add(lease), wall.Round(0).Add(lease)}
 }
 
 // ours is how long a lane in hand is certainly still ours: by the clock that says so least.
@@ -42,6 +43,14 @@ func (w *runner) left(lane string, token int64) (mono, wall time.Duration) {
 		return 0, 0
 	}
 	return time.Until(h.mono), h.wall.Sub(w.db.Now().Round(0))
+}
+
+// named tells whether the node has had its name ever since it claimed the lane: else another process of that name may have taken it.
+func (w *runner) named(lane string, token int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hands[lane]
+	return h.token == token && h.term != 0 && h.term == w.cfg.Term()
 }
 
 // errLease ends the context of a request whose lane is not ours any more.
@@ -134,12 +143,12 @@ func (w *runner) renew(ctx context.Context, lease time.Duration) error {
 	defer w.mu.Unlock()
 	for _, h := range renewed {
 		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = w.holding(h.Token, began, wall)
+			w.hands[h.Lane] = w.holding(h.Token, now.term, began, wall)
 		}
 	}
 	for _, h := range lost {
 		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = hand{token: h.Token}
+			w.hands[h.Lane] = hand{token: h.Token, term: now.term}
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ func TestRequestEndsWithItsLease(t *testing.T) {
 				defer db.Close()
 				r := New(db, outbox.New(nil, "urn:p", outbox.Config{}), nil, nil, map[string]Link{"erp": {}}, Config{}, slog.New(slog.DiscardHandler))
 				w := newRunner(r, "erp", r.links["erp"])
-				w.hands["o1"] = w.holding(7, time.Now(), db.Now())
+				w.hands["o1"] = w.holding(7, 1, time.Now(), db.Now())
 				l := &lane{runner: w, claim: outbox.Claim{Lane: "o1", Token: 7}}
 				ctx, cancel := l.term(t.Context())
 				defer cancel()
@@ -52,9 +52,9 @@ func TestRequestEndsWithItsLease(t *testing.T) {
 					defer w.mu.Unlock()
 					switch {
 					case tt.renewed && tt.after < 30*time.Second:
-						w.hands["o1"] = w.holding(7, time.Now(), db.Now())
+						w.hands["o1"] = w.holding(7, 1, time.Now(), db.Now())
 					case tt.renewed:
-						w.hands["o1"] = hand{7, time.Now().Add(time.Hour), db.Now().Add(time.Hour)}
+						w.hands["o1"] = hand{7, 1, time.Now().Add(time.Hour), db.Now().Add(time.Hour)}
 					case tt.lost:
 						w.hands["o1"] = hand{token: 7}
 					}

@@ -82,19 +82,20 @@ func (w *runner) dispatch(ctx context.Context) {
 	lease := w.out.Config().Lease
 	clock := newClock(w.db.Now)
 	var renewed, checked time.Time
+	var term uint64 // in which nothing of another process is left in this node's name
 	orphans, jumped := true, true
 	for asked := true; ctx.Err() == nil; {
-		holds := w.cfg.Holds()
-		orphans = orphans || !holds // whoever had the name meanwhile may have left leases in it
-		if holds && (orphans || jumped || time.Since(checked) > tidyEvery) {
+		now := w.cfg.Term()
+		orphans = orphans || now != term // whoever had the name meanwhile may have left leases in it
+		if now != 0 && (orphans || jumped || time.Since(checked) > tidyEvery) {
 			if err := w.tidy(ctx, orphans, jumped); err != nil {
 				w.complain(ctx, "leases are not tidied up", err)
 			} else {
-				orphans, jumped, checked = false, false, time.Now()
+				orphans, jumped, checked, term = false, false, time.Now(), now
 			}
 		}
 		if room, limit := w.room(); !orphans && room > 0 && (asked || 2*room >= limit) {
-			if err := w.claim(ctx, room); err != nil {
+			if err := w.claim(ctx, room, term); err != nil {
 				w.complain(ctx, "lanes are not claimed", err)
 				orphans = true // the commit may have been kept
 			}
@@ -153,7 +154,7 @@ func (w *runner) room() (room, limit int) {
 	return limit - w.inHand(), limit
 }
 
-func (w *runner) claim(ctx context.Context, room int) error {
+func (w *runner) claim(ctx context.Context, room int, term uint64) error {
 	perLane := w.link.Batch
 	if w.breaker.probing() {
 		perLane = 1
@@ -180,7 +181,7 @@ func (w *runner) claim(ctx context.Context, room int) error {
 	}
 	for _, c := range claims {
 		w.mu.Lock()
-		w.hands[c.Lane] = w.holding(c.Token, began, wall)
+		w.hands[c.Lane] = w.holding(c.Token, term, began, wall)
 		w.mu.Unlock()
 		w.work <- c // never blocks for long: room is never more than work holds
 	}

@@ -122,7 +122,12 @@ func TestWhatTheAdapterSaysNothingOfIsAskedFor(t *testing.T) {
 func TestNothingIsClaimedUnderANameThatIsNotOurs(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
 		var others atomic.Bool
-		p.cfg.Node, p.cfg.Holds = "n1", func() bool { return !others.Load() }
+		p.cfg.Node, p.cfg.Term = "n1", func() uint64 {
+			if others.Load() {
+				return 0
+			}
+			return 1
+		}
 		p.owe(event("a", "operation.confirmed", "o1"))
 		stop := p.start()
 		time.Sleep(5 * time.Second)
@@ -220,6 +225,45 @@ func TestLaneWhoseAnswersCannotBeRecordedParksAlone(t *testing.T) {
 		}
 		if got := p.links().Owed; got != 0 {
 			t.Errorf("%d messages are still owed", got)
+		}
+	})
+}
+
+// TestANameThatWasLostForAMomentTakesBackItsLanes has another process take the node's name, send what this one has in hand, and be
+// killed, all between two looks at whose name it is.
+func TestANameThatWasLostForAMomentTakesBackItsLanes(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var term atomic.Uint64
+		term.Store(1)
+		p.cfg.Node, p.cfg.Term = "n1", term.Load
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if d.Event.Message().Number == 1 {
+				time.Sleep(4 * time.Second)
+			}
+			return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "D"}}, true
+		}
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.owe(event("b", "operation.confirmed", "o1"))
+		stop := p.start()
+		time.Sleep(time.Second)
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			_, err := p.out.TakeBack(ctx, tx, "n1", "erp", nil)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // until what was taken back is due
+		var b message.Delivery
+		if b.Event, err = message.Verify(t.Context(), nothing{}, p.claimAs("n1")[0].Messages[1].Message); err != nil {
+			t.Fatal(err)
+		}
+		term.Store(2)
+		p.erp.Deliver(t.Context(), []message.Delivery{b})
+		time.Sleep(time.Minute)
+		stop()
+		if n, owed := p.erp.Effects()[b.Event.Message().ID], p.links().Owed; n != 1 || owed != 0 {
+			t.Errorf("the second message took effect %d times, %d are owed, want once and none", n, owed)
 		}
 	})
 }

@@ -75,9 +75,9 @@ type Config struct {
 	House    time.Duration         // how often figures are refreshed and old messages purged; default 15 s, with jitter
 	Metrics  prometheus.Registerer // where the instruments are registered; default nowhere
 	Tracer   trace.TracerProvider  // default OpenTelemetry's global one
-	// Holds tells whether Node is this process's name (store.Seat). While it is not, nothing is claimed and no request begins. Default:
-	// always.
-	Holds func() bool
+	// Term is another number each time this process takes the name Node, and 0 while it does not have it (store.Seat). Without the name
+	// nothing is claimed and no request begins, and none for a lane that was claimed in an earlier term. Default: always 1.
+	Term func() uint64
 }
 
 // Relay moves messages from the outbox to the links.
@@ -103,8 +103,8 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 	cfg.Failures = cmp.Or(cfg.Failures, 5)
 	cfg.Probe = cmp.Or(cfg.Probe, 2*time.Second)
 	cfg.House = cmp.Or(cfg.House, 15*time.Second)
-	if cfg.Holds == nil {
-		cfg.Holds = func() bool { return true }
+	if cfg.Term == nil {
+		cfg.Term = func() uint64 { return 1 }
 	}
 	if cfg.Tracer == nil {
 		cfg.Tracer = otel.GetTracerProvider()
