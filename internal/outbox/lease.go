@@ -99,8 +99,10 @@ func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, 
 
 // Rebase brings near what a clock that was wrong has put far away: lanes whose next attempt lies further ahead than any backoff,
 // and leases longer than any lease. With jumped, which the relay says when its clock has gone back and when it starts, every
-// lane that waits for an attempt is due at once. Scheduled messages keep their time.
+// lane that waits for an attempt is due at once. Scheduled messages keep their time. It also looks at the clock for messages that
+// expire: while a link is held nothing is claimed, and a leap ahead must be seen all the same.
 func (o *Outbox) Rebase(ctx context.Context, tx *store.Tx, node, link string, jumped bool) (lanes int64, err error) {
+	o.expiry.look(tx.Now)
 	now, far := store.Micros(tx.Now), store.Micros(tx.Now.Add(max(longest, o.cfg.Backoff)))
 	if jumped {
 		far = now + o.cfg.AskAfter.Microseconds()
