@@ -18,11 +18,11 @@ SEED     ?= 1
 MINUTES  ?= 1
 ROWS     ?=
 BENCHFLAGS ?=
-SOAK_MINUTES ?= 60
+OLD      ?= 60729c5
 SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test cover lint fmt vuln generate generated bench bench-profile fuzz torture soak demo services clean
+.PHONY: help build install test cover lint fmt vuln generate generated bench bench-profile fuzz torture soak upgrade-test demo services clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -104,14 +104,44 @@ fuzz: ## every fuzz target for FUZZTIME
 		rm -f $$log; \
 	done
 
-torture: build ## MINUTES of seeded faults (SEED) on SQLite and on PostgreSQL
-	@$(SERVICES) up
-	@eval "$$($(SERVICES) env)"; \
-	$(BIN)/holdfast torture --seed $(SEED) --minutes $(MINUTES); \
-	$(BIN)/holdfast torture --seed $(SEED) --minutes $(MINUTES) --database "$$HOLDFAST_TEST_POSTGRES"
+# What torture starts itself it may restart: PostgreSQL and RabbitMQ are its own where their programs are installed. Elsewhere it takes
+# the database of the services, which is left running, and says that it has no broker.
+TORTURE = own=(--postgres own); \
+	{ compgen -G '/usr/lib/postgresql/*/bin/initdb' || command -v initdb; } >/dev/null || own=(--database "$$HOLDFAST_TEST_POSTGRES"); \
+	torture() { \
+		local form=$$1 seed=$$2 minutes=$$3; shift 3; \
+		case $$form in \
+		sqlite) set -- ;; \
+		postgres) set -- "$${own[@]}" ;; \
+		nodes) set -- "$${own[@]}" --nodes 3 "$$@" ;; \
+		broker) set -- "$${own[@]}" --nodes 2 --broker; \
+			command -v rabbitmq-server >/dev/null || { echo 'torture: rabbitmq-server is not installed, no run over a broker' >&2; test -z "$${CI:-}"; return; } ;; \
+		esac; \
+		echo "torture: $$form, seed $$seed" >&2; \
+		$(BIN)/holdfast torture --seed "$$seed" --minutes "$$minutes" "$$@"; \
+	}
 
-soak: ## torture for SOAK_MINUTES
-	@$(MAKE) torture MINUTES=$(SOAK_MINUTES)
+torture: build ## MINUTES of seeded faults (SEED) on SQLite, on PostgreSQL, with three nodes, and over RabbitMQ
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; $(TORTURE); \
+	for form in sqlite postgres nodes broker; do torture $$form $(SEED) $(MINUTES); done
+
+# Minute by minute the next form, with the next seed.
+soak: MINUTES := 60
+soak: build ## the same forms in turn, each for a minute with a seed of its own, until MINUTES (60) are over
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; $(TORTURE); \
+	end=$$((SECONDS + 60 * $(MINUTES))); seed=$(SEED); \
+	while ((SECONDS < end)); do \
+		for form in sqlite postgres nodes broker; do torture $$form $$seed 1; seed=$$((seed + 1)); done; \
+	done
+
+upgrade-test: build ## torture with three nodes, of which one is the program of commit OLD
+	@old=$$(mktemp -d); trap 'rm -rf "$$old"' EXIT; \
+	git archive $(OLD) | tar x -C "$$old"; \
+	(cd "$$old" && $(GO) build -trimpath -o "$$old/holdfast-old" ./cmd/holdfast); \
+	$(SERVICES) up; eval "$$($(SERVICES) env)"; $(TORTURE); \
+	torture nodes $(SEED) $(MINUTES) --old "$$old/holdfast-old"
 
 demo: ## the plant, the ERP and an outage on this machine
 	$(GO) run ./cmd/holdfast demo

@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
-	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/internal/torture"
 	"holdfast/internal/problem"
 )
@@ -25,6 +25,7 @@ type tortureFlags struct {
 	nodes    int
 	database string
 	postgres string
+	broker   bool
 	old      string
 	faults   []string
 	data     string
@@ -54,6 +55,7 @@ the machine interleaves the processes is not, so a seed that fails may need some
 	flags.StringVar(&f.database, "database", "", "URL of a PostgreSQL database, in which a schema is made for the run; default a SQLite file")
 	flags.IntVar(&f.nodes, "nodes", 1, "processes of the plant on one PostgreSQL database")
 	flags.StringVar(&f.postgres, "postgres", "", "own: a PostgreSQL server for the run alone, which may then be restarted under it")
+	flags.BoolVar(&f.broker, "broker", false, "plant and ERP talk through a RabbitMQ of the run's own, which is restarted and cut off as well")
 	flags.StringVar(&f.old, "old", "", "an older holdfast program, as which the first of several nodes runs: an upgrade that is under way")
 	flags.StringSliceVar(&f.faults, "faults", nil, "only these: "+faultNames())
 	flags.StringVar(&f.data, "data", "", "folder for the configuration, the plant's log and, with SQLite, the database; kept. Default a temporary one, kept if the run fails")
@@ -139,11 +141,15 @@ func chosenFaults(names []string) ([]torture.Fault, error) {
 
 func (t *tortured) run(ctx context.Context) (report torture.Report, err error) {
 	ctx, stop := context.WithCancel(ctx)
-	served := make(chan error, 1)
-	go func() { served <- erpmock.Serve(ctx, t.erp, t.mock) }()
-	report, err = torture.Run(ctx, t.cfg)
-	stop()
-	return report, errors.Join(err, <-served, t.mock.Close())
+	defer stop()
+	g, ctx := errgroup.WithContext(ctx)
+	t.background(ctx, g)
+	g.Go(func() (err error) {
+		defer stop()
+		report, err = torture.Run(ctx, t.cfg)
+		return err
+	})
+	return report, errors.Join(g.Wait(), t.mock.Close())
 }
 
 func printTorture(w io.Writer, r torture.Report, asJSON bool) error {

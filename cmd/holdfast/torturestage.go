@@ -18,7 +18,9 @@ import (
 
 	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/dataset"
+	"holdfast/cmd/holdfast/internal/erpbroker"
 	"holdfast/cmd/holdfast/internal/postgres"
+	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/cmd/holdfast/internal/torture"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/outbox"
@@ -28,10 +30,12 @@ import (
 
 // tortured is one run, ready to begin.
 type tortured struct {
-	cfg  torture.Config
-	mock *erpmock.Mock
-	erp  net.Listener
-	ends []func(clean bool) error // give back what was opened, the last first; clean: nothing of it is to be looked at
+	node    *rabbit.Node   // nil over HTTP, as is erpSide
+	erpSide *erpbroker.ERP // between broker and ERP
+	cfg     torture.Config
+	mock    *erpmock.Mock
+	erp     net.Listener
+	ends    []func(clean bool) error // give back what was opened, the last first; clean: nothing of it is to be looked at
 }
 
 // The times of a node under torture: short, so that a takeover is a matter of seconds.
@@ -72,6 +76,11 @@ func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Wr
 		return t, err
 	}
 	if err := t.openERP(ctx, f, plan); err != nil {
+		return t, err
+	}
+	if !f.broker {
+		t.cfg.Faults = slices.DeleteFunc(t.cfg.Faults, func(x torture.Fault) bool { return slices.Contains(torture.OfBroker(), x) })
+	} else if err := t.openBroker(ctx, dir); err != nil {
 		return t, err
 	}
 	return t, t.openNodes(ctx, f, url, dir)
@@ -237,7 +246,7 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 				return fmt.Errorf("find %s: %w", f.old, err)
 			}
 		}
-		node, log, err := n.open(ctx, "http://"+t.erp.Addr().String())
+		node, log, err := n.open(ctx, t.initial(database, t.node != nil))
 		if err != nil {
 			return err
 		}
@@ -263,14 +272,15 @@ type tortureNode struct{ name, program, database, dir string }
 // tortureDatabase is the variable by which the plant's process learns the URL of its database.
 const tortureDatabase = "HOLDFAST_TORTURE_DATABASE"
 
-func (n tortureNode) open(ctx context.Context, erp string) (torture.Node, *os.File, error) {
-	api, aerr := freeAddress(ctx)
-	ops, oerr := freeAddress(ctx)
+func (n tortureNode) open(ctx context.Context, in initial) (torture.Node, *os.File, error) {
+	var aerr, oerr error
+	in.API, aerr = freeAddress(ctx)
+	in.Ops, oerr = freeAddress(ctx)
 	if err := errors.Join(aerr, oerr); err != nil {
 		return torture.Node{}, nil, err
 	}
 	file := filepath.Join(n.dir, n.name+".yaml")
-	if err := n.configure(file, api, ops, erp); err != nil {
+	if err := n.configure(file, in); err != nil {
 		return torture.Node{}, nil, err
 	}
 	log, err := os.Create(filepath.Join(n.dir, n.name+".log"))
@@ -283,18 +293,28 @@ func (n tortureNode) open(ctx context.Context, erp string) (torture.Node, *os.Fi
 		c.Env = append(os.Environ(), tortureDatabase+"="+n.database)
 		return c
 	}
-	return torture.Node{Name: n.name, Serve: serve, API: "http://" + api, Ready: "http://" + ops + "/readyz", Control: control, Log: log}, log, nil
+	return torture.Node{Name: n.name, Serve: serve, API: "http://" + in.API, Ready: "http://" + in.Ops + "/readyz", Control: control, Log: log}, log, nil
 }
 
-// configure writes what init would write, with a name and times of its own.
-func (n tortureNode) configure(file, api, ops, erp string) error {
-	url := n.database
+// initial is what init would write for a plant, over HTTP or through a broker.
+func (t *tortured) initial(database string, broker bool) initial {
+	url := database
 	if !strings.HasPrefix(url, "sqlite:") {
 		url = "env:" + tortureDatabase // it may have a password, which no file of ours holds
 	}
-	text, err := initial{
-		Plant: "1000", Zone: "Europe/Berlin", Database: url, API: api, Ops: ops, ERP: erp, Every: "200ms", Rate: 500, Demo: true,
-	}.write()
+	in := initial{
+		Plant: "1000", Zone: "Europe/Berlin", Database: url, API: "127.0.0.1:8420", Ops: "127.0.0.1:8421", ERP: "http://" + t.erp.Addr().String(),
+		Every: "200ms", Rate: 500, Demo: true,
+	}
+	if broker {
+		in.Broker, in.BrokerUser = "amqp://"+t.cfg.Wire.Address()+"/", t.node.User
+	}
+	return in
+}
+
+// configure writes a configuration with a name and times of its own.
+func (n tortureNode) configure(file string, in initial) error {
+	text, err := in.write()
 	if err != nil {
 		return err
 	}

@@ -27,13 +27,26 @@ const (
 	SlowDB          Fault = "slow-db"           // each statement takes longer
 	Clock           Fault = "clock"             // the process's own clock jumps forth or back; of several nodes, as far as they may differ
 	PostgresRestart Fault = "postgres-restart"  // PostgreSQL is ended in the middle of its work, in order or at once, and started again
+
+	BrokerRestart     Fault = "broker-restart"     // RabbitMQ is ended and started again
+	ConnectionsClosed Fault = "connections-closed" // RabbitMQ closes every connection
+	WireDelay         Fault = "wire-delay"         // what passes between plant and broker takes longer
+	WireLimit         Fault = "wire-limit"         // few bytes a second pass between them
+	WireCut           Fault = "wire-cut"           // nothing passes for a while
+	WireReset         Fault = "wire-reset"         // every connection between them breaks
 )
 
 // Faults lists every fault, those that end the process first.
 func Faults() []Fault {
 	return []Fault{
 		Kill, Term, Freeze, FrozenPastLease, Cut, Lost, Reset, Hang, Throttle, Errors, FullDisk, SlowDB, Clock, PostgresRestart,
+		BrokerRestart, ConnectionsClosed, WireDelay, WireLimit, WireCut, WireReset,
 	}
+}
+
+// OfBroker lists the faults of a broker, and of the line to it.
+func OfBroker() []Fault {
+	return []Fault{BrokerRestart, ConnectionsClosed, WireDelay, WireLimit, WireCut, WireReset}
 }
 
 // ofProcess tells whether a fault befalls a process by itself; the others happen around it.
@@ -69,7 +82,7 @@ func (s strike) String() string {
 		return text + " until another has its lanes"
 	case s.Fault == PostgresRestart && s.Hard:
 		return text + " at once"
-	case s.Fault == Freeze, s.Fault == Cut, s.Fault == FullDisk, s.Fault == SlowDB:
+	case slices.Contains([]Fault{Freeze, Cut, FullDisk, SlowDB, WireDelay, WireLimit, WireCut}, s.Fault):
 		return fmt.Sprintf("%s for %s", text, s.For.Round(time.Millisecond))
 	default:
 		return text

@@ -47,16 +47,20 @@ func (r *run) strikes(ctx context.Context) error {
 	return r.Mock.SetFaults()
 }
 
-// count keeps how often a fault struck, and how often it cut off what a node had in hand: each of those may have to be sent once more.
-// What befalls a process does so to the nodes that it hits. When ERP or database go away, every node has something in hand.
+// count keeps how often a fault struck, and how often it cut off what was under way to the ERP: each of those may have to be sent once
+// more. What befalls a process does so to the nodes that it hits. When ERP or database go away, every node has something in hand. Behind
+// a broker there is one who calls the ERP, and it asks before it sends, whatever plant and broker give it twice.
 func (r *run) count(s strike) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[s.Fault]++
-	switch s.Fault {
-	case Kill, Term, Freeze, FrozenPastLease, Clock, SlowDB:
+	switch {
+	case r.Broker != nil && s.Fault == Cut:
+		r.ends++
+	case r.Broker != nil:
+	case s.Fault.ofProcess(), s.Fault == SlowDB:
 		r.ends += len(s.Nodes)
-	case Cut, PostgresRestart:
+	case s.Fault == Cut, s.Fault == PostgresRestart:
 		r.ends += len(r.nodes)
 	}
 }
@@ -140,6 +144,20 @@ func (r *run) strikeAround(ctx context.Context, s strike) error {
 		return r.slow(ctx, r.nodes[s.Nodes[0]], s.For)
 	case PostgresRestart:
 		return r.restartPostgres(ctx, s)
+	case BrokerRestart, ConnectionsClosed:
+		return r.strikeBroker(ctx, s)
+	case WireDelay:
+		r.Wire.slow(ctx, s.For)
+		return nil
+	case WireLimit:
+		r.Wire.limit(ctx, s.For)
+		return nil
+	case WireCut:
+		r.Wire.sever(ctx, s.For)
+		return nil
+	case WireReset:
+		r.Wire.reset()
+		return nil
 	default:
 		return r.add(faultsOf(s.Fault, few, s.For)...)
 	}
@@ -199,6 +217,16 @@ func (r *run) restartPostgres(ctx context.Context, s strike) error {
 		return err
 	}
 	return r.Postgres.Start(ctx)
+}
+
+// strikeBroker does what happens to the broker itself, one after the other.
+func (r *run) strikeBroker(ctx context.Context, s strike) error {
+	r.single.Lock()
+	defer r.single.Unlock()
+	if s.Fault == BrokerRestart {
+		return r.Broker.Restart(ctx)
+	}
+	return r.Broker.CloseConnections(ctx)
 }
 
 // fill takes every free byte of the disk that holds the plant's database, and gives them back after d.

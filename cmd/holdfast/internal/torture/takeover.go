@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,8 +33,9 @@ type Takeovers struct {
 // slack is what a busy machine may add to a lease and a poll.
 const slack = time.Second
 
-// bound is how long a takeover may take: the node that is gone may have renewed its lease just before, by a clock that is ahead of the
-// others', or have been stopped within a transaction that has the lane locked; they look for lanes at each poll, with a quarter of jitter.
+// bound is how long a takeover may take. The node that is gone may have renewed its lease just before, by a clock that is ahead of the
+// others'. It may have been stopped within a transaction that has the lane locked; one that waited for that lock, of this node or of
+// another that is gone, gets it then and stands still as long. The others look for lanes at each poll, with a quarter of jitter.
 func (r *run) bound(gone []*node) time.Duration {
 	skew := time.Duration(0)
 	for _, g := range gone {
@@ -43,7 +45,7 @@ func (r *run) bound(gone []*node) time.Duration {
 			}
 		}
 	}
-	return max(r.Lease+skew, r.Idle) + r.Poll*5/4 + slack
+	return max(r.Lease+skew, time.Duration(1+len(gone))*r.Idle) + r.Poll*5/4 + slack
 }
 
 // bereave takes nodes away for longer than their leases while they have messages under way whose answers do not come, and measures when
@@ -53,15 +55,22 @@ func (r *run) bereave(ctx context.Context, s strike) error {
 	for _, i := range s.Nodes {
 		gone = append(gone, r.nodes[i])
 	}
+	resume := func() {}
 	if len(r.nodes) > len(gone) {
-		if err := r.busy(ctx, gone[0]); err != nil {
+		if err := r.settle(ctx); err != nil {
 			return err
 		}
+		var err error
+		if resume, err = r.busy(ctx, gone[0]); err != nil {
+			return err
+		}
+		defer resume()
 	}
 	bound := r.bound(gone)
 	meanwhile := func() error {
+		resume()
 		if len(r.nodes) == len(gone) {
-			pause(ctx, bound+s.For)
+			pause(ctx, r.Lease+s.For)
 			return nil
 		}
 		return r.watch(ctx, gone, bound, s.For)
@@ -92,9 +101,8 @@ func (r *run) killWhile(ctx context.Context, gone []*node, meanwhile func() erro
 	return g.Wait()
 }
 
-// busy calms the ERP, waits until the link has recovered from what was before, and then has the ERP swallow the next answers until the
-// node has something in hand.
-func (r *run) busy(ctx context.Context, n *node) error {
+// settle calms the ERP and waits until the link has recovered from what was before.
+func (r *run) settle(ctx context.Context) error {
 	r.Mock.Up()
 	if err := r.Mock.SetFaults(); err != nil {
 		return err
@@ -117,15 +125,25 @@ func (r *run) busy(ctx context.Context, n *node) error {
 			break
 		}
 	}
-	if err := r.add(erpmock.Fault{Kind: erpmock.Hang, Phase: erpmock.After, Count: 2 * len(r.nodes), Delay: erpmock.Duration(time.Second)}); err != nil {
-		return err
+	return ctx.Err()
+}
+
+// busy keeps answers back until the node has something in hand. The answers of a broker come when resume is called, those of the ERP
+// never.
+func (r *run) busy(ctx context.Context, n *node) (resume func(), err error) {
+	resume = func() {}
+	if r.Wire != nil {
+		resume = r.Wire.stall()
+	} else {
+		err = r.add(erpmock.Fault{Kind: erpmock.Hang, Phase: erpmock.After, Count: 2 * len(r.nodes), Delay: erpmock.Duration(time.Second)})
 	}
-	for until := time.Now().Add(2 * time.Second); time.Now().Before(until) && ctx.Err() == nil; pause(ctx, 5*time.Millisecond) {
-		if held, err := r.Lanes.InHand(ctx, n.Name); err != nil || len(held) > 0 {
-			return err
+	for until := time.Now().Add(2 * time.Second); err == nil && time.Now().Before(until) && ctx.Err() == nil; pause(ctx, 5*time.Millisecond) {
+		var held []string
+		if held, err = r.Lanes.InHand(ctx, n.Name); len(held) > 0 {
+			break
 		}
 	}
-	return ctx.Err()
+	return resume, errors.Join(err, ctx.Err())
 }
 
 // watch measures until nothing is in the hands of the nodes that are gone, and then waits a little longer, so that who is woken finds

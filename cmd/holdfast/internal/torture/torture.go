@@ -42,6 +42,8 @@ type Config struct {
 	Disk      string   // folder on the disk of its database that may be filled; empty leaves full-disk out
 	Postgres  Database // whose server may be restarted; nil leaves postgres-restart out
 	Lanes     Lanes    // of several nodes
+	Broker    Broker   // between plant and ERP; nil if they talk over HTTP
+	Wire      *Wire    // between plant and broker
 	Mock      *erpmock.Mock
 	Release   func(material string) (number string, err error)
 	Materials []string  // that can be made
@@ -56,6 +58,14 @@ type Database interface {
 	Stop(ctx context.Context, atOnce bool) error
 	// Start returns when it answers.
 	Start(ctx context.Context) error
+}
+
+// Broker is a message broker of the run's own.
+type Broker interface {
+	// Restart ends the broker and returns when it takes connections again.
+	Restart(ctx context.Context) error
+	// CloseConnections has the broker close every connection.
+	CloseConnections(ctx context.Context) error
 }
 
 // Report is what a run did and what the oracle says.
@@ -208,6 +218,9 @@ func (r *run) drain(ctx context.Context) (stuck string, err error) {
 		for _, l := range links {
 			owed += l.Owed
 		}
+		if owed == 0 && r.Broker != nil {
+			return "", r.arrive(ctx, deadline)
+		}
 		if owed == 0 {
 			return "", nil
 		}
@@ -219,4 +232,21 @@ func (r *run) drain(ctx context.Context) (stuck string, err error) {
 			return "", context.Cause(ctx)
 		}
 	}
+}
+
+// arrive waits until the ERP has taken all that the broker has: nothing promised is missing, and nothing more comes for a while, in which
+// a second one could. What is missing at the deadline is for the oracle to tell.
+func (r *run) arrive(ctx context.Context, deadline time.Time) error {
+	for quiet, last := 0, 0; quiet < 4 && time.Now().Before(deadline); {
+		journal := r.Mock.Journal()
+		if v := judge(r.book.promises, journal, r.Silent, 0, 0); v.Lost == 0 && v.Attempts == last {
+			quiet++
+		} else {
+			quiet, last = 0, v.Attempts
+		}
+		if pause(ctx, 500*time.Millisecond); ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
