@@ -106,21 +106,6 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	return claims, o.mark(ctx, tx, node, link, claims, last)
 }
 
-// Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called. At most an hour is
-// kept: what lies further ahead was written by a clock that was wrong.
-func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (time.Duration, error) {
-	var until int64
-	err := tx.Get(ctx, &until, `SELECT COALESCE((SELECT hold_until FROM outbox_links WHERE link = ?), 0)`, link)
-	if err != nil {
-		return 0, fmt.Errorf("read whether link %s may be called: %w", link, err)
-	}
-	left := store.FromMicros(until).Sub(tx.Now)
-	if until == 0 || left > longest {
-		left = 0
-	}
-	return max(0, left), nil
-}
-
 // take makes a claim of a lane and its first messages; last is up to which number they may have been sent from now on.
 func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, rows []row) (c Claim, last int64, err error) {
 	c = Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}

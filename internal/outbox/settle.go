@@ -105,28 +105,6 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 	return busy, lost, o.hold(ctx, tx, link, all)
 }
 
-// hold keeps until when the ERP has asked not to be called, for every node and the next start.
-func (o *Outbox) hold(ctx context.Context, tx *store.Tx, link string, all []Settlement) error {
-	var until time.Time
-	for _, s := range all {
-		if s.Hold.After(until) {
-			until = s.Hold
-		}
-	}
-	if !until.After(tx.Now) {
-		return nil
-	}
-	if most := tx.Now.Add(longest); until.After(most) {
-		until = most
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, hold_until) VALUES (?, ?)
-		ON CONFLICT (link) DO UPDATE SET hold_until = excluded.hold_until WHERE outbox_links.hold_until < excluded.hold_until`, link, store.Micros(until))
-	if err != nil {
-		return fmt.Errorf("keep that link %s is not to be called: %w", link, err)
-	}
-	return nil
-}
-
 // merge joins the settlements of one claim, in order: all that is done, and the last word on the lane.
 func merge(all []Settlement) []Settlement {
 	merged := make([]Settlement, 0, len(all))
