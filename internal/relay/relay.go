@@ -50,7 +50,7 @@ type Deliverer interface {
 	// it could not ask now, or that it is too early; it is asked again, not before Outcome.After. The Outcome beside an error
 	// says whether the link failed (LinkDown, Throttled); one without a verdict counts as a failure of the link. Of the rest only
 	// Delivered counts as a sign of life: the adapter may know the other answers by itself. Again with a Receipt.Status says that the
-	// ERP itself has just answered that it does not have the message.
+	// ERP itself has just answered that it does not have the message; only then those behind it in the lane count as not sent either.
 	Ask(ctx context.Context, d message.Delivery) (message.Outcome, error)
 }
 
