@@ -70,3 +70,30 @@ func (l *Link) Emit(ctx context.Context, events ...message.Incoming) error {
 	}
 	return nil
 }
+
+// Remove deletes the queues and exchanges of the configuration, with all that is in them: for who has made them for one run on a broker
+// that others use too.
+func (l *Link) Remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*l.cfg.ConnectTimeout)
+	defer cancel()
+	s, err := newKeeper("remove", l.cfg, l.resolve, l.log).dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close(soon())
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	for _, q := range l.cfg.Queues {
+		if _, err := ch.QueueDelete(q.Name, false, false, false); err != nil {
+			return misplaced("delete queue", q.Name, err)
+		}
+	}
+	for _, e := range l.cfg.Exchanges {
+		if err := ch.ExchangeDelete(e.Name, false, false); err != nil {
+			return misplaced("delete exchange", e.Name, err)
+		}
+	}
+	return ch.Close()
+}

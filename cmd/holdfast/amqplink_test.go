@@ -198,24 +198,58 @@ func TestTheDemoOverRabbitMQ(t *testing.T) {
 			if database == "postgres" {
 				args = append(args, "--database", storetest.PostgresURL(t))
 			}
-			var out, errs bytes.Buffer
-			if got := run(t.Context(), args, &out, &errs); got != 0 {
-				t.Fatalf("status %d: %s%s", got, out.String(), errs.String())
-			}
-			var r struct {
-				Messages, Delivered, Lost, Duplicated int
-				OutOfOrder                            int     `json:"out_of_order"`
-				Restarts                              int     `json:"broker_restarts"`
-				Share                                 float64 `json:"share_made_while_down"`
-				Link                                  string
-			}
-			if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-				t.Fatalf("stdout is not one JSON object: %v\n%s", err, out.String())
-			}
-			if r.Messages == 0 || r.Delivered != r.Messages || r.Lost+r.Duplicated+r.OutOfOrder != 0 || r.Restarts != 1 || r.Link != "amqp" || r.Share < 0.4 {
-				t.Errorf("got %+v", r)
+			if got, want := playOverRabbitMQ(t, args...), 1; got != want {
+				t.Errorf("the broker was restarted %d times, want %d", got, want)
 			}
 			checkNumbers(t, dir)
 		})
+	}
+}
+
+// playOverRabbitMQ runs a demo, which must show what it promises, and says how often the broker was restarted.
+func playOverRabbitMQ(t *testing.T, args ...string) (restarts int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if got := run(t.Context(), args, &out, &errs); got != 0 {
+		t.Fatalf("status %d: %s%s", got, out.String(), errs.String())
+	}
+	var r struct {
+		Messages, Delivered, Lost, Duplicated int
+		OutOfOrder                            int     `json:"out_of_order"`
+		Restarts                              int     `json:"broker_restarts"`
+		Share                                 float64 `json:"share_made_while_down"`
+		Link                                  string
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("stdout is not one JSON object: %v\n%s", err, out.String())
+	}
+	if r.Messages == 0 || r.Delivered != r.Messages || r.Lost+r.Duplicated+r.OutOfOrder != 0 || r.Link != "amqp" || r.Share < 0.4 {
+		t.Errorf("got %+v", r)
+	}
+	return r.Restarts
+}
+
+// TestTheDemoOnABrokerThatRuns is cut off from it for the outage, and leaves nothing on it.
+func TestTheDemoOnABrokerThatRuns(t *testing.T) {
+	b := amqptest.Shared(t)
+	mark := filepath.Join(t.TempDir(), "restarted")
+	args := []string{"demo", "--once", "--json", "--link", "amqp", "--orders", "6", "--outage", "1s", "--broker", b.URL}
+	if got, want := playOverRabbitMQ(t, append(args, "--broker-restart", "touch "+mark)...), 1; got != want {
+		t.Errorf("the broker was restarted %d times, want %d", got, want)
+	}
+	if _, err := os.Stat(mark); err != nil {
+		t.Errorf("the command was not run: %v", err)
+	}
+	for _, wrong := range [][]string{
+		{"demo", "--once", "--broker", b.URL},
+		{"demo", "--once", "--link", "amqp", "--broker-restart", "true"},
+		{"demo", "--once", "--link", "amqp", "--broker", "amqp://user:hunter2@mq.example:5672/"},
+		{"demo", "--once", "--link", "amqp", "--broker", b.Address},
+		{"demo", "--once", "--link", "mqtt"},
+	} {
+		var out bytes.Buffer
+		if got, want := run(t.Context(), append(wrong, "--data", t.TempDir()), &out, &out), 2; got != want || strings.Contains(out.String(), "hunter2") {
+			t.Errorf("%q ended with %d, want %d: %s", wrong, got, want, &out)
+		}
 	}
 }

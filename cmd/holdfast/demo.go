@@ -25,6 +25,9 @@ type demoFlags struct {
 	data, database, dataSet string
 	listen, through         string
 	link                    string // rest or amqp
+	broker, restart         string // URL of a broker that runs already, and the command that restarts it
+
+	keep bool // the folder was named, and stays
 }
 
 func newDemo() *cobra.Command {
@@ -35,7 +38,8 @@ func newDemo() *cobra.Command {
 		Long: "Demo runs a mock ERP, a plant and a shop floor in one process, over HTTP on this machine. It cuts the link for a while; the\n" +
 			"plant works on, also with orders of its own; when the link is back, what the plant owes is delivered, and the ERP's own journal\n" +
 			"says whether anything was lost, doubled or out of order. Then it leaves everything running, until Ctrl-C.\n\n" +
-			"With --link amqp plant and ERP talk through a RabbitMQ that the demo starts, and that is stopped for the outage.",
+			"With --link amqp plant and ERP talk through a RabbitMQ that the demo starts, and that is stopped for the outage. --broker names one\n" +
+			"that runs already: both sides are cut off from it instead, and --broker-restart restarts it meanwhile.",
 		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
@@ -51,6 +55,8 @@ func newDemo() *cobra.Command {
 	fl.StringVar(&f.listen, "listen", "", "address of the plant's API; default 127.0.0.1:8420, or a free port with --once")
 	fl.StringVar(&f.through, "through", "", "URL at which the shop floor calls the API: a proxy that checks what passes")
 	fl.StringVar(&f.link, "link", "rest", "how plant and ERP talk: rest, over HTTP, or amqp, through RabbitMQ")
+	fl.StringVar(&f.broker, "broker", "", "with --link amqp: URL of a RabbitMQ on this machine, instead of one that the demo starts")
+	fl.StringVar(&f.restart, "broker-restart", "", "shell command that restarts the broker of --broker; it is run once, during the outage")
 	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
 	return cmd
 }
@@ -63,6 +69,10 @@ func (f demoFlags) check() error {
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--outage is not between 0 and 1h", Hint: "leave it out for 6s"}
 	case f.link != "rest" && f.link != "amqp":
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--link is neither rest nor amqp", Hint: "leave it out for rest"}
+	case f.broker != "" && f.link != "amqp" || f.restart != "" && f.broker == "":
+		return &problem.Error{
+			Kind: problem.Invalid, What: "demo", Why: "--broker is for --link amqp, and --broker-restart for --broker", Hint: "give all that belong together",
+		}
 	default:
 		return nil
 	}
@@ -79,15 +89,15 @@ func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	keep := f.data != ""
-	if !keep {
+	f.keep = f.data != ""
+	if !f.keep {
 		if f.data, err = os.MkdirTemp("", "holdfast-demo-"); err != nil {
 			return fmt.Errorf("make a folder for the demo: %w", err)
 		}
 	}
 	report, err := stageDemo(cmd, f, set)
 	failed := err != nil && !errors.Is(err, context.Canceled) || err == nil && !report.ok()
-	if !keep && !failed {
+	if !f.keep && !failed {
 		err = errors.Join(err, os.RemoveAll(f.data))
 	} else if failed {
 		fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: what is left of the demo is in %s\n", f.data)
@@ -115,7 +125,7 @@ func stageDemo(cmd *cobra.Command, f demoFlags, set *dataset.Set) (report demoRe
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serveERP(gctx) })
 	if s.mq != nil {
-		g.Go(func() error { return s.mq.erp.Run(gctx) })
+		g.Go(func() error { return s.mq.run(gctx) })
 	}
 	g.Go(func() error { return s.plant.Run(gctx) })
 	g.Go(func() error {

@@ -17,7 +17,11 @@ import (
 
 // brokerSide is what the demo runs besides when plant and ERP talk through RabbitMQ: the broker, and what puts the ERP behind it.
 type brokerSide struct {
-	node     *rabbit.Node
+	address, user, password string
+	names                   string       // what exchanges and queues begin with
+	node                    *rabbit.Node // of the run's own; nil for a broker of the user's
+	given                   *givenBroker // of the user's; nil for one of the run's own
+
 	broker   *amqp.Link // the ERP's
 	api      *rest.Link // to the ERP itself
 	erp      *erpbroker.ERP
@@ -28,20 +32,35 @@ type brokerSide struct {
 // passwordFile is where the configuration of a demo finds the broker's password.
 const passwordFile = "broker-password"
 
-// openBroker starts the broker and opens the ERP behind it. Its data stay in the demo's folder: a later demo goes on with them.
+// openBroker starts the broker, or finds a way to that of the user, and opens the ERP behind it. What the broker holds stays for a later
+// demo on the same folder.
 func (s *stage) openBroker(ctx context.Context) (err error) {
 	s.mq = &brokerSide{}
-	if s.mq.node, err = rabbit.Open(filepath.Join(s.flags.data, "rabbitmq")); err != nil {
+	if s.flags.broker != "" {
+		err = s.mq.reach(s.flags, "plant-"+s.set.Plant.Number)
+	} else {
+		err = s.mq.start(ctx, filepath.Join(s.flags.data, "rabbitmq"))
+	}
+	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.flags.data, passwordFile), []byte(s.mq.node.Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.flags.data, passwordFile), []byte(s.mq.password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("keep the password of the broker: %w", err)
-	}
-	if err := s.mq.node.Start(ctx); err != nil {
-		return err
 	}
 	return s.openERPSide()
 }
+
+// start starts a broker in a folder of its own.
+func (b *brokerSide) start(ctx context.Context, dir string) (err error) {
+	if b.node, err = rabbit.Open(dir); err != nil {
+		return err
+	}
+	b.address, b.user, b.password = b.node.Address, b.node.User, b.node.Password
+	return b.node.Start(ctx)
+}
+
+// secret is the broker's password.
+func (b *brokerSide) secret(context.Context, string) (string, error) { return b.password, nil }
 
 // openERPSide opens what stands between broker and ERP. It calls the ERP by the same link that a plant over HTTP would use.
 func (s *stage) openERPSide() error {
@@ -61,7 +80,7 @@ func (s *stage) openERPSide() error {
 	if s.mq.api, err = rest.Open(cfg.Links["erp"].REST, cfg.secret, log); err != nil {
 		return err
 	}
-	if s.mq.broker, err = amqp.Open(s.erpLink(), func(context.Context, string) (string, error) { return s.mq.node.Password, nil }, log); err != nil {
+	if s.mq.broker, err = amqp.Open(s.mq.link("plant-"+s.set.Plant.Number), s.mq.secret, log); err != nil {
 		return err
 	}
 	s.mq.erp, err = erpbroker.Open(s.mq.broker, s.mq.api, rules, erpbroker.Config{
@@ -70,18 +89,18 @@ func (s *stage) openERPSide() error {
 	return err
 }
 
-// erpLink is the ERP's end of the queues, made as the plant's configuration makes them.
-func (s *stage) erpLink() amqp.Config {
-	plant := "plant-" + s.set.Plant.Number
+// link is the ERP's end of the queues, made as the plant's configuration makes them.
+func (b *brokerSide) link(plant string) amqp.Config {
+	fromPlant, fromERP := b.names+"erp.from-"+plant, b.names+plant+".from-erp"
+	plant, erp := b.names+plant, b.names+"erp"
 	return amqp.Config{
-		Addresses: []string{s.mq.node.Address}, User: s.mq.node.User, Password: "file:" + passwordFile,
-		Exchanges: []amqp.Exchange{{Name: plant}, {Name: "erp"}},
+		Addresses: []string{b.address}, User: b.user, Password: "file:" + passwordFile, Exchanges: []amqp.Exchange{{Name: plant}, {Name: erp}},
 		Queues: []amqp.Queue{
-			{Name: "erp.from-" + plant, SingleActive: true, Bindings: []amqp.Binding{{Exchange: plant, Key: "#"}}},
-			{Name: plant + ".from-erp", SingleActive: true, Bindings: []amqp.Binding{{Exchange: "erp", Key: "#"}}},
+			{Name: fromPlant, SingleActive: true, Bindings: []amqp.Binding{{Exchange: plant, Key: "#"}}},
+			{Name: fromERP, SingleActive: true, Bindings: []amqp.Binding{{Exchange: erp, Key: "#"}}},
 		},
-		Publish: &amqp.Publish{Exchange: "erp"},
-		Receive: &amqp.Receive{Queue: "erp.from-" + plant, InFlight: 5000},
+		Publish: &amqp.Publish{Exchange: erp},
+		Receive: &amqp.Receive{Queue: fromPlant, InFlight: 5000},
 	}
 }
 
@@ -99,13 +118,17 @@ func (s *stage) lastNumbers() map[string]int64 {
 	return last
 }
 
-// cut parts plant and ERP: over HTTP the ERP cannot be reached, over RabbitMQ the broker is stopped, for both.
+// cut parts plant and ERP: over HTTP the ERP cannot be reached, over RabbitMQ the broker is stopped, or both are cut off from it.
 func (s *stage) cut() error {
 	if s.mq == nil {
 		s.mock.Down(0)
 		return nil
 	}
 	s.mq.down.Store(true)
+	if s.mq.given != nil {
+		s.mq.given.gate.Shut()
+		return nil
+	}
 	return s.mq.node.Stop()
 }
 
@@ -115,12 +138,23 @@ func (s *stage) mend(ctx context.Context) error {
 		s.mock.Up()
 		return nil
 	}
-	if err := s.mq.node.Start(ctx); err != nil {
+	restarted, err := s.mq.mend(ctx)
+	if err != nil {
 		return err
 	}
+	if restarted {
+		s.mq.restarts++
+	}
 	s.mq.down.Store(false)
-	s.mq.restarts++
 	return nil
+}
+
+// mend has the broker be there again, and tells whether it was restarted.
+func (b *brokerSide) mend(ctx context.Context) (restarted bool, err error) {
+	if b.given != nil {
+		return b.given.mend(ctx)
+	}
+	return true, b.node.Start(ctx)
 }
 
 func (s *stage) isCut() bool {
@@ -158,6 +192,9 @@ func (b *brokerSide) close() error {
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
+	}
+	if b.given != nil {
+		errs = append(errs, b.given.close())
 	}
 	return errors.Join(errs...)
 }

@@ -179,7 +179,7 @@ func (s *stage) configure() (Config, error) {
 	in := s.initial()
 	in.Database = database
 	if s.mq != nil {
-		in.Broker, in.BrokerUser = s.mq.node.Address, s.mq.node.User
+		in.Broker, in.BrokerUser, in.Names = s.mq.address, s.mq.user, s.mq.names
 	}
 	text, err := in.write()
 	if err != nil {

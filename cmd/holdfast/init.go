@@ -22,7 +22,7 @@ type initial struct {
 	Plant, Zone, Database, API, Ops, ERP, Every string
 	Rate                                        int
 	Demo                                        bool
-	Broker, BrokerUser                          string // of a demo over RabbitMQ
+	Broker, BrokerUser, Names                   string // of a demo over RabbitMQ; what its exchanges and queues begin with
 }
 
 func newInit() *cobra.Command {
