@@ -67,7 +67,7 @@ func (y *yard) relayFor(ctx context.Context, b *broker, n int) (float64, error) 
 	defer done()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	links := map[string]relay.Link{benchLink: {Deliverer: l, Concurrency: window}}
+	links := map[string]relay.Link{benchLink: {Deliverer: l, Concurrency: window, Start: window}}
 	r := relay.New(y.db, y.out, nil, seal.Chain, links, relay.Config{}, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
 	began := time.Now()

@@ -94,13 +94,18 @@ func (l LinkConfig) timeout() time.Duration {
 	return l.REST.Timeout
 }
 
-// concurrency is how many deliveries may be under way; 0 is the relay's default. A broker's confirm takes as long as its disk needs,
-// however many wait for it: only many at a time make it fast.
-func (l LinkConfig) concurrency() int {
-	if l.Kind == "amqp" {
-		return cmp.Or(l.Concurrency, 64)
+// concurrency is how many deliveries may be under way, and how many to begin with; 0 is the relay's default. A broker's confirm takes
+// as long as its disk needs, however many wait for it: only many at a time make it fast, and it minds none of them.
+func (l LinkConfig) concurrency() (most, first int) {
+	if l.Kind != "amqp" {
+		return l.Concurrency, 0
 	}
-	return l.Concurrency
+	most = l.Concurrency
+	if p := l.AMQP.Publish; p != nil {
+		most = cmp.Or(most, p.Window)
+	}
+	most = cmp.Or(most, 500)
+	return most, most
 }
 
 // inbound are the mappings that read what comes over the link, by the key that names each.

@@ -117,8 +117,9 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	links := map[string]relay.Link{}
 	for name, l := range f.links {
 		c := f.cfg.Links[name]
+		most, first := c.concurrency()
 		links[name] = relay.Link{
-			Deliverer: l, Rate: float64(c.Rate), Concurrency: c.concurrency(), Batch: c.Batch, Attempts: c.Attempts, Timeout: c.timeout(),
+			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
 	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{

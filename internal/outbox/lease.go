@@ -29,7 +29,8 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
-	err = tx.Later(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND `+among(tx, "lane"), store.Micros(tx.Now.Add(o.cfg.Lease)), link, listed(tx, free))
+	err = tx.Later(ctx, `UPDATE outbox_lanes SET due_at = ? WHERE link = ? AND `+among(tx, "lane"),
+		store.Micros(tx.Now.Add(o.cfg.Lease)), link, listed(tx, free))
 	if err != nil {
 		return nil, nil, fmt.Errorf("renew leases of link %s: %w", link, err)
 	}

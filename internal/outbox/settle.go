@@ -66,7 +66,8 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 		names = append(names, s.Lane)
 	}
 	var lanes []lane
-	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+tx.SkipLocked(), link, listed(tx, names))
+	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+tx.SkipLocked(),
+		link, listed(tx, names))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
@@ -186,16 +187,20 @@ func receipts(done []Done) given {
 // moveRows gives the IDs of those that were there to be moved. A message that a person has had queued again meanwhile is another
 // delivery of it, and stays.
 func moveRows(ctx context.Context, tx *store.Tx, done []Done) (ids []string, err error) {
-	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked)
+	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at,
+			sent_with, document, doc_kind, answer, status, answered, asked)
 		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked `
 	r := receipts(done)
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
-		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+` WHERE m.id = r.rid AND m.redelivery = r.again RETURNING m.*, r.*)
+		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+`
+				WHERE m.id = r.rid AND m.redelivery = r.again RETURNING m.*, r.*)
 			`+into+`FROM gone RETURNING id`, append(r.args(tx), now)...)
 		return ids, err
 	}
-	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id`, append([]any{now}, r.args(tx)...)...)
+	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m
+		WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id`,
+		append([]any{now}, r.args(tx)...)...)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
@@ -335,8 +340,8 @@ func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string
 	}
 	g := given{len(names), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, numbers)}}
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
-		WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
+	err := tx.Select(ctx, &rows, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before
+		FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
 			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.args(tx), link)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of lanes of link %s: %w", link, err)

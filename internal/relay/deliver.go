@@ -34,11 +34,16 @@ type verdict struct {
 	next outbox.Next
 }
 
+// reportEvery is how long a message that is delivered may go without being settled while its lane goes on. What a node that is killed
+// has not settled is asked for, or where a link cannot ask, sent again.
+const reportEvery = 250 * time.Millisecond
+
 // serve sends the messages of a claim in order, until one is not delivered, and gives the lane back. ctx ends when the relay is to
 // stop: what has not begun then is given back unsent. hard ends the requests under way.
 func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 	l := &lane{runner: w, claim: c, sentTo: c.SentTo}
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token}
+	reported := time.Now()
 	for i, q := range c.Messages {
 		v := l.send(ctx, hard, q)
 		if v.done == nil {
@@ -47,9 +52,9 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 		}
 		s.Done = append(s.Done, *v.done)
 		w.metrics.late.WithLabelValues(w.name).Observe(max(0, w.db.Now().Sub(q.CreatedAt).Seconds()))
-		if i < len(c.Messages)-1 {
+		if i < len(c.Messages)-1 && time.Since(reported) >= reportEvery {
 			w.reports <- s
-			s.Done = nil
+			s.Done, reported = nil, time.Now()
 		}
 	}
 	s.Release, s.SentTo, s.Hold = true, l.sentTo, l.hold

@@ -33,16 +33,25 @@ type runner struct {
 
 func newRunner(r *Relay, name string, l Link) *runner {
 	w := &runner{
-		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency), suspects: newSuspects(),
-		work: make(chan outbox.Claim, ahead*l.Concurrency), reports: make(chan outbox.Settlement, 256),
+		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency, l.Start), suspects: newSuspects(),
+		work: make(chan outbox.Claim, inReach(l.Concurrency)), reports: make(chan outbox.Settlement, 256),
 		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
 	}
 	w.breaker = newBreaker(r.cfg.Failures, r.cfg.Probe, func(circuitbreaker.StateChangedEvent) { token(w.turned) })
 	return w
 }
 
-// ahead is how many lanes are in hand for each request that may be under way: enough to keep the link busy during a claim.
-const ahead = 4
+const (
+	// ahead is how many lanes are in hand for each request that may be under way, enough to keep the link busy during a claim, and
+	// mostAhead how many beyond those: a wide link needs no more, however wide it is.
+	ahead     = 4
+	mostAhead = 500
+	// claimed is how many lanes are claimed in one transaction: those are sent while the next are claimed.
+	claimed = 250
+)
+
+// inReach is how many lanes are in hand at most while so many requests may be under way.
+func inReach(window int) int { return window + min((ahead-1)*window, mostAhead) }
 
 // tidyEvery is how often lanes are looked for that a wrong clock has put far away.
 const tidyEvery = 15 * time.Second
@@ -94,11 +103,14 @@ func (w *runner) dispatch(ctx context.Context) {
 				orphans, jumped, checked, term = false, false, time.Now(), now
 			}
 		}
-		if room, limit := w.room(); !orphans && room > 0 && (asked || 2*room >= limit) {
-			if err := w.claim(ctx, room, term); err != nil {
+		more := false
+		if room, limit := w.room(); !orphans && room > 0 && (asked || room >= min((limit+1)/2, claimed/2)) {
+			n, err := w.claim(ctx, min(room, claimed), term)
+			if err != nil {
 				w.complain(ctx, "lanes are not claimed", err)
 				orphans = true // the commit may have been kept
 			}
+			more = err == nil && n == claimed
 		}
 		if time.Since(renewed) >= lease/3 {
 			if err := w.renew(ctx, lease); err != nil {
@@ -106,7 +118,9 @@ func (w *runner) dispatch(ctx context.Context) {
 			}
 			renewed = time.Now()
 		}
-		asked = w.wait(ctx, woken, lease)
+		if asked = more; !more {
+			asked = w.wait(ctx, woken, lease)
+		}
 		jumped = jumped || clock.wentBack()
 	}
 }
@@ -144,7 +158,7 @@ func (w *runner) room() (room, limit int) {
 		return 0, 1
 	}
 	window, rate := w.pace.now()
-	limit = ahead * window
+	limit = inReach(window)
 	if rate > 0 {
 		limit = min(limit, max(window, int(2*rate)))
 	}
@@ -154,7 +168,8 @@ func (w *runner) room() (room, limit int) {
 	return limit - w.inHand(), limit
 }
 
-func (w *runner) claim(ctx context.Context, room int, term uint64) error {
+// claim takes up to room lanes in hand and says how many there were.
+func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) {
 	perLane := w.link.Batch
 	if w.breaker.probing() {
 		perLane = 1
@@ -174,18 +189,20 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if held > 0 { // another node was asked to wait, or this one before its start
 		w.pace.holdFor(held)
 	}
+	w.mu.Lock()
 	for _, c := range claims {
-		w.mu.Lock()
 		w.hands[c.Lane] = w.holding(c.Token, term, began, wall)
-		w.mu.Unlock()
+	}
+	w.mu.Unlock()
+	for _, c := range claims {
 		w.work <- c // never blocks for long: room is never more than work holds
 	}
-	return nil
+	return len(claims), nil
 }
 
 // tidy ends leases in this node's name that it does not hold, and brings near what a wrong clock has put far away.
@@ -237,11 +254,13 @@ func (w *runner) inHand() int {
 	return len(w.hands)
 }
 
-// free forgets a lane that was given back or lost.
-func (w *runner) free(lane string, tok int64) {
+// free forgets lanes that were given back or lost.
+func (w *runner) free(lanes ...outbox.Holding) {
 	w.mu.Lock()
-	if w.hands[lane].token == tok {
-		delete(w.hands, lane)
+	for _, h := range lanes {
+		if w.hands[h.Lane].token == h.Token {
+			delete(w.hands, h.Lane)
+		}
 	}
 	w.mu.Unlock()
 	token(w.freed)

@@ -35,8 +35,8 @@ type pace struct {
 	moved   chan struct{} // closed and replaced when a waiter should look again; guarded by mu
 }
 
-func newPace(top float64, widest int) *pace {
-	return &pace{top: top, rate: top, widest: widest, window: min(2, widest), moved: make(chan struct{})}
+func newPace(top float64, widest, first int) *pace {
+	return &pace{top: top, rate: top, widest: widest, window: min(first, widest), moved: make(chan struct{})}
 }
 
 // enter waits until a request may begin, and says when it did. Each enter that returns nil is followed by one leave or

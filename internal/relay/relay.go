@@ -59,6 +59,7 @@ type Link struct {
 	Deliverer   Deliverer
 	Rate        float64       // the most requests a second from this node; 0 is no cap
 	Concurrency int           // the most requests under way at once; default 8
+	Start       int           // how many at once to begin with, before any trouble; default 2
 	Batch       int           // the most messages of one lane in hand; default 16
 	Timeout     time.Duration // of one request; default 30 s
 	Attempts    int           // answers about a message itself after which it is parked; default 10
@@ -112,6 +113,7 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 	all := make(map[string]Link, len(links))
 	for name, l := range links {
 		l.Concurrency = cmp.Or(l.Concurrency, 8)
+		l.Start = cmp.Or(l.Start, 2)
 		l.Batch = cmp.Or(l.Batch, 16)
 		l.Timeout = cmp.Or(l.Timeout, 30*time.Second)
 		l.Attempts = cmp.Or(l.Attempts, 10)

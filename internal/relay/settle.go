@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxSettle   = 256                    // settlements in one transaction
+	maxSettle   = 500                    // settlements in one transaction
 	settleAgain = 5 * time.Millisecond   // pause while an append has a lane locked
 	settleLater = 250 * time.Millisecond // pause while the database does not answer
 	aloneTries  = 3                      // failures of one lane's settlement by itself before the lane is parked
@@ -146,7 +146,7 @@ func (w *runner) abandon(ctx context.Context, s outbox.Settlement, why error) er
 		return err
 	}
 	w.log.Error("a lane is parked: its answers cannot be recorded", "link", w.name, "lane", s.Lane, "err", why)
-	w.free(s.Lane, s.Token)
+	w.free(h)
 	return nil
 }
 
@@ -156,15 +156,19 @@ func (w *runner) settled(all, busy, lost []outbox.Settlement) {
 	for _, s := range busy {
 		again[outbox.Holding{Lane: s.Lane, Token: s.Token}] = true
 	}
+	var gone []outbox.Holding
 	for _, s := range lost {
 		w.metrics.fenced.WithLabelValues(w.name).Inc()
 		w.log.Warn("a lease was lost before its lane was settled", "link", w.name, "lane", s.Lane)
-		w.free(s.Lane, s.Token)
+		gone = append(gone, outbox.Holding{Lane: s.Lane, Token: s.Token})
 	}
 	for _, s := range all {
-		if s.Release && !again[outbox.Holding{Lane: s.Lane, Token: s.Token}] {
-			w.free(s.Lane, s.Token)
+		if h := (outbox.Holding{Lane: s.Lane, Token: s.Token}); s.Release && !again[h] {
+			gone = append(gone, h)
 		}
+	}
+	if len(gone) > 0 {
+		w.free(gone...)
 	}
 }
 

@@ -53,7 +53,7 @@ func TestBreakerOpensAfterFailuresInARowAndProbesWithOne(t *testing.T) {
 
 func TestPaceOpensUpFromOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(0, 8)
+		p := newPace(0, 8, 2)
 		enter := func() time.Time {
 			t.Helper()
 			begun, err := p.enter(t.Context())
@@ -91,7 +91,7 @@ func TestPaceOpensUpFromOne(t *testing.T) {
 
 func TestThrottledPaceHalvesOnceARoundAndRampsToTheCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(40, 100)
+		p := newPace(40, 100, 2)
 		p.window = 100
 		var begun []time.Time
 		for range 10 {
@@ -129,7 +129,7 @@ func TestThrottledPaceHalvesOnceARoundAndRampsToTheCap(t *testing.T) {
 
 func TestThrottledPaceWithoutACapForgetsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(0, 4)
+		p := newPace(0, 4, 2)
 		b, _ := p.enter(t.Context())
 		p.throttled(b)
 		p.leave(false)
@@ -151,7 +151,7 @@ func TestThrottledPaceWithoutACapForgetsItsRate(t *testing.T) {
 
 func TestPaceHoldsAsLongAsTheERPAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(0, 4)
+		p := newPace(0, 4, 2)
 		p.holdFor(7 * time.Second)
 		p.holdFor(2 * time.Second)
 		began := time.Now()
