@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -70,22 +71,29 @@ const purpose = "holdfast/message/1"
 // Each part is preceded by its length (8 bytes, big-endian), so that no two messages share their bytes. Trace is left out:
 // it may be re-sampled on the way.
 func (m Message) Digest() string {
-	h := sha256.New()
-	part := func(s []byte) {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write(s)
+	b, after := m.Around()
+	b = part(b, strconv.FormatInt(m.Epoch, 10))
+	b = part(b, strconv.FormatInt(m.Number, 10))
+	sum := sha256.Sum256(append(part(b, m.Prev), after...))
+	return hex.EncodeToString(sum[:])
+}
+
+// Around is what is digested of a message before and after its epoch, its number and the digest of its predecessor, for a database
+// that gives it these three: it puts them in between as Digest does, the numbers in decimal.
+func (m Message) Around() (before, after []byte) {
+	before = make([]byte, 0, 512)
+	for _, s := range [...]string{
+		purpose, m.ID, m.Source, m.Kind, strconv.Itoa(m.Version), m.Key, m.Time.Format(time.RFC3339Nano), m.Creates, m.Cause, m.Link, m.Lane,
+	} {
+		before = part(before, s)
 	}
 	body := sha256.Sum256(m.Body)
-	for _, s := range []string{
-		purpose, m.ID, m.Source, m.Kind, fmt.Sprint(m.Version), m.Key, m.Time.Format(time.RFC3339Nano), m.Creates, m.Cause,
-		m.Link, m.Lane, fmt.Sprint(m.Epoch), fmt.Sprint(m.Number), m.Prev, string(m.Role), m.Refers,
-	} {
-		part([]byte(s))
-	}
-	part(body[:])
-	return hex.EncodeToString(h.Sum(nil))
+	after = part(part(make([]byte, 0, 128), string(m.Role)), m.Refers)
+	return before, part(after, string(body[:]))
+}
+
+func part(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
 }
 
 // Verifier checks that a message is what its sender wrote and is allowed here. The error of a message that fails the check is a

@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -107,4 +108,24 @@ func chain(t *testing.T, db *store.DB, out *outbox.Outbox, lane string, want int
 		}
 		prev = m.Digest()
 	}
+}
+
+// TestDigestOfTheDatabaseIsTheMessagesOwn appends what could be read in two ways on its way through SQL: on PostgreSQL the database makes
+// the digest.
+func TestDigestOfTheDatabaseIsTheMessagesOwn(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		for i, text := range []string{`plain`, `a\b`, `a\\000`, `\x6162`, `a'b"c`, `Größe`, `火`, ` `} {
+			m := event(fmt.Sprintf("%d%s", i, text), text)
+			m.Kind, m.Creates, m.Cause, m.Trace, m.Lane, m.Version = "k"+text, text, text, text, "lane "+text, i+1
+			m.Body = []byte(`{"a":"` + fmt.Sprint(i) + `"}`)
+			for n := range 2 { // the first of its lane, and the next
+				m.ID += fmt.Sprint(n)
+				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Append(ctx, tx, m) })
+				d := b.message(m.ID)
+				if got, want := d.Digest, d.Message.Digest(); got != want {
+					t.Errorf("%q, number %d: digest %s, want %s", text, d.Number, got, want)
+				}
+			}
+		}
+	})
 }

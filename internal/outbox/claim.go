@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast/internal/message"
@@ -65,7 +64,7 @@ type lane struct {
 const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, due_at, pending, next_number, state, reason`
 
 // due is the condition of the partial index outbox_lanes_due; written once, since the planner compares it word by word.
-const due = `pending > 0 AND state = 'open' AND NOT paused`
+const due = `owing AND state = 'open' AND NOT paused`
 
 // Claim takes up to room lanes of link for node, each with its first perLane messages, and marks these as possibly sent. Urgent
 // lanes get six tenths of the room, normal ones three, background one, and what one class leaves the others take; in each class
@@ -173,7 +172,7 @@ func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, pe
 	}
 	g := given{len(lanes), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, heads)}}
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT m.`+strings.ReplaceAll(first, ", ", ", m.")+` FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
+	err := tx.Select(ctx, &rows, `SELECT `+first+` FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
 		WHERE m.link = ? AND m.lane = g.lane AND m.epoch = g.epoch AND m.number >= g.head AND m.number < g.head + CAST(? AS BIGINT)`,
 		append(g.args(tx), link, perLane)...)
 	if err != nil {

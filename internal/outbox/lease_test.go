@@ -185,6 +185,9 @@ func TestRenewalTellsWhichLaneItPassedOver(t *testing.T) {
 		if err := b.Append(ctx, tx, event("c", "o1")); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, `SELECT 1`); err != nil { // an append travels with the statement after it
+			return err
+		}
 		b.do(func(ctx context.Context, tx *store.Tx) error { // another transaction
 			renewed, lost, err := b.Renew(ctx, tx, "erp", held)
 			if len(renewed) != 1 || renewed[0].Lane != "o2" || len(lost) != 0 {

@@ -178,6 +178,9 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if r.Delay > 0 {
 		w.NotBefore = max(w.NotBefore, store.Micros(tx.Now.Add(r.Delay)))
 	}
+	if tx.Dialect() == store.Postgres {
+		return w.appendAtOnce(ctx, tx, r.class())
+	}
 	if err := w.takeNumber(ctx, tx, r.class()); err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
 	}

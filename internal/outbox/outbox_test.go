@@ -255,6 +255,9 @@ func TestSettlementPassesOverALaneThatIsBeingAppendedTo(t *testing.T) {
 		if err := b.Append(ctx, tx, event("c", "o1")); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, `SELECT 1`); err != nil { // an append travels with the statement after it
+			return err
+		}
 		busy, lost := b.settle(done(claims[0], 1), done(claims[1], 1)) // another transaction
 		if len(busy) != 1 || busy[0].Lane != "o1" || len(lost) != 0 {
 			t.Errorf("busy %+v, lost %+v, want o1 busy", busy, lost)

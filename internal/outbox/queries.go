@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 
 	"holdfast/internal/message"
 	"holdfast/internal/store"
@@ -48,8 +49,9 @@ const written = kept + `, not_before, expires_at`
 // hot are those that a row reads.
 const hot = written + `, replay, sends`
 
-// first are those that a claim reads: what is sent, and what decides whether it is.
-const first = `lane, epoch, number, id, source, kind, version, key, time, body, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before, expires_at, attempts, redelivery, replay`
+// first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
+const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, body, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
+	expires_at, attempts, redelivery, replay`
 
 func (w row) message() message.Message {
 	return message.Message{
@@ -61,24 +63,50 @@ func (w row) message() message.Message {
 	}
 }
 
-// takeNumber makes the lane if it is new and gives the row its epoch, number and predecessor.
+// nextNumber makes a lane if it is new and gives its next number away; what else it sets, and what it returns, follows.
+const nextNumber = `
+	INSERT INTO outbox_lanes (link, lane, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest)
+	VALUES (?, ?, 2, 1, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (link, lane) DO UPDATE SET
+		next_number = outbox_lanes.next_number + 1,
+		pending     = outbox_lanes.pending + 1,
+		head_epoch  = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.epoch ELSE outbox_lanes.head_epoch END,
+		head        = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.next_number ELSE outbox_lanes.head END,
+		head_at     = CASE WHEN outbox_lanes.pending = 0 THEN excluded.head_at ELSE outbox_lanes.head_at END,
+		scheduled   = CASE WHEN outbox_lanes.pending = 0 THEN excluded.scheduled ELSE outbox_lanes.scheduled END,
+		due_at      = CASE WHEN outbox_lanes.pending = 0 AND outbox_lanes.lease_owner = '' THEN excluded.due_at ELSE outbox_lanes.due_at END,
+		priority    = CASE WHEN outbox_lanes.pending = 0 OR excluded.priority > outbox_lanes.priority
+		                   THEN excluded.priority ELSE outbox_lanes.priority END`
+
+// laneArgs are the parameters of nextNumber; digest is that of the message if it is the first of its lane.
+func (w row) laneArgs(class int, digest string) []any {
+	return []any{
+		w.Link, w.Lane, w.CreatedAt, class, w.NotBefore > w.CreatedAt, max(w.CreatedAt, w.NotBefore), w.CreatedAt, digest,
+	}
+}
+
+// takeNumber gives the row its epoch, number and predecessor.
 func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
-	due := max(w.CreatedAt, w.NotBefore)
-	return tx.Get(ctx, w, `
-		INSERT INTO outbox_lanes (link, lane, next_number, pending, head_at, priority, scheduled, due_at, changed_at)
-		VALUES (?, ?, 2, 1, ?, ?, ?, ?, ?)
-		ON CONFLICT (link, lane) DO UPDATE SET
-			next_number = outbox_lanes.next_number + 1,
-			pending     = outbox_lanes.pending + 1,
-			head_epoch  = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.epoch ELSE outbox_lanes.head_epoch END,
-			head        = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.next_number ELSE outbox_lanes.head END,
-			head_at     = CASE WHEN outbox_lanes.pending = 0 THEN excluded.head_at ELSE outbox_lanes.head_at END,
-			scheduled   = CASE WHEN outbox_lanes.pending = 0 THEN excluded.scheduled ELSE outbox_lanes.scheduled END,
-			due_at      = CASE WHEN outbox_lanes.pending = 0 AND outbox_lanes.lease_owner = '' THEN excluded.due_at ELSE outbox_lanes.due_at END,
-			priority    = CASE WHEN outbox_lanes.pending = 0 OR excluded.priority > outbox_lanes.priority
-			                   THEN excluded.priority ELSE outbox_lanes.priority END
-		RETURNING epoch, next_number - 1 AS number, last_digest AS prev`,
-		w.Link, w.Lane, w.CreatedAt, class, w.NotBefore > w.CreatedAt, due, w.CreatedAt)
+	return tx.Get(ctx, w, nextNumber+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev`, w.laneArgs(class, "")...)
+}
+
+// appendAtOnce takes the number and writes the message in one statement that needs no answer, so that it costs no round trip. The
+// database then makes the digest, of the same bytes as message.Digest: which predecessor it covers is known under the lane's lock only.
+func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
+	w.Epoch, w.Number = 1, 1
+	m := w.message()
+	before, after := m.Around()
+	const part = `int8send(octet_length(%[1]s)) || CAST(%[1]s AS BYTEA)` // digits and hex alone: no text is read as an escape
+	digest := `encode(sha256(CAST(? AS BYTEA) || ` + fmt.Sprintf(part, `CAST(outbox_lanes.epoch AS TEXT)`) + ` || ` +
+		fmt.Sprintf(part, `CAST(outbox_lanes.next_number AS TEXT)`) + ` || ` + fmt.Sprintf(part, `outbox_lanes.last_digest`) + ` || CAST(? AS BYTEA)), 'hex')`
+	args := append(w.laneArgs(class, m.Digest()), before, after)
+	return tx.Later(ctx, `WITH l AS (`+nextNumber+`, prev_digest = outbox_lanes.last_digest, last_digest = `+digest+`
+			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest)
+		INSERT INTO outbox_messages (link, lane, id, event, source, kind, version, key, time, body, creates, cause, trace, mapping, role, refers,
+			created_at, not_before, expires_at, attempts, redelivery, epoch, number, prev, digest)
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`,
+		append(args, w.Link, w.Lane, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Creates, w.Cause, w.Trace, w.Mapping,
+			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt)...)
 }
 
 func (w row) insert(ctx context.Context, tx *store.Tx) error {

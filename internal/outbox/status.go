@@ -83,7 +83,7 @@ type LaneFilter struct {
 // Lanes lists the lanes that owe something and those that are paused or parked, the one that owes longest first, from where cursor ended. next is empty at the end.
 func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
-	where, args := ` WHERE (pending > 0 OR paused OR state = 'parked')`, []any{}
+	where, args := ` WHERE (owing OR paused OR state = 'parked')`, []any{}
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Link != "" {
 		add("link = ?", f.Link)
@@ -157,13 +157,13 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
 		COALESCE(r.refused, 0) AS refused
-		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE pending > 0 OR paused) AS n
+		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE owing OR paused) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
-		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN pending > 0 THEN 1 ELSE 0 END) AS lanes,
-			MIN(CASE WHEN pending > 0 THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
+		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
+			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
 			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting
-			FROM outbox_lanes WHERE pending > 0 OR paused OR state = 'parked' GROUP BY link) AS p ON p.link = n.link
+			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link) AS p ON p.link = n.link
 		LEFT JOIN (SELECT link, COUNT(*) AS refused FROM outbox_delivered WHERE refused <> '' GROUP BY link) AS r ON r.link = n.link
 		ORDER BY n.link`)
 	if err != nil {
