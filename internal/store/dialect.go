@@ -34,7 +34,8 @@ const (
 	pgSerialization = "40001"
 	pgDeadlock      = "40P01"
 	pgDiskFull      = "53100"
-	pgIdle          = "25P03" // see Config.IdleLimit
+	pgIdle          = "25P03" // this and the next: see IdleLimit
+	pgLock          = "55P03"
 )
 
 // IsUnique tells whether err says that a unique key is taken already.
@@ -51,7 +52,7 @@ func again(err error) bool {
 		return e.Code()&0xff == sqlite3.SQLITE_BUSY
 	}
 	switch pgCode(err) {
-	case pgSerialization, pgDeadlock, pgIdle:
+	case pgSerialization, pgDeadlock, pgIdle, pgLock:
 		return true
 	default:
 		return false
@@ -139,7 +140,7 @@ func unreachable(err error) bool {
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		class := e.Code[:2] // 08 connection, 53 resources, 57 operator intervention
-		return class == "08" || class == "53" || class == "57"
+		return class == "08" || class == "53" || class == "57" || e.Code == pgIdle || e.Code == pgLock
 	}
 	_, dialing := errors.AsType[*pgconn.ConnectError](err)
 	return dialing || errors.Is(err, driver.ErrBadConn) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, fs.ErrPermission)

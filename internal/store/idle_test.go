@@ -10,7 +10,7 @@ import (
 )
 
 // TestWhoStandsStillLosesItsLocks has a process stop in the middle of a transaction, as one does that is frozen or whose machine is
-// cut off. Others must not wait for it. It wakes, and does its work again.
+// cut off. Others must not wait for it: who waits for its lock runs again until it is free. It wakes, and does its work again.
 func TestWhoStandsStillLosesItsLocks(t *testing.T) {
 	frozen := storetest.Postgres(t, func(c *store.Config) { c.IdleLimit = 100 * time.Millisecond })
 	table(t, frozen)
