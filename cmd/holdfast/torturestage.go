@@ -240,7 +240,7 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 		return fmt.Errorf("find this program: %w", err)
 	}
 	for i := range f.nodes {
-		n := tortureNode{name: fmt.Sprintf("node-%d", i+1), program: program, database: database, dir: dir}
+		n := tortureNode{name: fmt.Sprintf("node-%d", i+1), program: program, database: database, dir: dir, mixed: f.old != ""}
 		if i == 0 && f.old != "" {
 			if n.program, err = filepath.Abs(f.old); err != nil {
 				return fmt.Errorf("find %s: %w", f.old, err)
@@ -267,7 +267,11 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 }
 
 // tortureNode is one process of the plant.
-type tortureNode struct{ name, program, database, dir string }
+type tortureNode struct {
+	name, program, database, dir string
+
+	mixed bool // it stands beside an older one
+}
 
 // tortureDatabase is the variable by which the plant's process learns the URL of its database.
 const tortureDatabase = "HOLDFAST_TORTURE_DATABASE"
@@ -326,10 +330,21 @@ func (n tortureNode) configure(file string, in initial) error {
 	set("relay", "node", n.name)
 	set("relay", "poll", torturePoll.String())
 	set("outbox", "lease", tortureLease.String())
+	if n.mixed {
+		older(cfg)
+	}
 	if text, err = yaml.Marshal(cfg); err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", n.name, err)
 	}
 	return save(file, text)
+}
+
+// older takes out what the releases before did not know: an upgrade begins with the configuration that is there.
+func older(cfg map[string]any) {
+	for _, r := range cfg["routes"].([]any) {
+		r.(map[string]any)["kinds"] = []string{"order.created", "order.completed", "operation.confirmed", "goods.*"}
+	}
+	delete(cfg["links"].(map[string]any)["erp"].(map[string]any), "operations")
 }
 
 // freeAddress is a loopback address that nobody listens on just now.

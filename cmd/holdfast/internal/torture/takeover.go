@@ -34,8 +34,8 @@ type Takeovers struct {
 const slack = time.Second
 
 // bound is how long a takeover may take. The node that is gone may have renewed its lease just before, by a clock that is ahead of the
-// others'. It may have been stopped within a transaction that has the lane locked; one that waited for that lock, of this node or of
-// another that is gone, gets it then and stands still as long. The others look for lanes at each poll, with a quarter of jitter.
+// others', or have been stopped within a transaction that has the lane locked. The others look for lanes at each poll, with a quarter
+// of jitter.
 func (r *run) bound(gone []*node) time.Duration {
 	skew := time.Duration(0)
 	for _, g := range gone {
@@ -45,7 +45,7 @@ func (r *run) bound(gone []*node) time.Duration {
 			}
 		}
 	}
-	return max(r.Lease+skew, time.Duration(1+len(gone))*r.Idle) + r.Poll*5/4 + slack
+	return max(r.Lease+skew, r.Idle) + r.Poll*5/4 + slack
 }
 
 // bereave takes nodes away for longer than their leases while they have messages under way whose answers do not come, and measures when
