@@ -136,12 +136,14 @@ soak: build ## the same forms in turn, each for a minute with a seed of its own,
 		for form in sqlite postgres nodes broker; do torture $$form $$seed 1; seed=$$((seed + 1)); done; \
 	done
 
+# An older node has the defects that were mended since: 60729c5 keeps its locks while it is frozen, and settles out of order when
+# PostgreSQL is restarted. So only what an upgrade itself meets.
 upgrade-test: build ## torture with three nodes, of which one is the program of commit OLD
 	@old=$$(mktemp -d); trap 'rm -rf "$$old"' EXIT; \
 	git archive $(OLD) | tar x -C "$$old"; \
 	(cd "$$old" && $(GO) build -trimpath -o "$$old/holdfast-old" ./cmd/holdfast); \
 	$(SERVICES) up; eval "$$($(SERVICES) env)"; $(TORTURE); \
-	torture nodes $(SEED) $(MINUTES) --old "$$old/holdfast-old"
+	torture nodes $(SEED) $(MINUTES) --old "$$old/holdfast-old" --faults kill,term,freeze,cut,lost,reset,hang,throttle,errors,slow-db,clock
 
 demo: ## the plant, the ERP and an outage on this machine
 	$(GO) run ./cmd/holdfast demo
