@@ -65,15 +65,14 @@ func (db *DB) migrate(ctx context.Context) error {
 // lockSQLite lets one process at a time migrate a SQLite file: it holds an exclusive transaction on an empty database beside
 // it, which ends with the process whatever happens. PostgreSQL's lock is the provider's own.
 func (db *DB) lockSQLite(ctx context.Context) (unlock func(), err error) {
-	file, ok := strings.CutPrefix(db.url, "sqlite:")
-	if !ok || file == ":memory:" {
+	file, err := db.file()
+	if err != nil {
+		return nil, err
+	}
+	if file == "" {
 		return func() {}, nil
 	}
-	abs, err := filepath.Abs(file + "-migrate")
-	if err != nil {
-		return nil, fmt.Errorf("find the lock of the schema: %w", err)
-	}
-	name := "file:" + (&url.URL{Path: abs}).EscapedPath() + "?_txlock=exclusive&_pragma=busy_timeout(60000)"
+	name := "file:" + (&url.URL{Path: file + "-migrate"}).EscapedPath() + "?_txlock=exclusive&_pragma=busy_timeout(60000)"
 	gate, err := sql.Open("sqlite", name)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the schema: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -77,13 +76,9 @@ func (s *Seat) take(ctx context.Context) error {
 
 // takeFile locks a file beside the database: to lock the database's own would end SQLite's locks on it.
 func (s *Seat) takeFile() error {
-	path, ok := strings.CutPrefix(s.db.url, "sqlite:")
-	if !ok || path == ":memory:" {
-		return nil
-	}
-	path, err := filepath.EvalSymlinks(path) // one lock for the file, by whatever name it is opened
-	if err != nil {
-		return fmt.Errorf("find the database: %w", err)
+	path, err := s.db.file()
+	if err != nil || path == "" {
+		return err
 	}
 	f, err := os.OpenFile(path+"-serve", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -85,6 +85,24 @@ func TestASeatIsForTheFileByWhateverName(t *testing.T) {
 	}
 }
 
+// TestAMigrationLocksTheFileByWhateverName: two processes that open one file by two names must not migrate it at once.
+func TestAMigrationLocksTheFileByWhateverName(t *testing.T) {
+	dir, links := t.TempDir(), t.TempDir()
+	file := filepath.Join(dir, "plant.db")
+	if err := errors.Join(os.Symlink(file, filepath.Join(links, "linked.db")), os.Symlink(dir, filepath.Join(links, "folder"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"linked.db", "folder/plant.db"} { // the first finds no file behind its name
+		openAt(t, "sqlite:"+filepath.Join(links, name), store.Config{})
+		if got, err := filepath.Glob(filepath.Join(links, "*-migrate")); err != nil || len(got) > 0 {
+			t.Errorf("%s: locked %q, %v, want one lock beside the file itself", name, got, err)
+		}
+	}
+	if _, err := os.Stat(file + "-migrate"); err != nil {
+		t.Errorf("no lock beside the file: %v", err)
+	}
+}
+
 // TestTheSeatOfAKilledProcessIsFree runs this test once more as a process that takes the seat and is killed.
 func TestTheSeatOfAKilledProcessIsFree(t *testing.T) {
 	const asked = "HOLDFAST_TEST_SEAT"

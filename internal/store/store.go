@@ -143,6 +143,23 @@ func (db *DB) connectSQLite(file string) error {
 	return nil
 }
 
+// file is the one name of SQLite's file, by whatever links it was opened: what lies beside it as a lock is then the same for every
+// process. The file must be there. "" if there is none, as with PostgreSQL.
+func (db *DB) file() (string, error) {
+	file, ok := strings.CutPrefix(db.url, "sqlite:")
+	if !ok || file == ":memory:" {
+		return "", nil
+	}
+	file, err := filepath.Abs(file)
+	if err == nil {
+		file, err = filepath.EvalSymlinks(file)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the database: %w", err)
+	}
+	return file, nil
+}
+
 // sqliteName is the name that the driver modernc.org/sqlite understands. The busy timeout comes first, so that it already holds
 // while the journal mode is set.
 func (db *DB) sqliteName(file, lock string, readOnly bool) string {
