@@ -144,9 +144,8 @@ func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, clai
 		names = append(names, c.Lane)
 	}
 	g := given{len(claims), []column{col("lane", ofText, names), col("sent_to", ofInt, last)}}
-	args := append([]any{node, store.Micros(tx.Now.Add(o.cfg.Lease))}, g.args(tx)...)
-	err := tx.Later(ctx, `UPDATE outbox_lanes SET lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE
-		FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(args, link)...)
+	err := g.updateLanes(ctx, tx, link, `lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE`,
+		node, store.Micros(tx.Now.Add(o.cfg.Lease)))
 	if err != nil {
 		return fmt.Errorf("put lanes of link %s into the hand of %s: %w", link, node, err)
 	}

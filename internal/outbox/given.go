@@ -1,8 +1,10 @@
 package outbox
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +82,27 @@ func (g given) args(tx *store.Tx) []any {
 		b = append(b, ']')
 	}
 	return []any{string(append(b, ']'))}
+}
+
+// updateLanes changes the lanes of link that g names, in the transaction's next round trip. set may use its columns.
+func (g given) updateLanes(ctx context.Context, tx *store.Tx, link, set string, args ...any) error {
+	query := g.laneUpdate(tx, set)
+	if tx.Dialect() == store.Postgres {
+		args = slices.Concat(args, g.args(tx), []any{link})
+	} else {
+		args = slices.Concat(g.args(tx), args, []any{link})
+	}
+	return tx.Later(ctx, query, args...)
+}
+
+// laneUpdate has SQLite make the table first and look for each of its lanes then. Left to itself it reads all lanes of the link, and for
+// each of them all that it is given.
+func (g given) laneUpdate(tx *store.Tx, set string) string {
+	const of = ` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`
+	if tx.Dialect() == store.Postgres {
+		return `UPDATE outbox_lanes SET ` + set + ` FROM ` + g.table(tx, "g") + of
+	}
+	return `WITH g AS MATERIALIZED (SELECT * FROM ` + g.table(tx, "g") + `) UPDATE outbox_lanes SET ` + set + ` FROM g` + of
 }
 
 func appendJSON(b []byte, v any) []byte {

@@ -234,9 +234,7 @@ func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, loc
 		}
 	}
 	if len(progress.lanes) > 0 {
-		g := progress.given()
-		err := tx.Later(ctx, `UPDATE outbox_lanes SET pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at
-			FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(g.args(tx), link)...)
+		err := progress.given().updateLanes(ctx, tx, link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at`)
 		if err != nil {
 			return fmt.Errorf("move lanes of link %s on: %w", link, err)
 		}
@@ -247,11 +245,10 @@ func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, loc
 	g := back.given()
 	g.columns = append(g.columns, col("scheduled", ofBool, back.scheduled), col("due_at", ofInt, back.dues), col("sent_to", ofInt, back.sentTo),
 		col("state", ofText, back.states), col("awaits", ofText, back.awaits), col("reason", ofText, back.reasons))
-	args := append([]any{store.Micros(tx.Now)}, g.args(tx)...)
-	err = tx.Later(ctx, `UPDATE outbox_lanes SET pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at,
+	err = g.updateLanes(ctx, tx, link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at,
 		scheduled = g.scheduled, due_at = g.due_at, sent_to = g.sent_to, state = g.state, awaits = g.awaits,
-		reason = CASE WHEN outbox_lanes.paused AND g.state = 'open' THEN outbox_lanes.reason ELSE g.reason END, lease_owner = '', changed_at = ?
-		FROM `+g.table(tx, "g")+` WHERE outbox_lanes.link = ? AND outbox_lanes.lane = g.lane`, append(args, link)...)
+		reason = CASE WHEN outbox_lanes.paused AND g.state = 'open' THEN outbox_lanes.reason ELSE g.reason END, lease_owner = '', changed_at = ?`,
+		store.Micros(tx.Now))
 	if err != nil {
 		return fmt.Errorf("give back lanes of link %s: %w", link, err)
 	}
