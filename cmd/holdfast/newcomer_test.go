@@ -31,6 +31,21 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%s answers %s, want %s", args[1], got, args[2])
 }
 
+// pushDocs sends the message of docs/api.md, "Pushing a message of the ERP", to a plant: pushdocs URL.
+func pushDocs(ts *testscript.TestScript, _ bool, args []string) {
+	doc, err := os.ReadFile("../../docs/api.md")
+	ts.Check(err)
+	_, section, _ := strings.Cut(string(doc), "\n## Pushing a message of the ERP\n")
+	_, example, _ := strings.Cut(section, "```json\n")
+	example, _, found := strings.Cut(example, "```")
+	if !found {
+		ts.Fatalf("docs/api.md has no message to push")
+	}
+	if status, body := request(ts, http.MethodPost, args[0], example); status != http.StatusAccepted {
+		ts.Fatalf("the message of docs/api.md is answered %d: %s", status, body)
+	}
+}
+
 // TestTheReadmeIsWhatIsRun: each call of the program in README's path for newcomers is one of newcomer.txt, which runs them.
 func TestTheReadmeIsWhatIsRun(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
