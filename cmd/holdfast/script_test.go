@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "await": await, "waits": waits, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs},
 	})
 }
 
