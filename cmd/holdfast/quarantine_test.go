@@ -77,6 +77,11 @@ func TestAMissingNumberIsSeenAndSkipped(t *testing.T) {
 	if got := says(0, "quarantine", "lanes"); !strings.Contains(got, "its turn") {
 		t.Errorf("the lanes are %q", got)
 	}
+	hand(t, file, func(m *message.Incoming) { m.ID, m.Lane, m.Number, m.Epoch = "third", "M", 2, 2 })
+	if got := says(0, "quarantine", "lanes"); !strings.Contains(got, "number 1 of epoch 2, missing for") {
+		t.Errorf("the lanes are %q", got)
+	}
+	says(0, "quarantine", "skip", "urn:erp", "M", "1", "--reason", "the first of the new epoch is lost")
 }
 
 // hand has the inbox receive a message, changed by change.

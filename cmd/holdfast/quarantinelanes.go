@@ -82,6 +82,8 @@ func whyWaits(l inbox.Lane, now time.Time) string {
 	switch {
 	case l.Held > 0:
 		return fmt.Sprintf("message %d in quarantine", l.Held)
+	case !l.GapSince.IsZero() && l.Epoch > 1:
+		return fmt.Sprintf("number %d of epoch %d, missing for %s", l.Next, l.Epoch, ago(now, l.GapSince))
 	case !l.GapSince.IsZero():
 		return fmt.Sprintf("number %d, missing for %s", l.Next, ago(now, l.GapSince))
 	case l.Trouble != "":

@@ -100,7 +100,7 @@ func (i *Inbox) Discard(ctx context.Context, tx *store.Tx, seq int64, reason str
 }
 
 // Skip lets a lane go on without the message number, which must be the one that it waits for. Should that message come after all,
-// it goes to quarantine and holds nothing. Errors: NotFound without such a lane; Conflict if the lane does not wait for that number.
+// it goes to quarantine and holds nothing. Where the first number of a new epoch is missing, to skip that begins the epoch. Errors: NotFound without such a lane; Conflict if the lane does not wait for that number.
 func (i *Inbox) Skip(ctx context.Context, tx *store.Tx, source, lane string, number int64) error {
 	what := fmt.Sprintf("skip number %d of lane %s of %s", number, lane, source)
 	var known int
@@ -115,8 +115,16 @@ func (i *Inbox) Skip(ctx context.Context, tx *store.Tx, source, lane string, num
 	if err != nil {
 		return err
 	}
+	if err := s.readGap(ctx, tx); err != nil {
+		return err
+	}
 	if why := s.cannotSkip(number); why != "" {
 		return &problem.Error{Kind: problem.Conflict, What: what, Why: why, Hint: "look at the lane again"}
+	}
+	if s.GapEpoch > s.Epoch {
+		if err := s.begin(ctx, tx, s.GapEpoch); err != nil {
+			return err
+		}
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO inbox_skips (source, stream, epoch, number, skipped_at) VALUES (?, ?, ?, ?, ?)`,
 		source, s.Stream, s.Epoch, number, store.Micros(tx.Now))
@@ -129,13 +137,14 @@ func (i *Inbox) Skip(ctx context.Context, tx *store.Tx, source, lane string, num
 }
 
 func (s stream) cannotSkip(number int64) string {
+	epoch, next := s.next()
 	switch {
 	case s.Held != 0:
 		return fmt.Sprintf("the lane waits for message %d in quarantine, not for a missing one", s.Held)
 	case s.GapSince == 0:
 		return "no message is missing there"
-	case number != s.Next:
-		return fmt.Sprintf("the missing number is %d", s.Next)
+	case number != next:
+		return fmt.Sprintf("the missing number is %d of epoch %d", next, epoch)
 	}
 	return ""
 }

@@ -318,10 +318,17 @@ func TestWhatComesDoesNotEndThePause(t *testing.T) {
 		w.drain()
 		anew := numbered(1)
 		anew.ID, anew.Epoch = "anew", 2
+		before = w.calls()
 		w.fresh(anew)
 		w.drain()
-		if got := w.states()["anew"]; got != inbox.Done {
-			t.Errorf("the first of a new epoch is %s, want it applied at once", got)
+		if n := w.calls() - before; n != 0 {
+			t.Errorf("tried %d times as a new epoch began, want none before the pause is over", n)
+		}
+		w.plant.set("m3", nil)
+		w.clock.add(time.Minute)
+		w.drain()
+		if got := w.effects(); !slices.Equal(got[len(got)-2:], []string{"m3", "anew"}) {
+			t.Errorf("effects = %q, want what was tried before the first of the new epoch", got)
 		}
 	})
 }

@@ -95,7 +95,7 @@ type Lane struct {
 	Source   string
 	Name     string // the lane, or "object/KIND/KEY"
 	Numbered bool
-	Epoch    int64
+	Epoch    int64     // of Next; a later one than was applied last if the first number of that one is missing
 	Next     int64     // the number that is next
 	Version  string    // of the object, as last applied
 	Waiting  int64     // messages
@@ -115,6 +115,7 @@ func (s stream) seen() Lane {
 	}
 	if l.Numbered {
 		l.Name = s.Lane
+		l.Epoch, l.Next = s.next()
 	}
 	return l
 }
@@ -130,7 +131,7 @@ func (i *Inbox) Lanes(ctx context.Context, tx *store.Tx, source, after string, l
 		}
 	}
 	var rows []stream
-	err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE `+busy+` AND (? = '' OR source = ?)
+	err := tx.Select(ctx, &rows, `SELECT `+streamColumns+`, `+gapEpoch+` FROM inbox_streams WHERE `+busy+` AND (? = '' OR source = ?)
 		AND (stream, source) > (?, ?) ORDER BY stream, source LIMIT ?`, source, source, name, of, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list inbound lanes: %w", err)
@@ -153,7 +154,7 @@ func (l Lane) Cursor() string {
 // Lane is one lane of a sender that counts; NotFound if nothing ever came in it.
 func (i *Inbox) Lane(ctx context.Context, tx *store.Tx, source, lane string) (Lane, error) {
 	var s stream
-	err := tx.Get(ctx, &s, `SELECT `+streamColumns+` FROM inbox_streams WHERE source = ? AND stream = ?`, source, "lane/"+lane)
+	err := tx.Get(ctx, &s, `SELECT `+streamColumns+`, `+gapEpoch+` FROM inbox_streams WHERE source = ? AND stream = ?`, source, "lane/"+lane)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Lane{}, &problem.Error{Kind: problem.NotFound, What: "read lane " + lane + " of " + source, Why: "there is no such lane", Hint: "list those that wait"}
 	}

@@ -8,6 +8,8 @@
 //   - Messages with a lane number are applied in the order of their numbers, without a gap: one that is early waits for the missing
 //     one, which only Skip lets pass. Beyond a bound it is put aside in quarantine, holds nobody up but its own lane, and comes back
 //     by itself when its turn is near.
+//   - A sender that was restored counts anew, in a later epoch, which begins with its number 1. What came of the epoch before without a gap
+//     is applied first; what waited there for a missing number is left to a person.
 //   - Messages without a lane number are applied by the version of their object: one that is no newer than what was applied has no
 //     effect.
 //   - What the plant refuses goes to quarantine with the reason and holds its own lane (or, without numbers and versions, its own

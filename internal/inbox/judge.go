@@ -99,7 +99,7 @@ func wasPast(ctx context.Context, tx *store.Tx, r row) (bool, error) {
 func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
 	r := &a.row
 	if r.numbered() && r.Epoch > s.Epoch && r.Number == 1 {
-		if err := d.beginEpoch(ctx, r, s); err != nil {
+		if err := d.beginEpoch(ctx, r.Epoch, s); err != nil {
 			return err
 		}
 	}
@@ -165,36 +165,6 @@ func (d *desk) horizon(ctx context.Context, source string) (before int64, err er
 	}
 	d.horizons[source] = before
 	return before, nil
-}
-
-// beginEpoch starts the count of a lane anew, as its sender does after it was restored from a copy. What still waited for a number
-// of the old count will never get it.
-func (d *desk) beginEpoch(ctx context.Context, r *row, s *stream) error {
-	if err := d.store(ctx); err != nil { // what came before it in this batch is of the old count
-		return err
-	}
-	reason := fmt.Sprintf("its sender began epoch %d while number %d was missing", r.Epoch, s.Next)
-	_, err := d.tx.Exec(ctx, `UPDATE inbox_messages SET state = ?, problem = ?, reason = ?, hint = ? WHERE source = ? AND stream = ?
-		AND (state = 'ready' OR (state = 'quarantined' AND problem = ?)) AND epoch < ?`, Quarantined, problem.Conflict, reason,
-		"replay it if the plant should act on it, or discard it", r.Source, r.Stream, tooEarly, r.Epoch)
-	if err != nil {
-		return fmt.Errorf("end epoch %d of %s: %w", s.Epoch, r.Stream, err)
-	}
-	_, err = d.tx.Exec(ctx, `INSERT INTO inbox_epochs (source, stream, epoch, next_number) VALUES (?, ?, ?, ?)`, s.Source, s.Stream, s.Epoch, s.Next)
-	if err != nil {
-		return fmt.Errorf("keep where epoch %d of %s ended: %w", s.Epoch, s.Stream, err)
-	}
-	var left struct{ Count, Bytes, Early int64 }
-	err = d.tx.Get(ctx, &left, `SELECT COUNT(CASE WHEN state = 'ready' THEN 1 END) AS count, COUNT(CASE WHEN state <> 'ready' THEN 1 END) AS early,
-		CAST(COALESCE(SUM(CASE WHEN state = 'ready' THEN LENGTH(body) END), 0) AS BIGINT) AS bytes FROM inbox_messages
-		WHERE source = ? AND stream = ? AND epoch >= ? AND number > 0`, r.Source, r.Stream, r.Epoch)
-	if err != nil {
-		return fmt.Errorf("count what waits in %s: %w", r.Stream, err)
-	}
-	s.Epoch, s.Next, s.Waiting, s.Bytes, s.Early, s.GapSince, s.GapAlerted = r.Epoch, 1, left.Count, left.Bytes, left.Early, 0, false
-	s.Attempts, s.Trouble, s.DueAt = 0, "", 0 // they were the old count's
-	delete(d.heads, s)
-	return nil
 }
 
 // quarantine has the message stored as one that a person must look at.

@@ -33,6 +33,7 @@ type stream struct {
 	Trouble    string
 	GapSince   int64 `db:"gap_since"`
 	GapAlerted bool  `db:"gap_alerted"`
+	GapEpoch   int64 `db:"gap_epoch"` // of the number that is missing; 0 if nobody has asked
 }
 
 const streamColumns = `source, stream, lane, epoch, next_number, version, waiting, bytes, early, due_at, held, attempts, trouble, gap_since, gap_alerted`

@@ -41,7 +41,7 @@ func (i *Inbox) AlertGaps(ctx context.Context) ([]Lane, error) {
 	var found []stream
 	due := func(tx *store.Tx) error {
 		found = nil
-		return tx.Select(ctx, &found, `SELECT `+streamColumns+` FROM inbox_streams WHERE gap_since > 0 AND gap_since <= ? AND NOT gap_alerted
+		return tx.Select(ctx, &found, `SELECT `+streamColumns+`, `+gapEpoch+` FROM inbox_streams WHERE gap_since > 0 AND gap_since <= ? AND NOT gap_alerted
 			ORDER BY gap_since`, store.Micros(tx.Now.Add(-i.cfg.GapAlert)))
 	}
 	if err := i.db.View(ctx, due); err != nil || len(found) == 0 {
@@ -69,7 +69,7 @@ func (i *Inbox) AlertGaps(ctx context.Context) ([]Lane, error) {
 		return nil, err
 	}
 	for _, l := range lanes {
-		i.log.ErrorContext(ctx, "a message from the ERP is missing", "source", l.Source, "lane", l.Name, "number", l.Next, "waiting", l.Waiting,
+		i.log.ErrorContext(ctx, "a message from the ERP is missing", "source", l.Source, "lane", l.Name, "epoch", l.Epoch, "number", l.Next, "waiting", l.Waiting,
 			"since", l.GapSince)
 	}
 	return lanes, nil
