@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,8 @@ func explained(d outbox.Detail) string {
 		return "delivered again as " + cmp.Or(document, "a document without a number")
 	case state == "delivered":
 		return "delivered as " + cmp.Or(document, "a document without a number")
+	case inDoubt(d):
+		return "voided, though it may have been sent before: the ERP may have it; its number is kept"
 	case state == "voided" && d.Settled:
 		return "voided: its number is kept, and nothing is sent under it"
 	case state == "voided":
@@ -205,9 +208,18 @@ func again(d outbox.Detail) string {
 	}
 }
 
+// inDoubt tells whether a message was given up that the ERP may have.
+func inDoubt(d outbox.Detail) bool {
+	return slices.ContainsFunc(d.History, func(h outbox.Happened) bool { return h.What == outbox.VoidedInDoubt })
+}
+
 // sent is how often a message was sent.
 func sent(d outbox.Detail) string {
 	switch {
+	case isHead(d) && d.LaneState.InHand != "" && d.MaySent():
+		return "it is in hand now, and may have been sent"
+	case d.Sends == 0 && (d.MaySent() || inDoubt(d)):
+		return "it may have been: nothing is known of an answer"
 	case d.Sends == 1:
 		return "once"
 	case d.Sends > 1:

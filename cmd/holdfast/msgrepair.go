@@ -83,15 +83,21 @@ func msgRetry() *cobra.Command {
 }
 
 func msgDiscard() *cobra.Command {
-	return msgAct("discard ID", "Give a message up; its number is kept as a void", "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'posted by hand as 4900000123'",
+	var force bool
+	cmd := msgAct("discard ID", "Give a message up; its number is kept as a void", "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'posted by hand as 4900000123'",
 		access.MsgDiscard,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
-			done := "is voided"
+			discard, done := r.out.Discard, "is voided"
 			if d.Redelivery > 0 {
 				done = "is not replayed; it stays delivered as it was"
 			}
-			return done, r.out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			if force && d.MaySent() {
+				discard, done = r.out.DiscardInDoubt, done+"; the ERP may have it all the same"
+			}
+			return done, discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
 		})
+	cmd.Flags().BoolVar(&force, "force", false, "also if it may have been sent; you then answer for what the ERP has")
+	return cmd
 }
 
 func msgAmend() *cobra.Command {

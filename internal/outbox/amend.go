@@ -14,9 +14,18 @@ import (
 )
 
 // Discard makes a void of a message that is still owed: its number is kept and nothing is sent under it. A lane that stood still
-// because of it goes on. A message that may have been sent can be discarded too: a person answers for what the ERP then has. Of a
-// message that was delivered before, only the replay is given up: what was delivered stays delivered. Conflict if it was discarded.
+// because of it goes on. Of a message that was delivered before, only the replay is given up: what was delivered stays delivered.
+// Conflict if it was discarded before, or if the ERP may have it.
 func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+	return o.discard(ctx, tx, link, name, number, reason, false)
+}
+
+// DiscardInDoubt is Discard also of a message that the ERP may have: a person answers for that, and its history says so.
+func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+	return o.discard(ctx, tx, link, name, number, reason, true)
+}
+
+func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string, inDoubt bool) error {
 	l, err := lockLane(ctx, tx, link, name)
 	if err != nil {
 		return err
@@ -37,10 +46,31 @@ func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, n
 	if w.Redelivery > 0 {
 		return o.giveUpReplay(ctx, tx, l, w, reason)
 	}
-	if err := o.void(ctx, tx, &w, reason); err != nil {
+	what := "voided"
+	if w.Number <= l.SentTo {
+		if what = VoidedInDoubt; !inDoubt {
+			return l.mayHave(w)
+		}
+	}
+	if err := o.void(ctx, tx, &w, what, reason); err != nil {
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)
+}
+
+// VoidedInDoubt is in the history of a message that was discarded although the ERP may have it.
+const VoidedInDoubt = "voided in doubt"
+
+// mayHave is why a message is not discarded of which nobody knows whether it was taken.
+func (l *lane) mayHave(w row) error {
+	hint := "wait until the ERP has been asked"
+	if l.State != string(Open) {
+		hint = "look in the ERP, then say so: holdfast msg mark-delivered, or holdfast msg send-again"
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "discard message " + w.ID, Why: "it may have been sent: the ERP may have it",
+		Hint: hint + "; to give it up in spite of that, and answer for what the ERP then has: holdfast msg discard --force",
+	}
 }
 
 // discarded is an error, and not silence: the reason that somebody gives now would not be kept.
@@ -102,13 +132,13 @@ func (o *Outbox) goOn(ctx context.Context, tx *store.Tx, l *lane, w row, reason 
 	return o.reopen(ctx, tx, w.Link, l, "resumed", reason)
 }
 
-// void turns w into a void, in the table and in hand. The original goes to its history.
-func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, reason string) error {
+// void turns w into a void, in the table and in hand. The original goes to its history, with what happened.
+func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, what, reason string) error {
 	body, err := json.Marshal(map[string]string{"reason": reason})
 	if err != nil {
 		return fmt.Errorf("write the reason: %w", err)
 	}
-	return replace(ctx, tx, w, message.Void, body, "voided", reason)
+	return replace(ctx, tx, w, message.Void, body, what, reason)
 }
 
 // Amend corrects the body of a message that is still owed, under the same number: the amendment names the digest of the original,

@@ -48,6 +48,18 @@ type Happened struct {
 	Role   message.Role
 }
 
+// MaySent tells whether a message that is still owed may be with the ERP already, so that it is asked for before it is sent.
+func (d Detail) MaySent() bool {
+	switch {
+	case d.Settled || d.Role == message.Void:
+		return false
+	case d.Redelivery > 0:
+		return d.Replay == ""
+	default:
+		return d.Number <= d.LaneState.SentTo
+	}
+}
+
 // Filter chooses messages; zero fields choose all.
 type Filter struct {
 	Link, Lane, Kind, Key string

@@ -121,7 +121,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 		w := &rows[i]
 		maySent := w.Number <= l.SentTo || w.Redelivery > 0
 		if w.expired(o.expiry.at(tx.Now)) && !maySent {
-			if err := o.void(ctx, tx, w, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
+			if err := o.void(ctx, tx, w, "voided", "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, 0, err
 			}
 		}

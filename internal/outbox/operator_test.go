@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -511,7 +512,13 @@ func TestALeaseThatHasEndedHoldsUpNoAct(t *testing.T) {
 			t.Errorf("got %v while it is being sent, want a conflict", err)
 		}
 		b.clock.forward(11 * time.Second)
-		b.do(discard)
+		if err := b.try(discard); problem.KindOf(err) != problem.Conflict || !strings.Contains(err.Error(), "the ERP may have it") || !b.message("a").MaySent() {
+			t.Errorf("got %v after the lease, want a conflict: nobody knows whether it was taken", err)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "r") })
+		if h := b.message("a").History; len(h) != 1 || h[0].What != outbox.VoidedInDoubt {
+			t.Errorf("history %+v, want it to say that the ERP may have it", h)
+		}
 		if _, lost := b.settle(done(c, 1)); len(lost) != 1 || b.message("a").Role != message.Void {
 			t.Errorf("lost %+v, want the old holder to settle nothing", lost)
 		}

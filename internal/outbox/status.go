@@ -28,6 +28,7 @@ type Lane struct {
 	Awaits     string    // Waiting: the object whose number is missing
 	Reason     string    // why it stands still, or what the last attempt met
 	InHand     string    // the node that is sending; "" if none
+	SentTo     int64     // messages up to this number may have been sent
 	ChangedAt  time.Time
 }
 
@@ -40,9 +41,10 @@ type laneRow struct {
 	DueAt                             int64  `db:"due_at"`
 	ChangedAt                         int64  `db:"changed_at"`
 	Owner                             string `db:"lease_owner"`
+	SentTo                            int64  `db:"sent_to"`
 }
 
-const laneStatus = `SELECT link, lane, state, awaits, reason, paused, pending, head, next_number, head_at, due_at, changed_at, lease_owner FROM outbox_lanes`
+const laneStatus = `SELECT link, lane, state, awaits, reason, paused, pending, head, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
 
 func (r laneRow) status() Lane {
 	if r.Pending == 0 {
@@ -51,7 +53,7 @@ func (r laneRow) status() Lane {
 	return Lane{
 		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, Next: r.Next,
 		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
-		ChangedAt: store.FromMicros(r.ChangedAt),
+		ChangedAt: store.FromMicros(r.ChangedAt), SentTo: r.SentTo,
 	}
 }
 
