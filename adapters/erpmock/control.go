@@ -86,7 +86,7 @@ func (m *Mock) postFaults(r *http.Request, s *space) answer {
 		return badControl(err)
 	}
 	for i := range faults {
-		if err := faults[i].check(); err != nil {
+		if err := faults[i].checkIn(m.doc); err != nil {
 			return badControl(fmt.Errorf("fault %d: %w", i+1, err))
 		}
 		if faults[i].Kind == Outage {
@@ -130,6 +130,9 @@ func (m *Mock) postDown(r *http.Request, _ *space) answer {
 	}
 	if in.For < 0 {
 		return badControl(fmt.Errorf("for is negative"))
+	}
+	if in.For == 0 && !m.apart.Load() {
+		return badControl(fmt.Errorf(`an outage without an end would end this control API too: give a time, {"for": "20s"}, or start the mock with --control`))
 	}
 	m.Down(time.Duration(in.For))
 	return reply(http.StatusOK, map[string]any{"down": true, "for": in.For})

@@ -39,6 +39,8 @@ func TestControlAPI(t *testing.T) {
 		{"delete one", "DELETE", "faults?id=x", "", 204, ""},
 		{"delete it again", "DELETE", "faults?id=x", "", 404, "no fault"},
 		{"delete all", "DELETE", "faults", "", 204, ""},
+		{"a fault of no operation", "POST", "faults", `{"kind":"reset","operation":"createTea"}`, 400, "no operation"},
+		{"down for ever", "POST", "down", `{}`, 400, "--control"},
 		{"down", "POST", "down", `{"for":"5s"}`, 200, `"down":true`},
 		{"it is down", "GET", "down", "", 200, `"down":true`},
 		{"time passes", "POST", "clock", `{"advance":"6s"}`, 200, `"offset":"6s"`},

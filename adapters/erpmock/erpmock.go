@@ -76,6 +76,7 @@ type Mock struct {
 	restored bool         // the ledger held something
 	offset   atomic.Int64 // of the mock's clock, nanoseconds
 	gate     gate
+	apart    atomic.Bool // the control API has a listener of its own, which no outage closes
 	stop     chan struct{}
 	once     sync.Once
 
@@ -105,7 +106,7 @@ func New(doc []byte, cfg Config) (*Mock, error) {
 		return nil, err
 	}
 	for i := range cfg.Faults {
-		if err := cfg.Faults[i].check(); err != nil {
+		if err := cfg.Faults[i].checkIn(d); err != nil {
 			return nil, fmt.Errorf("fault %d: %w", i+1, err)
 		}
 	}

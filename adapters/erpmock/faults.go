@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"holdfast/openapi/contract"
 )
 
 // Kind says what goes wrong.
@@ -102,6 +104,22 @@ func (f *Fault) check() error {
 		return fmt.Errorf("down needs to say for how long; without an end use POST /__mock/down")
 	}
 	return nil
+}
+
+// checkIn refuses also what would never strike, since the document has no such operation.
+func (f *Fault) checkIn(doc *contract.Document) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if _, ok := doc.Operation(f.Operation); f.Operation == "" || ok {
+		return nil
+	}
+	var names []string
+	for _, op := range doc.Operations() {
+		names = append(names, op.ID)
+	}
+	slices.Sort(names)
+	return fmt.Errorf("the document has no operation %q; it has %s", f.Operation, strings.Join(names, ", "))
 }
 
 // Schedule is a file of faults: `holdfast erp mock --faults FILE`.

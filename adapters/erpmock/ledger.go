@@ -15,8 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/openapi/contract"
 )
+
+// ErrLedgerTaken is what New says of a ledger that another mock has open: two would write over each other's effects.
+var ErrLedgerTaken = errors.New("another mock has this ledger")
 
 // ledger is a JSONL file that outlives the process: one line for each effect, on the disk before
 // its answer is sent, and one for each answer, seeded document, setting and reset, so that documents
@@ -178,6 +183,12 @@ func (m *Mock) openLedger(path string) (*ledger, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the caller names the file
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrLedgerTaken
+		}
+		return nil, errors.Join(fmt.Errorf("lock ledger %s: %w", path, err), f.Close())
 	}
 	good, err := m.replay(f)
 	m.restored = good > 0

@@ -2,6 +2,7 @@ package erpmock_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -36,6 +37,21 @@ func open(t *testing.T, path string) *erpmock.Mock {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// TestALedgerHasOneMock: two at once would write over each other's effects.
+func TestALedgerHasOneMock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "erp.jsonl")
+	m := open(t, path)
+	if _, err := erpmock.New(openapi.ERP(), erpmock.Config{Ledger: path}); !errors.Is(err, erpmock.ErrLedgerTaken) {
+		t.Errorf("a second mock: %v, want %v", err, erpmock.ErrLedgerTaken)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestALedgerOutlivesTheProcess(t *testing.T) {

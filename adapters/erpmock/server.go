@@ -83,6 +83,7 @@ func Serve(ctx context.Context, ln net.Listener, m *Mock) error {
 
 // ServeControl serves the control API alone, on a listener that faults and outages leave alone.
 func ServeControl(ctx context.Context, ln net.Listener, m *Mock) error {
+	m.apart.Store(true)
 	srv := &http.Server{Handler: http.HandlerFunc(m.control), ReadHeaderTimeout: 10 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

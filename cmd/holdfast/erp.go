@@ -118,6 +118,9 @@ func openMock(f mockFlags) (*erpmock.Mock, error) {
 		}
 	}
 	m, err := erpmock.New(doc, cfg)
+	if errors.Is(err, erpmock.ErrLedgerTaken) {
+		return nil, ledgerTaken(f.ledger)
+	}
 	if err != nil {
 		return nil, invalid("serve "+cfg.Name, err)
 	}
@@ -125,6 +128,14 @@ func openMock(f mockFlags) (*erpmock.Mock, error) {
 		return nil, errors.Join(invalid("read the documents of "+f.seedData, err), m.Close())
 	}
 	return m, nil
+}
+
+// ledgerTaken tells that another ERP, of erp mock or of a demo, goes on from the same ledger.
+func ledgerTaken(file string) error {
+	return &problem.Error{
+		Kind: problem.Conflict, What: "open the ledger " + file, Why: "another ERP that runs has it",
+		Hint: "end that one first, or choose another file",
+	}
 }
 
 // builtinDemo names the documents that come with the program.

@@ -92,6 +92,9 @@ func validate(t *openapi3.T) error {
 // describe reads what identifies the document and refuses versions that we do not know.
 func describe(src *source) (title, version string, err error) {
 	version, _ = src.tree["openapi"].(string)
+	if v := src.tree["openapi"]; v != nil && version == "" {
+		return "", "", fmt.Errorf("%s: openapi is %v, which is not text: write it in quotes with its three parts, such as \"3.1.0\"", src.at("/openapi"), v)
+	}
 	if !strings.HasPrefix(version, "3.0") && !strings.HasPrefix(version, "3.1") {
 		return "", "", fmt.Errorf("%s: openapi is %q: only 3.0 and 3.1 documents are read", src.at("/openapi"), version)
 	}
