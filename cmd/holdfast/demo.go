@@ -96,6 +96,9 @@ func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
 		}
 	}
 	report, err := stageDemo(cmd, f, set)
+	if cmd.Context().Err() != nil && !report.done { // whatever could not go on, did not for that
+		return stoppedDemo(cmd, f)
+	}
 	failed := err != nil && !errors.Is(err, context.Canceled) || err == nil && !report.ok()
 	if !f.keep && !failed {
 		err = errors.Join(err, os.RemoveAll(f.data))
@@ -106,6 +109,21 @@ func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
 		return err
 	}
 	return exitUnless(report.ok())
+}
+
+// stopped is the status of a program that Ctrl-C has ended before it was done.
+const stopped = 130
+
+// stoppedDemo tells that the script was not played to its end.
+func stoppedDemo(cmd *cobra.Command, f demoFlags) error {
+	kept := ""
+	if f.keep {
+		kept = "; another demo on " + f.data + " goes on from there"
+	} else if err := os.RemoveAll(f.data); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: the demo was stopped before its end%s\n", kept)
+	return exitError(stopped)
 }
 
 // stageDemo opens everything, plays the script and, unless it is to be done once, leaves everything running until ctx ends.

@@ -36,6 +36,7 @@ type demoReport struct {
 	TotalSeconds  number `json:"total_seconds"`
 	Link          string `json:"link,omitempty"` // what is not over HTTP
 	Restarts      int    `json:"broker_restarts,omitempty"`
+	Earlier       int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
 
 	done bool
 }
@@ -59,7 +60,10 @@ func (r demoReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s (%d of the plant's own), %s, %s, %s, %s\n", count(r.Orders, "order", "orders"), r.OwnOrders,
 		count(r.Confirmations, "confirmation", "confirmations"), count(r.Movements, "movement", "movements"), count(r.Lots, "lot", "lots"),
 		count(r.Inspections, "inspection result", "inspection results"))
-	fmt.Fprintf(w, "%d messages, %d of them (%d %%) made while the link was down; drained %s s after it was back\n", r.Messages, r.MadeWhileDown, r.Share, r.DrainSeconds)
+	fmt.Fprintf(w, "%d messages, %d of them (%d %%) made while the link was down; drained %s s after it was back\n", r.Messages-r.Earlier, r.MadeWhileDown, r.Share, r.DrainSeconds)
+	if r.Earlier > 0 {
+		fmt.Fprintf(w, "%d messages more are of earlier runs on this folder; what follows is of all\n", r.Earlier)
+	}
 	fmt.Fprintf(w, "the ERP's journal says: delivered %d, lost %d, duplicated %d, out of order %d\n", r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder)
 	if r.Pending+r.Unknown > 0 {
 		fmt.Fprintf(w, "NOT WELL: %d are still owed, %d effects have no message\n", r.Pending, r.Unknown)
@@ -317,6 +321,7 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	r.Seed, r.Orders, r.OwnOrders, r.Confirmations, r.Movements = s.flags.seed, c.Orders, c.Own, c.Confirmations, c.Movements
 	r.Lots, r.Inspections = c.Lots, c.Inspections
 	r.Result = tally.Compare(rows, s.floor.Promised(), s.mock.Effects())
+	r.Earlier = len(list) - ours
 	r.Share = number(100 * r.MadeWhileDown / max(1, ours))
 	if s.mq != nil {
 		r.Link, r.Restarts = s.flags.link, s.mq.restarts

@@ -92,6 +92,12 @@ func (s *stage) openERP(ctx context.Context, ledger string) (err error) {
 	s.mock, err = erpmock.New(openapi.ERP(), erpmock.Config{
 		Name: "erp.yaml", Seed: int64(s.flags.seed), Journal: room, Store: room, BodyKept: 512, Ledger: ledger, Faults: mischief(), //nolint:gosec // any bits will do
 	})
+	if errors.Is(err, erpmock.ErrLedgerTaken) {
+		return &problem.Error{
+			Kind: problem.Conflict, What: "demo on " + s.flags.data, Why: "another demo runs on this folder",
+			Hint: "end that one first, or choose another folder with --data",
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("open the ERP of the demo: %w", err)
 	}
@@ -133,7 +139,7 @@ func (s *stage) listen(ctx context.Context, usual string) (net.Listener, error) 
 
 // openPlant writes the configuration and opens the plant by it, as serve would.
 func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
-	cfg, err := s.configure()
+	cfg, text, err := s.configure()
 	if err != nil {
 		return err
 	}
@@ -143,6 +149,12 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 		return err
 	}
 	if s.plant.floors, err = openFloors(ctx, cfg, store.Config{}, log); err != nil {
+		return err
+	}
+	if err := s.plant.takeSeat(ctx); err != nil {
+		return err
+	}
+	if err := save(filepath.Join(s.flags.data, "holdfast.yaml"), text); err != nil { // not before: a plant that runs on the old one keeps it
 		return err
 	}
 	if freshERP {
@@ -166,29 +178,27 @@ func (s *stage) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
 
-// configure writes DIR/holdfast.yaml, on which every other command works.
-func (s *stage) configure() (Config, error) {
+// configure makes the text of DIR/holdfast.yaml, on which every other command works, and reads it.
+func (s *stage) configure() (cfg Config, text []byte, err error) {
 	file := filepath.Join(s.flags.data, "holdfast.yaml")
 	if old, err := os.ReadFile(file); err == nil && !bytes.HasPrefix(old, []byte(madeByDemo)) {
-		return Config{}, &problem.Error{Kind: problem.Conflict, What: "write " + file, Why: "the file there is not the demo's", Hint: "choose another folder with --data"}
+		return cfg, nil, &problem.Error{Kind: problem.Conflict, What: "write " + file, Why: "the file there is not the demo's", Hint: "choose another folder with --data"}
 	}
 	database, err := s.database()
 	if err != nil {
-		return Config{}, err
+		return cfg, nil, err
 	}
 	in := s.initial()
 	in.Database = database
 	if s.mq != nil {
 		in.Broker, in.BrokerUser, in.Names = s.mq.address, s.mq.user, s.mq.names
 	}
-	text, err := in.write()
-	if err != nil {
-		return Config{}, err
+	if text, err = in.write(); err != nil {
+		return cfg, nil, err
 	}
-	if err := save(file, append([]byte(madeByDemo), text...)); err != nil {
-		return Config{}, err
-	}
-	return loadConfig(file)
+	text = append([]byte(madeByDemo), text...)
+	cfg, err = parseConfig(file, text)
+	return cfg, text, err
 }
 
 // initial is what the configurations of plant and ERP have in common.

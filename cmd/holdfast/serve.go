@@ -68,6 +68,9 @@ func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (e
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	p := &process{floors: f, tel: tel}
+	if err := p.takeSeat(ctx); err != nil { // before the ports: where another process serves this plant, that is what is to be told
+		return err
+	}
 	if err := p.listen(ctx); err != nil {
 		return err
 	}
@@ -87,6 +90,15 @@ type process struct {
 	ops net.Listener
 }
 
+// takeSeat takes the node's name. It refuses beside a process that has it.
+func (p *process) takeSeat(ctx context.Context) error {
+	seat, err := p.db.TakeSeat(ctx, p.cfg.node())
+	if err == nil {
+		p.seat = seat
+	}
+	return err
+}
+
 func (p *process) listen(ctx context.Context) (err error) {
 	if p.api, err = httpapi.Listen(ctx, p.cfg.API.Listen); err != nil {
 		return err
@@ -99,11 +111,8 @@ func (p *process) listen(ctx context.Context) (err error) {
 
 // Run runs every part until ctx ends or one fails. They end one after the other: first the API, so that no work comes in from the
 // plant; then the inbox with its feeds, so that none comes from an ERP; then the relay, which finishes what is under way; last what
-// these need and what watches them. It refuses to run beside a process that has the node's name.
+// these need and what watches them. The seat is taken already.
 func (p *process) Run(ctx context.Context) (err error) {
-	if p.seat, err = p.db.TakeSeat(ctx, p.cfg.node()); err != nil {
-		return errors.Join(err, p.api.Close(), p.ops.Close())
-	}
 	for name, l := range p.links {
 		for _, w := range warnings(l) {
 			p.log.WarnContext(ctx, "a contract asks for more than the link can do", "part", "link", "link", name, "warning", w)

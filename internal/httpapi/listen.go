@@ -30,10 +30,13 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 
 // CheckLoopback tells whether an address of host and port may be listened on; nil if so.
 func CheckLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
 	if err != nil {
 		return &problem.Error{
-			Kind: problem.Invalid, What: "listen on " + address, Why: "it is not an address of host and port",
+			Kind: problem.Invalid, What: "listen on " + address, Why: "it is not an address of host and port, from 0 to 65535",
 			Hint: "write 127.0.0.1:8420", Cause: err,
 		}
 	}

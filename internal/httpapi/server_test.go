@@ -35,6 +35,7 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 		{"192.0.2.1:80", problem.Denied},
 		{"plant.example:80", problem.Denied},
 		{"127.0.0.1", problem.Invalid},
+		{"127.0.0.1:99999", problem.Invalid},
 	}
 	for _, tt := range tests {
 		t.Run(tt.address, func(t *testing.T) {
