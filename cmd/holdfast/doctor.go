@@ -126,7 +126,23 @@ func examineMappings(cfg Config, rules *mapping.Set, err error) []finding {
 	if len(cfg.Routes) == 0 {
 		return []finding{{Subject: "routes", State: look, Says: "there are none: the ERP is told nothing", Do: "name under routes which messages go to which link"}}
 	}
-	return []finding{{Subject: "mappings", State: isOK, Says: says}}
+	return append([]finding{{Subject: "mappings", State: isOK, Says: says}}, examineUnused(cfg, rules)...)
+}
+
+// examineUnused names own mappings that nothing uses: most often a name that was mistyped, on either side.
+func examineUnused(cfg Config, rules *mapping.Set) []finding {
+	names, err := cfg.unusedMappings(rules)
+	if err != nil {
+		return bad("mappings", err)
+	}
+	var out []finding
+	for _, name := range names {
+		out = append(out, finding{
+			Subject: "mapping " + name, State: look, Says: filepath.Join(cfg.Mappings, name+".yaml") + " is used by no route and by nothing that comes in",
+			Do: "name it under routes, polls or receive, give it the name of the shipped one that it is to replace, or remove it; a message that is pushed may still name it",
+		})
+	}
+	return out
 }
 
 func examineDatabase(ctx context.Context, cfg Config) []finding {
@@ -207,6 +223,12 @@ func examineLink(subject string, c LinkConfig, err error) []finding {
 		return []finding{{Subject: subject, State: isOK, Says: c.address() + " answers as it should"}}
 	case c.makes() && problem.KindOf(err) == problem.NotFound:
 		return []finding{{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), err), Do: "nothing: holdfast serve makes it"}}
+	case problem.KindOf(err) == problem.Unavailable:
+		out := bad(subject, err)
+		for i := range out {
+			out[i].Do = "start the ERP, or correct the link's address in holdfast.yaml; the plant can be started without it, and keeps what it owes"
+		}
+		return out
 	default:
 		return bad(subject, err)
 	}

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -61,7 +62,15 @@ func runInit(cmd *cobra.Command, dir string, in initial) error {
 	if err != nil {
 		return err
 	}
-	if _, err := parseConfig(file, text); err != nil { // a flag that makes no sense is told before anything is written
+	cfg, err := parseConfig(file, text)
+	if err != nil { // a flag that makes no sense is told before anything is written
+		return err
+	}
+	links, err := openLinks(cfg, slog.New(slog.DiscardHandler))
+	for _, l := range links {
+		l.Close()
+	}
+	if err != nil {
 		return err
 	}
 	if err := save(file, text); err != nil {

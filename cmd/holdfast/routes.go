@@ -20,8 +20,10 @@ import (
 // loadMappings compiles the shipped mappings and the plant's own, which win where names are the same.
 func loadMappings(cfg Config) (*mapping.Set, error) {
 	sources := []fs.FS{mapping.Library()}
-	if info, err := os.Stat(cfg.Mappings); err == nil && info.IsDir() {
+	if cfg.hasMappings() {
 		sources = append(sources, os.DirFS(cfg.Mappings))
+	} else if cfg.Mappings != cfg.beside(defaults().Mappings) { // the usual folder need not be there, one that is named must
+		return nil, cfg.places.Mistake("mappings", "there is no folder "+cfg.Mappings, "make the folder, correct its name, or leave the key out")
 	}
 	set, err := mapping.Load(sources...)
 	if err == nil {
@@ -35,6 +37,35 @@ func loadMappings(cfg Config) (*mapping.Set, error) {
 		told = append(told, e)
 	}
 	return nil, errors.Join(told...)
+}
+
+// hasMappings tells whether the folder of own mappings is there.
+func (c Config) hasMappings() bool {
+	info, err := os.Stat(c.Mappings)
+	return err == nil && info.IsDir()
+}
+
+// unusedMappings are the files in the folder of own mappings that no route and nothing inbound names.
+func (c Config) unusedMappings(rules *mapping.Set) ([]string, error) {
+	if !c.hasMappings() {
+		return nil, nil
+	}
+	own, err := mapping.Load(os.DirFS(c.Mappings))
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	for _, r := range c.Routes {
+		for _, kind := range plantKinds() {
+			used[rules.Name(r.Mapping, kind)] = true
+		}
+	}
+	for _, l := range c.Links {
+		for _, name := range l.inbound() {
+			used[rules.Name(name, "")] = true
+		}
+	}
+	return slices.DeleteFunc(own.Names(), func(name string) bool { return used[name] }), nil
 }
 
 // openLinks opens every link; what is wrong with one is told with its line.
@@ -102,7 +133,7 @@ func (c Config) checkAgainst(rules *mapping.Set, links map[string]link) error {
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		for at, mapping := range c.Links[name].inbound() {
 			if !rules.Covers(mapping, "") {
-				k.wrong("links."+name+"."+at, "there is no mapping in of this name", "the mappings are: "+strings.Join(rules.Names(), ", "))
+				k.wrong("links."+name+"."+at, "there is no mapping of this name for what comes in", "the mappings are: "+strings.Join(rules.Names(), ", "))
 			}
 		}
 	}

@@ -139,6 +139,15 @@ func (s *Set) Covers(name, kind string) bool {
 	return err == nil && m.inbound == (kind == "")
 }
 
+// Name is that of the mapping that a name stands for with a kind (for what comes in: ""), "" if there is none.
+func (s *Set) Name(name, kind string) string {
+	m, err := s.find(name, kind)
+	if err != nil {
+		return ""
+	}
+	return m.name
+}
+
 // Target is the operation that the mapping name feeds for messages of kind, "" if there is none.
 func (s *Set) Target(name, kind string) string {
 	m, err := s.find(name, kind)
