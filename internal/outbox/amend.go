@@ -32,7 +32,7 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	}
 	w, err := owed(ctx, tx, `link = ? AND lane = ? AND number = ? ORDER BY epoch DESC LIMIT 1`, link, name, number)
 	if problem.KindOf(err) == problem.NotFound {
-		return settled(ctx, tx, link, name, number)
+		return settled(ctx, tx, fmt.Sprintf("discard message %d of lane %s", number, name), `link = ? AND lane = ? AND number = ?`, link, name, number)
 	}
 	if err != nil {
 		return err
@@ -54,6 +54,11 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	}
 	if err := o.void(ctx, tx, &w, what, reason); err != nil {
 		return err
+	}
+	if w.NotBefore > store.Micros(tx.Now) { // a void has nothing to wait for
+		if err := errors.Join(lift(ctx, tx, w), o.queueAgain(ctx, tx, link, l)); err != nil {
+			return err
+		}
 	}
 	return o.goOn(ctx, tx, l, w, reason)
 }
@@ -80,29 +85,23 @@ func discarded(id string) error {
 	}
 }
 
-// settled says why a message cannot be discarded that is not owed.
-func settled(ctx context.Context, tx *store.Tx, link, name string, number int64) error {
+// settled says why nothing is done any more to a message that is not owed.
+func settled(ctx context.Context, tx *store.Tx, what, where string, args ...any) error {
 	var w struct{ ID, Role, Document string }
-	err := tx.Get(ctx, &w, `SELECT id, role, document FROM outbox_delivered WHERE link = ? AND lane = ? AND number = ?
-		ORDER BY epoch DESC, redelivery DESC LIMIT 1`, link, name, number)
+	err := tx.Get(ctx, &w, `SELECT id, role, document FROM outbox_delivered WHERE `+where+` ORDER BY epoch DESC, redelivery DESC LIMIT 1`, args...)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return &problem.Error{
-			Kind: problem.NotFound, What: fmt.Sprintf("message %d of lane %s", number, name), Why: "it was never owed, or is no longer kept",
-			Hint: "see holdfast msg list --lane " + name,
-		}
+		return &problem.Error{Kind: problem.NotFound, What: what, Why: "it was never owed, or is no longer kept", Hint: "see holdfast msg list"}
 	case err != nil:
-		return fmt.Errorf("read message %d of lane %s: %w", number, name, err)
+		return fmt.Errorf("read %s: %w", what, err)
 	case w.Role == string(message.Void):
-		return discarded(w.ID)
+		return &problem.Error{Kind: problem.Conflict, What: what, Why: "it was discarded before, or has expired", Hint: "nothing is left to do"}
 	}
 	why := "it was delivered"
 	if w.Document != "" {
 		why += ": the ERP has it as " + w.Document
 	}
-	return &problem.Error{
-		Kind: problem.Conflict, What: "discard message " + w.ID, Why: why, Hint: "reverse it in the plant: the reversal is owed under a new number",
-	}
+	return &problem.Error{Kind: problem.Conflict, What: what, Why: why, Hint: "reverse it in the plant: the reversal is owed under a new number"}
 }
 
 // giveUpReplay takes a message that was delivered before out of the lane again.
@@ -286,9 +285,9 @@ func (o *Outbox) queueAgain(ctx context.Context, tx *store.Tx, link string, l *l
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?,
+	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET pending = ?, head_epoch = ?, head = ?, head_at = ?, scheduled = ?,
 		due_at = CASE WHEN lease_owner = '' THEN ? ELSE due_at END WHERE link = ? AND lane = ?`,
-		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.dueAt(tx), link, l.Lane)
+		l.Pending, h.Epoch, h.Number, h.CreatedAt, h.NotBefore > store.Micros(tx.Now), h.dueAt(tx), link, l.Lane)
 	tx.Wake(Topic)
 	return err
 }

@@ -50,7 +50,7 @@ func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason st
 }
 
 // Retry has the message sent at once that stands at the head of its lane, as Resume does, except that a lane which a person has
-// paused stays paused. Another message is refused with Conflict: order in a lane is absolute.
+// paused stays paused. It ends a postponement. Another message is refused with Conflict: order in a lane is absolute.
 func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) error {
 	w, l, err := lockMessage(ctx, tx, id)
 	if err != nil {
@@ -61,6 +61,9 @@ func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) err
 			Kind: problem.Conflict, What: "retry message " + id, Why: fmt.Sprintf("message %d of its lane comes first", l.Head),
 			Hint: "retry, amend or discard that one",
 		}
+	}
+	if err := lift(ctx, tx, w); err != nil {
+		return err
 	}
 	return o.reopen(ctx, tx, w.Link, l, "retried", reason)
 }
@@ -163,6 +166,9 @@ func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, erro
 // lockMessage finds a message that is still owed, and locks its lane.
 func lockMessage(ctx context.Context, tx *store.Tx, id string) (row, *lane, error) {
 	w, err := owed(ctx, tx, `id = ?`, id)
+	if problem.KindOf(err) == problem.NotFound {
+		return row{}, nil, settled(ctx, tx, "message "+id, `id = ?`, id)
+	}
 	if err != nil {
 		return row{}, nil, err
 	}
@@ -197,9 +203,12 @@ func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64
 		return nil, row{}, err
 	}
 	if l.Pending == 0 || l.Head != number {
+		what := fmt.Sprintf("message %d of lane %s", number, name)
+		if l.Head > number || l.Pending == 0 {
+			return nil, row{}, settled(ctx, tx, what, `link = ? AND lane = ? AND number = ?`, link, name, number)
+		}
 		return nil, row{}, &problem.Error{
-			Kind: problem.Conflict, What: fmt.Sprintf("message %d of lane %s", number, name), Why: "it is not the first that the lane owes",
-			Hint: "look at the lane again: it has moved on, or an earlier message comes first",
+			Kind: problem.Conflict, What: what, Why: "it is not the first that the lane owes", Hint: "an earlier message comes first",
 		}
 	}
 	if err := l.free(ctx, tx, link, number); err != nil {

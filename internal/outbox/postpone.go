@@ -69,3 +69,14 @@ func (o *Outbox) dueLater(ctx context.Context, tx *store.Tx, link, name string, 
 	}
 	return nil
 }
+
+// lift has a message sent as soon as its turn comes, whatever time it was put off to.
+func lift(ctx context.Context, tx *store.Tx, w row) error {
+	if w.NotBefore <= store.Micros(tx.Now) {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET not_before = 0 WHERE id = ?`, w.ID); err != nil {
+		return fmt.Errorf("end the postponement of message %s: %w", w.ID, err)
+	}
+	return history(ctx, tx, row{ID: w.ID}, "postponement lifted", "it was until "+store.FromMicros(w.NotBefore).Format(time.RFC3339))
+}

@@ -165,3 +165,53 @@ func TestAMessageIsNotHandedOutBeforeItsTime(t *testing.T) {
 		}
 	})
 }
+
+// TestARetryAndADiscardEndAPostponement: neither leaves its lane waiting for a time that no longer matters.
+func TestARetryAndADiscardEndAPostponement(t *testing.T) {
+	for name, do := range map[string]func(b box, ctx context.Context, tx *store.Tx) error{
+		"retry": func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.Retry(ctx, tx, outbox.MessageID("erp", "a"), "r")
+		},
+		"discard": func(b box, ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				owe(t, b.db, b.Outbox, "o1", "a")
+				if _, err := b.postpone("a", time.Hour); err != nil {
+					t.Fatal(err)
+				}
+				if l := b.lane("o1"); l.NotBefore.IsZero() || b.link().Postponed != 1 {
+					t.Errorf("got %+v, %+v, want them to say that it is postponed", l, b.link())
+				}
+				b.do(func(ctx context.Context, tx *store.Tx) error { return do(b, ctx, tx) })
+				if l := b.lane("o1"); !l.NotBefore.IsZero() || b.link().Postponed != 0 {
+					t.Errorf("got %+v, %+v, want the postponement lifted", l, b.link())
+				}
+				if claims := b.claim("n1", 10, 10); len(claims) != 1 {
+					t.Errorf("claimed %+v, want the lane", claims)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsDeliveredIsSaidToBe(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		id := outbox.MessageID("erp", "a")
+		for name, do := range map[string]act{
+			"retry":      func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") },
+			"amend":      func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "r") },
+			"send again": func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") },
+			"postpone": func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Postpone(ctx, tx, id, tx.Now.Add(time.Hour), "r")
+				return err
+			},
+		} {
+			if err := b.try(do); problem.KindOf(err) != problem.Conflict || !strings.Contains(err.Error(), "it was delivered") {
+				t.Errorf("%s: got %v, want a conflict: it was delivered", name, err)
+			}
+		}
+	})
+}

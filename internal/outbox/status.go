@@ -24,6 +24,7 @@ type Lane struct {
 	Head       int64     // number of the first message owed, or of the next if none is
 	Next       int64     // number that the next append takes
 	OldestAt   time.Time // when the head was appended; zero if nothing is owed
+	NotBefore  time.Time // what the head was put off to; zero if it was not
 	DueAt      time.Time // when it is tried next; while it is in hand, when the lease ends
 	Awaits     string    // Waiting: the object whose number is missing
 	Reason     string    // why it stands still, or what the last attempt met
@@ -34,7 +35,7 @@ type Lane struct {
 
 type laneRow struct {
 	Link, Lane, State, Awaits, Reason string
-	Paused                            bool
+	Paused, Scheduled                 bool
 	Pending, Head                     int64
 	Next                              int64  `db:"next_number"`
 	HeadAt                            int64  `db:"head_at"`
@@ -44,16 +45,20 @@ type laneRow struct {
 	SentTo                            int64  `db:"sent_to"`
 }
 
-const laneStatus = `SELECT link, lane, state, awaits, reason, paused, pending, head, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
+const laneStatus = `SELECT link, lane, state, awaits, reason, paused, scheduled, pending, head, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
 
 func (r laneRow) status() Lane {
 	if r.Pending == 0 {
 		r.HeadAt = 0
 	}
+	notBefore := int64(0)
+	if r.Scheduled && r.Pending > 0 {
+		notBefore = r.DueAt
+	}
 	return Lane{
 		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, Next: r.Next,
 		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
-		ChangedAt: store.FromMicros(r.ChangedAt), SentTo: r.SentTo,
+		ChangedAt: store.FromMicros(r.ChangedAt), SentTo: r.SentTo, NotBefore: store.FromMicros(notBefore),
 	}
 }
 
@@ -135,6 +140,7 @@ type Link struct {
 	Lanes     int64     // lanes that owe something
 	Parked    int64     // of these, parked or unknown
 	Waiting   int64     // of these, waiting for a number
+	Postponed int64     // lanes whose first message is put off to a later time
 	Held      int64     // lanes that a person has paused, whether they owe something or not
 	OldestAt  time.Time // append of the oldest message owed; zero if none is
 	Delivered int64     // messages since the database was made
@@ -151,23 +157,24 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		ChangedAt                                                     int64 `db:"changed_at"`
 		LastAt                                                        int64 `db:"last_at"`
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
-		Refused                                                       int64
+		Refused, Postponed                                            int64
 	}
 	err := tx.Select(ctx, &rows, `SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
 		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
-		COALESCE(r.refused, 0) AS refused
+		COALESCE(p.postponed, 0) AS postponed, COALESCE(r.refused, 0) AS refused
 		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE owing OR paused) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
 		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
 			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
-			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting
+			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting,
+			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
 			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link) AS p ON p.link = n.link
 		LEFT JOIN (SELECT link, COUNT(*) AS refused FROM outbox_delivered WHERE refused <> '' GROUP BY link) AS r ON r.link = n.link
-		ORDER BY n.link`)
+		ORDER BY n.link`, store.Micros(tx.Now))
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the links: %w", err)
 	}
@@ -175,7 +182,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	for _, r := range rows {
 		links = append(links, Link{
 			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
-			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, OldestAt: store.FromMicros(r.Oldest),
+			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
 			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})
 	}
