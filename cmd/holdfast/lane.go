@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +107,11 @@ func printLanes(w io.Writer, lanes []outbox.Lane, now time.Time) error {
 		case l.Paused:
 			state += ", paused"
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(l.Reason)))
+		why := l.Reason
+		if l.NotBefore.After(now) {
+			why = strings.TrimSuffix("not before "+l.NotBefore.Format(time.RFC3339)+"; "+why, "; ")
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(why)))
 	}
 	return table(w, "LINK\tLANE\tSTATE\tOWED\tNEXT\tOLDEST\tWHY", rows)
 }
@@ -150,10 +155,14 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 		RunE: func(cmd *cobra.Command, args []string) error {
 			link, lane := args[0], args[1]
 			return with(cmd, func(ctx context.Context, r *records) error {
+				var goes string
 				var after outbox.Lane
 				err := r.act(ctx, action, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
 					if err = do(r.out, ctx, tx, link, lane, reason); err == nil {
 						after, err = r.out.Lane(ctx, tx, link, lane)
+					}
+					if err == nil && !after.Paused {
+						goes, err = r.goesOn(ctx, tx, link, lane)
 					}
 					return err
 				})
@@ -164,7 +173,12 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 				if after.Paused {
 					state = "is paused before"
 				}
-				return sentence(cmd.OutOrStdout(), "lane %s %s message %d; %s owed", lane, state, after.Head, count(after.Owed, "message is", "messages are"))
+				if goes != "" && goes != "its lane goes on" {
+					goes = "; " + goes
+				} else {
+					goes = ""
+				}
+				return sentence(cmd.OutOrStdout(), "lane %s %s message %d; %s owed%s", lane, state, after.Head, count(after.Owed, "message is", "messages are"), goes)
 			})
 		},
 	}

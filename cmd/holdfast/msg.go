@@ -87,12 +87,20 @@ func printMessages(w io.Writer, list []outbox.Detail, now time.Time, more bool) 
 	rows := make([]string, 0, len(list))
 	for _, d := range list {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s",
-			d.Kind, stateCell(d), ago(now, d.CreatedAt), orDash(d.Receipt.Document), d.Number, d.Link, d.ID, d.Lane))
+			d.Kind, stateCell(d)+putOff(d, now), ago(now, d.CreatedAt), orDash(d.Receipt.Document), d.Number, d.Link, d.ID, d.Lane))
 	}
 	if err := table(w, "KIND\tSTATE\tAGE\tDOCUMENT\tNUMBER\tLINK\tID\tLANE", rows); err != nil || !more {
 		return err
 	}
 	return andMore(w, len(list))
+}
+
+// putOff is, of a message that is owed, the time before which it is not sent.
+func putOff(d outbox.Detail, now time.Time) string {
+	if d.Settled || !d.NotBefore.After(now) {
+		return ""
+	}
+	return ", not before " + d.NotBefore.Format(time.RFC3339)
 }
 
 // andMore says that a list was cut off.

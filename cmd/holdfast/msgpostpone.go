@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -29,17 +30,7 @@ func msgPostpone() *cobra.Command {
 				}
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				var held int64
-				err := r.act(ctx, access.MsgPostpone, "message/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					held, err = r.out.Postpone(ctx, tx, args[0], at, reason)
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %s is not sent before %s; it holds its lane: %s behind it too\n", args[0], at.Format(time.RFC3339),
-					count(held-1, "message waits", "messages wait"))
-				return err
+				return r.postpone(ctx, cmd, args[0], at, reason)
 			})
 		},
 	}
@@ -49,4 +40,30 @@ func msgPostpone() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// postpone puts a message off, and says so; of a time that is past, and of a lane that stands still whatever its time, it says that.
+func (r *records) postpone(ctx context.Context, cmd *cobra.Command, id string, at time.Time, reason string) error {
+	var done string
+	err := r.act(ctx, access.MsgPostpone, "message/"+id, reason, func(ctx context.Context, tx *store.Tx) error {
+		held, err := r.out.Postpone(ctx, tx, id, at, reason)
+		if err != nil {
+			return err
+		}
+		done = fmt.Sprintf("is not sent before %s; it holds its lane: %s behind it too", at.Format(time.RFC3339), count(held-1, "message waits", "messages wait"))
+		if !at.After(tx.Now) {
+			done = "is not put off: " + at.Format(time.RFC3339) + " is past"
+		}
+		d, err := r.out.Message(ctx, tx, id)
+		if err != nil || at.After(tx.Now) && d.LaneState.State == outbox.Open && !d.LaneState.Paused {
+			return err
+		}
+		lane, err := r.goesOn(ctx, tx, d.Link, d.Lane)
+		done += "; " + lane
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return sentence(cmd.OutOrStdout(), "message %s %s", id, done)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,16 +71,32 @@ func (r *records) goesOn(ctx context.Context, tx *store.Tx, link, name string) (
 		return "link " + link + " is paused, let it go on with: holdfast link resume " + link + " --reason …", nil
 	case l.Owed == 0:
 		return "its lane owes nothing more", nil
+	case l.NotBefore.After(tx.Now):
+		return "its lane goes on not before " + l.NotBefore.Format(time.RFC3339), nil
 	default:
-		return "its lane goes on", nil
+		return r.asksFirst(ctx, tx, l)
 	}
+}
+
+// asksFirst says whether an open lane goes on with a message that the ERP may have.
+func (r *records) asksFirst(ctx context.Context, tx *store.Tx, l outbox.Lane) (string, error) {
+	first, _, err := r.out.Messages(ctx, tx, outbox.Filter{Link: l.Link, Lane: l.Name, Owed: true, OldestFirst: true, Limit: 1}, "")
+	if err != nil || len(first) == 0 || !first[0].MaySent() {
+		return "its lane goes on", err
+	}
+	return "its lane goes on once the ERP, asked first, has said whether it has message " + strconv.FormatInt(l.Head, 10) +
+		"; if it cannot be asked, the lane stands still until you say it: holdfast msg mark-delivered, or holdfast msg send-again", nil
 }
 
 func msgRetry() *cobra.Command {
 	return msgAct("retry ID", "Have the first message of its lane sent now", "  holdfast msg retry 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'material exists now'",
 		access.MsgRetry,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
-			return "is next to be sent", r.out.Retry(ctx, tx, d.ID, reason)
+			done := "is next to be sent"
+			if d.NotBefore.After(tx.Now) {
+				done += ", and no longer waits until " + d.NotBefore.Format(time.RFC3339)
+			}
+			return done, r.out.Retry(ctx, tx, d.ID, reason)
 		})
 }
 
@@ -209,6 +227,11 @@ func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name str
 	}
 	if err := sentence(cmd.OutOrStdout(), "%s replayed in lane %s: %s; %s", count(n, "message is", "messages are"), name, how, lane); err != nil {
 		return err
+	}
+	if !which.Force {
+		if err := sentence(cmd.OutOrStdout(), "where the ERP cannot be asked, the lane stands still as unknown: holdfast msg mark-delivered, or holdfast msg send-again"); err != nil {
+			return err
+		}
 	}
 	return sentence(cmd.OutOrStdout(), "what becomes of each: holdfast msg list --link %s --lane %s", link, name)
 }

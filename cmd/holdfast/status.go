@@ -31,7 +31,8 @@ type linkStatus struct {
 	Lanes     int64   `json:"lanes"`
 	Parked    int64   `json:"lanes_parked"`
 	Waiting   int64   `json:"lanes_waiting"`
-	Paused    int64   `json:"lanes_paused"` // whether they owe something or not
+	Paused    int64   `json:"lanes_paused"`    // whether they owe something or not
+	Postponed int64   `json:"lanes_postponed"` // their first message is put off to a later time
 	Delivered int64   `json:"delivered"`
 	Voided    int64   `json:"voided"`
 	Refused   int64   `json:"refused"` // by the ERP, after they were delivered
@@ -127,7 +128,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 		l := byName[name]
 		s := linkStatus{
 			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
-			Refused: l.Refused,
+			Refused: l.Refused, Postponed: l.Postponed,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
@@ -193,6 +194,9 @@ func (s status) advise(w io.Writer) error {
 		}
 		if l.Parked > 0 {
 			say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
+		}
+		if l.Postponed > 0 {
+			say("%s postponed on link %s, see WHY in: holdfast lane list --link %s", count(l.Postponed, "lane is", "lanes are"), l.Name, l.Name)
 		}
 		if l.Paused > 0 {
 			say("%s paused by a person on link %s: holdfast lane list --link %s --paused", count(l.Paused, "lane was", "lanes were"), l.Name, l.Name)
