@@ -29,6 +29,7 @@ const (
 	hintPerson  = "correct the message, the mapping or the object in the ERP, then resume the lane"
 	hintAddress = "correct base_url, or the contract if the ERP has changed its addresses"
 	hintSignIn  = "renew the link's credentials or the rights of its user in the ERP; the link tries again by itself"
+	hintReach   = "check base_url, network and certificates; the ERP is asked again"
 	hintWait    = "nothing; it is sent again as soon as the ERP takes it"
 	hintRead    = "nothing; it is called again by itself"
 	hintAsk     = "nothing, if the operation names ask or idempotent; else look in the ERP whether it has the message"

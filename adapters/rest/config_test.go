@@ -122,7 +122,8 @@ func TestCheckTriesTheConnection(t *testing.T) {
 			}
 		})
 	}
-	if err := open(t, plainERP("http://127.0.0.1:1")).Check(t.Context()); problem.KindOf(err) != problem.Unavailable {
+	err := open(t, plainERP("http://127.0.0.1:1")).Check(t.Context())
+	if problem.KindOf(err) != problem.Unavailable || !strings.Contains(err.Error(), "the ERP was not reached") {
 		t.Errorf("nobody listens: err = %v", err)
 	}
 }

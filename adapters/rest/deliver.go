@@ -85,13 +85,15 @@ func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (
 	if err != nil {
 		return answer{}, err
 	}
-	a, _, err := l.exchange(hr)
+	a, sent, err := l.exchange(hr)
 	if err == nil {
 		err = a.cut
 	}
 	if err != nil {
 		e := unreachable("call of "+op.ID, false, err)
-		e.Why = "the ERP did not answer in full"
+		if e.Hint = hintReach; sent {
+			e.Why = "the ERP did not answer in full"
+		}
 		return answer{}, e
 	}
 	if a.status == http.StatusUnauthorized {

@@ -94,7 +94,7 @@ func decode(m message.Message, into any) error {
 	if err != nil {
 		return &problem.Error{
 			Kind: problem.Invalid, What: "read " + m.Kind + " from the ERP", Why: strings.TrimPrefix(err.Error(), "json: "),
-			Hint: "correct the mapping; the fields are those of the plant's own documents", Cause: err,
+			Hint: "correct the mapping; the fields are those of the plant's own documents",
 		}
 	}
 	return nil

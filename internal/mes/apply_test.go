@@ -3,6 +3,7 @@ package mes_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,10 +104,14 @@ func TestOrdersOfTheERPThatAreRefused(t *testing.T) {
 			})
 		}
 		refused(p.t, p.told("order.praised", "", 1), problem.Invalid, "no such kind")
-		refused(p.t, p.told(mes.OrderReleasedKind, "", map[string]string{"colour": "red"}), problem.Invalid, `unknown field "colour"`)
+		const field = `unknown field "colour"`
+		err := p.told(mes.OrderReleasedKind, "", map[string]string{"colour": "red"})
+		if refused(p.t, err, problem.Invalid, field); strings.Count(err.Error(), field) != 1 {
+			p.t.Errorf("%q tells it more than once", err)
+		}
 		refused(p.t, p.told(mes.OrderCancelledKind, "", mes.ERPOrder{ERPNumber: "7"}), problem.NotFound, "does not have the order")
 		more := message.Message{Kind: mes.OrderReleasedKind, Body: []byte(`{} {}`)}
-		err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error { return p.Apply(p.t.Context(), tx, more) })
+		err = p.db.InTx(p.t.Context(), func(tx *store.Tx) error { return p.Apply(p.t.Context(), tx, more) })
 		refused(p.t, err, problem.Invalid, "more follows")
 	})
 }

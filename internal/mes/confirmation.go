@@ -109,6 +109,12 @@ func (c NewConfirmation) timed() bool {
 
 // what names the confirmation for a person.
 func (c NewConfirmation) what(order string) string {
+	if c.Yield.IsZero() {
+		return fmt.Sprintf("confirmation in operation %s of order %s", c.Operation, order)
+	}
+	if c.Unit == "" {
+		return fmt.Sprintf("confirmation of %s in operation %s of order %s", c.Yield, c.Operation, order)
+	}
 	return fmt.Sprintf("confirmation of %s %s in operation %s of order %s", c.Yield, c.Unit, c.Operation, order)
 }
 

@@ -56,6 +56,11 @@ func TestConfirmations(t *testing.T) {
 		}
 		_, err := do(p, p.Confirm, mes.NewConfirmation{Order: id(1), Operation: "0010", Yield: d("1")})
 		refused(p.t, err, problem.NotFound, "none of that ID")
+		o := p.made()
+		_, err = do(p, p.Confirm, mes.NewConfirmation{Order: o.ID, Operation: "0010"})
+		if e, ok := errors.AsType[*problem.Error](err); !ok || e.What != "confirmation in operation 0010 of order "+o.ID && e.What != "confirmation in operation 0010 of order "+o.Number {
+			p.t.Errorf("got %v, want it named without a quantity", err)
+		}
 	})
 }
 
