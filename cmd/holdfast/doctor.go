@@ -172,7 +172,19 @@ func examineDatabase(ctx context.Context, cfg Config) []finding {
 		return []finding{{Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up"}}
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return append(append([]finding{ok}, examineRemoved(ctx, cfg, db)...), examineConflicts(ctx, cfg, db)...)
+	return slices.Concat([]finding{ok}, examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+}
+
+// examineServed tells if no process runs the plant.
+func examineServed(ctx context.Context, cfg Config, db *store.DB) []finding {
+	served, err := db.Served(ctx, cfg.node())
+	switch {
+	case err != nil:
+		return bad("process", err)
+	case served:
+		return nil
+	}
+	return []finding{{Subject: "process", State: look, Says: cfg.nobody(), Do: "start it, unless it is stopped on purpose: holdfast serve --config " + cfg.file}}
 }
 
 // scarce is how much room a disk should have: weeks of an outage.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ func linkList() *cobra.Command {
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), s.Links)
 				}
-				return s.printLinks(cmd.OutOrStdout())
+				return errors.Join(s.printLinks(cmd.OutOrStdout()), s.sayServed(cmd.OutOrStdout()))
 			})
 		},
 	}

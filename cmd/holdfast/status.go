@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +23,9 @@ type status struct {
 	Links []linkStatus `json:"links"`
 	Inbox inboxStatus  `json:"inbox"`
 	Plant plantStatus  `json:"plant"`
+	// Served tells whether a process of this configuration runs the plant: without one nothing is sent or taken in.
+	Served bool `json:"served"`
+	nobody string
 }
 
 type linkStatus struct {
@@ -92,7 +97,12 @@ func (r *records) status(ctx context.Context) (status, error) {
 	var s status
 	var links []outbox.Link
 	var in inbox.Status
-	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+	var err error
+	if s.Served, err = r.db.Served(ctx, r.cfg.node()); err != nil {
+		return s, err
+	}
+	s.nobody = r.cfg.nobody()
+	err = r.db.View(ctx, func(tx *store.Tx) (err error) {
 		s.At = tx.Now
 		if links, err = r.out.Links(ctx, tx); err != nil {
 			return err
@@ -142,6 +152,23 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 	return out
 }
 
+// nobody says that no process serves. On PostgreSQL each node has a name of its own, of which this configuration knows one.
+func (c Config) nobody() string {
+	who := "no process runs this plant"
+	if !strings.HasPrefix(c.Database.URL, "sqlite:") {
+		who = "no process runs as node " + c.node() + " of this plant"
+	}
+	return who + ", so nothing is sent or taken in"
+}
+
+// sayServed says that no process serves, if so; a state of the links is then what the last one saw.
+func (s status) sayServed(w io.Writer) error {
+	if s.Served {
+		return nil
+	}
+	return sentence(w, "%s; start it with: holdfast serve", s.nobody)
+}
+
 // linkState is whether anything goes over a link, and if not, why.
 func linkState(l outbox.Link) (state, why string) {
 	switch {
@@ -172,7 +199,7 @@ func (s status) print(w io.Writer) error {
 			return err
 		}
 	}
-	return s.advise(w)
+	return errors.Join(s.sayServed(w), s.advise(w))
 }
 
 // advise says what a person should do now, if anything.
