@@ -232,6 +232,12 @@ func (s status) advise(w io.Writer) error {
 	if s.Inbox.Quarantined > 0 {
 		say("%s of the ERP could not be taken: holdfast quarantine list", count(s.Inbox.Quarantined, "message", "messages"))
 	}
+	if s.Inbox.Rejected > 0 {
+		say("%s not believed: holdfast quarantine list --rejected", count(s.Inbox.Rejected, "message was", "messages were"))
+	}
+	if s.Inbox.Gaps > 0 {
+		say("%s for a number that has not come: holdfast quarantine lanes", count(s.Inbox.Gaps, "inbound lane waits", "inbound lanes wait"))
+	}
 	for _, c := range s.Plant.Conflicts {
 		say("%s: %s", c.says(), c.do())
 	}
