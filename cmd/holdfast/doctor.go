@@ -235,7 +235,7 @@ func examineLink(subject string, c LinkConfig, err error) []finding {
 		return []finding{{Subject: subject, State: isOK, Says: c.address() + " answers as it should"}}
 	case c.makes() && problem.KindOf(err) == problem.NotFound:
 		return []finding{{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), err), Do: "nothing: holdfast serve makes it"}}
-	case problem.KindOf(err) == problem.Unavailable:
+	case c.Kind == "rest" && problem.KindOf(err) == problem.Unavailable: // its own hint is for a message, which is sent again
 		out := bad(subject, err)
 		for i := range out {
 			out[i].Do = "start the ERP, or correct the link's address in holdfast.yaml; the plant can be started without it, and keeps what it owes"
