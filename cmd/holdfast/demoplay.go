@@ -88,7 +88,8 @@ func (s *stage) play(ctx context.Context, say *teller) (r demoReport, err error)
 	defer stop()
 	say.scene("the ERP is at http://%s, the plant at http://%s", s.erp.Addr(), s.plant.api.Addr())
 	n := s.flags.orders
-	first, second := max(1, n*before/100), n*(before+during)/100
+	first := max(1, n*before/100)
+	second := max(first, n*(before+during)/100)
 	list := s.shuffled(n)
 	if err := s.masterData(ctx); err != nil {
 		return r, err
