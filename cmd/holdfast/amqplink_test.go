@@ -70,6 +70,9 @@ routes:
 	if run.floors, err = openFloors(ctx, cfg, store.Config{}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	if err := run.takeSeat(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if err := run.listen(ctx); err != nil {
 		t.Fatal(err)
 	}
