@@ -22,7 +22,7 @@ OLD      ?= 60729c5
 SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test cover lint fmt vuln generate generated bench bench-profile fuzz torture soak upgrade-test demo services clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak upgrade-test demo services clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,10 @@ test: $(BIN)/testrun ## start the services and run every test with -race; PKG=./
 	@$(SERVICES) up || { test -z "$${CI:-}"; echo 'make test: goes on without that service' >&2; }
 	@eval "$$($(SERVICES) env)"; \
 	$(BIN)/testrun $${CI:+-no-skip} -profile coverage.txt -cover $(COVERED) -- -race -timeout 20m $(PKG)
+
+conformance: ## Watermill's own suite against adapters/amqp, with restarts of a real broker
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; $(GO) test -count=1 -timeout 20m -run '^TestWatermillConformance$$' ./adapters/amqp
 
 cover: $(BIN)/testrun ## fail if the last "make test" covered too little of the engine
 	@$(BIN)/testrun -profile coverage.txt -cover $(COVERED) -min $(COVER_MIN)

@@ -11,13 +11,16 @@ import (
 )
 
 // TestWatermillConformance is Watermill's own suite, unmodified, on a broker that it restarts. With ExactlyOnceDelivery false it also
-// runs TestContinueAfterSubscribeClose, which finds what is lost when a subscriber is closed. The restarts (TestReconnect) and the full
-// numbers of messages take minutes, and only with HOLDFAST_TEST_LONG=1.
+// runs TestContinueAfterSubscribeClose, which finds what is lost when a subscriber is closed. Its TestReconnect shares a slice
+// between goroutines, so that the restarts come only without the race detector ("make conformance"). The full numbers of messages take
+// minutes, and only with HOLDFAST_TEST_LONG=1.
 func TestWatermillConformance(t *testing.T) {
 	b := private(t)
 	exchange := b.Name(t)
-	features := tests.Features{ConsumerGroups: true, ExactlyOnceDelivery: false, GuaranteedOrder: true, Persistent: true, ForceShort: !long()}
-	if long() {
+	features := tests.Features{
+		ConsumerGroups: true, ExactlyOnceDelivery: false, GuaranteedOrder: true, Persistent: true, ForceShort: !long(),
+	}
+	if !raced {
 		features.RestartServiceCommand = b.RestartCommand()
 	}
 	whole := t
