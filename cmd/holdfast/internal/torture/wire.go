@@ -43,7 +43,10 @@ func (w *Wire) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(ctx, func() {
 		_ = w.listener.Close() // ends Accept
-		w.reset()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.cut = true
+		w.resetLocked()
 	})
 	defer stop()
 	for {
@@ -61,29 +64,50 @@ func (w *Wire) Run(ctx context.Context) error {
 	}
 }
 
-// join is one connection, from end to end.
+// join is one connection, from end to end. On a wire that is cut it does not get to the broker.
 func (w *Wire) join(ctx context.Context, plant *net.TCPConn) {
+	if !w.admit(plant) {
+		return
+	}
+	defer w.forget(plant)
 	there, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", w.target)
 	if err != nil {
 		_ = plant.Close()
 		return
 	}
 	broker := there.(*net.TCPConn)
-	w.mu.Lock()
-	w.conns[plant], w.conns[broker] = true, true
-	cut := w.cut
-	w.mu.Unlock()
-	if cut || ctx.Err() != nil {
-		w.reset()
+	if !w.admit(broker) {
+		return // the cut has ended the plant's side as well
 	}
+	defer w.forget(broker)
 	var both errgroup.Group
 	both.Go(func() error { return w.pass(ctx, broker, plant, false) })
 	both.Go(func() error { return w.pass(ctx, plant, broker, true) })
 	_ = both.Wait() // the other side learns of it by the end of its own connection
+}
+
+// admit notes one side of a connection, or breaks it if the wire is cut.
+func (w *Wire) admit(c *net.TCPConn) bool {
 	w.mu.Lock()
-	delete(w.conns, plant)
-	delete(w.conns, broker)
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	if w.cut {
+		sunder(c)
+		return false
+	}
+	w.conns[c] = true
+	return true
+}
+
+func (w *Wire) forget(c *net.TCPConn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.conns, c)
+}
+
+// sunder ends a connection so that what waits to be sent is thrown away.
+func sunder(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
 }
 
 // pass passes on what comes from one side until that or the other is gone, which ends both.
@@ -166,8 +190,7 @@ func (w *Wire) reset() {
 // resetLocked needs mu.
 func (w *Wire) resetLocked() {
 	for c := range w.conns {
-		_ = c.SetLinger(0) // so that what waits to be sent is thrown away
-		_ = c.Close()
+		sunder(c)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,12 +17,14 @@ func TestAWireDoesWhatItIsToldTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer echo.Close()
+	var reached atomic.Int64
 	go func() {
 		for {
 			c, err := echo.Accept()
 			if err != nil {
 				return
 			}
+			reached.Add(1)
 			go func() { _, _ = io.Copy(c, c) }()
 		}
 	}()
@@ -76,9 +79,20 @@ func TestAWireDoesWhatItIsToldTo(t *testing.T) {
 	if err := say(c); err == nil {
 		t.Error("a connection outlived a reset")
 	}
+	before := reached.Load()
 	w.during(ctx, 0, func() { w.cut = true }, func() {})
-	if err := say(dial()); err == nil {
-		t.Error("something passed a cut wire")
+	if c, err := net.Dial("tcp", w.Address()); err == nil { // the end may be learned of here or at the first word
+		err = say(c)
+		if err == nil {
+			t.Error("something passed a cut wire")
+		}
+	}
+	if reached.Load() != before {
+		t.Error("a cut wire has reached the other end")
+	}
+	w.during(ctx, 0, func() { w.cut = false }, func() {})
+	if err := say(dial()); err != nil {
+		t.Errorf("a wire that was mended: %v", err)
 	}
 	stop()
 	if err := <-ended; err != nil {
