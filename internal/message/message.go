@@ -36,7 +36,8 @@ type Message struct {
 	Version int    // version of the Body's schema, from 1
 	Key     string // the plant's own unchanging ID of the object, usually the production order
 	Time    time.Time
-	Body    []byte // JSON, as committed
+	Body    []byte // JSON, as committed; nil if it is Large
+	Large   *Large // a body over the limit up to which one is held in memory; nil if it is Body
 	Creates string // object that the ERP gives a number of its own, "order/…" or "lot/…"; empty if none
 	Cause   string // ID of the message that this one answers or repeats; empty if none
 	Trace   string // W3C traceparent of the call that made it; empty if none
@@ -87,7 +88,7 @@ func (m Message) Around() (before, after []byte) {
 	} {
 		before = part(before, s)
 	}
-	body := sha256.Sum256(m.Body)
+	body := m.Checksum()
 	after = part(part(make([]byte, 0, 128), string(m.Role)), m.Refers)
 	return before, part(after, string(body[:]))
 }
@@ -122,6 +123,7 @@ type Document struct {
 	Target  string            `json:"target"`           // operationId, entity set or IDoc type
 	Params  map[string]string `json:"params,omitempty"` // path, query and header parameters by name
 	Body    []byte            `json:"body,omitempty"`   // JSON
+	Large   *Large            `json:"-"`                // instead of Body: the event's own body, as it is
 }
 
 // Delivery is a verified message and the document to send for it.

@@ -1,0 +1,109 @@
+package message
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"holdfast/internal/problem"
+)
+
+// MaxBody is how many bytes a body may have, however the plant is configured.
+const MaxBody = 64 << 20
+
+// Large is a body that is not in memory: it is read where it is kept, as often as it is needed.
+type Large struct {
+	Digest [sha256.Size]byte // SHA-256 of the whole body
+	Size   int64             // in bytes
+	Media  string            // media type; "" is JSON. It is a label, no part of the digest
+	Kept   Keeper
+}
+
+// Keeper has a large body. Open reads it from its beginning, with little of it in memory at a time.
+type Keeper interface {
+	Open(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Open reads the body and gives its end only if all of it was what its digest says: whoever passes it on piece by piece, and is given
+// an error in the end, has not passed on the last piece.
+func (l *Large) Open(ctx context.Context) (io.ReadCloser, error) {
+	r, err := l.Kept.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newChecked(r, l), nil
+}
+
+// String is its size and digest, for logs.
+func (l *Large) String() string {
+	return fmt.Sprintf("%d bytes, sha256:%s", l.Size, hex.EncodeToString(l.Digest[:]))
+}
+
+// IsJSON tells whether the body is said to be JSON.
+func (l *Large) IsJSON() bool { return l.Media == "" }
+
+// Size is how many bytes the body has.
+func (m Message) Size() int64 {
+	if m.Large != nil {
+		return m.Large.Size
+	}
+	return int64(len(m.Body))
+}
+
+// Checksum is the SHA-256 of the body. It reads nothing of a large one.
+func (m Message) Checksum() [sha256.Size]byte {
+	if m.Large != nil {
+		return m.Large.Digest
+	}
+	return sha256.Sum256(m.Body)
+}
+
+// Open reads the body, wherever it is.
+func (m Message) Open(ctx context.Context) (io.ReadCloser, error) {
+	if m.Large != nil {
+		return m.Large.Open(ctx)
+	}
+	return io.NopCloser(bytes.NewReader(m.Body)), nil
+}
+
+// Read is the whole body, in memory: TooLarge if it has more bytes than most.
+func (m Message) Read(ctx context.Context, most int64) ([]byte, error) {
+	if m.Large == nil {
+		return m.Body, nil
+	}
+	what := fmt.Sprintf("read the body of %s %s", m.Kind, m.ID)
+	if m.Large.Size > most {
+		return nil, &problem.Error{
+			Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("it has %d bytes, and no more than %d are read at once", m.Large.Size, most),
+			Hint: "pass it on whole (body: event in the mapping), or have its sender send it in parts",
+		}
+	}
+	r, err := m.Large.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer r.Close()
+	b := make([]byte, m.Large.Size)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return b, nil
+}
+
+// Intact reads a large body through and tells whether it is what its digest says: an error of kind Integrity if not. One in memory
+// needs no look, since its own bytes are digested.
+func (m Message) Intact(ctx context.Context) error {
+	if m.Large == nil {
+		return nil
+	}
+	r, err := m.Large.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("read the body of %s %s: %w", m.Kind, m.ID, err)
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
