@@ -19,7 +19,7 @@ const (
 	program = "cmd/holdfast"
 
 	words = "internal/message internal/schema internal/problem internal/decimal openapi openapi/contract "
-	plant = words + "internal/store internal/audit "
+	plant = words + "internal/store internal/body internal/audit "
 	moves = plant + "internal/seal internal/outbox internal/inbox "
 	below = moves + "internal/mapping internal/mes internal/access internal/anomaly " +
 		"internal/relay internal/job internal/prove internal/backup internal/alert "
@@ -38,6 +38,7 @@ var floors = map[string]string{
 	// 1 resources
 	"internal/store":           words,
 	"internal/store/storetest": words + "internal/store",
+	"internal/body":            words + "internal/store",
 	"internal/mapping":         words,
 	"internal/seal":            words + "internal/store",
 	"internal/audit":           words + "internal/store internal/seal",
@@ -56,11 +57,14 @@ var floors = map[string]string{
 	"internal/alert":  moves,
 	// 5 edges
 	"adapters/rest":          words,
-	"adapters/odata":         words,
-	"adapters/sap":           words + "adapters/odata",
+	"adapters/wire":          words,
+	"adapters/odata":         words + "adapters/odata/edm adapters/wire",
+	"adapters/odata/edm":     words,
+	"adapters/sap":           words + "adapters/odata adapters/odata/edm",
 	"adapters/amqp":          words,
 	"adapters/amqp/amqptest": "",
-	"adapters/erpmock":       words + "adapters/odata",
+	"adapters/erpmock":       words,
+	"adapters/erpmock/edmx":  words + "adapters/erpmock adapters/odata/edm",
 	"adapters/adaptertest":   words + "adapters/erpmock",
 	"internal/httpapi":       below,
 	"internal/console":       below,
@@ -69,7 +73,7 @@ var floors = map[string]string{
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest adapters/adaptertest adapters/erpmock adapters/amqp/amqptest "
+const helpers = words + "internal/store/storetest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.

@@ -119,6 +119,9 @@ func abandon(tx *sqlx.Tx) { _ = tx.Rollback() }
 // Dialect tells which database it is, for the few statements that differ.
 func (tx *Tx) Dialect() Dialect { return tx.db.dialect }
 
+// DB is the database that it is a transaction of, for what is read once this has ended.
+func (tx *Tx) DB() *DB { return tx.db }
+
 // Get reads one row into dst; sql.ErrNoRows if there is none.
 func (tx *Tx) Get(ctx context.Context, dst any, query string, args ...any) error {
 	if err := tx.db.before(ctx, query); err != nil {
