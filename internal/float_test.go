@@ -10,7 +10,7 @@ import (
 
 // exact are the packages through which quantities flow. Binary floating point
 // cannot hold 0.1, so none of it may appear there.
-const exact = "internal/mes internal/decimal internal/mapping internal/message adapters/rest"
+const exact = "internal/mes internal/decimal internal/mapping internal/message adapters/rest adapters/odata adapters/odata/edm"
 
 // mustBeExact says whether quantities flow through the file. Generated code is
 // checked too, because its generator makes float32 of every "type: number".

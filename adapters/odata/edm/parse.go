@@ -1,0 +1,513 @@
+package edm
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Parse compiles a $metadata document.
+func Parse(text []byte) (*Model, error) {
+	root, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{
+		Model: &Model{Structs: map[string]*Struct{}, Sets: map[string]*Set{}, Operations: map[string]*Operation{}},
+		alias: map[string]string{}, base: map[*Struct]*node{}, enums: map[string]*node{}, defs: map[string]*node{},
+		ends: map[string]*node{}, ops: map[string][]*node{},
+	}
+	if err := p.open(root); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{p.declare, p.fill, p.inherit, p.resolveLinks, p.annotate, p.containers} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.Sets) == 0 && len(p.Operations) == 0 {
+		return nil, &Error{root.line, "it declares no entity set and no operation: nothing could be called"}
+	}
+	return p.Model, nil
+}
+
+// parser holds what is known between the steps.
+type parser struct {
+	*Model
+	schemas []*node
+	alias   map[string]string // to namespaces
+	order   []*Struct         // as declared
+	base    map[*Struct]*node // the declaration of each type
+	enums   map[string]*node
+	defs    map[string]*node
+	ends    map[string]*node   // V2 associations
+	ops     map[string][]*node // V4 actions and functions
+}
+
+// mostWarnings bounds those that are kept.
+const mostWarnings = 100
+
+func (p *parser) warn(n *node, format string, args ...any) {
+	if len(p.Warnings) < mostWarnings {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("line %d: ", n.line)+fmt.Sprintf(format, args...))
+	}
+}
+
+// open finds the version and the schemas.
+func (p *parser) open(root *node) error {
+	if root.name != "Edmx" {
+		return &Error{root.line, fmt.Sprintf("the document is %s, no Edmx: is the address that of $metadata?", root.name)}
+	}
+	switch v := root.attr("Version"); {
+	case strings.HasPrefix(v, "4."):
+		p.Version = V4
+	case v == "" || strings.HasPrefix(v, "1."):
+		p.Version = V2
+	default:
+		return &Error{root.line, fmt.Sprintf("EDMX version %q is not known; there are 1.0 (OData V2) and 4.0 (OData V4)", v)}
+	}
+	for _, ref := range root.all("Reference") {
+		for _, inc := range ref.all("Include") {
+			if a := inc.attr("Alias"); a != "" {
+				p.alias[a] = inc.attr("Namespace")
+			}
+		}
+	}
+	for _, services := range root.all("DataServices") {
+		p.schemas = append(p.schemas, services.all("Schema")...)
+	}
+	if len(p.schemas) == 0 {
+		return &Error{root.line, "it has no Schema in DataServices"}
+	}
+	for _, s := range p.schemas {
+		if a := s.attr("Alias"); a != "" {
+			p.alias[a] = s.attr("Namespace")
+		}
+	}
+	return nil
+}
+
+// qualified is a type's name with its namespace in the place of an alias.
+func (p *parser) qualified(name string) string {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return name
+	}
+	if ns, ok := p.alias[name[:i]]; ok {
+		return ns + name[i:]
+	}
+	return name
+}
+
+// declare enters the names of all types, so that they can refer to each other.
+func (p *parser) declare() error {
+	for _, s := range p.schemas {
+		ns := s.attr("Namespace")
+		for _, n := range s.nodes {
+			name := ns + "." + n.attr("Name")
+			switch n.name {
+			case "EntityType", "ComplexType":
+				if n.attr("Name") == "" {
+					return &Error{n.line, n.name + " has no Name"}
+				}
+				if _, twice := p.Structs[name]; twice {
+					return &Error{n.line, fmt.Sprintf("the type %s is declared twice", name)}
+				}
+				t := &Struct{Name: name, Open: n.attr("OpenType") == "true", Label: n.sap("label"), fields: map[string]*Field{}, links: map[string]*Link{}}
+				p.Structs[name], p.base[t], p.order = t, n, append(p.order, t)
+			case "EnumType":
+				p.enums[name] = n
+			case "TypeDefinition":
+				p.defs[name] = n
+			case "Association":
+				p.ends[name] = n
+			case "Action", "Function":
+				p.ops[name] = append(p.ops[name], n)
+			}
+		}
+	}
+	return nil
+}
+
+// fill reads the properties of each type.
+func (p *parser) fill() error {
+	for _, t := range p.order {
+		for _, c := range p.base[t].nodes {
+			switch c.name {
+			case "Key":
+				for _, ref := range c.all("PropertyRef") {
+					t.Key = append(t.Key, ref.attr("Name"))
+				}
+			case "Property":
+				f, err := p.field(c, c.attr("Type"))
+				if err != nil {
+					return err
+				}
+				if err := t.add(f, c); err != nil {
+					return err
+				}
+			case "NavigationProperty":
+				if err := t.addLink(p.link(c), c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Struct) add(f *Field, n *node) error {
+	if f.Name == "" {
+		return &Error{n.line, "a property of " + s.Name + " has no Name"}
+	}
+	if _, twice := s.fields[f.Name]; twice {
+		return &Error{n.line, fmt.Sprintf("the property %s of %s is declared twice", f.Name, s.Name)}
+	}
+	s.Fields, s.fields[f.Name] = append(s.Fields, f), f
+	return nil
+}
+
+func (s *Struct) addLink(l *Link, n *node) error {
+	if _, twice := s.links[l.Name]; twice || l.Name == "" {
+		return &Error{n.line, fmt.Sprintf("the navigation property %q of %s has no name, or is declared twice", l.Name, s.Name)}
+	}
+	s.Links, s.links[l.Name] = append(s.Links, l), l
+	return nil
+}
+
+// field reads a property or a parameter.
+func (p *parser) field(n *node, typ string) (*Field, error) {
+	f := &Field{
+		Name: n.attr("Name"), Nullable: n.attr("Nullable") != "false", Scale: AnyScale,
+		Label: n.sap("label"), Unit: n.sap("unit"), ETag: n.attr("ConcurrencyMode") == "Fixed",
+		ReadOnly: n.sap("creatable") == "false" && n.sap("updatable") == "false",
+		Fixed:    n.sap("creatable") != "false" && n.sap("updatable") == "false",
+		NoFilter: n.sap("filterable") == "false", DateOnly: n.sap("display-format") == "Date",
+	}
+	if err := p.facets(f, n); err != nil {
+		return nil, err
+	}
+	if err := p.typed(f, n, typ); err != nil {
+		return nil, err
+	}
+	f.Required = p.Version == V4 && !f.Nullable && !n.has("DefaultValue") && !f.Many
+	return f, nil
+}
+
+// facets reads lengths and digits.
+func (p *parser) facets(f *Field, n *node) error {
+	for _, facet := range []struct {
+		name string
+		to   *int
+	}{{"MaxLength", &f.MaxLength}, {"Precision", &f.Precision}, {"Scale", &f.Scale}} {
+		text := n.attr(facet.name)
+		switch strings.ToLower(text) {
+		case "", "max":
+			continue
+		case "variable", "floating":
+			*facet.to = AnyScale
+			continue
+		}
+		v, err := strconv.Atoi(text)
+		if err != nil || v < 0 || v > 1<<30 {
+			return &Error{n.line, fmt.Sprintf("%s of %s is %q, no whole number", facet.name, n.attr("Name"), text)}
+		}
+		*facet.to = v
+	}
+	return nil
+}
+
+// typed finds out what a field's type is.
+func (p *parser) typed(f *Field, n *node, typ string) error {
+	if inner, ok := strings.CutPrefix(typ, "Collection("); ok {
+		f.Many, typ = true, strings.TrimSuffix(inner, ")")
+	}
+	if typ == "" {
+		return &Error{n.line, fmt.Sprintf("%s %q has no Type", n.name, n.attr("Name"))}
+	}
+	name := p.qualified(typ)
+	switch def, isDef := p.defs[name]; {
+	case strings.HasPrefix(typ, "Edm."):
+		f.Type = typ
+	case p.Structs[name] != nil:
+		f.Struct = p.Structs[name]
+	case p.enums[name] != nil:
+		f.Type, f.enum = "Edm.String", name
+		for i, m := range p.enums[name].all("Member") {
+			value := m.attr("Value")
+			if value == "" {
+				value = strconv.Itoa(i)
+			}
+			f.Members = append(f.Members, Member{m.attr("Name"), value})
+		}
+	case isDef:
+		f.Type = def.attr("UnderlyingType")
+		if err := p.facets(f, def); err != nil {
+			return err
+		}
+		return p.facets(f, n)
+	default:
+		return &Error{n.line, fmt.Sprintf("the type %s of %s is not declared", typ, n.attr("Name"))}
+	}
+	if f.Type != "" && !known(f.Type) {
+		p.warn(n, "%s has the type %s, which Holdfast does not know: its values pass through as they are", f.Name, f.Type)
+	}
+	return nil
+}
+
+// link reads a navigation property; what it leads to is found when all types are known.
+func (p *parser) link(n *node) *Link {
+	l := &Link{Name: n.attr("Name"), Label: n.sap("label")}
+	if p.Version == V2 {
+		l.target, l.role = p.qualified(n.attr("Relationship")), n.attr("ToRole")
+		return l
+	}
+	typ := n.attr("Type")
+	if inner, ok := strings.CutPrefix(typ, "Collection("); ok {
+		l.Many, typ = true, strings.TrimSuffix(inner, ")")
+	}
+	l.target = p.qualified(typ)
+	return l
+}
+
+// resolveLinks finds what navigation properties lead to. One that leads nowhere is left out, with a warning.
+func (p *parser) resolveLinks() error {
+	for _, t := range p.order {
+		n, kept := p.base[t], t.Links[:0]
+		for _, l := range t.Links {
+			if l.Target == nil {
+				p.lead(l)
+			}
+			if l.Target == nil {
+				p.warn(n, "the navigation property %s of %s leads to nothing that is declared", l.Name, t.Name)
+				delete(t.links, l.Name)
+				continue
+			}
+			kept = append(kept, l)
+		}
+		t.Links = kept
+	}
+	return nil
+}
+
+func (p *parser) lead(l *Link) {
+	if p.Version == V4 {
+		l.Target = p.Structs[l.target]
+		return
+	}
+	if a := p.ends[l.target]; a != nil {
+		for _, end := range a.all("End") {
+			if end.attr("Role") == l.role {
+				l.Target, l.Many = p.Structs[p.qualified(end.attr("Type"))], end.attr("Multiplicity") == "*"
+			}
+		}
+	}
+}
+
+// inherit puts the fields of base types before a type's own, and checks keys.
+func (p *parser) inherit() error {
+	done := map[*Struct]bool{}
+	for _, t := range p.order {
+		if err := p.inheritOne(t, done, 0); err != nil {
+			return err
+		}
+	}
+	for _, t := range p.order {
+		n := p.base[t]
+		for _, k := range t.Key {
+			f, ok := t.Field(k)
+			if !ok {
+				return &Error{n.line, fmt.Sprintf("the key %s of %s is none of its properties", k, t.Name)}
+			}
+			f.Key = true
+			f.Required = false // most services number their documents themselves
+		}
+	}
+	return nil
+}
+
+func (p *parser) inheritOne(t *Struct, done map[*Struct]bool, depth int) error {
+	n := p.base[t]
+	name := n.attr("BaseType")
+	if name == "" || done[t] {
+		return nil
+	}
+	up := p.Structs[p.qualified(name)]
+	if up == nil {
+		return &Error{n.line, fmt.Sprintf("the base type %s of %s is not declared", name, t.Name)}
+	}
+	if depth > maxDepth {
+		return &Error{n.line, fmt.Sprintf("the base types of %s go round in a circle", t.Name)}
+	}
+	if err := p.inheritOne(up, done, depth+1); err != nil {
+		return err
+	}
+	done[t] = true
+	if len(t.Key) == 0 {
+		t.Key = up.Key
+	}
+	own, ownLinks := t.Fields, t.Links
+	t.Fields, t.Links = nil, nil
+	t.fields, t.links = map[string]*Field{}, map[string]*Link{}
+	for _, f := range append(append([]*Field{}, up.Fields...), own...) {
+		if err := t.add(f, n); err != nil {
+			return err
+		}
+	}
+	for _, l := range append(append([]*Link{}, up.Links...), ownLinks...) {
+		if err := t.addLink(l, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// containers reads entity sets and operations.
+func (p *parser) containers() error {
+	for _, s := range p.schemas {
+		for _, c := range s.all("EntityContainer") {
+			for _, n := range c.nodes {
+				if err := p.contain(n); err != nil {
+					return err
+				}
+			}
+			p.restrict(c)
+		}
+		if p.Version == V4 {
+			if err := p.boundOperations(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *parser) contain(n *node) error {
+	switch n.name {
+	case "EntitySet", "Singleton":
+		return p.set(n)
+	case "FunctionImport":
+		if p.Version == V2 {
+			return p.functionImport(n)
+		}
+		return p.imported(n, n.attr("Function"))
+	case "ActionImport":
+		return p.imported(n, n.attr("Action"))
+	}
+	return nil
+}
+
+func (p *parser) set(n *node) error {
+	typ := n.attr("EntityType")
+	if n.name == "Singleton" {
+		typ = n.attr("Type")
+	}
+	of := p.Structs[p.qualified(typ)]
+	if of == nil {
+		return &Error{n.line, fmt.Sprintf("the entity type %q of %s %q is not declared", typ, n.name, n.attr("Name"))}
+	}
+	s := &Set{
+		Name: n.attr("Name"), Of: of, Singleton: n.name == "Singleton", Label: n.sap("label"), Targets: map[string]string{},
+		NoCreate: n.sap("creatable") == "false", NoUpdate: n.sap("updatable") == "false", NoDelete: n.sap("deletable") == "false",
+	}
+	if s.Name == "" {
+		return &Error{n.line, n.name + " has no Name"}
+	}
+	for _, f := range of.Fields {
+		s.Versioned = s.Versioned || f.ETag
+	}
+	for _, b := range n.all("NavigationPropertyBinding") {
+		s.Targets[b.attr("Path")] = b.attr("Target")
+	}
+	for _, a := range n.all("Annotation") {
+		s.annotate(a)
+	}
+	p.Sets[s.Name] = s
+	return nil
+}
+
+// functionImport is V2's way to call something.
+func (p *parser) functionImport(n *node) error {
+	op := &Operation{Name: n.attr("Name"), Method: http.MethodGet, Label: n.sap("label")}
+	if m := n.foreign(dataNamespace, "HttpMethod"); m != "" {
+		op.Method = m
+	}
+	ret := n.attr("ReturnType")
+	for _, r := range n.all("ReturnType") {
+		ret = r.attr("Type")
+	}
+	return p.signature(op, n, ret, n.all("Parameter"))
+}
+
+// signature reads parameters and result.
+func (p *parser) signature(op *Operation, n *node, returns string, params []*node) error {
+	if op.Name == "" {
+		return &Error{n.line, n.name + " has no Name"}
+	}
+	for _, c := range params {
+		f, err := p.field(c, c.attr("Type"))
+		if err != nil {
+			return err
+		}
+		op.Params = append(op.Params, f)
+	}
+	if returns != "" {
+		f := &Field{Nullable: true, Scale: AnyScale}
+		if err := p.typed(f, n, returns); err != nil {
+			return err
+		}
+		op.Returns = f
+	}
+	if _, twice := p.Operations[op.Name]; twice {
+		p.warn(n, "the operation %s is declared more than once; the first is used", op.Name)
+		return nil
+	}
+	p.Operations[op.Name] = op
+	return nil
+}
+
+// imported is an unbound action or function of V4.
+func (p *parser) imported(n *node, name string) error {
+	for _, decl := range p.ops[p.qualified(name)] {
+		if decl.attr("IsBound") != "true" {
+			return p.signature(&Operation{Name: n.attr("Name"), Method: method(decl)}, decl, returned(decl), decl.all("Parameter"))
+		}
+	}
+	return &Error{n.line, fmt.Sprintf("%s %q names %q, which is not declared", n.name, n.attr("Name"), name)}
+}
+
+func (p *parser) boundOperations(s *node) error {
+	for _, decl := range s.nodes {
+		params := decl.all("Parameter")
+		if decl.name != "Action" && decl.name != "Function" || decl.attr("IsBound") != "true" {
+			continue
+		}
+		if len(params) == 0 {
+			return &Error{decl.line, fmt.Sprintf("the bound %s has no parameter that it is bound to", decl.attr("Name"))}
+		}
+		on, err := p.field(params[0], params[0].attr("Type"))
+		if err != nil {
+			return err
+		}
+		op := &Operation{Name: s.attr("Namespace") + "." + decl.attr("Name"), Method: method(decl), Bound: on.Struct, BoundMany: on.Many}
+		if err := p.signature(op, decl, returned(decl), params[1:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func method(decl *node) string {
+	if decl.name == "Function" {
+		return http.MethodGet
+	}
+	return http.MethodPost
+}
+
+func returned(decl *node) string {
+	for _, r := range decl.all("ReturnType") {
+		return r.attr("Type")
+	}
+	return ""
+}
