@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	"holdfast/adapters/amqp"
-	"holdfast/adapters/rest"
-	"holdfast/cmd/holdfast/internal/erpbroker"
 	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/internal/message"
 )
@@ -22,9 +19,7 @@ type brokerSide struct {
 	node                    *rabbit.Node // of the run's own; nil for a broker of the user's
 	given                   *givenBroker // of the user's; nil for one of the run's own
 
-	broker   *amqp.Link // the ERP's
-	api      *rest.Link // to the ERP itself
-	erp      *erpbroker.ERP
+	erp      *erpSide
 	down     atomic.Bool
 	restarts int
 }
@@ -37,7 +32,7 @@ const passwordFile = "broker-password"
 func (s *stage) openBroker(ctx context.Context) (err error) {
 	s.mq = &brokerSide{}
 	if s.flags.broker != "" {
-		err = s.mq.reach(s.flags, "plant-"+s.set.Plant.Number)
+		err = s.mq.reach(ctx, s.flags)
 	} else {
 		err = s.mq.start(ctx, filepath.Join(s.flags.data, "rabbitmq"))
 	}
@@ -47,7 +42,8 @@ func (s *stage) openBroker(ctx context.Context) (err error) {
 	if err := os.WriteFile(filepath.Join(s.flags.data, passwordFile), []byte(s.mq.password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("keep the password of the broker: %w", err)
 	}
-	return s.openERPSide()
+	s.mq.erp, err = openERPSide(s.flags.data, s.initial(), s.mq.address, s.lastNumbers(), s.logger().With("side", "erp"))
+	return err
 }
 
 // start starts a broker in a folder of its own.
@@ -57,51 +53,6 @@ func (b *brokerSide) start(ctx context.Context, dir string) (err error) {
 	}
 	b.address, b.user, b.password = b.node.Address, b.node.User, b.node.Password
 	return b.node.Start(ctx)
-}
-
-// secret is the broker's password.
-func (b *brokerSide) secret(context.Context, string) (string, error) { return b.password, nil }
-
-// openERPSide opens what stands between broker and ERP. It calls the ERP by the same link that a plant over HTTP would use.
-func (s *stage) openERPSide() error {
-	text, err := s.initial().write()
-	if err != nil {
-		return err
-	}
-	cfg, err := parseConfig(filepath.Join(s.flags.data, "erp.yaml"), text)
-	if err != nil {
-		return err
-	}
-	rules, err := loadMappings(cfg)
-	if err != nil {
-		return err
-	}
-	log := s.logger().With("side", "erp")
-	if s.mq.api, err = rest.Open(cfg.Links["erp"].REST, cfg.secret, log); err != nil {
-		return err
-	}
-	if s.mq.broker, err = amqp.Open(s.mq.link("plant-"+s.set.Plant.Number), s.mq.secret, log); err != nil {
-		return err
-	}
-	s.mq.erp, err = erpbroker.Open(s.mq.broker, s.mq.api, rules, erpbroker.Config{
-		Mapping: "erp-out", Source: "urn:erp", Numbers: filepath.Join(s.flags.data, "erp.numbers"), Last: s.lastNumbers(),
-	}, log)
-	return err
-}
-
-// link is the ERP's end of the queues, made as the plant's configuration makes them.
-func (b *brokerSide) link(plant string) amqp.Config {
-	fromPlant, fromERP := b.names+"erp.from-"+plant, b.names+plant+".from-erp"
-	plant, erp := b.names+plant, b.names+"erp"
-	return amqp.Config{
-		Addresses: []string{b.address}, User: b.user, Password: "file:" + passwordFile, Exchanges: []amqp.Exchange{{Name: plant}, {Name: erp}},
-		Queues: []amqp.Queue{
-			{Name: fromPlant, SingleActive: true, Bindings: []amqp.Binding{{Exchange: plant, Key: "#"}}},
-			{Name: fromERP, SingleActive: true, Bindings: []amqp.Binding{{Exchange: erp, Key: "#"}}},
-		},
-		Publish: &amqp.Publish{Exchange: erp},
-		Receive: &amqp.Receive{Queue: fromPlant, InFlight: 5000},
-	}
 }
 
 // lastNumbers is how far the ERP's journal goes in each lane; nil for an ERP that begins.
@@ -126,7 +77,7 @@ func (s *stage) cut() error {
 	}
 	s.mq.down.Store(true)
 	if s.mq.given != nil {
-		s.mq.given.gate.Shut()
+		s.mq.given.mended = s.mq.given.wire.Cut()
 		return nil
 	}
 	return s.mq.node.Stop()
@@ -182,19 +133,13 @@ func (s *stage) answered(ctx context.Context) (bool, error) {
 func (b *brokerSide) close() error {
 	var errs []error
 	if b.erp != nil {
-		errs = append(errs, b.erp.Close())
-	}
-	if b.broker != nil {
-		b.broker.Close()
-	}
-	if b.api != nil {
-		b.api.Close()
+		errs = append(errs, b.erp.close())
 	}
 	if b.node != nil {
 		errs = append(errs, b.node.Close())
 	}
 	if b.given != nil {
-		errs = append(errs, b.given.close())
+		errs = append(errs, b.given.close(b.erp))
 	}
 	return errors.Join(errs...)
 }

@@ -6,34 +6,32 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/adapters/amqp"
-	"holdfast/cmd/holdfast/internal/rabbit"
+	"holdfast/cmd/holdfast/internal/wire"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
 )
 
 // givenBroker is a broker of the user's: it is not stopped for the outage, but plant and ERP are cut off from it.
 type givenBroker struct {
-	gate    *rabbit.Gate
+	wire    *wire.Wire
+	mended  func() // ends the cut
 	restart string // command that restarts it; "" for none
-	clean   func() error
+	remove  string // its address past the wire, where what is made on it shall not stay; "" where it stays
 }
 
 // namesFile keeps what the exchanges and queues of a folder's demo begin with, on a broker that others use too.
 const namesFile = "broker-names"
 
-// reach opens a gate to the broker of --broker. Where the folder does not stay, what was made on the broker does not either.
-func (b *brokerSide) reach(f demoFlags, plant string) error {
+// reach lays a wire to the broker of --broker. Where the folder does not stay, what was made on the broker does not either.
+func (b *brokerSide) reach(ctx context.Context, f demoFlags) error {
 	u, err := url.Parse(f.broker)
 	bad := func(why string) error {
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--broker " + why, Hint: "write amqp://user:password@127.0.0.1:5672/"}
@@ -49,14 +47,14 @@ func (b *brokerSide) reach(f demoFlags, plant string) error {
 	if b.names, err = demoNames(filepath.Join(f.data, namesFile)); err != nil {
 		return err
 	}
-	b.given = &givenBroker{restart: f.restart, clean: func() error { return nil }}
-	if b.given.gate, err = rabbit.OpenGate(u.Host); err != nil {
+	b.given = &givenBroker{restart: f.restart}
+	if b.given.wire, err = wire.Open(ctx, u.Host); err != nil {
 		return err
 	}
 	vhost := cmp.Or(u.EscapedPath(), "/")
-	b.address = "amqp://" + b.given.gate.Addr() + vhost
+	b.address = "amqp://" + b.given.wire.Address() + vhost
 	if !f.keep {
-		b.given.clean = func() error { return b.remove(plant, "amqp://"+u.Host+vhost) }
+		b.given.remove = "amqp://" + u.Host + vhost
 	}
 	return nil
 }
@@ -78,7 +76,7 @@ func demoNames(file string) (string, error) {
 func (b *brokerSide) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if b.given != nil {
-		g.Go(func() error { return b.given.gate.Run(ctx) })
+		g.Go(func() error { return b.given.wire.Run(ctx) })
 	}
 	g.Go(func() error { return b.erp.Run(ctx) })
 	return g.Wait()
@@ -95,22 +93,15 @@ func (g *givenBroker) mend(ctx context.Context) (restarted bool, err error) {
 			}
 		}
 	}
-	g.gate.Open()
+	g.mended()
 	return g.restart != "", nil
 }
 
-func (g *givenBroker) close() error { return errors.Join(g.gate.Close(), g.clean()) }
-
-// remove deletes what the demo has made on a broker, past the gate.
-func (b *brokerSide) remove(plant, address string) error {
-	cfg := b.link(plant)
-	cfg.Addresses, cfg.Publish = []string{address}, nil
-	l, err := amqp.Open(cfg, b.secret, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
+// close ends the wire, and takes away what the demo has made on the broker.
+func (g *givenBroker) close(erp *erpSide) error {
+	err := g.wire.Close()
+	if g.remove != "" && erp != nil {
+		err = errors.Join(err, erp.remove(g.remove))
 	}
-	defer l.Close()
-	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
-	defer stop()
-	return l.Remove(ctx)
+	return err
 }

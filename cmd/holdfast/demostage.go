@@ -190,9 +190,6 @@ func (s *stage) configure() (cfg Config, text []byte, err error) {
 	}
 	in := s.initial()
 	in.Database = database
-	if s.mq != nil {
-		in.Broker, in.BrokerUser, in.Names = s.mq.address, s.mq.user, s.mq.names
-	}
 	if text, err = in.write(); err != nil {
 		return cfg, nil, err
 	}
@@ -203,10 +200,14 @@ func (s *stage) configure() (cfg Config, text []byte, err error) {
 
 // initial is what the configurations of plant and ERP have in common.
 func (s *stage) initial() initial {
-	return initial{
+	in := initial{
 		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: "sqlite:holdfast.db", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
 		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true,
 	}
+	if s.mq != nil {
+		in.Broker, in.BrokerUser, in.Names = s.mq.address, s.mq.user, s.mq.names
+	}
+	return in
 }
 
 // database is what stands in the configuration: a URL with a password goes into a file of its own.

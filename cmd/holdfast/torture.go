@@ -27,6 +27,7 @@ type tortureFlags struct {
 	postgres string
 	broker   bool
 	old      string
+	all      bool
 	faults   []string
 	data     string
 	asJSON   bool
@@ -59,6 +60,7 @@ the machine interleaves the processes is not, so a seed that fails may need some
 	flags.StringVar(&f.old, "old", "", "an older holdfast program, as which the first of several nodes runs: an upgrade that is under way")
 	flags.StringSliceVar(&f.faults, "faults", nil, "only these: "+faultNames())
 	flags.StringVar(&f.data, "data", "", "folder for the configuration, the plant's log and, with SQLite, the database; kept. Default a temporary one, kept if the run fails")
+	flags.BoolVar(&f.all, "all", false, "fail where a fault cannot be made on this machine, instead of leaving it out")
 	jsonFlag(cmd, &f.asJSON)
 	return cmd
 }

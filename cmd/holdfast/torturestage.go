@@ -18,7 +18,7 @@ import (
 
 	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/dataset"
-	"holdfast/cmd/holdfast/internal/erpbroker"
+	"holdfast/cmd/holdfast/internal/disk"
 	"holdfast/cmd/holdfast/internal/postgres"
 	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/cmd/holdfast/internal/torture"
@@ -30,8 +30,8 @@ import (
 
 // tortured is one run, ready to begin.
 type tortured struct {
-	node    *rabbit.Node   // nil over HTTP, as is erpSide
-	erpSide *erpbroker.ERP // between broker and ERP
+	node    *rabbit.Node // nil over HTTP, as is erpSide
+	erpSide *erpSide
 	cfg     torture.Config
 	mock    *erpmock.Mock
 	erp     net.Listener
@@ -121,10 +121,12 @@ func (t *tortured) openDatabase(ctx context.Context, f tortureFlags, dir string,
 	}
 	if f.database == "" && f.postgres == "" {
 		without(torture.PostgresRestart, "there is no PostgreSQL")
-		t.cfg.Disk = filepath.Join(dir, "disk")
-		undo, err := smallDisk(ctx, t.cfg.Disk)
-		t.ifClean(undo)
-		if err != nil {
+		var err error
+		if t.cfg.Disk, err = disk.Open(ctx, filepath.Join(dir, "disk")); err == nil {
+			t.ifClean(t.cfg.Disk.Close)
+		} else if f.all {
+			return "", err
+		} else {
 			without(torture.FullDisk, err.Error())
 		}
 		return "sqlite:disk/plant.db", nil
@@ -175,25 +177,6 @@ func known(set *dataset.Set) []string {
 		}
 	}
 	return out
-}
-
-// smallDisk mounts a small file system in memory, so that it can be filled without harm. That takes root on Linux.
-func smallDisk(ctx context.Context, dir string) (undo func() error, err error) {
-	undo = func() error { return nil }
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return undo, fmt.Errorf("make %s: %w", dir, err)
-	}
-	out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=512m,mode=0700", "tmpfs", dir).CombinedOutput()
-	if err != nil {
-		return undo, fmt.Errorf("mount a small disk: %w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return func() error {
-		out, err := exec.CommandContext(context.WithoutCancel(ctx), "umount", "-l", dir).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("unmount %s: %w: %s", dir, err, out)
-		}
-		return nil
-	}, nil
 }
 
 // openERP makes the mock, with its journal long enough for the whole run, and the release of orders in it.

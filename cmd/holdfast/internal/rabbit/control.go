@@ -8,15 +8,29 @@ import (
 	"strings"
 )
 
-// CloseConnections has the node close every connection that clients have.
-func (n *Node) CloseConnections(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(n.program), "rabbitmqctl"), "-q", "close_all_connections", "by torture") //nolint:gosec // a program of the system
+// control calls the node's own program for its control.
+func (n *Node) control(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(n.program), "rabbitmqctl"), append([]string{"-q"}, args...)...) //nolint:gosec // a program of the system
 	cmd.Dir, cmd.Env = n.dir, n.environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("close the connections of RabbitMQ: %w: %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("rabbitmqctl %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
+
+// CloseConnections has the node close every connection that clients have.
+func (n *Node) CloseConnections(ctx context.Context) error {
+	return n.control(ctx, "close_all_connections", "by torture")
+}
+
+// leastFree is the free space below which the node takes nothing more.
+const leastFree = "50MB"
+
+// Fill has the node take its disk for full: it takes nothing, until Free or its next start.
+func (n *Node) Fill(ctx context.Context) error { return n.control(ctx, "set_disk_free_limit", "1000TB") }
+
+// Free has it find its disk as it is.
+func (n *Node) Free(ctx context.Context) error { return n.control(ctx, "set_disk_free_limit", leastFree) }
 
 // Restart ends the node and starts it again with all it holds.
 func (n *Node) Restart(ctx context.Context) error {

@@ -109,8 +109,8 @@ func (n *Node) write() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read the password of RabbitMQ: %w", err)
 	}
-	conf := fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\ndefault_user = %s\ndefault_pass = %s\ndisk_free_limit.absolute = 50MB\n"+
-		"vm_memory_high_watermark.absolute = 1GB\n", n.port, n.User, n.Password)
+	conf := fmt.Sprintf("listeners.tcp.1 = 127.0.0.1:%d\ndefault_user = %s\ndefault_pass = %s\ndisk_free_limit.absolute = %s\n"+
+		"vm_memory_high_watermark.absolute = 1GB\n", n.port, n.User, n.Password, leastFree)
 	for name, text := range map[string]string{
 		"password": n.Password, "rabbitmq.conf": conf, "enabled_plugins": "[].\n", "advanced.config": "[].\n",
 	} {

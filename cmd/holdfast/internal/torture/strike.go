@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -144,23 +142,27 @@ func (r *run) strikeAround(ctx context.Context, s strike) error {
 		return r.slow(ctx, r.nodes[s.Nodes[0]], s.For)
 	case PostgresRestart:
 		return r.restartPostgres(ctx, s)
-	case BrokerRestart, ConnectionsClosed:
+	case BrokerRestart, ConnectionsClosed, BrokerFull:
 		return r.strikeBroker(ctx, s)
 	case WireDelay:
-		r.Wire.slow(ctx, s.For)
-		return nil
+		return hold(ctx, s.For, r.Wire.Delay(50*time.Millisecond))
 	case WireLimit:
-		r.Wire.limit(ctx, s.For)
-		return nil
+		return hold(ctx, s.For, r.Wire.Limit())
 	case WireCut:
-		r.Wire.sever(ctx, s.For)
-		return nil
+		return hold(ctx, s.For, r.Wire.Cut())
 	case WireReset:
-		r.Wire.reset()
+		r.Wire.Reset()
 		return nil
 	default:
 		return r.add(faultsOf(s.Fault, few, s.For)...)
 	}
+}
+
+// hold leaves a fault on for d.
+func hold(ctx context.Context, d time.Duration, undo func()) error {
+	defer undo()
+	pause(ctx, d)
+	return nil
 }
 
 func (r *run) add(faults ...erpmock.Fault) error {
@@ -223,10 +225,18 @@ func (r *run) restartPostgres(ctx context.Context, s strike) error {
 func (r *run) strikeBroker(ctx context.Context, s strike) error {
 	r.single.Lock()
 	defer r.single.Unlock()
-	if s.Fault == BrokerRestart {
+	switch s.Fault {
+	case BrokerRestart:
 		return r.Broker.Restart(ctx)
+	case ConnectionsClosed:
+		return r.Broker.CloseConnections(ctx)
+	default:
+		if err := r.Broker.Fill(ctx); err != nil {
+			return err
+		}
+		pause(ctx, s.For)
+		return r.Broker.Free(ctx)
 	}
-	return r.Broker.CloseConnections(ctx)
 }
 
 // fill takes every free byte of the disk that holds the plant's database, and gives them back after d.
@@ -235,25 +245,9 @@ func (r *run) fill(ctx context.Context, d time.Duration) error {
 	defer r.single.Unlock()
 	r.away.Add(1)
 	defer r.away.Add(1)
-	name := filepath.Join(r.Disk, "filler")
-	f, err := os.Create(name)
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
-		return fmt.Errorf("fill the disk: %w", err)
-	}
-	if err == nil {
-		chunk := make([]byte, 64<<10)
-		for len(chunk) > 0 {
-			if _, err := f.Write(chunk); err != nil {
-				chunk = chunk[:len(chunk)/2]
-			}
-		}
-		if err := f.Close(); err != nil {
-			return fmt.Errorf("fill the disk: %w", err)
-		}
+	if err := r.Disk.Fill(); err != nil {
+		return err
 	}
 	pause(ctx, d)
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("free the disk: %w", err)
-	}
-	return nil
+	return r.Disk.Free()
 }

@@ -133,7 +133,7 @@ func (r *run) settle(ctx context.Context) error {
 func (r *run) busy(ctx context.Context, n *node) (resume func(), err error) {
 	resume = func() {}
 	if r.Wire != nil {
-		resume = r.Wire.stall()
+		resume = r.Wire.Stall()
 	} else {
 		err = r.add(erpmock.Fault{Kind: erpmock.Hang, Phase: erpmock.After, Count: 2 * len(r.nodes), Delay: erpmock.Duration(time.Second)})
 	}

@@ -23,6 +23,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/erpmock"
+	"holdfast/cmd/holdfast/internal/disk"
+	"holdfast/cmd/holdfast/internal/wire"
 )
 
 // Config is one run. Everything but the tuning is required.
@@ -38,12 +40,12 @@ type Config struct {
 	Poll    time.Duration // how often a node looks for lanes that nobody has
 	Idle    time.Duration // how long the database leaves a transaction its locks whose node stands still
 
-	Nodes     []Node   // the plant's processes, all on one database
-	Disk      string   // folder on the disk of its database that may be filled; empty leaves full-disk out
-	Postgres  Database // whose server may be restarted; nil leaves postgres-restart out
-	Lanes     Lanes    // of several nodes
-	Broker    Broker   // between plant and ERP; nil if they talk over HTTP
-	Wire      *Wire    // between plant and broker
+	Nodes     []Node     // the plant's processes, all on one database
+	Disk      *disk.Disk // of its database, that may be filled; nil leaves full-disk out
+	Postgres  Database   // whose server may be restarted; nil leaves postgres-restart out
+	Lanes     Lanes      // of several nodes
+	Broker    Broker     // between plant and ERP; nil if they talk over HTTP
+	Wire      *wire.Wire // between plant and broker
 	Mock      *erpmock.Mock
 	Release   func(material string) (number string, err error)
 	Materials []string  // that can be made
@@ -66,6 +68,9 @@ type Broker interface {
 	Restart(ctx context.Context) error
 	// CloseConnections has the broker close every connection.
 	CloseConnections(ctx context.Context) error
+	// Fill has the broker take its disk for full: it takes nothing, until Free.
+	Fill(ctx context.Context) error
+	Free(ctx context.Context) error
 }
 
 // Report is what a run did and what the oracle says.
