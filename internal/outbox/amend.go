@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -133,23 +134,23 @@ func (o *Outbox) goOn(ctx context.Context, tx *store.Tx, l *lane, w row, reason 
 
 // void turns w into a void, in the table and in hand. The original goes to its history, with what happened.
 func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, what, reason string) error {
-	body, err := json.Marshal(map[string]string{"reason": reason})
+	text, err := json.Marshal(map[string]string{"reason": reason})
 	if err != nil {
 		return fmt.Errorf("write the reason: %w", err)
 	}
-	return replace(ctx, tx, w, message.Void, body, what, reason)
+	return o.replace(ctx, tx, w, message.Void, text, what, reason)
 }
 
 // Amend corrects the body of a message that is still owed, under the same number: the amendment names the digest of the original,
-// which stays in the chain. A lane that stood still because of it goes on. Invalid if body is not JSON, Conflict if the message
+// which stays in the chain. A lane that stood still because of it goes on. Invalid if text is not JSON, Conflict if the message
 // is being sent or may have been sent.
-func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, body []byte, reason string) error {
+func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte, reason string) error {
 	w, l, err := lockMessage(ctx, tx, id)
 	if err != nil {
 		return err
 	}
 	what := fmt.Sprintf("amend message %d of lane %s", w.Number, w.Lane)
-	if !json.Valid(body) {
+	if !json.Valid(text) {
 		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is not JSON", Hint: "take the old body and change its values"}
 	}
 	if err := l.free(ctx, tx, w.Link, w.Number); err != nil {
@@ -166,22 +167,29 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, body []byte
 			Kind: problem.Conflict, What: what, Why: "it was discarded, or delivered before", Hint: "book the correction in the plant: it is owed under a new number",
 		}
 	}
-	if err := replace(ctx, tx, &w, message.Amendment, body, "amended", reason); err != nil {
+	if err := o.replace(ctx, tx, &w, message.Amendment, text, "amended", reason); err != nil {
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)
 }
 
-// replace gives w another role and body under its own number.
-func replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, body []byte, what, reason string) error {
+// replace gives w another role and body under its own number. Its history keeps the body that it had, and the message holds both.
+func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, text []byte, what, reason string) error {
 	if err := history(ctx, tx, *w, what, reason); err != nil {
 		return err
 	}
+	m, err := o.aside(ctx, tx, message.Message{Body: text})
+	if err == nil {
+		err = w.hold(ctx, tx, m.Large)
+	}
+	if err != nil {
+		return err
+	}
 	w.Refers = cmp.Or(w.Refers, w.Digest) // the original, however often it is amended
-	w.Role, w.Body = string(role), body
-	w.Digest = w.message().Digest()
-	_, err := tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, refers = ?, digest = ?, attempts = 0 WHERE id = ?`,
-		w.Role, w.Body, w.Refers, w.Digest, w.ID)
+	w.Role, w.Body, w.Large = string(role), m.Body, body.RefOf(m.Large)
+	w.Digest = w.message(tx).Digest()
+	_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, large = ?, refers = ?, digest = ?, attempts = 0 WHERE id = ?`,
+		w.Role, w.Body, w.Large, w.Refers, w.Digest, w.ID)
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)
 	}
@@ -232,9 +240,9 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 	if err != nil {
 		return 0, fmt.Errorf("write the history of a replay: %w", err)
 	}
-	n, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
+	n, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
 		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, signature, replay)
-		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause,
+		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
 		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, signature,
 			CASE WHEN (sent_with = CAST(? AS TEXT) OR EXISTS (SELECT 1 FROM outbox_events AS v WHERE v.id = d.id AND v.what = CAST(? AS TEXT)))
 				AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,

@@ -20,6 +20,9 @@ const (
 	RefusalKind = "erp.refusal" // it says no
 )
 
+// maxAnswer is how many bytes an answer may have.
+const maxAnswer = 1 << 20
+
 // answer is the body of both kinds.
 type answer struct {
 	Message  string    `json:"message"`            // the ID of the message that it is about
@@ -43,8 +46,12 @@ type target struct {
 // An answer to a message that is still owed is Unavailable, and to be given again: it came before the sender could write down that
 // the message was delivered. One to a message that nobody sent is NotFound, one that contradicts an earlier one Conflict.
 func (o *Outbox) Answer(ctx context.Context, tx *store.Tx, m message.Message) error {
+	text, err := m.Read(ctx, maxAnswer)
+	if err != nil {
+		return err
+	}
 	var a answer
-	if err := json.Unmarshal(m.Body, &a); err != nil || a.Message == "" {
+	if err := json.Unmarshal(text, &a); err != nil || a.Message == "" {
 		return &problem.Error{
 			Kind: problem.Invalid, What: "read " + m.Kind + " " + m.ID, Why: "it does not name the message that it is about",
 			Hint: `have the ERP send {"message": "the id of the event", "document": "…"}`, Cause: err,

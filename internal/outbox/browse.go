@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -44,6 +45,7 @@ type Happened struct {
 	What   string // again, refused, parked, waiting, unknown, resumed, retried, amended, voided, replayed, …
 	Detail string // the reason
 	Body   []byte
+	Large  *message.Large // a body that is not in memory; nil if it is Body
 	Digest string
 	Role   message.Role
 }
@@ -88,9 +90,9 @@ const (
 	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
 )
 
-func (f full) detail() Detail {
+func (f full) detail(tx *store.Tx) Detail {
 	return Detail{
-		Message: f.message(), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
+		Message: f.message(tx), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
 		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
 		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked},
@@ -130,7 +132,7 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	}
 	lanes := map[[2]string]Lane{}
 	for _, r := range rows {
-		d := r.detail()
+		d := r.detail(tx)
 		if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
 			return nil, "", err
 		}
@@ -199,7 +201,7 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 	if err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
-	d := f.detail()
+	d := f.detail(tx)
 	if d.LaneState, err = o.Lane(ctx, tx, d.Link, d.Lane); err != nil {
 		return Detail{}, err
 	}
@@ -207,12 +209,13 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 		At                         int64
 		What, Detail, Digest, Role string
 		Body                       []byte
+		Large                      body.Ref
 	}
-	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
+	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, large FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
 		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
 	}
 	for _, r := range rows {
-		d.History = append(d.History, Happened{store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Digest, message.Role(r.Role)})
+		d.History = append(d.History, Happened{store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role)})
 	}
 	return d, nil
 }

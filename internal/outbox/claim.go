@@ -127,7 +127,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 		}
 		last = max(last, w.Number)
 		c.Messages = append(c.Messages, Queued{
-			Message: w.message(), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
+			Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
 			Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
 		})
 	}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -87,6 +88,7 @@ type Config struct {
 	Backoff  time.Duration // the longest wait between two attempts at one message; default 5 min
 	AskAfter time.Duration // how long what may have been sent is left to arrive before anybody asks for it; default 2 s
 	Keep     time.Duration // how long settled messages are kept; default 90 days
+	Inline   int           // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
 }
 
 // Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
@@ -104,6 +106,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Backoff = cmp.Or(cfg.Backoff, 5*time.Minute)
 	cfg.AskAfter = cmp.Or(cfg.AskAfter, 2*time.Second)
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
+	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
 	return &Outbox{slices.Clone(routes), source, cfg, &expiry{}}
 }
 
@@ -133,7 +136,8 @@ func MessageID(link, event string) string {
 }
 
 // Append owes m to each link that a route names, within tx: both or neither. Each link gets a message of its own, with its own ID,
-// lane, number and digest. A kind that no route wants is no error. The relay is woken once tx is committed.
+// lane, number and digest. A kind that no route wants is no error. The relay is woken once tx is committed. A Large body must have been
+// kept by package body; one over Config.Inline is kept there.
 func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, opts ...Option) error {
 	var opt options
 	for _, f := range opts {
@@ -145,6 +149,10 @@ func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, op
 			continue
 		}
 		links = append(links, r.Link)
+		var err error
+		if m, err = o.aside(ctx, tx, m); err != nil {
+			return err
+		}
 		if err := o.append(ctx, tx, r, m, opt); err != nil {
 			return fmt.Errorf("owe %s %s to link %s: %w", m.Kind, m.ID, r.Link, err)
 		}
@@ -168,7 +176,7 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	}
 	w := row{
 		ID: MessageID(r.Link, m.ID), Event: m.ID, Source: cmp.Or(o.source, m.Source), Kind: m.Kind, Version: m.Version, Key: m.Key,
-		Time: store.Zoned{Time: m.Time}, Body: m.Body, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, Mapping: r.Mapping,
+		Time: store.Zoned{Time: m.Time}, Body: m.Body, Large: body.RefOf(m.Large), Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, Mapping: r.Mapping,
 		Link: r.Link, Lane: cmp.Or(m.Lane, m.Key), Role: string(message.Event), CreatedAt: store.Micros(tx.Now),
 		NotBefore: store.Micros(opt.notBefore), ExpiresAt: store.Micros(opt.expires),
 	}
@@ -178,13 +186,16 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if r.Delay > 0 {
 		w.NotBefore = max(w.NotBefore, store.Micros(tx.Now.Add(r.Delay)))
 	}
+	if err := w.hold(ctx, tx, m.Large); err != nil {
+		return err
+	}
 	if tx.Dialect() == store.Postgres {
 		return w.appendAtOnce(ctx, tx, r.class())
 	}
 	if err := w.takeNumber(ctx, tx, r.class()); err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
 	}
-	w.Digest = w.message().Digest()
+	w.Digest = w.message(tx).Digest()
 	if err := w.insert(ctx, tx); err != nil {
 		return fmt.Errorf("write message %d of lane %s: %w", w.Number, w.Lane, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/store"
 )
@@ -22,6 +23,7 @@ type row struct {
 	Key        string      `db:"key"`
 	Time       store.Zoned `db:"time"`
 	Body       []byte      `db:"body"`
+	Large      body.Ref    `db:"large"`
 	Creates    string      `db:"creates"`
 	Cause      string      `db:"cause"`
 	Trace      string      `db:"trace"`
@@ -40,7 +42,7 @@ type row struct {
 }
 
 // kept are the columns of a message that outbox_messages and outbox_delivered share.
-const kept = `link, lane, epoch, number, id, event, source, kind, version, key, time, body, creates, cause, trace, mapping, prev,
+const kept = `link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause, trace, mapping, prev,
 	role, refers, digest, created_at, attempts, redelivery`
 
 // written are the columns of outbox_messages that an append writes.
@@ -50,12 +52,12 @@ const written = kept + `, not_before, expires_at`
 const hot = written + `, replay, sends`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
-const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, body, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
+const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, body, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
 	expires_at, attempts, redelivery, replay`
 
-func (w row) message() message.Message {
+func (w row) message(tx *store.Tx) message.Message {
 	return message.Message{
-		ID: w.ID, Source: w.Source, Kind: w.Kind, Version: w.Version, Key: w.Key, Time: w.Time.Time, Body: w.Body,
+		ID: w.ID, Source: w.Source, Kind: w.Kind, Version: w.Version, Key: w.Key, Time: w.Time.Time, Body: w.Body, Large: w.Large.Large(tx.DB()),
 		Creates: w.Creates, Cause: w.Cause, Trace: w.Trace,
 		Place: message.Place{
 			Link: w.Link, Lane: w.Lane, Epoch: w.Epoch, Number: w.Number, Prev: w.Prev, Role: message.Role(w.Role), Refers: w.Refers,
@@ -94,7 +96,7 @@ func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
 // database then makes the digest, of the same bytes as message.Digest: which predecessor it covers is known under the lane's lock only.
 func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
 	w.Epoch, w.Number = 1, 1
-	m := w.message()
+	m := w.message(tx)
 	before, after := m.Around()
 	const part = `int8send(octet_length(%[1]s)) || CAST(%[1]s AS BYTEA)` // digits and hex alone: no text is read as an escape
 	digest := `encode(sha256(CAST(? AS BYTEA) || ` + fmt.Sprintf(part, `CAST(outbox_lanes.epoch AS TEXT)`) + ` || ` +
@@ -102,16 +104,16 @@ func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
 	args := append(w.laneArgs(class, m.Digest()), before, after)
 	return tx.Later(ctx, `WITH l AS (`+nextNumber+`, prev_digest = outbox_lanes.last_digest, last_digest = `+digest+`
 			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest)
-		INSERT INTO outbox_messages (link, lane, id, event, source, kind, version, key, time, body, creates, cause, trace, mapping, role, refers,
+		INSERT INTO outbox_messages (link, lane, id, event, source, kind, version, key, time, body, large, creates, cause, trace, mapping, role, refers,
 			created_at, not_before, expires_at, attempts, redelivery, epoch, number, prev, digest)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`,
-		append(args, w.Link, w.Lane, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Creates, w.Cause, w.Trace, w.Mapping,
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`,
+		append(args, w.Link, w.Lane, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace, w.Mapping,
 			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt)...)
 }
 
 func (w row) insert(ctx context.Context, tx *store.Tx) error {
 	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Creates, w.Cause, w.Trace,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace,
 		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt)
 }

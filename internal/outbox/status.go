@@ -204,22 +204,26 @@ func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, tr
 // which was delivered again since stays. The history of a message goes with the last that is kept of it. Lanes keep their counters.
 // Called in small chunks it holds up nobody.
 func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, error) {
-	var ids []string
-	err := tx.Select(ctx, &ids, `DELETE FROM outbox_delivered WHERE (link, lane, epoch, number, redelivery) IN
+	var rows []purged
+	err := tx.Select(ctx, &rows, `DELETE FROM outbox_delivered WHERE (link, lane, epoch, number, redelivery) IN
 		(SELECT link, lane, epoch, number, redelivery FROM outbox_delivered WHERE settled_at < ? ORDER BY settled_at LIMIT `+strconv.Itoa(limit)+`)
-		RETURNING id`, store.Micros(tx.Now.Add(-o.cfg.Keep)))
+		RETURNING id, large`, store.Micros(tx.Now.Add(-o.cfg.Keep)))
 	if err != nil {
 		return 0, fmt.Errorf("purge old receipts: %w", err)
 	}
-	for part := range slices.Chunk(ids, chunk) {
+	large := rows
+	for part := range slices.Chunk(idsOf(rows), chunk) {
 		query, args, err := tx.In(`DELETE FROM outbox_events WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM outbox_delivered AS d WHERE d.id = outbox_events.id)
-			AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = outbox_events.id)`, part)
+			AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = outbox_events.id)
+			RETURNING id, large`, part)
 		if err != nil {
 			return 0, err
 		}
-		if _, err := tx.Exec(ctx, query, args...); err != nil {
+		var events []purged
+		if err := tx.Select(ctx, &events, query, args...); err != nil {
 			return 0, fmt.Errorf("purge the history of old messages: %w", err)
 		}
+		large = append(large, events...)
 	}
-	return int64(len(ids)), nil
+	return int64(len(rows)), freeBodies(ctx, tx, large)
 }
