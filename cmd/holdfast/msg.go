@@ -228,15 +228,22 @@ func sent(d outbox.Detail) string {
 		return "it is in hand now, and may have been sent"
 	case d.Sends == 0 && (d.MaySent() || inDoubt(d)):
 		return "it may have been: nothing is known of an answer"
-	case d.Sends == 1:
-		return "once"
-	case d.Sends > 1:
-		return fmt.Sprintf("%d times", d.Sends)
+	case d.Sends > 0 && d.Redelivery == 0 && d.MaySent():
+		return times(d.Sends) + ", and the ERP may have it"
+	case d.Sends > 0:
+		return times(d.Sends)
 	case d.Settled:
 		return "never, as far as is known"
 	default:
 		return "not yet, as far as is known"
 	}
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // laneWords is where the lane of a message stands, in a sentence.

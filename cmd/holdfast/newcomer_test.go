@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -17,18 +16,18 @@ import (
 func capture(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile(args[2])
 	var got []byte
-	for range 200 {
-		if res, err := http.Get(args[1]); err == nil {
-			got, err = io.ReadAll(res.Body)
-			ts.Check(errors.Join(err, res.Body.Close()))
-			if found := pattern.FindSubmatch(got); found != nil {
-				ts.Setenv(args[0], string(found[1]))
-				return
-			}
+	matches := func() bool {
+		res, err := http.Get(args[1])
+		if err != nil {
+			return false
 		}
-		time.Sleep(50 * time.Millisecond)
+		got, err = io.ReadAll(res.Body)
+		return errors.Join(err, res.Body.Close()) == nil && pattern.Match(got)
 	}
-	ts.Fatalf("%s answers %s, want %s", args[1], got, args[2])
+	if !eventually(matches) {
+		ts.Fatalf("%s answers %s, want %s", args[1], got, args[2])
+	}
+	ts.Setenv(args[0], string(pattern.FindSubmatch(got)[1]))
 }
 
 // pushDocs sends the message of docs/api.md, "Pushing a message of the ERP", to a plant: pushdocs URL.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,12 +67,34 @@ func oweOrder(ctx context.Context, file, material string) (err error) {
 	return err
 }
 
+// ports hands out each port once, and none of those that the system gives to whoever connects or asks for any: a port of that range
+// can be somebody else's by the time that the program listens on it.
+var ports atomic.Int64
+
 // freePort sets a variable to a loopback address that nobody listens on: freeport NAME.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Setenv(args[0], l.Addr().String())
-	ts.Check(l.Close())
+	const first, span = 10_000, 20_000 // the systems that the tests run on give away 32768 and more
+	begin := int64(os.Getpid()) * 37
+	for range span {
+		address := fmt.Sprintf("127.0.0.1:%d", first+(begin+ports.Add(1))%span)
+		if l, err := net.Listen("tcp", address); err == nil {
+			ts.Check(l.Close())
+			ts.Setenv(args[0], address)
+			return
+		}
+	}
+	ts.Fatalf("no port is free")
+}
+
+// eventually tries something again until it is so, for what a program in the background has yet to do. How long that takes decides nothing:
+// the end is far beyond what a loaded machine needs.
+func eventually(is func() bool) bool {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if is() {
+			return true
+		}
+	}
+	return false
 }
 
 func TestAFileThatIsThereIsNotWrittenOver(t *testing.T) {
@@ -102,13 +126,9 @@ func ids(ts *testscript.TestScript, _ bool, args []string) {
 // retry runs a command again until it succeeds, for what a program in the background needs to begin: retry COMMAND ARG….
 func retry(ts *testscript.TestScript, _ bool, args []string) {
 	var err error
-	for range 200 {
-		if err = ts.Exec(args[0], args[1:]...); err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
+	if !eventually(func() bool { err = ts.Exec(args[0], args[1:]...); return err == nil }) {
+		ts.Fatalf("%v: %v", args, err)
 	}
-	ts.Fatalf("%v: %v", args, err)
 }
 
 // sub writes a file anew with a text in the place of what a regular expression matches: sub FILE OLD NEW.
@@ -120,25 +140,22 @@ func sub(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(old.ReplaceAllLiteralString(text, args[2])), 0o600))
 }
 
-// fetch reads a URL until it answers, and wants a status and a text in its body: fetch URL STATUS TEXT.
+// fetch reads a URL until it answers with a status and a text in its body: fetch URL STATUS TEXT.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	var got string
-	for range 200 {
+	is := func() bool {
 		res, err := http.Get(args[0])
 		if err != nil {
 			got = err.Error()
-			time.Sleep(50 * time.Millisecond)
-			continue
+			return false
 		}
 		body, err := io.ReadAll(res.Body)
-		ts.Check(errors.Join(err, res.Body.Close()))
 		got = fmt.Sprintf("%d: %s", res.StatusCode, body)
-		if strings.HasPrefix(got, args[1]) && strings.Contains(got, args[2]) {
-			return
-		}
-		break
+		return errors.Join(err, res.Body.Close()) == nil && strings.HasPrefix(got, args[1]) && strings.Contains(got, args[2])
 	}
-	ts.Fatalf("%s answers %s, want %s with %q", args[0], got, args[1], args[2])
+	if !eventually(is) {
+		ts.Fatalf("%s answers %s, want %s with %q", args[0], got, args[1], args[2])
+	}
 }
 
 // saveAnswer writes what a URL answers into a file: save URL FILE.
@@ -155,7 +172,7 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// request sends one request under a key of its own, and waits up to five seconds for the ERP.
+// request sends one request under a key of its own, and waits for the ERP as the script's WAIT says, a minute if it says nothing.
 func request(ts *testscript.TestScript, method, url, body string) (int, []byte) {
 	req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
 	ts.Check(err)
@@ -165,7 +182,7 @@ func request(ts *testscript.TestScript, method, url, body string) (int, []byte) 
 	}
 	req.Header.Set("Content-Type", media)
 	req.Header.Set("Idempotency-Key", "script-"+uuid.NewString())
-	req.Header.Set("Prefer", "wait=5")
+	req.Header.Set("Prefer", "wait="+cmp.Or(ts.Getenv("WAIT"), "60"))
 	res, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	answer, err := io.ReadAll(res.Body)

@@ -4,21 +4,19 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // await runs the program again until it prints a text: await TEXT ARG….
 func await(ts *testscript.TestScript, _ bool, args []string) {
-	for range 400 {
+	is := func() bool {
 		ts.Check(ts.Exec("holdfast", args[1:]...))
-		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
+		return strings.Contains(ts.ReadFile("stdout"), args[0])
 	}
-	ts.Fatalf("holdfast %v prints no %q", args[1:], args[0])
+	if !eventually(is) {
+		ts.Fatalf("holdfast %v prints no %q", args[1:], args[0])
+	}
 }
 
 // bodyOf writes the body of a message that msg show --json has printed into a file: bodyof FILE BODY.
