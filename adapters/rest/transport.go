@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -79,25 +80,56 @@ func newTLS(c TLS) (*tls.Config, error) {
 // errSealed is what a write gets on a connection that was given up.
 var errSealed = errors.New("the connection was given up before this was written")
 
-// wire is a TCP connection that counts its writes and can be sealed against further ones.
+// wire is a TCP connection that counts its writes, refuses those of a request whose time is over, and can be sealed against any.
 type wire struct {
 	net.Conn
 
 	mu     sync.Mutex // guards what follows
 	writes int64
 	sealed bool
+	over   func() error // of the request that has the connection: why it may not be written any more; nil before the first
 }
 
-// Write counts before it writes: a write that is under way is one that may have arrived.
+// Write counts before it writes: a write that is under way is one that may have arrived. What net/http has looked at before says
+// nothing of now: the process may have been stopped in between, and another node may have the message in hand meanwhile.
 func (w *wire) Write(p []byte) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	return w.Conn.Write(p)
+}
+
+func (w *wire) begin() error {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.sealed {
-		w.mu.Unlock()
-		return 0, errSealed
+		return errSealed
+	}
+	if w.over != nil {
+		if err := w.over(); err != nil {
+			return err
+		}
 	}
 	w.writes++
-	w.mu.Unlock()
-	return w.Conn.Write(p)
+	return nil
+}
+
+// carry gives the connection to a request, until the next one gets it.
+func (w *wire) carry(over func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = over
+}
+
+// over tells why a request may not be written any more, by the clock and by the context itself: a timer that should have ended it may
+// not have run yet.
+func over(ctx context.Context) func() error {
+	return func() error {
+		if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+			return context.DeadlineExceeded
+		}
+		return ctx.Err()
+	}
 }
 
 func (w *wire) count() int64 {
@@ -119,6 +151,8 @@ func (w *wire) seal(n int64) bool {
 // recognise; and, should a later release of Go find another reason, a second connection is sealed before it is written to,
 // unless the first one was sealed without a byte of this request.
 type attempt struct {
+	over func() error // why the request may not be written any more
+
 	mu    sync.Mutex // guards what follows
 	used  []mark
 	blind bool // a connection was used whose writes cannot be told apart: HTTP/2
@@ -138,6 +172,7 @@ func (a *attempt) got(info httptrace.GotConnInfo) {
 		a.blind = true
 		return
 	}
+	w.carry(a.over)
 	former := a.untouched()
 	a.used = append(a.used, mark{w, w.count()})
 	if !former {
@@ -191,7 +226,8 @@ var errTooLong = errors.New("the answer is longer than max_body allows")
 func (l *Link) exchange(req *http.Request) (a answer, sent bool, err error) {
 	ctx, cancel := context.WithTimeout(req.Context(), l.cfg.Timeout)
 	defer cancel()
-	var try attempt
+	whole, callers := over(ctx), over(req.Context()) // the caller's own context may know by a clock what ours has not heard yet
+	try := attempt{over: func() error { return cmp.Or(callers(), whole()) }}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: try.got})
 	resp, err := l.rt.RoundTrip(req.WithContext(ctx))
 	if err != nil {

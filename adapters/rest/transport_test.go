@@ -15,9 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"holdfast/adapters/adaptertest"
 	"holdfast/internal/message"
 )
 
@@ -263,3 +266,65 @@ func TestNothingIsSentAfterTheContextEnded(t *testing.T) {
 		t.Errorf("%d requests arrived", n)
 	}
 }
+
+// late is a context whose time ends without a word on Done: as where the process was stopped, and its timers have yet to run.
+type late struct {
+	context.Context
+	over atomic.Bool
+}
+
+func (l *late) Err() error {
+	if l.over.Load() {
+		return errLate
+	}
+	return nil
+}
+
+var errLate = errors.New("the lease has ended")
+
+// TestNothingIsWrittenAfterTheTimeOfARequest has the time end between the last look of net/http at the context and the first byte.
+func TestNothingIsWrittenAfterTheTimeOfARequest(t *testing.T) {
+	e := newOldERP(t)
+	l := open(t, oldConfig(t, "http://"+e.address))
+	for _, id := range []string{"m1", "m2"} { // on a new connection, and on one that was used before
+		ctx := &late{Context: t.Context()}
+		got := func(httptrace.GotConnInfo) { ctx.over.Store(true) }
+		out := l.Deliver(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: got}), []message.Delivery{posting(t, id)})[0]
+		if out.Verdict != message.Again || !errors.Is(out.Err, errLate) {
+			t.Errorf("%s: got %v, want again, since nothing of it was sent", id, out)
+		}
+		if n := e.Attempts(id); n != 0 {
+			t.Errorf("%s: %d requests arrived", id, n)
+		}
+		e.mu.Lock()
+		e.next = adaptertest.None
+		e.mu.Unlock()
+		if out := l.Deliver(t.Context(), []message.Delivery{posting(t, id)})[0]; out.Verdict != message.Delivered {
+			t.Errorf("%s: got %v, want it delivered by who has it in hand", id, out)
+		}
+	}
+}
+
+func TestTheClockEndsTheTimeOfARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		near, far := net.Pipe()
+		defer near.Close()
+		defer far.Close()
+		w := &wire{Conn: near}
+		w.carry(over(deadline{ctx}))
+		time.Sleep(time.Second)
+		if _, err := w.Write([]byte("late")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("err = %v, want that the time is over", err)
+		}
+		if !w.seal(0) {
+			t.Error("nothing was written, but it is not so certain")
+		}
+	})
+}
+
+// deadline is a context that never says itself that its time is over.
+type deadline struct{ context.Context }
+
+func (deadline) Err() error { return nil }
