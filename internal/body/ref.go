@@ -47,6 +47,14 @@ func (r Ref) large(from reader) *message.Large {
 	return l
 }
 
+// Size is how many bytes the body has.
+func (r Ref) Size() int64 {
+	if l := r.large(nil); l != nil {
+		return l.Size
+	}
+	return 0
+}
+
 // id is where the body is.
 func (r Ref) id() string {
 	id, _, _ := strings.Cut(string(r), " ")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -33,6 +34,10 @@ type arrival struct {
 // Receive verifies what came in and stores it, once by (source, id), in tx; what cannot be believed, or says nothing that could be
 // stored, is kept as rejected. After the commit the sender may be told that it was taken. An error means that it was not.
 func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, link string) (Taken, error) {
+	in, err := i.asideIn(ctx, tx, in)
+	if err != nil {
+		return Taken{}, err
+	}
 	all, err := i.take(ctx, tx, []message.Incoming{in}, link)
 	if err != nil {
 		return Taken{}, err
@@ -45,6 +50,9 @@ func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, 
 // is received by itself: that one has an Err, or, once its transport has delivered it Config.MaxDeliveries times, is kept as
 // rejected. An error means that none is known to be taken: it is Unavailable or Full if all of them shall be sent again later.
 func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) (all []Taken, err error) {
+	if ins, err = i.aside(ctx, ins); err != nil {
+		return nil, err
+	}
 	err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		all, err = i.take(ctx, tx, ins, link)
 		return err
@@ -297,16 +305,20 @@ func (d *desk) rest(ctx context.Context) error {
 
 // Reject keeps a message that could not be believed, under a row number. Its text is cut to what the columns take.
 func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, link string, why error) (int64, error) {
-	body := m.Body
-	if len(body) > i.cfg.MaxBody {
-		body = body[:i.cfg.MaxBody]
+	m.Body = m.Body[:min(len(m.Body), i.cfg.MaxBody)]
+	in, err := i.asideIn(ctx, tx, message.Incoming{Message: m})
+	if err != nil {
+		return 0, err
 	}
-	if body == nil {
-		body = []byte{}
+	if m = in.Message; m.Body == nil {
+		m.Body = []byte{}
 	}
 	var seq int64
-	err := tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), body, string(problem.KindOf(why)), short(why.Error()), store.Micros(tx.Now))
+	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, large, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), m.Body, body.RefOf(m.Large), string(problem.KindOf(why)), short(why.Error()), store.Micros(tx.Now))
+	if err == nil && m.Large != nil {
+		err = body.Hold(ctx, tx, rejectedOwner(seq), m.Large)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("keep a rejected message: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"holdfast/internal/body"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -66,19 +68,28 @@ func (i *Inbox) Replay(ctx context.Context, tx *store.Tx, seq int64) error {
 }
 
 // Edit replaces the body of a message in quarantine, without replaying it. What came is kept beside it. Errors: NotFound; Conflict if
-// it is not in quarantine; Invalid if body is not JSON; TooLarge.
-func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, body []byte) error {
+// it is not in quarantine; Invalid if text is not JSON; TooLarge.
+func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) error {
 	what := fmt.Sprintf("change inbound message %d", seq)
 	switch {
-	case !json.Valid(body):
+	case !json.Valid(text):
 		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is not JSON", Hint: "correct it"}
-	case len(body) > i.cfg.MaxBody:
+	case len(text) > i.cfg.MaxBody:
 		return &problem.Error{Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("the new body has more than %d bytes", i.cfg.MaxBody), Hint: "shorten it"}
 	}
 	if _, _, err := quarantined(ctx, tx, "change", seq); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `UPDATE inbox_messages SET original = COALESCE(original, body), body = ? WHERE seq = ?`, body, seq)
+	in, err := i.asideIn(ctx, tx, message.Incoming{Message: message.Message{Body: text}})
+	if err == nil && in.Large != nil {
+		err = body.Hold(ctx, tx, owner(seq), in.Large)
+	}
+	if err != nil {
+		return err
+	}
+	const asItCame = `original IS NULL AND original_large = ''`
+	_, err = tx.Exec(ctx, `UPDATE inbox_messages SET original = CASE WHEN `+asItCame+` AND large = '' THEN body ELSE original END,
+		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, large = ? WHERE seq = ?`, in.Body, body.RefOf(in.Large), seq)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -135,7 +135,7 @@ func (i *Inbox) effect(ctx context.Context, tx *store.Tx, s stream, r row) (v ve
 	case !newer:
 		return verdict{state: Superseded, reason: fmt.Sprintf("version %s of the object was applied before, this is version %s", s.Version, r.ObjectVersion)}, nil
 	}
-	m := r.message()
+	m := r.message(r.Large.Within(tx))
 	if r.Mapping != "" {
 		m, err = i.mapper.ApplyIn(ctx, r.Mapping, m, i.resolver(tx, r))
 		switch {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -21,8 +22,9 @@ type Message struct {
 	State         State
 	Mapping       string
 	ObjectVersion string
-	Digest        string // of the message as it came
-	Original      []byte // the body as it came, if a person has changed it
+	Digest        string         // of the message as it came
+	Original      []byte         // the body as it came, if a person has changed it
+	OriginalLarge *message.Large // the same, where it is not in memory
 	Problem       problem.Kind
 	Reason        string // why it is in its state
 	Hint          string // what to do, for a message in quarantine
@@ -31,10 +33,11 @@ type Message struct {
 	SettledAt     time.Time // zero while it waits
 }
 
-func (r row) seen() Message {
+func (r row) seen(tx *store.Tx) Message {
 	return Message{
-		Message: r.message(), Seq: r.Seq, State: r.State, Mapping: r.Mapping, ObjectVersion: r.ObjectVersion, Digest: r.Digest, Original: r.Original,
-		Problem: problem.Kind(r.Problem), Reason: r.Reason, Hint: r.Hint, Attempts: r.Attempts,
+		Message: r.message(r.Large.Large(tx.DB())), Seq: r.Seq, State: r.State, Mapping: r.Mapping, ObjectVersion: r.ObjectVersion, Digest: r.Digest, Original: r.Original,
+		OriginalLarge: r.OriginalLarge.Large(tx.DB()),
+		Problem:       problem.Kind(r.Problem), Reason: r.Reason, Hint: r.Hint, Attempts: r.Attempts,
 		ReceivedAt: store.FromMicros(r.ReceivedAt), SettledAt: store.FromMicros(r.SettledAt),
 	}
 }
@@ -74,7 +77,7 @@ func (i *Inbox) Messages(ctx context.Context, tx *store.Tx, f Filter) ([]Message
 	}
 	out := make([]Message, len(rows))
 	for n, r := range rows {
-		out[n] = r.seen()
+		out[n] = r.seen(tx)
 	}
 	return out, nil
 }
@@ -87,7 +90,7 @@ func (i *Inbox) Message(ctx context.Context, tx *store.Tx, seq int64) (Message, 
 			Kind: problem.NotFound, What: fmt.Sprintf("read inbound message %d", seq), Why: "there is no such message", Hint: "it may have been forgotten: see the horizon in the status",
 		}
 	}
-	return r.seen(), err
+	return r.seen(tx), err
 }
 
 // Lane is a stream of messages as a person sees it: a lane of a sender that counts, or an object.
@@ -172,6 +175,7 @@ type Rejected struct {
 	Kind       string
 	Link       string
 	Body       []byte
+	Large      *message.Large // the body, where it is not in memory
 	Problem    problem.Kind
 	Reason     string
 	ReceivedAt time.Time
@@ -184,16 +188,17 @@ func (i *Inbox) RejectedMessages(ctx context.Context, tx *store.Tx, before int64
 		Source, ID, Kind, Link, Problem string
 		Reason                          string
 		Body                            []byte
+		Large                           body.Ref
 		ReceivedAt                      int64 `db:"received_at"`
 	}
-	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, problem, reason, received_at FROM inbox_rejected
+	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, large, problem, reason, received_at FROM inbox_rejected
 		WHERE (? = 0 OR seq < ?) ORDER BY seq DESC LIMIT ?`, before, before, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list rejected messages: %w", err)
 	}
 	out := make([]Rejected, len(rows))
 	for n, r := range rows {
-		out[n] = Rejected{r.Seq, r.Source, r.ID, r.Kind, r.Link, r.Body, problem.Kind(r.Problem), r.Reason, store.FromMicros(r.ReceivedAt)}
+		out[n] = Rejected{r.Seq, r.Source, r.ID, r.Kind, r.Link, r.Body, r.Large.Large(tx.DB()), problem.Kind(r.Problem), r.Reason, store.FromMicros(r.ReceivedAt)}
 	}
 	return out, nil
 }

@@ -36,6 +36,7 @@ import (
 	"log/slog"
 	"time"
 
+	"holdfast/internal/body"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/store"
@@ -64,7 +65,8 @@ type Config struct {
 	MaxRetry time.Duration // longest such pause; default 30 s
 	Attempts int           // tries of a message that fails for no known reason before it is quarantined; default 10
 
-	MaxBody       int           // bytes of one body; default 1 MiB
+	MaxBody       int           // bytes of one body; default, and the most, message.MaxBody
+	Inline        int           // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
 	MaxEarly      int           // messages that wait in one lane for a missing one, what is more is put aside; default 1,000
 	MaxEarlyBytes int64         // bytes of their bodies; default 16 MiB
 	MaxDeliveries int           // deliveries by its transport after which a message is held to be poison; default 10
@@ -90,7 +92,8 @@ func (c Config) withDefaults(d store.Dialect) Config {
 	c.Retry = cmp.Or(c.Retry, 200*time.Millisecond)
 	c.MaxRetry = cmp.Or(c.MaxRetry, 30*time.Second)
 	c.Attempts = cmp.Or(c.Attempts, 10)
-	c.MaxBody = cmp.Or(c.MaxBody, 1<<20)
+	c.MaxBody = min(cmp.Or(c.MaxBody, message.MaxBody), message.MaxBody)
+	c.Inline = cmp.Or(c.Inline, body.DefaultInline)
 	c.MaxEarly = cmp.Or(c.MaxEarly, 1000)
 	c.MaxEarlyBytes = cmp.Or(c.MaxEarlyBytes, 16<<20)
 	c.MaxDeliveries = cmp.Or(c.MaxDeliveries, 10)

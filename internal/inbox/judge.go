@@ -58,9 +58,9 @@ func (i *Inbox) storable(m message.Message, version string) error {
 		return invalid("its time is missing")
 	case m.Time.Year() < 1970 || m.Time.Year() > 9999:
 		return invalid("its time is before 1970 or after 9999")
-	case len(m.Body) > i.cfg.MaxBody:
+	case m.Size() > int64(i.cfg.MaxBody):
 		return &problem.Error{
-			Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("its body has %d bytes, more than %d", len(m.Body), i.cfg.MaxBody),
+			Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("its body has %d bytes, more than %d", m.Size(), i.cfg.MaxBody),
 			Hint: "send less in one message, or raise inbox.max_body",
 		}
 	}
@@ -117,7 +117,7 @@ func (d *desk) judge(ctx context.Context, a *arrival, s *stream) error {
 		r.quarantine(problem.Conflict, fmt.Sprintf("number %d of lane %s was skipped before it came", r.Number, r.Lane),
 			"replay it to have it applied now, after its successors, or discard it")
 	case r.Epoch == s.Epoch && r.Number == s.Next:
-	case s.Waiting >= int64(d.cfg.MaxEarly) || s.Bytes+int64(len(r.Body)) > d.cfg.MaxEarlyBytes:
+	case s.Waiting >= int64(d.cfg.MaxEarly) || s.Bytes+r.size() > d.cfg.MaxEarlyBytes:
 		hint := "nothing to do for this one: it is applied in its turn. Have the missing message sent again, or skip it"
 		if s.Held != 0 {
 			hint = fmt.Sprintf("nothing to do for this one: it is applied in its turn. Replay or discard message %d, which holds the lane", s.Held)

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -10,6 +9,7 @@ import (
 	"iter"
 	"strings"
 
+	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/store"
 )
@@ -25,6 +25,8 @@ type row struct {
 	Time          store.Zoned
 	Body          []byte
 	Original      []byte // what came, if a person has changed Body
+	Large         body.Ref
+	OriginalLarge body.Ref `db:"original_large"`
 	Link          string
 	Mapping       string
 	Stream        string
@@ -50,9 +52,9 @@ type row struct {
 }
 
 func newRow(m message.Message, in message.Incoming) row {
-	sum := sha256.Sum256(m.Body)
+	sum := m.Checksum()
 	r := row{
-		Source: m.Source, ID: m.ID, Kind: m.Kind, Version: m.Version, Key: m.Key, Time: store.Zoned{Time: m.Time}, Body: m.Body,
+		Source: m.Source, ID: m.ID, Kind: m.Kind, Version: m.Version, Key: m.Key, Time: store.Zoned{Time: m.Time}, Body: m.Body, Large: body.RefOf(m.Large),
 		Link: m.Link, Mapping: in.Mapping, Lane: m.Lane, Epoch: max(m.Epoch, 1), Number: m.Number, Prev: m.Prev, Role: string(m.Role),
 		Refers: m.Refers, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, ObjectVersion: in.ObjectVersion, Digest: m.Digest(),
 		Content: hex.EncodeToString(sum[:]), State: Ready,
@@ -74,9 +76,10 @@ func (r row) numbered() bool { return r.Number > 0 }
 // ordered tells whether the message must not be overtaken by a later one of its stream.
 func (r row) ordered() bool { return r.numbered() || r.ObjectVersion == "" }
 
-func (r row) message() message.Message {
+// message is the row as a message, its large body as the caller reads it: in a transaction, or after it.
+func (r row) message(large *message.Large) message.Message {
 	return message.Message{
-		ID: r.ID, Source: r.Source, Kind: r.Kind, Version: r.Version, Key: r.Key, Time: r.Time.Time, Body: r.Body, Creates: r.Creates,
+		ID: r.ID, Source: r.Source, Kind: r.Kind, Version: r.Version, Key: r.Key, Time: r.Time.Time, Body: r.Body, Large: large, Creates: r.Creates,
 		Cause: r.Cause, Trace: r.Trace,
 		Place: message.Place{
 			Link: r.Link, Lane: r.Lane, Epoch: r.Epoch, Number: r.Number, Prev: r.Prev, Role: message.Role(r.Role), Refers: r.Refers,
@@ -87,7 +90,7 @@ func (r row) message() message.Message {
 const (
 	columns = listed + `, body, original`
 	listed  = `seq, source, id, kind, version, key, time, link, mapping, stream, lane, epoch, number, prev, role, refers,
-	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at`
+	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at, large, original_large`
 )
 
 // insertRows is how many messages one statement stores at most, a power of two.
@@ -116,7 +119,7 @@ func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
 	for _, s := range stored {
 		byID[identity{s.Source, s.ID}].Seq = s.Seq
 	}
-	return nil
+	return holdBodies(ctx, tx, rows)
 }
 
 // chunks cuts a batch into parts of at most so many, each of a power of two: the database remembers every statement that it has

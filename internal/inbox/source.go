@@ -89,6 +89,9 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 	if err != nil {
 		return false, fmt.Errorf("poll %s: %w", f.Name, err)
 	}
+	if batch, err = i.aside(ctx, batch); err != nil {
+		return false, fmt.Errorf("keep what %s gave: %w", f.Name, err)
+	}
 	err = i.db.InTx(ctx, func(tx *store.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET place = ?, polled_at = ?, trouble = '' WHERE name = ? AND owner = ? AND place = ?`,
 			next, store.Micros(tx.Now), f.Name, owner, cursor)

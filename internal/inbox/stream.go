@@ -254,7 +254,7 @@ func (s *stream) release(ctx context.Context, tx *store.Tx) error {
 // count keeps the numbers of waiting messages and their bytes.
 func (s *stream) count(r row, n int64) {
 	s.Waiting += n
-	s.Bytes += n * int64(len(r.Body))
+	s.Bytes += n * r.size()
 }
 
 // known is a look at a stream of which it is known whether such a message waits.

@@ -148,11 +148,11 @@ func (i *Inbox) forget(ctx context.Context, tx *store.Tx) (int, error) {
 		s := sources[r.Source]
 		sources[r.Source] = span{max(s.latest, r.horizon()), s.count + 1}
 	}
-	query, args, err := tx.In(`DELETE FROM inbox_messages WHERE seq IN (?)`, seqs)
+	query, args, err := tx.In(`DELETE FROM inbox_messages WHERE seq IN (?) RETURNING seq, large, original_large`, seqs)
 	if err != nil {
 		return 0, fmt.Errorf("forget messages: %w", err)
 	}
-	if _, err := tx.Exec(ctx, query, args...); err != nil {
+	if err := freeBodies(ctx, tx, owner, query, args...); err != nil {
 		return 0, fmt.Errorf("forget messages: %w", err)
 	}
 	for source, s := range sources {
@@ -177,7 +177,7 @@ func (i *Inbox) dropRejected(ctx context.Context) error {
 		return err
 	}
 	return i.db.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM inbox_rejected WHERE seq <= ?`, most); err != nil {
+		if err := freeBodies(ctx, tx, rejectedOwner, `DELETE FROM inbox_rejected WHERE seq <= ? RETURNING seq, large`, most); err != nil {
 			return fmt.Errorf("drop old rejected messages: %w", err)
 		}
 		return nil

@@ -19,6 +19,9 @@ import (
 	"holdfast/openapi/contract"
 )
 
+// maxSource is how many bytes of a body are read for expressions. A larger one can be passed on whole (body: event).
+const maxSource = 8 << 20
+
 // run is one message going through one mapping. It is used by one goroutine.
 type run struct {
 	ctx   context.Context //nolint:containedctx // CEL's functions take none, and the run ends with the call
@@ -35,9 +38,12 @@ type run struct {
 
 func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolver) (*run, error) {
 	body := any(map[string]any{})
-	if len(m.Body) > 0 {
-		var err error
-		if body, err = contract.Decode(m.Body); err != nil {
+	text, err := m.Read(ctx, maxSource)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > 0 {
+		if body, err = contract.Decode(text); err != nil {
 			return nil, &problem.Error{
 				Kind: problem.Invalid, What: fmt.Sprintf("map %s %s by %s", m.Kind, m.ID, rules.name), Why: "its body is not JSON: " + err.Error(),
 				Hint: "what sent it must be repaired",

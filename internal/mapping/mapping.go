@@ -252,6 +252,7 @@ func (s *Set) ApplyIn(ctx context.Context, name string, m message.Message, refs 
 	if out.Time, err = r.time(rules.toTime, m.Time); err != nil {
 		return message.Message{}, err
 	}
+	out.Large = nil
 	if out.Body, err = r.body(); err != nil {
 		return message.Message{}, err
 	}

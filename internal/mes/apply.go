@@ -16,10 +16,18 @@ import (
 	"holdfast/internal/store"
 )
 
+// maxDocument is how many bytes of what the ERP said are read at once.
+const maxDocument = 8 << 20
+
 // Apply takes in what the ERP said, after mapping. What is older than what the plant has is without effect, and so is the same
 // again. A refusal is a *problem.Error: Invalid for a body that is wrong in itself, Conflict and NotFound for one that does not fit
 // what the plant has done meanwhile.
 func (p *Plant) Apply(ctx context.Context, tx *store.Tx, m message.Message) error {
+	text, err := m.Read(ctx, maxDocument)
+	if err != nil {
+		return err
+	}
+	m.Body, m.Large = text, nil
 	switch m.Kind {
 	case OrderReleasedKind, OrderChangedKind, OrderCancelledKind, OrderClosedKind:
 		return p.applyOrder(ctx, tx, m)
