@@ -80,14 +80,13 @@ func (o *Outbox) Answer(ctx context.Context, tx *store.Tx, m message.Message) er
 func findTarget(ctx context.Context, tx *store.Tx, link, id string) (target, error) {
 	what := "answer to message " + id
 	var t target
-	read := func() error {
-		return tx.Get(ctx, &t, `SELECT link, lane, epoch, number, redelivery, role, creates, document, refused FROM outbox_delivered
-			WHERE id = ? AND link = ? ORDER BY redelivery DESC LIMIT 1`, id, link)
-	}
-	err := read()
+	var lane string
+	err := tx.Get(ctx, &lane, `SELECT lane FROM outbox_delivered WHERE id = ? AND link = ? UNION ALL
+		SELECT lane FROM outbox_messages WHERE id = ? AND link = ? LIMIT 1`, id, link, id, link)
 	if err == nil {
-		if _, err = lockLane(ctx, tx, t.Link, t.Lane); err == nil {
-			err = read() // again, under the lock
+		if _, err = lockLane(ctx, tx, link, lane); err == nil {
+			err = tx.Get(ctx, &t, `SELECT link, lane, epoch, number, redelivery, role, creates, document, refused FROM outbox_delivered
+				WHERE id = ? AND link = ? ORDER BY redelivery DESC LIMIT 1`, id, link)
 		}
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -86,11 +86,18 @@ type full struct {
 }
 
 const (
-	fromHot  = kept + `, not_before, expires_at, replay, sends, 0 AS settled_at, '' AS sent_with, '' AS document, '' AS doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS status, '' AS answered, FALSE AS asked, '' AS refused FROM outbox_messages`
+	fromHot = kept + `, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer,
+		status, answered, FALSE AS asked, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
+		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
+		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
+		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
 	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {
+	if f.SettledAt > 0 {
+		f.NotBefore, f.ExpiresAt = 0, 0
+	}
 	return Detail{
 		Message: f.message(tx), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
@@ -113,11 +120,11 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	}
 	parts, all := []string{}, []any{}
 	for _, p := range []struct {
-		from string
-		want bool
-	}{{fromHot, !f.Refused && (f.Owed || !f.Settled)}, {fromCold, f.Refused || f.Settled || !f.Owed}} {
+		from, and string
+		want      bool
+	}{{fromHot, f.filed(), !f.Refused}, {fromCold, "", f.Refused || f.Settled || !f.Owed}} {
 		if p.want {
-			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+order+`) AS p`+strconv.Itoa(len(parts)))
+			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+p.and+order+`) AS p`+strconv.Itoa(len(parts)))
 			all = append(all, args...)
 		}
 	}
@@ -151,6 +158,18 @@ func (o *Outbox) laneOnce(ctx context.Context, tx *store.Tx, known map[[2]string
 	l, err := o.Lane(ctx, tx, d.Link, d.Lane)
 	known[key] = l
 	return l, err
+}
+
+// filed leaves out of fromHot what is not wanted: what is owed, or what is settled and not filed yet.
+func (f Filter) filed() string {
+	switch {
+	case f.Owed == f.Settled:
+		return ""
+	case f.Owed:
+		return " AND receipt IS NULL"
+	default:
+		return " AND receipt > 0"
+	}
 }
 
 func (f Filter) where(cursor string) (string, []any, error) {

@@ -83,7 +83,7 @@ func park(ctx context.Context, tx *store.Tx, lane, reason string) error {
 func done(c outbox.Claim, n int) outbox.Settlement {
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo}
 	for _, q := range c.Messages[:n] {
-		s.Done = append(s.Done, outbox.Done{ID: q.ID, Redelivery: q.Redelivery, Role: q.Role, Creates: q.Creates, SentWith: "all@1", Sent: true, Receipt: message.Receipt{
+		s.Done = append(s.Done, outbox.Done{ID: q.ID, Epoch: q.Epoch, Number: q.Number, Redelivery: q.Redelivery, Role: q.Role, Creates: q.Creates, SentWith: "all@1", Sent: true, Receipt: message.Receipt{
 			Document: "D-" + q.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at,
 		}})
 	}

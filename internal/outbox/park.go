@@ -148,6 +148,7 @@ func (o *Outbox) changeLane(ctx context.Context, tx *store.Tx, link, lane, set, 
 	return nil
 }
 
+// lockLane locks a lane for an act of a person or an answer of its ERP. What it owes is then all that is left of it in outbox_messages.
 func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, error) {
 	var l lane
 	err := tx.Get(ctx, &l, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), link, name)
@@ -160,7 +161,7 @@ func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, erro
 	if err != nil {
 		return nil, fmt.Errorf("lock lane %s of link %s: %w", name, link, err)
 	}
-	return &l, nil
+	return &l, fileLane(ctx, tx, link, name)
 }
 
 // lockMessage finds a message that is still owed, and locks its lane.
@@ -177,6 +178,9 @@ func lockMessage(ctx context.Context, tx *store.Tx, id string) (row, *lane, erro
 		return row{}, nil, err
 	}
 	w, err = owed(ctx, tx, `id = ?`, id) // again: it may have been settled before the lock was had
+	if problem.KindOf(err) == problem.NotFound {
+		err = settled(ctx, tx, "message "+id, `id = ?`, id)
+	}
 	return w, l, err
 }
 

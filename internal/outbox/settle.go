@@ -31,12 +31,15 @@ type Settlement struct {
 	SentTo  int64  // with Release: messages up to this number may have been sent
 	Unsent  Queued // with Release: the message to replay that was certainly not sent; its zero value if there is none
 	Next    Next
+	Again   bool      // it was given before, and nobody knows whether that was kept
 	Hold    time.Time // the ERP asked not to be called before; zero if it did not
 }
 
 // Done is one message that needs nothing more.
 type Done struct {
 	ID         string
+	Epoch      int64 // with Number, its place in the lane: of what has none, nothing but itself is known to be settled
+	Number     int64
 	Redelivery int    // Queued.Redelivery
 	Creates    string // the object that the receipt's number belongs to
 	Role       message.Role
@@ -75,7 +78,7 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 	for i := range lanes {
 		locked[lanes[i].Lane] = &lanes[i]
 	}
-	var held []Settlement
+	var held, runs []Settlement
 	var done []Done
 	for _, s := range merge(all) {
 		switch l := locked[s.Lane]; {
@@ -83,7 +86,10 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 			busy = append(busy, s)
 		case l.Token != s.Token || l.Owner == "":
 			lost = append(lost, s)
+		case s.isRun(l):
+			runs = append(runs, s)
 		default:
+			s.Done = s.unsettled(l)
 			held, done = append(held, s), append(done, s.Done...)
 		}
 	}
@@ -97,7 +103,13 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 			delete(moved, d.ID)
 		}
 	}
-	if err := o.settleLanes(ctx, tx, link, locked, held); err != nil {
+	if err := o.keepReceipts(ctx, tx, link, locked, runs); err != nil {
+		return nil, nil, err
+	}
+	if held = append(held, runs...); len(held) > 0 {
+		err = o.settleLanes(ctx, tx, link, locked, held)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if len(held) > 0 {
@@ -117,7 +129,7 @@ func merge(all []Settlement) []Settlement {
 			at[h], merged = len(merged), append(merged, s)
 			continue
 		}
-		s.Done = slices.Concat(merged[i].Done, s.Done)
+		s.Done, s.Again = slices.Concat(merged[i].Done, s.Done), s.Again || merged[i].Again
 		merged[i] = s
 	}
 	return merged
@@ -154,13 +166,7 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 	if len(moved) == 0 {
 		return moved, nil
 	}
-	err = tx.Later(ctx, `INSERT INTO outbox_links (link, delivered, voided, last_at) VALUES (?, ?, ?, ?)
-		ON CONFLICT (link) DO UPDATE SET delivered = outbox_links.delivered + excluded.delivered,
-			voided = outbox_links.voided + excluded.voided, last_at = excluded.last_at`, link, delivered, voided, store.Micros(tx.Now))
-	if err != nil {
-		return nil, fmt.Errorf("count what link %s delivered: %w", link, err)
-	}
-	return moved, nil
+	return moved, o.count(ctx, tx, link, delivered, voided)
 }
 
 // receipts are what is written of settled messages beside what they are.

@@ -68,7 +68,7 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 // request; one that takes the events themselves must see each number.
 func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
 	if q.Role == message.Void && q.Mapping != "" {
-		return verdict{done: &outbox.Done{ID: q.ID, Redelivery: q.Redelivery, Creates: q.Creates, Role: q.Role, SentWith: "void", Receipt: message.Receipt{At: l.db.Now()}}}
+		return verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
 	}
 	d, v := l.document(ctx, q)
 	if v != nil {
@@ -269,7 +269,13 @@ func (l *lane) done(q outbox.Queued, d message.Delivery, o message.Outcome) verd
 	if q.Creates != "" && o.Receipt.Document == "" && q.Role != message.Void {
 		l.log.Error("the ERP's answer has no number for what it created; whoever needs it waits", "link", l.name, "message", q.ID, "creates", q.Creates)
 	}
-	return verdict{done: &outbox.Done{ID: q.ID, Redelivery: q.Redelivery, Creates: q.Creates, Role: q.Role, SentWith: d.Doc.Mapping, Receipt: o.Receipt}}
+	return verdict{done: doneOf(q, d.Doc.Mapping, o.Receipt)}
+}
+
+func doneOf(q outbox.Queued, with string, r message.Receipt) *outbox.Done {
+	return &outbox.Done{
+		ID: q.ID, Epoch: q.Epoch, Number: q.Number, Redelivery: q.Redelivery, Creates: q.Creates, Role: q.Role, SentWith: with, Receipt: r,
+	}
 }
 
 // call makes one request when the pace, the breaker and the lease allow it; otherwise it says that none was made. It tells pace and

@@ -195,9 +195,11 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 		w.pace.holdFor(held)
 	}
 	w.mu.Lock()
+	before := len(w.hands)
 	for _, c := range claims {
 		w.hands[c.Lane] = w.holding(c.Token, term, began, wall)
 	}
+	w.Relay.hands.Add(int64(len(w.hands) - before))
 	w.mu.Unlock()
 	for _, c := range claims {
 		w.work <- c // never blocks for long: room is never more than work holds
@@ -258,8 +260,9 @@ func (w *runner) inHand() int {
 func (w *runner) free(lanes ...outbox.Holding) {
 	w.mu.Lock()
 	for _, h := range lanes {
-		if w.hands[h.Lane].token == h.Token {
+		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
 			delete(w.hands, h.Lane)
+			w.Relay.hands.Add(-1)
 		}
 	}
 	w.mu.Unlock()

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,6 +93,7 @@ type Relay struct {
 	log     *slog.Logger
 	metrics *metrics
 	tracer  trace.Tracer
+	hands   atomic.Int64 // lanes of all links in hand
 }
 
 // New returns a Relay. check makes the verifier of a message whose digest was stored (seal.Chain). It opens nothing; Run does the
@@ -119,7 +121,10 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 		l.Attempts = cmp.Or(l.Attempts, 10)
 		all[name] = l
 	}
-	return &Relay{db, out, mapper, check, all, cfg, log, newMetrics(cfg.Metrics), cfg.Tracer.Tracer("holdfast/relay")}
+	return &Relay{
+		db: db, out: out, mapper: mapper, check: check, links: all, cfg: cfg, log: log, metrics: newMetrics(cfg.Metrics),
+		tracer: cfg.Tracer.Tracer("holdfast/relay"),
+	}
 }
 
 // Run relays until ctx ends. It then finishes the requests under way, settles them, gives back what it has not sent, and returns
@@ -134,6 +139,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		r.keepHouse(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		r.keepFiling(ctx)
 		return nil
 	})
 	return g.Wait()

@@ -84,6 +84,11 @@ func (w *runner) record(ctx context.Context, all []outbox.Settlement) (busy, los
 		busy, lost, err = w.out.Settle(ctx, tx, w.name, all)
 		return err
 	})
+	if err != nil {
+		for i := range all {
+			all[i].Again = true
+		}
+	}
 	return busy, lost, err
 }
 

@@ -1,0 +1,43 @@
+package relay
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"holdfast/internal/store"
+)
+
+const (
+	fileEvery = time.Second      // how often it is looked for what is to be filed
+	fileAfter = 5 * time.Second  // how long what was settled stays unfiled while there is something to send
+	fileLate  = 30 * time.Second // after this time filing no longer gives way
+	fileChunk = 64               // receipts in one transaction, each of at most a claim's messages of one lane
+)
+
+// keepFiling moves settled messages out of the way of those that are owed (outbox.File): all of them while nothing is in hand, and
+// otherwise a little at a time, resting as long as it has worked. What is late is filed without rest, so that it keeps up with any load.
+func (r *Relay) keepFiling(ctx context.Context) {
+	for ctx.Err() == nil {
+		began, now, idle := time.Now(), r.db.Now(), r.hands.Load() == 0
+		before := now.Add(-fileAfter)
+		if idle {
+			before = now.Add(fileLate) // also what a clock has settled that is a little ahead
+		}
+		var n int
+		var oldest time.Time
+		err := r.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			n, oldest, err = r.out.File(ctx, tx, before, fileChunk)
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			r.log.Warn("settled messages are not filed", "err", err)
+		}
+		switch {
+		case err != nil || n < fileChunk:
+			_ = pause(ctx, fileEvery+rand.N(fileEvery/4), nil)
+		case !idle && now.Sub(oldest) < fileLate:
+			_ = pause(ctx, time.Since(began), nil)
+		}
+	}
+}
