@@ -89,6 +89,7 @@ func (b *broker) bare(ctx context.Context, n int, body []byte) (float64, error) 
 		return 0, err
 	}
 	defer ch.Close()
+	used := (*yard)(nil).spentSoFar(ctx)
 	began := time.Now()
 	ring := make([]*amqp.DeferredConfirmation, window)
 	for i := range n + window {
@@ -106,5 +107,6 @@ func (b *broker) bare(ctx context.Context, n int, body []byte) (float64, error) 
 		}
 	}
 	took := time.Since(began)
+	used.tell((*yard)(nil).spentSoFar(ctx), n)
 	return float64(n) / took.Seconds(), b.check(n)
 }

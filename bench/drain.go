@@ -114,6 +114,7 @@ func schema(ctx context.Context) (place string, drop func(), err error) {
 	}
 	q := u.Query()
 	q.Set("search_path", name)
+	q.Set("application_name", name)
 	u.RawQuery = q.Encode()
 	return u.String(), func() { _ = run("DROP SCHEMA " + name + " CASCADE") }, nil
 }

@@ -70,6 +70,7 @@ func (y *yard) relayFor(ctx context.Context, b *broker, n int) (float64, error) 
 	links := map[string]relay.Link{benchLink: {Deliverer: l, Concurrency: window, Start: window}}
 	r := relay.New(y.db, y.out, nil, seal.Chain, links, relay.Config{}, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
+	used := y.spentSoFar(ctx)
 	began := time.Now()
 	go func() { ended <- r.Run(running) }()
 	var settled int
@@ -84,6 +85,7 @@ func (y *yard) relayFor(ctx context.Context, b *broker, n int) (float64, error) 
 		}
 	}
 	took := time.Since(began)
+	used.tell(y.spentSoFar(ctx), n)
 	stop()
 	if err = errors.Join(err, <-ended); err != nil {
 		return 0, err
