@@ -139,3 +139,12 @@ type Error struct {
 
 // Error has the line first, as compilers do.
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Why) }
+
+// NewStruct makes a type of fields that stand together without one, such as the parameters of an operation.
+func NewStruct(name string, fields []*Field) *Struct {
+	s := &Struct{Name: name, Fields: fields, fields: make(map[string]*Field, len(fields))}
+	for _, f := range fields {
+		s.fields[f.Name] = f
+	}
+	return s
+}

@@ -293,7 +293,7 @@ func codecKnown(typ string) bool {
 	return ok
 }
 
-// Key is the entity's key.
+// KeyOf is the entity's key.
 func (s *Struct) KeyOf(e Entity) map[string]any {
 	key := make(map[string]any, len(s.Key))
 	for _, name := range s.Key {

@@ -1,0 +1,298 @@
+package edmx
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"holdfast/adapters/erpmock"
+	"holdfast/adapters/odata/edm"
+)
+
+// table is what a set holds.
+type table struct {
+	list []*row
+	gone []tombstone
+}
+
+// row is one document.
+type row struct {
+	values  map[string]any // plain, without what is nested
+	changed int64
+}
+
+type tombstone struct {
+	path    string
+	changed int64
+}
+
+// table finds or makes a set's. The mutex is held.
+func (m *Mock) table(set string) *table {
+	t := m.rows[set]
+	if t == nil {
+		t = &table{}
+		m.rows[set] = t
+	}
+	return t
+}
+
+// touch counts a change, and gives the document a new version where its type has one. The mutex is held.
+func (m *Mock) touch(s *edm.Set, r *row) {
+	m.changes++
+	r.changed = m.changes
+	for _, f := range s.Of.Fields {
+		if !f.ETag && (f.Type != "Edm.DateTimeOffset" || !f.ReadOnly) {
+			continue
+		}
+		at := m.cfg.Now().UTC()
+		switch f.Type {
+		case "Edm.String":
+			v := at.Format("20060102150405")
+			if old, _ := r.values[f.Name].(string); old >= v { // two changes in one second are two versions
+				v = fmt.Sprintf("%014d", 1+number(old))
+			}
+			r.values[f.Name] = v
+		case "Edm.DateTimeOffset":
+			r.values[f.Name] = at.Format("2006-01-02T15:04:05.0000000Z")
+		}
+	}
+}
+
+func number(digits string) int64 {
+	var n int64
+	for _, c := range digits {
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// etag is a document's version, "" if its set has none.
+func etag(s *edm.Set, r *row) string {
+	if !s.Versioned {
+		return ""
+	}
+	for _, f := range s.Of.Fields {
+		if v, ok := r.values[f.Name].(string); ok && f.ETag {
+			return `W/"'` + v + `'"`
+		}
+	}
+	return fmt.Sprintf(`W/"%d"`, r.changed)
+}
+
+// find looks a document up by its key.
+func (t *table) find(s *edm.Set, key map[string]any) *row {
+	for _, r := range t.list {
+		same := true
+		for _, k := range s.Of.Key {
+			same = same && r.values[k] == key[k]
+		}
+		if same {
+			return r
+		}
+	}
+	return nil
+}
+
+// refusal is an error as SAP writes it.
+type refusal struct {
+	status             int
+	code, text, target string
+	details            []refusal
+}
+
+func bad(status int, code, target, format string, args ...any) *refusal {
+	return &refusal{status: status, code: code, target: target, text: fmt.Sprintf(format, args...)}
+}
+
+// transaction collects what one change set brings about.
+type transaction struct {
+	m       *Mock
+	entry   *erpmock.Entry // nil for seeds
+	undo    []func()
+	effects []erpmock.Effect
+}
+
+func (m *Mock) begin(e *erpmock.Entry) *transaction { return &transaction{m: m, entry: e} }
+
+// rollback undoes everything.
+func (tx *transaction) rollback() {
+	for _, f := range slices.Backward(tx.undo) {
+		f()
+	}
+	tx.undo, tx.effects = nil, nil
+}
+
+// commit notes the effects with the attempt.
+func (tx *transaction) commit() {
+	if tx.entry == nil {
+		return
+	}
+	for _, f := range tx.effects {
+		tx.m.effects++
+		f.Seq, f.At, f.MessageID = tx.m.effects, tx.entry.At, tx.entry.MessageID
+		tx.entry.Effects = append(tx.entry.Effects, f)
+	}
+}
+
+// create makes a document of plain values, and those nested in it under its key.
+func (tx *transaction) create(s *edm.Set, doc map[string]any, above map[string]any) (*row, *refusal) {
+	r := &row{values: map[string]any{}}
+	for _, f := range s.Of.Fields {
+		r.values[f.Name] = nil
+	}
+	for name, v := range doc {
+		if _, ok := s.Of.Link(name); !ok {
+			r.values[name] = v
+		}
+	}
+	tx.number(s, r, above)
+	t := tx.m.table(s.Name)
+	if t.find(s, r.values) != nil {
+		return nil, bad(409, "/IWBEP/CM_MGW_RT/022", "", "a document with this key exists already")
+	}
+	t.list = append(t.list, r)
+	tx.undo = append(tx.undo, func() { t.list = slices.DeleteFunc(t.list, func(o *row) bool { return o == r }) })
+	tx.m.touch(s, r)
+	if above == nil {
+		tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "created"})
+	}
+	for name, v := range doc {
+		l, ok := s.Of.Link(name)
+		if !ok {
+			continue
+		}
+		nested := tx.m.setOf(s, l)
+		if nested == nil {
+			return nil, bad(400, "/IWBEP/CM_MGW_RT/020", name, "nothing can be made below %s", name)
+		}
+		for _, item := range listOf(v) {
+			if _, refused := tx.create(nested, item, r.values); refused != nil {
+				return nil, refused
+			}
+		}
+	}
+	return r, nil
+}
+
+func listOf(v any) []map[string]any {
+	if o, ok := v.(map[string]any); ok {
+		return []map[string]any{o}
+	}
+	var out []map[string]any
+	items, _ := v.([]any)
+	for _, item := range items {
+		if o, ok := item.(map[string]any); ok {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// setOf is the set that a navigation property leads to.
+func (m *Mock) setOf(s *edm.Set, l *edm.Link) *edm.Set {
+	if name, ok := s.Targets[l.Name]; ok {
+		return m.model.Sets[name]
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.model.Sets)) {
+		if o := m.model.Sets[name]; o.Of == l.Target {
+			return o
+		}
+	}
+	return nil
+}
+
+// number gives a document its key as far as the client left it open: from the document above it, or counted.
+func (tx *transaction) number(s *edm.Set, r *row, above map[string]any) {
+	counted := false
+	for _, k := range s.Of.Key {
+		if v := r.values[k]; v != nil && v != "" {
+			continue
+		}
+		f, _ := s.Of.Field(k)
+		if v, ok := above[k]; ok && v != nil {
+			r.values[k] = v
+			continue
+		}
+		if f.Type != "Edm.String" {
+			continue
+		}
+		n := int64(1)
+		if !counted {
+			tx.m.numbers++
+			n, counted = tx.m.numbers, true
+		}
+		width := min(max(f.MaxLength, 1), 18)
+		text := fmt.Sprintf("%0*d", width, n)
+		r.values[k] = text[len(text)-width:]
+	}
+}
+
+// numberOf is what people call a document by.
+func numberOf(s *edm.Set, r *row) string {
+	var parts []string
+	for _, k := range s.Of.Key {
+		parts = append(parts, fmt.Sprint(r.values[k]))
+	}
+	return strings.Join(parts, "/")
+}
+
+// change sets fields of a document.
+func (tx *transaction) change(s *edm.Set, r *row, doc map[string]any) {
+	before, changed := maps.Clone(r.values), r.changed
+	tx.undo = append(tx.undo, func() { r.values, r.changed = before, changed })
+	maps.Copy(r.values, doc)
+	tx.m.touch(s, r)
+	tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "changed"})
+}
+
+// remove takes a document away.
+func (tx *transaction) remove(s *edm.Set, r *row, path string) {
+	t := tx.m.table(s.Name)
+	i := slices.Index(t.list, r)
+	t.list = slices.Delete(t.list, i, i+1)
+	tx.m.changes++
+	t.gone = append(t.gone, tombstone{path, tx.m.changes})
+	tx.undo = append(tx.undo, func() {
+		t.list = append(t.list, r)
+		t.gone = t.gone[:len(t.gone)-1]
+	})
+	tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "deleted"})
+}
+
+// refuse finds the rule that stands against a document.
+func (m *Mock) refuse(name string, doc map[string]any) *refusal {
+	for _, r := range m.rules {
+		if r.Set != "" && r.Set != name || r.Field != "" && !has(doc, r.Field, r.Value) {
+			continue
+		}
+		if r.Count > 0 {
+			if r.Count--; r.Count == 0 {
+				r.Count = -1
+			}
+		} else if r.Count < 0 {
+			continue
+		}
+		status := r.Status
+		if status == 0 {
+			status = 400
+		}
+		return &refusal{status: status, code: r.Code, text: r.Text, target: r.Target}
+	}
+	return nil
+}
+
+// has looks for a value in a document and in those nested in it.
+func has(doc map[string]any, field string, value any) bool {
+	if doc[field] == value && value != nil {
+		return true
+	}
+	for _, v := range doc {
+		for _, item := range listOf(v) {
+			if has(item, field, value) {
+				return true
+			}
+		}
+	}
+	return false
+}

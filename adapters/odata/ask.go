@@ -1,0 +1,123 @@
+package odata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/wire"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// Ask settles what became of a delivery whose outcome is unknown, by looking for a document that carries the message's ID.
+//
+// It says Delivered, with the document's number, as soon as the ERP has one. It says Again where the write is idempotent, or where
+// the ERP has none and cannot get one from an earlier attempt any more. It says Unsure where nobody but a person can tell. An error
+// means that it is too early to say, or that the ERP did not answer properly: ask again later, not before Outcome.After. Of a
+// delivery that is Quiet no attempt is under way.
+func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
+	c, rest, err := l.split(d.Doc.Target)
+	if err != nil {
+		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
+	}
+	m, err := c.model(ctx)
+	if err != nil {
+		return message.Outcome{Verdict: message.Unsure, LinkDown: true}, err
+	}
+	t, err := c.target(m, rest)
+	if err != nil {
+		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
+	}
+	id := d.Event.Message().ID
+	switch {
+	case t.cfg.Idempotent:
+		return message.Outcome{Verdict: message.Again}, nil
+	case t.cfg.ID == "":
+		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
+			Kind: problem.Conflict, What: d.Doc.Target + " for message " + id,
+			Why:  "the link names no way to ask the ERP for it: writes has neither id nor idempotent",
+			Hint: "look in the ERP, then mark the message delivered or send it again",
+		}}, nil
+	}
+	since := l.attempts.Since(id, l.now())
+	out, err := c.lookFor(ctx, m, t, id)
+	if err != nil || out.Verdict == message.Delivered {
+		return out, err
+	}
+	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
+		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
+			Kind: problem.Unavailable, What: "question after message " + id,
+			Why:  fmt.Sprintf("the ERP does not have it, but may still be working on it for %s", wait.Round(time.Millisecond)),
+			Hint: "nothing; it is asked again then",
+		}
+	}
+	l.attempts.Drop(id)
+	return out, nil
+}
+
+// lookFor asks for the document of a message. Again means: not there.
+func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, id string) (message.Outcome, error) {
+	unsure := message.Outcome{Verdict: message.Unsure}
+	set, field, err := t.asked(m)
+	if err != nil {
+		unsure.Err = err
+		return unsure, err
+	}
+	mark, err := idFor(field, id)
+	if err != nil {
+		return unsure, c.invalid(t.name, err)
+	}
+	query, err := Query{Where: Equal(field.Name, mark), Top: 2}.build(set.Of, m.Version)
+	if err != nil {
+		return unsure, c.invalid(t.name, err)
+	}
+	what := "question after message " + id + " in " + c.name + "/" + set.Name
+	a, _, err := c.call(ctx, request{method: http.MethodGet, path: "/" + set.Name, query: query})
+	if err == nil {
+		err = a.Cut
+	}
+	if err != nil {
+		unsure.LinkDown = !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrPacked)
+		return unsure, c.unreachable(what, false, err)
+	}
+	if a.Status != http.StatusOK {
+		wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
+		r := c.rule(a, listen(a.Body), later)
+		return message.Outcome{Verdict: message.Unsure, After: wait, LinkDown: r.link, Throttled: r.throttled}, c.said(what, a)
+	}
+	p, err := c.page(m, set.Of, a)
+	if err != nil {
+		unsure.LinkDown = isHTML(a.Header)
+		return unsure, err
+	}
+	return c.found(t, set, field, mark, a, p)
+}
+
+// found picks the message's document. An ERP that ignores the filter would seem to have every message; so the field must show the ID.
+func (c *Client) found(t *target, set *edm.Set, field *edm.Field, mark string, a wire.Answer, p Page) (message.Outcome, error) {
+	for _, e := range p.Entities {
+		if e.Values[field.Name] != mark {
+			continue
+		}
+		finder := &target{name: t.name, set: set, cfg: t.cfg}
+		number := finder.numberOf(e)
+		if number == "" || !legible(number) {
+			return message.Outcome{Verdict: message.Unsure}, c.unread(errors.New("the document that was found has no number"))
+		}
+		return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{
+			Document: number, Kind: t.kind(), Answer: a.Body[:min(len(a.Body), c.link.cfg.MaxReceipt)], Status: a.Status, At: a.At, Asked: true,
+		}}, nil
+	}
+	if len(p.Entities) > 0 {
+		return message.Outcome{Verdict: message.Unsure}, &problem.Error{
+			Kind: problem.Unavailable, What: "question after a message in " + c.name + "/" + set.Name,
+			Why:  "the ERP gave documents, none of this message: it does not select by " + field.Name,
+			Hint: "correct ask_set and ask_field of the target; nothing is sent until it can be asked",
+		}
+	}
+	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.Status}}, nil
+}

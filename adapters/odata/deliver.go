@@ -1,0 +1,162 @@
+package odata
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/wire"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// write is one delivery on its way.
+type write struct {
+	what   string // for a person
+	model  *edm.Model
+	target *target
+	req    request
+}
+
+// Fits tells whether a delivery would be sent, and sends nothing. Its error is a *problem.Error with every violation. While the
+// $metadata is not known, everything fits.
+func (l *Link) Fits(d message.Delivery) error {
+	c, rest, err := l.split(d.Doc.Target)
+	if err != nil {
+		return err
+	}
+	m, _ := c.metadata.known()
+	if m == nil {
+		return nil
+	}
+	t, err := c.target(m, rest)
+	if err != nil {
+		return err
+	}
+	if _, wrong := c.compose(m, t, d); len(wrong) > 0 {
+		return violated(d.Doc.Target+" for message "+d.Event.Message().ID, wrong)
+	}
+	return nil
+}
+
+func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome {
+	c, rest, err := l.split(d.Doc.Target)
+	if err != nil {
+		return message.Outcome{Verdict: message.Refused, Err: err}
+	}
+	w, out := c.prepare(ctx, rest, d)
+	if w == nil {
+		return out
+	}
+	if w.target.cfg.Alone || w.target.change || w.target.op != nil && w.target.op.Bound != nil {
+		out = c.sendAlone(ctx, w)
+	} else {
+		out = c.gather.send(ctx, w)
+	}
+	if id := d.Event.Message().ID; out.Verdict == message.Unsure {
+		l.attempts.Note(id, l.now())
+	} else {
+		l.attempts.Drop(id)
+	}
+	return out
+}
+
+// prepare makes the request of a delivery; without one, the outcome says why.
+func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (*write, message.Outcome) {
+	m, err := c.model(ctx)
+	if err != nil {
+		return nil, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+	}
+	t, err := c.target(m, rest)
+	if err != nil {
+		return nil, message.Outcome{Verdict: message.Refused, Err: err}
+	}
+	w := &write{what: d.Doc.Target + " for message " + d.Event.Message().ID, model: m, target: t}
+	r, bad := c.compose(m, t, d)
+	if len(bad) > 0 {
+		return nil, message.Outcome{Verdict: message.Refused, Err: violated(w.what, bad)}
+	}
+	if trace := d.Event.Message().Trace; trace != "" {
+		r.header.Set("Traceparent", trace)
+	}
+	if err := c.match(ctx, m, t, &r); err != nil {
+		return nil, c.unmatched(err)
+	}
+	w.req = r
+	return w, message.Outcome{}
+}
+
+// unmatched is the outcome of a write whose entity could not be read: nothing was sent. One that is not there is nobody's but a
+// person's to settle.
+func (c *Client) unmatched(err error) message.Outcome {
+	var p *problem.Error
+	if errors.As(err, &p) && p.Kind == problem.Invalid {
+		return message.Outcome{Verdict: message.Refused, Err: err}
+	}
+	return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+}
+
+// sendAlone puts one write on the wire.
+func (c *Client) sendAlone(ctx context.Context, w *write) message.Outcome {
+	a, sent, err := c.call(ctx, w.req)
+	if err != nil {
+		return c.failed(w, sent, err)
+	}
+	return c.classify(w, a)
+}
+
+// failed is the outcome of a write that got no answer.
+func (c *Client) failed(w *write, sent bool, err error) message.Outcome {
+	out := message.Outcome{Verdict: message.Again, LinkDown: true, Err: c.unreachable(w.what, sent, err)}
+	if sent {
+		out.Verdict = message.Unsure
+	}
+	return out
+}
+
+// sendTogether puts several writes in one $batch, each in a change set of its own, and ties each part of the answer to its write.
+func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcome {
+	out := make([]message.Outcome, len(ws))
+	if len(ws) == 1 {
+		out[0] = c.sendAlone(ctx, ws[0])
+		return out
+	}
+	groups := make([][]request, len(ws))
+	for i, w := range ws {
+		groups[i] = []request{w.req}
+	}
+	parts, a, sent, err := c.batch(ctx, ws[0].model, groups)
+	for i, w := range ws {
+		switch {
+		case err != nil:
+			out[i] = c.failed(w, sent, err)
+		case parts == nil:
+			out[i] = c.whole(w, a)
+		case parts[i][0].missing:
+			out[i] = message.Outcome{Verdict: message.Unsure, LinkDown: a.Cut != nil, Err: &problem.Error{
+				Kind: problem.Unavailable, What: w.what, Why: "the answer to the batch has no part for it", Hint: hintAsk,
+			}}
+		default:
+			out[i] = c.classify(w, parts[i][0].answer)
+		}
+	}
+	return out
+}
+
+// whole is the outcome of a write whose whole batch was answered by something else than its parts. A batch that the service does not
+// take says nothing of the messages in it.
+func (c *Client) whole(w *write, a wire.Answer) message.Outcome {
+	if a.Status/100 == 2 {
+		return message.Outcome{Verdict: message.Unsure, LinkDown: a.Cut != nil, Err: &problem.Error{
+			Kind: problem.Unavailable, What: w.what, Why: "the answer to the batch cannot be read", Hint: hintAsk,
+		}}
+	}
+	out := c.classify(w, a)
+	if out.Verdict == message.Refused || a.Status == http.StatusNotFound {
+		e := c.said("batch with "+w.what, a)
+		e.Kind, e.Hint = problem.Unavailable, "the service does not take batches like this one: set batch to 1"
+		out.Verdict, out.LinkDown, out.Err = message.Again, true, e
+	}
+	return out
+}

@@ -1,0 +1,140 @@
+package odata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"holdfast/adapters/odata/edm"
+	"holdfast/internal/problem"
+)
+
+// Client calls one service.
+type Client struct {
+	link     *Link
+	name     string
+	cfg      Service
+	path     string // without a slash at its end
+	metadata metadata
+	gather   *gatherer
+}
+
+// metadata is a service's $metadata, read once and asked about from time to time.
+type metadata struct {
+	fetching sync.Mutex // held while it is read
+
+	mu    sync.Mutex // guards what follows
+	model *edm.Model
+	etag  string
+	date  string // Last-Modified, where there is no ETag
+	asked time.Time
+}
+
+// known is what is known now, and when the service last said it.
+func (m *metadata) known() (*edm.Model, time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.model, m.asked
+}
+
+// load takes it from a file.
+func (m *metadata) load(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	model, err := edm.Parse(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.model = model
+	return nil
+}
+
+// Metadata reads the service's $metadata, or asks whether the one that is known still holds.
+func (c *Client) Metadata(ctx context.Context) (*edm.Model, error) {
+	c.metadata.fetching.Lock()
+	defer c.metadata.fetching.Unlock()
+	return c.readMetadata(ctx)
+}
+
+// model is the $metadata that is known and not too old. While the service cannot be asked, an older one serves.
+func (c *Client) model(ctx context.Context) (*edm.Model, error) {
+	fresh := func() *edm.Model {
+		if m, at := c.metadata.known(); m != nil && c.link.now().Sub(at) < c.link.cfg.MetadataAge {
+			return m
+		}
+		return nil
+	}
+	if m := fresh(); m != nil {
+		return m, nil
+	}
+	c.metadata.fetching.Lock()
+	defer c.metadata.fetching.Unlock()
+	if m := fresh(); m != nil {
+		return m, nil
+	}
+	m, err := c.readMetadata(ctx)
+	if old, _ := c.metadata.known(); err != nil && old != nil {
+		c.link.log.Warn("the service does not say whether its $metadata still holds; the one that is known serves on",
+			"part", "odata", "service", c.name, "err", err)
+		return old, nil
+	}
+	return m, err
+}
+
+// readMetadata calls the service. The lock fetching is held.
+func (c *Client) readMetadata(ctx context.Context) (*edm.Model, error) {
+	what := "$metadata of " + c.name
+	m := &c.metadata
+	h := http.Header{"Accept": {"application/xml"}}
+	m.mu.Lock()
+	if m.model != nil && m.etag != "" {
+		h.Set("If-None-Match", m.etag)
+	} else if m.model != nil && m.date != "" {
+		h.Set("If-Modified-Since", m.date)
+	}
+	m.mu.Unlock()
+	a, _, err := c.call(ctx, request{method: http.MethodGet, path: "/$metadata", header: h})
+	switch {
+	case err != nil:
+		return nil, c.unreachable(what, false, err)
+	case a.Cut != nil:
+		return nil, c.unreachable(what, false, a.Cut)
+	case a.Status != http.StatusOK && a.Status != http.StatusNotModified:
+		return nil, c.said(what, a)
+	}
+	var model *edm.Model
+	if a.Status == http.StatusOK {
+		if model, err = edm.Parse(a.Body); err != nil {
+			return nil, notMetadata(what, a.Header, err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked = c.link.now(); model != nil {
+		m.model, m.etag, m.date = model, a.Header.Get("ETag"), a.Header.Get("Last-Modified")
+	}
+	return m.model, nil
+}
+
+// notMetadata is an answer with status 200 that is something else: a logon page, most often.
+func notMetadata(what string, h http.Header, err error) error {
+	var e *edm.Error
+	hint := "correct the service's path; an administrator can look at the document in a browser"
+	kind := problem.Unavailable
+	if isHTML(h) {
+		kind, hint = problem.Denied, hintSignIn
+	}
+	p := &problem.Error{Kind: kind, What: what, Why: "the answer is no EDMX document that can be read", Hint: hint}
+	if errors.As(err, &e) {
+		p.Why += ": " + e.Error()
+	}
+	return p
+}

@@ -1,0 +1,209 @@
+// Package odata calls any OData V2 or V4 service: it reads, queries and follows pages, creates with all that belongs to a document,
+// changes under an ETag, calls operations, and joins what waits in one $batch.
+//
+// # Guarantees
+//
+//   - A request that does not fit the service's $metadata is never sent; it is refused with every violation.
+//   - No text is pasted into an address: keys, literals and names come from the $metadata and are quoted by their types.
+//   - One Deliver puts a request on the wire at most once, save that one which the service certainly did not touch, because its
+//     CSRF token had ended, is sent once more with a new one. Redirects are never followed.
+//   - "Again" is said only of what certainly took no effect; whatever may have taken effect is Unsure, and is asked about by the
+//     message's ID in a field that the ERP keeps.
+//   - In a batch each message has a change set of its own. A part counts as done only if its whole change set is; a part that is
+//     missing from the answer is Unsure.
+//   - Ask says Again only after Config.AskAfter has passed since the last attempt that this process knows of, or since it was first
+//     asked: until then the request may still be on its way into the ERP.
+//   - Numbers keep every digit, dates their wall clock, moments their instant. Package edm says how.
+//   - No secret stands in a Config, an error or a log line. Answers are bounded in size and depth.
+//
+// # What a mapping names
+//
+// SERVICE/SET makes an entity, with what belongs to it nested under its navigation properties. SERVICE/SET/change changes one that
+// the document's parameters name by its key. SERVICE/OPERATION calls a function import, an action or a function; its fields are the
+// parameters, and those of the document are the key where it is bound. Values are in edm's plain form.
+package odata
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/adapters/wire"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// Link is one connection to one system. It is safe for concurrent use.
+type Link struct {
+	cfg      Config
+	base     *url.URL
+	http     *wire.Client
+	creds    *credentials
+	session  *session
+	services map[string]*Client
+	attempts *wire.Attempts
+	slots    chan struct{} // one for each request under way
+	log      *slog.Logger
+	now      func() time.Time
+}
+
+// Open checks the configuration and reads the certificates and the $metadata files that it names. It does not call the ERP, which
+// may be away; what needs its $metadata is checked when that is there.
+func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
+	base, err := cfg.check()
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	client, err := newClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("make a cookie jar: %w", err)
+	}
+	l := &Link{
+		cfg: cfg, base: base, http: client, log: log, now: time.Now, attempts: wire.NewAttempts(), services: map[string]*Client{},
+		session: &session{jar: jar, tokens: map[string]token{}}, slots: make(chan struct{}, cfg.Parallel),
+	}
+	l.creds = &credentials{auth: cfg.Auth, resolve: resolve, http: client, now: l.now}
+	for name, s := range cfg.Services {
+		c := &Client{link: l, name: name, cfg: s, path: strings.TrimRight(s.Path, "/")}
+		c.gather = newGatherer(c.sendTogether, cfg.Batch)
+		if s.Metadata != "" {
+			if err := c.metadata.load(s.Metadata); err != nil {
+				return nil, wrong("services."+name+".metadata", err.Error(), "save the service's $metadata there, or leave it out")
+			}
+		}
+		l.services[name] = c
+	}
+	return l, nil
+}
+
+// newClient makes the client side of HTTP.
+func newClient(cfg Config) (*wire.Client, error) {
+	secure, err := wire.TLS(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.ServerName)
+	if err != nil {
+		return nil, wrong("tls", err.Error(), "name PEM files that can be read and belong together")
+	}
+	w := wire.Config{
+		Timeout: cfg.Timeout, ConnectTimeout: cfg.ConnectTimeout, IdleTimeout: cfg.IdleTimeout, Idle: cfg.Parallel,
+		MaxBody: cfg.MaxBody, TLS: secure,
+	}
+	if cfg.Proxy != "" {
+		if w.Proxy, err = url.Parse(cfg.Proxy); err != nil {
+			return nil, wrong("proxy", "it is no address", "for example http://proxy.example:3128")
+		}
+	}
+	return wire.New(w), nil
+}
+
+// Close gives up the idle connections. Calls in hand are not disturbed.
+func (l *Link) Close() { l.http.Close() }
+
+// Service is the client of one service of the configuration.
+func (l *Link) Service(name string) (*Client, error) {
+	c, ok := l.services[name]
+	if !ok {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: fmt.Sprintf("service %q of the link", name), Why: "the link has no service of this name",
+			Hint: "it has " + strings.Join(l.names(), ", "),
+		}
+	}
+	return c, nil
+}
+
+// names are the services in order.
+func (l *Link) names() []string {
+	var out []string
+	for name := range l.services {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Accepts tells whether a mapping may name this target. What needs a $metadata that is not known yet is taken on trust.
+func (l *Link) Accepts(name string) error {
+	c, rest, err := l.split(name)
+	if err != nil {
+		return err
+	}
+	if m, _ := c.metadata.known(); m != nil {
+		_, err = c.target(m, rest)
+	}
+	return err
+}
+
+// Warnings name what was passed over in the $metadata that is known, and the writes whose lost answers a person must settle.
+func (l *Link) Warnings() []string {
+	var out []string
+	for _, name := range l.names() {
+		if m, _ := l.services[name].metadata.known(); m != nil {
+			for _, w := range m.Warnings {
+				out = append(out, name+": $metadata, "+w)
+			}
+		}
+	}
+	for _, target := range slices.Sorted(maps.Keys(l.cfg.Writes)) {
+		if w := l.cfg.Writes[target]; w.ID == "" && !w.Idempotent {
+			out = append(out, fmt.Sprintf("%s: a lost answer parks its lane: it names neither id nor idempotent", target))
+		}
+	}
+	return out
+}
+
+// Check tries each service, for the doctor: its $metadata is read anew, and everything that the configuration names must be in it.
+func (l *Link) Check(ctx context.Context) error {
+	for _, name := range l.names() {
+		m, err := l.services[name].Metadata(ctx)
+		if err != nil {
+			return err
+		}
+		for target, w := range l.cfg.Writes {
+			if service, rest, _ := strings.Cut(target, "/"); service == name {
+				t, err := l.services[name].target(m, rest)
+				if err != nil {
+					return err
+				}
+				if err := t.checkWrite(m, w); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Deliver sends each document once and classifies each answer once. There is one Outcome per delivery, in order. Who needs an order
+// among them must not hand them over together.
+//
+// A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
+func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	out := make([]message.Outcome, len(ds))
+	var g errgroup.Group
+	g.SetLimit(max(l.cfg.Parallel, 2*l.cfg.Batch))
+	for i, d := range ds {
+		g.Go(func() error {
+			out[i] = l.deliver(ctx, d)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
+	return out
+}
+
+// statusLine names a status.
+func statusLine(status int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
+}

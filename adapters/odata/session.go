@@ -1,0 +1,101 @@
+package odata
+
+import (
+	"context"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"sync"
+
+	"holdfast/adapters/wire"
+	"holdfast/internal/problem"
+)
+
+// session is what a system knows of us between requests: cookies, and a CSRF token for each service. One goroutine at a time renews
+// it, and the others take what it got: in one session every fetch may make the tokens before it worthless.
+type session struct {
+	jar *cookiejar.Jar
+
+	fetching sync.Mutex // held while a token is fetched
+
+	mu     sync.Mutex       // guards tokens
+	tokens map[string]token // by service
+}
+
+// token is a CSRF token, and how many were had before it.
+type token struct {
+	text string // empty: the service wants none
+	age  int    // 0: never fetched
+}
+
+func (s *session) get(service string) token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens[service]
+}
+
+func (s *session) set(service, text string) token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := token{text, s.tokens[service].age + 1}
+	s.tokens[service] = t
+	return t
+}
+
+// csrf is the header, and the word by which a token is fetched and asked for.
+const csrf = "X-Csrf-Token"
+
+// token is the service's present token, or a new one if the present one is as old as the one that was refused.
+func (c *Client) token(ctx context.Context, refused int) (token, error) {
+	if c.cfg.NoCSRF {
+		return token{age: 1}, nil
+	}
+	s := c.link.session
+	if t := s.get(c.name); t.age > refused {
+		return t, nil
+	}
+	s.fetching.Lock()
+	defer s.fetching.Unlock()
+	if t := s.get(c.name); t.age > refused {
+		return t, nil // somebody else was here first
+	}
+	text, err := c.fetchToken(ctx)
+	if err != nil {
+		return token{}, err
+	}
+	return s.set(c.name, text), nil
+}
+
+// fetchToken asks the service's root, by HEAD or, where a service refuses that, by GET; with the slash at its end or, where that is
+// not there, without.
+func (c *Client) fetchToken(ctx context.Context) (string, error) {
+	var last wire.Answer
+	for _, try := range []struct{ method, path string }{
+		{http.MethodHead, "/"}, {http.MethodGet, "/"}, {http.MethodGet, ""},
+	} {
+		r := request{method: try.method, path: try.path, header: http.Header{csrf: {"Fetch"}, "Accept": {"application/json"}}}
+		a, _, err := c.once(ctx, r, token{})
+		if err != nil {
+			return "", c.unreachable("CSRF token of "+c.name, false, err)
+		}
+		if t := a.Header.Get(csrf); t != "" && !strings.EqualFold(t, "Required") && a.Status < 500 {
+			return t, nil
+		}
+		if last = a; a.Status == http.StatusUnauthorized {
+			break
+		}
+		if a.Status/100 == 2 && try.method == http.MethodGet {
+			return "", nil // it answers, and gives none: it wants none
+		}
+	}
+	e := c.said("CSRF token of "+c.name, last)
+	if e.Kind == problem.Invalid {
+		e.Kind, e.Hint = problem.Unavailable, hintAddress
+	}
+	return "", e
+}
+
+// mustRenew tells whether an answer says that a token is missing or has ended. Nothing was done then.
+func mustRenew(a wire.Answer) bool {
+	return a.Status == http.StatusForbidden && strings.EqualFold(a.Header.Get(csrf), "Required")
+}

@@ -1,0 +1,275 @@
+// Package wire sends an HTTP request at most once and knows afterwards whether the far side can have got any of it.
+//
+// # Guarantees
+//
+//   - One Exchange puts a write on the wire at most once, however net/http would like to help: the body has no GetBody, and a second
+//     connection is sealed before it is written to unless the first was sealed without a byte of this request. GET and HEAD, which
+//     change nothing, may be repeated on a new connection where an old one had died.
+//   - "Not sent" is said only where nothing was written and nothing can be: the connection is sealed before it is looked at.
+//   - Redirects are never followed, cookies are not kept, no proxy is taken from the environment.
+//   - Answers are read up to a limit, after gzip as before it, and say whether they are whole.
+//
+// HTTP/1.1 alone is spoken: on it one connection carries one request at a time, and only therefore can the second be said.
+package wire
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config tunes a Client; zero fields mean no limit, save where said.
+type Config struct {
+	Timeout        time.Duration // of a whole exchange
+	ConnectTimeout time.Duration // of the TCP connection, and again of the TLS handshake
+	IdleTimeout    time.Duration // how long an unused connection is kept
+	Idle           int           // how many are kept
+	MaxBody        int64         // bytes of an answer that are read, unpacked; required
+	Proxy          *url.URL
+	TLS            *tls.Config
+}
+
+// Client is safe for concurrent use.
+type Client struct {
+	cfg Config
+	rt  *http.Transport
+}
+
+// New returns a Client. It opens nothing.
+func New(cfg Config) *Client {
+	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &conn{Conn: c}, nil
+		},
+		TLSClientConfig: cfg.TLS, TLSHandshakeTimeout: cfg.ConnectTimeout, Protocols: &protocols, DisableCompression: true,
+		MaxIdleConns: cfg.Idle, MaxIdleConnsPerHost: cfg.Idle, IdleConnTimeout: cfg.IdleTimeout, MaxResponseHeaderBytes: 256 << 10,
+	}
+	if cfg.Proxy != nil {
+		t.Proxy = http.ProxyURL(cfg.Proxy)
+	}
+	return &Client{cfg, t}
+}
+
+// Close gives up the idle connections. Exchanges in hand are not disturbed.
+func (c *Client) Close() { c.rt.CloseIdleConnections() }
+
+// Answer is what the far side answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	Cut    error // the body did not come in full, or was longer than allowed (ErrTooLong)
+	At     time.Time
+}
+
+// The reasons why an Answer may be Cut that say nothing of the connection.
+var (
+	ErrTooLong = errors.New("the answer is longer than max_body allows")
+	ErrPacked  = errors.New("the answer is not packed as it says")
+)
+
+// Exchange sends the request once and reads the answer. Where there is none, sent tells whether the far side may have got any of it.
+func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
+	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
+	defer cancel()
+	var try attempt
+	if req.Method != http.MethodGet && req.Method != http.MethodHead { // those may be repeated as net/http likes
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: try.got})
+	}
+	req.GetBody = nil
+	req.Header.Set("Accept-Encoding", "gzip")
+	resp, err := c.rt.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return Answer{}, !try.neverSent(), bare(err)
+	}
+	defer resp.Body.Close()
+	a = Answer{Status: resp.StatusCode, Header: resp.Header, At: time.Now()}
+	a.Body, a.Cut = c.read(resp)
+	return a, true, nil
+}
+
+// read reads a body, unpacked, up to the limit.
+func (c *Client) read(resp *http.Response) ([]byte, error) {
+	in := io.Reader(resp.Body)
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") && resp.Request.Method != http.MethodHead {
+		z, err := gzip.NewReader(resp.Body)
+		switch {
+		case errors.Is(err, io.EOF) && resp.ContentLength == 0:
+			return nil, nil
+		case errors.Is(err, gzip.ErrHeader):
+			return nil, ErrPacked
+		case err != nil:
+			return nil, err
+		}
+		in = z
+	}
+	body, err := io.ReadAll(io.LimitReader(in, c.cfg.MaxBody+1))
+	if int64(len(body)) > c.cfg.MaxBody {
+		return body[:c.cfg.MaxBody], ErrTooLong
+	}
+	if errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) {
+		err = ErrPacked
+	}
+	return body, err
+}
+
+// bare takes the address off an error: its query may name what is nobody's business in a log.
+func bare(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// TLS trusts the authority in the PEM file ca, or the system's, and shows the client certificate. The certificate is read anew for
+// each connection, so that a renewed one needs no restart.
+func TLS(ca, cert, key, serverName string) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca cannot be read: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca: %s has no certificate in PEM", ca)
+		}
+	}
+	if cert == "" {
+		return out, nil
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		return nil, fmt.Errorf("tls.cert and tls.key do not load: %w", err)
+	}
+	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	}
+	return out, nil
+}
+
+// RetryAfter reads Retry-After in both its forms (RFC 9110 section 10.2.3), up to a limit. A date is taken relative to the answer's
+// own Date, so that the clocks need not agree.
+func RetryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Duration, given bool) {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseUint(v, 10, 64); err == nil {
+		return min(time.Duration(min(n, uint64(most/time.Second)+1))*time.Second, most), true
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0, false
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return min(max(at.Sub(now), 0), most), true
+}
+
+// errSealed is what a write gets on a connection that was given up.
+var errSealed = errors.New("the connection was given up before this was written")
+
+// conn is a TCP connection that counts its writes and can be sealed against further ones.
+type conn struct {
+	net.Conn
+
+	mu     sync.Mutex // guards what follows
+	writes int64
+	sealed bool
+}
+
+// Write counts before it writes: a write that is under way is one that may have arrived.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	if c.sealed {
+		c.mu.Unlock()
+		return 0, errSealed
+	}
+	c.writes++
+	c.mu.Unlock()
+	return c.Conn.Write(p)
+}
+
+func (c *conn) count() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writes
+}
+
+// seal lets nothing more be written, and tells whether nothing was since the count was n.
+func (c *conn) seal(n int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sealed = true
+	return c.writes == n
+}
+
+// attempt watches one exchange, and holds it to one request on the wire.
+type attempt struct {
+	mu    sync.Mutex // guards what follows
+	used  []mark
+	blind bool // a connection was used that is none of ours
+}
+
+type mark struct {
+	c *conn
+	n int64 // its count when this request got it
+}
+
+// got is called by net/http when the request gets a connection, before anything of it is written.
+func (a *attempt) got(info httptrace.GotConnInfo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := info.Conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	w, ok := c.(*conn)
+	if !ok {
+		a.blind = true
+		return
+	}
+	former := a.untouched()
+	a.used = append(a.used, mark{w, w.count()})
+	if !former {
+		w.seal(0)
+	}
+}
+
+// untouched seals the connections that the request was given and tells whether nothing of it was or will be written.
+func (a *attempt) untouched() bool {
+	none := !a.blind
+	for _, m := range a.used {
+		if !m.c.seal(m.n) {
+			none = false
+		}
+	}
+	return none
+}
+
+// neverSent tells whether the far side certainly has got nothing of the request, and never will.
+func (a *attempt) neverSent() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.untouched()
+}
