@@ -3,8 +3,12 @@
 // # Guarantees
 //
 //   - A message whose body, attributes or place was altered after its digest was taken does not pass.
+//   - A node signs without asking anybody, for as long as its certificate lasts, and a receiver checks without asking anybody.
+//   - What was signed stays good through any number of rotations; what a revoked key signed counts for nothing.
 //
 // Digests chain a lane: each covers the digest of its predecessor, so that whoever holds the last one holds them all to account.
+//
+// The package owns the table seal_keys; nothing else reads or writes it.
 package seal
 
 import (

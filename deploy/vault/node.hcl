@@ -1,0 +1,16 @@
+# What one node of Holdfast may do at Vault. deploy/vault/setup puts the node's role in place of @ROLE@.
+path "holdfast-pki/sign/@ROLE@" {
+  capabilities = ["update"]
+}
+path "holdfast-pki/sign/@ROLE@-login" {
+  capabilities = ["update"]
+}
+path "holdfast-pki/cert/*" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}

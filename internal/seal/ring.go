@@ -1,0 +1,347 @@
+package seal
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"log/slog"
+	mrand "math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// RingConfig is the tunable part of a Ring; zero fields mean the default.
+type RingConfig struct {
+	Renew   time.Duration         // the age at which a key is replaced; default 24 h
+	Now     func() time.Time      // default time.Now
+	Metrics prometheus.Registerer // default none
+}
+
+// Ring is what one node signs with: an Ed25519 key that it made itself and that the keyring has certified. It signs without asking
+// anybody for as long as the certificate lasts, replaces the key long before that, and tries again for as long as it takes. Every key
+// is archived in the database before its first signature. It is safe for use by many goroutines.
+type Ring struct {
+	db   *store.DB
+	from Keyring
+	safe *Safe // nil: keys live in memory only
+	node string
+	cfg  RingConfig
+	log  *slog.Logger
+
+	turn sync.Mutex // one rotation at a time
+	key  atomic.Pointer[nodeKey]
+}
+
+// nodeKey is a private key with what vouches for it.
+type nodeKey struct {
+	private ed25519.PrivateKey
+	id      KeyID
+	chain   []*x509.Certificate
+	revoked atomic.Bool // it vouches for nothing any more
+}
+
+func (k *nodeKey) from() time.Time { return k.chain[0].NotBefore }
+
+func (k *nodeKey) to() time.Time {
+	to := k.chain[0].NotAfter
+	for _, c := range k.chain[1:] {
+		if c.NotAfter.Before(to) {
+			to = c.NotAfter
+		}
+	}
+	return to
+}
+
+// NodeURI is the name of a node in its certificates: the plant's source and the node's own name.
+func NodeURI(source, node string) string { return source + ":node:" + url.PathEscape(node) }
+
+// OpenRing gives the node its key: the one in the safe if that still may sign, else a new one, for which the keyring must answer. A nil
+// safe keeps keys in memory only, so that each start needs the keyring.
+func OpenRing(ctx context.Context, db *store.DB, from Keyring, safe *Safe, node string, cfg RingConfig, log *slog.Logger) (*Ring, error) {
+	cfg.Renew = cmp.Or(cfg.Renew, 24*time.Hour)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Ring{db: db, from: from, safe: safe, node: node, cfg: cfg, log: log}
+	if err := r.restore(ctx); err != nil {
+		return nil, err
+	}
+	if r.key.Load() == nil {
+		if err := r.Rotate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	r.measure(cfg.Metrics)
+	return r, nil
+}
+
+// sealedKey is how a node's key is kept.
+type sealedKey struct{ Key, Chain []byte }
+
+func (r *Ring) file() string { return "node-" + url.PathEscape(r.node) + ".age" }
+
+// restore takes the key of the safe if it may still sign.
+func (r *Ring) restore(ctx context.Context) error {
+	if r.safe == nil {
+		return nil
+	}
+	var s sealedKey
+	if err := r.safe.read(r.file(), &s); problem.KindOf(err) == problem.NotFound {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	chain, err := x509.ParseCertificates(s.Chain)
+	if err != nil || len(s.Key) != ed25519.SeedSize || len(chain) == 0 {
+		return r.safe.locked(r.file(), err)
+	}
+	k := newNodeKey(ed25519.NewKeyFromSeed(s.Key), chain)
+	if fits(k, r.node) != nil || !r.cfg.Now().Before(k.to()) {
+		return nil
+	}
+	ended, err := r.ended(ctx, k)
+	if err == nil && !ended {
+		r.key.Store(k)
+	}
+	return err
+}
+
+func newNodeKey(private ed25519.PrivateKey, chain []*x509.Certificate) *nodeKey {
+	return &nodeKey{private: private, id: keyID(private.Public().(ed25519.PublicKey)), chain: chain}
+}
+
+// ended tells whether the key was retired or revoked, or was never archived: a database from a backup does not know it.
+func (r *Ring) ended(ctx context.Context, k *nodeKey) (bool, error) {
+	var a Archived
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		a, err = Find(ctx, tx, k.id)
+		return err
+	})
+	if problem.KindOf(err) == problem.NotFound {
+		return true, nil
+	}
+	if !a.Revoked.IsZero() {
+		k.revoked.Store(true)
+	}
+	return !a.Retired.IsZero() || !a.Revoked.IsZero(), err
+}
+
+// Rotate makes a new key, has it certified and archived, and signs with it from then on. If any of that fails the node goes on with
+// the key that it has.
+func (r *Ring) Rotate(ctx context.Context) error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	k, err := r.make(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.db.InTx(ctx, func(tx *store.Tx) error {
+		return keep(ctx, tx, Certificate{Key: k.id, Node: r.node, Chain: k.chain, Made: r.cfg.Now()})
+	}); err != nil {
+		return err
+	}
+	r.key.Store(k)
+	if r.safe == nil {
+		return nil
+	}
+	var chain []byte
+	for _, c := range k.chain {
+		chain = append(chain, c.Raw...)
+	}
+	return r.safe.write(r.file(), sealedKey{k.private.Seed(), chain})
+}
+
+// make is a new key with its certificate, checked to be what was asked for.
+func (r *Ring) make(ctx context.Context) (*nodeKey, error) {
+	private, request, err := newRequest(r.node, "")
+	if err != nil {
+		return nil, err
+	}
+	chain, err := r.from.Certify(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	k := newNodeKey(private, chain)
+	if err := fits(k, r.node); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// newRequest makes a key and asks for its certificate; common is the subject's common name, "" for none.
+func newRequest(node, common string) (ed25519.PrivateKey, *x509.CertificateRequest, error) {
+	uri, err := url.Parse(node)
+	if err != nil {
+		return nil, nil, fmt.Errorf("name the node %s: %w", node, err)
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a key: %w", err)
+	}
+	asked := &x509.CertificateRequest{Subject: pkix.Name{CommonName: common}, URIs: []*url.URL{uri}}
+	der, err := x509.CreateCertificateRequest(rand.Reader, asked, private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for a certificate: %w", err)
+	}
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for a certificate: %w", err)
+	}
+	return private, request, nil
+}
+
+// fits tells why the certificate is not that of the key and node, nil if it is.
+func fits(k *nodeKey, node string) error {
+	why := ""
+	switch leaf := k.chain[0]; {
+	case !k.private.Public().(ed25519.PublicKey).Equal(leaf.PublicKey):
+		why = "it is of another key"
+	case len(leaf.URIs) != 1 || leaf.URIs[0].String() != node:
+		why = "it does not name " + node + " alone"
+	case leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		why = "it does not allow to sign"
+	default:
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Denied, What: "take the certificate that the keyring gave", Why: why,
+		Hint: "set up the keyring's role for this node as docs/keys.md says",
+	}
+}
+
+// Sign vouches for a digest with the node's key of the moment. It asks nobody and waits for nothing. The error of a node whose
+// certificate has ended, or whose key was revoked, is of kind Unavailable: what it signed now, nobody would accept.
+func (r *Ring) Sign(p Purpose, digest []byte) (Signature, error) {
+	k, now := r.key.Load(), r.cfg.Now()
+	why := ""
+	switch {
+	case k.revoked.Load():
+		why = "its key was revoked"
+	case now.After(k.to()):
+		why = "its certificate ended at " + k.to().Format(time.RFC3339)
+	default:
+		return sign(k.private, k.id, p, now, digest), nil
+	}
+	return Signature{}, &problem.Error{
+		Kind: problem.Unavailable, What: "sign as " + r.node, Why: why + " and the keyring gave no other",
+		Hint: "bring the keyring back; holdfast keys status says what it answers",
+	}
+}
+
+// State is what a node signs with and for how long it still can.
+type State struct {
+	Node  string        `json:"node"`
+	Key   KeyID         `json:"key"`
+	From  time.Time     `json:"from"`
+	Until time.Time     `json:"until"`
+	Renew time.Time     `json:"renew"` // when the key is replaced
+	Left  time.Duration `json:"-"`     // of signing without the keyring
+	Half  bool          `json:"half"`  // less than half of the time that the keyring may be away is left
+}
+
+// State tells how it is with the node's key.
+func (r *Ring) State() State {
+	k := r.key.Load()
+	s := State{Node: r.node, Key: k.id, From: k.from(), Until: k.to(), Renew: r.due(k)}
+	s.Left = max(0, s.Until.Sub(r.cfg.Now()))
+	s.Half = s.Left < s.Until.Sub(s.Renew)/2
+	return s
+}
+
+// due is when the key is replaced: at its age, or half way for a certificate that is shorter than that.
+func (r *Ring) due(k *nodeKey) time.Time {
+	return k.from().Add(min(r.cfg.Renew, k.to().Sub(k.from())/2))
+}
+
+// The pace of attempts at a new key while the keyring does not give one.
+const (
+	firstPause = time.Second
+	mostPause  = 30 * time.Second
+	lookAgain  = 30 * time.Second // the net under the wakes: a key that was ended elsewhere
+)
+
+// Run replaces the key at its age, and at once if it was retired or revoked, until ctx ends. Whatever goes wrong, it tries again: after
+// a second first, after half a minute at most.
+func (r *Ring) Run(ctx context.Context) error {
+	changed, cancel := r.db.Subscribe(Topic)
+	defer cancel()
+	for pause := firstPause; ; {
+		wait := lookAgain
+		if err := r.renew(ctx); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			r.tell(ctx, err)
+			wait, pause = jitter(pause), min(2*pause, mostPause)
+		} else {
+			pause = firstPause
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		case <-r.unlessTrying(changed, pause):
+			t.Stop()
+		}
+	}
+}
+
+// unlessTrying is nil while an attempt is due anyway: a wake must not quicken the pace.
+func (r *Ring) unlessTrying(changed <-chan struct{}, pause time.Duration) <-chan struct{} {
+	if pause > firstPause {
+		return nil
+	}
+	return changed
+}
+
+// renew replaces the key if it is time.
+func (r *Ring) renew(ctx context.Context) error {
+	k := r.key.Load()
+	ended, err := r.ended(ctx, k)
+	if err != nil {
+		return err
+	}
+	if !ended && r.cfg.Now().Before(r.due(k)) {
+		return nil
+	}
+	if err := r.Rotate(ctx); err != nil {
+		return err
+	}
+	r.log.InfoContext(ctx, "signs with a new key", "part", "keys", "key", r.key.Load().id, "until", r.key.Load().to())
+	return nil
+}
+
+// tell logs a failed renewal, as an error once half of the time is gone.
+func (r *Ring) tell(ctx context.Context, err error) {
+	s, level := r.State(), slog.LevelWarn
+	if s.Half {
+		level = slog.LevelError
+	}
+	r.log.Log(ctx, level, "no new key for signing yet", "part", "keys", "left", s.Left.Round(time.Minute).String(), "err", err)
+}
+
+// jitter is d, a quarter more or less, so that nodes do not ask all at once.
+func jitter(d time.Duration) time.Duration {
+	return d - d/4 + mrand.N(d/2) //nolint:gosec // spreads load, protects nothing
+}
+
+// Trust is what checks the signatures of every node of the plant, as keyring and archive know them now.
+func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
+	b, err := ReadBundle(ctx, r.db, r.from)
+	if err != nil {
+		return nil, err
+	}
+	return b.Trust(), nil
+}

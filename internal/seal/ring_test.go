@@ -1,0 +1,167 @@
+package seal_test
+
+import (
+	"context"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// away is a keyring that can be made to answer nothing, and counts who asks it.
+type away struct {
+	seal.Keyring
+	down  atomic.Bool
+	asked atomic.Int64
+}
+
+func (a *away) Certify(ctx context.Context, r *x509.CertificateRequest) ([]*x509.Certificate, error) {
+	a.asked.Add(1)
+	if a.down.Load() {
+		return nil, &problem.Error{Kind: problem.Unavailable, What: "certify a key", Why: "the test has taken the keyring away"}
+	}
+	return a.Keyring.Certify(ctx, r)
+}
+
+// inBubble runs test with a ring that Run keeps, on a clock that moves only while everybody waits.
+func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *store.DB)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		k := &away{Keyring: local(t, dir)}
+		r := ring(t, db, k, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		test(t, r, k, db)
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Run ended with %v", err)
+		}
+	})
+}
+
+func TestAKeyIsReplacedAtItsAge(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *seal.Ring, k *away, _ *store.DB) {
+		first := r.State()
+		time.Sleep(23 * time.Hour)
+		if got := r.State().Key; got != first.Key {
+			t.Errorf("replaced before its time, by %s", got)
+		}
+		time.Sleep(2 * time.Hour)
+		if got := r.State(); got.Key == first.Key || !got.Until.After(first.Until) {
+			t.Errorf("after 25 h still %+v", got)
+		}
+		if got := k.asked.Load(); got != 2 {
+			t.Errorf("the keyring was asked %d times, want 2", got)
+		}
+	})
+}
+
+// TestTheKeyringMayBeAwayForTheWholeBudget: seven days of certificate less one of age are six days without the keyring.
+func TestTheKeyringMayBeAwayForTheWholeBudget(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *seal.Ring, k *away, _ *store.DB) {
+		time.Sleep(23 * time.Hour) // the worst moment: just before the renewal
+		k.down.Store(true)
+		asked := k.asked.Load()
+		time.Sleep(6 * 24 * time.Hour)
+		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+			t.Errorf("after six days without the keyring: %v", err)
+		}
+		if s := r.State(); !s.Half || s.Left > 2*time.Hour {
+			t.Errorf("state %+v does not say that the time runs out", s)
+		}
+		if got := k.asked.Load() - asked; got > 6*24*3600/20 {
+			t.Errorf("a keyring that is away was asked %d times in six days", got)
+		}
+		time.Sleep(2 * time.Hour)
+		if _, err := r.Sign(seal.ForMessage, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("signed after the certificate ended: %v", err)
+		}
+		k.down.Store(false)
+		time.Sleep(time.Minute)
+		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+			t.Errorf("a minute after the keyring came back: %v", err)
+		}
+	})
+}
+
+// TestARevokedKeySignsNothingMore also when the keyring gives no other; and a node learns of it without a restart.
+func TestARevokedKeySignsNothingMore(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *seal.Ring, k *away, db *store.DB) {
+		k.down.Store(true)
+		first := r.State().Key
+		revoke(t, db, first)
+		time.Sleep(time.Second)
+		if _, err := r.Sign(seal.ForMessage, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("signed with a revoked key: %v", err)
+		}
+		k.down.Store(false)
+		time.Sleep(time.Minute)
+		if s, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil || s.Key == first {
+			t.Errorf("signed with %s, %v", s.Key, err)
+		}
+	})
+}
+
+func TestARetiredKeyIsReplacedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *seal.Ring, _ *away, db *store.DB) {
+		first := r.State().Key
+		time.Sleep(time.Second) // Run waits for its next look
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { _, err := seal.Retire(t.Context(), tx, first); return err }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := r.State().Key; got == first {
+			t.Error("still signs with the retired key")
+		}
+	})
+}
+
+func TestAKeyOutlivesTheProcess(t *testing.T) {
+	dir := t.TempDir()
+	k := &away{Keyring: local(t, dir)}
+	db, safe := storetest.SQLite(t), seal.NewSafe(dir, "correct horse", work)
+	first := ring(t, db, k, safe).State().Key
+	k.down.Store(true)
+	if got := ring(t, db, k, safe).State().Key; got != first {
+		t.Errorf("got key %s after the start, want %s", got, first)
+	}
+	if _, err := seal.OpenRing(t.Context(), db, k, seal.NewSafe(dir, "wrong", work), nodeA, seal.RingConfig{}, quiet()); problem.KindOf(err) != problem.Denied {
+		t.Errorf("a wrong passphrase: %v", err)
+	}
+	if _, err := seal.OpenRing(t.Context(), storetest.SQLite(t), k, safe, nodeA, seal.RingConfig{}, quiet()); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("a database that does not know the key, and no keyring: %v", err)
+	}
+}
+
+func TestNoSecretIsReadableInTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	ring(t, storetest.SQLite(t), local(t, dir), seal.NewSafe(dir, "correct horse", work))
+	files, err := filepath.Glob(filepath.Join(dir, "*.age"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files %q, %v, want the CA's and the node's", files, err)
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("%s has mode %o, want 600", f, got)
+		}
+	}
+}
