@@ -114,8 +114,7 @@ func (e *effects) apply(ctx context.Context, tx *store.Tx, m message.Message) er
 			close(e.all)
 		}
 	})
-	_, err := tx.Exec(ctx, `INSERT INTO bench_effects (id, lane) VALUES (?, ?)`, m.ID, m.Lane)
-	return err
+	return tx.Later(ctx, `INSERT INTO bench_effects (id, lane) VALUES (?, ?)`, m.ID, m.Lane)
 }
 
 // inboxTurn accepts n messages in batches, acknowledges after the commit, and ends when the effect of the last one is committed.

@@ -38,7 +38,7 @@ func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, 
 	if err != nil {
 		return Taken{}, err
 	}
-	all, err := i.take(ctx, tx, []message.Incoming{in}, link)
+	all, err := i.take(ctx, tx, i.arriveAll(ctx, []message.Incoming{in}, link), false)
 	if err != nil {
 		return Taken{}, err
 	}
@@ -46,15 +46,18 @@ func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, 
 }
 
 // ReceiveAll is Receive of many messages in one transaction of its own, for a link that gives them in batches and acknowledges them
-// once this returns. Messages of one lane keep their order. Should the database refuse the batch for the sake of one message, each
-// is received by itself: that one has an Err, or, once its transport has delivered it Config.MaxDeliveries times, is kept as
-// rejected. An error means that none is known to be taken: it is Unavailable or Full if all of them shall be sent again later.
+// once this returns. Messages of one lane keep their order. Those whose turn it is have their effect in this transaction too; should
+// the plant or a mapping say anything against one of them, none has, and they wait for Run. Should the database refuse the batch for
+// the sake of one message, each is received by itself: that one has an Err, or, once its transport has delivered it
+// Config.MaxDeliveries times, is kept as rejected. An error means that none is known to be taken: it is Unavailable or Full if all of
+// them shall be sent again later.
 func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) (all []Taken, err error) {
 	if ins, err = i.aside(ctx, ins); err != nil {
 		return nil, err
 	}
+	came := i.arriveAll(ctx, ins, link) // outside of the transaction: on SQLite all others would wait for it
 	err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		all, err = i.take(ctx, tx, ins, link)
+		all, err = i.take(ctx, tx, came, true)
 		return err
 	})
 	if err == nil || ctx.Err() != nil || troubled(err) {
@@ -108,16 +111,22 @@ func troubled(err error) bool {
 // poison tells whether a message has been delivered so often that there must be something wrong with it.
 func (i *Inbox) poison(in message.Incoming) bool { return in.Deliveries >= i.cfg.MaxDeliveries }
 
-// take receives messages in tx, in their order.
-func (i *Inbox) take(ctx context.Context, tx *store.Tx, ins []message.Incoming, link string) ([]Taken, error) {
-	all, good := make([]*arrival, len(ins)), make([]*arrival, 0, len(ins))
-	for n, in := range ins {
-		all[n] = i.arrive(ctx, in, link)
-		if all[n].err == nil {
-			good = append(good, all[n])
+// take receives messages in tx, in their order; atOnce has the plant act on those whose turn it is. It may be called again with what
+// came.
+func (i *Inbox) take(ctx context.Context, tx *store.Tx, came []arrival, atOnce bool) ([]Taken, error) {
+	all, good := make([]*arrival, len(came)), make([]*arrival, 0, len(came))
+	for n := range came {
+		a := came[n]
+		all[n] = &a
+		if a.err == nil {
+			good = append(good, &a)
 		}
 	}
-	if err := i.accept(ctx, tx, good); err != nil {
+	err := i.accept(ctx, tx, good, atOnce)
+	if errors.Is(err, errNotAtOnce) {
+		return i.take(ctx, tx, came, false)
+	}
+	if err != nil {
 		return nil, err
 	}
 	out := make([]Taken, len(all))
@@ -129,7 +138,7 @@ func (i *Inbox) take(ctx context.Context, tx *store.Tx, ins []message.Incoming, 
 		if !rejects(a.err) {
 			return nil, a.err
 		}
-		seq, err := i.Reject(ctx, tx, a.in.Message, link, a.err)
+		seq, err := i.Reject(ctx, tx, a.in.Message, a.link, a.err)
 		if err != nil {
 			return nil, err
 		}
@@ -148,9 +157,17 @@ func rejects(err error) bool {
 	}
 }
 
+func (i *Inbox) arriveAll(ctx context.Context, ins []message.Incoming, link string) []arrival {
+	all := make([]arrival, len(ins))
+	for n, in := range ins {
+		all[n] = i.arrive(ctx, in, link)
+	}
+	return all
+}
+
 // arrive verifies a message and makes its row, before the database is asked anything.
-func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) *arrival {
-	a := &arrival{in: in, link: link}
+func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) arrival {
+	a := arrival{in: in, link: link}
 	v, err := message.Verify(ctx, seal.Inbound(in.Claimed), in.Message)
 	if err == nil {
 		err = i.storable(v.Message(), in.ObjectVersion)
@@ -166,16 +183,19 @@ func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) *a
 
 // accept stores verified messages, each once by (source, id). What cannot be taken gets its err; the rest takes its place. The
 // database is asked a few times for all of them together: a batch costs little more than one message.
-func (i *Inbox) accept(ctx context.Context, tx *store.Tx, all []*arrival) error {
+func (i *Inbox) accept(ctx context.Context, tx *store.Tx, all []*arrival, atOnce bool) error {
 	if len(all) == 0 {
 		return nil
 	}
-	d := desk{Inbox: i, tx: tx, horizons: map[string]int64{}, heads: map[*stream]bool{}}
+	d := desk{Inbox: i, tx: tx, atOnce: atOnce, horizons: map[string]int64{}, heads: map[*stream]bool{}, clear: map[*stream]bool{}}
 	var err error
 	if d.streams, err = lockAll(ctx, tx, all); err != nil {
 		return err
 	}
-	if d.known, err = recall(ctx, tx, all); err != nil {
+	for _, s := range d.streams {
+		d.clear[s] = atOnce && s.isClear()
+	}
+	if d.known, err = recall(ctx, tx, d.doubtful(all)); err != nil {
 		return err
 	}
 	for _, a := range all {
@@ -183,13 +203,18 @@ func (i *Inbox) accept(ctx context.Context, tx *store.Tx, all []*arrival) error 
 			return err
 		}
 	}
+	if err := d.effects(ctx); err != nil {
+		return err
+	}
 	if err := d.store(ctx); err != nil {
+		return err
+	}
+	if err := supersede(ctx, tx, d.changed); err != nil {
 		return err
 	}
 	if err := d.rest(ctx); err != nil {
 		return err
 	}
-	tx.Wake(Topic)
 	return saveAll(ctx, tx, d.streams)
 }
 
@@ -202,6 +227,11 @@ type desk struct {
 	horizons map[string]int64 // by source, as far as they were asked for
 	pending  []*arrival       // judged, not yet stored
 	heads    map[*stream]bool // streams whose next message was stored just now
+
+	atOnce  bool             // the plant acts on those whose turn it is
+	clear   map[*stream]bool // streams of which every message so far is acted on
+	due     []*arrival       // those to act on
+	changed []*stream        // objects of which a newer version was applied
 }
 
 // receive judges one message and has it stored with the others, unless it is known or cannot be taken.
@@ -216,9 +246,13 @@ func (d *desk) receive(ctx context.Context, a *arrival) error {
 	}
 	d.known.keep(&a.row)
 	d.pending = append(d.pending, a)
-	if a.row.State == Ready {
+	switch d.clear[s] = d.clear[s] && a.row.State == Ready && s.isTurn(a.row); {
+	case d.clear[s]:
+		d.due = append(d.due, a)
+		s.advance(a.row)
+	case a.row.State == Ready:
 		s.count(a.row, 1)
-	} else if s.ahead(a.row) {
+	case s.ahead(a.row):
 		s.Early++
 	}
 	return nil
@@ -259,24 +293,34 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 
 // store writes what was judged so far.
 func (d *desk) store(ctx context.Context) error {
-	for chunk := range chunks(d.pending, insertRows) {
-		rows := make([]*row, len(chunk))
-		for n, a := range chunk {
-			rows[n] = &a.row
+	var settled, others []*row
+	for _, a := range d.pending {
+		if a.row.SettledAt > 0 {
+			settled = append(settled, &a.row)
+		} else {
+			others = append(others, &a.row)
 		}
-		if err := insert(ctx, d.tx, rows); err != nil {
+	}
+	for part := range parts(d.tx, settled, insertRows) {
+		if err := insertSettled(ctx, d.tx, part); err != nil {
+			return err
+		}
+	}
+	for part := range parts(d.tx, others, insertRows) {
+		if err := insert(ctx, d.tx, part); err != nil {
 			return err
 		}
 	}
 	for _, a := range d.pending {
-		r, s := a.row, d.streams[a.row.place()]
-		a.fresh = r.Seq != 0
+		r, s := &a.row, d.streams[a.row.place()]
+		a.fresh = r.Seq != 0 || r.SettledAt > 0
 		switch {
+		case r.SettledAt > 0:
 		case !a.fresh && r.State == Ready:
-			s.count(r, -1)
-		case !a.fresh && s.ahead(r):
+			s.count(*r, -1)
+		case !a.fresh && s.ahead(*r):
 			s.Early--
-		case r.State == Ready && s.isTurn(r):
+		case r.State == Ready && s.isTurn(*r):
 			d.heads[s] = true
 		case r.State == Quarantined && r.ordered() && !r.numbered() && s.Held == 0:
 			s.Held = r.Seq
@@ -286,9 +330,11 @@ func (d *desk) store(ctx context.Context) error {
 	return nil
 }
 
-// rest sets when each stream is due.
+// rest sets when each stream is due, and wakes those who work if one is.
 func (d *desk) rest(ctx context.Context) error {
+	due := false
 	for _, s := range d.streams {
+		due = due || s.DueAt > 0
 		if s.DueAt > 0 && s.Held == 0 {
 			continue // its turn stays where it was, ahead of those that came later
 		}
@@ -299,6 +345,10 @@ func (d *desk) rest(ctx context.Context) error {
 		if err := s.rest(ctx, d.tx, look); err != nil {
 			return err
 		}
+		due = due || s.DueAt > 0
+	}
+	if due {
+		d.tx.Wake(Topic)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ func (s stream) next() (epoch, number int64) {
 
 // beginEpoch starts the count of a lane anew, as its sender does after it was restored from a copy.
 func (d *desk) beginEpoch(ctx context.Context, epoch int64, s *stream) error {
+	if d.atOnce {
+		return errNotAtOnce
+	}
 	if err := d.store(ctx); err != nil { // what came before it in this batch is of the old count
 		return err
 	}

@@ -5,6 +5,7 @@
 //   - A message is stored by (source, id) before its sender hears that it was taken. The same one again has no effect.
 //   - The effect of a message and the mark that it is done are one transaction. A crash before it repeats the mapping, never the
 //     effect.
+//     A batch (ReceiveAll) has its effects in the transaction that stores it, as long as nothing speaks against any of them.
 //   - Messages with a lane number are applied in the order of their numbers, without a gap: one that is early waits for the missing
 //     one, which only Skip lets pass. Beyond a bound it is put aside in quarantine, holds nobody up but its own lane, and comes back
 //     by itself when its turn is near.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/body"
 	"holdfast/internal/message"
@@ -93,26 +95,48 @@ const (
 	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at, large, original_large`
 )
 
-// insertRows is how many messages one statement stores at most, a power of two.
+// insertRows is how many rows one statement of SQLite stores at most, a power of two.
 const insertRows = 64
 
-// insert stores messages, in their order, and gives each its row number; one whose (source, id) is taken keeps 0.
-func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
-	var args []any
-	byID := map[identity]*row{}
+// insertion is the statement that stores messages, in their order, and its parameters.
+func insertion(tx *store.Tx, rows []*row) (string, []any) {
+	v := values{kinds: []string{
+		text, text, text, number, text, text, bytea, text, text, text, text, number, number, text,
+		text, text, text, text, text, text, text, text, text, text, text, text, number, number,
+	}}
 	for _, r := range rows {
 		r.ReceivedAt = store.Micros(tx.Now)
+		v.add(r.Source, r.ID, r.Kind, int64(r.Version), r.Key, r.Time.Format(time.RFC3339Nano), r.Body, r.Link, r.Mapping, r.Stream, r.Lane, r.Epoch, r.Number,
+			r.Prev, r.Role, r.Refers, r.Creates, r.Cause, r.Trace, r.ObjectVersion, r.Digest, r.Content, string(r.State), r.Problem, r.Reason, r.Hint,
+			r.ReceivedAt, r.SettledAt)
+	}
+	return `INSERT INTO inbox_messages (source, id, kind, version, key, time, body, link, mapping, stream, lane, epoch, number,
+		prev, role, refers, creates, cause, trace, object_version, digest, content, state, problem, reason, hint, received_at, settled_at)
+		` + v.query(tx), v.args(tx)
+}
+
+// insertSettled stores messages that have had their effect. That one of them was taken before, in another stream, is an error: what the
+// plant did must not be kept. It needs no answer, and costs half of what insert does.
+func insertSettled(ctx context.Context, tx *store.Tx, rows []*row) error {
+	query, args := insertion(tx, rows)
+	if err := tx.Later(ctx, query, args...); err != nil {
+		return fmt.Errorf("store %d messages of %s: %w", len(rows), rows[0].Source, err)
+	}
+	return nil
+}
+
+// insert stores messages that wait, in their order, and gives each its row number; one whose (source, id) is taken keeps 0.
+func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
+	byID := make(map[identity]*row, len(rows))
+	for _, r := range rows {
 		byID[identity{r.Source, r.ID}] = r
-		args = append(args, r.Source, r.ID, r.Kind, r.Version, r.Key, r.Time, r.Body, r.Link, r.Mapping, r.Stream, r.Lane, r.Epoch, r.Number, r.Prev,
-			r.Role, r.Refers, r.Creates, r.Cause, r.Trace, r.ObjectVersion, r.Digest, r.Content, r.State, r.Problem, r.Reason, r.Hint, r.ReceivedAt)
 	}
 	var stored []struct {
 		Seq        int64
 		Source, ID string
 	}
-	err := tx.Select(ctx, &stored, `INSERT INTO inbox_messages (source, id, kind, version, key, time, body, link, mapping, stream, lane, epoch,
-		number, prev, role, refers, creates, cause, trace, object_version, digest, content, state, problem, reason, hint, received_at)
-		VALUES `+tuples(len(rows), len(args)/len(rows))+` ON CONFLICT (source, id) DO NOTHING RETURNING seq, source, id`, args...)
+	query, args := insertion(tx, rows)
+	err := tx.Select(ctx, &stored, query+` ON CONFLICT (source, id) DO NOTHING RETURNING seq, source, id`, args...)
 	if err != nil {
 		return fmt.Errorf("store %d messages of %s: %w", len(rows), rows[0].Source, err)
 	}
@@ -120,6 +144,14 @@ func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
 		byID[identity{s.Source, s.ID}].Seq = s.Seq
 	}
 	return holdBodies(ctx, tx, rows)
+}
+
+// parts cuts a batch into what one statement takes (values): on SQLite at most so many rows.
+func parts[T any](tx *store.Tx, all []T, most int) iter.Seq[[]T] {
+	if tx.Dialect() == store.Postgres {
+		return slices.Chunk(all, 1000)
+	}
+	return chunks(all, most)
 }
 
 // chunks cuts a batch into parts of at most so many, each of a power of two: the database remembers every statement that it has
@@ -178,38 +210,39 @@ func (m memory) keep(r *row) {
 	}
 }
 
-// lookRows is how many messages one statement looks for at most, a power of two.
+// lookRows is how many rows one statement looks for at most, a power of two.
 const lookRows = 512
 
 // recall finds what is stored already under the IDs and numbers of a batch.
 func recall(ctx context.Context, tx *store.Tx, all []*arrival) (memory, error) {
-	m := memory{map[identity]*row{}, map[count]*row{}}
-	for chunk := range chunks(all, lookRows) {
-		var ids, numbers []any
-		for _, a := range chunk {
-			ids = append(ids, a.row.Source, a.row.ID)
+	m := memory{make(map[identity]*row, len(all)), make(map[count]*row, len(all))}
+	for part := range parts(tx, all, lookRows) { // none if there is nothing to look for
+		ids, numbers := values{kinds: []string{text, text}}, values{kinds: []string{text, text, number, number}}
+		for _, a := range part {
+			ids.add(a.row.Source, a.row.ID)
 			if a.row.numbered() {
-				numbers = append(numbers, a.row.Source, a.row.Stream, a.row.Epoch, a.row.Number)
+				numbers.add(a.row.Source, a.row.Stream, a.row.Epoch, a.row.Number)
 			}
 		}
-		if err := m.find(ctx, tx, `(source, id) IN (VALUES `+tuples(len(ids)/2, 2)+`)`, ids); err != nil {
+		if err := m.find(ctx, tx, ids.find(tx, `inbox_messages`, knownBy, "", "", `source`, `id`), ids); err != nil {
 			return memory{}, err
 		}
-		if len(numbers) == 0 {
+		if len(numbers.rows) == 0 {
 			continue
 		}
-		four := "(?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT))"
-		where := `(source, stream, epoch, number) IN (VALUES ` + four + strings.Repeat(", "+four, len(numbers)/4-1) + `) AND number > 0`
-		if err := m.find(ctx, tx, where, numbers); err != nil {
+		if err := m.find(ctx, tx, numbers.find(tx, `inbox_messages`, knownBy, ` AND number > 0`, "", `source`, `stream`, `epoch`, `number`), numbers); err != nil {
 			return memory{}, err
 		}
 	}
 	return m, nil
 }
 
-func (m memory) find(ctx context.Context, tx *store.Tx, where string, args []any) error {
+// knownBy are the columns by which a message is compared with one that was taken before.
+const knownBy = `source, id, kind, key, stream, epoch, number, content`
+
+func (m memory) find(ctx context.Context, tx *store.Tx, query string, v values) error {
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT source, id, kind, key, stream, epoch, number, content FROM inbox_messages WHERE `+where, args...)
+	err := tx.Select(ctx, &rows, query, v.args(tx)...)
 	if err != nil {
 		return fmt.Errorf("look for messages that were taken before: %w", err)
 	}

@@ -101,7 +101,7 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 		if n == 0 {
 			return &problem.Error{Kind: problem.Unavailable, What: "poll " + f.Name, Why: "another process has polled it meanwhile", Hint: "nothing to do"}
 		}
-		_, err = i.take(ctx, tx, batch, f.Link)
+		_, err = i.take(ctx, tx, i.arriveAll(ctx, batch, f.Link), false)
 		return err
 	})
 	return err == nil && len(batch) > 0 && next != cursor, err

@@ -63,34 +63,30 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 		return nil, err
 	}
 	unknown := slices.DeleteFunc(places, func(p place) bool { return found[p] != nil })
-	for chunk := range chunks(unknown, lookRows) {
-		var args []any
-		for _, p := range chunk {
-			args = append(args, p.source, p.stream, lanes[p])
+	for part := range parts(tx, unknown, lookRows) {
+		v := values{kinds: []string{text, text, text}}
+		for _, p := range part {
+			v.add(p.source, p.stream, lanes[p])
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO inbox_streams (source, stream, lane) VALUES `+tuples(len(chunk), 3)+` ON CONFLICT (source, stream) DO NOTHING`, args...)
+		err := tx.Later(ctx, `INSERT INTO inbox_streams (source, stream, lane) `+v.query(tx)+` ON CONFLICT (source, stream) DO NOTHING`, v.args(tx)...)
 		if err != nil {
-			return nil, fmt.Errorf("begin %d streams: %w", len(chunk), err)
+			return nil, fmt.Errorf("begin %d streams: %w", len(part), err)
 		}
 	}
 	return found, lockKnown(ctx, tx, unknown, found)
 }
 
+// lockKnown does so for those that are there, in the order of places.
 func lockKnown(ctx context.Context, tx *store.Tx, places []place, into map[place]*stream) error {
-	order := `source, stream`
-	if tx.Dialect() == store.Postgres {
-		order = `source COLLATE "C", stream COLLATE "C"` // the order of the chunks, whatever the language of the database
-	}
-	for chunk := range chunks(places, lookRows) {
-		var args []any
-		for _, p := range chunk {
-			args = append(args, p.source, p.stream)
+	for part := range parts(tx, places, lookRows) {
+		v := values{kinds: []string{text, text}}
+		for _, p := range part {
+			v.add(p.source, p.stream)
 		}
 		var rows []*stream
-		err := tx.Select(ctx, &rows, `SELECT `+streamColumns+` FROM inbox_streams WHERE (source, stream) IN (VALUES `+tuples(len(chunk), 2)+`)
-			ORDER BY `+order+tx.ForUpdate(), args...)
+		err := tx.Select(ctx, &rows, v.find(tx, `inbox_streams`, streamColumns, "", tx.ForUpdate(), `source`, `stream`), v.args(tx)...)
 		if err != nil {
-			return fmt.Errorf("lock %d streams: %w", len(chunk), err)
+			return fmt.Errorf("lock %d streams: %w", len(part), err)
 		}
 		for _, s := range rows {
 			into[place{s.Source, s.Stream}] = s
@@ -116,18 +112,18 @@ func saveAll(ctx context.Context, tx *store.Tx, streams map[place]*stream) error
 	for _, s := range streams {
 		all = append(all, s)
 	}
-	for chunk := range chunks(all, insertRows) {
-		var args []any
-		for _, s := range chunk {
-			args = append(args, s.Source, s.Stream, s.Lane, s.Epoch, s.Next, s.Version, s.Waiting, s.Bytes, s.Early, s.DueAt, s.Held, s.Attempts, s.Trouble,
+	for part := range parts(tx, all, insertRows) {
+		v := values{kinds: []string{text, text, text, number, number, text, number, number, number, number, number, number, text, number, boolean}}
+		for _, s := range part {
+			v.add(s.Source, s.Stream, s.Lane, s.Epoch, s.Next, s.Version, s.Waiting, s.Bytes, s.Early, s.DueAt, s.Held, int64(s.Attempts), s.Trouble,
 				s.GapSince, s.GapAlerted)
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO inbox_streams (`+streamColumns+`) VALUES `+tuples(len(chunk), len(args)/len(chunk))+`
+		err := tx.Later(ctx, `INSERT INTO inbox_streams (`+streamColumns+`) `+v.query(tx)+`
 			ON CONFLICT (source, stream) DO UPDATE SET epoch = excluded.epoch, next_number = excluded.next_number, version = excluded.version,
 			waiting = excluded.waiting, bytes = excluded.bytes, early = excluded.early, due_at = excluded.due_at, held = excluded.held,
-			attempts = excluded.attempts, trouble = excluded.trouble, gap_since = excluded.gap_since, gap_alerted = excluded.gap_alerted`, args...)
+			attempts = excluded.attempts, trouble = excluded.trouble, gap_since = excluded.gap_since, gap_alerted = excluded.gap_alerted`, v.args(tx)...)
 		if err != nil {
-			return fmt.Errorf("keep the state of %d streams: %w", len(chunk), err)
+			return fmt.Errorf("keep the state of %d streams: %w", len(part), err)
 		}
 	}
 	return nil
@@ -137,6 +133,11 @@ func saveAll(ctx context.Context, tx *store.Tx, streams map[place]*stream) error
 // or of an epoch that has ended.
 func (s *stream) isTurn(r row) bool {
 	return !r.numbered() || r.Epoch < s.Epoch || r.Epoch == s.Epoch && r.Number <= s.Next
+}
+
+// isClear tells whether nothing is stored that must be applied before what comes next, or was tried without success.
+func (s *stream) isClear() bool {
+	return s.Waiting == 0 && s.Early == 0 && s.Held == 0 && s.Attempts == 0
 }
 
 // ahead tells whether the turn of a numbered message is not over.

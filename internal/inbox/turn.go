@@ -142,7 +142,12 @@ func (t *turn) end(r row, v verdict) {
 		return
 	}
 	s.advance(r)
-	if (v.state == Done || v.state == LeftOut) && r.ObjectVersion != "" && !r.numbered() { // a mapping has seen it: what is older comes late
+	s.see(r, v)
+}
+
+// see keeps the version of the object that a mapping has seen: what is older comes late.
+func (s *stream) see(r row, v verdict) {
+	if (v.state == Done || v.state == LeftOut) && r.ObjectVersion != "" && !r.numbered() {
 		s.Version = r.ObjectVersion
 	}
 }
@@ -187,7 +192,13 @@ func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, turns []*turn) error
 			return err
 		}
 	}
-	if err := supersede(ctx, tx, turns); err != nil {
+	var changed []*stream
+	for _, t := range turns {
+		if t.stream.Version != t.claimed.Version {
+			changed = append(changed, t.stream)
+		}
+	}
+	if err := supersede(ctx, tx, changed); err != nil {
 		return err
 	}
 	for _, t := range turns {
@@ -199,14 +210,10 @@ func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, turns []*turn) error
 }
 
 // supersede settles what stands in quarantine with an older version of an object that was applied in a newer one.
-func supersede(ctx context.Context, tx *store.Tx, turns []*turn) error {
+func supersede(ctx context.Context, tx *store.Tx, streams []*stream) error {
 	versions := map[place]string{}
-	var streams []*stream
-	for _, t := range turns {
-		if t.stream.Version != t.claimed.Version {
-			streams = append(streams, t.stream)
-			versions[place{t.stream.Source, t.stream.Stream}] = t.stream.Version
-		}
+	for _, s := range streams {
+		versions[place{s.Source, s.Stream}] = s.Version
 	}
 	for chunk := range chunks(streams, lookRows) {
 		where, args := among("", chunk)
