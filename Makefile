@@ -22,7 +22,7 @@ OLD      ?= 60729c5
 SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak upgrade-test demo services clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test demo services clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -115,20 +115,23 @@ TORTURE = own=(--postgres own); \
 	torture() { \
 		local form=$$1 seed=$$2 minutes=$$3; shift 3; \
 		case $$form in \
-		sqlite) set -- ;; \
+		sqlite) set -- $${CI:+--all} ;; \
 		postgres) set -- "$${own[@]}" ;; \
 		nodes) set -- "$${own[@]}" --nodes 3 "$$@" ;; \
-		broker) set -- "$${own[@]}" --nodes 2 --broker; \
+		broker | broker-sqlite) \
+			if test $$form = broker; then set -- "$${own[@]}" --nodes 2 --broker; else set -- --broker $${CI:+--all}; fi; \
 			command -v rabbitmq-server >/dev/null || { echo 'torture: rabbitmq-server is not installed, no run over a broker' >&2; test -z "$${CI:-}"; return; } ;; \
 		esac; \
 		echo "torture: $$form, seed $$seed" >&2; \
 		$(BIN)/holdfast torture --seed "$$seed" --minutes "$$minutes" "$$@"; \
 	}
 
+FORMS = sqlite postgres nodes broker broker-sqlite
+
 torture: build ## MINUTES of seeded faults (SEED) on SQLite, on PostgreSQL, with three nodes, and over RabbitMQ
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)"; $(TORTURE); \
-	for form in sqlite postgres nodes broker; do torture $$form $(SEED) $(MINUTES); done
+	for form in $(FORMS); do torture $$form $(SEED) $(MINUTES); done
 
 # Minute by minute the next form, with the next seed.
 soak: MINUTES := 60
@@ -137,8 +140,14 @@ soak: build ## the same forms in turn, each for a minute with a seed of its own,
 	@eval "$$($(SERVICES) env)"; $(TORTURE); \
 	end=$$((SECONDS + 60 * $(MINUTES))); seed=$(SEED); \
 	while ((SECONDS < end)); do \
-		for form in sqlite postgres nodes broker; do torture $$form $$seed 1; seed=$$((seed + 1)); done; \
+		for form in $(FORMS); do ((SECONDS < end)) || break; torture $$form $$seed 1; seed=$$((seed + 1)); done; \
 	done
+
+faults: ## RabbitMQ restarted 50 times between outbox and inbox, with databases, disk and line struck as well: half an hour
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)"; export HOLDFAST_TEST_LONG=1; \
+	$(GO) test -count=1 -v -timeout 60m -run '^TestFromOutboxToInbox' ./cmd/holdfast; \
+	$(GO) test -count=1 -v -timeout 60m -run '^(TestAHundredClosedConnectionsLoseNothing|TestABlockedBrokerHangsNothing|TestARestartedBrokerLosesNothing)$$' ./adapters/amqp
 
 # An older node has the defects that were mended since: 60729c5 keeps its locks while it is frozen, and settles out of order when
 # PostgreSQL is restarted. So only what an upgrade itself meets.

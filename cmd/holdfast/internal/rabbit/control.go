@@ -27,10 +27,14 @@ func (n *Node) CloseConnections(ctx context.Context) error {
 const leastFree = "50MB"
 
 // Fill has the node take its disk for full: it takes nothing, until Free or its next start.
-func (n *Node) Fill(ctx context.Context) error { return n.control(ctx, "set_disk_free_limit", "1000TB") }
+func (n *Node) Fill(ctx context.Context) error {
+	return n.control(ctx, "set_disk_free_limit", "1000000GB")
+}
 
 // Free has it find its disk as it is.
-func (n *Node) Free(ctx context.Context) error { return n.control(ctx, "set_disk_free_limit", leastFree) }
+func (n *Node) Free(ctx context.Context) error {
+	return n.control(ctx, "set_disk_free_limit", leastFree)
+}
 
 // Restart ends the node and starts it again with all it holds.
 func (n *Node) Restart(ctx context.Context) error {

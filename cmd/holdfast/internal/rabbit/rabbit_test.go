@@ -1,6 +1,7 @@
 package rabbit_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -36,6 +37,11 @@ func TestANodeOfOnesOwn(t *testing.T) {
 		}
 		if err := dial(); err != nil {
 			t.Error(err)
+		}
+		for _, control := range []func(context.Context) error{n.Fill, n.Free, n.CloseConnections} {
+			if err := control(t.Context()); err != nil {
+				t.Error(err)
+			}
 		}
 		if err := n.Stop(); err != nil {
 			t.Error(err)

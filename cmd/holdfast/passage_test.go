@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/adapters/amqp"
+	"holdfast/cmd/holdfast/internal/rabbit"
+	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/internal/inbox"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/relay"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// passage is an outbox and an inbox with a RabbitMQ between them. What the one owes, the other writes into a ledger, in the transaction
+// of each effect. Broker, wire and databases are the test's own, and are struck while messages pass.
+type passage struct {
+	t        *testing.T
+	node     *rabbit.Node
+	wire     *wire.Wire
+	out      *outbox.Outbox
+	sender   *store.DB
+	receiver *store.DB
+	in       *inbox.Inbox
+	work     errgroup.Group
+
+	answered [8]atomic.Int64 // by lane: the acts that were answered, each of which owes one message
+	effects  atomic.Int64    // as the ledger was seen last
+}
+
+const (
+	passageLink = "erp"
+	// passageAhead is how many messages are owed and without effect at any time: whatever is struck, it is in the middle of a batch.
+	passageAhead = 400
+)
+
+// openPassage lays everything between two empty databases, and starts it. What it returns ends the writers, waits until all is through
+// and ends everything.
+func openPassage(t *testing.T, sender, receiver string) (p *passage, finish func()) {
+	t.Helper()
+	p = &passage{t: t, out: outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: passageLink}}, "urn:plant:1000", outbox.Config{Lease: tortureLease})}
+	p.sender = p.openDatabase(sender, `CREATE TABLE acts (id TEXT PRIMARY KEY)`)
+	ledger := `CREATE TABLE ledger (seq BIGSERIAL PRIMARY KEY, id TEXT NOT NULL, lane TEXT NOT NULL, number BIGINT NOT NULL)`
+	if p.sender.Dialect() == store.SQLite {
+		ledger = `CREATE TABLE ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, lane TEXT NOT NULL, number INTEGER NOT NULL)`
+	}
+	p.receiver = p.openDatabase(receiver, ledger)
+	p.in = inbox.New(p.receiver, nil, p.enter, inbox.Config{Poll: torturePoll}, slog.New(slog.DiscardHandler))
+	p.openBroker()
+	from, to := p.openLinks()
+	mover := relay.New(p.sender, p.out, nil, seal.Chain, map[string]relay.Link{passageLink: {Deliverer: from, Concurrency: 500, Start: 500}},
+		relay.Config{Poll: torturePoll, Probe: torturePoll, Backoff: 100 * time.Millisecond}, slog.New(slog.DiscardHandler))
+	f := &floors{inbox: p.in}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	for _, run := range []func(context.Context) error{
+		p.wire.Run, mover.Run, p.in.Run, p.sender.Run, p.receiver.Run, p.look,
+		func(ctx context.Context) error { return to.Run(ctx, f.accept(passageLink)) },
+	} {
+		p.work.Go(func() error { return run(ctx) })
+	}
+	enough := p.write()
+	t.Cleanup(func() {
+		enough()
+		stop()
+		if err := p.work.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, func() {
+		enough()
+		p.drain()
+	}
+}
+
+func (p *passage) openDatabase(url, table string) *store.DB {
+	p.t.Helper()
+	db, err := store.Open(p.t.Context(), url, store.Config{})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = db.Close() }) // its server may be gone
+	err = db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(p.t.Context(), table)
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return db
+}
+
+// openBroker starts a RabbitMQ, and lays the wire to it.
+func (p *passage) openBroker() {
+	p.t.Helper()
+	var err error
+	if p.node, err = rabbit.Open(filepath.Join(p.t.TempDir(), "rabbitmq")); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		if err := p.node.Close(); err != nil {
+			p.t.Error(err)
+		}
+	})
+	if err := p.node.Start(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+	u, err := url.Parse(p.node.Address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if p.wire, err = wire.Open(p.t.Context(), u.Host); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// openLinks opens both ends of the queue, each with connections of its own through the wire.
+func (p *passage) openLinks() (from, to *amqp.Link) {
+	p.t.Helper()
+	both := amqp.Config{
+		Addresses: []string{"amqp://" + p.wire.Address() + "/"}, User: p.node.User, Password: "env:PASSWORD", StopTimeout: 2 * time.Second,
+		Exchanges: []amqp.Exchange{{Name: "plant"}},
+		Queues:    []amqp.Queue{{Name: "erp", SingleActive: true, Bindings: []amqp.Binding{{Exchange: "plant", Key: "#"}}}},
+	}
+	open := func(c amqp.Config) *amqp.Link {
+		l, err := amqp.Open(c, func(context.Context, string) (string, error) { return p.node.Password, nil }, slog.New(slog.DiscardHandler))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.t.Cleanup(l.Close)
+		return l
+	}
+	send, receive := both, both
+	send.Publish = &amqp.Publish{Exchange: "plant"}
+	receive.Receive = &amqp.Receive{Queue: "erp"}
+	return open(send), open(receive)
+}
+
+// enter is the effect of a message. The ledger would take it twice.
+func (p *passage) enter(ctx context.Context, tx *store.Tx, m message.Message) error {
+	_, err := tx.Exec(ctx, `INSERT INTO ledger (id, lane, number) VALUES (?, ?, ?)`, m.ID, m.Lane, m.Number)
+	return err
+}
+
+// look reads from time to time how far the ledger is. While its database is away it is as far as it was.
+func (p *passage) look(ctx context.Context) error {
+	for sleep(ctx, 50*time.Millisecond) == nil {
+		var n int64
+		err := p.receiver.View(ctx, func(tx *store.Tx) error { return tx.Get(ctx, &n, `SELECT coalesce(max(seq), 0) FROM ledger`) })
+		if err == nil {
+			p.effects.Store(n)
+		}
+	}
+	return nil
+}
+
+// owed is how many messages were promised so far.
+func (p *passage) owed() (n int64) {
+	for lane := range p.answered {
+		n += p.answered[lane].Load()
+	}
+	return n
+}
+
+// write starts a writer for each lane. What it returns has them finish the act in hand.
+func (p *passage) write() (enough func()) {
+	ctx, stop := context.WithCancel(p.t.Context())
+	var writers sync.WaitGroup
+	for lane := range p.answered {
+		writers.Go(func() {
+			for n := 1; ctx.Err() == nil; n++ {
+				for p.owed()-p.effects.Load() >= passageAhead && sleep(ctx, 2*time.Millisecond) == nil {
+				}
+				for p.act(lane, n) != nil {
+					time.Sleep(20 * time.Millisecond)
+				}
+				p.answered[lane].Add(1)
+			}
+		})
+	}
+	return sync.OnceFunc(func() {
+		stop()
+		writers.Wait()
+	})
+}
+
+// act is a change of the plant that owes a message. One that was committed though its answer was lost is not done again.
+func (p *passage) act(lane, n int) error {
+	ctx := context.WithoutCancel(p.t.Context())
+	return p.sender.InTx(ctx, func(tx *store.Tx) error {
+		id := fmt.Sprintf("%d-%d", lane, n)
+		fresh, err := tx.Exec(ctx, `INSERT INTO acts (id) VALUES (?) ON CONFLICT DO NOTHING`, id)
+		if err != nil || fresh == 0 {
+			return err
+		}
+		m, err := message.New(id, "goods.issued", fmt.Sprint(lane), tx.Now, map[string]int{"n": n})
+		if err != nil {
+			return err
+		}
+		return p.out.Append(ctx, tx, m)
+	})
+}
+
+// goesOn waits until messages pass again.
+func (p *passage) goesOn(after string) {
+	p.t.Helper()
+	begin := p.effects.Load()
+	err := until(p.t.Context(), time.Minute, "messages pass after "+after, func() (bool, error) { return p.effects.Load() > begin+200, nil })
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// drain waits until all that was owed is in the ledger, and nothing more comes.
+func (p *passage) drain() {
+	p.t.Helper()
+	ctx := p.t.Context()
+	err := until(ctx, 2*time.Minute, "all that is owed has arrived", func() (bool, error) {
+		var links []outbox.Link
+		err := p.sender.View(ctx, func(tx *store.Tx) (err error) { links, err = p.out.Links(ctx, tx); return err })
+		return len(links) == 1 && links[0].Owed == 0 && p.effects.Load() >= p.owed(), err
+	})
+	if err == nil {
+		err = sleep(ctx, 2*time.Second) // in which a second one could come
+	}
+	if err != nil {
+		p.t.Error(err)
+	}
+}
+
+// judge holds the ledger against the acts that were answered.
+func (p *passage) judge() {
+	p.t.Helper()
+	var entries []struct {
+		ID     string
+		Lane   string
+		Number int64
+	}
+	err := p.receiver.View(p.t.Context(), func(tx *store.Tx) error {
+		return tx.Select(p.t.Context(), &entries, `SELECT id, lane, number FROM ledger ORDER BY seq`)
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var doubled, disordered, lost int64
+	seen, last := map[string]bool{}, map[string]int64{}
+	for _, e := range entries {
+		switch {
+		case seen[e.ID]:
+			doubled++
+		case e.Number != last[e.Lane]+1:
+			disordered++
+			p.t.Logf("number %d of lane %s took effect after number %d", e.Number, e.Lane, last[e.Lane])
+		}
+		seen[e.ID] = true
+		last[e.Lane] = max(last[e.Lane], e.Number)
+	}
+	for lane := range p.answered {
+		lost += max(0, p.answered[lane].Load()-last[fmt.Sprint(lane)])
+	}
+	p.t.Logf("%d acts, %d effects: lost %d, doubled %d, out of order %d", p.owed(), len(entries), lost, doubled, disordered)
+	if lost+doubled+disordered != 0 || p.owed() == 0 || int64(len(entries)) != p.owed() {
+		p.t.Errorf("of %d acts: lost %d, doubled %d, out of order %d, %d effects", p.owed(), lost, doubled, disordered, len(entries))
+	}
+}
