@@ -1,10 +1,7 @@
 package seal
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -12,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -36,14 +32,6 @@ type VaultConfig struct {
 	Kubernetes string // mount of the Kubernetes login; the service account's token is read at each login
 	TokenFile  string // a token that somebody else keeps fresh, read at each login
 }
-
-// The mounts of the logins and where Kubernetes puts a pod's token.
-const (
-	certMount       = "holdfast-cert"
-	approleMount    = "holdfast-approle"
-	kubernetesToken = "/var/run/secrets/kubernetes.io/serviceaccount/token" //nolint:gosec // where it is, not what
-	readTokenAgain  = 30 * time.Second
-)
 
 // Vault is the keyring of a plant that has HashiCorp Vault: its PKI engine certifies the node's keys. It is safe for use by many
 // goroutines.
@@ -295,219 +283,4 @@ func (v *Vault) list(ctx context.Context) ([]*x509.RevocationList, error) {
 		return nil, fmt.Errorf("read Vault's list of revoked keys: %w", err)
 	}
 	return []*x509.RevocationList{l}, nil
-}
-
-// login gets a token by the way that the configuration names.
-func (v *Vault) login(ctx context.Context) (lease, error) {
-	switch {
-	case v.cfg.TokenFile != "":
-		return v.tokenFile(ctx)
-	case v.cfg.Kubernetes != "":
-		return v.kubernetes(ctx)
-	default:
-		return v.certificate(ctx)
-	}
-}
-
-// renew gives the token new time.
-func (v *Vault) renew(ctx context.Context, l lease) (lease, error) {
-	c, err := with(v.client, l.token)
-	if err != nil {
-		return lease{}, err
-	}
-	s, err := c.Auth().Token().RenewSelfWithContext(ctx, 0)
-	if err != nil {
-		return lease{}, v.explain(err, "update", "auth/token/renew-self")
-	}
-	return leaseOf(s)
-}
-
-func leaseOf(s *api.Secret) (lease, error) {
-	if s == nil || s.Auth == nil {
-		return lease{}, &problem.Error{Kind: problem.Internal, What: "log in at Vault", Why: "its answer holds no token"}
-	}
-	return lease{s.Auth.ClientToken, time.Duration(s.Auth.LeaseDuration) * time.Second, s.Auth.Renewable}, nil
-}
-
-// tokenFile reads the file anew each half minute: whoever keeps it fresh tells nobody.
-func (v *Vault) tokenFile(ctx context.Context) (lease, error) {
-	b, err := os.ReadFile(v.cfg.TokenFile)
-	token := strings.TrimSpace(string(b))
-	if err != nil || token == "" {
-		return lease{}, &problem.Error{
-			Kind: problem.Unavailable, What: "read the token for Vault in " + v.cfg.TokenFile, Why: "there is none", Hint: "see that whoever writes it runs", Cause: err,
-		}
-	}
-	c, err := with(v.client, token)
-	if err != nil {
-		return lease{}, err
-	}
-	if _, err := c.Auth().Token().LookupSelfWithContext(ctx); err != nil {
-		return lease{}, v.explain(err, "read", "auth/token/lookup-self")
-	}
-	return lease{token, readTokenAgain, false}, nil
-}
-
-// kubernetes logs in as the pod's service account.
-func (v *Vault) kubernetes(ctx context.Context) (lease, error) {
-	jwt, err := os.ReadFile(kubernetesToken)
-	if err != nil {
-		return lease{}, &problem.Error{
-			Kind: problem.Unavailable, What: "read the token of the pod's service account", Why: "there is none",
-			Hint: "let the pod mount it (automountServiceAccountToken), or use another login", Cause: err,
-		}
-	}
-	path := "auth/" + v.cfg.Kubernetes + "/login"
-	s, err := v.client.Logical().WriteWithContext(ctx, path, map[string]any{"role": v.cfg.Role, "jwt": strings.TrimSpace(string(jwt))})
-	if err != nil {
-		return lease{}, v.explain(err, "login", path)
-	}
-	return leaseOf(s)
-}
-
-// sealedLogin is how the key of the login certificate is kept, with the digest of the wrapping that bought the first one.
-type sealedLogin struct {
-	Key, Chain []byte
-	Bought     []byte
-}
-
-func (v *Vault) loginFile() string { return "login-" + url.PathEscape(v.cfg.Role) + ".age" }
-
-// certificate logs in by the login certificate, got by AppRole the first time and by itself from then on: it is replaced at half its
-// life. One that Vault does not take any more, because Vault was away for too long, is bought anew where there is a new wrapping.
-func (v *Vault) certificate(ctx context.Context) (lease, error) {
-	var s sealedLogin
-	err := v.safe.read(v.loginFile(), &s)
-	if problem.KindOf(err) == problem.NotFound {
-		s, err = v.bootstrap(ctx)
-	}
-	if err != nil {
-		return lease{}, err
-	}
-	l, chain, err := v.byCertificate(ctx, s)
-	if isDenied(err) && v.newWrapping(s) {
-		if s, err = v.bootstrap(ctx); err != nil {
-			return lease{}, err
-		}
-		l, chain, err = v.byCertificate(ctx, s)
-	}
-	if err != nil || time.Since(chain[0].NotBefore) < chain[0].NotAfter.Sub(chain[0].NotBefore)/2 {
-		return l, err
-	}
-	if _, err := v.newLogin(ctx, l.token, s.Bought); err != nil {
-		v.log.WarnContext(ctx, "no new login certificate yet", "part", "keys", "until", chain[0].NotAfter, "err", err)
-	}
-	return l, nil
-}
-
-// newWrapping tells whether the file holds another wrapping than the one that was used.
-func (v *Vault) newWrapping(s sealedLogin) bool {
-	wrapping, err := v.readWrapping()
-	sum := sha256.Sum256([]byte(wrapping))
-	return err == nil && !bytes.Equal(sum[:], s.Bought)
-}
-
-func (v *Vault) readWrapping() (string, error) {
-	b, err := os.ReadFile(v.cfg.Wrapped)
-	return strings.TrimSpace(string(b)), err
-}
-
-func (v *Vault) byCertificate(ctx context.Context, s sealedLogin) (lease, []*x509.Certificate, error) {
-	chain, err := x509.ParseCertificates(s.Chain)
-	if err != nil || len(chain) == 0 || len(s.Key) != ed25519.SeedSize {
-		return lease{}, nil, v.safe.locked(v.loginFile(), err)
-	}
-	c, err := v.dial(&tls.Certificate{Certificate: [][]byte{chain[0].Raw}, PrivateKey: ed25519.NewKeyFromSeed(s.Key)})
-	if err != nil {
-		return lease{}, nil, err
-	}
-	path := "auth/" + certMount + "/login"
-	answer, err := c.Logical().WriteWithContext(ctx, path, map[string]any{"name": v.cfg.Role})
-	if err != nil {
-		return lease{}, nil, v.explain(err, "login", path)
-	}
-	l, err := leaseOf(answer)
-	return l, chain, err
-}
-
-// newLogin makes the next login certificate with a token that may, and keeps it. Its common name is what Vault calls who logs in by it.
-func (v *Vault) newLogin(ctx context.Context, token string, bought []byte) (sealedLogin, error) {
-	key, request, err := newRequest(v.node, v.cfg.Role)
-	if err != nil {
-		return sealedLogin{}, err
-	}
-	c, err := with(v.client, token)
-	if err != nil {
-		return sealedLogin{}, err
-	}
-	path := v.cfg.PKI + "/sign/" + v.cfg.Role + "-login"
-	answer, err := c.Logical().WriteWithContext(ctx, path, v.signing(request))
-	if err != nil {
-		return sealedLogin{}, v.explain(err, "update", path)
-	}
-	chain, err := chainOf(answer, path)
-	if err != nil {
-		return sealedLogin{}, err
-	}
-	s := sealedLogin{key.Seed(), chain[0].Raw, bought}
-	return s, v.safe.write(v.loginFile(), s)
-}
-
-// bootstrap buys the first login certificate with the wrapped secret ID. The wrapping can be undone once: if somebody has done it
-// before, that somebody has the secret.
-func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
-	wrapping, err := v.readWrapping()
-	if err != nil {
-		return sealedLogin{}, &problem.Error{
-			Kind: problem.Denied, What: "log in at Vault for the first time", Why: "the wrapped secret ID cannot be read",
-			Hint: "have one made (deploy/vault/setup node …) and name its file in keys.vault.wrapped_secret_id", Cause: err,
-		}
-	}
-	id, err := v.unwrap(ctx, wrapping)
-	if err != nil {
-		return sealedLogin{}, err
-	}
-	path := "auth/" + approleMount + "/login"
-	s, err := v.client.Logical().WriteWithContext(ctx, path, map[string]any{"role_id": v.cfg.RoleID, "secret_id": id})
-	if err != nil {
-		return sealedLogin{}, v.explain(err, "login", path)
-	}
-	l, err := leaseOf(s)
-	if err != nil {
-		return sealedLogin{}, err
-	}
-	sum := sha256.Sum256([]byte(wrapping))
-	return v.newLogin(ctx, l.token, sum[:])
-}
-
-// unwrap takes the secret ID out of its wrapping, which must be one that the role's own path has made.
-func (v *Vault) unwrap(ctx context.Context, wrapping string) (string, error) {
-	stolen := &problem.Error{
-		Kind: problem.Denied, What: "unwrap the secret ID of " + v.cfg.Role, Why: "it was unwrapped before, has ended, or is another's",
-		Hint: "ALARM: unless it is merely old, somebody else has read it. Revoke the role's secret IDs, find out who, then have a new one made",
-	}
-	s, err := v.client.Logical().WriteWithContext(ctx, "sys/wrapping/lookup", map[string]any{"token": wrapping})
-	if err != nil {
-		return "", v.wrapping(stolen, err)
-	}
-	if made, _ := s.Data["creation_path"].(string); made != "auth/"+approleMount+"/role/"+v.cfg.Role+"/secret-id" {
-		return "", stolen
-	}
-	if s, err = v.client.Logical().UnwrapWithContext(ctx, wrapping); err != nil {
-		return "", v.wrapping(stolen, err)
-	}
-	id, _ := s.Data["secret_id"].(string)
-	if id == "" {
-		return "", stolen
-	}
-	return id, nil
-}
-
-// wrapping tells a wrapping that is no good from a Vault that does not answer.
-func (v *Vault) wrapping(stolen *problem.Error, err error) error {
-	if answer, ok := errors.AsType[*api.ResponseError](err); ok && answer.StatusCode < http.StatusInternalServerError {
-		stolen.Cause = err
-		return stolen
-	}
-	return v.explain(err, "update", "sys/wrapping/unwrap")
 }

@@ -1,0 +1,195 @@
+package seal_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/seal/vaulttest"
+	"holdfast/internal/store/storetest"
+)
+
+func csr(t *testing.T) *x509.CertificateRequest {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request(t, key, nodeA)
+}
+
+// certifies tries for a while: after each failure the keyring waits before it asks Vault again.
+func certifies(t *testing.T, v *seal.Vault) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if _, err = v.Certify(t.Context(), csr(t)); err == nil {
+			return
+		}
+	}
+	t.Errorf("no certificate: %v", err)
+}
+
+// TestANodeLogsInByItsCertificateAfterTheFirstTime: the wrapped secret ID is good once, the process is not.
+func TestANodeLogsInByItsCertificateAfterTheFirstTime(t *testing.T) {
+	dir := t.TempDir()
+	v, s := vault(t, dir)
+	certifies(t, v)
+	certifies(t, vaultAgain(t, s, dir, "/nowhere", ""))
+	s.Stop(t)
+	s.Restart(t)
+	s.Unseal(t)
+	certifies(t, vaultAgain(t, s, dir, "/nowhere", ""))
+}
+
+func TestASecretIDThatSomebodyElseUnwrappedIsAnAlarm(t *testing.T) {
+	s := vaulttest.Start(t)
+	s.Setup(t, nil, "plant", "1000")
+	id := strings.TrimPrefix(s.Setup(t, nil, "node", "a", nodeA), "role_id: ")
+	stolen := wrapped(t, s)
+	token, err := os.ReadFile(stolen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Admin(t).Logical().Unwrap(string(token)); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(t.TempDir(), "wrapped")
+	if err := os.WriteFile(foreign, []byte(wrapToken(t, s)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{"unwrapped by another": stolen, "made by another": foreign} {
+		t.Run(name, func(t *testing.T) {
+			_, err := vaultAgain(t, s, t.TempDir(), file, id).Certify(t.Context(), csr(t))
+			if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "unwrapped before") {
+				t.Errorf("got %v, want a refusal that says so", err)
+			}
+		})
+	}
+}
+
+// wrapToken is a wrapping of something else than a secret ID of node a.
+func wrapToken(t *testing.T, s *vaulttest.Server) string {
+	t.Helper()
+	c := s.Admin(t)
+	c.SetWrappingLookupFunc(func(string, string) string { return "5m" })
+	secret, err := c.Logical().Write("sys/wrapping/wrap", map[string]any{"secret_id": "guess"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.WrapInfo.Token
+}
+
+func TestAMissingCapabilityIsNamed(t *testing.T) {
+	v, s := vault(t, t.TempDir())
+	certifies(t, v)
+	if err := s.Admin(t).Sys().PutPolicy("holdfast-a", `path "auth/token/renew-self" { capabilities = ["update"] }`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := v.Certify(t.Context(), csr(t))
+	if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "update on holdfast-pki/sign/a") {
+		t.Errorf("got %v, want the path and the capability", err)
+	}
+}
+
+// TestANodeRevokesNobody: its policy does not reach so far.
+func TestANodeRevokesNobody(t *testing.T) {
+	v, _ := vault(t, t.TempDir())
+	chain, err := v.Certify(t.Context(), csr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Revoke(t.Context(), chain[0]); problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "holdfast-pki/revoke") {
+		t.Errorf("got %v, want a refusal that names the path", err)
+	}
+}
+
+// TestANodeSignsThroughVaultsTroubles: sealed for longer than a token lives, stopped, its tokens revoked. The node signs on throughout,
+// and has a new key once Vault answers again.
+func TestANodeSignsThroughVaultsTroubles(t *testing.T) {
+	v, s := vault(t, t.TempDir(), "TOKEN_PERIOD=2s")
+	db := storetest.SQLite(t)
+	r := ring(t, db, v, nil)
+	signs := func(when string) {
+		t.Helper()
+		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	comesBack := func(when string) {
+		t.Helper()
+		var err error
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+			signs(when)
+			if err = r.Rotate(t.Context()); err == nil {
+				return
+			}
+		}
+		t.Errorf("%s: no new key: %v", when, err)
+	}
+	isAway := func(when string) {
+		t.Helper()
+		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			signs(when)
+		}
+		if err := r.Rotate(t.Context()); problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("%s: got %v, want that it does not answer", when, err)
+		}
+	}
+	time.Sleep(3 * time.Second) // nobody renews here: the token ends
+	comesBack("the token ended")
+	s.Seal(t)
+	isAway("sealed")
+	s.Unseal(t)
+	comesBack("unsealed")
+	s.Stop(t)
+	isAway("stopped")
+	s.Restart(t)
+	s.Unseal(t)
+	comesBack("started")
+	if _, err := s.Admin(t).Logical().Write("sys/leases/revoke-prefix/auth/holdfast-cert", nil); err != nil {
+		t.Fatal(err)
+	}
+	comesBack("all tokens revoked")
+	if _, err := seal.OpenRing(t.Context(), storetest.SQLite(t), v, nil, nodeA, seal.RingConfig{}, quiet()); err != nil {
+		t.Errorf("a second start: %v", err)
+	}
+}
+
+func TestAVaultThatIsAwayAtTheStartIsSaidToBe(t *testing.T) {
+	dir := t.TempDir()
+	v, s := vault(t, dir)
+	db, safe := storetest.SQLite(t), seal.NewSafe(dir, "correct horse", work)
+	key := ring(t, db, v, safe).State().Key
+	s.Stop(t)
+	again := vaultAgain(t, s, dir, "/nowhere", "")
+	if _, err := seal.OpenRing(t.Context(), db, again, nil, nodeA, seal.RingConfig{}, quiet()); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("got %v, want that Vault does not answer", err)
+	}
+	if got := ring(t, db, again, safe).State().Key; got != key {
+		t.Errorf("from the safe: key %s, want %s", got, key)
+	}
+}
+
+func TestATokenFileIsReadAgain(t *testing.T) {
+	_, s := vault(t, t.TempDir())
+	file := filepath.Join(t.TempDir(), "token")
+	v, err := seal.NewVault(seal.VaultConfig{Address: s.Address, CA: s.CA, Role: "a", TokenFile: file}, nil, nodeA, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Certify(t.Context(), csr(t)); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("without a file: %v", err)
+	}
+	if err := os.WriteFile(file, []byte(s.Token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certifies(t, v)
+}
