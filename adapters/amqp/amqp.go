@@ -34,6 +34,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"golang.org/x/sync/semaphore"
+
 	"holdfast/internal/problem"
 )
 
@@ -47,6 +49,7 @@ type Link struct {
 	resolve Resolve
 	out     *Publisher // nil without Config.Publish
 	log     *slog.Logger
+	hands   *semaphore.Weighted // bytes of large bodies, see load
 }
 
 // Open checks the configuration and begins to connect. The broker may be away; Status tells. The caller closes the link.
@@ -54,7 +57,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	l := &Link{cfg: cfg.withDefaults(), resolve: resolve, log: log}
+	l := &Link{cfg: cfg.withDefaults(), resolve: resolve, log: log, hands: semaphore.NewWeighted(handBytes)}
 	if cfg.Publish == nil {
 		return l, nil
 	}

@@ -84,6 +84,9 @@ func encode(m message.Message, doc message.Document, binary bool, room []byte) a
 		return p
 	}
 	p.ContentType, p.Body, p.Headers = "application/json", body, make(amqp091.Table, len(attrs))
+	if m.Large != nil && m.Large.Media != "" {
+		p.ContentType = m.Large.Media
+	}
 	for _, a := range attrs {
 		if a.value != "" && a.name != "datacontenttype" {
 			p.Headers[prefix+a.name] = a.value

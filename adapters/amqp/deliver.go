@@ -22,11 +22,19 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 		}
 		return out
 	}
+	ds, release, err := l.load(ctx, ds)
+	if err != nil {
+		for i := range out {
+			out[i] = notSent(err)
+		}
+		return out
+	}
+	defer release()
 	c := newCall(len(ds))
 	defer c.free()
 	for i, d := range ds {
 		m, err := l.outgoing(d, c.room[:0])
-		if !l.cfg.Publish.Binary {
+		if m.msg.ContentType == structured {
 			c.keep(m.msg.Body) // it was made there, and is free again when it was written
 		}
 		if err != nil {
@@ -119,6 +127,10 @@ func (l *Link) key(d message.Delivery) string {
 // outgoing makes a publishing of a delivery, in room: the signed event itself, or the document that a mapping has made of it.
 func (l *Link) outgoing(d message.Delivery, room []byte) (outgoing, error) {
 	m := d.Event.Message()
-	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, l.cfg.Publish.Binary, room)}
+	binary := l.cfg.Publish.Binary
+	if large := bodyOf(d); large != nil { // in structured mode it would be copied once more
+		binary, m.Body = true, d.Doc.Body
+	}
+	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, binary, room)}
 	return out, out.check()
 }

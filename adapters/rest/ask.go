@@ -69,7 +69,7 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 	params := map[string]string{}
 	maps.Copy(params, ask.Params)
 	params[ask.Param] = id
-	req, wrong := l.place(op, params, nil)
+	req, wrong := l.place(op, params, nil, nil)
 	if len(wrong) > 0 {
 		return message.Outcome{Verdict: message.Unsure, Err: violated("question after message "+id, wrong)}, nil
 	}

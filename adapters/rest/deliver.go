@@ -58,6 +58,12 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 	if t := d.Event.Message().Trace; hr.Header.Get("Traceparent") == "" && t != "" && validHeader("Traceparent", t) {
 		hr.Header.Set("Traceparent", t)
 	}
+	if large := d.Doc.Large; large != nil { // read as it is sent; RoundTrip closes it
+		if hr.Body, err = large.Open(ctx); err != nil {
+			return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+		}
+		hr.ContentLength = large.Size
+	}
 	out := l.send(op, what, hr)
 	if out.Verdict == message.Unsure {
 		l.attempts.note(id, l.now())

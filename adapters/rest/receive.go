@@ -177,7 +177,7 @@ func (p *Poll) page(ctx context.Context, at place) ([]message.Incoming, place, e
 		params[p.cfg.Page] = at.page
 	}
 	what := "poll " + p.cfg.Name + " by " + p.op.ID
-	req, wrong := p.link.place(p.op, params, nil)
+	req, wrong := p.link.place(p.op, params, nil, nil)
 	if len(wrong) > 0 {
 		e := violated(what, wrong)
 		e.Hint = "correct polls in the configuration of the link, or delete the poll's cursor"

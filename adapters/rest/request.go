@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,13 +35,20 @@ func (l *Link) compose(op *operation, d message.Delivery) (*contract.Request, []
 	if _, has := op.param(l.cfg.IdempotencyHeader); has {
 		params[l.cfg.IdempotencyHeader] = m.ID
 	}
+	if d.Doc.Whole {
+		for _, f := range l.envelope(m) {
+			l.fillParam(op, f.name, f.value, params)
+		}
+		return l.place(op, params, d.Doc.Body, d.Doc.Large)
+	}
 	body, wrong := l.fillEnvelope(op, m, d.Doc.Body, params)
-	req, more := l.place(op, params, body)
+	req, more := l.place(op, params, body, nil)
 	return req, append(wrong, more...)
 }
 
-// place puts parameters where the contract has them and holds the request against it.
-func (l *Link) place(op *operation, params map[string]string, body []byte) (*contract.Request, []contract.Violation) {
+// place puts parameters where the contract has them and holds the request against it. Of a large body, which is read as it is sent, that
+// is its media type.
+func (l *Link) place(op *operation, params map[string]string, body []byte, large *message.Large) (*contract.Request, []contract.Violation) {
 	req := &contract.Request{Path: map[string]string{}, Query: url.Values{}, Header: http.Header{}, Body: body}
 	var wrong []contract.Violation
 	for name, v := range params {
@@ -58,6 +66,10 @@ func (l *Link) place(op *operation, params map[string]string, body []byte) (*con
 				Hint: "correct the mapping", Spec: op.Position(),
 			})
 		}
+	}
+	if large != nil {
+		req.Header.Set("Content-Type", cmp.Or(large.Media, op.mediaType()))
+		return req, append(wrong, op.CheckParameters(req)...)
 	}
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", op.mediaType())
@@ -104,15 +116,7 @@ func (l *Link) fillEnvelope(op *operation, m message.Message, body []byte, param
 		return body, nil // no JSON object: the check of the request says so
 	}
 	var wrong []contract.Violation
-	for _, f := range []struct{ name, value string }{
-		{l.cfg.Envelope.MessageID, quote(m.ID)},
-		{l.cfg.Envelope.Digest, quote(m.Digest())},
-		{l.cfg.Envelope.Lane, quote(m.Lane)},
-		{l.cfg.Envelope.LaneNumber, strconv.FormatInt(m.Number, 10)},
-	} {
-		if f.name == "" || f.value == `""` || f.value == "0" {
-			continue
-		}
+	for _, f := range l.envelope(m) {
 		if !l.hasProperty(op, f.name) {
 			l.fillParam(op, f.name, f.value, params)
 			continue
@@ -130,6 +134,18 @@ func (l *Link) fillEnvelope(op *operation, m message.Message, body []byte, param
 		}
 	}
 	return body, wrong
+}
+
+// part is a piece of the message itself, as JSON, under the name that the ERP gives it.
+type part struct{ name, value string }
+
+func (l *Link) envelope(m message.Message) []part {
+	return slices.DeleteFunc([]part{
+		{l.cfg.Envelope.MessageID, quote(m.ID)},
+		{l.cfg.Envelope.Digest, quote(m.Digest())},
+		{l.cfg.Envelope.Lane, quote(m.Lane)},
+		{l.cfg.Envelope.LaneNumber, strconv.FormatInt(m.Number, 10)},
+	}, func(p part) bool { return p.name == "" || p.value == `""` || p.value == "0" })
 }
 
 func (l *Link) fillParam(op *operation, name, value string, params map[string]string) {

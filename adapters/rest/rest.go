@@ -144,7 +144,7 @@ func (l *Link) Check(ctx context.Context) error {
 		probe, _ := l.doc.Operation(l.cfg.Probe.Operation)
 		op = l.operation(probe)
 		var wrong []contract.Violation
-		if req, wrong = l.place(op, l.cfg.Probe.Params, nil); len(wrong) > 0 {
+		if req, wrong = l.place(op, l.cfg.Probe.Params, nil, nil); len(wrong) > 0 {
 			return violated("call of "+op.ID, wrong)
 		}
 	}

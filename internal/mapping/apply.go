@@ -38,9 +38,12 @@ type run struct {
 
 func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolver) (*run, error) {
 	body := any(map[string]any{})
-	text, err := m.Read(ctx, maxSource)
-	if err != nil {
-		return nil, err
+	var text []byte
+	var err error
+	if !rules.whole {
+		if text, err = m.Read(ctx, maxSource); err != nil {
+			return nil, err
+		}
 	}
 	if len(text) > 0 {
 		if body, err = contract.Decode(text); err != nil {

@@ -31,6 +31,7 @@ type mapping struct {
 
 	tables map[string]*table
 	fields []*rule
+	whole  bool // the body goes through as it is
 }
 
 // rule makes one field, parameter or attribute.
@@ -86,7 +87,7 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 		return nil
 	}
 	c.m, c.locals = &mapping{tables: map[string]*table{}}, nil
-	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "fields")
+	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "fields", "body")
 	c.head(root, top)
 	if n := top["tables"]; n != nil {
 		c.readTables(n)
@@ -104,9 +105,16 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 		}
 		c.m.params = c.rules(n, "params", true)
 	}
+	if n := top["body"]; n != nil {
+		if c.m.whole = true; !c.scalar(n, "body") || n.Value != "event" {
+			c.wrong(n, "body", "it can only be event: the body that came, as it is", "write body: event, or leave it out and write fields")
+		}
+	}
 	if n := top["fields"]; n != nil {
-		c.m.fields = c.rules(n, "fields", false)
-	} else if c.m.inbound {
+		if c.m.fields = c.rules(n, "fields", false); c.m.whole {
+			c.wrong(n, "fields", "the body goes through as it is, so that no field is made", "leave out either fields or body")
+		}
+	} else if c.m.inbound && !c.m.whole {
 		c.wrong(root, "the mapping", "fields are missing", "say how each field of the message is made")
 	}
 	if len(c.mistakes) > before {

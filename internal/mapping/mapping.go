@@ -29,6 +29,8 @@
 //	    item: c
 //	    fields: {material: c.material}
 //
+// A mapping with body: event instead of fields passes the body on as it is, whatever its size: no expression sees it.
+//
 // An expression sees src (the body), and event.id, .source, .kind, .version, .key, .time, .link, .lane, .epoch, .number and
 // .digest. A value that is absent (a field that is not there read as src.?name, or null) leaves its field out, takes the default,
 // or is an error where the field is required.
@@ -208,6 +210,10 @@ func (s *Set) Apply(ctx context.Context, name string, v message.Verified, refs R
 			doc.Params[p.name] = text
 		}
 	}
+	if rules.whole {
+		doc.Body, doc.Large, doc.Whole = m.Body, m.Large, true
+		return doc, nil
+	}
 	if doc.Body, err = r.body(); err != nil {
 		return message.Document{}, err
 	}
@@ -251,6 +257,9 @@ func (s *Set) ApplyIn(ctx context.Context, name string, m message.Message, refs 
 	}
 	if out.Time, err = r.time(rules.toTime, m.Time); err != nil {
 		return message.Message{}, err
+	}
+	if rules.whole {
+		return out, nil
 	}
 	out.Large = nil
 	if out.Body, err = r.body(); err != nil {

@@ -123,7 +123,8 @@ type Document struct {
 	Target  string            `json:"target"`           // operationId, entity set or IDoc type
 	Params  map[string]string `json:"params,omitempty"` // path, query and header parameters by name
 	Body    []byte            `json:"body,omitempty"`   // JSON
-	Large   *Large            `json:"-"`                // instead of Body: the event's own body, as it is
+	Large   *Large            `json:"-"`                // instead of Body, where that is not in memory
+	Whole   bool              `json:"whole,omitempty"`  // the body is the event's own: nothing is added to it or taken away
 }
 
 // Delivery is a verified message and the document to send for it.

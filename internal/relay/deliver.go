@@ -89,8 +89,13 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 	park := func(err error) (message.Delivery, *verdict) {
 		return message.Delivery{}, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused}}
 	}
+	again := func(err error) (message.Delivery, *verdict) {
+		return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
+	}
 	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
-	if err != nil {
+	if kind := problem.KindOf(err); kind == problem.Unavailable || ctx.Err() != nil { // a large body could not be read just now
+		return again(err)
+	} else if err != nil {
 		return park(err)
 	}
 	if q.Mapping == "" {
@@ -108,7 +113,7 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 	if p, ok := errors.AsType[*problem.Error](err); ok && p.Kind != problem.Unavailable {
 		return park(err)
 	}
-	return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
+	return again(err)
 }
 
 // ask finds out whether a message took effect that may have been sent. nil means that it can be sent: it took none, or may take effect

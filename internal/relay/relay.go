@@ -31,6 +31,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/internal/body"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -170,6 +171,9 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		}
 		if gone == purgeChunk {
 			wait = purgePause
+		}
+		if _, err := body.Sweep(ctx, r.db); err != nil && ctx.Err() == nil {
+			r.log.Warn("bodies that nothing refers to are not removed", "err", err)
 		}
 		_ = pause(ctx, wait, nil)
 	}

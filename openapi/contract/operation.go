@@ -245,6 +245,22 @@ func (o *Operation) CheckRequest(r *Request) (body any, wrong []Violation) {
 	return body, append(wrong, more...)
 }
 
+// CheckParameters is CheckRequest but for the body, where that is not in memory: of that it judges the media type alone.
+func (o *Operation) CheckParameters(r *Request) []Violation {
+	var wrong []Violation
+	for _, p := range o.params {
+		wrong = append(wrong, p.check(r)...)
+	}
+	if _, ok := pick(o.body, mediaType(r.Header.Get("Content-Type"))); !ok {
+		value, _ := json.Marshal(r.Header.Get("Content-Type"))
+		wrong = append(wrong, Violation{
+			In: "header", Name: "Content-Type", Keyword: "contentType", Value: value, Detail: "the contract does not have this media type",
+			Hint: "use " + strings.Join(o.MediaTypes(), " or "), Spec: o.doc.src.at(o.bodyPtr),
+		})
+	}
+	return wrong
+}
+
 // checkContent picks the schema by the content type, reads the body and judges it.
 func (d *Document) checkContent(content map[string]*jsonschema.Schema, ptr string, h http.Header, body []byte) (any, []Violation) {
 	got := mediaType(h.Get("Content-Type"))
