@@ -127,19 +127,40 @@ func (r *Result) gaps(messages []Message) {
 	}
 }
 
-// order looks at the first effect of each message: in a lane they must come by number.
+// order counts what Disordered finds.
 func (r *Result) order(documents map[string][]erpmock.Effect) {
-	first := make([]erpmock.Effect, 0, len(documents))
-	for _, es := range documents {
-		first = append(first, slices.MinFunc(es, func(a, b erpmock.Effect) int { return cmp.Compare(a.Seq, b.Seq) }))
+	for _, late := range Disordered(documents) {
+		r.OutOfOrder++
+		r.example("%s", late)
 	}
-	slices.SortFunc(first, func(a, b erpmock.Effect) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+// Late is an effect that came after one of a message which stands behind its own in their lane, or at the same place.
+type Late struct {
+	erpmock.Effect
+	After int64 // highest number of the lane until then
+}
+
+func (l Late) String() string {
+	return fmt.Sprintf("number %d of lane %s took effect after number %d", l.LaneNumber, l.Lane, l.After)
+}
+
+// Disordered looks at the first effect of each message: in a lane they must come by number.
+func Disordered(effects map[string][]erpmock.Effect) []Late {
+	first := make([]erpmock.Effect, 0, len(effects))
+	for _, es := range effects {
+		first = append(first, slices.MinFunc(es, bySeq))
+	}
+	slices.SortFunc(first, bySeq)
+	var late []Late
 	highest := map[string]int64{}
 	for _, e := range first {
 		if e.LaneNumber <= highest[e.Lane] {
-			r.OutOfOrder++
-			r.example("number %d of lane %s took effect after number %d", e.LaneNumber, e.Lane, highest[e.Lane])
+			late = append(late, Late{e, highest[e.Lane]})
 		}
 		highest[e.Lane] = max(highest[e.Lane], e.LaneNumber)
 	}
+	return late
 }
+
+func bySeq(a, b erpmock.Effect) int { return cmp.Compare(a.Seq, b.Seq) }

@@ -1,11 +1,11 @@
 package torture
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"holdfast/adapters/erpmock"
+	"holdfast/cmd/holdfast/internal/tally"
 )
 
 // Verdict is what the oracle found: the ERP's own journal held against what the plant's API had promised. The plant's database
@@ -62,7 +62,10 @@ func judge(promises []promise, journal []erpmock.Entry, silent []string, inHand,
 	for _, p := range promises {
 		v.count(p, effects[p.ID], slices.Contains(silent, p.Kind))
 	}
-	v.order(effects)
+	for _, late := range tally.Disordered(effects) {
+		v.Disordered++
+		v.example("%s", late)
+	}
 	v.repeats(journal, inHand, ends)
 	return v
 }
@@ -81,23 +84,6 @@ func (v *Verdict) count(p promise, effects []erpmock.Effect, silent bool) {
 	case n > 1:
 		v.Doubled++
 		v.example("%s %s, number %d of lane %s, took effect %d times", p.Kind, p.ID, p.Number, p.Lane, n)
-	}
-}
-
-// order looks at the first effect of each message: within a lane they must come by number.
-func (v *Verdict) order(effects map[string][]erpmock.Effect) {
-	first := make([]erpmock.Effect, 0, len(effects))
-	for _, es := range effects {
-		first = append(first, es[0])
-	}
-	slices.SortFunc(first, func(a, b erpmock.Effect) int { return cmp.Compare(a.Seq, b.Seq) })
-	highest := map[string]int64{}
-	for _, e := range first {
-		if e.LaneNumber < highest[e.Lane] {
-			v.Disordered++
-			v.example("number %d of lane %s took effect after number %d", e.LaneNumber, e.Lane, highest[e.Lane])
-		}
-		highest[e.Lane] = max(highest[e.Lane], e.LaneNumber)
 	}
 }
 
