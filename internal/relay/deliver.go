@@ -51,7 +51,7 @@ func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 			break
 		}
 		s.Done = append(s.Done, *v.done)
-		w.metrics.late.WithLabelValues(w.name).Observe(max(0, w.db.Now().Sub(q.CreatedAt).Seconds()))
+		w.late.Observe(max(0, w.db.Now().Sub(q.CreatedAt).Seconds()))
 		if i < len(c.Messages)-1 && time.Since(reported) >= reportEvery {
 			w.reports <- s
 			s.Done, reported = nil, time.Now()
@@ -302,7 +302,8 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	within, span := l.span(within, what, q)
 	defer span.End()
 	o = request(within)
-	l.metrics.answer(l.name, o, time.Since(begun))
+	l.metrics.answer(l.name, o)
+	l.took.Observe(time.Since(begun).Seconds())
 	if o.Err != nil {
 		span.SetStatus(codes.Error, string(o.Verdict))
 	}
@@ -358,11 +359,17 @@ func (l *lane) feed(said health) {
 
 // span continues the trace of the call that made the message.
 func (l *lane) span(ctx context.Context, what string, q outbox.Queued) (context.Context, trace.Span) {
-	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": q.Trace})
-	return l.tracer.Start(ctx, what+" "+q.Kind, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(
-		attribute.String("messaging.message.id", q.ID), attribute.String("messaging.destination.name", l.name),
-		attribute.String("holdfast.lane", q.Lane), attribute.Int64("holdfast.number", q.Number),
-	))
+	if q.Trace != "" {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": q.Trace})
+	}
+	ctx, span := l.tracer.Start(ctx, what+" "+q.Kind, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() { // most are not: what is said of them would be for nobody
+		span.SetAttributes(
+			attribute.String("messaging.message.id", q.ID), attribute.String("messaging.destination.name", l.name),
+			attribute.String("holdfast.lane", q.Lane), attribute.Int64("holdfast.number", q.Number),
+		)
+	}
+	return ctx, span
 }
 
 // words is what went wrong, for a person.

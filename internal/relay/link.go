@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -20,6 +21,8 @@ type runner struct {
 	pace     *pace
 	breaker  breaker
 	suspects *suspects
+	late     prometheus.Observer // of metrics, this link's: to look them up for each message costs more than to observe
+	took     prometheus.Observer
 
 	work    chan outbox.Claim
 	reports chan outbox.Settlement
@@ -34,6 +37,7 @@ type runner struct {
 func newRunner(r *Relay, name string, l Link) *runner {
 	w := &runner{
 		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency, l.Start), suspects: newSuspects(),
+		late: r.metrics.late.WithLabelValues(name), took: r.metrics.took.WithLabelValues(name),
 		work: make(chan outbox.Claim, inReach(l.Concurrency)), reports: make(chan outbox.Settlement, 256),
 		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
 	}

@@ -51,13 +51,12 @@ func newMetrics(to prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) answer(link string, o message.Outcome, took time.Duration) {
+func (m *metrics) answer(link string, o message.Outcome) {
 	v := o.Verdict
 	if v == "" {
 		v = message.Unsure
 	}
 	m.outcomes.WithLabelValues(link, string(v)).Inc()
-	m.took.WithLabelValues(link).Observe(took.Seconds())
 }
 
 func (m *metrics) status(l outbox.Link, now time.Time) {

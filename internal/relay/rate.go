@@ -33,6 +33,7 @@ type pace struct {
 	second  time.Time     // the second that is being counted; guarded by mu
 	counted [2]int        // requests begun in the last second and in this one; guarded by mu
 	moved   chan struct{} // closed and replaced when a waiter should look again; guarded by mu
+	waiting bool          // somebody waits for moved; guarded by mu
 }
 
 func newPace(top float64, widest, first int) *pace {
@@ -51,6 +52,7 @@ func (p *pace) enter(ctx context.Context) (time.Time, error) {
 			p.mu.Unlock()
 			return now, nil
 		}
+		p.waiting = true
 		p.mu.Unlock()
 		if err := pause(ctx, wait, moved); err != nil {
 			return time.Time{}, err
@@ -166,8 +168,10 @@ func (p *pace) now() (window int, rate float64) {
 
 // tell has every waiter look again. It needs mu.
 func (p *pace) tell() {
-	close(p.moved)
-	p.moved = make(chan struct{})
+	if p.waiting {
+		close(p.moved)
+		p.moved, p.waiting = make(chan struct{}), false
+	}
 }
 
 // pause waits for d, or without end if d is below 0, until moved or the end of ctx.
