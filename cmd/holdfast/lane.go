@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -146,6 +147,32 @@ func laneResume() *cobra.Command {
 		access.LaneResume, (*outbox.Outbox).Resume)
 }
 
+// laneNow says where a lane stands after an act, and whether it stood there before.
+func laneNow(before, after outbox.Lane) string {
+	switch {
+	case before.Paused && after.Paused:
+		return "is paused already, before"
+	case after.Paused:
+		return "is paused before"
+	case !before.Paused && before.State == outbox.Open:
+		return "stood open already, at"
+	default:
+		return "goes on from"
+	}
+}
+
+// knowsLinkOf refuses a lane of a link that neither the configuration nor the database has: a link that was removed may owe messages.
+func (r *records) knowsLinkOf(ctx context.Context, link, lane string) error {
+	err := r.db.View(ctx, func(tx *store.Tx) error {
+		_, err := r.out.Lane(ctx, tx, link, lane)
+		return err
+	})
+	if problem.KindOf(err) != problem.NotFound {
+		return err
+	}
+	return errors.Join(r.knowsLink(link), err)
+}
+
 type laneOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, lane, reason string) error
 
 func laneAct(use, summary, example, action string, do laneOperation) *cobra.Command {
@@ -155,9 +182,15 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 		RunE: func(cmd *cobra.Command, args []string) error {
 			link, lane := args[0], args[1]
 			return with(cmd, func(ctx context.Context, r *records) error {
+				if err := r.knowsLinkOf(ctx, link, lane); err != nil {
+					return err
+				}
 				var goes string
-				var after outbox.Lane
+				var before, after outbox.Lane
 				err := r.act(ctx, action, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					if before, err = r.out.Lane(ctx, tx, link, lane); err != nil {
+						return err
+					}
 					if err = do(r.out, ctx, tx, link, lane, reason); err == nil {
 						after, err = r.out.Lane(ctx, tx, link, lane)
 					}
@@ -169,10 +202,7 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 				if err != nil {
 					return err
 				}
-				state := "goes on from"
-				if after.Paused {
-					state = "is paused before"
-				}
+				state := laneNow(before, after)
 				if goes != "" && goes != "its lane goes on" {
 					goes = "; " + goes
 				} else {

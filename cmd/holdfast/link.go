@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/access"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -44,17 +48,40 @@ func linkList() *cobra.Command {
 
 func linkPause() *cobra.Command {
 	return linkAct("pause LINK", "Stop sending over a link; the plant goes on, and messages wait", "  holdfast link pause erp --reason 'ERP release tonight'",
-		access.LinkPause, "is paused", (*outbox.Outbox).PauseLink)
+		access.LinkPause, func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error) {
+			if l.Paused {
+				return "is paused already: " + orDash(l.Reason), nil
+			}
+			return "is paused", o.PauseLink(ctx, tx, l.Name, reason)
+		})
 }
 
 func linkResume() *cobra.Command {
 	return linkAct("resume LINK", "Let a paused link go on", "  holdfast link resume erp --reason 'release is done'",
-		access.LinkResume, "goes on", (*outbox.Outbox).ResumeLink)
+		access.LinkResume, resumeLink)
 }
 
-type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, link, reason string) error
+// resumeLink leaves in force that the ERP has asked not to be called (Retry-After): a person who knows better asks the ERP's people,
+// and it is over within an hour.
+func resumeLink(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error) {
+	done := "was not paused, and goes on as before"
+	if l.Paused {
+		done = "goes on"
+		if err := o.ResumeLink(ctx, tx, l.Name, reason); err != nil {
+			return "", err
+		}
+	}
+	held, err := o.Held(ctx, tx, l.Name)
+	if held > 0 {
+		done += " when the pause ends that the ERP itself has asked for, in " + short(held.Round(time.Second))
+	}
+	return done, err
+}
 
-func linkAct(use, summary, example, action, done string, do linkOperation) *cobra.Command {
+// linkOperation acts on a link and says what became of it.
+type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error)
+
+func linkAct(use, summary, example, action string, do linkOperation) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
@@ -64,8 +91,12 @@ func linkAct(use, summary, example, action, done string, do linkOperation) *cobr
 					return err
 				}
 				var now outbox.Link
+				var done string
 				err := r.act(ctx, action, "link/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					if err = do(r.out, ctx, tx, args[0], reason); err == nil {
+					if now, err = r.link(ctx, tx, args[0]); err != nil {
+						return err
+					}
+					if done, err = do(r.out, ctx, tx, now, reason); err == nil {
 						now, err = r.link(ctx, tx, args[0])
 					}
 					return err
@@ -109,7 +140,9 @@ func (r *records) knowsLink(name string) error {
 	if _, ok := r.cfg.Links[name]; ok {
 		return nil
 	}
-	return &problem.Error{
-		Kind: problem.NotFound, What: "link " + name, Why: r.cfg.file + " has no such link", Hint: "see holdfast link list",
+	hint := "see holdfast link list"
+	if near := strict.Nearest(name, slices.Collect(maps.Keys(r.cfg.Links))); near != "" {
+		hint = "did you mean " + near + "? " + hint
 	}
+	return &problem.Error{Kind: problem.NotFound, What: "link " + name, Why: r.cfg.file + " has no such link", Hint: hint}
 }

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
@@ -114,10 +115,15 @@ func (a Act) check() (Action, error) {
 			Hint: "this is a defect of Holdfast; please report it",
 		}
 	}
-	if action.NeedsReason && strings.TrimSpace(a.Reason) == "" {
+	if n := utf8.RuneCountInString(strings.TrimSpace(a.Reason)); action.NeedsReason && (n < LeastReason || n > MostReason) {
+		why, field := "no reason is given", "is required"
+		if n > 0 {
+			why = fmt.Sprintf("the reason needs %d to %d characters, and has %d", LeastReason, MostReason, n)
+			field = fmt.Sprintf("needs %d to %d characters", LeastReason, MostReason)
+		}
 		return Action{}, &problem.Error{
-			Kind: problem.Invalid, What: a.Action + " " + a.Object, Why: "no reason is given", Hint: "say why; it is kept in the audit record",
-			Fields: []problem.Field{{Pointer: "/reason", Why: "is required"}},
+			Kind: problem.Invalid, What: a.Action + " " + a.Object, Why: why, Hint: "say why, for whoever reads it in three years; it is kept in the audit record",
+			Fields: []problem.Field{{Pointer: "/reason", Why: field}},
 		}
 	}
 	return action, nil

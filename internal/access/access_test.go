@@ -153,9 +153,12 @@ func TestAKeyBelongsToOneRequestOfOneActor(t *testing.T) {
 func TestAnOperatorSaysWhyAndARefusalIsRecorded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := access.New(db)
-		act := access.Act{Action: access.LinkPause, Actor: anna(), Object: "link/erp", Reason: " "}
-		if _, err := d.Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Invalid {
-			t.Errorf("without a reason: %v, want kind invalid", err)
+		act := access.Act{Action: access.LinkPause, Actor: anna(), Object: "link/erp"}
+		for _, reason := range []string{"", " ", "ab ", strings.Repeat("x", access.MostReason+1)} {
+			act.Reason = reason
+			if _, err := d.Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Invalid {
+				t.Errorf("reason %.10q: %v, want kind invalid", reason, err)
+			}
 		}
 		act.Reason = "maintenance"
 		refused := func(context.Context, *store.Tx) (access.Result, error) {

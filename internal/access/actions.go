@@ -31,6 +31,8 @@ const (
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
 	LinkResume          = "link.resume"
+	KeysRotate          = "keys.rotate"
+	KeysRevoke          = "keys.revoke"
 )
 
 // The permissions. A role, once there are roles, is a set of them.
@@ -43,6 +45,7 @@ const (
 	RepairInbound = "inbound:repair"     // replay, discard, skip what came in
 	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
 	Operate       = "links:operate"      // pause and resume lanes and links
+	ManageKeys    = "keys:manage"        // replace and revoke the keys that nodes sign with
 )
 
 // Action is something that changes the plant or its messages.
@@ -83,8 +86,16 @@ func Actions() []Action {
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},
 		{LinkResume, Operate, "Let a link go on", true},
+		{KeysRotate, ManageKeys, "Have a node replace the key that it signs with", true},
+		{KeysRevoke, ManageKeys, "Have a key count for nothing any more", true},
 	}
 }
+
+// How many characters a reason has, wherever it is given.
+const (
+	LeastReason = 3
+	MostReason  = 500
+)
 
 // Lookup finds an action by its name.
 func Lookup(name string) (Action, bool) {
