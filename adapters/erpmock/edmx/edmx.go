@@ -69,6 +69,7 @@ type Mock struct {
 	rules    []*Rule
 	faults   []*erpmock.Fault
 	journal  []*erpmock.Entry
+	attempts map[string]int    // by message ID
 	answered map[string]answer // by RequestID
 	tokens   int               // how often a token was given
 	calls    map[string]int    // by method
@@ -91,7 +92,7 @@ func New(metadata []byte, cfg Config) (*Mock, error) {
 	}
 	return &Mock{
 		cfg: cfg, model: model, text: metadata, etag: fmt.Sprintf(`"%d-%d"`, len(metadata), cfg.Now().Unix()), stop: make(chan struct{}),
-		rows: map[string]*table{}, sessions: map[string]string{}, answered: map[string]answer{}, calls: map[string]int{},
+		rows: map[string]*table{}, sessions: map[string]string{}, attempts: map[string]int{}, answered: map[string]answer{}, calls: map[string]int{},
 	}, nil
 }
 
@@ -170,11 +171,13 @@ func (m *Mock) Seed(set string, docs ...map[string]any) error {
 		return fmt.Errorf("seed: there is no set %q", set)
 	}
 	for _, d := range docs {
-		tx := m.begin(nil)
-		if _, refused := tx.create(s, d, nil); refused != nil {
+		plain, refused := m.plain(s.Of, d, "", true)
+		if refused == nil {
+			_, refused = m.begin(nil).create(s, plain, nil)
+		}
+		if refused != nil {
 			return fmt.Errorf("seed %s: %s", set, refused.text)
 		}
-		tx.commit()
 	}
 	return nil
 }

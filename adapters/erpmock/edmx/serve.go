@@ -98,12 +98,8 @@ func (m *Mock) arrive(e *erpmock.Entry) *erpmock.Fault {
 func (m *Mock) enter(e *erpmock.Entry) {
 	e.Seq = int64(len(m.journal)) + 1
 	if e.MessageID != "" {
-		for _, o := range m.journal {
-			if o.MessageID == e.MessageID {
-				e.Attempt = o.Attempt
-			}
-		}
-		e.Attempt++
+		m.attempts[e.MessageID]++
+		e.Attempt = m.attempts[e.MessageID]
 	}
 	m.journal = append(m.journal, e)
 }

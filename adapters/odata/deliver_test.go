@@ -1,0 +1,257 @@
+package odata
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/adapters/erpmock"
+	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+func (w *world) one(t *testing.T, d message.Delivery) message.Outcome {
+	t.Helper()
+	return w.link.Deliver(t.Context(), []message.Delivery{d})[0]
+}
+
+func TestADocumentIsMadeWithAllThatBelongsToIt(t *testing.T) {
+	for _, d := range dialects() {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			links := w.mock.Model().Sets[d.set].Of.Links
+			out := w.one(t, w.of(t, "m1", d.set, `{"OrderID":"000001000001","ConfirmationYieldQuantity":"9999999999.999","PostingDate":"2026-03-29",
+				"ConfirmedExecutionStartTime":"01:30:00","IsFinalConfirmation":true,"`+links[0].Name+`":[{"Material":"M1","QuantityInEntryUnit":"1.000","Batch":"B1"},{"Material":"M2"}]}`))
+			if out.Verdict != message.Delivered || out.Receipt.Kind != "confirmation" || out.Receipt.Status != 201 {
+				t.Fatalf("got %v", out)
+			}
+			got := w.mock.Documents(d.set)[0]
+			items := w.mock.Documents(w.mock.Model().Sets[d.set].Targets[links[0].Name] + itemSet(d))
+			if got["ConfirmationYieldQuantity"] != "9999999999.999" || got["ConfirmedExecutionStartTime"] != "01:30:00" ||
+				!strings.HasPrefix(got["PostingDate"].(string), "2026-03-29") || got["ExternalSystemConfirmation"] != guid("m1").String() {
+				t.Errorf("the ERP got %v", got)
+			}
+			if len(items) != 2 || items[0]["Batch"] != "B1" || items[1]["ConfirmationGroup"] != got["ConfirmationGroup"] {
+				t.Errorf("the ERP got the items %v", items)
+			}
+		})
+	}
+}
+
+func itemSet(d dialect) string {
+	if strings.HasPrefix(d.name, "V2") {
+		return "ProdnOrdConfMatlDocItm"
+	}
+	return "ConfirmationItem"
+}
+
+func TestWhatDoesNotFitIsRefusedWithEveryViolationAndNotSent(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{})
+	for target, doc := range map[string]string{
+		w.set:                `{"OrderID":"0000010000012","ConfirmationYieldQuantity":"1.2345","Nothing":1}`,
+		"Nothing":            `{}`,
+		w.set + "/change":    `{"ConfirmationText":"x"}`,
+		"CancelProdnOrdConf": `{"ConfirmationGroup":"1"}`,
+	} {
+		d := w.of(t, "m", target, doc)
+		out := w.one(t, d)
+		if out.Verdict != message.Refused || out.Err == nil {
+			t.Errorf("%s: got %v", target, out)
+		}
+		if err := w.link.Fits(d); err == nil {
+			t.Errorf("%s fits", target)
+		}
+	}
+	out := w.one(t, w.of(t, "m", w.set, `{"OrderID":"0000010000012","ConfirmationYieldQuantity":"1.2345","Nothing":1}`))
+	if p, ok := out.Err.(*problem.Error); !ok || len(p.Fields) != 3 { //nolint:errorlint // it is bare
+		t.Errorf("got %v, want three fields", out.Err)
+	}
+	if n := w.mock.Calls()[http.MethodPost]; n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+func TestAnEntityIsChangedUnderItsVersion(t *testing.T) {
+	d := dialect{"V2", "order-v2.xml", "A_ProductionOrder_2", "/sap/opu/odata/sap/ORDERS", 1, ""}
+	w := d.start(t, edmx.Config{})
+	if err := w.mock.Seed(d.set, map[string]any{"ManufacturingOrder": "a'%/ ?#&+", "Material": "M1"}); err != nil {
+		t.Fatal(err)
+	}
+	change := w.of(t, "m", d.set+"/change", `{"Material":"M2"}`)
+	change.Doc.Params = map[string]string{"ManufacturingOrder": "a'%/ ?#&+"}
+	if out := w.one(t, change); out.Verdict != message.Delivered {
+		t.Fatalf("got %v", out)
+	}
+	if got := w.mock.Documents(d.set)[0]["Material"]; got != "M2" {
+		t.Errorf("material %v", got)
+	}
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 412, Method: "MERGE", Count: 1})
+	if out := w.one(t, change); out.Verdict != message.Refused || problem.KindOf(out.Err) != problem.Precondition {
+		t.Errorf("a change that was overtaken: %v", out)
+	}
+	change.Doc.Params["ManufacturingOrder"] = "none"
+	if out := w.one(t, change); out.Verdict != message.Refused {
+		t.Errorf("a change of what is not there: %v", out)
+	}
+}
+
+func TestOperationsAreCalledAsEachVersionHasThem(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{}, func(c *Config) {
+		c.Writes["conf/CancelProdnOrdConf"] = Write{ID: "ExternalSystemConfirmation"}
+	})
+	d := w.of(t, "m1", "CancelProdnOrdConf", `{"ConfirmationGroup":"1","ConfirmationCount":"2","PostingDate":"2026-11-24","ConfirmationText":"it's & so"}`)
+	out := w.one(t, d)
+	if out.Verdict != message.Delivered || out.Receipt.Document == "" {
+		t.Fatalf("got %v", out)
+	}
+	if got := w.mock.Documents(w.set)[0]["ConfirmationText"]; got != "it's & so" {
+		t.Errorf("the ERP got the text %v", got)
+	}
+	if again, err := w.link.Ask(t.Context(), d); err != nil || again.Verdict != message.Delivered || again.Receipt.Document != out.Receipt.Document {
+		t.Errorf("asked: %v, %v", again, err)
+	}
+	w = dialects()[1].start(t, edmx.Config{})
+	if err := w.mock.Seed(w.set, map[string]any{"OrderID": "1", "ConfirmationGroup": "7", "ConfirmationCount": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	d = w.of(t, "m1", "com.example.plant.Cancel", `{"PostingDate":"2026-11-24","Why":"Mistake"}`)
+	d.Doc.Params = map[string]string{"ConfirmationGroup": "7", "ConfirmationCount": "1"}
+	if out := w.one(t, d); out.Verdict != message.Delivered || out.Receipt.Document != "7/1" {
+		t.Errorf("got %v", out)
+	}
+}
+
+func TestBatchesTakeAwayMostOfTheRequests(t *testing.T) {
+	for _, d := range dialects()[2:] {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{}, func(c *Config) { c.Batch, c.Timeout = 100, 20*time.Second })
+			const n = 600
+			w.mustBeOnce(t, w.many(t, n, 250, nil))
+			if posts := w.mock.Calls()[http.MethodPost]; posts > n/20 {
+				t.Errorf("%d requests for %d messages, want at most a twentieth", posts, n)
+			}
+		})
+	}
+}
+
+func TestEachPartOfABatchIsTiedToItsMessage(t *testing.T) {
+	for _, d := range dialects()[2:] {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			w.mock.SetRules(
+				edmx.Rule{Field: "ExternalSystemConfirmation", Value: guid("m7").String(), Code: "RU/505", Text: "Posting period 011 is not open", Target: "PostingDate"},
+				edmx.Rule{Field: "ExternalSystemConfirmation", Value: guid("m9").String(), Code: "CO/469", Text: "Order 1000001 is already being processed by USER", Count: 1},
+			)
+			for i, o := range w.many(t, 30, 30, nil) {
+				want := message.Delivered
+				switch i {
+				case 7:
+					want = message.Refused
+				case 9:
+					want = message.Again
+				}
+				if o.Verdict != want || (want == message.Delivered) != (len(w.Documents(fmt.Sprintf("m%d", i))) == 1) {
+					t.Errorf("message %d: %v", i, o)
+				}
+				if i == 9 && (o.LinkDown || o.After == 0) {
+					t.Errorf("a lock: %+v, want again after a while, and no fault of the link", o)
+				}
+				if p, _ := o.Err.(*problem.Error); i == 7 && (!strings.Contains(p.Why, "Posting period") || !strings.Contains(p.Why, "RU/505") || len(p.Fields) == 0) { //nolint:errorlint // it is bare
+					t.Errorf("the ERP's words were lost: %v %+v", o.Err, p.Fields)
+				}
+			}
+		})
+	}
+}
+
+// TestAnswersOfBatchesThatAreLostDoubleNothing: the ERP books a whole batch and its answer is lost, and then our process as well.
+func TestAnswersOfBatchesThatAreLostDoubleNothing(t *testing.T) {
+	for _, d := range dialects() {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Lost, Method: "POST", Skip: 2, Count: 2})
+			out := w.many(t, 40, 40, nil)
+			w.link = open(t, w.config(w.server.URL)) // a new process knows nothing of the attempts
+			w.link.cfg.AskAfter = 1
+			unsure := 0
+			for i, o := range out {
+				if o.Verdict != message.Unsure {
+					continue
+				}
+				unsure++
+				id := fmt.Sprintf("m%d", i)
+				for range 3 {
+					asked, err := w.link.Ask(t.Context(), w.delivery(t, id))
+					if out[i] = asked; err == nil {
+						break
+					}
+				}
+			}
+			if unsure == 0 {
+				t.Fatal("no answer was lost")
+			}
+			w.mustBeOnce(t, out)
+		})
+	}
+}
+
+// TestACallerWhoLeavesTakesNobodyWithHim in the queue of a batch.
+func TestACallerWhoLeavesTakesNobodyWithHim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release, begun := make(chan struct{}), make(chan int, 10)
+		g := newGatherer(func(ctx context.Context, ws []*write) []message.Outcome {
+			begun <- len(ws)
+			verdict := message.Delivered
+			select {
+			case <-release:
+			case <-ctx.Done():
+				verdict = message.Unsure
+			}
+			out := make([]message.Outcome, len(ws))
+			for i := range out {
+				out[i].Verdict = verdict
+			}
+			return out
+		}, 10)
+		got := make([]chan message.Outcome, 6)
+		ctxs := make([]context.Context, 6)
+		leave := make([]context.CancelFunc, 6)
+		for i := range got {
+			got[i] = make(chan message.Outcome, 1)
+			ctxs[i], leave[i] = context.WithCancel(t.Context())
+			defer leave[i]()
+			go func() { got[i] <- g.send(ctxs[i], &write{what: "w"}) }()
+			synctest.Wait()
+		}
+		if a, b := <-begun, <-begun; a != 1 || b != 1 { // 0 and 1 are on their way, 2 to 5 wait
+			t.Fatalf("batches of %d and %d", a, b)
+		}
+		leave[2]()
+		if o := <-got[2]; o.Verdict != message.Again {
+			t.Errorf("who leaves the queue: %v", o)
+		}
+		leave[1]() // alone on his way: nobody waits for it any more
+		if o := <-got[1]; o.Verdict != message.Unsure {
+			t.Errorf("who leaves on his way: %v", o)
+		}
+		if n := <-begun; n != 3 {
+			t.Fatalf("a batch of %d, want the three that are left", n)
+		}
+		leave[3]() // the leader of the three
+		synctest.Wait()
+		close(release)
+		for i := range 2 {
+			if o := <-got[i+4]; o.Verdict != message.Delivered {
+				t.Errorf("who stayed, when his leader left: %v", o)
+			}
+		}
+		if o := <-got[0]; o.Verdict != message.Delivered {
+			t.Errorf("the first: %v", o)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package odata
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/adapters/adaptertest"
+	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// many delivers n messages from as many callers as workers, each with one message at a time.
+func (w *world) many(t *testing.T, n, workers int, between func(done int)) []message.Outcome {
+	t.Helper()
+	out := make([]message.Outcome, n)
+	var mu sync.Mutex
+	done, next := 0, 0
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				i := next
+				next++
+				mu.Unlock()
+				if i >= n {
+					return
+				}
+				out[i] = w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, fmt.Sprintf("m%d", i))})[0]
+				mu.Lock()
+				if done++; between != nil {
+					between(done)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+func (w *world) mustBeOnce(t *testing.T, out []message.Outcome) {
+	t.Helper()
+	for i, o := range out {
+		docs := w.Documents(fmt.Sprintf("m%d", i))
+		if o.Verdict != message.Delivered || len(docs) != 1 || o.Receipt.Document != docs[0] {
+			t.Fatalf("message %d: %v, the ERP has %q", i, o, docs)
+		}
+	}
+}
+
+func TestOneTokenServesAllWorkers(t *testing.T) {
+	for _, d := range dialects() {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{NoHead: d.format == Multipart})
+			w.mustBeOnce(t, w.many(t, 40, 8, nil))
+			if n := w.mock.Tokens(); n > 2 {
+				t.Errorf("%d tokens were fetched, want at most 2", n)
+			}
+		})
+	}
+}
+
+func TestASessionThatEndsInMidRunCostsNothing(t *testing.T) {
+	for _, d := range dialects() {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			w.mustBeOnce(t, w.many(t, 60, 8, func(done int) {
+				if done%20 == 0 {
+					w.mock.ExpireSessions()
+				}
+			}))
+			if n := w.mock.Tokens(); n > 6 {
+				t.Errorf("%d tokens were fetched in 3 sessions", n)
+			}
+		})
+	}
+}
+
+// TestATokenThatIsAlwaysRefusedIsNoLoop: two tries, then the link is at fault, and no message.
+func TestATokenThatIsAlwaysRefusedIsNoLoop(t *testing.T) {
+	posts := 0
+	d := dialects()[0]
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPost:
+			posts++
+			rw.Header().Set("X-CSRF-Token", "Required")
+			rw.WriteHeader(http.StatusForbidden)
+		case r.URL.Path == d.root+"/$metadata":
+			_, _ = rw.Write(d.metadata(t))
+		default:
+			rw.Header().Set("X-CSRF-Token", "abc")
+		}
+	}))
+	defer srv.Close()
+	w := &world{dialect: d, link: open(t, d.config(srv.URL))}
+	got := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "m")})[0]
+	if got.Verdict != message.Again || !got.LinkDown || posts != 2 || problem.KindOf(got.Err) != problem.Unavailable {
+		t.Errorf("got %v (link down %t) after %d posts, want again by the link after 2", got, got.LinkDown, posts)
+	}
+}
+
+func TestAServiceWithoutTokensIsNotAskedAgain(t *testing.T) {
+	w := dialects()[1].start(t, edmx.Config{NoCSRF: true})
+	w.mustBeOnce(t, w.many(t, 10, 2, nil))
+	if n := w.mock.Calls()[http.MethodHead]; n != 1 {
+		t.Errorf("it was asked for a token %d times", n)
+	}
+}
+
+func TestBasicCredentialsAndTheirRefusal(t *testing.T) {
+	basic := func(user string) func(*Config) {
+		return func(c *Config) { c.Auth.Basic = &Basic{User: user, Password: "env:PASSWORD"} }
+	}
+	d := dialects()[0]
+	w := d.start(t, edmx.Config{User: "MES", Password: "s3cret"}, basic("MES"))
+	w.mustBeOnce(t, w.many(t, 1, 1, nil))
+	w = d.start(t, edmx.Config{User: "MES", Password: "s3cret"}, basic("OTHER"))
+	got := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "m")})[0]
+	if got.Verdict != message.Again || !got.LinkDown || problem.KindOf(got.Err) != problem.Denied {
+		t.Errorf("got %v (%s), want again by the link, denied", got, problem.KindOf(got.Err))
+	}
+}
+
+func TestATokenOfOAuthIsFetchedOnceAndRenewed(t *testing.T) {
+	fetched, wrongToken := 0, 0
+	auth := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		user, pass, _ := r.BasicAuth()
+		if user != "mes" || pass != "s3cret" || r.FormValue("grant_type") != "client_credentials" || r.FormValue("scope") != "s" {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fetched++
+		rw.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(rw, `{"access_token":"t%d","token_type":"bearer","expires_in":3600}`, fetched)
+	}))
+	defer auth.Close()
+	d := dialects()[0]
+	m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != fmt.Sprintf("Bearer t%d", fetched) {
+			wrongToken++
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		m.Handler().ServeHTTP(rw, r)
+	}))
+	defer srv.Close()
+	c := d.config(srv.URL)
+	c.Auth.OAuth = &OAuth{TokenURL: auth.URL, ClientID: "mes", Secret: "env:PASSWORD", Scope: "s"}
+	w := &world{dialect: d, mock: m, link: open(t, c)}
+	w.mustBeOnce(t, w.many(t, 5, 2, nil))
+	if fetched != 1 || wrongToken != 0 {
+		t.Errorf("%d tokens fetched, %d requests with a wrong one", fetched, wrongToken)
+	}
+	later := time.Now().Add(2 * time.Hour)
+	w.link.creds.now = func() time.Time { return later }
+	if out := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "later")})[0]; out.Verdict != message.Delivered || fetched != 2 {
+		t.Errorf("after the token's end: %v, %d fetched", out, fetched)
+	}
+}
+
+func TestMetadataIsAskedForItsVersionOnly(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{})
+	c, err := w.link.Service("conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := c.Metadata(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.Metadata(t.Context())
+	if err != nil || again != first {
+		t.Errorf("the same $metadata was read twice: %v", err)
+	}
+	w.Meet(t, adaptertest.Down)
+	old := w.link.now
+	w.link.now = func() time.Time { return old().Add(24 * time.Hour) }
+	if m, err := c.model(t.Context()); err != nil || m != first {
+		t.Errorf("while the service is away, the old one does not serve: %v", err)
+	}
+	if _, err := c.Metadata(t.Context()); err == nil {
+		t.Error("a check of a service that is away passed")
+	}
+}
