@@ -46,6 +46,7 @@ func TestExpiredMessageBecomesAVoid(t *testing.T) {
 func TestScheduledMessageHoldsItsLaneUntilItsTime(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
 		when := p.db.Now().Add(time.Hour)
+		p.cfg.Poll = 2 * time.Second
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.owe(event("b", "operation.confirmed", "o1"), outbox.NotBefore(when))
 		p.owe(event("c", "operation.confirmed", "o1"))

@@ -29,6 +29,7 @@ import (
 // started again and again. Every eleventh answer is lost.
 func TestNodesShareTheWorkAndSurviveStops(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		t.Parallel()
 		p := newPlant(t, db)
 		p.out = outbox.New(routes, "urn:p", outbox.Config{AskAfter: 20 * time.Millisecond})
 		p.cfg.Poll, p.cfg.Probe = 50*time.Millisecond, 50*time.Millisecond

@@ -45,9 +45,10 @@ var routes = []outbox.Route{
 	{Kinds: []string{"*"}, Link: "erp", Mapping: "all"},
 }
 
-// bubble runs test on a plant whose clock is the bubble's, and offset from it by *offset.
+// bubble runs test, beside others, on a plant whose clock is the bubble's.
 func bubble(t *testing.T, test func(t *testing.T, p *plant)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
 		if err != nil {

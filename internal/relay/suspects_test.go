@@ -38,6 +38,7 @@ func TestMessagesThatAreNeverAnsweredSlowTheLinkForAWhileOnly(t *testing.T) {
 				for i := range tt.poisons {
 					p.owe(event(fmt.Sprint("p", i), "operation.confirmed", fmt.Sprint("bad", i)))
 				}
+				p.cfg.Poll = 5 * time.Second // it finds nothing that a wake or the breaker does not
 				stop := p.start()
 				for i := range 150 {
 					p.owe(event(fmt.Sprint("g", i), "operation.confirmed", fmt.Sprint("o", i%50)))
