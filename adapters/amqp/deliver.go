@@ -131,6 +131,11 @@ func (l *Link) outgoing(d message.Delivery, room []byte) (outgoing, error) {
 	if large := bodyOf(d); large != nil { // in structured mode it would be copied once more
 		binary, m.Body = true, d.Doc.Body
 	}
-	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d), msg: encode(m, d.Doc, binary, room)}
+	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d)}
+	if d.Digest == "" {
+		out.msg = encode(m, d.Doc, binary, room)
+	} else {
+		out.msg = encodeDigested(m, d.Digest, d.Doc, binary, room)
+	}
 	return out, out.check()
 }

@@ -129,9 +129,10 @@ type Document struct {
 
 // Delivery is a verified message and the document to send for it.
 type Delivery struct {
-	Event Verified
-	Doc   Document
-	Quiet bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
+	Event  Verified
+	Digest string // of the event, where it was checked against this one: to compute it costs a good part of what a message costs; "" if not known
+	Doc    Document
+	Quiet  bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
 }
 
 // Incoming is what a link or the API received from an ERP, before anything of it is believed.

@@ -99,11 +99,11 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 		return park(err)
 	}
 	if q.Mapping == "" {
-		return message.Delivery{Event: m}, nil
+		return message.Delivery{Event: m, Digest: q.Stored}, nil
 	}
 	doc, err := l.mapper.Apply(ctx, q.Mapping, m, l.reference(l.name))
 	if err == nil {
-		return message.Delivery{Event: m, Doc: doc}, nil
+		return message.Delivery{Event: m, Digest: q.Stored, Doc: doc}, nil
 	}
 	if missing, ok := errors.AsType[*mapping.Waiting](err); ok {
 		return message.Delivery{}, &verdict{next: outbox.Next{
