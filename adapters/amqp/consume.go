@@ -20,6 +20,7 @@ import (
 // A message that is nacked goes back to its queue and counts toward the queue's delivery limit.
 type Subscriber struct {
 	cfg  Config
+	most int // deliveries in one message of Watermill's
 	k    *keeper
 	stop context.CancelFunc // ends the connection
 	done sync.WaitGroup     // the connection
@@ -39,7 +40,7 @@ func NewSubscriber(cfg Config, resolve Resolve, log *slog.Logger) (*Subscriber, 
 	if cfg.Receive == nil {
 		return nil, wrong("receive", "it is missing", "name the queue")
 	}
-	s := &Subscriber{cfg: cfg.withDefaults()}
+	s := &Subscriber{cfg: cfg.withDefaults(), most: 1}
 	s.k = newKeeper("receive", s.cfg, resolve, log)
 	s.k.setup = func(x *session) error { return x.prepare(s.cfg.declares(), s.cfg.Exchanges, s.cfg.Queues) }
 	ctx, cancel := context.WithCancel(context.Background())
@@ -146,7 +147,7 @@ func (s *Subscriber) consume(ctx context.Context, x *session, topic string, out 
 		return fmt.Errorf("open a channel: %w", err)
 	}
 	c := &consumer{
-		s: x, ch: ch, queue: queue, limit: s.cfg.Receive.InFlight, out: out, closes: ch.NotifyClose(make(chan *amqp091.Error, 1)),
+		s: x, ch: ch, queue: queue, limit: s.cfg.Receive.InFlight, most: s.most, out: out, closes: ch.NotifyClose(make(chan *amqp091.Error, 1)),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -168,7 +169,8 @@ type consumer struct {
 	s       *session
 	ch      *amqp091.Channel
 	queue   string
-	limit   int // of messages in hand
+	limit   int // of deliveries in hand
+	most    int // deliveries in one message
 	out     chan<- *wm.Message
 	ctx     context.Context // of the messages; ends with the channel
 	cancel  context.CancelFunc
@@ -178,22 +180,34 @@ type consumer struct {
 	deliveries <-chan amqp091.Delivery
 	held       []*held // given out and not acknowledged, in order
 	next       *held   // to be given out
-	count      uint64  // of messages
+	after      *held   // to be given out then, and not together with next
+	count      uint64  // of deliveries
+	done       uint64  // of these, no longer in hand
 }
 
-// held is a message in hand.
+// held is a message in hand: one delivery, or several that are acknowledged together.
 type held struct {
 	delivery   amqp091.Delivery
+	more       []amqp091.Delivery // that follow it
 	queue      string
 	generation uint64 // of the connection
 	channel    *consumer
-	number     uint64 // counts the messages of the channel from 1
+	number     uint64 // of the first; counts the deliveries of the channel from 1
 	message    *wm.Message
 	cancel     context.CancelFunc
 }
 
 // suspect tells whether the broker has had it back more than once: it may be what brings us down.
 func (h *held) suspect() bool { return deliveries(&h.delivery) > 1 }
+
+func (h *held) all() []amqp091.Delivery { return append([]amqp091.Delivery{h.delivery}, h.more...) }
+
+func (h *held) last() *amqp091.Delivery {
+	if len(h.more) > 0 {
+		return &h.more[len(h.more)-1]
+	}
+	return &h.delivery
+}
 
 type heldKey struct{}
 
@@ -219,10 +233,11 @@ func (c *consumer) run() error {
 		var out chan<- *wm.Message
 		var message *wm.Message
 		from := c.deliveries
-		if c.next != nil {
-			out, message, from = c.out, c.next.message, nil
-		} else if len(c.held) >= c.limit {
+		if !c.takes() {
 			from = nil
+		}
+		if c.next != nil && (from == nil || len(c.held) == 0) {
+			out, message = c.out, c.next.message
 		}
 		var acked, nacked <-chan struct{}
 		if len(c.held) > 0 {
@@ -242,9 +257,9 @@ func (c *consumer) run() error {
 			if !open {
 				return closedBecause(<-c.closes)
 			}
-			c.next = c.hold(d)
+			c.add(d)
 		case out <- message:
-			c.held, c.next = append(c.held, c.next), nil
+			c.held, c.next, c.after = append(c.held, c.next), c.after, nil
 		case <-acked:
 			if err := c.ackAll(); err != nil {
 				return err
@@ -267,6 +282,28 @@ func closedBecause(err *amqp091.Error) error {
 	return err
 }
 
+// takes tells whether one more delivery may be in hand, and has a place. While those in hand are worked on, what comes is gathered in the
+// next message.
+func (c *consumer) takes() bool {
+	if int(c.count-c.done) >= c.limit || c.after != nil {
+		return false
+	}
+	return c.next == nil || len(c.next.more) < c.most-1 && !c.next.delivery.Redelivered
+}
+
+// add gathers a delivery. One that the broker gives again is a message of its own.
+func (c *consumer) add(d amqp091.Delivery) {
+	switch {
+	case c.next == nil:
+		c.next = c.hold(d)
+	case d.Redelivered:
+		c.after = c.hold(d)
+	default:
+		c.count++
+		c.next.more = append(c.next.more, d)
+	}
+}
+
 // hold makes a message of a delivery.
 func (c *consumer) hold(d amqp091.Delivery) *held {
 	c.count++
@@ -276,9 +313,11 @@ func (c *consumer) hold(d amqp091.Delivery) *held {
 		id = digest(d.Body)
 	}
 	h.message = wm.NewMessage(id, d.Body)
-	for name, v := range d.Headers {
-		if s, ok := scalar(v); ok {
-			h.message.Metadata[name] = s
+	if c.most == 1 {
+		for name, v := range d.Headers {
+			if s, ok := scalar(v); ok {
+				h.message.Metadata[name] = s
+			}
 		}
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(c.ctx, heldKey{}, h))
@@ -295,7 +334,7 @@ func (c *consumer) ackAll() error {
 		n++
 	}
 	last := c.held[n-1]
-	err := c.ch.Ack(last.delivery.DeliveryTag, n > 1)
+	err := c.ch.Ack(last.last().DeliveryTag, n > 1 || len(last.more) > 0)
 	if err == nil && last.suspect() {
 		err = c.ch.Qos(c.limit, 0, false) // its answer tells that the broker has heard of the acknowledgement
 	}
@@ -314,7 +353,10 @@ func isAcked(m *wm.Message) bool {
 
 // reject gives the oldest message back, and has the broker count that: from RabbitMQ 4.3 on, a nack would not count.
 func (c *consumer) reject() error {
-	err := c.ch.Reject(c.held[0].delivery.DeliveryTag, true)
+	var err error
+	for _, d := range c.held[0].all() {
+		err = errors.Join(err, c.ch.Reject(d.DeliveryTag, true))
+	}
 	c.drop(1)
 	return err
 }
@@ -322,6 +364,7 @@ func (c *consumer) reject() error {
 func (c *consumer) drop(n int) {
 	for _, h := range c.held[:n] {
 		h.cancel()
+		c.done += uint64(1 + len(h.more))
 	}
 	c.held = slices.Delete(c.held, 0, n)
 }

@@ -33,6 +33,7 @@ func (l *Link) Run(ctx context.Context, accept Accept) error {
 	if err != nil {
 		return err
 	}
+	sub.most = sub.cfg.Receive.Batch // else Watermill's work for each message would cost more than the message
 	router, err := wm.NewRouter(wm.RouterConfig{CloseTimeout: l.cfg.StopTimeout}, quiet(l.log))
 	if err != nil {
 		return err
@@ -74,8 +75,8 @@ type batcher struct {
 	grace   time.Duration
 
 	channel *consumer        // whose messages are waiting; owned by run, as all below
-	next    uint64           // number of the message that is due
-	waiting map[uint64]*held // by number
+	next    uint64           // number of the delivery that is due
+	waiting map[uint64]*held // by the number of the first
 	last    *held            // that was accepted
 }
 
@@ -142,9 +143,9 @@ func (b *batcher) addAll() {
 // down, it is from then on the first that comes, and no other is held to be it. It waits until the broker has heard of those before.
 func (b *batcher) batch() []*held {
 	var batch []*held
-	for len(batch) < b.receive.Batch {
+	for n := 0; n < b.receive.Batch; {
 		h, ok := b.waiting[b.next]
-		if !ok {
+		if !ok || n > 0 && n+1+len(h.more) > b.receive.Batch {
 			break
 		}
 		suspect := h.suspect()
@@ -155,7 +156,8 @@ func (b *batcher) batch() []*held {
 			<-b.last.message.Context().Done()
 		}
 		delete(b.waiting, b.next)
-		b.next++
+		n += 1 + len(h.more)
+		b.next += uint64(1 + len(h.more))
 		batch = append(batch, h)
 		if suspect {
 			break
@@ -167,12 +169,15 @@ func (b *batcher) batch() []*held {
 // incoming reads a batch. The broker counts against all that was in hand when a connection ended, but only the first message that it
 // gives again can have been its end: all before it were acknowledged, and it was never the turn of those after it.
 func (b *batcher) incoming(batch []*held) []message.Incoming {
-	list := make([]message.Incoming, len(batch))
+	list := make([]message.Incoming, 0, b.receive.Batch)
 	now := time.Now()
-	for i, h := range batch {
-		list[i] = b.receive.decode(&h.delivery, h.queue, now)
-		if h.number > 1 {
-			list[i].Deliveries = 0
+	for _, h := range batch {
+		for i, d := range h.all() {
+			in := b.receive.decode(&d, h.queue, now)
+			if h.number > 1 || i > 0 {
+				in.Deliveries = 0
+			}
+			list = append(list, in)
 		}
 	}
 	return list
@@ -208,7 +213,7 @@ func (b *batcher) offer(ctx context.Context, batch []*held) bool {
 				list[i].Deliveries++
 			}
 		}
-		b.log.WarnContext(ctx, "a batch was not accepted; it is offered again", "messages", len(batch), "err", err)
+		b.log.WarnContext(ctx, "a batch was not accepted; it is offered again", "messages", len(list), "err", err)
 		rest(ctx, pause/2+rand.N(pause))
 	}
 }
