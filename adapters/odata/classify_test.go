@@ -20,7 +20,7 @@ const (
 	html    = `<html><body>Service Unavailable</body></html>`
 )
 
-// TestEveryAnswerHasOneMeaning is the table of docs/odata-link.md, line by line.
+// TestEveryAnswerHasOneMeaning is the table of docs/odata.md, line by line.
 func TestEveryAnswerHasOneMeaning(t *testing.T) {
 	tests := []struct {
 		name       string

@@ -1,0 +1,42 @@
+// A service of our own, shaped after the facts in mes-fields.tsv: names, types and lengths of the fields that an MES needs.
+@protocol: [
+  { kind: 'odata-v4', path: '/odata/v4/confirmation' },
+  { kind: 'odata-v2', path: '/sap/opu/odata/sap/API_PROD_ORDER_CONFIRMATION_2_SRV' }
+]
+service Confirmation {
+  entity ProdnOrdConf2 {
+    key ConfirmationGroup         : String(10);
+    key ConfirmationCount         : String(8);
+        OrderID                   : String(12);
+        OrderOperation            : String(4);
+        ConfirmationText          : String(40);
+        IsFinalConfirmation       : Boolean;
+        ExternalSystemConfirmation : UUID;
+        PostingDate               : Date;
+        ConfirmedExecutionStartDate : DateTime;
+        ConfirmedExecutionStartTime : Time;
+        EnteredAt                 : Timestamp;
+        ConfirmationUnit          : String(3);
+        ConfirmationYieldQuantity : Decimal(13, 3);
+        WorkMinutes               : Integer;
+        Counted                   : Int64;
+        to_ProdnOrdConfMatlDocItm : Composition of many ProdnOrdConfMatlDocItm
+          on to_ProdnOrdConfMatlDocItm.ConfirmationGroup = ConfirmationGroup
+          and to_ProdnOrdConfMatlDocItm.ConfirmationCount = ConfirmationCount;
+  }
+
+  entity ProdnOrdConfMatlDocItm {
+    key ConfirmationGroup    : String(10);
+    key ConfirmationCount    : String(8);
+    key MaterialDocumentItem : String(4);
+        Material             : String(40);
+        QuantityInEntryUnit  : Decimal(13, 3);
+  }
+
+  entity Orders {
+    key ManufacturingOrder : String(12);
+        Material           : String(40);
+        @odata.etag
+        LastChangeDateTime : String(14);
+  }
+}
