@@ -375,6 +375,17 @@ type Day = string
 // Example: -0.125
 type Decimal = decimal.Decimal
 
+// DiscardCreate defines model for DiscardCreate.
+type DiscardCreate struct {
+	// Force Also if it may have been sent, which is refused otherwise (409); whoever does so answers for what the ERP has
+	Force bool `json:"force,omitempty,omitzero"`
+
+	// Reason Why; kept in the audit record
+	//
+	// Example: the posting period is open again
+	Reason ReasonText `json:"reason"`
+}
+
 // DispatchItem defines model for DispatchItem.
 type DispatchItem struct {
 	// End Example: 2026-11-24T06:00:00+01:00
@@ -1685,7 +1696,7 @@ type ReplayMessagesJSONRequestBody = ReplayCreate
 type AmendMessageJSONRequestBody = AmendCreate
 
 // DiscardMessageJSONRequestBody defines body for DiscardMessage for application/json ContentType.
-type DiscardMessageJSONRequestBody = Reason
+type DiscardMessageJSONRequestBody = DiscardCreate
 
 // MarkMessageJSONRequestBody defines body for MarkMessage for application/json ContentType.
 type MarkMessageJSONRequestBody = MarkCreate

@@ -183,6 +183,37 @@ func (p *plant) replayed(t *testing.T, lane string) {
 	}
 }
 
+// TestWhatTheERPMayHaveIsDiscardedByForceOnly has a message whose answer was lost.
+func TestWhatTheERPMayHaveIsDiscardedByForceOnly(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		o := p.order()
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			claims, err := p.out.Claim(t.Context(), tx, "test", "erp", 1, 1)
+			if err != nil {
+				return err
+			}
+			c := claims[0]
+			lost := outbox.Next{State: outbox.Unknown, ID: c.Messages[0].ID, Reason: "the answer was lost"}
+			_, _, err = p.out.Settle(t.Context(), tx, "erp", []outbox.Settlement{{Lane: c.Lane, Token: c.Token, Release: true, SentTo: 1, Next: lost}})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list httpapi.MessagePage
+		p.call("GET", "/v1/messages?owed=true&kind=order.created&lane="+o.ID, nil).want(t, 200, &list)
+		discard := "/v1/messages/" + list.Items[0].ID + "/discard"
+		p.call("POST", discard, object{"reason": "made by hand"}).refused(t, 409, "conflict")
+		p.call("POST", discard, object{"reason": "made by hand", "force": false}).refused(t, 409, "conflict")
+		var m httpapi.Message
+		p.call("POST", discard, object{"reason": "made by hand", "force": true}).want(t, 200, &m)
+		if m.Role != "void" {
+			t.Errorf("after a discard by force it is %q, want void", m.Role)
+		}
+	})
+}
+
 func TestAnUnknownOutcomeIsSettledByAPerson(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := open(t, db)
