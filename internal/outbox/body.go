@@ -80,3 +80,60 @@ func freeBodies(ctx context.Context, tx *store.Tx, rows []purged) error {
 	}
 	return nil
 }
+
+// smallBody is the column of a body in a claim, of outbox_messages AS m. Of how many lanes and messages there is memory for is known
+// only when their sizes are: a body that is not small is read then.
+const smallBody = `length(m.body) AS bytes, CASE WHEN length(m.body) <= 8192 THEN m.body END AS body`
+
+// Bytes is how much memory the bodies of a claim take.
+func (c Claim) Bytes() (n int64) {
+	for _, q := range c.Messages {
+		n += int64(len(q.Body))
+	}
+	return n
+}
+
+// inBounds cuts the first messages of lanes to what Config.ClaimBytes allows, and reads those bodies that were not read yet. Of lanes for
+// which there is no room left it gives none: they are claimed the next time.
+func (o *Outbox) inBounds(ctx context.Context, tx *store.Tx, lanes []lane, firsts map[string][]row) ([]lane, error) {
+	var sum int64
+	var unread []*row
+	within := make([]lane, 0, len(lanes))
+	for _, l := range lanes {
+		rows := firsts[l.Lane]
+		n := 0
+		for n < len(rows) && (sum == 0 || sum+rows[n].Bytes <= o.cfg.ClaimBytes) {
+			if w := &rows[n]; w.Bytes > int64(len(w.Body)) {
+				unread = append(unread, w)
+			}
+			sum += rows[n].Bytes
+			n++
+		}
+		if n > 0 || len(rows) == 0 {
+			within, firsts[l.Lane] = append(within, l), rows[:n]
+		}
+	}
+	return within, readBodies(ctx, tx, unread)
+}
+
+// readBodies reads the bodies of messages whose lanes are locked.
+func readBodies(ctx context.Context, tx *store.Tx, rows []*row) error {
+	for part := range slices.Chunk(rows, chunk) {
+		byID := make(map[string]*row, len(part))
+		names := make([]string, 0, len(part))
+		for _, w := range part {
+			byID[w.ID], names = w, append(names, w.ID)
+		}
+		var read []struct {
+			ID   string
+			Body []byte
+		}
+		if err := tx.Select(ctx, &read, `SELECT id, body FROM outbox_messages WHERE `+among(tx, "id"), listed(tx, names)); err != nil {
+			return fmt.Errorf("read the bodies of %d messages: %w", len(part), err)
+		}
+		for _, r := range read {
+			byID[r.ID].Body = r.Body
+		}
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -196,6 +197,51 @@ func TestABodyThatNobodyOwesIsSwept(t *testing.T) {
 		err = b.try(func(ctx context.Context, tx *store.Tx) error { return b.Append(ctx, tx, m) })
 		if problem.KindOf(err) != problem.TooLarge {
 			t.Errorf("append over the limit: got %v, want a problem of kind %s", err, problem.TooLarge)
+		}
+	})
+}
+
+// TestTheBodiesOfOneClaimAreBounded has more due than there is memory for: each claim takes what fits, in order, and the next one the
+// rest.
+func TestTheBodiesOfOneClaimAreBounded(t *testing.T) {
+	const bound = 1 << 20
+	each(t, func(t *testing.T, b box) {
+		b.Outbox = everything(outbox.Config{ClaimBytes: bound})
+		want := map[string][]byte{}
+		for i, size := range []int{200 << 10, 30, 9000, 250 << 10, 100 << 10} {
+			for _, lane := range []string{"o1", "o2", "o3", "o4"} {
+				id := fmt.Sprintf("%s-%d", lane, i)
+				want[outbox.MessageID("erp", id)] = curve(size)
+				oweBody(b, id, lane, curve(size))
+			}
+		}
+		got := 0
+		for range len(want) {
+			claims := b.claim("n1", 10, 5)
+			var sum int64
+			for _, c := range claims {
+				sum += c.Bytes()
+				for _, q := range c.Messages {
+					if _, err := message.Verify(t.Context(), seal.Chain(q.Stored), q.Message); err != nil || !bytes.Equal(q.Body, want[q.ID]) {
+						t.Errorf("message %d of lane %s: %d bytes, want %d; %v", q.Number, c.Lane, len(q.Body), len(want[q.ID]), err)
+					}
+					got++
+				}
+			}
+			if sum > bound {
+				t.Errorf("the bodies of a claim have %d bytes, more than %d", sum, bound)
+			}
+			for _, c := range claims {
+				b.settle(done(c, len(c.Messages)))
+			}
+		}
+		if got != len(want) {
+			t.Errorf("claimed %d messages, want %d", got, len(want))
+		}
+		for _, lane := range []string{"o1", "o2", "o3", "o4"} {
+			if l := b.lane(lane); l.Owed != 0 || l.State != outbox.Open {
+				t.Errorf("lane %s owes %d and is %s: %s", lane, l.Owed, l.State, l.Reason)
+			}
 		}
 	})
 }

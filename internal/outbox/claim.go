@@ -69,7 +69,7 @@ const due = `owing AND state = 'open' AND NOT paused`
 // Claim takes up to room lanes of link for node, each with its first perLane messages, and marks these as possibly sent. Urgent
 // lanes get six tenths of the room, normal ones three, background one, and what one class leaves the others take; in each class
 // three quarters go to the lanes that have been due longest, the rest to the newest, so that live messages do not wait for a
-// backlog. A node never takes over a lease of its own name: it holds that lane, or takes it back at its start (TakeBack).
+// backlog. The bodies of one claim take no more memory than Config.ClaimBytes, or one body: what is beyond that stays due. A node never takes over a lease of its own name: it holds that lane, or takes it back at its start (TakeBack).
 func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, room, perLane int) ([]Claim, error) {
 	o.expiry.look(tx.Now)
 	if room <= 0 {
@@ -91,6 +91,9 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	firsts, err := readFirsts(ctx, tx, link, lanes, perLane)
 	if err != nil {
 		return nil, fmt.Errorf("read the first messages of lanes of link %s: %w", link, err)
+	}
+	if lanes, err = o.inBounds(ctx, tx, lanes, firsts); err != nil {
+		return nil, err
 	}
 	claims, last := make([]Claim, 0, len(lanes)), make([]int64, 0, len(lanes))
 	for _, l := range lanes {

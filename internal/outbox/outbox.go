@@ -88,7 +88,9 @@ type Config struct {
 	Backoff  time.Duration // the longest wait between two attempts at one message; default 5 min
 	AskAfter time.Duration // how long what may have been sent is left to arrive before anybody asks for it; default 2 s
 	Keep     time.Duration // how long settled messages are kept; default 90 days
-	Inline   int           // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
+	// ClaimBytes is how many bytes the bodies of one claim have at most, those that are kept beside their messages not counted; default 16 MiB.
+	ClaimBytes int64
+	Inline     int // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
 }
 
 // Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
@@ -106,6 +108,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Backoff = cmp.Or(cfg.Backoff, 5*time.Minute)
 	cfg.AskAfter = cmp.Or(cfg.AskAfter, 2*time.Second)
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
+	cfg.ClaimBytes = cmp.Or(cfg.ClaimBytes, 16<<20)
 	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
 	return &Outbox{slices.Clone(routes), source, cfg, &expiry{}}
 }

@@ -23,6 +23,7 @@ type row struct {
 	Key        string      `db:"key"`
 	Time       store.Zoned `db:"time"`
 	Body       []byte      `db:"body"`
+	Bytes      int64       `db:"bytes"` // of the body, by a claim: more than Body has if that was not read yet
 	Large      body.Ref    `db:"large"`
 	Creates    string      `db:"creates"`
 	Cause      string      `db:"cause"`
@@ -52,7 +53,7 @@ const written = kept + `, not_before, expires_at`
 const hot = written + `, replay, sends`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
-const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, body, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
+const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
 	expires_at, attempts, redelivery, replay`
 
 func (w row) message(tx *store.Tx) message.Message {

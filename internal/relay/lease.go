@@ -20,12 +20,13 @@ type hand struct {
 	term  uint64    // Config.Term when it was claimed
 	mono  time.Time // zero once the lane is lost
 	wall  time.Time
+	bytes int64 // of the bodies that are in memory
 }
 
 // holding is a lane in hand by a lease that was written at that reading of the clocks.
 func (w *runner) holding(token int64, term uint64, mono, wall time.Time) hand {
 	lease := w.out.Config().Lease
-	return hand{token, term, mono.Add(lease), wall.Round(0).Add(lease)}
+	return hand{token: token, term: term, mono: mono.Add(lease), wall: wall.Round(0).Add(lease)}
 }
 
 // ours is how long a lane in hand is certainly still ours: by the clock that says so least.
@@ -143,12 +144,14 @@ func (w *runner) renew(ctx context.Context, lease time.Duration) error {
 	defer w.mu.Unlock()
 	for _, h := range renewed {
 		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = w.holding(h.Token, now.term, began, wall)
+			still := w.holding(h.Token, now.term, began, wall)
+			still.bytes = now.bytes
+			w.hands[h.Lane] = still
 		}
 	}
 	for _, h := range lost {
 		if now, ok := w.hands[h.Lane]; ok && now.token == h.Token {
-			w.hands[h.Lane] = hand{token: h.Token, term: now.term}
+			w.hands[h.Lane] = hand{token: h.Token, term: now.term, bytes: now.bytes}
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func TestRequestEndsWithItsLease(t *testing.T) {
 					case tt.renewed && tt.after < 30*time.Second:
 						w.hands["o1"] = w.holding(7, 1, time.Now(), db.Now())
 					case tt.renewed:
-						w.hands["o1"] = hand{7, 1, time.Now().Add(time.Hour), db.Now().Add(time.Hour)}
+						w.hands["o1"] = hand{token: 7, term: 1, mono: time.Now().Add(time.Hour), wall: db.Now().Add(time.Hour)}
 					case tt.lost:
 						w.hands["o1"] = hand{token: 7}
 					}

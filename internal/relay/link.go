@@ -52,6 +52,9 @@ const (
 	mostAhead = 500
 	// claimed is how many lanes are claimed in one transaction: those are sent while the next are claimed.
 	claimed = 250
+	// mostBytes is how much memory the bodies may take of what is in hand before nothing more is claimed. The last claim may go beyond it by
+	// outbox.Config.ClaimBytes; bodies that are kept beside their messages are not in memory.
+	mostBytes = 48 << 20
 )
 
 // inReach is how many lanes are in hand at most while so many requests may be under way.
@@ -158,7 +161,7 @@ func (w *runner) wait(ctx context.Context, woken <-chan struct{}, lease time.Dur
 
 // room is how many more lanes may be taken in hand, and how many at most.
 func (w *runner) room() (room, limit int) {
-	if w.breaker.rest() > 0 || w.pace.held() > 0 {
+	if w.breaker.rest() > 0 || w.pace.held() > 0 || w.handBytes() >= mostBytes {
 		return 0, 1
 	}
 	window, rate := w.pace.now()
@@ -201,7 +204,9 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	w.mu.Lock()
 	before := len(w.hands)
 	for _, c := range claims {
-		w.hands[c.Lane] = w.holding(c.Token, term, began, wall)
+		h := w.holding(c.Token, term, began, wall)
+		h.bytes = c.Bytes()
+		w.hands[c.Lane] = h
 	}
 	w.Relay.hands.Add(int64(len(w.hands) - before))
 	w.mu.Unlock()
@@ -258,6 +263,16 @@ func (w *runner) inHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.hands)
+}
+
+// handBytes is how much memory the bodies take that are in hand.
+func (w *runner) handBytes() (n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, h := range w.hands {
+		n += h.bytes
+	}
+	return n
 }
 
 // free forgets lanes that were given back or lost.
