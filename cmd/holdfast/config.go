@@ -27,6 +27,7 @@ type Config struct {
 	Outbox    OutboxConfig          `yaml:"outbox"`
 	Relay     RelayConfig           `yaml:"relay"`
 	Inbox     InboxConfig           `yaml:"inbox"`
+	Keys      KeysConfig            `yaml:"keys"`
 	Links     map[string]LinkConfig `yaml:"links"`
 	Routes    []RouteConfig         `yaml:"routes"`
 
@@ -147,6 +148,7 @@ func defaults() Config {
 		Log:       LogConfig{Format: "text", Level: "info"},
 		Telemetry: TelemetryConfig{SamplePercent: 100},
 		Mappings:  "mappings",
+		Keys:      KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny"},
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
 )
 
 // serveOps serves what watches the process: /livez says that it runs, /readyz that its database answers (an ERP that is away is no
@@ -24,6 +27,9 @@ func (p *process) serveOps(ctx context.Context, l net.Listener) error {
 		defer cancel()
 		p.health(w, r, p.db.Ping(ctx))
 	})
+	if p.ring != nil {
+		mux.HandleFunc("GET /.well-known/jwks.json", p.jwks)
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.tel.registry, promhttp.HandlerOpts{}))
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
@@ -43,6 +49,28 @@ func (p *process) serveOps(ctx context.Context, l net.Listener) error {
 		return srv.Shutdown(last)
 	})
 	return g.Wait()
+}
+
+// jwks tells the public keys that the plant signs with, old ones too (RFC 7517). It asks the database alone: Vault may be away.
+func (p *process) jwks(w http.ResponseWriter, r *http.Request) {
+	var b seal.Bundle
+	err := p.db.View(r.Context(), func(tx *store.Tx) (err error) {
+		b.Keys, err = seal.Archive(r.Context(), tx)
+		return err
+	})
+	var set []byte
+	if err == nil {
+		set, err = b.JWKS()
+	}
+	if err != nil {
+		p.log.WarnContext(r.Context(), "the public keys cannot be told", "part", "ops", "err", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	if _, err := w.Write(set); err != nil {
+		p.log.DebugContext(r.Context(), "a reader left before its answer", "part", "ops", "err", err)
+	}
 }
 
 // health answers with a status that a probe understands; the reason is for the log, since probes come unasked from anywhere.

@@ -31,6 +31,8 @@ func (c Config) secret(_ context.Context, reference string) (string, error) {
 			bad.Why, bad.Hint = why(err), "write the secret into the file and let the user that runs holdfast read it"
 		}
 		return "", bad
+	case "credential":
+		return systemdCredential(name)
 	default:
 		bad.What, bad.Why, bad.Hint = "find a secret", kind+": references are not in this version", "use env:NAME or file:PATH"
 		return "", bad

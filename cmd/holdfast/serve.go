@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/httpapi"
+	"holdfast/internal/seal"
 )
 
 func serveCommand() *cobra.Command {
@@ -71,6 +72,9 @@ func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (e
 	if err := p.takeSeat(ctx); err != nil { // before the ports: where another process serves this plant, that is what is to be told
 		return err
 	}
+	if err := p.openKeys(ctx); err != nil {
+		return err
+	}
 	if err := p.listen(ctx); err != nil {
 		return err
 	}
@@ -85,9 +89,11 @@ func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (e
 // process is a plant with its two listeners: serve runs one, the demo another.
 type process struct {
 	*floors
-	tel *telemetry
-	api net.Listener
-	ops net.Listener
+	tel  *telemetry
+	api  net.Listener
+	ops  net.Listener
+	keys []part // what keeps the node's keys fresh; none where it has no keyring
+	ring *seal.Ring
 }
 
 // takeSeat takes the node's name. It refuses beside a process that has it.
@@ -97,6 +103,25 @@ func (p *process) takeSeat(ctx context.Context) error {
 		p.seat = seat
 	}
 	return err
+}
+
+// openKeys gives the node its key, where the plant has a keyring.
+func (p *process) openKeys(ctx context.Context) error {
+	if p.cfg.Keys.Kind == "" {
+		return nil
+	}
+	k, err := p.cfg.openKeyring(ctx, p.db.Now, p.log)
+	if err != nil {
+		return err
+	}
+	if p.ring, err = p.cfg.openRing(ctx, p.db, k, p.tel.registry, p.log); err != nil {
+		return err
+	}
+	p.keys = []part{{"keys", p.ring.Run}}
+	if k.run != nil {
+		p.keys = append(p.keys, part{"keyring", k.run})
+	}
+	return nil
 }
 
 func (p *process) listen(ctx context.Context) (err error) {
@@ -128,7 +153,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
-		[]part{{"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}},
+		append(p.keys, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
 	)
 	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")
 	return err

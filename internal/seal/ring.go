@@ -268,7 +268,7 @@ func (r *Ring) due(k *nodeKey) time.Time {
 const (
 	firstPause = time.Second
 	mostPause  = 30 * time.Second
-	lookAgain  = 30 * time.Second // the net under the wakes: a key that was ended elsewhere
+	lookAgain  = 5 * time.Second // the net under the wakes, which do not cross processes on SQLite: a key that was ended elsewhere
 )
 
 // Run replaces the key at its age, and at once if it was retired or revoked, until ctx ends. Whatever goes wrong, it tries again: after

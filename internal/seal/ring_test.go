@@ -31,7 +31,8 @@ func (a *away) Certify(ctx context.Context, r *x509.CertificateRequest) ([]*x509
 	return a.Keyring.Certify(ctx, r)
 }
 
-// inBubble runs test with a ring that Run keeps, on a clock that moves only while everybody waits.
+// inBubble runs test with a ring that Run keeps, on a clock that moves only while everybody waits. A certificate lasts seven hours and
+// a key is replaced after one.
 func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *store.DB)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -41,8 +42,15 @@ func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *s
 			t.Fatal(err)
 		}
 		defer db.Close()
-		k := &away{Keyring: local(t, dir)}
-		r := ring(t, db, k, nil)
+		safe := seal.NewSafe(dir, "correct horse", work)
+		if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		k := &away{Keyring: seal.NewLocal(safe, nodeA, 7*time.Hour, time.Now)}
+		r, err := seal.OpenRing(t.Context(), db, k, nil, nodeA, seal.RingConfig{Renew: time.Hour}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
@@ -57,13 +65,13 @@ func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *s
 func TestAKeyIsReplacedAtItsAge(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *seal.Ring, k *away, _ *store.DB) {
 		first := r.State()
-		time.Sleep(23 * time.Hour)
+		time.Sleep(55 * time.Minute)
 		if got := r.State().Key; got != first.Key {
 			t.Errorf("replaced before its time, by %s", got)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(10 * time.Minute)
 		if got := r.State(); got.Key == first.Key || !got.Until.After(first.Until) {
-			t.Errorf("after 25 h still %+v", got)
+			t.Errorf("after its age still %+v", got)
 		}
 		if got := k.asked.Load(); got != 2 {
 			t.Errorf("the keyring was asked %d times, want 2", got)
@@ -71,23 +79,23 @@ func TestAKeyIsReplacedAtItsAge(t *testing.T) {
 	})
 }
 
-// TestTheKeyringMayBeAwayForTheWholeBudget: seven days of certificate less one of age are six days without the keyring.
+// TestTheKeyringMayBeAwayForTheWholeBudget: seven hours of certificate less one of age are six hours without the keyring.
 func TestTheKeyringMayBeAwayForTheWholeBudget(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *seal.Ring, k *away, _ *store.DB) {
-		time.Sleep(23 * time.Hour) // the worst moment: just before the renewal
+		time.Sleep(55 * time.Minute) // the worst moment: just before the renewal
 		k.down.Store(true)
 		asked := k.asked.Load()
-		time.Sleep(6 * 24 * time.Hour)
+		time.Sleep(6 * time.Hour)
 		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
-			t.Errorf("after six days without the keyring: %v", err)
+			t.Errorf("after six hours without the keyring: %v", err)
 		}
-		if s := r.State(); !s.Half || s.Left > 2*time.Hour {
+		if s := r.State(); !s.Half || s.Left > 10*time.Minute {
 			t.Errorf("state %+v does not say that the time runs out", s)
 		}
-		if got := k.asked.Load() - asked; got > 6*24*3600/20 {
-			t.Errorf("a keyring that is away was asked %d times in six days", got)
+		if got := k.asked.Load() - asked; got > 6*3600/20 {
+			t.Errorf("a keyring that is away was asked %d times in six hours", got)
 		}
-		time.Sleep(2 * time.Hour)
+		time.Sleep(10 * time.Minute)
 		if _, err := r.Sign(seal.ForMessage, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
 			t.Errorf("signed after the certificate ended: %v", err)
 		}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+func newKeys() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "keys", Short: "Make, show, replace and revoke the keys that the nodes sign with",
+		Long: "Each node makes its own key and replaces it every day; the keyring - a file of the plant's own, or Vault - certifies it. Public\n" +
+			"keys are kept for good, so that what was signed can be checked after any number of rotations.",
+	}
+	cmd.AddCommand(keysInit(), keysStatus(), keysRotate(), keysRevoke(), keysExport())
+	return cmd
+}
+
+func keysInit() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init",
+		Short: "Make the plant's own CA, once",
+		Long: "Make the plant's own CA (keys.kind: local), sealed by the passphrase. Nodes of one plant share its file, ca.age in keys.folder: copy\n" +
+			"it to each of them. At Vault the CA is made by deploy/vault/setup instead.",
+		Example: "  holdfast keys init",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			if cfg.Keys.Kind != keysLocal {
+				return &problem.Error{
+					Kind: problem.Conflict, What: "make a CA", Why: "keys.kind is not local", Hint: "write keys: with kind: local, or set up Vault with deploy/vault/setup",
+				}
+			}
+			safe, err := cfg.safe(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := seal.InitLocal(safe, cfg.Plant.Number, time.Now()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the CA of plant %s is made, in %s; keep a copy of that folder and of the passphrase\n", cfg.Plant.Number, cfg.Keys.Folder)
+			return nil
+		},
+	}
+}
+
+// keyStatus is one key as the status lists it.
+type keyStatus struct {
+	Key   seal.KeyID `json:"key"`
+	Node  string     `json:"node"`
+	State string     `json:"state"`
+	Made  time.Time  `json:"made"`
+	Until time.Time  `json:"until"`
+	Left  string     `json:"left,omitempty"` // of signing without the keyring
+	Why   string     `json:"why,omitempty"`
+}
+
+// statusOf says what a key is good for at the time now; newest tells that its node has no later one.
+func statusOf(a seal.Archived, now time.Time, newest bool) keyStatus {
+	s := keyStatus{Key: a.Key, Node: a.Node, State: "replaced", Made: a.Made, Until: a.Chain[0].NotAfter, Why: a.Reason}
+	switch {
+	case !a.Revoked.IsZero():
+		s.State = "revoked"
+	case now.After(s.Until):
+		s.State = "ended"
+	case !a.Retired.IsZero():
+		s.State = "retired"
+	case newest:
+		s.State, s.Left = "signs", s.Until.Sub(now).Round(time.Minute).String()
+	}
+	return s
+}
+
+func keysStatus() *cobra.Command {
+	var asJSON bool
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "List the keys of every node, the newest first, and for how long each node can sign without its keyring",
+		Long: "List the keys of every node, the newest first. A key signs, was replaced or retired (what it signed stays good), has ended with its\n" +
+			"certificate (the same), or is revoked (what it signed counts for nothing).",
+		Example: "  holdfast keys status",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var all []seal.Archived
+				var now time.Time
+				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+					now = tx.Now
+					all, err = seal.Archive(ctx, tx)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				seen, list := map[string]bool{}, []keyStatus{}
+				for _, a := range all[:min(len(all), limit)] {
+					list = append(list, statusOf(a, now, !seen[a.Node]))
+					seen[a.Node] = true
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]any{"node": r.cfg.nodeURI(), "keyring": r.cfg.Keys.Kind, "keys": list})
+				}
+				return printKeys(cmd.OutOrStdout(), r.cfg, list)
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().IntVar(&limit, "limit", 20, "the most keys to list")
+	return cmd
+}
+
+func printKeys(w io.Writer, cfg Config, list []keyStatus) error {
+	kind := cfg.Keys.Kind
+	if kind == "" {
+		kind = "none: this node signs nothing"
+	}
+	fmt.Fprintf(w, "this node: %s\nkeyring: %s\n", cfg.nodeURI(), kind)
+	if len(list) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "KEY\tNODE\tSTATE\tUNTIL\tLEFT")
+	for _, k := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", k.Key, k.Node, k.State, k.Until.UTC().Format(time.RFC3339), k.Left)
+	}
+	return t.Flush()
+}
+
+func keysRotate() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "rotate KEY",
+		Short: "Have a key replaced by its node",
+		Long: "Have a key replaced: its node makes another one at once if it runs, else when it starts. What the key has signed stays good. Nodes\n" +
+			"replace their keys every day by themselves.",
+		Example: "  holdfast keys rotate AopctHaq28TizBEWb4ocUj0NwLkHETJU0Y9LM7KqXIE --reason 'drill of the quarter'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var a seal.Archived
+				err := r.act(ctx, access.KeysRotate, "key/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					a, err = seal.Retire(ctx, tx, seal.KeyID(args[0]))
+					return err
+				})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s makes another key, now or when it starts\n", a.Node)
+				}
+				return err
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func keysRevoke() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "revoke KEY",
+		Short: "Have a key count for nothing any more, also for what it signed",
+		Long: "Revoke a key that somebody else may have. Nothing that it signed counts any more, at whatever time that was: a thief can write any time.\n" +
+			"Its node makes another one. The certificate is put on the keyring's list as well; at Vault that takes a token of your own, in\n" +
+			"VAULT_TOKEN, since no node may revoke another. Receivers need the list: holdfast keys export.",
+		Example: "  holdfast keys revoke AopctHaq28TizBEWb4ocUj0NwLkHETJU0Y9LM7KqXIE --reason 'laptop stolen'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var a seal.Archived
+				err := r.act(ctx, access.KeysRevoke, "key/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					a, err = seal.Revoke(ctx, tx, seal.KeyID(args[0]), reason)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "key %s of %s counts for nothing any more at this plant\n", a.Key, a.Node)
+				if err := r.listRevoked(ctx, a); err != nil {
+					return fmt.Errorf("put it on the keyring's list: %w", err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "it is on the keyring's list: give it to the receivers with holdfast keys export")
+				return nil
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// listRevoked has the keyring put the key on its list. At Vault it is the operator who does so, with a token of their own.
+func (r *records) listRevoked(ctx context.Context, a seal.Archived) error {
+	k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	if v, ok := k.Keyring.(*seal.Vault); ok && os.Getenv("VAULT_TOKEN") != "" {
+		return v.As(os.Getenv("VAULT_TOKEN")).Revoke(ctx, a.Chain[0])
+	}
+	return k.Revoke(ctx, a.Chain[0])
+}
+
+func keysExport() *cobra.Command {
+	return &cobra.Command{
+		Use:   "export",
+		Short: "Print every public key with its certificates, and what was revoked, for those who check signatures",
+		Long: "Print what a receiver needs to check every signature of the plant without asking anybody. It holds no secret, but it must come to the\n" +
+			"receiver by a way that both trust: whoever can alter it can have anything believed.",
+		Example: "  holdfast keys export > plant-1000.keys.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
+				if err != nil {
+					return err
+				}
+				b, err := seal.ReadBundle(ctx, r.db, k)
+				if err != nil {
+					return err
+				}
+				text, err := json.MarshalIndent(b, "", "  ")
+				if err != nil {
+					return err
+				}
+				_, err = cmd.OutOrStdout().Write(append(text, '\n'))
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// KeysConfig says what the node signs with. Without a kind it has no keys.
+type KeysConfig struct {
+	Kind       string          `yaml:"kind"`       // local or vault
+	Folder     string          `yaml:"folder"`     // of the sealed files
+	Passphrase string          `yaml:"passphrase"` // reference to what opens them
+	Life       time.Duration   `yaml:"life"`       // local: how long a certificate lasts; at Vault the node's role says so
+	Renew      time.Duration   `yaml:"renew"`      // the age at which a key is replaced
+	ColdStart  string          `yaml:"cold_start"` // vault: deny or sealed-cache
+	Vault      KeysVaultConfig `yaml:"vault"`
+}
+
+// KeysVaultConfig says where Vault is and how the node logs in.
+type KeysVaultConfig struct {
+	Address    string `yaml:"address"`
+	CA         string `yaml:"ca"`
+	Namespace  string `yaml:"namespace"`
+	PKI        string `yaml:"pki"`
+	Role       string `yaml:"role"`              // default the node's name
+	Wrapped    string `yaml:"wrapped_secret_id"` // file
+	RoleID     string `yaml:"role_id"`
+	Kubernetes string `yaml:"kubernetes"` // mount of the login
+	TokenFile  string `yaml:"token_file"`
+}
+
+// The kinds of keyring, and what a start without Vault does.
+const (
+	keysLocal   = "local"
+	keysVault   = "vault"
+	sealedCache = "sealed-cache"
+)
+
+func (c Config) checkKeys(k *checker) {
+	keys := c.Keys
+	if keys.Kind == "" {
+		return
+	}
+	k.among("keys.kind", keys.Kind, keysLocal, keysVault)
+	k.among("keys.cold_start", keys.ColdStart, "deny", sealedCache)
+	if keys.Passphrase == "" {
+		k.wrong("keys.passphrase", "it is missing", "write credential:NAME for a credential of systemd, file:PATH or env:NAME")
+	} else if !strings.HasPrefix(keys.Passphrase, "credential:") {
+		checkReference(k, "keys.passphrase", keys.Passphrase)
+	}
+	if keys.Renew <= 0 || keys.Kind == keysLocal && keys.Renew >= keys.Life {
+		k.wrong("keys.renew", "it is no age that a key has before its certificate ends", "leave it out: 24h, of a life of 168h")
+	}
+	if keys.Kind == keysVault {
+		keys.Vault.check(k)
+	}
+}
+
+func (v KeysVaultConfig) check(k *checker) {
+	if u, err := url.Parse(v.Address); err != nil || u.Scheme != "https" || u.Host == "" {
+		k.wrong("keys.vault.address", "it is no address of Vault with TLS", "write https://vault.example:8200")
+	}
+	logins := 0
+	for _, way := range []string{v.Wrapped, v.Kubernetes, v.TokenFile} {
+		if way != "" {
+			logins++
+		}
+	}
+	if logins != 1 || (v.Wrapped == "") != (v.RoleID == "") {
+		k.wrong("keys.vault", "it does not name one way to log in",
+			"write wrapped_secret_id and role_id as deploy/vault/setup prints them, or kubernetes, or token_file")
+	}
+}
+
+// nodeURI is this node's name in its certificates.
+func (c Config) nodeURI() string { return seal.NodeURI(c.Plant.Source, c.node()) }
+
+// safe is where the keys are sealed.
+func (c Config) safe(ctx context.Context) (*seal.Safe, error) {
+	passphrase, err := c.secret(ctx, c.Keys.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return seal.NewSafe(c.Keys.Folder, passphrase, seal.Work), nil
+}
+
+// keyring is what certifies the node's keys, with what has to run meanwhile.
+type keyring struct {
+	seal.Keyring
+	safe *seal.Safe
+	run  func(ctx context.Context) error // nil if nothing has to
+}
+
+func (c Config) openKeyring(ctx context.Context, now func() time.Time, log *slog.Logger) (keyring, error) {
+	if c.Keys.Kind == "" {
+		return keyring{}, &problem.Error{
+			Kind: problem.NotFound, What: "open the keyring", Why: c.file + " names none",
+			Hint: "write keys: with kind: local and a passphrase, then holdfast keys init; docs/keys.md tells more",
+		}
+	}
+	safe, err := c.safe(ctx)
+	if err != nil {
+		return keyring{}, err
+	}
+	if c.Keys.Kind == keysLocal {
+		return keyring{seal.NewLocal(safe, c.nodeURI(), c.Keys.Life, now), safe, nil}, nil
+	}
+	v := c.Keys.Vault
+	if v.Role == "" {
+		v.Role = c.node()
+	}
+	ring, err := seal.NewVault(seal.VaultConfig{
+		Address: v.Address, CA: v.CA, Namespace: v.Namespace, PKI: v.PKI, Role: v.Role,
+		Wrapped: v.Wrapped, RoleID: v.RoleID, Kubernetes: v.Kubernetes, TokenFile: v.TokenFile,
+	}, safe, c.nodeURI(), log)
+	if err != nil {
+		return keyring{}, err
+	}
+	return keyring{ring, safe, ring.Run}, nil
+}
+
+// openRing gives the node its key. With Vault it is made anew at each start, unless the plant may start without Vault.
+func (c Config) openRing(ctx context.Context, db *store.DB, k keyring, metrics prometheus.Registerer, log *slog.Logger) (*seal.Ring, error) {
+	safe := k.safe
+	if c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
+		safe = nil
+	}
+	r, err := seal.OpenRing(ctx, db, k, safe, c.nodeURI(), seal.RingConfig{Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics}, log)
+	if problem.KindOf(err) == problem.Unavailable && safe == nil {
+		return nil, fmt.Errorf("%w (keys.cold_start is deny: this plant does not start without Vault)", err)
+	}
+	return r, err
+}
+
+// systemdCredential reads a credential that systemd has laid down for this service.
+func systemdCredential(name string) (string, error) {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	bad := &problem.Error{Kind: problem.Invalid, What: "find the credential " + name, Hint: "write LoadCredentialEncrypted=" + name + " into the unit"}
+	if dir == "" || strings.ContainsRune(name, '/') {
+		bad.Why = "systemd has started this program without credentials, or it is no name of one"
+		return "", bad
+	}
+	b, err := os.ReadFile(dir + "/" + name)
+	if err != nil || len(b) == 0 {
+		bad.Why = "there is none of this name, or it is empty"
+		return "", bad
+	}
+	return strings.TrimRight(string(b), "\r\n"), nil
+}
