@@ -66,6 +66,7 @@ type Config struct {
 	Proxy string `yaml:"proxy,omitempty"`
 	// Headers go with every call.
 	Headers map[string]string `yaml:"headers,omitempty"`
+	Polls   []PollConfig      `yaml:"polls,omitempty"`
 	Auth    Auth              `yaml:"auth,omitempty"`
 	TLS     TLS               `yaml:"tls,omitempty"`
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
@@ -129,7 +128,7 @@ func TestOperationsAreCalledAsEachVersionHasThem(t *testing.T) {
 func TestBatchesTakeAwayMostOfTheRequests(t *testing.T) {
 	for _, d := range dialects()[2:] {
 		t.Run(d.name, func(t *testing.T) {
-			w := d.start(t, edmx.Config{}, func(c *Config) { c.Batch, c.Timeout = 100, 20*time.Second })
+			w := d.start(t, edmx.Config{}, func(c *Config) { c.Batch = 100 })
 			const n = 600
 			w.mustBeOnce(t, w.many(t, n, 250, nil))
 			if posts := w.mock.Calls()[http.MethodPost]; posts > n/20 {

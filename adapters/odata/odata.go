@@ -50,6 +50,7 @@ type Link struct {
 	creds    *credentials
 	session  *session
 	services map[string]*Client
+	polls    []*Poll
 	attempts *wire.Attempts
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
@@ -87,7 +88,8 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		}
 		l.services[name] = c
 	}
-	return l, nil
+	l.polls, err = l.newPolls()
+	return l, err
 }
 
 // newClient makes the client side of HTTP.

@@ -44,11 +44,17 @@ func (d dialect) metadata(t testing.TB) []byte {
 	return text
 }
 
-// config is one in which nothing takes long.
+// A call may take long where it must succeed, and must not where the far side hangs.
+const (
+	patient   = 20 * time.Second
+	impatient = 500 * time.Millisecond
+)
+
+// config is one in which nothing is waited for that need not be.
 func (d dialect) config(url string) Config {
 	return Config{
 		BaseURL: url, Client: "100", Services: map[string]Service{"conf": {Path: d.root}}, Batch: d.batch, BatchFormat: d.format,
-		Timeout: 500 * time.Millisecond, ConnectTimeout: 500 * time.Millisecond, LockWait: time.Millisecond,
+		Timeout: patient, LockWait: time.Millisecond,
 		Writes: map[string]Write{"conf/" + d.set: {ID: "ExternalSystemConfirmation", Kind: "confirmation"}},
 	}
 }
@@ -113,6 +119,7 @@ func (w *world) Meet(t *testing.T, f adaptertest.Fault) {
 	t.Helper()
 	switch f {
 	case adaptertest.None:
+		w.waitAtMost(t, patient)
 		if err := w.server.Up(); err != nil {
 			t.Fatal(err)
 		}
@@ -128,8 +135,35 @@ func (w *world) Meet(t *testing.T, f adaptertest.Fault) {
 	if !ok {
 		t.Fatalf("the mock cannot do %q", f)
 	}
+	if fault.Kind == erpmock.Hang {
+		w.waitAtMost(t, impatient)
+	}
 	fault.Method, fault.Count = "POST", 1
 	w.mock.SetFaults(fault)
+}
+
+// waitAtMost changes how long a call may take, between two calls.
+func (w *world) waitAtMost(t *testing.T, d time.Duration) {
+	t.Helper()
+	c := w.link.cfg
+	if c.Timeout == d {
+		return
+	}
+	c.Timeout = d
+	client, err := newClient(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d == impatient { // the $metadata and a token are there before, so that the time is the write's alone
+		if _, err := w.link.services["conf"].model(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.link.services["conf"].token(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.link.http.Close()
+	w.link.http, w.link.cfg.Timeout = client, d
 }
 
 var inMock = map[adaptertest.Fault]erpmock.Fault{

@@ -1,0 +1,289 @@
+package odata
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/wire"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// PollConfig is one entity set that is asked for what has changed: by delta links, or by a field that grows with each change.
+type PollConfig struct {
+	Name      string            `yaml:"name"`                // of the cursor; must not change
+	Set       string            `yaml:"set"`                 // SERVICE/SET
+	Every     time.Duration     `yaml:"every,omitempty"`     // how often, when nothing changes; 5 s
+	Watermark string            `yaml:"watermark,omitempty"` // the field that grows; required without delta
+	Overlap   time.Duration     `yaml:"overlap,omitempty"`   // how far back each reading begins, for changes that were committed late; 2 m
+	Delta     bool              `yaml:"delta,omitempty"`     // follow the service's delta links
+	Equal     map[string]string `yaml:"equal,omitempty"`     // fields that must have these values
+	Expand    []string          `yaml:"expand,omitempty"`    // navigation properties that are read as well
+
+	Source  string `yaml:"source"`            // CloudEvents source of what comes: the ERP, a URI-reference
+	Kind    string `yaml:"kind"`              // CloudEvents type
+	Mapping string `yaml:"mapping"`           // turns an entity into an event of the plant
+	Key     string `yaml:"key"`               // the field that is the object's number
+	Version string `yaml:"version,omitempty"` // the field that orders its states; the watermark
+}
+
+// Poll is one source of what comes in.
+type Poll struct {
+	client *Client
+	set    string
+	cfg    PollConfig
+}
+
+// Polls are the sources of what comes in, in the order of the configuration.
+func (l *Link) Polls() []*Poll { return l.polls }
+
+// newPolls checks what can be checked without the $metadata.
+func (l *Link) newPolls() ([]*Poll, error) {
+	var out []*Poll
+	names := map[string]bool{}
+	for i, c := range l.cfg.Polls {
+		at := fmt.Sprintf("polls[%d]", i)
+		if names[c.Name] || c.Name == "" {
+			return nil, wrong(at+".name", "it is missing or used twice", "each poll keeps its place under its name")
+		}
+		names[c.Name] = true
+		client, set, err := l.split(c.Set)
+		if err != nil {
+			return nil, wrong(at+".set", "it names no set of a service", "write SERVICE/SET")
+		}
+		for name, v := range map[string]string{"source": c.Source, "kind": c.Kind, "mapping": c.Mapping, "key": c.Key} {
+			if v == "" {
+				return nil, wrong(at+"."+name, "it is missing", "give it")
+			}
+		}
+		if c.Delta == (c.Watermark != "") {
+			return nil, wrong(at+".watermark", "a poll goes by a watermark or by delta links", "give one of watermark and delta")
+		}
+		c.Every, c.Overlap = cmp.Or(c.Every, 5*time.Second), cmp.Or(c.Overlap, 2*time.Minute)
+		c.Version = cmp.Or(c.Version, c.Watermark)
+		out = append(out, &Poll{client, set, c})
+	}
+	return out, nil
+}
+
+// Name is the poll's name in the configuration; its cursor is kept under it.
+func (p *Poll) Name() string { return p.cfg.Name }
+
+// Every is how long to wait after an answer that brought nothing new.
+func (p *Poll) Every() time.Duration { return p.cfg.Every }
+
+// stand is where a poll stands between two calls. By a watermark, a reading goes on from the highest that it has met, not by the
+// service's link to the next page: an entity that changes meanwhile moves to the end, and all behind it move up by one, out of a page
+// that is counted from the beginning.
+type stand struct {
+	since string // the watermark up to which everything was read
+	high  string // the highest that this reading has met, while it is not complete
+	link  string // to what changes, or to the next page where a whole one has the same watermark
+}
+
+func readStand(cursor string) (stand, error) {
+	v, err := url.ParseQuery(cursor)
+	if err != nil {
+		return stand{}, &problem.Error{
+			Kind: problem.Invalid, What: "place of a poll", Why: "the stored cursor is not one of ours",
+			Hint: "delete it; everything is then read again, and known states are passed over", Cause: err,
+		}
+	}
+	return stand{v.Get("since"), v.Get("high"), v.Get("link")}, nil
+}
+
+func (s stand) String() string {
+	v := url.Values{}
+	for name, text := range map[string]string{"since": s.since, "high": s.high, "link": s.link} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	return v.Encode()
+}
+
+// fresh is how many new entities end a reading; those that were read before, in the overlap, do not count.
+const fresh = 500
+
+// Poll reads what has changed since cursor, "" for everything, and gives where to go on. Store next in the transaction that accepts
+// the batch: then nothing is lost, and what is read twice has the same ID twice. While a batch is not empty and next is not the old
+// cursor there may be more, and the next call need not wait: where nothing is new, the whole overlap is read in one call, so that next
+// is the old cursor.
+//
+// A link to a page or to changes that the service does not know any more is given up: the reading begins anew where it last was
+// complete.
+func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incoming, next string, err error) {
+	at, err := readStand(cursor)
+	if err != nil {
+		return nil, cursor, err
+	}
+	m, set, err := p.client.set(ctx, p.set)
+	if err != nil {
+		return nil, cursor, err
+	}
+	for pages, n := 0, 0; ; pages++ {
+		page, a, err := p.page(ctx, m, set, at)
+		if at.link != "" && forgotten(a, err) {
+			p.client.link.log.Warn("a poll begins anew where it last was complete", "part", "odata", "poll", p.cfg.Name, "err", err)
+			return nil, stand{since: at.since}.String(), nil
+		}
+		if err == nil && pages >= p.client.link.cfg.MaxPages {
+			err = p.client.invalid("poll "+p.cfg.Name, fmt.Errorf("the pages do not end"))
+		}
+		if err != nil {
+			return nil, cursor, err
+		}
+		for _, e := range page.Entities {
+			in, err := p.incoming(set.Of, e, a.At)
+			if err != nil {
+				return nil, cursor, err
+			}
+			batch = append(batch, in)
+			if p.cfg.Delta || later(str(e.Values[p.cfg.Watermark]), at.since) {
+				n++
+			}
+		}
+		if at = p.after(at, page); page.Next == "" || n >= fresh {
+			return batch, at.String(), nil
+		}
+	}
+}
+
+// forgotten tells whether a service does not know the link that it gave any more.
+func forgotten(a wire.Answer, err error) bool {
+	return err != nil && (problem.KindOf(err) == problem.Invalid || a.Status == http.StatusGone || a.Status == http.StatusNotFound)
+}
+
+// page reads one page.
+func (p *Poll) page(ctx context.Context, m *edm.Model, set *edm.Set, at stand) (Page, wire.Answer, error) {
+	r, err := p.request(m, set, at)
+	if err != nil {
+		return Page{}, wire.Answer{}, p.client.invalid("poll "+p.cfg.Name, err)
+	}
+	a, err := p.client.read(ctx, "poll "+p.cfg.Name, r)
+	if err != nil {
+		return Page{}, a, err
+	}
+	page, err := p.client.page(m, set.Of, a)
+	return page, a, err
+}
+
+// request asks for the page that comes next, or for what is new.
+func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
+	from := request{method: http.MethodGet, path: "/" + set.Name}
+	if at.link != "" {
+		return p.client.relative(at.link, from)
+	}
+	q := Query{Expand: p.cfg.Expand}
+	var all []Condition
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Equal)) {
+		all = append(all, Equal(name, p.cfg.Equal[name]))
+	}
+	if !p.cfg.Delta {
+		if from := p.begin(at); from != "" {
+			all = append(all, AtLeast(p.cfg.Watermark, from))
+		}
+		q.OrderBy = []Order{{Field: p.cfg.Watermark}}
+		for _, k := range set.Of.Key {
+			q.OrderBy = append(q.OrderBy, Order{Field: k})
+		}
+	}
+	if len(all) > 0 {
+		q.Where = And(all...)
+	}
+	var err error
+	from.query, err = q.build(set.Of, m.Version)
+	return from, err
+}
+
+// begin is the watermark from which the next page is read, itself included.
+func (p *Poll) begin(at stand) string {
+	if at.high != "" || at.since == "" {
+		return at.high
+	}
+	return earlier(at.since, p.cfg.Overlap)
+}
+
+// after is where a page says to go on.
+func (p *Poll) after(at stand, page Page) stand {
+	if p.cfg.Delta {
+		return stand{link: cmp.Or(page.Next, page.Delta)}
+	}
+	begin, high := p.begin(at), at.high
+	for _, e := range page.Entities {
+		if w := str(e.Values[p.cfg.Watermark]); later(w, high) {
+			high = w
+		}
+	}
+	switch {
+	case page.Next != "" && later(high, begin):
+		return stand{since: at.since, high: high}
+	case page.Next != "":
+		return stand{since: at.since, high: high, link: page.Next}
+	case later(high, at.since):
+		return stand{since: high}
+	}
+	return stand{since: at.since}
+}
+
+// incoming makes a message of an entity. Its ID is the object's number and version, so that the same state is the same message
+// however often it is read; where it has no version, the content stands in.
+func (p *Poll) incoming(of *edm.Struct, e Entity, now time.Time) (message.Incoming, error) {
+	if e.Gone {
+		e.Values = map[string]any{"@removed": true, "@id": e.ID}
+	}
+	body, err := e.JSON()
+	if err != nil {
+		return message.Incoming{}, p.client.unread(err)
+	}
+	sum := sha256.Sum256(body)
+	content := "sha256:" + hex.EncodeToString(sum[:])
+	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
+	in := message.Incoming{
+		Message: message.Message{
+			ID: p.cfg.Kind + "/" + key + "@" + cmp.Or(version, e.ETag, content), Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1,
+			Key: key, Time: now, Body: body, Place: message.Place{Role: message.Event},
+		},
+		ObjectVersion: version, Mapping: p.cfg.Mapping, Undated: true,
+	}
+	if f, ok := of.Field(p.cfg.Watermark); ok && f.Type == "Edm.DateTimeOffset" {
+		if t, err := time.Parse(time.RFC3339Nano, version); err == nil {
+			in.Time, in.Undated = t, false
+		}
+	}
+	return in, nil
+}
+
+// later tells whether one watermark is above another.
+func later(a, b string) bool {
+	if a == "" || b == "" {
+		return a != ""
+	}
+	c, err := message.CompareVersions(a, b)
+	return err == nil && c > 0
+}
+
+// earlier is a watermark by which a reading begins, if it is a time: ABAP's 14 digits, or one of OData's forms.
+func earlier(watermark string, overlap time.Duration) string {
+	for _, layout := range []string{"20060102150405", time.RFC3339Nano, civil} {
+		if layout == "20060102150405" && (len(watermark) != 14 || strings.Trim(watermark, "0123456789") != "") {
+			continue
+		}
+		if t, err := time.Parse(layout, watermark); err == nil {
+			return t.Add(-overlap).Format(layout)
+		}
+	}
+	return watermark
+}
+
+const civil = "2006-01-02T15:04:05.999999999"

@@ -1,0 +1,151 @@
+package odata
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"holdfast/adapters/erpmock"
+	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/message"
+)
+
+// orders is a service with n orders and a link that polls them.
+func orders(t *testing.T, n int, cfg edmx.Config, poll PollConfig) *world {
+	t.Helper()
+	d := dialect{"V2", "order-v2.xml", "A_ProductionOrder_2", "/sap/opu/odata/sap/ORDERS", 1, ""}
+	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
+	cfg.Now = func() time.Time { now = now.Add(time.Second); return now }
+	w := d.start(t, cfg, func(c *Config) {
+		poll.Name, poll.Set, poll.Key = "orders", "conf/"+d.set, "ManufacturingOrder"
+		poll.Source, poll.Kind, poll.Mapping = "urn:erp", "erp.order", "in"
+		c.Polls, c.Writes = []PollConfig{poll}, nil
+	})
+	for i := range n {
+		if err := w.mock.Seed(d.set, map[string]any{"ManufacturingOrder": fmt.Sprintf("%d", i), "Material": "M1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// inbox takes what is polled as the inbox does: each ID once, and the cursor with it.
+type inbox struct {
+	cursor string
+	seen   map[string]message.Incoming
+}
+
+// round polls until nothing more comes, and gives the new ones.
+func (b *inbox) round(t *testing.T, p *Poll) []message.Incoming {
+	t.Helper()
+	var fresh []message.Incoming
+	for range 100 {
+		batch, next, err := p.Poll(t.Context(), b.cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range batch {
+			if _, known := b.seen[in.ID]; !known {
+				b.seen[in.ID] = in
+				fresh = append(fresh, in)
+			}
+		}
+		more := next != b.cursor && len(batch) > 0
+		if b.cursor = next; !more {
+			return fresh
+		}
+	}
+	t.Fatal("the poll does not come to an end")
+	return nil
+}
+
+func TestAPollBringsEachChangeOnce(t *testing.T) {
+	for name, poll := range map[string]PollConfig{
+		"by a watermark": {Watermark: "LastChangeDateTime", Overlap: 5 * time.Second}, "by delta links": {Delta: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := orders(t, 120, edmx.Config{Delta: true}, poll)
+			b := &inbox{seen: map[string]message.Incoming{}}
+			if got := b.round(t, w.link.Polls()[0]); len(got) != 120 {
+				t.Fatalf("the first round brought %d", len(got))
+			}
+			for i := range 5 {
+				w.mock.Change(w.set, "ManufacturingOrder", fmt.Sprintf("%d", 10*i), map[string]any{"Material": "M2"})
+			}
+			cfg := w.link.cfg
+			cfg.AskAfter = 0
+			w.link = open(t, cfg) // a restart between two polls
+			got := b.round(t, w.link.Polls()[0])
+			if len(got) != 5 || got[0].Key != "0" || got[0].Mapping != "in" {
+				t.Errorf("the second round brought %d: %v", len(got), got)
+			}
+			if name == "by a watermark" && (got[0].ObjectVersion == "" || !later(got[1].ObjectVersion, got[0].ObjectVersion)) {
+				t.Errorf("versions %q and %q", got[0].ObjectVersion, got[1].ObjectVersion)
+			}
+			if again := b.round(t, w.link.Polls()[0]); len(again) != 0 {
+				t.Errorf("a round without changes brought %d", len(again))
+			}
+		})
+	}
+}
+
+func TestAPollWhosePageIsGoneBeginsAnew(t *testing.T) {
+	w := orders(t, 120, edmx.Config{Delta: true}, PollConfig{Delta: true})
+	b := &inbox{seen: map[string]message.Incoming{}}
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 410, Method: "GET", Skip: 2, Count: 1}) // $metadata and a page pass
+	batch, next, err := w.link.Polls()[0].Poll(t.Context(), "")
+	if len(batch) != 0 || next != "" || err != nil {
+		t.Fatalf("after a page that is gone: %d, %q, %v", len(batch), next, err)
+	}
+	if got := b.round(t, w.link.Polls()[0]); len(got) != 120 {
+		t.Errorf("the reading from its beginning brought %d", len(got))
+	}
+}
+
+// TestAnEntityThatMovesTakesNoOtherOutOfTheReading: while the pages are read, one of the first page changes and moves to the end.
+func TestAnEntityThatMovesTakesNoOtherOutOfTheReading(t *testing.T) {
+	w := orders(t, 1200, edmx.Config{Page: 500}, PollConfig{Watermark: "LastChangeDateTime", Overlap: time.Second})
+	b := &inbox{seen: map[string]message.Incoming{}}
+	batch, next, err := w.link.Polls()[0].Poll(t.Context(), "")
+	if err != nil || len(batch) != 500 {
+		t.Fatalf("the first page brought %d, %v", len(batch), err)
+	}
+	for _, in := range batch {
+		b.seen[in.ID] = in
+	}
+	b.cursor = next
+	w.mock.Change(w.set, "ManufacturingOrder", "10", map[string]any{"Material": "M2"})
+	b.round(t, w.link.Polls()[0])
+	keys := map[string]bool{}
+	for _, in := range b.seen {
+		keys[in.Key] = true
+	}
+	if len(keys) != 1200 || len(b.seen) != 1201 {
+		t.Errorf("read %d orders in %d states, want 1200 in 1201", len(keys), len(b.seen))
+	}
+}
+
+// TestManyOfOneWatermarkAreReadByTheServicesPages.
+func TestManyOfOneWatermarkAreReadByTheServicesPages(t *testing.T) {
+	w := orders(t, 120, edmx.Config{}, PollConfig{Watermark: "Material"})
+	b := &inbox{seen: map[string]message.Incoming{}}
+	if b.round(t, w.link.Polls()[0]); len(b.seen) != 120 {
+		t.Errorf("read %d of 120", len(b.seen))
+	}
+}
+
+func TestAPollThatCannotWorkIsRefusedAtOpen(t *testing.T) {
+	good := PollConfig{Name: "o", Set: "conf/X", Watermark: "W", Source: "s", Kind: "k", Mapping: "m", Key: "K"}
+	for name, change := range map[string]func(*PollConfig){
+		"no name": func(p *PollConfig) { p.Name = "" }, "no set": func(p *PollConfig) { p.Set = "X" }, "no key": func(p *PollConfig) { p.Key = "" },
+		"neither way": func(p *PollConfig) { p.Watermark = "" }, "both ways": func(p *PollConfig) { p.Delta = true },
+	} {
+		c := dialects()[0].config("http://127.0.0.1:1")
+		c.Polls = []PollConfig{good}
+		change(&c.Polls[0])
+		if _, err := Open(c, secret, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s: it was opened", name)
+		}
+	}
+}
