@@ -1,0 +1,104 @@
+package edmx_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"holdfast/adapters/erpmock/edmx"
+)
+
+func start(t *testing.T, file string, cfg edmx.Config) (*edmx.Mock, func(method, path, contentType, body string) (int, string)) {
+	t.Helper()
+	text, err := os.ReadFile("../../odata/testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Root = "/srv"
+	m, s := edmx.Start(t, text, cfg)
+	return m, func(method, path, contentType, body string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/srv/"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", contentType)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, resp.Header.Get("X-Csrf-Token") + string(b)
+	}
+}
+
+func TestWhatSAPRefusesIsRefused(t *testing.T) {
+	tests := []struct {
+		name, file, path, contentType, body string
+		status                              int
+		want                                string
+	}{
+		{"V2: a decimal as text", "confirmation-v2.xml", "ProdnOrdConf2", "application/json", `{"ConfirmationYieldQuantity":"1.5"}`, 201, `"1.5"`},
+		{"V2: a decimal as number", "confirmation-v2.xml", "ProdnOrdConf2", "application/json", `{"ConfirmationYieldQuantity":1.5}`, 400, "ConfirmationYieldQuantity"},
+		{"V4: a decimal as number", "confirmation-v4.xml", "Confirmation", "application/json", `{"OrderID":"1","ConfirmationYieldQuantity":1.5}`, 201, "1.5"},
+		{"V4: a decimal as text", "confirmation-v4.xml", "Confirmation", "application/json", `{"OrderID":"1","ConfirmationYieldQuantity":"1.5"}`, 400, "ConfirmationYieldQuantity"},
+		{"V4: a decimal as text where that is agreed", "confirmation-v4.xml", "Confirmation", "application/json;IEEE754Compatible=true", `{"OrderID":"1","ConfirmationYieldQuantity":"1.5"}`, 201, "1.5"},
+		{"V4: without what is mandatory", "confirmation-v4.xml", "Confirmation", "application/json", `{}`, 400, "OrderID"},
+		{"an unknown field", "confirmation-v2.xml", "ProdnOrdConf2", "application/json", `{"Nothing":"1"}`, 400, "Nothing"},
+		{"too many digits", "confirmation-v2.xml", "ProdnOrdConf2", "application/json", `{"ConfirmationYieldQuantity":"1.0001"}`, 400, "/IWBEP/"},
+		{"no JSON", "confirmation-v2.xml", "ProdnOrdConf2", "text/plain", `{}`, 415, ""},
+		{"no such set", "confirmation-v2.xml", "Nothing", "application/json", `{}`, 404, "/IWBEP/"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, call := start(t, tt.file, edmx.Config{NoCSRF: true})
+			status, body := call(http.MethodPost, tt.path, tt.contentType, tt.body)
+			if status != tt.status || !strings.Contains(body, tt.want) {
+				t.Errorf("got %d %s, want %d with %q", status, body, tt.status, tt.want)
+			}
+			if n := len(m.Effects()); (n == 1) != (tt.status == 201) {
+				t.Errorf("%d effects", n)
+			}
+		})
+	}
+}
+
+func TestAWriteWithoutATokenIsRefused(t *testing.T) {
+	m, call := start(t, "confirmation-v2.xml", edmx.Config{})
+	if status, said := call(http.MethodPost, "ProdnOrdConf2", "application/json", `{}`); status != 403 || !strings.HasPrefix(said, "Required") || len(m.Effects()) != 0 {
+		t.Errorf("got %d %s", status, said)
+	}
+}
+
+func TestAChangeNeedsItsVersion(t *testing.T) {
+	m, call := start(t, "order-v2.xml", edmx.Config{NoCSRF: true})
+	if err := m.Seed("A_ProductionOrder_2", map[string]any{"ManufacturingOrder": "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := call("MERGE", "A_ProductionOrder_2('1')", "application/json", `{"Material":"M2"}`); status != 428 {
+		t.Errorf("got %d, want 428", status)
+	}
+}
+
+// TestAChangeSetTakesEffectAsAWholeOrNotAtAll, and its failure is one answer.
+func TestAChangeSetTakesEffectAsAWholeOrNotAtAll(t *testing.T) {
+	m, call := start(t, "confirmation-v2.xml", edmx.Config{NoCSRF: true})
+	var b strings.Builder
+	b.WriteString("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n")
+	for _, doc := range []string{`{"OrderID":"1"}`, `{"OrderID":"far too long for it"}`} {
+		fmt.Fprintf(&b, "--c\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"+
+			"POST ProdnOrdConf2 HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n", len(doc), doc)
+	}
+	b.WriteString("--c--\r\n--b--\r\n")
+	status, said := call(http.MethodPost, "$batch", "multipart/mixed; boundary=b", b.String())
+	if status != 202 || strings.Count(said, "HTTP/1.1") != 1 || !strings.Contains(said, "HTTP/1.1 400") || len(m.Effects()) != 0 || len(m.Documents("ProdnOrdConf2")) != 0 {
+		t.Errorf("got %d %s, effects %v", status, said, m.Effects())
+	}
+}
