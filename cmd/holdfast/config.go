@@ -88,6 +88,7 @@ type OutboxConfig struct {
 	Backoff  time.Duration `yaml:"backoff"`
 	AskAfter time.Duration `yaml:"ask_after"`
 	Keep     time.Duration `yaml:"keep"`
+	Inline   int           `yaml:"inline"` // bytes of a body that is kept in its message's own row
 }
 
 // RelayConfig tunes how messages are moved.
@@ -104,6 +105,7 @@ type RelayConfig struct {
 type InboxConfig struct {
 	GapAlert  time.Duration `yaml:"gap_alert"`  // how long a number may be missing before it is told
 	MaxBody   int           `yaml:"max_body"`   // bytes
+	Inline    int           `yaml:"inline"`     // bytes of a body that is kept in its message's own row
 	MaxEarly  int           `yaml:"max_early"`  // messages of one lane that wait for a missing one
 	Batch     int           `yaml:"batch"`      // messages that are applied in one transaction
 	Keep      time.Duration `yaml:"keep"`       // how long a message is remembered, to know it again

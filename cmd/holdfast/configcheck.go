@@ -15,8 +15,12 @@ import (
 	"holdfast/adapters/rest"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
+
+// mostInline is how many bytes of a body may be kept in its message's own row.
+const mostInline = 1 << 20
 
 // checker gathers every mistake of a configuration.
 type checker struct {
@@ -134,7 +138,7 @@ func (c Config) checkTelemetry(k *checker) {
 func (c Config) checkNotNegative(k *checker) {
 	for at, n := range map[string]int64{
 		"api.body_limit": c.API.BodyLimit, "database.readers": int64(c.Database.Readers), "database.max_connections": int64(c.Database.MaxConnections),
-		"relay.failures": int64(c.Relay.Failures), "inbox.max_body": int64(c.Inbox.MaxBody), "inbox.max_early": int64(c.Inbox.MaxEarly),
+		"relay.failures": int64(c.Relay.Failures), "inbox.max_body": int64(c.Inbox.MaxBody), "inbox.inline": int64(c.Inbox.Inline), "outbox.inline": int64(c.Outbox.Inline), "inbox.max_early": int64(c.Inbox.MaxEarly),
 		"inbox.keep_count": int64(c.Inbox.KeepCount), "inbox.batch": int64(c.Inbox.Batch),
 	} {
 		if n < 0 {
@@ -149,6 +153,14 @@ func (c Config) checkLease(k *checker) {
 		least  = 3 * time.Second // it is renewed each third, and no request begins in its last second
 		margin = time.Second     // for a request that began at its very end
 	)
+	if c.Inbox.MaxBody > message.MaxBody {
+		k.wrong("inbox.max_body", fmt.Sprintf("%d is more than %d bytes", c.Inbox.MaxBody, message.MaxBody), "have what is larger sent in parts")
+	}
+	for key, n := range map[string]int{"outbox.inline": c.Outbox.Inline, "inbox.inline": c.Inbox.Inline} {
+		if n > mostInline {
+			k.wrong(key, fmt.Sprintf("%d is more than %d bytes: such a body is copied and held with each message", n, mostInline), "keep larger bodies beside their messages")
+		}
+	}
 	if c.Outbox.Lease != 0 && c.Outbox.Lease < least {
 		k.wrong("outbox.lease", fmt.Sprintf("%s is less than %s: it is renewed each third of it, and no request begins in its last second", c.Outbox.Lease, least),
 			"leave it out for 10s; a shorter one only has the lanes of a dead node taken over sooner")

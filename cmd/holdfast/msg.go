@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -110,16 +113,22 @@ func andMore(w io.Writer, listed int) error {
 
 func msgShow() *cobra.Command {
 	var asJSON bool
+	var file string
 	cmd := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show one message with its body, its history and the ERP's answer",
-		Example: "  holdfast msg show 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a",
+		Use:   "show ID",
+		Short: "Show one message with its body, its history and the ERP's answer",
+		Long: "Show one message with its body, its history and the ERP's answer. Of a body over 256 KiB (outbox.inline) it shows the size and the\n" +
+			"SHA-256; --body writes it to a file, byte for byte.",
+		Example: "  holdfast msg show 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a\n  holdfast msg show 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body series.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				d, err := r.message(ctx, args[0])
 				if err != nil {
 					return err
+				}
+				if file != "" {
+					return saveBody(ctx, d.Message, file)
 				}
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), messageViewOf(d, true))
@@ -129,7 +138,28 @@ func msgShow() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringVar(&file, "body", "", "write the body to this new file, and print nothing")
 	return cmd
+}
+
+// saveBody writes a body to a file, a little at a time. It replaces none that is there, and leaves none that is not whole.
+func saveBody(ctx context.Context, m message.Message, file string) error {
+	from, err := m.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("read the body of %s: %w", m.ID, err)
+	}
+	defer from.Close()
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return &problem.Error{
+			Kind: problem.Conflict, What: "write the body to " + file, Why: why(err), Hint: "name a file that is not there yet, in a folder that is", Cause: err,
+		}
+	}
+	_, err = io.Copy(f, from)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("write the body of %s: %w", m.ID, err), os.Remove(file))
+	}
+	return nil
 }
 
 func (r *records) message(ctx context.Context, id string) (d outbox.Detail, err error) {
@@ -266,14 +296,15 @@ func laneWords(d outbox.Detail) string {
 // printBodies prints what the message says, and what it said before a person changed it.
 func printBodies(w io.Writer, d outbox.Detail) error {
 	title := map[message.Role]string{message.Amendment: "body, as amended", message.Void: "body of the void"}[d.Role]
-	if err := printBody(w, cmp.Or(title, "body"), d.Body); err != nil {
+	if err := printBody(w, cmp.Or(title, "body"), message.Shown(d.Body, d.Large)); err != nil {
 		return fmt.Errorf("print the body of %s: %w", d.ID, err)
 	}
 	for _, h := range d.History {
-		if len(h.Body) == 0 {
+		text := message.Shown(h.Body, h.Large)
+		if len(text) == 0 {
 			continue
 		}
-		if err := printBody(w, "body before it was "+h.What+" at "+h.At.Format(time.RFC3339), h.Body); err != nil {
+		if err := printBody(w, "body before it was "+h.What+" at "+h.At.Format(time.RFC3339), text); err != nil {
 			return fmt.Errorf("print what %s was: %w", d.ID, err)
 		}
 	}

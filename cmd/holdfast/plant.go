@@ -69,6 +69,7 @@ func (f *floors) join() {
 	}
 	f.outbox = outbox.New(routes, f.cfg.Plant.Source, outbox.Config{
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
+		Inline: f.cfg.Outbox.Inline,
 	})
 	p := f.cfg.Plant
 	f.plant = mes.New(owing{f.outbox}, mes.Config{
@@ -76,7 +77,7 @@ func (f *floors) join() {
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
 	f.inbox = inbox.New(f.db, f.rules, f.apply, inbox.Config{
-		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
+		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 	}, f.log)
 	f.doer = access.New(f.db)

@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -86,7 +87,7 @@ func listRejected(ctx context.Context, cmd *cobra.Command, r *records, limit int
 	}
 	views, rows := make([]rejectedView, 0, len(list)), make([]string, 0, len(list))
 	for _, m := range list {
-		views = append(views, rejectedView{m.Seq, m.Link, m.Source, m.ID, m.Kind, m.Reason, m.ReceivedAt, m.Body})
+		views = append(views, rejectedView{m.Seq, m.Link, m.Source, m.ID, m.Kind, m.Reason, m.ReceivedAt, message.Shown(m.Body, m.Large)})
 		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s", m.Seq, orDash(m.Link), orDash(plainText(m.Source)), orDash(plainText(m.Kind)),
 			ago(now, m.ReceivedAt), orDash(plainText(m.Reason))))
 	}
@@ -167,7 +168,7 @@ func printInbound(cmd *cobra.Command, m inbox.Message) error {
 	fmt.Fprintf(w, "  received  %s by %s, mapping %s\n", m.ReceivedAt.Format(time.RFC3339), orDash(m.Link), orDash(m.Mapping))
 	fmt.Fprintf(w, "  why       %s\n  do        %s\n", orDash(m.Reason), orDash(m.Hint))
 	var body bytes.Buffer
-	if err := json.Indent(&body, m.Body, "  ", "  "); err != nil {
+	if err := json.Indent(&body, message.Shown(m.Body, m.Large), "  ", "  "); err != nil {
 		body.Reset()
 		fmt.Fprintf(&body, "%q", m.Body)
 	}

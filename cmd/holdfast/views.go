@@ -115,14 +115,14 @@ func messageViewOf(d outbox.Detail, whole bool) messageView {
 	if !whole {
 		return v
 	}
-	v.Body = d.Body
+	v.Body = message.Shown(d.Body, d.Large)
 	lane := laneViewOf(d.LaneState)
 	v.LaneNow = &lane
 	if r := d.Receipt; !r.At.IsZero() {
 		v.Receipt = &receiptView{Document: r.Document, Kind: r.Kind, Status: r.Status, At: r.At, Answer: string(r.Answer)}
 	}
 	for _, h := range d.History {
-		v.History = append(v.History, happened{h.At, h.What, h.Detail, h.Body, h.Digest})
+		v.History = append(v.History, happened{h.At, h.What, h.Detail, message.Shown(h.Body, h.Large), h.Digest})
 	}
 	return v
 }
@@ -181,8 +181,8 @@ func inboundViewOf(m inbox.Message, whole bool) inboundView {
 	v := inboundView{
 		Number: m.Seq, Source: m.Source, ID: m.ID, Kind: m.Kind, Key: m.Key, State: string(m.State), Reason: m.Reason, Hint: m.Hint, ReceivedAt: m.ReceivedAt,
 	}
-	if whole && json.Valid(m.Body) {
-		v.Body = m.Body
+	if text := message.Shown(m.Body, m.Large); whole && json.Valid(text) {
+		v.Body = text
 	}
 	return v
 }

@@ -89,7 +89,7 @@ func KeepIn(ctx context.Context, tx *store.Tx, b []byte, media string) (*message
 func tooLarge(most int64) error {
 	return &problem.Error{
 		Kind: problem.TooLarge, What: "keep a body", Why: fmt.Sprintf("it has more than %d bytes", most),
-		Hint: fmt.Sprintf("send it in parts, or raise bodies.max in holdfast.yaml (at most %d)", int64(message.MaxBody)),
+		Hint: fmt.Sprintf("send it in parts, or raise the limit (inbox.max_body in holdfast.yaml, at most %d)", int64(message.MaxBody)),
 	}
 }
 

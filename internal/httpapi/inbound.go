@@ -132,7 +132,7 @@ func (s *Server) GetInbound(ctx context.Context, r GetInboundRequestObject) (Get
 		return err
 	})
 	return GetInbound200JSONResponse(InboundDetail{
-		Message: inbound(m), Body: m.Body, Original: json.RawMessage(m.Original), Digest: m.Digest,
+		Message: inbound(m), Body: message.Shown(m.Body, m.Large), Original: json.RawMessage(message.Shown(m.Original, m.OriginalLarge)), Digest: m.Digest,
 	}), err
 }
 

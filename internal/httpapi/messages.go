@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"holdfast/internal/access"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
@@ -144,7 +145,7 @@ func outMessage(d outbox.Detail) Message {
 
 func detail(d outbox.Detail) MessageDetail {
 	out := MessageDetail{
-		Message: outMessage(d), Event: d.Event, Body: d.Body, Digest: d.Digest, Previous: d.Prev, Trace: d.Trace, History: []Happened{},
+		Message: outMessage(d), Event: d.Event, Body: message.Shown(d.Body, d.Large), Digest: d.Digest, Previous: d.Prev, Trace: d.Trace, History: []Happened{},
 	}
 	if d.Settled && !d.Receipt.At.IsZero() {
 		out.Receipt = Receipt{
@@ -153,7 +154,7 @@ func detail(d outbox.Detail) MessageDetail {
 		}
 	}
 	for _, h := range d.History {
-		out.History = append(out.History, Happened{At: h.At, What: h.What, Detail: h.Detail, Body: json.RawMessage(h.Body), Digest: h.Digest})
+		out.History = append(out.History, Happened{At: h.At, What: h.What, Detail: h.Detail, Body: json.RawMessage(message.Shown(h.Body, h.Large)), Digest: h.Digest})
 	}
 	return out
 }

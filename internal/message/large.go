@@ -42,8 +42,13 @@ func (l *Large) String() string {
 	return fmt.Sprintf("%d bytes, sha256:%s", l.Size, hex.EncodeToString(l.Digest[:]))
 }
 
-// IsJSON tells whether the body is said to be JSON.
-func (l *Large) IsJSON() bool { return l.Media == "" }
+// Shown is a body as it is shown to a person: of a large one, which nobody reads on a page, a JSON object with its size and SHA-256.
+func Shown(body []byte, l *Large) []byte {
+	if l == nil {
+		return body
+	}
+	return fmt.Appendf(nil, `{"bytes":%d,"sha256":"%x"}`, l.Size, l.Digest)
+}
 
 // Size is how many bytes the body has.
 func (m Message) Size() int64 {
