@@ -5,11 +5,12 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
 
 const (
-	fileEvery = time.Second      // how often it is looked for what is to be filed
+	fileEvery = time.Second      // how often it is looked for what is to be filed, while something is settled
 	fileAfter = 5 * time.Second  // how long what was settled stays unfiled while there is something to send
 	fileLate  = 30 * time.Second // after this time filing no longer gives way
 	fileChunk = 64               // receipts in one transaction, each of at most a claim's messages of one lane
@@ -17,7 +18,10 @@ const (
 
 // keepFiling moves settled messages out of the way of those that are owed (outbox.File): all of them while nothing is in hand, and
 // otherwise a little at a time, resting as long as it has worked. What is late is filed without rest, so that it keeps up with any load.
+// When all is filed it waits until something is settled, with the housekeeping as a net under lost wakes.
 func (r *Relay) keepFiling(ctx context.Context) {
+	settled, done := r.db.Subscribe(outbox.Settled)
+	defer done()
 	for ctx.Err() == nil {
 		began, now, idle := time.Now(), r.db.Now(), r.hands.Load() == 0
 		before := now.Add(-fileAfter)
@@ -34,6 +38,9 @@ func (r *Relay) keepFiling(ctx context.Context) {
 			r.log.Warn("settled messages are not filed", "err", err)
 		}
 		switch {
+		case err == nil && idle && n < fileChunk:
+			_ = pause(ctx, r.cfg.House+rand.N(r.cfg.House/4), settled)
+			_ = pause(ctx, fileEvery, nil)
 		case err != nil || n < fileChunk:
 			_ = pause(ctx, fileEvery+rand.N(fileEvery/4), nil)
 		case !idle && now.Sub(oldest) < fileLate:
