@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -13,17 +14,20 @@ import (
 	"holdfast/internal/store"
 )
 
-// sendable holds a message against the mapping and the contract that it will meet on its way, so that a correction which cannot be sent
-// is refused to the person who makes it, and does not park the lane later.
+// sendable holds an amended message against what it was, and against the mapping and the contract that it will meet on its way, so that
+// a correction which is about something else or cannot be sent is refused to the person who makes it, and does not park the lane later.
 type sendable struct {
 	out   *outbox.Outbox
 	rules *mapping.Set
 	links map[string]link
 }
 
-// Check maps m and makes its request without sending it. A number that the ERP has not given yet ends the check: what depends on it
-// shows when it comes.
+// Check compares m with the message as it was written, maps it and makes its request without sending it. A number that the ERP has not
+// given yet ends the check: what depends on it shows when it comes.
 func (c sendable) Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error {
+	if err := mes.Amends(ctx, m.Message, asWritten(m)); err != nil {
+		return err
+	}
 	link, ok := c.links[m.Link]
 	if !ok || m.Mapping == "" {
 		return nil // nobody maps it, or the link has left the configuration
@@ -42,6 +46,18 @@ func (c sendable) Check(ctx context.Context, tx *store.Tx, m outbox.Detail) erro
 		err = fits.Fits(message.Delivery{Event: verified, Doc: doc})
 	}
 	return cannotBeSent(m, err)
+}
+
+// asWritten is m as the plant wrote it, however often it was amended since.
+func asWritten(m outbox.Detail) message.Message {
+	was := m.Message
+	for _, h := range m.History {
+		if len(h.Body) > 0 || h.Large != nil {
+			was.Body, was.Large = h.Body, h.Large
+			break
+		}
+	}
+	return was
 }
 
 // cannotBeSent says of a mapping's or a contract's problem that it is about the body that somebody gave.

@@ -122,7 +122,8 @@ func msgAmend() *cobra.Command {
 	var reason, bodyFile string
 	cmd := &cobra.Command{
 		Use: "amend ID", Short: "Correct the body of a message that is still owed",
-		Long:    "The new body is held against the mapping and the ERP's contract first: what cannot be sent is refused here, and changes nothing.",
+		Long: "The new body is held against what the message is about, the mapping and the ERP's contract first: another object's body, an unknown\n" +
+			"member and what cannot be sent are refused here, and change nothing.",
 		Example: "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

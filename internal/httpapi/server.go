@@ -43,8 +43,9 @@ type Config struct {
 	CheckAnswers bool
 }
 
-// Checker tells whether a message can be sent as it is: the mapping reads it, and the link's contract takes what comes out. nil means
-// yes, as far as that can be told before the ERP answers; an error is a *problem.Error of kind Invalid.
+// Checker tells whether an amended message is still about the same object and can be sent as it is: the mapping reads it, and the
+// link's contract takes what comes out. nil means yes, as far as that can be told before the ERP answers; an error is a *problem.Error
+// of kind Invalid.
 type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
