@@ -295,7 +295,7 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 func (d *desk) store(ctx context.Context) error {
 	var settled, others []*row
 	for _, a := range d.pending {
-		if a.row.SettledAt > 0 {
+		if a.row.SettledAt > 0 && a.row.Large == "" { // one with a large body is named by its row number
 			settled = append(settled, &a.row)
 		} else {
 			others = append(others, &a.row)
@@ -315,6 +315,8 @@ func (d *desk) store(ctx context.Context) error {
 		r, s := &a.row, d.streams[a.row.place()]
 		a.fresh = r.Seq != 0 || r.SettledAt > 0
 		switch {
+		case r.SettledAt > 0 && r.Large != "" && r.Seq == 0:
+			return fmt.Errorf("store %s %s: it was taken before, and has had its effect once more", r.Kind, r.ID) // which this undoes
 		case r.SettledAt > 0:
 		case !a.fresh && r.State == Ready:
 			s.count(*r, -1)
