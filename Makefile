@@ -22,7 +22,7 @@ OLD      ?= 60729c5
 OLD_FAULTS ?= kill,term,freeze,cut,lost,reset,hang,throttle,errors,slow-db,clock
 # SQLite is C that was translated to Go: to watch each of its reads and writes for races finds none of ours, and takes nearly half of the time.
 RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
-SCRIPTS  := $(SERVICES) .ci/run .ci/contract .ci/prism .ci/lib.sh
+SCRIPTS  := $(SERVICES) deploy/vault/setup .ci/run .ci/contract .ci/prism .ci/lib.sh
 MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
 .PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test demo services clean
@@ -164,7 +164,7 @@ upgrade-test: build ## torture with three nodes, of which one is the program of 
 demo: ## the plant, the ERP and an outage on this machine
 	$(GO) run ./cmd/holdfast demo
 
-services: ## start PostgreSQL and RabbitMQ for tests and print their addresses
+services: ## start PostgreSQL and RabbitMQ for tests, make sure of a Vault, and print where they are
 	@$(SERVICES) up
 	@$(SERVICES) env
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/vault/api"
+
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/seal/vaulttest"
@@ -99,15 +101,27 @@ func TestAMissingCapabilityIsNamed(t *testing.T) {
 	}
 }
 
-// TestANodeRevokesNobody: its policy does not reach so far.
-func TestANodeRevokesNobody(t *testing.T) {
-	v, _ := vault(t, t.TempDir())
+// TestAnOperatorRevokesAndANodeDoesNot: a node's policy does not reach so far.
+func TestAnOperatorRevokesAndANodeDoesNot(t *testing.T) {
+	v, s := vault(t, t.TempDir())
 	chain, err := v.Certify(t.Context(), csr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := v.Revoke(t.Context(), chain[0]); problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "holdfast-pki/revoke") {
 		t.Errorf("got %v, want a refusal that names the path", err)
+	}
+	operator, err := s.Admin(t).Auth().Token().Create(&api.TokenCreateRequest{Policies: []string{"holdfast-operator"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.As(operator.Auth.ClientToken).Revoke(t.Context(), chain[0]); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+	_, lists, err := v.Roots(t.Context())
+	if err != nil || len(lists) != 1 || len(lists[0].RevokedCertificateEntries) != 1 ||
+		lists[0].RevokedCertificateEntries[0].SerialNumber.Cmp(chain[0].SerialNumber) != 0 {
+		t.Errorf("Vault's list %v, %v, want the certificate on it", lists, err)
 	}
 }
 
