@@ -110,6 +110,7 @@ func examine(cmd *cobra.Command) []finding {
 	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
 	rules, links, err := cfg.onlyLooking().compile(slog.New(slog.DiscardHandler))
 	out = append(out, examineMappings(cfg, rules, err)...)
+	out = append(out, examineFields(cfg, rules, links)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
 	out = append(out, examineDisk(cfg)...)
 	out = append(out, examineLinks(ctx, cfg, links)...)
@@ -127,6 +128,45 @@ func examineMappings(cfg Config, rules *mapping.Set, err error) []finding {
 		return []finding{{Subject: "routes", State: look, Says: "there are none: the ERP is told nothing", Do: "name under routes which messages go to which link"}}
 	}
 	return append([]finding{{Subject: "mappings", State: isOK, Says: says}}, examineUnused(cfg, rules)...)
+}
+
+// examineFields holds the fields and parameters that mappings make against the contracts of the links that they are for.
+func examineFields(cfg Config, rules *mapping.Set, links map[string]link) []finding {
+	if rules == nil {
+		return nil
+	}
+	var out []finding
+	for _, r := range cfg.Routes {
+		contract, ok := links[r.Link].(mapping.Contract)
+		if !ok {
+			continue // its contract, if there is one, says nothing of fields
+		}
+		for _, kind := range plantKinds() {
+			if !r.takes(kind) {
+				continue
+			}
+			for _, s := range rules.Check(r.Mapping, kind, contract) {
+				out = append(out, strayFinding(cfg, rules.Name(r.Mapping, kind), r.Link, s))
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b finding) int { return strings.Compare(a.Subject+a.Says, b.Subject+b.Says) })
+	return slices.Compact(out)
+}
+
+// strayFinding is bad where every message with the field would be refused; elsewhere the ERP may know more than its contract says.
+func strayFinding(cfg Config, name, link string, s mapping.Stray) finding {
+	file := filepath.Join(cfg.Mappings, s.File)
+	if _, err := os.Stat(file); err != nil {
+		file = "shipped " + s.File
+	}
+	f := finding{
+		Subject: "mapping " + name, State: look, Says: fmt.Sprintf("%s:%d:%d: %s: link %s: %s", file, s.Line, s.Col, s.What, link, s.Why), Do: s.Hint,
+	}
+	if s.Refused {
+		f.State, f.kind = isBad, problem.Invalid
+	}
+	return f
 }
 
 // examineUnused names own mappings that nothing uses: most often a name that was mistyped, on either side.
@@ -172,7 +212,7 @@ func examineDatabase(ctx context.Context, cfg Config) []finding {
 		return []finding{{Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up"}}
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return slices.Concat([]finding{ok}, examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+	return slices.Concat([]finding{ok}, examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
 }
 
 // examineServed tells if no process runs the plant.

@@ -154,12 +154,23 @@ func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.
 	}
 }
 
+// matches tells whether a pattern of a route fits a kind.
+func matches(pattern, kind string) bool {
+	ok, err := path.Match(pattern, kind)
+	return ok && err == nil
+}
+
+// takes tells whether a route is for a kind.
+func (r RouteConfig) takes(kind string) bool {
+	return slices.ContainsFunc(r.Kinds, func(pattern string) bool { return matches(pattern, kind) })
+}
+
 // checkPatterns refuses a pattern of a route that no kind fits, and gives the kinds that the others fit.
 func (c Config) checkPatterns(k *checker, at string, r RouteConfig) (kinds []string) {
 	for i, pattern := range r.Kinds {
 		before := len(kinds)
 		for _, kind := range plantKinds() {
-			if ok, _ := path.Match(pattern, kind); ok {
+			if matches(pattern, kind) {
 				kinds = append(kinds, kind)
 			}
 		}
