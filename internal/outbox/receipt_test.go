@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -193,25 +194,32 @@ func TestActsOnALaneFileItFirst(t *testing.T) {
 	})
 }
 
-// TestANodeOfTheReleaseBeforeCannotTakeBackWhatIsNotFiled has it do to a lane what it would do for a person: read its first row.
+// TestANodeOfTheReleaseBeforeCannotTakeBackWhatIsNotFiled has it do to a lane what it would do for a person, read its first row, and what
+// it does all the time, which must pass.
 func TestANodeOfTheReleaseBeforeCannotTakeBackWhatIsNotFiled(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
-		if b.db.Dialect() != store.Postgres {
-			t.Skip("SQLite has one node")
-		}
-		b.oweNumbered("o1", 3)
+		b.oweNumbered("o1", 4)
 		c := b.claim("n1", 10, 2)[0]
 		s := confirmedPart(c, 0, 2)
 		s.Release, s.SentTo = true, 2
 		b.settle(s)
-		for _, statement := range []string{
-			`UPDATE outbox_lanes SET head = 1, head_epoch = 1 WHERE lane = 'o1'`,
-			`UPDATE outbox_messages SET role = 'void', body = '{}', digest = '' WHERE number = 1`,
-			`UPDATE outbox_messages SET not_before = 99 WHERE number = 1`,
+		for _, tt := range []struct {
+			name, statement string
+			refused         bool
+		}{
+			{"the head goes back", `UPDATE outbox_lanes SET head = 1, head_epoch = 1 WHERE lane = 'o1'`, true},
+			{"a settled message becomes a void", `UPDATE outbox_messages SET role = 'void', body = '{}', digest = '' WHERE number = 2`, true},
+			{"a settled message is postponed", `UPDATE outbox_messages SET not_before = 99 WHERE number = 1`, true},
+			{"a claim", `UPDATE outbox_lanes SET lease_owner = 'n2', lease_token = 9, sent_to = 3 WHERE lane = 'o1'`, false},
+			{"an owed message becomes a void", `UPDATE outbox_messages SET role = 'void', body = '{}', digest = '' WHERE number = 3`, false},
+			{"an owed message is postponed", `UPDATE outbox_messages SET not_before = 99 WHERE number = 4`, false},
+			{"a settlement takes the message away", `DELETE FROM outbox_messages WHERE number = 3`, false},
+			{"a settlement moves the head on", `UPDATE outbox_lanes SET head = 4, pending = 1, lease_owner = '' WHERE lane = 'o1'`, false},
+			{"an append", `UPDATE outbox_lanes SET next_number = 6, pending = 2 WHERE lane = 'o1'`, false},
 		} {
-			act := func(ctx context.Context, tx *store.Tx) error { _, err := tx.Exec(ctx, statement); return err }
-			if err := b.try(act); err == nil {
-				t.Errorf("%s: done, want it refused", statement)
+			act := func(ctx context.Context, tx *store.Tx) error { _, err := tx.Exec(ctx, tt.statement); return err }
+			if err := b.try(act); (err != nil) != tt.refused {
+				t.Errorf("%s: got %v, want it refused: %v", tt.name, err, tt.refused)
 			}
 		}
 		b.file()
@@ -219,5 +227,34 @@ func TestANodeOfTheReleaseBeforeCannotTakeBackWhatIsNotFiled(t *testing.T) {
 			_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET head = 1, head_epoch = 1 WHERE lane = 'o1'`)
 			return err
 		})
+	})
+}
+
+// TestAMessageExpiresBehindAReceipt has one become a void while what was delivered before it in its lane is not filed yet: it holds up
+// neither its own lane nor another.
+func TestAMessageExpiresBehindAReceipt(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.oweNumbered("o1", 1)
+		s := confirmedPart(b.claim("n1", 10, 1)[0], 0, 1)
+		s.Release, s.SentTo = true, 1
+		b.settle(s)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Append(ctx, tx, event("late", "o1"), outbox.Expires(tx.Now.Add(time.Millisecond)))
+		})
+		b.oweNumbered("o2", 1)
+		b.clock.forward(time.Second)
+		var roles []message.Role
+		for _, c := range b.claim("n1", 10, 5) {
+			roles = append(roles, c.Messages[0].Role)
+			b.settle(done(c, 1))
+		}
+		slices.Sort(roles)
+		if want := []message.Role{message.Event, message.Void}; !slices.Equal(roles, want) {
+			t.Errorf("claimed %q, want the expired one as a void and that of the other lane", roles)
+		}
+		b.file()
+		if hot, cold := b.rows("outbox_messages"), b.rows("outbox_delivered"); hot != 0 || cold != 3 || b.lane("o1").Owed != 0 {
+			t.Errorf("%d rows are owed and %d settled, want none and 3", hot, cold)
+		}
 	})
 }
