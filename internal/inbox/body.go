@@ -50,10 +50,20 @@ func (i *Inbox) asideIn(ctx context.Context, tx *store.Tx, in message.Incoming) 
 
 // size is how many bytes the body has.
 func (r row) size() int64 {
-	if r.Large != "" {
-		return r.Large.Size()
+	return extent{int64(len(r.Body)), r.Large}.size()
+}
+
+// extent is how much a stored message has for a body, without the body.
+type extent struct {
+	Length int64 // of what stands in its row
+	Large  body.Ref
+}
+
+func (e extent) size() int64 {
+	if e.Large != "" {
+		return e.Large.Size()
 	}
-	return int64(len(r.Body))
+	return e.Length
 }
 
 // owner is the name under which a message holds its bodies, rejectedOwner that of one that could not be believed.

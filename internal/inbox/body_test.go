@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -199,5 +200,67 @@ func TestBodyOverTheLimitIsRejectedWithAHint(t *testing.T) {
 		if len(list) != 2 || list[0].Problem != problem.TooLarge || list[0].Large == nil || list[1].Large == nil {
 			t.Errorf("rejected: %d", len(list))
 		}
+	})
+}
+
+// TestALargeBodyOfAnEffectAtOnceStays is about messages that are stored as settled, with and without a number.
+func TestALargeBodyOfAnEffectAtOnceStays(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.reading(inbox.Config{})
+		text := series(300 << 10)
+		first := numbered(1)
+		first.Body = text
+		w.all(large("a", "o1", text), first)
+		w.wantStates(map[string]inbox.State{"a": inbox.Done, "m1": inbox.Done})
+		if got := w.bodies(); got != 1 {
+			t.Errorf("%d bodies are kept, want that of both", got)
+		}
+		for _, id := range []string{"a", "m1"} {
+			if m := w.detail(id); m.Large == nil || whole(t, m.Message) != sumOf(text) {
+				t.Errorf("the body of %s is not kept", id)
+			}
+		}
+	})
+}
+
+// TestEarlyLargeBodiesAreCountedInFull has those that were put aside come back, also in a new epoch: nothing must be left in the count
+// that bounds how many bytes wait.
+func TestEarlyLargeBodiesAreCountedInFull(t *testing.T) {
+	cfg := inbox.Config{MaxEarly: 2}
+	each(t, cfg, func(t *testing.T, w *world) {
+		w.reading(cfg)
+		give := func(epoch, number int64, size int) {
+			in := numbered(number)
+			in.ID, in.Epoch, in.Body = fmt.Sprintf("%d/%d", epoch, number), epoch, series(size)
+			w.all(in)
+		}
+		waits := func(want int64) {
+			t.Helper()
+			w.tx(func(tx *store.Tx) error {
+				var got int64
+				err := tx.Get(t.Context(), &got, `SELECT bytes FROM inbox_streams`)
+				if got != want {
+					t.Errorf("%d bytes are said to wait, want %d", got, want)
+				}
+				return err
+			})
+		}
+		for n := int64(2); n < 8; n++ {
+			give(1, n, 300<<10)
+		}
+		give(1, 1, 10)
+		w.drain()
+		waits(0)
+		w.plant.set("1/8", refusal("not yet"))
+		give(1, 8, 10)
+		give(1, 9, 300<<10)
+		give(1, 10, 10)
+		give(2, 1, 400<<10)
+		w.drain()
+		waits(int64(len(series(300<<10)) + len(series(10)) + len(series(400<<10))))
+		w.plant.set("1/8", nil)
+		w.tx(func(tx *store.Tx) error { return w.Replay(t.Context(), tx, w.seqIn(tx, "1/8")) })
+		w.drain()
+		waits(0)
 	})
 }

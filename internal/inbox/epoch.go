@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/internal/body"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -115,6 +116,14 @@ func (s *stream) tally(ctx context.Context, tx *store.Tx) error {
 		FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready'`, s.Source, s.Stream, s.Epoch, s.Source, s.Stream)
 	if err != nil {
 		return fmt.Errorf("count what waits in %s: %w", s.Stream, err)
+	}
+	var larges []body.Ref
+	err = tx.Select(ctx, &larges, `SELECT large FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready' AND large <> ''`, s.Source, s.Stream)
+	if err != nil {
+		return fmt.Errorf("count the large bodies that wait in %s: %w", s.Stream, err)
+	}
+	for _, l := range larges {
+		n.Bytes += l.Size()
 	}
 	s.Waiting, s.Bytes, s.Early = n.Waiting, n.Bytes, n.Early
 	return nil

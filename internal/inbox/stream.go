@@ -237,18 +237,18 @@ func (s *stream) recount(ctx context.Context, tx *store.Tx) error {
 
 // release has a number of messages wait that were too early, from the next one on.
 func (s *stream) release(ctx context.Context, tx *store.Tx) error {
-	var sizes []int64
-	err := tx.Select(ctx, &sizes, `UPDATE inbox_messages SET state = 'ready', problem = '', reason = '', hint = '' WHERE seq IN (SELECT seq
+	var back []extent
+	err := tx.Select(ctx, &back, `UPDATE inbox_messages SET state = 'ready', problem = '', reason = '', hint = '' WHERE seq IN (SELECT seq
 		FROM inbox_messages WHERE source = ? AND stream = ? AND epoch = ? AND number >= ? AND number > 0 AND state = 'quarantined' AND problem = ?
-		ORDER BY number LIMIT ?) RETURNING LENGTH(body)`, s.Source, s.Stream, s.Epoch, s.Next, tooEarly, releaseRows)
+		ORDER BY number LIMIT ?) RETURNING LENGTH(body) AS length, large`, s.Source, s.Stream, s.Epoch, s.Next, tooEarly, releaseRows)
 	if err != nil {
 		return fmt.Errorf("have early messages of %s wait again: %w", s.Stream, err)
 	}
-	for _, n := range sizes {
-		s.Bytes += n
+	for _, b := range back {
+		s.Bytes += b.size()
 	}
-	s.Waiting += int64(len(sizes))
-	s.Early -= int64(len(sizes))
+	s.Waiting += int64(len(back))
+	s.Early -= int64(len(back))
 	return nil
 }
 
