@@ -48,7 +48,7 @@ func linkList() *cobra.Command {
 
 func linkPause() *cobra.Command {
 	return linkAct("pause LINK", "Stop sending over a link; the plant goes on, and messages wait", "  holdfast link pause erp --reason 'ERP release tonight'",
-		access.LinkPause, func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error) {
+		access.LinkPause, func(ctx context.Context, tx *store.Tx, o *outbox.Outbox, l outbox.Link, reason string) (string, error) {
 			if l.Paused {
 				return "is paused already: " + orDash(l.Reason), nil
 			}
@@ -63,7 +63,7 @@ func linkResume() *cobra.Command {
 
 // resumeLink leaves in force that the ERP has asked not to be called (Retry-After): a person who knows better asks the ERP's people,
 // and it is over within an hour.
-func resumeLink(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error) {
+func resumeLink(ctx context.Context, tx *store.Tx, o *outbox.Outbox, l outbox.Link, reason string) (string, error) {
 	done := "was not paused, and goes on as before"
 	if l.Paused {
 		done = "goes on"
@@ -79,7 +79,7 @@ func resumeLink(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Li
 }
 
 // linkOperation acts on a link and says what became of it.
-type linkOperation func(o *outbox.Outbox, ctx context.Context, tx *store.Tx, l outbox.Link, reason string) (string, error)
+type linkOperation func(ctx context.Context, tx *store.Tx, o *outbox.Outbox, l outbox.Link, reason string) (string, error)
 
 func linkAct(use, summary, example, action string, do linkOperation) *cobra.Command {
 	var reason string
@@ -96,7 +96,7 @@ func linkAct(use, summary, example, action string, do linkOperation) *cobra.Comm
 					if now, err = r.link(ctx, tx, args[0]); err != nil {
 						return err
 					}
-					if done, err = do(r.out, ctx, tx, now, reason); err == nil {
+					if done, err = do(ctx, tx, r.out, now, reason); err == nil {
 						now, err = r.link(ctx, tx, args[0])
 					}
 					return err
