@@ -141,6 +141,7 @@ type Late struct {
 	After int64 // highest number of the lane until then
 }
 
+// String says it for a person.
 func (l Late) String() string {
 	return fmt.Sprintf("number %d of lane %s took effect after number %d", l.LaneNumber, l.Lane, l.After)
 }
