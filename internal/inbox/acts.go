@@ -81,19 +81,18 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) 
 		return err
 	}
 	in, err := i.asideIn(ctx, tx, message.Incoming{Message: message.Message{Body: text}})
-	if err == nil && in.Large != nil {
-		err = body.Hold(ctx, tx, owner(seq), in.Large)
-	}
 	if err != nil {
 		return err
 	}
 	const asItCame = `original IS NULL AND original_large = ''`
-	_, err = tx.Exec(ctx, `UPDATE inbox_messages SET original = CASE WHEN `+asItCame+` AND large = '' THEN body ELSE original END,
-		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, large = ? WHERE seq = ?`, in.Body, body.RefOf(in.Large), seq)
+	var r row
+	err = tx.Get(ctx, &r, `UPDATE inbox_messages SET original = CASE WHEN `+asItCame+` AND large = '' THEN body ELSE original END,
+		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, large = ? WHERE seq = ?
+		RETURNING seq, large, original_large`, in.Body, body.RefOf(in.Large), seq)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	return nil
+	return holdAnew(ctx, tx, r)
 }
 
 // Discard takes a message in quarantine out, without effect; its lane goes on behind it, once it is its turn. Errors: NotFound; Conflict if it is not in

@@ -86,6 +86,22 @@ func holdBodies(ctx context.Context, tx *store.Tx, rows []*row) error {
 	return nil
 }
 
+// holdAnew has the large bodies stay that a message names now, and none that it named before.
+func holdAnew(ctx context.Context, tx *store.Tx, r row) error {
+	if err := body.Free(ctx, tx, []string{owner(r.Seq)}); err != nil {
+		return err
+	}
+	for _, ref := range []body.Ref{r.Large, r.OriginalLarge} {
+		if ref == "" {
+			continue
+		}
+		if err := body.Hold(ctx, tx, owner(r.Seq), ref.Within(tx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // freeBodies runs a statement that deletes messages, and ends the holds of those that had large bodies.
 func freeBodies(ctx context.Context, tx *store.Tx, owner func(seq int64) string, query string, args ...any) error {
 	var gone []struct {

@@ -264,3 +264,18 @@ func TestEarlyLargeBodiesAreCountedInFull(t *testing.T) {
 		waits(0)
 	})
 }
+
+func TestABodyThatAPersonHasReplacedTwiceGoes(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.plant.set("a", refusal("no"))
+		w.all(plain("a", "o1"))
+		w.drain()
+		seq := w.seq("a")
+		for _, text := range [][]byte{series(300 << 10), series(400 << 10), []byte(`{}`)} {
+			w.tx(func(tx *store.Tx) error { return w.Edit(t.Context(), tx, seq, text) })
+		}
+		if got := w.bodies(); got != 0 {
+			t.Errorf("%d bodies are kept that no message names", got)
+		}
+	})
+}
