@@ -28,12 +28,7 @@ func (r *Relay) keepFiling(ctx context.Context) {
 		if idle {
 			before = now.Add(fileLate) // also what a clock has settled that is a little ahead
 		}
-		var n int
-		var oldest time.Time
-		err := r.db.InTx(ctx, func(tx *store.Tx) (err error) {
-			n, oldest, err = r.out.File(ctx, tx, before, fileChunk)
-			return err
-		})
+		n, oldest, err := r.file(ctx, before)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("settled messages are not filed", "err", err)
 		}
@@ -45,6 +40,28 @@ func (r *Relay) keepFiling(ctx context.Context) {
 			_ = pause(ctx, fileEvery+rand.N(fileEvery/4), nil)
 		case !idle && now.Sub(oldest) < fileLate:
 			_ = pause(ctx, time.Since(began), nil)
+		}
+	}
+}
+
+func (r *Relay) file(ctx context.Context, before time.Time) (n int, oldest time.Time, err error) {
+	err = r.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		n, oldest, err = r.out.File(ctx, tx, before, fileChunk)
+		return err
+	})
+	return n, oldest, err
+}
+
+// fileRest files what is left when nothing is in hand any more, for at most Config.Grace. The release before, which may be what is started
+// next, takes whatever is not filed for owed.
+func (r *Relay) fileRest(ctx context.Context) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
+	defer stop()
+	for n := fileChunk; n == fileChunk; {
+		var err error
+		if n, _, err = r.file(ctx, r.db.Now().Add(fileLate)); err != nil {
+			r.log.Warn("settled messages are not filed: start this release once more before the one before", "err", err)
+			return
 		}
 	}
 }

@@ -49,3 +49,36 @@ func TestWhatIsSettledIsFiledSoon(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsSettledIsFiledBeforeRunReturns stops a relay in the moment between: the release before, which may be started next, takes each
+// row that is not filed for one that is owed.
+func TestWhatIsSettledIsFiledBeforeRunReturns(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if d.Event.Message().Lane == "o0" {
+				time.Sleep(2 * time.Second) // so that filing gives way
+			}
+			return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Kind: "message"}}, true
+		}
+		p.oweMany(200, 1)
+		stop := p.start()
+		time.Sleep(time.Second)
+		if n := p.rows("outbox_receipts"); n <= 64 {
+			t.Errorf("%d receipts wait to be filed, want more than are filed in one transaction", n)
+		}
+		stop()
+		if left, owed, filed := p.rows("outbox_receipts"), p.rows("outbox_messages"), p.rows("outbox_delivered"); left != 0 || owed != 0 || filed != 200 {
+			t.Errorf("%d receipts are left, %d messages owed and %d filed, want none, none and 200", left, owed, filed)
+		}
+	})
+}
+
+// rows counts what a table has.
+func (p *plant) rows(table string) (n int) {
+	p.t.Helper()
+	err := p.act(func(ctx context.Context, tx *store.Tx) error { return tx.Get(ctx, &n, `SELECT COUNT(*) FROM `+table) })
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return n
+}

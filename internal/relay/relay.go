@@ -11,7 +11,7 @@
 //     (Retry-After; also after a restart, and on every node), and open up from one at a time after an outage.
 //   - A message that cannot be delivered parks its lane, with the reason, and no other; one that is never answered, by an ERP which
 //     answers otherwise, leaves its lane unknown for a person.
-//   - Run returns only when nothing is in hand: what was not sent is free for any node at once.
+//   - Run returns only when nothing is in hand: what was not sent is free for any node at once, and what was settled is in the history.
 //
 // Links are capped node by node: where several nodes serve one plant, the ERP's limit is divided among them. Their clocks must agree
 // within half a lease (NTP).
@@ -128,8 +128,8 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 	}
 }
 
-// Run relays until ctx ends. It then finishes the requests under way, settles them, gives back what it has not sent, and returns
-// nil.
+// Run relays until ctx ends. It then finishes the requests under way, settles them, gives back what it has not sent, files what is
+// settled, and returns nil: after at most three times Config.Grace.
 func (r *Relay) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, l := range r.links {
@@ -146,7 +146,9 @@ func (r *Relay) Run(ctx context.Context) error {
 		r.keepFiling(ctx)
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	r.fileRest(ctx)
+	return err
 }
 
 const (
