@@ -692,7 +692,7 @@ type Link struct {
 	// Breaker closed: calls go through; open: the ERP does not answer; half-open: trying
 	Breaker LinkBreaker `json:"breaker"`
 
-	// Delivered Messages so far
+	// Delivered Deliveries so far; a replay counts if it was sent, not if the ERP still had the message
 	Delivered int64 `json:"delivered"`
 
 	// Lanes Lanes that owe something

@@ -527,3 +527,41 @@ func TestALeaseThatHasEndedHoldsUpNoAct(t *testing.T) {
 		}
 	})
 }
+
+// TestAReplayThatWasNotSentIsNotADelivery has a message delivered, and replays of it found by asking, sent, and sent before they are found.
+func TestAReplayThatWasNotSentIsNotADelivery(t *testing.T) {
+	tests := []struct {
+		name string
+		what func(b box, c outbox.Claim)
+		want int64
+	}{
+		{"the ERP had it", func(b box, c outbox.Claim) { b.settle(found(c)) }, 1},
+		{"it was sent", func(b box, c outbox.Claim) { b.settle(done(c, 1)) }, 2},
+		{"it was sent, and its answer lost", func(b box, c outbox.Claim) {
+			s := done(c, 0)
+			s.Next = outbox.Next{ID: c.Messages[0].ID, Sent: true, Reason: "no answer"}
+			b.settle(s)
+			b.settle(found(b.claim("n1", 1, 1)[0]))
+		}, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				replayed(b, false)
+				tt.what(b, b.claim("n1", 1, 1)[0])
+				var links []outbox.Link
+				b.do(func(ctx context.Context, tx *store.Tx) (err error) { links, err = b.Links(ctx, tx); return err })
+				if d := b.message("a"); len(links) != 1 || links[0].Delivered != tt.want || !d.Settled || d.Redelivery != 1 {
+					t.Errorf("delivered %+v, want %d; %+v", links, tt.want, d)
+				}
+			})
+		})
+	}
+}
+
+// found settles the first message of a claim as one that the ERP, asked, had.
+func found(c outbox.Claim) outbox.Settlement {
+	s := done(c, 1)
+	s.Done[0].Sent, s.Done[0].Receipt.Asked = false, true
+	return s
+}

@@ -144,11 +144,14 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 	if len(done) == 0 {
 		return nil, nil
 	}
-	ids, err := moveRows(ctx, tx, done)
+	rows, err := moveRows(ctx, tx, done)
 	if err != nil {
 		return nil, fmt.Errorf("move settled messages of link %s: %w", link, err)
 	}
-	moved := set(ids)
+	moved, sends := make(map[string]bool, len(rows)), make(map[string]int64, len(rows))
+	for _, r := range rows {
+		moved[r.ID], sends[r.ID] = true, r.Sends
+	}
 	voided, delivered := 0, 0
 	for _, d := range done {
 		if !moved[d.ID] {
@@ -156,7 +159,7 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 		}
 		if d.Role == message.Void {
 			voided++
-		} else {
+		} else if d.Redelivery == 0 || sends[d.ID] > 0 { // a replay of what the ERP still had delivers nothing
 			delivered++
 		}
 		if err := o.created(ctx, tx, link, d); err != nil {
@@ -190,28 +193,38 @@ func receipts(done []Done) given {
 	}}
 }
 
-// moveRows gives the IDs of those that were there to be moved. A message that a person has had queued again meanwhile is another
+// movedRow is a message that was moved, and how often it was sent in this delivery.
+type movedRow struct {
+	ID    string
+	Sends int64
+}
+
+// moveRows gives those that were there to be moved. A message that a person has had queued again meanwhile is another
 // delivery of it, and stays.
-func moveRows(ctx context.Context, tx *store.Tx, done []Done) (ids []string, err error) {
+func moveRows(ctx context.Context, tx *store.Tx, done []Done) (rows []movedRow, err error) {
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at,
 			sent_with, document, doc_kind, answer, status, answered, asked)
 		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked `
 	r := receipts(done)
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
-		err = tx.Select(ctx, &ids, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+`
+		err = tx.Select(ctx, &rows, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+`
 				WHERE m.id = r.rid AND m.redelivery = r.again RETURNING m.*, r.*)
-			`+into+`FROM gone RETURNING id`, append(r.args(tx), now)...)
-		return ids, err
+			`+into+`FROM gone RETURNING id, sends`, append(r.args(tx), now)...)
+		return rows, err
 	}
-	err = tx.Select(ctx, &ids, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m
-		WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id`,
+	err = tx.Select(ctx, &rows, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m
+		WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id, sends`,
 		append([]any{now}, r.args(tx)...)...)
-	if err != nil || len(ids) == 0 {
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
+	ids := make([]string, 0, len(rows))
+	for _, row := range rows {
+		ids = append(ids, row.ID)
+	}
 	_, err = tx.Exec(ctx, `DELETE FROM outbox_messages WHERE `+among(tx, "id"), listed(tx, ids))
-	return ids, err
+	return rows, err
 }
 
 // laneRows are rows of outbox_lanes as a settlement leaves them.
