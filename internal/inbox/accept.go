@@ -263,12 +263,7 @@ func (d *desk) receive(ctx context.Context, a *arrival) error {
 func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error) {
 	r := &a.row
 	if old := d.known.byID[identity{r.Source, r.ID}]; old != nil {
-		if old.Content != r.Content || old.Kind != r.Kind || old.Key != r.Key {
-			a.err = duplicate(*r, "this ID was used for another message", "the sender must give each message an ID of its own")
-		} else if r.numbered() && old.count() != r.count() { // else its number would be missing for ever, and nobody would know why
-			a.err = duplicate(*r, "this ID was taken before "+old.where()+", and comes now "+r.where(),
-				"the sender must keep the number of a message that it sends again; if it has begun an epoch, skip this number")
-		}
+		a.err = r.differs(old)
 		return true, nil
 	}
 	if !r.numbered() {
@@ -291,6 +286,39 @@ func (d *desk) isKnown(ctx context.Context, a *arrival, s *stream) (bool, error)
 	return !skipped, err // forgotten, but its number says that it was applied
 }
 
+// differs is an error if a message is not the one that was taken under its ID.
+func (r row) differs(old *row) error {
+	switch {
+	case old.Content != r.Content || old.Kind != r.Kind || old.Key != r.Key:
+		return duplicate(r, "this ID was used for another message", "the sender must give each message an ID of its own")
+	case r.numbered() && old.count() != r.count(): // else its number would be missing for ever, and nobody would know why
+		return duplicate(r, "this ID was taken before "+old.where()+", and comes now "+r.where(),
+			"the sender must keep the number of a message that it sends again; if it has begun an epoch, skip this number")
+	}
+	return nil
+}
+
+// clash looks at those whose ID the database has found taken, and nobody before: it was not looked for (doubtful), or another process
+// was faster.
+func (d *desk) clash(ctx context.Context) error {
+	var taken []*arrival
+	for _, a := range d.pending {
+		if a.row.Seq == 0 && a.row.SettledAt == 0 {
+			taken = append(taken, a)
+		}
+	}
+	m, err := recall(ctx, d.tx, taken)
+	if err != nil {
+		return err
+	}
+	for _, a := range taken {
+		if old := m.byID[identity{a.row.Source, a.row.ID}]; old != nil {
+			a.err = a.row.differs(old)
+		}
+	}
+	return nil
+}
+
 // store writes what was judged so far.
 func (d *desk) store(ctx context.Context) error {
 	var settled, others []*row
@@ -310,6 +338,9 @@ func (d *desk) store(ctx context.Context) error {
 		if err := insert(ctx, d.tx, part); err != nil {
 			return err
 		}
+	}
+	if err := d.clash(ctx); err != nil {
+		return err
 	}
 	for _, a := range d.pending {
 		r, s := &a.row, d.streams[a.row.place()]

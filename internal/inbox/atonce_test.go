@@ -188,3 +188,24 @@ func (w *world) perStream() map[string][]string {
 	}
 	return out
 }
+
+// TestAnIDOfAnotherLaneBehindAPoisonedMessageIsNoted is about one that is stored as waiting, since what is ahead of it in its lane went to
+// quarantine: its number is missing, and somebody must be able to find out why.
+func TestAnIDOfAnotherLaneBehindAPoisonedMessageIsNoted(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.all(numbered(1))
+		poison, again, behind := numbered(1), numbered(1), numbered(3)
+		poison.ID, poison.Lane, poison.Deliveries = "p1", "N", 10
+		again.Lane, again.Number = "N", 2
+		behind.ID, behind.Lane = "p3", "N"
+		got := w.all(poison, again, behind)
+		if !got[0].Fresh || got[1].Rejected == 0 || !strings.Contains(got[1].Reason, "taken before") || !got[2].Fresh {
+			t.Errorf("taken as %+v, want the second one rejected", got)
+		}
+		w.drain()
+		w.wantEffects("m1")
+		if s := w.status(); s.Waiting != 1 || s.Rejected != 1 {
+			t.Errorf("status = %+v, want one waiting and one rejected", s)
+		}
+	})
+}
