@@ -56,12 +56,13 @@ type lane struct {
 	Owner   string `db:"lease_owner"`
 	DueAt   int64  `db:"due_at"` // of a lane in hand: when its lease ends
 	Pending int64  `db:"pending"`
+	Newest  int64  `db:"epoch"` // with Next, the place that the next append takes
 	Next    int64  `db:"next_number"`
 	State   string `db:"state"`
 	Reason  string `db:"reason"`
 }
 
-const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, due_at, pending, next_number, state, reason`
+const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, due_at, pending, epoch, next_number, state, reason`
 
 // due is the condition of the partial index outbox_lanes_due; written once, since the planner compares it word by word.
 const due = `owing AND state = 'open' AND NOT paused`

@@ -42,7 +42,7 @@ func (s Settlement) unsettled(l *lane) []Done {
 		return s.Done
 	}
 	return slices.DeleteFunc(slices.Clone(s.Done), func(d Done) bool {
-		return d.Number > 0 && d.Redelivery == 0 && d.Epoch == l.Epoch && d.Number < l.Head
+		return d.Number > 0 && d.Redelivery == 0 && (d.Epoch < l.Epoch || d.Epoch == l.Epoch && d.Number < l.Head)
 	})
 }
 

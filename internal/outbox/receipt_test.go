@@ -136,6 +136,38 @@ func TestSettlementOfConfirmsGivenAgainCountsOnce(t *testing.T) {
 	}
 }
 
+// TestSettlementGivenAgainOverAnEpochCountsOnce repeats that of a lane's last messages before a new epoch, which has messages or none.
+func TestSettlementGivenAgainOverAnEpochCountsOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		next []string
+	}{{"some follow", []string{"n1", "n2", "n3"}}, {"none follow", nil}} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				b.oweNumbered("o1", 2)
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET epoch = 2, next_number = 1`)
+					return err
+				})
+				owe(t, b.db, b.Outbox, "o1", tt.next...)
+				s := confirmedPart(b.claim("n1", 10, 2)[0], 0, 2)
+				for range 2 {
+					b.settle(s)
+					if owed := b.lane("o1").Owed; owed != int64(len(tt.next)) {
+						t.Errorf("given again: %v: %d are owed, want %d", s.Again, owed, len(tt.next))
+					}
+					s.Again = true
+				}
+				owe(t, b.db, b.Outbox, "o1", "last")
+				b.file()
+				if hot, cold, owed := b.rows("outbox_messages"), b.rows("outbox_delivered"), b.lane("o1").Owed; hot != len(tt.next)+1 || owed != int64(hot) || cold != 2 {
+					t.Errorf("%d rows and %d by the lane are owed, %d were delivered, want %d and 2", hot, owed, cold, len(tt.next)+1)
+				}
+			})
+		})
+	}
+}
+
 // TestActsOnALaneFileItFirst has persons and the ERP do to messages that were settled a moment ago what they may do to those that are filed.
 func TestActsOnALaneFileItFirst(t *testing.T) {
 	each(t, func(t *testing.T, b box) {

@@ -337,7 +337,7 @@ func readHead(ctx context.Context, tx *store.Tx, link string, l *lane) (row, err
 
 // empty is where the head of a lane stands that owes nothing.
 func (l *lane) empty(tx *store.Tx) row {
-	return row{Epoch: l.Epoch, Number: l.Next, CreatedAt: store.Micros(tx.Now)}
+	return row{Epoch: l.Newest, Number: l.Next, CreatedAt: store.Micros(tx.Now)}
 }
 
 // readHeads is readHead of many lanes that were held. Nothing that a lane owes is before the head in its row.
