@@ -92,16 +92,17 @@ func (o *Outbox) count(ctx context.Context, tx *store.Tx, link string, delivered
 // isReceiptOf joins a receipt r with the messages m that it settles.
 const isReceiptOf = `m.link = r.link AND m.lane = r.lane AND m.epoch = r.epoch AND m.number >= r.first_number AND m.number <= r.last_number`
 
-// File moves messages that were settled before a time into outbox_delivered, those of up to limit receipts. It says how many receipts
-// there were, and when the first of them was written. Several nodes may do so at once, and a node that is killed has filed all of them
-// or none.
+// File moves messages that were settled before a time into outbox_delivered, those of up to limit receipts, and what a clock has settled
+// that was far ahead. It says how many receipts there were, and when the first of them was written. Several nodes may do so at once, and a
+// node that is killed has filed all of them or none.
 func (o *Outbox) File(ctx context.Context, tx *store.Tx, before time.Time, limit int) (n int, oldest time.Time, err error) {
 	var found []struct {
 		ID int64
 		At int64 `db:"settled_at"`
 	}
-	err = tx.Select(ctx, &found, `SELECT id, settled_at FROM outbox_receipts WHERE settled_at < ? ORDER BY id LIMIT `+strconv.Itoa(limit)+tx.SkipLocked(),
-		store.Micros(before))
+	err = tx.Select(ctx, &found, `SELECT id, settled_at FROM outbox_receipts WHERE settled_at < ? OR settled_at > ?
+		ORDER BY id LIMIT `+strconv.Itoa(limit)+tx.SkipLocked(),
+		store.Micros(before), store.Micros(tx.Now.Add(o.astray())))
 	ids := make([]int64, 0, len(found))
 	for _, f := range found {
 		ids = append(ids, f.ID)

@@ -168,6 +168,26 @@ func TestSettlementGivenAgainOverAnEpochCountsOnce(t *testing.T) {
 	}
 }
 
+// TestAReceiptOfAClockThatWasAheadIsFiled sets the clock back by a day after a settlement.
+func TestAReceiptOfAClockThatWasAheadIsFiled(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.oweNumbered("o1", 2)
+		c := b.claim("n1", 10, 2)[0]
+		b.settle(confirmedPart(c, 0, 1))
+		b.clock.forward(24 * time.Hour)
+		b.settle(confirmedPart(c, 1, 2))
+		b.clock.set(0)
+		var n int
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+			n, _, err = b.File(ctx, tx, tx.Now.Add(-time.Second), 100)
+			return err
+		})
+		if n != 1 || b.rows("outbox_receipts") != 1 {
+			t.Errorf("filed %d, and %d receipts are left, want that of the wrong clock filed and that of this moment left", n, b.rows("outbox_receipts"))
+		}
+	})
+}
+
 // TestActsOnALaneFileItFirst has persons and the ERP do to messages that were settled a moment ago what they may do to those that are filed.
 func TestActsOnALaneFileItFirst(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
