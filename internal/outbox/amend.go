@@ -117,6 +117,9 @@ func (o *Outbox) giveUpReplay(ctx context.Context, tx *store.Tx, l *lane, w row,
 	if _, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE id = ?`, w.ID); err != nil {
 		return fmt.Errorf("give up the replay of message %s: %w", w.ID, err)
 	}
+	if err := forget(ctx, tx, []purged{{w.ID, w.Large}}); err != nil { // its first delivery may be purged
+		return err
+	}
 	l.Pending--
 	if l.Head == w.Number && l.Epoch == w.Epoch {
 		return o.reopen(ctx, tx, w.Link, l, "", reason)

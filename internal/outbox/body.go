@@ -56,6 +56,25 @@ func idsOf(rows []purged) []string {
 	return list
 }
 
+// forget deletes the histories of those messages of which nothing else is kept any more, and ends their holds.
+func forget(ctx context.Context, tx *store.Tx, rows []purged) error {
+	large := rows
+	for part := range slices.Chunk(idsOf(rows), chunk) {
+		query, args, err := tx.In(`DELETE FROM outbox_events WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM outbox_delivered AS d WHERE d.id = outbox_events.id)
+			AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = outbox_events.id)
+			RETURNING id, large`, part)
+		if err != nil {
+			return err
+		}
+		var events []purged
+		if err := tx.Select(ctx, &events, query, args...); err != nil {
+			return fmt.Errorf("purge the history of old messages: %w", err)
+		}
+		large = append(large, events...)
+	}
+	return freeBodies(ctx, tx, large)
+}
+
 // freeBodies ends the holds of messages of which nothing is kept any more.
 func freeBodies(ctx context.Context, tx *store.Tx, rows []purged) error {
 	rows = slices.DeleteFunc(slices.Clone(rows), func(r purged) bool { return r.Large == "" })

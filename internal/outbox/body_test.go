@@ -168,6 +168,39 @@ func TestABodyStaysThroughReplayAmendmentAndVoid(t *testing.T) {
 	})
 }
 
+// TestNothingIsLeftOfAReplayThatIsGivenUp has the first delivery be purged meanwhile: with the replay goes the last that is kept of the
+// message, and with it its bodies and its history. A purge would not find them.
+func TestNothingIsLeftOfAReplayThatIsGivenUp(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		purged int64
+	}{{"the first delivery is kept", 0}, {"the first delivery was purged", 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				b.Outbox = everything(outbox.Config{Keep: 24 * time.Hour})
+				oweBody(b, "a", "o1", curve(300<<10))
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"n":1}`), "the wrong series")
+				})
+				b.settle(done(b.claim("n1", 1, 1)[0], 1))
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "lost")
+					return err
+				})
+				if tt.purged > 0 {
+					b.clock.forward(25 * time.Hour)
+				}
+				b.purge(tt.purged)
+				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+				left := 1 - int(tt.purged)
+				if bodies, events := b.bodies(), b.rows("outbox_events"); bodies != left || events != 3*left {
+					t.Errorf("%d bodies and %d events are kept, want %d and %d", bodies, events, left, 3*left)
+				}
+			})
+		})
+	}
+}
+
 func TestABodyThatNobodyOwesIsSwept(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		undone := errors.New("the order is refused")

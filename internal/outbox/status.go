@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,19 +210,5 @@ func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, err
 	if err != nil {
 		return 0, fmt.Errorf("purge old receipts: %w", err)
 	}
-	large := rows
-	for part := range slices.Chunk(idsOf(rows), chunk) {
-		query, args, err := tx.In(`DELETE FROM outbox_events WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM outbox_delivered AS d WHERE d.id = outbox_events.id)
-			AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = outbox_events.id)
-			RETURNING id, large`, part)
-		if err != nil {
-			return 0, err
-		}
-		var events []purged
-		if err := tx.Select(ctx, &events, query, args...); err != nil {
-			return 0, fmt.Errorf("purge the history of old messages: %w", err)
-		}
-		large = append(large, events...)
-	}
-	return int64(len(rows)), freeBodies(ctx, tx, large)
+	return int64(len(rows)), forget(ctx, tx, rows)
 }
