@@ -41,7 +41,10 @@ type linkStatus struct {
 	Delivered int64   `json:"delivered"`
 	Voided    int64   `json:"voided"`
 	Refused   int64   `json:"refused"` // by the ERP, after they were delivered
-	Why       string  `json:"why,omitempty"`
+	// InDoubt counts messages that may have been sent, and to which there was no answer.
+	InDoubt      int64     `json:"in_doubt"`
+	InDoubtSince time.Time `json:"in_doubt_since,omitzero"` // the oldest of them
+	Why          string    `json:"why,omitempty"`
 }
 
 type inboxStatus struct {
@@ -138,7 +141,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 		l := byName[name]
 		s := linkStatus{
 			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
-			Refused: l.Refused, Postponed: l.Postponed,
+			Refused: l.Refused, Postponed: l.Postponed, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
@@ -209,6 +212,10 @@ func (s status) advise(w io.Writer) error {
 	for _, l := range s.Links {
 		if l.State == "down" {
 			say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
+		}
+		if l.InDoubt > 0 {
+			d := doubt{l.Name, l.InDoubt, l.InDoubtSince}
+			say("%s: %s", d.says(s.At), d.do())
 		}
 		if l.State == "removed" && l.Queued > 0 {
 			say("link %s owes %s, and %s: %s", l.Name, count(l.Queued, "message", "messages"), removedWhy, removedDo)

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestStatusNamesACommandForWhatItCounts: what a person may have to act on is not a figure alone.
@@ -19,5 +20,24 @@ func TestStatusNamesACommandForWhatItCounts(t *testing.T) {
 		if !strings.Contains(got.String(), want) {
 			t.Errorf("got %s\nwant it to say %q", got.String(), want)
 		}
+	}
+}
+
+// TestStatusSaysWhatIsInDoubt: nothing else tells a message that never gets an answer from one that an outage delays.
+func TestStatusSaysWhatIsInDoubt(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	s := status{At: now, Served: true, Links: []linkStatus{
+		{Name: "erp", State: "up", InDoubt: 1, InDoubtSince: now.Add(-3 * time.Hour)}, {Name: "hub", State: "up"},
+	}}
+	var out strings.Builder
+	if err := s.print(&out); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(strings.Fields(out.String()), " ") // wherever the lines are broken
+	want := "IN DOUBT: 1 message on link erp may have reached the ERP and has no answer, the oldest since 2026-05-04T09:00:00Z (3h00m): " +
+		"nothing while the ERP is away. If it answers others, it will not answer this by itself: see WHY in holdfast lane list --link erp, " +
+		"and find out what the ERP makes of it"
+	if !strings.Contains(got, want) || strings.Contains(got, "link hub may") {
+		t.Errorf("got %q, want %q in it, and nothing of hub", got, want)
 	}
 }

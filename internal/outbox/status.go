@@ -146,6 +146,8 @@ type Link struct {
 	Voided    int64     // discarded or expired since then
 	Refused   int64     // messages that the ERP has refused after they were delivered, see Answer
 	LastAt    time.Time // last settlement
+	Doubtful  int64     // messages owed that may have been sent, and to which there was no answer
+	DoubtAt   time.Time // since when the oldest of them is, or is owed where that is not known; zero if there is none
 }
 
 // Links is the state of every link that was ever routed to, by name.
@@ -185,7 +187,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})
 	}
-	return links, nil
+	return links, addDoubts(ctx, tx, links)
 }
 
 // SetBreaker keeps what the relay's breaker of a link says, so that every node and every page shows it.

@@ -21,6 +21,8 @@ type metrics struct {
 	owed     *prometheus.GaugeVec     // link
 	oldest   *prometheus.GaugeVec     // link
 	parked   *prometheus.GaugeVec     // link
+	doubtful *prometheus.GaugeVec     // link
+	doubtAge *prometheus.GaugeVec     // link
 }
 
 func newMetrics(to prometheus.Registerer) *metrics {
@@ -44,9 +46,11 @@ func newMetrics(to prometheus.Registerer) *metrics {
 		owed:     gauge("outbox_owed", "Messages that are owed."),
 		oldest:   gauge("outbox_oldest_seconds", "Age of the oldest message that is owed."),
 		parked:   gauge("outbox_lanes_parked", "Lanes that wait for a person."),
+		doubtful: gauge("outbox_in_doubt", "Messages that may have been sent, and to which there was no answer."),
+		doubtAge: gauge("outbox_in_doubt_seconds", "How long the oldest message in doubt has been so, 0 if there is none."),
 	}
 	if to != nil {
-		to.MustRegister(m.outcomes, m.took, m.late, m.fenced, m.inHand, m.open, m.rate, m.owed, m.oldest, m.parked)
+		to.MustRegister(m.outcomes, m.took, m.late, m.fenced, m.inHand, m.open, m.rate, m.owed, m.oldest, m.parked, m.doubtful, m.doubtAge)
 	}
 	return m
 }
@@ -60,13 +64,19 @@ func (m *metrics) answer(link string, o message.Outcome) {
 }
 
 func (m *metrics) status(l outbox.Link, now time.Time) {
-	age := 0.0
-	if !l.OldestAt.IsZero() {
-		age = max(0, now.Sub(l.OldestAt).Seconds())
-	}
 	m.owed.WithLabelValues(l.Name).Set(float64(l.Owed))
-	m.oldest.WithLabelValues(l.Name).Set(age)
+	m.oldest.WithLabelValues(l.Name).Set(age(now, l.OldestAt))
 	m.parked.WithLabelValues(l.Name).Set(float64(l.Parked))
+	m.doubtful.WithLabelValues(l.Name).Set(float64(l.Doubtful))
+	m.doubtAge.WithLabelValues(l.Name).Set(age(now, l.DoubtAt))
+}
+
+// age is how many seconds ago something was; 0 if it never was.
+func age(now, then time.Time) float64 {
+	if then.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(then).Seconds())
 }
 
 func (m *metrics) pace(link string, inHand int, p *pace, b breaker) {

@@ -85,7 +85,7 @@ func TestDeliveryIsMeasuredAndTraced(t *testing.T) {
 		if got, want := fmt.Sprint(names), "[deliver operation.confirmed ask operation.confirmed deliver operation.confirmed]"; got != want {
 			t.Errorf("spans %s, want %s", got, want)
 		}
-		for name, want := range map[string]int{"holdfast_relay_outcomes_total": 3, "holdfast_outbox_owed": 1, "holdfast_relay_delivery_seconds": 1} {
+		for name, want := range map[string]int{"holdfast_relay_outcomes_total": 3, "holdfast_outbox_owed": 1, "holdfast_outbox_in_doubt": 1, "holdfast_relay_delivery_seconds": 1} {
 			if got, err := testutil.GatherAndCount(metrics, name); err != nil || got != want {
 				t.Errorf("%s has %d series, %v, want %d", name, got, err, want)
 			}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// doubt is what may have been sent over a link without an answer.
+type doubt struct {
+	link     string
+	messages int64
+	since    time.Time // the oldest
+}
+
+func (d doubt) says(now time.Time) string {
+	verbs := "may have reached the ERP and has no answer"
+	if d.messages > 1 {
+		verbs = "may have reached the ERP and have no answer"
+	}
+	return fmt.Sprintf("IN DOUBT: %s on link %s %s, the oldest since %s (%s)",
+		count(d.messages, "message", "messages"), d.link, verbs, d.since.Format(time.RFC3339), ago(now, d.since))
+}
+
+func (d doubt) do() string {
+	return "nothing while the ERP is away. If it answers others, it will not answer this by itself: see WHY in holdfast lane list --link " +
+		d.link + ", and find out what the ERP makes of it"
+}
+
+// examineDoubts tells of messages that may have been sent without an answer, in a database whose schema is up to date.
+func examineDoubts(ctx context.Context, cfg Config, db *store.DB) []finding {
+	var links []outbox.Link
+	var now time.Time
+	err := db.View(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now
+		links, err = outbox.New(nil, cfg.Plant.Source, outbox.Config{}).Links(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return bad("messages in doubt", err)
+	}
+	var out []finding
+	for _, l := range links {
+		if d := (doubt{l.Name, l.Doubtful, l.DoubtAt}); d.messages > 0 {
+			out = append(out, finding{Subject: "messages", State: look, Says: d.says(now), Do: d.do()})
+		}
+	}
+	return out
+}
