@@ -87,7 +87,7 @@ func listRejected(ctx context.Context, cmd *cobra.Command, r *records, limit int
 	}
 	views, rows := make([]rejectedView, 0, len(list)), make([]string, 0, len(list))
 	for _, m := range list {
-		views = append(views, rejectedView{m.Seq, m.Link, m.Source, m.ID, m.Kind, m.Reason, m.ReceivedAt, message.Shown(m.Body, m.Large)})
+		views = append(views, rejectedView{m.Seq, m.Link, m.Source, m.ID, m.Kind, m.Reason, m.ReceivedAt, m.Body})
 		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s", m.Seq, orDash(m.Link), orDash(plainText(m.Source)), orDash(plainText(m.Kind)),
 			ago(now, m.ReceivedAt), orDash(plainText(m.Reason))))
 	}

@@ -11,6 +11,7 @@
 package body
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -69,11 +70,26 @@ func Keep(ctx context.Context, db *store.DB, r io.Reader, media string, most int
 	return l, nil
 }
 
+// KeepBytes is Keep of a body that is in memory. Nothing is written of one that is kept already.
+func KeepBytes(ctx context.Context, db *store.DB, b []byte, media string) (*message.Large, error) {
+	l := &message.Large{Digest: sha256.Sum256(b), Size: int64(len(b)), Media: media}
+	var id string
+	err := db.InTx(ctx, func(tx *store.Tx) (err error) { id, err = known(ctx, tx, l); return err })
+	if err != nil {
+		return nil, fmt.Errorf("keep a body of %d bytes: %w", len(b), err)
+	}
+	if id == "" {
+		return Keep(ctx, db, bytes.NewReader(b), media, l.Size)
+	}
+	l.Kept = kept{id, anew{db}}
+	return l, nil
+}
+
 // KeepIn keeps a body that is in memory, in tx. It is read from outside of tx, once that is committed.
 func KeepIn(ctx context.Context, tx *store.Tx, b []byte, media string) (*message.Large, error) {
 	u := upload{id: uuid.NewString()}
 	l := &message.Large{Digest: sha256.Sum256(b), Size: int64(len(b)), Media: media}
-	id, err := u.known(ctx, tx, l)
+	id, err := known(ctx, tx, l)
 	if err == nil && id == "" {
 		if err = u.write(ctx, tx, b); err == nil {
 			id, err = u.finish(ctx, tx, l)
@@ -127,7 +143,7 @@ func (u *upload) write(ctx context.Context, tx *store.Tx, b []byte) error {
 
 // finish makes the body whole, or finds that it was kept before: then the earlier one is used, and this one is left to the sweep.
 func (u *upload) finish(ctx context.Context, tx *store.Tx, l *message.Large) (id string, err error) {
-	if id, err = u.known(ctx, tx, l); err != nil {
+	if id, err = known(ctx, tx, l); err != nil {
 		return "", err
 	}
 	if id != "" {
@@ -146,7 +162,7 @@ func (u *upload) finish(ctx context.Context, tx *store.Tx, l *message.Large) (id
 }
 
 // known is the ID of the same body if it is kept, and has the sweep leave it alone for a while; "" if it is not kept.
-func (u *upload) known(ctx context.Context, tx *store.Tx, l *message.Large) (id string, err error) {
+func known(ctx context.Context, tx *store.Tx, l *message.Large) (id string, err error) {
 	err = tx.Get(ctx, &id, `SELECT id FROM bodies WHERE digest = ? AND size = ? AND state = 'kept' LIMIT 1`, hex.EncodeToString(l.Digest[:]), l.Size)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil

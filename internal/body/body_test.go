@@ -240,6 +240,24 @@ func TestCrashBetweenChunksAndTheirMessage(t *testing.T) {
 	}, storetest.WithBefore(hook), storetest.WithClock(func() time.Time { return now }))
 }
 
+func TestBytesThatAreKeptAreNotWrittenAgain(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for _, b := range [][]byte{noise(1, 300<<10), noise(1, 300<<10), {}, {}} {
+			l, err := body.KeepBytes(t.Context(), db, b, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			hold(t, db, "m", l)
+			if !bytes.Equal(read(t, l), b) {
+				t.Errorf("%d bytes came back otherwise", len(b))
+			}
+		}
+		if got, want := left(t, db), [2]int{2, 5}; got != want {
+			t.Errorf("%v bodies and chunks were written, want %v", got, want)
+		}
+	})
+}
+
 func TestSweepThatWasKilledIsTakenUpAgain(t *testing.T) {
 	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
 	dead, chunks := errors.New("killed"), 0

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -34,11 +33,11 @@ type arrival struct {
 // Receive verifies what came in and stores it, once by (source, id), in tx; what cannot be believed, or says nothing that could be
 // stored, is kept as rejected. After the commit the sender may be told that it was taken. An error means that it was not.
 func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, link string) (Taken, error) {
-	in, err := i.asideIn(ctx, tx, in)
-	if err != nil {
+	came := i.arriveAll(ctx, []message.Incoming{in}, link)
+	if err := i.asideAll(came, keepIn(ctx, tx)); err != nil {
 		return Taken{}, err
 	}
-	all, err := i.take(ctx, tx, i.arriveAll(ctx, []message.Incoming{in}, link), false)
+	all, err := i.take(ctx, tx, came, false)
 	if err != nil {
 		return Taken{}, err
 	}
@@ -52,10 +51,10 @@ func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, 
 // Config.MaxDeliveries times, is kept as rejected. An error means that none is known to be taken: it is Unavailable or Full if all of
 // them shall be sent again later.
 func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) (all []Taken, err error) {
-	if ins, err = i.aside(ctx, ins); err != nil {
+	came := i.arriveAll(ctx, ins, link) // outside of the transaction: on SQLite all others would wait for it
+	if err := i.asideAll(came, i.keep(ctx)); err != nil {
 		return nil, err
 	}
-	came := i.arriveAll(ctx, ins, link) // outside of the transaction: on SQLite all others would wait for it
 	err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		all, err = i.take(ctx, tx, came, true)
 		return err
@@ -386,22 +385,20 @@ func (d *desk) rest(ctx context.Context) error {
 	return nil
 }
 
-// Reject keeps a message that could not be believed, under a row number. Its text is cut to what the columns take.
+// Reject keeps a message that could not be believed, under a row number. Its text is cut to what the columns take, and its body to what a
+// row takes: whoever can send anything must not fill the disk.
 func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, link string, why error) (int64, error) {
-	m.Body = m.Body[:min(len(m.Body), i.cfg.MaxBody)]
-	in, err := i.asideIn(ctx, tx, message.Incoming{Message: m})
+	text, err := i.beginning(ctx, tx, m)
 	if err != nil {
 		return 0, err
 	}
-	if m = in.Message; m.Body == nil {
-		m.Body = []byte{}
+	reason := short(why.Error())
+	if int64(len(text)) < m.Size() {
+		reason += fmt.Sprintf(" (kept are the first %d of its %d bytes)", len(text), m.Size())
 	}
 	var seq int64
-	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, large, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), m.Body, body.RefOf(m.Large), string(problem.KindOf(why)), short(why.Error()), store.Micros(tx.Now))
-	if err == nil && m.Large != nil {
-		err = body.Hold(ctx, tx, rejectedOwner(seq), m.Large)
-	}
+	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), text, string(problem.KindOf(why)), reason, store.Micros(tx.Now))
 	if err != nil {
 		return 0, fmt.Errorf("keep a rejected message: %w", err)
 	}

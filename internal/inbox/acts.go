@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"holdfast/internal/body"
-	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -80,7 +78,7 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) 
 	if _, _, err := quarantined(ctx, tx, "change", seq); err != nil {
 		return err
 	}
-	in, err := i.asideIn(ctx, tx, message.Incoming{Message: message.Message{Body: text}})
+	text, large, err := i.aside(text, keepIn(ctx, tx))
 	if err != nil {
 		return err
 	}
@@ -88,7 +86,7 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) 
 	var r row
 	err = tx.Get(ctx, &r, `UPDATE inbox_messages SET original = CASE WHEN `+asItCame+` AND large = '' THEN body ELSE original END,
 		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, large = ? WHERE seq = ?
-		RETURNING seq, large, original_large`, in.Body, body.RefOf(in.Large), seq)
+		RETURNING seq, large, original_large`, text, large, seq)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -1,10 +1,9 @@
 package inbox
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"slices"
+	"io"
 	"strconv"
 
 	"holdfast/internal/body"
@@ -12,40 +11,58 @@ import (
 	"holdfast/internal/store"
 )
 
-// big tells whether a body is to be kept beside its message. One that is larger than any may be is not kept at all.
-func (i *Inbox) big(m message.Message) bool {
-	return m.Large == nil && len(m.Body) > i.cfg.Inline && len(m.Body) <= i.cfg.MaxBody
+// keeper keeps a body that is in memory beside its message.
+type keeper func(text []byte) (*message.Large, error)
+
+// keepIn keeps it in a transaction that has begun, keep ahead of the one that takes the message. What is not taken after all is left to the
+// sweep.
+func keepIn(ctx context.Context, tx *store.Tx) keeper {
+	return func(text []byte) (*message.Large, error) { return body.KeepIn(ctx, tx, text, "") }
 }
 
-// aside keeps the large bodies of what came in beside their messages, ahead of the transaction that takes these. What is not taken
-// after all leaves them to the sweep.
-func (i *Inbox) aside(ctx context.Context, ins []message.Incoming) ([]message.Incoming, error) {
-	if !slices.ContainsFunc(ins, func(in message.Incoming) bool { return i.big(in.Message) }) {
-		return ins, nil
+func (i *Inbox) keep(ctx context.Context) keeper {
+	return func(text []byte) (*message.Large, error) { return body.KeepBytes(ctx, i.db, text, "") }
+}
+
+// aside has a text that is too large for its message's row kept beside it, and gives what stands in the row.
+func (i *Inbox) aside(text []byte, keep keeper) ([]byte, body.Ref, error) {
+	if len(text) <= i.cfg.Inline {
+		return text, "", nil
 	}
-	ins = slices.Clone(ins)
-	for n := range ins {
-		in := &ins[n]
-		if !i.big(in.Message) {
+	l, err := keep(text)
+	return []byte{}, body.RefOf(l), err
+}
+
+// asideAll does so for messages that came in and can be believed: of others nothing large is kept.
+func (i *Inbox) asideAll(came []arrival, keep keeper) error {
+	for n := range came {
+		a := &came[n]
+		if a.err != nil || a.row.Large != "" {
 			continue
 		}
-		l, err := body.Keep(ctx, i.db, bytes.NewReader(in.Body), "", int64(i.cfg.MaxBody))
-		if err != nil {
-			return nil, err
+		var err error
+		if a.row.Body, a.row.Large, err = i.aside(a.row.Body, keep); err != nil {
+			return err
 		}
-		in.Body, in.Large = nil, l
 	}
-	return ins, nil
+	return nil
 }
 
-// asideIn does so in a transaction that has begun.
-func (i *Inbox) asideIn(ctx context.Context, tx *store.Tx, in message.Incoming) (message.Incoming, error) {
-	if !i.big(in.Message) {
-		return in, nil
+// beginning is as much of a body as its message's row takes.
+func (i *Inbox) beginning(ctx context.Context, tx *store.Tx, m message.Message) ([]byte, error) {
+	if m.Large != nil {
+		m.Large = body.RefOf(m.Large).Within(tx)
 	}
-	l, err := body.KeepIn(ctx, tx, in.Body, "")
-	in.Body, in.Large = []byte{}, l
-	return in, err
+	r, err := m.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read a rejected body: %w", err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, int64(i.cfg.Inline)))
+	if err != nil {
+		return nil, fmt.Errorf("read a rejected body: %w", err)
+	}
+	return text, nil
 }
 
 // size is how many bytes the body has.
@@ -66,9 +83,8 @@ func (e extent) size() int64 {
 	return e.Length
 }
 
-// owner is the name under which a message holds its bodies, rejectedOwner that of one that could not be believed.
-func owner(seq int64) string         { return "inbox/" + strconv.FormatInt(seq, 10) }
-func rejectedOwner(seq int64) string { return "rejected/" + strconv.FormatInt(seq, 10) }
+// owner is the name under which a message holds its bodies.
+func owner(seq int64) string { return "inbox/" + strconv.FormatInt(seq, 10) }
 
 // holdBodies names their large bodies in rows that were stored just now, and has them stay.
 func holdBodies(ctx context.Context, tx *store.Tx, rows []*row) error {
@@ -103,7 +119,7 @@ func holdAnew(ctx context.Context, tx *store.Tx, r row) error {
 }
 
 // freeBodies runs a statement that deletes messages, and ends the holds of those that had large bodies.
-func freeBodies(ctx context.Context, tx *store.Tx, owner func(seq int64) string, query string, args ...any) error {
+func freeBodies(ctx context.Context, tx *store.Tx, query string, args ...any) error {
 	var gone []struct {
 		Seq           int64
 		Large         body.Ref

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func TestALargeBodyIsTakenOnceQuarantinedAndReplayed(t *testing.T) {
 		if m.State != inbox.Quarantined || m.Large == nil || len(m.Body) != 0 || m.Size() != int64(len(text)) || m.Digest != large("a", "o1", text).Digest() {
 			t.Errorf("in quarantine: %s, %d bytes, digest %s", m.State, m.Size(), m.Digest)
 		}
-		if got, want := w.bodies(), 2; got != want { // its own, and that of the rejected one
+		if got, want := w.bodies(), 1; got != want { // nothing stays of the rejected one but its beginning
 			t.Errorf("%d bodies are kept, want %d", got, want)
 		}
 		w.plant.set("a", nil)
@@ -145,7 +146,7 @@ func TestALargeBodyThatAPersonChangesIsKeptAsItCame(t *testing.T) {
 }
 
 func TestLargeBodiesGoWithWhatIsForgotten(t *testing.T) {
-	cfg := inbox.Config{KeepFor: 24 * time.Hour, KeepRejected: 1}
+	cfg := inbox.Config{KeepFor: 24 * time.Hour}
 	each(t, cfg, func(t *testing.T, w *world) {
 		w.reading(cfg)
 		text := series(300 << 10)
@@ -165,41 +166,58 @@ func TestLargeBodiesGoWithWhatIsForgotten(t *testing.T) {
 		if got := w.bodies(); got != 1 || whole(t, w.detail("b").Message) != sumOf(text) {
 			t.Errorf("%d bodies are kept, want that of the message that is remembered", got)
 		}
-		for n := range 2 {
-			bad := large("r", "o3", series((300+n)<<10))
-			bad.Claimed = "another"
-			w.all(bad)
-		}
 		w.clock.add(24 * time.Hour)
 		forget(1)
-		if got := w.bodies(); got != 1 {
-			t.Errorf("%d bodies are kept, want that of the rejected message that is left", got)
+		if got := w.bodies(); got != 0 {
+			t.Errorf("%d bodies are kept, want none", got)
 		}
 	})
 }
 
-func TestBodyOverTheLimitIsRejectedWithAHint(t *testing.T) {
-	cfg := inbox.Config{MaxBody: 1 << 20}
-	each(t, cfg, func(t *testing.T, w *world) {
-		w.reading(cfg)
-		taken := w.all(large("a", "o1", series(2<<20)))
-		if taken[0].Rejected == 0 || !strings.Contains(taken[0].Reason, "more than 1048576") {
-			t.Errorf("taken as %+v", taken[0])
+// TestOfARejectedMessageOnlyTheBeginningIsKept is about anybody who can publish: what he sends must not fill the disk.
+func TestOfARejectedMessageOnlyTheBeginningIsKept(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		text := series(300 << 10)
+		for n, receive := range []func(message.Incoming) inbox.Taken{w.receive, func(in message.Incoming) inbox.Taken { return w.all(in)[0] }} {
+			bad := large("r", "o3", text)
+			bad.Claimed = "another"
+			if taken := receive(bad); taken.Rejected == 0 {
+				t.Fatalf("taken as %+v", taken)
+			}
+			w.tx(func(tx *store.Tx) error {
+				list, err := w.RejectedMessages(t.Context(), tx, 0, 10)
+				if err != nil {
+					return err
+				}
+				if len(list) != n+1 || !bytes.Equal(list[0].Body, text[:body.DefaultInline]) || !strings.Contains(list[0].Reason, strconv.Itoa(len(text))) {
+					t.Errorf("%d rejected, %d bytes of the last: %s", len(list), len(list[0].Body), list[0].Reason)
+				}
+				var bodies int
+				err = tx.Get(t.Context(), &bodies, `SELECT COUNT(*) FROM bodies`)
+				if bodies != 0 {
+					t.Errorf("%d bodies are written, want none", bodies)
+				}
+				return err
+			})
 		}
-		l, err := body.Keep(t.Context(), w.db, bytes.NewReader(series(2<<20)), "", message.MaxBody)
-		if err != nil {
-			t.Fatal(err)
+	})
+}
+
+// TestALargeBodyThatComesAgainIsNotWrittenAgain is about a transport that gives a message many times.
+func TestALargeBodyThatComesAgainIsNotWrittenAgain(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.reading(inbox.Config{})
+		for range 5 {
+			w.all(large("a", "o1", series(300<<10)), large("b", "o2", series(300<<10)))
 		}
-		in := plain("b", "o1")
-		in.Body, in.Large = nil, l
-		if taken := w.receive(in); taken.Rejected == 0 || !strings.Contains(taken.Reason, "more than 1048576") {
-			t.Errorf("taken as %+v", taken)
-		}
-		var list []inbox.Rejected
-		w.tx(func(tx *store.Tx) (err error) { list, err = w.RejectedMessages(t.Context(), tx, 0, 10); return err })
-		if len(list) != 2 || list[0].Problem != problem.TooLarge || list[0].Large == nil || list[1].Large == nil {
-			t.Errorf("rejected: %d", len(list))
-		}
+		w.tx(func(tx *store.Tx) error {
+			var got int
+			err := tx.Get(t.Context(), &got, `SELECT COUNT(*) FROM bodies`)
+			if got != 1 {
+				t.Errorf("%d bodies were written, want 1", got)
+			}
+			return err
+		})
 	})
 }
 
@@ -276,6 +294,31 @@ func TestABodyThatAPersonHasReplacedTwiceGoes(t *testing.T) {
 		}
 		if got := w.bodies(); got != 0 {
 			t.Errorf("%d bodies are kept that no message names", got)
+		}
+	})
+}
+
+func TestBodyOverTheLimitIsRejectedWithAHint(t *testing.T) {
+	cfg := inbox.Config{MaxBody: 1 << 20}
+	each(t, cfg, func(t *testing.T, w *world) {
+		w.reading(cfg)
+		taken := w.all(large("a", "o1", series(2<<20)))
+		if taken[0].Rejected == 0 || !strings.Contains(taken[0].Reason, "more than 1048576") {
+			t.Errorf("taken as %+v", taken[0])
+		}
+		l, err := body.Keep(t.Context(), w.db, bytes.NewReader(series(2<<20)), "", message.MaxBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := plain("b", "o1")
+		in.Body, in.Large = nil, l
+		if taken := w.receive(in); taken.Rejected == 0 || !strings.Contains(taken.Reason, "more than 1048576") {
+			t.Errorf("taken as %+v", taken)
+		}
+		var list []inbox.Rejected
+		w.tx(func(tx *store.Tx) (err error) { list, err = w.RejectedMessages(t.Context(), tx, 0, 10); return err })
+		if len(list) != 2 || list[0].Problem != problem.TooLarge || len(list[0].Body) != body.DefaultInline || !bytes.Equal(list[1].Body, list[0].Body) {
+			t.Errorf("rejected: %d", len(list))
 		}
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -174,8 +173,7 @@ type Rejected struct {
 	ID         string // as it claimed
 	Kind       string
 	Link       string
-	Body       []byte
-	Large      *message.Large // the body, where it is not in memory
+	Body       []byte // its beginning, where the reason says so
 	Problem    problem.Kind
 	Reason     string
 	ReceivedAt time.Time
@@ -188,17 +186,16 @@ func (i *Inbox) RejectedMessages(ctx context.Context, tx *store.Tx, before int64
 		Source, ID, Kind, Link, Problem string
 		Reason                          string
 		Body                            []byte
-		Large                           body.Ref
 		ReceivedAt                      int64 `db:"received_at"`
 	}
-	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, large, problem, reason, received_at FROM inbox_rejected
+	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, problem, reason, received_at FROM inbox_rejected
 		WHERE (? = 0 OR seq < ?) ORDER BY seq DESC LIMIT ?`, before, before, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list rejected messages: %w", err)
 	}
 	out := make([]Rejected, len(rows))
 	for n, r := range rows {
-		out[n] = Rejected{r.Seq, r.Source, r.ID, r.Kind, r.Link, r.Body, r.Large.Large(tx.DB()), problem.Kind(r.Problem), r.Reason, store.FromMicros(r.ReceivedAt)}
+		out[n] = Rejected{r.Seq, r.Source, r.ID, r.Kind, r.Link, r.Body, problem.Kind(r.Problem), r.Reason, store.FromMicros(r.ReceivedAt)}
 	}
 	return out, nil
 }

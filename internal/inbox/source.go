@@ -89,7 +89,8 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 	if err != nil {
 		return false, fmt.Errorf("poll %s: %w", f.Name, err)
 	}
-	if batch, err = i.aside(ctx, batch); err != nil {
+	came := i.arriveAll(ctx, batch, f.Link)
+	if err := i.asideAll(came, i.keep(ctx)); err != nil {
 		return false, fmt.Errorf("keep what %s gave: %w", f.Name, err)
 	}
 	err = i.db.InTx(ctx, func(tx *store.Tx) error {
@@ -101,7 +102,7 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 		if n == 0 {
 			return &problem.Error{Kind: problem.Unavailable, What: "poll " + f.Name, Why: "another process has polled it meanwhile", Hint: "nothing to do"}
 		}
-		_, err = i.take(ctx, tx, i.arriveAll(ctx, batch, f.Link), false)
+		_, err = i.take(ctx, tx, came, false)
 		return err
 	})
 	return err == nil && len(batch) > 0 && next != cursor, err

@@ -152,7 +152,7 @@ func (i *Inbox) forget(ctx context.Context, tx *store.Tx) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("forget messages: %w", err)
 	}
-	if err := freeBodies(ctx, tx, owner, query, args...); err != nil {
+	if err := freeBodies(ctx, tx, query, args...); err != nil {
 		return 0, fmt.Errorf("forget messages: %w", err)
 	}
 	for source, s := range sources {
@@ -177,7 +177,7 @@ func (i *Inbox) dropRejected(ctx context.Context) error {
 		return err
 	}
 	return i.db.InTx(ctx, func(tx *store.Tx) error {
-		if err := freeBodies(ctx, tx, rejectedOwner, `DELETE FROM inbox_rejected WHERE seq <= ? RETURNING seq, large`, most); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM inbox_rejected WHERE seq <= ?`, most); err != nil {
 			return fmt.Errorf("drop old rejected messages: %w", err)
 		}
 		return nil
