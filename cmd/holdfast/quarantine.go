@@ -176,38 +176,23 @@ func printInbound(cmd *cobra.Command, m inbox.Message) error {
 	return err
 }
 
-func quarantineReplay() *cobra.Command {
-	return quarantineAct("replay NUMBER", "Try a message in quarantine again", "  holdfast quarantine replay 17 --reason 'material was added'",
-		access.QuarantineReplay, "is tried again",
-		func(ctx context.Context, r *records, tx *store.Tx, seq int64, _ string) error {
-			return r.in.Replay(ctx, tx, seq)
-		})
-}
-
 func quarantineDiscard() *cobra.Command {
-	return quarantineAct("discard NUMBER", "Put a message aside for good; its lane goes on", "  holdfast quarantine discard 17 --reason 'order was cancelled by phone'",
-		access.QuarantineDiscard, "is put aside",
-		func(ctx context.Context, r *records, tx *store.Tx, seq int64, reason string) error {
-			return r.in.Discard(ctx, tx, seq, reason)
-		})
-}
-
-func quarantineAct(use, summary, example, action, done string, do func(ctx context.Context, r *records, tx *store.Tx, seq int64, reason string) error) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: use, Short: summary, Example: example, Args: cobra.ExactArgs(1),
+		Use: "discard NUMBER", Short: "Put a message aside for good; its lane goes on", Args: cobra.ExactArgs(1),
+		Example: "  holdfast quarantine discard 17 --reason 'order was cancelled by phone'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := rowNumber(args[0])
 			if err != nil {
 				return err
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				err := r.act(ctx, action, "inbound/"+args[0], reason, func(ctx context.Context, tx *store.Tx) error { return do(ctx, r, tx, seq, reason) })
+				err := r.act(ctx, access.QuarantineDiscard, "inbound/"+args[0], reason,
+					func(ctx context.Context, tx *store.Tx) error { return r.in.Discard(ctx, tx, seq, reason) })
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "message %d %s\n", seq, done)
-				return err
+				return sentence(cmd.OutOrStdout(), "message %d is put aside", seq)
 			})
 		},
 	}
