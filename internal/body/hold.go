@@ -64,7 +64,9 @@ const (
 	// Loose is how long a body stays that nothing refers to: long enough for the transaction for whose sake it was kept.
 	Loose = time.Hour
 
-	sweepBodies = 20 // looked at in one sweep
+	// Swept is how many bodies one sweep removes at most: after so many there may be more.
+	Swept = 20
+
 	sweepChunks = 64 // deleted in one transaction
 )
 
@@ -88,7 +90,7 @@ func Sweep(ctx context.Context, db *store.DB) (int, error) {
 func condemn(ctx context.Context, tx *store.Tx) ([]string, error) {
 	var found []string
 	err := tx.Select(ctx, &found, `SELECT id FROM bodies WHERE loose_at > 0 AND loose_at <= ? ORDER BY loose_at LIMIT ?`+tx.SkipLocked(),
-		store.Micros(tx.Now.Add(-Loose)), sweepBodies)
+		store.Micros(tx.Now.Add(-Loose)), Swept)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,26 @@ func (p *plant) oweLarge(id string, text []byte) {
 	m := event(id, "operation.confirmed", "o1")
 	m.Body, m.Large = nil, l
 	p.owe(m)
+}
+
+// TestManyBodiesThatNothingRefersToGoSoon is about a burst of messages that were not taken: what they left must not grow faster than it goes.
+func TestManyBodiesThatNothingRefersToGoSoon(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		for n := range 50 {
+			if _, err := body.Keep(t.Context(), p.db, strings.NewReader(strconv.Itoa(n)), "", message.MaxBody); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.cfg.House = time.Hour
+		p.runFor(body.Loose + 20*time.Minute) // one look at the house after they may go
+		var left int
+		err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			return tx.Get(ctx, &left, `SELECT COUNT(*) FROM bodies`)
+		})
+		if err != nil || left != 0 {
+			t.Errorf("%d bodies are left, %v, want none", left, err)
+		}
+	})
 }
 
 func TestALargeBodyThatWasAlteredIsNotSent(t *testing.T) {

@@ -171,11 +171,12 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("old messages are not purged", "err", err)
 		}
-		if gone == purgeChunk {
-			wait = purgePause
-		}
-		if _, err := body.Sweep(ctx, r.db); err != nil && ctx.Err() == nil {
+		swept, err := body.Sweep(ctx, r.db)
+		if err != nil && ctx.Err() == nil {
 			r.log.Warn("bodies that nothing refers to are not removed", "err", err)
+		}
+		if gone == purgeChunk || swept == body.Swept {
+			wait = purgePause
 		}
 		_ = pause(ctx, wait, nil)
 	}
