@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"holdfast/internal/outbox"
@@ -79,11 +80,17 @@ func (n *Numbering) tellAll(ctx context.Context) error {
 	}
 }
 
-// tell tells one number, once. One that does not fit becomes a note on the object: the receipt stands, and a person must look.
+// tell tells one number, once. One that does not fit, or that takes the place of another, becomes a note on the object: the receipt
+// stands, and a person must look.
 func (n *Numbering) tell(ctx context.Context, r outbox.Reference) error {
 	var conflict error
 	err := n.db.InTx(ctx, func(tx *store.Tx) error {
-		conflict = n.plant.Numbered(ctx, tx, r.Object, r.Number)
+		_, event, _ := cutObject(r.Object) // orders and lots are created by the event that has their ID
+		called, err := n.out.Called(ctx, tx, r.Link, event)
+		if err != nil {
+			return err
+		}
+		conflict = n.plant.numbered(ctx, tx, r.Object, r.Number, called)
 		switch {
 		case conflict == nil:
 		case problem.KindOf(conflict) == problem.Conflict:
@@ -113,13 +120,19 @@ func hintOf(err error) string {
 // it says. Objects that the plant does not have are passed over. A number that does not fit is a Conflict, and nothing is changed:
 // the object has another already, or the ERP has sent another order under it.
 func (p *Plant) Numbered(ctx context.Context, tx *store.Tx, object, number string) error {
+	return p.numbered(ctx, tx, object, number, nil)
+}
+
+// numbered is Numbered of a number that a link brought, whose receipts have called the object so, the latest first. A number of theirs
+// that the object has gives way to the latest, which a replay has brought: that is a Conflict too, and the change is to be kept.
+func (p *Plant) numbered(ctx context.Context, tx *store.Tx, object, number string, called []string) error {
 	kind, id, _ := cutObject(object)
 	var err error
 	switch kind {
 	case "order":
-		err = p.numberOrder(ctx, tx, id, number)
+		err = p.numberOrder(ctx, tx, id, number, called)
 	case "lot":
-		err = p.numberLot(ctx, tx, id, number)
+		err = p.numberLot(ctx, tx, id, number, called)
 	}
 	if problem.KindOf(err) == problem.NotFound {
 		return nil
@@ -127,23 +140,47 @@ func (p *Plant) Numbered(ctx context.Context, tx *store.Tx, object, number strin
 	return err
 }
 
-func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string) error {
+func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string, called []string) error {
 	o, err := lockOrder(ctx, tx, id)
-	if err != nil || o.ERPNumber == number {
+	if err != nil {
 		return err
+	}
+	what := "order " + o.Number
+	if o.ERPNumber == number {
+		return alone(what, number, called)
 	}
 	twin, err := orderCalled(ctx, tx, number)
 	if err != nil {
 		return err
 	}
 	if twin != "" {
-		return conflict("number "+number+" for order "+o.Number, "the ERP has sent it as an order of its own, which the plant keeps as "+twin,
+		return conflict("number "+number+" for "+what, "the ERP has sent it as an order of its own, which the plant keeps as "+twin,
 			"both stand for one order of the ERP: report on one of them only", field("/erpNumber", "belongs to order "+twin))
+	}
+	if slices.Contains(called, o.ERPNumber) {
+		o.ERPNumber = ""
 	}
 	if err := o.take(number); err != nil {
 		return err
 	}
-	return p.saveOrder(ctx, tx, &o)
+	if err := p.saveOrder(ctx, tx, &o); err != nil {
+		return err
+	}
+	return alone(what, number, called)
+}
+
+// alone refuses a number beside which receipts have brought another.
+func alone(what, number string, called []string) error {
+	i := slices.IndexFunc(called, func(other string) bool { return other != number })
+	switch {
+	case i < 0:
+		return nil
+	case called[0] != number:
+		return fresh(what, number, called[0])
+	}
+	return conflict("number "+number+" for "+what, "the ERP called it "+called[i]+" before it was sent again",
+		"messages go to "+number+" from now on: look in the ERP whether "+called[i]+" is still there, and cancel it then",
+		field("/erpNumber", "is not the number known"))
 }
 
 // take gives an order that the plant made the ERP's number.
@@ -164,16 +201,25 @@ func fresh(what, known, number string) error {
 		"find out in the ERP which of the two is the plant's, and cancel the other", field("/erpNumber", "is not the number known"))
 }
 
-func (p *Plant) numberLot(ctx context.Context, tx *store.Tx, id, number string) error {
+func (p *Plant) numberLot(ctx context.Context, tx *store.Tx, id, number string, called []string) error {
 	l, err := lockLot(ctx, tx, id)
-	if err != nil || l.ERPNumber == number {
+	if err != nil {
 		return err
 	}
-	if err := fresh("lot "+l.Number, l.ERPNumber, number); err != nil {
-		return err
+	what := "lot " + l.Number
+	if l.ERPNumber == number {
+		return alone(what, number, called)
+	}
+	if !slices.Contains(called, l.ERPNumber) {
+		if err := fresh(what, l.ERPNumber, number); err != nil {
+			return err
+		}
 	}
 	l.ERPNumber = number
-	return p.saveLot(ctx, tx, &l)
+	if err := p.saveLot(ctx, tx, &l); err != nil {
+		return err
+	}
+	return alone(what, number, called)
 }
 
 // noteConflict notes on an order or a lot that a number does not fit, and lists it for a person to look at.

@@ -78,7 +78,7 @@ func (p *owing) answer(lane, number string) {
 		for _, c := range claims {
 			s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true}
 			if q := c.Messages[0]; c.Lane == lane {
-				s.Done = []outbox.Done{{ID: q.ID, Role: q.Role, Creates: q.Creates, Receipt: message.Receipt{Document: number, At: now}}}
+				s.Done = []outbox.Done{{ID: q.ID, Redelivery: q.Redelivery, Role: q.Role, Creates: q.Creates, Receipt: message.Receipt{Document: number, At: now}}}
 			}
 			all = append(all, s)
 		}
@@ -220,6 +220,91 @@ func TestANumberThatDoesNotFitIsNoted(t *testing.T) {
 		refused(t, err, "conflict", "the ERP calls it B1 already")
 		if len(p.log) != 0 {
 			t.Errorf("got %q logged, want nothing more", <-p.log)
+		}
+	}, storetest.WithClock(func() time.Time { return now }))
+}
+
+// replay has the message that created lane delivered again; the ERP, which no longer had it, gives it this number.
+func (p *owing) replay(lane, number string) {
+	p.t.Helper()
+	err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		_, err := p.box.Replay(p.t.Context(), tx, "erp", lane, outbox.Range{From: 1, To: 1}, "the ERP was restored from last night")
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.answer(lane, number)
+}
+
+func (p *owing) reference(object string) string {
+	return see(p.plant, func(ctx context.Context, tx *store.Tx) (string, error) {
+		number, _, err := p.box.Reference(ctx, tx, "erp", object)
+		return number, err
+	})
+}
+
+// TestAReplayThatGetsAnotherNumberIsOneThing: messages go to the new number, the plant has it too, and a person is told of both. An
+// answer with the same number changes nothing.
+func TestAReplayThatGetsAnotherNumberIsOneThing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := openOwing(t, db)
+		o := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+		lot := must(p.plant, p.CreateLot, mes.NewLot{Material: "CAST"})
+		p.answer(o.ID, "4711")
+		p.answer(lot.ID, "B1")
+		stop := p.run()
+		defer stop()
+		until(t, "the first numbers", func() bool { return len(p.untold()) == 0 })
+		p.replay(o.ID, "4711")
+		if got := p.untold(); len(got) != 0 {
+			t.Errorf("got %v untold after a replay that the ERP knew, want none", got)
+		}
+		p.replay(o.ID, "5000")
+		p.replay(lot.ID, "B9")
+		until(t, "the numbers of the replay", func() bool { return len(p.untold()) == 0 })
+		got := p.order(o.ID)
+		l := see(p.plant, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) { return p.Lot(ctx, tx, lot.ID) })
+		if got.ERPNumber != "5000" || got.Number != "5000" || p.reference("order/"+o.ID) != "5000" || got.PlantNumber != o.PlantNumber {
+			t.Errorf("got order %+v and reference %s, want 5000 in both", got, p.reference("order/"+o.ID))
+		}
+		if l.ERPNumber != "B9" || p.reference("lot/"+lot.ID) != "B9" {
+			t.Errorf("got lot %+v and reference %s, want B9 in both", l, p.reference("lot/"+lot.ID))
+		}
+		for _, notes := range [][]mes.Note{got.Notes, l.Notes} {
+			if len(notes) != 1 || notes[0].Code != mes.NumberConflict || !strings.Contains(notes[0].Text, "before it was sent again") {
+				t.Errorf("got notes %+v, want one that tells of the replay", notes)
+			}
+		}
+		want := []mes.Conflicted{{Sort: "order", ID: o.ID, Number: "5000"}, {Sort: "lot", ID: lot.ID, Number: lot.Number}}
+		if got := p.conflicts(); !slices.Equal(got, want) {
+			t.Errorf("got %+v listed for a person, want %+v", got, want)
+		}
+	}, storetest.WithClock(func() time.Time { return now }))
+}
+
+// TestAReceiptDoesNotRenameWhatTheERPHasSent: the ERP sent the order under a number of its own; the answer to its creation, which was
+// not replayed, gives another. The first stands, for messages as for the plant, and the second is told.
+func TestAReceiptDoesNotRenameWhatTheERPHasSent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := openOwing(t, db)
+		o := must(p.plant, p.CreateOrder, mes.NewOrder{Material: "PUMP", Quantity: d("10")})
+		e := mes.ERPOrder{ERPNumber: "4711", ExternalID: o.PlantNumber, ERPVersion: "1", Quantity: ptr(d("10")), Start: o.Start, End: o.End}
+		p.apply(mes.OrderReleasedKind, e)
+		err := p.db.InTx(t.Context(), func(tx *store.Tx) error { return p.box.SetReference(t.Context(), tx, "erp", "order/"+o.ID, "4711") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.answer(o.ID, "4712")
+		stop := p.run()
+		defer stop()
+		until(t, "the second number", func() bool { return len(p.untold()) == 0 })
+		got := p.order(o.ID)
+		if got.ERPNumber != "4711" || p.reference("order/"+o.ID) != "4711" {
+			t.Errorf("got number %s and reference %s, want 4711 in both", got.ERPNumber, p.reference("order/"+o.ID))
+		}
+		if len(got.Notes) != 1 || got.Notes[0].Code != mes.NumberConflict || !strings.Contains(got.Notes[0].Text, "4712") || len(p.conflicts()) != 1 {
+			t.Errorf("got notes %+v, listed %+v, want one that names 4712", got.Notes, p.conflicts())
 		}
 	}, storetest.WithClock(func() time.Time { return now }))
 }

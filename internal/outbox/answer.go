@@ -140,7 +140,9 @@ func (o *Outbox) received(ctx context.Context, tx *store.Tx, t target, a answer)
 	if err := unrefused(ctx, tx, a.Message); err != nil {
 		return err
 	}
-	return o.created(ctx, tx, t.Link, Done{ID: a.Message, Creates: t.Creates, Role: message.Role(t.Role), Receipt: message.Receipt{Document: a.Document}})
+	return o.created(ctx, tx, t.Link, Done{
+		ID: a.Message, Redelivery: int(t.Redelivery), Creates: t.Creates, Role: message.Role(t.Role), Receipt: message.Receipt{Document: a.Document},
+	})
 }
 
 // refused keeps a refusal with the delivery that it is about, and parks what the lane has not sent yet. A holder that has the lane in

@@ -101,6 +101,38 @@ func (o *Outbox) Told(ctx context.Context, tx *store.Tx, r Reference) error {
 	return nil
 }
 
+// called keeps the number that a receipt gives to an object. One that is known stays, unless it is a replay that brought the other: what
+// is sent again is what the ERP no longer has, so that messages must go to the new number. Either way the plant is told, see Called.
+func (o *Outbox) called(ctx context.Context, tx *store.Tx, r Reference, replayed bool) error {
+	if replayed {
+		return o.refer(ctx, tx, r, !named(r.Object))
+	}
+	known, ok, err := o.Reference(ctx, tx, r.Link, r.Object)
+	if err != nil {
+		return err
+	}
+	if !ok || known == r.Number {
+		return o.refer(ctx, tx, r, !named(r.Object))
+	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_refs SET told = ? WHERE link = ? AND object = ?`, !named(r.Object), r.Link, r.Object); err != nil {
+		return fmt.Errorf("note that %s has two numbers at link %s: %w", r.Object, r.Link, err)
+	}
+	tx.Wake(Numbered)
+	return nil
+}
+
+// Called lists the numbers that receipts of link's ERP gave to what an event of the plant created, the latest first, each once. More
+// than one means that the ERP has, or had, several documents of it.
+func (o *Outbox) Called(ctx context.Context, tx *store.Tx, link, event string) ([]string, error) {
+	var numbers []string
+	err := tx.Select(ctx, &numbers, `SELECT document FROM outbox_delivered WHERE id = ? AND document <> '' AND role <> 'void'
+		GROUP BY document ORDER BY MAX(redelivery) DESC`, MessageID(link, event))
+	if err != nil {
+		return nil, fmt.Errorf("list what link %s calls the object of event %s: %w", link, event, err)
+	}
+	return numbers, nil
+}
+
 // created keeps what a receipt says of an object of the plant's own making. A void means that it will never be created: whoever
 // waits for it is parked, for a person to void or amend.
 func (o *Outbox) created(ctx context.Context, tx *store.Tx, link string, d Done) error {
@@ -108,7 +140,7 @@ func (o *Outbox) created(ctx context.Context, tx *store.Tx, link string, d Done)
 	case d.Creates == "":
 		return nil
 	case d.Role != message.Void && d.Receipt.Document != "":
-		return o.refer(ctx, tx, Reference{link, d.Creates, d.Receipt.Document}, !named(d.Creates))
+		return o.called(ctx, tx, Reference{link, d.Creates, d.Receipt.Document}, d.Redelivery > 0)
 	case d.Role != message.Void:
 		return nil
 	}
