@@ -159,7 +159,8 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 	}
 }
 
-// TestEveryChangeIsAnActOfTheRegistry compares the contract with the registry of actions, both ways.
+// TestEveryChangeIsAnActOfTheRegistry compares the contract with the registry of actions, both ways. Keys are changed by the command
+// line alone: who may run it on the node holds what the keys protect, and a network that could change them would be one more way in.
 func TestEveryChangeIsAnActOfTheRegistry(t *testing.T) {
 	doc, err := contract.Load(openapi.Holdfast(), "holdfast.yaml")
 	if err != nil {
@@ -174,8 +175,8 @@ func TestEveryChangeIsAnActOfTheRegistry(t *testing.T) {
 		used[name] = true
 	}
 	for _, a := range access.Actions() {
-		if !used[a.Name] {
-			t.Errorf("action %s has no operation of the API", a.Name)
+		if local := a.Permission == access.ManageKeys; used[a.Name] == local {
+			t.Errorf("action %s has an operation of the API: %t, want %t", a.Name, used[a.Name], !local)
 		}
 	}
 }
