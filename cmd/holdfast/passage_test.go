@@ -38,12 +38,15 @@ type passage struct {
 
 	answered [8]atomic.Int64 // by lane: the acts that were answered, each of which owes one message
 	effects  atomic.Int64    // as the ledger was seen last
+	voided   atomic.Int64    // as the sender has counted last
 }
 
 const (
 	passageLink = "erp"
 	// passageAhead is how many messages are owed and without effect at any time: whatever is struck, it is in the middle of a batch.
 	passageAhead = 400
+	// Each tenth message of a lane expires soon: one that is not sent by then, as while a strike lasts, is delivered as a void.
+	passageExpires, passageExpiry = 10, 200 * time.Millisecond
 )
 
 // openPassage lays everything between two empty databases, and starts it. What it returns ends the writers, waits until all is through
@@ -153,7 +156,7 @@ func (p *passage) enter(ctx context.Context, tx *store.Tx, m message.Message) er
 	return err
 }
 
-// look reads from time to time how far the ledger is. While its database is away it is as far as it was.
+// look reads from time to time how far the ledger is, and what became a void. While its database is away it is as far as it was.
 func (p *passage) look(ctx context.Context) error {
 	for sleep(ctx, 50*time.Millisecond) == nil {
 		var n int64
@@ -161,9 +164,27 @@ func (p *passage) look(ctx context.Context) error {
 		if err == nil {
 			p.effects.Store(n)
 		}
+		if l, err := p.links(ctx); err == nil {
+			p.voided.Store(l.Voided)
+		}
 	}
 	return nil
 }
+
+// links is what the sender says of its link.
+func (p *passage) links(ctx context.Context) (l outbox.Link, err error) {
+	err = p.sender.View(ctx, func(tx *store.Tx) error {
+		links, err := p.out.Links(ctx, tx)
+		if len(links) == 1 {
+			l = links[0]
+		}
+		return err
+	})
+	return l, err
+}
+
+// through is how many messages need nothing more.
+func (p *passage) through() int64 { return p.effects.Load() + p.voided.Load() }
 
 // owed is how many messages were promised so far.
 func (p *passage) owed() (n int64) {
@@ -180,7 +201,7 @@ func (p *passage) write() (enough func()) {
 	for lane := range p.answered {
 		writers.Go(func() {
 			for n := 1; ctx.Err() == nil; n++ {
-				for p.owed()-p.effects.Load() >= passageAhead && sleep(ctx, 2*time.Millisecond) == nil {
+				for p.owed()-p.through() >= passageAhead && sleep(ctx, 2*time.Millisecond) == nil {
 				}
 				for p.act(lane, n) != nil {
 					time.Sleep(20 * time.Millisecond)
@@ -208,6 +229,9 @@ func (p *passage) act(lane, n int) error {
 		if err != nil {
 			return err
 		}
+		if n%passageExpires == 0 {
+			return p.out.Append(ctx, tx, m, outbox.Expires(tx.Now.Add(passageExpiry)))
+		}
 		return p.out.Append(ctx, tx, m)
 	})
 }
@@ -222,15 +246,24 @@ func (p *passage) goesOn(after string) {
 	}
 }
 
-// drain waits until all that was owed is in the ledger, and nothing more comes.
+// drain waits until all that was owed is in the ledger or a void, and nothing more comes, and until it is in the sender's history.
 func (p *passage) drain() {
 	p.t.Helper()
 	ctx := p.t.Context()
 	err := until(ctx, 2*time.Minute, "all that is owed has arrived", func() (bool, error) {
-		var links []outbox.Link
-		err := p.sender.View(ctx, func(tx *store.Tx) (err error) { links, err = p.out.Links(ctx, tx); return err })
-		return len(links) == 1 && links[0].Owed == 0 && p.effects.Load() >= p.owed(), err
+		l, err := p.links(ctx)
+		return l.Owed == 0 && p.through() >= p.owed(), err
 	})
+	if err == nil {
+		err = until(ctx, time.Minute, "all that is settled is filed", func() (filed bool, err error) {
+			err = p.sender.View(ctx, func(tx *store.Tx) error {
+				n, err := p.out.Unfiled(ctx, tx)
+				filed = n == 0
+				return err
+			})
+			return filed, err
+		})
+	}
 	if err == nil {
 		err = sleep(ctx, 2*time.Second) // in which a second one could come
 	}
@@ -239,9 +272,52 @@ func (p *passage) drain() {
 	}
 }
 
+// place is where a message stands in its lane.
+type place struct {
+	Lane   string
+	Number int64
+}
+
+// voids are the places of messages that have expired, by the sender's history, which must have each message once: no more and no fewer
+// than there were acts, and none that is still owed.
+func (p *passage) voids() map[place]bool {
+	p.t.Helper()
+	var settled []struct {
+		place
+		Role string
+	}
+	var left int
+	err := p.sender.View(p.t.Context(), func(tx *store.Tx) error {
+		err := tx.Get(p.t.Context(), &left, `SELECT COUNT(*) FROM outbox_messages`)
+		if err != nil {
+			return err
+		}
+		return tx.Select(p.t.Context(), &settled, `SELECT lane, number, role FROM outbox_delivered`)
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	voids := map[place]bool{}
+	for _, s := range settled {
+		if s.Role == string(message.Void) {
+			voids[s.place] = true
+			if s.Number%passageExpires != 0 {
+				p.t.Errorf("number %d of lane %s became a void, and does not expire", s.Number, s.Lane)
+			}
+		}
+	}
+	l, err := p.links(p.t.Context())
+	if n := int64(len(settled)); err != nil || n != p.owed() || left != 0 || l.Delivered+l.Voided != n || l.Voided != int64(len(voids)) {
+		p.t.Errorf("of %d acts %d are in the history, %d of them as voids, and %d rows are owed; counted are %d and %d voids (%v)",
+			p.owed(), n, len(voids), left, l.Delivered, l.Voided, err)
+	}
+	return voids
+}
+
 // judge holds the ledger against the acts that were answered.
 func (p *passage) judge() {
 	p.t.Helper()
+	voids := p.voids()
 	var entries []struct {
 		ID     string
 		Lane   string
@@ -255,7 +331,13 @@ func (p *passage) judge() {
 	}
 	var doubled, disordered, lost int64
 	seen, last := map[string]bool{}, map[string]int64{}
+	pass := func(lane string) { // voids have no effect
+		for voids[place{lane, last[lane] + 1}] {
+			last[lane]++
+		}
+	}
 	for _, e := range entries {
+		pass(e.Lane)
 		switch {
 		case seen[e.ID]:
 			doubled++
@@ -267,10 +349,11 @@ func (p *passage) judge() {
 		last[e.Lane] = max(last[e.Lane], e.Number)
 	}
 	for lane := range p.answered {
+		pass(fmt.Sprint(lane))
 		lost += max(0, p.answered[lane].Load()-last[fmt.Sprint(lane)])
 	}
-	p.t.Logf("%d acts, %d effects: lost %d, doubled %d, out of order %d", p.owed(), len(entries), lost, doubled, disordered)
-	if lost+doubled+disordered != 0 || p.owed() == 0 || int64(len(entries)) != p.owed() {
-		p.t.Errorf("of %d acts: lost %d, doubled %d, out of order %d, %d effects", p.owed(), lost, doubled, disordered, len(entries))
+	p.t.Logf("%d acts, %d effects, %d expired: lost %d, doubled %d, out of order %d", p.owed(), len(entries), len(voids), lost, doubled, disordered)
+	if lost+doubled+disordered != 0 || p.owed() == 0 || int64(len(entries)+len(voids)) != p.owed() {
+		p.t.Errorf("of %d acts: lost %d, doubled %d, out of order %d, %d effects, %d expired", p.owed(), lost, doubled, disordered, len(entries), len(voids))
 	}
 }

@@ -236,6 +236,18 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 		t.atEnd(log.Close)
 		t.cfg.Nodes = append(t.cfg.Nodes, node)
 	}
+	t.cfg.Unfiled = func(ctx context.Context) (n int64, err error) {
+		url := database
+		if file, ok := strings.CutPrefix(database, "sqlite:"); ok { // a node finds it beside its configuration
+			url = "sqlite:" + filepath.Join(dir, file)
+		}
+		db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
+		if err != nil {
+			return 0, err
+		}
+		err = db.View(ctx, func(tx *store.Tx) (err error) { n, err = outbox.New(nil, "", outbox.Config{}).Unfiled(ctx, tx); return err })
+		return n, errors.Join(err, db.Close())
+	}
 	if f.nodes < 2 {
 		return nil
 	}

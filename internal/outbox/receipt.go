@@ -116,6 +116,14 @@ func (o *Outbox) File(ctx context.Context, tx *store.Tx, before time.Time, limit
 	return len(ids), store.FromMicros(found[0].At), nil
 }
 
+// Unfiled is how many receipts are not filed yet. Once the relays of all nodes have ended in order, there is none.
+func (o *Outbox) Unfiled(ctx context.Context, tx *store.Tx) (n int64, err error) {
+	if err := tx.Get(ctx, &n, `SELECT COUNT(*) FROM outbox_receipts`); err != nil {
+		return 0, fmt.Errorf("count the receipts that are not filed: %w", err)
+	}
+	return n, nil
+}
+
 // fileLane does so for one lane, which is locked. Whoever changes a lane by a person's word finds in outbox_messages what it owes and
 // nothing else.
 func fileLane(ctx context.Context, tx *store.Tx, link, name string) error {

@@ -44,6 +44,7 @@ type Config struct {
 	Disk      *disk.Disk // of its database, that may be filled; nil leaves full-disk out
 	Postgres  Database   // whose server may be restarted; nil leaves postgres-restart out
 	Lanes     Lanes      // of several nodes
+	Unfiled   Unfiled
 	Broker    Broker     // between plant and ERP; nil if they talk over HTTP
 	Wire      *wire.Wire // between plant and broker
 	Mock      *erpmock.Mock
@@ -73,6 +74,9 @@ type Broker interface {
 	Free(ctx context.Context) error
 }
 
+// Unfiled asks the database how many messages' receipts are not filed: none, once all nodes have ended in order.
+type Unfiled func(ctx context.Context) (int64, error)
+
 // Report is what a run did and what the oracle says.
 type Report struct {
 	Seed         uint64        `json:"seed"`
@@ -84,11 +88,15 @@ type Report struct {
 	Acts         int           `json:"acts"`
 	DrainSeconds float64       `json:"drain_seconds"`
 	Stuck        string        `json:"stuck,omitempty"` // what was still owed when draining was given up
+	Settled      int64         `json:"settled"`         // messages that the plant counts as settled: each promised one, once
+	Unfiled      int64         `json:"unfiled"`         // receipts that were not filed when the plant had ended
 	Verdict
 }
 
 // OK tells whether the run holds what the product promises.
-func (r Report) OK() bool { return r.Stuck == "" && r.Takeovers.Late == 0 && r.Verdict.OK() }
+func (r Report) OK() bool {
+	return r.Stuck == "" && r.Takeovers.Late == 0 && r.Settled == int64(r.Promised) && r.Unfiled == 0 && r.Verdict.OK()
+}
 
 // run is a Config at work.
 type run struct {
@@ -124,7 +132,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	began := time.Now()
-	stuck, err := r.drain(ctx)
+	stuck, settled, err := r.drain(ctx)
 	if err != nil {
 		return Report{}, err
 	}
@@ -136,9 +144,13 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		}
 		starts += n.starts
 	}
+	unfiled, err := r.Unfiled(ctx)
+	if err != nil {
+		return Report{}, err
+	}
 	return Report{
 		Seed: cfg.Seed, Nodes: len(r.nodes), Strikes: r.counts, Starts: starts, Takeovers: r.taken, Orders: r.book.orders, Acts: r.book.acts,
-		DrainSeconds: drained, Stuck: stuck,
+		DrainSeconds: drained, Stuck: stuck, Settled: settled, Unfiled: unfiled,
 		Verdict: judge(r.book.promises, cfg.Mock.Journal(), cfg.Silent, cfg.InHand, r.ends),
 	}, nil
 }
@@ -198,6 +210,7 @@ type state struct {
 	Parked    int64  `json:"parked"`
 	Waiting   int64  `json:"waiting"`
 	Delivered int64  `json:"delivered"`
+	Voided    int64  `json:"voided"`
 	Breaker   string `json:"breaker"`
 }
 
@@ -210,31 +223,33 @@ func (w *worker) links(ctx context.Context) ([]state, error) {
 	return links.Items, nil
 }
 
-// drain waits until the plant owes nothing, and says what it still owes when that takes too long or a person would have to act.
-func (r *run) drain(ctx context.Context) (stuck string, err error) {
+// drain waits until the plant owes nothing, and says how many messages it has settled, and what it still owes when that takes too long or
+// a person would have to act.
+func (r *run) drain(ctx context.Context) (stuck string, settled int64, err error) {
 	deadline := time.Now().Add(r.Drain)
 	w := r.worker()
 	for {
 		links, err := w.links(ctx)
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		owed := int64(0)
+		settled = 0
 		for _, l := range links {
-			owed += l.Owed
+			owed, settled = owed+l.Owed, settled+l.Delivered+l.Voided
 		}
 		if owed == 0 && r.Broker != nil {
-			return "", r.arrive(ctx, deadline)
+			return "", settled, r.arrive(ctx, deadline)
 		}
 		if owed == 0 {
-			return "", nil
+			return "", settled, nil
 		}
 		if time.Now().After(deadline) {
 			b, err := json.Marshal(links)
-			return fmt.Sprintf("after %s the plant still owes %d messages: %s", r.Drain, owed, b), err
+			return fmt.Sprintf("after %s the plant still owes %d messages: %s", r.Drain, owed, b), settled, err
 		}
 		if pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
-			return "", context.Cause(ctx)
+			return "", 0, context.Cause(ctx)
 		}
 	}
 }
