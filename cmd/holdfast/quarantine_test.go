@@ -69,8 +69,8 @@ func TestAMissingNumberIsSeenAndSkipped(t *testing.T) {
 	if got := says(0, "quarantine", "lanes", "--json"); !strings.Contains(got, `"missing_since"`) {
 		t.Errorf("the lanes as JSON are %q", got)
 	}
-	says(2, "quarantine", "skip", "urn:erp", "L", "one", "--reason", "x")
-	says(4, "quarantine", "skip", "urn:erp", "L", "2", "--reason", "x")
+	says(2, "quarantine", "skip", "urn:erp", "L", "one", "--reason", "a look")
+	says(4, "quarantine", "skip", "urn:erp", "L", "2", "--reason", "a look")
 	if got := says(0, "quarantine", "skip", "urn:erp", "L", "1", "--reason", "lost"); got != "lane L goes on without number 1\n" {
 		t.Errorf("skip says %q", got)
 	}
