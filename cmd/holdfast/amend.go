@@ -68,7 +68,7 @@ func cannotBeSent(m outbox.Detail, err error) error {
 	}
 	return &problem.Error{
 		Kind: problem.Invalid, What: "amend message " + m.ID, Why: "the new body cannot be sent: " + p.Error(), Fields: p.Fields,
-		Hint: "take the old body from holdfast msg show --json " + m.ID + ", and change its values only",
+		Hint: "take the old body from holdfast msg show " + m.ID + " --body FILE, and change its values only",
 	}
 }
 

@@ -131,10 +131,13 @@ func printQuarantine(cmd *cobra.Command, list []inbox.Message, now time.Time, as
 
 func quarantineShow() *cobra.Command {
 	var asJSON bool
+	var file string
 	cmd := &cobra.Command{
-		Use:     "show NUMBER",
-		Short:   "Show one inbound message with its document",
-		Example: "  holdfast quarantine show 17",
+		Use:   "show NUMBER",
+		Short: "Show one inbound message with its document",
+		Long: "Show one inbound message with its document. Of one over 256 KiB (inbox.inline) it shows the size and the SHA-256; --body writes it to a\n" +
+			"file, byte for byte.",
+		Example: "  holdfast quarantine show 17\n  holdfast quarantine show 17 --body series.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			seq, err := rowNumber(args[0])
@@ -150,6 +153,9 @@ func quarantineShow() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if file != "" {
+					return saveBody(ctx, m.Message, file)
+				}
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), inboundViewOf(m, true))
 				}
@@ -158,6 +164,7 @@ func quarantineShow() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringVar(&file, "body", "", "write the document to this new file, and print nothing")
 	return cmd
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +109,32 @@ func hand(t *testing.T, file string, change func(*message.Incoming)) {
 	})
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestALargeDocumentInQuarantineIsShownBySizeAndSaved(t *testing.T) {
+	dir := t.TempDir()
+	file, saved := filepath.Join(dir, "holdfast.yaml"), filepath.Join(dir, "saved.json")
+	says := func(args ...string) string {
+		var out bytes.Buffer
+		if status := run(t.Context(), append(args, "--config", file), &out, &out); status != 0 {
+			t.Fatalf("%q ended with %d: %s", args, status, &out)
+		}
+		return out.String()
+	}
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	says("migrate", "up")
+	text := []byte(`{"number":"` + strings.Repeat("x", 300<<10) + `"}`)
+	hand(t, file, func(m *message.Incoming) { m.ID, m.Body, m.Deliveries = "m1", text, 100 })
+	for _, args := range [][]string{{"quarantine", "show", "1"}, {"quarantine", "show", "1", "--json"}} {
+		if got, want := says(args...), strconv.Itoa(len(text)); !strings.Contains(got, want) || len(got) > 10_000 {
+			t.Errorf("%q says %.500s, want the size %s", args, got, want)
+		}
+	}
+	says("quarantine", "show", "1", "--body", saved)
+	if got, err := os.ReadFile(saved); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("saved are %d bytes, %v, want %d", len(got), err, len(text))
 	}
 }

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,37 @@ func TestAMessageOfTheERPTakesEffectOnce(t *testing.T) {
 		if len(page.Items) != 1 || page.Items[0].ID != "m1" || page.Items[0].Code != "duplicate" {
 			t.Errorf("rejected %+v", page.Items)
 		}
+	})
+}
+
+func TestALargeBodyInQuarantineIsShownBySizeAndDigest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		p.run()
+		wrong := object{"number": "M1", "note": strings.Repeat("x", 300<<10)}
+		text, err := json.Marshal(wrong)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.call("POST", "/v1/inbound-messages", event("m1", "material.changed", wrong)).want(t, 202, nil)
+		path := fmt.Sprintf("/v1/inbound-messages/%d", p.becomes(t, httpapi.InboundStateQuarantined).Number)
+		shows := func(b json.RawMessage) {
+			t.Helper()
+			var got struct {
+				Bytes  int
+				SHA256 string
+			}
+			err := json.Unmarshal(b, &got)
+			if want := fmt.Sprintf("%x", sha256.Sum256(text)); err != nil || got.Bytes != len(text) || got.SHA256 != want {
+				t.Errorf("shown as %.100s, %v, want %d bytes of %s", b, err, len(text), want)
+			}
+		}
+		var d httpapi.InboundDetail
+		p.call("GET", path, nil).want(t, 200, &d)
+		shows(d.Body)
+		p.call("POST", path+"/amend", object{"body": material("right"), "reason": "too long"}).want(t, 200, nil)
+		p.call("GET", path, nil).want(t, 200, &d)
+		shows(d.Original)
 	})
 }
 
