@@ -35,7 +35,9 @@ func (c numberConflict) says() string {
 	return fmt.Sprintf("%s %s: the ERP has sent a number that does not fit", c.Sort, c.Number)
 }
 
-func (c numberConflict) do() string { return "its notes say why and what to do: curl " + c.URL }
+func (c numberConflict) do() string {
+	return fmt.Sprintf("its notes say why and what to do: curl %s – then: holdfast conflict dismiss %s %s --reason …", c.URL, c.Sort, c.ID)
+}
 
 // examineConflicts tells of numbers that do not fit, in a database whose schema is up to date.
 func examineConflicts(ctx context.Context, cfg Config, db *store.DB) []finding {

@@ -18,7 +18,7 @@ func TestStatusNamesNumbersThatDoNotFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(strings.Fields(out.String()), " ") // wherever the lines are broken
-	want := "order PL1000-000007: the ERP has sent a number that does not fit: its notes say why and what to do: curl http://127.0.0.1:8420/v1/orders/o-1"
+	want := "order PL1000-000007: the ERP has sent a number that does not fit: its notes say why and what to do: curl http://127.0.0.1:8420/v1/orders/o-1 – then: holdfast conflict dismiss order o-1 --reason …"
 	if !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}

@@ -14,6 +14,7 @@ const (
 	MovementReverse     = "movement.reverse"
 	LotCreate           = "lot.create"
 	LotDecide           = "lot.decide"
+	ConflictDismiss     = "conflict.dismiss"
 	InspectionRecord    = "inspection.record"
 	InboundReceive      = "inbound.receive"
 	QuarantineReplay    = "quarantine.replay"
@@ -69,6 +70,7 @@ func Actions() []Action {
 		{MovementReverse, Correct, "Take a goods movement back", true},
 		{LotCreate, Report, "Open a lot", false},
 		{LotDecide, DecideLots, "Give a lot free for use, or restrict it", true},
+		{ConflictDismiss, Correct, "Say that a number of the ERP which did not fit needs nobody any more", true},
 		{InspectionRecord, Report, "Record an inspection result", false},
 		{InboundReceive, Deliver, "Take a message from an ERP", false},
 		{QuarantineReplay, RepairInbound, "Try a message in quarantine again", true},

@@ -21,6 +21,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ConflictSort.
+const (
+	ConflictSortLot   ConflictSort = "lot"
+	ConflictSortOrder ConflictSort = "order"
+)
+
+// Valid indicates whether the value is a known member of the ConflictSort enum.
+func (e ConflictSort) Valid() bool {
+	switch e {
+	case ConflictSortLot:
+		return true
+	case ConflictSortOrder:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ERPProgress.
 const (
 	ERPProgressDelivered ERPProgress = "delivered"
@@ -358,6 +376,9 @@ type ConfirmationPage struct {
 	// NextCursor There if more follow
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 }
+
+// ConflictSort defines model for ConflictSort.
+type ConflictSort string
 
 // ControlKey confirm: each is confirmed; milestone: confirms those before it; none: no confirmation
 type ControlKey = mes.ControlKey
@@ -942,6 +963,16 @@ type MovementType = mes.MovementType
 
 // Note What happened to an object without anybody's doing here; the newest is the last
 type Note = mes.Note
+
+// NumberConflict An order or lot for which the ERP has sent a number that does not fit
+type NumberConflict struct {
+	// ID Example: PCE-100
+	ID Identifier `json:"id"`
+
+	// Number What the plant calls it
+	Number string       `json:"number"`
+	Sort   ConflictSort `json:"sort"`
+}
 
 // Operation defines model for Operation.
 type Operation = mes.Operation
@@ -1551,6 +1582,12 @@ type ReverseMovementParams struct {
 	Prefer PreferHeader `json:"Prefer,omitempty,omitzero"`
 }
 
+// DismissConflictParams defines parameters for DismissConflict.
+type DismissConflictParams struct {
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
 	WorkCentre Identifier `form:"workCentre,omitempty" json:"workCentre,omitempty,omitzero"`
@@ -1716,6 +1753,9 @@ type CreateMovementJSONRequestBody = MovementCreate
 // ReverseMovementJSONRequestBody defines body for ReverseMovement for application/json ContentType.
 type ReverseMovementJSONRequestBody = ReversalCreate
 
+// DismissConflictJSONRequestBody defines body for DismissConflict for application/json ContentType.
+type DismissConflictJSONRequestBody = Reason
+
 // CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
 type CreateOrderJSONRequestBody = OrderCreate
 
@@ -1859,6 +1899,9 @@ type ServerInterface interface {
 	// ReverseMovement Take a goods movement back
 	// (POST /v1/movements/{movement}/reverse)
 	ReverseMovement(w http.ResponseWriter, r *http.Request, movement MovementPath, params ReverseMovementParams)
+	// DismissConflict Say that a number of the ERP which did not fit needs nobody any more
+	// (POST /v1/number-conflicts/{sort}/{object}/dismiss)
+	DismissConflict(w http.ResponseWriter, r *http.Request, sort ConflictSort, object Identifier, params DismissConflictParams)
 	// ListOperations What is to be done at a work centre, in the order to do it
 	// (GET /v1/operations)
 	ListOperations(w http.ResponseWriter, r *http.Request, params ListOperationsParams)
@@ -4239,6 +4282,65 @@ func (siw *ServerInterfaceWrapper) ReverseMovement(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// DismissConflict operation middleware
+func (siw *ServerInterfaceWrapper) DismissConflict(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "sort" -------------
+	var sort ConflictSort
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sort", r.PathValue("sort"), &sort, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "object" -------------
+	var object Identifier
+
+	err = runtime.BindStyledParameterWithOptions("simple", "object", r.PathValue("object"), &object, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "object", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissConflictParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissConflict(w, r, sort, object, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListOperations operation middleware
 func (siw *ServerInterfaceWrapper) ListOperations(w http.ResponseWriter, r *http.Request) {
 
@@ -4999,6 +5101,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/lots", wrapper.CreateLot)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/lots/{lot}", wrapper.GetLot)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/lots/{lot}/decide", wrapper.DecideLot)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/number-conflicts/{sort}/{object}/dismiss", wrapper.DismissConflict)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inspection-results", wrapper.ListInspectionResults)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inspection-results", wrapper.CreateInspectionResult)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inspection-results/{inspection}", wrapper.GetInspectionResult)
@@ -8626,6 +8729,106 @@ func (response ReverseMovementdefaultApplicationProblemPlusJSONResponse) VisitRe
 	return err
 }
 
+type DismissConflictRequestObject struct {
+	Sort   ConflictSort `json:"sort"`
+	Object Identifier   `json:"object"`
+	Params DismissConflictParams
+	Body   *DismissConflictJSONRequestBody
+}
+
+type DismissConflictResponseObject interface {
+	VisitDismissConflictResponse(w http.ResponseWriter) error
+}
+
+type DismissConflict200JSONResponse NumberConflict
+
+func (response DismissConflict200JSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissConflict400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response DismissConflict400ApplicationProblemPlusJSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissConflict404ApplicationProblemPlusJSONResponse Problem
+
+func (response DismissConflict404ApplicationProblemPlusJSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissConflict409ApplicationProblemPlusJSONResponse Problem
+
+func (response DismissConflict409ApplicationProblemPlusJSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissConflict422ApplicationProblemPlusJSONResponse Problem
+
+func (response DismissConflict422ApplicationProblemPlusJSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissConflictdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DismissConflictdefaultApplicationProblemPlusJSONResponse) VisitDismissConflictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListOperationsRequestObject struct {
 	Params ListOperationsParams
 }
@@ -9630,6 +9833,9 @@ type StrictServerInterface interface {
 	// ReverseMovement Take a goods movement back
 	// (POST /v1/movements/{movement}/reverse)
 	ReverseMovement(ctx context.Context, request ReverseMovementRequestObject) (ReverseMovementResponseObject, error)
+	// DismissConflict Say that a number of the ERP which did not fit needs nobody any more
+	// (POST /v1/number-conflicts/{sort}/{object}/dismiss)
+	DismissConflict(ctx context.Context, request DismissConflictRequestObject) (DismissConflictResponseObject, error)
 	// ListOperations What is to be done at a work centre, in the order to do it
 	// (GET /v1/operations)
 	ListOperations(ctx context.Context, request ListOperationsRequestObject) (ListOperationsResponseObject, error)
@@ -11006,6 +11212,41 @@ func (sh *strictHandler) ReverseMovement(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReverseMovementResponseObject); ok {
 		if err := validResponse.VisitReverseMovementResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissConflict operation middleware
+func (sh *strictHandler) DismissConflict(w http.ResponseWriter, r *http.Request, sort ConflictSort, object Identifier, params DismissConflictParams) {
+	var request DismissConflictRequestObject
+
+	request.Sort = sort
+	request.Object = object
+	request.Params = params
+
+	var body DismissConflictJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissConflict(ctx, request.(DismissConflictRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissConflict")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissConflictResponseObject); ok {
+		if err := validResponse.VisitDismissConflictResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -2,8 +2,11 @@ package mes
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -15,7 +18,7 @@ type Conflicted struct {
 }
 
 // Conflicts lists what a person must look at because of a number of the ERP, limit of them at most. An order leaves the list when it
-// is closed: then nothing is reported on it any more. A lot stays.
+// is closed: then nothing is reported on it any more. A lot stays until it is dismissed.
 func (p *Plant) Conflicts(ctx context.Context, tx *store.Tx, limit int) ([]Conflicted, error) {
 	var out []Conflicted
 	err := tx.Select(ctx, &out, `SELECT c.sort, c.id, COALESCE(o.number, l.number) AS number FROM plant_number_conflicts c
@@ -26,6 +29,25 @@ func (p *Plant) Conflicts(ctx context.Context, tx *store.Tx, limit int) ([]Confl
 		return nil, fmt.Errorf("list numbers that do not fit: %w", err)
 	}
 	return out, nil
+}
+
+// DismissConflict takes an order or a lot ("order", "lot") off the list of Conflicts, by a person's word that nothing is left to do. Its
+// notes stay; the next number that does not fit lists it again. NotFound if it is not listed.
+func (p *Plant) DismissConflict(ctx context.Context, tx *store.Tx, sort, id string) (Conflicted, error) {
+	var c Conflicted
+	err := tx.Get(ctx, &c, `DELETE FROM plant_number_conflicts WHERE sort = ? AND id = ? RETURNING sort, id, COALESCE(
+		(SELECT number FROM plant_orders WHERE sort = 'order' AND plant_orders.id = plant_number_conflicts.id),
+		(SELECT number FROM plant_lots WHERE sort = 'lot' AND plant_lots.id = plant_number_conflicts.id), '') AS number`, sort, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, &problem.Error{
+			Kind: problem.NotFound, What: "number conflict of " + sort + " " + id, Why: "it is not listed: there was none, or it was dismissed before",
+			Hint: "holdfast status lists what has one",
+		}
+	}
+	if err != nil {
+		return c, fmt.Errorf("dismiss the number conflict of %s %s: %w", sort, id, err)
+	}
+	return c, nil
 }
 
 // keepConflict puts an order or a lot on the list of Conflicts.

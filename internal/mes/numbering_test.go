@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -280,7 +281,25 @@ func TestAReplayThatGetsAnotherNumberIsOneThing(t *testing.T) {
 		if got := p.conflicts(); !slices.Equal(got, want) {
 			t.Errorf("got %+v listed for a person, want %+v", got, want)
 		}
+		p.dismisses(lot.ID, want[0])
 	}, storetest.WithClock(func() time.Time { return now }))
+}
+
+// dismisses has a person dismiss a lot's conflict: once, with the notes kept and what else is listed left alone.
+func (p *owing) dismisses(lot string, rest ...mes.Conflicted) {
+	p.t.Helper()
+	dismiss := func(tx *store.Tx) error {
+		_, err := p.DismissConflict(p.t.Context(), tx, "lot", lot)
+		return err
+	}
+	if err := p.db.InTx(p.t.Context(), dismiss); err != nil {
+		p.t.Fatal(err)
+	}
+	l := see(p.plant, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) { return p.Lot(ctx, tx, lot) })
+	if got := p.conflicts(); !slices.Equal(got, rest) || len(l.Notes) != 1 {
+		p.t.Errorf("got %+v listed and notes %+v after it was dismissed, want %+v, and the note kept", got, l.Notes, rest)
+	}
+	refused(p.t, p.db.InTx(p.t.Context(), dismiss), problem.NotFound, "dismissed before")
 }
 
 // TestAReceiptDoesNotRenameWhatTheERPHasSent: the ERP sent the order under a number of its own; the answer to its creation, which was
