@@ -120,7 +120,7 @@ func TestBatchesEndAsSingleMessagesDo(t *testing.T) {
 		Effects map[string][]string
 		States  map[string]inbox.State
 	}
-	const seeds = 4
+	const seeds = 3
 	ends := map[string]*[seeds][2]end{}
 	for side, batches := range []bool{true, false} {
 		for seed := range seeds {
@@ -156,8 +156,8 @@ func TestBatchesEndAsSingleMessagesDo(t *testing.T) {
 	}
 }
 
-// disorder is what an unreliable transport makes of three numbered lanes and two objects: messages are swapped, doubled and left for
-// later. The plant refuses one of them.
+// disorder is what an unreliable transport makes of three numbered lanes, one that begins an epoch and three objects: messages are swapped,
+// doubled and left for later. The plant refuses one of them; some have a large body, one is poison, and one object has no time.
 func disorder(r *rand.Rand, p *plant) []message.Incoming {
 	var all []message.Incoming
 	for n := range int64(12) {
@@ -166,10 +166,18 @@ func disorder(r *rand.Rand, p *plant) []message.Incoming {
 			in.ID, in.Lane = fmt.Sprintf("%s/%d", lane, n+1), lane
 			all = append(all, in)
 		}
-		all = append(all, versioned("V", fmt.Sprintf("%03d", n)), versioned("W", fmt.Sprintf("%03d", n)))
+		epoch := numbered(1 + n%6)
+		epoch.ID, epoch.Lane, epoch.Epoch = fmt.Sprintf("E/%d", n), "E", 1+n/6
+		undated := plain(fmt.Sprintf("U/%d", n), "U")
+		undated.Undated = true
+		if n%5 == 2 {
+			epoch.Body, undated.Body = series(300<<10), series(300<<10)
+		}
+		all = append(all, epoch, undated, versioned("V", fmt.Sprintf("%03d", n)), versioned("W", fmt.Sprintf("%03d", n)))
 	}
 	p.set(fmt.Sprintf("C/%d", 1+r.IntN(12)), refusal("no"))
-	for range 20 {
+	all[slices.IndexFunc(all, func(in message.Incoming) bool { return in.ID == "B/7" })].Deliveries = 10
+	for range 30 {
 		i := r.IntN(len(all) - 8)
 		j := i + r.IntN(8)
 		all[i], all[j] = all[j], all[i]
