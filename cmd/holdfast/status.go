@@ -61,6 +61,11 @@ type feedStatus struct {
 	Trouble string    `json:"trouble,omitempty"`
 }
 
+// trouble is Trouble without the name of the poll, which whoever met it has put before it, some of them twice.
+func (f feedStatus) trouble() string {
+	return strings.TrimPrefix(strings.TrimPrefix(f.Trouble, "poll "+f.Name+": "), "poll "+f.Name+" ")
+}
+
 // seconds is a length of time that JSON writes as whole seconds.
 type seconds time.Duration
 
@@ -198,7 +203,7 @@ func (s status) print(w io.Writer) error {
 		if !f.Polled.IsZero() {
 			since = "last succeeded " + ago(s.At, f.Polled) + " ago"
 		}
-		if err := sentence(w, "poll %s fails, it %s: %s", f.Name, since, orDash(f.Trouble)); err != nil {
+		if err := sentence(w, "poll %s fails, it %s: %s", f.Name, since, orDash(f.trouble())); err != nil {
 			return err
 		}
 	}

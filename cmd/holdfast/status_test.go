@@ -41,3 +41,22 @@ func TestStatusSaysWhatIsInDoubt(t *testing.T) {
 		t.Errorf("got %q, want %q in it, and nothing of hub", got, want)
 	}
 }
+
+// TestStatusNamesAPollOnce: adapter and inbox both put its name before what went wrong.
+func TestStatusNamesAPollOnce(t *testing.T) {
+	s := status{Served: true, Inbox: inboxStatus{Feeds: []feedStatus{
+		{Name: "orders", Trouble: "poll orders: poll orders by listOrders: the ERP answered 503"}, {Name: "lots", Trouble: "the ERP answered 500"},
+	}}}
+	var got strings.Builder
+	if err := s.print(&got); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\npoll orders fails, it has not succeeded yet: by listOrders: the ERP answered 503\n",
+		"\npoll lots fails, it has not succeeded yet: the ERP answered 500\n",
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("got %s\nwant it to say %q", got.String(), want)
+		}
+	}
+}

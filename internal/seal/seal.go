@@ -35,9 +35,17 @@ func (d digest) Verify(ctx context.Context, m message.Message) error {
 		return nil
 	}
 	return &problem.Error{
-		Kind: problem.Integrity, What: fmt.Sprintf("%s of message %d in lane %s", d.what, m.Number, m.Lane),
+		Kind: problem.Integrity, What: d.what + " of " + named(m),
 		Why: "its digest is not that of its content", Hint: d.hint,
 	}
+}
+
+// named is a message by its place in its lane, or by its ID where it has no number.
+func named(m message.Message) string {
+	if m.Number == 0 {
+		return "message " + m.ID
+	}
+	return fmt.Sprintf("message %d in lane %s", m.Number, m.Lane)
 }
 
 // Chain is the check of an own message before it leaves: stored is the digest that was committed with it. A large body is read through,

@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -8,6 +9,20 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 )
+
+// TestAMessageWithoutANumberIsNamedByItsID: it has no place in a lane, and so none that could be told.
+func TestAMessageWithoutANumberIsNamedByItsID(t *testing.T) {
+	for want, place := range map[string]message.Place{
+		"receipt of message 3 in lane o1": {Lane: "o1", Number: 3},
+		"receipt of message m1":           {},
+	} {
+		m := message.Message{ID: "m1", Kind: "k", Time: time.Unix(0, 0).UTC(), Body: []byte(`{}`), Place: place}
+		p, ok := errors.AsType[*problem.Error](seal.Inbound("not it").Verify(t.Context(), m))
+		if !ok || p.What != want {
+			t.Errorf("got %v, want %s", p, want)
+		}
+	}
+}
 
 func TestOnlyWhatWasCommittedPasses(t *testing.T) {
 	m := message.Message{ID: "m1", Kind: "k", Time: time.Unix(0, 0).UTC(), Body: []byte(`{}`), Place: message.Place{Lane: "o1", Number: 3}}
