@@ -52,9 +52,11 @@ func TestASessionAsksAtAMeasuredPace(t *testing.T) {
 				}
 				go s.run(ctx)
 				time.Sleep(5 * time.Minute)
+				synctest.Wait()
 				before := len(f.asked)
 				f.fails = tt.fails
 				time.Sleep(10 * time.Minute)
+				synctest.Wait()
 				if got := len(f.asked) - before; got > tt.most {
 					t.Errorf("asked %d times in ten minutes, want %d at most", got, tt.most)
 				}
@@ -65,6 +67,7 @@ func TestASessionAsksAtAMeasuredPace(t *testing.T) {
 				}
 				f.fails = nil
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if _, err := s.token(ctx); err != nil || f.logins < tt.logins {
 					t.Errorf("after %d logins, want %d at least: %v", f.logins, tt.logins, err)
 				}
