@@ -236,18 +236,7 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 		t.atEnd(log.Close)
 		t.cfg.Nodes = append(t.cfg.Nodes, node)
 	}
-	t.cfg.Unfiled = func(ctx context.Context) (n int64, err error) {
-		url := database
-		if file, ok := strings.CutPrefix(database, "sqlite:"); ok { // a node finds it beside its configuration
-			url = "sqlite:" + filepath.Join(dir, file)
-		}
-		db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
-		if err != nil {
-			return 0, err
-		}
-		err = db.View(ctx, func(tx *store.Tx) (err error) { n, err = outbox.New(nil, "", outbox.Config{}).Unfiled(ctx, tx); return err })
-		return n, errors.Join(err, db.Close())
-	}
+	t.cfg.Unfiled = unfiled(database, dir)
 	if f.nodes < 2 {
 		return nil
 	}
@@ -259,6 +248,24 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 	t.atEnd(db.Close)
 	t.cfg.Lanes = tortureLanes{db, outbox.New(nil, "", outbox.Config{})}
 	return nil
+}
+
+// unfiled asks a plant's database, which for SQLite is a file beside the configurations.
+func unfiled(database, dir string) torture.Unfiled {
+	if file, ok := strings.CutPrefix(database, "sqlite:"); ok {
+		database = "sqlite:" + filepath.Join(dir, file)
+	}
+	return func(ctx context.Context) (n int64, err error) {
+		db, err := store.Open(ctx, database, store.Config{NoMigrate: true})
+		if err != nil {
+			return 0, err
+		}
+		err = db.View(ctx, func(tx *store.Tx) (err error) {
+			n, err = outbox.New(nil, "", outbox.Config{}).Unfiled(ctx, tx)
+			return err
+		})
+		return n, errors.Join(err, db.Close())
+	}
 }
 
 // tortureNode is one process of the plant.
