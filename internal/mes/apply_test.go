@@ -53,6 +53,19 @@ func TestAnOrderOfTheERP(t *testing.T) {
 	})
 }
 
+// TestAnOrderOfTheERPWithoutOperationsHasLists: the API promises lists, and null is none.
+func TestAnOrderOfTheERPWithoutOperationsHasLists(t *testing.T) {
+	each(t, func(p *plant) {
+		e := p.erpOrder()
+		e.Operations, e.Components = nil, nil
+		p.apply(mes.OrderReleasedKind, e)
+		o := p.numbered(e.ERPNumber)
+		if o.Operations == nil || o.Components == nil || len(o.Operations)+len(o.Components) > 0 {
+			p.t.Errorf("got operations %#v and components %#v, want two empty lists", o.Operations, o.Components)
+		}
+	})
+}
+
 // TestAnOrderHasOneIDWhereverItIsReplayed: messages about it keep their key, even for a plant that has lost its copy.
 func TestAnOrderHasOneIDWhereverItIsReplayed(t *testing.T) {
 	ids := map[string]bool{}

@@ -353,6 +353,7 @@ func cmpMin(a, b decimal.Decimal) decimal.Decimal {
 
 // sorted brings operations and components in the order of their numbers.
 func (o *Order) sorted() {
+	o.Operations, o.Components = orList(o.Operations, []Operation{}), orList(o.Components, []Component{})
 	slices.SortStableFunc(o.Operations, func(a, b Operation) int { return cmp.Compare(a.Number, b.Number) })
 	slices.SortStableFunc(o.Components, func(a, b Component) int { return cmp.Compare(a.Item, b.Item) })
 }
