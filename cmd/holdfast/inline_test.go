@@ -51,7 +51,7 @@ func TestDuringAnUpgradeBodiesStayInTheirRows(t *testing.T) {
 			if _, err := f.inbox.Receive(context.Background(), tx, message.Incoming{Message: m}, "erp"); err != nil {
 				return err
 			}
-			m.Kind, m.Key, m.Place.Role, m.Body[12] = "operation.confirmed", "order/1", message.Event, 'y'
+			m.Kind, m.Key, m.Role, m.Body[12] = "operation.confirmed", "order/1", message.Event, 'y'
 			if err := f.outbox.Append(t.Context(), tx, m); err != nil {
 				return err
 			}
