@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,20 +14,31 @@ import (
 
 // teller gives tokens of a minute, or what fails says. It notes when it was asked for what.
 type teller struct {
+	mu     sync.Mutex // of all of it, where a session of its own asks
 	fails  error
 	asked  []time.Time
 	logins int
 }
 
 func (f *teller) login(context.Context) (lease, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
 	f.logins++
 	return lease{"token", time.Minute, true}, f.fails
 }
 
 func (f *teller) renew(context.Context, lease) (lease, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
 	return lease{"token", time.Minute, true}, f.fails
+}
+
+func (f *teller) say(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = err
 }
 
 // TestASessionAsksAtAMeasuredPace lets Vault work for a while, fail in one way for ten minutes, and work again.
@@ -54,7 +66,7 @@ func TestASessionAsksAtAMeasuredPace(t *testing.T) {
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
 				before := len(f.asked)
-				f.fails = tt.fails
+				f.say(tt.fails)
 				time.Sleep(10 * time.Minute)
 				synctest.Wait()
 				if got := len(f.asked) - before; got > tt.most {
@@ -65,7 +77,7 @@ func TestASessionAsksAtAMeasuredPace(t *testing.T) {
 						t.Errorf("asked again after %s", d)
 					}
 				}
-				f.fails = nil
+				f.say(nil)
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				if _, err := s.token(ctx); err != nil || f.logins < tt.logins {
