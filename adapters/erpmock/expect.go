@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,9 +114,17 @@ func CheckExpectations(text []byte, journal []Entry) (Report, error) {
 		if x.Name == "" {
 			x.Name = "expectation " + strconv.Itoa(i+1)
 		}
+		if x.asksNothing() {
+			return Report{}, fmt.Errorf("read expectations: %s only chooses entries and says nothing that must hold of them, such as effects: 1", x.Name)
+		}
 		rep.Results = append(rep.Results, Result{x.Name, x.failures(journal)})
 	}
 	return rep, nil
+}
+
+// asksNothing tells of an expectation that would hold whatever happened.
+func (x *Expectation) asksNothing() bool {
+	return reflect.DeepEqual(*x, Expectation{Name: x.Name, Operation: x.Operation, MessageID: x.MessageID, Lane: x.Lane})
 }
 
 func (x *Expectation) failures(journal []Entry) []string {

@@ -62,7 +62,7 @@ func TestExpectations(t *testing.T) {
 }
 
 func TestExpectationsAreReadStrictly(t *testing.T) {
-	for _, text := range []string{"", "expect: []", "expect: [{atempts: 1}]", "expect: [{attempts: {mni: 1}}]", "expect: [{attempts: -1}]", "expect: [{minGap: 3}]", "x: 1"} {
+	for _, text := range []string{"", "expect: []", "expect: [{atempts: 1}]", "expect: [{attempts: {mni: 1}}]", "expect: [{attempts: -1}]", "expect: [{minGap: 3}]", "expect: [{name: x, operation: post}]", "x: 1"} {
 		if _, err := erpmock.CheckExpectations([]byte(text), nil); err == nil {
 			t.Errorf("%q was taken", text)
 		}

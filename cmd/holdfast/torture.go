@@ -79,6 +79,8 @@ func (f tortureFlags) check() error {
 		return &problem.Error{Kind: problem.Invalid, What: "torture", Why: why, Hint: hint}
 	}
 	switch {
+	case f.minutes < 1 || f.workers < 1 || f.kills < 0:
+		return wrong("--minutes, --workers or --kills is too small for a run that shows anything", "give a minute and a worker at least, and no fewer than 0 kills")
 	case f.nodes < 1 || f.nodes > 9:
 		return wrong("--nodes is not between 1 and 9", "leave it out for one")
 	case f.postgres != "" && f.postgres != "own":
