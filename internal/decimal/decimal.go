@@ -78,10 +78,10 @@ func FromInt(n int64) Decimal { return Decimal{*apd.New(n, 0)} }
 
 // String is the plain form, never with an exponent, with the scale that it came with.
 func (d Decimal) String() string {
-	if d.d.IsZero() && d.d.Negative {
-		abs := d.d
-		abs.Negative = false
-		return abs.Text('f')
+	if d.d.IsZero() { // neither "-0" nor, of 0E1, "00"
+		zero := d.d
+		zero.Negative, zero.Exponent = false, min(0, zero.Exponent)
+		return zero.Text('f')
 	}
 	return d.d.Text('f')
 }

@@ -20,6 +20,7 @@ func TestParseKeepsEveryDigitAndRefusesTheRest(t *testing.T) {
 		{"above 2^53", "9007199254740993", "9007199254740993"},
 		{"leading zeros of an ERP", "000012.5", "12.5"},
 		{"minus zero is zero", "-0.00", "0.00"},
+		{"zero has one digit before the point", "0E1", "0"},
 		{"38 digits", strings.Repeat("9", 38), strings.Repeat("9", 38)},
 		{"39 digits", strings.Repeat("9", 39), ""},
 		{"39 places", "0." + strings.Repeat("0", 38) + "1", ""},

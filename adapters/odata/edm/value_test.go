@@ -249,6 +249,7 @@ func FuzzDecimalsLoseNothing(f *testing.F) {
 	f.Add("12.500")
 	f.Add("-0.001")
 	f.Add("9999999999.999")
+	f.Add("0E1")
 	field := &edm.Field{Name: "Q", Type: "Edm.Decimal", Precision: 13, Scale: 3}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, w := range []edm.Wire{{Version: edm.V2}, {Version: edm.V4}, {Version: edm.V4, IEEE754: true}} {
