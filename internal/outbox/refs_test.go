@@ -61,7 +61,9 @@ func TestNumbersAreToldOnce(t *testing.T) {
 		told(order)
 		other := receive("d", "order/o1")
 		want("another number, which no replay brought: the one that is known stays, and the plant hears of the two", untold(outbox.Reference{}, 9), order)
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "order/o1", other) })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.SetReference(ctx, tx, "erp", "order/o1", other)
+		})
 		want("what the plant has learnt from elsewhere", untold(outbox.Reference{}, 9))
 	})
 }
