@@ -57,7 +57,7 @@ var floors = map[string]string{
 	"internal/backup": moves,
 	"internal/alert":  moves,
 	// 5 edges
-	"adapters/rest":          words,
+	"adapters/rest":          words + "adapters/wire",
 	"adapters/wire":          words,
 	"adapters/odata":         words + "adapters/odata/edm adapters/wire",
 	"adapters/odata/edm":     words,

@@ -81,7 +81,7 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, id string
 		err = a.Cut
 	}
 	if err != nil {
-		unsure.LinkDown = !errors.Is(err, wire.ErrTooLong) && !errors.Is(err, wire.ErrPacked)
+		unsure.LinkDown = wire.Broke(err)
 		return unsure, c.unreachable(what, false, err)
 	}
 	if a.Status != http.StatusOK {

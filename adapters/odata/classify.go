@@ -201,7 +201,7 @@ func (c *Client) delivered(w *write, a wire.Answer) message.Outcome {
 		}}
 	}
 	if a.Cut != nil {
-		return unsure("the answer broke off", !errors.Is(a.Cut, wire.ErrTooLong) && !errors.Is(a.Cut, wire.ErrPacked))
+		return unsure("the answer broke off", wire.Broke(a.Cut))
 	}
 	number, err := c.number(w, a)
 	if err != nil {

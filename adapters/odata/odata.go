@@ -25,6 +25,7 @@ package odata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -95,8 +96,8 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 // newClient makes the client side of HTTP.
 func newClient(cfg Config) (*wire.Client, error) {
 	secure, err := wire.TLS(cfg.TLS.CA, cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.ServerName)
-	if err != nil {
-		return nil, wrong("tls", err.Error(), "name PEM files that can be read and belong together")
+	if e, ok := errors.AsType[*wire.SettingError](err); ok {
+		return nil, wrong(e.Setting, e.Why, "name PEM files that can be read and belong together")
 	}
 	w := wire.Config{
 		Timeout: cfg.Timeout, ConnectTimeout: cfg.ConnectTimeout, IdleTimeout: cfg.IdleTimeout, Idle: cfg.Parallel,

@@ -2,14 +2,13 @@ package rest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
@@ -42,7 +41,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 			Hint: "look in the ERP, then mark the message delivered or send it again",
 		}}, nil
 	}
-	since := l.attempts.since(id, l.now())
+	since := l.attempts.Since(id, l.now())
 	out, err := l.lookFor(ctx, op.cfg.Ask, id)
 	if err != nil {
 		out.Verdict = message.Unsure
@@ -58,7 +57,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 			Hint: "nothing; it is asked again then",
 		}
 	}
-	l.attempts.drop(id)
+	l.attempts.Drop(id)
 	return out, nil
 }
 
@@ -75,16 +74,16 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 	}
 	a, err := l.read(ctx, op, req)
 	if err != nil { // no answer, half of one, or no secret
-		return message.Outcome{LinkDown: !errors.Is(err, errTooLong)}, err
+		return message.Outcome{LinkDown: wire.Broke(err)}, err
 	}
 	what := op.ID + " for message " + id
-	if p, _ := op.param(ask.Param); a.status == http.StatusNotFound && p.In == "path" {
+	if p, _ := op.param(ask.Param); a.Status == http.StatusNotFound && p.In == "path" {
 		return notThere(op, what, a)
 	}
-	if a.status != http.StatusOK {
+	if a.Status != http.StatusOK {
 		return l.unanswered(op, a), l.said(op, what, a)
 	}
-	body, wrong := op.CheckResponse(a.status, a.header, a.body)
+	body, wrong := op.CheckResponse(a.Status, a.Header, a.Body)
 	if len(wrong) > 0 {
 		e := violated(what, wrong)
 		e.Hint = "correct the contract, or the ERP; nothing is sent until it can be asked"
@@ -94,21 +93,21 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 }
 
 // unanswered is what a bad answer to a question tells about the link.
-func (l *Link) unanswered(op *operation, a answer) message.Outcome {
-	wait, later := retryAfter(a.header, l.now(), l.cfg.MaxRetryAfter)
+func (l *Link) unanswered(op *operation, a wire.Answer) message.Outcome {
+	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
 	r := ruleOf(op, a, later)
 	return message.Outcome{After: wait, LinkDown: r.link, Throttled: r.throttled}
 }
 
 // notThere believes a 404 if it is the ERP's own: the contract declares it for the operation, and it is what is declared. While an
 // ERP is put in place anew, the gateway before it answers 404 for every address.
-func notThere(op *operation, what string, a answer) (message.Outcome, error) {
-	declared, ok := op.Response(a.status)
+func notThere(op *operation, what string, a wire.Answer) (message.Outcome, error) {
+	declared, ok := op.Response(a.Status)
 	own := ok && declared.Status == strconv.Itoa(http.StatusNotFound)
 	if own && len(declared.MediaTypes()) == 0 {
-		own = len(a.body) == 0
+		own = len(a.Body) == 0
 	}
-	if _, wrong := op.CheckResponse(a.status, a.header, a.body); own && len(wrong) == 0 {
+	if _, wrong := op.CheckResponse(a.Status, a.Header, a.Body); own && len(wrong) == 0 {
 		return missing(a), nil
 	}
 	return message.Outcome{}, &problem.Error{
@@ -118,7 +117,7 @@ func notThere(op *operation, what string, a answer) (message.Outcome, error) {
 }
 
 // found picks the document of the message from the answer.
-func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Outcome, error) {
+func (l *Link) found(ask *Ask, what, id string, a wire.Answer, body any) (message.Outcome, error) {
 	items := []any{body}
 	if ask.Items != "" {
 		list, _ := contract.Lookup(body, ask.Items)
@@ -141,7 +140,7 @@ func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Out
 				Kind: problem.Unavailable, What: what, Why: "the document has no number at " + ask.Number, Hint: "correct ask.number of the link",
 			}
 		}
-		r := message.Receipt{Document: number, Answer: clipBytes(a.body, l.cfg.MaxReceipt), Status: a.status, At: a.at, Asked: true}
+		r := message.Receipt{Document: number, Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Asked: true}
 		if ask.Kind != "" {
 			r.Kind, _ = text(item, ask.Kind)
 		}
@@ -151,7 +150,7 @@ func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Out
 				Hint: "look at the document in the ERP; correct ask.number and ask.kind of the link",
 			}
 		}
-		l.attempts.drop(id)
+		l.attempts.Drop(id)
 		return message.Outcome{Verdict: message.Delivered, Receipt: r}, nil
 	}
 	if len(items) > 0 {
@@ -165,45 +164,6 @@ func (l *Link) found(ask *Ask, what, id string, a answer, body any) (message.Out
 }
 
 // missing is the ERP's own word that it does not have a message.
-func missing(a answer) message.Outcome {
-	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.status}}
-}
-
-// attempts remembers when an outcome became unknown. To forget one is safe: the wait then begins anew.
-type attempts struct {
-	mu sync.Mutex
-	at map[string]time.Time // guarded by mu; by message ID
-}
-
-const mostAttempts = 100_000 // 10 MB or so
-
-func newAttempts() *attempts { return &attempts{at: map[string]time.Time{}} }
-
-func (a *attempts) note(id string, now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.at) >= mostAttempts {
-		clear(a.at)
-	}
-	a.at[id] = now
-}
-
-// since is when the last attempt was, now if that is not known.
-func (a *attempts) since(id string, now time.Time) time.Time {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if t, ok := a.at[id]; ok {
-		return t
-	}
-	if len(a.at) >= mostAttempts {
-		clear(a.at)
-	}
-	a.at[id] = now
-	return now
-}
-
-func (a *attempts) drop(id string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.at, id)
+func missing(a wire.Answer) message.Outcome {
+	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.Status}}
 }

@@ -1,15 +1,14 @@
 package rest
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
@@ -37,8 +36,8 @@ const (
 
 // ruleOf says what a status means (RFC 9110 section 15, RFC 6585 section 4, RFC 8470 section 5.2). It is the only place that does.
 // What is not named here may have taken effect. later tells that the answer has a Retry-After.
-func ruleOf(op *operation, a answer, later bool) rule {
-	if m, ok := op.cfg.Answers[a.status]; ok {
+func ruleOf(op *operation, a wire.Answer, later bool) rule {
+	if m, ok := op.cfg.Answers[a.Status]; ok {
 		return ruleFor(m)
 	}
 	down := rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintWait}
@@ -47,7 +46,7 @@ func ruleOf(op *operation, a answer, later bool) rule {
 	unknown := rule{verdict: message.Unsure, kind: problem.Unavailable, hint: hintAsk}
 	lost := unknown // and no message is at fault
 	lost.link = true
-	switch s := a.status; s {
+	switch s := a.Status; s {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusNetworkAuthenticationRequired:
 		// Every message would be refused alike: the link stops, no attempt is spent.
 		return rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
@@ -106,8 +105,8 @@ func ruleFor(m Meaning) rule {
 }
 
 // classify makes the outcome of an answer. what names the call for a person.
-func (l *Link) classify(op *operation, what string, a answer) message.Outcome {
-	wait, later := retryAfter(a.header, l.now(), l.cfg.MaxRetryAfter)
+func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outcome {
+	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
 	r := ruleOf(op, a, later)
 	if r.credentials {
 		l.creds.forget()
@@ -115,7 +114,7 @@ func (l *Link) classify(op *operation, what string, a answer) message.Outcome {
 	if r.verdict == message.Delivered {
 		return l.delivered(op, what, a)
 	}
-	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Receipt: message.Receipt{Status: a.status}, Err: l.said(op, what, a)}
+	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
 	if r.verdict == message.Again {
 		out.After = wait
 	}
@@ -125,25 +124,25 @@ func (l *Link) classify(op *operation, what string, a answer) message.Outcome {
 // delivered believes a good answer if it is whole and shows what it must. The ERP then has the message even where another part
 // of the answer breaks the contract: that is logged, and no reason to book twice or to stop a lane. An answer that was cut off,
 // that is no answer of this contract at all (a sign-in page with status 200) or whose number is missing or wrong proves nothing.
-func (l *Link) delivered(op *operation, what string, a answer) message.Outcome {
+func (l *Link) delivered(op *operation, what string, a wire.Answer) message.Outcome {
 	unsure := func(why string) message.Outcome {
 		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
-			Kind: problem.Unavailable, What: what, Why: "the ERP answered " + statusLine(a.status) + ", but " + why, Hint: hintAsk,
+			Kind: problem.Unavailable, What: what, Why: "the ERP answered " + statusLine(a.Status) + ", but " + why, Hint: hintAsk,
 		}}
 	}
-	if a.cut != nil {
+	if a.Cut != nil {
 		out := unsure("the answer broke off")
-		out.LinkDown = !errors.Is(a.cut, errTooLong) // an answer that is too long comes from an ERP that is well
+		out.LinkDown = wire.Broke(a.Cut) // an answer that is too long comes from an ERP that is well
 		return out
 	}
-	body, wrong := op.CheckResponse(a.status, a.header, a.body)
-	receipt := message.Receipt{Answer: clipBytes(a.body, l.cfg.MaxReceipt), Status: a.status, At: a.at, Kind: op.cfg.Kind}
+	body, wrong := op.CheckResponse(a.Status, a.Header, a.Body)
+	receipt := message.Receipt{Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Kind: op.cfg.Kind}
 	if isPointer(op.cfg.Kind) {
 		receipt.Kind, _ = text(body, op.cfg.Kind)
 	}
 	switch op.cfg.Receipt {
 	case "location":
-		receipt.Document = lastSegment(a.header.Get("Location"))
+		receipt.Document = lastSegment(a.Header.Get("Location"))
 	case "":
 	default:
 		receipt.Document, _ = text(body, op.cfg.Receipt)
@@ -196,26 +195,6 @@ func disproof(wrong []contract.Violation, receipt string) (contract.Violation, b
 		}
 	}
 	return contract.Violation{}, false
-}
-
-// retryAfter reads Retry-After in both its forms (RFC 9110 section 10.2.3). A date is taken relative to the answer's own Date, so
-// that the clocks need not agree.
-func retryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Duration, given bool) {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if v == "" {
-		return 0, false
-	}
-	if n, err := strconv.ParseUint(v, 10, 64); err == nil {
-		return min(time.Duration(min(n, uint64(most/time.Second)+1))*time.Second, most), true
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0, false
-	}
-	if date, err := http.ParseTime(h.Get("Date")); err == nil {
-		now = date
-	}
-	return min(max(at.Sub(now), 0), most), true
 }
 
 func statusLine(status int) string {

@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
@@ -81,7 +81,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 			if op.Path = "/x"; tt.path != "" {
 				op.Path = tt.path
 			}
-			out := l.classify(&operation{Operation: &op, cfg: tt.cfg}, "call", answer{status: tt.status, header: tt.header})
+			out := l.classify(&operation{Operation: &op, cfg: tt.cfg}, "call", wire.Answer{Status: tt.status, Header: tt.header})
 			got := want{out.Verdict, out.LinkDown, problem.KindOf(out.Err)}
 			if got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
@@ -102,7 +102,7 @@ func TestNoUnclassifiedStatusIsSentAgain(t *testing.T) {
 	l := open(t, plainERP("http://127.0.0.1:1"))
 	doc, _ := l.doc.Operation("createConfirmation")
 	for status := 100; status < 1000; status++ {
-		got := ruleOf(&operation{Operation: doc}, answer{status: status}, false).verdict
+		got := ruleOf(&operation{Operation: doc}, wire.Answer{Status: status}, false).verdict
 		if got == message.Again && !known[status] {
 			t.Errorf("%d is sent again", status)
 		}
@@ -113,8 +113,8 @@ func TestNoUnclassifiedStatusIsSentAgain(t *testing.T) {
 func TestAnAnswerThatBrokeOffIsTheLinksFault(t *testing.T) {
 	l := open(t, plainERP("http://127.0.0.1:1"))
 	doc, _ := l.doc.Operation("createConfirmation")
-	for cut, want := range map[error]bool{io.ErrUnexpectedEOF: true, context.DeadlineExceeded: true, errTooLong: false} {
-		out := l.classify(&operation{Operation: doc}, "call", answer{status: http.StatusCreated, cut: cut})
+	for cut, want := range map[error]bool{io.ErrUnexpectedEOF: true, context.DeadlineExceeded: true, wire.ErrTooLong: false} {
+		out := l.classify(&operation{Operation: doc}, "call", wire.Answer{Status: http.StatusCreated, Cut: cut})
 		if out.Verdict != message.Unsure || out.LinkDown != want {
 			t.Errorf("%v: got %v, link down %t; want unknown, %t", cut, out, out.LinkDown, want)
 		}
@@ -126,39 +126,9 @@ func TestAReadIsNotAskedAbout(t *testing.T) {
 	l := open(t, plainERP("http://127.0.0.1:1"))
 	for id, want := range map[string]string{"createConfirmation": hintAsk, "listConfirmations": hintRead} {
 		doc, _ := l.doc.Operation(id)
-		if got := l.said(&operation{Operation: doc}, "call", answer{status: http.StatusServiceUnavailable}); got.Hint != want {
+		if got := l.said(&operation{Operation: doc}, "call", wire.Answer{Status: http.StatusServiceUnavailable}); got.Hint != want {
 			t.Errorf("%s: hint %q, want %q", id, got.Hint, want)
 		}
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
-	tests := []struct {
-		name, value, date string
-		want              time.Duration
-		given             bool
-	}{
-		{"none", "", "", 0, false},
-		{"seconds", "120", "", 2 * time.Minute, true},
-		{"zero", "0", "", 0, true},
-		{"more than we wait", "86400", "", time.Hour, true},
-		{"more than fits", "99999999999999999999", "", 0, false},
-		{"a date by our clock", "Tue, 24 Nov 2026 06:00:30 GMT", "", 30 * time.Second, true},
-		{"a date by the ERP's clock", "Tue, 24 Nov 2015 06:00:30 GMT", "Tue, 24 Nov 2015 06:00:00 GMT", 30 * time.Second, true},
-		{"a date in the past", "Tue, 24 Nov 2015 06:00:30 GMT", "", 0, true},
-		{"the two older forms of a date", "Tuesday, 24-Nov-26 06:00:10 GMT", "", 10 * time.Second, true},
-		{"negative", "-5", "", 0, false},
-		{"nonsense", "soon", "", 0, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			h := http.Header{"Retry-After": {tt.value}, "Date": {tt.date}}
-			got, given := retryAfter(h, now, time.Hour)
-			if got != tt.want || given != tt.given {
-				t.Errorf("got %s, %t; want %s, %t", got, given, tt.want, tt.given)
-			}
-		})
 	}
 }
 
@@ -192,7 +162,7 @@ func TestAGoodStatusNeedsAProof(t *testing.T) {
 			l.log = slog.New(slog.NewTextHandler(&log, nil))
 			doc, _ := l.doc.Operation("createConfirmation")
 			op := &operation{Operation: doc, cfg: Operation{Receipt: tt.receipt}}
-			out := l.classify(op, "call", answer{status: tt.status, header: http.Header{"Content-Type": {tt.media}}, body: []byte(tt.body)})
+			out := l.classify(op, "call", wire.Answer{Status: tt.status, Header: http.Header{"Content-Type": {tt.media}}, Body: []byte(tt.body)})
 			if out.Verdict != tt.want || out.Receipt.Document != tt.number {
 				t.Errorf("got %v, want %s %s", out, tt.want, tt.number)
 			}
@@ -228,7 +198,7 @@ func TestADocumentNumberIsLegible(t *testing.T) {
 			l := open(t, oldConfig(t, "http://127.0.0.1:1"))
 			l.log = slog.New(slog.NewTextHandler(&log, nil))
 			doc, _ := l.doc.Operation("post")
-			out := l.classify(l.operation(doc), "call", answer{status: 201, header: http.Header{"Location": {tt.location}}})
+			out := l.classify(l.operation(doc), "call", wire.Answer{Status: 201, Header: http.Header{"Location": {tt.location}}})
 			if out.Receipt.Document != tt.want || (out.Verdict == message.Delivered) != (tt.want != "") || tt.want == "" && out.Verdict != message.Unsure {
 				t.Errorf("got %v, want %q", out, tt.want)
 			}
@@ -246,7 +216,7 @@ func TestAKindIsLegible(t *testing.T) {
 		op := &operation{Operation: doc, cfg: Operation{Kind: "/batch"}}
 		body := `{"number":"0000100001","messageId":"m1","order":"000001000001","operation":"0010","yield":"1","unit":"PCE",` +
 			`"postingDate":"2026-11-24","postedAt":"2026-11-24T06:00:00Z","batch":"` + kind + `"}`
-		out := l.classify(op, "call", answer{status: 201, header: http.Header{"Content-Type": {"application/json"}}, body: []byte(body)})
+		out := l.classify(op, "call", wire.Answer{Status: 201, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(body)})
 		if out.Verdict != want {
 			t.Errorf("%.9q: got %v, want %s", kind, out, want)
 		}
@@ -279,7 +249,7 @@ func TestWhatTheERPSaysIsKept(t *testing.T) {
 	doc, _ := l.doc.Operation("createConfirmation")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.said(l.operation(doc), "call", answer{status: 422, body: []byte(tt.body)})
+			got := l.said(l.operation(doc), "call", wire.Answer{Status: 422, Body: []byte(tt.body)})
 			if got.Why != tt.why {
 				t.Errorf("why = %q, want %q", got.Why, tt.why)
 			}
@@ -288,7 +258,7 @@ func TestWhatTheERPSaysIsKept(t *testing.T) {
 			}
 		})
 	}
-	long := l.said(l.operation(doc), "call", answer{status: 422, body: fmt.Appendf(nil, `{"title":%q}`, strings.Repeat("ä", 10_000))})
+	long := l.said(l.operation(doc), "call", wire.Answer{Status: 422, Body: fmt.Appendf(nil, `{"title":%q}`, strings.Repeat("ä", 10_000))})
 	if len(long.Why) > 2*mostWords {
 		t.Errorf("%d bytes of the ERP's words are kept", len(long.Why))
 	}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/openapi/contract"
 )
@@ -66,9 +67,9 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 	}
 	out := l.send(op, what, hr)
 	if out.Verdict == message.Unsure {
-		l.attempts.note(id, l.now())
+		l.attempts.Note(id, l.now())
 	} else {
-		l.attempts.drop(id)
+		l.attempts.Drop(id)
 	}
 	return out
 }
@@ -86,23 +87,23 @@ func (l *Link) send(op *operation, what string, hr *http.Request) message.Outcom
 }
 
 // read calls an operation that changes nothing and gives its answer, whatever it is.
-func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (answer, error) {
+func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (wire.Answer, error) {
 	hr, err := l.httpRequest(ctx, op, req)
 	if err != nil {
-		return answer{}, err
+		return wire.Answer{}, err
 	}
 	a, sent, err := l.exchange(hr)
 	if err == nil {
-		err = a.cut
+		err = a.Cut
 	}
 	if err != nil {
 		e := unreachable("call of "+op.ID, false, err)
 		if e.Hint = hintReach; sent {
 			e.Why = "the ERP did not answer in full"
 		}
-		return answer{}, e
+		return wire.Answer{}, e
 	}
-	if a.status == http.StatusUnauthorized {
+	if a.Status == http.StatusUnauthorized {
 		l.creds.forget()
 	}
 	return a, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
 )
@@ -22,10 +23,10 @@ const (
 )
 
 // said makes the problem of an answer that is no good one, in the ERP's own words as far as it has any.
-func (l *Link) said(op *operation, what string, a answer) *problem.Error {
-	r := ruleOf(op, a, a.header.Get("Retry-After") != "")
-	s := listen(a.body)
-	why := "the ERP answered " + statusLine(a.status)
+func (l *Link) said(op *operation, what string, a wire.Answer) *problem.Error {
+	r := ruleOf(op, a, a.Header.Get("Retry-After") != "")
+	s := listen(a.Body)
+	why := "the ERP answered " + statusLine(a.Status)
 	if words := s.words(); words != "" {
 		why += ": " + words
 	}
@@ -39,7 +40,7 @@ func (l *Link) said(op *operation, what string, a answer) *problem.Error {
 	if s.Hint != "" {
 		e.Hint = clip(s.Hint)
 	}
-	if to := a.header.Get("Location"); a.status/100 == 3 && to != "" {
+	if to := a.Header.Get("Location"); a.Status/100 == 3 && to != "" {
 		to, _, _ = strings.Cut(to, "?")
 		e.Why += " to " + clip(to) + "; redirects are not followed"
 	}

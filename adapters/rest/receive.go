@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
@@ -187,15 +188,15 @@ func (p *Poll) page(ctx context.Context, at place) ([]message.Incoming, place, e
 	if err != nil {
 		return nil, at, err
 	}
-	if a.status/100 != 2 {
+	if a.Status/100 != 2 {
 		return nil, at, p.link.said(p.op, what, a)
 	}
 	return p.take(what, a, at)
 }
 
 // take judges an answer and makes messages of its items.
-func (p *Poll) take(what string, a answer, at place) ([]message.Incoming, place, error) {
-	body, wrong := p.op.CheckResponse(a.status, a.header, a.body)
+func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, place, error) {
+	body, wrong := p.op.CheckResponse(a.Status, a.Header, a.Body)
 	for _, v := range wrong {
 		if v.In != "body" || !strings.HasPrefix(v.Pointer, p.cfg.Items+"/") {
 			e := violated(what, wrong)
@@ -208,7 +209,7 @@ func (p *Poll) take(what string, a answer, at place) ([]message.Incoming, place,
 	}
 	list, _ := contract.Lookup(body, p.cfg.Items)
 	items, isList := list.([]any)
-	raw, err := rawItems(a.body, p.cfg.Items)
+	raw, err := rawItems(a.Body, p.cfg.Items)
 	if !isList || err != nil || len(raw) != len(items) {
 		return nil, at, &problem.Error{
 			Kind: problem.Unavailable, What: what, Why: "the answer has no list at " + p.cfg.Items, Hint: "correct items of the poll", Cause: err,
@@ -220,7 +221,7 @@ func (p *Poll) take(what string, a answer, at place) ([]message.Incoming, place,
 	}
 	batch := make([]message.Incoming, len(items))
 	for i, item := range items {
-		batch[i] = p.incoming(item, raw[i], a.at)
+		batch[i] = p.incoming(item, raw[i], a.At)
 	}
 	return batch, next, nil
 }

@@ -29,6 +29,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
@@ -46,9 +47,9 @@ type Link struct {
 	cfg      Config
 	base     *url.URL
 	doc      *contract.Document
-	rt       *http.Transport
+	http     *wire.Client
 	creds    *credentials
-	attempts *attempts
+	attempts *wire.Attempts
 	polls    []*Poll
 	log      *slog.Logger
 	now      func() time.Time
@@ -68,7 +69,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	}
 	l := &Link{
 		cfg: cfg, base: base, doc: doc, log: log, now: time.Now,
-		creds: &credentials{auth: cfg.Auth, resolve: resolve}, attempts: newAttempts(),
+		creds: &credentials{auth: cfg.Auth, resolve: resolve}, attempts: wire.NewAttempts(),
 	}
 	if err := l.checkOperations(); err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	if l.polls, err = l.newPolls(); err != nil {
 		return nil, err
 	}
-	if l.rt, err = newTransport(cfg); err != nil {
+	if l.http, err = newClient(cfg); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -99,7 +100,7 @@ func load(spec string) (*contract.Document, error) {
 }
 
 // Close gives up the idle connections. Calls in hand are not disturbed.
-func (l *Link) Close() { l.rt.CloseIdleConnections() }
+func (l *Link) Close() { l.http.Close() }
 
 // Polls are the sources of what comes in, in the order of the configuration.
 func (l *Link) Polls() []*Poll { return l.polls }
@@ -152,7 +153,7 @@ func (l *Link) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r := ruleOf(op, a, false); a.status/100 == 2 || l.cfg.Probe == nil && !r.credentials && a.status < 500 {
+	if r := ruleOf(op, a, false); a.Status/100 == 2 || l.cfg.Probe == nil && !r.credentials && a.Status < 500 {
 		return nil
 	}
 	return l.said(op, "call of "+op.ID, a)

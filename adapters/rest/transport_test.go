@@ -17,8 +17,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"holdfast/adapters/adaptertest"
 	"holdfast/internal/message"
@@ -102,7 +100,7 @@ func TestPlainClientSendsTwice(t *testing.T) {
 		}
 	}
 	if got, _ := e.arrived(); len(got) != 3 {
-		t.Errorf("two calls of net/http made %d requests, want 3: if Go has changed, say so in attempt", len(got))
+		t.Errorf("two calls of net/http made %d requests, want 3: if Go has changed, say so in adapters/wire", len(got))
 	}
 }
 
@@ -151,65 +149,6 @@ paths:
 		})
 	}
 }
-
-func TestASealedConnectionWritesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		defer near.Close()
-		defer far.Close()
-		w := &wire{Conn: near}
-		if !w.seal(0) {
-			t.Error("nothing was written, but it is not so certain")
-		}
-		if _, err := w.Write([]byte("late")); !errors.Is(err, errSealed) {
-			t.Errorf("err = %v, want errSealed", err)
-		}
-	})
-}
-
-// TestAWriteUnderWayCounts has a write that the other side does not take: it may have taken a part of it.
-func TestAWriteUnderWayCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		near, far := net.Pipe()
-		w := &wire{Conn: near}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_, _ = w.Write([]byte("half"))
-		}()
-		synctest.Wait()
-		if w.seal(0) {
-			t.Error("a write was under way, but nothing is said to be sent")
-		}
-		_, _ = near.Close(), far.Close()
-		<-done
-	})
-}
-
-// TestASecondConnectionIsForOneThatNeverGotAnything: whatever reason a later net/http may find to send again.
-func TestASecondConnectionIsForOneThatNeverGotAnything(t *testing.T) {
-	for _, written := range []bool{false, true} {
-		first, second := &wire{Conn: discard{}}, &wire{Conn: discard{}}
-		_, _ = first.Write([]byte("an earlier request"))
-		var a attempt
-		a.got(httptrace.GotConnInfo{Conn: first})
-		if written {
-			_, _ = first.Write([]byte("POST"))
-		}
-		a.got(httptrace.GotConnInfo{Conn: second})
-		_, err := second.Write([]byte("POST"))
-		if denied := errors.Is(err, errSealed); denied != written {
-			t.Errorf("written on the first: %t; second denied: %t", written, denied)
-		}
-		if a.neverSent() {
-			t.Errorf("written on the first: %t; said to be never sent", written)
-		}
-	}
-}
-
-type discard struct{ net.Conn }
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // tlsERP answers oldDocument's post over TLS and says which protocol it was asked in.
 func tlsERP(t *testing.T) (address, ca string) {
@@ -304,27 +243,3 @@ func TestNothingIsWrittenAfterTheTimeOfARequest(t *testing.T) {
 		}
 	}
 }
-
-func TestTheClockEndsTheTimeOfARequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		near, far := net.Pipe()
-		defer near.Close()
-		defer far.Close()
-		w := &wire{Conn: near}
-		w.carry(over(deadline{ctx}))
-		time.Sleep(time.Second)
-		if _, err := w.Write([]byte("late")); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("err = %v, want that the time is over", err)
-		}
-		if !w.seal(0) {
-			t.Error("nothing was written, but it is not so certain")
-		}
-	})
-}
-
-// deadline is a context that never says itself that its time is over.
-type deadline struct{ context.Context }
-
-func (deadline) Err() error { return nil }

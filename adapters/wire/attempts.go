@@ -20,6 +20,11 @@ func NewAttempts() *Attempts { return &Attempts{at: map[string]time.Time{}} }
 func (a *Attempts) Note(id string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.note(id, now)
+}
+
+// note needs mu.
+func (a *Attempts) note(id string, now time.Time) {
 	if len(a.at) >= mostAttempts {
 		clear(a.at)
 	}
@@ -29,13 +34,12 @@ func (a *Attempts) Note(id string, now time.Time) {
 // Since is when the last attempt was; now, from here on, if that is not known.
 func (a *Attempts) Since(id string, now time.Time) time.Time {
 	a.mu.Lock()
-	t, ok := a.at[id]
-	a.mu.Unlock()
-	if !ok {
-		a.Note(id, now)
-		return now
+	defer a.mu.Unlock()
+	if t, ok := a.at[id]; ok {
+		return t
 	}
-	return t
+	a.note(id, now)
+	return now
 }
 
 // Drop says that the outcome is known.

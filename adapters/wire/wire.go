@@ -6,13 +6,17 @@
 //     connection is sealed before it is written to unless the first was sealed without a byte of this request. GET and HEAD, which
 //     change nothing, may be repeated on a new connection where an old one had died.
 //   - "Not sent" is said only where nothing was written and nothing can be: the connection is sealed before it is looked at.
+//   - Nothing of a request is written after its context has ended, also where net/http has looked at it before: the process may have been
+//     stopped in between, and another node may have the message in hand meanwhile.
 //   - Redirects are never followed, cookies are not kept, no proxy is taken from the environment.
 //   - Answers are read up to a limit, after gzip as before it, and say whether they are whole.
 //
-// HTTP/1.1 alone is spoken: on it one connection carries one request at a time, and only therefore can the second be said.
+// On HTTP/1.1 one connection carries one request at a time, and only therefore can the second and third be said. Where HTTP/2 is allowed
+// and the far side speaks it, what is not answered counts as sent.
 package wire
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -38,6 +42,7 @@ type Config struct {
 	IdleTimeout    time.Duration // how long an unused connection is kept
 	Idle           int           // how many are kept
 	MaxBody        int64         // bytes of an answer that are read, unpacked; required
+	HTTP2          bool          // may be spoken
 	Proxy          *url.URL
 	TLS            *tls.Config
 }
@@ -53,6 +58,7 @@ func New(cfg Config) *Client {
 	dialer := &net.Dialer{Timeout: cfg.ConnectTimeout}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg.HTTP2)
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := dialer.DialContext(ctx, network, addr)
@@ -82,23 +88,28 @@ type Answer struct {
 	At     time.Time
 }
 
-// The reasons why an Answer may be Cut that say nothing of the connection.
+// The reasons why an Answer may be Cut that say nothing of the connection, see Broke.
 var (
 	ErrTooLong = errors.New("the answer is longer than max_body allows")
 	ErrPacked  = errors.New("the answer is not packed as it says")
 )
 
+// Broke tells whether an answer was cut because the connection broke; else it comes from a far side that is well.
+func Broke(cut error) bool { return !errors.Is(cut, ErrTooLong) && !errors.Is(cut, ErrPacked) }
+
 // Exchange sends the request once and reads the answer. Where there is none, sent tells whether the far side may have got any of it.
 func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
-	ctx, cancel := context.WithTimeout(req.Context(), c.cfg.Timeout)
+	callers := req.Context()
+	ctx, cancel := context.WithTimeout(callers, c.cfg.Timeout)
 	defer cancel()
-	var try attempt
-	if req.Method != http.MethodGet && req.Method != http.MethodHead { // those may be repeated as net/http likes
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: try.got})
+	try := attempt{
+		over:   func() error { return cmp.Or(Over(callers), Over(ctx)) }, // the caller's may know by a clock what ours has not heard yet
+		repeat: req.Method == http.MethodGet || req.Method == http.MethodHead,
 	}
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: try.got})
 	req.GetBody = nil
 	req.Header.Set("Accept-Encoding", "gzip")
-	resp, err := c.rt.RoundTrip(req.WithContext(ctx))
+	resp, err := c.rt.RoundTrip(req.WithContext(traced))
 	if err != nil {
 		return Answer{}, !try.neverSent(), bare(err)
 	}
@@ -142,25 +153,34 @@ func bare(err error) error {
 	return err
 }
 
+// SettingError says which setting of TLS does not do, and why.
+type SettingError struct {
+	Setting string // tls.ca or tls.cert
+	Why     string
+}
+
+// Error is both.
+func (e *SettingError) Error() string { return e.Setting + ": " + e.Why }
+
 // TLS trusts the authority in the PEM file ca, or the system's, and shows the client certificate. The certificate is read anew for
-// each connection, so that a renewed one needs no restart.
+// each connection, so that a renewed one needs no restart. The error is a *SettingError.
 func TLS(ca, cert, key, serverName string) (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, fmt.Errorf("tls.ca cannot be read: %w", err)
+			return nil, &SettingError{"tls.ca", fmt.Sprintf("it cannot be read: %v", err)}
 		}
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca: %s has no certificate in PEM", ca)
+			return nil, &SettingError{"tls.ca", "it has no certificate in PEM"}
 		}
 	}
 	if cert == "" {
 		return out, nil
 	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, fmt.Errorf("tls.cert and tls.key do not load: %w", err)
+		return nil, &SettingError{"tls.cert", fmt.Sprintf("certificate and key do not load: %v", err)}
 	}
 	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(cert, key)
@@ -189,25 +209,53 @@ func RetryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Dur
 // errSealed is what a write gets on a connection that was given up.
 var errSealed = errors.New("the connection was given up before this was written")
 
-// conn is a TCP connection that counts its writes and can be sealed against further ones.
+// conn is a TCP connection that counts its writes, refuses those of a request whose time is over, and can be sealed against any.
 type conn struct {
 	net.Conn
 
 	mu     sync.Mutex // guards what follows
 	writes int64
 	sealed bool
+	over   func() error // of the request that has the connection: why it may not be written any more; nil before the first
 }
 
 // Write counts before it writes: a write that is under way is one that may have arrived.
 func (c *conn) Write(p []byte) (int, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *conn) begin() error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.sealed {
-		c.mu.Unlock()
-		return 0, errSealed
+		return errSealed
+	}
+	if c.over != nil {
+		if err := c.over(); err != nil {
+			return err
+		}
 	}
 	c.writes++
-	c.mu.Unlock()
-	return c.Conn.Write(p)
+	return nil
+}
+
+// carry gives the connection to a request, until the next one gets it.
+func (c *conn) carry(over func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = over
+}
+
+// Over tells why nothing may be written any more for the sake of ctx, nil if something may: by the clock and by the context itself, since
+// a timer that should have ended it may not have run yet.
+func Over(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 func (c *conn) count() int64 {
@@ -224,11 +272,17 @@ func (c *conn) seal(n int64) bool {
 	return c.writes == n
 }
 
-// attempt watches one exchange, and holds it to one request on the wire.
+// attempt watches one exchange, and holds a write to one request on the wire. Three things keep net/http from sending it again by
+// itself: the body has no GetBody; the name of an Idempotency-Key is spelled in lower case by who sends one, which net/http does not
+// recognise; and, should a later release of Go find another reason, a second connection is sealed before it is written to, unless the
+// first one was sealed without a byte of this request.
 type attempt struct {
+	over   func() error // why the request may not be written any more
+	repeat bool         // it changes nothing, and may be repeated as net/http likes
+
 	mu    sync.Mutex // guards what follows
 	used  []mark
-	blind bool // a connection was used that is none of ours
+	blind bool // a connection was used whose writes cannot be told apart: HTTP/2
 }
 
 type mark struct {
@@ -240,20 +294,29 @@ type mark struct {
 func (a *attempt) got(info httptrace.GotConnInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c := info.Conn
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
-	w, ok := c.(*conn)
-	if !ok {
+	c := connOf(info.Conn)
+	if c == nil {
 		a.blind = true
 		return
 	}
-	former := a.untouched()
-	a.used = append(a.used, mark{w, w.count()})
-	if !former {
-		w.seal(0)
+	c.carry(a.over)
+	alone := a.repeat || a.untouched()
+	a.used = append(a.used, mark{c, c.count()})
+	if !alone {
+		c.seal(0)
 	}
+}
+
+// connOf finds our connection below TLS; nil if several requests share it at a time.
+func connOf(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		if t.ConnectionState().NegotiatedProtocol == "h2" {
+			return nil
+		}
+		c = t.NetConn()
+	}
+	w, _ := c.(*conn)
+	return w
 }
 
 // untouched seals the connections that the request was given and tells whether nothing of it was or will be written.
