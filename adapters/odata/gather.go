@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
@@ -13,8 +14,8 @@ import (
 // gatherer joins writes that wait anyway. A write that finds the line free goes at once; those that come while it is on its way wait
 // for its end, and then go together. No goroutine is started: whoever sends leads for the others, and hands on when it is done.
 type gatherer struct {
-	together sender
-	most     int
+	sender sender
+	most   int
 
 	mu      sync.Mutex // guards what follows, and place.of
 	waiting []*place
@@ -29,6 +30,7 @@ const atOnce = 2
 
 // place is one write in the queue.
 type place struct {
+	ctx  context.Context //nolint:containedctx // of its caller, who may not be the one that sends it
 	w    *write
 	done chan message.Outcome
 	lead chan *crowd // it is its turn to send these, itself among them
@@ -49,16 +51,16 @@ func (c *crowd) leave() {
 	}
 }
 
-func newGatherer(together sender, most int) *gatherer {
-	return &gatherer{together: together, most: most}
+func newGatherer(s sender, most int) *gatherer {
+	return &gatherer{sender: s, most: most}
 }
 
 // send has a write sent, alone or with others.
 func (g *gatherer) send(ctx context.Context, w *write) message.Outcome {
 	if g.most <= 1 {
-		return g.together(ctx, []*write{w})[0]
+		return g.sender(ctx, []*write{w})[0]
 	}
-	p := &place{w: w, done: make(chan message.Outcome, 1), lead: make(chan *crowd, 1)}
+	p := &place{ctx: ctx, w: w, done: make(chan message.Outcome, 1), lead: make(chan *crowd, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, p)
 	if g.leading < atOnce {
@@ -120,17 +122,17 @@ func (g *gatherer) giveUp(ctx context.Context, p *place) message.Outcome {
 	return out
 }
 
-// work sends a crowd, tells each write what became of it, and hands the line on. It ends before its time only when nobody waits any
-// more, not when its leader's caller does not.
+// work sends a crowd, tells each write what became of it, and hands the line on. What is under way ends before its time only when nobody
+// waits any more, not when its leader's caller does not; but nothing is put on the wire once the time of one of them is over.
 func (g *gatherer) work(ctx context.Context, p *place, c *crowd) message.Outcome {
-	shared := abandoned{context.WithoutCancel(ctx), c.nobody}
+	all := shared{context.WithoutCancel(ctx), c}
 	stop := context.AfterFunc(ctx, c.leave)
 	defer stop()
 	ws := make([]*write, 0, len(c.places))
 	for _, o := range c.places {
 		ws = append(ws, o.w)
 	}
-	for i, out := range g.together(shared, ws) {
+	for i, out := range g.sender(all, ws) {
 		c.places[i].done <- out
 	}
 	g.mu.Lock()
@@ -139,21 +141,22 @@ func (g *gatherer) work(ctx context.Context, p *place, c *crowd) message.Outcome
 	return <-p.done
 }
 
-// abandoned is a context that ends when nobody waits for a crowd any more.
-type abandoned struct {
+// shared is the context of what is sent for a crowd.
+type shared struct {
 	context.Context
-	nobody <-chan struct{}
+	of *crowd
 }
 
 // Done is closed when nobody waits.
-func (a abandoned) Done() <-chan struct{} { return a.nobody }
+func (s shared) Done() <-chan struct{} { return s.of.nobody }
 
-// Err is set then.
-func (a abandoned) Err() error {
-	select {
-	case <-a.nobody:
-		return context.Canceled
-	default:
-		return nil
+// Err is set then, and when the time of one of the crowd is over: whoever is about to write asks for it (wire.Over). Another node may
+// have that message in hand, and a batch is written whole or not at all.
+func (s shared) Err() error {
+	for _, p := range s.of.places {
+		if err := wire.Over(p.ctx); err != nil {
+			return err
+		}
 	}
+	return nil
 }
