@@ -61,7 +61,7 @@ func TestCredentialsThatTheBrokerRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	until(t, 10*time.Second, "it is told why", func() bool {
+	until(t, "it is told why", func() bool {
 		o := one(t, l, "m")
 		return o.Verdict == message.Again && o.LinkDown && strings.Contains(o.Err.Error(), "refuses the credentials")
 	})
@@ -105,7 +105,7 @@ func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
 		}
 	}()
 	ca.write(t, dir, "client", 102)
-	until(t, 10*time.Second, "the new certificate is shown", func() bool { return serial.last.Load() == 102 })
+	until(t, "the new certificate is shown", func() bool { return serial.last.Load() == 102 })
 	connected(t, l)
 	close(stop)
 	if n := <-done; n > 0 {
@@ -269,7 +269,7 @@ func TestTopologyIsDeclaredOrLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer wrongly.Close()
-	until(t, 10*time.Second, "it is told what differs", func() bool {
+	until(t, "it is told what differs", func() bool {
 		reason := wrongly.Status().Reason
 		return reason != nil && strings.Contains(reason.Error(), "declare queue \""+queue+"\"") && strings.Contains(reason.Error(), "made otherwise")
 	})

@@ -56,8 +56,13 @@ func (s *Subscriber) Status() Status {
 	return status
 }
 
-// Close ends all subscriptions: what was acknowledged by then, the broker hears of; the rest goes back to the queues. It may be called
-// again.
+// Close ends all subscriptions: what was acknowledged by then, the broker is told; the rest goes back to the queues, in its place. It may
+// be called again.
+//
+// A quorum queue can forget the last acknowledgements before the end, as it can those before a lost connection: RabbitMQ's channel holds
+// them back while many commands to the queue are not confirmed, and drops what it holds when it is closed (rabbitmq-server issue 10327). Such
+// messages are given again, before those that were not acknowledged, in order and marked as redelivered. The inbox knows their IDs and
+// acknowledges them without effect.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -371,6 +376,10 @@ func (c *consumer) drop(n int) {
 
 // finish acknowledges what is acknowledged by now and closes the channel, which gives the rest back in its place. A nack would put it at
 // the end of a queue that has no delivery limit. The contexts of the messages end before.
+//
+// A basic.cancel before the close would make sure that the queue has heard of the acknowledgements (see Close), but the queue would then
+// go on to the next consumer while messages are in hand here, and what is behind them would overtake them: to come twice is the lesser
+// harm.
 func (c *consumer) finish() {
 	c.cancel()
 	if len(c.held) > 0 && isAcked(c.held[0].message) {

@@ -96,13 +96,13 @@ func TestAFullQueueIsTheLinksTrouble(t *testing.T) {
 	c, queue := toQueue(t, b)
 	c.Queues[0].Kind, c.Queues[0].MaxLength, c.Queues[0].Reject = "classic", 1, true
 	l := open(t, b, c)
-	until(t, 5e9, "the queue is full", func() bool { return one(t, l, "filler").Verdict != message.Delivered })
+	until(t, "the queue is full", func() bool { return one(t, l, "filler").Verdict != message.Delivered })
 	o := one(t, l, "too much")
 	if o.Verdict != message.Again || !o.LinkDown || o.Err == nil {
 		t.Errorf("got %v, link down %t", o, o.LinkDown)
 	}
 	b.Drain(t, queue)
-	until(t, 5e9, "there is room again", func() bool { return one(t, l, "again").Verdict == message.Delivered })
+	until(t, "there is room again", func() bool { return one(t, l, "again").Verdict == message.Delivered })
 }
 
 func TestAMissingExchangeIsNamed(t *testing.T) {
@@ -115,7 +115,7 @@ func TestAMissingExchangeIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	until(t, 5e9, "it is told what is missing", func() bool {
+	until(t, "it is told what is missing", func() bool {
 		o := one(t, l, "m")
 		return o.Verdict == message.Again && o.LinkDown && strings.Contains(o.Err.Error(), c.Publish.Exchange)
 	})
@@ -152,7 +152,7 @@ func TestAnExchangeThatIsDeletedMeanwhile(t *testing.T) {
 	if o.Verdict != message.Unsure || !o.LinkDown {
 		t.Errorf("got %v, want unknown", o)
 	}
-	until(t, 5e9, "it is told what is missing", func() bool {
+	until(t, "it is told what is missing", func() bool {
 		o := one(t, l, "m")
 		return o.Verdict == message.Again && strings.Contains(o.Err.Error(), "look for exchange \""+exchange)
 	})

@@ -156,7 +156,7 @@ func TestAHundredClosedConnectionsLoseNothing(t *testing.T) {
 	closed()
 	s.end()
 	want := int(s.sent.Load())
-	until(t, time.Minute, "all is received", func() bool { return got.count() >= want })
+	until(t, "all is received", func() bool { return got.count() >= want })
 	cancel()
 	receiving.Wait()
 	l.Close()
@@ -185,7 +185,7 @@ func TestABlockedBrokerHangsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = b.Relieve(context.Background()) }()
-	until(t, time.Second, "the link says that it is blocked", func() bool {
+	until(t, "the link says that it is blocked", func() bool {
 		return l.Status().State == Blocked && other.Status().State == Blocked
 	})
 	begun := time.Now()
@@ -206,7 +206,7 @@ func TestABlockedBrokerHangsNothing(t *testing.T) {
 	if err := b.Relieve(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	until(t, 10*time.Second, "it goes on", func() bool { return s.sent.Load() > before+20 })
+	until(t, "it goes on", func() bool { return s.sent.Load() > before+20 })
 	if g := l.Status().Generation; g != 1 {
 		t.Errorf("the connection was given up: generation %d", g)
 	}
@@ -249,11 +249,11 @@ func TestARestartedBrokerLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := s.sent.Load()
-		until(t, 20*time.Second, "it goes on", func() bool { return s.sent.Load() > n+20 })
+		until(t, "it goes on", func() bool { return s.sent.Load() > n+20 })
 	}
 	s.end()
 	want := int(s.sent.Load())
-	until(t, time.Minute, "all is received", func() bool { return got.count() >= want })
+	until(t, "all is received", func() bool { return got.count() >= want })
 	cancel()
 	receiving.Wait()
 	if len(got.bad) > 0 {

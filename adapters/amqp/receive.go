@@ -14,15 +14,16 @@ import (
 	"holdfast/internal/problem"
 )
 
-// Accept takes a batch of messages. When it returns nil they are acknowledged, and never come again; after an error the same batch is
-// offered again. It may be offered messages that it has taken before, under the same IDs.
+// Accept takes a batch of messages. When it returns nil they are acknowledged; after an error the same batch is offered again. It may be
+// offered messages that it has taken before, under the same IDs: the broker has not heard of every acknowledgement when a connection is
+// lost, or when a Run ends.
 //
 // An error of kind Unavailable or Full is trouble of the store. Any other says that something may be wrong with a message: the
 // Deliveries of each in the batch then grow with each offer, until whoever accepts puts the bad one aside.
 type Accept func(ctx context.Context, batch []message.Incoming) error
 
 // Run hands on what comes in Config.Receive.Queue, in the broker's order, until ctx ends. It then finishes the batch in hand, gives the
-// rest back to the queue, and returns nil. While accept fails nothing is acknowledged and nothing more is taken than Receive.InFlight:
+// rest back to the queue, and returns nil. What it has accepted last may be given again by a quorum queue: Subscriber.Close says why. While accept fails nothing is acknowledged and nothing more is taken than Receive.InFlight:
 // that is the back-pressure of a store that is full.
 func (l *Link) Run(ctx context.Context, accept Accept) error {
 	if l.cfg.Receive == nil {

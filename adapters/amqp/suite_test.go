@@ -64,7 +64,7 @@ func (r *receiver) Meet(t *testing.T, f adaptertest.Fault) {
 	}
 	r.p.meet(t, f)
 	if f == adaptertest.None {
-		until(t, 10*time.Second, "the link is connected", func() bool { return r.l.usable() })
+		until(t, "the link is connected", func() bool { return r.l.usable() })
 	}
 }
 
