@@ -89,6 +89,7 @@ var alone = map[string]string{
 	"github.com/rabbitmq/amqp09": "adapters/amqp adapters/amqp/amqptest",
 	"github.com/hashicorp/vault": "internal/seal internal/seal/vaulttest",
 	"filippo.io/age":             "internal/seal",
+	"golang.org/x/mod":           "internal/audit",
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

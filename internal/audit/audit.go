@@ -5,8 +5,11 @@
 //   - An entry is written in the transaction of the act that it records: there is no act without its entry, and no entry of an
 //     act that did not happen.
 //   - The database refuses to change or remove an entry.
+//   - Who does it all the same, as the database's owner, is found out: the entries are the leaves of a Merkle tree (Tree) whose signed
+//     checkpoints are also kept outside the database, and Verify holds one against the other.
 //
-// The package owns the table audit_entries; nothing else reads or writes it.
+// The package owns the tables audit_entries, audit_pending, audit_leaves, audit_hashes, audit_checkpoints and audit_tree; nothing else
+// reads or writes them.
 package audit
 
 import (
@@ -40,7 +43,7 @@ type Entry struct {
 	Outcome string    // Done or Refused
 }
 
-// Filter chooses entries; empty fields choose all.
+// Filter chooses entries; empty fields choose all that somebody did, and so none of LanesMoved.
 type Filter struct {
 	Actor, Action string
 	Object        string // this object, or with a trailing / every object of that sort
@@ -53,8 +56,9 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	if e.At.IsZero() {
 		e.At = tx.Now
 	}
-	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After,
-		cmp.Or(e.Outcome, Done)); err != nil {
+	text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // a leaf of the tree is text
+	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), text(e.Actor), text(e.From), text(e.Action), text(e.Object), text(e.Reason),
+		e.Before, e.After, cmp.Or(text(e.Outcome), Done)); err != nil {
 		return fmt.Errorf("write the audit entry of %s %s: %w", e.Action, e.Object, err)
 	}
 	return nil
@@ -87,12 +91,10 @@ func (f Filter) where() (string, []any) {
 	}
 	add(f.Actor != "", "actor = ?", f.Actor)
 	add(f.Action != "", "action = ?", f.Action)
+	add(f.Action == "", "action <> ?", LanesMoved)
 	prefix := strings.HasSuffix(f.Object, "/")
 	add(f.Object != "" && !prefix, "object = ?", f.Object)
 	add(prefix, "substr(object, 1, length(?)) = ?", f.Object)
 	add(f.Before > 0, "seq < ?", f.Before)
-	if len(parts) == 0 {
-		return "", nil
-	}
 	return " WHERE " + strings.Join(parts, " AND "), args
 }

@@ -1,11 +1,36 @@
 package audit
 
-import "holdfast/internal/store"
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
 
 const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-const selectEntries = `SELECT seq, at, actor, origin, action, object, reason, old, new, outcome FROM audit_entries`
+const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome`
+
+const selectEntries = `SELECT ` + columns + ` FROM audit_entries`
+
+const selectTree = `SELECT size, owner, until, lanes_at FROM audit_tree WHERE id = 1`
+
+const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_at = ? WHERE id = 1`
+
+const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry ORDER BY entry LIMIT ?`
+
+const insertCheckpoint = `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, ?, ?) ON CONFLICT (size) DO NOTHING`
+
+const selectCheckpoints = `SELECT size, at, node, note FROM audit_checkpoints`
+
+// selectPlaced is one page of the tree's leaves with their entries; an entry that is gone has no columns.
+const selectPlaced = `SELECT leaf, entry, COALESCE(at, 0) AS at, COALESCE(actor, '') AS actor, COALESCE(origin, '') AS origin, COALESCE(action, '') AS action,
+COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALESCE(outcome, '') AS outcome, COALESCE(seq, 0) AS seq
+FROM audit_leaves LEFT JOIN audit_entries ON seq = entry WHERE leaf >= ? AND leaf < ? ORDER BY leaf`
 
 type row struct {
 	Seq     int64  `db:"seq"`
@@ -25,4 +50,61 @@ func (r row) entry() Entry {
 		Seq: r.Seq, At: store.FromMicros(r.At), Actor: r.Actor, From: r.Origin, Action: r.Action, Object: r.Object, Reason: r.Reason,
 		Before: r.Old, After: r.New, Outcome: r.Outcome,
 	}
+}
+
+// placed is a leaf with its entry.
+type placed struct {
+	Leaf  int64 `db:"leaf"`
+	Entry int64 `db:"entry"`
+	row
+}
+
+type treeRow struct {
+	Size    int64  `db:"size"`
+	Owner   string `db:"owner"`
+	Until   int64  `db:"until"`
+	LanesAt int64  `db:"lanes_at"`
+}
+
+type checkpointRow struct {
+	Size int64  `db:"size"`
+	At   int64  `db:"at"`
+	Node string `db:"node"`
+	Note string `db:"note"`
+}
+
+// stored reads hashes of the tree, as the functions of tlog ask for them: at these positions, in this order.
+func stored(ctx context.Context, tx *store.Tx) tlog.HashReaderFunc {
+	return func(at []int64) ([]tlog.Hash, error) {
+		if len(at) == 0 {
+			return nil, nil
+		}
+		query, args, err := tx.In(`SELECT pos, hash FROM audit_hashes WHERE pos IN (?)`, at)
+		if err != nil {
+			return nil, err
+		}
+		var rows []hashRow
+		if err := tx.Select(ctx, &rows, query, args...); err != nil {
+			return nil, fmt.Errorf("read hashes of the audit record: %w", err)
+		}
+		byPos := make(map[int64][]byte, len(rows))
+		for _, r := range rows {
+			byPos[r.Pos] = r.Hash
+		}
+		out := make([]tlog.Hash, len(at))
+		for i, pos := range at {
+			if copy(out[i][:], byPos[pos]) != tlog.HashSize {
+				return nil, &problem.Error{
+					Kind: problem.Integrity, What: fmt.Sprintf("read hash %d of the audit record", pos), Why: "it is gone",
+					Hint: "the database was altered behind Holdfast: holdfast audit verify tells more",
+				}
+			}
+		}
+		return out, nil
+	}
+}
+
+type hashRow struct {
+	Pos  int64  `db:"pos"`
+	Hash []byte `db:"hash"`
 }

@@ -223,6 +223,15 @@ func fits(k *nodeKey, node string) error {
 // Sign vouches for a digest with the node's key of the moment. It asks nobody and waits for nothing. The error of a node whose
 // certificate has ended, or whose key was revoked, is of kind Unavailable: what it signed now, nobody would accept.
 func (r *Ring) Sign(p Purpose, digest []byte) (Signature, error) {
+	k, now, err := r.ready()
+	if err != nil {
+		return Signature{}, err
+	}
+	return sign(k.private, k.id, p, now, digest), nil
+}
+
+// ready is the key that signs now, or why none does.
+func (r *Ring) ready() (*nodeKey, time.Time, error) {
 	k, now := r.key.Load(), r.cfg.Now()
 	why := ""
 	switch {
@@ -231,9 +240,9 @@ func (r *Ring) Sign(p Purpose, digest []byte) (Signature, error) {
 	case now.After(k.to()):
 		why = "its certificate ended at " + k.to().Format(time.RFC3339)
 	default:
-		return sign(k.private, k.id, p, now, digest), nil
+		return k, now, nil
 	}
-	return Signature{}, &problem.Error{
+	return nil, now, &problem.Error{
 		Kind: problem.Unavailable, What: "sign as " + r.node, Why: why + " and the keyring gave no other",
 		Hint: "bring the keyring back; holdfast keys status says what it answers",
 	}

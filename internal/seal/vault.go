@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -24,6 +26,7 @@ type VaultConfig struct {
 	CA        string // file with the certificate that vouches for Vault's; empty: the system's
 	Namespace string // of Vault Enterprise; empty: none
 	PKI       string // mount of the PKI engine; default holdfast-pki
+	Transit   string // mount of the transit engine, which has the key "anchor"; default holdfast-transit
 	Role      string // the node's role at PKI and logins; its role for login certificates has "-login" behind it
 
 	// One of the three ways to a token.
@@ -42,13 +45,12 @@ type Vault struct {
 	client  *api.Client
 	session *session
 	log     *slog.Logger
+	anchors sync.Map // version → ed25519.PublicKey
 }
 
 // NewVault is the keyring of node in Vault. It asks nothing yet. The safe keeps the key of the node's login certificate.
 func NewVault(cfg VaultConfig, safe *Safe, node string, log *slog.Logger) (*Vault, error) {
-	if cfg.PKI == "" {
-		cfg.PKI = "holdfast-pki"
-	}
+	cfg.PKI, cfg.Transit = cmp.Or(cfg.PKI, "holdfast-pki"), cmp.Or(cfg.Transit, "holdfast-transit")
 	v := &Vault{cfg: cfg, safe: safe, node: node, log: log}
 	var err error
 	if v.client, err = v.dial(nil); err != nil {

@@ -1,0 +1,233 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// copies are the checkpoints outside the database: a file a node and month, one JSON object a line, only ever appended to and written
+// through to the disk. Each node keeps its own, and takes over only what continues what it has: so it is also a witness, who notices a
+// history that is another than it was, within a round.
+type copies struct {
+	folder, node string
+
+	read bool       // last is what the files end with
+	torn bool       // the last file ends within a line: a crash, or a full disk
+	last Checkpoint // zero if there is none
+}
+
+// newCopies is nil where there are to be none.
+func newCopies(folder, node string) *copies {
+	if folder == "" {
+		return nil
+	}
+	return &copies{folder: folder, node: url.PathEscape(node)}
+}
+
+// kept is a checkpoint as a line has it.
+type kept struct {
+	Size int64  `json:"size"`
+	Note string `json:"note"`
+}
+
+// catchUp writes what is in the database and not here, oldest first. After an error it reads its files anew.
+func (c *copies) catchUp(ctx context.Context, db *store.DB) (err error) {
+	if !c.read {
+		if err := c.readLast(); err != nil {
+			return err
+		}
+	}
+	var fresh []Checkpoint
+	err = db.View(ctx, func(tx *store.Tx) (err error) {
+		fresh, err = c.fresh(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range fresh {
+		if err := c.append(f); err != nil {
+			c.read = false
+			return err
+		}
+		c.last = f
+	}
+	return nil
+}
+
+// fresh are the checkpoints after the last, each proven to continue the one before. The error is of kind Integrity where the database
+// does not have the last one any more, has another in its place, or has come to another history.
+func (c *copies) fresh(ctx context.Context, tx *store.Tx) ([]Checkpoint, error) {
+	var rows []checkpointRow
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size >= ? ORDER BY size LIMIT 500`, c.last.Size); err != nil {
+		return nil, fmt.Errorf("read checkpoints of the audit record: %w", err)
+	}
+	all := make([]Checkpoint, 0, len(rows))
+	for _, r := range rows {
+		p, err := ParseCheckpoint(r.Note)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	if c.last.Size == 0 {
+		return all, nil
+	}
+	if len(all) == 0 || all[0].Size != c.last.Size {
+		return nil, c.alarm("the database does not have it (any more)")
+	}
+	if all[0].Root != c.last.Root {
+		return nil, c.alarm("the database has another history in its place")
+	}
+	before := c.last
+	for _, f := range all[1:] {
+		proof, err := tlog.ProveTree(f.Size, before.Size, stored(ctx, tx))
+		if err != nil {
+			return nil, err
+		}
+		if tlog.CheckTree(proof, f.Size, f.Root, before.Size, before.Root) != nil {
+			return nil, c.alarm(fmt.Sprintf("the checkpoint of %d entries in the database does not continue it", f.Size))
+		}
+		before = f
+	}
+	return all[1:], nil
+}
+
+func (c *copies) alarm(why string) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: fmt.Sprintf("write checkpoints to %s after that of %d entries", c.folder, c.last.Size), Why: why,
+		Hint: "ALARM: unless somebody has put back a backup, the audit record was altered: holdfast audit verify; after a restore move the folder aside and keep it",
+	}
+}
+
+// append adds a line and returns once it is on the disk.
+func (c *copies) append(p Checkpoint) error {
+	line, err := json.Marshal(kept{p.Size, p.Note})
+	if err != nil {
+		return fmt.Errorf("write a checkpoint: %w", err)
+	}
+	line = append(line, '\n')
+	name := filepath.Join(c.folder, c.node+"-"+p.At.UTC().Format("2006-01")+".jsonl")
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // it holds no secret, and auditors read it
+	if err != nil {
+		return fmt.Errorf("open the checkpoints outside: %w", err)
+	}
+	if c.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	_, err = f.Write(line)
+	if err = errors.Join(err, f.Sync(), f.Close(), syncFolder(c.folder)); err != nil {
+		return fmt.Errorf("write a checkpoint to %s: %w", name, err)
+	}
+	c.torn = false
+	return nil
+}
+
+// syncFolder makes a new file last beyond a crash of the machine.
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readLast finds out with what the files end. A line that is cut is the end of a crash: the database has its checkpoint.
+func (c *copies) readLast() error {
+	if err := os.MkdirAll(c.folder, 0o750); err != nil {
+		return fmt.Errorf("make the folder of the checkpoints: %w", err)
+	}
+	names, err := filepath.Glob(filepath.Join(c.folder, escapeGlob(c.node)+"-[0-9][0-9][0-9][0-9]-[0-9][0-9].jsonl"))
+	if err != nil {
+		return fmt.Errorf("list the checkpoints outside: %w", err)
+	}
+	slices.Sort(names)
+	c.last, c.torn = Checkpoint{}, false
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("read the checkpoints outside: %w", err)
+		}
+		whole, _ := parseCopies(text)
+		for _, p := range whole {
+			if p.Size >= c.last.Size {
+				c.last = p
+			}
+		}
+		c.torn = len(text) > 0 && text[len(text)-1] != '\n'
+	}
+	c.read = true
+	return nil
+}
+
+func escapeGlob(s string) string {
+	var b []byte
+	for i := range len(s) {
+		if bytes.IndexByte([]byte(`*?[\`), s[i]) >= 0 {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// parseCopies reads lines; cut is how many of them are none.
+func parseCopies(text []byte) (whole []Checkpoint, cut int) {
+	for line := range bytes.Lines(text) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		var k kept
+		if json.Unmarshal(line, &k) != nil {
+			cut++
+			continue
+		}
+		p, err := ParseCheckpoint(k.Note)
+		if err != nil || p.Size != k.Size {
+			cut++
+			continue
+		}
+		whole = append(whole, p)
+	}
+	return whole, cut
+}
+
+// ReadCopies reads the checkpoints of a file, or of every file of a folder, that a Tree has written. cut counts lines that hold none: a
+// crash leaves one.
+func ReadCopies(path string) (all []Checkpoint, cut int, err error) {
+	names := []string{path}
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		names, err = filepath.Glob(filepath.Join(escapeGlob(path), "*.jsonl"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, &problem.Error{
+			Kind: problem.NotFound, What: "read checkpoints from " + path, Why: "there is no such file or folder", Hint: "name the folder of audit.checkpoints, or a copy of it",
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("find checkpoints in %s: %w", path, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read checkpoints: %w", err)
+		}
+		whole, c := parseCopies(text)
+		all, cut = append(all, whole...), cut+c
+	}
+	return all, cut, nil
+}

@@ -1,0 +1,331 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// LanesMoved is the action of the entries that hold the head of every lane that has moved, so that what a lane said at that time cannot be
+// denied later. Nobody did it: a list leaves them out unless it asks for them.
+const LanesMoved = "lanes.moved"
+
+// Head is the last message of a lane.
+type Head struct {
+	Link   string `json:"link"`
+	Lane   string `json:"lane"`
+	Epoch  int64  `json:"epoch"`
+	Number int64  `json:"number"`
+	Digest string `json:"digest"`
+}
+
+// Config is the tunable part of a Tree; zero fields mean the default.
+type Config struct {
+	Every  time.Duration // how old an entry is at most when a checkpoint covers it; default a minute
+	Most   int           // so many entries make a checkpoint before that; default 1000
+	Poll   time.Duration // how often it is looked; default 5 s
+	Lease  time.Duration // for how long another node leaves the tree to this one; default twice Every
+	Folder string        // where each checkpoint is written outside the database; empty: nowhere
+
+	// Lanes gives the heads of the lanes that have moved since; default none.
+	Lanes func(ctx context.Context, tx *store.Tx, since time.Time) ([]Head, error)
+	// Sign gives the signature lines that stand under the text of a checkpoint; default none. What it signed counts although it also
+	// returns an error, which is logged: a second signer may be away.
+	Sign func(ctx context.Context, origin, text string) (lines string, err error)
+
+	Metrics prometheus.Registerer // default none
+}
+
+// Tree makes the record a Merkle tree and has its checkpoints signed. Acts do not wait for it: they leave their entries in audit_pending,
+// in their own transactions, and the node that has the lease gives each its place a little later. Run does the work.
+//
+// # Guarantees
+//
+//   - An entry gets one place, whatever crashes and however many nodes there are: place, hashes and size are one transaction, under a
+//     lock of the one row of audit_tree. The lease only saves them the work of waiting for each other.
+//   - A checkpoint is in the database before it is outside of it, and whatever is in the database and not outside is written there later.
+//     So the copy outside is never ahead of the database unless somebody has cut or restored the database.
+type Tree struct {
+	db           *store.DB
+	origin, node string
+	cfg          Config
+	log          *slog.Logger
+	figures      *figures
+
+	last     map[string]string // what the round before held of lanes: by link and lane, number and digest
+	sealed   time.Time         // of the last checkpoint that this node made
+	anchored bool              // Sign was whole the last time
+	ending   bool              // the lease is given up with the next round
+}
+
+// NewTree returns the Tree of a plant, built by this node among others. It opens nothing.
+func NewTree(db *store.DB, origin, node string, cfg Config, log *slog.Logger) *Tree {
+	cfg.Every = cmp.Or(cfg.Every, time.Minute)
+	cfg.Most = cmp.Or(cfg.Most, 1000)
+	cfg.Poll = min(cmp.Or(cfg.Poll, 5*time.Second), cfg.Every)
+	cfg.Lease = cmp.Or(cfg.Lease, 2*cfg.Every)
+	t := &Tree{db: db, origin: origin, node: node, cfg: cfg, log: log, anchored: true}
+	t.figures = newFigures(cfg.Metrics)
+	return t
+}
+
+// Run makes checkpoints until ctx ends, and a last one then, so that what the plant did is sealed while it stands still. Whatever goes
+// wrong is logged, counted and tried again.
+func (t *Tree) Run(ctx context.Context) error {
+	tick := time.NewTicker(t.cfg.Poll)
+	defer tick.Stop()
+	copies := newCopies(t.cfg.Folder, t.node)
+	for {
+		t.round(ctx, copies)
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			t.ending = true
+			t.round(last, copies)
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round seals what is due and writes what is sealed outside.
+func (t *Tree) round(ctx context.Context, copies *copies) {
+	due, err := t.due(ctx)
+	if err == nil && due {
+		_, err = t.Seal(ctx)
+	}
+	t.tell(ctx, "build", "no new checkpoint of the audit record", err)
+	if copies != nil {
+		t.tell(ctx, "copy", "a checkpoint of the audit record is not written outside the database", copies.catchUp(ctx, t.db))
+	}
+}
+
+// tell logs and counts what went wrong.
+func (t *Tree) tell(ctx context.Context, what, words string, err error) {
+	if ctx.Err() != nil && err != nil {
+		return
+	}
+	t.figures.trouble(what, err)
+	if problem.KindOf(err) == problem.Integrity {
+		words = "ALARM: the audit record is not what it was"
+	}
+	if err != nil {
+		t.log.ErrorContext(ctx, words, "part", "audit", "err", err)
+	}
+}
+
+// due tells whether it is time for a checkpoint.
+func (t *Tree) due(ctx context.Context) (bool, error) {
+	var waiting int
+	var now time.Time
+	err := t.db.View(ctx, func(tx *store.Tx) error {
+		now = tx.Now
+		return tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.cfg.Most)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look at what waits for a checkpoint: %w", err)
+	}
+	t.figures.waiting(waiting)
+	since := now.Sub(t.sealed)
+	return t.ending || waiting >= t.cfg.Most || since >= t.cfg.Every || since < 0, nil
+}
+
+// atOnce is how many entries one transaction gives their places: it is soon over, and few find SQLite's writer busy.
+const atOnce = 2000
+
+// Seal gives every entry that waits its place and makes a checkpoint of the tree as it is then. nil is returned where nothing is new, or
+// another node does it.
+func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
+	var c *Checkpoint
+	for more, first := true, true; more; first = false {
+		err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			c, more, err = t.grow(ctx, tx, first)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("build the tree of the audit record: %w", err)
+		}
+	}
+	t.sealed = t.db.Now()
+	if c == nil {
+		return nil, nil //nolint:nilnil // nothing is new
+	}
+	if err := t.sign(ctx, c); err != nil {
+		return nil, err
+	}
+	err := t.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, insertCheckpoint, c.Size, store.Micros(c.At), t.node, c.Note)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep a checkpoint of the audit record: %w", err)
+	}
+	t.figures.sealed(c)
+	return c, nil
+}
+
+// sign completes the note. A signer that is away is told once, and once that it is back.
+func (t *Tree) sign(ctx context.Context, c *Checkpoint) error {
+	lines := ""
+	if t.cfg.Sign != nil {
+		var err error
+		lines, err = t.cfg.Sign(ctx, c.Origin, c.text())
+		if lines == "" && err != nil {
+			return fmt.Errorf("sign a checkpoint of the audit record: %w", err)
+		}
+		if (err == nil) != t.anchored {
+			if t.anchored = err == nil; t.anchored {
+				t.log.InfoContext(ctx, "checkpoints of the audit record are anchored again", "part", "audit")
+			} else {
+				t.log.WarnContext(ctx, "checkpoints of the audit record are signed by the node alone", "part", "audit", "err", err)
+			}
+		}
+	}
+	c.Note = c.text() + "\n" + lines
+	return nil
+}
+
+// grow adds to the tree what waits; c is what is to be signed once nothing waits any more.
+func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoint, more bool, err error) {
+	var at treeRow
+	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
+		return nil, false, err
+	}
+	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
+		return nil, false, nil
+	}
+	lanesAt := at.LanesAt
+	if first {
+		if err := t.holdLanes(ctx, tx, store.FromMicros(lanesAt)); err != nil {
+			return nil, false, err
+		}
+		lanesAt = store.Micros(tx.Now)
+	}
+	var rows []row
+	if err := tx.Select(ctx, &rows, selectPending, atOnce); err != nil {
+		return nil, false, err
+	}
+	g, err := readEdge(ctx, tx, at.Size)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := place(ctx, tx, g, rows); err != nil {
+		return nil, false, err
+	}
+	until := tx.Now.Add(t.cfg.Lease)
+	if t.ending {
+		until = tx.Now
+	}
+	if _, err := tx.Exec(ctx, updateTree, g.size, t.node, store.Micros(until), lanesAt); err != nil {
+		return nil, false, err
+	}
+	if len(rows) == atOnce {
+		return nil, true, nil
+	}
+	var sealed int64
+	if err := tx.Get(ctx, &sealed, `SELECT COALESCE(MAX(size), 0) FROM audit_checkpoints`); err != nil || sealed >= g.size {
+		return nil, false, err
+	}
+	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, false, nil
+}
+
+// place gives entries the next places.
+func place(ctx context.Context, tx *store.Tx, g *edge, rows []row) error {
+	var leaves, hashes, entries []any
+	pos := tlog.StoredHashCount(g.size)
+	for _, r := range rows {
+		h, err := r.entry().hash()
+		if err != nil {
+			return err
+		}
+		leaves = append(leaves, g.size, r.Seq)
+		entries = append(entries, r.Seq)
+		for _, whole := range g.add(h) {
+			hashes = append(hashes, pos, whole[:])
+			pos++
+		}
+	}
+	if err := inParts(leaves, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_leaves (leaf, entry) VALUES `, part) }); err != nil {
+		return err
+	}
+	if err := inParts(hashes, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_hashes (pos, hash) VALUES `, part) }); err != nil {
+		return err
+	}
+	return inParts(entries, 1, func(part []any) error {
+		_, err := tx.Exec(ctx, `DELETE FROM audit_pending WHERE entry IN (`+strings.Repeat("?, ", len(part)-1)+`?)`, part...)
+		return err
+	})
+}
+
+// inParts hands values on in parts that a statement of either database takes, each of whole rows.
+func inParts(values []any, columns int, fn func(part []any) error) error {
+	for part := range slices.Chunk(values, 500*columns) {
+		if err := fn(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert inserts pairs.
+func insert(ctx context.Context, tx *store.Tx, into string, pairs []any) error {
+	_, err := tx.Exec(ctx, into+strings.Repeat("(?, ?), ", len(pairs)/2-1)+"(?, ?)", pairs...)
+	return err
+}
+
+// readEdge reads the right edge of the tree.
+func readEdge(ctx context.Context, tx *store.Tx, size int64) (*edge, error) {
+	hashes, err := stored(ctx, tx)(edgeAt(size))
+	return &edge{size, hashes}, err
+}
+
+const (
+	headsAtOnce  = 250              // in one entry
+	overlap      = 30 * time.Second // what an append may take from its reading of the clock to its commit, and clocks differ
+	firstLanesAt = 24 * time.Hour   // so far the first look goes back
+)
+
+// holdLanes writes the heads of the lanes that have moved since the last time as entries of this tree.
+func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) error {
+	if t.cfg.Lanes == nil {
+		return nil
+	}
+	if since.IsZero() {
+		since = tx.Now.Add(-firstLanesAt)
+	}
+	all, err := t.cfg.Lanes(ctx, tx, since.Add(-overlap))
+	if err != nil {
+		return fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	moved, now := all[:0:0], make(map[string]string, len(all))
+	for _, h := range all {
+		lane, head := h.Link+"\n"+h.Lane, fmt.Sprintf("%d/%d/%s", h.Epoch, h.Number, h.Digest)
+		if now[lane] = head; t.last[lane] != head {
+			moved = append(moved, h)
+		}
+	}
+	for part := range slices.Chunk(moved, headsAtOnce) {
+		text, err := json.Marshal(part)
+		if err != nil {
+			return fmt.Errorf("write which lanes have moved: %w", err)
+		}
+		if err := Append(ctx, tx, Entry{Actor: "node:" + t.node, Action: LanesMoved, Object: "lanes", After: text}); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(func() { t.last = maps.Clone(now) })
+	return nil
+}

@@ -1,0 +1,380 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+const plant = "urn:holdfast:plant:1000"
+
+var origin = audit.Origin(string(seal.ForCheckpoint), plant)
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// signer is a node of the plant with a keyring of its own, and what checks its signatures.
+func signer(t *testing.T, db *store.DB) (sign func(context.Context, string, string) (string, error), by audit.Signatures) {
+	t.Helper()
+	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
+	node := seal.NodeURI(plant, "a")
+	if err := seal.InitLocal(safe, "1000", db.Now()); err != nil {
+		t.Fatal(err)
+	}
+	keyring := seal.NewLocal(safe, node, 7*24*time.Hour, db.Now)
+	ring, err := seal.OpenRing(t.Context(), db, keyring, nil, node, seal.RingConfig{Now: db.Now}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := ring.Trust(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) }, trust.Notes(origin, nil)
+}
+
+// entries writes n entries, each with all that an entry can have.
+func entries(t *testing.T, db *store.DB, n int) {
+	t.Helper()
+	for i := range n {
+		write(t, db, audit.Entry{
+			Actor: "local:anna", From: "127.0.0.1", Action: "link.pause", Object: fmt.Sprintf("link/%d", i), Reason: "maintenance",
+			Before: []byte(`{"paused":false}`), After: []byte(`{"paused":true}`),
+		})
+	}
+}
+
+// sealed makes a checkpoint, which there has to be.
+func sealed(t *testing.T, tree *audit.Tree) audit.Checkpoint {
+	t.Helper()
+	c, err := tree.Seal(t.Context())
+	if err != nil || c == nil {
+		t.Fatalf("got checkpoint %v, %v, want one", c, err)
+	}
+	return *c
+}
+
+func verify(t *testing.T, db *store.DB, by audit.Signatures, outside ...audit.Checkpoint) audit.Report {
+	t.Helper()
+	r, err := audit.Verify(t.Context(), db, origin, outside, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// whole wants a record in which nothing is wrong.
+func whole(t *testing.T, r audit.Report) {
+	t.Helper()
+	if err := r.Err(); err != nil {
+		t.Errorf("%+v", r.Wrong)
+	}
+}
+
+func TestACheckpointCoversWhatWasDone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 5)
+		first := sealed(t, tree)
+		if c, err := tree.Seal(t.Context()); c != nil || err != nil {
+			t.Errorf("without anything new: got %v, %v, want nothing", c, err)
+		}
+		entries(t, db, 8)
+		second := sealed(t, tree)
+		entries(t, db, 2)
+		r := verify(t, db, by, first, second)
+		whole(t, r)
+		if r.Entries != 13 || r.Waiting != 2 || r.Checkpoints != 2 || r.Outside != 2 || r.Signed != 4 || r.Covered != 13 {
+			t.Errorf("got %+v, want 13 entries, 2 waiting, 2 checkpoints signed here and outside", r)
+		}
+	})
+}
+
+// TestOthersProgramsReadACheckpoint with the library of Go's own checksum database, whose form it is.
+func TestOthersProgramsReadACheckpoint(t *testing.T) {
+	db := storetest.SQLite(t)
+	sign, _ := signer(t, db)
+	entries(t, db, 3)
+	c := sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet()))
+	var key string
+	if err := db.View(t.Context(), func(tx *store.Tx) error {
+		all, err := seal.Archive(t.Context(), tx)
+		if err == nil {
+			key, err = all[0].NoteKey(origin)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := note.Open([]byte(c.Note), note.VerifierList(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(n.Text, "\n")
+	if len(n.Sigs) != 1 || lines[0] != origin || lines[1] != "3" || lines[2] != c.Root.String() {
+		t.Errorf("got %q", n.Text)
+	}
+}
+
+// TestSeveralNodesBuildOneTree: acts go on meanwhile, some are undone, and each entry has one place.
+func TestSeveralNodesBuildOneTree(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		const writers, each = 4, 60
+		var acts, nodes sync.WaitGroup
+		var done atomic.Bool
+		undone := errors.New("undone")
+		for w := range writers {
+			acts.Go(func() {
+				for i := range each {
+					err := db.InTx(t.Context(), func(tx *store.Tx) error {
+						e := audit.Entry{Actor: "a", Action: "order.start", Object: fmt.Sprintf("order/%d-%d", w, i)}
+						if err := audit.Append(t.Context(), tx, e); err != nil || i%10 != 0 {
+							return err
+						}
+						return undone
+					})
+					if err != nil && !errors.Is(err, undone) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for n := range 3 {
+			nodes.Go(func() {
+				tree := audit.NewTree(db, origin, fmt.Sprint(n), audit.Config{Lease: time.Nanosecond}, quiet())
+				for last := false; !last; {
+					last = done.Load()
+					if _, err := tree.Seal(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		acts.Wait()
+		done.Store(true)
+		nodes.Wait()
+		r := verify(t, db, nil)
+		whole(t, r)
+		if r.Entries != writers*each*9/10 || r.Covered != r.Entries || r.Waiting != 0 {
+			t.Errorf("got %d entries, %d covered, %d waiting; want %d, all covered", r.Entries, r.Covered, r.Waiting, writers*each*9/10)
+		}
+	})
+}
+
+func TestTheLeaseKeepsOthersFromTheTree(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		entries(t, db, 1)
+		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet()))
+		entries(t, db, 1)
+		if c, err := audit.NewTree(db, origin, "b", audit.Config{}, quiet()).Seal(t.Context()); c != nil || err != nil {
+			t.Errorf("another node: got %v, %v, want that it leaves it", c, err)
+		}
+		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet()))
+	})
+}
+
+// TestACrashAnywhereLosesNothing has the database fail at each statement of a checkpoint in turn, as a crash would end it there.
+func TestACrashAnywhereLosesNothing(t *testing.T) {
+	crash := errors.New("crash")
+	var left atomic.Int64
+	left.Store(1 << 40)
+	before := func(context.Context, string) error {
+		if left.Add(-1) < 0 {
+			return crash
+		}
+		return nil
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		folder := t.TempDir()
+		n := int64(0)
+		for at := int64(0); ; at++ {
+			left.Store(1 << 40)
+			entries(t, db, 3)
+			n += 3
+			tree := audit.NewTree(db, origin, "a", audit.Config{Every: time.Hour, Folder: folder}, quiet())
+			left.Store(at)
+			_, err := tree.Seal(t.Context())
+			left.Store(1 << 40)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, crash) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := audit.NewTree(db, origin, "a", audit.Config{}, quiet()).Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := verify(t, db, nil)
+		whole(t, r)
+		if r.Entries != n || r.Covered != n {
+			t.Errorf("got %d entries, %d covered, want %d", r.Entries, r.Covered, n)
+		}
+	}, storetest.WithBefore(before))
+}
+
+func TestTheHeadsOfLanesAreHeldAsTheyMove(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		heads := []audit.Head{{Link: "erp", Lane: "1", Epoch: 1, Number: 4, Digest: "ab"}, {Link: "erp", Lane: "2", Epoch: 1, Number: 1, Digest: "cd"}}
+		var since []time.Time
+		tree := audit.NewTree(db, origin, "a", audit.Config{Lanes: func(_ context.Context, _ *store.Tx, s time.Time) ([]audit.Head, error) {
+			since = append(since, s)
+			return heads, nil
+		}}, quiet())
+		sealed(t, tree)
+		if c, err := tree.Seal(t.Context()); c != nil || err != nil {
+			t.Errorf("nothing moved: got %v, %v", c, err)
+		}
+		heads[0].Number, heads[0].Digest = 5, "ef"
+		sealed(t, tree)
+		got := list(t, db, audit.Filter{Action: audit.LanesMoved})
+		if len(got) != 2 || string(got[0].After) != `[{"link":"erp","lane":"1","epoch":1,"number":5,"digest":"ef"}]` || got[0].Actor != "node:a" {
+			t.Errorf("got %+v, want the lane that moved alone", got)
+		}
+		if n := len(list(t, db, audit.Filter{})); n != 0 {
+			t.Errorf("a list of what somebody did has %d of them", n)
+		}
+		if d := since[2].Sub(since[1]); len(since) != 3 || d < 0 {
+			t.Errorf("asked since %v", since)
+		}
+		whole(t, verify(t, db, nil))
+	})
+}
+
+// TestWhatCannotBeSignedIsSignedLater: the tree grows meanwhile, and acts do not wait.
+func TestWhatCannotBeSignedIsSignedLater(t *testing.T) {
+	db := storetest.SQLite(t)
+	away := &problem.Error{Kind: problem.Unavailable, What: "sign", Why: "the keyring is away"}
+	lines, fails := "", error(away)
+	tree := audit.NewTree(db, origin, "a", audit.Config{Sign: func(context.Context, string, string) (string, error) { return lines, fails }}, quiet())
+	entries(t, db, 2)
+	if c, err := tree.Seal(t.Context()); c != nil || !errors.Is(err, away) {
+		t.Errorf("got %v, %v, want that it cannot be signed", c, err)
+	}
+	lines = "— " + origin + " AAAAAAAA\n" // one of two signers
+	if c := sealed(t, tree); c.Size != 2 || !strings.HasSuffix(c.Note, "\n\n"+lines) {
+		t.Errorf("got %q", c.Note)
+	}
+}
+
+func TestEveryEntryIsProven(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		prove := func(seq int64) (text string, err error) {
+			err = db.View(t.Context(), func(tx *store.Tx) error { text, err = audit.Prove(t.Context(), tx, seq); return err })
+			return text, err
+		}
+		for _, n := range []int{1, 6, 20} {
+			entries(t, db, n)
+			sealed(t, tree)
+		}
+		entries(t, db, 1)
+		for _, e := range list(t, db, audit.Filter{})[1:] {
+			text, err := prove(e.Seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := audit.CheckProof(text)
+			if err != nil || p.Entry.Seq != e.Seq || p.Entry.Object != e.Object || string(p.Entry.After) != string(e.After) || !p.Entry.At.Equal(e.At) {
+				t.Fatalf("entry %d: got %+v, %v", e.Seq, p, err)
+			}
+			if signers, wrong, err := p.Checkpoint.Check(by); len(signers) != 1 || len(wrong) != 0 || err != nil {
+				t.Errorf("entry %d: signed by %v, wrong %v, %v", e.Seq, signers, wrong, err)
+			}
+			if e.Seq == 2 && p.Checkpoint.Size != 7 {
+				t.Errorf("entry 2 is proven by the checkpoint of %d entries, want the first that covers it", p.Checkpoint.Size)
+			}
+		}
+		if _, err := prove(28); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("an entry that no checkpoint covers: %v", err)
+		}
+		if _, err := prove(99); problem.KindOf(err) != problem.NotFound {
+			t.Errorf("no entry: %v", err)
+		}
+	})
+}
+
+func TestAProofThatWasAlteredIsRefused(t *testing.T) {
+	db := storetest.SQLite(t)
+	sign, by := signer(t, db)
+	entries(t, db, 9)
+	sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet()))
+	var text string
+	err := db.View(t.Context(), func(tx *store.Tx) (err error) { text, err = audit.Prove(t.Context(), tx, 4); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range text {
+		altered := text[:i] + string(text[i]^1) + text[i+1:]
+		p, err := audit.CheckProof(altered)
+		if err != nil {
+			continue
+		}
+		if signers, wrong, err := p.Checkpoint.Check(by); err == nil && len(wrong) == 0 && len(signers) > 0 {
+			t.Errorf("byte %d (%q) of the proof can be altered", i, text[i])
+		}
+	}
+}
+
+func FuzzCheckProof(f *testing.F) {
+	f.Add("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 0\n\no\n1\n" + strings.Repeat("A", 43) + "=\ntime 2026-11-27T00:00:00Z\n\n")
+	leaf, err := audit.Entry{Seq: 1, At: time.Unix(1, 0), Action: "a", After: []byte{}}.Leaf()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(leaf))
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := audit.CheckProof(text); err == nil && (p.Place < 0 || p.Place >= p.Checkpoint.Size) {
+			t.Errorf("place %d of %d", p.Place, p.Checkpoint.Size)
+		}
+		if e, err := audit.ParseLeaf([]byte(text)); err == nil {
+			if again, err := e.Leaf(); err != nil || string(again) != text {
+				t.Errorf("%q is read as %+v", text, e)
+			}
+		}
+	})
+}
+
+func TestALeafIsOneEntry(t *testing.T) {
+	e := audit.Entry{Seq: 1, At: time.Unix(5, 0), Actor: "a", Object: "b", After: []byte("x")}
+	hash := func(e audit.Entry) tlog.Hash {
+		b, err := e.Leaf()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tlog.RecordHash(b)
+	}
+	moved := e
+	moved.Actor, moved.Object = "", "ab"
+	none := e
+	none.Before = []byte{}
+	for name, other := range map[string]audit.Entry{"text that moved": moved, "nothing for empty": none} {
+		if hash(e) == hash(other) {
+			t.Errorf("%s: the same hash", name)
+		}
+	}
+	e.Actor = "\xff"
+	if _, err := e.Leaf(); problem.KindOf(err) != problem.Integrity {
+		t.Errorf("no text: %v", err)
+	}
+}

@@ -1,0 +1,335 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Wrong is one thing that is not as it was signed.
+type Wrong struct {
+	Entry int64  `json:"entry,omitempty"` // the number of an entry, 0 if it is about something else
+	What  string `json:"what"`
+}
+
+// mostWrong is how many are told one by one: a record that was altered as a whole needs no list.
+const mostWrong = 100
+
+// Report is what the check of a record has found.
+type Report struct {
+	Entries     int64     `json:"entries"`       // that have their place in the tree
+	Waiting     int64     `json:"waiting"`       // that have none yet: no checkpoint covers them
+	Checkpoints int64     `json:"checkpoints"`   // of the database
+	Outside     int64     `json:"outside"`       // from outside the database
+	Signed      int64     `json:"signed"`        // with a good signature of a node
+	Anchored    int64     `json:"anchored"`      // with a good one of Vault's anchor
+	Unchecked   int64     `json:"unchecked"`     // with a signature of a key that is not known
+	Unsigned    int64     `json:"unsigned"`      // with none, as those of a plant without a keyring
+	Revoked     int64     `json:"revoked"`       // with one of a key that was revoked since
+	Last        time.Time `json:"last,omitzero"` // of the last checkpoint
+	Covered     int64     `json:"covered"`       // entries that a checkpoint covers
+	Root        string    `json:"root"`          // of the tree, hexadecimal
+	Wrong       []Wrong   `json:"wrong"`
+	More        int64     `json:"more,omitempty"` // that are wrong besides
+}
+
+// Err is nil if nothing is wrong; else a *problem.Error of kind Integrity that tells the first.
+func (r Report) Err() error {
+	if len(r.Wrong) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: "verify the audit record", Why: r.Wrong[0].What,
+		Hint: "somebody has altered it behind Holdfast: keep database and checkpoints as they are, and find out who could write there",
+	}
+}
+
+// verifier goes through a record once, leaf by leaf, and holds it against every checkpoint that it meets or was given.
+type verifier struct {
+	origin  string
+	by      Signatures
+	outside []Checkpoint // by size; those that are still ahead
+	read    edge         // of what the entries say now
+	kept    edge         // of the hashes that are kept; the same as read if nothing was altered
+	good    int64        // up to here a checkpoint was right
+	report  Report
+}
+
+func newVerifier(origin string, outside []Checkpoint, by Signatures) *verifier {
+	outside = slices.Clone(outside)
+	slices.SortFunc(outside, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+	return &verifier{origin: origin, by: by, outside: outside, report: Report{Wrong: []Wrong{}, Outside: int64(len(outside))}}
+}
+
+func (v *verifier) wrong(entry int64, format string, args ...any) {
+	if len(v.report.Wrong) == mostWrong {
+		v.report.More++
+		return
+	}
+	v.report.Wrong = append(v.report.Wrong, Wrong{entry, fmt.Sprintf(format, args...)})
+}
+
+// leaf takes the next leaf: the entry and the hashes that are kept of it, its own first; those over it are not known everywhere.
+func (v *verifier) leaf(p placed, kept []tlog.Hash) {
+	h, err := p.entry().hash()
+	switch {
+	case p.Entry == 0:
+		v.wrong(0, "nothing is at place %d of the tree any more", p.Leaf)
+	case p.Seq == 0:
+		v.wrong(p.Entry, "entry %d was removed (place %d)", p.Entry, p.Leaf)
+	case err != nil:
+		v.wrong(p.Entry, "entry %d was changed (place %d): it is not text any more", p.Entry, p.Leaf)
+	case h != kept[0]:
+		v.wrong(p.Entry, "entry %d is not what was sealed (place %d)", p.Entry, p.Leaf)
+	}
+	if p.Seq == 0 {
+		h = kept[0]
+	}
+	v.read.add(h)
+	for i, whole := range v.kept.add(kept[0]) {
+		if i > 0 && i < len(kept) && whole != kept[i] {
+			v.wrong(0, "a hash of the tree over place %d was changed", p.Leaf)
+		}
+	}
+	v.met()
+}
+
+// met holds the tree against the checkpoints from outside that cover it as far as it is now.
+func (v *verifier) met() {
+	for len(v.outside) > 0 && v.outside[0].Size <= v.read.size {
+		c := v.outside[0]
+		v.outside = v.outside[1:]
+		v.compare(c, "outside the database")
+	}
+}
+
+// compare holds a checkpoint of the present size against the tree.
+func (v *verifier) compare(c Checkpoint, where string) {
+	v.signatures(c, where)
+	at := c.At.Format(time.RFC3339)
+	switch {
+	case c.Origin != v.origin:
+		v.wrong(0, "the checkpoint of %d entries %s is of another plant: %s", c.Size, where, c.Origin)
+	case c.Size != v.read.size || c.Size < 1:
+		v.wrong(0, "the checkpoint of %d entries %s has no place in the tree", c.Size, where)
+	case c.Root == v.read.root():
+		v.good = max(v.good, c.Size)
+		v.report.Covered = max(v.report.Covered, c.Size)
+		if c.At.After(v.report.Last) {
+			v.report.Last = c.At
+		}
+	case c.Root == v.kept.root():
+		v.wrong(0, "the checkpoint of %d entries %s (%s) is right of the hashes, but not of the entries any more", c.Size, where, at)
+	default:
+		v.wrong(0, "the checkpoint of %d entries %s (%s) is of another history: places %d to %d are not what they were", c.Size, where, at, v.good, c.Size-1)
+	}
+}
+
+// signatures counts who vouches for a checkpoint.
+func (v *verifier) signatures(c Checkpoint, where string) {
+	if v.by == nil {
+		v.report.Unchecked++
+		return
+	}
+	signers, wrong, err := c.Check(v.by)
+	if err != nil {
+		v.wrong(0, "the checkpoint of %d entries %s: %v", c.Size, where, err)
+		return
+	}
+	if len(signers)+len(wrong) == 0 {
+		v.report.Unsigned++
+	}
+	unknown := int64(0)
+	for _, who := range signers {
+		if who == "anchor" {
+			v.report.Anchored++
+		} else {
+			v.report.Signed++
+		}
+	}
+	for _, err := range wrong {
+		switch problem.KindOf(err) {
+		case problem.NotFound:
+			unknown = 1
+		case problem.Denied:
+			v.report.Revoked++
+		default:
+			v.wrong(0, "the checkpoint of %d entries %s: %v", c.Size, where, err)
+		}
+	}
+	v.report.Unchecked += unknown
+}
+
+// end tells what is left over.
+func (v *verifier) end() Report {
+	for _, c := range v.outside {
+		v.signatures(c, "outside the database")
+		v.wrong(0, "the checkpoint of %d entries outside the database (%s) covers more than there is: the record was cut after place %d",
+			c.Size, c.At.Format(time.RFC3339), v.read.size-1)
+	}
+	v.report.Entries = v.read.size
+	root := v.read.root()
+	v.report.Root = hex.EncodeToString(root[:])
+	return v.report
+}
+
+// leavesAtOnce is how many leaves are read at a time.
+const leavesAtOnce = 1000
+
+// Verify checks the whole record of the database: every entry, its place, the hashes over it, every checkpoint, and those that were kept
+// outside. by checks signatures; nil checks none. The report tells what is wrong; the error is one of the database.
+func Verify(ctx context.Context, db *store.DB, origin string, outside []Checkpoint, by Signatures) (Report, error) {
+	v := newVerifier(origin, outside, by)
+	err := db.View(ctx, func(tx *store.Tx) error {
+		upto, err := v.extent(ctx, tx)
+		for err == nil && v.read.size < upto {
+			err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(v.rest(ctx, tx), v.strays(ctx, tx))
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("read the audit record: %w", err)
+	}
+	return v.end(), nil
+}
+
+// extent is how many places are to be looked at.
+func (v *verifier) extent(ctx context.Context, tx *store.Tx) (int64, error) {
+	var size, leaves, beyond int64
+	if err := tx.Get(ctx, &size, `SELECT COALESCE(MAX(size), 0) FROM audit_tree WHERE id = 1`); err != nil {
+		return 0, err
+	}
+	if err := tx.Get(ctx, &leaves, `SELECT COUNT(*) FROM audit_leaves`); err != nil {
+		return 0, err
+	}
+	if err := tx.Get(ctx, &beyond, `SELECT COUNT(*) FROM audit_leaves WHERE leaf >= ? OR leaf < 0`, size); err != nil {
+		return 0, err
+	}
+	if leaves != size {
+		v.wrong(0, "the tree has %d places, and should have %d", leaves, size)
+	}
+	if beyond > 0 {
+		v.wrong(0, "%d entries have a place that the tree does not have", beyond)
+	}
+	return min(size, leaves+leavesAtOnce), nil
+}
+
+// page checks the leaves up to a place, with the checkpoints between them.
+func (v *verifier) page(ctx context.Context, tx *store.Tx, to int64) error {
+	from := v.read.size
+	var leaves []placed
+	if err := tx.Select(ctx, &leaves, selectPlaced, from, to); err != nil {
+		return err
+	}
+	hashes, err := hashesOf(ctx, tx, from, to)
+	if err != nil {
+		return err
+	}
+	var rows []checkpointRow
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size > ? AND size <= ? ORDER BY size`, from, to); err != nil {
+		return err
+	}
+	for n := from; n < to; n++ {
+		at := placed{Leaf: n}
+		if len(leaves) > 0 && leaves[0].Leaf == n {
+			at, leaves = leaves[0], leaves[1:]
+		}
+		kept := hashes[n-from]
+		if len(kept) == 0 {
+			v.wrong(at.Entry, "the hash of entry %d (place %d) is gone", at.Entry, n)
+			h, _ := at.entry().hash()
+			kept = []tlog.Hash{h}
+		}
+		v.leaf(at, kept)
+		for len(rows) > 0 && rows[0].Size <= v.read.size {
+			v.checkpoint(rows[0])
+			rows = rows[1:]
+		}
+	}
+	return nil
+}
+
+// hashesOf reads the kept hashes of leaves from … to-1, each with those that became whole with it. What is gone is left out.
+func hashesOf(ctx context.Context, tx *store.Tx, from, to int64) ([][]tlog.Hash, error) {
+	var rows []hashRow
+	first := tlog.StoredHashCount(from)
+	err := tx.Select(ctx, &rows, `SELECT pos, hash FROM audit_hashes WHERE pos >= ? AND pos < ? ORDER BY pos`, first, tlog.StoredHashCount(to))
+	if err != nil {
+		return nil, err
+	}
+	byPos := make(map[int64]tlog.Hash, len(rows))
+	for _, r := range rows {
+		var h tlog.Hash
+		copy(h[:], r.Hash)
+		byPos[r.Pos] = h
+	}
+	out := make([][]tlog.Hash, to-from)
+	for n := from; n < to; n++ {
+		for pos := tlog.StoredHashCount(n); pos < tlog.StoredHashCount(n+1); pos++ {
+			h, ok := byPos[pos]
+			if !ok && pos == tlog.StoredHashCount(n) {
+				break
+			}
+			out[n-from] = append(out[n-from], h)
+		}
+	}
+	return out, nil
+}
+
+// checkpoint checks one of the database.
+func (v *verifier) checkpoint(r checkpointRow) {
+	v.report.Checkpoints++
+	c, err := ParseCheckpoint(r.Note)
+	if err != nil || c.Size != r.Size || store.Micros(c.At) != r.At {
+		v.wrong(0, "the checkpoint of %d entries in the database was changed", r.Size)
+		return
+	}
+	v.compare(c, "in the database")
+}
+
+// rest tells of checkpoints for which there are no entries (any more).
+func (v *verifier) rest(ctx context.Context, tx *store.Tx) error {
+	var rows []checkpointRow
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size > ? OR size < 1 ORDER BY size LIMIT ?`, v.read.size, mostWrong+1); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		v.report.Checkpoints++
+		v.wrong(0, "the checkpoint of %d entries in the database covers more than there is: the record was cut after place %d", r.Size, v.read.size-1)
+	}
+	return nil
+}
+
+// strays tells of entries that have no place and wait for none, and of those that waited and are gone.
+func (v *verifier) strays(ctx context.Context, tx *store.Tx) error {
+	var strays, gone []int64
+	if err := tx.Get(ctx, &v.report.Waiting, `SELECT COUNT(*) FROM audit_pending`); err != nil {
+		return err
+	}
+	err := tx.Select(ctx, &strays, `SELECT seq FROM audit_entries WHERE NOT EXISTS (SELECT 1 FROM audit_leaves WHERE entry = seq)
+		AND NOT EXISTS (SELECT 1 FROM audit_pending WHERE entry = seq) ORDER BY seq LIMIT ?`, mostWrong+1)
+	if err != nil {
+		return err
+	}
+	for _, seq := range strays {
+		v.wrong(seq, "entry %d has no place in the tree and waits for none: it was put in, or its place was removed", seq)
+	}
+	err = tx.Select(ctx, &gone, `SELECT entry FROM audit_pending WHERE NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = entry)
+		ORDER BY entry LIMIT ?`, mostWrong+1)
+	for _, seq := range gone {
+		v.wrong(seq, "entry %d was removed before a checkpoint covered it", seq)
+	}
+	return err
+}

@@ -1,0 +1,367 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// alter changes the database as its owner could: without the triggers that guard the record.
+func alter(t *testing.T, db *store.DB, statements ...string) {
+	t.Helper()
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		for _, s := range append(disarm(tx.Dialect()), statements...) {
+			if _, err := tx.Exec(t.Context(), s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func disarm(d store.Dialect) []string {
+	var all []string
+	for _, table := range []string{"audit_entries", "audit_leaves", "audit_hashes", "audit_checkpoints", "audit_tree"} {
+		if d == store.Postgres {
+			all = append(all, "ALTER TABLE "+table+" DISABLE TRIGGER USER")
+			continue
+		}
+		for _, name := range []string{"keep", "stay", "stays"} {
+			all = append(all, "DROP TRIGGER IF EXISTS "+table+"_"+name)
+		}
+	}
+	if d == store.SQLite {
+		all = append(all, "DROP TRIGGER IF EXISTS audit_entries_added")
+	}
+	return all
+}
+
+// TestAnAlteredRecordIsFoundOut alters one thing behind Holdfast: want is the entry that is named, and words what is said.
+func TestAnAlteredRecordIsFoundOut(t *testing.T) {
+	tests := []struct {
+		name       string
+		statements []string
+		entry      int64
+		words      string
+	}{
+		{"the time of an entry", []string{`UPDATE audit_entries SET at = at + 1 WHERE seq = 3`}, 3, "not what was sealed"},
+		{"who", []string{`UPDATE audit_entries SET actor = 'local:ben' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"from where", []string{`UPDATE audit_entries SET origin = '' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"what was done", []string{`UPDATE audit_entries SET action = 'link.resume' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"to what", []string{`UPDATE audit_entries SET object = 'link/9' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"why", []string{`UPDATE audit_entries SET reason = 'none' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"what was before", []string{`UPDATE audit_entries SET old = NULL WHERE seq = 3`}, 3, "not what was sealed"},
+		{"what was after", []string{`UPDATE audit_entries SET new = old WHERE seq = 3`}, 3, "not what was sealed"},
+		{"how it ended", []string{`UPDATE audit_entries SET outcome = 'refused' WHERE seq = 3`}, 3, "not what was sealed"},
+		{"the first entry", []string{`UPDATE audit_entries SET actor = '' WHERE seq = 1`}, 1, "not what was sealed"},
+		{"the last entry", []string{`UPDATE audit_entries SET actor = '' WHERE seq = 10`}, 10, "not what was sealed"},
+		{"an entry removed", []string{`DELETE FROM audit_entries WHERE seq = 3`}, 3, "was removed"},
+		{"an entry removed with its place", []string{`DELETE FROM audit_entries WHERE seq = 3`, `DELETE FROM audit_leaves WHERE entry = 3`}, 0, "should have 10"},
+		{"an entry removed that waits", []string{`DELETE FROM audit_entries WHERE seq = 11`}, 11, "before a checkpoint covered it"},
+		{"two entries swapped", []string{
+			`UPDATE audit_leaves SET entry = -1 WHERE leaf = 2`, `UPDATE audit_leaves SET entry = 3 WHERE leaf = 4`, `UPDATE audit_leaves SET entry = 5 WHERE leaf = 2`,
+		}, 5, "not what was sealed"},
+		{"an entry put in", []string{
+			`DELETE FROM audit_pending WHERE entry = 11`,
+		}, 11, "waits for none"},
+		{"an entry and its hash", []string{
+			`UPDATE audit_entries SET actor = 'b' WHERE seq = 3`, `UPDATE audit_hashes SET hash = (SELECT hash FROM audit_hashes WHERE pos = 0) WHERE pos = 3`,
+		}, 3, "not what was sealed"},
+		{"a hash", []string{`UPDATE audit_hashes SET hash = (SELECT hash FROM audit_hashes WHERE pos = 0) WHERE pos = 2`}, 0, "over place 1 was changed"},
+		{"a hash removed", []string{`DELETE FROM audit_hashes WHERE pos = 3`}, 3, "is gone"},
+		{"a checkpoint's note", []string{`UPDATE audit_checkpoints SET note = (SELECT MIN(note) FROM audit_checkpoints) WHERE size = 5`}, 0, "was changed"},
+		{"a checkpoint's time", []string{`UPDATE audit_checkpoints SET at = at + 1 WHERE size = 5`}, 0, "was changed"},
+		{"the size of the tree", []string{`UPDATE audit_tree SET size = 5`}, 0, "should have 5"},
+		{"the end cut off with all that tells of it", []string{
+			`DELETE FROM audit_entries WHERE seq > 5`, `DELETE FROM audit_leaves WHERE leaf >= 5`, `DELETE FROM audit_hashes WHERE pos >= 8`,
+			`DELETE FROM audit_checkpoints WHERE size > 5`, `DELETE FROM audit_pending WHERE entry > 5`, `UPDATE audit_tree SET size = 5`,
+		}, 0, "the record was cut after place 4"},
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 5)
+		outside := []audit.Checkpoint{sealed(t, tree)}
+		entries(t, db, 5)
+		outside = append(outside, sealed(t, tree))
+		entries(t, db, 1)
+		whole(t, verify(t, db, by, outside...))
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				undo := keep(t, db)
+				alter(t, db, tt.statements...)
+				r := verify(t, db, by, outside...)
+				undo()
+				for _, w := range r.Wrong {
+					if w.Entry == tt.entry && strings.Contains(w.What, tt.words) {
+						return
+					}
+				}
+				t.Errorf("got %+v, want entry %d: %q", r.Wrong, tt.entry, tt.words)
+			})
+		}
+		whole(t, verify(t, db, by, outside...))
+	})
+}
+
+// keep remembers the tables of the record, and puts them back.
+func keep(t *testing.T, db *store.DB) (undo func()) {
+	t.Helper()
+	tables := []string{"audit_entries", "audit_pending", "audit_leaves", "audit_hashes", "audit_checkpoints", "audit_tree"}
+	var copies, back []string
+	for _, table := range tables {
+		copies = append(copies, "CREATE TABLE kept_"+table+" AS SELECT * FROM "+table)
+		insert := "INSERT INTO " + table + " SELECT * FROM kept_" + table
+		if table == "audit_entries" && isPostgres(t, db) {
+			insert = "INSERT INTO " + table + " OVERRIDING SYSTEM VALUE SELECT * FROM kept_" + table
+		}
+		back = append(back, "DELETE FROM "+table, insert, "DROP TABLE kept_"+table)
+	}
+	alter(t, db, copies...)
+	return func() { alter(t, db, back...) }
+}
+
+func isPostgres(t *testing.T, db *store.DB) bool {
+	t.Helper()
+	var is bool
+	if err := db.View(t.Context(), func(tx *store.Tx) error { is = tx.Dialect() == store.Postgres; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return is
+}
+
+// TestAHistoryWrittenAnewIsFoundOut: whoever has the node's key can sign another history, but not take back what was told outside.
+func TestAHistoryWrittenAnewIsFoundOut(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 6)
+		outside := sealed(t, tree)
+		alter(t, db, `UPDATE audit_entries SET actor = 'local:ben' WHERE seq = 2`, `DELETE FROM audit_leaves`, `DELETE FROM audit_hashes`,
+			`DELETE FROM audit_checkpoints`, `UPDATE audit_tree SET size = 0`, `INSERT INTO audit_pending (entry) SELECT seq FROM audit_entries`)
+		forked := sealed(t, tree)
+		if forked.Size != outside.Size || forked.Root == outside.Root {
+			t.Fatalf("the fork has %d entries and root %s", forked.Size, forked.Root)
+		}
+		whole(t, verify(t, db, by))
+		if r := verify(t, db, by, outside); len(r.Wrong) != 1 || !strings.Contains(r.Wrong[0].What, "of another history") {
+			t.Errorf("got %+v, want that it is another history", r.Wrong)
+		}
+	})
+}
+
+func TestASignatureThatIsNotTheNodesIsFoundOut(t *testing.T) {
+	db := storetest.SQLite(t)
+	sign, by := signer(t, db)
+	other, _ := signer(t, storetest.SQLite(t))
+	entries(t, db, 3)
+	c := sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet()))
+	text, line, _ := strings.Cut(c.Note, "\n\n")
+	foreign, err := other(t.Context(), origin, text+"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := strings.Replace(text, "\n3\n", "\n2\n", 1)
+	tests := []struct {
+		name, note           string
+		wrong                int
+		signed, unknown, not int64
+	}{
+		{"as it was signed", c.Note, 0, 2, 0, 0},
+		{"by another keyring", text + "\n\n" + foreign, 0, 1, 1, 0},
+		{"by both", c.Note + foreign, 0, 2, 1, 0},
+		{"by nobody", text + "\n\n", 0, 1, 0, 1},
+		{"of another size", moved + "\n\n" + line, 2, 1, 0, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := audit.ParseCheckpoint(tt.note)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := verify(t, db, by, p)
+			if len(r.Wrong) != tt.wrong || r.Signed != tt.signed || r.Unchecked != tt.unknown || r.Unsigned != tt.not {
+				t.Errorf("got %+v", r)
+			}
+		})
+	}
+}
+
+// ran lets a tree run for one round.
+func ran(t *testing.T, db *store.DB, cfg audit.Config) string {
+	t.Helper()
+	var said bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := audit.NewTree(db, origin, "a", cfg, slog.New(slog.NewTextHandler(&said, nil))).Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return said.String()
+}
+
+func TestCheckpointsAreKeptOutsideWhateverHappens(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		folder := filepath.Join(t.TempDir(), "audit")
+		cfg := audit.Config{Folder: folder, Every: time.Hour}
+		has := func(when string, want ...int64) {
+			t.Helper()
+			all, _, err := audit.ReadCopies(folder)
+			var got []int64
+			for _, c := range all {
+				got = append(got, c.Size)
+			}
+			if err != nil || len(got) != len(want) || len(got) > 0 && got[len(got)-1] != want[len(want)-1] {
+				t.Errorf("%s: got %v, %v, want %v", when, got, err, want)
+			}
+		}
+		entries(t, db, 2)
+		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet())) // and a crash before it is outside
+		entries(t, db, 1)
+		ran(t, db, cfg)
+		has("after the next start", 2, 3)
+		files, err := filepath.Glob(filepath.Join(folder, "a-*.jsonl"))
+		if err != nil || len(files) != 1 {
+			t.Fatalf("files %v, %v", files, err)
+		}
+		text, err := os.ReadFile(files[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(files[0], text[:len(text)-20], 0o600); err != nil { // a crash within the line
+			t.Fatal(err)
+		}
+		entries(t, db, 1)
+		ran(t, db, cfg)
+		has("after a crash within a line", 2, 3, 4)
+		all, cut, err := audit.ReadCopies(folder)
+		if err != nil || cut != 1 {
+			t.Errorf("cut %d, %v, want 1", cut, err)
+		}
+		whole(t, verify(t, db, nil, all...))
+	})
+}
+
+// TestANodeIsAWitness: it takes over nothing that does not continue what it has, and says so at once.
+func TestANodeIsAWitness(t *testing.T) {
+	tests := []struct {
+		name, words string
+		statements  []string
+	}{
+		{"cut", "does not have it", []string{
+			`DELETE FROM audit_checkpoints`, `DELETE FROM audit_leaves`, `DELETE FROM audit_hashes`, `DELETE FROM audit_entries`, `DELETE FROM audit_pending`,
+			`UPDATE audit_tree SET size = 0`,
+		}},
+		{"written anew", "another history", []string{
+			`DELETE FROM audit_checkpoints`, `DELETE FROM audit_leaves`, `DELETE FROM audit_hashes`, `UPDATE audit_entries SET actor = 'b'`,
+			`UPDATE audit_tree SET size = 0`, `INSERT INTO audit_pending (entry) SELECT seq FROM audit_entries`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				folder := t.TempDir()
+				entries(t, db, 3)
+				if said := ran(t, db, audit.Config{Folder: folder}); said != "" {
+					t.Fatalf("said %s", said)
+				}
+				alter(t, db, tt.statements...)
+				if said := ran(t, db, audit.Config{Folder: folder}); !strings.Contains(said, tt.words) || !strings.Contains(said, "ALARM") {
+					t.Errorf("said %q, want an alarm with %q", said, tt.words)
+				}
+				if all, _, err := audit.ReadCopies(folder); err != nil || len(all) != 1 || all[0].Size != 3 {
+					t.Errorf("outside there is %v, %v, want what was there", all, err)
+				}
+			})
+		})
+	}
+}
+
+func TestAnExportIsCheckedAnywhere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 4)
+		outside := sealed(t, tree)
+		entries(t, db, 3)
+		last := sealed(t, tree)
+		var file bytes.Buffer
+		if err := audit.Export(t.Context(), db, origin, &file); err != nil {
+			t.Fatal(err)
+		}
+		text := file.String()
+		lines := strings.SplitAfter(text, "\n")
+		tests := []struct {
+			name, text, words string
+			entry             int64
+		}{
+			{"as it is", text, "", 0},
+			{"a word changed", strings.Replace(text, "link/2", "link/7", 1), "not what was sealed", 3},
+			{"a line removed", strings.Replace(text, lines[3], "", 1), "where place 2 comes next", 4},
+			{"two lines swapped", strings.Replace(text, lines[3]+lines[4], lines[4]+lines[3], 1), "where place 2 comes next", 4},
+			{"the end cut", strings.Join(lines[:6], ""), "the record was cut after place 3", 0},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				r, err := audit.VerifyExport(strings.NewReader(tt.text), origin, []audit.Checkpoint{outside, last}, by)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if tt.words == "" {
+					whole(t, r)
+					return
+				}
+				if len(r.Wrong) == 0 || r.Wrong[0].Entry != tt.entry || !strings.Contains(r.Wrong[0].What, tt.words) {
+					t.Errorf("got %+v, want entry %d: %q", r.Wrong, tt.entry, tt.words)
+				}
+			})
+		}
+		if _, err := audit.VerifyExport(strings.NewReader("{}"), origin, nil, by); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("no export: %v", err)
+		}
+	})
+}
+
+// TestAnEntryOfAnExportWithItsHashAnewIsFoundOut: who changes an entry of an export can give it its hash, but not the checkpoints theirs.
+func TestAnEntryOfAnExportWithItsHashAnewIsFoundOut(t *testing.T) {
+	db := storetest.SQLite(t)
+	sign, by := signer(t, db)
+	entries(t, db, 4)
+	sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet()))
+	var file bytes.Buffer
+	if err := audit.Export(t.Context(), db, origin, &file); err != nil {
+		t.Fatal(err)
+	}
+	e := list(t, db, audit.Filter{})[1]
+	was, err := e.Leaf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Object = "link/7"
+	is, err := e.Leaf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := json.Marshal(tlog.RecordHash(was))
+	anew, _ := json.Marshal(tlog.RecordHash(is))
+	text := strings.Replace(strings.Replace(file.String(), "link/2", "link/7", 1), string(old), string(anew), 1)
+	r, err := audit.VerifyExport(strings.NewReader(text), origin, nil, by)
+	if err != nil || len(r.Wrong) != 1 || !strings.Contains(r.Wrong[0].What, "of another history") {
+		t.Errorf("got %+v, %v", r.Wrong, err)
+	}
+}

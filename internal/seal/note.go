@@ -1,0 +1,212 @@
+package seal
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/internal/problem"
+)
+
+// ForCheckpoint is the purpose of a signature over a checkpoint of the audit record. Its text begins with it, as a checkpoint's origin,
+// which is text that no other purpose's signed bytes begin with.
+const ForCheckpoint Purpose = "holdfast/audit/1/"
+
+// noteHash is what a signature line of a note (c2sp.org/signed-note) tells its key by. It is a hint: two keys may share it.
+func noteHash(name string, public ed25519.PublicKey) uint32 {
+	const algorithm = 1 // Ed25519
+	sum := sha256.Sum256(append([]byte(name+"\n"), append([]byte{algorithm}, public...)...))
+	return binary.BigEndian.Uint32(sum[:])
+}
+
+// noteLine is a signature as it stands under a note.
+func noteLine(name string, public ed25519.PublicKey, signature []byte) string {
+	b := binary.BigEndian.AppendUint32(nil, noteHash(name, public))
+	return "— " + name + " " + base64.StdEncoding.EncodeToString(append(b, signature...)) + "\n"
+}
+
+// NoteKey is a public key as programs that check notes are told it: name, hash and key.
+func NoteKey(name string, public ed25519.PublicKey) string {
+	key := append([]byte{1}, public...)
+	return fmt.Sprintf("%s+%08x+%s", name, noteHash(name, public), base64.StdEncoding.EncodeToString(key))
+}
+
+// forCheckpoint refuses a text that could be taken for something else than a checkpoint.
+func forCheckpoint(text string) error {
+	if strings.HasPrefix(text, string(ForCheckpoint)) && strings.HasSuffix(text, "\n") {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Internal, What: "sign a checkpoint", Why: "the text is none: it does not begin with " + string(ForCheckpoint),
+		Hint: "this is a defect of Holdfast; please report it",
+	}
+}
+
+// SignCheckpoint signs the text of a checkpoint with the node's key of the moment and returns the line that stands under it, with its end
+// of line. It asks nobody. Errors are those of Sign.
+func (r *Ring) SignCheckpoint(name, text string) (string, error) {
+	if err := forCheckpoint(text); err != nil {
+		return "", err
+	}
+	k, _, err := r.ready()
+	if err != nil {
+		return "", err
+	}
+	public := k.private.Public().(ed25519.PublicKey)
+	return noteLine(name, public, ed25519.Sign(k.private, []byte(text))), nil
+}
+
+// Notes checks the signatures under notes of one name, by what a Trust knows and by the keys of an anchor.
+type Notes struct {
+	trust   *Trust
+	name    string
+	nodes   map[uint32][]KeyID
+	anchors map[uint32][]ed25519.PublicKey
+}
+
+// Notes is the check of signatures under notes of name; anchors are the public keys of Vault's anchor, if it is known.
+func (t *Trust) Notes(name string, anchors []ed25519.PublicKey) *Notes {
+	n := &Notes{t, name, map[uint32][]KeyID{}, map[uint32][]ed25519.PublicKey{}}
+	for id, k := range t.keys {
+		if len(k.public) == ed25519.PublicKeySize {
+			h := noteHash(name, k.public)
+			n.nodes[h] = append(n.nodes[h], id)
+		}
+	}
+	for _, a := range anchors {
+		h := noteHash(AnchorName(name), a)
+		n.anchors[h] = append(n.anchors[h], a)
+	}
+	return n
+}
+
+// AnchorName is the name that the anchor signs notes of name under.
+func AnchorName(name string) string { return name + "/anchor" }
+
+// Verify tells who signed the text, by a signature line with this name and hash: the URI of a node, or "anchor". The time is the one that the
+// text says: the node's certificate must have been valid then. An error is of kind NotFound where no key is known by which it could be
+// checked, of kind Denied for a key that was revoked or that nobody vouches for, else of kind Integrity.
+func (n *Notes) Verify(name string, hash uint32, text, signature []byte, at time.Time) (who string, err error) {
+	bad := func(kind problem.Kind, why, hint string) (string, error) {
+		return "", &problem.Error{Kind: kind, What: "verify a signature of " + name, Why: why, Hint: hint}
+	}
+	if name == AnchorName(n.name) && len(n.anchors[hash]) > 0 {
+		for _, a := range n.anchors[hash] {
+			if ed25519.Verify(a, text, signature) {
+				return "anchor", nil
+			}
+		}
+		return bad(problem.Integrity, "it is not over this text", "something altered the text or the signature")
+	}
+	if name != n.name || len(n.nodes[hash]) == 0 {
+		return bad(problem.NotFound, "no such key is known here", "give the keys that signed it: holdfast keys export")
+	}
+	for _, id := range n.nodes[hash] {
+		k := n.trust.keys[id]
+		switch {
+		case !ed25519.Verify(k.public, text, signature):
+			continue
+		case k.broken != "":
+			return bad(problem.Denied, k.broken, "ask whoever runs the keyring for the certificate of key "+string(id))
+		case k.revoked:
+			return bad(problem.Denied, "the key of "+k.node+" was revoked: "+k.reason, "what a later key or the anchor has signed vouches for it, if that is good")
+		case at.Before(k.from) || at.After(k.to):
+			return bad(problem.Integrity, fmt.Sprintf("it says %s, the certificate of %s is valid from %s to %s", at.Format(time.RFC3339), k.node,
+				k.from.Format(time.RFC3339), k.to.Format(time.RFC3339)), "look at the clock of the node")
+		}
+		return k.node, nil
+	}
+	return bad(problem.Integrity, "it is not over this text", "something altered the text or the signature")
+}
+
+// AnchorCheckpoint has Vault's transit engine sign the text of a checkpoint with the key "anchor", which no node holds: who steals a node
+// cannot write its history anew. It returns the line that stands under the text.
+func (v *Vault) AnchorCheckpoint(ctx context.Context, name, text string) (string, error) {
+	if err := forCheckpoint(text); err != nil {
+		return "", err
+	}
+	path := v.cfg.Transit + "/sign/" + anchorKey
+	s, err := v.write(ctx, path, map[string]any{"input": base64.StdEncoding.EncodeToString([]byte(text))})
+	if err != nil {
+		return "", err
+	}
+	said, _ := s.Data["signature"].(string)
+	version, encoded, ok := strings.Cut(strings.TrimPrefix(said, "vault:v"), ":")
+	signature, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || !ok || len(signature) != ed25519.SignatureSize {
+		return "", &problem.Error{
+			Kind: problem.Denied, What: "ask Vault for " + path, Why: "its answer is no Ed25519 signature", Hint: "set up the key with deploy/vault/setup plant", Cause: err,
+		}
+	}
+	public, err := v.anchorOf(ctx, version)
+	if err != nil {
+		return "", err
+	}
+	return noteLine(AnchorName(name), public, signature), nil
+}
+
+// anchorKey is the name of the key at the transit engine.
+const anchorKey = "anchor"
+
+// anchorOf is the anchor's public key of one version, which never changes.
+func (v *Vault) anchorOf(ctx context.Context, version string) (ed25519.PublicKey, error) {
+	if k, ok := v.anchors.Load(version); ok {
+		return k.(ed25519.PublicKey), nil
+	}
+	all, err := v.anchorVersions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n, k := range all {
+		v.anchors.Store(n, k)
+	}
+	if k, ok := all[version]; ok {
+		return k, nil
+	}
+	return nil, &problem.Error{
+		Kind: problem.Denied, What: "ask Vault for version " + version + " of the anchor", Why: "it does not show its public key",
+		Hint: "lower min_decryption_version of the key, or see that it is of type ed25519",
+	}
+}
+
+func (v *Vault) anchorVersions(ctx context.Context) (map[string]ed25519.PublicKey, error) {
+	s, err := v.read(ctx, v.cfg.Transit+"/keys/"+anchorKey)
+	if err != nil {
+		return nil, err
+	}
+	keys, _ := s.Data["keys"].(map[string]any)
+	all := map[string]ed25519.PublicKey{}
+	for version, k := range keys {
+		about, _ := k.(map[string]any)
+		text, _ := about["public_key"].(string)
+		if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == ed25519.PublicKeySize {
+			all[version] = b
+		}
+	}
+	return all, nil
+}
+
+// Anchors are the public keys of the anchor that Vault shows, of every version.
+func (v *Vault) Anchors(ctx context.Context) ([]ed25519.PublicKey, error) {
+	versions, err := v.anchorVersions(ctx)
+	all := make([]ed25519.PublicKey, 0, len(versions))
+	for _, k := range versions {
+		all = append(all, k)
+	}
+	return all, err
+}
+
+// NoteKey is the key as programs that check notes of name are told it.
+func (c Certificate) NoteKey(name string) (string, error) {
+	if len(c.Chain) > 0 {
+		if public, ok := c.Chain[0].PublicKey.(ed25519.PublicKey); ok {
+			return NoteKey(name, public), nil
+		}
+	}
+	return "", &problem.Error{Kind: problem.Integrity, What: "tell key " + string(c.Key), Why: "its certificate is not for Ed25519", Hint: "put back a backup of seal_keys"}
+}
