@@ -42,6 +42,10 @@ type Message struct {
 	Cause   string // ID of the message that this one answers or repeats; empty if none
 	Trace   string // W3C traceparent of the call that made it; empty if none
 
+	// Origin is the signature of the plant that the message comes from, made once, at its commit; nil if it is not signed. It is over
+	// Material and no part of the digest.
+	Origin *Signature
+
 	Place
 }
 

@@ -191,8 +191,9 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	w.Refers = cmp.Or(w.Refers, w.Digest) // the original, however often it is amended
 	w.Role, w.Body, w.Large = string(role), m.Body, body.RefOf(m.Large)
 	w.Digest = w.message(tx).Digest()
-	_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, large = ?, refers = ?, digest = ?, attempts = 0 WHERE id = ?`,
-		w.Role, w.Body, w.Large, w.Refers, w.Digest, w.ID)
+	o.sign(tx, w)
+	_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, large = ?, refers = ?, digest = ?, signature = ?, attempts = 0 WHERE id = ?`,
+		w.Role, w.Body, w.Large, w.Refers, w.Digest, w.Signature, w.ID)
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)
 	}

@@ -48,6 +48,7 @@ type Happened struct {
 	Large  *message.Large // a body that is not in memory; nil if it is Body
 	Digest string
 	Role   message.Role
+	Origin *message.Signature // over what it was; nil if that was not signed
 }
 
 // MaySent tells whether a message that is still owed may be with the ERP already, so that it is asked for before it is sent.
@@ -86,12 +87,12 @@ type full struct {
 }
 
 const (
-	fromHot = kept + `, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer,
+	fromHot = kept + `, signature, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer,
 		status, answered, FALSE AS asked, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
 		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
+	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {
@@ -227,14 +228,16 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 	var rows []struct {
 		At                         int64
 		What, Detail, Digest, Role string
-		Body                       []byte
+		Body, Signature            []byte
 		Large                      body.Ref
 	}
-	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, large FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
+	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
 		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
 	}
 	for _, r := range rows {
-		d.History = append(d.History, Happened{store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role)})
+		d.History = append(d.History, Happened{
+			store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role), row{Signature: r.Signature}.origin(),
+		})
 	}
 	return d, nil
 }

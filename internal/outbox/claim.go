@@ -119,16 +119,21 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	if at := rows[0].NotBefore; at > store.Micros(tx.Now) { // whatever made the lane due did not look at its message
 		return c, 0, o.dueLater(ctx, tx, link, l.Lane, at)
 	}
-	last = l.SentTo
-	c.Messages = make([]Queued, 0, len(rows))
 	for i := range rows {
 		w := &rows[i]
-		maySent := w.Number <= l.SentTo || w.Redelivery > 0
-		if w.expired(o.expiry.at(tx.Now)) && !maySent {
+		if w.expired(o.expiry.at(tx.Now)) && !l.maySent(*w) {
 			if err := o.void(ctx, tx, w, "voided", "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, 0, err
 			}
 		}
+	}
+	if rows, err = o.signFirst(ctx, tx, link, l.Lane, rows); err != nil || len(rows) == 0 {
+		return Claim{}, 0, err
+	}
+	last = l.SentTo
+	c.Messages = make([]Queued, 0, len(rows))
+	for _, w := range rows {
+		maySent := l.maySent(w)
 		last = max(last, w.Number)
 		c.Messages = append(c.Messages, Queued{
 			Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
@@ -137,6 +142,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	}
 	return c, last, setReplay(ctx, tx, rows[0], "")
 }
+
+// maySent tells whether a message may have been sent by a holder that is gone, or was delivered before.
+func (l lane) maySent(w row) bool { return w.Number <= l.SentTo || w.Redelivery > 0 }
 
 // mark puts lanes into the hand of node, and their messages down as possibly sent.
 func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64) error {

@@ -7,6 +7,13 @@ import (
 	"holdfast/internal/store"
 )
 
+// doubtfulLanes finds the lanes of which something may have been sent without an answer: those that nobody holds, and those in hand, of
+// which more is known when their first message has been looked at. Both have an index of their own, so that it costs the same however
+// many lanes owe something.
+const doubtfulLanes = `SELECT link, lane, head_epoch, head, sent_to, pending, FALSE AS held FROM outbox_lanes WHERE doubtful
+	UNION ALL SELECT link, lane, head_epoch, head, sent_to, pending, due_at > CAST(? AS BIGINT) FROM outbox_lanes
+		WHERE lease_owner <> '' AND owing AND sent_to >= head`
+
 // addDoubts fills in what may have been sent without an answer.
 //
 // Of a lane that nobody holds, that is all from its head on up to what may have been sent. What a holder has is marked as possibly sent
@@ -17,16 +24,18 @@ func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 		Link         string
 		Count, Since int64
 	}
-	err := tx.Select(ctx, &rows, `SELECT d.link, CAST(SUM(d.messages) AS BIGINT) AS count, MIN(COALESCE(d.first, d.again, d.created_at)) AS since
-		FROM (SELECT l.link, m.created_at, l.lease_owner <> '' AND l.due_at > CAST(? AS BIGINT) AS held,
+	g, err := readDoubtful(ctx, tx)
+	if err == nil && g.rows > 0 {
+		err = tx.Select(ctx, &rows, `SELECT d.link, CAST(SUM(d.messages) AS BIGINT) AS count, MIN(COALESCE(d.first, d.again, d.created_at)) AS since
+		FROM (SELECT m.link, m.created_at, g.held,
 			(SELECT MAX(r.at) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed') AS again,
 			(SELECT MIN(e.at) FROM outbox_events e WHERE e.id = m.id AND e.what = 'unknown' AND
 				e.seq > (SELECT COALESCE(MAX(r.seq), 0) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed')) AS first,
-			CASE WHEN m.redelivery > 0 OR l.lease_owner <> '' AND l.due_at > CAST(? AS BIGINT) THEN 1
-				WHEN l.sent_to - l.head + 1 < l.pending THEN l.sent_to - l.head + 1 ELSE l.pending END AS messages
-			FROM outbox_lanes l JOIN outbox_messages m ON m.link = l.link AND m.lane = l.lane AND m.epoch = l.head_epoch AND m.number = l.head
-			WHERE l.owing AND l.sent_to >= l.head AND m.role <> 'void' AND (m.redelivery = 0 OR m.replay = '')) AS d
-		WHERE NOT d.held OR d.first IS NOT NULL GROUP BY d.link`, store.Micros(tx.Now), store.Micros(tx.Now))
+			CASE WHEN m.redelivery > 0 OR g.held THEN 1 ELSE g.messages END AS messages
+			FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.link = g.link AND m.lane = g.lane AND m.epoch = g.epoch
+				AND m.number = g.head AND m.role <> 'void' AND (m.redelivery = 0 OR m.replay = '')) AS d
+		WHERE NOT d.held OR d.first IS NOT NULL GROUP BY d.link`, g.args(tx)...)
+	}
 	if err != nil {
 		return fmt.Errorf("count the messages that may have been sent without an answer: %w", err)
 	}
@@ -38,4 +47,29 @@ func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 		}
 	}
 	return nil
+}
+
+// readDoubtful gives the heads of the lanes in doubt, and how many messages of each were marked as possibly sent.
+func readDoubtful(ctx context.Context, tx *store.Tx) (given, error) {
+	var found []struct {
+		Link, Lane    string
+		Epoch         int64 `db:"head_epoch"`
+		SentTo        int64 `db:"sent_to"`
+		Head, Pending int64
+		Held          bool
+	}
+	if err := tx.Select(ctx, &found, doubtfulLanes, store.Micros(tx.Now)); err != nil {
+		return given{}, err
+	}
+	n := len(found)
+	links, lanes, held := make([]string, n), make([]string, n), make([]bool, n)
+	epochs, heads, messages := make([]int64, n), make([]int64, n), make([]int64, n)
+	for i, f := range found {
+		links[i], lanes[i], epochs[i], heads[i], held[i] = f.Link, f.Lane, f.Epoch, f.Head, f.Held
+		messages[i] = min(f.SentTo-f.Head+1, f.Pending)
+	}
+	return given{n, []column{
+		col("link", ofText, links), col("lane", ofText, lanes), col("epoch", ofInt, epochs), col("head", ofInt, heads),
+		col("messages", ofInt, messages), col("held", ofBool, held),
+	}}, nil
 }

@@ -99,6 +99,7 @@ type Outbox struct {
 	source string
 	cfg    Config
 	expiry *expiry
+	signer Signer // nil: the plant has no keys
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
@@ -110,7 +111,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
 	cfg.ClaimBytes = cmp.Or(cfg.ClaimBytes, 16<<20)
 	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
-	return &Outbox{slices.Clone(routes), source, cfg, &expiry{}}
+	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}}
 }
 
 // Config is the configuration in force, defaults filled in.
@@ -166,7 +167,8 @@ func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, op
 	return nil
 }
 
-// append takes the lane's next number, which locks the lane until tx ends, so that two writers cannot commit out of order.
+// append takes the lane's next number, which locks the lane until tx ends, so that two writers cannot commit out of order. What is signed
+// must be known here, number and predecessor with it; else PostgreSQL saves the round trip that tells them.
 func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Message, opt options) error {
 	if m.ID == "" || m.Key == "" {
 		return &problem.Error{Kind: problem.Internal, What: "append " + m.Kind, Why: "the message has no ID or no key"}
@@ -192,15 +194,33 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if err := w.hold(ctx, tx, m.Large); err != nil {
 		return err
 	}
-	if tx.Dialect() == store.Postgres {
+	if tx.Dialect() == store.Postgres && o.signer == nil {
 		return w.appendAtOnce(ctx, tx, r.class())
 	}
-	if err := w.takeNumber(ctx, tx, r.class()); err != nil {
+	return o.appendSigned(ctx, tx, &w, r.class())
+}
+
+// appendSigned takes the number, then writes what was made with it.
+func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, class int) error {
+	taken, err := w.lockPlace(ctx, tx)
+	if err == nil && !taken {
+		err = w.takeNumber(ctx, tx, class)
+	}
+	if err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
 	}
 	w.Digest = w.message(tx).Digest()
-	if err := w.insert(ctx, tx); err != nil {
+	o.sign(tx, w)
+	if taken {
+		err = tx.Later(ctx, nextNumber+`, last_digest = excluded.last_digest`, w.laneArgs(class, w.Digest)...)
+	} else {
+		err = tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
+	}
+	if err == nil {
+		err = w.insert(ctx, tx)
+	}
+	if err != nil {
 		return fmt.Errorf("write message %d of lane %s: %w", w.Number, w.Lane, err)
 	}
-	return tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
+	return nil
 }

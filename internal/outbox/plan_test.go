@@ -39,6 +39,36 @@ func TestLanesAreUpdatedByTheirKeys(t *testing.T) {
 	})
 }
 
+// TestDoubtIsFoundWithoutReadingWhatIsOwed asks for the plans of what the figures of a link are made of every few seconds: however many
+// lanes and messages wait, only those in doubt are read.
+func TestDoubtIsFoundWithoutReadingWhatIsOwed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			series, explain := `WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 5000) `, `EXPLAIN QUERY PLAN `
+			if tx.Dialect() == store.Postgres {
+				series, explain = `WITH s (n) AS (SELECT generate_series(1, 5000)) `, `EXPLAIN `
+			}
+			_, err := tx.Exec(t.Context(), series+`INSERT INTO outbox_lanes (link, lane, pending) SELECT 'erp', CAST(n AS TEXT), 5 FROM s`)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(t.Context(), `ANALYZE outbox_lanes`); err != nil {
+				return err
+			}
+			plan, err := planOf(t.Context(), tx, explain+doubtfulLanes, 0)
+			for _, index := range []string{"outbox_lanes_doubtful", "outbox_lanes_leased"} {
+				if err == nil && !strings.Contains(plan, index) {
+					t.Errorf("plan without %s:\n%s", index, plan)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func planOf(ctx context.Context, tx *store.Tx, query string, args ...any) (string, error) {
 	var lines []string
 	if tx.Dialect() == store.Postgres {

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"holdfast/internal/body"
@@ -33,6 +35,7 @@ type row struct {
 	Role       string      `db:"role"`
 	Refers     string      `db:"refers"`
 	Digest     string      `db:"digest"`
+	Signature  []byte      `db:"signature"` // nil if it is not signed
 	CreatedAt  int64       `db:"created_at"`
 	NotBefore  int64       `db:"not_before"`
 	ExpiresAt  int64       `db:"expires_at"`
@@ -50,16 +53,16 @@ const kept = `link, lane, epoch, number, id, event, source, kind, version, key, 
 const written = kept + `, not_before, expires_at`
 
 // hot are those that a row reads.
-const hot = written + `, replay, sends`
+const hot = written + `, replay, sends, signature`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay`
+	expires_at, attempts, redelivery, replay, signature`
 
 func (w row) message(tx *store.Tx) message.Message {
 	return message.Message{
 		ID: w.ID, Source: w.Source, Kind: w.Kind, Version: w.Version, Key: w.Key, Time: w.Time.Time, Body: w.Body, Large: w.Large.Large(tx.DB()),
-		Creates: w.Creates, Cause: w.Cause, Trace: w.Trace,
+		Creates: w.Creates, Cause: w.Cause, Trace: w.Trace, Origin: w.origin(),
 		Place: message.Place{
 			Link: w.Link, Lane: w.Lane, Epoch: w.Epoch, Number: w.Number, Prev: w.Prev, Role: message.Role(w.Role), Refers: w.Refers,
 		},
@@ -88,6 +91,20 @@ func (w row) laneArgs(class int, digest string) []any {
 	}
 }
 
+// lockPlace gives the row the place that the next append takes, and locks it. It tells whether it has: two who append the first message of
+// a lane on PostgreSQL have nothing to lock, and takeNumber decides between them.
+func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (bool, error) {
+	err := tx.Get(ctx, w, `SELECT epoch, next_number AS number, last_digest AS prev FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), w.Link, w.Lane)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err == nil, err
+	}
+	if tx.Dialect() == store.SQLite { // nobody else writes
+		w.Epoch, w.Number = 1, 1
+		return true, nil
+	}
+	return false, nil
+}
+
 // takeNumber gives the row its epoch, number and predecessor.
 func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
 	return tx.Get(ctx, w, nextNumber+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev`, w.laneArgs(class, "")...)
@@ -113,8 +130,9 @@ func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
 }
 
 func (w row) insert(ctx context.Context, tx *store.Tx) error {
-	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`, signature)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace,
-		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt)
+		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt,
+		w.Signature)
 }

@@ -397,9 +397,9 @@ func (o *Outbox) note(ctx context.Context, tx *store.Tx, n Next) error {
 
 // history keeps what w was, and why it is no longer.
 func history(ctx context.Context, tx *store.Tx, w row, what, detail string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail, body, large, digest, role, refers)
-		VALUES (?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)`,
-		w.ID, store.Micros(tx.Now), w.ID, what, detail, w.Body, w.Large, w.Digest, w.Role, w.Refers)
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail, body, large, digest, role, refers, signature)
+		VALUES (?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.ID, store.Micros(tx.Now), w.ID, what, detail, w.Body, w.Large, w.Digest, w.Role, w.Refers, w.Signature)
 	if err != nil {
 		return fmt.Errorf("write the history of message %s: %w", w.ID, err)
 	}

@@ -27,6 +27,8 @@ import (
 const (
 	plantURI = "urn:holdfast:plant:1000"
 	work     = 10 // quick to guess, and to open
+
+	forTest seal.Purpose = "holdfast/test/1"
 )
 
 var nodeA = seal.NodeURI(plantURI, "a")
@@ -139,7 +141,7 @@ func TestAReceiverChecksWithoutAsking(t *testing.T) {
 	eachKeyring(t, func(t *testing.T, k seal.Keyring) {
 		db := storetest.SQLite(t)
 		r := ring(t, db, k, nil)
-		s, err := r.Sign(seal.ForMessage, []byte("digest"))
+		s, err := r.Sign(forTest, []byte("digest"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,11 +150,11 @@ func TestAReceiverChecksWithoutAsking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		node, err := trust.Verify(seal.ForMessage, []byte("digest"), parsed)
+		node, err := trust.Verify(forTest, []byte("digest"), parsed)
 		if err != nil || node != nodeA {
 			t.Errorf("got %q, %v, want %q", node, err, nodeA)
 		}
-		if _, err := trust.Verify(seal.ForMessage, []byte("other"), parsed); problem.KindOf(err) != problem.Integrity {
+		if _, err := trust.Verify(forTest, []byte("other"), parsed); problem.KindOf(err) != problem.Integrity {
 			t.Errorf("another content passed: %v", err)
 		}
 	})
@@ -162,29 +164,29 @@ func TestOldSignaturesStayGoodAfterRotationsAndRevokedOnesDoNot(t *testing.T) {
 	eachKeyring(t, func(t *testing.T, k seal.Keyring) {
 		db := storetest.SQLite(t)
 		r := ring(t, db, k, nil)
-		first, err := r.Sign(seal.ForMessage, []byte("one"))
+		first, err := r.Sign(forTest, []byte("one"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		second, err := r.Sign(seal.ForMessage, []byte("two"))
+		second, err := r.Sign(forTest, []byte("two"))
 		if err != nil || second.Key == first.Key {
 			t.Fatalf("key %s after %s, %v: want another one", second.Key, first.Key, err)
 		}
 		trust := exported(t, db, k)
 		for digest, s := range map[string]seal.Signature{"one": first, "two": second} {
-			if _, err := trust.Verify(seal.ForMessage, []byte(digest), s); err != nil {
+			if _, err := trust.Verify(forTest, []byte(digest), s); err != nil {
 				t.Errorf("%s: %v", digest, err)
 			}
 		}
 		revoke(t, db, first.Key)
 		trust = exported(t, db, k)
-		if _, err := trust.Verify(seal.ForMessage, []byte("one"), first); problem.KindOf(err) != problem.Denied {
+		if _, err := trust.Verify(forTest, []byte("one"), first); problem.KindOf(err) != problem.Denied {
 			t.Errorf("a revoked key passed: %v", err)
 		}
-		if _, err := trust.Verify(seal.ForMessage, []byte("two"), second); err != nil {
+		if _, err := trust.Verify(forTest, []byte("two"), second); err != nil {
 			t.Errorf("the other key: %v", err)
 		}
 	})
@@ -199,7 +201,7 @@ func TestSigningGoesOnWhileKeysTurn(t *testing.T) {
 		var signers sync.WaitGroup
 		signers.Go(func() {
 			for ctx.Err() == nil {
-				s, err := r.Sign(seal.ForMessage, []byte("digest"))
+				s, err := r.Sign(forTest, []byte("digest"))
 				if err != nil {
 					t.Error(err)
 				}
@@ -216,7 +218,7 @@ func TestSigningGoesOnWhileKeysTurn(t *testing.T) {
 		trust := exported(t, db, k)
 		bad := 0
 		for _, s := range made[max(0, len(made)-2000):] {
-			if _, err := trust.Verify(seal.ForMessage, []byte("digest"), s); err != nil {
+			if _, err := trust.Verify(forTest, []byte("digest"), s); err != nil {
 				bad++
 			}
 		}

@@ -2,12 +2,24 @@ package seal
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// measure registers for how long the node can sign without its keyring.
+func unsignedCounter() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "holdfast", Name: "keys_unsigned_total", Help: "How often a message was not signed for want of a key that counts. It is kept, and does not leave unsigned.",
+	})
+}
+
+func lateCounter() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "holdfast", Name: "keys_signed_late_total", Help: "Messages that were committed without a signature and signed before they left.",
+	})
+}
+
+// measure registers for how long the node can sign without its keyring, and what it could not sign at once.
 func (r *Ring) measure(to prometheus.Registerer) {
 	if to == nil {
 		return
 	}
-	to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	to.MustRegister(r.unsigned, r.late, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "holdfast", Name: "keys_signing_left_seconds", Help: "How long this node can sign if its keyring gives no new certificate.",
 	}, func() float64 { return r.State().Left.Seconds() }))
 }

@@ -41,6 +41,9 @@ type Ring struct {
 
 	turn sync.Mutex // one rotation at a time
 	key  atomic.Pointer[nodeKey]
+
+	unsigned, late prometheus.Counter
+	told           atomic.Int64 // the minute in which it was last said that messages stay unsigned
 }
 
 // nodeKey is a private key with what vouches for it.
@@ -73,7 +76,7 @@ func OpenRing(ctx context.Context, db *store.DB, from Keyring, safe *Safe, node 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &Ring{db: db, from: from, safe: safe, node: node, cfg: cfg, log: log}
+	r := &Ring{db: db, from: from, safe: safe, node: node, cfg: cfg, log: log, unsigned: unsignedCounter(), late: lateCounter()}
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}

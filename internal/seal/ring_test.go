@@ -86,7 +86,7 @@ func TestTheKeyringMayBeAwayForTheWholeBudget(t *testing.T) {
 		k.down.Store(true)
 		asked := k.asked.Load()
 		time.Sleep(6 * time.Hour)
-		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+		if _, err := r.Sign(forTest, []byte("digest")); err != nil {
 			t.Errorf("after six hours without the keyring: %v", err)
 		}
 		if s := r.State(); !s.Half || s.Left > 10*time.Minute {
@@ -96,12 +96,12 @@ func TestTheKeyringMayBeAwayForTheWholeBudget(t *testing.T) {
 			t.Errorf("a keyring that is away was asked %d times in six hours", got)
 		}
 		time.Sleep(10 * time.Minute)
-		if _, err := r.Sign(seal.ForMessage, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+		if _, err := r.Sign(forTest, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
 			t.Errorf("signed after the certificate ended: %v", err)
 		}
 		k.down.Store(false)
 		time.Sleep(time.Minute)
-		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+		if _, err := r.Sign(forTest, []byte("digest")); err != nil {
 			t.Errorf("a minute after the keyring came back: %v", err)
 		}
 	})
@@ -114,12 +114,12 @@ func TestARevokedKeySignsNothingMore(t *testing.T) {
 		first := r.State().Key
 		revoke(t, db, first)
 		time.Sleep(time.Second)
-		if _, err := r.Sign(seal.ForMessage, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+		if _, err := r.Sign(forTest, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
 			t.Errorf("signed with a revoked key: %v", err)
 		}
 		k.down.Store(false)
 		time.Sleep(time.Minute)
-		if s, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil || s.Key == first {
+		if s, err := r.Sign(forTest, []byte("digest")); err != nil || s.Key == first {
 			t.Errorf("signed with %s, %v", s.Key, err)
 		}
 	})

@@ -12,6 +12,8 @@ import (
 	"holdfast/internal/problem"
 )
 
+const forTest Purpose = "holdfast/test/1"
+
 // TestKeyIDIsTheJWKThumbprint of RFC 8037, appendices A.1 to A.3.
 func TestKeyIDIsTheJWKThumbprint(t *testing.T) {
 	public, err := base64.RawURLEncoding.DecodeString("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
@@ -59,11 +61,11 @@ func TestATamperedSignatureIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, digest := time.Now(), []byte("digest")
-	good := sign(k.private, k.id, ForMessage, now, digest)
+	good := sign(k.private, k.id, forTest, now, digest)
 	later := good
 	later.At = good.At.Add(time.Minute)
 	flipped := good
-	flipped.bytes[5] ^= 1
+	flipped.Value[5] ^= 1
 	renamed := good
 	renamed.Key = stranger.id
 	tests := []struct {
@@ -74,22 +76,22 @@ func TestATamperedSignatureIsRefused(t *testing.T) {
 		archive   []Certificate
 		want      problem.Kind
 	}{
-		{"as it was made", ForMessage, digest, good, []Certificate{certificate(node, k)}, ""},
-		{"another content", ForMessage, []byte("Digest"), good, []Certificate{certificate(node, k)}, problem.Integrity},
+		{"as it was made", forTest, digest, good, []Certificate{certificate(node, k)}, ""},
+		{"another content", forTest, []byte("Digest"), good, []Certificate{certificate(node, k)}, problem.Integrity},
 		{"another use", "holdfast/receipt/1", digest, good, []Certificate{certificate(node, k)}, problem.Integrity},
-		{"another time", ForMessage, digest, later, []Certificate{certificate(node, k)}, problem.Integrity},
-		{"another signature", ForMessage, digest, flipped, []Certificate{certificate(node, k)}, problem.Integrity},
-		{"no signature", ForMessage, digest, Signature{Key: k.id, At: now}, []Certificate{certificate(node, k)}, problem.Integrity},
-		{"signed by another key under this one's name", ForMessage, digest, sign(other, k.id, ForMessage, now, digest), []Certificate{certificate(node, k)}, problem.Integrity},
-		{"a key that nobody knows", ForMessage, digest, good, nil, problem.Denied},
-		{"under the name of a key of another CA", ForMessage, digest, renamed, []Certificate{certificate(node, k), certificate(node, stranger)}, problem.Denied},
-		{"by a key of another CA", ForMessage, digest, sign(stranger.private, stranger.id, ForMessage, now, digest), []Certificate{certificate(node, stranger)}, problem.Denied},
-		{"by a key of another node", ForMessage, digest, good, []Certificate{certificate("urn:p:node:b", k)}, problem.Denied},
-		{"under another key's certificate", ForMessage, digest, good, []Certificate{{Key: k.id, Node: node, Chain: stranger.chain}}, problem.Denied},
-		{"without a certificate", ForMessage, digest, good, []Certificate{{Key: k.id, Node: node}}, problem.Denied},
-		{"before the certificate began", ForMessage, digest, sign(k.private, k.id, ForMessage, now.Add(-time.Hour), digest), []Certificate{certificate(node, k)}, problem.Integrity},
-		{"after the certificate ended", ForMessage, digest, sign(k.private, k.id, ForMessage, now.Add(2*time.Hour), digest), []Certificate{certificate(node, k)}, problem.Integrity},
-		{"by a key that was revoked since", ForMessage, digest, good, []Certificate{{Key: k.id, Node: node, Chain: k.chain, Revoked: now.Add(time.Hour)}}, problem.Denied},
+		{"another time", forTest, digest, later, []Certificate{certificate(node, k)}, problem.Integrity},
+		{"another signature", forTest, digest, flipped, []Certificate{certificate(node, k)}, problem.Integrity},
+		{"no signature", forTest, digest, Signature{Key: k.id, At: now}, []Certificate{certificate(node, k)}, problem.Integrity},
+		{"signed by another key under this one's name", forTest, digest, sign(other, k.id, forTest, now, digest), []Certificate{certificate(node, k)}, problem.Integrity},
+		{"a key that nobody knows", forTest, digest, good, nil, problem.Denied},
+		{"under the name of a key of another CA", forTest, digest, renamed, []Certificate{certificate(node, k), certificate(node, stranger)}, problem.Denied},
+		{"by a key of another CA", forTest, digest, sign(stranger.private, stranger.id, forTest, now, digest), []Certificate{certificate(node, stranger)}, problem.Denied},
+		{"by a key of another node", forTest, digest, good, []Certificate{certificate("urn:p:node:b", k)}, problem.Denied},
+		{"under another key's certificate", forTest, digest, good, []Certificate{{Key: k.id, Node: node, Chain: stranger.chain}}, problem.Denied},
+		{"without a certificate", forTest, digest, good, []Certificate{{Key: k.id, Node: node}}, problem.Denied},
+		{"before the certificate began", forTest, digest, sign(k.private, k.id, forTest, now.Add(-time.Hour), digest), []Certificate{certificate(node, k)}, problem.Integrity},
+		{"after the certificate ended", forTest, digest, sign(k.private, k.id, forTest, now.Add(2*time.Hour), digest), []Certificate{certificate(node, k)}, problem.Integrity},
+		{"by a key that was revoked since", forTest, digest, good, []Certificate{{Key: k.id, Node: node, Chain: k.chain, Revoked: now.Add(time.Hour)}}, problem.Denied},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,7 +106,7 @@ func TestATamperedSignatureIsRefused(t *testing.T) {
 func TestTheListOfTheCARevokesWhateverTheArchiveSays(t *testing.T) {
 	const node = "urn:p:node:a"
 	l, k := authorityOf(t, node)
-	s := sign(k.private, k.id, ForMessage, time.Now(), []byte("digest"))
+	s := sign(k.private, k.id, forTest, time.Now(), []byte("digest"))
 	stranger, _ := authorityOf(t, node)
 	for range 2 {
 		if err := l.Revoke(t.Context(), k.chain[0]); err != nil {
@@ -133,7 +135,7 @@ func TestTheListOfTheCARevokesWhateverTheArchiveSays(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := NewTrust(roots, tt.lists, []Certificate{certificate(node, k)}).Verify(ForMessage, []byte("digest"), s)
+			_, err := NewTrust(roots, tt.lists, []Certificate{certificate(node, k)}).Verify(forTest, []byte("digest"), s)
 			if got := problem.KindOf(err); got != tt.want {
 				t.Errorf("got %q (%v), want %q", got, err, tt.want)
 			}
@@ -146,8 +148,8 @@ func FuzzParseSignature(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(sign(key, keyID(key.Public().(ed25519.PublicKey)), ForMessage, time.Now(), []byte("digest")).Bytes())
-	f.Add([]byte{signatureVersion})
+	f.Add(sign(key, keyID(key.Public().(ed25519.PublicKey)), forTest, time.Now(), []byte("digest")).Bytes())
+	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseSignature(b)
 		if err == nil && !bytes.Equal(s.Bytes(), b) {
@@ -180,7 +182,7 @@ func BenchmarkSign(b *testing.B) {
 	})
 	b.Run("signature", func(b *testing.B) {
 		for b.Loop() {
-			sign(key, id, ForMessage, time.Now(), digest)
+			sign(key, id, forTest, time.Now(), digest)
 		}
 	})
 }

@@ -130,6 +130,11 @@ func sameSerial(a, b *big.Int) bool { return a != nil && b != nil && a.Cmp(b) ==
 // nobody has revoked since; then node is who signed. A revoked key vouches for nothing, at whatever time: who stole it can write any
 // time into a signature. Otherwise the error is a *problem.Error of kind Integrity, or Denied for a key that is unknown or revoked.
 func (t *Trust) Verify(p Purpose, digest []byte, s Signature) (node string, err error) {
+	return t.verify(s, func() []byte { return signed(p, s.Key, s.At, digest) })
+}
+
+// verify checks a signature over what over gives.
+func (t *Trust) verify(s Signature, over func() []byte) (node string, err error) {
 	k, known := t.keys[s.Key]
 	bad := func(kind problem.Kind, why, hint string) (string, error) {
 		return "", &problem.Error{Kind: kind, What: "verify a signature of key " + string(s.Key), Why: why, Hint: hint}
@@ -144,7 +149,7 @@ func (t *Trust) Verify(p Purpose, digest []byte, s Signature) (node string, err 
 	case s.At.Before(k.from) || s.At.After(k.to):
 		return bad(problem.Integrity, fmt.Sprintf("it was made at %s, the certificate of %s is valid from %s to %s", s.At.Format(time.RFC3339), k.node,
 			k.from.Format(time.RFC3339), k.to.Format(time.RFC3339)), "look at the clock of the sender, and for how long its keyring was away")
-	case !ed25519.Verify(k.public, signed(p, s.Key, s.At, digest), s.bytes[:]):
+	case !ed25519.Verify(k.public, over(), s.Value[:]):
 		return bad(problem.Integrity, "it is not over this content, or not for this use", "something altered the content or the signature on its way")
 	}
 	return k.node, nil

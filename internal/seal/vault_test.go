@@ -133,7 +133,7 @@ func TestANodeSignsThroughVaultsTroubles(t *testing.T) {
 	r := ring(t, db, v, nil)
 	signs := func(when string) {
 		t.Helper()
-		if _, err := r.Sign(seal.ForMessage, []byte("digest")); err != nil {
+		if _, err := r.Sign(forTest, []byte("digest")); err != nil {
 			t.Errorf("%s: %v", when, err)
 		}
 	}

@@ -1,0 +1,61 @@
+package seal
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// SignMessage makes the origin signature of a message that has this digest, over its CloudEvent and its place in its lane, in the form of
+// CloudEvents' verifiability extension (message.Material). It waits for nothing and fails as Sign does.
+func (r *Ring) SignMessage(m message.Message, digest string) (message.Signature, error) {
+	k, now, err := r.ready()
+	if err != nil {
+		r.tellUnsigned(err)
+		return message.Signature{}, err
+	}
+	return signMessage(k.private, k.id, m, digest, now), nil
+}
+
+// SignLate is SignMessage of one that was committed without a signature. Each is logged and counted: the node vouches for what stands in
+// the database, and cannot know whether the plant has said it.
+func (r *Ring) SignLate(m message.Message, digest string) (message.Signature, error) {
+	s, err := r.SignMessage(m, digest)
+	if err != nil {
+		return s, err
+	}
+	r.late.Inc()
+	r.log.Log(context.Background(), slog.LevelWarn, "a message that was committed without a signature is signed now", "part", "keys", "message", m.ID, "kind", m.Kind, "key", m.Key)
+	return s, nil
+}
+
+// tellUnsigned counts what is not signed, and logs it once a minute.
+func (r *Ring) tellUnsigned(why error) {
+	r.unsigned.Inc()
+	now := r.cfg.Now().Unix() / 60
+	if r.told.Swap(now) != now {
+		r.log.Log(context.Background(), slog.LevelError, "messages are kept unsigned and do not leave", "part", "keys", "err", why)
+	}
+}
+
+// signMessage makes a signature at the time at, cut to the microsecond.
+func signMessage(key ed25519.PrivateKey, id KeyID, m message.Message, digest string, at time.Time) message.Signature {
+	s := message.Signature{Key: id, At: at.UTC().Truncate(time.Microsecond)}
+	copy(s.Value[:], ed25519.Sign(key, message.PreAuth(m.Material(digest, s.At))))
+	return s
+}
+
+// VerifyMessage is Verify of a message's origin signature: it is over the attributes, the place, the digest and the data of this message.
+// A message without one is refused. A large body is not read: what its keeper says of it is believed.
+func (t *Trust) VerifyMessage(m message.Message) (node string, err error) {
+	if m.Origin == nil {
+		return "", &problem.Error{
+			Kind: problem.Integrity, What: "verify " + named(m), Why: "it is not signed", Hint: "have the sender sign it: docs/keys.md",
+		}
+	}
+	return t.verify(*m.Origin, func() []byte { return message.PreAuth(m.Material(m.Digest(), m.Origin.At)) })
+}
