@@ -16,6 +16,7 @@ const (
 	LotDecide           = "lot.decide"
 	ConflictDismiss     = "conflict.dismiss"
 	InspectionRecord    = "inspection.record"
+	BodyKeep            = "body.keep"
 	InboundReceive      = "inbound.receive"
 	QuarantineReplay    = "quarantine.replay"
 	QuarantineDiscard   = "quarantine.discard"
@@ -72,6 +73,7 @@ func Actions() []Action {
 		{LotDecide, DecideLots, "Give a lot free for use, or restrict it", true},
 		{ConflictDismiss, Correct, "Say that a number of the ERP which did not fit needs nobody any more", true},
 		{InspectionRecord, Report, "Record an inspection result", false},
+		{BodyKeep, Deliver, "Keep a large body for a message that will name it", false},
 		{InboundReceive, Deliver, "Take a message from an ERP", false},
 		{QuarantineReplay, RepairInbound, "Try a message in quarantine again", true},
 		{QuarantineDiscard, RepairInbound, "Put a message in quarantine aside for good", true},

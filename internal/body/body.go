@@ -46,13 +46,14 @@ func Keep(ctx context.Context, db *store.DB, r io.Reader, media string, most int
 		n, err := io.ReadFull(r, buf)
 		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if size += int64(n); size > most {
-			return nil, errors.Join(tooLarge(most), u.giveUp(ctx))
+			return nil, errors.Join(TooLarge(most), u.giveUp(ctx))
 		}
 		if err != nil && !ended {
 			return nil, errors.Join(err, u.giveUp(ctx))
 		}
 		sum.Write(buf[:n])
 		if err := db.InTx(ctx, func(tx *store.Tx) error { return u.write(ctx, tx, buf[:n]) }); err != nil {
+			_ = u.giveUp(ctx) // on a full disk it may fail too: then the sweep takes it when it is Loose
 			return nil, fmt.Errorf("keep a body of %d bytes so far: %w", size, err)
 		}
 		u.chunks += (n + chunkSize - 1) / chunkSize
@@ -64,6 +65,7 @@ func Keep(ctx context.Context, db *store.DB, r io.Reader, media string, most int
 	var id string
 	err := db.InTx(ctx, func(tx *store.Tx) (err error) { id, err = u.finish(ctx, tx, l); return err })
 	if err != nil {
+		_ = u.giveUp(ctx) // as above
 		return nil, fmt.Errorf("keep a body of %d bytes: %w", size, err)
 	}
 	l.Kept = kept{id, anew{db}}
@@ -102,7 +104,8 @@ func KeepIn(ctx context.Context, tx *store.Tx, b []byte, media string) (*message
 	return l, nil
 }
 
-func tooLarge(most int64) error {
+// TooLarge is the problem of a body that has more bytes than most.
+func TooLarge(most int64) error {
 	return &problem.Error{
 		Kind: problem.TooLarge, What: "keep a body", Why: fmt.Sprintf("it has more than %d bytes", most),
 		Hint: fmt.Sprintf("send it in parts, or raise the limit (inbox.max_body in holdfast.yaml, at most %d)", int64(message.MaxBody)),

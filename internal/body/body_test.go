@@ -168,6 +168,41 @@ func TestBodyThatIsNotWantedLeavesNothing(t *testing.T) {
 	})
 }
 
+// TestBodyThatTheDiskDidNotTakeLeavesNothing has a disk fill up while a body is written, and be freed at once or much later.
+func TestBodyThatTheDiskDidNotTakeLeavesNothing(t *testing.T) {
+	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
+	full := &problem.Error{Kind: problem.Full, What: "write", Why: "the disk is full"}
+	chunks, freed := 0, false
+	hook := func(_ context.Context, statement string) error {
+		isChunk := strings.Contains(statement, "INSERT INTO body_chunks")
+		if isChunk {
+			chunks++
+		}
+		if chunks > 40 && (isChunk || !freed) { // in the third transaction
+			return full
+		}
+		return nil
+	}
+	for _, freed = range []bool{true, false} {
+		storetest.Each(t, func(t *testing.T, db *store.DB) {
+			chunks = 0
+			_, err := body.Keep(t.Context(), db, bytes.NewReader(noise(1, 5<<20)), "", message.MaxBody)
+			if problem.KindOf(err) != problem.Full {
+				t.Fatalf("got %v, want a problem of kind %s", err, problem.Full)
+			}
+			chunks = 0
+			if !freed {
+				sweep(t, db, 0) // it could not say that nobody writes it any more
+				now = now.Add(body.Loose)
+			}
+			sweep(t, db, 1)
+			if got, want := left(t, db), [2]int{}; got != want {
+				t.Errorf("%v bodies and chunks are left, want none", got)
+			}
+		}, storetest.WithBefore(hook), storetest.WithClock(func() time.Time { return now }))
+	}
+}
+
 func TestBodyStaysForAsLongAsAMessageHoldsIt(t *testing.T) {
 	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
 	clock := storetest.WithClock(func() time.Time { return now })

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -352,6 +353,17 @@ type BOM = mes.BOM
 // BOMItem defines model for BOMItem.
 type BOMItem = mes.BOMItem
 
+// BodyReceipt defines model for BodyReceipt.
+type BodyReceipt struct {
+	Bytes int64 `json:"bytes"`
+
+	// Dataref How a message names it
+	Dataref string `json:"dataref"`
+
+	// Digest SHA-256 of the body
+	Digest string `json:"digest"`
+}
+
 // Component defines model for Component.
 type Component = mes.Component
 
@@ -518,9 +530,12 @@ type Inbound struct {
 
 // InboundCreate A CloudEvent in structured mode; lane and the attributes after it are extensions
 type InboundCreate struct {
-	// Data The ERP's document
-	Data            json.RawMessage              `json:"data"`
+	// Data The ERP's document; either this or dataref
+	Data            json.RawMessage              `json:"data,omitempty,omitzero"`
 	Datacontenttype InboundCreateDatacontenttype `json:"datacontenttype,omitempty,omitzero"`
+
+	// Dataref The ERP's document where it was kept before (CloudEvents extension dataref)
+	Dataref string `json:"dataref,omitempty,omitzero"`
 
 	// Digest SHA-256 of the event; checked if given
 	Digest    string    `json:"digest,omitempty,omitzero"`
@@ -1222,8 +1237,14 @@ type WorkCentrePage struct {
 // ConfirmationPath Example: PCE-100
 type ConfirmationPath = Identifier
 
+// ContentDigestHeader defines model for ContentDigestHeader.
+type ContentDigestHeader = string
+
 // CursorQuery defines model for CursorQuery.
 type CursorQuery = string
+
+// DigestPath defines model for DigestPath.
+type DigestPath = string
 
 // IdempotencyKeyHeader defines model for IdempotencyKeyHeader.
 type IdempotencyKeyHeader = string
@@ -1289,6 +1310,27 @@ type ListAuditParams struct {
 
 	// Cursor The nextCursor of an earlier page
 	Cursor CursorQuery `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+}
+
+// KeepBodyParams defines parameters for KeepBody.
+type KeepBodyParams struct {
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+
+	// ContentDigest Digests of what is sent (RFC 9530), such as sha-256=:…:. With another body under it, nothing is kept
+	ContentDigest ContentDigestHeader `json:"Content-Digest,omitempty,omitzero"`
+}
+
+// GetBodyParams defines parameters for GetBody.
+type GetBodyParams struct {
+	// Range The part that is wanted: bytes=N-
+	Range string `json:"Range,omitempty,omitzero"`
+
+	// IfRange The ETag of the part that is here
+	IfRange string `json:"If-Range,omitempty,omitzero"`
+
+	// IfNoneMatch The ETag of what is here
+	IfNoneMatch string `json:"If-None-Match,omitempty,omitzero"`
 }
 
 // GetBOMParams defines parameters for GetBOM.
@@ -1773,6 +1815,12 @@ type ServerInterface interface {
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
+	// KeepBody Keep a large body, for a message that names it
+	// (POST /v1/bodies)
+	KeepBody(w http.ResponseWriter, r *http.Request, params KeepBodyParams)
+	// GetBody A large body, byte for byte
+	// (GET /v1/bodies/{digest})
+	GetBody(w http.ResponseWriter, r *http.Request, digest DigestPath, params GetBodyParams)
 	// GetBOM The bill of material of a material, as it is valid on a day
 	// (GET /v1/boms/{material})
 	GetBOM(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetBOMParams)
@@ -2022,6 +2070,154 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// KeepBody operation middleware
+func (siw *ServerInterfaceWrapper) KeepBody(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params KeepBodyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	// ------------- Optional header parameter "Content-Digest" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Content-Digest")]; found {
+		var ContentDigest ContentDigestHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Content-Digest", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Content-Digest", valueList[0], &ContentDigest, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Content-Digest", Err: err})
+			return
+		}
+
+		params.ContentDigest = ContentDigest
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.KeepBody(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBody operation middleware
+func (siw *ServerInterfaceWrapper) GetBody(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "digest" -------------
+	var digest DigestPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "digest", r.PathValue("digest"), &digest, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "digest", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBodyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Range", Err: err})
+			return
+		}
+
+		params.Range = Range
+
+	}
+
+	// ------------- Optional header parameter "If-Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Range")]; found {
+		var IfRange string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Range", valueList[0], &IfRange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Range", Err: err})
+			return
+		}
+
+		params.IfRange = IfRange
+
+	}
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBody(w, r, digest, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5111,6 +5307,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/work-centres/{workCentre}", wrapper.GetWorkCentre)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/boms/{material}", wrapper.GetBOM)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/routings/{material}", wrapper.GetRouting)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/bodies", wrapper.KeepBody)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/bodies/{digest}", wrapper.GetBody)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inbound-messages", wrapper.ListInbound)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/inbound-messages", wrapper.ReceiveInbound)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/inbound-messages/{number}", wrapper.GetInbound)
@@ -5196,6 +5394,232 @@ type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KeepBodyRequestObject struct {
+	Params KeepBodyParams
+	Body   io.Reader
+}
+
+type KeepBodyResponseObject interface {
+	VisitKeepBodyResponse(w http.ResponseWriter) error
+}
+
+type KeepBody201ResponseHeaders struct {
+	Location string
+}
+
+type KeepBody201JSONResponse struct {
+	Body    BodyReceipt
+	Headers KeepBody201ResponseHeaders
+}
+
+func (response KeepBody201JSONResponse) VisitKeepBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KeepBody400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response KeepBody400ApplicationProblemPlusJSONResponse) VisitKeepBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KeepBody413ApplicationProblemPlusJSONResponse Problem
+
+func (response KeepBody413ApplicationProblemPlusJSONResponse) VisitKeepBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KeepBody422ApplicationProblemPlusJSONResponse Problem
+
+func (response KeepBody422ApplicationProblemPlusJSONResponse) VisitKeepBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KeepBodydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response KeepBodydefaultApplicationProblemPlusJSONResponse) VisitKeepBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBodyRequestObject struct {
+	Digest DigestPath `json:"digest"`
+	Params GetBodyParams
+}
+
+type GetBodyResponseObject interface {
+	VisitGetBodyResponse(w http.ResponseWriter) error
+}
+
+type GetBody200ResponseHeaders struct {
+	ETag       string
+	ReprDigest string
+}
+
+type GetBody200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       GetBody200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetBody200ApplicationOctetStreamResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Repr-Digest", fmt.Sprint(response.Headers.ReprDigest))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetBody206ResponseHeaders struct {
+	ETag       string
+	ReprDigest string
+}
+
+type GetBody206ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	Headers       GetBody206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetBody206ApplicationOctetStreamResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Repr-Digest", fmt.Sprint(response.Headers.ReprDigest))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetBody304Response struct {
+}
+
+func (response GetBody304Response) VisitGetBodyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetBody400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response GetBody400ApplicationProblemPlusJSONResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBody404ApplicationProblemPlusJSONResponse Problem
+
+func (response GetBody404ApplicationProblemPlusJSONResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBody416ApplicationProblemPlusJSONResponse Problem
+
+func (response GetBody416ApplicationProblemPlusJSONResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(416)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBodydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBodydefaultApplicationProblemPlusJSONResponse) VisitGetBodyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5880,6 +6304,20 @@ func (response ReceiveInbound409ApplicationProblemPlusJSONResponse) VisitReceive
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReceiveInbound413ApplicationProblemPlusJSONResponse Problem
+
+func (response ReceiveInbound413ApplicationProblemPlusJSONResponse) VisitReceiveInboundResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9707,6 +10145,12 @@ type StrictServerInterface interface {
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// KeepBody Keep a large body, for a message that names it
+	// (POST /v1/bodies)
+	KeepBody(ctx context.Context, request KeepBodyRequestObject) (KeepBodyResponseObject, error)
+	// GetBody A large body, byte for byte
+	// (GET /v1/bodies/{digest})
+	GetBody(ctx context.Context, request GetBodyRequestObject) (GetBodyResponseObject, error)
 	// GetBOM The bill of material of a material, as it is valid on a day
 	// (GET /v1/boms/{material})
 	GetBOM(ctx context.Context, request GetBOMRequestObject) (GetBOMResponseObject, error)
@@ -9929,6 +10373,61 @@ func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, param
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		if err := validResponse.VisitListAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// KeepBody operation middleware
+func (sh *strictHandler) KeepBody(w http.ResponseWriter, r *http.Request, params KeepBodyParams) {
+	var request KeepBodyRequestObject
+
+	request.Params = params
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.KeepBody(ctx, request.(KeepBodyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "KeepBody")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(KeepBodyResponseObject); ok {
+		if err := validResponse.VisitKeepBodyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBody operation middleware
+func (sh *strictHandler) GetBody(w http.ResponseWriter, r *http.Request, digest DigestPath, params GetBodyParams) {
+	var request GetBodyRequestObject
+
+	request.Digest = digest
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBody(ctx, request.(GetBodyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBody")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBodyResponseObject); ok {
+		if err := validResponse.VisitGetBodyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -21,15 +21,23 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 	b := cmp.Or(r.JSONBody, r.ApplicationCloudeventsPlusJSONBody)
 	c := call{access.InboundReceive, "inbound/" + b.Source + "/" + b.ID, "", r.Params.IdempotencyKey, b}
 	taken, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[inbox.Taken], error) {
-		taken, err := s.Inbox.Receive(ctx, tx, incoming(*b, tx.Now, Traceparent(ctx)), cmp.Or(b.Link, s.cfg.Link))
+		in := incoming(*b, tx.Now, Traceparent(ctx))
+		if err := named(ctx, tx, &in.Message, b); err != nil {
+			return did[inbox.Taken]{}, err
+		}
+		taken, err := s.Inbox.Receive(ctx, tx, in, cmp.Or(b.Link, s.cfg.Link))
 		return did[inbox.Taken]{value: taken}, err
 	})
 	switch {
 	case err != nil:
 		return nil, err
 	case taken.Rejected > 0:
+		kind := problem.Invalid
+		if taken.Problem == problem.TooLarge {
+			kind = taken.Problem
+		}
 		return nil, &problem.Error{
-			Kind: problem.Invalid, What: "take message " + b.ID + " of " + b.Source, Why: taken.Reason,
+			Kind: kind, What: "take message " + b.ID + " of " + b.Source, Why: taken.Reason,
 			Hint: fmt.Sprintf("it takes no effect; it is kept as rejected message %d", taken.Rejected),
 		}
 	}

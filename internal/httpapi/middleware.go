@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"holdfast/internal/access"
+	"holdfast/internal/body"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
 )
@@ -97,26 +99,23 @@ func foreign(why string) error {
 	return &problem.Error{Kind: problem.Denied, What: "call the API", Why: why, Hint: "call it as 127.0.0.1 or localhost, from this machine"}
 }
 
-// timed ends what takes too long. What a caller asked to wait for the ERP comes on top.
-func (s *Server) timed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if all := r.Header.Values("Prefer"); len(all) > 1 { // a list may come in several lines (RFC 9110 section 5.3)
-			r.Header.Set("Prefer", strings.Join(all, ", "))
-		}
-		wait, _ := s.wait(r.Header.Get("Prefer"))
-		ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout+wait)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
+// timed ends what takes too long. What a caller asked to wait for the ERP comes on top. A transfer may take as long as it goes on.
+func (s *Server) timed(w http.ResponseWriter, r *http.Request, op *contract.Operation) (http.ResponseWriter, *http.Request, context.CancelFunc) {
+	wait, _ := s.wait(r.Header.Get("Prefer"))
+	limit := s.cfg.Timeout + wait
+	if streams(op) {
+		p := &patient{w, r.Body, s.cfg.Timeout}
+		limit, w, r.Body = streamTime, p, p
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), limit)
+	return w, r.WithContext(ctx), cancel
 }
 
 // checkRequests lets through only what fits the contract.
 func (s *Server) checkRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := s.read(w, r)
-		if err != nil {
-			s.fail(w, r, err)
-			return
+		if all := r.Header.Values("Prefer"); len(all) > 1 { // a list may come in several lines (RFC 9110 section 5.3)
+			r.Header.Set("Prefer", strings.Join(all, ", "))
 		}
 		op, path, err := s.contract.Route(r)
 		if err != nil {
@@ -124,20 +123,37 @@ func (s *Server) checkRequests(next http.Handler) http.Handler {
 			return
 		}
 		nameSpan(r.Context(), op)
-		req := &contract.Request{Path: path, Query: r.URL.Query(), Header: r.Header, Body: body}
-		wrong := append(unknownQuery(op, r), check(op, req)...)
-		if len(wrong) > 0 {
+		w, r, done := s.timed(w, r, op)
+		defer done()
+		wrong, err := s.check(w, r, op, path)
+		switch {
+		case err != nil:
+			s.fail(w, r, err)
+		case len(wrong) > 0:
 			s.write(w, r, breach(wrong))
-			return
+		default:
+			next.ServeHTTP(w, r)
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		next.ServeHTTP(w, r)
 	})
 }
 
-func check(op *contract.Operation, req *contract.Request) []contract.Violation {
-	_, wrong := op.CheckRequest(req)
-	return wrong
+// check holds a request against its operation, the body as well unless that is streamed.
+func (s *Server) check(w http.ResponseWriter, r *http.Request, op *contract.Operation, path map[string]string) ([]contract.Violation, error) {
+	req := &contract.Request{Path: path, Query: r.URL.Query(), Header: r.Header}
+	wrong := unknownQuery(op, r)
+	if streams(op) && len(op.MediaTypes()) > 0 {
+		if r.ContentLength > s.cfg.MaxBody {
+			return nil, body.TooLarge(s.cfg.MaxBody)
+		}
+		return append(wrong, op.CheckParameters(req)...), nil
+	}
+	var err error
+	if req.Body, err = s.read(w, r); err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(req.Body))
+	_, more := op.CheckRequest(req)
+	return append(wrong, more...), nil
 }
 
 // unknownQuery refuses a parameter that the operation does not have: a misspelt filter must not look like a filter.
@@ -160,7 +176,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.BodyLimit))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &problem.Error{
-			Kind: problem.TooLarge, What: "read the request", Why: "its body is over the limit", Hint: "send less at once", Cause: err,
+			Kind: problem.TooLarge, What: "read the request", Why: fmt.Sprintf("its body has more than %d bytes", s.cfg.BodyLimit),
+			Hint: "send less at once, or raise api.body_limit; what an ERP's message carries may be kept by POST /v1/bodies, and named", Cause: err,
 		}
 	}
 	if err != nil {

@@ -48,6 +48,9 @@ func document(err error) Problem {
 		Type: "/problems/" + string(e.Kind), Title: cmp.Or(e.What, string(e.Kind)), Status: e.Kind.HTTPStatus(), Code: string(e.Kind),
 		Detail: e.Why, Hint: e.Hint,
 	}
+	if e == errRange {
+		p.Status = http.StatusRequestedRangeNotSatisfiable
+	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, FieldError{In: placeOf(f.Pointer), Pointer: f.Pointer, Detail: f.Why})
 	}

@@ -6,6 +6,7 @@
 //   - Every changing call is one act of package access: its effect, its audit entry and the answer kept under its
 //     Idempotency-Key are one transaction.
 //   - Whatever goes wrong is told as a problem document (RFC 9457); the text of an unclassified error stays in the log.
+//   - A large body comes in and goes out piece by piece, whatever its size (bodies.go).
 //   - Until access control lands it listens on loopback addresses only, and answers no page of another site in a browser.
 package httpapi
 
@@ -24,6 +25,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
 	"holdfast/internal/mes"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 	"holdfast/openapi"
@@ -37,6 +39,7 @@ type Config struct {
 	BodyLimit int64         // the most bytes of a request's body; default 1 MiB
 	Timeout   time.Duration // how long a request may take, its wait for the ERP not counted; default 30 s
 	MaxWait   time.Duration // the longest wait that Prefer: wait=N is granted; default 60 s
+	MaxBody   int64         // the most bytes of a body that is kept for a message; default, and the most, message.MaxBody
 	// Link is the link whose ERP speaks where an inbound message names none; "" if there are several.
 	Link string
 	// CheckAnswers holds every answer against the contract. A breach is logged and answered with 500. For tests and trials.
@@ -67,6 +70,7 @@ type Server struct {
 	log      *slog.Logger
 	contract *contract.Document
 	stopping chan struct{} // closed when Run begins to stop: whoever waits for the ERP answers at once
+	uploads  chan struct{} // has one of each body that is taken in
 }
 
 // New returns a Server. The contract is part of the program; New panics if it is broken, which a test excludes.
@@ -74,11 +78,12 @@ func New(parts Parts, cfg Config, log *slog.Logger) *Server {
 	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 1<<20)
 	cfg.Timeout = cmp.Or(cfg.Timeout, 30*time.Second)
 	cfg.MaxWait = cmp.Or(cfg.MaxWait, time.Minute)
+	cfg.MaxBody = min(cmp.Or(cfg.MaxBody, message.MaxBody), message.MaxBody)
 	doc, err := contract.Load(openapi.Holdfast(), "holdfast.yaml")
 	if err != nil {
 		panic(fmt.Sprintf("httpapi: %v", err))
 	}
-	return &Server{Parts: parts, cfg: cfg, log: log, contract: doc, stopping: make(chan struct{})}
+	return &Server{Parts: parts, cfg: cfg, log: log, contract: doc, stopping: make(chan struct{}), uploads: make(chan struct{}, uploads)}
 }
 
 // Handler is the API without a listener. Its first request may come before Run.
@@ -91,7 +96,6 @@ func (s *Server) Handler() http.Handler {
 		h = s.checkAnswers(h)
 	}
 	h = s.checkRequests(h)
-	h = s.timed(h)
 	h = s.guard(h)
 	h = s.recovered(h)
 	h = s.identified(h)

@@ -15,8 +15,9 @@ import (
 
 // Taken says what became of a message that was received.
 type Taken struct {
-	Fresh    bool  // stored now; false if it was known already
-	Rejected int64 // row number of a message that could not be believed or read, kept as rejected; 0 if it was taken
+	Fresh    bool         // stored now; false if it was known already
+	Rejected int64        // row number of a message that could not be believed or read, kept as rejected; 0 if it was taken
+	Problem  problem.Kind // of Rejected
 	Reason   string
 	Err      error `json:"-"` // by ReceiveAll: it is not taken, and must be sent again
 }
@@ -88,7 +89,7 @@ func (i *Inbox) receiveEach(ctx context.Context, ins []message.Incoming, link st
 		failed[r.place()] = failed[r.place()] || err != nil && !r.numbered() && r.ordered()
 		if err != nil && i.poison(in) && ctx.Err() == nil && !troubled(err) {
 			err = i.db.InTx(ctx, func(tx *store.Tx) (rerr error) {
-				all[n] = Taken{Reason: err.Error()}
+				all[n] = Taken{Problem: problem.KindOf(err), Reason: err.Error()}
 				all[n].Rejected, rerr = i.Reject(ctx, tx, in.Message, link, err)
 				return rerr
 			})
@@ -141,7 +142,7 @@ func (i *Inbox) take(ctx context.Context, tx *store.Tx, came []arrival, atOnce b
 		if err != nil {
 			return nil, err
 		}
-		out[n] = Taken{Rejected: seq, Reason: a.err.Error()}
+		out[n] = Taken{Rejected: seq, Problem: problem.KindOf(a.err), Reason: a.err.Error()}
 	}
 	return out, nil
 }
