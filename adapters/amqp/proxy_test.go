@@ -13,6 +13,7 @@ import (
 
 	"holdfast/adapters/adaptertest"
 	"holdfast/adapters/amqp/amqptest"
+	"holdfast/internal/port"
 )
 
 // proxy stands between a link and its broker, understands enough of AMQP to see messages and confirms, and does with the next message
@@ -47,7 +48,7 @@ func newProxy(t *testing.T, b *amqptest.Broker) *proxy {
 		t.Fatal(err)
 	}
 	p := &proxy{broker: u.Host, attempts: map[string]int{}, conns: map[*net.TCPConn]bool{}}
-	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if p.listener, err = port.Listen(); err != nil { // meet listens on it again
 		t.Fatal(err)
 	}
 	p.address = p.listener.Addr().String()
@@ -123,7 +124,12 @@ func (p *proxy) pass(c *net.TCPConn) {
 	broker := s.(*net.TCPConn)
 	p.mu.Lock()
 	p.conns[c], p.conns[broker] = true, true
+	late := p.down // since it was accepted
 	p.mu.Unlock()
+	if late {
+		_, _ = c.Close(), broker.Close()
+		return
+	}
 	acked, hang := make(chan struct{}, 1<<12), make(chan struct{})
 	go p.back(broker, c, acked, hang)
 	p.forth(c, broker, acked, hang)

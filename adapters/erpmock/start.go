@@ -2,8 +2,8 @@ package erpmock
 
 import (
 	"context"
-	"net"
 
+	"holdfast/internal/port"
 	"holdfast/openapi"
 )
 
@@ -16,7 +16,7 @@ type TB interface {
 
 // Start serves a document on a loopback address of its own until the test ends, and gives the
 // mock and its base URL. A nil document means openapi/erp.yaml. Outages close the listener, as
-// they do in the program.
+// they do in the program; nobody's connection comes to have the port meanwhile.
 func Start(t TB, doc []byte, cfg Config) (mock *Mock, url string) {
 	if doc == nil {
 		doc, cfg.Name = openapi.ERP(), "openapi/erp.yaml"
@@ -25,7 +25,7 @@ func Start(t TB, doc []byte, cfg Config) (mock *Mock, url string) {
 	if err != nil {
 		t.Fatalf("start ERP mock: %v", err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := port.Listen()
 	if err != nil {
 		t.Fatalf("start ERP mock: %v", err)
 	}

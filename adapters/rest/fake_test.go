@@ -16,6 +16,7 @@ import (
 
 	"holdfast/adapters/adaptertest"
 	"holdfast/internal/message"
+	"holdfast/internal/port"
 )
 
 // oldDocument is a contract of an ERP that knows nothing of us: OpenAPI 3.0, the number is a JSON number, the message's ID is a
@@ -65,8 +66,12 @@ const firstNumber = 9007199254740993 // a float64 cannot hold it
 
 func newOldERP(t *testing.T) *oldERP {
 	e := &oldERP{gone: make(chan struct{}), attempts: map[string]int{}, posted: map[string][]string{}, key: map[string]string{}}
-	e.server = httptest.NewServer(e)
-	e.address = e.server.Listener.Addr().String()
+	l, err := port.Listen() // up listens on it again
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.address = l.Addr().String()
+	e.serve(l)
 	t.Cleanup(func() {
 		close(e.gone)
 		e.server.CloseClientConnections()
@@ -188,9 +193,11 @@ func (e *oldERP) up(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.server = httptest.NewUnstartedServer(e)
-	_ = e.server.Listener.Close()
-	e.server.Listener = ln
+	e.serve(ln)
+}
+
+func (e *oldERP) serve(l net.Listener) {
+	e.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: e}}
 	e.server.Start()
 }
 

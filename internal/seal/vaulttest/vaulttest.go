@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -23,6 +24,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"holdfast/internal/port"
 )
 
 // Server is a Vault with TLS on loopback and its data in the test's folder.
@@ -63,14 +66,11 @@ func Start(tb testing.TB) *Server {
 // configure writes what the program reads: a certificate for loopback and Vault's own configuration as JSON.
 func (s *Server) configure(tb testing.TB, dir string) {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Free(1)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		tb.Fatal(err)
-	}
+	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	s.Address = "https://" + address
 	key := filepath.Join(dir, "key.pem")
 	certify(tb, s.CA, key)

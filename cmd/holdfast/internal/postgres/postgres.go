@@ -16,7 +16,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -27,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/internal/port"
 	"holdfast/internal/problem"
 )
 
@@ -50,10 +50,11 @@ func Open(ctx context.Context, log string) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Server{bin: bin}
-	if s.port, err = freePort(); err != nil {
+	ports, err := port.Free(1)
+	if err != nil {
 		return nil, err
 	}
+	s = &Server{bin: bin, port: ports[0]}
 	if s.as, err = other(); err != nil {
 		return nil, err
 	}
@@ -90,14 +91,6 @@ func find() (string, error) {
 func version(path string) int {
 	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
 	return n
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
 // other is the user as whom the server runs, where this one is root.

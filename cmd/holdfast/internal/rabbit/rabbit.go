@@ -22,6 +22,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/internal/port"
 	"holdfast/internal/problem"
 )
 
@@ -47,7 +48,7 @@ func Open(dir string) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := port.Free(3)
 	if err != nil {
 		return nil, err
 	}
@@ -86,20 +87,6 @@ func find() (string, error) {
 		}
 	}
 	return p, nil
-}
-
-// freePorts finds ports on which nobody listens.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // write writes the node's files. The password is the one of an earlier node of the folder, if there was one.
