@@ -31,10 +31,17 @@ const (
 type attribute struct{ name, value string }
 
 // attributesOf gives those of an event; an empty one is left out by who writes them. What is in the digest but no attribute of CloudEvents
-// goes as an extension, so that a receiver can compute the digest itself. documentOf names the mapping of a body that is not the
-// event's own.
-func attributesOf(m *message.Message, digest, documentOf string) [20]attribute {
+// goes as an extension, so that a receiver can compute the digest itself; so does the signature of the plant (CloudEvents' verifiability
+// extension). documentOf names the mapping of a body that is not the event's own: what is signed then goes with it as a statement.
+func attributesOf(m *message.Message, digest, documentOf string) [24]attribute {
 	epoch, number, name := "", "", "digest"
+	var proof [3]message.Attribute
+	statement := ""
+	if documentOf == "" {
+		copy(proof[:], m.Proof(digest))
+	} else {
+		statement = m.Statement(digest)
+	}
 	if m.Number > 0 {
 		epoch, number = strconv.FormatInt(m.Epoch, 10), strconv.FormatInt(m.Number, 10)
 	}
@@ -62,6 +69,10 @@ func attributesOf(m *message.Message, digest, documentOf string) [20]attribute {
 		{"laneepoch", epoch},
 		{"lanenumber", number},
 		{name, digest},
+		{"eventstatement", statement},
+		{proof[0].Name, proof[0].Value},
+		{proof[1].Name, proof[1].Value},
+		{proof[2].Name, proof[2].Value},
 	}
 }
 
@@ -192,6 +203,9 @@ func event(attrs map[string]string, now time.Time) (message.Message, error) {
 		if m.Version, err = strconv.Atoi(s); err != nil {
 			return m, fmt.Errorf("read the version of an event: %w", err)
 		}
+	}
+	if m.Origin, err = message.ParseProof(func(name string) string { return attrs[name] }); err != nil {
+		return m, err
 	}
 	for name, n := range map[string]*int64{"laneepoch": &m.Epoch, "lanenumber": &m.Number} {
 		if s := attrs[name]; s != "" {

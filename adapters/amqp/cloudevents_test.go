@@ -27,7 +27,9 @@ func TestAnEventKeepsItsDigest(t *testing.T) {
 	bytes.Body = []byte{0, 1, 255}
 	exact := sample("exact")
 	exact.Body = []byte(`{"yield":12.500,"b" : [1e3, 0.10]}`)
-	for _, m := range []message.Message{sample("plain"), odd, bytes, exact, sample(strings.Repeat("long", 100))} {
+	signed := sample("signed")
+	signed.Origin = &message.Signature{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", At: time.UnixMicro(1_700_000_000_123_456).UTC(), Value: [64]byte{1, 2, 255}}
+	for _, m := range []message.Message{sample("plain"), odd, bytes, exact, signed, sample(strings.Repeat("long", 100))} {
 		for _, binary := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%.10s binary %t", m.ID, binary), func(t *testing.T) {
 				p := encode(m, message.Document{}, binary, nil)
@@ -49,6 +51,22 @@ func TestAnEventKeepsItsDigest(t *testing.T) {
 	}
 }
 
+// TestADocumentCarriesWhatWasSignedOfItsEvent: its data are not those that were signed.
+func TestADocumentCarriesWhatWasSignedOfItsEvent(t *testing.T) {
+	m := sample("m")
+	m.Origin = &message.Signature{Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", At: time.UnixMicro(1_700_000_000_123_456).UTC()}
+	p := encode(m, message.Document{Mapping: "orders@1", Body: []byte(`{"mapped":true}`)}, false, nil)
+	var attrs map[string]any
+	if err := json.Unmarshal(p.Body, &attrs); err != nil {
+		t.Fatal(err)
+	}
+	statement, _ := attrs["eventstatement"].(string)
+	got, digest, err := message.ParseStatement(statement)
+	if err != nil || digest != m.Digest() || got.Digest() != digest || attrs["dssematerial"] != nil {
+		t.Errorf("the statement is of %+v (%v), and the document has the signature %v", got, err, attrs["dssematerial"])
+	}
+}
+
 func TestADocumentClaimsNoDigestOfItsOwn(t *testing.T) {
 	m := sample("m")
 	p := encode(m, message.Document{Mapping: "orders@1", Body: []byte(`{"mapped":true}`)}, false, nil)
@@ -59,6 +77,14 @@ func TestADocumentClaimsNoDigestOfItsOwn(t *testing.T) {
 	var attrs map[string]any
 	if err := json.Unmarshal(p.Body, &attrs); err != nil || attrs["eventdigest"] != m.Digest() || attrs["documentof"] != "orders@1" {
 		t.Errorf("got %s (%v)", p.Body, err)
+	}
+}
+
+func TestASignatureThatCannotBeReadIsNoEvent(t *testing.T) {
+	p := encode(sample("m"), message.Document{}, true, nil)
+	p.Headers[prefix+"dssematerial"] = "e30="
+	if got := (Receive{}).decode(arrived(p), "q", time.Now()); got.Kind != "" {
+		t.Errorf("it came in as %s", got.Kind)
 	}
 }
 

@@ -50,7 +50,12 @@ type Config struct {
 	Settings   map[string]any   // override x-mock-settings of the document
 	Idempotent bool             // honour Idempotency-Key: the same body is answered again, another one refused
 	Ledger     string           // a file that keeps effects over a restart; empty for none
+	Origin     Origin           // looks at who signed what is sent; nil for nobody
 }
+
+// Origin checks a request of a plant: statement is its header Holdfast-Statement, "" without one, and e has its message ID, digest, lane
+// and number. The error says why the plant cannot have sent it.
+type Origin func(statement string, e Entry) error
 
 func (c Config) withDefaults() Config {
 	c.Name = cmp.Or(c.Name, "openapi.yaml")

@@ -45,8 +45,9 @@ type Entry struct {
 	Lane       string    `json:"lane,omitempty"`
 	LaneNumber int64     `json:"laneNumber,omitempty"`
 	Trace      string    `json:"traceparent,omitempty"`
-	Attempt    int       `json:"attempt"` // of this message ID; 0 without one
-	Bytes      int64     `json:"bytes"`   // of the body received
+	Origin     string    `json:"origin,omitempty"` // Verified, or why its signature does not count; empty where nobody has looked
+	Attempt    int       `json:"attempt"`          // of this message ID; 0 without one
+	Bytes      int64     `json:"bytes"`            // of the body received
 	Body       string    `json:"body,omitempty"`
 	BodyCut    bool      `json:"bodyCut,omitempty"` // the body was longer than is kept
 	Fault      Kind      `json:"fault,omitempty"`
@@ -58,6 +59,9 @@ type Entry struct {
 	Delivered  Delivery  `json:"delivered,omitempty"`
 	Open       bool      `json:"open,omitempty"` // the request is still in hand
 }
+
+// Verified is Entry.Origin of a request whose signature counts.
+const Verified = "verified"
 
 // EffectsOf lists the effects in a journal, in the order of commit.
 func EffectsOf(entries []Entry) []Effect {

@@ -108,10 +108,23 @@ func (c *call) read() *answer {
 	var wrong []contract.Violation
 	c.body, wrong = op.CheckRequest(&c.req)
 	c.m.plan.names.read(c.body, c.entry)
+	c.judgeOrigin()
 	if len(wrong) > 0 {
 		return ptr(violated(op, wrong))
 	}
 	return nil
+}
+
+// judgeOrigin notes who signed what a plant sends. It refuses nothing: the journal tells.
+func (c *call) judgeOrigin() {
+	statement := c.r.Header.Get("Holdfast-Statement")
+	if c.m.cfg.Origin == nil || statement == "" && c.entry.Lane == "" {
+		return
+	}
+	c.entry.Origin = Verified
+	if err := c.m.cfg.Origin(statement, *c.entry); err != nil {
+		c.entry.Origin = err.Error()
+	}
 }
 
 func ptr(a answer) *answer { return &a }

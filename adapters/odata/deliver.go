@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -77,8 +78,12 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if len(bad) > 0 {
 		return nil, message.Outcome{Verdict: message.Refused, Err: violated(w.what, bad)}
 	}
-	if trace := d.Event.Message().Trace; trace != "" {
-		r.header.Set("Traceparent", trace)
+	event := d.Event.Message()
+	if event.Trace != "" {
+		r.header.Set("Traceparent", event.Trace)
+	}
+	if event.Origin != nil {
+		r.header.Set(wire.Statement, event.Statement(cmp.Or(d.Digest, event.Digest())))
 	}
 	if err := c.match(ctx, m, t, &r); err != nil {
 		return nil, c.unmatched(err)

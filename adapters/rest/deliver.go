@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -59,6 +60,9 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 	if t := d.Event.Message().Trace; hr.Header.Get("Traceparent") == "" && t != "" && validHeader("Traceparent", t) {
 		hr.Header.Set("Traceparent", t)
 	}
+	if s := statement(d); s != "" {
+		hr.Header.Set(wire.Statement, s)
+	}
 	if large := d.Doc.Large; large != nil { // read as it is sent; RoundTrip closes it
 		if hr.Body, err = large.Open(ctx); err != nil {
 			return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
@@ -72,6 +76,15 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 		l.attempts.Drop(id)
 	}
 	return out
+}
+
+// statement is what the plant has signed of the event, "" if it is not signed.
+func statement(d message.Delivery) string {
+	m := d.Event.Message()
+	if m.Origin == nil {
+		return ""
+	}
+	return m.Statement(cmp.Or(d.Digest, m.Digest()))
 }
 
 // send puts the request on the wire, once.

@@ -35,6 +35,10 @@ import (
 	"time"
 )
 
+// Statement is the header in which a request that carries a mapped document says what was signed of the event behind it
+// (message.Message.Statement). Who does not know it passes it over.
+const Statement = "Holdfast-Statement"
+
 // Config tunes a Client; zero fields mean no limit, save where said.
 type Config struct {
 	Timeout        time.Duration // of a whole exchange

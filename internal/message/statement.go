@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"holdfast/internal/problem"
@@ -40,8 +39,23 @@ func (c Core) Material(data [sha256.Size]byte, extensions []Attribute) [sha256.S
 }
 
 func digested(b []byte, s string) []byte {
+	if sum, ok := usual[s]; ok {
+		return append(b, sum[:]...)
+	}
 	sum := sha256.Sum256([]byte(s))
 	return append(b, sum[:]...)
+}
+
+// usual are the digests of what every message has; they are computed once, since each message passes here twice.
+var usual = digestsOf("", "1.0", jsonMedia, "1", string(Event), "dataversion", "creates", "causationid", "link", "role", "refers", "lane", "laneprev", "laneepoch",
+	"lanenumber", "digest", "signedat")
+
+func digestsOf(texts ...string) map[string][sha256.Size]byte {
+	sums := make(map[string][sha256.Size]byte, len(texts))
+	for _, s := range texts {
+		sums[s] = sha256.Sum256([]byte(s))
+	}
+	return sums
 }
 
 // PreAuth is what is signed of material: DSSE's pre-authentication encoding (DSSE 1.0.2), which begins with the purpose.
@@ -95,11 +109,15 @@ const jsonMedia = "application/json"
 // Material is what is signed of a message at that time: the attributes of its CloudEvent, its place in its lane, its digest and its data.
 // A large body is not read.
 func (m Message) Material(digest string, at time.Time) [sha256.Size]byte {
+	return m.material(m.Extensions(digest, at))
+}
+
+func (m Message) material(extensions []Attribute) [sha256.Size]byte {
 	c := Core{
 		ID: m.ID, Source: m.Source, SpecVersion: "1.0", Type: m.Kind, DataContentType: m.Media(), Subject: m.Key,
 		Time: m.Time.UTC().Format(time.RFC3339),
 	}
-	return c.Material(m.Checksum(), m.Extensions(digest, at))
+	return c.Material(m.Checksum(), extensions)
 }
 
 // Proof are the attributes that carry the origin signature of a message: all that is needed to check it is in them and in those that
@@ -108,14 +126,18 @@ func (m Message) Proof(digest string) []Attribute {
 	if m.Origin == nil {
 		return nil
 	}
-	names := make([]string, 0, 12)
-	for _, a := range m.Extensions(digest, m.Origin.At) {
-		names = append(names, a.Name)
+	extensions := m.Extensions(digest, m.Origin.At)
+	names := make([]byte, 0, 128)
+	for i, a := range extensions {
+		if i > 0 {
+			names = append(names, ',')
+		}
+		names = append(names, a.Name...)
 	}
 	return []Attribute{
-		{"signedat", SignedAt(m.Origin.At)},
-		{"signedextattrs", strings.Join(names, ",")},
-		{"dssematerial", m.Origin.envelope(m.Material(digest, m.Origin.At))},
+		extensions[len(extensions)-1], // signedat
+		{"signedextattrs", string(names)},
+		{"dssematerial", m.Origin.envelope(m.material(extensions))},
 	}
 }
 

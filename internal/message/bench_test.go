@@ -1,0 +1,23 @@
+package message_test
+
+import (
+	"bytes"
+	"testing"
+)
+
+func BenchmarkDigest(b *testing.B) {
+	m := signedSample()
+	m.Body = bytes.Repeat([]byte("x"), 1024)
+	for b.Loop() {
+		m.Digest()
+	}
+}
+
+func BenchmarkProof(b *testing.B) {
+	m := signedSample()
+	m.Body = bytes.Repeat([]byte("x"), 1024)
+	digest := m.Digest()
+	for b.Loop() {
+		m.Proof(digest)
+	}
+}
