@@ -28,6 +28,7 @@ type Config struct {
 	Relay     RelayConfig           `yaml:"relay"`
 	Inbox     InboxConfig           `yaml:"inbox"`
 	Keys      KeysConfig            `yaml:"keys"`
+	Audit     AuditConfig           `yaml:"audit"`
 	Links     map[string]LinkConfig `yaml:"links"`
 	Routes    []RouteConfig         `yaml:"routes"`
 
@@ -151,6 +152,7 @@ func defaults() Config {
 		Telemetry: TelemetryConfig{SamplePercent: 100},
 		Mappings:  "mappings",
 		Keys:      KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny"},
+		Audit:     AuditConfig{Checkpoints: "audit", Every: time.Minute},
 	}
 }
 

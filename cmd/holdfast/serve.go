@@ -94,6 +94,8 @@ type process struct {
 	ops  net.Listener
 	keys []part // what keeps the node's keys fresh; none where it has no keyring
 	ring *seal.Ring
+
+	anchor *seal.Vault // signs checkpoints of the audit record besides; nil without Vault
 }
 
 // takeSeat takes the node's name. It refuses beside a process that has it.
@@ -117,6 +119,7 @@ func (p *process) openKeys(ctx context.Context) error {
 	if p.ring, err = p.cfg.openRing(ctx, p.db, k, p.tel.registry, p.log); err != nil {
 		return err
 	}
+	p.anchor, _ = k.Keyring.(*seal.Vault)
 	p.keys = []part{{"keys", p.ring.Run}}
 	if k.run != nil {
 		p.keys = append(p.keys, part{"keyring", k.run})
@@ -153,7 +156,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
-		append(p.keys, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
+		append(p.keys, part{"audit", p.tree().Run}, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
 	)
 	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")
 	return err

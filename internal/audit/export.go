@@ -186,3 +186,15 @@ func noExport(line int, cause error) error {
 		Hint: "export it anew", Cause: cause,
 	}
 }
+
+// ExportOrigin tells of which plant an exported record is, and leaves the file at its beginning.
+func ExportOrigin(f io.ReadSeeker) (string, error) {
+	var head exported
+	if err := json.NewDecoder(f).Decode(&head); err != nil || head.Format != exportForm {
+		return "", noExport(1, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", fmt.Errorf("read an exported audit record: %w", err)
+	}
+	return head.Origin, nil
+}

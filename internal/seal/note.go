@@ -210,3 +210,15 @@ func (c Certificate) NoteKey(name string) (string, error) {
 	}
 	return "", &problem.Error{Kind: problem.Integrity, What: "tell key " + string(c.Key), Why: "its certificate is not for Ed25519", Hint: "put back a backup of seal_keys"}
 }
+
+// ParseNoteKey reads what NoteKey wrote for this name.
+func ParseNoteKey(name, text string) (ed25519.PublicKey, error) {
+	encoded := strings.SplitN(text, "+", 3) // neither name nor hash has one
+	key, err := base64.StdEncoding.DecodeString(encoded[len(encoded)-1])
+	if err != nil || len(key) != 1+ed25519.PublicKeySize || NoteKey(name, key[1:]) != text {
+		return nil, &problem.Error{
+			Kind: problem.Invalid, What: "read the key " + text, Why: "it is none of " + name, Hint: "write a line of holdfast audit keys",
+		}
+	}
+	return key[1:], nil
+}

@@ -45,13 +45,13 @@ type Vault struct {
 	client  *api.Client
 	session *session
 	log     *slog.Logger
-	anchors sync.Map // version → ed25519.PublicKey
+	anchors *sync.Map // version → ed25519.PublicKey
 }
 
 // NewVault is the keyring of node in Vault. It asks nothing yet. The safe keeps the key of the node's login certificate.
 func NewVault(cfg VaultConfig, safe *Safe, node string, log *slog.Logger) (*Vault, error) {
 	cfg.PKI, cfg.Transit = cmp.Or(cfg.PKI, "holdfast-pki"), cmp.Or(cfg.Transit, "holdfast-transit")
-	v := &Vault{cfg: cfg, safe: safe, node: node, log: log}
+	v := &Vault{cfg: cfg, safe: safe, node: node, log: log, anchors: &sync.Map{}}
 	var err error
 	if v.client, err = v.dial(nil); err != nil {
 		return nil, err
