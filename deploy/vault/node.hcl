@@ -8,6 +8,12 @@ path "holdfast-pki/sign/@ROLE@-login" {
 path "holdfast-pki/cert/*" {
   capabilities = ["read"]
 }
+path "holdfast-transit/sign/anchor" {
+  capabilities = ["update"]
+}
+path "holdfast-transit/keys/anchor" {
+  capabilities = ["read"]
+}
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }

@@ -1,0 +1,41 @@
+package outbox_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/store"
+)
+
+// TestMovedTellsTheHeadsOfLanes, and of those alone into which something was put since.
+func TestMovedTellsTheHeadsOfLanes(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "1", "a1")
+		b.clock.forward(time.Minute)
+		owe(t, b.db, b.Outbox, "2", "b1", "b2")
+		moved := func(since time.Time) (heads []audit.Head) {
+			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+				heads, err = b.Moved(ctx, tx, since)
+				return err
+			})
+			return heads
+		}
+		all := moved(at)
+		if len(all) != 2 || all[0].Lane != "1" || all[0].Number != 1 || all[1].Lane != "2" || all[1].Number != 2 || all[1].Digest == "" || all[0].Digest == all[1].Digest {
+			t.Errorf("got %+v, want the last of both lanes", all)
+		}
+		if got := moved(at.Add(time.Second)); len(got) != 1 || got[0] != all[1] {
+			t.Errorf("since the second alone: got %+v, want %+v", got, all[1])
+		}
+		for range 2 {
+			for _, c := range b.claim("n", 10, 10) {
+				b.settle(done(c, len(c.Messages)))
+			}
+		}
+		if got := moved(at); len(got) != 2 || got[1] != all[1] {
+			t.Errorf("delivered: got %+v, want %+v", got, all)
+		}
+	})
+}
