@@ -91,6 +91,7 @@ var alone = map[string]string{
 	"github.com/hashicorp/vault": "internal/seal internal/seal/vaulttest",
 	"filippo.io/age":             "internal/seal",
 	"golang.org/x/mod":           "internal/audit",
+	"github.com/go-jose":         "internal/seal",
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

@@ -148,5 +148,7 @@ type Incoming struct {
 	ObjectVersion string
 	Mapping       string // the mapping that turns Body into an event of the plant
 	Undated       bool   // the sender gave no time: Time is when it came, and proves nothing of its age
+	Signature     string // of its sender over its digest: a detached JWS; "" if it has none
+	Proof         Proof  // of the hop that it came by
 	Deliveries    int    // how often its transport says that it has delivered it without success, 0 if it does not say
 }

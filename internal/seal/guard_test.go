@@ -1,0 +1,84 @@
+package seal
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// sent is a message as an ERP would sign it.
+func sent() message.Message {
+	return message.Message{
+		ID: "e1", Source: "urn:erp", Kind: "order.released", Version: 1, Key: "o1", Time: signedAt, Body: []byte(`{"quantity":"4.000"}`),
+		Place: message.Place{Link: "erp", Lane: "o1", Epoch: 1, Number: 1, Role: message.Event},
+	}
+}
+
+func guarded(k ...SigningKey) *Guard {
+	var keys FixedKeys
+	for _, k := range k {
+		keys = append(keys, k.Key())
+	}
+	erp := Sender{Name: "sap", Form: ByJWS, Keys: keys, Sources: []string{"urn:erp"}, Kinds: []string{"order.*"}}
+	return NewGuard(map[string]Policy{"erp": {Senders: []Sender{erp}, Audience: "erp"}}, func() time.Time { return signedAt })
+}
+
+func TestOnlyWhatASenderSignedAndMaySendIsBelieved(t *testing.T) {
+	erp, stranger := edKey(t, 'e'), edKey(t, 's')
+	shared, err := NewSecretKey("shared", []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What everybody knows as a secret: the public key, under its own name (RFC 8725 section 2.1).
+	public, err := NewSecretKey(erp.ID, erp.private[32:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		sign   SigningKey
+		before func(m *message.Message) // it is signed
+		after  func(in *message.Incoming)
+		link   string
+		want   problem.Kind
+	}{
+		{"as signed", erp, nil, nil, "erp", ""},
+		{"by a shared secret", shared, nil, nil, "erp", ""},
+		{"unsigned", erp, nil, func(in *message.Incoming) { in.Signature = "" }, "erp", problem.Denied},
+		{"by the public key as a secret", public, nil, nil, "erp", problem.Integrity},
+		{"by a stranger", stranger, nil, nil, "erp", problem.Denied},
+		{"over another link, which signs nothing", erp, nil, nil, "other", problem.Denied},
+		{"for another link", erp, func(m *message.Message) { m.Link = "other" }, nil, "erp", problem.Denied},
+		{"as another source", erp, func(m *message.Message) { m.Source = "urn:crm" }, nil, "erp", problem.Denied},
+		{"a kind that is not its own", erp, func(m *message.Message) { m.Kind = "goods.moved" }, nil, "erp", problem.Denied},
+		{"another body", erp, nil, func(in *message.Incoming) { in.Body = []byte(`{"quantity":"40.00"}`) }, "erp", problem.Integrity},
+		{"another lane", erp, nil, func(in *message.Incoming) { in.Lane = "o2" }, "erp", problem.Integrity},
+		{"another number", erp, nil, func(in *message.Incoming) { in.Number = 2 }, "erp", problem.Integrity},
+		{"another predecessor", erp, nil, func(in *message.Incoming) { in.Prev = "x" }, "erp", problem.Integrity},
+		{"another version of the object", erp, nil, func(in *message.Incoming) { in.ObjectVersion = "9" }, "erp", problem.Integrity},
+		{"another claim", erp, nil, func(in *message.Incoming) { in.Claimed = "x" }, "erp", problem.Integrity},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := sent()
+			if tt.before != nil {
+				tt.before(&m)
+			}
+			in := message.Incoming{Message: m}
+			var err error
+			if in.Signature, err = tt.sign.SignMessage(m, ""); err != nil {
+				t.Fatal(err)
+			}
+			if tt.after != nil {
+				tt.after(&in)
+			}
+			_, err = guarded(erp, shared).Check(t.Context(), in, tt.link)
+			if got := problem.KindOf(err); got != tt.want || (err == nil) != (tt.want == "") {
+				t.Errorf("got %q: %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
