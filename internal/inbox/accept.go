@@ -9,7 +9,6 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
-	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -35,6 +34,9 @@ type arrival struct {
 // stored, is kept as rejected. After the commit the sender may be told that it was taken. An error means that it was not.
 func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, link string) (Taken, error) {
 	came := i.arriveAll(ctx, []message.Incoming{in}, link)
+	if err := i.spend(ctx, tx, &came[0]); err != nil {
+		return Taken{}, err
+	}
 	if err := i.asideAll(came, keepIn(ctx, tx)); err != nil {
 		return Taken{}, err
 	}
@@ -74,7 +76,7 @@ var errBehind = errors.New("an earlier message about the same object was not tak
 func (i *Inbox) receiveEach(ctx context.Context, ins []message.Incoming, link string) ([]Taken, error) {
 	all, held, failed := make([]Taken, len(ins)), map[place]bool{}, map[place]bool{}
 	for n, in := range ins {
-		r := newRow(in.Message, in)
+		r := placed(in.Message, in.ObjectVersion)
 		if held[r.place()] {
 			all[n] = Taken{Err: errBehind}
 			continue
@@ -168,7 +170,7 @@ func (i *Inbox) arriveAll(ctx context.Context, ins []message.Incoming, link stri
 // arrive verifies a message and makes its row, before the database is asked anything.
 func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) arrival {
 	a := arrival{in: in, link: link}
-	v, err := message.Verify(ctx, seal.Inbound(in.Claimed), in.Message)
+	v, err := i.cfg.Guard.Check(ctx, in, link)
 	if err == nil {
 		err = i.storable(v.Message(), in.ObjectVersion)
 	}
@@ -176,7 +178,7 @@ func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) ar
 		a.err = err
 		return a
 	}
-	a.row = newRow(v.Message(), in)
+	a.row = newRow(v, in)
 	a.row.Link = cmp.Or(link, a.row.Link)
 	return a
 }
@@ -403,7 +405,10 @@ func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, lin
 	if err != nil {
 		return 0, fmt.Errorf("keep a rejected message: %w", err)
 	}
-	i.log.WarnContext(ctx, "a message from outside is rejected", "link", link, "source", short(m.Source), "message", short(m.ID), "kind", short(m.Kind), "err", why)
+	if err := i.alarm(ctx, tx, link, why); err != nil {
+		return 0, err
+	}
+	i.log.WarnContext(ctx, "a message from outside is rejected", "link", short(link), "source", short(m.Source), "message", short(m.ID), "kind", short(m.Kind), "err", why)
 	return seq, nil
 }
 

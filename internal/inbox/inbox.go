@@ -15,7 +15,8 @@
 //     effect.
 //   - What the plant refuses goes to quarantine with the reason and holds its own lane (or, without numbers and versions, its own
 //     object) and nothing else. What may pass by itself is tried again, with growing pauses, and never goes there.
-//   - What cannot be believed is kept under a row number, and takes no (source, id) from an honest sender.
+//   - What cannot be believed is kept under a row number, and takes no (source, id) from an honest sender. What is altered, unsigned,
+//     expired or replayed raises an alert.
 //   - A message that its transport has delivered many times without success goes to quarantine instead of being tried once more.
 //   - Messages are remembered for a time and up to a count. Beyond that their number or version still tells whether they were applied.
 //     For those that have neither, a horizon is kept for each source: the latest time of a message that was forgotten. What is no
@@ -40,6 +41,7 @@ import (
 	"holdfast/internal/body"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -81,6 +83,10 @@ type Config struct {
 	Resolve func(ctx context.Context, tx *store.Tx, link, object string) (id string, known bool, err error)
 	// Feeds are polled by Run.
 	Feeds []Feed
+	// Guard decides what is believed. Default: a message whose digest is right that it claims, and any that claims none.
+	Guard Guard
+	// Alarm is told of what is not believed. Default: the log alone.
+	Alarm Alarm
 }
 
 func (c Config) withDefaults(d store.Dialect) Config {
@@ -116,6 +122,9 @@ type Inbox struct {
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
 func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
+	if cfg.Guard == nil {
+		cfg.Guard = seal.NewGuard(nil, db.Now)
+	}
 	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox")}
 }
 

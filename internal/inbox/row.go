@@ -53,17 +53,23 @@ type row struct {
 	SettledAt     int64 `db:"settled_at"`
 }
 
-func newRow(m message.Message, in message.Incoming) row {
+// newRow is the row of a message that is believed: there is no other way to one.
+func newRow(v message.Verified, in message.Incoming) row {
+	m := v.Message()
 	sum := m.Checksum()
-	r := row{
-		Source: m.Source, ID: m.ID, Kind: m.Kind, Version: m.Version, Key: m.Key, Time: store.Zoned{Time: m.Time}, Body: m.Body, Large: body.RefOf(m.Large),
-		Link: m.Link, Mapping: in.Mapping, Lane: m.Lane, Epoch: max(m.Epoch, 1), Number: m.Number, Prev: m.Prev, Role: string(m.Role),
-		Refers: m.Refers, Creates: m.Creates, Cause: m.Cause, Trace: m.Trace, ObjectVersion: in.ObjectVersion, Digest: m.Digest(),
-		Content: hex.EncodeToString(sum[:]), State: Ready,
-	}
+	r := placed(m, in.ObjectVersion)
+	r.Version, r.Time, r.Body, r.Large = m.Version, store.Zoned{Time: m.Time}, m.Body, body.RefOf(m.Large)
+	r.Link, r.Mapping, r.Prev, r.Role, r.Refers, r.Creates, r.Cause, r.Trace = m.Link, in.Mapping, m.Prev, string(m.Role), m.Refers, m.Creates, m.Cause, m.Trace
+	r.Digest, r.Content, r.State = m.Digest(), hex.EncodeToString(sum[:]), Ready
 	if r.Body == nil {
 		r.Body = []byte{}
 	}
+	return r
+}
+
+// placed is where a message says that it stands.
+func placed(m message.Message, version string) row {
+	r := row{Source: m.Source, ID: m.ID, Kind: m.Kind, Key: m.Key, Lane: m.Lane, Epoch: max(m.Epoch, 1), Number: m.Number, ObjectVersion: version}
 	if r.numbered() {
 		r.Stream = "lane/" + r.Lane
 	} else {

@@ -99,6 +99,9 @@ func (i *Inbox) Forget(ctx context.Context) (int, error) {
 	if err := i.dropRejected(ctx); err != nil {
 		return 0, err
 	}
+	if err := i.dropNonces(ctx); err != nil {
+		return 0, err
+	}
 	total := 0
 	for ctx.Err() == nil {
 		n := 0
