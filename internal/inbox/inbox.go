@@ -41,7 +41,6 @@ import (
 	"holdfast/internal/body"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
-	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -122,9 +121,6 @@ type Inbox struct {
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
 func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
-	if cfg.Guard == nil {
-		cfg.Guard = seal.NewGuard(nil, db.Now)
-	}
 	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox")}
 }
 

@@ -23,6 +23,9 @@ func (i *Inbox) watch(ctx context.Context) error {
 			i.log.ErrorContext(ctx, "the inbox cannot look for gaps", "err", err)
 		}
 		if n%forgetEvery == 0 {
+			if err := i.dropNonces(ctx); err != nil && ctx.Err() == nil {
+				i.log.ErrorContext(ctx, "the inbox cannot forget used proofs", "err", err)
+			}
 			if _, err := i.Forget(ctx); err != nil && ctx.Err() == nil {
 				i.log.ErrorContext(ctx, "the inbox cannot forget what is old", "err", err)
 			}
@@ -97,9 +100,6 @@ func (o old) horizon() int64 {
 // far back each source is forgotten. It says how many. Run does this all the time.
 func (i *Inbox) Forget(ctx context.Context) (int, error) {
 	if err := i.dropRejected(ctx); err != nil {
-		return 0, err
-	}
-	if err := i.dropNonces(ctx); err != nil {
 		return 0, err
 	}
 	total := 0
