@@ -19,3 +19,11 @@ var holdfast []byte
 
 // Holdfast is the OpenAPI 3.0.3 document of the plant's API, which package httpapi serves. The caller gets a copy.
 func Holdfast() []byte { return append([]byte(nil), holdfast...) }
+
+// events are the types of the plant's messages.
+//
+//go:embed events.yaml
+var events []byte
+
+// Events is the OpenAPI 3.1 document of the plant's messages: a webhook for each kind, whose body is the message's. The caller gets a copy.
+func Events() []byte { return append([]byte(nil), events...) }

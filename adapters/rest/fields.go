@@ -1,25 +1,32 @@
 package rest
 
-// Fields are the names that the contract knows at a path of an operation's body, for a check of mappings; refuses tells whether it takes
-// no others. ok is false where it takes any name, or has no such operation.
-func (l *Link) Fields(target string, path ...string) (names []string, refuses, ok bool) {
+import (
+	"maps"
+	"slices"
+
+	"holdfast/internal/schema"
+)
+
+// TargetType is what an operation of the contract takes, for a check of mappings. What the link fills in by itself is not required.
+func (l *Link) TargetType(target string) (*schema.Operation, bool) {
 	op, found := l.doc.Operation(target)
 	if !found {
-		return nil, false, false
+		return nil, false
 	}
-	m := op.Members(path...)
-	return m.Names, m.Closed, !m.Open
+	o := schema.FromOperation(l.doc, op.Method, op.Path)
+	e := l.cfg.Envelope
+	filled := []string{e.MessageID, e.Digest, e.Lane, e.LaneNumber}
+	if o.Body != nil {
+		o.Body = o.Body.Without(filled...)
+	}
+	filled = append(filled, l.cfg.IdempotencyHeader)
+	filled = slices.AppendSeq(filled, maps.Keys(l.operation(op).cfg.Params))
+	o.Params = schema.NewObject("", o.Params...).Without(filled...).Fields
+	return o, true
 }
 
-// Params are the names of an operation's parameters.
-func (l *Link) Params(target string) []string {
-	op, ok := l.doc.Operation(target)
-	if !ok {
-		return nil
-	}
-	var names []string
-	for _, p := range op.Parameters() {
-		names = append(names, p.Name)
-	}
-	return names
+// DocumentType is the type of a document that the ERP gives, by the name of its schema in the contract.
+func (l *Link) DocumentType(name string) (*schema.Type, bool) {
+	t := schema.FromComponent(l.doc, name)
+	return t, t != nil
 }

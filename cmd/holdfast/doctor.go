@@ -130,36 +130,21 @@ func examineMappings(cfg Config, rules *mapping.Set, err error) []finding {
 	return append([]finding{{Subject: "mappings", State: isOK, Says: says}}, examineUnused(cfg, rules)...)
 }
 
-// examineFields holds the fields and parameters that mappings make against the contracts of the links that they are for.
+// examineFields holds mappings against the contracts of the links that they are for.
 func examineFields(cfg Config, rules *mapping.Set, links map[string]link) []finding {
 	if rules == nil {
 		return nil
 	}
 	var out []finding
-	for _, r := range cfg.Routes {
-		contract, ok := links[r.Link].(mapping.Contract)
-		if !ok {
-			continue // its contract, if there is one, says nothing of fields
-		}
-		for _, kind := range plantKinds() {
-			if !r.takes(kind) {
-				continue
-			}
-			for _, s := range rules.Check(r.Mapping, kind, contract) {
-				out = append(out, strayFinding(cfg, rules.Name(r.Mapping, kind), r.Link, s))
-			}
-		}
+	for _, f := range cfg.fit(rules, links) {
+		out = append(out, strayFinding(cfg, f.mapping, f.link, f.Finding))
 	}
-	slices.SortFunc(out, func(a, b finding) int { return strings.Compare(a.Subject+a.Says, b.Subject+b.Says) })
-	return slices.Compact(out)
+	return out
 }
 
 // strayFinding is bad where every message with the field would be refused; elsewhere the ERP may know more than its contract says.
-func strayFinding(cfg Config, name, link string, s mapping.Stray) finding {
-	file := filepath.Join(cfg.Mappings, s.File)
-	if _, err := os.Stat(file); err != nil {
-		file = "shipped " + s.File
-	}
+func strayFinding(cfg Config, name, link string, s mapping.Finding) finding {
+	file := cfg.mappingFile(s.File)
 	f := finding{
 		Subject: "mapping " + name, State: look, Says: fmt.Sprintf("%s:%d:%d: %s: link %s: %s", file, s.Line, s.Col, s.What, link, s.Why), Do: s.Hint,
 	}

@@ -43,6 +43,9 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	if f.rules, f.links, err = cfg.compile(log); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if err := cfg.refuseUnfit(f.rules, f.links); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	hooks.Log = log
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
 		return nil, errors.Join(err, f.Close())

@@ -53,6 +53,9 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 			}
 		}
 	}
+	if rules.source != nil {
+		body = fits(body, rules.source, 0)
+	}
 	r := &run{ctx: ctx, rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
 	r.late = r.bindings()
 	r.scope = &scope{run: r}
@@ -149,17 +152,6 @@ func (r *run) resolve(object string, absent func(object string) ref.Val) ref.Val
 // that everything about the object meets under one key from the first message on.
 func (r *run) derive(object string) ref.Val {
 	return types.String(uuid.NewSHA1(uuid.NameSpaceURL, []byte(r.m.Source+"\x00"+object)).String())
-}
-
-// find is a row of a table.
-func (t *table) find(name, code string) ref.Val {
-	if v, ok := t.rows[code]; ok {
-		return types.String(v)
-	}
-	if t.otherwise != nil {
-		return types.String(*t.otherwise)
-	}
-	return types.NewErr("table %s has no row %q", name, clip(code))
 }
 
 // eval runs one expression. present is false for null and for an optional value that is not there.

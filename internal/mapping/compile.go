@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"io/fs"
 	"strings"
 
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/decimal"
+	"holdfast/internal/schema"
 )
 
 // mapping is one file, compiled.
@@ -32,6 +33,10 @@ type mapping struct {
 	tables map[string]*table
 	fields []*rule
 	whole  bool // the body goes through as it is
+
+	source *schema.Type // of the body that it takes; nil if nothing is known of it
+	file   string
+	root   place // of from: and to:
 }
 
 // rule makes one field, parameter or attribute.
@@ -44,38 +49,79 @@ type rule struct {
 	when     *expr
 	absent   *expr // default
 	required bool
-	as       string // "string", "number" or ""
-	scale    *int32
-	round    decimal.Mode
-	length   int // maxLength, 0 for none
-	cut      bool
-	each     *expr
-	item     string
-	fields   []*rule
+	format
+	each   *expr
+	item   string
+	fields []*rule
+	number int // among all rules of the mapping, for coverage
+}
+
+// format is how a value is written.
+type format struct {
+	as        string // "string", "number" or ""
+	scale     *int32 // exactly so many places
+	maxScale  *int32 // at most so many
+	maxDigits int    // before the point, 0 for no limit
+	round     decimal.Mode
+	length    int // maxLength, 0 for none
+	cut       bool
 }
 
 // expr is one CEL expression, ready to run.
 type expr struct {
-	text string
-	at   place
-	prog cel.Program
-}
-
-// table is the rows of a lookup.
-type table struct {
-	rows      map[string]string
-	otherwise *string
+	text  string
+	at    place
+	prog  cel.Program
+	shape shape
 }
 
 // compiler collects every mistake of every file.
 type compiler struct {
-	out, in  *cel.Env
-	mistakes []error
+	out, in   *cel.Env // without src
+	envs      map[*schema.Type]typed
+	documents func(name string) (*schema.Type, bool) // of what comes in; nil if nothing is known of it
+	units     *units
+	fragments map[string]*fragment
+	mistakes  []error
 
+	ownUnits []byte // the text of the plant's own units
+
+	fsys   fs.FS
 	src    *source // of the file in hand
 	m      *mapping
 	env    *cel.Env // of the level in hand: each loop adds its variable
-	locals []string
+	known  *provider
+	locals map[string]shape
+	guards []string // fields that are there
+	used   uses     // of the mapping in hand
+	rulesN int
+}
+
+// typed is the language with a type for src.
+type typed struct {
+	env   *cel.Env
+	known *provider
+}
+
+// uses are what a mapping uses beside its own text.
+type uses struct {
+	tables map[string]bool
+	files  []byte // the texts of fragments and tables, for the version
+	stack  []string
+}
+
+func newCompiler() (*compiler, error) {
+	if _, err := plantTypes(); err != nil {
+		return nil, fmt.Errorf("read the types of the plant's messages: %w", err)
+	}
+	c := &compiler{envs: map[*schema.Type]typed{}, units: &units{}, fragments: map[string]*fragment{}}
+	out, errOut := newEnv(false, c.units)
+	in, errIn := newEnv(true, c.units)
+	if err := errors.Join(errOut, errIn); err != nil {
+		return nil, fmt.Errorf("prepare the mapping language: %w", err)
+	}
+	c.out, c.in = out, in
+	return c, nil
 }
 
 // compile reads one file; nil if it has a mistake.
@@ -86,15 +132,17 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	if !ok {
 		return nil
 	}
-	c.m, c.locals = &mapping{tables: map[string]*table{}}, nil
-	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "fields", "body")
-	c.head(root, top)
+	c.m, c.guards, c.used, c.rulesN = &mapping{tables: map[string]*table{}, file: file}, nil, uses{tables: map[string]bool{}}, 0
+	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "use", "fields", "body")
 	if n := top["tables"]; n != nil {
 		c.readTables(n)
 	}
+	c.head(root, top)
 	if n := top["when"]; n != nil {
 		if c.m.inbound {
-			c.m.when = c.condition(n, "when")
+			if c.m.when = c.condition(n, "when"); c.m.when != nil {
+				c.guards = append(c.guards, c.m.when.shape.guards...)
+			}
 		} else {
 			c.wrong(n, "when", "whether a message is sent is decided by its route, not by its mapping", "leave the kind out of the route")
 		}
@@ -110,17 +158,61 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 			c.wrong(n, "body", "it can only be event: the body that came, as it is", "write body: event, or leave it out and write fields")
 		}
 	}
-	if n := top["fields"]; n != nil {
-		if c.m.fields = c.rules(n, "fields", false); c.m.whole {
-			c.wrong(n, "fields", "the body goes through as it is, so that no field is made", "leave out either fields or body")
-		}
-	} else if c.m.inbound && !c.m.whole {
-		c.wrong(root, "the mapping", "fields are missing", "say how each field of the message is made")
-	}
+	c.body(root, top)
+	c.unused(top["tables"])
 	if len(c.mistakes) > before {
 		return nil
 	}
 	return c.m
+}
+
+// body reads the fields, those of fragments first.
+func (c *compiler) body(root *yaml.Node, top map[string]*yaml.Node) {
+	if top["fields"] == nil && top["use"] == nil {
+		if c.m.inbound && !c.m.whole {
+			c.wrong(root, "the mapping", "fields are missing", "say how each field of the message is made")
+		}
+		return
+	}
+	if c.m.fields = c.members(top, "fields"); c.m.inbound {
+		c.plantTargets()
+	}
+	if c.m.whole {
+		for _, key := range []string{"fields", "use"} {
+			if n := top[key]; n != nil {
+				c.wrong(n, key, "the body goes through as it is, so that no field is made", "leave out either fields or body")
+			}
+		}
+	}
+}
+
+// source makes the level in hand know the type of src.
+func (c *compiler) source(base *cel.Env, t *schema.Type) {
+	c.m.source = t
+	if _, ok := c.envs[t]; !ok || t == nil {
+		if err := c.addEnv(base, t); err != nil {
+			c.add(place{c.src.file, 1, 1}, "the mapping", err.Error(), "")
+			c.env, c.known, c.locals = base, nil, map[string]shape{}
+			return
+		}
+	}
+	c.env, c.known = c.envs[t].env, c.envs[t].known
+	c.locals = map[string]shape{}
+	if t != nil {
+		c.locals["src"] = shapeOf(t)
+	}
+}
+
+func (c *compiler) addEnv(base *cel.Env, t *schema.Type) error {
+	if t == nil {
+		env, err := base.Extend(cel.Variable("src", cel.DynType))
+		c.envs[t] = typed{env: env}
+		return err
+	}
+	known := newProvider(base.CELTypeProvider(), t)
+	env, err := base.Extend(cel.CustomTypeProvider(known), cel.Variable("src", known.of(t)))
+	c.envs[t] = typed{env, known}
+	return err
 }
 
 // parse reads the YAML to its root object.
@@ -158,26 +250,42 @@ func (c *compiler) head(root *yaml.Node, top map[string]*yaml.Node) {
 	from, to := top["from"], top["to"]
 	if from == nil || to == nil {
 		c.wrong(root, "the mapping", "from or to is missing", "write from: {kind: …} and to: {operation: …}, or from: {document: …} and to: {kind: …, key: …}")
-		c.env = c.out
+		c.source(c.out, nil)
 		return
 	}
+	c.m.root = place{c.src.file, to.Line, to.Column}
 	f := c.object(from, "from", "kind", "version", "document")
 	c.m.inbound = f["document"] != nil
 	if c.m.inbound {
 		c.headIn(f, to)
 		return
 	}
-	c.env, c.m.fromVersion = c.out, 1
-	t := c.object(to, "to", "operation")
+	c.m.fromVersion = 1
 	c.m.kind = c.word(from, f, "from", "kind")
-	c.m.target = c.word(to, t, "to", "operation")
+	c.m.target = c.feeds(to)
 	if n := f["version"]; n != nil {
 		c.m.fromVersion = c.count(n, "from.version", 1, 1_000_000)
 	}
+	c.source(c.out, PlantType(c.m.kind, c.m.fromVersion))
+}
+
+// feeds reads what a mapping out is for: an operation of a contract, an entity set of an OData service, an IDoc or a CloudEvent.
+func (c *compiler) feeds(to *yaml.Node) string {
+	kinds := []string{"operation", "entity", "idoc", "event"}
+	t := c.object(to, "to", kinds...)
+	if len(t) > 1 {
+		c.wrong(to, "to", "it names more than one thing", "write one of operation, entity, idoc and event")
+	}
+	for _, kind := range kinds[1:] {
+		if t[kind] != nil {
+			return c.word(to, t, "to", kind)
+		}
+	}
+	return c.word(to, t, "to", "operation")
 }
 
 func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
-	c.env, c.m.makes = c.in, 1
+	c.m.makes = 1
 	for _, key := range []string{"kind", "version"} {
 		if n := f[key]; n != nil {
 			c.wrong(n, "from."+key, "a mapping takes either a kind of message or a document", "write either from.kind or from.document")
@@ -186,6 +294,11 @@ func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
 	if n := f["document"]; c.scalar(n, "from.document") {
 		c.m.document = n.Value
 	}
+	var t0 *schema.Type
+	if c.documents != nil {
+		t0, _ = c.documents(c.m.document)
+	}
+	c.source(c.in, t0)
 	t := c.object(to, "to", "kind", "version", "key", "time")
 	if n := t["version"]; n != nil {
 		c.m.makes = c.count(n, "to.version", 1, 1_000_000)
@@ -200,168 +313,4 @@ func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
 		}
 		*r = c.rule(key, n, "to."+key, true)
 	}
-}
-
-// readTables reads tables: {name: {rows: {code: value}, otherwise: value}}.
-func (c *compiler) readTables(n *yaml.Node) {
-	for _, e := range c.entries(n, "tables") {
-		path := "tables." + e.key.Value
-		t, keys := &table{rows: map[string]string{}}, c.object(e.value, path, "rows", "otherwise")
-		c.m.tables[e.key.Value] = t
-		if o := keys["otherwise"]; o != nil && c.text(o, path+".otherwise") {
-			t.otherwise = &o.Value
-		}
-		if keys["rows"] == nil {
-			c.wrong(e.value, path, "it has no rows", "write rows: {code: value, …}")
-			continue
-		}
-		for _, row := range c.entries(keys["rows"], path+".rows") {
-			at := path + ".rows." + row.key.Value
-			if c.text(row.key, at) && c.text(row.value, at) {
-				t.rows[row.key.Value] = row.value.Value
-			}
-		}
-	}
-}
-
-// rules reads an object of fields; flat ones (parameters) have no fields of their own.
-func (c *compiler) rules(n *yaml.Node, path string, flat bool) []*rule {
-	entries := c.entries(n, path)
-	if len(entries) == 0 && n.Kind == yaml.MappingNode {
-		c.wrong(n, path, "it is empty", "leave it out")
-	}
-	out := make([]*rule, 0, len(entries))
-	for _, e := range entries {
-		if e.key.Value == "" {
-			c.wrong(e.key, path, "a field needs a name", "")
-			continue
-		}
-		out = append(out, c.rule(e.key.Value, e.value, path+"."+e.key.Value, flat))
-	}
-	return out
-}
-
-// rule reads one field: an expression, or an object that says more.
-func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule {
-	r := &rule{name: name, path: path, at: place{c.src.file, n.Line, n.Column}, item: "item"}
-	if n.Kind != yaml.MappingNode {
-		r.value = c.value(n, path, r, flat)
-		return r
-	}
-	k := c.object(n, path, "value", "const", "fields", "each", "item", "when", "default", "required", "as", "scale", "round", "maxLength", "cut")
-	c.combination(n, k, path, flat)
-	if v := k["when"]; v != nil {
-		r.when = c.condition(v, path+".when")
-	}
-	c.format(r, k, path)
-	if v := k["default"]; v != nil {
-		r.absent = c.value(v, path+".default", r, flat)
-	}
-	leave := c.loop(r, k, path)
-	defer leave()
-	switch {
-	case k["const"] != nil:
-		r.constant = c.constant(k["const"], path+".const", flat)
-	case k["fields"] != nil:
-		r.fields = c.rules(k["fields"], path, false)
-	case k["value"] != nil:
-		r.value = c.value(k["value"], path+".value", r, flat)
-	}
-	return r
-}
-
-// combination refuses keys that say nothing together.
-func (c *compiler) combination(n *yaml.Node, k map[string]*yaml.Node, path string, flat bool) {
-	has := func(keys ...string) (found []string) {
-		for _, key := range keys {
-			if k[key] != nil {
-				found = append(found, key)
-			}
-		}
-		return found
-	}
-	if sources := has("value", "const", "fields"); len(sources) != 1 {
-		c.wrong(n, path, fmt.Sprintf("it has %d of value, const and fields", len(sources)), "write exactly one of them")
-	}
-	for _, need := range []struct{ key, needs string }{{"round", "scale"}, {"cut", "maxLength"}, {"item", "each"}} {
-		if k[need.key] != nil && k[need.needs] == nil {
-			c.wrong(k[need.key], path+"."+need.key, "it needs "+need.needs, "add "+need.needs+": or leave it out")
-		}
-	}
-	idle := func(because string, keys ...string) {
-		for _, key := range has(keys...) {
-			c.wrong(k[key], path+"."+key, "it has no effect beside "+because, "leave one of them out")
-		}
-	}
-	if k["fields"] != nil {
-		idle("fields", "as", "scale", "maxLength")
-		if k["each"] == nil {
-			idle("fields", "default", "required")
-		}
-	}
-	if k["const"] != nil {
-		idle("const", "each", "default", "required", "as", "scale", "maxLength")
-	}
-	if flat {
-		for _, key := range has("fields", "each") {
-			c.wrong(k[key], path+"."+key, "a parameter is one text", "write a value")
-		}
-	}
-	if k["required"] != nil && k["default"] != nil {
-		c.wrong(k["required"], path+".required", "a field with a default is never absent", "leave one of them out")
-	}
-}
-
-// format reads how a value is written.
-func (c *compiler) format(r *rule, k map[string]*yaml.Node, path string) {
-	if n := k["required"]; n != nil {
-		r.required = c.yes(n, path+".required")
-	}
-	if n := k["as"]; n != nil {
-		r.as = c.oneOf(n, path+".as", "string", "number")
-	}
-	if n := k["scale"]; n != nil {
-		s := int32(c.count(n, path+".scale", 0, decimal.MaxDigits))
-		r.scale = &s
-	}
-	if n := k["round"]; n != nil {
-		r.round = decimal.Mode(c.oneOf(n, path+".round", roundings()...))
-	}
-	if n := k["maxLength"]; n != nil {
-		r.length = c.count(n, path+".maxLength", 1, maxText)
-	}
-	if n := k["cut"]; n != nil {
-		r.cut = c.yes(n, path+".cut")
-	}
-	if r.length > 0 && (r.scale != nil || r.as == "number") {
-		c.wrong(k["maxLength"], path+".maxLength", "a number has digits, not characters", "leave maxLength out, or scale and as")
-	}
-}
-
-func roundings() []string {
-	return []string{string(decimal.HalfUp), string(decimal.HalfEven), string(decimal.Up), string(decimal.Down)}
-}
-
-// loop reads each and opens a level that knows its variable; the function returned closes it.
-func (c *compiler) loop(r *rule, k map[string]*yaml.Node, path string) func() {
-	if k["each"] == nil {
-		return func() {}
-	}
-	r.each = c.list(k["each"], path+".each")
-	if n := k["item"]; n != nil && c.scalar(n, path+".item") {
-		r.item = n.Value
-	}
-	outer, locals := c.env, c.locals
-	leave := func() { c.env, c.locals = outer, locals }
-	if taken := slices.Contains(append([]string{"src", "event"}, c.locals...), r.item); taken || !isWord(r.item) {
-		c.wrong(k["each"], path+".item", fmt.Sprintf("%q cannot name the element here", r.item), "choose a word that is not used around it: item: part")
-		return leave
-	}
-	inner, err := c.env.Extend(cel.Variable(r.item, cel.DynType), cel.Variable(r.item+"Index", cel.IntType))
-	if err != nil {
-		c.wrong(k["each"], path+".item", err.Error(), "")
-		return leave
-	}
-	c.env, c.locals = inner, append(slices.Clone(locals), r.item, r.item+"Index")
-	return leave
 }

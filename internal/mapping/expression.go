@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -13,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/decimal"
+	"holdfast/internal/schema"
 )
 
 // value compiles the expression of a field or a default and checks that its type can be written the way the rule says.
@@ -26,13 +28,13 @@ func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
 	}
 	isText, isNumber := t.IsExactType(cel.StringType), t.IsExactType(cel.IntType) || t.IsExactType(decimalType)
 	writable := isText || isNumber || t.IsDyn() || t.IsExactType(cel.BoolType) || t.IsExactType(cel.NullType)
-	structured := t.Kind() == types.ListKind || t.Kind() == types.MapKind
+	structured := t.Kind() == types.ListKind || t.Kind() == types.MapKind || t.Kind() == types.StructKind
 	switch {
 	case !writable && !structured:
 		c.wrong(n, path, fmt.Sprintf("a %s cannot be written", t), "make it a string, a decimal, an int or a bool")
-	case structured && (flat || r.as != "" || r.scale != nil || r.length > 0):
+	case structured && (flat || r.as != "" || r.numeric() || r.length > 0):
 		c.wrong(n, path, fmt.Sprintf("one value is needed, this is a %s", t), "use each: for lists")
-	case r.scale != nil && !isNumber && !t.IsDyn():
+	case r.numeric() && !isNumber && !t.IsDyn() && (!isText || e.shape.digits == 0):
 		c.wrong(n, path, fmt.Sprintf("scale is for decimals, this is a %s", t), "wrap it: decimal(…)")
 	case r.as == "number" && !isNumber && !isText && !t.IsDyn():
 		c.wrong(n, path, fmt.Sprintf("a %s cannot be written as a number", t), "wrap it: decimal(…)")
@@ -45,8 +47,14 @@ func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
 // condition compiles an expression that is true or false.
 func (c *compiler) condition(n *yaml.Node, path string) *expr {
 	e, t := c.expression(n, path)
-	if e != nil && !t.IsExactType(cel.BoolType) && !t.IsDyn() {
+	switch {
+	case e == nil:
+	case !t.IsExactType(cel.BoolType) && !t.IsDyn():
 		c.wrong(n, path, fmt.Sprintf("a condition is true or false, this is a %s", t), "compare it with something: … == …")
+	case e.shape.always != nil && *e.shape.always:
+		c.wrong(n, path, "the condition holds for every message", "leave it out")
+	case e.shape.always != nil:
+		c.wrong(n, path, "the condition never holds, so that the rule is dead", "compare with a value that there can be, or leave the rule out")
 	}
 	return e
 }
@@ -85,12 +93,17 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	if len(c.mistakes) > before {
 		return nil, nil
 	}
+	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}, shape: c.analyse(n, path, checked.NativeRep())}
+	if len(c.mistakes) > before {
+		return nil, nil
+	}
 	prog, err := c.env.Program(checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		c.wrong(n, path, err.Error(), "")
 		return nil, nil
 	}
-	return &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}, prog: prog}, checked.OutputType()
+	e.prog = prog
+	return e, checked.OutputType()
 }
 
 // walk finds what CEL allows and a mapping does not: doubles, comparisons that would never be true, and tables, zones and ways to
@@ -116,23 +129,12 @@ func (c *compiler) walk(n *yaml.Node, path string, parsed *cel.Ast) {
 func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place) {
 	args := call.Args()
 	switch name := call.FunctionName(); {
-	case name == "lookup" && len(args) == 2:
-		t, ok := literal(args[0])
-		names := make([]string, 0, len(c.m.tables))
-		for n := range c.m.tables {
-			names = append(names, n)
-		}
-		if ok && !slices.Contains(names, t) {
-			c.add(at(args[0]), path, fmt.Sprintf("there is no table %q", clip(t)), didYouMean(t, names, "write it under tables:"))
-		} else if !ok {
-			c.add(at(args[0]), path, "a table is named by a text in quotes", `lookup("reason", src.reason)`)
-		}
+	case (name == "lookup" || name == "reverse") && len(args) == 2:
+		c.checkTable(name, args[0], path, at)
+	case (name == "convert" || name == "unitCode") && len(args) == 3:
+		c.checkUnits(name, args, path, at)
 	case (name == "date" || name == "clock" || name == "dateTime") && len(args) == 2:
-		if zone, ok := literal(args[1]); ok {
-			if _, err := (&zones{}).load(zone); err != nil {
-				c.add(at(args[1]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
-			}
-		}
+		c.checkTime(args, path, at)
 	case name == "round" && len(args) == 3:
 		if mode, ok := literal(args[2]); ok && !slices.Contains(roundings(), mode) {
 			c.add(at(args[2]), path, fmt.Sprintf("%q is no way to round", clip(mode)), didYouMean(mode, roundings(), "use "+strings.Join(roundings(), ", ")))
@@ -146,6 +148,41 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 	case (name == operators.Equals || name == operators.NotEquals) && len(args) == 2:
 		if isInt(args[0]) && !isInt(args[1]) {
 			c.add(at(args[0]), path, "a number on the left is not compared with a decimal on the right", "write the field first: src.count == 3")
+		}
+	}
+}
+
+// checkTable finds the table that an expression looks into. Back, a value must stand for one code.
+func (c *compiler) checkTable(function string, named ast.Expr, path string, at func(ast.Expr) place) {
+	name, ok := literal(named)
+	if !ok {
+		c.add(at(named), path, "a table is named by a text in quotes", `lookup("reason", src.reason)`)
+		return
+	}
+	t := c.m.tables[name]
+	if t == nil {
+		c.add(at(named), path, fmt.Sprintf("there is no table %q", clip(name)), didYouMean(name, sortedKeys(c.m.tables), "write it under tables:"))
+		return
+	}
+	c.used.tables[name] = true
+	for _, value := range sortedKeys(t.twice) {
+		if function == "reverse" {
+			codes := t.twice[value]
+			c.add(at(named), path, fmt.Sprintf("%q stands for both %q and %q in table %s", value, codes[0], codes[1], name), "a table that is read back needs one code for each value")
+		}
+	}
+}
+
+// checkTime finds a zone that is none, and a time that stands in the expression and is none.
+func (c *compiler) checkTime(args []ast.Expr, path string, at func(ast.Expr) place) {
+	if zone, ok := literal(args[1]); ok {
+		if _, err := (&zones{}).load(zone); err != nil {
+			c.add(at(args[1]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
+		}
+	}
+	if text, ok := literal(args[0]); ok {
+		if _, err := time.Parse(time.RFC3339Nano, text); err != nil {
+			c.add(at(args[0]), path, fmt.Sprintf("%q is no RFC 3339 time with an offset", clip(text)), `write it as "2026-11-24T06:00:00+01:00"`)
 		}
 	}
 }
@@ -178,8 +215,53 @@ func (c *compiler) issues(n *yaml.Node, path string, iss *cel.Issues) {
 	for _, e := range iss.Errors() {
 		line, col := max(1, e.Location.Line()), max(0, e.Location.Column())
 		why, hint := c.explain(e.Message)
+		if field := undefinedField.FindStringSubmatch(e.Message); field != nil {
+			why, hint = c.noField(field[1], n.Value, line, col)
+			col++ // CEL points at the point before the name
+		}
 		c.add(c.src.within(n, line, col+1), path, why, hint)
 	}
+}
+
+var undefinedField = regexp.MustCompile(`^undefined field '([^']*)'`)
+
+// noField says which fields there are in the place of one that is not: those of the object that stands before the name.
+func (c *compiler) noField(name, text string, line, col int) (why, hint string) {
+	lines := strings.Split(text, "\n")
+	before := []rune(lines[min(line, len(lines))-1])
+	before = before[:min(col, len(before))]
+	start := len(before)
+	for start > 0 && (isWord("x"+string(before[start-1])) || strings.ContainsRune(".?", before[start-1])) {
+		start--
+	}
+	t := c.typeAt(strings.Split(strings.ReplaceAll(string(before[start:]), "?", ""), "."))
+	if t == nil {
+		var all []string
+		for _, of := range c.known.byName {
+			all = append(all, of.Names()...)
+		}
+		return fmt.Sprintf("there is no field %s", name), didYouMean(name, all, "look it up in the document's schema")
+	}
+	return fmt.Sprintf("%s has no field %s", c.known.names[t], name), didYouMean(name, t.Names(), "it has "+strings.Join(t.Names(), ", "))
+}
+
+// typeAt follows a path of names; nil where it leads to no object that is known.
+func (c *compiler) typeAt(path []string) *schema.Type {
+	t := c.locals[path[0]].typ
+	for _, name := range path[1:] {
+		if t == nil || name == "" {
+			continue
+		}
+		f, ok := t.Field(name)
+		if !ok {
+			return nil
+		}
+		t = f.Type
+	}
+	if t == nil || t.Kind != schema.Object {
+		return nil
+	}
+	return t
 }
 
 // explain gives CEL's words a hint.
@@ -206,7 +288,7 @@ func (c *compiler) explain(message string) (why, hint string) {
 
 // words are the names that an expression may use.
 func (c *compiler) words() []string {
-	out := append([]string{"src", "event"}, c.locals...)
+	out := append([]string{"src", "event"}, sortedKeys(c.locals)...)
 	for name := range eventVars() {
 		out = append(out, name)
 	}

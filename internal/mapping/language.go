@@ -39,7 +39,7 @@ func eventVars() map[string]*cel.Type {
 
 // newEnv is the language of the mappings in one direction. There are no doubles, and none of CEL's own times: those would
 // take UTC where no zone is named.
-func newEnv(inbound bool) (*cel.Env, error) {
+func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	without := env.NewLibrarySubset()
 	for _, f := range []string{
 		"double", "duration", "timestamp", "uint", "bytes", "type", "dyn", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear",
@@ -50,7 +50,7 @@ func newEnv(inbound bool) (*cel.Env, error) {
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals()),
-		cel.RegexProgramSizeLimit(1000), cel.Variable("src", cel.DynType),
+		cel.RegexProgramSizeLimit(1000),
 	}
 	for name, t := range eventVars() {
 		opts = append(opts, cel.Variable(name, t))
@@ -59,7 +59,9 @@ func newEnv(inbound bool) (*cel.Env, error) {
 	opts = append(opts, numbers()...)
 	opts = append(opts, texts()...)
 	opts = append(opts, times()...)
-	opts = append(opts, late("lookup"))
+	opts = append(opts, formats()...)
+	opts = append(opts, u.functions()...)
+	opts = append(opts, late("lookup"), late("reverse"))
 	if inbound {
 		opts = append(opts, late("plantID"))
 	} else {
@@ -149,8 +151,10 @@ func texts() []cel.EnvOption {
 	return []cel.EnvOption{
 		on("upper", strings.ToUpper), on("lower", strings.ToLower), on("trim", strings.TrimSpace),
 		on("stripZeros", stripZeros),
-		cel.Function("pad",
-			cel.Overload("pad_string", []*cel.Type{str, num, str}, str, cel.FunctionBinding(pad))),
+		cel.Function("pad", cel.Overload("pad_string", []*cel.Type{str, num, str}, str, cel.FunctionBinding(
+			func(a ...ref.Val) ref.Val { return pad(a, func(s, fill string) string { return fill + s }) }))),
+		cel.Function("padRight", cel.Overload("pad_right_string", []*cel.Type{str, num, str}, str, cel.FunctionBinding(
+			func(a ...ref.Val) ref.Val { return pad(a, func(s, fill string) string { return s + fill }) }))),
 		cel.Function("substring", cel.MemberOverload("string_substring", []*cel.Type{str, num, num}, str, cel.FunctionBinding(substring))),
 		cel.Function("replace", cel.MemberOverload("string_replace", []*cel.Type{str, str, str}, str, cel.FunctionBinding(replace))),
 		cel.Function("split", cel.MemberOverload("string_split", []*cel.Type{str, str}, cel.ListType(str), cel.BinaryBinding(split))),
@@ -175,8 +179,8 @@ func stripZeros(s string) string {
 	return "0"
 }
 
-// pad fills a text on its left up to length characters; one that is longer already is an error, never cut.
-func pad(a ...ref.Val) ref.Val {
+// pad fills a text up to length characters; one that is longer already is an error, never cut.
+func pad(a []ref.Val, with func(s, fill string) string) ref.Val {
 	s, length, fill := string(a[0].(types.String)), a[1].(types.Int), []rune(string(a[2].(types.String)))
 	missing := int64(length) - int64(len([]rune(s)))
 	switch {
@@ -187,7 +191,7 @@ func pad(a ...ref.Val) ref.Val {
 	case missing < 0:
 		return types.NewErr("%q is longer than %d characters", clip(s), length)
 	}
-	return types.String(strings.Repeat(string(fill), int(missing)) + s)
+	return types.String(with(s, strings.Repeat(string(fill), int(missing))))
 }
 
 func substring(a ...ref.Val) ref.Val {
@@ -239,7 +243,7 @@ func (z *zones) load(name string) (*time.Location, error) {
 // times are date, clock and dateTime of a time with an offset, each in a named zone.
 func times() []cel.EnvOption {
 	z := &zones{}
-	opts := make([]cel.EnvOption, 0, 3)
+	opts := []cel.EnvOption{localTime(z)}
 	for name, layout := range timeLayouts() {
 		opts = append(opts, cel.Function(name, cel.Overload(name+"_in_zone", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType,
 			cel.BinaryBinding(func(text, zone ref.Val) ref.Val {
@@ -270,7 +274,14 @@ func (r *run) bindings() map[string]functions.LateBoundOp {
 	}
 	return map[string]functions.LateBoundOp{
 		"lookup": func(_ string, a ...ref.Val) ref.Val {
-			return r.rules.tables[string(a[0].(types.String))].find(string(a[0].(types.String)), string(a[1].(types.String)))
+			name := string(a[0].(types.String))
+			t := r.rules.tables[name]
+			return t.find(t.rows, name, string(a[1].(types.String)))
+		},
+		"reverse": func(_ string, a ...ref.Val) ref.Val {
+			name := string(a[0].(types.String))
+			t := r.rules.tables[name]
+			return t.find(t.back, name, string(a[1].(types.String)))
 		},
 		"ref":     resolve(func(object string) ref.Val { return types.WrapErr(&Waiting{object}) }),
 		"plantID": resolve(r.derive),

@@ -199,3 +199,24 @@ func BenchmarkConfirmation(b *testing.B) {
 		}
 	}
 }
+
+// TestShippedMappingsFitTheContract holds every mapping against openapi/erp.yaml before any message runs through it.
+func TestShippedMappingsFitTheContract(t *testing.T) {
+	s := shipped(t)
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range mapping.PlantKinds() {
+		for _, f := range s.Check("erp-out", kind, mapping.FromOpenAPI(doc)) {
+			t.Error(f.Error())
+		}
+	}
+	for _, name := range s.Names() {
+		if strings.HasPrefix(name, "erp-in/") {
+			for _, f := range s.Check(name, "", mapping.FromOpenAPI(doc)) {
+				t.Error(f.Error())
+			}
+		}
+	}
+}

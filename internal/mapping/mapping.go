@@ -53,6 +53,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 )
 
 //go:embed library
@@ -84,18 +85,31 @@ var ErrLeftOut = errors.New("the mapping leaves this document out")
 // Set is the mappings that compiled, by name. It is immutable and safe for use by many goroutines.
 type Set struct {
 	byName map[string]*mapping
+	from   []fs.FS
 }
 
+// How the names of files begin or end that are no mappings: examples, and tables in YAML.
+const (
+	exampleSuffix = ".example.yaml"
+	tablePrefix   = "table-"
+)
+
 // Load compiles every *.yaml below each fsys; a name in a later one replaces the same name in an earlier one. Files ending in
-// .example.yaml hold examples and are passed over. The error joins a *Mistake for each mistake found.
-func Load(fsys ...fs.FS) (*Set, error) {
-	out, errOut := newEnv(false)
-	in, errIn := newEnv(true)
-	if err := errors.Join(errOut, errIn); err != nil {
-		return nil, fmt.Errorf("prepare the mapping language: %w", err)
+// .example.yaml hold examples and are passed over, those in .fragments.yaml hold fragments, and units.csv the plant's own units. The error
+// joins a *Mistake for each mistake found.
+func Load(fsys ...fs.FS) (*Set, error) { return compileAll(nil, fsys...) }
+
+// compileAll compiles; documents, if there is one, knows the types of what comes in.
+func compileAll(documents func(name string) (*schema.Type, bool), fsys ...fs.FS) (*Set, error) {
+	c, err := newCompiler()
+	if err != nil {
+		return nil, err
 	}
-	c := &compiler{out: out, in: in}
-	s := &Set{byName: map[string]*mapping{}}
+	c.documents = documents
+	s := &Set{byName: map[string]*mapping{}, from: fsys}
+	if err := c.prepare(fsys); err != nil {
+		return nil, err
+	}
 	for _, f := range fsys {
 		if err := s.loadAll(f, c); err != nil {
 			return nil, err
@@ -107,14 +121,56 @@ func Load(fsys ...fs.FS) (*Set, error) {
 	return s, nil
 }
 
-func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
+// prepare reads what mappings share: units and fragments.
+func (c *compiler) prepare(fsys []fs.FS) error {
+	var own [][]byte
+	for _, f := range fsys {
+		if text, err := fs.ReadFile(f, unitFile); err == nil {
+			own = append(own, text)
+		}
+		here := map[string]bool{}
+		err := files(f, func(file string) error {
+			if strings.HasSuffix(file, fragmentSuffix) {
+				return c.readFragments(f, file, here)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := c.units.fill(own...)
+	if m, ok := errors.AsType[*Mistake](err); ok {
+		c.mistakes = append(c.mistakes, m)
+		err = c.units.fill()
+	}
+	c.ownUnits = bytes.Join(own, nil)
+	return err
+}
+
+// files calls do with each file below a folder, which need not be there.
+func files(fsys fs.FS, do func(file string) error) error {
 	return fs.WalkDir(fsys, ".", func(file string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && file == ".":
 			return nil // a plant without mappings of its own
 		case err != nil:
 			return fmt.Errorf("look for mappings in %s: %w", file, err)
-		case d.IsDir() || path.Ext(file) != ".yaml" || strings.HasSuffix(file, ".example.yaml"):
+		case d.IsDir():
+			return nil
+		}
+		return do(file)
+	})
+}
+
+// isMapping tells whether a file is one.
+func isMapping(file string) bool {
+	return path.Ext(file) == ".yaml" && !strings.HasSuffix(file, exampleSuffix) && !strings.HasSuffix(file, fragmentSuffix)
+}
+
+func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
+	return files(fsys, func(file string) error {
+		if !isMapping(file) || strings.HasPrefix(path.Base(file), tablePrefix) {
 			return nil
 		}
 		text, err := fs.ReadFile(fsys, file)
@@ -122,8 +178,9 @@ func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
 			return fmt.Errorf("read mapping %s: %w", file, err)
 		}
 		name := strings.TrimSuffix(file, ".yaml")
+		c.fsys = fsys
 		if m := c.compile(file, text); m != nil {
-			sum := sha256.Sum256(text)
+			sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
 			m.name, m.version = name, name+"@"+hex.EncodeToString(sum[:])[:12]
 			s.byName[name] = m
 		}
@@ -320,3 +377,5 @@ func (r *run) body() ([]byte, error) {
 	}
 	return bytes.Clone(w.b), nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

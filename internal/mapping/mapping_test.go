@@ -29,7 +29,7 @@ func verified(t testing.TB, m message.Message) message.Verified {
 // confirmed is a message with everything that a mapping can see.
 func confirmed(body string) message.Message {
 	return message.Message{
-		ID: "m-1", Source: "urn:plant:1000", Kind: "operation.confirmed", Version: 1, Key: "o-1",
+		ID: "m-1", Source: "urn:plant:1000", Kind: "test.happened", Version: 1, Key: "o-1",
 		Time: time.Date(2026, 11, 24, 23, 30, 0, 0, time.UTC), Body: []byte(body),
 		Place: message.Place{Link: "erp", Lane: "o-1", Epoch: 1, Number: 7, Role: message.Event},
 	}
@@ -52,7 +52,7 @@ func known(refs map[string]string) mapping.Resolver {
 	}
 }
 
-const header = "from: {kind: operation.confirmed}\nto: {operation: post}\n"
+const header = "from: {kind: test.happened}\nto: {operation: post}\n"
 
 func apply(t testing.TB, fields, body string, refs mapping.Resolver) (string, error) {
 	t.Helper()
@@ -150,7 +150,7 @@ func TestAMessageThatDoesNotFitIsRefusedWithItsField(t *testing.T) {
 	tests := []struct {
 		name, fields, body, want string
 	}{
-		{"a missing field", "fields: {a: src.a}", `{}`, "map operation.confirmed m-1 by m@VERSION, fields.a (m.yaml:3:13): there is no field a"},
+		{"a missing field", "fields: {a: src.a}", `{}`, "map test.happened m-1 by m@VERSION, fields.a (m.yaml:3:13): there is no field a"},
 		{"a required field", "fields: {a: {value: src.?a, required: true}}", `{}`, "fields.a (m.yaml:3:13): it is required and has no value"},
 		{"more digits than the scale", "fields: {a: {value: decimal(src.a), scale: 3}}", `{"a":"1.23456"}`, "1.23456 with 3 places would be 1.234"},
 		{"a text that is no decimal", "fields: {a: decimal(src.a)}", `{"a":"NaN"}`, `"NaN" is not a decimal number`},
@@ -219,7 +219,7 @@ func TestTheDocumentNamesItsMappingAndTarget(t *testing.T) {
 			t.Errorf("doc = %+v", doc)
 		}
 	}
-	if !s.Covers("erp", "operation.confirmed") || s.Covers("erp", "order.created") || s.Covers("none", "operation.confirmed") {
+	if !s.Covers("erp", "test.happened") || s.Covers("erp", "order.created") || s.Covers("none", "test.happened") {
 		t.Error("Covers is wrong about what the set has")
 	}
 }

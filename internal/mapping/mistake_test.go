@@ -19,7 +19,7 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a list", "- a", "the file is not one YAML object"},
 		{"two documents", header + "fields: {a: src.a}\n---\nb: 1\n", "m.yaml:4:1: the file: it holds more than one YAML document"},
 		{"an unknown key", header + "field: {a: src.a}", `m.yaml:3:1: the mapping: there is no key "field" (did you mean fields?)`},
-		{"an unknown key far from any", header + "zzzzzzzz: 1", "(it knows from, to, tables, when, params, fields, body)"},
+		{"an unknown key far from any", header + "zzzzzzzz: 1", "(it knows from, to, tables, when, params, use, fields, body)"},
 		{"a key twice", header + "fields:\n  a: src.a\n  a: src.b", "m.yaml:5:3: fields.a: it is there twice"},
 		{"an alias", header + "fields: {a: &x src.a, b: *x}", "m.yaml:3:23: fields.b: anchors and aliases are not part of a mapping"},
 		{"no from", "to: {operation: post}\nfields: {a: src.a}", "m.yaml:1:1: the mapping: from or to is missing"},

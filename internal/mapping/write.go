@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/common/types"
@@ -139,7 +140,7 @@ func (w *writer) value(rl *rule, v ref.Val, depth int) error {
 	case types.Null:
 		w.b = append(w.b, "null"...)
 	case types.Bool:
-		if rl.scale != nil || rl.as == "number" {
+		if rl.numeric() || rl.as == "number" {
 			return errors.New("true or false is no number")
 		}
 		w.b = strconv.AppendBool(w.b, bool(x))
@@ -177,7 +178,7 @@ func (w *writer) number(rl *rule, d decimal.Decimal, quoted bool) error {
 }
 
 func (w *writer) stringValue(rl *rule, s string) error {
-	if rl.as == "number" || rl.scale != nil {
+	if rl.as == "number" || rl.numeric() {
 		d, err := decimal.Parse(s)
 		if err != nil {
 			return err
@@ -232,28 +233,45 @@ func (w *writer) listValue(rl *rule, l traits.Lister, depth int) error {
 	return w.full()
 }
 
-// digits is a number with the rule's scale: exactly, or rounded where the rule says how.
-func (rl *rule) digits(d decimal.Decimal) (string, error) {
-	if rl.scale == nil {
-		return d.String(), nil
+// numeric tells whether the rule says how a number is written.
+func (f *format) numeric() bool { return f.scale != nil || f.maxScale != nil || f.maxDigits > 0 }
+
+// digits is a number as the rule says: exactly, or rounded where it says how.
+func (f *format) digits(d decimal.Decimal) (string, error) {
+	out, err := f.scaled(d)
+	if err != nil || f.maxDigits == 0 {
+		return out.String(), err
 	}
-	var out decimal.Decimal
-	var err error
-	if rl.round != "" {
-		out, err = d.Round(*rl.scale, rl.round)
-	} else {
-		out, err = d.Rescale(*rl.scale)
+	s := out.String()
+	whole, _, _ := strings.Cut(strings.TrimPrefix(s, "-"), ".")
+	if len(whole) > f.maxDigits {
+		return "", fmt.Errorf("%s has more than %d digits before the point", s, f.maxDigits)
 	}
-	return out.String(), err
+	return s, nil
+}
+
+func (f *format) scaled(d decimal.Decimal) (decimal.Decimal, error) {
+	scale := f.scale
+	if f.maxScale != nil && d.Scale() > *f.maxScale {
+		scale = f.maxScale
+	}
+	switch {
+	case scale == nil:
+		return d, nil
+	case f.round != "" && f.round != roundNever:
+		return d.Round(*scale, f.round)
+	default:
+		return d.Rescale(*scale)
+	}
 }
 
 // fit is a text of at most the rule's length.
-func (rl *rule) fit(s string) (string, error) {
-	if rl.length == 0 || utf8.RuneCountInString(s) <= rl.length {
+func (f *format) fit(s string) (string, error) {
+	if f.length == 0 || utf8.RuneCountInString(s) <= f.length {
 		return s, nil
 	}
-	if !rl.cut {
-		return "", fmt.Errorf("%q is longer than %d characters", clip(s), rl.length)
+	if !f.cut {
+		return "", fmt.Errorf("%q is longer than %d characters", clip(s), f.length)
 	}
-	return string([]rune(s)[:rl.length]), nil
+	return string([]rune(s)[:f.length]), nil
 }

@@ -13,6 +13,9 @@ type Members struct {
 	Open   bool     // others are welcome: it says so, or it says nothing of members at all
 }
 
+// Keys lists the member names of the object at a pointer, in the document's order.
+func (d *Document) Keys(pointer string) []string { return d.src.keys(pointer) }
+
 // maxParts bounds the schemas that say something of one object: a contract may combine them without end.
 const maxParts = 1000
 

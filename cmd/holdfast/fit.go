@@ -1,0 +1,77 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/problem"
+)
+
+// misfit is one place where a mapping does not fit the contract of the link that it is for.
+type misfit struct {
+	mapping.Finding
+	mapping, link string
+}
+
+// fit holds each mapping that a route or a poll names against the contract of its link, as far as that is known.
+func (c Config) fit(rules *mapping.Set, links map[string]link) []misfit {
+	var out []misfit
+	add := func(name, kind, link string) {
+		contract, ok := links[link].(mapping.Contract)
+		if !ok {
+			return // its contract, if there is one, says nothing of fields
+		}
+		for _, f := range rules.Check(name, kind, contract) {
+			out = append(out, misfit{f, rules.Name(name, kind), link})
+		}
+	}
+	for _, r := range c.Routes {
+		for _, kind := range plantKinds() {
+			if r.takes(kind) {
+				add(r.Mapping, kind, r.Link)
+			}
+		}
+	}
+	for link, l := range c.Links {
+		for _, name := range slices.Compact(slices.Sorted(maps.Values(l.inbound()))) {
+			add(name, "", link)
+		}
+	}
+	slices.SortFunc(out, func(a, b misfit) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col, strings.Compare(a.link, b.link), strings.Compare(a.Why, b.Why))
+	})
+	return slices.CompactFunc(out, func(a, b misfit) bool { return a.Mistake == b.Mistake && a.link == b.link })
+}
+
+// refuseUnfit says what a plant does not start with: documents that the ERP would refuse.
+func (c Config) refuseUnfit(rules *mapping.Set, links map[string]link) error {
+	var wrong []error
+	for _, f := range c.fit(rules, links) {
+		if f.Refused {
+			wrong = append(wrong, f.problem(c))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+func (f misfit) problem(c Config) error {
+	return &problem.Error{
+		Kind: problem.Invalid, What: fmt.Sprintf("%s:%d:%d: %s", c.mappingFile(f.File), f.Line, f.Col, f.What), Why: "link " + f.link + ": " + f.Why, Hint: f.Hint,
+	}
+}
+
+// mappingFile is where a mapping's file is: the plant's own folder, or the program.
+func (c Config) mappingFile(name string) string {
+	file := filepath.Join(c.Mappings, name)
+	if _, err := os.Stat(file); err != nil {
+		return "shipped " + name
+	}
+	return file
+}

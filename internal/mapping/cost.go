@@ -1,0 +1,82 @@
+package mapping
+
+import (
+	"fmt"
+
+	"cel.dev/cel-go/common/ast"
+
+	"holdfast/internal/schema"
+)
+
+// What is assumed of a list or text whose schema sets no limit.
+const (
+	usualItems = 100
+	usualChars = 200
+)
+
+// dear refuses an expression that may take more steps than one message is allowed, by the limits of the source's schema. Without a loop in
+// it, and without a schema, the limit of the run is enough.
+func (a *analysis) dear(e ast.Expr) {
+	if a.c.known == nil || !a.loops {
+		return
+	}
+	if n := a.steps(e); n > costOfExpr {
+		a.c.wrong(a.n, a.path, fmt.Sprintf("it may take %d steps with the longest lists and texts of the source, and %d are allowed", n, costOfExpr),
+			"make the list shorter first, look in a shorter one, or use each:")
+	}
+}
+
+// steps is about what CEL counts: one for each part, one more for each ten characters of a text that is gone through, and all that as often
+// as a loop goes round.
+func (a *analysis) steps(e ast.Expr) uint64 {
+	switch e.Kind() {
+	case ast.SelectKind:
+		return 1 + a.steps(e.AsSelect().Operand())
+	case ast.CallKind:
+		return a.stepsOfCall(e.AsCall())
+	case ast.ComprehensionKind:
+		c := e.AsComprehension()
+		once := a.steps(c.AccuInit()) + a.steps(c.Result()) + a.steps(c.IterRange())
+		return once + a.items(c.IterRange())*(a.steps(c.LoopStep())+a.steps(c.LoopCondition())+1)
+	case ast.ListKind:
+		n := uint64(1)
+		for _, x := range e.AsList().Elements() {
+			n += a.steps(x)
+		}
+		return n
+	default:
+		return 1
+	}
+}
+
+func (a *analysis) stepsOfCall(c ast.CallExpr) uint64 {
+	n, chars := uint64(1), uint64(0)
+	args := c.Args()
+	if c.IsMemberFunction() {
+		args = append([]ast.Expr{c.Target()}, args...)
+	}
+	for _, x := range args {
+		n += a.steps(x)
+		if s := a.shapes[x.ID()]; s.kind == schema.Text {
+			chars += uint64(max(s.length, 0)) //nolint:gosec // it is not below 0
+			if s.length == 0 {
+				chars += usualChars
+			}
+		}
+	}
+	if c.FunctionName() == "matches" {
+		chars *= 10
+	}
+	return n + chars/10
+}
+
+// items is how often a loop goes round at most.
+func (a *analysis) items(over ast.Expr) uint64 {
+	if over.Kind() == ast.ListKind {
+		return uint64(over.AsList().Size()) //nolint:gosec // it is not below 0
+	}
+	if t := a.shapes[over.ID()].typ; t != nil && t.MaxItems > 0 {
+		return uint64(t.MaxItems) //nolint:gosec // it is above 0
+	}
+	return usualItems
+}

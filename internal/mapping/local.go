@@ -1,0 +1,48 @@
+package mapping
+
+import (
+	"fmt"
+	"time"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+)
+
+// localTime is localTime(day, clock, zone): what an ERP's date and time of day, which have no zone, are in a named one, RFC 3339 with its
+// offset. Of a time that the clocks pass twice it is the first; one that they leave out is an error, since no clock ever showed it.
+func localTime(z *zones) cel.EnvOption {
+	str := cel.StringType
+	return cel.Function("localTime", cel.Overload("local_time_in_zone", []*cel.Type{str, str, str}, str, cel.FunctionBinding(
+		func(a ...ref.Val) ref.Val {
+			loc, err := z.load(string(a[2].(types.String)))
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			out, err := inZone(string(a[0].(types.String)), string(a[1].(types.String)), loc)
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			return types.String(out)
+		})))
+}
+
+// inZone reads a day, with or without a midnight behind it, and a time of day.
+func inZone(day, clock string, loc *time.Location) (string, error) {
+	d, err := time.Parse(time.DateOnly, day[:min(len(day), len(time.DateOnly))])
+	if err != nil {
+		return "", fmt.Errorf("%q is no day as 2026-11-24 is", clip(day))
+	}
+	c, err := time.Parse(time.TimeOnly, clock)
+	if err != nil {
+		return "", fmt.Errorf("%q is no time of day as 06:30:00 is", clip(clock))
+	}
+	t := time.Date(d.Year(), d.Month(), d.Day(), c.Hour(), c.Minute(), c.Second(), 0, loc)
+	if t.Hour() != c.Hour() || t.Minute() != c.Minute() {
+		return "", fmt.Errorf("%s %s is left out by the clocks of %s", clip(day), clock, loc)
+	}
+	if earlier := t.Add(-time.Hour); earlier.In(loc).Format(time.TimeOnly) == t.Format(time.TimeOnly) {
+		t = earlier
+	}
+	return t.Format(time.RFC3339), nil
+}

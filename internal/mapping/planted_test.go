@@ -1,0 +1,199 @@
+package mapping_test
+
+import (
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"holdfast/internal/mapping"
+	"holdfast/openapi"
+	"holdfast/openapi/contract"
+)
+
+// planted is a mapping that is right, but for the lines that a test puts in.
+const planted = `from: {kind: operation.confirmed, version: 1}
+to: {operation: createConfirmation}
+fields:
+  messageId: event.id
+  order: 'src.order.?erpNumber.orValue(ref("order", src.order.id))'
+  operation: src.confirmation.operation
+  unit: src.confirmation.unit
+  postingDate: src.confirmation.postingDate
+  yield: decimal(src.confirmation.yield)
+`
+
+// without is planted without the field at its end, which a test makes in its own way.
+var without = planted[:len(planted)-len("  yield: decimal(src.confirmation.yield)\n")]
+
+// TestPlantedMistakes has one mistake of each class, in a mapping that is held against the plant's messages and the ERP's contract. Each is
+// found before a message runs, at its place, with what to do.
+func TestPlantedMistakes(t *testing.T) {
+	tests := []struct{ name, file, want string }{
+		{
+			"a source field that is not there", planted + "  scrap: decimal(src.confirmation.scarp)\n",
+			"m.yaml:10:35: fields.scrap: Confirmation has no field scarp (did you mean scrap?)",
+		},
+		{
+			"a source field of the wrong type", planted + "  scrap: decimal(src.confirmation.final)\n",
+			"m.yaml:10:17: fields.scrap: found no matching overload for 'decimal' applied to '(bool)' (make both sides the same: decimal(…), or string(…) for a text)",
+		},
+		{
+			"a target field that is not there", planted + "  srcap: decimal(src.confirmation.scrap)\n",
+			`m.yaml:10:10: fields.srcap: operation createConfirmation knows no "srcap", and the contract refuses it (did you mean scrap?)`,
+		},
+		{
+			"a target field of the wrong type", planted + "  final: string(src.confirmation.final)\n",
+			"m.yaml:10:10: fields.final: it makes a text, and final is a true or false (make it a true or false)",
+		},
+		{
+			"a required target field that nothing makes", without,
+			"m.yaml:2:5: fields.yield: operation createConfirmation requires yield, and nothing makes it (add it: yield: …)",
+		},
+		{
+			"a text longer than the target takes", planted + "  workCentre: src.confirmation.workCentre\n",
+			"m.yaml:10:15: fields.workCentre: it can have 80 characters, and workCentre takes 40 (add maxLength: 40, which stops a longer one, and cut: true if the rest may be lost)",
+		},
+		{
+			"a number more precise than the target takes", without + "  yield: decimal(src.confirmation.yield) * decimal(\"0.001\")\n",
+			"m.yaml:9:10: fields.yield: it can have 9 places behind the point, and yield takes 6 (add maxScale: 6 (or scale: 6, which fills up with zeros) and round:)",
+		},
+		{
+			"a scale without rounding", without + "  yield: {value: decimal(src.confirmation.yield), scale: 3}\n",
+			"m.yaml:9:58: fields.yield.scale: the value can have 6 places behind the point, and what becomes of those beyond 3 is not said (add round: half-up (or half-even, up, down), or round: never to stop such a message)",
+		},
+		{
+			"a lookup without a row", "tables: {time: {rows: {S: S, MIN: MIN}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, lookup(\"time\", u))'\n",
+			`m.yaml:11:66: fields.timeUnit: table time has no row "H" (add the row, or say otherwise: or missing:)`,
+		},
+		{
+			"a code that the target does not know", "tables: {time: {rows: {S: SEC, MIN: MIN, H: H}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, lookup(\"time\", u))'\n",
+			`m.yaml:11:13: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
+		},
+		{
+			"an expression that may be null", without + "  yield: src.confirmation.?machineTime\n",
+			"m.yaml:9:10: fields.yield: it may have no value, and operation createConfirmation requires yield (give it a default:, or say required: true, which stops a message without it)",
+		},
+		{
+			"an optional field that is not guarded", planted + "  reason: {value: src.confirmation.reason, maxLength: 40}\n",
+			"m.yaml:10:35: fields.reason.value: field reason may be missing (write .?reason, or ask has(src.confirmation.reason) first)",
+		},
+		{
+			"a dead rule", planted + "  text: {when: 'src.confirmation.?timeUnit.orValue(\"S\") == \"DAY\"', value: event.id}\n",
+			"m.yaml:10:16: fields.text.when: the condition never holds, so that the rule is dead (compare with a value that there can be, or leave the rule out)",
+		},
+		{
+			"a default that is never used", planted + "  scrap: {value: decimal(src.confirmation.scrap), default: 'decimal(\"0\")'}\n",
+			"m.yaml:10:60: fields.scrap.default: the value is never missing, so that this is never used (leave it out)",
+		},
+		{
+			"a table that nothing looks into", "tables: {unused: {rows: {a: b}}}\n" + planted,
+			`m.yaml:1:10: tables.unused: nothing looks into this table (leave it out, or use it: lookup("unused", …))`,
+		},
+		{
+			"a floating-point number", without + "  yield: decimal(src.confirmation.yield) * 0.5\n",
+			`m.yaml:9:44: fields.yield: a floating-point number loses digits (write decimal("0.5"))`,
+		},
+		{
+			"an unknown function", planted + "  text: 'concat(event.id, \"x\")'\n",
+			"m.yaml:10:16: fields.text: there is no concat here (an expression sees src, event.… and the variables of the loops around it)",
+		},
+		{
+			"an expression that costs too much", "from: {kind: order.created}\nto: {operation: other}\nfields:\n" +
+				"  n: 'src.order.?components.orValue([]).filter(c, c.material.matches(\"(a*)*b\") && c.unit.matches(\"x+\")).size()'\n",
+			"m.yaml:4:6: fields.n: it may take 111009 steps",
+		},
+		{
+			"a unit that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"GRN\")'\n",
+			`m.yaml:9:59: fields.yield: there is no unit "GRN" (did you mean GRM?)`,
+		},
+		{
+			"units of two dimensions", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"MTR\")'\n",
+			`m.yaml:9:59: fields.yield: KGM is a mass and MTR is a length (a unit becomes one of its own dimension only)`,
+		},
+		{
+			"a key that is there twice", planted + "  unit: src.confirmation.unit\n",
+			"m.yaml:10:3: fields.unit: it is there twice (leave one of them out)",
+		},
+		{
+			"a zone that is none", planted + "  start: 'dateTime(src.confirmation.postedAt, \"Europe/Berln\")'\n",
+			`m.yaml:10:47: fields.start: "Europe/Berln" is no IANA time zone (name the plant's zone: "Europe/Berlin")`,
+		},
+		{
+			"a date that is none", without + "  yield: decimal(src.confirmation.yield)\n  start: {const: '2026-13-01T00:00:00Z'}\n",
+			`m.yaml:10:10: fields.start: it can be "2026-13-01T00:00:00Z", and start is a date-time`,
+		},
+		{
+			"a fragment that is missing", planted + "use: [envelop]\n",
+			`m.yaml:10:7: fields.use: there is no fragment "envelop" (did you mean envelope?)`,
+		},
+		{
+			"fragments without end", planted + "use: ring\n",
+			"common.fragments.yaml:3:27: fields.use: fragment ring uses round uses ring: that has no end (leave one use out)",
+		},
+		{
+			"a value that stands for two codes, read back", "tables: {r: {rows: {a: '1', b: '1'}}}\n" + planted + "  text: 'reverse(\"r\", event.id)'\n",
+			`m.yaml:11:18: fields.text: "1" stands for both "a" and "b" in table r (a table that is read back needs one code for each value)`,
+		},
+		{
+			"a parameter that nothing makes", "from: {kind: order.completed}\nto: {operation: completeProductionOrder}\nfields: {messageId: event.id}\n",
+			"m.yaml:2:5: params.number: operation completeProductionOrder requires this parameter, and nothing makes it (add it below params:)",
+		},
+		{
+			"a field of the plant's messages that is not there", "from: {document: Material}\nto: {kind: '\"material.changed\"', key: src.number}\n" +
+				"fields:\n  number: src.number\n  description: src.description\n  baseUnit: src.baseUnit\n  batchManaged: {value: src.?batchManaged, default: 'false'}\n  serialized: {value: src.?serialised, default: 'false'}\n",
+			`m.yaml:8:15: fields.serialized: material.changed knows no "serialized", and the contract refuses it (did you mean serialised?)`,
+		},
+		{
+			"a field of the ERP's document that is not there", "from: {document: Material}\nto: {kind: '\"material.changed\"', key: src.number}\n" +
+				"fields:\n  number: src.number\n  description: src.descripton\n  baseUnit: src.baseUnit\n  batchManaged: {value: src.?batchManaged, default: 'false'}\n  serialised: {value: src.?serialised, default: 'false'}\n",
+			`m.yaml:5:20: fields.description: Material has no field descripton (did you mean description?)`,
+		},
+	}
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := mistakesOf(tt.file, mapping.FromOpenAPI(doc))
+			if !slices.ContainsFunc(got, func(s string) bool { return contains(s, tt.want) }) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+	t.Run("a loop that is cheap", func(t *testing.T) {
+		file := "from: {kind: order.created}\nto: {operation: other}\nfields: {n: 'src.order.?components.orValue([]).filter(c, c.backflush).size()', m: 'src.order.?components.orValue([]).exists(c, c.material == src.order.material)'}\n"
+		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {
+			t.Errorf("got %q, want none", got)
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		if got := mistakesOf(planted, mapping.FromOpenAPI(doc)); len(got) > 0 {
+			t.Errorf("got %q, want none", got)
+		}
+	})
+}
+
+// mistakesOf are those that loading finds, and then those that the contract does.
+func mistakesOf(file string, c mapping.Contract) (all []string) {
+	set, err := mapping.Load(fstest.MapFS{
+		"m.yaml":                {Data: []byte(file)},
+		"common.fragments.yaml": {Data: []byte("fragments:\n  ring: {use: round}\n  round: {use: [envelope, ring]}\n  envelope: {fields: {digest: event.digest}}\n")},
+	})
+	for _, m := range mapping.Mistakes(err) {
+		all = append(all, m.Error())
+	}
+	if set == nil {
+		return all
+	}
+	kind := ""
+	for _, k := range mapping.PlantKinds() {
+		if set.Covers("m", k) {
+			kind = k
+		}
+	}
+	for _, f := range set.Check("m", kind, c) {
+		all = append(all, f.Error())
+	}
+	return all
+}

@@ -1,0 +1,470 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"go.yaml.in/yaml/v4"
+
+	"holdfast/internal/decimal"
+	"holdfast/internal/schema"
+)
+
+// shape is what is known of an expression's value before it runs. What is not known is not limited.
+type shape struct {
+	kind   schema.Kind
+	typ    *schema.Type // of an object or list that comes from the document as it is
+	length int          // the most characters of a text; 0: not known
+	digits int          // before the point; 0: not known
+	scale  int          // behind the point; schema.AnyScale: not known
+	enum   []string     // every text that it can be; nil: not known
+	absent bool         // it may have no value
+	theirs bool         // a text of the ERP's own, which it is given back
+	always *bool        // a condition that is the same for every message
+	guards []string     // fields that are there if this condition holds
+}
+
+// known tells whether anything is known.
+func (s shape) known() bool { return s.kind != schema.Any }
+
+// shapeOf is that of a value of a type.
+func shapeOf(t *schema.Type) shape {
+	s := shape{kind: t.Kind, length: t.MaxLength, digits: t.Digits, scale: t.Scale, enum: t.Enum}
+	switch t.Kind {
+	case schema.Object, schema.List:
+		s.typ = t
+	case schema.Integer:
+		s.digits, s.scale = 19, 0
+	}
+	if s.length == 0 {
+		s.length = longest(t.Enum)
+	}
+	return s
+}
+
+func longest(texts []string) (n int) {
+	for _, t := range texts {
+		n = max(n, utf8.RuneCountInString(t))
+	}
+	return n
+}
+
+// or is what is known of a value that is one of two.
+func (s shape) or(o shape) shape {
+	switch { // nothing at all is nothing that the other could not be
+	case s.absent && !s.known():
+		o.absent = true
+		return o
+	case o.absent && !o.known():
+		s.absent = true
+		return s
+	}
+	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs}
+	if s.kind != o.kind {
+		out.kind = schema.Any
+	}
+	switch {
+	case s.typ == o.typ, o.kind == schema.List && (o.typ == nil || s.typ != nil && s.typ.Item == o.typ.Item):
+		out.typ = s.typ
+	case s.typ == nil && s.kind == schema.List:
+		out.typ = o.typ
+	}
+	a, b := s.limitless(), o.limitless()
+	if !a && !b || s.theirs || o.theirs {
+		out.length = max(s.length, o.length)
+	}
+	if s.digits > 0 && o.digits > 0 {
+		out.digits = max(s.digits, o.digits)
+	}
+	if s.scale != schema.AnyScale && o.scale != schema.AnyScale {
+		out.scale = max(s.scale, o.scale)
+	}
+	if s.enum != nil && o.enum != nil {
+		out.enum = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(s.enum), o.enum...))))
+	}
+	out.theirs = out.theirs || s.theirs && !b || o.theirs && !a
+	return out
+}
+
+// limitless tells whether a text may be of any length.
+func (s shape) limitless() bool { return s.length == 0 && !s.theirs }
+
+// analysis goes through one expression that CEL has checked.
+type analysis struct {
+	c     *compiler
+	n     *yaml.Node
+	path  string
+	ast   *ast.AST
+	binds map[string]shape
+
+	shapes map[int64]shape // of each part
+	loops  bool
+}
+
+// analyse says what an expression's value is, and notes what could fail in it: a field that may be missing, a code without a row.
+func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) shape {
+	a := &analysis{c: c, n: n, path: path, ast: checked, binds: map[string]shape{}, shapes: map[int64]shape{}}
+	s := a.of(checked.Expr(), c.guards)
+	a.dear(checked.Expr())
+	if t := checked.GetType(checked.Expr().ID()); t != nil && t.TypeName() == "optional_type" {
+		s.absent = true
+	}
+	s.guards, _ = guarded(checked.Expr())
+	return s
+}
+
+func (a *analysis) wrong(e ast.Expr, why, hint string) {
+	l := a.ast.SourceInfo().GetStartLocation(e.ID())
+	a.c.add(a.c.src.within(a.n, l.Line(), l.Column()+1), a.path, why, hint)
+}
+
+// byType is what the type that CEL found says.
+func (a *analysis) byType(e ast.Expr) shape {
+	t := a.ast.GetType(e.ID())
+	if t != nil && t.TypeName() == "optional_type" {
+		t = t.Parameters()[0]
+	}
+	s := shape{scale: schema.AnyScale}
+	switch {
+	case t == nil:
+	case t.IsExactType(types.StringType):
+		s.kind = schema.Text
+	case t.IsExactType(decimalType):
+		s.kind = schema.Decimal
+	case t.IsExactType(types.IntType):
+		s.kind, s.digits, s.scale = schema.Integer, 19, 0
+	case t.IsExactType(types.BoolType):
+		s.kind = schema.Bool
+	case t.Kind() == types.ListKind:
+		s.kind, s.typ = schema.List, a.listType(t)
+	case t.Kind() == types.MapKind, t.Kind() == types.StructKind:
+		s.kind, s.typ = schema.Object, a.c.objectType(t)
+	}
+	return s
+}
+
+func (a *analysis) listType(t *types.Type) *schema.Type {
+	if item := a.c.objectType(t.Parameters()[0]); item != nil {
+		return &schema.Type{Kind: schema.List, Item: item, Scale: schema.AnyScale}
+	}
+	return nil
+}
+
+// objectType finds the schema of an object that CEL knows by name.
+func (c *compiler) objectType(t *types.Type) *schema.Type {
+	if c.known == nil || t.Kind() != types.StructKind {
+		return nil
+	}
+	return c.known.byName[t.TypeName()]
+}
+
+// of is the shape of one expression, where guards are the fields that are known to be there.
+func (a *analysis) of(e ast.Expr, guards []string) shape {
+	s := a.part(e, guards)
+	a.shapes[e.ID()] = s
+	return s
+}
+
+func (a *analysis) part(e ast.Expr, guards []string) shape {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return literalShape(e)
+	case ast.IdentKind:
+		if s, ok := a.binds[e.AsIdent()]; ok {
+			return s
+		}
+		if s, ok := a.c.locals[e.AsIdent()]; ok {
+			return s
+		}
+		return a.eventShape(e)
+	case ast.SelectKind:
+		return a.selected(e, guards)
+	case ast.CallKind:
+		return a.called(e, guards)
+	case ast.ComprehensionKind:
+		return a.loop(e, guards)
+	case ast.ListKind:
+		for _, x := range e.AsList().Elements() {
+			a.of(x, guards)
+		}
+	case ast.MapKind:
+		for _, x := range e.AsMap().Entries() {
+			a.of(x.AsMapEntry().Value(), guards)
+		}
+	}
+	return a.byType(e)
+}
+
+func literalShape(e ast.Expr) shape {
+	switch v := e.AsLiteral().(type) {
+	case types.String:
+		return shape{kind: schema.Text, length: max(1, utf8.RuneCountInString(string(v))), enum: []string{string(v)}, scale: schema.AnyScale}
+	case types.Bool:
+		b := bool(v)
+		return shape{kind: schema.Bool, always: &b, scale: schema.AnyScale}
+	case types.Int:
+		return shape{kind: schema.Integer, digits: len(strings.TrimPrefix(fmt.Sprint(int64(v)), "-"))}
+	case types.Null:
+		return shape{absent: true, scale: schema.AnyScale}
+	default:
+		return shape{scale: schema.AnyScale}
+	}
+}
+
+// eventLengths are those of what comes with the body.
+func eventLengths() map[string]int {
+	return map[string]int{
+		"event.id": 200, "event.kind": 60, "event.key": 200, "event.lane": 200, "event.digest": 64, "event.time": len("2006-01-02T15:04:05.999999999+00:00"),
+	}
+}
+
+func (a *analysis) eventShape(e ast.Expr) shape {
+	s := a.byType(e)
+	s.length = eventLengths()[e.AsIdent()]
+	return s
+}
+
+// selected is a field of an object. One that may be missing must be guarded.
+func (a *analysis) selected(e ast.Expr, guards []string) shape {
+	sel := e.AsSelect()
+	if sel.Operand().Kind() == ast.IdentKind && sel.Operand().AsIdent() == "event" {
+		s := a.byType(e)
+		s.length = eventLengths()["event."+sel.FieldName()]
+		return s
+	}
+	on := a.of(sel.Operand(), guards)
+	t := a.c.objectType(plain(a.ast.GetType(sel.Operand().ID())))
+	if sel.IsTestOnly() {
+		return a.tested(e, t)
+	}
+	if t == nil {
+		return a.byType(e)
+	}
+	f, ok := t.Field(sel.FieldName())
+	if !ok {
+		return a.byType(e)
+	}
+	s := shapeOf(f.Type)
+	if optional := isOptional(a.ast.GetType(sel.Operand().ID())); optional {
+		s.absent = true
+		return s
+	}
+	s.absent = on.absent
+	if p, ok := pathOf(e); (!f.Required || f.Type.Nullable) && (!ok || !slices.Contains(guards, p)) {
+		a.wrong(e, fmt.Sprintf("field %s may be missing", f.Name), fmt.Sprintf("write .?%s, or ask has(%s) first", f.Name, pathOr(p, f.Name)))
+	}
+	return s
+}
+
+func pathOr(p, name string) string {
+	if p == "" {
+		return "…." + name
+	}
+	return p
+}
+
+// tested is has(): of a field that is always there it is true for every message.
+func (a *analysis) tested(e ast.Expr, t *schema.Type) shape {
+	s := shape{kind: schema.Bool, scale: schema.AnyScale}
+	if t == nil {
+		return s
+	}
+	if f, ok := t.Field(e.AsSelect().FieldName()); ok && f.Required && !f.Type.Nullable {
+		yes := true
+		s.always = &yes
+	}
+	return s
+}
+
+func plain(t *types.Type) *types.Type {
+	if isOptional(t) {
+		return t.Parameters()[0]
+	}
+	if t == nil {
+		return types.DynType
+	}
+	return t
+}
+
+func isOptional(t *types.Type) bool { return t != nil && t.TypeName() == "optional_type" }
+
+// pathOf writes a chain of fields, such as src.order.number; ok is false for anything else.
+func pathOf(e ast.Expr) (string, bool) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return e.AsIdent(), true
+	case ast.SelectKind:
+		p, ok := pathOf(e.AsSelect().Operand())
+		return p + "." + e.AsSelect().FieldName(), ok
+	case ast.CallKind: // .?name
+		if c := e.AsCall(); c.FunctionName() == operators.OptSelect && len(c.Args()) == 2 {
+			name, _ := literal(c.Args()[1])
+			p, ok := pathOf(c.Args()[0])
+			return p + "." + name, ok
+		}
+	}
+	return "", false
+}
+
+// guarded lists the fields that are there if the condition holds, and if it does not.
+func guarded(e ast.Expr) (yes, no []string) {
+	if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
+		if p, ok := pathOf(e); ok {
+			return []string{p}, nil
+		}
+	}
+	if e.Kind() != ast.CallKind {
+		return nil, nil
+	}
+	c := e.AsCall()
+	args := c.Args()
+	switch c.FunctionName() {
+	case operators.LogicalNot:
+		yes, no = guarded(args[0])
+		return no, yes
+	case operators.LogicalAnd:
+		for _, x := range args {
+			y, _ := guarded(x)
+			yes = append(yes, y...)
+		}
+		return yes, nil
+	case operators.LogicalOr:
+		for _, x := range args {
+			_, n := guarded(x)
+			no = append(no, n...)
+		}
+		return nil, no
+	case "hasValue":
+		if p, ok := pathOf(c.Target()); ok {
+			return []string{p}, nil
+		}
+	}
+	return nil, nil
+}
+
+// called is the result of a function or operator.
+func (a *analysis) called(e ast.Expr, guards []string) shape {
+	c := e.AsCall()
+	switch c.FunctionName() {
+	case operators.Conditional:
+		return a.conditional(c, guards)
+	case operators.LogicalAnd, operators.LogicalOr:
+		return a.logical(c, guards)
+	case operators.OptSelect:
+		return a.optional(e, c, guards)
+	}
+	var on shape
+	if c.IsMemberFunction() {
+		on = a.of(c.Target(), guards)
+	}
+	args := make([]shape, 0, len(c.Args()))
+	for _, x := range c.Args() {
+		args = append(args, a.of(x, guards))
+	}
+	return a.result(e, c, on, args)
+}
+
+func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
+	args := c.Args()
+	cond := a.of(args[0], guards)
+	if cond.always != nil && args[0].Kind() != ast.LiteralKind {
+		a.wrong(args[0], fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out")
+	}
+	yes, no := guarded(args[0])
+	return a.of(args[1], append(slices.Clone(guards), yes...)).or(a.of(args[2], append(slices.Clone(guards), no...)))
+}
+
+func (a *analysis) logical(c ast.CallExpr, guards []string) shape {
+	and := c.FunctionName() == operators.LogicalAnd
+	out := shape{kind: schema.Bool, scale: schema.AnyScale}
+	all := true
+	for _, x := range c.Args() {
+		s := a.of(x, guards)
+		yes, no := guarded(x)
+		if and {
+			guards = append(slices.Clone(guards), yes...)
+		} else {
+			guards = append(slices.Clone(guards), no...)
+		}
+		if s.always != nil && *s.always != and {
+			out.always = s.always
+		}
+		all = all && s.always != nil
+	}
+	if all && out.always == nil {
+		out.always = &and
+	}
+	return out
+}
+
+// optional is .?name.
+func (a *analysis) optional(e ast.Expr, c ast.CallExpr, guards []string) shape {
+	a.of(c.Args()[0], guards)
+	name, _ := literal(c.Args()[1])
+	t := a.c.objectType(plain(a.ast.GetType(c.Args()[0].ID())))
+	s := a.byType(e)
+	if t != nil {
+		if f, ok := t.Field(name); ok {
+			s = shapeOf(f.Type)
+		}
+	}
+	s.absent = true
+	return s
+}
+
+// loop is a comprehension. One without a list binds a name, as optMap does.
+func (a *analysis) loop(e ast.Expr, guards []string) shape {
+	c := e.AsComprehension()
+	over := a.of(c.IterRange(), guards)
+	outer := a.binds
+	a.binds = map[string]shape{}
+	for name, s := range outer {
+		a.binds[name] = s
+	}
+	defer func() { a.binds = outer }()
+	if item := c.IterVar(); over.typ != nil && over.typ.Item != nil {
+		a.binds[item] = shapeOf(over.typ.Item)
+	}
+	init := a.of(c.AccuInit(), guards)
+	init.absent = false
+	bind := c.IterRange().Kind() == ast.ListKind && c.IterRange().AsList().Size() == 0
+	if bind {
+		a.binds[c.AccuVar()] = init
+	} else {
+		a.loops = true
+		a.of(c.LoopStep(), guards)
+	}
+	if s := a.of(c.Result(), guards); bind {
+		return s
+	}
+	return a.byType(e)
+}
+
+// number is what is known of a decimal's digits, whether it is one or stands in a text.
+func (s shape) number() shape {
+	out := shape{kind: schema.Decimal, digits: s.digits, scale: s.scale}
+	if s.kind == schema.Text && s.digits == 0 {
+		out.scale = schema.AnyScale
+		if len(s.enum) == 1 {
+			if d, err := decimal.Parse(s.enum[0]); err == nil {
+				out.scale = int(d.Scale())
+				whole, _, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
+				out.digits = len(whole)
+			}
+		}
+	}
+	return out
+}
+
+// places says how many places a number can have behind the point.
+func (s shape) places() string {
+	if s.scale == schema.AnyScale {
+		return "any number of places behind the point"
+	}
+	return fmt.Sprintf("%d places behind the point", s.scale)
+}

@@ -1,0 +1,176 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"holdfast/internal/schema"
+)
+
+// result is what is known of a call's result. What stands in no line here is known by its type alone.
+func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) shape {
+	s := a.byType(e)
+	switch name := c.FunctionName(); name {
+	case "orValue", "or":
+		s = on
+		s.absent = false
+		return s.or(args[0])
+	case "value":
+		on.absent = false
+		return on
+	case "optional.of", "optional.ofNonZeroValue":
+		return args[0]
+	case "optional.none":
+		return shape{scale: schema.AnyScale, absent: true}
+	case "lookup":
+		return a.looked(c, args[1])
+	case "ref", "plantID":
+		s.theirs = name == "ref"
+		s.length = map[string]int{"plantID": 36}[name]
+	case operators.Equals, operators.NotEquals:
+		s.always = compared(name == operators.Equals, args[0], args[1])
+	case operators.LogicalNot:
+		if args[0].always != nil {
+			no := !*args[0].always
+			s.always = &no
+		}
+	default:
+		return a.sized(s, c, on, args)
+	}
+	return s
+}
+
+// compared is what comes of comparing texts of which one can never be the other.
+func compared(equal bool, a, b shape) *bool {
+	if a.enum == nil || b.enum == nil || slices.ContainsFunc(a.enum, func(v string) bool { return slices.Contains(b.enum, v) }) {
+		return nil
+	}
+	never := !equal
+	return &never
+}
+
+// sized is the length of a text, or the digits of a number.
+func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape {
+	switch c.FunctionName() {
+	case operators.Add, operators.Subtract, operators.Multiply:
+		return arithmeticShape(c.FunctionName(), s, args)
+	case operators.Negate, "abs", "decimal":
+		s.digits, s.scale = args[0].number().digits, args[0].number().scale
+	case "round":
+		if n, ok := intLiteral(c.Args()[1]); ok {
+			s.digits, s.scale = args[0].digits, n
+			if s.digits > 0 {
+				s.digits++
+			}
+		}
+	case "string":
+		if n := args[0]; n.kind == schema.Text {
+			return n
+		} else if n.digits > 0 && n.scale != schema.AnyScale {
+			s.length = n.digits + n.scale + len("-.")
+		}
+	case "upper", "lower", "trim", "stripZeros":
+		s.length, s.theirs = on.length, on.theirs
+	case "substring":
+		s.length = between(c.Args(), on.length)
+	case "pad", "padRight":
+		if n, ok := intLiteral(c.Args()[1]); ok {
+			s.length = n
+		}
+	case "date":
+		s.length = len("2006-01-02")
+	case "clock":
+		s.length = len("15:04:05")
+	case "dateTime":
+		s.length = len("2006-01-02T15:04:05.999999999+00:00")
+	case "compactDate":
+		s.length = len("20060102")
+	case "compactTime":
+		s.length = len("150405")
+	}
+	return s
+}
+
+func between(args []ast.Expr, most int) int {
+	from, ok1 := intLiteral(args[0])
+	to, ok2 := intLiteral(args[1])
+	if !ok1 || !ok2 {
+		return most
+	}
+	if n := to - from; most == 0 || n < most {
+		return max(n, 1)
+	}
+	return most
+}
+
+func intLiteral(e ast.Expr) (int, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return 0, false
+	}
+	n, ok := e.AsLiteral().(types.Int)
+	return int(n), ok
+}
+
+// arithmeticShape is the sum of lengths for texts, and for numbers what the digits of both can become.
+func arithmeticShape(op string, s shape, args []shape) shape {
+	if len(args) != 2 {
+		return s
+	}
+	x, y := args[0], args[1]
+	if s.kind == schema.Text {
+		if !x.limitless() && !y.limitless() && !x.theirs && !y.theirs {
+			s.length = x.length + y.length
+		}
+		return s
+	}
+	if s.kind != schema.Decimal || x.digits == 0 || y.digits == 0 {
+		return s
+	}
+	switch {
+	case x.scale == schema.AnyScale || y.scale == schema.AnyScale:
+	case op == operators.Multiply:
+		s.digits, s.scale = x.digits+y.digits, x.scale+y.scale
+	default:
+		s.digits, s.scale = max(x.digits, y.digits)+1, max(x.scale, y.scale)
+	}
+	return s
+}
+
+// looked is the result of a table; every code that can be asked for must have a row.
+func (a *analysis) looked(c ast.CallExpr, code shape) shape {
+	s := shape{kind: schema.Text, scale: schema.AnyScale}
+	name, _ := literal(c.Args()[0])
+	t := a.c.m.tables[name]
+	if t == nil {
+		return s
+	}
+	if t.missing == missingRefuse && t.otherwise == nil {
+		for _, v := range code.enum {
+			if _, ok := t.rows[v]; !ok {
+				a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row %q", name, v), didYouMean(v, sortedKeys(t.rows), "add the row, or say otherwise: or missing:"))
+			}
+		}
+	}
+	for _, v := range t.rows {
+		s.enum = append(s.enum, v)
+	}
+	if t.otherwise != nil {
+		s.enum = append(s.enum, *t.otherwise)
+	}
+	slices.Sort(s.enum)
+	if s.enum = slices.Compact(s.enum); t.missing == missingKeep {
+		s.length = max(longest(s.enum), code.length)
+		s.enum = nil
+		return s
+	}
+	s.absent = t.missing == missingLeaveOut
+	for _, v := range s.enum {
+		s.length = max(s.length, 1, utf8.RuneCountInString(v))
+	}
+	return s
+}

@@ -1,0 +1,193 @@
+package mapping
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"go.yaml.in/yaml/v4"
+)
+
+// What becomes of a code that a table has no row for.
+const (
+	missingRefuse   = "refuse"    // the message cannot be mapped: a person must act
+	missingKeep     = "keep"      // the code stays as it is
+	missingLeaveOut = "leave-out" // there is no value
+)
+
+// maxTable bounds a table's file.
+const maxTable = 4 << 20
+
+// table is the rows of a lookup, to be read in both directions.
+type table struct {
+	rows      map[string]string
+	back      map[string]string
+	twice     map[string][2]string // values that stand for more than one code, with two of these
+	otherwise *string
+	missing   string
+}
+
+func (t *table) add(code, value string) {
+	t.rows[code] = value
+	if first, has := t.back[value]; has {
+		t.twice[value] = [2]string{first, code}
+		return
+	}
+	t.back[value] = code
+}
+
+// find is a row of a table, read forwards or back.
+func (t *table) find(rows map[string]string, name, code string) ref.Val {
+	if v, ok := rows[code]; ok {
+		return types.String(v)
+	}
+	switch {
+	case t.otherwise != nil:
+		return types.String(*t.otherwise)
+	case t.missing == missingKeep:
+		return types.String(code)
+	case t.missing == missingLeaveOut:
+		return types.NullValue
+	}
+	return types.NewErr("table %s has no row %q", name, clip(code))
+}
+
+// readTables reads tables: {name: {rows: {code: value}, otherwise: value}}, or with file: in the place of rows:.
+func (c *compiler) readTables(n *yaml.Node) {
+	for _, e := range c.entries(n, "tables") {
+		path := "tables." + e.key.Value
+		keys := c.object(e.value, path, "rows", "file", "from", "to", "otherwise", "missing")
+		t := &table{rows: map[string]string{}, back: map[string]string{}, twice: map[string][2]string{}, missing: missingRefuse}
+		c.m.tables[e.key.Value] = t
+		if m := keys["missing"]; m != nil {
+			t.missing = c.oneOf(m, path+".missing", missingRefuse, missingKeep, missingLeaveOut)
+		}
+		if o := keys["otherwise"]; o != nil && c.text(o, path+".otherwise") {
+			if t.otherwise = &o.Value; keys["missing"] != nil {
+				c.wrong(keys["missing"], path+".missing", "it has no effect beside otherwise", "leave one of them out")
+			}
+		}
+		switch {
+		case keys["rows"] != nil && keys["file"] != nil:
+			c.wrong(keys["file"], path+".file", "it has rows already", "leave one of them out")
+		case keys["rows"] != nil:
+			c.inlineRows(t, keys["rows"], path+".rows")
+		case keys["file"] != nil:
+			c.tableFile(t, keys, path)
+		default:
+			c.wrong(e.value, path, "it has no rows", "write rows: {code: value, …}, or file: codes.csv")
+		}
+	}
+}
+
+func (c *compiler) inlineRows(t *table, n *yaml.Node, path string) {
+	for _, row := range c.entries(n, path) {
+		at := path + "." + row.key.Value
+		if c.text(row.key, at) && c.text(row.value, at) {
+			t.add(row.key.Value, row.value.Value)
+		}
+	}
+}
+
+// tableFile reads the rows of a table from a CSV file with a heading, or a YAML file of codes and values, beside the mapping.
+func (c *compiler) tableFile(t *table, keys map[string]*yaml.Node, at string) {
+	n := keys["file"]
+	if !c.scalar(n, at+".file") {
+		return
+	}
+	file := path.Join(path.Dir(c.src.file), n.Value)
+	text, err := fs.ReadFile(c.fsys, file)
+	switch {
+	case err != nil:
+		c.wrong(n, at+".file", fmt.Sprintf("there is no file %s that can be read", file), didYouMean(n.Value, c.filesBeside(), "put it beside the mapping"))
+		return
+	case len(text) > maxTable:
+		c.wrong(n, at+".file", fmt.Sprintf("%s is larger than %d bytes", file, maxTable), "")
+		return
+	}
+	c.used.files = append(c.used.files, text...)
+	if path.Ext(file) == ".csv" {
+		c.csvRows(t, file, text, keys, at)
+		return
+	}
+	for _, key := range []string{"from", "to"} {
+		if keys[key] != nil {
+			c.wrong(keys[key], at+"."+key, "only a CSV file has columns", "leave it out")
+		}
+	}
+	mapping := c.src
+	c.src = &source{file: file, lines: strings.Split(string(text), "\n")}
+	if root, ok := c.parse(text); ok {
+		c.inlineRows(t, root, "the table")
+	}
+	c.src = mapping
+}
+
+func (c *compiler) filesBeside() []string {
+	entries, err := fs.ReadDir(c.fsys, path.Dir(c.src.file))
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// csvRows takes two columns of a CSV file: those that from and to name, or the first two.
+func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*yaml.Node, at string) {
+	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
+	head, err := r.Read()
+	if err != nil || len(head) < 2 {
+		c.add(place{file, 1, 1}, at, "the table has no heading with two columns", "begin it with the names of its columns: plant,erp")
+		return
+	}
+	columns := [2]int{0, 1}
+	for i, key := range []string{"from", "to"} {
+		if n := keys[key]; n != nil {
+			if columns[i] = slices.Index(head, n.Value); columns[i] < 0 {
+				c.wrong(n, at+"."+key, fmt.Sprintf("%s has no column %q", file, clip(n.Value)), didYouMean(n.Value, head, "its columns are "+strings.Join(head, ", ")))
+				return
+			}
+		}
+	}
+	for {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		line, _ := r.FieldPos(0)
+		if err != nil {
+			c.add(place{file, max(1, line), 1}, at, "the table cannot be read: "+err.Error(), "write each row as code,value; put a text with a comma in quotes")
+			return
+		}
+		code := row[columns[0]]
+		if _, twice := t.rows[code]; twice {
+			_, col := r.FieldPos(columns[0])
+			c.add(place{file, line, col}, at, fmt.Sprintf("row %q is there twice", clip(code)), "leave one of them out")
+			continue
+		}
+		t.add(code, row[columns[1]])
+	}
+}
+
+// unused refuses tables that nothing looks into.
+func (c *compiler) unused(n *yaml.Node) {
+	if n == nil || n.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if name := n.Content[i].Value; !c.used.tables[name] && c.m.tables[name] != nil {
+			c.wrong(n.Content[i], "tables."+name, "nothing looks into this table", `leave it out, or use it: lookup("`+name+`", …)`)
+		}
+	}
+}

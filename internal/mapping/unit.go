@@ -1,0 +1,199 @@
+package mapping
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+
+	"holdfast/internal/decimal"
+)
+
+//go:embed units.csv
+var shippedUnits []byte
+
+// unitFile is the plant's own units, beside its mappings: rows that replace the shipped ones, or are added to them.
+const unitFile = "units.csv"
+
+// unit is one unit of measure: so many of numerator ÷ denominator of the first of its dimension.
+type unit struct {
+	codes                  map[string]string // by scheme: unece, sap, plant
+	dimension              string
+	numerator, denominator decimal.Decimal
+}
+
+// units are those that a set of mappings knows. They are filled while it is loaded.
+type units struct {
+	all    []*unit
+	byCode map[string]map[string]*unit // scheme, code
+}
+
+// shipped are the units that come with the program.
+var shipped = sync.OnceValues(func() ([]*unit, error) { return parseUnits(shippedUnits) })
+
+// fill takes the shipped units and those of files, in order.
+func (u *units) fill(files ...[]byte) error {
+	all, err := shipped()
+	if err != nil {
+		return fmt.Errorf("read the shipped units: %w", err)
+	}
+	u.all = slices.Clone(all)
+	for _, text := range files {
+		own, err := parseUnits(text)
+		if err != nil {
+			return err
+		}
+		for _, one := range own {
+			u.all = slices.DeleteFunc(u.all, func(o *unit) bool { return o.codes["unece"] == one.codes["unece"] })
+			u.all = append(u.all, one)
+		}
+	}
+	u.byCode = map[string]map[string]*unit{"unece": {}, "sap": {}, "plant": {}}
+	for _, one := range u.all {
+		for scheme, code := range one.codes {
+			u.byCode[scheme][code] = one
+		}
+	}
+	return nil
+}
+
+// parseUnits reads a table with the columns unece, sap, plant, dimension, numerator and denominator, in any order.
+func parseUnits(text []byte) ([]*unit, error) {
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		return nil, &Mistake{unitFile, 1, 1, "the units", fmt.Sprintf("it is no table: %v", err), "begin it with unece,sap,plant,dimension,numerator,denominator"}
+	}
+	var out []*unit
+	for i, row := range rows[1:] {
+		one := &unit{codes: map[string]string{}}
+		var err1, err2 error
+		for j, name := range rows[0] {
+			switch v := row[j]; name {
+			case "unece", "sap", "plant":
+				if v != "" {
+					one.codes[name] = v
+				}
+			case "dimension":
+				one.dimension = v
+			case "numerator":
+				one.numerator, err1 = decimal.Parse(v)
+			case "denominator":
+				one.denominator, err2 = decimal.Parse(v)
+			}
+		}
+		if err1 != nil || err2 != nil || one.codes["unece"] == "" || one.dimension == "" || one.numerator.Sign() <= 0 || one.denominator.Sign() <= 0 {
+			return nil, &Mistake{unitFile, i + 2, 1, "the units", "the row is no unit", "give unece, dimension, and numerator and denominator above 0"}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// find is a unit by any of its codes: UN/CEFACT's first.
+func (u *units) find(code string) (*unit, error) {
+	for _, scheme := range []string{"unece", "sap", "plant"} {
+		if one := u.byCode[scheme][code]; one != nil {
+			return one, nil
+		}
+	}
+	hint := didYouMean(code, slices.Sorted(maps.Keys(u.byCode["unece"])), "add it to "+unitFile)
+	return nil, fmt.Errorf("there is no unit %q: %s", clip(code), hint)
+}
+
+// between are two units of one dimension.
+func (u *units) between(from, to string) (a, b *unit, err error) {
+	if a, err = u.find(from); err != nil {
+		return nil, nil, err
+	}
+	if b, err = u.find(to); err != nil {
+		return nil, nil, err
+	}
+	if a.dimension != b.dimension {
+		return nil, nil, fmt.Errorf("%s is a %s and %s is a %s", from, a.dimension, to, b.dimension)
+	}
+	return a, b, nil
+}
+
+func (u *units) code(code, from, to string) (string, error) {
+	if u.byCode[from] == nil || u.byCode[to] == nil {
+		return "", fmt.Errorf("units have codes of unece, sap and plant, not of %s to %s", clip(from), clip(to))
+	}
+	one := u.byCode[from][code]
+	if one == nil {
+		return "", fmt.Errorf("%s has no unit %q: %s", from, clip(code), didYouMean(code, sortedKeys(u.byCode[from]), "add it to "+unitFile))
+	}
+	out, ok := one.codes[to]
+	if !ok {
+		return "", fmt.Errorf("unit %q of %s has no code of %s: add it to %s", clip(code), from, to, unitFile)
+	}
+	return out, nil
+}
+
+// functions are convert and unitCode.
+func (u *units) functions() []cel.EnvOption {
+	str := cel.StringType
+	return []cel.EnvOption{
+		cel.Function("convert", cel.Overload("convert_decimal", []*cel.Type{decimalType, str, str}, decimalType, cel.FunctionBinding(u.convert))),
+		cel.Function("unitCode", cel.Overload("unit_code", []*cel.Type{str, str, str}, str, cel.FunctionBinding(func(a ...ref.Val) ref.Val {
+			out, err := u.code(string(a[0].(types.String)), string(a[1].(types.String)), string(a[2].(types.String)))
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			return types.String(out)
+		}))),
+	}
+}
+
+// convert is a quantity in another unit of its dimension, exactly. A quotient that does not end is an error: ratio and round say how.
+func (u *units) convert(a ...ref.Val) ref.Val {
+	from, to, err := u.between(string(a[1].(types.String)), string(a[2].(types.String)))
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	q := a[0].(number).Decimal
+	num, err1 := from.numerator.Mul(to.denominator)
+	den, err2 := from.denominator.Mul(to.numerator)
+	if err1 != nil || err2 != nil {
+		return types.NewErr("the factor of %s and %s has too many digits", a[1], a[2])
+	}
+	return result(q.Ratio(num, den))
+}
+
+// checkUnits holds units that an expression names against those that there are.
+func (c *compiler) checkUnits(name string, args []ast.Expr, path string, at func(ast.Expr) place) {
+	wrong := func(e ast.Expr, err error) {
+		why, hint, _ := strings.Cut(err.Error(), ": ")
+		c.add(at(e), path, why, hint)
+	}
+	from, ok1 := literal(args[1])
+	to, ok2 := literal(args[2])
+	if name == "unitCode" {
+		for i, scheme := range []string{from, to} {
+			if _, known := c.units.byCode[scheme]; !known && (i == 0 && ok1 || i == 1 && ok2) {
+				c.add(at(args[i+1]), path, fmt.Sprintf("%q is no scheme of units", clip(scheme)), didYouMean(scheme, sortedKeys(c.units.byCode), "use unece, sap or plant"))
+			}
+		}
+		return
+	}
+	for i, code := range []string{from, to} {
+		if i == 0 && !ok1 || i == 1 && !ok2 {
+			continue
+		}
+		if _, err := c.units.find(code); err != nil {
+			wrong(args[i+1], err)
+			return
+		}
+	}
+	if _, _, err := c.units.between(from, to); ok1 && ok2 && err != nil {
+		c.add(at(args[2]), path, err.Error(), "a unit becomes one of its own dimension only")
+	}
+}
