@@ -128,16 +128,18 @@ func TestAStoreThatIsFullHoldsUpAndLosesNothing(t *testing.T) {
 		return nil
 	})
 	until(t, "it is offered again", func() bool { mu.Lock(); defer mu.Unlock(); return offers >= 4 })
-	err := b.Do(func(ch *amqp091.Channel) error {
-		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-		if q.Messages < 40 {
-			t.Errorf("only %d of 50 messages wait on the broker: more is in hand than 10", q.Messages)
+	until(t, "40 of 50 messages wait on the broker, and no more than 10 are in hand", func() bool {
+		waiting := 0
+		err := b.Do(func(ch *amqp091.Channel) error {
+			q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+			waiting = q.Messages // 0 while the queue does not answer
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
+		return waiting == 40
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	mu.Lock()
 	full = false
 	mu.Unlock()

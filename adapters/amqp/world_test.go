@@ -52,10 +52,10 @@ func private(t testing.TB) *amqptest.Broker {
 // long tells whether the tests shall take the minutes that the whole of them needs.
 func long() bool { return os.Getenv("HOLDFAST_TEST_LONG") != "" && !testing.Short() }
 
-// config is a link to a broker, in which nothing takes long.
+// config is a link to a broker. Its time limits are no matter of a test that does not set one.
 func config(b *amqptest.Broker) Config {
 	return Config{
-		Addresses: []string{b.Address}, User: b.User, Password: "env:PASSWORD", ConnectTimeout: 5 * time.Second, StopTimeout: 2 * time.Second,
+		Addresses: []string{b.Address}, User: b.User, Password: "env:PASSWORD", ConnectTimeout: patience, ConfirmTimeout: patience, StopTimeout: patience,
 	}
 }
 

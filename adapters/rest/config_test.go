@@ -113,7 +113,7 @@ func TestCheckTriesTheConnection(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := short(asked(t, tt.status, "application/json", "{}"), specFile(t, pollDocument))
+			c := patient(asked(t, tt.status, "application/json", "{}"), specFile(t, pollDocument))
 			if tt.probe {
 				c.Probe = &Probe{Operation: "things", Params: map[string]string{"since": "1"}}
 			}

@@ -224,7 +224,7 @@ func specFile(t *testing.T, doc string) string {
 }
 
 func oldConfig(t *testing.T, url string) Config {
-	c := short(url, specFile(t, oldDocument))
+	c := patient(url, specFile(t, oldDocument))
 	c.Operations = map[string]Operation{"post": {
 		Receipt: "location", Params: map[string]string{"X-Client": "100"},
 		Ask: &Ask{Operation: "findPosting", Param: "reference", Number: "/number"},
@@ -243,7 +243,7 @@ func TestSuiteOnAnOldERP(t *testing.T) {
 	adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
 		e := newOldERP(t)
 		return adaptertest.Subject{
-			Adapter: open(t, oldConfig(t, "http://"+e.address)), ERP: e,
+			Adapter: open(t, suited(t, oldConfig(t, "http://"+e.address))), ERP: e,
 			Delivery: func(id string) message.Delivery {
 				return posting(t, strings.NewReplacer(" ", "-", "/", "-", ",", "").Replace(id))
 			},

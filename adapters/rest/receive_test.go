@@ -135,7 +135,7 @@ func TestWhatAPollMakesOfAnItem(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
-			c := short(asked(t, 200, "application/json", `{"things":[ `+tt.item+` ],"token":"1"}`), specFile(t, pollDocument))
+			c := patient(asked(t, 200, "application/json", `{"things":[ `+tt.item+` ],"token":"1"}`), specFile(t, pollDocument))
 			c.Polls = []PollConfig{thingsPoll()}
 			l := open(t, c)
 			l.log, l.now = slog.New(slog.NewTextHandler(&log, nil)), func() time.Time { return time.Unix(0, 0) }
@@ -175,7 +175,7 @@ func TestALaneNumberIsReadOrRejected(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := short(asked(t, 200, "application/json", `{"things":[`+tt.item+`],"token":"1"}`), specFile(t, pollDocument))
+			c := patient(asked(t, 200, "application/json", `{"things":[`+tt.item+`],"token":"1"}`), specFile(t, pollDocument))
 			c.Polls = []PollConfig{thingsPoll()}
 			batch, _, err := open(t, c).Polls()[0].Poll(t.Context(), "")
 			if err != nil || len(batch) != 1 {
@@ -206,7 +206,7 @@ func TestAPollThatCannotGoOnStaysWhereItIs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := short(asked(t, tt.status, tt.media, tt.body), specFile(t, pollDocument))
+			c := patient(asked(t, tt.status, tt.media, tt.body), specFile(t, pollDocument))
 			c.Polls = []PollConfig{thingsPoll()}
 			batch, next, err := open(t, c).Polls()[0].Poll(t.Context(), "since=7")
 			if err == nil || len(batch) != 0 || next != "since=7" {

@@ -129,7 +129,7 @@ paths:
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newDyingERP(t)
-			l := open(t, short("http://"+e.ln.Addr().String(), specFile(t, strings.ReplaceAll(withBody, "%BODY%", tt.schema))))
+			l := open(t, patient("http://"+e.ln.Addr().String(), specFile(t, strings.ReplaceAll(withBody, "%BODY%", tt.schema))))
 			d := posting(t, "m1")
 			d.Doc = message.Document{Target: tt.target, Body: []byte(tt.body)}
 			if out := l.Deliver(t.Context(), []message.Delivery{d})[0]; out.Verdict != message.Delivered {
