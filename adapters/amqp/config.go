@@ -100,7 +100,9 @@ type Publish struct {
 type Receive struct {
 	Queue    string `yaml:"queue"`
 	InFlight int    `yaml:"in_flight,omitempty"` // messages that may be in hand, unacknowledged; 500
-	Batch    int    `yaml:"batch,omitempty"`     // messages that are accepted together; 100
+	// InFlightBytes is how many bytes of bodies may be in hand; 128 MiB. Where messages are larger, fewer are taken at a time.
+	InFlightBytes int64 `yaml:"in_flight_bytes,omitempty"`
+	Batch         int   `yaml:"batch,omitempty"` // messages that are accepted together; 100
 	// Mapping turns what comes into an event of the plant, Mappings that of a certain kind. A message cannot name its own.
 	Mapping  string            `yaml:"mapping,omitempty"`
 	Mappings map[string]string `yaml:"mappings,omitempty"`
@@ -137,6 +139,7 @@ func (c Config) withDefaults() Config {
 	if c.Receive != nil {
 		r := *c.Receive
 		r.InFlight = cmp.Or(r.InFlight, 500)
+		r.InFlightBytes = cmp.Or(r.InFlightBytes, handBytes)
 		r.Batch = cmp.Or(r.Batch, 100)
 		c.Receive = &r
 		c.Queues = slices.Clone(c.Queues)
@@ -221,8 +224,8 @@ func (c Config) checkFlow() error {
 		}
 	}
 	if r := c.Receive; r != nil {
-		if r.InFlight < 0 || r.InFlight > 1<<16-1 || r.Batch < 0 {
-			return wrong("receive", "in_flight is not from 1 to 65535, or batch is negative", "leave them out for the defaults")
+		if r.InFlight < 0 || r.InFlight > 1<<16-1 || r.InFlightBytes < 0 || r.Batch < 0 {
+			return wrong("receive", "in_flight is not from 1 to 65535, or in_flight_bytes or batch is negative", "leave them out for the defaults")
 		}
 		if r.Queue == "" && r.Each == nil {
 			return wrong("receive.queue", "it is missing", "name the queue")

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,13 +122,17 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *wm.Me
 
 // subscribe consumes over one session after the other.
 func (s *Subscriber) subscribe(ctx context.Context, topic string, out chan<- *wm.Message) {
+	room := newRoom(*s.cfg.Receive)
 	for ctx.Err() == nil {
 		x, err := s.k.await(ctx)
 		if err != nil {
 			return
 		}
-		err = s.consume(ctx, x, topic, out)
-		if err != nil && ctx.Err() == nil {
+		err = s.consume(ctx, x, topic, room, out)
+		switch {
+		case errors.Is(err, errHeavy) || errors.Is(err, errLight):
+			s.k.log.Info("what may be in hand of a queue has changed", "queue", topic, "messages", room.limit, "err", err)
+		case err != nil && ctx.Err() == nil:
 			s.k.log.Warn("a queue is not consumed; it is tried again", "queue", topic, "err", err)
 			select {
 			case <-x.dead: // the next one need not wait
@@ -138,7 +143,7 @@ func (s *Subscriber) subscribe(ctx context.Context, topic string, out chan<- *wm
 }
 
 // consume gives out messages of one queue on one channel of one session, until either or ctx ends.
-func (s *Subscriber) consume(ctx context.Context, x *session, topic string, out chan<- *wm.Message) error {
+func (s *Subscriber) consume(ctx context.Context, x *session, topic string, room *room, out chan<- *wm.Message) error {
 	queue := topic
 	if each := s.cfg.Receive.Each; each != nil {
 		q := each.of(topic)
@@ -152,11 +157,12 @@ func (s *Subscriber) consume(ctx context.Context, x *session, topic string, out 
 		return fmt.Errorf("open a channel: %w", err)
 	}
 	c := &consumer{
-		s: x, ch: ch, queue: queue, limit: s.cfg.Receive.InFlight, most: s.most, out: out, closes: ch.NotifyClose(make(chan *amqp091.Error, 1)),
+		s: x, ch: ch, queue: queue, room: room, limit: room.limit, most: s.most, out: out, closes: ch.NotifyClose(make(chan *amqp091.Error, 1)),
 		cancels: ch.NotifyCancel(make(chan string, 1)),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	defer c.cancel()
+	room.begin()
 	if err := c.begin(); err != nil {
 		_ = ch.Close() // the first error is the one to tell
 		return misplaced("consume queue", queue, err)
@@ -174,6 +180,7 @@ type consumer struct {
 	s       *session
 	ch      *amqp091.Channel
 	queue   string
+	room    *room
 	limit   int // of deliveries in hand
 	most    int // deliveries in one message
 	out     chan<- *wm.Message
@@ -183,11 +190,12 @@ type consumer struct {
 	cancels chan string
 
 	deliveries <-chan amqp091.Delivery
-	held       []*held // given out and not acknowledged, in order
-	next       *held   // to be given out
-	after      *held   // to be given out then, and not together with next
-	count      uint64  // of deliveries
-	done       uint64  // of these, no longer in hand
+	arrived    []amqp091.Delivery // and have no place in a message yet
+	held       []*held            // given out and not acknowledged, in order
+	next       *held              // to be given out
+	after      *held              // to be given out then, and not together with next
+	count      uint64             // of deliveries
+	done       uint64             // of these, no longer in hand
 }
 
 // held is a message in hand: one delivery, or several that are acknowledged together.
@@ -235,13 +243,10 @@ func (c *consumer) begin() error {
 // run gives out messages and acknowledges them until ctx or the channel ends.
 func (c *consumer) run() error {
 	for {
+		c.gather()
 		var out chan<- *wm.Message
 		var message *wm.Message
-		from := c.deliveries
-		if !c.takes() {
-			from = nil
-		}
-		if c.next != nil && (from == nil || len(c.held) == 0) {
+		if c.next != nil && (!c.takes() || len(c.held) == 0) {
 			out, message = c.out, c.next.message
 		}
 		var acked, nacked <-chan struct{}
@@ -258,11 +263,14 @@ func (c *consumer) run() error {
 				return closedBecause(<-c.closes)
 			}
 			return errors.New("the broker ended it: the queue was deleted, or its node is down")
-		case d, open := <-from:
+		case d, open := <-c.deliveries:
 			if !open {
 				return closedBecause(<-c.closes)
 			}
-			c.add(d)
+			c.arrived = append(c.arrived, d)
+			if err := c.room.take(int64(len(d.Body))); err != nil {
+				return err
+			}
 		case out <- message:
 			c.held, c.next, c.after = append(c.held, c.next), c.after, nil
 		case <-acked:
@@ -294,6 +302,15 @@ func (c *consumer) takes() bool {
 		return false
 	}
 	return c.next == nil || len(c.next.more) < c.most-1 && !c.next.delivery.Redelivered
+}
+
+// gather has deliveries find their places. They are taken from the channel at once, since what they weigh counts from then on.
+func (c *consumer) gather() {
+	for len(c.arrived) > 0 && c.takes() {
+		c.add(c.arrived[0])
+		c.arrived[0] = amqp091.Delivery{} // it may be large
+		c.arrived = c.arrived[1:]
+	}
 }
 
 // add gathers a delivery. One that the broker gives again is a message of its own.
@@ -343,8 +360,7 @@ func (c *consumer) ackAll() error {
 	if err == nil && last.suspect() {
 		err = c.ch.Qos(c.limit, 0, false) // its answer tells that the broker has heard of the acknowledgement
 	}
-	c.drop(n)
-	return err
+	return errors.Join(err, c.leave(n))
 }
 
 func isAcked(m *wm.Message) bool {
@@ -362,8 +378,19 @@ func (c *consumer) reject() error {
 	for _, d := range c.held[0].all() {
 		err = errors.Join(err, c.ch.Reject(d.DeliveryTag, true))
 	}
-	c.drop(1)
-	return err
+	return errors.Join(err, c.leave(1))
+}
+
+// leave drops the oldest messages, of which the broker has heard. It tells whether the channel has to be given up.
+func (c *consumer) leave(n int) error {
+	var over error
+	for _, h := range c.held[:n] {
+		for _, d := range h.all() {
+			over = cmp.Or(over, c.room.leave(int64(len(d.Body))))
+		}
+	}
+	c.drop(n)
+	return over
 }
 
 func (c *consumer) drop(n int) {
@@ -386,5 +413,11 @@ func (c *consumer) finish() {
 		_ = c.ackAll() // it may be that the connection is gone, and the broker has put them back
 	}
 	c.drop(len(c.held))
+	var rest sync.WaitGroup
+	rest.Go(func() { // what the broker still has on its way is let go of: it comes again
+		for range c.deliveries {
+		}
+	})
 	_ = c.ch.Close() // as above
+	rest.Wait()
 }
