@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"holdfast/internal/body"
 	"holdfast/internal/message"
@@ -83,8 +84,30 @@ func (e extent) size() int64 {
 	return e.Length
 }
 
+const ownerOf = "inbox/"
+
 // owner is the name under which a message holds its bodies.
-func owner(seq int64) string { return "inbox/" + strconv.FormatInt(seq, 10) }
+func owner(seq int64) string { return ownerOf + strconv.FormatInt(seq, 10) }
+
+// holding names those owners that are there.
+func holding(ctx context.Context, tx *store.Tx, owners []string) (there []string, err error) {
+	seqs := make([]int64, len(owners))
+	for n, name := range owners {
+		if seqs[n], err = strconv.ParseInt(strings.TrimPrefix(name, ownerOf), 10, 64); err != nil {
+			return nil, fmt.Errorf("read the owner %s of a body: %w", name, err)
+		}
+	}
+	query, args, err := tx.In(`SELECT seq FROM inbox_messages WHERE seq IN (?)`, seqs)
+	if err != nil {
+		return nil, err
+	}
+	var found []int64
+	err = tx.Select(ctx, &found, query, args...)
+	for _, seq := range found {
+		there = append(there, owner(seq))
+	}
+	return there, err
+}
 
 // holdBodies names their large bodies in rows that were stored just now, and has them stay.
 func holdBodies(ctx context.Context, tx *store.Tx, rows []*row) error {

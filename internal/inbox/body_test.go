@@ -283,6 +283,24 @@ func TestEarlyLargeBodiesAreCountedInFull(t *testing.T) {
 	})
 }
 
+// TestAnOldNodeForgetsAMessageWithALargeBody deletes it as a node of a release does that knows no large bodies.
+func TestAnOldNodeForgetsAMessageWithALargeBody(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.all(large("a", "o1", series(300<<10)), large("b", "o2", series(400<<10)))
+		w.drain()
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `DELETE FROM inbox_messages WHERE id = 'a'`)
+			return err
+		})
+		if _, err := w.Forget(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.bodies(); got != 1 {
+			t.Errorf("%d bodies are kept, want that of the message that is there", got)
+		}
+	})
+}
+
 func TestABodyThatAPersonHasReplacedTwiceGoes(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {
 		w.plant.set("a", refusal("no"))

@@ -117,11 +117,14 @@ type Inbox struct {
 	apply  Apply
 	cfg    Config
 	log    *slog.Logger
+	patrol *body.Patrol
 }
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
 func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
-	return &Inbox{db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox")}
+	return &Inbox{
+		db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox"), patrol: &body.Patrol{Of: ownerOf},
+	}
 }
 
 // State is where a message stands.

@@ -97,9 +97,17 @@ func (o old) horizon() int64 {
 }
 
 // Forget removes messages that were settled longer ago than Config.KeepFor, or are more than Config.KeepCount, and writes down how
-// far back each source is forgotten. It says how many. Run does this all the time.
+// far back each source is forgotten. It says how many. It also looks at some of the messages with large bodies, and ends the holds of those
+// that a node of the release before has forgotten. Run does this all the time.
 func (i *Inbox) Forget(ctx context.Context) (int, error) {
 	if err := i.dropRejected(ctx); err != nil {
+		return 0, err
+	}
+	err := i.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := i.patrol.Walk(ctx, tx, holding)
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
 	total := 0

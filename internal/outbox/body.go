@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"holdfast/internal/body"
 	"holdfast/internal/message"
@@ -40,6 +41,23 @@ func (w row) hold(ctx context.Context, tx *store.Tx, l *message.Large) error {
 		return nil
 	}
 	return body.Hold(ctx, tx, owner(w.ID), l)
+}
+
+// holding names those owners of which anything is kept.
+func holding(ctx context.Context, tx *store.Tx, owners []string) (there []string, err error) {
+	ids := make([]string, 0, len(owners))
+	for _, name := range owners {
+		ids = append(ids, strings.TrimPrefix(name, owner("")))
+	}
+	query, args, err := tx.In(`SELECT id FROM outbox_delivered WHERE id IN (?) UNION SELECT id FROM outbox_messages WHERE id IN (?)
+		UNION SELECT id FROM outbox_events WHERE id IN (?)`, ids, ids, ids)
+	if err == nil {
+		err = tx.Select(ctx, &there, query, args...)
+	}
+	for n, id := range there {
+		there[n] = owner(id)
+	}
+	return there, err
 }
 
 // purged is what was deleted of a message.

@@ -100,6 +100,22 @@ func TestALargeBodyStandsBesideItsMessage(t *testing.T) {
 	})
 }
 
+// TestAnOldNodePurgesAMessageWithALargeBody deletes it as a node of a release does that knows no large bodies.
+func TestAnOldNodePurgesAMessageWithALargeBody(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		oweBody(b, "m1", "1000042", curve(300<<10))
+		oweBody(b, "m2", "1000043", curve(400<<10))
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `DELETE FROM outbox_messages WHERE event = 'm1'`)
+			return err
+		})
+		b.purge(0)
+		if got := b.bodies(); got != 1 {
+			t.Errorf("%d bodies are kept, want that of the message that is there", got)
+		}
+	})
+}
+
 func TestABodyOutlivesThePurgeOfOneOfItsMessages(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		b.Outbox = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp"}, {Kinds: []string{"*"}, Link: "lake"}}, "urn:plant:1000",

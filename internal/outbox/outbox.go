@@ -100,6 +100,7 @@ type Outbox struct {
 	cfg    Config
 	expiry *expiry
 	signer Signer // nil: the plant has no keys
+	patrol *body.Patrol
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
@@ -111,7 +112,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
 	cfg.ClaimBytes = cmp.Or(cfg.ClaimBytes, 16<<20)
 	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
-	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}}
+	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}, patrol: &body.Patrol{Of: owner("")}}
 }
 
 // Config is the configuration in force, defaults filled in.

@@ -203,7 +203,8 @@ func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, tr
 
 // Purge deletes up to limit receipts that are older than Config.Keep, each by itself, and says how many it deleted: that of a message
 // which was delivered again since stays. The history of a message goes with the last that is kept of it. Lanes keep their counters.
-// Called in small chunks it holds up nobody.
+// Called in small chunks it holds up nobody. Each call also looks at some of the messages with large bodies, and ends the holds of those
+// that a node of the release before has deleted.
 func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, error) {
 	var rows []purged
 	err := tx.Select(ctx, &rows, `DELETE FROM outbox_delivered WHERE (link, lane, epoch, number, redelivery) IN
@@ -212,5 +213,9 @@ func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, err
 	if err != nil {
 		return 0, fmt.Errorf("purge old receipts: %w", err)
 	}
-	return int64(len(rows)), forget(ctx, tx, rows)
+	if err := forget(ctx, tx, rows); err != nil {
+		return 0, err
+	}
+	_, err = o.patrol.Walk(ctx, tx, holding)
+	return int64(len(rows)), err
 }
