@@ -155,8 +155,8 @@ func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, clai
 	for _, c := range claims {
 		names = append(names, c.Lane)
 	}
-	g := given{len(claims), []column{col("lane", ofText, names), col("sent_to", ofInt, last)}}
-	err := g.updateLanes(ctx, tx, link, `lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE`,
+	g := store.Give(store.Col("lane", names), store.Col("sent_to", last))
+	err := updateLanes(ctx, tx, g, link, `lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE`,
 		node, store.Micros(tx.Now.Add(o.cfg.Lease)))
 	if err != nil {
 		return fmt.Errorf("put lanes of link %s into the hand of %s: %w", link, node, err)
@@ -181,11 +181,11 @@ func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, pe
 	for _, l := range lanes {
 		names, epochs, heads = append(names, l.Lane), append(epochs, l.Epoch), append(heads, l.Head)
 	}
-	g := given{len(lanes), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, heads)}}
+	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", heads))
 	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT `+first+` FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m
+	err := tx.Select(ctx, &rows, `SELECT `+first+` FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m
 		WHERE m.link = ? AND m.lane = g.lane AND m.epoch = g.epoch AND m.number >= g.head AND m.number < g.head + CAST(? AS BIGINT)`,
-		append(g.args(tx), link, perLane)...)
+		append(g.Args(tx), link, perLane)...)
 	if err != nil {
 		return nil, err
 	}

@@ -25,16 +25,16 @@ func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 		Count, Since int64
 	}
 	g, err := readDoubtful(ctx, tx)
-	if err == nil && g.rows > 0 {
+	if err == nil && g.Rows > 0 {
 		err = tx.Select(ctx, &rows, `SELECT d.link, CAST(SUM(d.messages) AS BIGINT) AS count, MIN(COALESCE(d.first, d.again, d.created_at)) AS since
 		FROM (SELECT m.link, m.created_at, g.held,
 			(SELECT MAX(r.at) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed') AS again,
 			(SELECT MIN(e.at) FROM outbox_events e WHERE e.id = m.id AND e.what = 'unknown' AND
 				e.seq > (SELECT COALESCE(MAX(r.seq), 0) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed')) AS first,
 			CASE WHEN m.redelivery > 0 OR g.held THEN 1 ELSE g.messages END AS messages
-			FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.link = g.link AND m.lane = g.lane AND m.epoch = g.epoch
+			FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.link = g.link AND m.lane = g.lane AND m.epoch = g.epoch
 				AND m.number = g.head AND m.role <> 'void' AND (m.redelivery = 0 OR m.replay = '')) AS d
-		WHERE NOT d.held OR d.first IS NOT NULL GROUP BY d.link`, g.args(tx)...)
+		WHERE NOT d.held OR d.first IS NOT NULL GROUP BY d.link`, g.Args(tx)...)
 	}
 	if err != nil {
 		return fmt.Errorf("count the messages that may have been sent without an answer: %w", err)
@@ -50,7 +50,7 @@ func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 }
 
 // readDoubtful gives the heads of the lanes in doubt, and how many messages of each were marked as possibly sent.
-func readDoubtful(ctx context.Context, tx *store.Tx) (given, error) {
+func readDoubtful(ctx context.Context, tx *store.Tx) (store.Given, error) {
 	var found []struct {
 		Link, Lane    string
 		Epoch         int64 `db:"head_epoch"`
@@ -59,7 +59,7 @@ func readDoubtful(ctx context.Context, tx *store.Tx) (given, error) {
 		Held          bool
 	}
 	if err := tx.Select(ctx, &found, doubtfulLanes, store.Micros(tx.Now)); err != nil {
-		return given{}, err
+		return store.Given{}, err
 	}
 	n := len(found)
 	links, lanes, held := make([]string, n), make([]string, n), make([]bool, n)
@@ -68,8 +68,8 @@ func readDoubtful(ctx context.Context, tx *store.Tx) (given, error) {
 		links[i], lanes[i], epochs[i], heads[i], held[i] = f.Link, f.Lane, f.Epoch, f.Head, f.Held
 		messages[i] = min(f.SentTo-f.Head+1, f.Pending)
 	}
-	return given{n, []column{
-		col("link", ofText, links), col("lane", ofText, lanes), col("epoch", ofInt, epochs), col("head", ofInt, heads),
-		col("messages", ofInt, messages), col("held", ofBool, held),
-	}}, nil
+	return store.Give(
+		store.Col("link", links), store.Col("lane", lanes), store.Col("epoch", epochs), store.Col("head", heads),
+		store.Col("messages", messages), store.Col("held", held),
+	), nil
 }

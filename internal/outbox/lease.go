@@ -21,8 +21,8 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 	}
 	g := inHand(held)
 	still := func(clause string) (names []string, err error) {
-		err = tx.Select(ctx, &names, `SELECT l.lane FROM `+g.table(tx, "g")+` CROSS JOIN outbox_lanes AS l
-			WHERE l.link = ? AND l.lane = g.lane AND l.lease_token = g.token AND l.lease_owner <> ''`+clause, append(g.args(tx), link)...)
+		err = tx.Select(ctx, &names, `SELECT l.lane FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_lanes AS l
+			WHERE l.link = ? AND l.lane = g.lane AND l.lease_token = g.token AND l.lease_owner <> ''`+clause, append(g.Args(tx), link)...)
 		return names, err
 	}
 	free, err := still(tx.SkipLocked()) // a row that an append has locked is passed over: the next renewal comes long before the lease ends
@@ -51,12 +51,12 @@ func (o *Outbox) Renew(ctx context.Context, tx *store.Tx, link string, held []Ho
 }
 
 // inHand is a table of lanes in hand, with their tokens.
-func inHand(held []Holding) given {
+func inHand(held []Holding) store.Given {
 	names, tokens := make([]string, 0, len(held)), make([]int64, 0, len(held))
 	for _, h := range held {
 		names, tokens = append(names, h.Lane), append(tokens, h.Token)
 	}
-	return given{len(held), []column{col("lane", ofText, names), col("token", ofInt, tokens)}}
+	return store.Give(store.Col("lane", names), store.Col("token", tokens))
 }
 
 func set(names []string) map[string]bool {
@@ -88,8 +88,8 @@ func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, 
 		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), store.Micros(tx.Now), store.Micros(tx.Now), node, link}
 	if len(held) > 0 {
 		g := inHand(held)
-		take += ` AND NOT EXISTS (SELECT 1 FROM ` + g.table(tx, "g") + ` WHERE g.lane = outbox_lanes.lane AND g.token = outbox_lanes.lease_token)`
-		args = append(args, g.args(tx)...)
+		take += ` AND NOT EXISTS (SELECT 1 FROM ` + g.Table(tx, "g") + ` WHERE g.lane = outbox_lanes.lane AND g.token = outbox_lanes.lease_token)`
+		args = append(args, g.Args(tx)...)
 	}
 	n, err := tx.Exec(ctx, take, args...)
 	if err != nil {

@@ -25,8 +25,8 @@ func TestLanesAreUpdatedByTheirKeys(t *testing.T) {
 				return err
 			}
 			names, sent := make([]string, 500), make([]int64, 500)
-			g := given{len(names), []column{col("lane", ofText, names), col("sent_to", ofInt, sent)}}
-			plan, err := planOf(t.Context(), tx, explain+g.laneUpdate(tx, `sent_to = g.sent_to`), append(g.args(tx), "erp")...)
+			g := store.Give(store.Col("lane", names), store.Col("sent_to", sent))
+			plan, err := planOf(t.Context(), tx, explain+laneUpdate(tx, g, `sent_to = g.sent_to`), append(g.Args(tx), "erp")...)
 			byKey := strings.Contains(plan, "(link=? AND lane=?)") || strings.Contains(plan, "Index Cond: ((link = 'erp'::text) AND (lane = g.lane))")
 			if err == nil && !byKey {
 				t.Errorf("plan:\n%s", plan)

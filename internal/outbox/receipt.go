@@ -65,13 +65,13 @@ func (o *Outbox) keepReceipts(ctx context.Context, tx *store.Tx, link string, lo
 		delivered += len(s.Done)
 		l.Head, l.Pending = last.Number+1, l.Pending-int64(len(s.Done))
 	}
-	g := given{n, []column{
-		col("lane", ofText, lanes), col("epoch", ofInt, epochs), col("first_number", ofInt, firsts), col("last_number", ofInt, lasts),
-		col("sent_with", ofText, with), col("doc_kind", ofText, kinds), col("status", ofInt, status), col("answered", ofText, answered),
-	}}
+	g := store.Give(
+		store.Col("lane", lanes), store.Col("epoch", epochs), store.Col("first_number", firsts), store.Col("last_number", lasts),
+		store.Col("sent_with", with), store.Col("doc_kind", kinds), store.Col("status", status), store.Col("answered", answered),
+	)
 	err := tx.Later(ctx, `INSERT INTO outbox_receipts (link, settled_at, lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered)
-		SELECT CAST(? AS TEXT), CAST(? AS BIGINT), lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered FROM `+g.table(tx, "g"),
-		append([]any{link, store.Micros(tx.Now)}, g.args(tx)...)...)
+		SELECT CAST(? AS TEXT), CAST(? AS BIGINT), lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered FROM `+g.Table(tx, "g"),
+		append([]any{link, store.Micros(tx.Now)}, g.Args(tx)...)...)
 	if err != nil {
 		return fmt.Errorf("keep receipts of link %s: %w", link, err)
 	}
@@ -148,24 +148,24 @@ func file(ctx context.Context, tx *store.Tx, ids []int64) (err error) {
 			err = fmt.Errorf("file settled messages: %w", err)
 		}
 	}()
-	list := given{len(ids), []column{col("id", ofInt, ids)}}
+	list := store.Give(store.Col("id", ids))
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked) `
 	const with = `signature, sends + 1, settled_at, sent_with, '', doc_kind, NULL, status, answered, FALSE FROM `
 	if tx.Dialect() == store.Postgres {
-		_, err := tx.Exec(ctx, `WITH r AS (DELETE FROM outbox_receipts WHERE id = ANY (ARRAY(SELECT g.id FROM `+list.table(tx, "g")+`)) RETURNING *),
+		_, err := tx.Exec(ctx, `WITH r AS (DELETE FROM outbox_receipts WHERE id = ANY (ARRAY(SELECT g.id FROM `+list.Table(tx, "g")+`)) RETURNING *),
 			gone AS (DELETE FROM outbox_messages AS m USING r WHERE `+isReceiptOf+`
 				RETURNING m.*, r.settled_at, r.sent_with, r.doc_kind, r.status, r.answered)
-			`+into+`SELECT `+kept+`, `+with+`gone`, list.args(tx)...)
+			`+into+`SELECT `+kept+`, `+with+`gone`, list.Args(tx)...)
 		return err
 	}
-	receipts := list.table(tx, "g") + ` CROSS JOIN outbox_receipts AS r ON r.id = g.id`
+	receipts := list.Table(tx, "g") + ` CROSS JOIN outbox_receipts AS r ON r.id = g.id`
 	messages := receipts + ` CROSS JOIN outbox_messages AS m ON ` + isReceiptOf
 	for _, statement := range []string{
 		into + `SELECT m.` + strings.ReplaceAll(kept, ", ", ", m.") + `, ` + with + messages,
 		`DELETE FROM outbox_messages WHERE rowid IN (SELECT m.rowid FROM ` + messages + `)`,
-		`DELETE FROM outbox_receipts WHERE id IN (SELECT g.id FROM ` + list.table(tx, "g") + `)`,
+		`DELETE FROM outbox_receipts WHERE id IN (SELECT g.id FROM ` + list.Table(tx, "g") + `)`,
 	} {
-		if _, err := tx.Exec(ctx, statement, list.args(tx)...); err != nil {
+		if _, err := tx.Exec(ctx, statement, list.Args(tx)...); err != nil {
 			return err
 		}
 	}

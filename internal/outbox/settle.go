@@ -173,7 +173,7 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 }
 
 // receipts are what is written of settled messages beside what they are.
-func receipts(done []Done) given {
+func receipts(done []Done) store.Given {
 	n := len(done)
 	ids, with, docs, kinds, answered := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	answers, status, asked, sent, again := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n)
@@ -186,11 +186,11 @@ func receipts(done []Done) given {
 			answered[i] = r.At.Format(time.RFC3339Nano)
 		}
 	}
-	return given{n, []column{
-		col("rid", ofText, ids), col("sent_with", ofText, with), col("document", ofText, docs), col("doc_kind", ofText, kinds),
-		col("answer", ofBytes, answers), col("status", ofInt, status), col("answered", ofText, answered), col("asked", ofBool, asked),
-		col("sent", ofInt, sent), col("again", ofInt, again),
-	}}
+	return store.Give(
+		store.Col("rid", ids), store.Col("sent_with", with), store.Col("document", docs), store.Col("doc_kind", kinds),
+		store.Col("answer", answers), store.Col("status", status), store.Col("answered", answered), store.Col("asked", asked),
+		store.Col("sent", sent), store.Col("again", again),
+	)
 }
 
 // movedRow is a message that was moved, and how often it was sent in this delivery.
@@ -208,14 +208,14 @@ func moveRows(ctx context.Context, tx *store.Tx, done []Done) (rows []movedRow, 
 	r := receipts(done)
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
-		err = tx.Select(ctx, &rows, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.table(tx, "r")+`
+		err = tx.Select(ctx, &rows, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.Table(tx, "r")+`
 				WHERE m.id = r.rid AND m.redelivery = r.again RETURNING m.*, r.*)
-			`+into+`FROM gone RETURNING id, sends`, append(r.args(tx), now)...)
+			`+into+`FROM gone RETURNING id, sends`, append(r.Args(tx), now)...)
 		return rows, err
 	}
-	err = tx.Select(ctx, &rows, into+`FROM `+r.table(tx, "r")+` CROSS JOIN outbox_messages AS m
+	err = tx.Select(ctx, &rows, into+`FROM `+r.Table(tx, "r")+` CROSS JOIN outbox_messages AS m
 		WHERE m.id = r.rid AND m.redelivery = r.again RETURNING id, sends`,
-		append([]any{now}, r.args(tx)...)...)
+		append([]any{now}, r.Args(tx)...)...)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -253,7 +253,7 @@ func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, loc
 		}
 	}
 	if len(progress.lanes) > 0 {
-		err := progress.given().updateLanes(ctx, tx, link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at`)
+		err := updateLanes(ctx, tx, progress.given(), link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at`)
 		if err != nil {
 			return fmt.Errorf("move lanes of link %s on: %w", link, err)
 		}
@@ -262,9 +262,9 @@ func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, loc
 		return nil
 	}
 	g := back.given()
-	g.columns = append(g.columns, col("scheduled", ofBool, back.scheduled), col("due_at", ofInt, back.dues), col("sent_to", ofInt, back.sentTo),
-		col("state", ofText, back.states), col("awaits", ofText, back.awaits), col("reason", ofText, back.reasons))
-	err = g.updateLanes(ctx, tx, link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at,
+	g.Columns = append(g.Columns, store.Col("scheduled", back.scheduled), store.Col("due_at", back.dues), store.Col("sent_to", back.sentTo),
+		store.Col("state", back.states), store.Col("awaits", back.awaits), store.Col("reason", back.reasons))
+	err = updateLanes(ctx, tx, g, link, `pending = g.pending, head_epoch = g.head_epoch, head = g.head, head_at = g.head_at,
 		scheduled = g.scheduled, due_at = g.due_at, sent_to = g.sent_to, state = g.state, awaits = g.awaits,
 		reason = CASE WHEN outbox_lanes.paused AND g.state = 'open' THEN outbox_lanes.reason ELSE g.reason END, lease_owner = '', changed_at = ?`,
 		store.Micros(tx.Now))
@@ -280,11 +280,11 @@ func (r *laneRows) add(l *lane, h row) {
 }
 
 // given are the columns that change with each settlement.
-func (r *laneRows) given() given {
-	return given{len(r.lanes), []column{
-		col("lane", ofText, r.lanes), col("pending", ofInt, r.pending), col("head_epoch", ofInt, r.epochs), col("head", ofInt, r.heads),
-		col("head_at", ofInt, r.headAts),
-	}}
+func (r *laneRows) given() store.Given {
+	return store.Give(
+		store.Col("lane", r.lanes), store.Col("pending", r.pending), store.Col("head_epoch", r.epochs), store.Col("head", r.heads),
+		store.Col("head_at", r.headAts),
+	)
 }
 
 // giveBack adds what becomes of a lane that its holder gives back.
@@ -354,11 +354,11 @@ func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string
 	if len(names) == 0 {
 		return heads, nil
 	}
-	g := given{len(names), []column{col("lane", ofText, names), col("epoch", ofInt, epochs), col("head", ofInt, numbers)}}
+	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", numbers))
 	var rows []row
 	err := tx.Select(ctx, &rows, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before
-		FROM `+g.table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
-			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.args(tx), link)...)
+		FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
+			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.Args(tx), link)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of lanes of link %s: %w", link, err)
 	}
