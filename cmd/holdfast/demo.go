@@ -25,6 +25,7 @@ type demoFlags struct {
 	data, database, dataSet string
 	listen, through         string
 	link                    string // rest or amqp
+	keys                    string // local or none
 	broker, restart         string // URL of a broker that runs already, and the command that restarts it
 
 	keep bool // the folder was named, and stays
@@ -37,7 +38,8 @@ func newDemo() *cobra.Command {
 		Short: "Show the main job: a plant, an ERP, and an outage between them",
 		Long: "Demo runs a mock ERP, a plant and a shop floor in one process, over HTTP on this machine. It cuts the link for a while; the\n" +
 			"plant works on, also with orders of its own; when the link is back, what the plant owes is delivered, and the ERP's own journal\n" +
-			"says whether anything was lost, doubled or out of order. Then it leaves everything running, until Ctrl-C.\n\n" +
+			"says whether anything was lost, doubled or out of order, and with the plant's public keys alone whether each message is signed and\n" +
+			"follows its predecessor. Then it leaves everything running, until Ctrl-C.\n\n" +
 			"With --link amqp plant and ERP talk through a RabbitMQ that the demo starts, and that is stopped for the outage. --broker names one\n" +
 			"that runs already: both sides are cut off from it instead, and --broker-restart restarts it meanwhile.",
 		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
@@ -45,7 +47,7 @@ func newDemo() *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
 	}
 	fl := cmd.Flags()
-	fl.BoolVar(&f.once, "once", false, "do the scripted run and exit: 0 if nothing was lost, doubled or out of order, else 1")
+	fl.BoolVar(&f.once, "once", false, "do the scripted run and exit: 0 if nothing was lost, doubled, out of order or badly signed, else 1")
 	fl.BoolVar(&f.asJSON, "json", false, "print the result as one JSON object and nothing else")
 	fl.Uint64Var(&f.seed, "seed", 1, "of everything that is left to chance")
 	fl.IntVar(&f.orders, "orders", 24, "how many orders the ERP releases; the plant makes some of its own besides")
@@ -57,6 +59,7 @@ func newDemo() *cobra.Command {
 	fl.StringVar(&f.link, "link", "rest", "how plant and ERP talk: rest, over HTTP, or amqp, through RabbitMQ")
 	fl.StringVar(&f.broker, "broker", "", "with --link amqp: URL of a RabbitMQ on this machine, instead of one that the demo starts")
 	fl.StringVar(&f.restart, "broker-restart", "", "shell command that restarts the broker of --broker; it is run once, during the outage")
+	keysFlag(cmd, &f.keys)
 	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
 	return cmd
 }
@@ -74,7 +77,7 @@ func (f demoFlags) check() error {
 			Kind: problem.Invalid, What: "demo", Why: "--broker is for --link amqp, and --broker-restart for --broker", Hint: "give all that belong together",
 		}
 	default:
-		return nil
+		return checkKeysFlag(f.keys)
 	}
 }
 

@@ -31,6 +31,7 @@ type demoReport struct {
 	MadeWhileDown int    `json:"made_while_down"`       // messages
 	Share         number `json:"share_made_while_down"` // of the messages of this run
 	tally.Result
+	signedResult
 	OutageSeconds number `json:"outage_seconds"`
 	DrainSeconds  number `json:"drain_seconds"`
 	TotalSeconds  number `json:"total_seconds"`
@@ -38,7 +39,7 @@ type demoReport struct {
 	Restarts      int    `json:"broker_restarts,omitempty"`
 	Earlier       int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
 
-	done bool
+	done, signs bool
 }
 
 // number is a hundredth: of a second, or of a whole.
@@ -54,7 +55,7 @@ func (n number) MarshalJSON() ([]byte, error) { return []byte(n.String()), nil }
 func (n number) String() string { return fmt.Sprintf("%d.%02d", n/100, n%100) }
 
 // ok tells whether the demo showed what it promises.
-func (r demoReport) ok() bool { return r.done && r.OK() }
+func (r demoReport) ok() bool { return r.done && r.OK() && r.signedOK() }
 
 func (r demoReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s (%d of the plant's own), %s, %s, %s, %s\n", count(r.Orders, "order", "orders"), r.OwnOrders,
@@ -65,6 +66,7 @@ func (r demoReport) print(w io.Writer) {
 		fmt.Fprintf(w, "%d messages more are of earlier runs on this folder; what follows is of all\n", r.Earlier)
 	}
 	fmt.Fprintf(w, "the ERP's journal says: delivered %d, lost %d, duplicated %d, out of order %d\n", r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder)
+	r.printSigned(w)
 	if r.Pending+r.Unknown > 0 {
 		fmt.Fprintf(w, "NOT WELL: %d are still owed, %d effects have no message\n", r.Pending, r.Unknown)
 	}
@@ -323,6 +325,7 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	r.Lots, r.Inspections = c.Lots, c.Inspections
 	r.Result = tally.Compare(rows, s.floor.Promised(), s.mock.Effects())
 	r.Earlier = len(list) - ours
+	s.signatures(r, list)
 	r.Share = number(100 * r.MadeWhileDown / max(1, ours))
 	if s.mq != nil {
 		r.Link, r.Restarts = s.flags.link, s.mq.restarts

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"holdfast/adapters/erpmock"
@@ -23,6 +24,7 @@ import (
 	"holdfast/internal/httpapi"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/prove"
 	"holdfast/internal/store"
 	"holdfast/openapi"
 )
@@ -38,7 +40,9 @@ type stage struct {
 	plant *process
 	api   *shopfloor.Client
 	floor *shopfloor.Floor
-	log   *os.File
+
+	witness atomic.Pointer[prove.Witness] // of the ERP; nil until the plant has keys
+	log     *os.File
 
 	began    time.Time // of the script
 	releases int       // orders that the planner has released
@@ -88,9 +92,13 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 
 // openERP makes the ERP with its master data. Its ledger lets a later demo on the same folder go on where this one ended.
 func (s *stage) openERP(ctx context.Context, ledger string) (err error) {
+	origin := s.origin
+	if s.flags.keys == "none" {
+		origin = nil
+	}
 	room := erpmock.Limits{Count: 4_000_000, Bytes: 4 << 30}
 	s.mock, err = erpmock.New(openapi.ERP(), erpmock.Config{
-		Name: "erp.yaml", Seed: int64(s.flags.seed), Journal: room, Store: room, BodyKept: 512, Ledger: ledger, Faults: mischief(), //nolint:gosec // any bits will do
+		Name: "erp.yaml", Seed: int64(s.flags.seed), Journal: room, Store: room, BodyKept: 512, Ledger: ledger, Faults: mischief(), Origin: origin, //nolint:gosec // any bits will do
 	})
 	if errors.Is(err, erpmock.ErrLedgerTaken) {
 		return &problem.Error{
@@ -162,6 +170,10 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 			return err
 		}
 	}
+	if err := errors.Join(cfg.makeKeys(ctx), s.plant.openKeys(ctx)); err != nil {
+		return err
+	}
+	s.openWitness(ctx)
 	if s.flags.listen != "" {
 		s.plant.api, err = httpapi.Listen(ctx, s.flags.listen)
 	} else {
@@ -203,6 +215,7 @@ func (s *stage) initial() initial {
 	in := initial{
 		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: "sqlite:holdfast.db", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
 		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true,
+		Keys: s.flags.keys == keysLocal,
 	}
 	if s.mq != nil {
 		in.Broker, in.BrokerUser, in.Names = s.mq.address, s.mq.user, s.mq.names

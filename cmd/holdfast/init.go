@@ -22,17 +22,18 @@ var configTemplate string
 type initial struct {
 	Plant, Zone, Database, API, Ops, ERP, Every string
 	Rate                                        int
-	Demo                                        bool
+	Demo, Keys                                  bool
 	Broker, BrokerUser, Names                   string // of a demo over RabbitMQ; what its exchanges and queues begin with
 }
 
 func newInit() *cobra.Command {
+	keys := ""
 	in := initial{Plant: "1000", Zone: "Europe/Berlin", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421", Every: "5s", Rate: 50}
 	cmd := &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Write a commented holdfast.yaml",
-		Long: "Init writes holdfast.yaml into a folder (by default this one), with a comment at every key that matters. It changes no\n" +
-			"file that is there.",
+		Long: "Init writes holdfast.yaml into a folder (by default this one), with a comment at every key that matters, and makes the keys that\n" +
+			"the plant signs with: a CA in keys/, and beside holdfast.yaml the passphrase that opens it. It changes no file that is there.",
 		Example: "  holdfast init\n  holdfast init /etc/holdfast --plant 1200 --erp https://erp.example/api",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,6 +41,10 @@ func newInit() *cobra.Command {
 			if len(args) == 1 {
 				dir = args[0]
 			}
+			if err := checkKeysFlag(keys); err != nil {
+				return err
+			}
+			in.Keys = keys == keysLocal
 			return runInit(cmd, dir, in)
 		},
 	}
@@ -47,6 +52,7 @@ func newInit() *cobra.Command {
 	cmd.Flags().StringVar(&in.Zone, "zone", in.Zone, "time zone of the plant")
 	cmd.Flags().StringVar(&in.Database, "database", "sqlite:holdfast.db", "URL of the database, or env:NAME or file:PATH that holds it")
 	cmd.Flags().StringVar(&in.ERP, "erp", "http://127.0.0.1:8422", "address of the ERP's API")
+	keysFlag(cmd, &keys)
 	return cmd
 }
 
@@ -73,8 +79,11 @@ func runInit(cmd *cobra.Command, dir string, in initial) error {
 	if err != nil {
 		return err
 	}
-	if err := save(file, text); err != nil {
+	if err := errors.Join(save(file, text), cfg.makeKeys(cmd.Context())); err != nil {
 		return err
+	}
+	if in.Keys {
+		fmt.Fprintf(cmd.OutOrStdout(), "made the keys of plant %s; keep a copy of %s and %s\n", in.Plant, cfg.Keys.Folder, cfg.beside(passphraseFile))
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\nnext: holdfast doctor --config %s\n", file, file)
 	return nil

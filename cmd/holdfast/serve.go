@@ -120,6 +120,7 @@ func (p *process) openKeys(ctx context.Context) error {
 		return err
 	}
 	p.anchor, _ = k.Keyring.(*seal.Vault)
+	p.outbox.SignWith(p.ring)
 	p.keys = []part{{"keys", p.ring.Run}}
 	if k.run != nil {
 		p.keys = append(p.keys, part{"keyring", k.run})
