@@ -112,6 +112,7 @@ func examine(cmd *cobra.Command) []finding {
 	out = append(out, examineMappings(cfg, rules, err)...)
 	out = append(out, examineFields(cfg, rules, links)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
+	out = append(out, examineKeys(ctx, cfg)...)
 	out = append(out, examineDisk(cfg)...)
 	out = append(out, examineLinks(ctx, cfg, links)...)
 	out = append(out, examineListeners(ctx, cfg)...)

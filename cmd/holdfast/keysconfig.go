@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -136,11 +137,22 @@ func (c Config) openRing(ctx context.Context, db *store.DB, k keyring, metrics p
 	if c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
 		safe = nil
 	}
-	r, err := seal.OpenRing(ctx, db, k, safe, c.nodeURI(), seal.RingConfig{Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics}, log)
+	r, err := seal.OpenRing(ctx, db, k, safe, c.nodeURI(), seal.RingConfig{
+		Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics, Fresh: c.Keys.Kind == keysVault, Record: c.recordKey,
+	}, log)
 	if problem.KindOf(err) == problem.Unavailable && safe == nil {
 		return nil, fmt.Errorf("%w (keys.cold_start is deny: this plant does not start without Vault)", err)
 	}
 	return r, err
+}
+
+// recordKey has what becomes of the node's keys in the audit record.
+func (c Config) recordKey(ctx context.Context, tx *store.Tx, what string, key seal.KeyID, left time.Duration) error {
+	e := audit.Entry{Actor: "node:" + c.node(), Action: what, Object: "key/" + string(key)}
+	if what == seal.ColdStart {
+		e.After = fmt.Appendf(nil, `{"left":%q}`, left.Round(time.Minute))
+	}
+	return audit.Append(ctx, tx, e)
 }
 
 // systemdCredential reads a credential that systemd has laid down for this service.

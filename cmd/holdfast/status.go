@@ -23,6 +23,7 @@ type status struct {
 	Links []linkStatus `json:"links"`
 	Inbox inboxStatus  `json:"inbox"`
 	Plant plantStatus  `json:"plant"`
+	Keys  []keysLeft   `json:"keys,omitempty"`
 	// Served tells whether a process of this configuration runs the plant: without one nothing is sent or taken in.
 	Served bool `json:"served"`
 	nobody string
@@ -118,6 +119,9 @@ func (r *records) status(ctx context.Context) (status, error) {
 		if in, err = r.in.Status(ctx, tx); err != nil {
 			return err
 		}
+		if s.Keys, err = keysLeftOf(ctx, tx, r.cfg); err != nil {
+			return err
+		}
 		s.Plant, err = plantStatusOf(ctx, tx, r.cfg)
 		return err
 	})
@@ -195,6 +199,9 @@ func (s status) print(w io.Writer) error {
 	}
 	fmt.Fprintf(w, "\ninbox: %s waiting, %d in quarantine, %d not believed, %s\n",
 		count(s.Inbox.Waiting, "message", "messages"), s.Inbox.Quarantined, s.Inbox.Rejected, count(s.Inbox.Gaps, "gap", "gaps"))
+	for _, k := range s.Keys {
+		fmt.Fprintf(w, "keys: %s\n", k.says())
+	}
 	for _, f := range s.Inbox.Feeds {
 		if f.Trouble == "" {
 			continue
@@ -252,6 +259,11 @@ func (s status) advise(w io.Writer) error {
 	}
 	for _, c := range s.Plant.Conflicts {
 		say("%s: %s", c.says(), c.do())
+	}
+	for _, k := range s.Keys {
+		if k.Half {
+			say("%s: %s", k.says(), k.do())
+		}
 	}
 	for _, a := range advice {
 		if err := sentence(w, "%s", a); err != nil {

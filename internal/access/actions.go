@@ -35,6 +35,7 @@ const (
 	LinkResume          = "link.resume"
 	KeysRotate          = "keys.rotate"
 	KeysRevoke          = "keys.revoke"
+	KeysDrill           = "keys.drill"
 )
 
 // The permissions. A role, once there are roles, is a set of them.
@@ -92,6 +93,7 @@ func Actions() []Action {
 		{LinkResume, Operate, "Let a link go on", true},
 		{KeysRotate, ManageKeys, "Have a node replace the key that it signs with", true},
 		{KeysRevoke, ManageKeys, "Have a key count for nothing any more", true},
+		{KeysDrill, ManageKeys, "Rehearse that the keyring is away", true},
 	}
 }
 

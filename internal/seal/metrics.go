@@ -22,4 +22,14 @@ func (r *Ring) measure(to prometheus.Registerer) {
 	to.MustRegister(r.unsigned, r.late, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "holdfast", Name: "keys_signing_left_seconds", Help: "How long this node can sign if its keyring gives no new certificate.",
 	}, func() float64 { return r.State().Left.Seconds() }))
+	flag := func(name, help string, is func(State) bool) {
+		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, func() float64 {
+			if is(r.State()) {
+				return 1
+			}
+			return 0
+		}))
+	}
+	flag("keys_outage_half", "1 once more than half of the time is gone for which the keyring may be away: an alert.", func(s State) bool { return s.Half })
+	flag("keys_cold_start", "1 while the node signs with a key from a start without its keyring: an alarm.", func(s State) bool { return s.Cold })
 }

@@ -26,7 +26,19 @@ type RingConfig struct {
 	Renew   time.Duration         // the age at which a key is replaced; default 24 h
 	Now     func() time.Time      // default time.Now
 	Metrics prometheus.Registerer // default none
+
+	// Fresh has each start ask the keyring for a new key: the one in the safe is used only while the keyring does not answer. That is a
+	// cold start, which is recorded and told as an alarm.
+	Fresh bool
+	// Record writes down, in the transaction of what happened, that a key was made (KeyMade) or used at a cold start (ColdStart); default none.
+	Record func(ctx context.Context, tx *store.Tx, what string, key KeyID, left time.Duration) error
 }
+
+// What RingConfig.Record is told.
+const (
+	KeyMade   = "keys.made"
+	ColdStart = "keys.cold-start"
+)
 
 // Ring is what one node signs with: an Ed25519 key that it made itself and that the keyring has certified. It signs without asking
 // anybody for as long as the certificate lasts, replaces the key long before that, and tries again for as long as it takes. Every key
@@ -41,6 +53,7 @@ type Ring struct {
 
 	turn sync.Mutex // one rotation at a time
 	key  atomic.Pointer[nodeKey]
+	cold atomic.Bool // the key is of a cold start
 
 	unsigned, late prometheus.Counter
 	told           atomic.Int64 // the minute in which it was last said that messages stay unsigned
@@ -80,13 +93,40 @@ func OpenRing(ctx context.Context, db *store.DB, from Keyring, safe *Safe, node 
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}
-	if r.key.Load() == nil {
-		if err := r.Rotate(ctx); err != nil {
+	if r.key.Load() == nil || cfg.Fresh {
+		if err := r.begin(ctx); err != nil {
 			return nil, err
 		}
 	}
 	r.measure(cfg.Metrics)
 	return r, nil
+}
+
+// begin gets a new key, or starts with the one of the safe where the keyring does not answer.
+func (r *Ring) begin(ctx context.Context) error {
+	err := r.Rotate(ctx)
+	if err == nil || r.key.Load() == nil || problem.KindOf(err) != problem.Unavailable {
+		return err
+	}
+	s := r.State()
+	if err := r.db.InTx(ctx, func(tx *store.Tx) error { return r.record(ctx, tx, ColdStart, s.Key) }); err != nil {
+		return err
+	}
+	r.cold.Store(true)
+	r.log.ErrorContext(ctx, "ALARM: a start without the keyring, with the key that was sealed", "part", "keys", "key", s.Key, "left", s.Left.Round(time.Minute).String(), "err", err)
+	return nil
+}
+
+// record tells RingConfig.Record, if there is one.
+func (r *Ring) record(ctx context.Context, tx *store.Tx, what string, key KeyID) error {
+	if r.cfg.Record == nil {
+		return nil
+	}
+	left := time.Duration(0)
+	if what == ColdStart {
+		left = r.State().Left
+	}
+	return r.cfg.Record(ctx, tx, what, key, left)
 }
 
 // sealedKey is how a node's key is kept.
@@ -150,11 +190,15 @@ func (r *Ring) Rotate(ctx context.Context) error {
 		return err
 	}
 	if err := r.db.InTx(ctx, func(tx *store.Tx) error {
-		return keep(ctx, tx, Certificate{Key: k.id, Node: r.node, Chain: k.chain, Made: r.cfg.Now()})
+		if err := keep(ctx, tx, Certificate{Key: k.id, Node: r.node, Chain: k.chain, Made: r.cfg.Now()}); err != nil {
+			return err
+		}
+		return r.record(ctx, tx, KeyMade, k.id)
 	}); err != nil {
 		return err
 	}
 	r.key.Store(k)
+	r.cold.Store(false)
 	if r.safe == nil {
 		return nil
 	}
@@ -260,20 +304,35 @@ type State struct {
 	Renew time.Time     `json:"renew"` // when the key is replaced
 	Left  time.Duration `json:"-"`     // of signing without the keyring
 	Half  bool          `json:"half"`  // less than half of the time that the keyring may be away is left
+	Cold  bool          `json:"cold"`  // the key is of a start without the keyring
 }
 
 // State tells how it is with the node's key.
 func (r *Ring) State() State {
 	k := r.key.Load()
-	s := State{Node: r.node, Key: k.id, From: k.from(), Until: k.to(), Renew: r.due(k)}
+	s := State{Node: r.node, Key: k.id, From: k.from(), Until: k.to(), Renew: r.due(k), Cold: r.cold.Load()}
 	s.Left = max(0, s.Until.Sub(r.cfg.Now()))
 	s.Half = s.Left < s.Until.Sub(s.Renew)/2
 	return s
 }
 
-// due is when the key is replaced: at its age, or half way for a certificate that is shorter than that.
-func (r *Ring) due(k *nodeKey) time.Time {
-	return k.from().Add(min(r.cfg.Renew, k.to().Sub(k.from())/2))
+// due is when the key is replaced.
+func (r *Ring) due(k *nodeKey) time.Time { return due(k.from(), k.to(), r.cfg.Renew) }
+
+// due is when a key is replaced: at its age, or half way for a certificate that is shorter than that.
+func due(from, to time.Time, renew time.Duration) time.Time {
+	return from.Add(min(renew, to.Sub(from)/2))
+}
+
+// Budget is how long the keyring may be away without the node noticing, for a key that is replaced at the age renew; half tells that more
+// than half of it is gone.
+func (c Certificate) Budget(renew time.Duration, now time.Time) (budget, left time.Duration, half bool) {
+	if len(c.Chain) == 0 {
+		return 0, 0, true
+	}
+	from, to := c.Chain[0].NotBefore, c.Chain[0].NotAfter
+	budget, left = to.Sub(due(from, to, renew)), max(0, to.Sub(now))
+	return budget, left, left < budget/2
 }
 
 // The pace of attempts at a new key while the keyring does not give one.

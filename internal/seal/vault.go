@@ -139,6 +139,18 @@ func (v *Vault) write(ctx context.Context, path string, data map[string]any) (*a
 	return v.call(ctx, "update", path, func(c *api.Client) (*api.Secret, error) { return c.Logical().WriteWithContext(ctx, path, data) })
 }
 
+// Health asks Vault how it is, which needs no token. The error of one that is sealed, in standby or away is of kind Unavailable.
+func (v *Vault) Health(ctx context.Context) error {
+	h, err := v.client.Sys().HealthWithContext(ctx)
+	if err != nil {
+		return v.explain(err, "read", "sys/health")
+	}
+	if !h.Initialized || h.Sealed || h.Standby {
+		return v.explain(&api.ResponseError{StatusCode: http.StatusServiceUnavailable}, "read", "sys/health")
+	}
+	return nil
+}
+
 func isDenied(err error) bool { return err != nil && problem.KindOf(err) == problem.Denied }
 
 // explain words an error of Vault's: what it refuses is Denied, with the path and the capability that the policy lacks.
