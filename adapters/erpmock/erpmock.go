@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/openapi/contract"
 )
 
@@ -38,19 +39,21 @@ type Limits struct {
 
 // Config tunes a Mock; its zero value is ready for use.
 type Config struct {
-	Name       string           // of the document, for positions in errors; default openapi.yaml
-	Seed       int64            // of everything random
-	Now        func() time.Time // default time.Now
-	Journal    Limits           // default 100,000 entries, 64 MiB of request bodies
-	Store      Limits           // for each collection of each space; default 100,000 documents, 256 MiB
-	Spaces     int              // how many spaces there may be; default 1,024
-	BodyLimit  int64            // bytes of a request body; default 4 MiB
-	BodyKept   int              // bytes of a request body kept in the journal; default 16 KiB
-	Faults     []Fault          // in force in every space from its beginning
-	Settings   map[string]any   // override x-mock-settings of the document
-	Idempotent bool             // honour Idempotency-Key: the same body is answered again, another one refused
-	Ledger     string           // a file that keeps effects over a restart; empty for none
-	Origin     Origin           // looks at who signed what is sent; nil for nobody
+	Name       string              // of the document, for positions in errors; default openapi.yaml
+	Seed       int64               // of everything random
+	Now        func() time.Time    // default time.Now
+	Journal    Limits              // default 100,000 entries, 64 MiB of request bodies
+	Store      Limits              // for each collection of each space; default 100,000 documents, 256 MiB
+	Spaces     int                 // how many spaces there may be; default 1,024
+	BodyLimit  int64               // bytes of a request body; default 4 MiB
+	BodyKept   int                 // bytes of a request body kept in the journal; default 16 KiB
+	Faults     []Fault             // in force in every space from its beginning
+	Settings   map[string]any      // override x-mock-settings of the document
+	Idempotent bool                // honour Idempotency-Key: the same body is answered again, another one refused
+	Ledger     string              // a file that keeps effects over a restart; empty for none
+	Signer     Signer              // signs answers and receipts; nil for an ERP without keys
+	Hops       message.HopVerifier // looks at the proofs of requests; nil for nobody
+	Origin     Origin              // looks at who signed what is sent; nil for nobody
 }
 
 // Origin checks a request of a plant: statement is its header Holdfast-Statement, "" without one, and e has its message ID, digest, lane

@@ -46,6 +46,7 @@ type Entry struct {
 	LaneNumber int64     `json:"laneNumber,omitempty"`
 	Trace      string    `json:"traceparent,omitempty"`
 	Origin     string    `json:"origin,omitempty"` // Verified, or why its signature does not count; empty where nobody has looked
+	Hop        string    `json:"hop,omitempty"`    // the same of the proof of its hop
 	Attempt    int       `json:"attempt"`          // of this message ID; 0 without one
 	Bytes      int64     `json:"bytes"`            // of the body received
 	Body       string    `json:"body,omitempty"`

@@ -78,6 +78,7 @@ func (c *call) run() {
 		ans = &a
 	}
 	c.delay(After)
+	*ans = c.sign(*ans)
 	if c.hit != nil {
 		c.inject(*ans)
 		return
@@ -109,6 +110,7 @@ func (c *call) read() *answer {
 	c.body, wrong = op.CheckRequest(&c.req)
 	c.m.plan.names.read(c.body, c.entry)
 	c.judgeOrigin()
+	c.judgeHop(body)
 	if len(wrong) > 0 {
 		return ptr(violated(op, wrong))
 	}

@@ -48,7 +48,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		return out, err
 	}
 	if out.Verdict != message.Again {
-		return out, nil
+		return l.receipted(ctx, d, out), nil
 	}
 	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
 		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
@@ -75,6 +75,9 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 	a, err := l.read(ctx, op, req)
 	if err != nil { // no answer, half of one, or no secret
 		return message.Outcome{LinkDown: wire.Broke(err)}, err
+	}
+	if err := l.unproven(a); err != nil {
+		return message.Outcome{LinkDown: true}, err
 	}
 	what := op.ID + " for message " + id
 	if p, _ := op.param(ask.Param); a.Status == http.StatusNotFound && p.In == "path" {
@@ -140,7 +143,7 @@ func (l *Link) found(ask *Ask, what, id string, a wire.Answer, body any) (messag
 				Kind: problem.Unavailable, What: what, Why: "the document has no number at " + ask.Number, Hint: "correct ask.number of the link",
 			}
 		}
-		r := message.Receipt{Document: number, Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Asked: true}
+		r := message.Receipt{Document: number, Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Asked: true, Signed: signedReceipt(a)}
 		if ask.Kind != "" {
 			r.Kind, _ = text(item, ask.Kind)
 		}

@@ -136,7 +136,7 @@ func (l *Link) delivered(op *operation, what string, a wire.Answer) message.Outc
 		return out
 	}
 	body, wrong := op.CheckResponse(a.Status, a.Header, a.Body)
-	receipt := message.Receipt{Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Kind: op.cfg.Kind}
+	receipt := message.Receipt{Answer: clipBytes(a.Body, l.cfg.MaxReceipt), Status: a.Status, At: a.At, Kind: op.cfg.Kind, Signed: signedReceipt(a)}
 	if isPointer(op.cfg.Kind) {
 		receipt.Kind, _ = text(body, op.cfg.Kind)
 	}

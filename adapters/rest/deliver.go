@@ -69,7 +69,8 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 		}
 		hr.ContentLength = large.Size
 	}
-	out := l.send(op, what, hr)
+	l.introduce(hr, d)
+	out := l.receipted(ctx, d, l.send(op, what, hr))
 	if out.Verdict == message.Unsure {
 		l.attempts.Note(id, l.now())
 	} else {
@@ -95,6 +96,9 @@ func (l *Link) send(op *operation, what string, hr *http.Request) message.Outcom
 		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: unreachable(what, sent, err)}
 	case err != nil:
 		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: unreachable(what, sent, err)}
+	}
+	if err := l.unproven(a); err != nil { // whatever it says, somebody else may have said it
+		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Receipt: message.Receipt{Status: a.Status}, Err: err}
 	}
 	return l.classify(op, what, a)
 }

@@ -188,6 +188,9 @@ func (p *Poll) page(ctx context.Context, at place) ([]message.Incoming, place, e
 	if err != nil {
 		return nil, at, err
 	}
+	if p.link.unproven(a) != nil {
+		return []message.Incoming{p.unbelieved(a)}, at, nil
+	}
 	if a.Status/100 != 2 {
 		return nil, at, p.link.said(p.op, what, a)
 	}
@@ -222,6 +225,7 @@ func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, p
 	batch := make([]message.Incoming, len(items))
 	for i, item := range items {
 		batch[i] = p.incoming(item, raw[i], a.At)
+		batch[i].Proof = a.Proof
 	}
 	return batch, next, nil
 }

@@ -51,6 +51,7 @@ type Link struct {
 	creds    *credentials
 	attempts *wire.Attempts
 	polls    []*Poll
+	proofs   wire.Proofs
 	log      *slog.Logger
 	now      func() time.Time
 }

@@ -33,6 +33,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"holdfast/internal/message"
 )
 
 // Statement is the header in which a request that carries a mapped document says what was signed of the event behind it
@@ -51,10 +53,12 @@ type Config struct {
 	TLS            *tls.Config
 }
 
-// Client is safe for concurrent use.
+// Client is safe for concurrent use, once it was told by ProveBy what it proves.
 type Client struct {
-	cfg Config
-	rt  *http.Transport
+	cfg    Config
+	rt     *http.Transport
+	signer Signer
+	judge  message.HopVerifier
 }
 
 // New returns a Client. It opens nothing.
@@ -77,7 +81,7 @@ func New(cfg Config) *Client {
 	if cfg.Proxy != nil {
 		t.Proxy = http.ProxyURL(cfg.Proxy)
 	}
-	return &Client{cfg, t}
+	return &Client{cfg: cfg, rt: t}
 }
 
 // Close gives up the idle connections. Exchanges in hand are not disturbed.
@@ -90,6 +94,7 @@ type Answer struct {
 	Body   []byte
 	Cut    error // the body did not come in full, or was longer than allowed (ErrTooLong)
 	At     time.Time
+	Proof  message.Proof // that the far side has given this answer to this request; of a Client that asks for none it proves nothing
 }
 
 // The reasons why an Answer may be Cut that say nothing of the connection, see Broke.
@@ -112,7 +117,13 @@ func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
 	}
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: try.got})
 	req.GetBody = nil
-	req.Header.Set("Accept-Encoding", "gzip")
+	if c.judge == nil {
+		req.Header.Set("Accept-Encoding", "gzip") // else the digest of a packed body would be that of what was packed (RFC 9530 section 2)
+	}
+	asked, err := c.prove(ctx, req)
+	if err != nil {
+		return Answer{}, false, err
+	}
 	resp, err := c.rt.RoundTrip(req.WithContext(traced))
 	if err != nil {
 		return Answer{}, !try.neverSent(), bare(err)
@@ -120,6 +131,7 @@ func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
 	defer resp.Body.Close()
 	a = Answer{Status: resp.StatusCode, Header: resp.Header, At: time.Now()}
 	a.Body, a.Cut = c.read(resp)
+	a.Proof = c.proofOf(ctx, a, asked)
 	return a, true, nil
 }
 

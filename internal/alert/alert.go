@@ -47,17 +47,17 @@ type window struct {
 	besides int // without an entry, since the last one
 }
 
-// New returns Alerts. Metrics may be nil.
-func New(metrics prometheus.Registerer, log *slog.Logger) *Alerts {
+// New returns Alerts.
+func New(log *slog.Logger) *Alerts {
 	a := &Alerts{log: log.With("part", "alert"), sorts: map[sort]*window{}}
 	a.raised = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "holdfast", Name: "alerts_total", Help: "What must not pass unseen, by sort.",
 	}, []string{"alert"})
-	if metrics != nil {
-		metrics.MustRegister(a.raised)
-	}
 	return a
 }
+
+// Collector has the figure.
+func (a *Alerts) Collector() prometheus.Collector { return a.raised }
 
 // Raise tells of what has happened to an object, such as link/erp, in tx. name is one of few: it is a label of the figure.
 func (a *Alerts) Raise(ctx context.Context, tx *store.Tx, name, object string, why error) error {

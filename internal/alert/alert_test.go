@@ -21,7 +21,8 @@ func TestAlertsAreCountedAndTheirEntriesBounded(t *testing.T) {
 	now := time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC)
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		metrics := prometheus.NewRegistry()
-		a := alert.New(metrics, slog.New(slog.DiscardHandler))
+		a := alert.New(slog.New(slog.DiscardHandler))
+		metrics.MustRegister(a.Collector())
 		raise := func(object string) {
 			t.Helper()
 			if err := db.InTx(t.Context(), func(tx *store.Tx) error {
@@ -65,7 +66,8 @@ func TestAlertsAreCountedAndTheirEntriesBounded(t *testing.T) {
 func TestAlertOfWhatWasUndoneIsNone(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		metrics := prometheus.NewRegistry()
-		a := alert.New(metrics, slog.New(slog.DiscardHandler))
+		a := alert.New(slog.New(slog.DiscardHandler))
+		metrics.MustRegister(a.Collector())
 		undone := errors.New("undone")
 		err := db.InTx(t.Context(), func(tx *store.Tx) error {
 			return errors.Join(a.Raise(t.Context(), tx, "inbound.refused", "link/erp", errors.New("altered")), undone)

@@ -58,6 +58,11 @@ func (p Proof) Err() error {
 	return p.err
 }
 
+// Equal tells whether two proofs show the same, and fail or not alike.
+func (p Proof) Equal(q Proof) bool {
+	return p.shown == q.shown && (p.err == nil) == (q.err == nil)
+}
+
 // Witness is what a good proof shows; of another it is zero.
 func (p Proof) Witness() Witness {
 	if p.Err() != nil {

@@ -36,6 +36,7 @@ type Receipt struct {
 	Answer   []byte    `json:"answer,omitempty"`   // the answer's body, bounded by the adapter
 	Status   int       `json:"status,omitempty"`   // the protocol's status
 	At       time.Time `json:"at"`                 // when the answer came
+	Signed   string    `json:"signed,omitempty"`   // the ERP's own signature over its receipt, once it was checked
 	Asked    bool      `json:"asked,omitempty"`    // found by asking after a lost answer, not told at delivery
 }
 

@@ -20,6 +20,7 @@ const (
 	ByHop     Form = "http-signature"    // RFC 9421, of the request or the answer that brought the message
 	ByWebhook Form = "standard-webhooks" // the same by Standard Webhooks 1.0
 	ByJWS     Form = "jws"               // a detached JWS over the message's digest, in its attribute "signature"
+	ByOrigin  Form = "holdfast"          // the origin signature of another plant of Holdfast
 )
 
 // SenderKeys are the keys of one sender. Find's error is a *problem.Error: Denied for a key that is not the sender's, Unavailable
@@ -50,8 +51,9 @@ type Sender struct {
 	Name    string
 	Form    Form
 	Keys    SenderKeys
-	Sources []string // CloudEvents sources as which it speaks; nobody else may
-	Kinds   []string // patterns of the kinds that it may send (path.Match)
+	Trust   func() (*Trust, error) // instead of Keys, in the form ByOrigin
+	Sources []string               // CloudEvents sources as which it speaks; nobody else may
+	Kinds   []string               // patterns of the kinds that it may send (path.Match)
 }
 
 // Policy says what is believed of what comes over one link.
@@ -122,12 +124,15 @@ func (c checker) Verify(ctx context.Context, m message.Message) error {
 
 // sender is who has proved to have sent the message.
 func (c checker) sender(p Policy, m message.Message) (Sender, error) {
-	if c.in.Signature != "" {
+	switch {
+	case c.in.Signature != "":
 		return c.byJWS(p, m)
+	case m.Origin != nil && slices.ContainsFunc(p.Senders, func(s Sender) bool { return s.Form == ByOrigin }):
+		return c.byOrigin(p, m)
 	}
 	w := c.in.Proof.Witness()
 	for _, s := range p.Senders {
-		if s.Form != ByJWS && w.Sender == c.link+"/"+s.Name {
+		if s.Form != ByJWS && s.Form != ByOrigin && w.Sender == c.link+"/"+s.Name {
 			return s, nil
 		}
 	}
@@ -155,10 +160,36 @@ func (c checker) byJWS(p Policy, m message.Message) (Sender, error) {
 	if !k.counts(c.now()) {
 		return Sender{}, bad(problem.Denied, "key "+string(k.ID)+" of "+s.Name+" does not count any more, or not yet")
 	}
+	return s, p.addressed(m)
+}
+
+// addressed refuses what is signed for another link.
+func (p Policy) addressed(m message.Message) error {
 	if m.Link != p.Audience {
-		return Sender{}, bad(problem.Denied, "it is signed for link "+shown(m.Link)+", not for "+p.Audience)
+		return bad(problem.Denied, "it is signed for link "+shown(m.Link)+", not for "+p.Audience)
 	}
-	return s, nil
+	return nil
+}
+
+// byOrigin finds the plant of which a node has signed the message. What that signature does not cover is refused.
+func (c checker) byOrigin(p Policy, m message.Message) (Sender, error) {
+	if c.in.ObjectVersion != "" {
+		return Sender{}, bad(problem.Integrity, "it names a version of its object, which its signature does not cover")
+	}
+	refused := errors.New("no sender")
+	for _, s := range p.Senders {
+		if s.Form != ByOrigin {
+			continue
+		}
+		t, err := s.Trust()
+		if err != nil {
+			return Sender{}, err
+		}
+		if _, refused = t.VerifyMessage(m); refused == nil {
+			return s, p.addressed(m)
+		}
+	}
+	return Sender{}, refused
 }
 
 // find is the sender that has the key among those of a form.

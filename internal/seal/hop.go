@@ -192,7 +192,7 @@ func cover(h *message.Hop) []component {
 	}
 	var attributes []string
 	for name := range h.Header {
-		if strings.HasPrefix(name, "Ce-") {
+		if strings.HasPrefix(name, "Ce-") || name == "Holdfast-Statement" {
 			attributes = append(attributes, strings.ToLower(name))
 		}
 	}
