@@ -82,6 +82,7 @@ func rows() []row {
 		{"depth", "the same with 1,000,000 waiting, against 10,000 waiting", depthRow},
 		{"inbox", "RabbitMQ to inbox to committed effect, against a consumer that acknowledges in batches", inboxRow},
 		{"append", "a business row and its message, committed, against plain transactions of two inserts", appendRow},
+		{"sign", "signatures of messages against Ed25519 alone, and appends with and without them", signRow},
 		{"latency", "commit to the ERP's answer over the rest link, against net/http", latencyRow},
 		{"mock", "validated POSTs of the ERP mock against Prism", fixed(mockRow)},
 		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},
