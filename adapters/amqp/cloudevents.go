@@ -177,6 +177,7 @@ func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) messag
 		m.Cause = d.CorrelationId
 	}
 	in.Message, in.Claimed, in.ObjectVersion, in.Undated = m, attrs["digest"], attrs["objectversion"], attrs["time"] == ""
+	in.Signature = attrs["signature"]
 	in.Mapping = cmp.Or(r.Mappings[m.Kind], r.Mapping)
 	return in
 }

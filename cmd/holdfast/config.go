@@ -118,8 +118,14 @@ type LinkConfig struct {
 	Kind        string `yaml:"kind"`        // rest or amqp
 	Rate        int    `yaml:"rate"`        // requests a second at most; 0: no limit but what the ERP answers
 	Concurrency int    `yaml:"concurrency"` // requests at a time at most
-	Batch       int    `yaml:"batch"`       // messages of one lane in hand at most
-	Attempts    int    `yaml:"attempts"`    // answers about one message after which its lane is parked
+
+	Proof       string       `yaml:"proof"`        // by which each request shows who sends it: http-signature or standard-webhooks
+	ProofSecret string       `yaml:"proof_secret"` // reference to a shared secret to sign with, instead of the node's key
+	ProofKey    string       `yaml:"proof_key"`    // the name that the far side has for it
+	Verify      VerifyConfig `yaml:"verify"`
+
+	Batch    int `yaml:"batch"`    // messages of one lane in hand at most
+	Attempts int `yaml:"attempts"` // answers about one message after which its lane is parked
 
 	REST rest.Config `yaml:"-"` // the keys that go with kind: rest
 	AMQP amqp.Config `yaml:"-"` // the keys that go with kind: amqp

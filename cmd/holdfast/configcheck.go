@@ -189,6 +189,7 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 	if min(l.Rate, l.Concurrency, l.Batch, l.Attempts) < 0 {
 		k.wrong(at, "rate, concurrency, batch and attempts are not negative", "leave them out for the default")
 	}
+	l.checkProofs(k, at)
 	kinds := linkKinds()
 	switch kind, known := kinds[l.Kind]; {
 	case known:
@@ -291,6 +292,7 @@ func (c *Config) anchor() {
 		c.Database.URL = "sqlite:" + c.beside(file)
 	}
 	for name, l := range c.Links {
+		l.Verify = l.Verify.anchored(*c)
 		for _, path := range []*string{
 			&l.REST.TLS.CA, &l.REST.TLS.Cert, &l.REST.TLS.Key, &l.AMQP.TLS.CA, &l.AMQP.TLS.Cert, &l.AMQP.TLS.Key,
 		} {

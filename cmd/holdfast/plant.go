@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/internal/access"
+	"holdfast/internal/alert"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
 	"holdfast/internal/mapping"
@@ -34,6 +35,10 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
+
+	alerts  *alert.Alerts
+	guard   *seal.Guard
+	fetches []*fetchedKeys // keys of senders that are asked for by HTTP
 }
 
 // openFloors opens the database and everything on it. Close ends it.
@@ -66,6 +71,8 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 
 // join builds the floors upon each other; nothing in it can fail.
 func (f *floors) join() {
+	f.alerts = alert.New(f.log)
+	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)
 	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
 	for _, r := range f.cfg.Routes {
 		routes = append(routes, outbox.Route{Kinds: r.Kinds, Link: r.Link, Mapping: r.Mapping, Priority: r.Priority, Expires: r.Expires, Delay: r.Delay})
@@ -82,6 +89,7 @@ func (f *floors) join() {
 	f.inbox = inbox.New(f.db, f.rules, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
+		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
 	f.doer = access.New(f.db)
 }

@@ -110,7 +110,7 @@ func (p *process) takeSeat(ctx context.Context) error {
 // openKeys gives the node its key, where the plant has a keyring.
 func (p *process) openKeys(ctx context.Context) error {
 	if p.cfg.Keys.Kind == "" {
-		return nil
+		return p.proveLinks(ctx)
 	}
 	k, err := p.cfg.openKeyring(ctx, p.db.Now, p.log)
 	if err != nil {
@@ -125,7 +125,7 @@ func (p *process) openKeys(ctx context.Context) error {
 	if k.run != nil {
 		p.keys = append(p.keys, part{"keyring", k.run})
 	}
-	return nil
+	return p.proveLinks(ctx)
 }
 
 func (p *process) listen(ctx context.Context) (err error) {
@@ -150,7 +150,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if err := p.warnOfRemoved(ctx); err != nil {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
-	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox})
+	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox}, p.alerts.Collector())
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
 	log := p.log.With("part", "serve")
 	err = runStages(ctx, p.bound(), log,

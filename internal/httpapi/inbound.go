@@ -20,8 +20,10 @@ import (
 func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObject) (ReceiveInboundResponseObject, error) {
 	b := cmp.Or(r.JSONBody, r.ApplicationCloudeventsPlusJSONBody)
 	c := call{access.InboundReceive, "inbound/" + b.Source + "/" + b.ID, "", r.Params.IdempotencyKey, b}
+	proof := s.Inbox.Prove(ctx, hop(ctx), cmp.Or(b.Link, s.cfg.Link))
 	taken, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[inbox.Taken], error) {
 		in := incoming(*b, tx.Now, Traceparent(ctx))
+		in.Proof = proof
 		if err := named(ctx, tx, &in.Message, b); err != nil {
 			return did[inbox.Taken]{}, err
 		}

@@ -152,6 +152,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, op *contract.Oper
 		return nil, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(req.Body))
+	*r = *r.WithContext(context.WithValue(r.Context(), hopKey{}, hopOf(r, req.Body)))
 	_, more := op.CheckRequest(req)
 	return append(wrong, more...), nil
 }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/adapters/wire"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// prover is a link that can prove what it sends and ask for proofs.
+type prover interface{ ProveBy(p wire.Proofs) }
+
+// proveLinks has the links prove what they send and ask for proofs, as the configuration says, and keeps the keys of senders fresh.
+func (p *process) proveLinks(ctx context.Context) error {
+	for _, f := range p.fetches {
+		p.keys = append(p.keys, part{"keys of a sender", f.Run})
+	}
+	for name, l := range p.links {
+		c := p.cfg.Links[name]
+		to, ok := l.(prover)
+		if !ok {
+			continue
+		}
+		var proofs wire.Proofs
+		if c.Proof != "" {
+			key, err := p.proofKey(ctx, name, c)
+			if err != nil {
+				return err
+			}
+			proofs.Sign = seal.NewHopSigner(seal.Form(c.Proof), key, p.db.Now)
+		}
+		if c.answers() {
+			proofs.Answers = alarmedHops{p.floors, name, p.guard.Hops(name)}
+		}
+		if r := p.guard.Receipts(name); r != nil {
+			proofs.Receipts = alarmedReceipts{p.floors, name, r}
+		}
+		to.ProveBy(proofs)
+	}
+	return nil
+}
+
+// answers tells whether the answers of the link's ERP must be proved.
+func (l LinkConfig) answers() bool {
+	for _, s := range l.Verify.Senders {
+		if l.Kind == "rest" && s.Form == string(seal.ByHop) {
+			return true
+		}
+	}
+	return false
+}
+
+// proofKey is what a link signs with: a shared secret, or the node's key of the moment.
+func (p *process) proofKey(ctx context.Context, name string, l LinkConfig) (func() (seal.SigningKey, error), error) {
+	if l.ProofSecret == "" {
+		if p.ring == nil {
+			return nil, &problem.Error{
+				Kind: problem.Invalid, What: "sign what goes over link " + name, Why: "the node has no key",
+				Hint: "write keys: (docs/keys.md), or proof_secret and proof_key",
+			}
+		}
+		return p.ring.SigningKey, nil
+	}
+	text, err := p.cfg.secret(ctx, l.ProofSecret)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := sharedSecret(text)
+	if err != nil {
+		return nil, fmt.Errorf("links.%s.proof_secret: %w", name, err)
+	}
+	k, err := seal.NewSecretKey(seal.KeyID(l.ProofKey), secret)
+	return func() (seal.SigningKey, error) { return k, nil }, err
+}
+
+// alarmedHops raises an alert for an answer that is not the ERP's.
+type alarmedHops struct {
+	floors *floors
+	link   string
+	message.HopVerifier
+}
+
+// VerifyHop implements message.HopVerifier.
+func (a alarmedHops) VerifyHop(ctx context.Context, h message.Hop) (message.Witness, error) {
+	w, err := a.HopVerifier.VerifyHop(ctx, h)
+	return w, a.floors.alarmed(ctx, "answer.refused", a.link, err)
+}
+
+// alarmedReceipts does so for a receipt.
+type alarmedReceipts struct {
+	floors *floors
+	link   string
+	message.ReceiptVerifier
+}
+
+// VerifyReceipt implements message.ReceiptVerifier.
+func (a alarmedReceipts) VerifyReceipt(ctx context.Context, signed string, of message.Receipted) error {
+	return a.floors.alarmed(ctx, "receipt.refused", a.link, a.ReceiptVerifier.VerifyReceipt(ctx, signed, of))
+}
+
+// alarmed raises an alert for what was refused, if it was. That the alert cannot be kept just now is logged, and does not change what is
+// refused.
+func (f *floors) alarmed(ctx context.Context, name, link string, refused error) error {
+	kind := problem.KindOf(refused)
+	if refused == nil || kind != problem.Integrity && kind != problem.Denied {
+		return refused
+	}
+	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := f.db.InTx(soon, func(tx *store.Tx) error { return f.alerts.Raise(soon, tx, name, "link/"+link, refused) })
+	if err != nil {
+		f.log.ErrorContext(ctx, "an alert cannot be kept", "part", "alert", "link", link, "err", err)
+	}
+	return refused
+}
