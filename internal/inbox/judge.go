@@ -21,11 +21,10 @@ const (
 
 // storable refuses what cannot be kept or found again.
 func (i *Inbox) storable(m message.Message, version string) error {
-	what := fmt.Sprintf("accept message %q of %q", short(m.ID), short(m.Source))
 	invalid := func(why string) error {
-		return &problem.Error{Kind: problem.Invalid, What: what, Why: why, Hint: "the sender must be repaired"}
+		return &problem.Error{Kind: problem.Invalid, What: accepting(m), Why: why, Hint: "the sender must be repaired"}
 	}
-	for _, f := range []struct {
+	for _, f := range [...]struct {
 		name, value string
 		needed      bool
 	}{
@@ -60,11 +59,16 @@ func (i *Inbox) storable(m message.Message, version string) error {
 		return invalid("its time is before 1970 or after 9999")
 	case m.Size() > int64(i.cfg.MaxBody):
 		return &problem.Error{
-			Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("its body has %d bytes, more than %d", m.Size(), i.cfg.MaxBody),
+			Kind: problem.TooLarge, What: accepting(m), Why: fmt.Sprintf("its body has %d bytes, more than %d", m.Size(), i.cfg.MaxBody),
 			Hint: "send less in one message, or raise inbox.max_body",
 		}
 	}
 	return nil
+}
+
+// accepting is what is tried with a message.
+func accepting(m message.Message) string {
+	return fmt.Sprintf("accept message %q of %q", short(m.ID), short(m.Source))
 }
 
 func duplicate(r row, why, hint string) error {

@@ -104,21 +104,35 @@ const (
 // insertRows is how many rows one statement of SQLite stores at most, a power of two.
 const insertRows = 64
 
-// insertion is the statement that stores messages, in their order, and its parameters.
+// insertion is the statement that stores messages, in their order, and its parameters. Senders have most columns the same for all, or
+// none.
 func insertion(tx *store.Tx, rows []*row) (string, []any) {
-	v := values{kinds: []string{
-		text, text, text, number, text, text, bytea, text, text, text, text, number, number, text,
-		text, text, text, text, text, text, text, text, text, text, text, text, number, number,
-	}}
 	for _, r := range rows {
 		r.ReceivedAt = store.Micros(tx.Now)
-		v.add(r.Source, r.ID, r.Kind, int64(r.Version), r.Key, r.Time.Format(time.RFC3339Nano), r.Body, r.Link, r.Mapping, r.Stream, r.Lane, r.Epoch, r.Number,
-			r.Prev, r.Role, r.Refers, r.Creates, r.Cause, r.Trace, r.ObjectVersion, r.Digest, r.Content, string(r.State), r.Problem, r.Reason, r.Hint,
-			r.ReceivedAt, r.SettledAt)
 	}
-	return `INSERT INTO inbox_messages (source, id, kind, version, key, time, body, link, mapping, stream, lane, epoch, number,
-		prev, role, refers, creates, cause, trace, object_version, digest, content, state, problem, reason, hint, received_at, settled_at)
-		` + v.query(tx), v.args(tx)
+	said := func(name string, of func(*row) string) store.Column { return store.Each(name, rows, of) }
+	counted := func(name string, of func(*row) int64) store.Column { return store.Each(name, rows, of) }
+	g := store.Give(
+		said("id", func(r *row) string { return r.ID }), said("key", func(r *row) string { return r.Key }),
+		said("time", func(r *row) string { return r.Time.Format(time.RFC3339Nano) }),
+		store.Each("body", rows, func(r *row) []byte { return r.Body }), said("content", func(r *row) string { return r.Content }),
+		said("stream", func(r *row) string { return r.Stream }), said("lane", func(r *row) string { return r.Lane }),
+		counted("number", func(r *row) int64 { return r.Number }), said("digest", func(r *row) string { return r.Digest }),
+
+		said("source", func(r *row) string { return r.Source }), said("link", func(r *row) string { return r.Link }),
+		said("role", func(r *row) string { return r.Role }), counted("epoch", func(r *row) int64 { return r.Epoch }),
+		counted("version", func(r *row) int64 { return int64(r.Version) }),
+		said("kind", func(r *row) string { return r.Kind }), said("mapping", func(r *row) string { return r.Mapping }),
+		said("prev", func(r *row) string { return r.Prev }), said("refers", func(r *row) string { return r.Refers }),
+		said("creates", func(r *row) string { return r.Creates }), said("cause", func(r *row) string { return r.Cause }),
+		said("trace", func(r *row) string { return r.Trace }), said("object_version", func(r *row) string { return r.ObjectVersion }),
+		said("state", func(r *row) string { return string(r.State) }), said("problem", func(r *row) string { return r.Problem }),
+		said("reason", func(r *row) string { return r.Reason }), said("hint", func(r *row) string { return r.Hint }),
+		counted("received_at", func(r *row) int64 { return r.ReceivedAt }), counted("settled_at", func(r *row) int64 { return r.SettledAt }),
+	)
+	return g.Insert(tx, `inbox_messages`,
+		[]string{"source", "link", "role", "epoch", "version"}, []string{"kind", "mapping"}, []string{"prev", "refers", "creates", "cause"},
+		[]string{"trace"}, []string{"object_version"}, []string{"state", "problem", "reason", "hint", "received_at", "settled_at"})
 }
 
 // insertSettled stores messages that have had their effect. That one of them was taken before, in another stream, is an error: what the
@@ -152,7 +166,7 @@ func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
 	return holdBodies(ctx, tx, rows)
 }
 
-// parts cuts a batch into what one statement takes (values): on SQLite at most so many rows.
+// parts cuts a batch into what one statement takes (store.Given): on SQLite at most so many rows.
 func parts[T any](tx *store.Tx, all []T, most int) iter.Seq[[]T] {
 	if tx.Dialect() == store.Postgres {
 		return slices.Chunk(all, 1000)
@@ -223,20 +237,19 @@ const lookRows = 512
 func recall(ctx context.Context, tx *store.Tx, all []*arrival) (memory, error) {
 	m := memory{make(map[identity]*row, len(all)), make(map[count]*row, len(all))}
 	for part := range parts(tx, all, lookRows) { // none if there is nothing to look for
-		ids, numbers := values{kinds: []string{text, text}}, values{kinds: []string{text, text, number, number}}
-		for _, a := range part {
-			ids.add(a.row.Source, a.row.ID)
-			if a.row.numbered() {
-				numbers.add(a.row.Source, a.row.Stream, a.row.Epoch, a.row.Number)
-			}
-		}
-		if err := m.find(ctx, tx, ids.find(tx, `inbox_messages`, knownBy, "", "", `source`, `id`), ids); err != nil {
+		ids := store.Give(
+			store.Each("source", part, func(a *arrival) string { return a.row.Source }), store.Each("id", part, func(a *arrival) string { return a.row.ID }))
+		if err := m.find(ctx, tx, "", ids, `source`, `id`); err != nil {
 			return memory{}, err
 		}
-		if len(numbers.rows) == 0 {
+		counted := slices.DeleteFunc(slices.Clone(part), func(a *arrival) bool { return !a.row.numbered() })
+		if len(counted) == 0 {
 			continue
 		}
-		if err := m.find(ctx, tx, numbers.find(tx, `inbox_messages`, knownBy, ` AND number > 0`, "", `source`, `stream`, `epoch`, `number`), numbers); err != nil {
+		numbers := store.Give(
+			store.Each("source", counted, func(a *arrival) string { return a.row.Source }), store.Each("stream", counted, func(a *arrival) string { return a.row.Stream }),
+			store.Each("epoch", counted, func(a *arrival) int64 { return a.row.Epoch }), store.Each("number", counted, func(a *arrival) int64 { return a.row.Number }))
+		if err := m.find(ctx, tx, ` AND number > 0`, numbers, `source`, `stream`, `epoch`, `number`); err != nil {
 			return memory{}, err
 		}
 	}
@@ -246,9 +259,10 @@ func recall(ctx context.Context, tx *store.Tx, all []*arrival) (memory, error) {
 // knownBy are the columns by which a message is compared with one that was taken before.
 const knownBy = `source, id, kind, key, stream, epoch, number, content`
 
-func (m memory) find(ctx context.Context, tx *store.Tx, query string, v values) error {
+func (m memory) find(ctx context.Context, tx *store.Tx, more string, g store.Given, keys ...string) error {
 	var rows []row
-	err := tx.Select(ctx, &rows, query, v.args(tx)...)
+	query, args := byKeys(tx, g, `inbox_messages`, knownBy, more, "", keys...)
+	err := tx.Select(ctx, &rows, query, args...)
 	if err != nil {
 		return fmt.Errorf("look for messages that were taken before: %w", err)
 	}

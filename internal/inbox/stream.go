@@ -34,6 +34,17 @@ type stream struct {
 	GapSince   int64 `db:"gap_since"`
 	GapAlerted bool  `db:"gap_alerted"`
 	GapEpoch   int64 `db:"gap_epoch"` // of the number that is missing; 0 if nobody has asked
+
+	was *stream // as it is stored; nil if it was not locked to be changed
+}
+
+func (s *stream) place() place { return place{s.Source, s.Stream} }
+
+// keysOf are the columns that tell streams apart.
+func keysOf(places []place) []store.Column {
+	return []store.Column{
+		store.Each("source", places, func(p place) string { return p.source }), store.Each("stream", places, func(p place) string { return p.stream }),
+	}
 }
 
 const streamColumns = `source, stream, lane, epoch, next_number, version, waiting, bytes, early, due_at, held, attempts, trouble, gap_since, gap_alerted`
@@ -64,11 +75,8 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 	}
 	unknown := slices.DeleteFunc(places, func(p place) bool { return found[p] != nil })
 	for part := range parts(tx, unknown, lookRows) {
-		v := values{kinds: []string{text, text, text}}
-		for _, p := range part {
-			v.add(p.source, p.stream, lanes[p])
-		}
-		err := tx.Later(ctx, `INSERT INTO inbox_streams (source, stream, lane) `+v.query(tx)+` ON CONFLICT (source, stream) DO NOTHING`, v.args(tx)...)
+		query, args := store.Give(append(keysOf(part), store.Each("lane", part, func(p place) string { return lanes[p] }))...).Insert(tx, `inbox_streams`)
+		err := tx.Later(ctx, query+` ON CONFLICT (source, stream) DO NOTHING`, args...)
 		if err != nil {
 			return nil, fmt.Errorf("begin %d streams: %w", len(part), err)
 		}
@@ -79,17 +87,16 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 // lockKnown does so for those that are there, in the order of places.
 func lockKnown(ctx context.Context, tx *store.Tx, places []place, into map[place]*stream) error {
 	for part := range parts(tx, places, lookRows) {
-		v := values{kinds: []string{text, text}}
-		for _, p := range part {
-			v.add(p.source, p.stream)
-		}
 		var rows []*stream
-		err := tx.Select(ctx, &rows, v.find(tx, `inbox_streams`, streamColumns, "", tx.ForUpdate(), `source`, `stream`), v.args(tx)...)
+		query, args := byKeys(tx, store.Give(keysOf(part)...), `inbox_streams`, streamColumns, "", tx.ForUpdate(), `source`, `stream`)
+		err := tx.Select(ctx, &rows, query, args...)
 		if err != nil {
 			return fmt.Errorf("lock %d streams: %w", len(part), err)
 		}
 		for _, s := range rows {
-			into[place{s.Source, s.Stream}] = s
+			was := *s
+			s.was = &was
+			into[s.place()] = s
 		}
 	}
 	return nil
@@ -103,30 +110,73 @@ func laneOf(r row) string {
 }
 
 func (s *stream) save(ctx context.Context, tx *store.Tx) error {
-	return saveAll(ctx, tx, map[place]*stream{{s.Source, s.Stream}: s})
+	return saveAll(ctx, tx, map[place]*stream{s.place(): s})
+}
+
+// moved tells whether nothing but the number that is next has changed: in most streams nothing waits and nothing goes wrong.
+func (s *stream) moved() bool {
+	if s.was == nil {
+		return false
+	}
+	now := *s
+	now.Next, now.was = s.was.Next, nil
+	return now == *s.was
 }
 
 // saveAll keeps the state of streams that are locked.
 func saveAll(ctx context.Context, tx *store.Tx, streams map[place]*stream) error {
-	all := make([]*stream, 0, len(streams))
+	var moved, changed []*stream
 	for _, s := range streams {
-		all = append(all, s)
-	}
-	for part := range parts(tx, all, insertRows) {
-		v := values{kinds: []string{text, text, text, number, number, text, number, number, number, number, number, number, text, number, boolean}}
-		for _, s := range part {
-			v.add(s.Source, s.Stream, s.Lane, s.Epoch, s.Next, s.Version, s.Waiting, s.Bytes, s.Early, s.DueAt, s.Held, int64(s.Attempts), s.Trouble,
-				s.GapSince, s.GapAlerted)
+		switch {
+		case !s.moved():
+			changed = append(changed, s)
+		case s.Next != s.was.Next:
+			moved = append(moved, s)
 		}
-		err := tx.Later(ctx, `INSERT INTO inbox_streams (`+streamColumns+`) `+v.query(tx)+`
-			ON CONFLICT (source, stream) DO UPDATE SET epoch = excluded.epoch, next_number = excluded.next_number, version = excluded.version,
-			waiting = excluded.waiting, bytes = excluded.bytes, early = excluded.early, due_at = excluded.due_at, held = excluded.held,
-			attempts = excluded.attempts, trouble = excluded.trouble, gap_since = excluded.gap_since, gap_alerted = excluded.gap_alerted`, v.args(tx)...)
-		if err != nil {
+	}
+	for part := range parts(tx, moved, lookRows) {
+		if err := saveNext(ctx, tx, part); err != nil {
+			return fmt.Errorf("keep the next numbers of %d streams: %w", len(part), err)
+		}
+	}
+	for part := range parts(tx, changed, insertRows) {
+		if err := saveWhole(ctx, tx, part); err != nil {
 			return fmt.Errorf("keep the state of %d streams: %w", len(part), err)
 		}
 	}
 	return nil
+}
+
+func saveNext(ctx context.Context, tx *store.Tx, all []*stream) error {
+	g := store.Give(
+		store.Each("source", all, func(s *stream) string { return s.Source }), store.Each("stream", all, func(s *stream) string { return s.Stream }),
+		store.Each("next_number", all, func(s *stream) int64 { return s.Next }))
+	if tx.Dialect() == store.Postgres {
+		return tx.Later(ctx, `UPDATE inbox_streams AS s SET next_number = g.next_number FROM `+g.Table(tx, "g")+`
+			WHERE s.source = g.source AND s.stream = g.stream`, g.Args(tx)...)
+	}
+	query, args := g.Values(tx)
+	return tx.Later(ctx, `WITH g (source, stream, next_number) AS MATERIALIZED (`+query+`) UPDATE inbox_streams SET next_number = g.next_number FROM g
+		WHERE inbox_streams.source = g.source AND inbox_streams.stream = g.stream`, args...)
+}
+
+func saveWhole(ctx context.Context, tx *store.Tx, all []*stream) error {
+	counted := func(name string, of func(*stream) int64) store.Column { return store.Each(name, all, of) }
+	said := func(name string, of func(*stream) string) store.Column { return store.Each(name, all, of) }
+	query, args := store.Give(
+		said("source", func(s *stream) string { return s.Source }), said("stream", func(s *stream) string { return s.Stream }),
+		said("lane", func(s *stream) string { return s.Lane }), counted("epoch", func(s *stream) int64 { return s.Epoch }),
+		counted("next_number", func(s *stream) int64 { return s.Next }), said("version", func(s *stream) string { return s.Version }),
+		counted("waiting", func(s *stream) int64 { return s.Waiting }), counted("bytes", func(s *stream) int64 { return s.Bytes }),
+		counted("early", func(s *stream) int64 { return s.Early }), counted("due_at", func(s *stream) int64 { return s.DueAt }),
+		counted("held", func(s *stream) int64 { return s.Held }), counted("attempts", func(s *stream) int64 { return int64(s.Attempts) }),
+		said("trouble", func(s *stream) string { return s.Trouble }), counted("gap_since", func(s *stream) int64 { return s.GapSince }),
+		store.Each("gap_alerted", all, func(s *stream) bool { return s.GapAlerted }),
+	).Insert(tx, `inbox_streams`)
+	return tx.Later(ctx, query+` ON CONFLICT (source, stream) DO UPDATE SET epoch = excluded.epoch, next_number = excluded.next_number,
+		version = excluded.version, waiting = excluded.waiting, bytes = excluded.bytes, early = excluded.early, due_at = excluded.due_at,
+		held = excluded.held, attempts = excluded.attempts, trouble = excluded.trouble, gap_since = excluded.gap_since,
+		gap_alerted = excluded.gap_alerted`, args...)
 }
 
 // isTurn tells whether a waiting message of the stream may be applied now. What a person has replayed after its turn is below Next,
