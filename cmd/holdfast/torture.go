@@ -173,8 +173,9 @@ func printTorture(w io.Writer, r torture.Report, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "lost %d, duplicated %d, out of order %d, unpromised %d; %d of %d attempts were repeats, %d may be\n",
 		r.Lost, r.Doubled, r.Disordered, r.Unpromised, r.Repeats, r.Attempts, r.Bound)
-	if r.Settled != int64(r.Promised) || r.Unfiled > 0 {
-		fmt.Fprintf(w, "the plant counts %d messages as settled; %s not filed\n", r.Settled, count(int(r.Unfiled), "receipt", "receipts"))
+	if r.Settled != int64(r.Promised) || r.Unfiled > 0 || r.LostBodies > 0 {
+		fmt.Fprintf(w, "the plant counts %d messages as settled; %s not filed; %s lost\n", r.Settled, count(int(r.Unfiled), "receipt", "receipts"),
+			count(int(r.LostBodies), "large body", "large bodies"))
 	}
 	if r.Stuck != "" {
 		fmt.Fprintln(w, "stuck: "+r.Stuck)

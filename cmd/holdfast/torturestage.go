@@ -22,6 +22,7 @@ import (
 	"holdfast/cmd/holdfast/internal/postgres"
 	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/cmd/holdfast/internal/torture"
+	"holdfast/internal/body"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -42,6 +43,8 @@ type tortured struct {
 const (
 	tortureLease = 3 * time.Second
 	torturePoll  = 500 * time.Millisecond
+
+	tortureInline = 600 // bytes: about half of what is owed, and most of what comes, is kept as a large body
 )
 
 func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Writer) (t *tortured, err error) {
@@ -255,16 +258,19 @@ func unfiled(database, dir string) torture.Unfiled {
 	if file, ok := strings.CutPrefix(database, "sqlite:"); ok {
 		database = "sqlite:" + filepath.Join(dir, file)
 	}
-	return func(ctx context.Context) (n int64, err error) {
+	return func(ctx context.Context) (receipts, bodies int64, err error) {
 		db, err := store.Open(ctx, database, store.Config{NoMigrate: true})
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		err = db.View(ctx, func(tx *store.Tx) (err error) {
-			n, err = outbox.New(nil, "", outbox.Config{}).Unfiled(ctx, tx)
+			if receipts, err = outbox.New(nil, "", outbox.Config{}).Unfiled(ctx, tx); err != nil {
+				return err
+			}
+			bodies, err = body.Lost(ctx, tx)
 			return err
 		})
-		return n, errors.Join(err, db.Close())
+		return receipts, bodies, errors.Join(err, db.Close())
 	}
 }
 
@@ -328,12 +334,20 @@ func (n tortureNode) configure(file string, in initial) error {
 	if err := yaml.Unmarshal(text, &cfg); err != nil {
 		return fmt.Errorf("read the configuration of %s: %w", n.name, err)
 	}
-	set := func(section, key string, value any) { cfg[section].(map[string]any)[key] = value }
+	set := func(section, key string, value any) {
+		if cfg[section] == nil {
+			cfg[section] = map[string]any{}
+		}
+		cfg[section].(map[string]any)[key] = value
+	}
 	set("relay", "node", n.name)
 	set("relay", "poll", torturePoll.String())
 	set("outbox", "lease", tortureLease.String())
 	if n.mixed {
 		older(cfg)
+	} else {
+		set("outbox", "inline", tortureInline)
+		set("inbox", "inline", tortureInline)
 	}
 	if text, err = yaml.Marshal(cfg); err != nil {
 		return fmt.Errorf("write the configuration of %s: %w", n.name, err)

@@ -74,8 +74,9 @@ type Broker interface {
 	Free(ctx context.Context) error
 }
 
-// Unfiled asks the database how many messages' receipts are not filed: none, once all nodes have ended in order.
-type Unfiled func(ctx context.Context) (int64, error)
+// Unfiled asks the database how many messages' receipts are not filed, and how many large bodies are lost, which no message holds and
+// nothing will remove: none, once all nodes have ended in order.
+type Unfiled func(ctx context.Context) (receipts, bodies int64, err error)
 
 // Report is what a run did and what the oracle says.
 type Report struct {
@@ -90,12 +91,13 @@ type Report struct {
 	Stuck        string        `json:"stuck,omitempty"` // what was still owed when draining was given up
 	Settled      int64         `json:"settled"`         // messages that the plant counts as settled: each promised one, once
 	Unfiled      int64         `json:"unfiled"`         // receipts that were not filed when the plant had ended
+	LostBodies   int64         `json:"lost_bodies"`     // that no message held by then, and nothing would remove
 	Verdict
 }
 
 // OK tells whether the run holds what the product promises.
 func (r Report) OK() bool {
-	return r.Stuck == "" && r.Takeovers.Late == 0 && r.Settled == int64(r.Promised) && r.Unfiled == 0 && r.Verdict.OK()
+	return r.Stuck == "" && r.Takeovers.Late == 0 && r.Settled == int64(r.Promised) && r.Unfiled == 0 && r.LostBodies == 0 && r.Verdict.OK()
 }
 
 // run is a Config at work.
@@ -144,13 +146,13 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		}
 		starts += n.starts
 	}
-	unfiled, err := r.Unfiled(ctx)
+	unfiled, bodies, err := r.Unfiled(ctx)
 	if err != nil {
 		return Report{}, err
 	}
 	return Report{
 		Seed: cfg.Seed, Nodes: len(r.nodes), Strikes: r.counts, Starts: starts, Takeovers: r.taken, Orders: r.book.orders, Acts: r.book.acts,
-		DrainSeconds: drained, Stuck: stuck, Settled: settled, Unfiled: unfiled,
+		DrainSeconds: drained, Stuck: stuck, Settled: settled, Unfiled: unfiled, LostBodies: bodies,
 		Verdict: judge(r.book.promises, cfg.Mock.Journal(), cfg.Silent, cfg.InHand, r.ends),
 	}, nil
 }
