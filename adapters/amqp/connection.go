@@ -274,7 +274,17 @@ func (k *keeper) now() (*session, Status) {
 	return k.session, k.status
 }
 
-// await gives the session as soon as there is one that is not after, or an error when ctx ends first or the keeper is closed.
+// over tells whether the connection has ended. Until the keeper has noticed, it is the present one.
+func (s *session) over() bool {
+	select {
+	case <-s.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// await gives the session as soon as there is one that has not ended, or an error when ctx ends first or the keeper is closed.
 func (k *keeper) await(ctx context.Context) (*session, error) {
 	for {
 		k.mu.Lock()
@@ -282,7 +292,10 @@ func (k *keeper) await(ctx context.Context) (*session, error) {
 		k.mu.Unlock()
 		switch status.State {
 		case Connected:
-			return s, nil
+			if !s.over() {
+				return s, nil
+			}
+			status.Reason = s.reason
 		case Closed:
 			return nil, errClosed
 		}

@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/url"
@@ -51,6 +53,23 @@ func TestAWriteThatHangsEndsTheConnection(t *testing.T) {
 		t.Error("it takes more afterwards")
 	}
 	w.wait()
+}
+
+// Whoever is given a connection that has just ended tries it, and is given it again until the keeper has noticed: a storm.
+func TestAConnectionThatHasEndedIsNotGiven(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	k := newKeeper("receive", Config{}, nil, slog.New(slog.DiscardHandler))
+	s := &session{wire: newWire(near, time.Minute), dead: make(chan struct{})}
+	k.tell(Connected, s, nil)
+	lost := errors.New("the broker is gone")
+	s.kill(lost)
+	s.wire.wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := k.await(ctx); got != nil || !errors.Is(err, context.Canceled) || !errors.Is(err, lost) {
+		t.Errorf("got %v, %v; want none, and why", got, err)
+	}
 }
 
 func TestCredentialsThatTheBrokerRefuses(t *testing.T) {
