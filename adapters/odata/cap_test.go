@@ -37,7 +37,7 @@ func capServers(t *testing.T, change ...func(*Config)) []*capServer {
 			path = "/odata/v4/confirmation"
 		}
 		c := Config{
-			BaseURL: address, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: 20 * time.Second,
+			BaseURL: address, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: patient,
 			Writes: map[string]Write{"conf/ProdnOrdConf2": {ID: "ExternalSystemConfirmation"}},
 		}
 		for _, f := range change {
@@ -179,7 +179,7 @@ func TestCAPBooksALostAnswerOnce(t *testing.T) {
 // settle asks, and sends again what the ERP does not have.
 func (s *capServer) settle(t *testing.T, d message.Delivery) message.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		out, err := s.link.Ask(ctx, d)

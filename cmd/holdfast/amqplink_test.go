@@ -136,7 +136,7 @@ func (p *brokerPlant) says(kind string, body map[string]any) {
 
 func (p *brokerPlant) until(what string, so func() bool) {
 	p.t.Helper()
-	if err := until(p.t.Context(), 30*time.Second, what, func() (bool, error) { return so(), nil }); err != nil {
+	if err := until(p.t.Context(), patience, what, func() (bool, error) { return so(), nil }); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -263,11 +263,14 @@ func (p *passage) act(lane, n int) error {
 	})
 }
 
+// patience only ends a test that would never end: it is far beyond what a loaded machine needs.
+const patience = 5 * time.Minute
+
 // goesOn waits until messages pass again.
 func (p *passage) goesOn(after string) {
 	p.t.Helper()
 	begin := p.effects.Load()
-	err := until(p.t.Context(), time.Minute, "messages pass after "+after, func() (bool, error) { return p.effects.Load() > begin+200, nil })
+	err := until(p.t.Context(), patience, "messages pass after "+after, func() (bool, error) { return p.effects.Load() > begin+200, nil })
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -277,12 +280,12 @@ func (p *passage) goesOn(after string) {
 func (p *passage) drain() {
 	p.t.Helper()
 	ctx := p.t.Context()
-	err := until(ctx, 2*time.Minute, "all that is owed has arrived", func() (bool, error) {
+	err := until(ctx, patience, "all that is owed has arrived", func() (bool, error) {
 		l, err := p.links(ctx)
 		return l.Owed == 0 && p.through() >= p.owed(), err
 	})
 	if err == nil {
-		err = until(ctx, time.Minute, "all that is settled is filed", func() (filed bool, err error) {
+		err = until(ctx, patience, "all that is settled is filed", func() (filed bool, err error) {
 			err = p.sender.View(ctx, func(tx *store.Tx) error {
 				n, err := p.out.Unfiled(ctx, tx)
 				filed = n == 0

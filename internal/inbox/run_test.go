@@ -249,7 +249,7 @@ func inOrder(effects []string) bool {
 // until waits for something that another goroutine does through the database.
 func (w *world) until(ok func() bool) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

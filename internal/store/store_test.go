@@ -330,7 +330,7 @@ func TestWakesCrossProcesses(t *testing.T) {
 	}
 	heard, done := there.Subscribe("outbox")
 	defer done()
-	deadline := time.After(20 * time.Second) // the listener may still be connecting: wake until it hears
+	deadline := time.After(patience) // the listener may still be connecting: wake until it hears
 	for {
 		if err := here.InTx(t.Context(), func(tx *store.Tx) error { tx.Wake("outbox"); return nil }); err != nil {
 			t.Fatal(err)

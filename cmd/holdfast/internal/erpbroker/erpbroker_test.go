@@ -181,7 +181,7 @@ func (w *world) listen(n int, wanted func(kind string) bool) []amqp091.Delivery 
 	w.t.Helper()
 	var all []amqp091.Delivery
 	err := w.broker.Do(func(ch *amqp091.Channel) error {
-		for until := time.Now().Add(20 * time.Second); len(all) < n && time.Now().Before(until); {
+		for until := time.Now().Add(2 * time.Minute); len(all) < n && time.Now().Before(until); {
 			d, ok, err := ch.Get(w.answers, true)
 			if err != nil {
 				return err

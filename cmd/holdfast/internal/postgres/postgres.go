@@ -148,7 +148,7 @@ func (s *Server) command(cmd *exec.Cmd) *exec.Cmd {
 }
 
 // patience is how long the server may take for its start, with the recovery after a crash, and for an orderly end.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // Start starts the server and returns when it answers.
 func (s *Server) Start(ctx context.Context) error {

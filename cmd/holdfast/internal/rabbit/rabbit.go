@@ -138,14 +138,14 @@ func (n *Node) Start(ctx context.Context) (err error) {
 		if n.epmd, err = n.begin("epmd", "-port", strconv.Itoa(n.names), "-address", "127.0.0.1"); err != nil {
 			return err
 		}
-		if err := n.listens(ctx, n.names, 20*time.Second); err != nil {
+		if err := n.listens(ctx, n.names, time.Minute); err != nil {
 			return err
 		}
 	}
 	if n.server, err = n.begin(n.program); err != nil {
 		return err
 	}
-	return n.listens(ctx, n.port, 2*time.Minute)
+	return n.listens(ctx, n.port, 5*time.Minute)
 }
 
 // listens waits until somebody listens on a port.

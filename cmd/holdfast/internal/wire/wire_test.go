@@ -60,7 +60,7 @@ func say(c net.Conn) error {
 	if _, err := c.Write([]byte("hello\n")); err != nil {
 		return err
 	}
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return err
 	}
 	_, err := bufio.NewReader(c).ReadString('\n')
