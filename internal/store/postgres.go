@@ -30,6 +30,7 @@ type session struct {
 type queued struct {
 	query string
 	args  []any
+	each  func(r *Row) // of a query: what its rows are given to
 }
 
 // inSession runs fn in one transaction of PostgreSQL.
@@ -96,14 +97,14 @@ func (s *session) send(ctx context.Context, last queued) (tag pgconn.CommandTag,
 	if s.broken != nil {
 		return tag, s.broken
 	}
-	batch := &pgx.Batch{}
-	for _, q := range append(slices.Clip(s.queue), last) {
+	batch, all := &pgx.Batch{}, append(slices.Clip(s.queue), last)
+	for _, q := range all {
 		batch.Queue(q.query, q.args...)
 	}
 	first, others := !s.begun, len(s.queue) > 0
 	s.queue, s.begun = nil, true
 	err = s.conn.Raw(func(conn any) error {
-		tag, err = answers(conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch), batch.Len())
+		tag, err = answers(conn.(*stdlib.Conn).Conn().SendBatch(ctx, batch), all)
 		return err
 	})
 	err = s.lost(ctx, err)
@@ -129,15 +130,29 @@ func (s *session) lost(ctx context.Context, err error) error {
 	return lost(ctx, err, closed)
 }
 
-// answers reads the answers to n statements and gives the last.
-func answers(batch pgx.BatchResults, n int) (tag pgconn.CommandTag, err error) {
-	for range n {
-		if tag, err = batch.Exec(); err != nil {
+// answers reads the answers to statements and gives the last.
+func answers(batch pgx.BatchResults, all []queued) (tag pgconn.CommandTag, err error) {
+	for _, q := range all {
+		if q.each == nil {
+			tag, err = batch.Exec()
+		} else {
+			err = answer(batch, q.each)
+		}
+		if err != nil {
 			_ = batch.Close() // repeats the error
 			return tag, err
 		}
 	}
 	return tag, batch.Close()
+}
+
+// answer reads the rows of one.
+func answer(batch pgx.BatchResults, each func(r *Row)) error {
+	rows, err := batch.Query()
+	if err != nil {
+		return err
+	}
+	return new(Row).rowsOf(rows, each)
 }
 
 // miss remembers that statements which had been queued may not have run. Whoever reads err may pass over it, since it is the answer to
@@ -164,7 +179,7 @@ func (s *session) flush(ctx context.Context) error {
 
 // ExecContext runs a statement after those that wait.
 func (s *session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	tag, err := s.send(ctx, queued{query, args})
+	tag, err := s.send(ctx, queued{query: query, args: args})
 	return driver.RowsAffected(tag.RowsAffected()), err
 }
 

@@ -161,7 +161,7 @@ func (tx *Tx) Later(ctx context.Context, query string, args ...any) error {
 	if err := tx.db.before(ctx, query); err != nil {
 		return err
 	}
-	s.queue = append(s.queue, queued{tx.rebind(query), args})
+	s.queue = append(s.queue, queued{query: tx.rebind(query), args: args})
 	return nil
 }
 
