@@ -62,6 +62,14 @@ type lane struct {
 	Reason  string `db:"reason"`
 }
 
+// laneOf reads laneColumns.
+func laneOf(r *store.Row) lane {
+	return lane{
+		Lane: r.Text(), Head: r.Int(), Epoch: r.Int(), SentTo: r.Int(), Token: r.Int(), Owner: r.Text(), DueAt: r.Int(), Pending: r.Int(),
+		Newest: r.Int(), Next: r.Int(), State: r.Text(), Reason: r.Text(),
+	}
+}
+
 const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, due_at, pending, epoch, next_number, state, reason`
 
 // due is the condition of the partial index outbox_lanes_due; written once, since the planner compares it word by word.
@@ -76,16 +84,16 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	if room <= 0 {
 		return nil, nil
 	}
-	names, err := candidates(ctx, tx, node, link, room)
+	names, err := findDue(ctx, tx, node, link, room)
 	if err != nil {
 		return nil, fmt.Errorf("find the lanes of link %s that are due: %w", link, err)
 	}
 	if len(names) == 0 {
 		return nil, nil
 	}
-	var lanes []lane
-	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+` AND `+due+`
-		AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, listed(tx, names), store.Micros(tx.Now), node)
+	lanes := make([]lane, 0, len(names))
+	err = tx.Read(ctx, func(r *store.Row) { lanes = append(lanes, laneOf(r)) }, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ?
+		AND `+among(tx, "lane")+` AND `+due+` AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, listed(tx, names), store.Micros(tx.Now), node)
 	if err != nil {
 		return nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
@@ -182,17 +190,25 @@ func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, pe
 		names, epochs, heads = append(names, l.Lane), append(epochs, l.Epoch), append(heads, l.Head)
 	}
 	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", heads))
-	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT `+first+` FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m
+	rows := make([]row, 0, 2*len(lanes))
+	err := tx.Read(ctx, func(r *store.Row) { rows = append(rows, firstOf(r, link)) }, `SELECT `+first+` FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m
 		WHERE m.link = ? AND m.lane = g.lane AND m.epoch = g.epoch AND m.number >= g.head AND m.number < g.head + CAST(? AS BIGINT)`,
 		append(g.Args(tx), link, perLane)...)
 	if err != nil {
 		return nil, err
 	}
 	byLane := make(map[string][]row, len(lanes))
-	for _, w := range rows {
-		w.Link = link
-		byLane[w.Lane] = append(byLane[w.Lane], w)
+	for len(rows) > 0 { // those of a lane mostly come together
+		n, name := 1, rows[0].Lane
+		for n < len(rows) && rows[n].Lane == name {
+			n++
+		}
+		if before := byLane[name]; len(before) > 0 {
+			byLane[name] = append(before, rows[:n]...)
+		} else {
+			byLane[name] = rows[:n:n]
+		}
+		rows = rows[n:]
 	}
 	for _, l := range lanes {
 		list := byLane[l.Lane]
@@ -220,12 +236,8 @@ func (w row) expired(now time.Time) bool {
 	return w.ExpiresAt > 0 && w.ExpiresAt <= store.Micros(now) && w.Role != string(message.Void) && w.Redelivery == 0
 }
 
-// candidate is a lane that is due, as its index alone tells.
-type candidate struct {
-	Lane     string `db:"lane"`
-	Priority int    `db:"priority"`
-	Newest   bool   `db:"newest"`
-}
+// candidates are the lanes of each class that are due: those that have been so longest, and the newest, each in that order.
+type candidates struct{ oldest, newest map[int64][]string }
 
 // part reads one end of one class: an index range that ends with the room, whatever the size of the table. Of a link that a person has
 // paused nothing is read; to ask for that before would cost another round trip.
@@ -233,14 +245,23 @@ const part = `SELECT * FROM (SELECT lane, priority, %t AS newest FROM outbox_lan
 	WHERE link = ? AND ` + due + ` AND priority = %d AND due_at <= ? AND lease_owner <> ?
 	AND NOT EXISTS (SELECT 1 FROM outbox_links AS k WHERE k.link = ? AND k.paused) ORDER BY due_at %s LIMIT %d) AS p%d`
 
-// claimQuery is the statement that finds lanes which are due, and its number of parts; bench prints its plan.
+// claimQuery is the statement that finds lanes which are due, and its number of parts; bench prints its plan. Of the newest it reads no
+// more than are given a place for being new. The room is rounded up, so that there are few such statements to be kept prepared.
 func claimQuery(room int) (query string, parts int) {
-	for class := 1; class >= -1; class-- {
-		for _, order := range []string{"ASC", "DESC"} {
+	most := 1
+	for most < room {
+		most *= 2
+	}
+	for _, t := range tenths {
+		for _, newest := range []bool{false, true} {
+			order, limit := "ASC", most
+			if newest {
+				order, limit = "DESC", t.places(most)/4
+			}
 			if parts > 0 {
 				query += " UNION ALL "
 			}
-			query += fmt.Sprintf(part, order == "DESC", class, order, room, parts)
+			query += fmt.Sprintf(part, newest, t.class, order, limit, parts)
 			parts++
 		}
 	}
@@ -276,31 +297,39 @@ func claimArgs(tx *store.Tx, node, link string, parts int) []any {
 	return args
 }
 
-func candidates(ctx context.Context, tx *store.Tx, node, link string, room int) ([]string, error) {
+// findDue reads which lanes are due, and gives at most room of them.
+func findDue(ctx context.Context, tx *store.Tx, node, link string, room int) ([]string, error) {
 	query, parts := claimQuery(room)
-	var found []candidate
-	if err := tx.Select(ctx, &found, query, claimArgs(tx, node, link, parts)...); err != nil {
+	found := candidates{map[int64][]string{}, map[int64][]string{}}
+	err := tx.Read(ctx, func(r *store.Row) {
+		lane, class := r.Text(), r.Int()
+		of := found.oldest
+		if r.Bool() {
+			of = found.newest
+		}
+		of[class] = append(of[class], lane)
+	}, query, claimArgs(tx, node, link, parts)...)
+	if err != nil {
 		return nil, err
 	}
-	return share(found, room), nil
+	return found.share(room), nil
 }
 
-// tenths is how many of ten places each class has a right to.
-var tenths = [...]struct{ class, of10 int }{{1, 6}, {0, 3}, {-1, 1}}
+// tenth is how many of ten places a class has a right to.
+type tenth struct {
+	class int64
+	of10  int
+}
 
-// share chooses at most room lanes. Each class first gets its share, at least one place if there is one; then whatever room is
-// left goes by class. found holds each class twice: oldest first, then newest first.
-func share(found []candidate, room int) []string {
-	oldest, newest := map[int][]string{}, map[int][]string{}
-	for _, c := range found {
-		if c.Newest {
-			newest[c.Priority] = append(newest[c.Priority], c.Lane)
-		} else {
-			oldest[c.Priority] = append(oldest[c.Priority], c.Lane)
-		}
-	}
+var tenths = [...]tenth{{1, 6}, {0, 3}, {-1, 1}}
+
+// places is the class's share of the room, at least one.
+func (t tenth) places(room int) int { return max(1, room*t.of10/10) }
+
+// share chooses at most room lanes. Each class first gets its share, if it has as many; then whatever room is left goes by class.
+func (c candidates) share(room int) []string {
 	chosen := make([]string, 0, room)
-	seen := map[string]bool{}
+	seen := make(map[string]bool, room)
 	take := func(from []string, n int) {
 		for _, l := range from {
 			if n <= 0 || len(chosen) == room {
@@ -312,12 +341,12 @@ func share(found []candidate, room int) []string {
 		}
 	}
 	for _, t := range tenths {
-		places := max(1, room*t.of10/10)
-		take(oldest[t.class], places-places/4)
-		take(newest[t.class], places/4)
+		places := t.places(room)
+		take(c.oldest[t.class], places-places/4)
+		take(c.newest[t.class], places/4)
 	}
 	for _, t := range tenths {
-		take(oldest[t.class], room)
+		take(c.oldest[t.class], room)
 	}
 	return chosen
 }

@@ -14,25 +14,36 @@ func (o *Outbox) astray() time.Duration { return o.cfg.Lease / 2 }
 
 // Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called: never longer than it
 // asked for, and at most an hour. A hold that was written by a clock far ahead counts for nothing; the ERP says it again.
-func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (time.Duration, error) {
-	var hold struct {
-		Until int64 `db:"hold_until"`
-		Set   int64 `db:"hold_set"`
-	}
-	err := tx.Get(ctx, &hold, `SELECT COALESCE(MAX(hold_until), 0) AS hold_until, COALESCE(MAX(hold_set), 0) AS hold_set FROM outbox_links WHERE link = ?`, link)
+func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (held time.Duration, err error) {
+	err = tx.Read(ctx, o.heldBy(tx, &held), holdQuery, link)
 	if err != nil {
 		return 0, fmt.Errorf("read whether link %s may be called: %w", link, err)
 	}
-	if hold.Until == 0 || hold.Set > store.Micros(tx.Now.Add(o.astray())) {
-		return 0, nil
+	return held, nil
+}
+
+// HeldToo is Held that needs no round trip of its own: held is told with the answer to the next statement.
+func (o *Outbox) HeldToo(ctx context.Context, tx *store.Tx, link string, held *time.Duration) error {
+	return tx.ReadLater(ctx, o.heldBy(tx, held), holdQuery, link)
+}
+
+const holdQuery = `SELECT COALESCE(MAX(hold_until), 0), COALESCE(MAX(hold_set), 0) FROM outbox_links WHERE link = ?`
+
+// heldBy reads the row of holdQuery.
+func (o *Outbox) heldBy(tx *store.Tx, held *time.Duration) func(r *store.Row) {
+	return func(r *store.Row) {
+		until, set := r.Int(), r.Int()
+		if until == 0 || set > store.Micros(tx.Now.Add(o.astray())) {
+			return
+		}
+		left := store.FromMicros(until).Sub(tx.Now)
+		if asked := store.FromMicros(until).Sub(store.FromMicros(set)); set > 0 {
+			left = min(left, asked)
+		} else if left > longest { // by the release before, which did not say when
+			left = 0
+		}
+		*held = max(0, min(left, longest))
 	}
-	left := store.FromMicros(hold.Until).Sub(tx.Now)
-	if asked := store.FromMicros(hold.Until).Sub(store.FromMicros(hold.Set)); hold.Set > 0 {
-		left = min(left, asked)
-	} else if left > longest { // by the release before, which did not say when
-		left = 0
-	}
-	return max(0, min(left, longest)), nil
 }
 
 // hold keeps until when the ERP has asked not to be called, for every node and the next start.

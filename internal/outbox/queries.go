@@ -59,6 +59,16 @@ const hot = written + `, replay, sends, signature`
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
 	expires_at, attempts, redelivery, replay, signature`
 
+// firstOf reads first of a message of link.
+func firstOf(r *store.Row, link string) row {
+	return row{
+		Link: link, Lane: r.Text(), Epoch: r.Int(), Number: r.Int(), ID: r.Text(), Source: r.Text(), Kind: r.Text(), Version: int(r.Int()), Key: r.Text(),
+		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
+		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
+		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(),
+	}
+}
+
 func (w row) message(tx *store.Tx) message.Message {
 	return message.Message{
 		ID: w.ID, Source: w.Source, Kind: w.Kind, Version: w.Version, Key: w.Key, Time: w.Time.Time, Body: w.Body, Large: w.Large.Large(tx.DB()),

@@ -68,9 +68,9 @@ func (o *Outbox) Settle(ctx context.Context, tx *store.Tx, link string, all []Se
 	for _, s := range all {
 		names = append(names, s.Lane)
 	}
-	var lanes []lane
-	err = tx.Select(ctx, &lanes, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND `+among(tx, "lane")+tx.SkipLocked(),
-		link, listed(tx, names))
+	lanes := make([]lane, 0, len(names))
+	err = tx.Read(ctx, func(r *store.Row) { lanes = append(lanes, laneOf(r)) }, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ?
+		AND `+among(tx, "lane")+tx.SkipLocked(), link, listed(tx, names))
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
 	}
@@ -355,18 +355,19 @@ func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string
 		return heads, nil
 	}
 	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", numbers))
-	var rows []row
-	err := tx.Select(ctx, &rows, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before
+	found := 0
+	err := tx.Read(ctx, func(r *store.Row) {
+		h := row{Lane: r.Text(), ID: r.Text(), Epoch: r.Int(), Number: r.Int(), CreatedAt: r.Int(), NotBefore: r.Int()}
+		heads[h.Lane] = h
+		found++
+	}, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before
 		FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
 			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.Args(tx), link)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of lanes of link %s: %w", link, err)
 	}
-	for _, h := range rows {
-		heads[h.Lane] = h
-	}
-	if len(rows) < len(names) {
-		return nil, fmt.Errorf("read the heads of lanes of link %s: of %d lanes %d owe nothing that is there", link, len(names), len(names)-len(rows))
+	if found < len(names) {
+		return nil, fmt.Errorf("read the heads of lanes of link %s: of %d lanes %d owe nothing that is there", link, len(names), len(names)-found)
 	}
 	return heads, nil
 }
