@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -51,11 +52,44 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	}
 	for i, d := range ds {
 		if out[i].Verdict == "" {
-			out[i] = l.outcome(d, c.fates[i], c.said[i])
+			out[i] = c.fates[i].outcome(d.Event.Message().ID, l.key(d), c.said[i])
 		}
 	}
 	return out
 }
+
+// Send publishes an event, of which told is called with the Outcome as soon as the broker has confirmed it; false if the window is full.
+// The document must be the event itself, with its body in memory.
+func (l *Link) Send(d message.Delivery, told func(message.Outcome)) bool {
+	w, err := l.ready(context.Background())
+	if err == nil && bodyOf(d) != nil {
+		err = errNotInMemory
+	}
+	if err != nil {
+		told(notSent(err))
+		return true
+	}
+	room := rooms.Get().(*[]byte)
+	defer rooms.Put(room)
+	m, err := l.outgoing(d, (*room)[:0])
+	if b := m.msg.Body; m.msg.ContentType == structured && cap(b) < wireRoom {
+		*room = b // it was made there, and is free again when it was written
+	}
+	if err != nil {
+		told(message.Outcome{Verdict: message.Refused, Err: err})
+		return true
+	}
+	has, err := w.post(&m, told)
+	if has && err != nil {
+		told(notSent(err))
+	}
+	return has
+}
+
+// rooms is memory in which bodies are written.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+var errNotInMemory = errors.New("its body is not in memory")
 
 // ready gives the window to send through, or the reason why nothing can be sent now.
 func (l *Link) ready(ctx context.Context) (*window, error) {
@@ -86,11 +120,11 @@ func notSent(err error) message.Outcome {
 //
 // A message that is nacked has nothing wrong with it: the queue is full, or the broker in trouble. It counts as the link's failure,
 // so that it spends no attempt and the breaker keeps the rest back until there is room.
-func (l *Link) outcome(d message.Delivery, f fate, said string) message.Outcome {
+func (f fate) outcome(id, key, said string) message.Outcome {
 	if f == confirmed {
 		return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Kind: "message"}}
 	}
-	err := f.problem(d.Event.Message().ID, l.key(d), said)
+	err := f.problem(id, key, said)
 	switch f {
 	case returned:
 		return message.Outcome{Verdict: message.Refused, Err: err}

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
 
@@ -86,8 +88,9 @@ func (c *call) less() {
 
 // flight is a message that waits for its confirm.
 type flight struct {
-	to    *call // nil when its caller has left
+	to    *call // nil when its caller has left, or was to be told
 	index int
+	told  func(message.Outcome) // nil when its caller waits
 
 	id, exchange, key string // by which a return finds it
 	returned          bool
@@ -155,7 +158,7 @@ func (w *window) send(ctx context.Context, m *outgoing, c *call, i int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		err = w.write(m, c, i)
+		err = w.write(m, flight{to: c, index: i})
 	}
 	if err != nil {
 		c.less()
@@ -163,8 +166,21 @@ func (w *window) send(ctx context.Context, m *outgoing, c *call, i int) error {
 	return err
 }
 
+// post is send for a caller who does not wait: told is called with what becomes of the message, while the window is locked. It returns
+// false if there is no room now. Errors are those of send.
+func (w *window) post(m *outgoing, told func(message.Outcome)) (room bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case w.slots <- struct{}{}:
+		return true, w.write(m, flight{told: told})
+	default:
+		return w.shut != nil || w.s.blocked.Load(), cmp.Or(w.shut, errBlocked)
+	}
+}
+
 // write puts a message that has a slot on the wire. The caller holds mu.
-func (w *window) write(m *outgoing, c *call, i int) error {
+func (w *window) write(m *outgoing, to flight) error {
 	err := w.shut
 	if err == nil && w.s.blocked.Load() {
 		err = errBlocked
@@ -174,7 +190,8 @@ func (w *window) write(m *outgoing, c *call, i int) error {
 		return err
 	}
 	f := w.at(w.next)
-	*f = flight{to: c, index: i, id: m.msg.MessageId, exchange: m.exchange, key: m.key}
+	*f = to
+	f.id, f.exchange, f.key = m.msg.MessageId, m.exchange, m.key
 	w.next++
 	if _, err = w.ch.PublishWithDeferredConfirm(m.exchange, m.key, true, false, m.msg); err != nil {
 		// The library gives the tag back, and whatever was written of it is no whole message. The connection is over.
@@ -258,8 +275,11 @@ func (w *window) confirm(c amqp091.Confirmation) {
 
 // settle gives a flight its fate and its slot to another. The caller holds mu.
 func (w *window) settle(f *flight, is fate, said string) {
-	if f.to != nil {
+	switch {
+	case f.to != nil:
 		f.to.settle(f.index, is, said)
+	case f.told != nil:
+		f.told(is.outcome(f.id, f.key, said))
 	}
 	*f = flight{}
 	w.oldest++

@@ -42,26 +42,52 @@ const reportEvery = 250 * time.Millisecond
 // stop: what has not begun then is given back unsent. hard ends the requests under way.
 func (w *runner) serve(ctx, hard context.Context, c outbox.Claim) {
 	l := &lane{runner: w, claim: c, sentTo: c.SentTo}
-	s := outbox.Settlement{Lane: c.Lane, Token: c.Token}
-	reported := time.Now()
-	for i, q := range c.Messages {
-		v := l.send(ctx, hard, q)
-		if v.done == nil {
-			s.Next = v.next
-			break
-		}
-		s.Done = append(s.Done, *v.done)
-		w.late.Observe(max(0, w.db.Now().Sub(q.CreatedAt).Seconds()))
-		if i < len(c.Messages)-1 && time.Since(reported) >= reportEvery {
-			w.reports <- s
-			s.Done, reported = nil, time.Now()
+	p := newProgress(l)
+	for _, q := range c.Messages {
+		if !p.add(l.send(ctx, hard, q)) {
+			return
 		}
 	}
-	s.Release, s.SentTo, s.Hold = true, l.sentTo, l.hold
-	if q := c.Messages[0]; q.Replay != "" && !l.gone {
-		s.Unsent = q
+}
+
+// progress is what is known of a claim and was not reported yet.
+type progress struct {
+	*lane
+	s        outbox.Settlement
+	next     int // message
+	reported time.Time
+}
+
+func newProgress(l *lane) progress {
+	return progress{lane: l, s: outbox.Settlement{Lane: l.claim.Lane, Token: l.claim.Token}, reported: time.Now()}
+}
+
+// add takes the verdict on the next message of the claim, and reports what is to be settled. It says whether there is another to send.
+func (p *progress) add(v verdict) bool {
+	last := v.done == nil
+	if last {
+		p.s.Next = v.next
+	} else {
+		q := &p.claim.Messages[p.next]
+		p.next++
+		last = p.next == len(p.claim.Messages)
+		if p.s.Done == nil {
+			p.s.Done = make([]outbox.Done, 0, len(p.claim.Messages)-p.next+1)
+		}
+		p.s.Done = append(p.s.Done, *v.done)
+		p.late.Observe(max(0, p.db.Now().Sub(q.CreatedAt).Seconds()))
 	}
-	w.reports <- s
+	if last {
+		p.s.Release, p.s.SentTo, p.s.Hold = true, p.sentTo, p.hold
+		if q := p.claim.Messages[0]; q.Replay != "" && !p.gone {
+			p.s.Unsent = q
+		}
+		p.reports <- p.s
+	} else if time.Since(p.reported) >= reportEvery {
+		p.reports <- p.s
+		p.s.Done, p.reported = nil, time.Now()
+	}
+	return !last
 }
 
 // send makes the document of a message and delivers it. A link that takes documents has none for a void, which is settled without a
@@ -177,6 +203,11 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 	if !called {
 		return verdict{}
 	}
+	return l.judge(ctx, q, d, o)
+}
+
+// judge makes a verdict of the answer to a delivery.
+func (l *lane) judge(ctx context.Context, q outbox.Queued, d message.Delivery, o message.Outcome) verdict {
 	switch {
 	case o.Verdict == message.Again && o.LinkDown:
 		l.suspects.away()
@@ -295,14 +326,20 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	}
 	within, cancel := l.term(hard) // before the lease is looked at: a process that is stopped in between must not send afterwards
 	defer cancel()
-	if ctx.Err() != nil || !l.named(l.claim.Lane, l.claim.Token) || l.ours(l.claim.Lane, l.claim.Token) < margin || !l.breaker.acquire() {
+	if ctx.Err() != nil || !l.may() || !l.breaker.acquire() {
 		l.pace.cancel()
 		return o, false
 	}
 	within, span := l.span(within, what, q)
-	defer span.End()
 	o = request(within)
-	l.metrics.answer(l.name, o)
+	l.ended(what, o, begun, span)
+	return o, true
+}
+
+// ended tells pace, breaker and instruments how a request went that began at that time.
+func (l *lane) ended(what string, o message.Outcome, begun time.Time, span trace.Span) {
+	defer span.End()
+	l.answer(o)
 	l.took.Observe(time.Since(begun).Seconds())
 	if o.Err != nil {
 		span.SetStatus(codes.Error, string(o.Verdict))
@@ -315,7 +352,15 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	}
 	l.feed(said)
 	l.heed(o, begun)
-	return o, true
+}
+
+// answer counts an answer of the link.
+func (w *runner) answer(o message.Outcome) {
+	if o.Verdict == message.Delivered {
+		w.delivered.Inc()
+		return
+	}
+	w.metrics.answer(w.name, o)
 }
 
 // health is what an answer says about the link.

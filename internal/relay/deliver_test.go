@@ -40,7 +40,7 @@ func TestLostAnswerIsAskedForBeforeAnythingIsSentAgain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, p *plant) {
+			eachWay(t, func(t *testing.T, p *plant) {
 				p.erp.Answer = first(verdict(message.Unsure), tt.took)
 				p.owe(event("a", "operation.confirmed", "o1"))
 				p.owe(event("b", "operation.confirmed", "o1"))
@@ -64,7 +64,7 @@ func TestLostAnswerIsAskedForBeforeAnythingIsSentAgain(t *testing.T) {
 }
 
 func TestAnAnswerThatNobodyClassifiedIsAskedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = first(message.Outcome{}, true)
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.runFor(20 * time.Second)
@@ -87,7 +87,7 @@ func (p *plant) claimAs(node string) []outbox.Claim {
 }
 
 func TestWhatAKilledProcessMayHaveSentIsAskedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		ids := p.oweMany(3, 2)
 		p.cfg.Node = "n1"
 		for _, c := range p.claimAs("n1") {
@@ -106,7 +106,7 @@ type nothing struct{}
 func (nothing) Verify(context.Context, message.Message) error { return nil }
 
 func TestAnotherNodeWaitsForTheLease(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.claimAs("gone")
 		p.cfg.Node = "n2"
@@ -124,7 +124,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 }
 
 func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = first(verdict(message.Unsure), true)
 		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) { return verdict(message.Unsure), nil }
 		p.owe(event("a", "operation.confirmed", "o1"))
@@ -156,7 +156,7 @@ func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
 }
 
 func TestRefusedMessageParksItsLaneAlone(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		refused := outbox.MessageID("erp", "bad")
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
 			if m := d.Event.Message(); m.ID == refused && m.Role == message.Event {
@@ -192,7 +192,7 @@ func TestRefusedMessageParksItsLaneAlone(t *testing.T) {
 }
 
 func TestMessageIsGivenUpAfterItsAttempts(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.link.Attempts = 6
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
 			return message.Outcome{Verdict: message.Again, Err: errors.New("order is locked")}, false
@@ -218,7 +218,7 @@ func TestMessageIsGivenUpAfterItsAttempts(t *testing.T) {
 }
 
 func TestPoisonThatIsNeverAnsweredParksWhileOthersGoOn(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		poison := outbox.MessageID("erp", "poison")
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
 			if d.Event.Message().ID == poison {
@@ -247,7 +247,7 @@ func TestPoisonThatIsNeverAnsweredParksWhileOthersGoOn(t *testing.T) {
 }
 
 func TestAlteredMessageIsNotSent(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.owe(event("a", "operation.confirmed", "o1"))
 		err := p.act(func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET body = ?`, []byte(`{"yield":"999"}`))

@@ -54,6 +54,12 @@ func (w *runner) named(lane string, token int64) bool {
 	return h.token == token && h.term != 0 && h.term == w.cfg.Term()
 }
 
+// may tells whether a request for the lane may begin: it is ours by both clocks, for as long as a request should have, and was claimed under
+// the name that the node has now.
+func (l *lane) may() bool {
+	return l.named(l.claim.Lane, l.claim.Token) && l.ours(l.claim.Lane, l.claim.Token) >= margin
+}
+
 // errLease ends the context of a request whose lane is not ours any more.
 var errLease = errors.New("the lease of its lane has ended")
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
@@ -23,11 +25,15 @@ type runner struct {
 	suspects *suspects
 	late     prometheus.Observer // of metrics, this link's: to look them up for each message costs more than to observe
 	took     prometheus.Observer
+	// delivered counts what this link has delivered, of metrics too.
+	delivered prometheus.Counter
 
-	work    chan outbox.Claim
-	reports chan outbox.Settlement
-	freed   chan struct{} // holds a token when a lane was given back
-	turned  chan struct{} // holds a token when the breaker has changed
+	streamer Streamer // nil if the link is none
+	stream   chan outbox.Claim
+	work     chan outbox.Claim
+	reports  chan outbox.Settlement
+	freed    chan struct{} // holds a token when a lane was given back
+	turned   chan struct{} // holds a token when the breaker has changed
 
 	mu      sync.Mutex
 	hands   map[string]hand // lanes in hand; guarded by mu
@@ -38,9 +44,11 @@ func newRunner(r *Relay, name string, l Link) *runner {
 	w := &runner{
 		Relay: r, name: name, link: l, pace: newPace(l.Rate, l.Concurrency, l.Start), suspects: newSuspects(),
 		late: r.metrics.late.WithLabelValues(name), took: r.metrics.took.WithLabelValues(name),
-		work: make(chan outbox.Claim, inReach(l.Concurrency)), reports: make(chan outbox.Settlement, 256),
+		delivered: r.metrics.outcomes.WithLabelValues(name, string(message.Delivered)),
+		work:      make(chan outbox.Claim, inReach(l.Concurrency)), stream: make(chan outbox.Claim, inReach(l.Concurrency)), reports: make(chan outbox.Settlement, 256),
 		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
 	}
+	w.streamer, _ = l.Deliverer.(Streamer)
 	w.breaker = newBreaker(r.cfg.Failures, r.cfg.Probe, func(circuitbreaker.StateChangedEvent) { token(w.turned) })
 	return w
 }
@@ -79,11 +87,15 @@ func (w *runner) run(ctx context.Context) {
 			}
 		})
 	}
+	if w.streamer != nil {
+		workers.Go(func() { newStream(w).run(ctx, hard) })
+	}
 	w.dispatch(ctx)
 	keeping, kept := context.WithCancel(context.WithoutCancel(ctx))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { w.keepLeases(keeping) })
 	close(w.work)
+	close(w.stream)
 	workers.Wait()
 	close(w.reports)
 	settler.Wait()
@@ -175,6 +187,9 @@ func (w *runner) room() (room, limit int) {
 	return limit - w.inHand(), limit
 }
 
+// errHeld undoes a claim on a link that is not to be called yet.
+var errHeld = errors.New("the link's ERP has asked not to be called")
+
 // claim takes up to room lanes in hand and says how many there were.
 func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) {
 	perLane := w.link.Batch
@@ -188,18 +203,22 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	var claims []outbox.Claim
 	var held time.Duration
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		if held, err = w.out.Held(ctx, tx, w.name); err != nil || held > 0 {
-			claims = nil
+		held = 0
+		if err = w.out.HeldToo(ctx, tx, w.name, &held); err != nil {
 			return err
 		}
 		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
+		if err == nil && held > 0 {
+			return errHeld
+		}
 		return err
 	})
+	if errors.Is(err, errHeld) { // another node was asked to wait, or this one before its start
+		w.pace.holdFor(held)
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
-	}
-	if held > 0 { // another node was asked to wait, or this one before its start
-		w.pace.holdFor(held)
 	}
 	w.mu.Lock()
 	before := len(w.hands)
@@ -210,8 +229,12 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	}
 	w.Relay.hands.Add(int64(len(w.hands) - before))
 	w.mu.Unlock()
-	for _, c := range claims {
-		w.work <- c // never blocks for long: room is never more than work holds
+	for _, c := range claims { // never blocks for long: room is never more than either holds
+		if w.streamer != nil && streams(c) {
+			w.stream <- c
+		} else {
+			w.work <- c
+		}
 	}
 	return len(claims), nil
 }

@@ -66,7 +66,7 @@ func TestNodesShareTheWorkAndSurviveStops(t *testing.T) {
 }
 
 func TestDeliveryIsMeasuredAndTraced(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		spans := tracetest.NewSpanRecorder()
 		metrics := prometheus.NewRegistry()
 		p.cfg.Tracer, p.cfg.Metrics = trace.NewTracerProvider(trace.WithSpanProcessor(spans)), metrics
@@ -111,7 +111,7 @@ func (s *silent) Deliver(ctx context.Context, ds []message.Delivery) []message.O
 }
 
 func TestWhatTheAdapterSaysNothingOfIsAskedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.link.Deliverer = &silent{Recorder: p.erp}
 		ids := p.oweMany(1, 3)
 		p.runFor(time.Minute)
@@ -121,7 +121,7 @@ func TestWhatTheAdapterSaysNothingOfIsAskedFor(t *testing.T) {
 
 // TestNothingIsClaimedUnderANameThatIsNotOurs has another process take the node's name for a while, and be killed with a lane in hand.
 func TestNothingIsClaimedUnderANameThatIsNotOurs(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var others atomic.Bool
 		p.cfg.Node, p.cfg.Term = "n1", func() uint64 {
 			if others.Load() {
@@ -191,7 +191,7 @@ func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
 
 // TestLaneWhoseAnswersCannotBeRecordedParksAlone has the database refuse what one lane's ERP answered, whatever else is settled.
 func TestLaneWhoseAnswersCannotBeRecordedParksAlone(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		err := p.act(func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, `CREATE TRIGGER refuse BEFORE INSERT ON outbox_delivered WHEN NEW.lane = 'o3' BEGIN SELECT RAISE(ABORT, 'no such receipt'); END`)
 			return err
@@ -233,7 +233,7 @@ func TestLaneWhoseAnswersCannotBeRecordedParksAlone(t *testing.T) {
 // TestANameThatWasLostForAMomentTakesBackItsLanes has another process take the node's name, send what this one has in hand, and be
 // killed, all between two looks at whose name it is.
 func TestANameThatWasLostForAMomentTakesBackItsLanes(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var term atomic.Uint64
 		term.Store(1)
 		p.cfg.Node, p.cfg.Term = "n1", term.Load

@@ -26,7 +26,7 @@ func TestLongOutageSpendsNoAttempts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, p *plant) {
+			eachWay(t, func(t *testing.T, p *plant) {
 				var down, flying, most atomic.Int64
 				down.Store(1)
 				p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
@@ -75,7 +75,7 @@ func TestLongOutageSpendsNoAttempts(t *testing.T) {
 
 // TestOutageThatLosesEachAnswerOpensTheBreaker has an adapter that knows by itself that it may send again (an idempotent operation).
 func TestOutageThatLosesEachAnswerOpensTheBreaker(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var back atomic.Bool
 		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
 			if back.Load() {
@@ -101,7 +101,7 @@ func TestOutageThatLosesEachAnswerOpensTheBreaker(t *testing.T) {
 
 // TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson has an ERP that hangs on one message and answers questions, with no other traffic.
 func TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		poison := outbox.MessageID("erp", "poison")
 		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 			if d.Event.Message().ID == poison {
@@ -132,7 +132,7 @@ func TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson(t *testing.T) {
 
 // TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage has every delivery lost for two hours, while questions are answered.
 func TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var back atomic.Bool
 		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
 			if back.Load() {
@@ -164,7 +164,7 @@ func TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage(t *testing.T) {
 
 // TestTooEarlyToAskIsNoFailureOfTheLink has the ERP work on messages whose answer was lost.
 func TestTooEarlyToAskIsNoFailureOfTheLink(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		begun := time.Now()
 		p.cfg.Failures = 4
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -193,7 +193,7 @@ func TestTooEarlyToAskIsNoFailureOfTheLink(t *testing.T) {
 
 // TestTooManyQuestionsHoldTheLink has the ERP ask for a pause when it is asked.
 func TestTooManyQuestionsHoldTheLink(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var told time.Time
 		var well atomic.Bool
 		p.erp.Answer = func(ctx context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -226,7 +226,7 @@ func TestTooManyQuestionsHoldTheLink(t *testing.T) {
 }
 
 func TestRetryAfterHoldsTheWholeLink(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var asked atomic.Bool
 		var at time.Time
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -250,7 +250,7 @@ func TestRetryAfterHoldsTheWholeLink(t *testing.T) {
 
 // TestRetryAfterOutlivesTheProcess has the ERP ask for forty seconds, and this node started anew and another one beside it meanwhile.
 func TestRetryAfterOutlivesTheProcess(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		var asked atomic.Bool
 		var at time.Time
 		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
@@ -280,7 +280,7 @@ func TestRetryAfterOutlivesTheProcess(t *testing.T) {
 }
 
 func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		const top = 50
 		p.link.Rate, p.link.Concurrency = top, 16
 		begun := time.Now()
@@ -320,7 +320,7 @@ func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
 }
 
 func TestLiveMessagesPassABacklog(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.link.Rate, p.link.Concurrency = 50, 8
 		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 			time.Sleep(20 * time.Millisecond)
@@ -440,7 +440,7 @@ func TestALeapOfTheClockVoidsNothingAtOnce(t *testing.T) {
 
 // TestStopAtAnyInstantLosesNothing stops and starts a relay 200 times at random instants of its work, with lost answers.
 func TestStopAtAnyInstantLosesNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		random := rand.New(rand.NewPCG(7, 7))
 		var sum atomic.Int64
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -483,7 +483,7 @@ func (p *plant) wantNothingInHand() {
 
 // TestStopKeepsTheLeaseOfARequestUnderWay has another node ready to take the lane while a slow request ends.
 func TestStopKeepsTheLeaseOfARequestUnderWay(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
 			time.Sleep(25 * time.Second)
 			return message.Outcome{Verdict: message.Delivered}, true

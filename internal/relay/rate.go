@@ -44,20 +44,28 @@ func newPace(top float64, widest, first int) *pace {
 // cancel.
 func (p *pace) enter(ctx context.Context) (time.Time, error) {
 	for {
-		p.mu.Lock()
-		now := time.Now()
-		wait, moved := p.wait(now), p.moved
+		begun, wait, moved := p.try()
 		if wait == 0 {
-			p.begin(now)
-			p.mu.Unlock()
-			return now, nil
+			return begun, nil
 		}
-		p.waiting = true
-		p.mu.Unlock()
 		if err := pause(ctx, wait, moved); err != nil {
 			return time.Time{}, err
 		}
 	}
+}
+
+// try is enter that does not wait: it says how long nothing can begin, less than 0 if only an answer can change that, and what is closed
+// when it is worth trying again before. A wait of 0 means that the request has begun.
+func (p *pace) try() (begun time.Time, wait time.Duration, moved <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if wait = p.wait(now); wait == 0 {
+		p.begin(now)
+		return now, 0, nil
+	}
+	p.waiting = true
+	return now, wait, p.moved
 }
 
 // wait is how long nothing can begin: 0 if a request may begin now, less than 0 if only an answer can change that. It needs mu.

@@ -14,7 +14,7 @@ import (
 // TestAllThatAKilledProcessHasSentOfALaneIsAskedFor has a process killed between the answers to several messages of a lane and their
 // settlement, which they share.
 func TestAllThatAKilledProcessHasSentOfALaneIsAskedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		ids := p.oweMany(3, 4)
 		p.cfg.Node = "n1"
 		for i, c := range p.claimAs("n1") {
@@ -55,7 +55,7 @@ func TestMessagesOfALaneAreSettledTogetherUnlessTheyAreSlow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, p *plant) {
+			eachWay(t, func(t *testing.T, p *plant) {
 				p.oweMany(1, 4)
 				p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 					time.Sleep(tt.takes)
@@ -85,7 +85,7 @@ func TestMessagesOfALaneAreSettledTogetherUnlessTheyAreSlow(t *testing.T) {
 
 // TestAWideLinkBeginsWideAndRecoversFromOne looks at how many requests are under way at most.
 func TestAWideLinkBeginsWideAndRecoversFromOne(t *testing.T) {
-	bubble(t, func(t *testing.T, p *plant) {
+	eachWay(t, func(t *testing.T, p *plant) {
 		ids := p.oweMany(400, 1)
 		var flying, most atomic.Int64
 		began := time.Now()
