@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"holdfast/internal/store"
 )
 
 // Result is one figure.
@@ -91,6 +93,14 @@ func rows() []row {
 	}
 }
 
+// errands are rows that run only where they are named: parts of others, for a profile of nothing else.
+func errands() []row {
+	return []row{
+		{"relay-postgres", "outbox to RabbitMQ from PostgreSQL alone", relayRow(store.Postgres)},
+		{"relay-sqlite", "outbox to RabbitMQ from SQLite alone", relayRow(store.SQLite)},
+	}
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
@@ -139,7 +149,7 @@ func run(ctx context.Context, args []string) error {
 
 func known(names []string) error {
 	for _, n := range names {
-		if !slices.ContainsFunc(rows(), func(r row) bool { return r.name == n }) {
+		if !slices.ContainsFunc(append(rows(), errands()...), func(r row) bool { return r.name == n }) {
 			return fmt.Errorf("there is no row %q", n)
 		}
 	}
@@ -148,10 +158,11 @@ func known(names []string) error {
 
 // measure runs rows. One that breaks down does not keep the others from running.
 func measure(ctx context.Context, o options, names []string) (results []Result, err error) {
-	for _, r := range rows() {
-		if len(names) > 0 && !slices.Contains(names, r.name) {
-			continue
-		}
+	all := rows()
+	if len(names) > 0 {
+		all = slices.DeleteFunc(append(all, errands()...), func(r row) bool { return !slices.Contains(names, r.name) })
+	}
+	for _, r := range all {
 		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", r.name, r.what)
 		got, rerr := r.run(ctx, o)
 		results = append(results, got...)

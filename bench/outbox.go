@@ -157,3 +157,22 @@ func outboxRow(ctx context.Context, o options) ([]Result, error) {
 		atLeast("outbox → RabbitMQ: "+sqlite, "1/s", m[sqlite], m[ceiling], 0.9),
 	}, nil
 }
+
+// relayRow is Holdfast's turn of the outbox row by itself.
+func relayRow(dialect store.Dialect) func(ctx context.Context, o options) ([]Result, error) {
+	return func(ctx context.Context, o options) ([]Result, error) {
+		b, err := openBroker()
+		if err != nil {
+			return nil, err
+		}
+		defer b.close()
+		if err := b.declare(); err != nil {
+			return nil, err
+		}
+		name, body := "Holdfast, "+string(dialect), kilobyte()
+		m, err := contest(ctx, o.rounds, contestant{name, func(ctx context.Context) (float64, error) {
+			return relayTurn(ctx, b, dialect, o.of(relayMessages), o.of(relayLanes), body)
+		}})
+		return []Result{plain("outbox → RabbitMQ: "+name, "1/s", m[name])}, err
+	}
+}
