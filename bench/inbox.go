@@ -51,12 +51,13 @@ func (b *broker) send(ctx context.Context, n, lanes int, body []byte) error {
 	return nil
 }
 
-// bareConsumer takes n messages and does nothing but acknowledge them in batches of at least so many, after each.
-func (b *broker) bareConsumer(ctx context.Context, n, least int, body []byte, each func([]amqp091.Delivery) error) (float64, error) {
+// bareConsumer takes n messages and does nothing but acknowledge them in batches of at least so many, after each; y is the yard that each
+// works on, nil if none.
+func (b *broker) bareConsumer(ctx context.Context, y *yard, n, least int, body []byte, each func([]amqp091.Delivery) error) (float64, error) {
 	if err := b.send(ctx, n, inboxLanes, body); err != nil {
 		return 0, err
 	}
-	began := time.Now()
+	used, began := y.spentSoFar(ctx), time.Now()
 	err := b.do(func(ch *amqp091.Channel) error {
 		if err := ch.Qos(prefetch, 0, false); err != nil {
 			return err
@@ -80,7 +81,9 @@ func (b *broker) bareConsumer(ctx context.Context, n, least int, body []byte, ea
 		}
 		return nil
 	})
-	return float64(n) / time.Since(began).Seconds(), err
+	took := time.Since(began)
+	used.tell(y.spentSoFar(ctx), n)
+	return float64(n) / took.Seconds(), err
 }
 
 // floorTurn is the least that anybody can do who wants an effect once: the bare consumer, which before it acknowledges a batch commits an
@@ -101,7 +104,7 @@ func floorTurn(ctx context.Context, b *broker, n int, body []byte) (float64, err
 	if err != nil {
 		return 0, err
 	}
-	return b.bareConsumer(ctx, n, acceptBatch, body, func(batch []amqp091.Delivery) error {
+	return b.bareConsumer(ctx, y, n, acceptBatch, body, func(batch []amqp091.Delivery) error {
 		ids, lanes := make([]string, len(batch)), make([]string, len(batch))
 		for i, d := range batch {
 			ids[i], lanes[i] = d.MessageId, fmt.Sprint(d.Headers["cloudEvents_lane"])
@@ -183,7 +186,7 @@ func inboxTurn(ctx context.Context, b *broker, dialect store.Dialect, n int, bod
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	g, running := errgroup.WithContext(running)
-	began := time.Now()
+	used, began := y.spentSoFar(ctx), time.Now()
 	g.Go(func() error { return in.Run(running) })
 	g.Go(func() error {
 		return link.Run(running, func(ctx context.Context, batch []message.Incoming) error { return take(ctx, in, batch) })
@@ -193,6 +196,7 @@ func inboxTurn(ctx context.Context, b *broker, dialect store.Dialect, n int, bod
 	case <-running.Done():
 	}
 	took := time.Since(began)
+	used.tell(y.spentSoFar(ctx), n)
 	stop()
 	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
 		return 0, err
@@ -225,7 +229,7 @@ func inboxRow(ctx context.Context, o options) ([]Result, error) {
 	body, n := kilobyte(), o.of(inboxMessages)
 	m, err := contest(ctx, o.rounds,
 		contestant{bare, func(ctx context.Context) (float64, error) {
-			return b.bareConsumer(ctx, n, 1, body, func([]amqp091.Delivery) error { return nil })
+			return b.bareConsumer(ctx, nil, n, 1, body, func([]amqp091.Delivery) error { return nil })
 		}},
 		contestant{least, func(ctx context.Context) (float64, error) { return floorTurn(ctx, b, n, body) }},
 		contestant{postgres, func(ctx context.Context) (float64, error) { return inboxTurn(ctx, b, store.Postgres, n, body) }},
