@@ -43,6 +43,7 @@ type receiptView struct {
 	Status   int       `json:"status,omitempty"`
 	At       time.Time `json:"at"`
 	Answer   string    `json:"answer,omitempty"` // the ERP's own words
+	Signed   string    `json:"signed,omitempty"` // by the ERP, a JWS
 }
 
 type happened struct {
@@ -119,7 +120,7 @@ func messageViewOf(d outbox.Detail, whole bool) messageView {
 	lane := laneViewOf(d.LaneState)
 	v.LaneNow = &lane
 	if r := d.Receipt; !r.At.IsZero() {
-		v.Receipt = &receiptView{Document: r.Document, Kind: r.Kind, Status: r.Status, At: r.At, Answer: string(r.Answer)}
+		v.Receipt = &receiptView{Document: r.Document, Kind: r.Kind, Status: r.Status, At: r.At, Answer: string(r.Answer), Signed: r.Signed}
 	}
 	for _, h := range d.History {
 		v.History = append(v.History, happened{h.At, h.What, h.Detail, message.Shown(h.Body, h.Large), h.Digest})

@@ -83,16 +83,17 @@ type full struct {
 	Status    int         `db:"status"`
 	Answered  store.Zoned `db:"answered"`
 	Asked     bool        `db:"asked"`
+	Signed    string      `db:"signed_receipt"`
 	Refused   string      `db:"refused"`
 }
 
 const (
 	fromHot = kept + `, signature, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer,
-		status, answered, FALSE AS asked, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
+		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
 		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, refused FROM outbox_delivered`
+	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {
@@ -103,7 +104,7 @@ func (f full) detail(tx *store.Tx) Detail {
 		Message: f.message(tx), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
 		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
-		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked},
+		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
 	}
 }
 

@@ -84,7 +84,7 @@ func done(c outbox.Claim, n int) outbox.Settlement {
 	s := outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo}
 	for _, q := range c.Messages[:n] {
 		s.Done = append(s.Done, outbox.Done{ID: q.ID, Epoch: q.Epoch, Number: q.Number, Redelivery: q.Redelivery, Role: q.Role, Creates: q.Creates, SentWith: "all@1", Sent: true, Receipt: message.Receipt{
-			Document: "D-" + q.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at,
+			Document: "D-" + q.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at, Signed: "header.payload.signature",
 		}})
 	}
 	return s
@@ -201,7 +201,7 @@ func TestClaimHandsOutALaneOnceAndInOrder(t *testing.T) {
 			t.Errorf("got %+v, want it empty", l)
 		}
 		d := b.message("a")
-		want := message.Receipt{Document: "D-" + d.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at}
+		want := message.Receipt{Document: "D-" + d.ID, Kind: "confirmation", Answer: []byte(`{"ok":true}`), Status: 201, At: at, Signed: "header.payload.signature"}
 		if !cmp.Equal(d.Receipt, want) || d.SentWith != "all@1" || !d.Settled || !d.SettledAt.Equal(at) {
 			t.Errorf("got %+v", cmp.Diff(d.Receipt, want))
 		}

@@ -14,7 +14,7 @@ import (
 
 // confirmed tells whether all that there is to keep of d is that it was sent and taken, as of what a broker confirms.
 func (d Done) confirmed() bool {
-	return d.Number > 0 && d.Sent && d.Redelivery == 0 && d.Role != message.Void && d.Receipt.Document == "" && d.Receipt.Answer == nil && !d.Receipt.Asked
+	return d.Number > 0 && d.Sent && d.Redelivery == 0 && d.Role != message.Void && d.Receipt.Document == "" && d.Receipt.Answer == nil && !d.Receipt.Asked && d.Receipt.Signed == ""
 }
 
 // alike tells whether one receipt can stand for both.

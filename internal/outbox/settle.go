@@ -175,13 +175,13 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 // receipts are what is written of settled messages beside what they are.
 func receipts(done []Done) store.Given {
 	n := len(done)
-	ids, with, docs, kinds, answered := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	ids, with, docs, kinds, answered, signed := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	answers, status, asked, sent, again := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n)
 	for i, d := range done {
 		r := d.Receipt
 		ids[i], with[i], docs[i], kinds[i], answers[i] = d.ID, d.SentWith, r.Document, r.Kind, r.Answer
 		status[i], asked[i], sent[i] = int64(r.Status), r.Asked, int64(times(d.Sent))
-		again[i] = int64(d.Redelivery)
+		again[i], signed[i] = int64(d.Redelivery), r.Signed
 		if !r.At.IsZero() {
 			answered[i] = r.At.Format(time.RFC3339Nano)
 		}
@@ -189,7 +189,7 @@ func receipts(done []Done) store.Given {
 	return store.Give(
 		store.Col("rid", ids), store.Col("sent_with", with), store.Col("document", docs), store.Col("doc_kind", kinds),
 		store.Col("answer", answers), store.Col("status", status), store.Col("answered", answered), store.Col("asked", asked),
-		store.Col("sent", sent), store.Col("again", again),
+		store.Col("sent", sent), store.Col("again", again), store.Col("signed_receipt", signed),
 	)
 }
 
@@ -203,8 +203,8 @@ type movedRow struct {
 // delivery of it, and stays.
 func moveRows(ctx context.Context, tx *store.Tx, done []Done) (rows []movedRow, err error) {
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at,
-			sent_with, document, doc_kind, answer, status, answered, asked)
-		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked `
+			sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt)
+		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt `
 	r := receipts(done)
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
