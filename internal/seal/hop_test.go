@@ -264,6 +264,30 @@ func TestHopProofHoldsForItsRequestAlone(t *testing.T) {
 	}
 }
 
+// TestNoByteOfAProvenRequestCanBeFlipped flips one bit of each byte of each header, and of the body.
+func TestNoByteOfAProvenRequestCanBeFlipped(t *testing.T) {
+	k := edKey(t, 'a')
+	whole := posted(t, k)
+	for name, values := range whole.Header {
+		for at := range len(values[0]) {
+			h := posted(t, k)
+			b := []byte(h.Header[name][0])
+			b[at] ^= 1
+			h.Header[name] = []string{string(b)}
+			if err := checkHop(h, k.Key(), signedAt); err == nil {
+				t.Errorf("byte %d of %s: %s is believed", at, name, b)
+			}
+		}
+	}
+	for at := range whole.Body {
+		h := posted(t, k)
+		h.Body[at] ^= 1
+		if err := checkHop(h, k.Key(), signedAt); err == nil {
+			t.Errorf("byte %d of the body can be flipped", at)
+		}
+	}
+}
+
 // TestHopProofMustSayEnough changes what the signature says of itself, and signs that.
 func TestHopProofMustSayEnough(t *testing.T) {
 	k := edKey(t, 'a')

@@ -179,3 +179,40 @@ func TestWebhookHoldsForItsBodyAndTime(t *testing.T) {
 		}
 	}
 }
+
+// TestNoByteOfASignedEventOrReceiptCanBeFlipped flips one bit of each byte of both.
+func TestNoByteOfASignedEventOrReceiptCanBeFlipped(t *testing.T) {
+	k := edKey(t, 'e')
+	payload := messagePayload(message.Message{ID: "m1"}, "")
+	m, err := k.SignMessage(message.Message{ID: "m1"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt, err := k.SignReceipt(SignedReceipt{ID: "m1", Verdict: Accepted, At: signedAt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := func(token, typ string, detached []byte) bool {
+		h, err := readJWSHeader(token, typ)
+		if err != nil || KeyID(h.Key) != k.ID {
+			return false
+		}
+		_, err = k.Key().verifyJWS(token, detached)
+		return err == nil
+	}
+	for _, tt := range []struct {
+		token, typ string
+		detached   []byte
+	}{{m, messageJWS, payload}, {receipt, receiptJWS, nil}} {
+		if !good(tt.token, tt.typ, tt.detached) {
+			t.Fatalf("%s is refused as it was made", tt.typ)
+		}
+		for at := range len(tt.token) {
+			b := []byte(tt.token)
+			b[at] ^= 1
+			if good(string(b), tt.typ, tt.detached) {
+				t.Errorf("byte %d of %s can be flipped", at, tt.typ)
+			}
+		}
+	}
+}
