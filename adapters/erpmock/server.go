@@ -62,7 +62,7 @@ func (m *Mock) IsDown() bool { return m.gate.isClosed(m.Now(), m.cfg.Faults) }
 // listener and every connection, so that a client is refused as by a machine that is off; then it
 // listens on the same address again. The control API is away as long; a caller outside of the
 // process needs a time for Down, or ServeControl.
-func Serve(ctx context.Context, ln net.Listener, m *Mock) error {
+func Serve(ctx context.Context, ln net.Listener, m Served) error {
 	s := &server{mock: m, addr: ln.Addr(), conns: map[net.Conn]struct{}{}}
 	s.http = &http.Server{
 		Handler: m.Handler(), ConnState: s.track, ReadHeaderTimeout: 10 * time.Second,
@@ -82,9 +82,8 @@ func Serve(ctx context.Context, ln net.Listener, m *Mock) error {
 }
 
 // ServeControl serves the control API alone, on a listener that faults and outages leave alone.
-func ServeControl(ctx context.Context, ln net.Listener, m *Mock) error {
-	m.apart.Store(true)
-	srv := &http.Server{Handler: http.HandlerFunc(m.control), ReadHeaderTimeout: 10 * time.Second}
+func ServeControl(ctx context.Context, ln net.Listener, m Controlled) error {
+	srv := &http.Server{Handler: m.Control(), ReadHeaderTimeout: 10 * time.Second}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -100,7 +99,7 @@ func ServeControl(ctx context.Context, ln net.Listener, m *Mock) error {
 }
 
 type server struct {
-	mock *Mock
+	mock Served
 	http *http.Server
 	addr net.Addr
 

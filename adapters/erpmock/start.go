@@ -1,11 +1,6 @@
 package erpmock
 
-import (
-	"context"
-
-	"holdfast/internal/port"
-	"holdfast/openapi"
-)
+import "holdfast/openapi"
 
 // TB is what Start needs of a test or benchmark.
 type TB interface {
@@ -25,21 +20,10 @@ func Start(t TB, doc []byte, cfg Config) (mock *Mock, url string) {
 	if err != nil {
 		t.Fatalf("start ERP mock: %v", err)
 	}
-	ln, err := port.Listen()
-	if err != nil {
-		t.Fatalf("start ERP mock: %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, ln, m) }()
 	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve ERP mock: %v", err)
-		}
 		if err := m.Close(); err != nil {
 			t.Errorf("close ERP mock: %v", err)
 		}
 	})
-	return m, "http://" + ln.Addr().String()
+	return m, Listen(t, m)
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/adapters/odata/edm"
@@ -36,15 +39,15 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	switch {
 	case t.cfg.Idempotent:
 		return message.Outcome{Verdict: message.Again}, nil
-	case t.cfg.ID == "":
+	case !t.cfg.asks():
 		return message.Outcome{Verdict: message.Unsure, Err: &problem.Error{
 			Kind: problem.Conflict, What: d.Doc.Target + " for message " + id,
-			Why:  "the link names no way to ask the ERP for it: writes has neither id nor idempotent",
+			Why:  "the link names no way to ask the ERP for it: writes has neither id nor ask_fields nor idempotent",
 			Hint: "look in the ERP, then mark the message delivered or send it again",
 		}}, nil
 	}
 	since := l.attempts.Since(id, l.now())
-	out, err := c.lookFor(ctx, m, t, id)
+	out, err := c.lookFor(ctx, m, t, d)
 	if err != nil || out.Verdict == message.Delivered {
 		return out, err
 	}
@@ -59,19 +62,24 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	return out, nil
 }
 
-// lookFor asks for the document of a message. Again means: not there.
-func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, id string) (message.Outcome, error) {
+// lookFor asks for the document of a message, or for another effect of it. Again means: not there.
+func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message.Delivery) (message.Outcome, error) {
 	unsure := message.Outcome{Verdict: message.Unsure}
+	id := d.Event.Message().ID
 	set, field, err := t.asked(m)
 	if err != nil {
 		unsure.Err = err
 		return unsure, err
 	}
-	mark, err := idFor(field, id)
+	marks, err := t.marks(field, d)
 	if err != nil {
 		return unsure, c.invalid(t.name, err)
 	}
-	query, err := Query{Where: Equal(field.Name, mark), Top: 2}.build(set.Of, m.Version)
+	var all []Condition
+	for _, name := range slices.Sorted(maps.Keys(marks)) {
+		all = append(all, Equal(name, marks[name]))
+	}
+	query, err := Query{Where: And(all...), Top: 2}.build(set.Of, m.Version)
 	if err != nil {
 		return unsure, c.invalid(t.name, err)
 	}
@@ -94,13 +102,40 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, id string
 		unsure.LinkDown = isHTML(a.Header)
 		return unsure, err
 	}
-	return c.found(t, set, field, mark, a, p)
+	return c.found(t, set, marks, a, p)
+}
+
+// marks are the values by which the effect of a delivery is known, by field: the message's ID, or what the document itself says.
+func (t *target) marks(field *edm.Field, d message.Delivery) (map[string]string, error) {
+	if field != nil {
+		mark, err := idFor(field, d.Event.Message().ID)
+		return map[string]string{field.Name: mark}, err
+	}
+	doc, ok := object(d.Doc.Body)
+	if !ok {
+		return nil, errors.New("the document is no JSON object")
+	}
+	out := maps.Clone(t.cfg.AskValues)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for name, from := range t.cfg.AskFields {
+		v := str(doc[from])
+		if v == "" {
+			v = d.Doc.Params[from]
+		}
+		if v == "" {
+			return nil, fmt.Errorf("the document has no %s, by which its effect would be found", from)
+		}
+		out[name] = v
+	}
+	return out, nil
 }
 
 // found picks the message's document. An ERP that ignores the filter would seem to have every message; so the field must show the ID.
-func (c *Client) found(t *target, set *edm.Set, field *edm.Field, mark string, a wire.Answer, p Page) (message.Outcome, error) {
+func (c *Client) found(t *target, set *edm.Set, marks map[string]string, a wire.Answer, p Page) (message.Outcome, error) {
 	for _, e := range p.Entities {
-		if e.Values[field.Name] != mark {
+		if !shows(e, marks) {
 			continue
 		}
 		finder := &target{name: t.name, set: set, cfg: t.cfg}
@@ -115,9 +150,19 @@ func (c *Client) found(t *target, set *edm.Set, field *edm.Field, mark string, a
 	if len(p.Entities) > 0 {
 		return message.Outcome{Verdict: message.Unsure}, &problem.Error{
 			Kind: problem.Unavailable, What: "question after a message in " + c.name + "/" + set.Name,
-			Why:  "the ERP gave documents, none of this message: it does not select by " + field.Name,
-			Hint: "correct ask_set and ask_field of the target; nothing is sent until it can be asked",
+			Why:  "the ERP gave documents, none of this message: it does not select by " + strings.Join(slices.Sorted(maps.Keys(marks)), ", "),
+			Hint: "correct how the target is asked for; nothing is sent until it can be asked",
 		}
 	}
 	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.Status}}, nil
+}
+
+// shows tells whether an entity has all the values by which an effect is known.
+func shows(e Entity, marks map[string]string) bool {
+	for name, mark := range marks {
+		if str(e.Values[name]) != mark {
+			return false
+		}
+	}
+	return true
 }

@@ -93,6 +93,10 @@ type Write struct {
 	// AskSet and AskField say where the ID is found again; the set and the field that it was written to.
 	AskSet   string `yaml:"ask_set,omitempty"`
 	AskField string `yaml:"ask_field,omitempty"`
+	// AskFields find what became of a write that has no field for an ID: fields of AskSet, each with the field or parameter of the
+	// document whose value it has once the write took effect. AskValues are fields that have these values then.
+	AskFields map[string]string `yaml:"ask_fields,omitempty"`
+	AskValues map[string]string `yaml:"ask_values,omitempty"`
 	// Number are the fields that are the document's number, in order; the key.
 	Number []string `yaml:"number,omitempty"`
 	// Kind is the ERP's word for the document; the name of the set or operation.
@@ -271,26 +275,31 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// check refuses two ways at once, and secrets that are written out.
-func (a Auth) check(plaintext bool) error {
-	ways, refs := 0, map[string]string{}
+// References are where the secrets are, by the key that names each; there is one for each way to sign in.
+func (a Auth) References() map[string]string {
+	refs := map[string]string{}
 	if a.Basic != nil {
-		ways++
 		refs["auth.basic.password"] = a.Basic.Password
 	}
 	if a.Bearer != "" {
-		ways++
 		refs["auth.bearer"] = a.Bearer
 	}
+	if a.OAuth != nil {
+		refs["auth.oauth.client_secret"] = a.OAuth.Secret
+	}
+	return refs
+}
+
+// check refuses two ways at once, and secrets that are written out.
+func (a Auth) check(plaintext bool) error {
 	if o := a.OAuth; o != nil {
-		ways++
-		refs["auth.oauth.client_secret"] = o.Secret
 		u, err := url.Parse(o.TokenURL)
 		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !plaintext && !loopback(u.Hostname())) {
 			return wrong("auth.oauth.token_url", "it is no https address without credentials", "for example https://login.example/oauth/token")
 		}
 	}
-	if ways > 1 {
+	refs := a.References()
+	if len(refs) > 1 {
 		return wrong("auth", "it names more than one way", "choose basic, bearer or oauth")
 	}
 	for key, ref := range refs {

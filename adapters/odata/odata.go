@@ -38,6 +38,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -120,14 +121,14 @@ func (l *Link) Service(name string) (*Client, error) {
 	if !ok {
 		return nil, &problem.Error{
 			Kind: problem.NotFound, What: fmt.Sprintf("service %q of the link", name), Why: "the link has no service of this name",
-			Hint: "it has " + strings.Join(l.names(), ", "),
+			Hint: "it has " + strings.Join(l.Services(), ", "),
 		}
 	}
 	return c, nil
 }
 
-// names are the services in order.
-func (l *Link) names() []string {
+// Services are the names of the link's services, in order.
+func (l *Link) Services() []string {
 	var out []string
 	for name := range l.services {
 		out = append(out, name)
@@ -151,7 +152,7 @@ func (l *Link) Accepts(name string) error {
 // Warnings name what was passed over in the $metadata that is known, and the writes whose lost answers a person must settle.
 func (l *Link) Warnings() []string {
 	var out []string
-	for _, name := range l.names() {
+	for _, name := range l.Services() {
 		if m, _ := l.services[name].metadata.known(); m != nil {
 			for _, w := range m.Warnings {
 				out = append(out, name+": $metadata, "+w)
@@ -159,8 +160,8 @@ func (l *Link) Warnings() []string {
 		}
 	}
 	for _, target := range slices.Sorted(maps.Keys(l.cfg.Writes)) {
-		if w := l.cfg.Writes[target]; w.ID == "" && !w.Idempotent {
-			out = append(out, fmt.Sprintf("%s: a lost answer parks its lane: it names neither id nor idempotent", target))
+		if w := l.cfg.Writes[target]; !w.asks() && !w.Idempotent {
+			out = append(out, fmt.Sprintf("%s: a lost answer parks its lane: it names neither id nor ask_fields nor idempotent", target))
 		}
 	}
 	return out
@@ -168,7 +169,7 @@ func (l *Link) Warnings() []string {
 
 // Check tries each service, for the doctor: its $metadata is read anew, and everything that the configuration names must be in it.
 func (l *Link) Check(ctx context.Context) error {
-	for _, name := range l.names() {
+	for _, name := range l.Services() {
 		m, err := l.services[name].Metadata(ctx)
 		if err != nil {
 			return err
@@ -183,6 +184,22 @@ func (l *Link) Check(ctx context.Context) error {
 					return err
 				}
 			}
+		}
+		if err := l.checkPolls(l.services[name], m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPolls holds what the configuration says of the polls of a service against its $metadata.
+func (l *Link) checkPolls(c *Client, m *edm.Model) error {
+	for i, p := range l.polls {
+		if p.client != c {
+			continue
+		}
+		if err := p.check(m, fmt.Sprintf("polls[%d]", i)); err != nil {
+			return err
 		}
 	}
 	return nil

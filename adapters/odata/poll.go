@@ -19,14 +19,16 @@ import (
 	"holdfast/internal/problem"
 )
 
-// PollConfig is one entity set that is asked for what has changed: by delta links, or by a field that grows with each change.
+// PollConfig is one entity set that is asked for what has changed: by delta links, by a field that grows with each change, or, where the
+// service has neither, as a whole each time.
 type PollConfig struct {
 	Name      string            `yaml:"name"`                // of the cursor; must not change
 	Set       string            `yaml:"set"`                 // SERVICE/SET
-	Every     time.Duration     `yaml:"every,omitempty"`     // how often, when nothing changes; 5 s
-	Watermark string            `yaml:"watermark,omitempty"` // the field that grows; required without delta
+	Every     time.Duration     `yaml:"every,omitempty"`     // how often, when nothing changes; 5 s, of a whole set 1 h
+	Watermark string            `yaml:"watermark,omitempty"` // the field that grows; required without delta and whole
 	Overlap   time.Duration     `yaml:"overlap,omitempty"`   // how far back each reading begins, for changes that were committed late; 2 m
 	Delta     bool              `yaml:"delta,omitempty"`     // follow the service's delta links
+	Whole     bool              `yaml:"whole,omitempty"`     // read everything each time; what has not changed is known by its content
 	Equal     map[string]string `yaml:"equal,omitempty"`     // fields that must have these values
 	Expand    []string          `yaml:"expand,omitempty"`    // navigation properties that are read as well
 
@@ -66,14 +68,45 @@ func (l *Link) newPolls() ([]*Poll, error) {
 				return nil, wrong(at+"."+name, "it is missing", "give it")
 			}
 		}
-		if c.Delta == (c.Watermark != "") {
-			return nil, wrong(at+".watermark", "a poll goes by a watermark or by delta links", "give one of watermark and delta")
+		ways := 0
+		for _, way := range []bool{c.Delta, c.Watermark != "", c.Whole} {
+			if way {
+				ways++
+			}
 		}
-		c.Every, c.Overlap = cmp.Or(c.Every, 5*time.Second), cmp.Or(c.Overlap, 2*time.Minute)
+		if ways != 1 {
+			return nil, wrong(at+".watermark", "a poll goes by a watermark, by delta links, or reads the whole set", "give one of watermark, delta and whole")
+		}
+		usual := 5 * time.Second
+		if c.Whole {
+			usual = time.Hour
+		}
+		c.Every, c.Overlap = cmp.Or(c.Every, usual), cmp.Or(c.Overlap, 2*time.Minute)
 		c.Version = cmp.Or(c.Version, c.Watermark)
 		out = append(out, &Poll{client, set, c})
 	}
 	return out, nil
+}
+
+// check holds a poll against the $metadata: its set, and each field that it names.
+func (p *Poll) check(m *edm.Model, at string) error {
+	set, ok := m.Sets[p.set]
+	if !ok {
+		return wrong(at+".set", "the service's $metadata has no set "+p.set+like(m, p.set), "use a name of its $metadata")
+	}
+	for _, n := range []struct{ key, name string }{{"watermark", p.cfg.Watermark}, {"key", p.cfg.Key}, {"version", p.cfg.Version}} {
+		f, ok := set.Of.Field(n.name)
+		switch {
+		case n.name != "" && !ok:
+			return wrong(at+"."+n.key, fmt.Sprintf("%s has no field %q", p.set, n.name), "use a field of the service's $metadata")
+		case n.key == "watermark" && n.name != "" && f.NoFilter:
+			return wrong(at+"."+n.key, fmt.Sprintf("%s cannot be searched by %s", p.set, n.name), "use another field that grows, delta: true or whole: true")
+		}
+	}
+	if _, err := p.request(m, set, stand{}); err != nil {
+		return wrong(at, err.Error(), "use names and values of the service's $metadata")
+	}
+	return nil
 }
 
 // Name is the poll's name in the configuration; its cursor is kept under it.
@@ -149,7 +182,7 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 				return nil, cursor, err
 			}
 			batch = append(batch, in)
-			if p.cfg.Delta || later(str(e.Values[p.cfg.Watermark]), at.since) {
+			if p.cfg.Delta || p.cfg.Whole || later(str(e.Values[p.cfg.Watermark]), at.since) {
 				n++
 			}
 		}
@@ -189,7 +222,12 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Equal)) {
 		all = append(all, Equal(name, p.cfg.Equal[name]))
 	}
-	if !p.cfg.Delta {
+	switch {
+	case p.cfg.Whole:
+		for _, k := range set.Of.Key {
+			q.OrderBy = append(q.OrderBy, Order{Field: k})
+		}
+	case !p.cfg.Delta:
 		if from := p.begin(at); from != "" {
 			all = append(all, AtLeast(p.cfg.Watermark, from))
 		}
@@ -216,8 +254,11 @@ func (p *Poll) begin(at stand) string {
 
 // after is where a page says to go on.
 func (p *Poll) after(at stand, page Page) stand {
-	if p.cfg.Delta {
+	switch {
+	case p.cfg.Delta:
 		return stand{link: cmp.Or(page.Next, page.Delta)}
+	case p.cfg.Whole:
+		return stand{link: page.Next}
 	}
 	begin, high := p.begin(at), at.high
 	for _, e := range page.Entities {
@@ -248,6 +289,9 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, now time.Time) (message.Incomi
 	}
 	sum := sha256.Sum256(body)
 	content := "sha256:" + hex.EncodeToString(sum[:])
+	if p.cfg.Whole { // what was changed and changed back is told anew, the next day at the latest
+		content += "/" + now.UTC().Format(time.DateOnly)
+	}
 	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
 	in := message.Incoming{
 		Message: message.Message{

@@ -37,7 +37,7 @@ func (l *Link) split(name string) (*Client, string, error) {
 	if err != nil || rest == "" {
 		return nil, "", &problem.Error{
 			Kind: problem.Invalid, What: fmt.Sprintf("target %q of a mapping", name), Why: "it names no service of the link and what to call there",
-			Hint: "write SERVICE/SET, SERVICE/SET/change or SERVICE/OPERATION; the services are " + strings.Join(l.names(), ", "),
+			Hint: "write SERVICE/SET, SERVICE/SET/change or SERVICE/OPERATION; the services are " + strings.Join(l.Services(), ", "),
 		}
 	}
 	return c, rest, nil
@@ -121,12 +121,15 @@ func (t *target) asked(m *edm.Model) (*edm.Set, *edm.Field, error) {
 	} else if t.op != nil && t.op.Returns != nil && t.op.Returns.Struct != nil {
 		set = setOf(m, t.op.Returns.Struct)
 	}
+	if set == nil {
+		return nil, nil, wrong("writes."+t.name+".ask_set", "the service has no such set", "name the set in which the document can be found")
+	}
+	if t.cfg.ID == "" {
+		return set, nil, t.checkAsk(set)
+	}
 	name := t.cfg.AskField
 	if name == "" {
 		name = t.cfg.ID
-	}
-	if set == nil {
-		return nil, nil, wrong("writes."+t.name+".ask_set", "the service has no such set", "name the set in which the document can be found")
 	}
 	f, ok := set.Of.Field(name)
 	if !ok || f.NoFilter {
@@ -135,10 +138,36 @@ func (t *target) asked(m *edm.Model) (*edm.Set, *edm.Field, error) {
 	return set, f, nil
 }
 
+// checkAsk holds the fields by which an effect is found against the set in which it is.
+func (t *target) checkAsk(set *edm.Set) error {
+	for _, names := range []map[string]string{t.cfg.AskFields, t.cfg.AskValues} {
+		for name := range names {
+			if f, ok := set.Of.Field(name); !ok || f.NoFilter {
+				return wrong("writes."+t.name+".ask_fields", fmt.Sprintf("%s has no field %q that can be searched", set.Name, name), "name fields that show the effect")
+			}
+		}
+	}
+	of := t.document()
+	for _, name := range t.cfg.AskFields {
+		_, isField := of.Field(name)
+		if !isField && (t.set == nil || !slices.Contains(t.set.Of.Key, name)) {
+			return wrong("writes."+t.name+".ask_fields", fmt.Sprintf("the document has neither field nor parameter %q", name), "name one whose value the effect has")
+		}
+	}
+	return nil
+}
+
+// asks tells whether there is a way to find what became of a write.
+func (w Write) asks() bool { return w.ID != "" || len(w.AskFields) > 0 }
+
 // checkWrite holds what the configuration says of a target against the $metadata.
 func (t *target) checkWrite(m *edm.Model, w Write) error {
-	if w.ID == "" {
+	if !w.asks() {
 		return nil
+	}
+	if w.ID == "" {
+		_, _, err := t.asked(m)
+		return err
 	}
 	f, ok := t.field(w.ID)
 	if !ok {
@@ -161,6 +190,10 @@ func guid(id string) uuid.UUID {
 	}
 	return uuid.NewSHA1(space, []byte(id))
 }
+
+// RequestID is the UUID that goes with every write of a message, whichever field else carries its ID: the message's own ID, if it is a
+// UUID. A gateway that was set up for it knows a repeated request by it; a mock's journal names the message by it.
+func RequestID(id string) string { return guid(id).String() }
 
 // shortest is how few characters may stand for a message: 60 bits.
 const shortest = 12

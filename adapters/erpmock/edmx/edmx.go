@@ -20,7 +20,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"holdfast/adapters/erpmock"
@@ -29,91 +28,95 @@ import (
 
 // Config tunes a Mock; its zero value is ready for use.
 type Config struct {
-	Root           string           // path of the service; default /sap/opu/odata/sap/SERVICE
+	Root           string           // path of the service; default /sap/opu/odata/sap/ and the namespace of its types, V4: /sap/opu/odata4/
 	Page           int              // entities on one page; default 50
 	NoCSRF         bool             // take writes without a token, as a V4 service of another maker does
 	NoHead         bool             // refuse HEAD, as some handlers do
 	User, Password string           // that basic authentication asks for; empty for none
-	IDFields       []string         // fields that carry the ID of a message, for the journal
+	IDFields       []string         // fields that carry the ID of a message, for the journal; without one the RequestID names it
 	Repeatable     bool             // honour RequestID: the same one is answered again
 	Delta          bool             // give delta links
+	SessionWrites  int              // end every session after so many writes; 0 never
 	Host           string           // that links to the next page name; default the request's
 	BodyLimit      int64            // bytes of a request; default 16 MiB
 	Now            func() time.Time // default time.Now
+	Seed           int64            // of the faults that are left to chance
+	Faults         []erpmock.Fault  // in force from the beginning
+	Ledger         string           // a file that keeps documents and journal over a restart; empty for none
 }
 
 // Rule is a refusal that the ERP's own state brings about: a locked order, a closed period, missing master data.
 type Rule struct {
-	Set    string // or operation; empty for every write
-	Field  string // of the document, or of one nested in it; empty for all documents
-	Value  any
-	Status int // default 400
-	Code   string
-	Text   string
-	Target string
-	Count  int // refuse so often; 0 without end
+	Set    string `json:"set,omitempty"`   // or operation; empty for every write
+	Field  string `json:"field,omitempty"` // of the document, or of one nested in it; empty for all documents
+	Value  any    `json:"value,omitempty"`
+	Status int    `json:"status,omitempty"` // default 400
+	Code   string `json:"code"`
+	Text   string `json:"text"`
+	Target string `json:"target,omitempty"`
+	Count  int    `json:"count,omitempty"` // refuse so often; 0 without end
+
+	Probability float64 `json:"probability,omitempty"` // of refusing; 0 means always
 }
 
 // Mock is one service. It is safe for concurrent use.
 type Mock struct {
+	*core
 	cfg   Config
 	model *edm.Model
 	text  []byte
 	etag  string // of the $metadata
-	stop  chan struct{}
-	once  sync.Once
 
-	mu       sync.Mutex // guards what follows: a request's rules, effect and journal are one step
-	rows     map[string]*table
-	sessions map[string]string // CSRF tokens by the cookie's value
-	rules    []*Rule
-	faults   []*erpmock.Fault
-	journal  []*erpmock.Entry
-	attempts map[string]int    // by message ID
-	answered map[string]answer // by RequestID
-	tokens   int               // how often a token was given
-	calls    map[string]int    // by method
-	effects  int64
-	numbers  int64 // counts documents
-	changes  int64 // counts changes, for ETags and delta tokens
+	rows  map[string]*table // by set; core's mutex guards these two
+	rules []*Rule
+	drops []drop
 }
 
-// New compiles a $metadata document into a Mock.
+// New compiles a $metadata document into a Mock that stands alone.
 func New(metadata []byte, cfg Config) (*Mock, error) {
+	m, err := newMock(metadata, cfg)
+	if err != nil {
+		return nil, err
+	}
+	m.core, err = newCore(m.cfg, m)
+	return m, err
+}
+
+func newMock(metadata []byte, cfg Config) (*Mock, error) {
 	model, err := edm.Parse(metadata)
 	if err != nil {
 		return nil, fmt.Errorf("serve a $metadata: %w", err)
 	}
-	cfg.Root = cmp.Or(strings.TrimRight(cfg.Root, "/"), "/sap/opu/odata/sap/SERVICE")
+	cfg.Root = cmp.Or(strings.TrimRight(cfg.Root, "/"), usualRoot(model))
 	cfg.Page = cmp.Or(cfg.Page, 50)
 	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 16<<20)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Mock{
-		cfg: cfg, model: model, text: metadata, etag: fmt.Sprintf(`"%d-%d"`, len(metadata), cfg.Now().Unix()), stop: make(chan struct{}),
-		rows: map[string]*table{}, sessions: map[string]string{}, attempts: map[string]int{}, answered: map[string]answer{}, calls: map[string]int{},
-	}, nil
+	return &Mock{cfg: cfg, model: model, text: metadata, etag: fmt.Sprintf(`"%d-%d"`, len(metadata), cfg.Now().Unix()), rows: map[string]*table{}}, nil
 }
 
-// Close ends requests that hang.
-func (m *Mock) Close() { m.once.Do(func() { close(m.stop) }) }
+// usualRoot is where SAP's gateway has a service: below its name, which is the namespace of its types.
+func usualRoot(model *edm.Model) string {
+	name := "SERVICE"
+	for _, set := range slices.Sorted(maps.Keys(model.Sets)) {
+		of := model.Sets[set].Of.Name
+		if i := strings.LastIndexByte(of, '.'); i > 0 {
+			name = of[:i]
+			break
+		}
+	}
+	if model.Version == edm.V4 {
+		return "/sap/opu/odata4/" + name
+	}
+	return "/sap/opu/odata/sap/" + name
+}
 
 // Model is what is served.
 func (m *Mock) Model() *edm.Model { return m.model }
 
 // Handler serves the service at Config.Root.
 func (m *Mock) Handler() http.Handler { return http.HandlerFunc(m.serve) }
-
-// SetFaults replaces the faults. Kinds that a link of HTTP does not have are taken for Lost.
-func (m *Mock) SetFaults(faults ...erpmock.Fault) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.faults = nil
-	for _, f := range faults {
-		m.faults = append(m.faults, &f)
-	}
-}
 
 // SetRules replaces the refusals.
 func (m *Mock) SetRules(rules ...Rule) {
@@ -125,43 +128,6 @@ func (m *Mock) SetRules(rules ...Rule) {
 	}
 }
 
-// ExpireSessions makes every cookie and token worthless, as SAP does after half an hour.
-func (m *Mock) ExpireSessions() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	clear(m.sessions)
-}
-
-// Tokens tells how often a CSRF token was given.
-func (m *Mock) Tokens() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.tokens
-}
-
-// Calls counts the requests on the wire by their method.
-func (m *Mock) Calls() map[string]int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return maps.Clone(m.calls)
-}
-
-// Journal lists the attempts, oldest first.
-func (m *Mock) Journal() []erpmock.Entry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	out := make([]erpmock.Entry, 0, len(m.journal))
-	for _, e := range m.journal {
-		c := *e
-		c.Effects = slices.Clone(e.Effects)
-		out = append(out, c)
-	}
-	return out
-}
-
-// Effects lists all effects in the order of commit.
-func (m *Mock) Effects() []erpmock.Effect { return erpmock.EffectsOf(m.Journal()) }
-
 // Seed puts documents of plain values in a set, with what is nested in them, without an entry in the journal.
 func (m *Mock) Seed(set string, docs ...map[string]any) error {
 	m.mu.Lock()
@@ -172,12 +138,14 @@ func (m *Mock) Seed(set string, docs ...map[string]any) error {
 	}
 	for _, d := range docs {
 		plain, refused := m.plain(s.Of, d, "", true)
+		tx := m.begin(nil)
 		if refused == nil {
-			_, refused = m.begin(nil).create(s, plain, nil)
+			_, refused = tx.create(s, plain, nil)
 		}
 		if refused != nil {
 			return fmt.Errorf("seed %s: %s", set, refused.text)
 		}
+		tx.commit()
 	}
 	return nil
 }
@@ -189,8 +157,9 @@ func (m *Mock) Change(set, field string, value any, to map[string]any) int {
 	n := 0
 	for _, r := range m.table(set).list {
 		if r.values[field] == value {
-			maps.Copy(r.values, to)
-			m.touch(m.model.Sets[set], r)
+			tx := m.begin(nil)
+			tx.change(m.model.Sets[set], r, to)
+			tx.commit()
 			n++
 		}
 	}
@@ -206,4 +175,18 @@ func (m *Mock) Documents(set string) []map[string]any {
 		out = append(out, maps.Clone(r.values))
 	}
 	return out
+}
+
+// DropNested leaves out, from now on, what is nested in a new document and has this value in a field: SAP posts a confirmation and keeps
+// a goods movement that failed for a person.
+func (m *Mock) DropNested(set, field string, value any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drops = append(m.drops, drop{set, field, value})
+}
+
+// drop is what DropNested was told.
+type drop struct {
+	set, field string
+	value      any
 }

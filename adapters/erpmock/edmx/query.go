@@ -276,7 +276,7 @@ func (m *Mock) expand(out map[string]any, s *edm.Set, l *edm.Link, r *row, expan
 		if !below(s, r, o) {
 			continue
 		}
-		e, err := m.entity(nested, o, "", "", host, listed)
+		e, err := m.entity(nested, o, "", deeper(expand, l.Name), host, listed)
 		if err != nil {
 			return err
 		}
@@ -288,14 +288,17 @@ func (m *Mock) expand(out map[string]any, s *edm.Set, l *edm.Link, r *row, expan
 	return nil
 }
 
-// below tells whether a document belongs to another: it has its key.
+// below tells whether a document belongs to another: it has its key, or as much of it as its own type has room for.
 func below(s *edm.Set, above, r *row) bool {
+	shared := false
 	for _, k := range s.Of.Key {
-		if r.values[k] != above.values[k] {
+		v, has := r.values[k]
+		if has && v != above.values[k] {
 			return false
 		}
+		shared = shared || has
 	}
-	return true
+	return shared
 }
 
 func keyOf(s *edm.Set, r *row) map[string]any {
@@ -304,4 +307,15 @@ func keyOf(s *edm.Set, r *row) map[string]any {
 		out[k] = r.values[k]
 	}
 	return out
+}
+
+// deeper is what is to be expanded below a navigation property: V2 writes LINK/LINK.
+func deeper(expand, name string) string {
+	var out []string
+	for _, p := range parts(expand, ",") {
+		if below, ok := strings.CutPrefix(p, name+"/"); ok {
+			out = append(out, below)
+		}
+	}
+	return strings.Join(out, ",")
 }

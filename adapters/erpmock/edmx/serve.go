@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -46,68 +47,30 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		m.write(w, r, answer{status: 404, media: "text/html", body: []byte("<html><body>Service not found</body></html>")})
 		return
 	}
-	e := &erpmock.Entry{At: m.cfg.Now(), Method: r.Method, Path: r.URL.RequestURI(), Operation: c.path, Body: string(body), Bytes: int64(len(body)), Open: true, Trace: r.Header.Get("Traceparent")}
+	e := &erpmock.Entry{At: m.Now(), Method: r.Method, Path: r.URL.RequestURI(), Operation: c.path, Body: string(body), Bytes: int64(len(body)), Open: true, Trace: r.Header.Get("Traceparent")}
 	m.identify(e, c)
-	hit := m.arrive(e)
+	delay, hit := m.arrive(e)
+	if delay > 0 {
+		m.wait(r, delay)
+	}
 	if hit != nil && hit.Phase != erpmock.After {
+		m.settle(e, 0, erpmock.DeliveredNone)
 		m.inject(w, r, hit, answer{status: 503})
 		return
 	}
 	a := m.effect(e, c, r)
+	if m.ledger != nil {
+		if err := m.ledger.sync(); err != nil {
+			a = answer{status: 500, media: "text/plain", body: []byte("the mock's ledger: " + err.Error())}
+		}
+	}
 	if hit != nil {
+		m.settle(e, 0, erpmock.DeliveredNone)
 		m.inject(w, r, hit, a)
 		return
 	}
 	m.settle(e, a.status, erpmock.DeliveredFull)
 	m.write(w, r, a)
-}
-
-// arrive enters the attempt in the journal and finds the fault that hits it.
-func (m *Mock) arrive(e *erpmock.Entry) *erpmock.Fault {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.calls[e.Method]++
-	m.enter(e)
-	for _, f := range m.faults {
-		if f.Method != "" && f.Method != e.Method || f.MessageID != "" && f.MessageID != e.MessageID || f.Operation != "" && f.Operation != e.Operation {
-			continue
-		}
-		if f.Skip > 0 {
-			f.Skip--
-			continue
-		}
-		if f.Count < 0 {
-			continue
-		}
-		if f.Count > 0 {
-			if f.Count--; f.Count == 0 {
-				f.Count = -1
-			}
-		}
-		hit := *f
-		if hit.Phase == "" && hit.Kind == erpmock.Lost {
-			hit.Phase = erpmock.After
-		}
-		e.Fault, e.Phase = hit.Kind, hit.Phase
-		return &hit
-	}
-	return nil
-}
-
-// enter numbers an attempt. The mutex is held.
-func (m *Mock) enter(e *erpmock.Entry) {
-	e.Seq = int64(len(m.journal)) + 1
-	if e.MessageID != "" {
-		m.attempts[e.MessageID]++
-		e.Attempt = m.attempts[e.MessageID]
-	}
-	m.journal = append(m.journal, e)
-}
-
-func (m *Mock) settle(e *erpmock.Entry, status int, how erpmock.Delivery) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e.Status, e.Delivered, e.Open = status, how, false
 }
 
 // effect does what the request asks for, in one step with rules and journal.
@@ -130,6 +93,13 @@ func (m *Mock) effect(e *erpmock.Entry, c call, r *http.Request) answer {
 		}
 	}
 	a := m.route(e, c)
+	if !reads {
+		m.writes++
+	}
+	if m.cfg.SessionWrites > 0 && m.writes >= m.cfg.SessionWrites {
+		m.writes = 0
+		clear(m.sessions)
+	}
 	for name, v := range token {
 		if a.header == nil {
 			a.header = map[string]string{}
@@ -269,11 +239,12 @@ func (m *Mock) inject(w http.ResponseWriter, r *http.Request, f *erpmock.Fault, 
 		m.wait(r, time.Duration(f.Delay))
 	}
 	switch f.Kind {
-	case erpmock.Latency:
-		m.write(w, r, a)
 	case erpmock.Status, erpmock.Quota:
 		status, media := f.Status, "text/html"
-		if status == 0 {
+		switch {
+		case f.Kind == erpmock.Quota:
+			status = 429
+		case status == 0:
 			status = 503
 		}
 		instead := answer{status: status, header: map[string]string{}, media: media, body: []byte("<html><body>Service Unavailable</body></html>")}
@@ -281,7 +252,7 @@ func (m *Mock) inject(w http.ResponseWriter, r *http.Request, f *erpmock.Fault, 
 			instead.body, instead.media = []byte(f.Body), "application/json"
 		}
 		if f.RetryAfter > 0 {
-			instead.header["Retry-After"] = strconv.Itoa(int(time.Duration(f.RetryAfter).Seconds()))
+			instead.header["Retry-After"] = strconv.Itoa(int(math.Ceil(time.Duration(f.RetryAfter).Seconds())))
 		}
 		m.write(w, r, instead)
 	case erpmock.Garbage:

@@ -1,6 +1,7 @@
 package edmx
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +13,9 @@ import (
 
 // table is what a set holds.
 type table struct {
-	list []*row
-	gone []tombstone
+	list  []*row
+	byKey map[string]*row
+	gone  []tombstone
 }
 
 // row is one document.
@@ -31,7 +33,7 @@ type tombstone struct {
 func (m *Mock) table(set string) *table {
 	t := m.rows[set]
 	if t == nil {
-		t = &table{}
+		t = &table{byKey: map[string]*row{}}
 		m.rows[set] = t
 	}
 	return t
@@ -45,7 +47,7 @@ func (m *Mock) touch(s *edm.Set, r *row) {
 		if !f.ETag && (f.Type != "Edm.DateTimeOffset" || !f.ReadOnly) {
 			continue
 		}
-		at := m.cfg.Now().UTC()
+		at := m.clock().UTC()
 		switch f.Type {
 		case "Edm.String":
 			v := at.Format("20060102150405")
@@ -80,18 +82,28 @@ func etag(s *edm.Set, r *row) string {
 	return fmt.Sprintf(`W/"%d"`, r.changed)
 }
 
-// find looks a document up by its key.
-func (t *table) find(s *edm.Set, key map[string]any) *row {
-	for _, r := range t.list {
-		same := true
-		for _, k := range s.Of.Key {
-			same = same && r.values[k] == key[k]
-		}
-		if same {
-			return r
-		}
+// keyText is a document's key in one text.
+func keyText(s *edm.Set, values map[string]any) string {
+	var b strings.Builder
+	for _, k := range s.Of.Key {
+		fmt.Fprintf(&b, "%v\x00", values[k])
 	}
-	return nil
+	return b.String()
+}
+
+// find looks a document up by its key.
+func (t *table) find(s *edm.Set, key map[string]any) *row { return t.byKey[keyText(s, key)] }
+
+// add puts a document at the end.
+func (t *table) add(s *edm.Set, r *row, key map[string]any) {
+	t.list = append(t.list, r)
+	t.byKey[keyText(s, key)] = r
+}
+
+// remove takes a document away.
+func (t *table) remove(s *edm.Set, r *row) {
+	t.list = slices.DeleteFunc(t.list, func(o *row) bool { return o == r })
+	delete(t.byKey, keyText(s, r.values))
 }
 
 // refusal is an error as SAP writes it.
@@ -111,6 +123,14 @@ type transaction struct {
 	entry   *erpmock.Entry // nil for seeds
 	undo    []func()
 	effects []erpmock.Effect
+	touched []touched
+}
+
+// touched is a document that a transaction has made, changed or taken away.
+type touched struct {
+	set  string
+	row  *row
+	gone string // the path that it had
 }
 
 func (m *Mock) begin(e *erpmock.Entry) *transaction { return &transaction{m: m, entry: e} }
@@ -120,19 +140,26 @@ func (tx *transaction) rollback() {
 	for _, f := range slices.Backward(tx.undo) {
 		f()
 	}
-	tx.undo, tx.effects = nil, nil
+	tx.undo, tx.effects, tx.touched = nil, nil, nil
 }
 
-// commit notes the effects with the attempt.
+// commit notes the effects with the attempt, and in the ledger.
 func (tx *transaction) commit() {
-	if tx.entry == nil {
+	if tx.entry != nil {
+		for _, f := range tx.effects {
+			tx.m.effects++
+			f.Seq, f.At, f.MessageID = tx.m.effects, tx.entry.At, tx.entry.MessageID
+			tx.entry.Effects = append(tx.entry.Effects, f)
+		}
+	}
+	if tx.m.ledger == nil || tx.entry == nil && len(tx.touched) == 0 {
 		return
 	}
-	for _, f := range tx.effects {
-		tx.m.effects++
-		f.Seq, f.At, f.MessageID = tx.m.effects, tx.entry.At, tx.entry.MessageID
-		tx.entry.Effects = append(tx.entry.Effects, f)
+	ln := line{Entry: tx.entry, Numbers: tx.m.numbers, Changes: tx.m.changes}
+	for _, t := range tx.touched {
+		ln.Docs = append(ln.Docs, savedDoc{Service: tx.m.cfg.Root, Set: t.set, Values: t.row.values, Changed: t.row.changed, Gone: t.gone})
 	}
+	tx.m.ledger.append(ln)
 }
 
 // create makes a document of plain values, and those nested in it under its key.
@@ -146,20 +173,26 @@ func (tx *transaction) create(s *edm.Set, doc map[string]any, above map[string]a
 			r.values[name] = v
 		}
 	}
+	for k, v := range above { // the document above it is known in it even where that is no part of its key
+		if f, ok := s.Of.Field(k); ok && !f.Key && r.values[k] == nil {
+			r.values[k] = v
+		}
+	}
 	tx.number(s, r, above)
 	t := tx.m.table(s.Name)
 	if t.find(s, r.values) != nil {
 		return nil, bad(409, "/IWBEP/CM_MGW_RT/022", "", "a document with this key exists already")
 	}
-	t.list = append(t.list, r)
-	tx.undo = append(tx.undo, func() { t.list = slices.DeleteFunc(t.list, func(o *row) bool { return o == r }) })
+	t.add(s, r, r.values)
+	tx.undo = append(tx.undo, func() { t.remove(s, r) })
 	tx.m.touch(s, r)
+	tx.touched = append(tx.touched, touched{set: s.Name, row: r})
 	if above == nil {
 		tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "created"})
 	}
 	for name, v := range doc {
 		l, ok := s.Of.Link(name)
-		if !ok {
+		if !ok || v == nil {
 			continue
 		}
 		nested := tx.m.setOf(s, l)
@@ -167,7 +200,10 @@ func (tx *transaction) create(s *edm.Set, doc map[string]any, above map[string]a
 			return nil, bad(400, "/IWBEP/CM_MGW_RT/020", name, "nothing can be made below %s", name)
 		}
 		for _, item := range listOf(v) {
-			if _, refused := tx.create(nested, item, r.values); refused != nil {
+			if slices.ContainsFunc(tx.m.drops, func(d drop) bool { return d.set == nested.Name && item[d.field] == d.value }) {
+				continue
+			}
+			if _, refused := tx.create(nested, item, keyOf(s, r)); refused != nil {
 				return nil, refused
 			}
 		}
@@ -202,29 +238,37 @@ func (m *Mock) setOf(s *edm.Set, l *edm.Link) *edm.Set {
 	return nil
 }
 
-// number gives a document its key as far as the client left it open: from the document above it, or counted.
+// number gives a document its key as far as the client left it open: from the document above it, the year, no plant, or counted. Counted
+// is the widest field, which has room for it; the others are 1.
 func (tx *transaction) number(s *edm.Set, r *row, above map[string]any) {
-	counted := false
+	var open []*edm.Field
 	for _, k := range s.Of.Key {
-		if v := r.values[k]; v != nil && v != "" {
-			continue
-		}
 		f, _ := s.Of.Field(k)
-		if v, ok := above[k]; ok && v != nil {
+		switch v, ok := above[k]; {
+		case r.values[k] != nil: // given, if only as empty
+		case ok && v != nil:
 			r.values[k] = v
-			continue
+		case f.Type == "Edm.String" && strings.HasSuffix(k, "Year"):
+			r.values[k] = tx.m.clock().Format("2006")
+		case f.Type == "Edm.String" && strings.HasSuffix(k, "Plant"):
+			r.values[k] = "" // of no plant in particular
+		case f.Type == "Edm.String":
+			open = append(open, f)
 		}
-		if f.Type != "Edm.String" {
-			continue
-		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	counted := slices.MaxFunc(open, func(a, b *edm.Field) int { return cmp.Compare(a.MaxLength, b.MaxLength) })
+	for _, f := range open {
 		n := int64(1)
-		if !counted {
+		if f == counted {
 			tx.m.numbers++
-			n, counted = tx.m.numbers, true
+			n = tx.m.numbers
 		}
 		width := min(max(f.MaxLength, 1), 18)
 		text := fmt.Sprintf("%0*d", width, n)
-		r.values[k] = text[len(text)-width:]
+		r.values[f.Name] = text[len(text)-width:]
 	}
 }
 
@@ -243,20 +287,22 @@ func (tx *transaction) change(s *edm.Set, r *row, doc map[string]any) {
 	tx.undo = append(tx.undo, func() { r.values, r.changed = before, changed })
 	maps.Copy(r.values, doc)
 	tx.m.touch(s, r)
+	tx.touched = append(tx.touched, touched{set: s.Name, row: r})
 	tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "changed"})
 }
 
 // remove takes a document away.
 func (tx *transaction) remove(s *edm.Set, r *row, path string) {
 	t := tx.m.table(s.Name)
-	i := slices.Index(t.list, r)
-	t.list = slices.Delete(t.list, i, i+1)
+	t.remove(s, r)
 	tx.m.changes++
+	r.changed = tx.m.changes
 	t.gone = append(t.gone, tombstone{path, tx.m.changes})
 	tx.undo = append(tx.undo, func() {
-		t.list = append(t.list, r)
+		t.add(s, r, r.values)
 		t.gone = t.gone[:len(t.gone)-1]
 	})
+	tx.touched = append(tx.touched, touched{set: s.Name, row: r, gone: path})
 	tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "deleted"})
 }
 
@@ -264,6 +310,9 @@ func (tx *transaction) remove(s *edm.Set, r *row, path string) {
 func (m *Mock) refuse(name string, doc map[string]any) *refusal {
 	for _, r := range m.rules {
 		if r.Set != "" && r.Set != name || r.Field != "" && !has(doc, r.Field, r.Value) {
+			continue
+		}
+		if r.Probability > 0 && m.chance.Float64() >= r.Probability {
 			continue
 		}
 		if r.Count > 0 {

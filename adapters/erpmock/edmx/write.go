@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/odata/edm"
 	"holdfast/openapi/contract"
@@ -168,6 +170,10 @@ func (m *Mock) operation(tx *transaction, c call, op *edm.Operation, s *edm.Set,
 			return *a
 		}
 		tx.change(s, r, nil)
+	} else if do := acts()[op.Name]; do != nil && m.model.Version == edm.V2 {
+		if s, r, refused = do(tx, doc); refused != nil {
+			return m.refused(refused)
+		}
 	} else if op.Returns == nil || op.Returns.Struct == nil {
 		return m.single(200, map[string]any{op.Name: nil})
 	} else {
@@ -305,7 +311,7 @@ func (m *Mock) plainBelow(l *edm.Link, v any, at string, asText bool) (any, *ref
 	return out, nil
 }
 
-// identify finds the ID of the message that a write reports.
+// identify finds the ID of the message that a write reports: in a field that carries it, else in the RequestID that goes with it.
 func (m *Mock) identify(e *erpmock.Entry, c call) {
 	var doc map[string]any
 	_ = json.Unmarshal(c.body, &doc) // what is no JSON has no ID
@@ -317,5 +323,8 @@ func (m *Mock) identify(e *erpmock.Entry, c call) {
 			s = strings.TrimPrefix(s, "guid")
 			e.MessageID = strings.Trim(s, "'")
 		}
+	}
+	if id, err := uuid.Parse(c.header.Get("RequestID")); e.MessageID == "" && err == nil {
+		e.MessageID = id.String()
 	}
 }

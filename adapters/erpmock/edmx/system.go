@@ -1,0 +1,129 @@
+package edmx
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"holdfast/adapters/erpmock"
+)
+
+// System is the services of one ERP: they share sessions, faults, clock, journal and ledger, and are steered through one control API
+// below /__mock/. It is safe for concurrent use.
+type System struct {
+	*core
+	services []*Mock
+	restored bool
+	apart    atomic.Bool // the control API has a listener of its own, which no outage closes
+}
+
+// Source is one service of a system: its $metadata, and its root, where that is not the usual one.
+type Source struct {
+	Metadata []byte
+	Root     string
+}
+
+// NewSystem serves each service at its own root; that of cfg has no meaning.
+func NewSystem(cfg Config, sources ...Source) (*System, error) {
+	s := &System{}
+	for i, source := range sources {
+		cfg.Root = source.Root
+		m, err := newMock(source.Metadata, cfg)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(s.services, func(o *Mock) bool { return o.cfg.Root == m.cfg.Root }) {
+			return nil, fmt.Errorf("service %d has the same root as another, %s", i+1, m.cfg.Root)
+		}
+		s.services = append(s.services, m)
+	}
+	if len(s.services) == 0 {
+		return nil, errors.New("a system has at least one service")
+	}
+	var err error
+	s.core, err = newCore(s.services[0].cfg, s.services...)
+	if err != nil {
+		return nil, err
+	}
+	s.restored = s.seq > 0 || s.changes > 0
+	return s, nil
+}
+
+// Restored tells whether the ledger held something: then the system goes on where it ended, and has what it was seeded with.
+func (s *System) Restored() bool { return s.restored }
+
+// Services are the system's, in the order in which they were given.
+func (s *System) Services() []*Mock { return s.services }
+
+// Root is the path at which a service is served.
+func (m *Mock) Root() string { return m.cfg.Root }
+
+// Service is the one that has a set, nil if none has.
+func (s *System) Service(set string) *Mock {
+	for _, m := range s.services {
+		if m.model.Sets[set] != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+// Seed puts documents of plain values in a set of whichever service has it.
+func (s *System) Seed(set string, docs ...map[string]any) error {
+	m := s.Service(set)
+	if m == nil {
+		return fmt.Errorf("seed: no service has a set %q", set)
+	}
+	return m.Seed(set, docs...)
+}
+
+// Handler serves every service, and the control API below /__mock/.
+func (s *System) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/__mock/") {
+			s.control(w, r)
+			return
+		}
+		for _, m := range s.services {
+			if below, ok := strings.CutPrefix(r.URL.EscapedPath(), m.cfg.Root); ok && (below == "" || below[0] == '/') {
+				m.serve(w, r)
+				return
+			}
+		}
+		http.Error(w, "<html><body>Service not found</body></html>", http.StatusNotFound)
+	})
+}
+
+// Control is the control API alone, for a listener that no outage closes.
+func (s *System) Control() http.Handler {
+	s.apart.Store(true)
+	return http.HandlerFunc(s.control)
+}
+
+// Reset empties the system: documents, journal, faults, rules and sessions, after a restart too.
+func (s *System) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.empty()
+	clear(s.sessions)
+	s.faults.Replace(nil)
+	for _, m := range s.services {
+		m.rows, m.rules = map[string]*table{}, nil
+	}
+	if s.ledger != nil {
+		s.ledger.append(line{Reset: true})
+	}
+}
+
+// AddFault puts one more fault in force and gives its ID.
+func (s *System) AddFault(f erpmock.Fault) (string, error) {
+	if err := f.Check(); err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults.Add(f), nil
+}

@@ -1,0 +1,64 @@
+package odata
+
+import (
+	"holdfast/adapters/odata/edm"
+	"holdfast/internal/schema"
+)
+
+// TargetType is what a target takes, for a check of mappings: the fields of its type, and as parameters the key of the entity that it
+// changes or acts on. What the link fills in by itself is not required. It is false while no $metadata was read, or if it has no such target.
+func (l *Link) TargetType(name string) (*schema.Operation, bool) {
+	t := l.knownTarget(name)
+	if t == nil {
+		return nil, false
+	}
+	use := edm.Create
+	if t.change {
+		use = edm.Change
+	}
+	o := &schema.Operation{Body: t.document().Sent(use).Without(t.cfg.ID)}
+	if t.set != nil && (t.change || t.op != nil) {
+		for _, key := range t.set.Of.Key {
+			o.Params = append(o.Params, &schema.Field{Name: key, Type: &schema.Type{Scale: schema.AnyScale}, Required: true})
+		}
+	}
+	return o, true
+}
+
+// DocumentType is the type of an entity that comes in, named as SERVICE/SET. It is false while no $metadata was read.
+func (l *Link) DocumentType(name string) (*schema.Type, bool) {
+	c, set, err := l.split(name)
+	if err != nil {
+		return nil, false
+	}
+	m, _ := c.metadata.known()
+	if m == nil || m.Sets[set] == nil {
+		return nil, false
+	}
+	return m.Sets[set].Of.Received(), true
+}
+
+// knownTarget is a target of a $metadata that is known, nil if there is none.
+func (l *Link) knownTarget(name string) *target {
+	c, rest, err := l.split(name)
+	if err != nil {
+		return nil
+	}
+	m, _ := c.metadata.known()
+	if m == nil {
+		return nil
+	}
+	t, err := c.target(m, rest)
+	if err != nil {
+		return nil
+	}
+	return t
+}
+
+// document is the type of what is sent to a target.
+func (t *target) document() *edm.Struct {
+	if t.op != nil {
+		return edm.NewStruct(t.op.Name, t.op.Params)
+	}
+	return t.set.Of
+}
