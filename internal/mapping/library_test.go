@@ -81,7 +81,7 @@ func shipped(t testing.TB) *mapping.Set {
 }
 
 // TestShippedMappingsDoWhatTheirExamplesSay maps each example, compares the result byte for byte, and holds every document for
-// the ERP against the contract openapi/erp.yaml.
+// the plain ERP against the contract openapi/erp.yaml. Those for SAP are held against its services in cmd/holdfast.
 func TestShippedMappingsDoWhatTheirExamplesSay(t *testing.T) {
 	s := shipped(t)
 	erp, err := contract.Load(openapi.ERP(), "erp.yaml")
@@ -91,7 +91,7 @@ func TestShippedMappingsDoWhatTheirExamplesSay(t *testing.T) {
 	for _, name := range s.Names() {
 		for _, ex := range examples(t, name+".example.yaml") {
 			t.Run(name+"/"+ex.Name, func(t *testing.T) {
-				if strings.HasPrefix(name, "erp-in/") {
+				if strings.Contains(name, "-in/") {
 					checkIn(t, s, name, ex)
 				} else {
 					checkOut(t, s, erp, name, ex)
@@ -140,6 +140,9 @@ func checkOut(t *testing.T, s *mapping.Set, erp *contract.Document, name string,
 	}
 	if diff := cmp.Diff(compact(t, ex.Want.Body), zeroDigest(doc.Body, m)); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	if strings.HasPrefix(name, "sap-") {
+		return
 	}
 	op, ok := erp.Operation(doc.Target)
 	if !ok {

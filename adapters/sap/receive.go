@@ -1,0 +1,63 @@
+package sap
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	"holdfast/adapters/odata"
+	"holdfast/internal/message"
+	"holdfast/openapi/contract"
+)
+
+// Poll is one source of what comes in: odata's, with the plant's zone in each document, as the member Zone: SAP's dates and times are the
+// plant's own, and say so nowhere. What has no value is left out, so that a mapping need not tell null from absent.
+type Poll struct {
+	*source
+	zone string
+}
+
+type source = odata.Poll
+
+// Poll reads what has changed since cursor, as that of odata does.
+func (p *Poll) Poll(ctx context.Context, cursor string) ([]message.Incoming, string, error) {
+	batch, next, err := p.source.Poll(ctx, cursor)
+	for i := range batch {
+		if err != nil {
+			break
+		}
+		batch[i].Body, err = zoned(batch[i].Body, p.zone)
+	}
+	if err != nil {
+		return nil, cursor, err
+	}
+	return batch, next, nil
+}
+
+// zoned is a document with the zone and without nulls. Numbers keep their digits.
+func zoned(body []byte, zone string) ([]byte, error) {
+	v, err := contract.Decode(body)
+	doc, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("read a document of SAP: it is no JSON object: %w", err)
+	}
+	withoutNulls(doc)
+	doc["Zone"] = zone
+	return json.Marshal(doc)
+}
+
+// withoutNulls takes members without a value out of an object and of what is in it.
+func withoutNulls(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(_ string, inner any) bool { return inner == nil })
+		for _, inner := range v {
+			withoutNulls(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			withoutNulls(inner)
+		}
+	}
+}
