@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"holdfast/adapters/amqp"
+	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
+	"holdfast/adapters/sap"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
@@ -115,7 +117,7 @@ type InboxConfig struct {
 
 // LinkConfig is one connection to one ERP.
 type LinkConfig struct {
-	Kind        string `yaml:"kind"`        // rest or amqp
+	Kind        string `yaml:"kind"`        // rest, odata, sap or amqp
 	Rate        int    `yaml:"rate"`        // requests a second at most; 0: no limit but what the ERP answers
 	Concurrency int    `yaml:"concurrency"` // requests at a time at most
 
@@ -127,13 +129,15 @@ type LinkConfig struct {
 	Batch    int `yaml:"batch"`    // messages of one lane in hand at most
 	Attempts int `yaml:"attempts"` // answers about one message after which its lane is parked
 
-	REST rest.Config `yaml:"-"` // the keys that go with kind: rest
-	AMQP amqp.Config `yaml:"-"` // the keys that go with kind: amqp
+	REST  rest.Config  `yaml:"-"` // the keys that go with kind: rest
+	OData odata.Config `yaml:"-"` // the keys that go with kind: odata
+	SAP   sap.Config   `yaml:"-"` // the keys that go with kind: sap
+	AMQP  amqp.Config  `yaml:"-"` // the keys that go with kind: amqp
 }
 
 // Variants are the keys that each kind of link has besides those of all.
 func (l *LinkConfig) Variants() (string, map[string]any) {
-	return "kind", map[string]any{"rest": &l.REST, "amqp": &l.AMQP}
+	return "kind", map[string]any{"rest": &l.REST, "odata": &l.OData, "sap": &l.SAP, "amqp": &l.AMQP}
 }
 
 // RouteConfig says which messages go to which link, through which mapping.

@@ -72,7 +72,7 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"a secret written out", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: hunter2}`, []string{"links.erp.auth.bearer: it is no reference to a secret"}},
 		{"a secret in Vault", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: "vault:kv/erp#token"}`, []string{"vault: references are not in this version"}},
 		{"a credential among the headers", "    concurrency: 8", "    headers: {X-Api-Key: hunter2}\n    concurrency: 8", []string{"it looks like a credential"}},
-		{"a link of a later version", "kind: rest", "kind: odata", []string{"links.erp.kind: links of kind odata are not in this version"}},
+		{"a kind that is nearly one", "kind: rest", "kind: odate", []string{"links.erp.kind: it is none of amqp, odata, rest, sap", "did you mean odata?"}},
 		{"a link without an address", "    base_url: http://127.0.0.1:8422\n", "", []string{"links.erp.base_url: it is missing"}},
 		{"a route to no link", "    link: erp", "    link: erb", []string{"routes[0].link: there is no link of this name", "did you mean erp?"}},
 		{"a route of nothing", "kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, \"goods.*\", lot.created, lot.changed, inspection.recorded]", "kinds: []", []string{"routes[0].kinds: it is missing"}},

@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
+	"holdfast/adapters/sap"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/message"
@@ -167,12 +169,12 @@ func (c Config) checkLease(k *checker) {
 			"leave it out for 10s; a shorter one only has the lanes of a dead node taken over sooner")
 	}
 	for name, link := range c.Links {
-		l := link.REST
-		if link.Kind != "rest" {
+		timeout, ask, asks := link.patience()
+		if !asks {
 			continue
 		}
-		timeout := cmp.Or(l.Timeout, 30*time.Second)
-		after, need := cmp.Or(l.AskAfter, 2*timeout), timeout+margin
+		timeout = cmp.Or(timeout, 30*time.Second)
+		after, need := cmp.Or(ask, 2*timeout), timeout+margin
 		if after < need {
 			k.wrong("links."+name+".ask_after", fmt.Sprintf("%s is less than the timeout of %s and a second: a request may begin at the end of a lease, "+
 				"and whoever takes the lane then must not believe \"not found\" while it is under way", after, timeout), fmt.Sprintf("write %s or more", need))
@@ -195,9 +197,7 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 	case known:
 		kind.check(k, at, l)
 	case l.Kind == "":
-		k.wrong(at+".kind", "it is missing", "write kind: rest for an ERP's API, or kind: amqp for RabbitMQ")
-	case l.Kind == "odata" || l.Kind == "sap":
-		k.wrong(at+".kind", "links of kind "+l.Kind+" are not in this version", "use kind: rest with the ERP's OpenAPI document")
+		k.wrong(at+".kind", "it is missing", "write kind: rest for an ERP's API, kind: sap for S/4HANA, kind: odata for other OData services, or kind: amqp for RabbitMQ")
 	default:
 		k.among(at+".kind", l.Kind, slices.Sorted(maps.Keys(kinds))...)
 	}
@@ -211,12 +211,42 @@ func checkREST(k *checker, at string, link LinkConfig) {
 			k.wrong(at+".headers."+header, "it looks like a credential, and this file holds none", "put it under auth.header with a reference to the secret")
 		}
 	}
-	checkAuth(k, at+".auth", l.Auth)
+	checkRESTAuth(k, at+".auth", l.Auth)
 	if l.BaseURL == "" {
 		k.wrong(at+".base_url", "it is missing", "give the address of the ERP's API, such as https://erp.example/api")
 	}
 	if l.Spec == "" {
 		k.wrong(at+".spec", "it is missing", "name the ERP's OpenAPI file, or write "+rest.Builtin+" for the plain one that Holdfast ships")
+	}
+}
+
+// checkOData tells what is wrong with a link to OData services, besides what the adapter says of it.
+func checkOData(k *checker, at string, link LinkConfig) {
+	l := link.odata()
+	for header := range l.Headers {
+		if credential.MatchString(header) {
+			k.wrong(at+".headers."+header, "it looks like a credential, and this file holds none", "put it under auth with a reference to the secret")
+		}
+	}
+	for key, ref := range l.Auth.References() {
+		checkReference(k, at+"."+key, ref)
+	}
+	if l.BaseURL == "" {
+		k.wrong(at+".base_url", "it is missing", "give the address of the system, such as https://my300000-api.s4hana.example")
+	}
+	if len(l.Services) == 0 {
+		k.wrong(at+".services", "it is missing", "name each OData service with its path; docs/odata.md shows how")
+	}
+}
+
+// checkSAP tells what is wrong with a link to S/4HANA, besides what the adapter says of it.
+func checkSAP(k *checker, at string, link LinkConfig) {
+	checkOData(k, at, link)
+	for i, name := range link.SAP.Read {
+		k.among(fmt.Sprintf("%s.read[%d]", at, i), name, sap.Reads()...)
+	}
+	if id := link.SAP.MovementID; id != "" {
+		k.among(at+".movement_id", id, "ReferenceDocument", "MaterialDocumentHeaderText")
 	}
 }
 
@@ -234,7 +264,7 @@ func checkAMQP(k *checker, at string, link LinkConfig) {
 // credential is a header's name that promises a secret.
 var credential = regexp.MustCompile(`(?i)(api.?key|token|secret|passw|authoriz|cookie|credential)`)
 
-func checkAuth(k *checker, at string, a rest.Auth) {
+func checkRESTAuth(k *checker, at string, a rest.Auth) {
 	if a.Bearer != "" {
 		checkReference(k, at+".bearer", a.Bearer)
 	}
@@ -295,9 +325,17 @@ func (c *Config) anchor() {
 		l.Verify = l.Verify.anchored(*c)
 		for _, path := range []*string{
 			&l.REST.TLS.CA, &l.REST.TLS.Cert, &l.REST.TLS.Key, &l.AMQP.TLS.CA, &l.AMQP.TLS.Cert, &l.AMQP.TLS.Key,
+			&l.OData.TLS.CA, &l.OData.TLS.Cert, &l.OData.TLS.Key, &l.SAP.TLS.CA, &l.SAP.TLS.Cert, &l.SAP.TLS.Key,
 		} {
 			*path = c.beside(*path)
 		}
+		for _, services := range []map[string]odata.Service{l.OData.Services, l.SAP.Services} {
+			for name, s := range services {
+				s.Metadata = c.beside(s.Metadata)
+				services[name] = s
+			}
+		}
+		l.SAP.Plant, l.SAP.Zone = cmp.Or(l.SAP.Plant, c.Plant.Number), cmp.Or(l.SAP.Zone, c.Plant.Zone)
 		if l.REST.Spec != rest.Builtin {
 			l.REST.Spec = c.beside(l.REST.Spec)
 		}

@@ -25,6 +25,7 @@ type demoFlags struct {
 	data, database, dataSet string
 	listen, through         string
 	link                    string // rest or amqp
+	erp                     string // plain or sap
 	keys                    string // local or none
 	broker, restart         string // URL of a broker that runs already, and the command that restarts it
 
@@ -41,8 +42,10 @@ func newDemo() *cobra.Command {
 			"says whether anything was lost, doubled or out of order, and with the plant's public keys alone whether each message is signed and\n" +
 			"follows its predecessor. Then it leaves everything running, until Ctrl-C.\n\n" +
 			"With --link amqp plant and ERP talk through a RabbitMQ that the demo starts, and that is stopped for the outage. --broker names one\n" +
-			"that runs already: both sides are cut off from it instead, and --broker-restart restarts it meanwhile.",
-		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
+			"that runs already: both sides are cut off from it instead, and --broker-restart restarts it meanwhile.\n\n" +
+			"With --erp sap the ERP is a mock of S/4HANA's OData services, which loses answers after the work was done, has orders locked and ends\n" +
+			"sessions, and is restarted during the outage.",
+		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --once --erp sap\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
 	}
@@ -57,6 +60,7 @@ func newDemo() *cobra.Command {
 	fl.StringVar(&f.listen, "listen", "", "address of the plant's API; default 127.0.0.1:8420, or a free port with --once")
 	fl.StringVar(&f.through, "through", "", "URL at which the shop floor calls the API: a proxy that checks what passes")
 	fl.StringVar(&f.link, "link", "rest", "how plant and ERP talk: rest, over HTTP, or amqp, through RabbitMQ")
+	fl.StringVar(&f.erp, "erp", "plain", "what the ERP is: plain, by openapi/erp.yaml, or sap, S/4HANA's OData services")
 	fl.StringVar(&f.broker, "broker", "", "with --link amqp: URL of a RabbitMQ on this machine, instead of one that the demo starts")
 	fl.StringVar(&f.restart, "broker-restart", "", "shell command that restarts the broker of --broker; it is run once, during the outage")
 	keysFlag(cmd, &f.keys)
@@ -72,6 +76,8 @@ func (f demoFlags) check() error {
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--outage is not between 0 and 1h", Hint: "leave it out for 6s"}
 	case f.link != "rest" && f.link != "amqp":
 		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--link is neither rest nor amqp", Hint: "leave it out for rest"}
+	case f.erp != "plain" && f.erp != "sap" || f.erp == "sap" && f.link != "rest":
+		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--erp is neither plain nor sap, or sap with a broker", Hint: "leave one of them out"}
 	case f.broker != "" && f.link != "amqp" || f.restart != "" && f.broker == "":
 		return &problem.Error{
 			Kind: problem.Invalid, What: "demo", Why: "--broker is for --link amqp, and --broker-restart for --broker", Hint: "give all that belong together",

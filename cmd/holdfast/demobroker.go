@@ -71,6 +71,9 @@ func (s *stage) lastNumbers() map[string]int64 {
 
 // cut parts plant and ERP: over HTTP the ERP cannot be reached, over RabbitMQ the broker is stopped, or both are cut off from it.
 func (s *stage) cut() error {
+	if s.sap != nil {
+		return s.sap.cut()
+	}
 	if s.mq == nil {
 		s.mock.Down(0)
 		return nil
@@ -85,6 +88,9 @@ func (s *stage) cut() error {
 
 // mend joins them again.
 func (s *stage) mend(ctx context.Context) error {
+	if s.sap != nil {
+		return s.sap.mend()
+	}
 	if s.mq == nil {
 		s.mock.Up()
 		return nil
@@ -109,6 +115,9 @@ func (b *brokerSide) mend(ctx context.Context) (restarted bool, err error) {
 }
 
 func (s *stage) isCut() bool {
+	if s.sap != nil {
+		return s.sap.IsDown()
+	}
 	if s.mq == nil {
 		return s.mock.IsDown()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/dataset"
 	"holdfast/cmd/holdfast/internal/tally"
 	"holdfast/internal/mes"
@@ -37,6 +38,8 @@ type demoReport struct {
 	TotalSeconds  number `json:"total_seconds"`
 	Link          string `json:"link,omitempty"` // what is not over HTTP
 	Restarts      int    `json:"broker_restarts,omitempty"`
+	ERP           string `json:"erp,omitempty"` // what is not the plain one
+	ERPRestarts   int    `json:"erp_restarts,omitempty"`
 	Earlier       int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
 
 	done, signs bool
@@ -323,15 +326,26 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 	c := s.floor.Counts()
 	r.Seed, r.Orders, r.OwnOrders, r.Confirmations, r.Movements = s.flags.seed, c.Orders, c.Own, c.Confirmations, c.Movements
 	r.Lots, r.Inspections = c.Lots, c.Inspections
-	r.Result = tally.Compare(rows, s.floor.Promised(), s.mock.Effects())
+	r.Result = tally.Compare(rows, s.floor.Promised(), s.effects(list))
 	r.Earlier = len(list) - ours
 	s.signatures(r, list)
 	r.Share = number(100 * r.MadeWhileDown / max(1, ours))
 	if s.mq != nil {
 		r.Link, r.Restarts = s.flags.link, s.mq.restarts
 	}
+	if s.sap != nil {
+		r.ERP, r.ERPRestarts = s.flags.erp, s.sap.restarts
+	}
 	r.done = true
 	return nil
+}
+
+// effects are those of the ERP's journal.
+func (s *stage) effects(list []outbox.Detail) []erpmock.Effect {
+	if s.sap != nil {
+		return s.sap.effects(list)
+	}
+	return s.mock.Effects()
 }
 
 // watch tells the state of the run, four times a second, until the function that it returns is called.

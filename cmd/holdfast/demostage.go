@@ -37,6 +37,7 @@ type stage struct {
 	mock  *erpmock.Mock
 	erp   net.Listener
 	mq    *brokerSide // nil over HTTP
+	sap   *sapSide    // nil where the ERP is the plain one; then there is no mock
 	plant *process
 	api   *shopfloor.Client
 	floor *shopfloor.Floor
@@ -69,7 +70,11 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	}
 	ledger := filepath.Join(f.data, "erp.ledger")
 	_, lerr := os.Stat(ledger)
-	if err = s.openERP(ctx, ledger); err != nil {
+	open := s.openERP
+	if f.erp == "sap" {
+		open = s.openSAP
+	}
+	if err = open(ctx, ledger); err != nil {
 		return s, err
 	}
 	if f.link == "amqp" {
@@ -214,7 +219,7 @@ func (s *stage) configure() (cfg Config, text []byte, err error) {
 func (s *stage) initial() initial {
 	in := initial{
 		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: "sqlite:holdfast.db", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
-		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true,
+		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true, SAP: s.sap != nil,
 		Keys: s.flags.keys == keysLocal,
 	}
 	if s.mq != nil {
@@ -263,7 +268,12 @@ func (s *stage) refuseOldData(ctx context.Context) error {
 	return nil
 }
 
-func (s *stage) serveERP(ctx context.Context) error { return erpmock.Serve(ctx, s.erp, s.mock) }
+func (s *stage) serveERP(ctx context.Context) error {
+	if s.sap != nil {
+		return s.sap.serve(ctx, s.erp)
+	}
+	return erpmock.Serve(ctx, s.erp, s.mock)
+}
 
 // close gives everything back, as far as it was opened.
 func (s *stage) close() error {
@@ -285,6 +295,9 @@ func (s *stage) close() error {
 	if s.mock != nil {
 		errs = append(errs, s.mock.Close())
 	}
+	if s.sap != nil {
+		errs = append(errs, s.sap.close())
+	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
@@ -293,14 +306,26 @@ func (s *stage) close() error {
 
 // stay leaves everything running.
 func (s *stage) stay(ctx context.Context, w io.Writer, f demoFlags) {
-	fmt.Fprintf(w, "\nEverything goes on running until Ctrl-C:\n  plant API    http://%s/v1/orders\n  health       http://%s/readyz and /metrics\n  ERP          http://%s/production-orders\n  ERP journal  http://%s/__mock/journal\n",
-		s.plant.api.Addr(), s.plant.ops.Addr(), s.erp.Addr(), s.erp.Addr())
+	fmt.Fprintf(w, "\nEverything goes on running until Ctrl-C:\n  plant API    http://%s/v1/orders\n  health       http://%s/readyz and /metrics\n  ERP          http://%s%s\n  ERP journal  http://%s/__mock/journal\n",
+		s.plant.api.Addr(), s.plant.ops.Addr(), s.erp.Addr(), s.ordersAt(), s.erp.Addr())
 	fmt.Fprintf(w, "In another terminal:\n  holdfast status --config %s\n  curl -d '{\"for\": \"20s\"}' http://%s/__mock/down\n", filepath.Join(f.data, "holdfast.yaml"), s.erp.Addr())
 	<-ctx.Done()
 }
 
+// ordersAt is where the ERP shows its orders.
+func (s *stage) ordersAt() string {
+	if s.sap != nil {
+		return "/sap/opu/odata/sap/API_PRODUCTION_ORDER_2_SRV/A_ProductionOrder_2"
+	}
+	return "/production-orders"
+}
+
 // release has the ERP's planner release one order, over HTTP. A lost answer is asked for, as anybody must who may not order twice.
 func (s *stage) release(ctx context.Context, o dataset.Order, message string) error {
+	if s.sap != nil {
+		s.releases++
+		return s.sap.release(o, time.Now())
+	}
 	doc, err := s.plan.order(o, time.Now(), 8)
 	if err != nil {
 		return fmt.Errorf("plan an order of %s: %w", o.Material, err)

@@ -109,12 +109,16 @@ func examine(cmd *cobra.Command) []finding {
 	}
 	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
 	rules, links, err := cfg.onlyLooking().compile(slog.New(slog.DiscardHandler))
+	called := examineLinks(ctx, cfg, links) // first: some links learn their ERP's contract by it
+	if err == nil {
+		err = cfg.checkAgainst(rules, links)
+	}
 	out = append(out, examineMappings(cfg, rules, err)...)
 	out = append(out, examineFields(cfg, rules, links)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
 	out = append(out, examineKeys(ctx, cfg)...)
 	out = append(out, examineDisk(cfg)...)
-	out = append(out, examineLinks(ctx, cfg, links)...)
+	out = append(out, called...)
 	out = append(out, examineListeners(ctx, cfg)...)
 	return append(out, examineClock(cfg))
 }
@@ -261,7 +265,7 @@ func examineLink(subject string, c LinkConfig, err error) []finding {
 		return []finding{{Subject: subject, State: isOK, Says: c.address() + " answers as it should"}}
 	case c.makes() && problem.KindOf(err) == problem.NotFound:
 		return []finding{{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), err), Do: "nothing: holdfast serve makes it"}}
-	case c.Kind == "rest" && problem.KindOf(err) == problem.Unavailable: // its own hint is for a message, which is sent again
+	case c.Kind != "amqp" && problem.KindOf(err) == problem.Unavailable: // its own hint is for a message, which is sent again
 		out := bad(subject, err)
 		for i := range out {
 			out[i].Do = "start the ERP, or correct the link's address in holdfast.yaml; the plant can be started without it, and keeps what it owes"

@@ -24,14 +24,15 @@ import (
 )
 
 func newERP() *cobra.Command {
-	cmd := &cobra.Command{Use: "erp", Short: "An ERP to test against, before the real one is there"}
-	cmd.AddCommand(newERPMock())
+	cmd := &cobra.Command{Use: "erp", Short: "An ERP to test against, before the real one is there; a look into a real one"}
+	cmd.AddCommand(newERPMock(), newERPExplore())
 	return cmd
 }
 
 // mockFlags are what erp mock is told.
 type mockFlags struct {
 	spec, listen, control, faults, seedData, journal, ledger string
+	edmx                                                     []string
 	seed                                                     int64
 }
 
@@ -39,16 +40,19 @@ func newERPMock() *cobra.Command {
 	var f mockFlags
 	cmd := &cobra.Command{
 		Use:   "mock",
-		Short: "Serve any OpenAPI document as an ERP with state, faults and a journal",
-		Long: "Mock serves an OpenAPI 3.0 or 3.1 document as if the ERP behind it were there. Faults come from a schedule, from a header\n" +
-			"of a request, or from the control API below /__mock/. docs/erp-mock.md has all of it.",
+		Short: "Serve any OpenAPI or OData service as an ERP with state, faults and a journal",
+		Long: "Mock serves an OpenAPI 3.0 or 3.1 document, or with --edmx one or several OData services by their $metadata, as if the ERP\n" +
+			"behind it were there. Faults come from a schedule, from a header of a request (OpenAPI only), or from the control API below\n" +
+			"/__mock/. docs/erp-mock.md and docs/odata.md have all of it.",
 		Example: "  holdfast erp mock --seed-data builtin:demo\n" +
-			"  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json",
+			"  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json\n" +
+			"  holdfast erp mock --edmx confirmation.xml --edmx material-document.xml --ledger erp.ledger",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runMock(cmd, f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.spec, "spec", "", "the OpenAPI document; without it the plain ERP that Holdfast ships")
+	fl.StringArrayVar(&f.edmx, "edmx", nil, "the $metadata of an OData V2 or V4 service; several for several services of one system")
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8422", "address to serve on; loopback only")
 	fl.StringVar(&f.control, "control", "", "address of the control API alone, which outages leave alone")
 	fl.StringVar(&f.faults, "faults", "", "a schedule of faults (YAML)")
@@ -56,12 +60,33 @@ func newERPMock() *cobra.Command {
 	fl.StringVar(&f.journal, "journal", "", "file to write the journal to at the end (JSON)")
 	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
 	fl.Int64Var(&f.seed, "seed", 1, "of everything random")
+	cmd.MarkFlagsMutuallyExclusive("spec", "edmx")
 	cmd.AddCommand(mockAssert())
 	return cmd
 }
 
+// mock is an ERP of whatever contract.
+type mock interface {
+	erpmock.Served
+	erpmock.Controlled
+	Log() erpmock.Log
+	Restored() bool // from its ledger
+	Close() error
+}
+
+func openAnyMock(f mockFlags) (m mock, of string, err error) {
+	if len(f.edmx) > 0 {
+		return openODataMock(f)
+	}
+	rest, err := openMock(f)
+	if err != nil {
+		return nil, "", err
+	}
+	return rest, rest.Document().Title(), nil
+}
+
 func runMock(cmd *cobra.Command, f mockFlags) (err error) {
-	m, err := openMock(f)
+	m, of, err := openAnyMock(f)
 	if err != nil {
 		return err
 	}
@@ -71,7 +96,7 @@ func runMock(cmd *cobra.Command, f mockFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "ERP mock of %s: http://%s, control: http://%s/__mock/\n", m.Document().Title(), ln.Addr(), ln.Addr())
+	fmt.Fprintf(cmd.OutOrStdout(), "ERP mock of %s: http://%s, control: http://%s/__mock/\n", of, ln.Addr(), ln.Addr())
 	if m.Restored() {
 		fmt.Fprintf(cmd.OutOrStdout(), "it goes on from the ledger %s; --seed-data is for a new one\n", f.ledger)
 	}
@@ -104,13 +129,9 @@ func openMock(f mockFlags) (*erpmock.Mock, error) {
 		cfg.Name = filepath.Base(f.spec)
 	}
 	if f.faults != "" {
-		text, err := readFile(f.faults, "name a schedule of faults with --faults")
+		schedule, err := readSchedule(f.faults)
 		if err != nil {
 			return nil, err
-		}
-		schedule, err := erpmock.ParseSchedule(text)
-		if err != nil {
-			return nil, invalid("read the faults "+f.faults, err)
 		}
 		cfg.Faults = schedule.Faults
 		if schedule.Seed != 0 {

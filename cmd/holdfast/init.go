@@ -22,7 +22,7 @@ var configTemplate string
 type initial struct {
 	Plant, Zone, Database, API, Ops, ERP, Every string
 	Rate                                        int
-	Demo, Keys                                  bool
+	Demo, Keys, SAP                             bool
 	Broker, BrokerUser, Names                   string // of a demo over RabbitMQ; what its exchanges and queues begin with
 }
 

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"holdfast/adapters/amqp"
+	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
+	"holdfast/adapters/sap"
+	"holdfast/internal/inbox"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/relay"
@@ -28,8 +31,13 @@ type link interface {
 
 // What only some kinds of link offer.
 type (
-	// poller is asked for what its ERP has to say.
-	poller interface{ Polls() []*rest.Poll }
+	// feed is one source of what an ERP has to say: it is asked for what has changed. Poll gives the same message the same ID however
+	// often it is read, and next is stored with the batch.
+	feed interface {
+		Name() string
+		Every() time.Duration
+		inbox.Source
+	}
 	// listener is told what its ERP has to say. What accept does not take is offered again.
 	listener interface {
 		Run(ctx context.Context, accept amqp.Accept) error
@@ -52,8 +60,10 @@ type linkKind struct {
 // linkKinds are those that a configuration may name.
 func linkKinds() map[string]linkKind {
 	return map[string]linkKind{
-		"rest": {check: checkREST, open: openREST},
-		"amqp": {check: checkAMQP, open: openAMQP, events: true},
+		"rest":  {check: checkREST, open: openREST},
+		"odata": {check: checkOData, open: openOData},
+		"sap":   {check: checkSAP, open: openSAP},
+		"amqp":  {check: checkAMQP, open: openAMQP, events: true},
 	}
 }
 
@@ -61,8 +71,37 @@ func openREST(l LinkConfig, secret func(context.Context, string) (string, error)
 	return rest.Open(l.REST, secret, log)
 }
 
+func openOData(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
+	return odata.Open(l.OData, secret, log)
+}
+
+func openSAP(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
+	return sap.Open(l.SAP, secret, log)
+}
+
 func openAMQP(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
 	return amqp.Open(l.AMQP, secret, log)
+}
+
+// feeds are the sources of what comes in over a link that is asked for it.
+func feeds(l link) []feed {
+	switch l := l.(type) {
+	case interface{ Polls() []*rest.Poll }:
+		return asFeeds(l.Polls())
+	case *sap.Link:
+		return asFeeds(l.Polls())
+	case interface{ Polls() []*odata.Poll }:
+		return asFeeds(l.Polls())
+	}
+	return nil
+}
+
+func asFeeds[P feed](polls []P) []feed {
+	out := make([]feed, 0, len(polls))
+	for _, p := range polls {
+		out = append(out, p)
+	}
+	return out
 }
 
 // warnings are those that a link has, if it knows any.
@@ -75,10 +114,25 @@ func warnings(l link) []string {
 
 // address is where the link leads to, for a person.
 func (l LinkConfig) address() string {
-	if l.Kind == "amqp" {
+	switch l.Kind {
+	case "amqp":
 		return strings.Join(l.AMQP.Addresses, ", ")
+	case "odata", "sap":
+		return l.odata().BaseURL
 	}
 	return l.REST.BaseURL
+}
+
+// odata are the keys that links of kind odata and sap have in common.
+func (l LinkConfig) odata() odata.Config {
+	if l.Kind != "sap" {
+		return l.OData
+	}
+	c, err := l.SAP.Complete()
+	if err != nil { // opening the link tells it
+		return l.SAP.Config
+	}
+	return c.Config
 }
 
 // makes tells whether the link makes what it needs at the other side where it is missing.
@@ -88,15 +142,33 @@ func (l LinkConfig) makes() bool {
 
 // timeout is how long one delivery may take; 0 is the relay's default.
 func (l LinkConfig) timeout() time.Duration {
-	if l.Kind == "amqp" {
+	switch l.Kind {
+	case "amqp":
 		return l.AMQP.ConfirmTimeout
+	case "odata", "sap":
+		return l.odata().Timeout
 	}
 	return l.REST.Timeout
+}
+
+// patience is how long a call may take, and how long after it "not found" is not believed; 0 is the adapter's default. Asks is false for a
+// link that cannot be asked what became of a message.
+func (l LinkConfig) patience() (timeout, ask time.Duration, asks bool) {
+	switch l.Kind {
+	case "rest":
+		return l.REST.Timeout, l.REST.AskAfter, true
+	case "odata", "sap":
+		return l.odata().Timeout, l.odata().AskAfter, true
+	}
+	return 0, 0, false
 }
 
 // concurrency is how many deliveries may be under way, and how many to begin with; 0 is the relay's default. A broker's confirm takes
 // as long as its disk needs, however many wait for it: only many at a time make it fast, and it minds none of them.
 func (l LinkConfig) concurrency() (most, first int) {
+	if b := l.odata().Batch; b > 1 && l.Concurrency == 0 {
+		return 2 * b, 0 // one $batch is on its way while the next one gathers
+	}
 	if l.Kind != "amqp" {
 		return l.Concurrency, 0
 	}
@@ -112,6 +184,9 @@ func (l LinkConfig) concurrency() (most, first int) {
 func (l LinkConfig) inbound() map[string]string {
 	out := map[string]string{}
 	for i, poll := range l.REST.Polls {
+		out[fmt.Sprintf("polls[%d].mapping", i)] = poll.Mapping
+	}
+	for i, poll := range l.odata().Polls {
 		out[fmt.Sprintf("polls[%d].mapping", i)] = poll.Mapping
 	}
 	if r := l.AMQP.Receive; r != nil {

@@ -111,17 +111,13 @@ func (f *floors) plantID(ctx context.Context, tx *store.Tx, link, object string)
 }
 
 func (f *floors) feeds() []inbox.Feed {
-	var feeds []inbox.Feed
+	var all []inbox.Feed
 	for name, l := range f.links {
-		polled, ok := l.(poller)
-		if !ok {
-			continue
-		}
-		for _, p := range polled.Polls() {
-			feeds = append(feeds, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p})
+		for _, p := range feeds(l) {
+			all = append(all, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p})
 		}
 	}
-	return feeds
+	return all
 }
 
 // relay is the mover of what is owed.

@@ -149,7 +149,7 @@ func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.
 			continue
 		} else if err := to.Accepts(rules.Target(r.Mapping, kind)); err != nil {
 			k.wrong(at+".mapping", fmt.Sprintf("the mapping for %s does not fit the link: %v", kind, err),
-				"name an operation of the ERP's OpenAPI document in the mapping")
+				"name a target in the mapping that the ERP's contract has")
 		}
 	}
 }

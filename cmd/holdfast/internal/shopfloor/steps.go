@@ -48,7 +48,7 @@ func (j *job) item(c mes.Component) mes.NewItem {
 	if m == nil {
 		return item
 	}
-	if c.BatchManaged && len(m.Lots) > 0 {
+	if (c.BatchManaged || m.BatchManaged) && len(m.Lots) > 0 { // not every ERP says it with the component
 		item.Batch = m.Lots[j.rng.IntN(len(m.Lots))].Batch
 	}
 	if len(m.Units) == 0 || !j.chance(30) {
