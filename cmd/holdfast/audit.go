@@ -307,7 +307,11 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		if err != nil {
 			return err
 		}
-		report, err := audit.Verify(ctx, r.db, origin, outside, by)
+		var report audit.Report
+		err = r.db.View(ctx, func(tx *store.Tx) (err error) {
+			report, err = audit.Verify(ctx, tx, origin, outside, by)
+			return err
+		})
 		if err != nil {
 			return err
 		}

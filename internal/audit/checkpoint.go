@@ -88,7 +88,10 @@ func (c Checkpoint) Check(by Signatures) (signers []string, wrong []error, err e
 		return nil, nil, nil
 	}
 	asked := &asked{by: by, at: c.At}
-	_, err = note.Open([]byte(c.Note), asked)
+	n, err := note.Open([]byte(c.Note), asked)
+	for i := 0; err == nil && i < len(n.Sigs); i++ {
+		_, err = base64.StdEncoding.Strict().DecodeString(n.Sigs[i].Base64) // one signature, one text
+	}
 	if _, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
 		err = nil
 	}

@@ -111,7 +111,7 @@ func checkProof(text string) (Proven, error) {
 	var path tlog.RecordProof
 	for _, l := range lines[3:] {
 		h, err := tlog.ParseHash(l)
-		if err != nil {
+		if err != nil || h.String() != l {
 			return Proven{}, errors.New("it has a hash that is none")
 		}
 		path = append(path, h)

@@ -70,7 +70,11 @@ func sealed(t *testing.T, tree *audit.Tree) audit.Checkpoint {
 
 func verify(t *testing.T, db *store.DB, by audit.Signatures, outside ...audit.Checkpoint) audit.Report {
 	t.Helper()
-	r, err := audit.Verify(t.Context(), db, origin, outside, by)
+	var r audit.Report
+	err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+		r, err = audit.Verify(t.Context(), tx, origin, outside, by)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

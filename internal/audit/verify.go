@@ -187,18 +187,15 @@ const leavesAtOnce = 1000
 
 // Verify checks the whole record of the database: every entry, its place, the hashes over it, every checkpoint, and those that were kept
 // outside. by checks signatures; nil checks none. The report tells what is wrong; the error is one of the database.
-func Verify(ctx context.Context, db *store.DB, origin string, outside []Checkpoint, by Signatures) (Report, error) {
+func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoint, by Signatures) (Report, error) {
 	v := newVerifier(origin, outside, by)
-	err := db.View(ctx, func(tx *store.Tx) error {
-		upto, err := v.extent(ctx, tx)
-		for err == nil && v.read.size < upto {
-			err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
-		}
-		if err != nil {
-			return err
-		}
-		return errors.Join(v.rest(ctx, tx), v.strays(ctx, tx))
-	})
+	upto, err := v.extent(ctx, tx)
+	for err == nil && v.read.size < upto {
+		err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
+	}
+	if err == nil {
+		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx))
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("read the audit record: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -104,10 +105,7 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 		whole(t, verify(t, db, by, outside...))
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				undo := keep(t, db)
-				alter(t, db, tt.statements...)
-				r := verify(t, db, by, outside...)
-				undo()
+				r := altered(t, db, tt.statements, outside, by)
 				for _, w := range r.Wrong {
 					if w.Entry == tt.entry && strings.Contains(w.What, tt.words) {
 						return
@@ -120,30 +118,23 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 	})
 }
 
-// keep remembers the tables of the record, and puts them back.
-func keep(t *testing.T, db *store.DB) (undo func()) {
+// altered is what is found in a record that was altered, which is then undone.
+func altered(t *testing.T, db *store.DB, statements []string, outside []audit.Checkpoint, by audit.Signatures) (r audit.Report) {
 	t.Helper()
-	tables := []string{"audit_entries", "audit_pending", "audit_leaves", "audit_hashes", "audit_checkpoints", "audit_tree"}
-	var copies, back []string
-	for _, table := range tables {
-		copies = append(copies, "CREATE TABLE kept_"+table+" AS SELECT * FROM "+table)
-		insert := "INSERT INTO " + table + " SELECT * FROM kept_" + table
-		if table == "audit_entries" && isPostgres(t, db) {
-			insert = "INSERT INTO " + table + " OVERRIDING SYSTEM VALUE SELECT * FROM kept_" + table
+	undone := errors.New("undone")
+	err := db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		for _, s := range append(disarm(tx.Dialect()), statements...) {
+			if _, err := tx.Exec(t.Context(), s); err != nil {
+				return err
+			}
 		}
-		back = append(back, "DELETE FROM "+table, insert, "DROP TABLE kept_"+table)
-	}
-	alter(t, db, copies...)
-	return func() { alter(t, db, back...) }
-}
-
-func isPostgres(t *testing.T, db *store.DB) bool {
-	t.Helper()
-	var is bool
-	if err := db.View(t.Context(), func(tx *store.Tx) error { is = tx.Dialect() == store.Postgres; return nil }); err != nil {
+		r, err = audit.Verify(t.Context(), tx, origin, outside, by)
+		return errors.Join(err, undone)
+	})
+	if !errors.Is(err, undone) {
 		t.Fatal(err)
 	}
-	return is
+	return r
 }
 
 // TestAHistoryWrittenAnewIsFoundOut: whoever has the node's key can sign another history, but not take back what was told outside.
