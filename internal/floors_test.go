@@ -42,7 +42,8 @@ var floors = map[string]string{
 	"internal/body":            words + "internal/store",
 	"internal/mapping":         words,
 	"internal/seal":            words + "internal/store",
-	"internal/seal/vaulttest":  "internal/port",
+	"internal/seal/vaultdev":   words,
+	"internal/seal/vaulttest":  "internal/seal/vaultdev",
 	"internal/audit":           words + "internal/store internal/seal",
 	// 2 records
 	"internal/outbox": plant + "internal/seal",
@@ -88,7 +89,7 @@ var alone = map[string]string{
 	"github.com/spf13/cobra":     program,
 	"github.com/ThreeDotsLabs":   "adapters/amqp",
 	"github.com/rabbitmq/amqp09": "adapters/amqp adapters/amqp/amqptest",
-	"github.com/hashicorp/vault": "internal/seal internal/seal/vaulttest",
+	"github.com/hashicorp/vault": "internal/seal internal/seal/vaultdev internal/seal/vaulttest",
 	"filippo.io/age":             "internal/seal",
 	"golang.org/x/mod":           "internal/audit",
 	"github.com/go-jose":         "internal/seal",

@@ -26,7 +26,7 @@ type demoFlags struct {
 	listen, through         string
 	link                    string // rest or amqp
 	erp                     string // plain or sap
-	keys                    string // local or none
+	keys                    string // local, vault or none
 	broker, restart         string // URL of a broker that runs already, and the command that restarts it
 
 	keep bool // the folder was named, and stays
@@ -64,6 +64,7 @@ func newDemo() *cobra.Command {
 	fl.StringVar(&f.broker, "broker", "", "with --link amqp: URL of a RabbitMQ on this machine, instead of one that the demo starts")
 	fl.StringVar(&f.restart, "broker-restart", "", "shell command that restarts the broker of --broker; it is run once, during the outage")
 	keysFlag(cmd, &f.keys)
+	fl.Lookup("keys").Usage += "; or vault, with a Vault that the demo starts, and that is cut off during the outage too"
 	fl.StringVar(&f.dataSet, "data-set", "", "folder with a data set of your own instead of the bottling plant")
 	return cmd
 }
@@ -83,6 +84,9 @@ func (f demoFlags) check() error {
 			Kind: problem.Invalid, What: "demo", Why: "--broker is for --link amqp, and --broker-restart for --broker", Hint: "give all that belong together",
 		}
 	default:
+		if f.keys == keysVault {
+			return nil
+		}
 		return checkKeysFlag(f.keys)
 	}
 }

@@ -38,9 +38,10 @@ type demoReport struct {
 	TotalSeconds  number `json:"total_seconds"`
 	Link          string `json:"link,omitempty"` // what is not over HTTP
 	Restarts      int    `json:"broker_restarts,omitempty"`
-	ERP           string `json:"erp,omitempty"` // what is not the plain one
-	ERPRestarts   int    `json:"erp_restarts,omitempty"`
-	Earlier       int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
+	keyringResult
+	ERP         string `json:"erp,omitempty"` // what is not the plain one
+	ERPRestarts int    `json:"erp_restarts,omitempty"`
+	Earlier     int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
 
 	done, signs bool
 }
@@ -58,7 +59,7 @@ func (n number) MarshalJSON() ([]byte, error) { return []byte(n.String()), nil }
 func (n number) String() string { return fmt.Sprintf("%d.%02d", n/100, n%100) }
 
 // ok tells whether the demo showed what it promises.
-func (r demoReport) ok() bool { return r.done && r.OK() && r.signedOK() }
+func (r demoReport) ok() bool { return r.done && r.OK() && r.signedOK() && r.keyringOK() }
 
 func (r demoReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s (%d of the plant's own), %s, %s, %s, %s\n", count(r.Orders, "order", "orders"), r.OwnOrders,
@@ -70,6 +71,7 @@ func (r demoReport) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "the ERP's journal says: delivered %d, lost %d, duplicated %d, out of order %d\n", r.Delivered, r.Lost, r.Duplicated, r.OutOfOrder)
 	r.printSigned(w)
+	r.printKeyring(w)
 	if r.Pending+r.Unknown > 0 {
 		fmt.Fprintf(w, "NOT WELL: %d are still owed, %d effects have no message\n", r.Pending, r.Unknown)
 	}
@@ -189,6 +191,7 @@ func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, l
 	if err := s.cut(); err != nil {
 		return down, up, err
 	}
+	s.vault.cut()
 	down = time.Now()
 	say.scene("the link is cut; the plant goes on")
 	if err := s.work(ctx, orders); err != nil {
@@ -214,6 +217,7 @@ func (s *stage) blackout(ctx context.Context, say *teller, orders []mes.Order, l
 	if err := sleep(ctx, s.flags.outage-time.Since(down)); err != nil {
 		return down, up, err
 	}
+	s.vault.mend()
 	if err := s.mend(ctx); err != nil {
 		return down, up, err
 	}
@@ -337,7 +341,7 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 		r.ERP, r.ERPRestarts = s.flags.erp, s.sap.restarts
 	}
 	r.done = true
-	return nil
+	return s.vault.report(ctx, s, r, down, up)
 }
 
 // effects are those of the ERP's journal.

@@ -25,6 +25,7 @@ func (s *stage) openWitness(ctx context.Context) {
 	if s.plant.ring == nil {
 		return
 	}
+	_, _ = s.plant.ring.Trust(ctx) // from now on it knows the roots, whoever is away
 	s.witness.Store(prove.NewWitness(func() (*seal.Trust, error) { return s.plant.ring.Trust(ctx) }))
 }
 

@@ -38,6 +38,7 @@ type stage struct {
 	erp   net.Listener
 	mq    *brokerSide // nil over HTTP
 	sap   *sapSide    // nil where the ERP is the plain one; then there is no mock
+	vault *vaultSide  // nil unless the keys are Vault's
 	plant *process
 	api   *shopfloor.Client
 	floor *shopfloor.Floor
@@ -79,6 +80,11 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	}
 	if f.link == "amqp" {
 		if err = s.openBroker(ctx); err != nil {
+			return s, err
+		}
+	}
+	if f.keys == keysVault {
+		if s.vault, err = openVaultSide(ctx, f.data); err != nil {
 			return s, err
 		}
 	}
@@ -152,7 +158,7 @@ func (s *stage) listen(ctx context.Context, usual string) (net.Listener, error) 
 
 // openPlant writes the configuration and opens the plant by it, as serve would.
 func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
-	cfg, text, err := s.configure()
+	cfg, text, err := s.configure(ctx)
 	if err != nil {
 		return err
 	}
@@ -196,7 +202,7 @@ func (s *stage) logger() *slog.Logger {
 }
 
 // configure makes the text of DIR/holdfast.yaml, on which every other command works, and reads it.
-func (s *stage) configure() (cfg Config, text []byte, err error) {
+func (s *stage) configure(ctx context.Context) (cfg Config, text []byte, err error) {
 	file := filepath.Join(s.flags.data, "holdfast.yaml")
 	if old, err := os.ReadFile(file); err == nil && !bytes.HasPrefix(old, []byte(madeByDemo)) {
 		return cfg, nil, &problem.Error{Kind: problem.Conflict, What: "write " + file, Why: "the file there is not the demo's", Hint: "choose another folder with --data"}
@@ -209,6 +215,11 @@ func (s *stage) configure() (cfg Config, text []byte, err error) {
 	in.Database = database
 	if text, err = in.write(); err != nil {
 		return cfg, nil, err
+	}
+	if s.vault != nil {
+		if text, err = s.vault.configure(ctx, file, text); err != nil {
+			return cfg, nil, err
+		}
 	}
 	text = append([]byte(madeByDemo), text...)
 	cfg, err = parseConfig(file, text)
@@ -288,6 +299,9 @@ func (s *stage) close() error {
 		if s.plant.tel != nil {
 			errs = append(errs, s.plant.tel.Close(context.Background()))
 		}
+	}
+	if s.vault != nil {
+		errs = append(errs, s.vault.close())
 	}
 	if s.mq != nil {
 		errs = append(errs, s.mq.close())

@@ -60,7 +60,7 @@ func (c Config) checkKeys(k *checker) {
 	} else if !strings.HasPrefix(keys.Passphrase, "credential:") {
 		checkReference(k, "keys.passphrase", keys.Passphrase)
 	}
-	if keys.Renew <= 0 || keys.Kind == keysLocal && keys.Renew >= keys.Life {
+	if keys.Renew < time.Second || keys.Kind == keysLocal && keys.Renew >= keys.Life {
 		k.wrong("keys.renew", "it is no age that a key has before its certificate ends", "leave it out: 24h, of a life of 168h")
 	}
 	if keys.Kind == keysVault {

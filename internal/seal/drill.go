@@ -42,7 +42,7 @@ func Drill(ctx context.Context, from Keyring, node string, renew time.Duration) 
 		return DrillReport{}, err
 	}
 	trust := NewTrust(roots, lists, []Certificate{{Key: k.id, Node: node, Chain: k.chain, Made: now}})
-	report := DrillReport{Key: k.id, Life: k.to().Sub(k.from()), Budget: k.to().Sub(r.due(k))}
+	report := DrillReport{Key: k.id, Life: k.to().Sub(k.made).Round(time.Minute), Budget: k.to().Sub(r.due(k)).Round(time.Minute)}
 	r.from = away{}
 	for ; !now.After(k.to()); now = now.Add(drillStep) {
 		if err := r.rehearse(ctx, trust, &report); err != nil {

@@ -53,7 +53,8 @@ type Ring struct {
 
 	turn sync.Mutex // one rotation at a time
 	key  atomic.Pointer[nodeKey]
-	cold atomic.Bool // the key is of a cold start
+	cold atomic.Bool            // the key is of a cold start
+	said atomic.Pointer[Bundle] // roots and lists as the keyring told them last
 
 	unsigned, late prometheus.Counter
 	told           atomic.Int64 // the minute in which it was last said that messages stay unsigned
@@ -64,6 +65,7 @@ type nodeKey struct {
 	private ed25519.PrivateKey
 	id      KeyID
 	chain   []*x509.Certificate
+	made    time.Time   // when it was certified: the certificate itself begins earlier, for the sake of clocks that are behind
 	revoked atomic.Bool // it vouches for nothing any more
 }
 
@@ -149,7 +151,7 @@ func (r *Ring) restore(ctx context.Context) error {
 	if err != nil || len(s.Key) != ed25519.SeedSize || len(chain) == 0 {
 		return r.safe.locked(r.file(), err)
 	}
-	k := newNodeKey(ed25519.NewKeyFromSeed(s.Key), chain)
+	k := newNodeKey(ed25519.NewKeyFromSeed(s.Key), chain, chain[0].NotBefore)
 	if fits(k, r.node) != nil || !r.cfg.Now().Before(k.to()) {
 		return nil
 	}
@@ -160,8 +162,8 @@ func (r *Ring) restore(ctx context.Context) error {
 	return err
 }
 
-func newNodeKey(private ed25519.PrivateKey, chain []*x509.Certificate) *nodeKey {
-	return &nodeKey{private: private, id: keyID(private.Public().(ed25519.PublicKey)), chain: chain}
+func newNodeKey(private ed25519.PrivateKey, chain []*x509.Certificate, made time.Time) *nodeKey {
+	return &nodeKey{private: private, id: keyID(private.Public().(ed25519.PublicKey)), chain: chain, made: made}
 }
 
 // ended tells whether the key was retired or revoked, or was never archived: a database from a backup does not know it.
@@ -219,7 +221,7 @@ func (r *Ring) make(ctx context.Context) (*nodeKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := newNodeKey(private, chain)
+	k := newNodeKey(private, chain, r.cfg.Now())
 	if err := fits(k, r.node); err != nil {
 		return nil, err
 	}
@@ -317,11 +319,11 @@ func (r *Ring) State() State {
 }
 
 // due is when the key is replaced.
-func (r *Ring) due(k *nodeKey) time.Time { return due(k.from(), k.to(), r.cfg.Renew) }
+func (r *Ring) due(k *nodeKey) time.Time { return due(k.made, k.to(), r.cfg.Renew) }
 
 // due is when a key is replaced: at its age, or half way for a certificate that is shorter than that.
-func due(from, to time.Time, renew time.Duration) time.Time {
-	return from.Add(min(renew, to.Sub(from)/2))
+func due(made, to time.Time, renew time.Duration) time.Time {
+	return made.Add(min(renew, to.Sub(made)/2))
 }
 
 // Budget is how long the keyring may be away without the node noticing, for a key that is replaced at the age renew; half tells that more
@@ -330,8 +332,8 @@ func (c Certificate) Budget(renew time.Duration, now time.Time) (budget, left ti
 	if len(c.Chain) == 0 {
 		return 0, 0, true
 	}
-	from, to := c.Chain[0].NotBefore, c.Chain[0].NotAfter
-	budget, left = to.Sub(due(from, to, renew)), max(0, to.Sub(now))
+	to := c.Chain[0].NotAfter
+	budget, left = to.Sub(due(c.Made, to, renew)), max(0, to.Sub(now))
 	return budget, left, left < budget/2
 }
 
@@ -408,11 +410,20 @@ func jitter(d time.Duration) time.Duration {
 	return d - d/4 + mrand.N(d/2) //nolint:gosec // spreads load, protects nothing
 }
 
-// Trust is what checks the signatures of every node of the plant, as keyring and archive know them now.
+// Trust is what checks the signatures of every node of the plant, as keyring and archive know them now. While the keyring does not answer,
+// what it said last counts: no check waits for it.
 func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
 	b, err := ReadBundle(ctx, r.db, r.from)
+	if last := r.said.Load(); problem.KindOf(err) == problem.Unavailable && last != nil {
+		b = *last
+		err = r.db.View(ctx, func(tx *store.Tx) (err error) {
+			b.Keys, err = Archive(ctx, tx)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
+	r.said.Store(&Bundle{Roots: b.Roots, Lists: b.Lists})
 	return b.Trust(), nil
 }

@@ -125,6 +125,20 @@ func TestARevokedKeySignsNothingMore(t *testing.T) {
 	})
 }
 
+// TestAYoungKeyIsNotReplaced although its certificate begins a minute before it was made: a node would ask for keys without a pause.
+func TestAYoungKeyIsNotReplaced(t *testing.T) {
+	eachKeyring(t, func(t *testing.T, k seal.Keyring) {
+		r, err := seal.OpenRing(t.Context(), storetest.SQLite(t), k, nil, nodeA, seal.RingConfig{Renew: 30 * time.Second}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := r.State()
+		if d := s.Renew.Sub(s.From); d < time.Minute {
+			t.Errorf("it is replaced %s after its certificate began, want more than a minute", d)
+		}
+	})
+}
+
 func TestARetiredKeyIsReplacedAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *seal.Ring, _ *away, db *store.DB) {
 		first := r.State().Key

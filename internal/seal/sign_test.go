@@ -41,7 +41,7 @@ func authorityOf(t *testing.T, node string) (*Local, *nodeKey) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l, newNodeKey(private, chain)
+	return l, newNodeKey(private, chain, chain[0].NotBefore)
 }
 
 func certificate(node string, k *nodeKey) Certificate {
