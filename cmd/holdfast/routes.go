@@ -26,8 +26,13 @@ func loadMappings(cfg Config) (*mapping.Set, error) {
 		return nil, cfg.places.Mistake("mappings", "there is no folder "+cfg.Mappings, "make the folder, correct its name, or leave the key out")
 	}
 	set, err := mapping.Load(sources...)
+	return set, toldMistakes(err)
+}
+
+// toldMistakes makes problems of the mistakes in mapping files.
+func toldMistakes(err error) error {
 	if err == nil {
-		return set, nil
+		return nil
 	}
 	var told []error
 	for _, e := range leaves(err) {
@@ -36,7 +41,12 @@ func loadMappings(cfg Config) (*mapping.Set, error) {
 		}
 		told = append(told, e)
 	}
-	return nil, errors.Join(told...)
+	return errors.Join(told...)
+}
+
+// noFolder says that a folder of mappings is not there.
+func noFolder(folder string, err error) error {
+	return &problem.Error{Kind: problem.NotFound, What: "read the mappings in " + folder, Why: why(err), Hint: "name a folder of mappings, or - for the shipped ones"}
 }
 
 // hasMappings tells whether the folder of own mappings is there.

@@ -34,6 +34,8 @@ type run struct {
 	spent uint64
 	err   error // what a reference failed with, since CEL makes a text of it
 	hash  string
+
+	observer *observer
 }
 
 func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolver) (*run, error) {
@@ -56,7 +58,7 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 	if rules.source != nil {
 		body = fits(body, rules.source, 0)
 	}
-	r := &run{ctx: ctx, rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
+	r := &run{ctx: ctx, observer: observerOf(ctx), rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
 	r.late = r.bindings()
 	r.scope = &scope{run: r}
 	return r, nil
@@ -157,7 +159,7 @@ func (r *run) derive(object string) ref.Val {
 // eval runs one expression. present is false for null and for an optional value that is not there.
 func (r *run) eval(rl *rule, e *expr, s *scope) (v ref.Val, present bool, err error) {
 	r.err = nil
-	v, details, err := e.prog.Eval(s)
+	v, details, err := r.evaluate(rl, e, s)
 	if c := details.ActualCost(); c != nil {
 		r.spent += *c
 	}
@@ -231,6 +233,7 @@ func (r *run) given(rl *rule, s *scope) (v ref.Val, present bool, err error) {
 		return v, present, err
 	}
 	if rl.absent != nil {
+		r.observer.mark(rl, "default")
 		v, present, err = r.eval(rl, rl.absent, s)
 	}
 	if err == nil && !present && rl.required {
@@ -241,8 +244,14 @@ func (r *run) given(rl *rule, s *scope) (v ref.Val, present bool, err error) {
 
 // text is the value of a parameter or attribute.
 func (r *run) text(rl *rule) (text string, present bool, err error) {
+	defer func() {
+		if present {
+			r.observer.mark(rl, "")
+		}
+	}()
 	if rl.when != nil {
 		if yes, err := r.condition(rl, rl.when, r.scope); err != nil || !yes {
+			r.observer.mark(rl, "when it does not hold")
 			return "", false, err
 		}
 	}

@@ -54,12 +54,12 @@ func (s *Set) checkIn(m *mapping, c Contract) []Finding {
 	if _, ok := c.DocumentType(m.document); !ok || m.whole {
 		return nil
 	}
-	_, err := compileAll(func(name string) (*schema.Type, bool) {
+	_, err := compileAll(loading{documents: func(name string) (*schema.Type, bool) {
 		if name != m.document {
 			return nil, false
 		}
 		return c.DocumentType(name)
-	}, s.from...)
+	}}, s.from...)
 	var found []Finding
 	for _, mistake := range Mistakes(err) {
 		if mistake.File == m.file {
@@ -273,6 +273,10 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 		k.digits(r, s, name, t, at)
 	case t.Kind == schema.Text:
 		k.text(r, s, name, t, at)
+	case s.kind == schema.List && s.typ != nil && t.Item != nil && t.Item.Kind == schema.Text && t.Item.Format != schema.IsDecimal:
+		if item := shapeOf(s.typ.Item); item.kind == schema.Text {
+			k.text(&rule{path: r.path, at: r.at}, item, "each element of "+name, t.Item, at)
+		}
 	}
 }
 

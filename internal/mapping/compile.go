@@ -69,10 +69,12 @@ type format struct {
 
 // expr is one CEL expression, ready to run.
 type expr struct {
-	text  string
-	at    place
-	prog  cel.Program
-	shape shape
+	text    string
+	at      place
+	prog    cel.Program
+	shape   shape
+	choices []choice
+	tracked func() (cel.Program, error) // one that says which sides of choices were taken
 }
 
 // compiler collects every mistake of every file.

@@ -93,7 +93,8 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	if len(c.mistakes) > before {
 		return nil, nil
 	}
-	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}, shape: c.analyse(n, path, checked.NativeRep())}
+	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}}
+	e.shape, e.choices = c.analyse(n, path, checked.NativeRep())
 	if len(c.mistakes) > before {
 		return nil, nil
 	}
@@ -103,6 +104,11 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 		return nil, nil
 	}
 	e.prog = prog
+	if env := c.env; len(e.choices) > 0 {
+		e.tracked = func() (cel.Program, error) {
+			return env.Program(checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptTrackState))
+		}
+	}
 	return e, checked.OutputType()
 }
 

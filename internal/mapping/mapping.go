@@ -97,15 +97,21 @@ const (
 // Load compiles every *.yaml below each fsys; a name in a later one replaces the same name in an earlier one. Files ending in
 // .example.yaml hold examples and are passed over, those in .fragments.yaml hold fragments, and units.csv the plant's own units. The error
 // joins a *Mistake for each mistake found.
-func Load(fsys ...fs.FS) (*Set, error) { return compileAll(nil, fsys...) }
+func Load(fsys ...fs.FS) (*Set, error) { return compileAll(loading{}, fsys...) }
 
-// compileAll compiles; documents, if there is one, knows the types of what comes in.
-func compileAll(documents func(name string) (*schema.Type, bool), fsys ...fs.FS) (*Set, error) {
+// loading is what goes beyond the files.
+type loading struct {
+	documents func(name string) (*schema.Type, bool) // the types of what comes in
+	file      string                                 // one more mapping, which is in no folder yet
+	text      []byte
+}
+
+func compileAll(l loading, fsys ...fs.FS) (*Set, error) {
 	c, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	c.documents = documents
+	c.documents = l.documents
 	s := &Set{byName: map[string]*mapping{}, from: fsys}
 	if err := c.prepare(fsys); err != nil {
 		return nil, err
@@ -114,6 +120,9 @@ func compileAll(documents func(name string) (*schema.Type, bool), fsys ...fs.FS)
 		if err := s.loadAll(f, c); err != nil {
 			return nil, err
 		}
+	}
+	if l.file != "" {
+		s.add(l.file, l.text, c)
 	}
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
@@ -177,15 +186,22 @@ func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
 		if err != nil {
 			return fmt.Errorf("read mapping %s: %w", file, err)
 		}
-		name := strings.TrimSuffix(file, ".yaml")
 		c.fsys = fsys
-		if m := c.compile(file, text); m != nil {
-			sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
-			m.name, m.version = name, name+"@"+hex.EncodeToString(sum[:])[:12]
-			s.byName[name] = m
-		}
+		s.add(file, text, c)
 		return nil
 	})
+}
+
+// add compiles one mapping. Its version is the hash of everything that it is made of.
+func (s *Set) add(file string, text []byte, c *compiler) {
+	m := c.compile(file, text)
+	if m == nil {
+		return
+	}
+	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
+	m.name = strings.TrimSuffix(file, ".yaml")
+	m.version = m.name + "@" + hex.EncodeToString(sum[:])[:12]
+	s.byName[m.name] = m
 }
 
 // Names lists the mappings in order.

@@ -34,7 +34,7 @@ func (s shape) known() bool { return s.kind != schema.Any }
 
 // shapeOf is that of a value of a type.
 func shapeOf(t *schema.Type) shape {
-	s := shape{kind: t.Kind, length: t.MaxLength, digits: t.Digits, scale: t.Scale, enum: t.Enum}
+	s := shape{kind: t.Kind, length: t.MaxLength, digits: t.Digits, scale: t.Scale, enum: t.Enum, theirs: t.Theirs}
 	switch t.Kind {
 	case schema.Object, schema.List:
 		s.typ = t
@@ -74,8 +74,7 @@ func (s shape) or(o shape) shape {
 	case s.typ == nil && s.kind == schema.List:
 		out.typ = o.typ
 	}
-	a, b := s.limitless(), o.limitless()
-	if !a && !b || s.theirs || o.theirs {
+	if !s.limitless() && !o.limitless() {
 		out.length = max(s.length, o.length)
 	}
 	if s.digits > 0 && o.digits > 0 {
@@ -87,7 +86,6 @@ func (s shape) or(o shape) shape {
 	if s.enum != nil && o.enum != nil {
 		out.enum = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(s.enum), o.enum...))))
 	}
-	out.theirs = out.theirs || s.theirs && !b || o.theirs && !a
 	return out
 }
 
@@ -104,10 +102,12 @@ type analysis struct {
 
 	shapes map[int64]shape // of each part
 	loops  bool
+
+	choices []choice
 }
 
 // analyse says what an expression's value is, and notes what could fail in it: a field that may be missing, a code without a row.
-func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) shape {
+func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (shape, []choice) {
 	a := &analysis{c: c, n: n, path: path, ast: checked, binds: map[string]shape{}, shapes: map[int64]shape{}}
 	s := a.of(checked.Expr(), c.guards)
 	a.dear(checked.Expr())
@@ -115,7 +115,7 @@ func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) shape {
 		s.absent = true
 	}
 	s.guards, _ = guarded(checked.Expr())
-	return s
+	return s, a.choices
 }
 
 func (a *analysis) wrong(e ast.Expr, why, hint string) {
@@ -374,6 +374,9 @@ func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
 	cond := a.of(args[0], guards)
 	if cond.always != nil && args[0].Kind() != ast.LiteralKind {
 		a.wrong(args[0], fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out")
+	}
+	if inside, isCall := args[0], args[0].Kind() == ast.CallKind; !isCall || inside.AsCall().FunctionName() != "hasValue" { // that is optMap
+		a.choices = append(a.choices, choice{args[0].ID()})
 	}
 	yes, no := guarded(args[0])
 	return a.of(args[1], append(slices.Clone(guards), yes...)).or(a.of(args[2], append(slices.Clone(guards), no...)))

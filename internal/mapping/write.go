@@ -92,6 +92,7 @@ func (r *run) object(w *writer, fields []*rule, s *scope) error {
 func (r *run) field(w *writer, rl *rule, s *scope) (bool, error) {
 	if rl.when != nil {
 		if yes, err := r.condition(rl, rl.when, s); err != nil || !yes {
+			r.observer.mark(rl, "when it does not hold")
 			return false, err
 		}
 	}
@@ -116,7 +117,15 @@ func (r *run) field(w *writer, rl *rule, s *scope) (bool, error) {
 	return present, err
 }
 
-func (r *run) one(w *writer, rl *rule, s *scope) (bool, error) {
+func (r *run) one(w *writer, rl *rule, s *scope) (present bool, err error) {
+	if r.observer != nil {
+		start := len(w.b)
+		defer func() {
+			if present {
+				r.observer.wrote(rl, start, len(w.b))
+			}
+		}()
+	}
 	switch {
 	case rl.constant != nil:
 		w.b = append(w.b, rl.constant...)

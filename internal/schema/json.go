@@ -105,6 +105,7 @@ func (r *reader) scalar(t *Type, s map[string]any) {
 	if t.Kind == Any && s["properties"] != nil {
 		t.Kind = Object
 	}
+	t.Theirs = t.Theirs || s["x-theirs"] == true
 	if f, ok := s["format"].(string); ok {
 		t.Format = f
 	}
@@ -118,6 +119,7 @@ func (r *reader) scalar(t *Type, s map[string]any) {
 		t.Enum = []string{c}
 	}
 	if p, ok := s["pattern"].(string); ok {
+		t.Pattern = p
 		t.pattern(p)
 	}
 	if m, ok := s["multipleOf"]; ok && t.Kind == Decimal {

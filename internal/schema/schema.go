@@ -49,9 +49,11 @@ type Type struct {
 	Digits    int    // before the point, of a number or a decimal in a text
 	Scale     int    // behind it
 	Format    string // of a text: decimal, date, date-time, …
+	Pattern   string // of a text
 	Enum      []string
 	Nullable  bool
 	Loose     bool // a text that may be written as a number, or a number as a text
+	Theirs    bool // a text of the ERP's own, which it is given back
 
 	byName map[string]*Field
 }

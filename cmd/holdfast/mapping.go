@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/adapters/rest"
+	"holdfast/internal/mapping"
+	"holdfast/internal/problem"
+	"holdfast/openapi"
+	"holdfast/openapi/contract"
+)
+
+func newMapping() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "mapping", Short: "Write, check and test what turns messages into an ERP's documents and back",
+		Long: "A mapping is a YAML file in the folder mappings beside holdfast.yaml; docs/mapping-guide.md begins with the first one. Shipped mappings\n" +
+			"are taken where the folder has none of the same name.",
+	}
+	cmd.AddCommand(mappingCheck(), mappingTest(), mappingNew(), mappingPreview(), mappingDiff(), mappingSchema())
+	return cmd
+}
+
+// workshop is what mapping commands work with: the mappings, and the links with their contracts.
+type workshop struct {
+	cfg   Config
+	rules *mapping.Set
+	links map[string]link
+}
+
+func openWorkshop(cfg Config) (*workshop, error) {
+	rules, err := loadMappings(cfg)
+	if err != nil {
+		return nil, err
+	}
+	links, err := openLinks(cfg.onlyLooking(), slog.New(slog.DiscardHandler))
+	w := &workshop{cfg, rules, links}
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *workshop) close() {
+	for _, l := range w.links {
+		l.Close()
+	}
+}
+
+// inWorkshop has fn work with what the command's configuration names.
+func inWorkshop(cmd *cobra.Command, fn func(ctx context.Context, w *workshop) error) error {
+	cfg, err := configOf(cmd)
+	if err != nil {
+		return err
+	}
+	w, err := openWorkshop(cfg)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return fn(cmd.Context(), w)
+}
+
+func mappingCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Hold every mapping against the plant's messages and the ERP's contract",
+		Long: "Check compiles every mapping and tells each mistake with its file, line and column: a field that is not there or of another type, a\n" +
+			"required one that nothing makes, a value that is too long or too exact, a code without a row, a rule that is never used. It calls no ERP.",
+		Example: "  holdfast mapping check",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return inWorkshop(cmd, func(_ context.Context, w *workshop) error {
+				if err := w.cfg.checkAgainst(w.rules, w.links); err != nil {
+					return err
+				}
+				if err := w.cfg.refuseUnfit(w.rules, w.links); err != nil {
+					return err
+				}
+				for _, f := range w.cfg.fit(w.rules, w.links) {
+					fmt.Fprintf(cmd.OutOrStdout(), "look  %s:%d:%d: %s: link %s: %s (%s)\n", w.cfg.mappingFile(f.File), f.Line, f.Col, f.What, f.link, f.Why, f.Hint)
+				}
+				return sentence(cmd.OutOrStdout(), "%s, and fit what they are for", count(len(w.rules.Names()), "mapping compiles", "mappings compile"))
+			})
+		},
+	}
+}
+
+func mappingNew() *cobra.Command {
+	var from, to, file string
+	cmd := &cobra.Command{
+		Use:   "new",
+		Short: "Write a mapping to begin with, with guesses that are marked, and a first example",
+		Long: "New writes a mapping with every field that the target requires, and every other one for which a source was found. What is a guess says\n" +
+			"so. The target is LINK:TARGET with a link of the configuration (an operationId, or SERVICE/SET), or FILE:TARGET with an OpenAPI file.",
+		Example: "  holdfast mapping new --from operation.confirmed --to erp:createConfirmation --name mine/operation.confirmed",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			i := max(0, strings.LastIndex(to, ":"))
+			where, target := to[:i], to[min(i+1, len(to)):]
+			c, done, err := contractOf(cmd.Context(), cfg, where)
+			if err != nil {
+				return err
+			}
+			defer done()
+			text, example, err := mapping.Scaffold(from, target, c)
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				file = "mine/" + from
+			}
+			at := filepath.Join(cfg.Mappings, filepath.FromSlash(file))
+			if err := errors.Join(saveNew(at+".yaml", text), saveNew(at+".example.yaml", example)); err != nil {
+				return err
+			}
+			return sentence(cmd.OutOrStdout(), "wrote %s.yaml and %s.example.yaml; go on with: holdfast mapping check, holdfast mapping test --update", at, at)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "kind of the plant's message, such as operation.confirmed (required)")
+	cmd.Flags().StringVar(&to, "to", "", "LINK:TARGET or FILE:TARGET (required)")
+	cmd.Flags().StringVar(&file, "name", "", "name of the mapping; default mine/KIND")
+	for _, name := range []string{"from", "to"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
+	return cmd
+}
+
+// contractOf is that of a link, asked for where the link does not have it yet, or an OpenAPI file's.
+func contractOf(ctx context.Context, cfg Config, where string) (mapping.Contract, func(), error) {
+	nothing := func() {}
+	if l, ok := cfg.Links[where]; ok {
+		opened, err := linkKinds()[l.Kind].open(cfg.onlyLooking().Links[where], cfg.secret, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return nil, nothing, err
+		}
+		if c, ok := opened.(mapping.Contract); ok {
+			if l.Kind != "rest" {
+				err = opened.Check(ctx) // such a link learns its contract by it
+			}
+			return c, opened.Close, err
+		}
+		opened.Close()
+		return nil, nothing, &problem.Error{Kind: problem.Invalid, What: "map to link " + where, Why: "it takes the plant's events themselves", Hint: "name a link to an ERP with a contract"}
+	}
+	text := openapi.ERP()
+	if where != rest.Builtin {
+		var err error
+		if text, err = readFile(where, "write LINK:TARGET with a link of the configuration, FILE:TARGET with an OpenAPI file, or "+rest.Builtin+":TARGET"); err != nil {
+			return nil, nothing, err
+		}
+	}
+	doc, err := contract.Load(text, where)
+	if err != nil {
+		return nil, nothing, invalid("read the contract "+where, err)
+	}
+	return mapping.FromOpenAPI(doc), nothing, nil
+}
+
+// saveNew writes a file that is not there yet, with the folders that it needs.
+func saveNew(file string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("make the folder of %s: %w", file, err)
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return &problem.Error{Kind: problem.Conflict, What: "write " + file, Why: why(err), Hint: "choose another --name, or move the file away", Cause: err}
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+func mappingPreview() *cobra.Command {
+	var example string
+	cmd := &cobra.Command{
+		Use:     "preview MAPPING",
+		Short:   "Show what a mapping makes of an example, and which rule made which part",
+		Example: "  holdfast mapping preview erp-out/operation.confirmed",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return inWorkshop(cmd, func(ctx context.Context, w *workshop) error {
+				examples, err := mapping.Examples(args[0], w.rules.Sources()...)
+				if err != nil {
+					return err
+				}
+				i := slices.IndexFunc(examples, func(e mapping.Example) bool { return example == "" || e.Name == example })
+				if i < 0 {
+					return &problem.Error{Kind: problem.NotFound, What: "preview " + args[0], Why: "it has no such example", Hint: "write one beside it: " + args[0] + ".example.yaml"}
+				}
+				e := examples[i]
+				m, err := w.rules.Try(ctx, args[0], e.Message(), e.Resolve)
+				if err != nil {
+					return err
+				}
+				return printPreview(cmd.OutOrStdout(), e, m)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&example, "example", "", "name of the example; default the first")
+	return cmd
+}
+
+// printPreview shows each value with the rule that made it.
+func printPreview(w io.Writer, e mapping.Example, m mapping.Made) error {
+	switch {
+	case m.LeftOut:
+		return sentence(w, "%s: the mapping leaves it out", e.Name)
+	case m.Waits != "":
+		return sentence(w, "%s: it waits for the ERP's number of %s", e.Name, m.Waits)
+	}
+	fmt.Fprintf(w, "%s by %s: %s%s %s\n", e.Name, m.Version, m.Target, m.Kind, m.Key)
+	rows := make([]string, 0, len(m.From))
+	for _, o := range m.From {
+		if part := string(m.Body[o.Start:o.End]); !strings.HasPrefix(part, "{") {
+			rows = append(rows, o.Rule+"\t"+part+"\t"+o.Place)
+		}
+	}
+	return table(w, "RULE\tVALUE\tPLACE", rows)
+}
+
+func mappingSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of mapping files, for completion in an editor",
+		Example: "  holdfast mapping schema > mapping.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(mapping.FileSchema())
+			return err
+		},
+	}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+func mappingDiff() *cobra.Command {
+	var limit int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "diff BEFORE AFTER",
+		Short: "Show what another folder of mappings would change in the messages that were recorded",
+		Long: "Diff maps the newest messages of the plant's database by the mappings of two folders, and shows what would differ in each document. It\n" +
+			"sends nothing. Shipped mappings are taken where a folder has none of the same name; \"-\" stands for these alone.",
+		Example: "  holdfast mapping diff mappings mappings.next",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			before, err := loadFolder(args[0])
+			if err != nil {
+				return err
+			}
+			after, err := loadFolder(args[1])
+			if err != nil {
+				return err
+			}
+			return with(cmd, func(ctx context.Context, r *records) error {
+				effects, looked, err := r.effects(ctx, before, after, limit)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), effects)
+				}
+				return printEffects(cmd.OutOrStdout(), before.Changes(after), effects, looked)
+			})
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().IntVar(&limit, "limit", 200, "the most messages to map, the newest first")
+	return cmd
+}
+
+// loadFolder is the shipped mappings with those of a folder in their place.
+func loadFolder(folder string) (*mapping.Set, error) {
+	sources := []fs.FS{mapping.Library()}
+	if folder != "-" {
+		if _, err := os.ReadDir(folder); err != nil {
+			return nil, noFolder(folder, err)
+		}
+		sources = append(sources, os.DirFS(folder))
+	}
+	set, err := mapping.Load(sources...)
+	return set, toldMistakes(err)
+}
+
+// effects maps what is recorded by both sets. Looked is how many messages were mapped.
+func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit int) (out []mapping.Effect, looked int, err error) {
+	err = r.db.View(ctx, func(tx *store.Tx) error {
+		list, _, err := r.out.Messages(ctx, tx, outbox.Filter{Limit: limit}, "")
+		if err != nil {
+			return err
+		}
+		for _, brief := range list {
+			if brief.Mapping == "" {
+				continue
+			}
+			d, err := r.out.Message(ctx, tx, brief.ID)
+			if err != nil {
+				return err
+			}
+			looked++
+			e := mapping.Compare(ctx, before, after, d.Mapping, d.Message, r.references(tx, d.Message))
+			if len(e.Differences) > 0 {
+				out = append(out, e)
+			}
+		}
+		return nil
+	})
+	return out, looked, err
+}
+
+// references are the ERP's numbers that are known of what a message names.
+func (r *records) references(tx *store.Tx, m message.Message) mapping.Resolver {
+	return func(ctx context.Context, object string) (string, bool, error) {
+		return r.out.Reference(ctx, tx, m.Link, object)
+	}
+}
+
+func printEffects(w io.Writer, changes []mapping.Change, effects []mapping.Effect, looked int) error {
+	for _, c := range changes {
+		fmt.Fprintf(w, "%s: %s → %s\n", c.Name, hashOf(c.Before), hashOf(c.After))
+	}
+	for _, e := range effects {
+		fmt.Fprintf(w, "%s %s\n", e.Kind, e.Message)
+		for _, d := range e.Differences {
+			fmt.Fprintf(w, "  %s\n    - %s\n    + %s\n", d.At, orDash(d.Want), orDash(d.Got))
+		}
+	}
+	return sentence(w, "%d of %s would be mapped differently", len(effects), count(looked, "message", "messages"))
+}
+
+// hashOf is the hash in a mapping's version.
+func hashOf(v string) string {
+	_, hash, ok := strings.Cut(v, "@")
+	if !ok {
+		return "none"
+	}
+	return hash
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/adapters/erpmock"
+	"holdfast/adapters/rest"
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+)
+
+// mappingTestFlags say how mapping test goes about it.
+type mappingTestFlags struct {
+	update         bool
+	fuzz, coverage int
+	seed           uint64
+	against, form  string
+}
+
+func mappingTest() *cobra.Command {
+	f := mappingTestFlags{form: "text"}
+	cmd := &cobra.Command{
+		Use:   "test [MAPPING…]",
+		Short: "Map the examples beside the mappings, and compare; exits 1 if one differs",
+		Long: "Test maps each example in NAME.example.yaml and shows every difference. It holds each document against the contract of the link that a\n" +
+			"route sends it to, and says which rules and branches no example uses. --update takes what was made as what is expected.",
+		Example: "  holdfast mapping test\n  holdfast mapping test mine/operation.confirmed --update\n  holdfast mapping test --fuzz 200 --format junit",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return inWorkshop(cmd, func(ctx context.Context, w *workshop) error { return w.test(ctx, cmd.OutOrStdout(), f, args) })
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVar(&f.update, "update", false, "write what was made into the plant's own files of examples; look at it before you keep it")
+	fl.IntVar(&f.fuzz, "fuzz", 0, "map so many messages too that are made up from the type of the source")
+	fl.Uint64Var(&f.seed, "seed", 1, "of what is made up")
+	fl.IntVar(&f.coverage, "min-coverage", 0, "fail if the examples of a mapping use less of it (percent)")
+	fl.StringVar(&f.against, "against", "", "mock: send each document to a mock of its ERP, and show what the contract has against it")
+	fl.StringVar(&f.form, "format", "text", "text, json or junit")
+	return cmd
+}
+
+func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, names []string) (err error) {
+	check := w.fits
+	if f.against != "" {
+		if f.against != "mock" {
+			return &problem.Error{Kind: problem.Invalid, What: "test against " + f.against, Why: "there is only mock", Hint: "write --against mock"}
+		}
+		mocks, stop, err := w.mocks(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		check = func(name string, e mapping.Example, m mapping.Made) []string { return w.sent(ctx, mocks, name, e, m) }
+	}
+	report, err := w.rules.Test(ctx, mapping.TestConfig{Check: check, Fuzz: f.fuzz, Seed: f.seed}, names...)
+	if err != nil {
+		return err
+	}
+	if f.update {
+		return w.update(out, report)
+	}
+	return errors.Join(writeMappingReport(out, report, f.form), exitUnless(report.OK() && covered(report, f.coverage)))
+}
+
+func covered(r mapping.Report, least int) bool {
+	return !slices.ContainsFunc(r.Coverage, func(c mapping.Coverage) bool { return c.Percent() < least })
+}
+
+func writeMappingReport(w io.Writer, r mapping.Report, form string) error {
+	switch form {
+	case "text":
+		return r.WriteText(w)
+	case "json":
+		return printJSON(w, r)
+	case "junit":
+		return r.WriteJUnit(w)
+	}
+	return &problem.Error{Kind: problem.Invalid, What: "print the report", Why: form + " is no format", Hint: "choose text, json or junit"}
+}
+
+// update writes the examples of the plant's own mappings anew where something differs.
+func (w *workshop) update(out io.Writer, r mapping.Report) error {
+	written := 0
+	for _, name := range w.rules.Names() {
+		text, err := r.Updated(name)
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(w.cfg.Mappings, filepath.FromSlash(name)+".example.yaml")
+		old, errRead := os.ReadFile(file)
+		if text == nil || errRead != nil || bytes.Equal(old, text) {
+			continue // nothing differs, or it is a shipped one
+		}
+		if err := save(file, text); err != nil {
+			return err
+		}
+		written++
+		fmt.Fprintf(out, "wrote %s\n", file)
+	}
+	return sentence(out, "%s; look at what has changed before you keep it", count(written, "file of examples was written", "files of examples were written"))
+}
+
+// destinations are the links that a route sends the messages of a mapping to.
+func (w *workshop) destinations(name, kind string) []string {
+	var out []string
+	for _, r := range w.cfg.Routes {
+		if r.takes(kind) && w.rules.Name(r.Mapping, kind) == name && !slices.Contains(out, r.Link) {
+			out = append(out, r.Link)
+		}
+	}
+	return out
+}
+
+// delivery is an example on its way.
+func delivery(e mapping.Example, m mapping.Made) (message.Delivery, error) {
+	v, err := message.Verify(context.Background(), seal.Chain(e.Message().Digest()), e.Message())
+	return message.Delivery{Event: v, Doc: message.Document{Mapping: m.Version, Target: m.Target, Params: m.Params, Body: m.Body}}, err
+}
+
+// fits holds what was made against the contracts of the links that it would go to, and sends nothing.
+func (w *workshop) fits(name string, e mapping.Example, m mapping.Made) (wrong []string) {
+	for _, to := range w.destinations(name, e.Kind) {
+		l, ok := w.links[to].(fitter)
+		if !ok {
+			continue
+		}
+		d, err := delivery(e, m)
+		if err == nil {
+			err = l.Fits(d)
+		}
+		wrong = append(wrong, against(to, err)...)
+	}
+	return wrong
+}
+
+// against says what a link's contract has against a document, one line each.
+func against(link string, err error) (wrong []string) {
+	if err == nil {
+		return nil
+	}
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || len(p.Fields) == 0 {
+		return []string{"link " + link + ": " + err.Error()}
+	}
+	for _, f := range p.Fields {
+		wrong = append(wrong, fmt.Sprintf("link %s: %s: %s", link, f.Pointer, f.Why))
+	}
+	return wrong
+}
+
+// mocks starts a mock for each REST link, and opens the link to it in the ERP's place.
+func (w *workshop) mocks(ctx context.Context) (map[string]link, func(), error) {
+	ctx, cancel := context.WithCancel(ctx)
+	links := map[string]link{}
+	var ended []chan struct{}
+	stop := func() {
+		for _, l := range links {
+			l.Close()
+		}
+		cancel()
+		for _, e := range ended {
+			<-e
+		}
+	}
+	for name, c := range w.cfg.Links {
+		if c.Kind != "rest" {
+			continue
+		}
+		spec := c.REST.Spec
+		if spec == rest.Builtin {
+			spec = ""
+		}
+		m, err := openMock(mockFlags{spec: spec, seed: 1})
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			stop()
+			return nil, nil, errors.Join(fmt.Errorf("start a mock for link %s: %w", name, err), m.Close())
+		}
+		done := make(chan struct{})
+		ended = append(ended, done)
+		go func() { // waited for by stop
+			defer close(done)
+			if err := errors.Join(erpmock.Serve(ctx, ln, m), m.Close()); err != nil {
+				slog.Default().Error("a mock ended", "part", "mock", "err", err)
+			}
+		}()
+		c.REST.BaseURL = "http://" + ln.Addr().String()
+		if links[name], err = linkKinds()[c.Kind].open(c, w.cfg.secret, slog.New(slog.DiscardHandler)); err != nil {
+			delete(links, name)
+			stop()
+			return nil, nil, err
+		}
+	}
+	return links, stop, nil
+}
+
+// sent sends what was made to the mocks of the links that it would go to. That the mock has no such order is no fault of the mapping; what the
+// contract has against the request is.
+func (w *workshop) sent(ctx context.Context, mocks map[string]link, name string, e mapping.Example, m mapping.Made) (wrong []string) {
+	for _, to := range w.destinations(name, e.Kind) {
+		l, ok := mocks[to]
+		if !ok {
+			continue
+		}
+		d, err := delivery(e, m)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		o := l.Deliver(ctx, []message.Delivery{d})[0]
+		if p, ok := errors.AsType[*problem.Error](o.Err); o.Verdict == message.Refused && ok && len(p.Fields) == 0 {
+			continue
+		}
+		wrong = append(wrong, against(to, o.Err)...)
+	}
+	return wrong
+}

@@ -1,0 +1,60 @@
+package mapping_test
+
+import (
+	"testing"
+
+	"holdfast/internal/problem"
+)
+
+func TestUnitsDatesAndTables(t *testing.T) {
+	const files = "codes.csv"
+	tests := []struct{ name, fields, body, want string }{
+		{"a unit of the same dimension", `fields: {a: 'convert(decimal(src.a), "KGM", "GRM")'}`, `{"a":"1.2345"}`, `{"a":"1234.5"}`},
+		{"a pound is exact", `fields: {a: 'convert(decimal(src.a), "LBR", "KGM")'}`, `{"a":"3"}`, `{"a":"1.36077711"}`},
+		{"SAP's codes of units", `fields: {a: 'unitCode(src.a, "unece", "sap")', b: 'unitCode("ST", "sap", "unece")'}`, `{"a":"KGM"}`, `{"a":"KG","b":"H87"}`},
+		{"the plant's own unit", `fields: {a: 'convert(decimal(src.a), "tray", "H87")', b: 'unitCode("TRY", "unece", "plant")'}`, `{"a":"2"}`, `{"a":"48","b":"tray"}`},
+		{"a day as IDocs have it", `fields: {a: compactDate(src.a), b: compactTime(src.b), c: 'fromCompactDate("20261124")', d: 'fromCompactTime("063000")'}`, `{"a":"2026-11-24","b":"06:30:00"}`, `{"a":"20261124","b":"063000","c":"2026-11-24","d":"06:30:00"}`},
+		{"what stands for no day", `fields: {a: 'fromCompactDate("00000000")', b: 'fromCompactDate(src.b).orValue("none")'}`, `{"b":"0000-00-00"}`, `{"b":"none"}`},
+		{"times as OData V2 has them", `fields: {a: edmDate(src.a), b: 'fromEdmDate("/Date(1795500000000+0060)/")', c: 'edmTime("06:30:00")', d: 'fromEdmTime("PT6H30M")'}`, `{"a":"2026-11-24T06:00:00+01:00"}`, `{"a":"/Date(1795496400000)/","b":"2026-11-24T06:00:00Z","c":"PT06H30M00S","d":"06:30:00"}`},
+		{"texts are filled on the right", `fields: {a: 'padRight(src.a, 5, ".")'}`, `{"a":"ab"}`, `{"a":"ab..."}`},
+		{"a table in a CSV file", "tables: {r: {file: codes.csv}}\nfields: {a: 'lookup(\"r\", src.a)', b: 'reverse(\"r\", \"0002\")'}", `{"a":"scratch"}`, `{"a":"0001","b":"dent"}`},
+		{"two columns of a CSV file", "tables: {r: {file: codes.csv, from: sap, to: text}}\nfields: {a: 'lookup(\"r\", src.a)'}", `{"a":"0002"}`, `{"a":"a dent, deep"}`},
+		{"a table in a YAML file", "tables: {r: {file: table-codes.yaml}}\nfields: {a: 'lookup(\"r\", src.a)'}", `{"a":"x"}`, `{"a":"1"}`},
+		{"a code that is missing stays", "tables: {r: {rows: {a: b}, missing: keep}}\nfields: {a: 'lookup(\"r\", src.a)'}", `{"a":"z"}`, `{"a":"z"}`},
+		{"a code that is missing is left out", "tables: {r: {rows: {a: b}, missing: leave-out}}\nfields: {a: 'lookup(\"r\", src.a)', c: {const: x}}", `{"a":"z"}`, `{"c":"x"}`},
+		{"fragments, and a field of one's own", "use: [envelope]\nfields: {id: event.key, a: src.a}", `{"a":1}`, `{"id":"o-1","lane":"o-1","number":7,"a":1}`},
+		{"a fragment below a field", "fields: {head: {use: envelope}}", `{}`, `{"head":{"id":"m-1","lane":"o-1","number":7}}`},
+		{"at most so many places", `fields: {a: {value: decimal(src.a), maxScale: 3, round: half-up}, b: {value: decimal(src.b), maxScale: 3}}`, `{"a":"1.23456","b":"1.5"}`, `{"a":"1.235","b":"1.5"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := load(t, map[string]string{
+				"m.yaml": header + tt.fields, files: "plant,sap,text\nscratch,0001,a scratch\ndent,0002,\"a dent, deep\"\n",
+				"table-codes.yaml": "x: '1'\ny: '2'\n", "units.csv": "unece,plant,dimension,numerator,denominator\nTRY,tray,count,24,1\n",
+				"common.fragments.yaml": "fragments:\n  lane: {fields: {lane: event.lane, number: event.number}}\n  envelope: {use: lane, fields: {id: event.id}}\n",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := s.Apply(t.Context(), "m", verified(t, confirmed(tt.body)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := differences(tt.want, string(doc.Body)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeConvertedStopsTheMessage(t *testing.T) {
+	for _, fields := range []string{
+		`fields: {a: 'convert(decimal(src.a), src.u, "GRM")'}`, `fields: {a: 'convert(decimal(src.a), "SEC", "HUR")'}`, `fields: {a: 'unitCode(src.u, "unece", "sap")'}`,
+		`fields: {a: compactDate(src.u)}`, `fields: {a: fromEdmDate(src.u)}`, `fields: {a: fromEdmTime(src.u)}`, `fields: {a: {value: decimal(src.a), maxDigits: 1}}`,
+		`fields: {a: {value: decimal("1.23456"), maxScale: 3}}`,
+	} {
+		if got, err := apply(t, fields, `{"a":"10","u":"XYZ"}`, nil); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s made %s, %v", fields, got, err)
+		}
+	}
+}

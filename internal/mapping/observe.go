@@ -1,0 +1,111 @@
+package mapping
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types/ref"
+)
+
+// observer sees what a run does: which rule writes what, and which parts of a mapping are used. A run for a real message has none.
+type observer struct {
+	from []Origin
+	used map[string]bool // parts, see parts
+}
+
+type observerKey struct{}
+
+func observed(ctx context.Context, o *observer) context.Context {
+	return context.WithValue(ctx, observerKey{}, o)
+}
+
+func observerOf(ctx context.Context) *observer {
+	o, _ := ctx.Value(observerKey{}).(*observer)
+	return o
+}
+
+func (o *observer) mark(rl *rule, part string) {
+	if o == nil || rl == nil {
+		return
+	}
+	if o.used == nil {
+		o.used = map[string]bool{}
+	}
+	o.used[partName(rl, part)] = true
+}
+
+func partName(rl *rule, part string) string {
+	if part == "" {
+		return rl.at.String() + ": " + rl.path
+	}
+	return rl.at.String() + ": " + rl.path + ": " + part
+}
+
+// wrote notes that a rule made a part of the body.
+func (o *observer) wrote(rl *rule, start, end int) {
+	if o != nil {
+		o.from = append(o.from, Origin{start, end, rl.path, rl.at.String()})
+		o.mark(rl, "")
+	}
+}
+
+// parts are what examples should use of a mapping: each rule, both answers of a condition, each side of a choice, a default.
+func (m *mapping) parts() []string {
+	var out []string
+	var walk func(rules []*rule)
+	walk = func(rules []*rule) {
+		for _, rl := range rules {
+			out = append(out, partName(rl, ""))
+			if rl.when != nil {
+				out = append(out, partName(rl, "when it does not hold"))
+			}
+			if rl.absent != nil {
+				out = append(out, partName(rl, "default"))
+			}
+			if rl.value != nil {
+				for i := range rl.value.choices {
+					out = append(out, partName(rl, choiceName(i, true)), partName(rl, choiceName(i, false)))
+				}
+			}
+			walk(rl.fields)
+		}
+	}
+	walk(m.params)
+	walk(m.fields)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func choiceName(i int, yes bool) string {
+	side := "?"
+	if !yes {
+		side = ":"
+	}
+	return fmt.Sprintf("choice %d, the side behind %s", i+1, side)
+}
+
+// choice is one ? : of an expression, by the numbers that CEL gives its condition.
+type choice struct{ condition int64 }
+
+// evaluate runs an expression; an observer sees which sides of its choices were taken.
+func (r *run) evaluate(rl *rule, e *expr, s *scope) (ref.Val, *cel.EvalDetails, error) {
+	o := r.observer
+	if o == nil || len(e.choices) == 0 {
+		return e.prog.Eval(s)
+	}
+	prog, err := e.tracked()
+	if err != nil {
+		return nil, nil, err
+	}
+	v, details, err := prog.Eval(s)
+	for i, c := range e.choices {
+		if cond, ok := details.State().Value(c.condition); ok {
+			if b, isBool := cond.Value().(bool); isBool {
+				o.mark(rl, choiceName(i, b))
+			}
+		}
+	}
+	return v, details, err
+}

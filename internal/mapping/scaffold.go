@@ -1,0 +1,209 @@
+package mapping
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/schema"
+)
+
+// Scaffold writes a mapping from a kind of message to a target, with every field that the target requires and every other one that a source
+// was found for. Sources are guessed by name and type, and marked as guesses. The second text is a first example, whose expectation is to be
+// filled in by mapping test --update.
+func Scaffold(kind, target string, c Contract) (file, example []byte, err error) {
+	from := PlantType(kind, 1)
+	if from == nil {
+		return nil, nil, &problem.Error{
+			Kind: problem.NotFound, What: "write a mapping from " + kind, Why: "the plant has no such kind of message",
+			Hint: didYouMean(kind, PlantKinds(), "the kinds are: "+strings.Join(PlantKinds(), ", ")),
+		}
+	}
+	op, ok := c.TargetType(target)
+	if !ok {
+		return nil, nil, &problem.Error{
+			Kind: problem.NotFound, What: "write a mapping to " + target, Why: "the contract has no such target",
+			Hint: "name an operationId of the OpenAPI document, or SERVICE/SET of the OData service",
+		}
+	}
+	w := &scaffold{sources: sourcesOf(from)}
+	fmt.Fprintf(&w.b, "# What becomes of %s. Lines that end in \"guess\" were guessed by name: look at each, and take the word away.\n", kind)
+	fmt.Fprintf(&w.b, "from: {kind: %s, version: 1}\nto: {operation: %s}\n", kind, target)
+	if len(op.Params) > 0 {
+		w.section("params", op.Params, true)
+	}
+	if op.Body != nil {
+		w.section("fields", op.Body.Fields, false)
+	}
+	example, err = firstExample(kind, target, from)
+	return []byte(w.b.String()), example, err
+}
+
+// firstExample is a message in which every text is the name of its field, so that a reader sees what went where.
+func firstExample(kind, target string, from *schema.Type) ([]byte, error) {
+	g := newGenerator(1)
+	g.plain = true
+	return FormatExamples([]Example{{
+		Name: "every field", Kind: kind, Refs: map[string]string{"order/ID": "000001000001", "lot/LOT": "0000000001", "confirmation/REVERSES": "0000000001", "movement/REVERSES": "0000000001"},
+		Body: indented(g.document(from)), Want: Expected{Target: target},
+	}})
+}
+
+// scaffold is a mapping that is being written.
+type scaffold struct {
+	b       strings.Builder
+	sources []candidate
+}
+
+// candidate is a field of the source, with the expression that reads it.
+type candidate struct {
+	name, expr string
+	t          *schema.Type
+	optional   bool
+}
+
+// maxReach bounds how deep fields of the source are offered.
+const maxReach = 3
+
+// sourcesOf lists the values of a message, the event's own first.
+func sourcesOf(from *schema.Type) []candidate {
+	text := &schema.Type{Kind: schema.Text, Scale: schema.AnyScale, MaxLength: 200}
+	digest := &schema.Type{Kind: schema.Text, Scale: schema.AnyScale, MaxLength: 64}
+	out := []candidate{
+		{"messageId", "event.id", text, false},
+		{"digest", "event.digest", digest, false},
+		{"lane", "event.lane", text, false},
+		{"laneNumber", "event.number", &schema.Type{Kind: schema.Integer}, false},
+	}
+	var walk func(t *schema.Type, path string, optional bool, depth int)
+	walk = func(t *schema.Type, path string, optional bool, depth int) {
+		for _, f := range t.Fields {
+			maybe := optional || !f.Required || f.Type.Nullable
+			expr := path + "." + f.Name
+			if !f.Required || f.Type.Nullable {
+				expr = path + ".?" + f.Name
+			}
+			switch f.Type.Kind {
+			case schema.Object:
+				if depth < maxReach {
+					walk(f.Type, expr, maybe, depth+1)
+				}
+			case schema.List:
+			default:
+				out = append(out, candidate{f.Name, expr, f.Type, maybe})
+			}
+		}
+	}
+	walk(from, "src", false, 0)
+	return out
+}
+
+// section writes parameters or fields: those that are required, and those that a source was found for.
+func (w *scaffold) section(name string, fields []*schema.Field, params bool) {
+	fmt.Fprintf(&w.b, "%s:\n", name)
+	before := w.b.Len()
+	for _, f := range fields {
+		w.field(f, "  ", params)
+	}
+	if w.b.Len() == before {
+		text := strings.TrimSuffix(w.b.String(), name+":\n")
+		w.b.Reset()
+		w.b.WriteString(text)
+	}
+}
+
+func (w *scaffold) field(f *schema.Field, indent string, param bool) {
+	if f.Type.Kind == schema.Object || f.Type.Kind == schema.List {
+		if f.Required {
+			fmt.Fprintf(&w.b, "%s# %s is required, and is a %s: write it with fields:, or go through a list with each:\n", indent, f.Name, f.Type.Kind)
+		}
+		return
+	}
+	if f.Name == "order" || strings.EqualFold(f.Name, "orderid") || strings.EqualFold(f.Name, "manufacturingorder") {
+		if slices.ContainsFunc(w.sources, func(c candidate) bool { return c.expr == "src.order.?erpNumber" }) {
+			fmt.Fprintf(&w.b, "%s%s: 'src.order.?erpNumber.orValue(ref(\"order\", src.order.id))' # guess\n", indent, f.Name)
+			return
+		}
+	}
+	c, found := w.guess(f)
+	switch {
+	case found:
+		fmt.Fprintf(&w.b, "%s%s: %s # guess\n", indent, f.Name, c.rule(f, param))
+	case f.Required:
+		fmt.Fprintf(&w.b, "%s# %s is required (%s), and nothing like it is in the message: write where it comes from\n%s# %s: {const: …}\n", indent, f.Name, f.Type.Kind, indent, f.Name)
+	}
+}
+
+// guess finds the source whose name is that of the field, or is part of it, and whose type fits.
+func (w *scaffold) guess(f *schema.Field) (candidate, bool) {
+	best, found := 0, candidate{}
+	for _, c := range w.sources {
+		n := alike(f.Name, c.name)
+		nearer := n == best && n > 0 && strings.HasPrefix(found.expr, "src.order.") && !c.optional
+		if (n > best || nearer) && fitsKind(f.Type, c.t) {
+			best, found = n, c
+		}
+	}
+	return found, best > 0
+}
+
+// alike says how much two names have in common: 0 for nothing that is worth a guess.
+func alike(target, source string) int {
+	a, b := letters(target), letters(source)
+	switch {
+	case a == b:
+		return 100
+	case len(b) >= 4 && strings.HasSuffix(a, b), len(b) >= 4 && strings.HasPrefix(a, b):
+		return 50 + len(b)
+	case len(b) >= 5 && strings.Contains(a, b):
+		return 10 + len(b)
+	}
+	return 0
+}
+
+func letters(s string) string {
+	s = strings.ToLower(s)
+	s = strings.ReplaceAll(s, "center", "centre")
+	return strings.NewReplacer("_", "", "-", "").Replace(s)
+}
+
+func fitsKind(target, source *schema.Type) bool {
+	number := func(t *schema.Type) bool {
+		return t.Kind == schema.Decimal || t.Kind == schema.Integer || t.Format == schema.IsDecimal
+	}
+	if number(target) || number(source) {
+		return number(target) && number(source)
+	}
+	return target.Kind == source.Kind || target.Kind == schema.Any
+}
+
+// rule writes a source as a field of the target takes it: no longer and no more precise.
+func (c candidate) rule(f *schema.Field, param bool) string {
+	t := f.Type
+	var keys []string
+	value := c.expr
+	if c.t.Format == schema.IsDecimal || t.Format == schema.IsDecimal && c.t.Kind != schema.Integer {
+		if !c.optional {
+			value = "decimal(" + value + ")"
+		}
+		if t.Scale != schema.AnyScale && (c.t.Scale == schema.AnyScale || c.t.Scale > t.Scale) {
+			keys = append(keys, fmt.Sprintf("scale: %d, round: half-up", t.Scale))
+		}
+		if t.Digits > 0 && (c.t.Digits == 0 || c.t.Digits > t.Digits) {
+			keys = append(keys, fmt.Sprintf("maxDigits: %d", t.Digits))
+		}
+		if t.Kind == schema.Decimal && !param {
+			keys = append(keys, "as: number")
+		}
+	} else if t.MaxLength > 0 && (c.t.MaxLength == 0 || c.t.MaxLength > t.MaxLength) && len(c.t.Enum) == 0 && t.Kind == schema.Text {
+		keys = append(keys, fmt.Sprintf("maxLength: %d", t.MaxLength))
+	}
+	if f.Required && c.optional {
+		keys = append(keys, "required: true")
+	}
+	if len(keys) == 0 {
+		return value
+	}
+	return "{value: " + value + ", " + strings.Join(keys, ", ") + "}"
+}

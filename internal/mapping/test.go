@@ -1,0 +1,269 @@
+package mapping
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"holdfast/internal/problem"
+)
+
+// TestConfig says how Test goes about it.
+type TestConfig struct {
+	// Check holds what was made against the ERP's contract, and says what is wrong with it. It may be nil.
+	Check func(name string, e Example, m Made) []string
+	// Fuzz is how many messages are made up for each mapping whose source is known.
+	Fuzz int
+	// Seed is of what is made up; the same one makes the same.
+	Seed uint64
+}
+
+// Report is what came of testing mappings.
+type Report struct {
+	Cases    []Case     `json:"cases"`
+	Coverage []Coverage `json:"coverage"`
+}
+
+// Case is one example, or all the messages made up for one mapping.
+type Case struct {
+	Mapping     string       `json:"mapping"`
+	Name        string       `json:"name"`
+	Place       string       `json:"place,omitempty"`
+	Differences []Difference `json:"differences,omitempty"`
+	Errors      []string     `json:"errors,omitempty"`
+
+	example Example
+	made    Made
+}
+
+// OK tells whether the case is as it should be.
+func (c Case) OK() bool { return len(c.Differences) == 0 && len(c.Errors) == 0 }
+
+// Coverage is what the examples of a mapping use of it.
+type Coverage struct {
+	Mapping string   `json:"mapping"`
+	Parts   int      `json:"parts"` // rules, conditions, sides of choices and defaults
+	Used    int      `json:"used"`
+	Unused  []string `json:"unused,omitempty"`
+}
+
+// Percent is how much is used.
+func (c Coverage) Percent() int {
+	if c.Parts == 0 {
+		return 100
+	}
+	return 100 * c.Used / c.Parts
+}
+
+// OK tells whether every case is as it should be.
+func (r Report) OK() bool { return !slices.ContainsFunc(r.Cases, func(c Case) bool { return !c.OK() }) }
+
+// Test maps the examples beside mappings and compares; with none named, those of all.
+func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report, error) {
+	var r Report
+	if len(names) == 0 {
+		names = s.Names()
+	}
+	for _, name := range names {
+		m := s.byName[name]
+		if m == nil {
+			_, err := s.find(name, "")
+			return r, err
+		}
+		examples, err := Examples(name, s.from...)
+		if err != nil {
+			return r, err
+		}
+		o := &observer{}
+		for _, e := range examples {
+			r.Cases = append(r.Cases, s.example(ctx, m, e, o, cfg))
+		}
+		if cfg.Fuzz > 0 && m.source != nil && !m.whole {
+			r.Cases = append(r.Cases, s.fuzz(ctx, m, cfg))
+		}
+		r.Coverage = append(r.Coverage, m.covered(o))
+	}
+	return r, nil
+}
+
+func (s *Set) example(ctx context.Context, m *mapping, e Example, o *observer, cfg TestConfig) Case {
+	c := Case{Mapping: m.name, Name: e.Name, Place: e.Place(), example: e}
+	made, err := s.try(ctx, m.name, e.Message(), e.Resolve, o)
+	if err != nil {
+		c.Errors = append(c.Errors, err.Error())
+		return c
+	}
+	c.made = made
+	c.Differences = e.against(made)
+	if cfg.Check != nil && made.Waits == "" && !made.LeftOut {
+		c.Errors = cfg.Check(m.name, e, made)
+	}
+	return c
+}
+
+func (m *mapping) covered(o *observer) Coverage {
+	c := Coverage{Mapping: m.name}
+	for _, p := range m.parts() {
+		if c.Parts++; o.used[p] {
+			c.Used++
+		} else {
+			c.Unused = append(c.Unused, p)
+		}
+	}
+	return c
+}
+
+// maxShown bounds how many failures of made-up messages are told.
+const maxShown = 5
+
+// fuzz maps messages that are made up from the type of the source. A mapping may refuse one, in words; what it makes must fit.
+func (s *Set) fuzz(ctx context.Context, m *mapping, cfg TestConfig) Case {
+	c := Case{Mapping: m.name, Name: fmt.Sprintf("%d made-up messages, seed %d", cfg.Fuzz, cfg.Seed)}
+	g := newGenerator(cfg.Seed)
+	for i := range cfg.Fuzz {
+		e := Example{Name: fmt.Sprintf("made up %d", i+1), Kind: m.kind, Body: string(g.document(m.source))}
+		made, err := s.Try(ctx, m.name, e.Message(), g.refs)
+		var wrong []string
+		switch p, ok := errors.AsType[*problem.Error](err); {
+		case ok && p.Kind == problem.Invalid: // refused, as the rules say
+		case err != nil:
+			wrong = []string{err.Error()}
+		case cfg.Check != nil && made.Waits == "" && !made.LeftOut:
+			wrong = cfg.Check(m.name, e, made)
+		}
+		for _, w := range wrong {
+			c.Errors = append(c.Errors, fmt.Sprintf("%s: %s; the message is %s", e.Name, w, e.Body))
+		}
+		if len(c.Errors) >= maxShown {
+			break
+		}
+	}
+	return c
+}
+
+// WriteText tells what failed, with each difference, and what no example uses.
+func (r Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	failed := 0
+	for _, c := range r.Cases {
+		if c.OK() {
+			continue
+		}
+		failed++
+		fmt.Fprintf(&b, "FAIL  %s: %s (%s)\n", c.Mapping, c.Name, c.Place)
+		for _, d := range c.Differences {
+			fmt.Fprintf(&b, "      %s\n        - %s\n        + %s\n", d.At, orNothing(d.Want), orNothing(d.Got))
+		}
+		for _, e := range c.Errors {
+			fmt.Fprintf(&b, "      %s\n", e)
+		}
+	}
+	for _, c := range r.Coverage {
+		fmt.Fprintf(&b, "%3d %%  of %s: %d of %d rules and branches\n", c.Percent(), c.Mapping, c.Used, c.Parts)
+		for _, u := range c.Unused {
+			fmt.Fprintf(&b, "      no example uses %s\n", u)
+		}
+	}
+	fmt.Fprintf(&b, "%d of %d cases pass\n", len(r.Cases)-failed, len(r.Cases))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "(nothing)"
+	}
+	return s
+}
+
+// WriteJUnit writes the report for a build server.
+func (r Report) WriteJUnit(w io.Writer) error {
+	type failure struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+	type testcase struct {
+		Class   string   `xml:"classname,attr"`
+		Name    string   `xml:"name,attr"`
+		Failure *failure `xml:"failure,omitempty"`
+	}
+	suite := struct {
+		XMLName  xml.Name   `xml:"testsuite"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}{Name: "holdfast mapping test", Tests: len(r.Cases)}
+	for _, c := range r.Cases {
+		tc := testcase{Class: c.Mapping, Name: c.Name}
+		if !c.OK() {
+			suite.Failures++
+			var lines []string
+			for _, d := range c.Differences {
+				lines = append(lines, d.String())
+			}
+			lines = append(lines, c.Errors...)
+			tc.Failure = &failure{lines[0], c.Place + "\n" + strings.Join(lines, "\n")}
+		}
+		suite.Cases = append(suite.Cases, tc)
+	}
+	out, err := xml.MarshalIndent(suite, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s%s\n", xml.Header, out)
+	return err
+}
+
+// Updated is the file of a mapping's examples with what the mapping makes now in the place of what was expected; nil if nothing changes.
+func (r Report) Updated(name string) ([]byte, error) {
+	var all []Example
+	changed := false
+	for _, c := range r.Cases {
+		if c.Mapping != name || c.example.node == nil {
+			continue
+		}
+		e := c.example
+		if len(c.Differences) > 0 {
+			changed = true
+			e.Waits, e.LeftOut, e.Want = c.made.Waits, c.made.LeftOut, Expected{}
+			if e.Waits == "" && !e.LeftOut {
+				e.Want = Expected{Target: c.made.Target, Params: c.made.Params, Kind: c.made.Kind, Key: c.made.Key, Body: indented(e.marked(c.made.Body))}
+			}
+		}
+		all = append(all, e)
+	}
+	if !changed {
+		return nil, nil
+	}
+	return FormatExamples(all)
+}
+
+// FormatExamples writes a file of examples.
+func FormatExamples(all []Example) ([]byte, error) {
+	out, err := yaml.Dump(all)
+	if err != nil {
+		return nil, fmt.Errorf("write examples: %w", err)
+	}
+	return out, nil
+}
+
+func indented(body []byte) string {
+	var b bytes.Buffer
+	if err := json.Indent(&b, body, "", "  "); err != nil {
+		return string(body)
+	}
+	return b.String() + "\n"
+}
+
+// Sources are the folders that the set was loaded from, the last of which wins.
+func (s *Set) Sources() []fs.FS { return slices.Clone(s.from) }

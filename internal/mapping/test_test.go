@@ -1,0 +1,260 @@
+package mapping_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"holdfast/internal/mapping"
+	"holdfast/openapi"
+	"holdfast/openapi/contract"
+)
+
+func differences(want, got string) string {
+	var lines []string
+	for _, d := range mapping.Differences([]byte(want), []byte(got)) {
+		lines = append(lines, d.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TestMadeUpMessagesFitTheContract maps what is made up from the types of the plant's messages by the shipped mappings: each is refused by a
+// rule in words, or becomes a document that the ERP's contract takes.
+func TestMadeUpMessagesFitTheContract(t *testing.T) {
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(_ string, _ mapping.Example, m mapping.Made) (wrong []string) {
+		op, ok := doc.Operation(m.Target)
+		if !ok {
+			return nil // of a mapping for another ERP
+		}
+		_, violations := op.CheckRequest(&contract.Request{Path: m.Params, Header: map[string][]string{"Content-Type": {"application/json"}}, Body: m.Body})
+		for _, v := range violations {
+			wrong = append(wrong, v.String())
+		}
+		return wrong
+	}
+	s := shipped(t)
+	var names []string
+	for _, name := range s.Names() {
+		if strings.HasPrefix(name, "erp-out/") {
+			names = append(names, name)
+		}
+	}
+	report, err := s.Test(t.Context(), mapping.TestConfig{Check: check, Fuzz: 20, Seed: 1}, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range report.Cases {
+		for _, e := range c.Errors {
+			t.Errorf("%s: %s: %s", c.Mapping, c.Name, e)
+		}
+	}
+}
+
+const tested = `from: {kind: test.happened}
+to: {operation: post}
+fields:
+  a: 'src.a == 1 ? "one" : "many"'
+  b: {value: src.?b, default: '"none"'}
+  c: {when: has(src.c), value: src.c}
+`
+
+func testSet(t *testing.T, examples string) mapping.Report {
+	t.Helper()
+	s, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte(tested)}, "m.example.yaml": {Data: []byte(examples)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Test(t.Context(), mapping.TestConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+const oneExample = `- name: one
+  kind: test.happened
+  body: '{"a":1,"b":"x"}'
+  want: {target: post, body: '{"a":"uno","b":"x"}'}
+`
+
+func TestAReportShowsEachDifferenceAndWhatNoExampleUses(t *testing.T) {
+	r := testSet(t, oneExample)
+	var text, junit bytes.Buffer
+	if err := errors.Join(r.WriteText(&text), r.WriteJUnit(&junit)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"FAIL  m: one (m.example.yaml:1:3)", "body/a\n        - \"uno\"\n        + \"one\"", "choice 1, the side behind :", "fields.b: default", "fields.c\n", "0 of 1 cases pass",
+	} {
+		if !contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
+	var parsed struct {
+		Failures int `xml:"failures,attr"`
+	}
+	if err := xml.Unmarshal(junit.Bytes(), &parsed); err != nil || parsed.Failures != 1 {
+		t.Errorf("got %d failures, %v", parsed.Failures, err)
+	}
+	if _, err := json.Marshal(r); err != nil || r.OK() {
+		t.Errorf("the report is OK: %t, %v", r.OK(), err)
+	}
+}
+
+func TestAnUpdateTakesWhatWasMade(t *testing.T) {
+	text, err := testSet(t, oneExample).Updated("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := testSet(t, string(text)); !r.OK() || len(r.Cases) != 1 {
+		t.Errorf("after the update %+v in\n%s", r.Cases, text)
+	}
+	if again, err := testSet(t, string(text)).Updated("m"); again != nil || err != nil {
+		t.Errorf("a second update writes %s, %v", again, err)
+	}
+}
+
+func TestAFirstMappingFitsItsTarget(t *testing.T) {
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, example, err := mapping.Scaffold("operation.confirmed", "createConfirmation", mapping.FromOpenAPI(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: file}, "m.example.yaml": {Data: example}})
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, file)
+	}
+	for _, f := range s.Check("m", "operation.confirmed", mapping.FromOpenAPI(doc)) {
+		t.Errorf("%s in\n%s", f.Error(), file)
+	}
+	if _, err := s.Test(t.Context(), mapping.TestConfig{}); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := mapping.Scaffold("operation.confirmd", "createConfirmation", mapping.FromOpenAPI(doc)); err == nil {
+		t.Error("a kind that is none was taken")
+	}
+}
+
+func TestABadMappingNeverReplacesAGoodOne(t *testing.T) {
+	files := fstest.MapFS{"m.yaml": {Data: []byte(header + "fields: {a: src.a}")}}
+	first, err := mapping.Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := mapping.NewLive(first)
+	accept := func(*mapping.Set) error { return nil }
+	made := func() string {
+		doc, err := live.Apply(t.Context(), "m", verified(t, confirmed(`{"a":1,"b":2}`)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(doc.Body)
+	}
+	files["m.yaml"] = &fstest.MapFile{Data: []byte(header + "fields: {a: scr.a}")}
+	if _, err := live.Reload(accept, files); err == nil || made() != `{"a":1}` {
+		t.Errorf("after a mistake: %s, %v", made(), err)
+	}
+	files["m.yaml"] = &fstest.MapFile{Data: []byte(header + "fields: {a: src.b}")}
+	refused := errors.New("the contract has no a")
+	if _, err := live.Reload(func(*mapping.Set) error { return refused }, files); !errors.Is(err, refused) || made() != `{"a":1}` {
+		t.Errorf("after one that does not fit: %s, %v", made(), err)
+	}
+	changes, err := live.Reload(accept, files)
+	if err != nil || len(changes) != 1 || changes[0].Name != "m" || made() != `{"a":2}` {
+		t.Errorf("after a good one: %s, %+v, %v", made(), changes, err)
+	}
+	if again, err := live.Reload(accept, files); len(again) != 0 || err != nil {
+		t.Errorf("the same again: %+v, %v", again, err)
+	}
+}
+
+func TestTheVersionIsOfEverythingThatAMappingIsMadeOf(t *testing.T) {
+	versions := map[string]string{}
+	for _, change := range []string{"", "table", "fragment"} {
+		files := fstest.MapFS{
+			"m.yaml":           {Data: []byte(header + "tables: {r: {file: r.csv}}\nuse: f\nfields: {a: 'lookup(\"r\", src.a)'}")},
+			"r.csv":            {Data: []byte("a,b\nx,1" + strings.Repeat("2", len(change)/5) + "\n")},
+			"f.fragments.yaml": {Data: []byte(fmt.Sprintf("fragments: {f: {fields: {b: {const: x%s}}}}", strings.Repeat("y", len(change)/8)))},
+		}
+		s, err := mapping.Load(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := s.Apply(t.Context(), "m", verified(t, confirmed(`{"a":"x"}`)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, same := versions[doc.Mapping]; same {
+			t.Errorf("%q and %q give the same version %s", change, other, doc.Mapping)
+		}
+		versions[doc.Mapping] = change
+	}
+}
+
+func TestWhatAnotherVersionWouldChange(t *testing.T) {
+	before, err := load(t, map[string]string{"m.yaml": header + "fields: {a: src.a, b: decimal(src.b)}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := load(t, map[string]string{"m.yaml": header + "fields: {a: src.a, b: {value: decimal(src.b), scale: 1}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := mapping.Compare(t.Context(), before, after, "m", confirmed(`{"a":1,"b":"1.5"}`), nil)
+	other := mapping.Compare(t.Context(), before, after, "m", confirmed(`{"a":1,"b":"1.25"}`), nil)
+	if len(same.Differences) != 0 {
+		t.Errorf("the same document differs: %v", same.Differences)
+	}
+	if len(other.Differences) != 1 || other.Differences[0].At != "error" {
+		t.Errorf("got %v, want that the second one fails", other.Differences)
+	}
+}
+
+func TestEachPartOfADocumentNamesItsRule(t *testing.T) {
+	s, err := load(t, map[string]string{"m.yaml": header + "fields: {a: src.a, l: {each: src.l, fields: {n: item}}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.Try(t.Context(), "m", confirmed(`{"a":"x","l":["y"]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, o := range m.From {
+		got[o.Rule] = string(m.Body[o.Start:o.End])
+	}
+	if got["fields.a"] != `"x"` || got["fields.l.n"] != `"y"` {
+		t.Errorf("got %q of %s", got, m.Body)
+	}
+}
+
+// TestAConfirmationAllocatesLittle maps fifteen fields with a decimal and two lookups, every limit on: decoded, mapped and encoded.
+func TestAConfirmationAllocatesLittle(t *testing.T) {
+	const most = 220
+	s, err := load(t, map[string]string{"m.yaml": fifteen})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := verified(t, confirmed(fifteenBody))
+	got := testing.AllocsPerRun(200, func() {
+		if _, err := s.Apply(t.Context(), "m", v, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > most && !raceDetector {
+		t.Errorf("%.0f allocations, want at most %d", got, most)
+	}
+	t.Logf("%.0f allocations", got)
+}
