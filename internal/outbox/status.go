@@ -160,20 +160,21 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
 		Refused, Postponed                                            int64
 	}
-	err := tx.Select(ctx, &rows, `SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
+	err := tx.Select(ctx, &rows, `WITH p AS MATERIALIZED (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
+			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
+			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
+			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting,
+			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
+			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link)
+		SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
 		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
 		COALESCE(p.postponed, 0) AS postponed, COALESCE(r.refused, 0) AS refused
-		FROM (SELECT link FROM outbox_links UNION SELECT link FROM outbox_lanes WHERE owing OR paused) AS n
+		FROM (SELECT link FROM outbox_links UNION SELECT link FROM p) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
-		LEFT JOIN (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
-			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
-			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
-			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting,
-			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
-			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link) AS p ON p.link = n.link
+		LEFT JOIN p ON p.link = n.link
 		LEFT JOIN (SELECT link, COUNT(*) AS refused FROM outbox_delivered WHERE refused <> '' GROUP BY link) AS r ON r.link = n.link
 		ORDER BY n.link`, store.Micros(tx.Now))
 	if err != nil {

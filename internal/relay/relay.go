@@ -165,9 +165,15 @@ const (
 	purgePause = 50 * time.Millisecond
 )
 
-// keepHouse refreshes the figures of the links and forgets messages that are older than they need to be, a little at a time.
+// keepHouse refreshes the figures of the links and forgets messages that are older than they need to be, a little at a time. It gives way
+// to the messages, for as long again as it rests: the figures are made of all lanes that owe something, and where many do, a relay that
+// has just started has better to do than to count them.
 func (r *Relay) keepHouse(ctx context.Context) {
+	_ = pause(ctx, fileEvery, nil)
 	for ctx.Err() == nil {
+		for began := time.Now(); r.hands.Load() > 0 && time.Since(began) < r.cfg.House && ctx.Err() == nil; {
+			_ = pause(ctx, min(fileEvery, r.cfg.House/4), nil)
+		}
 		if err := r.measure(ctx); err != nil && ctx.Err() == nil {
 			r.log.Warn("figures of the links are not fresh", "err", err)
 		}
