@@ -25,7 +25,7 @@ func TestExpiredMessageBecomesAVoid(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, p *plant) {
+			bubble(t, func(t *testing.T, p *plant) {
 				p.out = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: tt.mapping}}, "urn:plant:1000", outbox.Config{})
 				p.owe(event("late", "operation.confirmed", "o1"), outbox.Expires(p.db.Now().Add(time.Minute)))
 				p.owe(event("next", "operation.confirmed", "o1"))
@@ -44,7 +44,7 @@ func TestExpiredMessageBecomesAVoid(t *testing.T) {
 }
 
 func TestScheduledMessageHoldsItsLaneUntilItsTime(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		when := p.db.Now().Add(time.Hour)
 		p.cfg.Poll = 2 * time.Second
 		p.owe(event("a", "operation.confirmed", "o1"))
@@ -64,7 +64,7 @@ func TestScheduledMessageHoldsItsLaneUntilItsTime(t *testing.T) {
 }
 
 func TestPauseOfLinkAndLane(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		stop := p.start()
 		do := func(fn func(ctx context.Context, tx *store.Tx) error) {
 			t.Helper()
@@ -121,7 +121,7 @@ func TestReplaySendsOnlyWhatTheERPDoesNotHave(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, p *plant) {
+			bubble(t, func(t *testing.T, p *plant) {
 				replayed(t, p, tt.force)
 				p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
 					if e := d.Event.Message(); !d.Quiet || slices.ContainsFunc(tt.lost, func(l string) bool { return outbox.MessageID("erp", l) == e.ID }) {
@@ -149,7 +149,7 @@ func TestReplaySendsOnlyWhatTheERPDoesNotHave(t *testing.T) {
 }
 
 func TestAReplayThatIsForcedIsSentUnaskedOnce(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
 			if n == 2 && d.Event.Message().Number == 2 {
 				return message.Outcome{Verdict: message.Unsure, Err: errors.New("the answer was lost")}, true

@@ -106,7 +106,7 @@ type nothing struct{}
 func (nothing) Verify(context.Context, message.Message) error { return nil }
 
 func TestAnotherNodeWaitsForTheLease(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.claimAs("gone")
 		p.cfg.Node = "n2"
@@ -124,7 +124,7 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 }
 
 func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = first(verdict(message.Unsure), true)
 		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) { return verdict(message.Unsure), nil }
 		p.owe(event("a", "operation.confirmed", "o1"))

@@ -21,7 +21,7 @@ func TestAnIdempotentNeighbourProvesNothing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, p *plant) {
+			bubble(t, func(t *testing.T, p *plant) {
 				p.owe(event("a", "order.started", "o1"))
 				p.owe(event("b", "operation.confirmed", "o1"))
 				for _, q := range p.claimAs("holdfast")[0].Messages {

@@ -22,7 +22,7 @@ import (
 // TestWhatIsInHandIsBoundedInBytes has an ERP that answers late, and more due than there is memory for.
 func TestWhatIsInHandIsBoundedInBytes(t *testing.T) {
 	const size, most = 200 << 10, 48<<20 + 16<<20 // what is in hand, and the claim that goes beyond it
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.link.Concurrency, p.link.Start = 300, 300
 		p.erp.Answer = func(_ context.Context, _ message.Delivery, _ int) (message.Outcome, bool) {
 			time.Sleep(20 * time.Second) // longer than a lease
@@ -69,7 +69,7 @@ func (p *plant) oweLarge(id string, text []byte) {
 
 // TestManyBodiesThatNothingRefersToGoSoon is about a burst of messages that were not taken: what they left must not grow faster than it goes.
 func TestManyBodiesThatNothingRefersToGoSoon(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		for n := range 50 {
 			if _, err := body.Keep(t.Context(), p.db, strings.NewReader(strconv.Itoa(n)), "", message.MaxBody); err != nil {
 				t.Fatal(err)
@@ -88,7 +88,7 @@ func TestManyBodiesThatNothingRefersToGoSoon(t *testing.T) {
 }
 
 func TestALargeBodyThatWasAlteredIsNotSent(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.oweLarge("a", bytes.Repeat([]byte{'1'}, 300<<10))
 		err := p.act(func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, `UPDATE body_chunks SET bytes = ? WHERE seq = 4`, bytes.Repeat([]byte{'2'}, 44<<10))
@@ -118,7 +118,7 @@ func (h hesitant) Verify(ctx context.Context, m message.Message) error {
 }
 
 func TestALargeBodyThatCannotBeReadJustNowParksNothing(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.oweLarge("a", bytes.Repeat([]byte{'1'}, 300<<10))
 		until := time.Now().Add(time.Minute)
 		check := func(stored string) message.Verifier { return hesitant{seal.Chain(stored), until} }

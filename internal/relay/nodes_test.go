@@ -111,7 +111,7 @@ func (s *silent) Deliver(ctx context.Context, ds []message.Delivery) []message.O
 }
 
 func TestWhatTheAdapterSaysNothingOfIsAskedFor(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.link.Deliverer = &silent{Recorder: p.erp}
 		ids := p.oweMany(1, 3)
 		p.runFor(time.Minute)
@@ -191,7 +191,7 @@ func TestWorkGoesOnAfterTheDatabaseWasAway(t *testing.T) {
 
 // TestLaneWhoseAnswersCannotBeRecordedParksAlone has the database refuse what one lane's ERP answered, whatever else is settled.
 func TestLaneWhoseAnswersCannotBeRecordedParksAlone(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		err := p.act(func(ctx context.Context, tx *store.Tx) error {
 			_, err := tx.Exec(ctx, `CREATE TRIGGER refuse BEFORE INSERT ON outbox_delivered WHEN NEW.lane = 'o3' BEGIN SELECT RAISE(ABORT, 'no such receipt'); END`)
 			return err

@@ -101,7 +101,7 @@ func TestOutageThatLosesEachAnswerOpensTheBreaker(t *testing.T) {
 
 // TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson has an ERP that hangs on one message and answers questions, with no other traffic.
 func TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		poison := outbox.MessageID("erp", "poison")
 		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 			if d.Event.Message().ID == poison {
@@ -132,7 +132,7 @@ func TestLoneMessageThatIsNeverAnsweredIsLeftToAPerson(t *testing.T) {
 
 // TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage has every delivery lost for two hours, while questions are answered.
 func TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		var back atomic.Bool
 		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
 			if back.Load() {
@@ -164,7 +164,7 @@ func TestOutageThatLetsOnlyQuestionsPassBlamesNoMessage(t *testing.T) {
 
 // TestTooEarlyToAskIsNoFailureOfTheLink has the ERP work on messages whose answer was lost.
 func TestTooEarlyToAskIsNoFailureOfTheLink(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		begun := time.Now()
 		p.cfg.Failures = 4
 		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -193,7 +193,7 @@ func TestTooEarlyToAskIsNoFailureOfTheLink(t *testing.T) {
 
 // TestTooManyQuestionsHoldTheLink has the ERP ask for a pause when it is asked.
 func TestTooManyQuestionsHoldTheLink(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		var told time.Time
 		var well atomic.Bool
 		p.erp.Answer = func(ctx context.Context, d message.Delivery, n int) (message.Outcome, bool) {
@@ -320,7 +320,7 @@ func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
 }
 
 func TestLiveMessagesPassABacklog(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	bubble(t, func(t *testing.T, p *plant) {
 		p.link.Rate, p.link.Concurrency = 50, 8
 		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 			time.Sleep(20 * time.Millisecond)

@@ -26,7 +26,7 @@ func TestMessagesThatAreNeverAnsweredSlowTheLinkForAWhileOnly(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, p *plant) {
+			bubble(t, func(t *testing.T, p *plant) {
 				p.erp.Answer = func(ctx context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 					if strings.HasPrefix(d.Event.Message().Key, "bad") {
 						<-ctx.Done()
