@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -103,12 +104,15 @@ func TestOperationsAreCalledAsEachVersionHasThem(t *testing.T) {
 	w := dialects()[0].start(t, edmx.Config{}, func(c *Config) {
 		c.Writes["conf/CancelProdnOrdConf"] = Write{ID: "ExternalSystemConfirmation"}
 	})
+	if err := w.mock.Seed(w.set, map[string]any{"OrderID": "1", "ConfirmationGroup": "1", "ConfirmationCount": "2"}); err != nil {
+		t.Fatal(err)
+	}
 	d := w.of(t, "m1", "CancelProdnOrdConf", `{"ConfirmationGroup":"1","ConfirmationCount":"2","PostingDate":"2026-11-24","ConfirmationText":"it's & so"}`)
 	out := w.one(t, d)
 	if out.Verdict != message.Delivered || out.Receipt.Document == "" {
 		t.Fatalf("got %v", out)
 	}
-	if got := w.mock.Documents(w.set)[0]["ConfirmationText"]; got != "it's & so" {
+	if got := w.mock.Documents(w.set)[1]["ConfirmationText"]; got != "it's & so" {
 		t.Errorf("the ERP got the text %v", got)
 	}
 	if again, err := w.link.Ask(t.Context(), d); err != nil || again.Verdict != message.Delivered || again.Receipt.Document != out.Receipt.Document {
@@ -125,12 +129,27 @@ func TestOperationsAreCalledAsEachVersionHasThem(t *testing.T) {
 	}
 }
 
+// TestBatchesTakeAwayMostOfTheRequests: 2,000 confirmations need at most a twentieth of the requests, and each has one effect.
 func TestBatchesTakeAwayMostOfTheRequests(t *testing.T) {
+	numbers := map[string]int{"V2 in batches": 2000}
 	for _, d := range dialects()[2:] {
 		t.Run(d.name, func(t *testing.T) {
 			w := d.start(t, edmx.Config{}, func(c *Config) { c.Batch = 100 })
-			const n = 600
-			w.mustBeOnce(t, w.many(t, n, 250, nil))
+			n := cmp.Or(numbers[d.name], 400)
+			for i, out := range w.many(t, n, 250, nil) {
+				if out.Verdict != message.Delivered {
+					t.Fatalf("message %d: %v", i, out)
+				}
+			}
+			effects := map[string]int{}
+			for _, f := range w.mock.Effects() {
+				effects[f.MessageID]++
+			}
+			for i := range n {
+				if got := effects[RequestID(fmt.Sprintf("m%d", i))]; got != 1 {
+					t.Errorf("message %d has %d effects", i, got)
+				}
+			}
 			if posts := w.mock.Calls()[http.MethodPost]; posts > n/20 {
 				t.Errorf("%d requests for %d messages, want at most a twentieth", posts, n)
 			}

@@ -149,3 +149,22 @@ func TestAPollThatCannotWorkIsRefusedAtOpen(t *testing.T) {
 		}
 	}
 }
+
+// TestAWholeSetTellsWhatHasChanged: each reading reads all; what is as it was has the same ID, within a day.
+func TestAWholeSetTellsWhatHasChanged(t *testing.T) {
+	w := orders(t, 120, edmx.Config{}, PollConfig{Whole: true})
+	p, b := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}
+	if p.Every() != time.Hour {
+		t.Errorf("every %s", p.Every())
+	}
+	if fresh := b.round(t, p); len(fresh) != 120 {
+		t.Fatalf("%d, want 120", len(fresh))
+	}
+	if fresh := b.round(t, p); len(fresh) != 0 {
+		t.Errorf("%d again", len(fresh))
+	}
+	w.mock.Change(w.set, "ManufacturingOrder", "7", map[string]any{"Material": "M2"})
+	if fresh := b.round(t, p); len(fresh) != 1 || fresh[0].Key != "7" {
+		t.Errorf("after a change: %d", len(fresh))
+	}
+}

@@ -22,6 +22,7 @@ import (
 
 // world is a mock of all services, and a link to it.
 type world struct {
+	url    string
 	system *edmx.System
 	mock   map[string]*edmx.Mock
 	link   *Link
@@ -45,7 +46,7 @@ func start(t *testing.T, change ...func(*Config)) *world {
 	if w.system, err = edmx.NewSystem(edmx.Config{}, sources...); err != nil {
 		t.Fatal(err)
 	}
-	url := erpmock.Listen(t, w.system)
+	w.url = erpmock.Listen(t, w.system)
 	for name, s := range known.Services {
 		for _, m := range w.system.Services() {
 			if m.Root() == s.Path {
@@ -53,7 +54,7 @@ func start(t *testing.T, change ...func(*Config)) *world {
 			}
 		}
 	}
-	c := Config{Config: odata.Config{BaseURL: url, Client: "100", LockWait: time.Millisecond, Timeout: 20 * time.Second}, Plant: "1000", Zone: "Europe/Berlin"}
+	c := Config{Config: odata.Config{BaseURL: w.url, Client: "100", LockWait: time.Millisecond, Timeout: 20 * time.Second}, Plant: "1000", Zone: "Europe/Berlin"}
 	for _, f := range change {
 		f(&c)
 	}
