@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/seal"
@@ -72,6 +74,40 @@ func TestWhatIsCommittedIsSigned(t *testing.T) {
 				t.Errorf("%s of number %d: follows %s and refers to %s, want %s and %s", d.Role, d.Number, d.Prev, d.Refers, prev, was.Digest())
 			}
 			prev = was.Digest()
+		}
+	})
+}
+
+// TestASignatureIsMadeOnce: what is delivered, and delivered again, has the signature that it was committed with.
+func TestASignatureIsMadeOnce(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r := ring(t, b.db)
+		b.SignWith(r)
+		owe(t, b.db, b.Outbox, "o1", "a")
+		want := b.message("a").Origin
+		b.clock.forward(time.Hour)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []string{"delivered", "delivered again"} {
+			c := b.claim("a", 1, 1)[0]
+			if d := cmp.Diff(want, c.Messages[0].Origin); d != "" {
+				t.Errorf("what is %s (-committed):\n%s", step, d)
+			}
+			b.settle(done(c, 1))
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "restored")
+				return err
+			})
+		}
+		kept := b.list(outbox.Filter{Settled: true})
+		for _, d := range kept {
+			if diff := cmp.Diff(want, d.Origin); diff != "" {
+				t.Errorf("what is kept (-committed):\n%s", diff)
+			}
+		}
+		if len(kept) != 2 {
+			t.Errorf("%d deliveries are kept, want 2", len(kept))
 		}
 	})
 }
