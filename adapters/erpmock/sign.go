@@ -12,8 +12,9 @@ import (
 type Signer interface {
 	// SignAnswer adds the proof of an answer to its header.
 	SignAnswer(h *message.Hop) error
-	// SignReceipt is the receipt of an event that was taken, for the header Holdfast-Receipt.
-	SignReceipt(id, digest, document string, at time.Time) (string, error)
+	// SignReceipt is the receipt of an event that was taken, for the header Holdfast-Receipt; target is what its document has changed, if
+	// anything.
+	SignReceipt(id, digest, document, target string, at time.Time) (string, error)
 }
 
 // judgeHop notes whether the proof of a request counts. It refuses nothing: the journal tells.
@@ -76,14 +77,14 @@ func (c *call) receipt(status int) (string, error) {
 		return "", nil
 	}
 	c.s.mu.Lock()
-	var digest, document string
+	var digest, document, target string
 	for _, r := range c.s.store.messages[id] {
-		digest, document = r.envelope.Digest, r.number
+		digest, document, target = r.envelope.Digest, r.number, r.target
 		break
 	}
 	c.s.mu.Unlock()
 	if document == "" {
 		return "", nil
 	}
-	return c.m.cfg.Signer.SignReceipt(id, digest, document, c.m.Now())
+	return c.m.cfg.Signer.SignReceipt(id, digest, document, target, c.m.Now())
 }

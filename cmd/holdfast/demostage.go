@@ -25,6 +25,7 @@ import (
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/prove"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/openapi"
 )
@@ -44,6 +45,7 @@ type stage struct {
 	floor *shopfloor.Floor
 
 	witness atomic.Pointer[prove.Witness] // of the ERP; nil until the plant has keys
+	hops    atomic.Pointer[seal.Guard]    // the same for what proves its requests
 	log     *os.File
 
 	began    time.Time // of the script
@@ -108,9 +110,15 @@ func (s *stage) openERP(ctx context.Context, ledger string) (err error) {
 		origin = nil
 	}
 	room := erpmock.Limits{Count: 4_000_000, Bytes: 4 << 30}
-	s.mock, err = erpmock.New(openapi.ERP(), erpmock.Config{
+	erp := erpmock.Config{
 		Name: "erp.yaml", Seed: int64(s.flags.seed), Journal: room, Store: room, BodyKept: 512, Ledger: ledger, Faults: mischief(), Origin: origin, //nolint:gosec // any bits will do
-	})
+	}
+	if origin != nil && s.flags.link != "amqp" {
+		if err := s.signERP(&erp); err != nil {
+			return err
+		}
+	}
+	s.mock, err = erpmock.New(openapi.ERP(), erp)
 	if errors.Is(err, erpmock.ErrLedgerTaken) {
 		return &problem.Error{
 			Kind: problem.Conflict, What: "demo on " + s.flags.data, Why: "another demo runs on this folder",
@@ -185,6 +193,9 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 		return err
 	}
 	s.openWitness(ctx)
+	if s.plant.ring != nil {
+		s.openHops(ctx)
+	}
 	if s.flags.listen != "" {
 		s.plant.api, err = httpapi.Listen(ctx, s.flags.listen)
 	} else {
@@ -231,6 +242,7 @@ func (s *stage) initial() initial {
 	in := initial{
 		Plant: s.set.Plant.Number, Zone: s.set.Plant.Zone, Database: "sqlite:holdfast.db", API: "127.0.0.1:8420", Ops: "127.0.0.1:8421",
 		ERP: "http://" + s.erp.Addr().String(), Every: "250ms", Rate: 400, Demo: true, SAP: s.sap != nil,
+		Hops: s.mock != nil && s.flags.keys != "none" && s.flags.link != "amqp",
 		Keys: s.flags.keys == keysLocal,
 	}
 	if s.mq != nil {

@@ -24,6 +24,7 @@ type initial struct {
 	Rate                                        int
 	Demo, Keys, SAP                             bool
 	Broker, BrokerUser, Names                   string // of a demo over RabbitMQ; what its exchanges and queues begin with
+	Hops                                        bool   // the ERP checks requests and signs receipts
 }
 
 func newInit() *cobra.Command {

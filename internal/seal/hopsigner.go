@@ -53,13 +53,13 @@ func (s *HopSigner) SignAnswer(h *message.Hop) error {
 	return k.ProveHop(h, s.now(), newNonce())
 }
 
-// SignReceipt is the receipt of an event that was taken.
-func (s *HopSigner) SignReceipt(id, digest, document string, at time.Time) (string, error) {
+// SignReceipt is the receipt of an event that was taken, as a document of that number, which has changed a target, if any.
+func (s *HopSigner) SignReceipt(id, digest, document, target string, at time.Time) (string, error) {
 	k, err := s.key()
 	if err != nil {
 		return "", err
 	}
-	return k.SignReceipt(SignedReceipt{ID: id, Digest: digest, Verdict: Accepted, Document: document, At: at.UTC()})
+	return k.SignReceipt(SignedReceipt{ID: id, Digest: digest, Verdict: Accepted, Document: document, Target: target, At: at.UTC()})
 }
 
 // newNonce is one that nobody can guess and no signature had before.
