@@ -7,6 +7,8 @@
 //     handed out only after its predecessors are settled or are handed out with it, in order.
 //   - One holder: a lane is claimed under a lease with a fencing token; who has lost the lease cannot settle anything.
 //   - Never blindly twice: whatever a holder that is gone may have sent is marked, so that the next one asks before it sends.
+//   - Signed: in a plant with keys a message, a void and an amendment is signed in the transaction that commits it, if there is a key
+//     that counts at that moment, and none leaves before it is signed.
 //   - Flat cost: a claim reads lanes that are due. Neither delivered messages nor parked lanes are in its index, and figures come
 //     from the lanes' own counters.
 //
