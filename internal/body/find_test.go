@@ -21,8 +21,10 @@ func TestBodyIsReadFromAnyPlace(t *testing.T) {
 			b := noise(uint64(size), size)
 			l := keep(t, db, b)
 			r := body.Seek(t.Context(), l)
-			if err := iotest.TestReader(r, b); err != nil {
-				t.Errorf("%d bytes: %v", size, err)
+			if size <= 64<<10 { // it reads byte by byte as well
+				if err := iotest.TestReader(r, b); err != nil {
+					t.Errorf("%d bytes: %v", size, err)
+				}
 			}
 			for _, from := range []int{0, size / 3, 64 << 10, size - 1, size} {
 				if from < 0 || from > size {
