@@ -69,10 +69,13 @@ func (c Config) sharedOf(s SenderConfig) func() ([]seal.Key, error) {
 }
 
 // All implements seal.SenderKeys.
-func (r *readKeys) All() ([]seal.Key, error) {
+func (r *readKeys) All() ([]seal.Key, error) { return r.read(readAgain) }
+
+// read is what was read no longer ago than age, or is read now.
+func (r *readKeys) read(age time.Duration) (seal.FixedKeys, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.keys != nil && time.Since(r.at) < readAgain {
+	if r.keys != nil && time.Since(r.at) < age {
 		return r.keys, nil
 	}
 	keys, err := r.load()
@@ -88,13 +91,19 @@ func (r *readKeys) All() ([]seal.Key, error) {
 	return r.keys, nil
 }
 
-// Find implements seal.SenderKeys.
+// Find implements seal.SenderKeys. A key that is not known may be new: they are read at once, since what it signed would be refused for good.
 func (r *readKeys) Find(id seal.KeyID) (seal.Key, error) {
-	keys, err := r.All()
+	keys, err := r.read(readAgain)
 	if err != nil {
 		return seal.Key{}, err
 	}
-	return seal.FixedKeys(keys).Find(id)
+	if k, err := keys.Find(id); err == nil {
+		return k, nil
+	}
+	if keys, err = r.read(0); err != nil {
+		return seal.Key{}, err
+	}
+	return keys.Find(id)
 }
 
 // readTrust is what another plant of Holdfast has exported, read anew while it is used.
