@@ -87,19 +87,26 @@ func lockAll(ctx context.Context, tx *store.Tx, all []*arrival) (map[place]*stre
 // lockKnown does so for those that are there, in the order of places.
 func lockKnown(ctx context.Context, tx *store.Tx, places []place, into map[place]*stream) error {
 	for part := range parts(tx, places, lookRows) {
-		var rows []*stream
 		query, args := byKeys(tx, store.Give(keysOf(part)...), `inbox_streams`, streamColumns, "", tx.ForUpdate(), `source`, `stream`)
-		err := tx.Select(ctx, &rows, query, args...)
+		err := tx.Read(ctx, func(r *store.Row) {
+			is := [2]stream{readStream(r)}
+			is[1] = is[0]
+			is[0].was = &is[1]
+			into[is[0].place()] = &is[0]
+		}, query, args...)
 		if err != nil {
 			return fmt.Errorf("lock %d streams: %w", len(part), err)
 		}
-		for _, s := range rows {
-			was := *s
-			s.was = &was
-			into[s.place()] = s
-		}
 	}
 	return nil
+}
+
+// readStream reads streamColumns.
+func readStream(r *store.Row) stream {
+	return stream{
+		Source: r.Text(), Stream: r.Text(), Lane: r.Text(), Epoch: r.Int(), Next: r.Int(), Version: r.Text(), Waiting: r.Int(), Bytes: r.Int(), Early: r.Int(),
+		DueAt: r.Int(), Held: r.Int(), Attempts: int(r.Int()), Trouble: r.Text(), GapSince: r.Int(), GapAlerted: r.Bool(),
+	}
 }
 
 func laneOf(r row) string {

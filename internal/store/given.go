@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Column is one column of rows that travel with a statement.
@@ -29,7 +31,7 @@ func Col[T Value](name string, values []T) Column {
 	case []bool:
 		c.kind, c.same = "BOOLEAN", func() bool { return alike(v) }
 	case [][]byte:
-		c.kind = "BYTEA"
+		c.kind, c.array = "BYTEA", pgtype.FlatArray[[]byte](v) // which the driver knows without reflection
 	case []string:
 		c.kind, c.same = "TEXT", func() bool { return alike(v) }
 	}
