@@ -148,12 +148,12 @@ func examineKeys(ctx context.Context, cfg Config) []finding {
 }
 
 func (c Config) keysLeft(ctx context.Context) (left []keysLeft, err error) {
-	db, err := openDatabase(ctx, c, store.Config{NoMigrate: true})
+	r, err := openRecords(ctx, c) // it makes no database where there is none
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = db.Close() }()
-	err = db.View(ctx, func(tx *store.Tx) (err error) {
+	defer func() { _ = r.db.Close() }()
+	err = r.db.View(ctx, func(tx *store.Tx) (err error) {
 		left, err = keysLeftOf(ctx, tx, c)
 		return err
 	})

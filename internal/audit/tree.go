@@ -107,23 +107,24 @@ func (t *Tree) round(ctx context.Context, copies *copies) {
 	if err == nil && due {
 		_, err = t.Seal(ctx)
 	}
-	t.tell(ctx, "build", "no new checkpoint of the audit record", err)
+	t.tell(ctx, "build", err)
 	if copies != nil {
-		t.tell(ctx, "copy", "a checkpoint of the audit record is not written outside the database", copies.catchUp(ctx, t.db))
+		t.tell(ctx, "copy", copies.catchUp(ctx, t.db))
 	}
 }
 
-// tell logs and counts what went wrong.
-func (t *Tree) tell(ctx context.Context, what, words string, err error) {
+// tell logs and counts what went wrong: build is the making of checkpoints, copy their writing outside the database.
+func (t *Tree) tell(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil && err != nil {
 		return
 	}
 	t.figures.trouble(what, err)
-	if problem.KindOf(err) == problem.Integrity {
-		words = "ALARM: the audit record is not what it was"
-	}
-	if err != nil {
-		t.log.ErrorContext(ctx, words, "part", "audit", "err", err)
+	switch {
+	case err == nil:
+	case problem.KindOf(err) == problem.Integrity:
+		t.log.ErrorContext(ctx, "ALARM: the audit record is not what it was", "part", "audit", "what", what, "err", err)
+	default:
+		t.log.ErrorContext(ctx, "the checkpoints of the audit record fall behind", "part", "audit", "what", what, "err", err)
 	}
 }
 
