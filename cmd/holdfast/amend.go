@@ -10,6 +10,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/relay"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
@@ -18,7 +19,7 @@ import (
 // a correction which is about something else or cannot be sent is refused to the person who makes it, and does not park the lane later.
 type sendable struct {
 	out   *outbox.Outbox
-	rules *mapping.Set
+	rules relay.Mapper
 	links map[string]link
 }
 

@@ -28,8 +28,9 @@ type floors struct {
 	cfg    Config
 	log    *slog.Logger
 	db     *store.DB
-	seat   *store.Seat // of a process that relays
-	rules  *mapping.Set
+	seat   *store.Seat   // of a process that relays
+	rules  *mapping.Set  // those that the plant began with
+	live   *mapping.Live // those that it maps by now
 	links  map[string]link
 	outbox *outbox.Outbox
 	plant  *mes.Plant
@@ -71,6 +72,7 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 
 // join builds the floors upon each other; nothing in it can fail.
 func (f *floors) join() {
+	f.live = mapping.NewLive(f.rules)
 	f.alerts = alert.New(f.log)
 	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)
 	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
@@ -86,7 +88,7 @@ func (f *floors) join() {
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
-	f.inbox = inbox.New(f.db, f.rules, f.apply, inbox.Config{
+	f.inbox = inbox.New(f.db, f.live, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 		Guard: f.guard, Alarm: f.alerts,
@@ -130,7 +132,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
-	return relay.New(f.db, f.outbox, f.rules, seal.Chain, links, relay.Config{
+	return relay.New(f.db, f.outbox, f.live, seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
 		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
@@ -149,7 +151,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.rules, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.

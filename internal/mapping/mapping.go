@@ -3,12 +3,14 @@
 // # Guarantees
 //
 //   - A mapping that does not compile is never used: Load reports every mistake of every file as file:line:column, with what is
-//     wrong, why, and a hint.
+//     wrong, why, and a hint. Expressions are compiled with the types of the plant's messages (openapi/events.yaml); Check holds what
+//     they make against the ERP's contract.
+//   - Another set takes the place of one that is used as a whole, or not at all (Live).
 //   - Numbers are exact from byte to byte: JSON numbers are read digit for digit, a floating-point literal is a mistake, a result
 //     that would lose a digit is an error unless the rule says how to round.
 //   - An expression ends: it cannot loop for ever, and its cost, its texts and its result are bounded.
 //   - The same message, mapping and references give the same document, byte for byte.
-//   - A Document names the mapping that made it and the hash of that mapping's text.
+//   - A Document names the mapping that made it and the hash of all that it is made of: its text, tables, fragments and units.
 //
 // # The file
 //
@@ -28,6 +30,8 @@
 //	    each: src.components
 //	    item: c
 //	    fields: {material: c.material}
+//
+// tables may stand in files beside the mapping, fields in fragments that several mappings use. docs/mapping-guide.md has the whole language.
 //
 // A mapping with body: event instead of fields passes the body on as it is, whatever its size: no expression sees it.
 //
