@@ -218,13 +218,9 @@ func (b *sapSide) masterOf(n int, m dataset.Material) ([]seed, error) {
 	if err != nil {
 		return nil, err
 	}
-	var units []any
-	for _, u := range m.Units {
-		num, den, err := whole(u)
-		if err != nil {
-			return nil, err
-		}
-		units = append(units, document{"AlternativeUnit": sapCodes(u.Code), "QuantityNumerator": num, "QuantityDenominator": den})
+	units, err := alternatives(m)
+	if err != nil {
+		return nil, err
 	}
 	out := []seed{{"A_Product", document{
 		"Product": m.Number, "ProductType": sapCodes(m.Type), "BaseUnit": sapCodes(m.BaseUnit), "NetWeight": weight, "WeightUnit": sapCodes(m.WeightUnit),
@@ -258,6 +254,18 @@ func (b *sapSide) masterOf(n int, m dataset.Material) ([]seed, error) {
 		}})
 	}
 	return out, nil
+}
+
+// alternatives are the units that convert into a material's base unit.
+func alternatives(m dataset.Material) (units []any, err error) {
+	for _, u := range m.Units {
+		num, den, err := whole(u)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, document{"AlternativeUnit": sapCodes(u.Code), "QuantityNumerator": num, "QuantityDenominator": den})
+	}
+	return units, nil
 }
 
 // whole are numerator and denominator of a unit without places, as SAP has them.

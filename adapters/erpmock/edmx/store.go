@@ -190,6 +190,11 @@ func (tx *transaction) create(s *edm.Set, doc map[string]any, above map[string]a
 	if above == nil {
 		tx.effects = append(tx.effects, erpmock.Effect{Type: s.Name, Number: numberOf(s, r), Act: "created"})
 	}
+	return r, tx.createBelow(s, r, doc)
+}
+
+// createBelow makes what is nested in a document.
+func (tx *transaction) createBelow(s *edm.Set, r *row, doc map[string]any) *refusal {
 	for name, v := range doc {
 		l, ok := s.Of.Link(name)
 		if !ok || v == nil {
@@ -197,18 +202,18 @@ func (tx *transaction) create(s *edm.Set, doc map[string]any, above map[string]a
 		}
 		nested := tx.m.setOf(s, l)
 		if nested == nil {
-			return nil, bad(400, "/IWBEP/CM_MGW_RT/020", name, "nothing can be made below %s", name)
+			return bad(400, "/IWBEP/CM_MGW_RT/020", name, "nothing can be made below %s", name)
 		}
 		for _, item := range listOf(v) {
 			if slices.ContainsFunc(tx.m.drops, func(d drop) bool { return d.set == nested.Name && item[d.field] == d.value }) {
 				continue
 			}
 			if _, refused := tx.create(nested, item, keyOf(s, r)); refused != nil {
-				return nil, refused
+				return refused
 			}
 		}
 	}
-	return r, nil
+	return nil
 }
 
 func listOf(v any) []map[string]any {
