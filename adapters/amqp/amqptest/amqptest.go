@@ -143,13 +143,33 @@ func (b *Broker) RestartCommand() []string {
 	return append(append([]string{"env"}, b.environment()...), "sh", "-c", `"$0" down && "$0" up`, b.services)
 }
 
-// CloseConnections has the broker close every connection, so many times with a pause after each. It returns after the last pause. One by
-// one: close_all_connections fails, and closes no more, when a connection has just ended by itself.
-func (b *Broker) CloseConnections(ctx context.Context, times int, pause time.Duration) error {
-	_, err := b.run(ctx, "rabbitmqctl", "-q", "-t", "600", "eval", fmt.Sprintf(
-		`[begin [catch rabbit_networking:close_connection(C, <<"a test">>) || C <- rabbit_networking:connections()], timer:sleep(%d) end`+
-			` || _ <- lists:seq(1, %d)], ok.`, pause.Milliseconds(), times))
-	return err
+// CloseConnections has the broker close every connection, so many times, each time when ready has returned: it is given how many closes
+// there were. One by one: close_all_connections fails, and closes no more, when a connection has just ended by itself.
+//
+// One command does it all, since each takes seconds to start; the broker waits for a file before each close.
+func (b *Broker) CloseConnections(ctx context.Context, times int, ready func(closes int)) error {
+	gate, err := os.MkdirTemp(b.dir, "gate-")
+	if err == nil {
+		err = os.Chmod(gate, 0o755) // the server runs as another user
+	}
+	if err != nil {
+		return fmt.Errorf("make a gate for the closes: %w", err)
+	}
+	closed := make(chan error, 1)
+	go func() {
+		_, err := b.run(ctx, "rabbitmqctl", "-q", "-t", "1800", "eval", fmt.Sprintf(
+			`W = fun W(F) -> case filelib:is_file(F) of true -> ok; false -> timer:sleep(5), W(F) end end, `+
+				`[begin W("%s/" ++ integer_to_list(N)), [catch rabbit_networking:close_connection(C, <<"a test">>) || C <- rabbit_networking:connections()] end`+
+				` || N <- lists:seq(1, %d)], ok.`, gate, times))
+		closed <- err
+	}()
+	for n := range times {
+		ready(n)
+		if err := os.WriteFile(filepath.Join(gate, fmt.Sprint(n+1)), nil, 0o600); err != nil {
+			return fmt.Errorf("open the gate for a close: %w", err)
+		}
+	}
+	return <-closed
 }
 
 // Alarm makes the broker believe that it has no memory left; it then takes nothing.
