@@ -71,8 +71,7 @@ func Start(t TB, metadata []byte, cfg Config) (*Mock, *Server) {
 		t.Fatalf("start ERP mock: %v", err)
 	}
 	t.Cleanup(func() {
-		m.Close()
-		if err := s.Down(); err != nil {
+		if err := errors.Join(m.Close(), s.Down()); err != nil {
 			t.Errorf("end ERP mock: %v", err)
 		}
 	})
