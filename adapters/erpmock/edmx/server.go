@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"holdfast/internal/port"
 )
 
 // Server serves a Mock on an address that can go down and come up again.
@@ -17,10 +19,14 @@ type Server struct {
 	done chan error
 }
 
-// Serve listens on a loopback address of its own.
+// Serve listens on a loopback address of its own, which nobody's connection comes to have while it is down.
 func Serve(m *Mock) (*Server, error) {
-	s := &Server{mock: m, addr: "127.0.0.1:0"}
-	err := s.Up()
+	ports, err := port.Free(1)
+	if err != nil {
+		return nil, fmt.Errorf("serve ERP mock: %w", err)
+	}
+	s := &Server{mock: m, addr: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	err = s.Up()
 	s.URL = "http://" + s.addr
 	return s, err
 }
@@ -34,7 +40,7 @@ func (s *Server) Up() error {
 	if err != nil {
 		return fmt.Errorf("serve ERP mock: %w", err)
 	}
-	s.addr, s.done = ln.Addr().String(), make(chan error, 1)
+	s.done = make(chan error, 1)
 	s.http = &http.Server{Handler: s.mock.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	go func(h *http.Server) { s.done <- h.Serve(ln) }(s.http)
 	return nil
