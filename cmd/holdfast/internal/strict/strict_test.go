@@ -155,11 +155,15 @@ type engine struct {
 	electric struct {
 		Volts int    `yaml:"volts"`
 		Plug  string `yaml:"plug"`
+		Cells int    `yaml:"cells"`
+	}
+	hybrid struct {
+		Cells int `yaml:"cells"`
 	}
 }
 
 func (e *engine) Variants() (string, map[string]any) {
-	return "kind", map[string]any{"steam": &e.steam, "electric": &e.electric}
+	return "kind", map[string]any{"steam": &e.steam, "electric": &e.electric, "hybrid": &e.hybrid}
 }
 
 // TestKeysDependOnAValue: those of the chosen kind are read wherever the kind stands, those of another are refused and said to be its.
@@ -170,6 +174,7 @@ func TestKeysDependOnAValue(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"the chosen one", "{volts: 230, plug: F, power: 1, kind: electric}", ""},
 		{"another one's", "{kind: steam, coal: 3, volts: 230}", "it does not go with kind: steam: leave it out; it is a key of kind: electric"},
+		{"of two others", "{kind: steam, cells: 3}", "it does not go with kind: steam: leave it out; it is a key of kind: electric, hybrid"},
 		{"nobody's", "{kind: steam, coals: 3}", "there is no such key: did you mean coal?"},
 		{"of a kind that there is not", "{kind: steem, coal: 3}", ""},
 		{"of no kind, and nobody's", "{coal: 3, fuel: 2}", "there is no such key: known here: kind, power"},

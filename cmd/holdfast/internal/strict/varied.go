@@ -1,7 +1,10 @@
 package strict
 
 import (
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -14,13 +17,13 @@ type Varied interface {
 
 // variants are the keys of a Varied that do not go with what was chosen.
 type variants struct {
-	key, chosen string            // "" if none of the values was chosen
-	elsewhere   map[string]string // the value that each of the other keys goes with
+	key, chosen string              // "" if none of the values was chosen
+	elsewhere   map[string][]string // the values that each of the other keys goes with, in order
 }
 
 // vary adds to fields those that go with the value of the choosing key in n.
 func vary(n *yaml.Node, v reflect.Value, fields map[string]reflect.Value) variants {
-	out := variants{elsewhere: map[string]string{}}
+	out := variants{elsewhere: map[string][]string{}}
 	varied, ok := v.Addr().Interface().(Varied)
 	if !ok {
 		return out
@@ -32,12 +35,12 @@ func vary(n *yaml.Node, v reflect.Value, fields map[string]reflect.Value) varian
 			out.chosen = n.Content[i+1].Value
 		}
 	}
-	for value, part := range parts {
-		for name, f := range fieldsOf(reflect.ValueOf(part).Elem()) {
+	for _, value := range slices.Sorted(maps.Keys(parts)) {
+		for name, f := range fieldsOf(reflect.ValueOf(parts[value]).Elem()) {
 			if value == out.chosen {
 				fields[name] = f
 			} else {
-				out.elsewhere[name] = value
+				out.elsewhere[name] = append(out.elsewhere[name], value)
 			}
 		}
 	}
@@ -47,9 +50,9 @@ func vary(n *yaml.Node, v reflect.Value, fields map[string]reflect.Value) varian
 // misplaced reports a key that goes with another value of the choosing key, and tells whether it is one. Where nothing was chosen,
 // nobody can say that it is wrong: whoever checks the value says so.
 func (d *decoder) misplaced(key *yaml.Node, below string, in variants) bool {
-	value, known := in.elsewhere[key.Value]
+	values, known := in.elsewhere[key.Value]
 	if known && in.chosen != "" {
-		d.wrong(key, below, "it does not go with "+in.key+": "+in.chosen, "leave it out; it is a key of "+in.key+": "+value)
+		d.wrong(key, below, "it does not go with "+in.key+": "+in.chosen, "leave it out; it is a key of "+in.key+": "+strings.Join(values, ", "))
 	}
 	return known
 }
