@@ -106,7 +106,7 @@ func (y *yard) ring(ctx context.Context) (*seal.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) // the key itself stays in memory
+	defer func() { _ = os.RemoveAll(dir) }() // the key itself stays in memory
 	safe := seal.NewSafe(dir, "bench", seal.Work)
 	if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
 		return nil, err

@@ -217,7 +217,7 @@ func (s *Server) until(ctx context.Context, so func() bool) error {
 	for !so() {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Vault does not come up%s", s.Said()) //nolint:staticcheck // a name
+			return fmt.Errorf("start Vault: it does not come up%s", s.Said())
 		case <-tick.C:
 		}
 	}
