@@ -70,7 +70,7 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 		hr.ContentLength = large.Size
 	}
 	l.introduce(hr, d)
-	out := l.receipted(ctx, d, l.send(op, what, hr))
+	out := l.receipted(ctx, d, l.send(op, what, hr, req))
 	if out.Verdict == message.Unsure {
 		l.attempts.Note(id, l.now())
 	} else {
@@ -89,8 +89,8 @@ func statement(d message.Delivery) string {
 }
 
 // send puts the request on the wire, once.
-func (l *Link) send(op *operation, what string, hr *http.Request) message.Outcome {
-	a, sent, err := l.exchange(hr)
+func (l *Link) send(op *operation, what string, hr *http.Request, req *contract.Request) message.Outcome {
+	a, sent, err := l.exchange(hr, req)
 	switch {
 	case err != nil && sent:
 		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: unreachable(what, sent, err)}
@@ -109,7 +109,7 @@ func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (
 	if err != nil {
 		return wire.Answer{}, err
 	}
-	a, sent, err := l.exchange(hr)
+	a, sent, err := l.exchange(hr, req)
 	if err == nil {
 		err = a.Cut
 	}

@@ -60,7 +60,7 @@ func (l *Link) place(op *operation, params map[string]string, body []byte, large
 			})
 			continue
 		}
-		if !set(req, p, v) {
+		if !set(req, p, v) || l.proofs.Sign != nil && p.In == "header" && !signable(v) {
 			wrong = append(wrong, contract.Violation{
 				In: p.In, Name: p.Name, Keyword: "syntax", Detail: "the value cannot stand in a " + p.In + " parameter",
 				Hint: "correct the mapping", Spec: op.Position(),
@@ -93,6 +93,11 @@ func set(req *contract.Request, p *contract.Parameter, v string) bool {
 		req.Header.Add("Cookie", (&http.Cookie{Name: p.Name, Value: v}).String())
 	}
 	return true
+}
+
+// signable tells whether a proof can cover a header of this value (RFC 9421 section 2.1: it is ASCII).
+func signable(v string) bool {
+	return !strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' })
 }
 
 func validHeader(name, value string) bool {

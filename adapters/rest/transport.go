@@ -2,10 +2,13 @@ package rest
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"holdfast/adapters/wire"
+	"holdfast/openapi/contract"
 )
 
 // newClient makes the client side of HTTP.
@@ -26,9 +29,10 @@ func newClient(cfg Config) (*wire.Client, error) {
 	return wire.New(w), nil
 }
 
-// exchange sends the request once and reads the answer. If there is none, sent tells whether the ERP may have got the request.
-func (l *Link) exchange(req *http.Request) (a wire.Answer, sent bool, err error) {
-	if a, sent, err = l.http.Exchange(req); err == nil {
+// exchange sends the request once and reads the answer. If there is none, sent tells whether the ERP may have got the request. What the
+// contract has in headers of it is covered by its proof.
+func (l *Link) exchange(hr *http.Request, req *contract.Request) (a wire.Answer, sent bool, err error) {
+	if a, sent, err = l.http.Exchange(hr, slices.Sorted(maps.Keys(req.Header))...); err == nil {
 		a.At = l.now()
 	}
 	return a, sent, err

@@ -34,7 +34,7 @@ type Proofs struct {
 func (c *Client) ProveBy(signer Signer, judge message.HopVerifier) { c.signer, c.judge = signer, judge }
 
 // prove signs a request, if requests are signed. It gives the request as it is signed, for the answer to refer to.
-func (c *Client) prove(ctx context.Context, req *http.Request) (*message.Hop, error) {
+func (c *Client) prove(ctx context.Context, req *http.Request, covers []string) (*message.Hop, error) {
 	if c.signer == nil && c.judge == nil {
 		return nil, nil
 	}
@@ -42,6 +42,7 @@ func (c *Client) prove(ctx context.Context, req *http.Request) (*message.Hop, er
 	if err != nil || c.signer == nil {
 		return h, err
 	}
+	h.Covers = covers
 	if err := c.signer.SignHop(ctx, h); err != nil {
 		return nil, fmt.Errorf("prove who asks: %w", err)
 	}

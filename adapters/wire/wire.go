@@ -107,7 +107,8 @@ var (
 func Broke(cut error) bool { return !errors.Is(cut, ErrTooLong) && !errors.Is(cut, ErrPacked) }
 
 // Exchange sends the request once and reads the answer. Where there is none, sent tells whether the far side may have got any of it.
-func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
+// covers are headers that decide what the request does: whoever alters one spoils its proof.
+func (c *Client) Exchange(req *http.Request, covers ...string) (a Answer, sent bool, err error) {
 	callers := req.Context()
 	ctx, cancel := context.WithTimeout(callers, c.cfg.Timeout)
 	defer cancel()
@@ -120,7 +121,7 @@ func (c *Client) Exchange(req *http.Request) (a Answer, sent bool, err error) {
 	if c.judge == nil {
 		req.Header.Set("Accept-Encoding", "gzip") // else the digest of a packed body would be that of what was packed (RFC 9530 section 2)
 	}
-	asked, err := c.prove(ctx, req)
+	asked, err := c.prove(ctx, req, covers)
 	if err != nil {
 		return Answer{}, false, err
 	}

@@ -16,7 +16,8 @@ type Hop struct {
 	Status    int                 // of an answer; 0 for a request
 	Header    map[string][]string // by canonical names
 	Body      []byte
-	Asked     *Hop // the request that an answer is to
+	Asked     *Hop     // the request that an answer is to
+	Covers    []string // headers that whoever signs covers beside what every proof covers; who checks knows nothing of it
 }
 
 // Witness is what the proof of a hop says, once it was checked.

@@ -18,8 +18,9 @@ import (
 )
 
 // A hop proof is an HTTP Message Signature (RFC 9421) over a digest of the body (RFC 9530), made anew for each request and each answer. It
-// covers method, address, type, length and digest of the body, and each attribute of a CloudEvent that stands in a header. That of an
-// answer covers the request too, and its signature, so that an answer serves no other request.
+// covers method, address, type, length and digest of the body, each attribute of a CloudEvent that stands in a header, and each header by
+// which something is decided. That of an answer covers the request too: its address, its body's digest, its event and its signature, so
+// that it serves no other request.
 
 const (
 	hopLabel = "holdfast" // of our signature; others may stand beside it
@@ -179,6 +180,21 @@ func base(h *message.Hop, input item) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
+// decides tells whether a header, by its canonical name, decides what a request does or what an answer says. Where it is there a proof
+// covers it, so that nobody on the way alters it, takes it out or puts it in.
+func decides(name string, answer bool) bool {
+	switch name {
+	case "Location", "Retry-After":
+		return answer
+	case "Idempotency-Key", "X-Idempotency-Key", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range",
+		"X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
+		return !answer
+	case "Holdfast-Statement":
+		return true
+	}
+	return strings.HasPrefix(name, "Ce-")
+}
+
 // cover is what a proof of this message covers at least, in the order in which we sign.
 func cover(h *message.Hop) []component {
 	var all []component
@@ -190,15 +206,15 @@ func cover(h *message.Hop) []component {
 	if len(h.Body) > 0 || h.Header["Content-Digest"] != nil {
 		all = append(all, part("content-type"), part("content-digest"), part("content-length"))
 	}
-	var attributes []string
+	var headers []string
 	for name := range h.Header {
-		if strings.HasPrefix(name, "Ce-") || name == "Holdfast-Statement" {
-			attributes = append(attributes, strings.ToLower(name))
+		if decides(name, h.Status != 0) {
+			headers = append(headers, strings.ToLower(name))
 		}
 	}
-	slices.Sort(attributes)
-	for _, a := range attributes {
-		all = append(all, part(a))
+	slices.Sort(headers)
+	for _, name := range headers {
+		all = append(all, part(name))
 	}
 	if h.Status == 0 || h.Asked == nil {
 		return all
@@ -206,8 +222,30 @@ func cover(h *message.Hop) []component {
 	for _, name := range []string{"@method", "@authority", "@path", "@query"} {
 		all = append(all, part(name).asked())
 	}
+	for _, name := range []string{"Content-Digest", "Ce-Id"} {
+		if h.Asked.Header[name] != nil {
+			all = append(all, part(strings.ToLower(name)).asked())
+		}
+	}
 	if h.Asked.Header["Signature"] != nil {
 		all = append(all, part("signature", param{"key", hopLabel}).asked())
+	}
+	return all
+}
+
+// more is what only who signs knows that it must be covered: Hop.Covers, without what any proof covers.
+func more(h *message.Hop) []component {
+	var all []component
+	seen := map[string]bool{}
+	for _, c := range cover(h) {
+		seen[c.String()] = true
+	}
+	for _, name := range h.Covers {
+		c := part(strings.ToLower(name))
+		if h.Header[textproto.CanonicalMIMEHeaderKey(name)] != nil && !seen[c.String()] {
+			all = append(all, c)
+			seen[c.String()] = true
+		}
 	}
 	return all
 }
@@ -233,7 +271,7 @@ func (k SigningKey) ProveHop(h *message.Hop, at time.Time, nonce string) error {
 		{"alg", string(k.Algorithm)},
 		{"tag", hopTag},
 	}}
-	for _, c := range cover(h) {
+	for _, c := range append(cover(h), more(h)...) {
 		input.items = append(input.items, c.item)
 	}
 	text, err := base(h, input)

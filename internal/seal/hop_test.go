@@ -364,6 +364,89 @@ func TestAnswerServesItsRequestAlone(t *testing.T) {
 	}
 }
 
+// TestAnswerIsTiedToTheEventOfItsRequest: also where the request has no signature of its own that the answer could cover.
+func TestAnswerIsTiedToTheEventOfItsRequest(t *testing.T) {
+	plant, erp := edKey(t, 'a'), edKey(t, 'b')
+	tests := []struct {
+		name  string
+		other func(asked *message.Hop)
+		fails bool
+	}{
+		{"the same", func(*message.Hop) {}, false},
+		{"another event", func(asked *message.Hop) { asked.Header["Ce-Id"] = []string{"m2"} }, true},
+		{"another body", func(asked *message.Hop) { asked.Header["Content-Digest"] = []string{"sha-256=:AAAA:"} }, true},
+		{"no event any more", func(asked *message.Hop) { delete(asked.Header, "Ce-Id") }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := posted(t, plant)
+			delete(asked.Header, "Signature")
+			h := &message.Hop{Status: 201, Body: []byte(`{"number":"1"}`), Header: map[string][]string{"Content-Type": {"application/json"}}, Asked: asked}
+			if err := erp.ProveHop(h, signedAt, "n2"); err != nil {
+				t.Fatal(err)
+			}
+			tt.other(asked)
+			if err := checkHop(h, erp.Key(), signedAt); (err != nil) != tt.fails {
+				t.Errorf("got %v, want an error: %t", err, tt.fails)
+			}
+		})
+	}
+}
+
+// TestHeadersThatDecideAreCovered: what the plant or the ERP acts on is signed where it is there, and cannot be put in where it is not.
+func TestHeadersThatDecideAreCovered(t *testing.T) {
+	k := edKey(t, 'a')
+	request := func() *message.Hop {
+		return &message.Hop{Method: "POST", Scheme: "https", Authority: "erp.example", Path: "/o", Header: map[string][]string{}}
+	}
+	answer := func() *message.Hop { return &message.Hop{Status: 201, Header: map[string][]string{}, Asked: request()} }
+	tests := []struct {
+		header string
+		made   func() *message.Hop
+		covers []string // beside what every proof covers
+		added  bool     // that it is put in later is noticed too
+	}{
+		{"Location", answer, nil, true},
+		{"Retry-After", answer, nil, true},
+		{"Idempotency-Key", request, nil, true},
+		{"X-Idempotency-Key", request, nil, true},
+		{"If-Match", request, nil, true},
+		{"If-None-Match", request, nil, true},
+		{"X-Http-Method-Override", request, nil, true},
+		{"X-Company", request, []string{"X-Company", "If-Match"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.header, func(t *testing.T) {
+			sign := func(value string) *message.Hop {
+				h := tt.made()
+				h.Covers = tt.covers
+				if value != "" {
+					h.Header[tt.header] = []string{value}
+				}
+				if err := k.ProveHop(h, signedAt, "n1"); err != nil {
+					t.Fatal(err)
+				}
+				return h
+			}
+			believed := func(what string, h *message.Hop, want bool) {
+				t.Helper()
+				if err := checkHop(h, k.Key(), signedAt); (err == nil) != want {
+					t.Errorf("%s: got %v, want it believed: %t", what, err, want)
+				}
+			}
+			h := sign("/documents/4711")
+			believed("as signed", h, true)
+			h.Header[tt.header] = []string{"/documents/9999"}
+			believed("altered", h, false)
+			delete(h.Header, tt.header)
+			believed("taken out", h, false)
+			h = sign("")
+			h.Header[tt.header] = []string{"/documents/9999"}
+			believed("put in", h, !tt.added)
+		})
+	}
+}
+
 func TestKeysOfASender(t *testing.T) {
 	block, _ := pem.Decode([]byte("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf\nw0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==\n-----END PUBLIC KEY-----\n"))
 	if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {

@@ -201,7 +201,7 @@ func checkReceipt(token string, keys func(KeyID) (Key, error), m message.Receipt
 		return bad(problem.Integrity, "its receipt is that of message "+shown(r.ID)+", or of another content")
 	case r.Verdict != Accepted:
 		return bad(problem.Integrity, "its receipt says "+shown(r.Verdict)+", and its status that it was taken")
-	case r.Document != m.Document && (r.Target != m.Document || m.Document == ""):
+	case m.Document != "" && r.Document != m.Document && r.Target != m.Document: // an operation without a number is for any document
 		return bad(problem.Integrity, "its receipt is of document "+shown(r.Document)+", the answer of "+shown(m.Document))
 	case r.At.After(now.Add(hopSkew)) || !k.counts(r.At):
 		return bad(problem.Integrity, "its receipt was signed at "+r.At.Format(time.RFC3339)+", when its key did not count")
