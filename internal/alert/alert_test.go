@@ -80,3 +80,40 @@ func TestAlertOfWhatWasUndoneIsNone(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWasUndoneTakesNoEntryFromAnother rolls back as often as a minute has entries, and then commits.
+func TestWhatWasUndoneTakesNoEntryFromAnother(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		a := alert.New(slog.New(slog.DiscardHandler))
+		undone := errors.New("undone")
+		raise := func(n int, end error) {
+			t.Helper()
+			if err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				for range n {
+					if err := a.Raise(t.Context(), tx, "inbound.refused", "link/erp", errors.New("altered")); err != nil {
+						return err
+					}
+				}
+				return end
+			}); !errors.Is(err, end) {
+				t.Fatal(err)
+			}
+		}
+		for range alert.Most {
+			raise(1, undone)
+		}
+		raise(alert.Most+5, undone)
+		raise(alert.Most+5, nil) // all in one transaction: they have no more entries than in several
+		raise(1, nil)
+		var entries []audit.Entry
+		if err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+			entries, err = audit.List(t.Context(), tx, audit.Filter{Action: "inbound.refused", Limit: 1000})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := len(entries), alert.Most; got != want {
+			t.Errorf("%d entries, want %d", got, want)
+		}
+	}, storetest.WithClock(func() time.Time { return time.Date(2026, 11, 24, 6, 0, 0, 0, time.UTC) }))
+}
