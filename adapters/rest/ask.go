@@ -48,7 +48,11 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		return out, err
 	}
 	if out.Verdict != message.Again {
-		return l.receipted(ctx, d, out), nil
+		out = l.receipted(ctx, d, out)
+		if out.LinkDown { // the receipt cannot be judged yet
+			return out, out.Err
+		}
+		return out, nil
 	}
 	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
 		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{

@@ -80,7 +80,8 @@ func signedReceipt(a wire.Answer) string {
 
 // receipted believes that a message was delivered if the ERP has signed that, where it is asked to. A receipt that is missing, of another
 // message or altered leaves open whether the message was taken: the ERP is asked. When it was asked and the receipt is wrong again,
-// somebody alters what it says, and a person must look.
+// somebody alters what it says, and a person must look. A receipt that cannot be judged just now is nobody's fault: the link counts as down,
+// and the ERP is asked again.
 func (l *Link) receipted(ctx context.Context, d message.Delivery, out message.Outcome) message.Outcome {
 	if out.Verdict != message.Delivered {
 		return out
@@ -95,7 +96,11 @@ func (l *Link) receipted(ctx context.Context, d message.Delivery, out message.Ou
 	if of.Digest == "" {
 		of.Digest = m.Digest()
 	}
-	if err := l.proofs.Receipts.VerifyReceipt(ctx, signed, of); err != nil {
+	err := l.proofs.Receipts.VerifyReceipt(ctx, signed, of)
+	if problem.KindOf(err) == problem.Unavailable {
+		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Receipt: message.Receipt{Status: out.Receipt.Status}, Err: err}
+	}
+	if err != nil {
 		l.log.ErrorContext(ctx, "the receipt of a message is not the ERP's", "part", "rest", "message", m.ID, "err", err)
 		return message.Outcome{Verdict: message.Unsure, Receipt: message.Receipt{Status: out.Receipt.Status}, Err: &problem.Error{
 			Kind: problem.Integrity, What: "receipt of message " + m.ID, Why: err.Error(),
