@@ -218,7 +218,8 @@ func event(attrs map[string]string, now time.Time) (message.Message, error) {
 	return m, nil
 }
 
-// attributes gives those of a CloudEvent with its data, nil if it is none.
+// attributes gives those of a CloudEvent with its data, nil if it is none. One that has an attribute under both prefixes is none: of the two
+// values nobody could tell which counts.
 func attributes(d *amqp091.Delivery) (map[string]string, []byte) {
 	if kind, _, err := mime.ParseMediaType(d.ContentType); err == nil && kind == structured {
 		return unfold(d.Body)
@@ -230,6 +231,9 @@ func attributes(d *amqp091.Delivery) (map[string]string, []byte) {
 			bare, ok = strings.CutPrefix(name, prefixOld)
 		}
 		if s, isText := scalar(value); ok && isText {
+			if _, twice := attrs[bare]; twice {
+				return nil, nil
+			}
 			attrs[bare] = s
 		}
 	}

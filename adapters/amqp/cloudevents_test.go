@@ -110,6 +110,7 @@ func TestWhatComesIn(t *testing.T) {
 		{"a number that is none", amqp091.Delivery{Headers: headers(amqp091.Table{"cloudEvents_lanenumber": "x"}), MessageId: "mid"}, "", "mid", 0, 0},
 		{"a time that is none", amqp091.Delivery{Headers: headers(amqp091.Table{"cloudEvents_time": "today"}), MessageId: "mid"}, "", "mid", 0, 0},
 		{"another version", amqp091.Delivery{Headers: headers(amqp091.Table{"cloudEvents:specversion": "2.0"}), MessageId: "mid"}, "", "mid", 0, 0},
+		{"an attribute under both prefixes", amqp091.Delivery{Headers: headers(amqp091.Table{"cloudEvents_id": "1"}), MessageId: "mid"}, "", "mid", 0, 0},
 		{"structured", amqp091.Delivery{ContentType: structured + "; charset=utf-8", Body: []byte(`{"specversion":"1.0","id":"2","source":"urn:erp","type":"t","lane":"a","lanenumber":3,"data":{"x":1.50}}`)}, "t", "2", 3, 0},
 		{"structured, and no JSON", amqp091.Delivery{ContentType: structured, Body: []byte(`{"specversion"`), MessageId: "mid"}, "", "mid", 0, 0},
 		{"structured, and not base64", amqp091.Delivery{ContentType: structured, Body: []byte(`{"specversion":"1.0","id":"2","type":"t","data_base64":"%"}`)}, "", digestOf(`{"specversion":"1.0","id":"2","type":"t","data_base64":"%"}`), 0, 0},
