@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,7 +151,7 @@ func (c checker) byJWS(p Policy, m message.Message) (Sender, error) {
 	if err != nil {
 		return Sender{}, err
 	}
-	s, k, err := p.find(KeyID(h.Key), ByJWS)
+	s, k, err := p.find(KeyID(h.Key), ByJWS, m.Source)
 	if err != nil {
 		return Sender{}, err
 	}
@@ -176,24 +177,35 @@ func (c checker) byOrigin(p Policy, m message.Message) (Sender, error) {
 	if c.in.ObjectVersion != "" {
 		return Sender{}, bad(problem.Integrity, "it names a version of its object, which its signature does not cover")
 	}
-	refused := errors.New("no sender")
+	var refused, unsure error
 	for _, s := range p.Senders {
 		if s.Form != ByOrigin {
 			continue
 		}
 		t, err := s.Trust()
 		if err != nil {
-			return Sender{}, err
+			unsure = cmp.Or(unsure, s.doubt(err, m.Source))
+			continue
 		}
-		if _, refused = t.VerifyMessage(m); refused == nil {
+		if _, err = t.VerifyMessage(m); err == nil {
 			return s, p.addressed(m)
 		}
+		if refused == nil || problem.KindOf(err) == problem.Integrity { // the plant that knows the key says more than one that does not
+			refused = err
+		}
+	}
+	if unsure != nil {
+		return Sender{}, unsure
+	}
+	if refused == nil {
+		refused = bad(problem.Denied, "no sender of this link that could have signed it speaks as "+shown(m.Source))
 	}
 	return Sender{}, refused
 }
 
-// find is the sender that has the key among those of a form.
-func (p Policy) find(id KeyID, form Form) (Sender, Key, error) {
+// find is the sender that has the key among those of a form. Only the keys of a sender that may speak as source can leave that open, ""
+// stands for any: whoever is away holds up what could be its own, and nothing else.
+func (p Policy) find(id KeyID, form Form, source string) (Sender, Key, error) {
 	var unsure error
 	for _, s := range p.Senders {
 		if s.Form != form {
@@ -203,14 +215,20 @@ func (p Policy) find(id KeyID, form Form) (Sender, Key, error) {
 		if err == nil {
 			return s, k, nil
 		}
-		if problem.KindOf(err) != problem.Denied {
-			unsure = err
-		}
+		unsure = cmp.Or(unsure, s.doubt(err, source))
 	}
 	if unsure != nil {
 		return Sender{}, Key{}, unsure
 	}
 	return Sender{}, Key{}, bad(problem.Denied, "key "+shown(string(id))+" is of no sender of this link")
+}
+
+// doubt is the error of keys that cannot be had, if what speaks as source could be this sender's.
+func (s Sender) doubt(err error, source string) error {
+	if problem.KindOf(err) == problem.Denied || source != "" && !slices.Contains(s.Sources, source) {
+		return nil
+	}
+	return err
 }
 
 // may tells whether the sender may send this message.
@@ -247,7 +265,7 @@ func (h hops) VerifyHop(_ context.Context, hop message.Hop) (message.Witness, er
 	if err != nil {
 		return message.Witness{}, bad(problem.Integrity, "its proof cannot be read: "+err.Error())
 	}
-	s, k, err := p.find(proof.key, ByHop)
+	s, k, err := p.find(proof.key, ByHop, "") // the message is not read yet
 	if err != nil {
 		return message.Witness{}, err
 	}
@@ -263,6 +281,7 @@ func (h hops) VerifyHop(_ context.Context, hop message.Hop) (message.Witness, er
 
 // webhook tries the senders that prove what they send by Standard Webhooks, which names no key.
 func (h hops) webhook(p Policy, hop *message.Hop) (message.Witness, error) {
+	var unsure error
 	err := bad(problem.Denied, "it is not signed, and link "+h.link+" takes only what is")
 	for _, s := range p.Senders {
 		if s.Form != ByWebhook {
@@ -270,13 +289,14 @@ func (h hops) webhook(p Policy, hop *message.Hop) (message.Witness, error) {
 		}
 		keys, kerr := s.Keys.All()
 		if kerr != nil {
-			return message.Witness{}, kerr
+			unsure = cmp.Or(unsure, kerr)
+			continue
 		}
 		if err = checkWebhook(hop, keys, h.now(), p.Age); err == nil {
 			return message.Witness{Sender: h.link + "/" + s.Name}, nil
 		}
 	}
-	return message.Witness{}, err
+	return message.Witness{}, cmp.Or(unsure, err)
 }
 
 // Receipts checks the receipts of a link; nil if its ERP signs none.

@@ -82,3 +82,86 @@ func TestOnlyWhatASenderSignedAndMaySendIsBelieved(t *testing.T) {
 		})
 	}
 }
+
+// awayKeys cannot be had.
+type awayKeys struct{}
+
+var errKeysAway = bad(problem.Unavailable, "the keys are away")
+
+func (awayKeys) Find(KeyID) (Key, error) { return Key{}, errKeysAway }
+func (awayKeys) All() ([]Key, error)     { return nil, errKeysAway }
+
+// TestKeysThatAreAwayHoldUpOnlyWhatCouldBeTheirs has the keys of a sender away: of what it may not have sent nothing is left open by that.
+func TestKeysThatAreAwayHoldUpOnlyWhatCouldBeTheirs(t *testing.T) {
+	erp, stranger := edKey(t, 'e'), edKey(t, 's')
+	kinds := []string{"*"}
+	senders := []Sender{
+		{Name: "crm", Form: ByJWS, Keys: awayKeys{}, Sources: []string{"urn:crm"}, Kinds: kinds},
+		{Name: "sap", Form: ByJWS, Keys: FixedKeys{erp.Key()}, Sources: []string{"urn:erp"}, Kinds: kinds},
+	}
+	g := NewGuard(map[string]Policy{"erp": {Senders: senders, Audience: "erp"}}, func() time.Time { return signedAt })
+	tests := []struct {
+		name, source string
+		sign         SigningKey
+		want         problem.Kind
+	}{
+		{"of another sender", "urn:erp", erp, ""},
+		{"forged, in another sender's name", "urn:erp", stranger, problem.Denied},
+		{"forged, in nobody's name", "urn:x", stranger, problem.Denied},
+		{"of whose keys are away", "urn:crm", stranger, problem.Unavailable},
+		{"by another sender, in the name of whose keys are away", "urn:crm", erp, problem.Denied},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := message.Incoming{Message: sent()}
+			in.Source = tt.source
+			var err error
+			if in.Signature, err = tt.sign.SignMessage(in.Message, ""); err != nil {
+				t.Fatal(err)
+			}
+			if _, err = g.Check(t.Context(), in, "erp"); problem.KindOf(err) != tt.want {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestAPlantWhoseKeysAreAwayHoldsUpNoOther has what one plant of Holdfast exported away, before and after the one that has signed.
+func TestAPlantWhoseKeysAreAwayHoldsUpNoOther(t *testing.T) {
+	trust, m := signedBy(t)
+	there := Sender{
+		Name: "there", Form: ByOrigin, Trust: func() (*Trust, error) { return trust, nil }, Sources: []string{m.Source}, Kinds: []string{"*"},
+	}
+	away := Sender{
+		Name: "away", Form: ByOrigin, Trust: func() (*Trust, error) { return nil, errKeysAway }, Sources: []string{"urn:plant:away"}, Kinds: []string{"*"},
+	}
+	altered, others := m, m
+	altered.Body, others.Source = []byte(`{"yield":"9.000"}`), "urn:plant:away"
+	for _, senders := range [][]Sender{{away, there}, {there, away}} {
+		g := NewGuard(map[string]Policy{"erp": {Senders: senders, Audience: m.Link}}, time.Now)
+		for _, tt := range []struct {
+			name string
+			m    message.Message
+			want problem.Kind
+		}{{"as it was signed", m, ""}, {"altered", altered, problem.Integrity}, {"of the plant that is away", others, problem.Unavailable}} {
+			if _, err := g.Check(t.Context(), message.Incoming{Message: tt.m}, "erp"); problem.KindOf(err) != tt.want {
+				t.Errorf("%s, asked first %s: got %v, want %q", tt.name, senders[0].Name, err, tt.want)
+			}
+		}
+	}
+}
+
+// TestASenderOfWebhooksWhoseKeysAreAwayHoldsUpNoOther has the keys of the first away.
+func TestASenderOfWebhooksWhoseKeysAreAwayHoldsUpNoOther(t *testing.T) {
+	erp := edKey(t, 'e')
+	g := NewGuard(map[string]Policy{"erp": {Senders: []Sender{
+		{Name: "crm", Form: ByWebhook, Keys: awayKeys{}}, {Name: "sap", Form: ByWebhook, Keys: FixedKeys{erp.Key()}},
+	}}}, func() time.Time { return signedAt })
+	h := message.Hop{Method: "POST", Scheme: "https", Authority: "plant", Path: "/", Header: map[string][]string{}, Body: []byte(`{}`)}
+	if err := erp.ProveWebhook(&h, "m1", signedAt); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := g.Hops("erp").VerifyHop(t.Context(), h); err != nil || w.Sender != "erp/sap" {
+		t.Errorf("got %q, %v", w.Sender, err)
+	}
+}
