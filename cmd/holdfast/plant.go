@@ -146,8 +146,10 @@ func (f *floors) numbering() *mes.Numbering {
 // api is the plant's own API.
 func (f *floors) api() *httpapi.Server {
 	c := httpapi.Config{BodyLimit: f.cfg.API.BodyLimit, MaxBody: int64(f.cfg.Inbox.MaxBody), Timeout: f.cfg.API.Timeout, MaxWait: f.cfg.API.MaxWait, CheckAnswers: f.cfg.API.CheckAnswers}
-	if len(f.links) == 1 {
-		for name := range f.links {
+	c.Links = make(map[string]bool, len(f.links))
+	for name := range f.links {
+		c.Links[name] = len(f.cfg.Links[name].Verify.Senders) > 0
+		if len(f.links) == 1 {
 			c.Link = name
 		}
 	}

@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/internal/access"
@@ -20,14 +23,18 @@ import (
 func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObject) (ReceiveInboundResponseObject, error) {
 	b := cmp.Or(r.JSONBody, r.ApplicationCloudeventsPlusJSONBody)
 	c := call{access.InboundReceive, "inbound/" + b.Source + "/" + b.ID, "", r.Params.IdempotencyKey, b}
-	proof := s.Inbox.Prove(ctx, hop(ctx), cmp.Or(b.Link, s.cfg.Link))
+	link := cmp.Or(b.Link, s.cfg.Link)
+	proof := s.Inbox.Prove(ctx, hop(ctx), link)
 	taken, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[inbox.Taken], error) {
+		if err := s.cfg.serves(link, b); err != nil {
+			return did[inbox.Taken]{}, err
+		}
 		in := incoming(*b, tx.Now, Traceparent(ctx))
 		in.Proof = proof
 		if err := named(ctx, tx, &in.Message, b); err != nil {
 			return did[inbox.Taken]{}, err
 		}
-		taken, err := s.Inbox.Receive(ctx, tx, in, cmp.Or(b.Link, s.cfg.Link))
+		taken, err := s.Inbox.Receive(ctx, tx, in, link)
 		return did[inbox.Taken]{value: taken}, err
 	})
 	switch {
@@ -44,6 +51,23 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 		}
 	}
 	return ReceiveInbound202JSONResponse(InboundReceipt{ID: b.ID, Source: b.Source, Fresh: taken.Fresh}), nil
+}
+
+// serves refuses a message over a link that is not there: nothing says by what such a message is believed, and whoever sends it could leave
+// its signature out. The same goes for one over no link where the senders of any are verified.
+func (c Config) serves(link string, b *InboundCreate) error {
+	_, known := c.Links[link]
+	if c.Links == nil || known || link == "" && !slices.Contains(slices.Collect(maps.Values(c.Links)), true) {
+		return nil
+	}
+	why := "there is no link " + link
+	if link == "" {
+		why = "it names no link, and there are several"
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "take message " + b.ID + " of " + b.Source, Why: why, Hint: "name one of " + strings.Join(slices.Sorted(maps.Keys(c.Links)), ", "),
+		Fields: []problem.Field{{Pointer: "/link", Why: "must be a link of the configuration"}},
+	}
 }
 
 // incoming is a CloudEvent in the words of the inbox; nothing of it is believed yet. Where it has no time, that of its coming counts.

@@ -229,6 +229,40 @@ func TestInboundListsArePaged(t *testing.T) {
 	}
 }
 
+// TestAnInboundMessageCannotChooseByWhatItIsBelieved: one that names a link of nobody, or none where senders are verified, would meet no check.
+func TestAnInboundMessageCannotChooseByWhatItIsBelieved(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	for n, tt := range []struct {
+		name  string
+		cfg   httpapi.Config
+		link  string
+		taken bool
+	}{
+		{"no such link", httpapi.Config{Link: "erp", Links: map[string]bool{"erp": true}}, "nosuch", false},
+		{"no such link, and none is verified", httpapi.Config{Link: "erp", Links: map[string]bool{"erp": false}}, "nosuch", false},
+		{"none of several", httpapi.Config{Links: map[string]bool{"erp": true, "mes": false}}, "", false},
+		{"one of several", httpapi.Config{Links: map[string]bool{"erp": true, "mes": false}}, "mes", true},
+		{"the only one", httpapi.Config{Link: "erp", Links: map[string]bool{"erp": false}}, "", true},
+		{"the only one by its name", httpapi.Config{Link: "erp", Links: map[string]bool{"erp": false}}, "erp", true},
+		{"no link, and none is verified", httpapi.Config{Links: map[string]bool{}}, "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.cfg.CheckAnswers = true
+			p.serve(tt.cfg)
+			e := event(fmt.Sprint(n), "material.changed", material("x"))
+			if tt.link != "" {
+				e["link"] = tt.link
+			}
+			got := p.call("POST", "/v1/inbound-messages", e)
+			if tt.taken {
+				got.want(t, 202, nil)
+				return
+			}
+			got.refused(t, 422, "invalid")
+		})
+	}
+}
+
 // FuzzInboundMessage sends any bytes as an inbound message: the API may take or refuse them, but never fails, and what it answers
 // fits the contract.
 func FuzzInboundMessage(f *testing.F) {

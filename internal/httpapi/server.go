@@ -42,6 +42,9 @@ type Config struct {
 	MaxBody   int64         // the most bytes of a body that is kept for a message; default, and the most, message.MaxBody
 	// Link is the link whose ERP speaks where an inbound message names none; "" if there are several.
 	Link string
+	// Links are those of the configuration, true for one of which the senders are verified: an inbound message can name no other. nil: it
+	// can name any.
+	Links map[string]bool
 	// CheckAnswers holds every answer against the contract. A breach is logged and answered with 500. For tests and trials.
 	CheckAnswers bool
 }
