@@ -84,7 +84,11 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 	if room <= 0 {
 		return nil, nil
 	}
-	names, err := findDue(ctx, tx, node, link, room)
+	unready := o.unready()
+	if err := o.tellUnsigned(ctx, tx, link, unready); err != nil {
+		return nil, err
+	}
+	names, err := findDue(ctx, tx, node, link, room, unready != nil)
 	if err != nil {
 		return nil, fmt.Errorf("find the lanes of link %s that are due: %w", link, err)
 	}
@@ -135,7 +139,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 			}
 		}
 	}
-	if rows, err = o.signFirst(ctx, tx, link, l.Lane, rows); err != nil || len(rows) == 0 {
+	if rows, err = o.signFirst(ctx, tx, rows); err != nil || len(rows) == 0 {
 		return Claim{}, 0, err
 	}
 	last = l.SentTo
@@ -242,12 +246,17 @@ type candidates struct{ oldest, newest map[int64][]string }
 // part reads one end of one class: an index range that ends with the room, whatever the size of the table. Of a link that a person has
 // paused nothing is read; to ask for that before would cost another round trip.
 const part = `SELECT * FROM (SELECT lane, priority, %t AS newest FROM outbox_lanes
-	WHERE link = ? AND ` + due + ` AND priority = %d AND due_at <= ? AND lease_owner <> ?
+	WHERE link = ? AND ` + due + ` AND priority = %d AND due_at <= ? AND lease_owner <> ?%s
 	AND NOT EXISTS (SELECT 1 FROM outbox_links AS k WHERE k.link = ? AND k.paused) ORDER BY due_at %s LIMIT %d) AS p%d`
 
 // claimQuery is the statement that finds lanes which are due, and its number of parts; bench prints its plan. Of the newest it reads no
-// more than are given a place for being new. The room is rounded up, so that there are few such statements to be kept prepared.
-func claimQuery(room int) (query string, parts int) {
+// more than are given a place for being new. The room is rounded up, so that there are few such statements to be kept prepared. signed leaves
+// lanes out whose first message is not.
+func claimQuery(room int, signed bool) (query string, parts int) {
+	only := ""
+	if signed {
+		only = " AND NOT " + unsignedHead
+	}
 	most := 1
 	for most < room {
 		most *= 2
@@ -261,7 +270,7 @@ func claimQuery(room int) (query string, parts int) {
 			if parts > 0 {
 				query += " UNION ALL "
 			}
-			query += fmt.Sprintf(part, newest, t.class, order, limit, parts)
+			query += fmt.Sprintf(part, newest, t.class, only, order, limit, parts)
 			parts++
 		}
 	}
@@ -270,7 +279,7 @@ func claimQuery(room int) (query string, parts int) {
 
 // Plan is what the database says of how it runs the claim (EXPLAIN), a line a row.
 func (o *Outbox) Plan(ctx context.Context, tx *store.Tx, link string, room int) ([]string, error) {
-	query, parts := claimQuery(room)
+	query, parts := claimQuery(room, false)
 	args := claimArgs(tx, "a node", link, parts)
 	if tx.Dialect() == store.Postgres {
 		var lines []string
@@ -297,9 +306,9 @@ func claimArgs(tx *store.Tx, node, link string, parts int) []any {
 	return args
 }
 
-// findDue reads which lanes are due, and gives at most room of them.
-func findDue(ctx context.Context, tx *store.Tx, node, link string, room int) ([]string, error) {
-	query, parts := claimQuery(room)
+// findDue reads which lanes are due, and gives at most room of them; with signed those alone whose first message is.
+func findDue(ctx context.Context, tx *store.Tx, node, link string, room int, signed bool) ([]string, error) {
+	query, parts := claimQuery(room, signed)
 	found := candidates{map[int64][]string{}, map[int64][]string{}}
 	err := tx.Read(ctx, func(r *store.Row) {
 		lane, class := r.Text(), r.Int()

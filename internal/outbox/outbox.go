@@ -97,12 +97,13 @@ type Config struct {
 
 // Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
 type Outbox struct {
-	routes []Route
-	source string
-	cfg    Config
-	expiry *expiry
-	signer Signer // nil: the plant has no keys
-	patrol *body.Patrol
+	routes  []Route
+	source  string
+	cfg     Config
+	expiry  *expiry
+	signer  Signer // nil: the plant has no keys
+	telling *telling
+	patrol  *body.Patrol
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
@@ -114,7 +115,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
 	cfg.ClaimBytes = cmp.Or(cfg.ClaimBytes, 16<<20)
 	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
-	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}, patrol: &body.Patrol{Of: owner("")}}
+	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}, telling: &telling{last: map[string]time.Time{}}, patrol: &body.Patrol{Of: owner("")}}
 }
 
 // Config is the configuration in force, defaults filled in.

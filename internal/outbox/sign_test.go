@@ -212,3 +212,64 @@ func TestASignatureDoesNotOutliveWhatItIsOver(t *testing.T) {
 		genuine(t, r, b.claim("a", 1, 1)[0].Messages[0].Message)
 	})
 }
+
+// TestANodeWithoutAKeyLeavesLanesToOneThatHas: it puts nothing off, does not fill its room with what it cannot sign, and says why it waits.
+func TestANodeWithoutAKeyLeavesLanesToOneThatHas(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		good := everything(outbox.Config{})
+		b.SignWith(ring(t, b.db))
+		b.clock.set(week + time.Hour)
+		const unsigned = 3
+		for i := range unsigned {
+			owe(t, b.db, b.Outbox, fmt.Sprintf("o%d", i), fmt.Sprint(i))
+		}
+		good.SignWith(ring(t, b.db)) // its certificate is of now
+		b.clock.set(week + 2*time.Hour)
+		owe(t, b.db, good, "signed", "s")
+
+		claims := b.claim("a", 2, 10)
+		if len(claims) != 1 || claims[0].Lane != "signed" {
+			t.Fatalf("without a key: claimed %+v, want lane signed alone", claims)
+		}
+		if l := b.lane("o0"); !strings.Contains(l.Reason, "not signed") {
+			t.Errorf("lane o0 says %q", l.Reason)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+			claims, err = good.Claim(ctx, tx, "b", "erp", 10, 10)
+			return err
+		})
+		if len(claims) != unsigned {
+			t.Fatalf("with a key: claimed %d lanes, want %d", len(claims), unsigned)
+		}
+		b.settle(done(claims[0], 1))
+		if l := b.lane(claims[0].Lane); l.Reason != "" {
+			t.Errorf("lane %s still says %q", claims[0].Lane, l.Reason)
+		}
+	})
+}
+
+// TestASignatureOfSomethingElseIsNotTakenForOne: while there is no key its lane is left alone too, after the first look.
+func TestASignatureOfSomethingElseIsNotTakenForOne(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r := ring(t, b.db)
+		b.SignWith(r)
+		owe(t, b.db, b.Outbox, "o1", "a")
+		b.clock.set(time.Minute)
+		owe(t, b.db, b.Outbox, "o2", "b")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET signature = ? WHERE lane = 'o1'`, []byte("not a signature"))
+			return err
+		})
+		b.clock.set(week + time.Hour)
+		if claims := b.claim("a", 1, 10); len(claims) != 0 {
+			t.Fatalf("claimed %+v, want nothing", claims)
+		}
+		if claims := b.claim("a", 1, 10); len(claims) != 1 || claims[0].Lane != "o2" {
+			t.Errorf("claimed %+v, want lane o2 alone", claims)
+		}
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		genuine(t, r, b.claim("b", 1, 10)[0].Messages[0].Message)
+	})
+}

@@ -21,6 +21,12 @@ func (r *Ring) SignMessage(m message.Message, digest string) (message.Signature,
 	return signMessage(k.private, k.id, m, digest, now), nil
 }
 
+// Ready is nil while the node can sign, and else says why not.
+func (r *Ring) Ready() error {
+	_, _, err := r.ready()
+	return err
+}
+
 // SignLate is SignMessage of one that was committed without a signature. Each is logged and counted: the node vouches for what stands in
 // the database, and cannot know whether the plant has said it.
 func (r *Ring) SignLate(m message.Message, digest string) (message.Signature, error) {
