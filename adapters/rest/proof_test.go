@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"holdfast/adapters/adaptertest"
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 )
@@ -22,6 +23,7 @@ func (n notingSigner) SignHop(_ context.Context, h *message.Hop) error {
 // one that no proof can cover is not sent.
 func TestWhatTheContractHasInHeadersIsSigned(t *testing.T) {
 	e := newOldERP(t)
+	e.Meet(t, adaptertest.None)
 	l := open(t, oldConfig(t, "http://"+e.address))
 	signed := make(notingSigner, 1)
 	l.ProveBy(wire.Proofs{Sign: signed})

@@ -60,8 +60,8 @@ type Sender struct {
 // Policy says what is believed of what comes over one link.
 type Policy struct {
 	Senders   []Sender
-	Audience  string        // the name that senders have for this link, which a message by JWS must bear; so that none serves another link
-	Authority string        // the host that senders call, where a proxy changes it; "" for the one that comes
+	Audience  string        // the name that senders have for this link, which a signed event must bear, so that it serves no other link or plant
+	Authority string        // the host that senders call, so that a request serves no other plant; "" believes the one that comes
 	Age       time.Duration // of a hop proof at most; default HopAge
 	Receipts  SenderKeys    // by which the ERP signs its receipts; nil if it signs none
 }
@@ -164,9 +164,9 @@ func (c checker) byJWS(p Policy, m message.Message) (Sender, error) {
 	return s, p.addressed(m)
 }
 
-// addressed refuses what is signed for another link.
+// addressed refuses what is signed for another link, and everything where nobody has said what the name of this one is.
 func (p Policy) addressed(m message.Message) error {
-	if m.Link != p.Audience {
+	if p.Audience == "" || m.Link != p.Audience {
 		return bad(problem.Denied, "it is signed for link "+shown(m.Link)+", not for "+p.Audience)
 	}
 	return nil

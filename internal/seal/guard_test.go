@@ -165,3 +165,19 @@ func TestASenderOfWebhooksWhoseKeysAreAwayHoldsUpNoOther(t *testing.T) {
 		t.Errorf("got %q, %v", w.Sender, err)
 	}
 }
+
+// TestALinkWithoutANameIsAddressedByNobody: an event that says no link is not for one that has no audience.
+func TestALinkWithoutANameIsAddressedByNobody(t *testing.T) {
+	k := edKey(t, 'e')
+	m := sent()
+	m.Link = ""
+	signed, err := k.SignMessage(m, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	erp := Sender{Name: "sap", Form: ByJWS, Keys: FixedKeys{k.Key()}, Sources: []string{"urn:erp"}, Kinds: []string{"*"}}
+	g := NewGuard(map[string]Policy{"erp": {Senders: []Sender{erp}}}, func() time.Time { return signedAt })
+	if _, err := g.Check(t.Context(), message.Incoming{Message: m, Signature: signed}, "erp"); problem.KindOf(err) != problem.Denied {
+		t.Errorf("got %v, want it refused", err)
+	}
+}
