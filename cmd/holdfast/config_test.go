@@ -235,6 +235,42 @@ func keysOf(t reflect.Type, path string) []string {
 	return out
 }
 
+// TestWhatASenderSignsIsForThisPlantAndThisRequest: a link that believes signatures says by which name they are meant for it, and signs the
+// requests whose signed answers it believes.
+func TestWhatASenderSignsIsForThisPlantAndThisRequest(t *testing.T) {
+	const sender = "keys: k.json, sources: [urn:erp], kinds: [\"*\"]}]}\n"
+	tests := []struct{ name, kind, keys, want string }{
+		{"an ERP that signs", "rest", "    proof: http-signature\n    verify: {authority: a.example, senders: [{name: s, form: http-signature, " + sender, ""},
+		{"for no host", "rest", "    proof: http-signature\n    verify: {senders: [{name: s, form: http-signature, " + sender, "links.x.verify.authority: it is missing"},
+		{"of requests without proof", "rest", "    verify: {authority: a.example, senders: [{name: s, form: http-signature, " + sender, "links.x.proof: answers"},
+		{
+			"of requests by webhook", "rest", "    proof: standard-webhooks\n    verify: {authority: a.example, senders: [{name: s, form: http-signature, " + sender,
+			"links.x.proof: answers",
+		},
+		{"a webhook", "rest", "    verify: {senders: [{name: s, form: standard-webhooks, " + sender, ""},
+		{"an event", "amqp", "    verify: {audience: to-1000, senders: [{name: s, form: jws, " + sender, ""},
+		{"an event for no plant", "amqp", "    verify: {senders: [{name: s, form: jws, " + sender, "links.x.verify.audience: it is missing"},
+		{"another plant, for no plant", "amqp", "    verify: {senders: [{name: s, form: holdfast, " + sender, "links.x.verify.audience: it is missing"},
+	}
+	of := map[string]string{
+		"rest": "    base_url: http://127.0.0.1:1\n    spec: builtin:erp\n",
+		"amqp": "    addresses: [\"amqp://127.0.0.1:1\"]\n    user: u\n    password: env:P\n    queues: [{name: q}]\n    receive: {queue: q}\n",
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "plant: {number: \"1000\"}\nlinks:\n  x:\n    kind: " + tt.kind + "\n" + of[tt.kind] + tt.keys
+			_, err := parseConfig("holdfast.yaml", []byte(text))
+			var b strings.Builder
+			if err != nil {
+				printError(&b, err)
+			}
+			if (err == nil) != (tt.want == "") || !strings.Contains(b.String(), tt.want) {
+				t.Errorf("got %q, want it to say %q", b.String(), tt.want)
+			}
+		})
+	}
+}
+
 // TestTheDocumentedAMQPLinkIsRead: the example of docs/amqp-link.md is a configuration.
 func TestTheDocumentedAMQPLinkIsRead(t *testing.T) {
 	text, err := os.ReadFile("../../docs/amqp-link.md")

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,6 +130,7 @@ links:
     proof_secret: env:HOLDFAST_TEST_HOP
     proof_key: plant
     verify:
+      authority: plant.example
       receipts: %[3]s
       senders:
         - {name: sap, form: http-signature, keys: %[3]s, sources: [urn:erp], kinds: ["erp.*", "material.*"]}
@@ -245,11 +245,7 @@ func (g *guarded) sign(p *posted, key seal.SigningKey, at time.Time) {
 	nonceOf++
 	delete(p.header, "Content-Digest")
 	delete(p.header, "Content-Length")
-	u, err := url.Parse(g.api.URL)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	h := &message.Hop{Method: http.MethodPost, Scheme: "http", Authority: u.Host, Path: p.path, Header: p.header, Body: p.body}
+	h := &message.Hop{Method: http.MethodPost, Scheme: "https", Authority: "plant.example", Path: p.path, Header: p.header, Body: p.body}
 	if err := key.ProveHop(h, at, fmt.Sprint("n", nonceOf)); err != nil {
 		g.t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -17,8 +16,8 @@ import (
 
 // VerifyConfig says what is believed of what comes over a link. Without senders a message is believed by its link alone.
 type VerifyConfig struct {
-	Audience  string         `yaml:"audience"`  // the name that senders have for this link, inside their signatures; default its own
-	Authority string         `yaml:"authority"` // the host that senders call, where a proxy changes it
+	Audience  string         `yaml:"audience"`  // the name that senders have for this link, inside their signatures; in no other plant
+	Authority string         `yaml:"authority"` // the host that senders call, inside their signatures; of no other plant
 	MaxAge    time.Duration  `yaml:"max_age"`   // of the proof of a request or an answer; default 5 min
 	Receipts  string         `yaml:"receipts"`  // keys by which the ERP signs its receipts: a file, or an https address
 	Senders   []SenderConfig `yaml:"senders"`
@@ -84,6 +83,24 @@ func (l LinkConfig) checkProofs(k *checker, at string) {
 		}
 		names[s.Name] = true
 		s.check(k, here, l.Kind)
+	}
+	l.checkAddressee(k, at)
+}
+
+// checkAddressee demands what ties a signature to one plant and to one request: without it what an ERP has signed for another plant would be
+// believed here, by the name of the link or by the host that whoever sends it writes, and an answer would serve another request.
+func (l LinkConfig) checkAddressee(k *checker, at string) {
+	hops := slices.ContainsFunc(l.Verify.Senders, func(s SenderConfig) bool { return s.Form == string(seal.ByHop) })
+	switch {
+	case l.Kind == "amqp" && len(l.Verify.Senders) > 0 && l.Verify.Audience == "":
+		k.wrong(at+".verify.audience", "it is missing, and a message that was signed for another plant would be believed",
+			"write the name that senders sign as link, which no other plant has, such as to-plant-1000")
+	case l.Kind == "rest" && hops && l.Verify.Authority == "":
+		k.wrong(at+".verify.authority", "it is missing, and a request that was signed for another plant would be believed",
+			"write the host that senders call for this plant, such as plant-1000.example")
+	}
+	if l.Kind == "rest" && hops && l.Proof != string(seal.ByHop) {
+		k.wrong(at+".proof", "answers that are signed by http-signature would serve other requests, since these are not signed so", "write proof: http-signature")
 	}
 }
 
@@ -151,7 +168,7 @@ func (c Config) newGuard(now func() time.Time, log *slog.Logger) (*seal.Guard, [
 		if len(l.Verify.Senders) == 0 && l.Verify.Receipts == "" {
 			continue
 		}
-		p := seal.Policy{Audience: cmp.Or(l.Verify.Audience, name), Authority: l.Verify.Authority, Age: l.Verify.MaxAge}
+		p := seal.Policy{Audience: l.Verify.Audience, Authority: l.Verify.Authority, Age: l.Verify.MaxAge}
 		if l.Verify.Receipts != "" {
 			p.Receipts = keysAt(l.Verify.Receipts)
 		}
