@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -107,6 +109,7 @@ type window struct {
 	returns  chan amqp091.Return
 	closes   chan *amqp091.Error
 
+	slow   atomic.Bool   // whoever holds mu may be waiting for the network
 	mu     sync.Mutex    // also keeps the order of publishes that of the tags
 	ring   []flight      // guarded by mu
 	oldest uint64        // tag that is confirmed next; guarded by mu
@@ -158,7 +161,7 @@ func (w *window) send(ctx context.Context, m *outgoing, c *call, i int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
-		err = w.write(m, flight{to: c, index: i})
+		err = w.writeSlowly(ctx, m, flight{to: c, index: i})
 	}
 	if err != nil {
 		c.less()
@@ -166,16 +169,37 @@ func (w *window) send(ctx context.Context, m *outgoing, c *call, i int) error {
 	return err
 }
 
-// post is send for a caller who does not wait: told is called with what becomes of the message, while the window is locked. It returns
-// false if there is no room now. Errors are those of send.
+// writeSlowly is write for who can wait, for the lock as well as for the network: it does not begin once ctx has ended. The caller holds mu.
+func (w *window) writeSlowly(ctx context.Context, m *outgoing, to flight) error {
+	if ctx.Err() != nil {
+		<-w.slots
+		return context.Cause(ctx)
+	}
+	w.slow.Store(!w.s.wire.fits(len(m.msg.Body)))
+	defer w.slow.Store(false)
+	return w.write(m, to)
+}
+
+// post is send for a caller who does not wait, neither for a slot nor for the network: told is called with what becomes of the message,
+// while the window is locked. It returns false if there is no room now. Errors are those of send.
 func (w *window) post(m *outgoing, told func(message.Outcome)) (room bool, err error) {
-	w.mu.Lock()
+	for !w.mu.TryLock() {
+		if w.slow.Load() {
+			return false, errBlocked
+		}
+		runtime.Gosched()
+	}
 	defer w.mu.Unlock()
+	over := w.shut != nil || w.s.blocked.Load()
+	if !over && !w.s.wire.admit() {
+		return false, errBlocked
+	}
+	defer w.s.wire.over()
 	select {
 	case w.slots <- struct{}{}:
 		return true, w.write(m, flight{told: told})
 	default:
-		return w.shut != nil || w.s.blocked.Load(), cmp.Or(w.shut, errBlocked)
+		return over, cmp.Or(w.shut, errBlocked)
 	}
 }
 

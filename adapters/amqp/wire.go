@@ -19,6 +19,7 @@ type wire struct {
 	mu      sync.Mutex
 	moved   *sync.Cond // something below has changed
 	waiting []byte     // guarded by mu
+	whole   bool       // what is written now is taken without a wait; guarded by mu
 	err     error      // why nothing more is written; guarded by mu
 	done    sync.WaitGroup
 }
@@ -31,11 +32,34 @@ func newWire(conn net.Conn, patience time.Duration) *wire {
 	return w
 }
 
+// admit has all that is written until over is called taken without a wait, however much it is: one message. It returns false if there is
+// no room for it now.
+func (w *wire) admit() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.whole = w.err != nil || len(w.waiting) < wireRoom
+	return w.whole
+}
+
+// over ends what admit has begun.
+func (w *wire) over() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.whole = false
+}
+
+// fits tells whether a message with a body of so many bytes is certainly written without a wait.
+func (w *wire) fits(size int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)+size < wireRoom/2
+}
+
 // Write takes all of p or nothing.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.err == nil && len(w.waiting) >= wireRoom {
+	for w.err == nil && !w.whole && len(w.waiting) >= wireRoom {
 		w.moved.Wait()
 	}
 	if w.err != nil {

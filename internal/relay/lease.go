@@ -65,7 +65,9 @@ var errLease = errors.New("the lease of its lane has ended")
 
 // term is a context for one request, which ends with the link's timeout, and with the lease of the lane as it is renewed meanwhile.
 // A request cannot begin in it after the lease has ended by either clock, however long the process was stopped or the machine was
-// suspended: whoever asks whether it is done is told by the clocks, not by a timer that has yet to run.
+// suspended: whoever asks whether it is done is told by the clocks, not by a timer that has yet to run. What has begun may still be on its
+// way to the ERP when the lease ends, in a buffer of the link or of the network: the next holder asks for it, and not before
+// outbox.Config.AskAfter.
 func (l *lane) term(hard context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(hard, l.link.Timeout)
 	ctx, end := context.WithCancelCause(ctx)

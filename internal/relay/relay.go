@@ -59,8 +59,8 @@ type Deliverer interface {
 // Streamer is a Deliverer that keeps many deliveries under way by itself, as a broker does, so that one costs no goroutine. The relay still
 // has at most one message of a lane under way.
 type Streamer interface {
-	// Send begins a delivery whose document is the event itself, with its body in memory, and never waits: it returns false, and nothing was
-	// sent, if there is no room for another now. Else told is called once with the Outcome, by any goroutine or before Send returns; it
+	// Send begins a delivery whose document is the event itself, with its body in memory, and never waits, for the network neither: it returns
+	// false, and nothing was sent, if there is no room for another now. Else told is called once with the Outcome, by any goroutine or before Send returns; it
 	// takes no time and calls nothing back. The relay gives up an answer that takes longer than the link's timeout or the lane's lease.
 	Send(d message.Delivery, told func(message.Outcome)) bool
 }
