@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"sync"
@@ -19,8 +20,11 @@ import (
 const (
 	readAgain   = 10 * time.Second
 	fetchAgain  = 10 * time.Minute
-	fetchAtOnce = time.Minute // at most so often for the sake of a key that is not known
-	mostKeySet  = 1 << 20     // bytes
+	fetchAtOnce = 10 * time.Second // at most so often for the sake of a key that is not known
+	settled     = 2 * time.Second  // a file that was written no longer before it was read may have been written once more since
+	refusedFor  = time.Minute      // how long keys tell of one that is not among them; longer than whoever asks waits until it asks again
+	mostAsked   = 1000             // keys of strangers that are remembered
+	mostKeySet  = 1 << 20          // bytes
 )
 
 // unknownYet is the error of keys that could not be had so far: what comes must come again.
@@ -35,11 +39,21 @@ func unknownYet(what string, cause error) error {
 type readKeys struct {
 	load func() ([]seal.Key, error)
 	what string
+	file string // that load reads, if it does
+	only bool   // no key can come to be known by reading anew: a secret has its name from the configuration
 	log  *slog.Logger
+
+	reading sync.Mutex // is held while they are read, so that nobody waits who has them
 
 	mu   sync.Mutex // guards what follows
 	keys seal.FixedKeys
 	at   time.Time
+	was  os.FileInfo // file as it was read, nil if it cannot be told from what was written since
+}
+
+// keysInFile are the keys of a file.
+func keysInFile(name string, log *slog.Logger) *readKeys {
+	return &readKeys{load: fileOf(name), what: name, file: name, log: log}
 }
 
 func fileOf(name string) func() ([]seal.Key, error) {
@@ -71,24 +85,78 @@ func (c Config) sharedOf(s SenderConfig) func() ([]seal.Key, error) {
 // All implements seal.SenderKeys.
 func (r *readKeys) All() ([]seal.Key, error) { return r.read(readAgain) }
 
-// read is what was read no longer ago than age, or is read now.
-func (r *readKeys) read(age time.Duration) (seal.FixedKeys, error) {
+// had are the keys as they were read last, and whether that is no longer ago than age.
+func (r *readKeys) had(age time.Duration) (seal.FixedKeys, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.keys != nil && time.Since(r.at) < age {
-		return r.keys, nil
-	}
-	keys, err := r.load()
+	return r.keys, r.keys != nil && time.Since(r.at) < age
+}
+
+// read is what was read no longer ago than age, or is read now. Who has keys does not wait for another that reads them anew.
+func (r *readKeys) read(age time.Duration) (seal.FixedKeys, error) {
+	keys, fresh := r.had(age)
 	switch {
-	case err == nil:
-		r.keys = keys
-	case r.keys == nil:
-		return nil, unknownYet(r.what, err)
-	default:
-		r.log.Error("the keys of a sender cannot be read anew; the last ones count on", "part", "keys", "err", err)
+	case fresh:
+		return keys, nil
+	case keys == nil:
+		r.reading.Lock()
+	case !r.reading.TryLock():
+		return keys, nil
 	}
-	r.at = time.Now()
-	return r.keys, nil
+	defer r.reading.Unlock()
+	if keys, fresh = r.had(age); fresh {
+		return keys, nil
+	}
+	if err := r.renew(); err != nil && keys == nil {
+		return nil, err
+	}
+	keys, _ = r.had(age)
+	return keys, nil
+}
+
+// renew reads them now; r.reading must be held. Should that fail, the last ones count on.
+func (r *readKeys) renew() error {
+	was := r.stamp()
+	keys, err := r.load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.keys, r.was, r.at = keys, was, time.Now()
+		return nil
+	}
+	r.was = nil
+	if r.keys != nil && time.Since(r.at) >= readAgain { // else it was logged just now, or strangers would fill the log
+		r.log.Error("the keys of a sender cannot be read anew; the last ones count on", "part", "keys", "err", err)
+		r.at = time.Now()
+	}
+	return unknownYet(r.what, err)
+}
+
+// stamp is the file before it is read, nil if that is not enough to tell later whether it was written since.
+func (r *readKeys) stamp() os.FileInfo {
+	if r.file == "" {
+		return nil
+	}
+	i, err := os.Stat(r.file)
+	if err != nil || time.Since(i.ModTime()) < settled {
+		return nil
+	}
+	return i
+}
+
+// complete tells whether there is no key but those that were read: a stranger costs a look at the file, and no reading.
+func (r *readKeys) complete() bool {
+	if r.only {
+		return true
+	}
+	r.mu.Lock()
+	was := r.was
+	r.mu.Unlock()
+	if was == nil {
+		return false
+	}
+	i, err := os.Stat(r.file)
+	return err == nil && os.SameFile(was, i) && was.Size() == i.Size() && was.ModTime().Equal(i.ModTime())
 }
 
 // Find implements seal.SenderKeys. A key that is not known may be new: they are read at once, since what it signed would be refused for good.
@@ -97,12 +165,15 @@ func (r *readKeys) Find(id seal.KeyID) (seal.Key, error) {
 	if err != nil {
 		return seal.Key{}, err
 	}
-	if k, err := keys.Find(id); err == nil {
-		return k, nil
+	if k, err := keys.Find(id); err == nil || r.complete() {
+		return k, err
 	}
-	if keys, err = r.read(0); err != nil {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	if err := r.renew(); err != nil {
 		return seal.Key{}, err
 	}
+	keys, _ = r.had(0)
 	return keys.Find(id)
 }
 
@@ -146,13 +217,16 @@ type fetchedKeys struct {
 	client  *http.Client
 	wanted  chan struct{} // has room for one
 
-	mu   sync.Mutex // guards what follows
-	keys seal.FixedKeys
-	at   time.Time
+	mu    sync.Mutex // guards what follows
+	keys  seal.FixedKeys
+	at    time.Time          // they came
+	begun int                // fetches that have begun
+	good  int                // the last that brought keys
+	asked map[seal.KeyID]int // keys that are not known: begun when each was asked for first
 }
 
 func newFetchedKeys(address string, log *slog.Logger) *fetchedKeys {
-	return &fetchedKeys{address: address, log: log, wanted: make(chan struct{}, 1), client: &http.Client{
+	return &fetchedKeys{address: address, log: log, wanted: make(chan struct{}, 1), asked: map[seal.KeyID]int{}, client: &http.Client{
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -168,16 +242,15 @@ func (f *fetchedKeys) All() ([]seal.Key, error) {
 	return f.keys, nil
 }
 
-// Find implements seal.SenderKeys. A key that is not known may be new: the sender is asked once more, and the message must come again.
+// Find implements seal.SenderKeys. A key that is not known may be new: it is refused by keys alone that were asked for after it was first
+// asked for here, and not long ago. Until then the message must come again.
 func (f *fetchedKeys) Find(id seal.KeyID) (seal.Key, error) {
 	keys, err := f.All()
 	if err != nil {
 		return seal.Key{}, err
 	}
 	k, err := seal.FixedKeys(keys).Find(id)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err == nil || time.Since(f.at) < fetchAtOnce {
+	if err == nil || f.isRefused(id) {
 		return k, err
 	}
 	select {
@@ -187,33 +260,74 @@ func (f *fetchedKeys) Find(id seal.KeyID) (seal.Key, error) {
 	return seal.Key{}, unknownYet("key "+string(id)+" of "+f.address, nil)
 }
 
+// isRefused tells whether the sender was asked for its keys since this one, which is not among them, was first asked for. If it was not, that
+// is remembered, unless so many strangers' are that their turn must come first.
+func (f *fetchedKeys) isRefused(id seal.KeyID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh := time.Since(f.at) < refusedFor
+	first, known := f.asked[id]
+	switch {
+	case known && first < f.good && fresh:
+		return true
+	case known && first >= f.good:
+		return false // the answer is still to come
+	}
+	if len(f.asked) >= mostAsked {
+		maps.DeleteFunc(f.asked, func(_ seal.KeyID, first int) bool { return first < f.good && !fresh })
+	}
+	if known || len(f.asked) < mostAsked {
+		f.asked[id] = f.begun
+	}
+	return false
+}
+
 // Run asks for the keys until ctx ends.
 func (f *fetchedKeys) Run(ctx context.Context) error {
 	for {
-		wait := fetchAgain
-		keys, err := f.fetch(ctx)
-		f.mu.Lock()
-		if err == nil {
-			f.keys = keys
-		}
-		f.at = time.Now()
-		if f.keys == nil {
-			wait = readAgain
-		}
-		f.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "the keys of a sender cannot be asked for; the last ones count on", "part", "keys", "err", err)
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		f.renew(ctx)
+		if !f.pause(ctx) {
 			return nil
-		case <-t.C:
-		case <-f.wanted:
-			t.Stop()
 		}
 	}
+}
+
+// renew asks for the keys once.
+func (f *fetchedKeys) renew(ctx context.Context) {
+	f.mu.Lock()
+	f.begun++
+	this := f.begun
+	f.mu.Unlock()
+	keys, err := f.fetch(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.keys, f.at, f.good = keys, time.Now(), this
+	} else if ctx.Err() == nil {
+		f.log.WarnContext(ctx, "the keys of a sender cannot be asked for; the last ones count on", "part", "keys", "err", err)
+	}
+}
+
+// pause waits until they are to be asked for again: soon if they are wanted, but not at once; a want is not forgotten meanwhile.
+func (f *fetchedKeys) pause(ctx context.Context) bool {
+	soon, later := time.NewTimer(fetchAtOnce), time.NewTimer(fetchAgain)
+	defer soon.Stop()
+	defer later.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-soon.C:
+	}
+	if _, err := f.All(); err != nil {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-f.wanted:
+	case <-later.C:
+	}
+	return true
 }
 
 func (f *fetchedKeys) fetch(ctx context.Context) ([]seal.Key, error) {

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 )
 
 func keyText(t *testing.T, seed byte) []byte {
@@ -25,7 +29,7 @@ func keyText(t *testing.T, seed byte) []byte {
 // TestKeyThatASenderHasMadeIsKnownAtOnce replaces the file of a sender: what its new key signs is not refused meanwhile.
 func TestKeyThatASenderHasMadeIsKnownAtOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys.json")
-	r := &readKeys{load: fileOf(file), what: file, log: slog.New(slog.DiscardHandler)}
+	r := keysInFile(file, slog.New(slog.DiscardHandler))
 	if _, err := r.Find(signing('a').ID); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("without a file: %v, want it to be unknown yet", err)
 	}
@@ -40,6 +44,9 @@ func TestKeyThatASenderHasMadeIsKnownAtOnce(t *testing.T) {
 	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := r.Find(signing('a').ID); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("a key that is not known, while the file is away: %v, want it to be unknown yet", err)
 	}
 	if _, err := r.Find(signing('b').ID); err != nil {
 		t.Errorf("the last keys count while the file is away: %v", err)
@@ -65,9 +72,7 @@ func TestKeysAtAnAddressAreAskedForOnceMore(t *testing.T) {
 	}
 	fetch := func(s byte) {
 		seed.Store(int32(s))
-		if keys, err := f.fetch(t.Context()); err == nil {
-			f.keys, f.at = keys, time.Now()
-		}
+		f.renew(t.Context())
 	}
 	fetch(0)
 	if got := find('a'); got != problem.Unavailable {
@@ -77,15 +82,155 @@ func TestKeysAtAnAddressAreAskedForOnceMore(t *testing.T) {
 	if got := find('a'); got != "" {
 		t.Errorf("a key that is there: %q", got)
 	}
-	if got := find('b'); got != problem.Denied {
-		t.Errorf("a stranger's, just after they were asked for: %q", got)
-	}
-	f.at = f.at.Add(-2 * fetchAtOnce)
 	if got := find('b'); got != problem.Unavailable || len(f.wanted) != 1 {
-		t.Errorf("a stranger's, later: %q, and %d wants to ask", got, len(f.wanted))
+		t.Errorf("a key that is new, just after they were asked for: %q, and %d wants to ask", got, len(f.wanted))
+	}
+	fetch(0)
+	if got := find('b'); got != problem.Unavailable {
+		t.Errorf("a key that is new, while the address does not answer: %q", got)
 	}
 	fetch('b')
 	if got := find('b'); got != "" {
 		t.Errorf("the sender's new key: %q", got)
 	}
+	if got := find('s'); got != problem.Unavailable {
+		t.Errorf("a stranger's, before the sender was asked: %q", got)
+	}
+	fetch('b')
+	for range 2 {
+		if got := find('s'); got != problem.Denied {
+			t.Errorf("a stranger's, after the sender was asked: %q", got)
+		}
+	}
+	f.at = f.at.Add(-2 * refusedFor)
+	if got := find('s'); got != problem.Unavailable {
+		t.Errorf("a key that was a stranger's long ago: %q", got)
+	}
+}
+
+// TestAFetchThatHadBegunRefusesNoKey: the sender may have made it since.
+func TestAFetchThatHadBegunRefusesNoKey(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan []byte)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		if _, err := w.Write(<-answer); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	f, text := newFetchedKeys(srv.URL, slog.New(slog.DiscardHandler)), keyText(t, 'a')
+	fetch := func(meanwhile func()) {
+		var wg sync.WaitGroup
+		wg.Go(func() { f.renew(t.Context()) })
+		<-asked
+		meanwhile()
+		answer <- text
+		wg.Wait()
+	}
+	find := func() problem.Kind {
+		_, err := f.Find(signing('b').ID)
+		return problem.KindOf(err)
+	}
+	fetch(func() {})
+	fetch(func() { find() })
+	if got := find(); got != problem.Unavailable {
+		t.Errorf("after a fetch that had begun before: %q", got)
+	}
+	fetch(func() {})
+	if got := find(); got != problem.Denied {
+		t.Errorf("after the next: %q", got)
+	}
+}
+
+// TestStrangersAreNotAllRemembered: nor does what they ask keep a sender's new key from being known.
+func TestStrangersAreNotAllRemembered(t *testing.T) {
+	f := newFetchedKeys("http://erp", slog.New(slog.DiscardHandler))
+	f.keys, f.at, f.begun, f.good = seal.FixedKeys{signing('a').Key()}, time.Now(), 1, 1
+	for n := range 2 * mostAsked {
+		if _, err := f.Find(seal.KeyID(fmt.Sprint("stranger", n))); problem.KindOf(err) != problem.Unavailable {
+			t.Fatal(err)
+		}
+	}
+	if len(f.asked) > mostAsked {
+		t.Errorf("%d are remembered", len(f.asked))
+	}
+	f.keys, f.begun, f.good = seal.FixedKeys{signing('b').Key()}, 2, 2
+	if _, err := f.Find(signing('b').ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKeysAreAskedForSoonIfTheyAreWanted has a key asked for just after a fetch: the next one comes when its pause is over, not ten minutes
+// later, and not at once.
+func TestKeysAreAskedForSoonIfTheyAreWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFetchedKeys("http://erp", slog.New(slog.DiscardHandler))
+		f.keys = seal.FixedKeys{signing('a').Key()}
+		pause := func() time.Duration {
+			begun := time.Now()
+			if !f.pause(t.Context()) {
+				t.Error("it ends")
+			}
+			return time.Since(begun)
+		}
+		if got := pause(); got != fetchAgain {
+			t.Errorf("nobody wants any: %s", got)
+		}
+		if _, err := f.Find(signing('b').ID); problem.KindOf(err) != problem.Unavailable {
+			t.Error(err)
+		}
+		if got := pause(); got != fetchAtOnce {
+			t.Errorf("one is wanted: %s", got)
+		}
+	})
+}
+
+// TestAStrangerCostsNoReading: a file that nobody has written since has no other keys, and a secret never has.
+func TestAStrangerCostsNoReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, read := filepath.Join(t.TempDir(), "keys.json"), 0
+		written(t, file, string(keyText(t, 'a')))
+		old := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(file, old, old); err != nil {
+			t.Fatal(err)
+		}
+		r := keysInFile(file, slog.New(slog.DiscardHandler))
+		load := r.load
+		r.load = func() ([]seal.Key, error) { read++; return load() }
+		for range 100 {
+			if _, err := r.Find(signing('s').ID); problem.KindOf(err) != problem.Denied {
+				t.Fatal(err)
+			}
+		}
+		if read != 1 {
+			t.Errorf("it was read %d times, want once", read)
+		}
+		written(t, file, string(keyText(t, 'b')))
+		if _, err := r.Find(signing('b').ID); err != nil {
+			t.Errorf("a new key: %v", err)
+		}
+	})
+}
+
+// TestWhoHasKeysDoesNotWaitForThemToBeRead has a stranger's key looked for while the place of the keys hangs.
+func TestWhoHasKeysDoesNotWaitForThemToBeRead(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	keys := []seal.Key{signing('a').Key()}
+	r := &readKeys{what: "keys", log: slog.New(slog.DiscardHandler), load: func() ([]seal.Key, error) { return keys, nil }}
+	if _, err := r.Find(signing('a').ID); err != nil {
+		t.Fatal(err)
+	}
+	r.load = func() ([]seal.Key, error) { close(begun); <-end; return keys, nil }
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := r.Find(signing('s').ID); problem.KindOf(err) != problem.Denied {
+			t.Error(err)
+		}
+	})
+	<-begun
+	if _, err := r.Find(signing('a').ID); err != nil {
+		t.Error(err)
+	}
+	close(end)
+	wg.Wait()
 }

@@ -162,7 +162,7 @@ func (c Config) newGuard(now func() time.Time, log *slog.Logger) (*seal.Guard, [
 			fetches = append(fetches, f)
 			return f
 		}
-		return &readKeys{load: fileOf(keys), what: keys, log: log}
+		return keysInFile(keys, log)
 	}
 	for name, l := range c.Links {
 		if len(l.Verify.Senders) == 0 && l.Verify.Receipts == "" {
@@ -176,7 +176,7 @@ func (c Config) newGuard(now func() time.Time, log *slog.Logger) (*seal.Guard, [
 			out := seal.Sender{Name: s.Name, Form: seal.Form(s.Form), Sources: s.Sources, Kinds: s.Kinds}
 			switch {
 			case s.Secret != "":
-				out.Keys = &readKeys{load: c.sharedOf(s), what: "the secret of " + s.Name, log: log}
+				out.Keys = &readKeys{load: c.sharedOf(s), what: "the secret of " + s.Name, only: true, log: log}
 			case out.Form == seal.ByOrigin:
 				out.Trust = (&readTrust{file: s.Keys, log: log}).now
 			default:
