@@ -33,7 +33,12 @@ type arrival struct {
 // Receive verifies what came in and stores it, once by (source, id), in tx; what cannot be believed, or says nothing that could be
 // stored, is kept as rejected. After the commit the sender may be told that it was taken. An error means that it was not.
 func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, link string) (Taken, error) {
-	came := i.arriveAll(ctx, []message.Incoming{in}, link)
+	return i.receiveOne(ctx, tx, i.arrive(ctx, in, link))
+}
+
+// receiveOne does so for one that was looked at. It may be called again with the same.
+func (i *Inbox) receiveOne(ctx context.Context, tx *store.Tx, a arrival) (Taken, error) {
+	came := []arrival{a}
 	if err := i.spend(ctx, tx, &came[0]); err != nil {
 		return Taken{}, err
 	}
@@ -51,10 +56,24 @@ func (i *Inbox) Receive(ctx context.Context, tx *store.Tx, in message.Incoming, 
 // once this returns. Messages of one lane keep their order. Those whose turn it is have their effect in this transaction too; should
 // the plant or a mapping say anything against one of them, none has, and they wait for Run. Should the database refuse the batch for
 // the sake of one message, each is received by itself: that one has an Err, or, once its transport has delivered it
-// Config.MaxDeliveries times, is kept as rejected. An error means that none is known to be taken: it is Unavailable or Full if all of
-// them shall be sent again later.
-func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) (all []Taken, err error) {
-	came := i.arriveAll(ctx, ins, link) // outside of the transaction: on SQLite all others would wait for it
+// Config.MaxDeliveries times, is kept as rejected. One that cannot be judged yet has an Err too, of kind Unavailable, and holds up what must
+// not overtake it, but no other; after a quarter of an hour it is kept as rejected. An error means that none is known to be taken: it is
+// Unavailable or Full if all of them shall be sent again later.
+func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) ([]Taken, error) {
+	all := make([]Taken, len(ins))
+	now, at := i.sortOut(i.arriveAll(ctx, ins, link), all) // outside of the transaction: on SQLite all others would wait for it
+	taken, err := i.receiveNow(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	for n, t := range taken {
+		all[at[n]] = t
+	}
+	return all, nil
+}
+
+// receiveNow receives what could be judged: together, or each by itself.
+func (i *Inbox) receiveNow(ctx context.Context, came []arrival) (all []Taken, err error) {
 	if err := i.asideAll(came, i.keep(ctx)); err != nil {
 		return nil, err
 	}
@@ -65,7 +84,7 @@ func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link str
 	if err == nil || ctx.Err() != nil || troubled(err) {
 		return all, err
 	}
-	return i.receiveEach(ctx, ins, link)
+	return i.receiveEach(ctx, came)
 }
 
 // errBehind is the Err of a message that must not be taken before an earlier one.
@@ -73,26 +92,26 @@ var errBehind = errors.New("an earlier message about the same object was not tak
 
 // receiveEach receives each message in a transaction of its own. Once one about an object is not taken, neither are the later ones about
 // it that have no number or version to tell their order by.
-func (i *Inbox) receiveEach(ctx context.Context, ins []message.Incoming, link string) ([]Taken, error) {
-	all, held, failed := make([]Taken, len(ins)), map[place]bool{}, map[place]bool{}
-	for n, in := range ins {
-		r := placed(in.Message, in.ObjectVersion)
+func (i *Inbox) receiveEach(ctx context.Context, came []arrival) ([]Taken, error) {
+	all, held, failed := make([]Taken, len(came)), map[place]bool{}, map[place]bool{}
+	for n, a := range came {
+		r := placed(a.in.Message, a.in.ObjectVersion)
 		if held[r.place()] {
 			all[n] = Taken{Err: errBehind}
 			continue
 		}
 		if failed[r.place()] {
-			in.Deliveries = 0 // it was delivered again for the sake of the one that failed
+			a.in.Deliveries = 0 // it was delivered again for the sake of the one that failed
 		}
 		err := i.db.InTx(ctx, func(tx *store.Tx) (err error) {
-			all[n], err = i.Receive(ctx, tx, in, link)
+			all[n], err = i.receiveOne(ctx, tx, a)
 			return err
 		})
 		failed[r.place()] = failed[r.place()] || err != nil && !r.numbered() && r.ordered()
-		if err != nil && i.poison(in) && ctx.Err() == nil && !troubled(err) {
+		if err != nil && i.poison(a.in) && ctx.Err() == nil && !troubled(err) {
 			err = i.db.InTx(ctx, func(tx *store.Tx) (rerr error) {
 				all[n] = Taken{Problem: problem.KindOf(err), Reason: err.Error()}
-				all[n].Rejected, rerr = i.Reject(ctx, tx, in.Message, link, err)
+				all[n].Rejected, rerr = i.Reject(ctx, tx, a.in.Message, a.link, err)
 				return rerr
 			})
 		}

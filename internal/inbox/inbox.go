@@ -118,6 +118,7 @@ type Inbox struct {
 	cfg    Config
 	log    *slog.Logger
 	patrol *body.Patrol
+	doubts doubts
 }
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
