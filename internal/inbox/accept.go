@@ -407,30 +407,6 @@ func (d *desk) rest(ctx context.Context) error {
 	return nil
 }
 
-// Reject keeps a message that could not be believed, under a row number. Its text is cut to what the columns take, and its body to what a
-// row takes: whoever can send anything must not fill the disk.
-func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, link string, why error) (int64, error) {
-	text, err := i.beginning(ctx, tx, m)
-	if err != nil {
-		return 0, err
-	}
-	reason := short(why.Error())
-	if int64(len(text)) < m.Size() {
-		reason += fmt.Sprintf(" (kept are the first %d of its %d bytes)", len(text), m.Size())
-	}
-	var seq int64
-	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), text, string(problem.KindOf(why)), reason, store.Micros(tx.Now))
-	if err != nil {
-		return 0, fmt.Errorf("keep a rejected message: %w", err)
-	}
-	if err := i.alarm(ctx, tx, link, why); err != nil {
-		return 0, err
-	}
-	i.log.WarnContext(ctx, "a message from outside is rejected", "link", short(link), "source", short(m.Source), "message", short(m.ID), "kind", short(m.Kind), "err", why)
-	return seq, nil
-}
-
 // short is a text that every column and log takes.
 func short(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")

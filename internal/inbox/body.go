@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"strconv"
@@ -49,21 +50,33 @@ func (i *Inbox) asideAll(came []arrival, keep keeper) error {
 	return nil
 }
 
-// beginning is as much of a body as its message's row takes.
-func (i *Inbox) beginning(ctx context.Context, tx *store.Tx, m message.Message) ([]byte, error) {
-	if m.Large != nil {
-		m.Large = body.RefOf(m.Large).Within(tx)
+// rejectedBody is how many bytes are kept of a body that is rejected: enough to see what it was.
+const rejectedBody = 4 << 10
+
+// beginning is what is kept of a rejected body.
+func beginning(ctx context.Context, tx *store.Tx, m message.Message) ([]byte, error) {
+	if m.Large == nil {
+		return append([]byte{}, m.Body[:min(len(m.Body), rejectedBody)]...), nil // never nil, which would be NULL
 	}
+	m.Large = body.RefOf(m.Large).Within(tx)
 	r, err := m.Open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read a rejected body: %w", err)
 	}
 	defer r.Close()
-	text, err := io.ReadAll(io.LimitReader(r, int64(i.cfg.Inline)))
+	text, err := io.ReadAll(io.LimitReader(r, rejectedBody))
 	if err != nil {
 		return nil, fmt.Errorf("read a rejected body: %w", err)
 	}
 	return text, nil
+}
+
+// sum is the SHA-256 of a body, wherever it is.
+func sum(m message.Message) [sha256.Size]byte {
+	if m.Large != nil {
+		return m.Large.Digest
+	}
+	return sha256.Sum256(m.Body)
 }
 
 // size is how many bytes the body has.

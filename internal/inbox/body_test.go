@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -189,7 +191,8 @@ func TestOfARejectedMessageOnlyTheBeginningIsKept(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if len(list) != n+1 || !bytes.Equal(list[0].Body, text[:body.DefaultInline]) || !strings.Contains(list[0].Reason, strconv.Itoa(len(text))) {
+				if len(list) != n+1 || !bytes.Equal(list[0].Body, text[:4<<10]) || !strings.Contains(list[0].Reason, strconv.Itoa(len(text))) ||
+					!strings.Contains(list[0].Reason, fmt.Sprintf("%x", sha256.Sum256(text))) {
 					t.Errorf("%d rejected, %d bytes of the last: %s", len(list), len(list[0].Body), list[0].Reason)
 				}
 				var bodies int
@@ -199,6 +202,33 @@ func TestOfARejectedMessageOnlyTheBeginningIsKept(t *testing.T) {
 				}
 				return err
 			})
+		}
+	})
+}
+
+// TestAFloodOfRejectedMessagesIsBoundedAtOnce looks at the rows and the lines of the log before anything is tidied.
+func TestAFloodOfRejectedMessagesIsBoundedAtOnce(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		const keep, flood = 5, 1000
+		var logged bytes.Buffer
+		in := inbox.New(w.db, nil, nil, inbox.Config{KeepRejected: keep}, slog.New(slog.NewTextHandler(&logged, nil)))
+		bad := make([]message.Incoming, flood)
+		for n := range bad {
+			bad[n] = plain(fmt.Sprint("bad", n), "o1")
+			bad[n].Claimed = "another"
+		}
+		for part := range slices.Chunk(bad, 100) {
+			if _, err := in.ReceiveAll(t.Context(), part, "erp"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var kept int
+		w.tx(func(tx *store.Tx) error { return tx.Get(t.Context(), &kept, `SELECT COUNT(*) FROM inbox_rejected`) })
+		if most := keep + 200; kept > most {
+			t.Errorf("%d are kept, want %d at most", kept, most)
+		}
+		if n := strings.Count(logged.String(), "is rejected"); n == 0 || n > 120 { // the minute may have changed
+			t.Errorf("%d lines of the log, want some, 120 at most", n)
 		}
 	})
 }
@@ -335,7 +365,7 @@ func TestBodyOverTheLimitIsRejectedWithAHint(t *testing.T) {
 		}
 		var list []inbox.Rejected
 		w.tx(func(tx *store.Tx) (err error) { list, err = w.RejectedMessages(t.Context(), tx, 0, 10); return err })
-		if len(list) != 2 || list[0].Problem != problem.TooLarge || len(list[0].Body) != body.DefaultInline || !bytes.Equal(list[1].Body, list[0].Body) {
+		if len(list) != 2 || list[0].Problem != problem.TooLarge || len(list[0].Body) != 4<<10 || !bytes.Equal(list[1].Body, list[0].Body) {
 			t.Errorf("rejected: %d", len(list))
 		}
 	})

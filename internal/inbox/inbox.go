@@ -76,7 +76,7 @@ type Config struct {
 
 	KeepFor      time.Duration // how long a message is remembered once it is settled; default 90 days
 	KeepCount    int           // how many settled messages are remembered; default 1,000,000
-	KeepRejected int           // how many messages that could not be believed are kept; default 10,000
+	KeepRejected int           // how many messages that could not be believed are kept, and a few hundred besides; default 10,000
 
 	// Resolve gives the plant's ID of an ERP's object, named "order/NUMBER", for the mapping function plantID. Default: none is known.
 	Resolve func(ctx context.Context, tx *store.Tx, link, object string) (id string, known bool, err error)
@@ -119,12 +119,13 @@ type Inbox struct {
 	log    *slog.Logger
 	patrol *body.Patrol
 	doubts doubts
+	lines  *lines
 }
 
 // New returns an Inbox. It opens nothing, so it cannot fail; Run does the work.
 func New(db *store.DB, mapper Mapper, apply Apply, cfg Config, log *slog.Logger) *Inbox {
 	return &Inbox{
-		db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox"), patrol: &body.Patrol{Of: ownerOf},
+		db: db, mapper: mapper, apply: apply, cfg: cfg.withDefaults(db.Dialect()), log: log.With("part", "inbox"), patrol: &body.Patrol{Of: ownerOf}, lines: &lines{},
 	}
 }
 

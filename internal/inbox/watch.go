@@ -177,20 +177,3 @@ func (i *Inbox) forget(ctx context.Context, tx *store.Tx) (int, error) {
 	}
 	return len(rows), nil
 }
-
-// dropRejected keeps the newest Config.KeepRejected messages that could not be believed.
-func (i *Inbox) dropRejected(ctx context.Context) error {
-	var most int64
-	err := i.db.View(ctx, func(tx *store.Tx) error {
-		return tx.Get(ctx, &most, `SELECT COALESCE((SELECT seq FROM inbox_rejected ORDER BY seq DESC LIMIT 1 OFFSET ?), 0)`, i.cfg.KeepRejected)
-	})
-	if err != nil || most == 0 {
-		return err
-	}
-	return i.db.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM inbox_rejected WHERE seq <= ?`, most); err != nil {
-			return fmt.Errorf("drop old rejected messages: %w", err)
-		}
-		return nil
-	})
-}
