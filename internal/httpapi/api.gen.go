@@ -546,7 +546,7 @@ type InboundCreate struct {
 	// Lanenumber The place in the lane, from 1 without gaps
 	Lanenumber int64 `json:"lanenumber,omitempty,omitzero"`
 
-	// Link The link whose settings hold; needed only if several links receive
+	// Link The link whose settings hold, one of the configuration; needed only if several links receive
 	Link string `json:"link,omitempty,omitzero"`
 
 	// Mapping The mapping to use instead of the one that is set for this type
