@@ -80,7 +80,7 @@ type Mock struct {
 	cfg      Config
 	doc      *contract.Document
 	plan     *plan
-	ledger   *ledger
+	ledger   *Lines
 	restored bool         // the ledger held something
 	offset   atomic.Int64 // of the mock's clock, nanoseconds
 	gate     gate
@@ -125,7 +125,7 @@ func New(doc []byte, cfg Config) (*Mock, error) {
 	m := &Mock{cfg: cfg, doc: d, plan: p, stop: make(chan struct{}), spaces: map[string]*space{}}
 	m.gate.began = cfg.Now()
 	if cfg.Ledger != "" {
-		if m.ledger, err = m.openLedger(cfg.Ledger); err != nil {
+		if err = m.openLedger(cfg.Ledger); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +138,7 @@ func (m *Mock) Close() error {
 	m.once.Do(func() {
 		close(m.stop)
 		if m.ledger != nil {
-			err = m.ledger.close()
+			err = m.ledger.Close()
 		}
 	})
 	return err

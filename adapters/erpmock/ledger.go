@@ -1,42 +1,21 @@
 package erpmock
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"holdfast/openapi/contract"
 )
 
-// ErrLedgerTaken is what New says of a ledger that another mock has open: two would write over each other's effects.
-var ErrLedgerTaken = errors.New("another mock has this ledger")
-
-// ledger is a JSONL file that outlives the process: one line for each effect, on the disk before
-// its answer is sent, and one for each answer, seeded document, setting and reset, so that documents
-// come back with their order of change, their numbers and what an idempotent operation has answered.
-// Faults, clock and outages are the test's and do not. A torn last line is the only damage that a
-// crash can do; opening cuts it off.
-type ledger struct {
-	mu      sync.Mutex // guards file order and err
-	file    *os.File
-	err     error
-	written int64
-
-	syncing sync.Mutex // one fsync at a time; who waits may find the work done
-	synced  int64
-}
+// A ledger outlives the process: one line for each effect, on the disk before its answer is sent, and one for each answer, seeded
+// document, setting and reset, so that documents come back with their order of change, their numbers and what an idempotent operation has
+// answered. Faults, clock and outages are the test's and do not.
 
 // line is one line of a ledger. Documents without an entry were seeded.
 type line struct {
@@ -84,7 +63,7 @@ type savedReply struct {
 
 // pendingWrite is a line that is written and not yet known to be on the disk.
 type pendingWrite struct {
-	l  *ledger
+	l  *Lines
 	at int64
 }
 
@@ -97,7 +76,7 @@ func (m *Mock) record(t *transaction) pendingWrite {
 	if k, ok := t.s.keys[t.answered]; ok && t.answered != "" {
 		ln.Keyed = &savedKey{t.answered, k.sum[:], k.ans.status, k.ans.header, k.ans.media, k.ans.body}
 	}
-	at := m.ledger.append(ln)
+	at := m.ledger.Append(ln)
 	if len(t.entry.Effects) == 0 {
 		return pendingWrite{}
 	}
@@ -121,7 +100,7 @@ func (m *Mock) recordApart(s *space, ln line) pendingWrite {
 		return pendingWrite{}
 	}
 	ln.Space = s.name
-	return pendingWrite{m.ledger, m.ledger.append(ln)}
+	return pendingWrite{m.ledger, m.ledger.Append(ln)}
 }
 
 // noteAnswer writes what became of an attempt; it need not be on the disk at once.
@@ -134,22 +113,10 @@ func (m *Mock) noteAnswer(s *space, e *Entry) {
 	switch {
 	case s.gone:
 	case len(e.Effects) == 0:
-		m.ledger.append(line{Entry: e})
+		m.ledger.Append(line{Entry: e})
 	default:
-		m.ledger.append(line{Answer: &savedReply{s.name, e.Seq, e.Status, e.Refusal, e.Delivered}})
+		m.ledger.Append(line{Answer: &savedReply{s.name, e.Seq, e.Status, e.Refusal, e.Delivered}})
 	}
-}
-
-func (l *ledger) append(ln line) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, err := json.Marshal(ln)
-	if err == nil && l.err == nil {
-		_, err = l.file.Write(append(b, '\n'))
-	}
-	l.err = errors.Join(l.err, err)
-	l.written++
-	return l.written
 }
 
 // wait returns when the line is on the disk. Lines written together share one fsync.
@@ -157,74 +124,20 @@ func (p pendingWrite) wait() error {
 	if p.l == nil {
 		return nil
 	}
-	p.l.syncing.Lock()
-	defer p.l.syncing.Unlock()
-	p.l.mu.Lock()
-	written, err := p.l.written, p.l.err
-	p.l.mu.Unlock()
-	if err != nil || p.l.synced >= p.at {
-		return err
-	}
-	if err := p.l.file.Sync(); err != nil {
-		return err
-	}
-	p.l.synced = written
-	return nil
+	return p.l.Wait(p.at)
 }
 
-func (l *ledger) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return errors.Join(l.err, l.file.Sync(), l.file.Close())
-}
-
-// openLedger reads what a ledger holds into the mock and goes on behind it.
-func (m *Mock) openLedger(path string) (*ledger, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the caller names the file
-	if err != nil {
-		return nil, fmt.Errorf("open ledger: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrLedgerTaken
-		}
-		return nil, errors.Join(fmt.Errorf("lock ledger %s: %w", path, err), f.Close())
-	}
-	good, err := m.replay(f)
-	m.restored = good > 0
-	if err == nil {
-		err = f.Truncate(good)
-	}
-	if err == nil {
-		_, err = f.Seek(good, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read ledger %s: %w", path, err), f.Close())
-	}
-	return &ledger{file: f}, nil
-}
-
-// replay restores state and journal, and gives the length of what is whole.
-func (m *Mock) replay(f io.Reader) (good int64, err error) {
-	in := bufio.NewReaderSize(f, 1<<20)
+// openLedger restores state and journal from a ledger, and goes on behind it.
+func (m *Mock) openLedger(path string) (err error) {
 	open := map[string]*Entry{}
-	for {
-		text, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return good, nil
-		}
-		if err != nil {
-			return good, err
-		}
+	m.ledger, m.restored, err = OpenLines(path, func(text []byte) error {
 		var ln line
 		if err := readLine(text, &ln); err != nil {
-			return good, fmt.Errorf("line at byte %d: %w", good, err)
+			return err
 		}
-		if err := m.restore(&ln, open); err != nil {
-			return good, fmt.Errorf("line at byte %d: %w", good, err)
-		}
-		good += int64(len(text))
-	}
+		return m.restore(&ln, open)
+	})
+	return err
 }
 
 func (m *Mock) restore(ln *line, open map[string]*Entry) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -159,11 +158,7 @@ func auditKeys() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
-				k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
-				if err != nil {
-					return err
-				}
-				b, err := seal.ReadBundle(ctx, r.db, k)
+				b, k, err := r.bundle(ctx)
 				if err != nil {
 					return err
 				}
@@ -325,11 +320,7 @@ func (v *verification) fromKeyring(ctx context.Context, w io.Writer, r *records)
 		return nil
 	}
 	origin := r.cfg.auditOrigin()
-	k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
-	var b seal.Bundle
-	if err == nil {
-		b, err = seal.ReadBundle(ctx, r.db, k)
-	}
+	b, k, err := r.bundle(ctx)
 	anchors, aerr := anchorsOf(ctx, k)
 	if given, gerr := v.anchorKeys(origin); len(given) > 0 || gerr != nil {
 		anchors, aerr = given, gerr

@@ -215,6 +215,16 @@ func (r *records) listRevoked(ctx context.Context, a seal.Archived) error {
 	return k.Revoke(ctx, a.Chain[0])
 }
 
+// bundle is what a receiver needs to check every signature of the plant, with the keyring that it is of.
+func (r *records) bundle(ctx context.Context) (seal.Bundle, keyring, error) {
+	k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return seal.Bundle{}, k, err
+	}
+	b, err := seal.ReadBundle(ctx, r.db, k)
+	return b, k, err
+}
+
 func keysExport() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
@@ -225,11 +235,7 @@ func keysExport() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
-				k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
-				if err != nil {
-					return err
-				}
-				b, err := seal.ReadBundle(ctx, r.db, k)
+				b, _, err := r.bundle(ctx)
 				if err != nil {
 					return err
 				}

@@ -14,7 +14,7 @@ import (
 // core is what the services of one system have in common: sessions, faults, journal, counters and ledger.
 type core struct {
 	now    func() time.Time // of the machine
-	ledger *ledger          // nil without one
+	ledger *erpmock.Lines   // nil without one
 	gate   *erpmock.Gate
 	stop   chan struct{}
 	once   sync.Once
@@ -62,9 +62,7 @@ func newCore(cfg Config, services ...*Mock) (*core, error) {
 	if cfg.Ledger == "" {
 		return c, nil
 	}
-	var err error
-	c.ledger, err = openLedger(cfg.Ledger, c, services)
-	return c, err
+	return c, c.openLedger(cfg.Ledger, services)
 }
 
 // Close ends requests that hang, and closes the ledger.
@@ -72,7 +70,7 @@ func (c *core) Close() (err error) {
 	c.once.Do(func() {
 		close(c.stop)
 		if c.ledger != nil {
-			err = c.ledger.close()
+			err = c.ledger.Close()
 		}
 	})
 	return err
@@ -203,6 +201,6 @@ func (c *core) settle(e *erpmock.Entry, status int, how erpmock.Delivery) {
 	defer c.mu.Unlock()
 	e.Status, e.Delivered, e.Open = status, how, false
 	if c.ledger != nil {
-		c.ledger.append(line{Answer: &answerLine{e.Seq, status, how}})
+		c.ledger.Append(line{Answer: &answerLine{e.Seq, status, how}})
 	}
 }

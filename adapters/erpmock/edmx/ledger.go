@@ -1,32 +1,15 @@
 package edmx
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"slices"
-	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"holdfast/adapters/erpmock"
 )
 
-// ledger is a JSONL file that outlives the process: a line for each attempt with its effects, on the disk before its answer is sent, one
-// for each answer, and one for each seeded document. Sessions and faults do not outlive it. A torn last line is cut off at the opening.
-type ledger struct {
-	mu      sync.Mutex // guards file order and err
-	file    *os.File
-	err     error
-	written int64
-
-	syncing sync.Mutex // one fsync at a time; who waits may find the work done
-	synced  int64
-}
+// A ledger outlives the process: a line for each attempt with its effects, on the disk before its answer is sent, one for each answer, and
+// one for each seeded document. Sessions and faults do not outlive it.
 
 // line is one line of a ledger.
 type line struct {
@@ -54,51 +37,22 @@ type answerLine struct {
 }
 
 // openLedger takes a file for itself, and restores what it holds.
-func openLedger(name string, c *core, services []*Mock) (*ledger, error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the ledger: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor fits
-		return nil, errors.Join(erpmock.ErrLedgerTaken, f.Close())
-	}
-	good, err := c.restoreAll(f, services)
-	if err == nil {
-		err = f.Truncate(good)
-	}
-	if err == nil {
-		_, err = f.Seek(good, io.SeekStart)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read the ledger %s: %w", name, err), f.Close())
-	}
-	return &ledger{file: f}, nil
-}
-
-// restoreAll reads every whole line, and gives where the last one ends.
-func (c *core) restoreAll(f io.Reader, services []*Mock) (good int64, err error) {
+func (c *core) openLedger(name string, services []*Mock) (err error) {
 	byRoot, open := map[string]*Mock{}, map[int64]*erpmock.Entry{}
 	for _, m := range services {
 		byRoot[m.cfg.Root] = m
 	}
-	r := bufio.NewReader(f)
-	for {
-		text, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			return good, nil
-		}
-		if err != nil {
-			return good, err
-		}
+	c.ledger, _, err = erpmock.OpenLines(name, func(text []byte) error {
 		var ln line
 		d := json.NewDecoder(bytes.NewReader(text))
 		d.UseNumber()
 		if err := d.Decode(&ln); err != nil {
-			return good, fmt.Errorf("line at byte %d: %w", good, err)
+			return err
 		}
 		c.restore(ln, byRoot, open)
-		good += int64(len(text))
-	}
+		return nil
+	})
+	return err
 }
 
 // restore takes one line.
@@ -153,41 +107,4 @@ func (m *Mock) restoreDoc(d savedDoc) {
 		t.add(set, r, d.Values)
 	}
 	r.values, r.changed = d.Values, d.Changed
-}
-
-func (l *ledger) append(ln line) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b, err := json.Marshal(ln)
-	if err == nil && l.err == nil {
-		_, err = l.file.Write(append(b, '\n'))
-	}
-	l.err = errors.Join(l.err, err)
-	l.written++
-	return l.written
-}
-
-// sync returns when what is written by now is on the disk. Those who wait together share one fsync.
-func (l *ledger) sync() error {
-	l.mu.Lock()
-	at := l.written
-	l.mu.Unlock()
-	l.syncing.Lock()
-	defer l.syncing.Unlock()
-	l.mu.Lock()
-	written, err := l.written, l.err
-	l.mu.Unlock()
-	if err != nil || l.synced >= at {
-		return err
-	}
-	if err := l.file.Sync(); err != nil {
-		return err
-	}
-	l.synced = written
-	return nil
-}
-
-func (l *ledger) close() error {
-	err := l.sync()
-	return errors.Join(err, l.file.Close())
 }

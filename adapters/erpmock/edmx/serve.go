@@ -60,7 +60,7 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	a := m.effect(e, c, r)
 	if m.ledger != nil {
-		if err := m.ledger.sync(); err != nil {
+		if err := m.ledger.Wait(m.ledger.Last()); err != nil {
 			a = answer{status: 500, media: "text/plain", body: []byte("the mock's ledger: " + err.Error())}
 		}
 	}

@@ -159,7 +159,7 @@ func (tx *transaction) commit() {
 	for _, t := range tx.touched {
 		ln.Docs = append(ln.Docs, savedDoc{Service: tx.m.cfg.Root, Set: t.set, Values: t.row.values, Changed: t.row.changed, Gone: t.gone})
 	}
-	tx.m.ledger.append(ln)
+	tx.m.ledger.Append(ln)
 }
 
 // create makes a document of plain values, and those nested in it under its key.

@@ -114,7 +114,7 @@ func (s *System) Reset() {
 		m.rows, m.rules = map[string]*table{}, nil
 	}
 	if s.ledger != nil {
-		s.ledger.append(line{Reset: true})
+		s.ledger.Append(line{Reset: true})
 	}
 }
 
