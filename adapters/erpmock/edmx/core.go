@@ -93,7 +93,7 @@ func (c *core) Advance(d time.Duration) {
 	c.offset += d
 }
 
-// Down makes the system unreachable for a time; zero: until Up. Only a listener of erpmock.Serve heeds it.
+// Down makes the system unreachable for a time; zero: until Up. A listener of erpmock.Serve is closed meanwhile.
 func (c *core) Down(d time.Duration) { c.gate.Close(c.Now(), d) }
 
 // Up makes it reachable again.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -100,5 +101,36 @@ func TestAChangeSetTakesEffectAsAWholeOrNotAtAll(t *testing.T) {
 	status, said := call(http.MethodPost, "$batch", "multipart/mixed; boundary=b", b.String())
 	if status != 202 || strings.Count(said, "HTTP/1.1") != 1 || !strings.Contains(said, "HTTP/1.1 400") || len(m.Effects()) != 0 || len(m.Documents("ProdnOrdConf2")) != 0 {
 		t.Errorf("got %d %s, effects %v", status, said, m.Effects())
+	}
+}
+
+// TestWhileItIsDownNothingIsTaken, not even over a connection that was there before and is not closed yet.
+func TestWhileItIsDownNothingIsTaken(t *testing.T) {
+	text, err := os.ReadFile("../../odata/testdata/confirmation-v2.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	system, err := edmx.NewSystem(edmx.Config{NoCSRF: true}, edmx.Source{Metadata: text, Root: "/srv"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(system.Handler())
+	defer s.Close()
+	for n, down := range []bool{false, true, false} {
+		if down {
+			system.Down(0)
+		} else {
+			system.Up()
+		}
+		resp, err := s.Client().Post(s.URL+"/srv/ProdnOrdConf2", "application/json", strings.NewReader(`{"ConfirmationYieldQuantity":"1"}`))
+		if err == nil {
+			resp.Body.Close()
+		}
+		if (err != nil) != down {
+			t.Errorf("down %t: %v", down, err)
+		}
+		if got, want := len(system.Effects()), []int{1, 1, 2}[n]; got != want {
+			t.Errorf("down %t: %d effects, want %d", down, got, want)
+		}
 	}
 }

@@ -30,6 +30,10 @@ type answer struct {
 
 // serve takes a request through sign-in, token, faults, effect and answer.
 func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
+	if m.IsDown() { // the connection was there before, and its listener closes it in a moment
+		m.cut(w, true)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.cfg.BodyLimit))
 	if err != nil {
 		m.write(w, r, m.refused(bad(413, "/IWFND/CM_MGW/413", "", "The request is too large")))
