@@ -156,8 +156,9 @@ func digest(b []byte) string {
 }
 
 // decode reads a CloudEvent in binary or structured mode. Anything else comes out without a kind, under its message ID or, without
-// one, the digest of its body, so that the inbox refuses it and keeps it; so does an event whose attributes cannot be read. Its kind
-// chooses the mapping: a sender cannot name one, and so cannot have its event taken for another.
+// one, the digest of its body, so that the inbox refuses it and keeps it; so does an event whose attributes cannot be read, or that has
+// no ID (CloudEvents 1.0.2, 3.1.1 requires one: all events without would be one and the same to the inbox). Its kind chooses the
+// mapping: a sender cannot name one, and so cannot have its event taken for another.
 func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) message.Incoming {
 	attrs, body := attributes(d)
 	in := message.Incoming{Deliveries: deliveries(d), Undated: true}
@@ -169,7 +170,7 @@ func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) messag
 		return in
 	}
 	m, err := event(attrs, now)
-	if err != nil {
+	if err != nil || m.ID == "" {
 		return in
 	}
 	m.Body = body
