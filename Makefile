@@ -38,12 +38,13 @@ install: ## holdfast into the Go bin folder
 
 # The race detector needs a C compiler. Without a service (a machine without
 # root, engine or programs) the tests run and name what they skipped; in CI
-# (CI=true) both are failures.
+# (CI=true) both are failures, and up to three failed tests run three times
+# more, alone: if they pass each time, the run counts and names them as flaky.
 test: $(BIN)/testrun ## start the services and run every test with -race; PKG=./internal/store for one
 	@command -v cc gcc >/dev/null || $(SERVICES) install gcc libc6-dev
 	@$(SERVICES) up || { test -z "$${CI:-}"; echo 'make test: goes on without that service' >&2; }
 	@eval "$$($(SERVICES) env)"; \
-	$(BIN)/testrun $${CI:+-no-skip} -profile coverage.txt -cover $(COVERED) -- $(RACE) -timeout 40m $(PKG)
+	$(BIN)/testrun $${CI:+-no-skip -again 3} -profile coverage.txt -cover $(COVERED) -- $(RACE) -timeout 40m $(PKG)
 
 conformance: ## Watermill's own suite against adapters/amqp, with restarts of a real broker
 	@$(SERVICES) up

@@ -28,6 +28,9 @@ type summary struct {
 	passed, failed int
 	badPackages    int
 	skips          []skip
+	failures       []key
+	flaky          []key // failed, and passed each time when they were tried again
+	fatal          bool  // a data race, a panic or what does not build: nothing that is tried again
 }
 
 // key names one test of one package; a package itself has an empty test.
@@ -65,6 +68,7 @@ func (s *summary) take(e event, said map[key][]string, out io.Writer) {
 		fmt.Fprint(out, e.Output)
 	case "output":
 		if e.Test == "" {
+			s.fatal = s.fatal || strings.HasPrefix(e.Output, "WARNING: DATA RACE") || strings.HasPrefix(e.Output, "panic:")
 			printPackageLine(out, e.Output)
 			return
 		}
@@ -80,6 +84,7 @@ func (s *summary) end(e event, said []string, out io.Writer) {
 	switch {
 	case e.Test == "" && e.Action == "fail":
 		s.badPackages++
+		s.fatal = s.fatal || !slices.ContainsFunc(s.failures, func(k key) bool { return k.pkg == e.Package })
 	case e.Test == "":
 	case e.Action == "pass":
 		s.passed++
@@ -87,7 +92,10 @@ func (s *summary) end(e event, said []string, out io.Writer) {
 		s.skips = append(s.skips, skip{e.Package, e.Test, reason(said)})
 	default:
 		s.failed++
-		fmt.Fprint(out, strings.Join(said, ""))
+		s.failures = append(s.failures, key{e.Package, e.Test})
+		whole := strings.Join(said, "")
+		s.fatal = s.fatal || strings.Contains(whole, "DATA RACE") || strings.Contains(whole, "panic:")
+		fmt.Fprint(out, whole)
 	}
 }
 
@@ -151,6 +159,9 @@ func (s *summary) print(out io.Writer) {
 	}
 	if s.badPackages > 0 {
 		fmt.Fprintf(out, "failed packages: %d\n", s.badPackages)
+	}
+	for _, k := range s.flaky {
+		fmt.Fprintf(out, "flaky: %s.%s failed, and passed %d times when it ran alone: mend it\n", strings.TrimPrefix(k.pkg, "holdfast/"), k.test, tries)
 	}
 	fmt.Fprintf(out, "%d passed, %d failed, %d skipped\n", s.passed, s.failed, len(s.skips))
 }

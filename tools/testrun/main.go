@@ -7,6 +7,10 @@
 // in one line for each reason, the coverage of the packages asked for, and one
 // closing line with counts. Its exit status is 1 if a test failed or nothing
 // ran, if coverage is below the minimum, and, with -no-skip, if a test was skipped.
+//
+// With -again N a failure of at most N tests is held against chance: each of them runs three times more, alone. If all of these pass
+// the run counts, and its last lines name the test as flaky, to be mended. A data race, a panic, a time limit and what does not build are
+// never tried again.
 // Without "--" it runs nothing and only judges the coverage profile of the last run.
 package main
 
@@ -38,6 +42,7 @@ func main() {
 // options are what a run is asked for.
 type options struct {
 	noSkip  bool
+	again   int // how many tests that failed are tried again
 	profile string
 	cover   []string // packages whose coverage is printed, as ./internal/store
 	min     float64  // percent that each of cover must reach; 0 asks for nothing
@@ -49,6 +54,7 @@ func run(ctx context.Context, args []string, out io.Writer) (bool, error) {
 	var cover string
 	flags := flag.NewFlagSet("testrun", flag.ContinueOnError)
 	flags.BoolVar(&o.noSkip, "no-skip", false, "a skipped test fails the run")
+	flags.IntVar(&o.again, "again", 0, "how many failed tests run three times more before they count as failed")
 	flags.StringVar(&o.profile, "profile", "coverage.txt", "the coverage profile to write and read")
 	flags.StringVar(&cover, "cover", "", "packages whose coverage is printed, separated by commas")
 	flags.Float64Var(&o.min, "min", 0, "percent of statements that each of them must reach")
@@ -107,6 +113,11 @@ func goTest(ctx context.Context, o options, args []string, out io.Writer) (bool,
 	if waitErr != nil && !errors.As(waitErr, &exit) {
 		return false, waitErr
 	}
+	if sum.failed > 0 && sum.triable(o.again) {
+		if err := sum.tryAgain(ctx, args, out); err != nil {
+			return false, err
+		}
+	}
 	sum.print(out)
-	return waitErr == nil && sum.ok(o.noSkip), nil
+	return sum.ok(o.noSkip) && (waitErr == nil || len(sum.flaky) > 0), nil
 }
