@@ -35,8 +35,8 @@ type Report struct {
 	Unchecked   int64     `json:"unchecked"`     // with a signature of a key that is not known
 	Unsigned    int64     `json:"unsigned"`      // with none, as those of a plant without a keyring
 	Revoked     int64     `json:"revoked"`       // with one of a key that was revoked since
-	Last        time.Time `json:"last,omitzero"` // of the last checkpoint
-	Covered     int64     `json:"covered"`       // entries that a checkpoint covers
+	Last        time.Time `json:"last,omitzero"` // of the last checkpoint that somebody vouches for
+	Covered     int64     `json:"covered"`       // entries that such a checkpoint covers; of a record whose signatures nobody checks, that any does
 	Root        string    `json:"root"`          // of the tree, hexadecimal
 	Wrong       []Wrong   `json:"wrong"`
 	More        int64     `json:"more,omitempty"` // that are wrong besides
@@ -61,6 +61,8 @@ type verifier struct {
 	read    edge         // of what the entries say now
 	kept    edge         // of the hashes that are kept; the same as read if nothing was altered
 	good    int64        // up to here a checkpoint was right
+	signed  int64        // the size of the last checkpoint with a good signature
+	open    string       // what is wrong if no checkpoint with a good signature follows, "" for nothing
 	report  Report
 }
 
@@ -114,7 +116,7 @@ func (v *verifier) met() {
 
 // compare holds a checkpoint of the present size against the tree.
 func (v *verifier) compare(c Checkpoint, where string) {
-	v.signatures(c, where)
+	vouched := v.vouched(c, where)
 	at := c.At.Format(time.RFC3339)
 	switch {
 	case c.Origin != v.origin:
@@ -123,9 +125,8 @@ func (v *verifier) compare(c Checkpoint, where string) {
 		v.wrong(0, "the checkpoint of %d entries %s has no place in the tree", c.Size, where)
 	case c.Root == v.read.root():
 		v.good = max(v.good, c.Size)
-		v.report.Covered = max(v.report.Covered, c.Size)
-		if c.At.After(v.report.Last) {
-			v.report.Last = c.At
+		if vouched {
+			v.covered(c)
 		}
 	case c.Root == v.kept.root():
 		v.wrong(0, "the checkpoint of %d entries %s (%s) is right of the hashes, but not of the entries any more", c.Size, where, at)
@@ -134,21 +135,43 @@ func (v *verifier) compare(c Checkpoint, where string) {
 	}
 }
 
-// signatures counts who vouches for a checkpoint.
-func (v *verifier) signatures(c Checkpoint, where string) {
+// covered takes it that a checkpoint tells the truth of all that is before it.
+func (v *verifier) covered(c Checkpoint) {
+	v.report.Covered = max(v.report.Covered, c.Size)
+	if c.At.After(v.report.Last) {
+		v.report.Last = c.At
+	}
+}
+
+// vouched tells whether a checkpoint of the present size has a good signature. Whoever can write the database can write a checkpoint without one:
+// where there are keys it counts for nothing, and is wrong once the plant did sign. One by a key that was revoked or is not known, or that is
+// from before the plant had keys, is believed if one with a good signature follows, which covers the same entries.
+func (v *verifier) vouched(c Checkpoint, where string) bool {
+	good, lines := v.signatures(c, where)
+	switch {
+	case v.by == nil:
+		return true
+	case good:
+		v.signed, v.open = c.Size, ""
+	case lines == 0 && v.signed > 0:
+		v.wrong(0, "the checkpoint of %d entries %s has no signature, and earlier ones have: nobody with a key of the plant wrote it", c.Size, where)
+	case c.Size > v.signed:
+		v.open = fmt.Sprintf("the newest checkpoint, of %d entries %s, has no good signature: nothing vouches for what follows the first %d", c.Size, where, v.signed)
+	}
+	return good
+}
+
+// signatures counts who vouches for a checkpoint. It tells whether one signature is good, and how many there are.
+func (v *verifier) signatures(c Checkpoint, where string) (good bool, lines int) {
 	if v.by == nil {
 		v.report.Unchecked++
-		return
+		return false, 0
 	}
 	signers, wrong, err := c.Check(v.by)
 	if err != nil {
 		v.wrong(0, "the checkpoint of %d entries %s: %v", c.Size, where, err)
-		return
+		return false, 1
 	}
-	if len(signers)+len(wrong) == 0 {
-		v.report.Unsigned++
-	}
-	unknown := int64(0)
 	for _, who := range signers {
 		if who == "anchor" {
 			v.report.Anchored++
@@ -156,6 +179,16 @@ func (v *verifier) signatures(c Checkpoint, where string) {
 			v.report.Signed++
 		}
 	}
+	v.flaws(c, where, wrong)
+	if lines = len(signers) + len(wrong); lines == 0 {
+		v.report.Unsigned++
+	}
+	return len(signers) > 0, lines
+}
+
+// flaws counts what is the matter with the signatures of a checkpoint that are not good.
+func (v *verifier) flaws(c Checkpoint, where string, wrong []error) {
+	unknown := int64(0)
 	for _, err := range wrong {
 		switch problem.KindOf(err) {
 		case problem.NotFound:
@@ -175,6 +208,9 @@ func (v *verifier) end() Report {
 		v.signatures(c, "outside the database")
 		v.wrong(0, "the checkpoint of %d entries outside the database (%s) covers more than there is: the record was cut after place %d",
 			c.Size, c.At.Format(time.RFC3339), v.read.size-1)
+	}
+	if v.open != "" {
+		v.wrong(0, "%s", v.open)
 	}
 	v.report.Entries = v.read.size
 	root := v.read.root()

@@ -157,6 +157,63 @@ func TestAHistoryWrittenAnewIsFoundOut(t *testing.T) {
 	})
 }
 
+// TestACheckpointThatNobodyVouchesForIsFoundOut: who has no key of the plant can write a whole history anew, and sign it with nothing or with
+// a key of his own.
+func TestACheckpointThatNobodyVouchesForIsFoundOut(t *testing.T) {
+	type sign = func(context.Context, string, string) (string, error)
+	db := storetest.SQLite(t)
+	node, by := signer(t, db)
+	stranger, _ := signer(t, storetest.SQLite(t))
+	before := db.Now().Add(-time.Minute)
+	tests := []struct {
+		name    string
+		signed  []sign // of each checkpoint in turn, nil for none
+		by      audit.Signatures
+		words   string // "" if nothing is wrong
+		covered int64
+	}{
+		{"all signed", []sign{node, node}, by, "", 4},
+		{"none, and nobody checks", []sign{nil, nil}, nil, "", 4},
+		{"none before the plant had keys", []sign{nil, node}, by, "", 4},
+		{"none", []sign{nil, nil}, by, "the newest checkpoint, of 4 entries in the database, has no good signature", 0},
+		{"none for the newest", []sign{node, nil}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 2},
+		{"none for one between", []sign{node, nil, node}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 6},
+		{"a stranger's for the newest", []sign{node, stranger}, by, "the newest checkpoint, of 4 entries in the database, has no good signature", 2},
+		{"a stranger's for one between", []sign{node, stranger, node}, by, "", 6},
+		{"a revoked key's for the newest", []sign{node, stranger}, revoked{by}, "the newest checkpoint, of 4 entries in the database, has no good signature", 2},
+		{"a revoked key's for one between", []sign{stranger, node}, revoked{by}, "", 4},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			db := storetest.SQLite(t)
+			for _, s := range tt.signed {
+				entries(t, db, 2)
+				sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: s}, quiet()))
+			}
+			r := verify(t, db, tt.by)
+			if r.Covered != tt.covered || r.Last.After(before) != (tt.covered > 0) {
+				t.Errorf("covers %d entries, the last of %s, want %d", r.Covered, r.Last, tt.covered)
+			}
+			if tt.words == "" {
+				whole(t, r)
+			} else if len(r.Wrong) != 1 || !strings.Contains(r.Wrong[0].What, tt.words) {
+				t.Errorf("got %+v, want %q", r.Wrong, tt.words)
+			}
+		})
+	}
+}
+
+// revoked says of every key that is not known that it was revoked.
+type revoked struct{ audit.Signatures }
+
+func (r revoked) Verify(name string, hash uint32, text, signature []byte, at time.Time) (string, error) {
+	who, err := r.Signatures.Verify(name, hash, text, signature, at)
+	if problem.KindOf(err) == problem.NotFound {
+		err = &problem.Error{Kind: problem.Denied, What: "verify", Why: "the key was revoked"}
+	}
+	return who, err
+}
+
 func TestASignatureThatIsNotTheNodesIsFoundOut(t *testing.T) {
 	db := storetest.SQLite(t)
 	sign, by := signer(t, db)
