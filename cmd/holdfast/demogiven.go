@@ -14,14 +14,14 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
 )
 
 // givenBroker is a broker of the user's: it is not stopped for the outage, but plant and ERP are cut off from it.
 type givenBroker struct {
-	wire    *wire.Wire
+	wire    *line.Line
 	mended  func() // ends the cut
 	restart string // command that restarts it; "" for none
 	remove  string // its address past the wire, where what is made on it shall not stay; "" where it stays
@@ -48,7 +48,7 @@ func (b *brokerSide) reach(ctx context.Context, f demoFlags) error {
 		return err
 	}
 	b.given = &givenBroker{restart: f.restart}
-	if b.given.wire, err = wire.Open(ctx, u.Host); err != nil {
+	if b.given.wire, err = line.Open(ctx, u.Host); err != nil {
 		return err
 	}
 	vhost := cmp.Or(u.EscapedPath(), "/")

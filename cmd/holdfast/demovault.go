@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 	vaultfiles "holdfast/deploy/vault"
 	"holdfast/internal/seal"
 	"holdfast/internal/seal/vaultdev"
@@ -25,7 +25,7 @@ import (
 type vaultSide struct {
 	dir    string
 	server *vaultdev.Server
-	line   *wire.Wire
+	line   *line.Line
 	work   errgroup.Group
 	stop   func()
 	mended func()
@@ -64,7 +64,7 @@ func openVaultSide(ctx context.Context, data string) (v *vaultSide, err error) {
 	if err != nil {
 		return v, fmt.Errorf("find the address of Vault: %w", err)
 	}
-	if v.line, err = wire.Open(ctx, u.Host); err != nil {
+	if v.line, err = line.Open(ctx, u.Host); err != nil {
 		return v, err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

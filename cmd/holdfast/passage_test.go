@@ -18,7 +18,7 @@ import (
 
 	"holdfast/adapters/amqp"
 	"holdfast/cmd/holdfast/internal/rabbit"
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 	"holdfast/internal/body"
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
@@ -33,7 +33,7 @@ import (
 type passage struct {
 	t        *testing.T
 	node     *rabbit.Node
-	wire     *wire.Wire
+	wire     *line.Line
 	out      *outbox.Outbox
 	sender   *store.DB
 	receiver *store.DB
@@ -140,7 +140,7 @@ func (p *passage) openBroker() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if p.wire, err = wire.Open(p.t.Context(), u.Host); err != nil {
+	if p.wire, err = line.Open(p.t.Context(), u.Host); err != nil {
 		p.t.Fatal(err)
 	}
 }

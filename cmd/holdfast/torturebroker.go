@@ -12,7 +12,7 @@ import (
 
 	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/internal/rabbit"
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 )
 
 // openBroker starts a RabbitMQ of the run's own, the ERP behind it, and the wire that leads the plant to it. The ERP itself reaches the
@@ -32,7 +32,7 @@ func (t *tortured) openBroker(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the address of the broker: %w", err)
 	}
-	if t.cfg.Wire, err = wire.Open(ctx, u.Host); err != nil {
+	if t.cfg.Wire, err = line.Open(ctx, u.Host); err != nil {
 		return err
 	}
 	t.cfg.Broker = t.node

@@ -24,7 +24,7 @@ import (
 
 	"holdfast/adapters/erpmock"
 	"holdfast/cmd/holdfast/internal/disk"
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 )
 
 // Config is one run. Everything but the tuning is required.
@@ -46,7 +46,7 @@ type Config struct {
 	Lanes     Lanes      // of several nodes
 	Unfiled   Unfiled
 	Broker    Broker     // between plant and ERP; nil if they talk over HTTP
-	Wire      *wire.Wire // between plant and broker
+	Wire      *line.Line // between plant and broker
 	Mock      *erpmock.Mock
 	Release   func(material string) (number string, err error)
 	Materials []string  // that can be made

@@ -1,4 +1,4 @@
-package wire_test
+package line_test
 
 import (
 	"bufio"
@@ -11,12 +11,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"holdfast/cmd/holdfast/internal/wire"
+	"holdfast/cmd/holdfast/internal/line"
 )
 
 // echo is a wire with an echo at its other end.
 type echo struct {
-	*wire.Wire
+	*line.Line
 	t       *testing.T
 	reached atomic.Int64 // connections that came through
 }
@@ -28,7 +28,7 @@ func openEcho(t *testing.T) *echo {
 		t.Fatal(err)
 	}
 	e := &echo{t: t}
-	if e.Wire, err = wire.Open(t.Context(), l.Addr().String()); err != nil {
+	if e.Line, err = line.Open(t.Context(), l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	var run errgroup.Group
@@ -88,7 +88,7 @@ func (e *echo) mustPass(when string) net.Conn {
 
 func TestACutWireLetsNobodyThrough(t *testing.T) {
 	e := openEcho(t)
-	open := e.mustPass("a wire that was told nothing")
+	open := e.mustPass("a line that was told nothing")
 	before := e.reached.Load()
 	first, second := e.Cut(), e.Cut()
 	if say(open) == nil {
@@ -97,13 +97,13 @@ func TestACutWireLetsNobodyThrough(t *testing.T) {
 	first()
 	first() // undone once
 	if _, err := e.passes(); err == nil {
-		t.Error("something passed a wire that is cut a second time")
+		t.Error("something passed a line that is cut a second time")
 	}
 	if got := e.reached.Load(); got != before {
 		t.Errorf("%d connections reached the other end of a cut wire", got-before)
 	}
 	second()
-	e.mustPass("a wire that was mended")
+	e.mustPass("a line that was mended")
 }
 
 func TestAResetBreaksWhatIsThere(t *testing.T) {
@@ -118,7 +118,7 @@ func TestAResetBreaksWhatIsThere(t *testing.T) {
 
 func TestAStalledWireKeepsAnswersBack(t *testing.T) {
 	e := openEcho(t)
-	c := e.mustPass("a wire that was told nothing")
+	c := e.mustPass("a line that was told nothing")
 	first, second := e.Stall(), e.Stall()
 	answered := make(chan error, 1)
 	go func() { answered <- say(c) }()
@@ -136,7 +136,7 @@ func TestAStalledWireKeepsAnswersBack(t *testing.T) {
 
 func TestASlowWireTakesItsTime(t *testing.T) {
 	e := openEcho(t)
-	c := e.mustPass("a wire that was told nothing")
+	c := e.mustPass("a line that was told nothing")
 	for _, tt := range []struct {
 		name  string
 		begin func() (undo func())
