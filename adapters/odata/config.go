@@ -83,6 +83,8 @@ type Service struct {
 	NoCSRF bool `yaml:"no_csrf,omitempty"`
 	// NoRequestID leaves out RequestID and RepeatabilityCreation, for a service that refuses what it cannot repeat.
 	NoRequestID bool `yaml:"no_request_id,omitempty"`
+	// Optional has the doctor pass over the service where it is not there.
+	Optional bool `yaml:"optional,omitempty"`
 }
 
 // Write says how one target is treated.

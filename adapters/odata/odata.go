@@ -171,6 +171,10 @@ func (l *Link) Warnings() []string {
 func (l *Link) Check(ctx context.Context) error {
 	for _, name := range l.Services() {
 		m, err := l.services[name].Metadata(ctx)
+		if err != nil && l.services[name].cfg.Optional {
+			l.log.Warn("an optional service of the link cannot be used", "part", "odata", "service", name, "err", err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

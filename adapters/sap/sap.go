@@ -70,6 +70,7 @@ const (
 	BOMs          = "boms"
 	Routings      = "routings"
 	WorkCenters   = "work-centers"
+	Stock         = "stock"
 )
 
 // services are where S/4HANA has them.
@@ -84,6 +85,7 @@ func services() map[string]odata.Service {
 		BOMs:          {Path: root + "API_BILL_OF_MATERIAL_SRV;v=0002"},
 		Routings:      {Path: root + "API_PRODUCTION_ROUTING"},
 		WorkCenters:   {Path: root + "API_WORK_CENTERS"},
+		Stock:         {Path: root + "API_MATERIAL_STOCK_SRV", Optional: true}, // reconciliation alone needs it
 	}
 }
 
@@ -190,8 +192,10 @@ func wrong(key, why, hint string) error {
 // Link is one connection to one SAP system. It is safe for concurrent use.
 type Link struct {
 	*odata.Link
-	log   *slog.Logger
-	polls []*Poll
+	log        *slog.Logger
+	polls      []*Poll
+	plant      string // in SAP
+	movementID string // the field of a material document that carries the message's ID
 
 	mu           sync.Mutex        // guards what follows
 	reservations map[string]string // by order
@@ -206,7 +210,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if _, err := time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
 	}
-	l := &Link{log: log, reservations: map[string]string{}}
+	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}
