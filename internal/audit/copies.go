@@ -1,11 +1,13 @@
 package audit
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -46,33 +48,46 @@ type kept struct {
 // catchUp writes what is in the database and not here, oldest first. After an error it reads its files anew.
 func (c *copies) catchUp(ctx context.Context, db *store.DB) (err error) {
 	if !c.read {
-		if err := c.readLast(); err != nil {
+		if err = c.readLast(); err != nil {
 			return err
 		}
 	}
+	for more := true; more; {
+		if more, err = c.next(ctx, db); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copiesAtOnce is how many checkpoints are read and proven at a time.
+const copiesAtOnce = 100
+
+// next writes some, and tells whether there may be more.
+func (c *copies) next(ctx context.Context, db *store.DB) (more bool, err error) {
 	var fresh []Checkpoint
 	err = db.View(ctx, func(tx *store.Tx) (err error) {
 		fresh, err = c.fresh(ctx, tx)
 		return err
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, f := range fresh {
 		if err := c.append(f); err != nil {
 			c.read = false
-			return err
+			return false, err
 		}
 		c.last = f
 	}
-	return nil
+	return len(fresh) >= copiesAtOnce-1, nil
 }
 
 // fresh are the checkpoints after the last, each proven to continue the one before. The error is of kind Integrity where the database
 // does not have the last one any more, has another in its place, or has come to another history.
 func (c *copies) fresh(ctx context.Context, tx *store.Tx) ([]Checkpoint, error) {
 	var rows []checkpointRow
-	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size >= ? ORDER BY size LIMIT 500`, c.last.Size); err != nil {
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size >= ? ORDER BY size LIMIT ?`, c.last.Size, copiesAtOnce); err != nil {
 		return nil, fmt.Errorf("read checkpoints of the audit record: %w", err)
 	}
 	all := make([]Checkpoint, 0, len(rows))
@@ -83,27 +98,30 @@ func (c *copies) fresh(ctx context.Context, tx *store.Tx) ([]Checkpoint, error) 
 		}
 		all = append(all, p)
 	}
-	if c.last.Size == 0 {
-		return all, nil
-	}
-	if len(all) == 0 || all[0].Size != c.last.Size {
+	switch {
+	case c.last.Size == 0:
+		return all, c.continues(ctx, tx, all)
+	case len(all) == 0 || all[0].Size != c.last.Size:
 		return nil, c.alarm("the database does not have it (any more)")
-	}
-	if all[0].Root != c.last.Root {
+	case all[0].Root != c.last.Root:
 		return nil, c.alarm("the database has another history in its place")
 	}
-	before := c.last
-	for _, f := range all[1:] {
+	return all[1:], c.continues(ctx, tx, all)
+}
+
+// continues is nil if each checkpoint continues the one before.
+func (c *copies) continues(ctx context.Context, tx *store.Tx, all []Checkpoint) error {
+	for i := 1; i < len(all); i++ {
+		before, f := all[i-1], all[i]
 		proof, err := tlog.ProveTree(f.Size, before.Size, stored(ctx, tx))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if tlog.CheckTree(proof, f.Size, f.Root, before.Size, before.Root) != nil {
-			return nil, c.alarm(fmt.Sprintf("the checkpoint of %d entries in the database does not continue it", f.Size))
+			return c.alarm(fmt.Sprintf("the checkpoint of %d entries in the database does not continue it", f.Size))
 		}
-		before = f
 	}
-	return all[1:], nil
+	return nil
 }
 
 func (c *copies) alarm(why string) error {
@@ -145,7 +163,8 @@ func syncFolder(folder string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// readLast finds out with what the files end. A line that is cut is the end of a crash: the database has its checkpoint.
+// readLast finds out with what the files end: the latest that has a checkpoint. A line that is cut is the end of a crash: the database has its
+// checkpoint.
 func (c *copies) readLast() error {
 	if err := os.MkdirAll(c.folder, 0o750); err != nil {
 		return fmt.Errorf("make the folder of the checkpoints: %w", err)
@@ -156,18 +175,19 @@ func (c *copies) readLast() error {
 	}
 	slices.Sort(names)
 	c.last, c.torn = Checkpoint{}, false
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("read the checkpoints outside: %w", err)
-		}
-		whole, _ := parseCopies(text)
-		for _, p := range whole {
+	for _, name := range slices.Backward(names) {
+		torn, err := eachCopy(name, func(p Checkpoint) {
 			if p.Size >= c.last.Size {
 				c.last = p
 			}
+		}, func() {})
+		if err != nil {
+			return fmt.Errorf("read the checkpoints outside: %w", err)
 		}
-		c.torn = len(text) > 0 && text[len(text)-1] != '\n'
+		c.torn = c.torn || torn // a line that is empty harms no file
+		if c.last.Size > 0 {
+			break
+		}
 	}
 	c.read = true
 	return nil
@@ -184,25 +204,37 @@ func escapeGlob(s string) string {
 	return string(b)
 }
 
-// parseCopies reads lines; cut is how many of them are none.
-func parseCopies(text []byte) (whole []Checkpoint, cut int) {
-	for line := range bytes.Lines(text) {
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		var k kept
-		if json.Unmarshal(line, &k) != nil {
-			cut++
-			continue
-		}
-		p, err := ParseCheckpoint(k.Note)
-		if err != nil || p.Size != k.Size {
-			cut++
-			continue
-		}
-		whole = append(whole, p)
+// eachCopy hands over each checkpoint of a file, and calls none for each line that holds none. torn tells that the file ends within a line.
+func eachCopy(name string, fn func(Checkpoint), none func()) (torn bool, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, err
 	}
-	return whole, cut
+	defer f.Close()
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false, err
+		}
+		if p, ok := parseCopy(line); ok {
+			fn(p)
+		} else if len(bytes.TrimSpace(line)) > 0 {
+			none()
+		}
+		if err != nil {
+			return len(line) > 0, nil
+		}
+	}
+}
+
+// parseCopy reads a line.
+func parseCopy(line []byte) (Checkpoint, bool) {
+	var k kept
+	if json.Unmarshal(line, &k) != nil {
+		return Checkpoint{}, false
+	}
+	p, err := ParseCheckpoint(k.Note)
+	return p, err == nil && p.Size == k.Size
 }
 
 // ReadCopies reads the checkpoints of a file, or of every file of a folder, that a Tree has written. cut counts lines that hold none: a
@@ -222,12 +254,9 @@ func ReadCopies(path string) (all []Checkpoint, cut int, err error) {
 		return nil, 0, fmt.Errorf("find checkpoints in %s: %w", path, err)
 	}
 	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
+		if _, err := eachCopy(name, func(p Checkpoint) { all = append(all, p) }, func() { cut++ }); err != nil {
 			return nil, 0, fmt.Errorf("read checkpoints: %w", err)
 		}
-		whole, c := parseCopies(text)
-		all, cut = append(all, whole...), cut+c
 	}
 	return all, cut, nil
 }

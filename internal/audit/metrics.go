@@ -46,7 +46,7 @@ func (f *figures) trouble(what string, err error) {
 	}
 }
 
-func (f *figures) waiting(n int) { f.behind.Set(float64(n)) }
+func (f *figures) waiting(n int64) { f.behind.Set(float64(n)) }
 
 func (f *figures) sealed(c *Checkpoint) {
 	f.size.Set(float64(c.Size))

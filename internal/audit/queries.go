@@ -23,7 +23,10 @@ const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_
 
 const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry ORDER BY entry LIMIT ?`
 
-const insertCheckpoint = `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, ?, ?) ON CONFLICT (size) DO NOTHING`
+const insertCheckpoint = `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, ?, ?)`
+
+// selectSealed is how many leaves the largest checkpoint covers.
+const selectSealed = `SELECT COALESCE(MAX(size), 0) FROM audit_checkpoints`
 
 const selectCheckpoints = `SELECT size, at, node, note FROM audit_checkpoints`
 

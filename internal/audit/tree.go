@@ -130,18 +130,21 @@ func (t *Tree) tell(ctx context.Context, what string, err error) {
 
 // due tells whether it is time for a checkpoint.
 func (t *Tree) due(ctx context.Context) (bool, error) {
-	var waiting int
+	var waiting, placed int64 // without a place, and with one that no checkpoint covers
 	var now time.Time
 	err := t.db.View(ctx, func(tx *store.Tx) error {
 		now = tx.Now
-		return tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.cfg.Most)
+		if err := tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.cfg.Most); err != nil {
+			return err
+		}
+		return tx.Get(ctx, &placed, `SELECT size - (`+selectSealed+`) FROM audit_tree WHERE id = 1`)
 	})
 	if err != nil {
 		return false, fmt.Errorf("look at what waits for a checkpoint: %w", err)
 	}
-	t.figures.waiting(waiting)
+	t.figures.waiting(waiting + placed)
 	since := now.Sub(t.sealed)
-	return t.ending || waiting >= t.cfg.Most || since >= t.cfg.Every || since < 0, nil
+	return t.ending || waiting >= int64(t.cfg.Most) || since >= t.cfg.Every || since < 0, nil
 }
 
 // atOnce is how many entries one transaction gives their places: it is soon over, and few find SQLite's writer busy.
@@ -167,15 +170,45 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	if err := t.sign(ctx, c); err != nil {
 		return nil, err
 	}
-	err := t.db.InTx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, insertCheckpoint, c.Size, store.Micros(c.At), t.node, c.Note)
+	kept := false
+	err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		kept, err = t.keep(ctx, tx, *c)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("keep a checkpoint of the audit record: %w", err)
 	}
+	if !kept {
+		return nil, nil //nolint:nilnil // another node did it
+	}
 	t.figures.sealed(c)
 	return c, nil
+}
+
+// keep inserts a checkpoint, unless another node has made one of this size or a later one while this one was signed: checkpoints come to be
+// in the order of their sizes, and so none is missed by who copies them.
+func (t *Tree) keep(ctx context.Context, tx *store.Tx, c Checkpoint) (bool, error) {
+	var at treeRow
+	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
+		return false, err
+	}
+	var sealed int64
+	if err := tx.Get(ctx, &sealed, selectSealed); err != nil || sealed >= c.Size {
+		return false, err
+	}
+	if _, err := tx.Exec(ctx, insertCheckpoint, c.Size, store.Micros(c.At), t.node, c.Note); err != nil {
+		return false, err
+	}
+	return true, t.release(ctx, tx, at)
+}
+
+// release gives up the lease with the last checkpoint of a node that ends.
+func (t *Tree) release(ctx context.Context, tx *store.Tx, at treeRow) error {
+	if !t.ending || at.Owner != t.node {
+		return nil
+	}
+	_, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, store.Micros(tx.Now), at.LanesAt)
+	return err
 }
 
 // sign completes the note. A signer that is away is told once, and once that it is back.
@@ -226,19 +259,19 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 	if err := place(ctx, tx, g, rows); err != nil {
 		return nil, false, err
 	}
-	until := tx.Now.Add(t.cfg.Lease)
-	if t.ending {
-		until = tx.Now
-	}
-	if _, err := tx.Exec(ctx, updateTree, g.size, t.node, store.Micros(until), lanesAt); err != nil {
+	at = treeRow{g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease)), lanesAt}
+	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil {
 		return nil, false, err
 	}
 	if len(rows) == atOnce {
 		return nil, true, nil
 	}
 	var sealed int64
-	if err := tx.Get(ctx, &sealed, `SELECT COALESCE(MAX(size), 0) FROM audit_checkpoints`); err != nil || sealed >= g.size {
+	if err := tx.Get(ctx, &sealed, selectSealed); err != nil {
 		return nil, false, err
+	}
+	if sealed >= g.size {
+		return nil, false, t.release(ctx, tx, at)
 	}
 	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, false, nil
 }

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -196,44 +198,136 @@ func TestTheLeaseKeepsOthersFromTheTree(t *testing.T) {
 	})
 }
 
-// TestACrashAnywhereLosesNothing has the database fail at each statement of a checkpoint in turn, as a crash would end it there.
+// TestACheckpointThatComesTooLateIsNone: a node that was held up while it signed finds that another has made later ones. Its own would stand
+// before them, where no other node looks for what it has not copied yet.
+func TestACheckpointThatComesTooLateIsNone(t *testing.T) {
+	for name, more := range map[string]int{"another has a larger one": 1, "another has the same": 0} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				folder := t.TempDir()
+				late := audit.NewTree(db, origin, "a", audit.Config{Lease: time.Nanosecond, Sign: func(context.Context, string, string) (string, error) {
+					entries(t, db, more)
+					ranAs(t, db, "b", audit.Config{Folder: folder})
+					return "", nil
+				}}, quiet())
+				entries(t, db, 2)
+				if c, err := late.Seal(t.Context()); c != nil || err != nil {
+					t.Errorf("got %v, %v, want that it leaves it", c, err)
+				}
+				outside, _, err := audit.ReadCopies(folder)
+				r := verify(t, db, nil, outside...)
+				whole(t, r)
+				if err != nil || r.Checkpoints != 1 || len(outside) != 1 || r.Covered != int64(2+more) {
+					t.Errorf("got %+v, and %d outside, %v; want one checkpoint, here and there", r, len(outside), err)
+				}
+			})
+		})
+	}
+}
+
+// TestTheLeaseEndsWithTheLastCheckpoint: not before it is signed, and not later.
+func TestTheLeaseEndsWithTheLastCheckpoint(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		signed := 0
+		entries(t, db, 1)
+		ran(t, db, audit.Config{Sign: func(context.Context, string, string) (string, error) {
+			signed++
+			entries(t, db, 1)
+			if c, err := audit.NewTree(db, origin, "b", audit.Config{}, quiet()).Seal(t.Context()); c != nil || err != nil {
+				t.Errorf("another node meanwhile: got %v, %v, want that it leaves it", c, err)
+			}
+			return "", nil
+		}})
+		sealed(t, audit.NewTree(db, origin, "b", audit.Config{Lease: time.Nanosecond}, quiet()))
+		ranAs(t, db, "a", audit.Config{}) // and also where there is nothing to sign
+		entries(t, db, 1)
+		sealed(t, audit.NewTree(db, origin, "b", audit.Config{}, quiet()))
+		if signed != 1 {
+			t.Errorf("signed %d times, want once", signed)
+		}
+	})
+}
+
+// TestACrashAnywhereLosesNothing has the database fail at each statement of a round in turn, as a crash would end it there: while the tree
+// grows, before its checkpoint is kept, and while checkpoints are written outside.
 func TestACrashAnywhereLosesNothing(t *testing.T) {
-	crash := errors.New("crash")
-	var left atomic.Int64
+	var left, n atomic.Int64
 	left.Store(1 << 40)
 	before := func(context.Context, string) error {
 		if left.Add(-1) < 0 {
-			return crash
+			return errors.New("crash")
 		}
 		return nil
 	}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		folder := t.TempDir()
-		n := int64(0)
-		for at := int64(0); ; at++ {
-			left.Store(1 << 40)
-			entries(t, db, 3)
-			n += 3
-			tree := audit.NewTree(db, origin, "a", audit.Config{Every: time.Hour, Folder: folder}, quiet())
+		n.Store(0)
+		for at, said := int64(0), "crash"; said != ""; at++ {
+			if !strings.Contains(said, "crash") {
+				t.Fatal(said)
+			}
+			if at%3 == 0 { // else there are ever more checkpoints to write at once
+				entries(t, db, 3)
+				n.Add(3)
+			}
 			left.Store(at)
-			_, err := tree.Seal(t.Context())
+			said = ran(t, db, audit.Config{Folder: folder})
 			left.Store(1 << 40)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, crash) {
-				t.Fatal(err)
-			}
 		}
-		if _, err := audit.NewTree(db, origin, "a", audit.Config{}, quiet()).Seal(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		r := verify(t, db, nil)
+		outside, cut, err := audit.ReadCopies(folder)
+		r := verify(t, db, nil, outside...)
 		whole(t, r)
-		if r.Entries != n || r.Covered != n {
-			t.Errorf("got %d entries, %d covered, want %d", r.Entries, r.Covered, n)
+		if err != nil || r.Entries != n.Load() || r.Covered != n.Load() || r.Waiting != 0 {
+			t.Errorf("got %d entries, %d covered, %d waiting, %v, want %d", r.Entries, r.Covered, r.Waiting, err, n.Load())
+		}
+		if cut != 0 || int64(len(outside)) != r.Checkpoints || outside[len(outside)-1].Size != n.Load() {
+			t.Errorf("%d checkpoints outside and %d lines that are none, want all %d, each once", len(outside), cut, r.Checkpoints)
 		}
 	}, storetest.WithBefore(before))
+}
+
+// TestWhatHasItsPlaceAndNoCheckpointWaits: a node that cannot sign is behind, although every entry is in the tree.
+func TestWhatHasItsPlaceAndNoCheckpointWaits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		entries(t, db, 2)
+		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet()))
+		entries(t, db, 3)
+		away := &problem.Error{Kind: problem.Unavailable, What: "sign", Why: "the keyring is away"}
+		fails := audit.Config{Sign: func(context.Context, string, string) (string, error) { return "", away }}
+		ran(t, db, fails)
+		entries(t, db, 1)
+		if r := verify(t, db, nil); r.Waiting != 4 || r.Covered != 2 {
+			t.Errorf("%d are covered and %d wait, want 2 and 4", r.Covered, r.Waiting)
+		}
+		var file bytes.Buffer
+		if err := audit.Export(t.Context(), db, origin, &file); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := audit.VerifyExport(&file, origin, nil, nil); err != nil || r.Waiting != 3 {
+			t.Errorf("of an export %d wait, %v, want the 3 that are in it", r.Waiting, err)
+		}
+		fails.Metrics = prometheus.NewRegistry()
+		ran(t, db, fails)
+		if got := figure(t, fails.Metrics.(*prometheus.Registry), "holdfast_audit_waiting_entries"); got != 4 {
+			t.Errorf("the figure says that %v wait, want 4", got)
+		}
+	})
+}
+
+// figure is a gauge as it is told.
+func figure(t *testing.T, from prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	all, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no figure %s", name)
+	return 0
 }
 
 func TestTheHeadsOfLanesAreHeldAsTheyMove(t *testing.T) {

@@ -27,7 +27,7 @@ const mostWrong = 100
 // Report is what the check of a record has found.
 type Report struct {
 	Entries     int64     `json:"entries"`       // that have their place in the tree
-	Waiting     int64     `json:"waiting"`       // that have none yet: no checkpoint covers them
+	Waiting     int64     `json:"waiting"`       // that no checkpoint covers yet, with a place and without
 	Checkpoints int64     `json:"checkpoints"`   // of the database
 	Outside     int64     `json:"outside"`       // from outside the database
 	Signed      int64     `json:"signed"`        // with a good signature of a node
@@ -61,6 +61,7 @@ type verifier struct {
 	read    edge         // of what the entries say now
 	kept    edge         // of the hashes that are kept; the same as read if nothing was altered
 	good    int64        // up to here a checkpoint was right
+	sealed  int64        // up to here there are checkpoints
 	signed  int64        // the size of the last checkpoint with a good signature
 	open    string       // what is wrong if no checkpoint with a good signature follows, "" for nothing
 	report  Report
@@ -116,6 +117,7 @@ func (v *verifier) met() {
 
 // compare holds a checkpoint of the present size against the tree.
 func (v *verifier) compare(c Checkpoint, where string) {
+	v.sealed = max(v.sealed, c.Size)
 	vouched := v.vouched(c, where)
 	at := c.At.Format(time.RFC3339)
 	switch {
@@ -213,6 +215,7 @@ func (v *verifier) end() Report {
 		v.wrong(0, "%s", v.open)
 	}
 	v.report.Entries = v.read.size
+	v.report.Waiting += v.read.size - min(v.read.size, v.sealed)
 	root := v.read.root()
 	v.report.Root = hex.EncodeToString(root[:])
 	return v.report

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -251,13 +252,18 @@ func TestASignatureThatIsNotTheNodesIsFoundOut(t *testing.T) {
 	}
 }
 
-// ran lets a tree run for one round.
+// ran lets the tree of node a run for one round, and tells what it logged.
 func ran(t *testing.T, db *store.DB, cfg audit.Config) string {
+	t.Helper()
+	return ranAs(t, db, "a", cfg)
+}
+
+func ranAs(t *testing.T, db *store.DB, node string, cfg audit.Config) string {
 	t.Helper()
 	var said bytes.Buffer
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := audit.NewTree(db, origin, "a", cfg, slog.New(slog.NewTextHandler(&said, nil))).Run(ctx); err != nil {
+	if err := audit.NewTree(db, origin, node, cfg, slog.New(slog.NewTextHandler(&said, nil))).Run(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return said.String()
@@ -338,6 +344,60 @@ func TestANodeIsAWitness(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheFirstCheckpointsOfANodeAreProvenToo: a folder that is new has nothing to continue, but what goes into it must be one history.
+func TestTheFirstCheckpointsOfANodeAreProvenToo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		entries(t, db, 3)
+		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet()))
+		entries(t, db, 1)
+		alter(t, db, `DELETE FROM audit_leaves`, `DELETE FROM audit_hashes`, `DELETE FROM audit_pending`, `UPDATE audit_entries SET actor = 'b'`,
+			`UPDATE audit_tree SET size = 0`, `INSERT INTO audit_pending (entry) SELECT seq FROM audit_entries`)
+		folder := t.TempDir()
+		if said := ran(t, db, audit.Config{Folder: folder}); !strings.Contains(said, "ALARM") || !strings.Contains(said, "does not continue it") {
+			t.Errorf("said %q, want an alarm", said)
+		}
+		if all, _, err := audit.ReadCopies(folder); err != nil || len(all) != 0 {
+			t.Errorf("outside there is %v, %v, want nothing", all, err)
+		}
+	})
+}
+
+// TestANodeReadsNoMoreOfItsFilesThanItNeeds: those of the months before are only looked at if the last one has nothing.
+func TestANodeReadsNoMoreOfItsFilesThanItNeeds(t *testing.T) {
+	db := storetest.SQLite(t)
+	folder := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(when string, want ...int64) {
+		t.Helper()
+		entries(t, db, 1)
+		if said := ran(t, db, audit.Config{Folder: folder}); said != "" {
+			t.Errorf("%s: said %q", when, said)
+		}
+		all, _, err := audit.ReadCopies(filepath.Join(folder, "a-"+db.Now().UTC().Format("2006-01")+".jsonl"))
+		var got []int64
+		for _, c := range all {
+			got = append(got, c.Size)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", when, got, err, want)
+		}
+	}
+	has("at first", 1)
+	if err := os.Mkdir(filepath.Join(folder, "a-2020-01.jsonl"), 0o700); err != nil { // nobody can read it
+		t.Fatal(err)
+	}
+	has("with an older file that cannot be read", 1, 2)
+	write("a-9999-01.jsonl", `{"size":3,"no`)
+	has("with a newer file that holds none", 1, 2, 3)
+	write("a-9999-02.jsonl", "")
+	has("with one that is empty", 1, 2, 3, 4)
 }
 
 func TestAnExportIsCheckedAnywhere(t *testing.T) {
