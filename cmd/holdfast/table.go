@@ -34,8 +34,8 @@ func table(w io.Writer, head string, rows []string) error {
 // gap is what stands between columns, and what a folded line begins with.
 const gap = "  "
 
-// line is some columns of a table that stand in one line.
-type line struct {
+// tableLine is some columns of a table that stand in one line.
+type tableLine struct {
 	first  int // column
 	widths []int
 	last   bool // it ends the row
@@ -43,9 +43,9 @@ type line struct {
 
 // fold puts columns into lines, in their order and as many into each as the width takes. The last column needs only the width of its
 // head: its words are wrapped.
-func fold(cells [][]string, width int) []line {
-	var lines []line
-	now, used := line{}, 0
+func fold(cells [][]string, width int) []tableLine {
+	var lines []tableLine
+	now, used := strip{}, 0
 	columns := len(cells[0])
 	for c := range columns {
 		wide := 0
@@ -58,7 +58,7 @@ func fold(cells [][]string, width int) []line {
 		}
 		if len(now.widths) > 0 && used+len(gap)+needs > width {
 			lines = append(lines, now)
-			now, used = line{first: c}, len(gap)
+			now, used = tableLine{first: c}, len(gap)
 		}
 		now.widths = append(now.widths, wide)
 		used += len(gap) + wide
@@ -80,7 +80,7 @@ func widest(cells [][]string, column int) (widest string) {
 }
 
 // print is the part of a row that stands in this line.
-func (l line) print(row []string, folded bool, width int) string {
+func (l tableLine) print(row []string, folded bool, width int) string {
 	var b strings.Builder
 	if folded {
 		b.WriteString(gap)
