@@ -45,7 +45,7 @@ type tableLine struct {
 // head: its words are wrapped.
 func fold(cells [][]string, width int) []tableLine {
 	var lines []tableLine
-	now, used := strip{}, 0
+	now, used := tableLine{}, 0
 	columns := len(cells[0])
 	for c := range columns {
 		wide := 0
