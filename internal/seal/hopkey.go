@@ -249,14 +249,9 @@ func (k SigningKey) sign(text []byte) []byte {
 
 // SigningKey is the node's key of the moment. The error of a node whose key counts no more is that of Sign.
 func (r *Ring) SigningKey() (SigningKey, error) {
-	k := r.key.Load()
-	if k.revoked.Load() || r.cfg.Now().After(k.to()) {
-		if _, err := r.Sign(forNothing, nil); err != nil {
-			return SigningKey{}, err
-		}
+	k, _, err := r.ready()
+	if err != nil {
+		return SigningKey{}, err
 	}
 	return NewSigningKey(k.private), nil
 }
-
-// forNothing is the purpose of a signature that is thrown away.
-const forNothing Purpose = "holdfast/nothing/1"

@@ -143,7 +143,7 @@ func (v *Vault) AnchorCheckpoint(ctx context.Context, name, text string) (string
 			Kind: problem.Denied, What: "ask Vault for " + path, Why: "its answer is no Ed25519 signature", Hint: "set up the key with deploy/vault/setup plant", Cause: err,
 		}
 	}
-	public, err := v.anchorOf(ctx, version)
+	public, err := v.anchorOf(ctx, version, text, signature)
 	if err != nil {
 		return "", err
 	}
@@ -153,25 +153,34 @@ func (v *Vault) AnchorCheckpoint(ctx context.Context, name, text string) (string
 // anchorKey is the name of the key at the transit engine.
 const anchorKey = "anchor"
 
-// anchorOf is the anchor's public key of one version, which never changes.
-func (v *Vault) anchorOf(ctx context.Context, version string) (ed25519.PublicKey, error) {
-	if k, ok := v.anchors.Load(version); ok {
+// anchorOf is the anchor's public key of one version, by which the signature is good. A version's key changes only if the anchor was made
+// anew: a signature that is not good by the key that is known has Vault asked for it again.
+func (v *Vault) anchorOf(ctx context.Context, version, text string, signature []byte) (ed25519.PublicKey, error) {
+	if k, ok := v.anchors.Load(version); ok && ed25519.Verify(k.(ed25519.PublicKey), []byte(text), signature) {
 		return k.(ed25519.PublicKey), nil
 	}
 	all, err := v.anchorVersions(ctx)
 	if err != nil {
 		return nil, err
 	}
+	v.anchors.Clear()
 	for n, k := range all {
 		v.anchors.Store(n, k)
 	}
-	if k, ok := all[version]; ok {
-		return k, nil
+	k, ok := all[version]
+	switch {
+	case !ok:
+		return nil, &problem.Error{
+			Kind: problem.Denied, What: "ask Vault for version " + version + " of the anchor", Why: "it does not show its public key",
+			Hint: "lower min_decryption_version of the key, or see that it is of type ed25519",
+		}
+	case !ed25519.Verify(k, []byte(text), signature):
+		return nil, &problem.Error{
+			Kind: problem.Integrity, What: "have the anchor sign a checkpoint", Why: "what Vault answers is not version " + version + "'s signature over it",
+			Hint: "look at what stands between this node and Vault, and that the key is not derived or prehashed",
+		}
 	}
-	return nil, &problem.Error{
-		Kind: problem.Denied, What: "ask Vault for version " + version + " of the anchor", Why: "it does not show its public key",
-		Hint: "lower min_decryption_version of the key, or see that it is of type ed25519",
-	}
+	return k, nil
 }
 
 func (v *Vault) anchorVersions(ctx context.Context) (map[string]ed25519.PublicKey, error) {

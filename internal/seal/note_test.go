@@ -1,14 +1,27 @@
 package seal_test
 
 import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
+	"holdfast/internal/seal/vaulttest"
 	"holdfast/internal/store/storetest"
 )
 
@@ -120,4 +133,94 @@ func TestTheAnchorIsNoNodes(t *testing.T) {
 	if problem.KindOf(err) != problem.Internal {
 		t.Errorf("something else: %v", err)
 	}
+}
+
+// TestAnAnchorThatWasMadeAnewIsLookedAtAgain: its versions count from one again, and what is remembered of the old ones serves nobody.
+func TestAnAnchorThatWasMadeAnewIsLookedAtAgain(t *testing.T) {
+	v, s := vault(t, t.TempDir())
+	if _, err := v.AnchorCheckpoint(t.Context(), noteName, noteText); err != nil {
+		t.Fatal(err)
+	}
+	admin := s.Admin(t).Logical()
+	const key = "holdfast-transit/keys/anchor"
+	if _, err := admin.Write(key+"/config", map[string]any{"deletion_allowed": true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Delete(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Write(key, map[string]any{"type": "ed25519"}); err != nil {
+		t.Fatal(err)
+	}
+	line, err := v.AnchorCheckpoint(t.Context(), noteName, noteText)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchors, err := v.Anchors(t.Context())
+	if err != nil || len(anchors) != 1 {
+		t.Fatalf("got %d keys, %v, want the new one alone", len(anchors), err)
+	}
+	name, hash, signature := parts(t, line)
+	if who, err := (seal.Bundle{}).Trust().Notes(noteName, anchors).Verify(name, hash, []byte(noteText), signature, time.Now()); who != "anchor" || err != nil {
+		t.Errorf("got %q, %v", who, err)
+	}
+}
+
+// TestAnAnswerThatIsNotTheAnchorsSignatureIsNotUsed has somebody between node and Vault who answers with the signature of something else.
+func TestAnAnswerThatIsNotTheAnchorsSignatureIsNotUsed(t *testing.T) {
+	s := vaulttest.Start(t)
+	s.Setup(t, nil, "plant", "1000")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var signed atomic.Int64
+	between := proxied(t, s, func(r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/sign/anchor") {
+			signed.Add(1)
+			text := []byte(`{"input":"` + base64.StdEncoding.EncodeToString([]byte("something else")) + `"}`)
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+		}
+	})
+	v, err := seal.NewVault(seal.VaultConfig{Address: between.URL, CA: certificateOf(t, between), Role: "a", TokenFile: token}, nil, nodeA, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := v.AnchorCheckpoint(t.Context(), noteName, noteText); line != "" || problem.KindOf(err) != problem.Integrity {
+		t.Errorf("got %q, %v, want that it is not over this text", line, err)
+	}
+	if n := signed.Load(); n != 1 {
+		t.Errorf("Vault was asked %d times, want once", n)
+	}
+}
+
+// proxied is what stands between a node and Vault, and may change what the node asks.
+func proxied(t *testing.T, s *vaulttest.Server, change func(r *http.Request)) *httptest.Server {
+	t.Helper()
+	to, err := url.Parse(s.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(s.CA)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(ca) {
+		t.Fatal(err)
+	}
+	p := &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to); change(r.Out) },
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
+	}
+	srv := httptest.NewTLSServer(p)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// certificateOf is a file with the certificate that vouches for a server of a test.
+func certificateOf(t *testing.T, srv *httptest.Server) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

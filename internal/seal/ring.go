@@ -54,6 +54,7 @@ type Ring struct {
 	turn sync.Mutex // one rotation at a time
 	key  atomic.Pointer[nodeKey]
 	cold atomic.Bool            // the key is of a cold start
+	open atomic.Bool            // the key is not in the safe yet
 	said atomic.Pointer[Bundle] // roots and lists as the keyring told them last
 
 	unsigned, late prometheus.Counter
@@ -183,7 +184,7 @@ func (r *Ring) ended(ctx context.Context, k *nodeKey) (bool, error) {
 }
 
 // Rotate makes a new key, has it certified and archived, and signs with it from then on. If any of that fails the node goes on with
-// the key that it has.
+// the key that it has. A key that could not be put into the safe is used, and Run tries to put it there again.
 func (r *Ring) Rotate(ctx context.Context) error {
 	r.turn.Lock()
 	defer r.turn.Unlock()
@@ -201,14 +202,31 @@ func (r *Ring) Rotate(ctx context.Context) error {
 	}
 	r.key.Store(k)
 	r.cold.Store(false)
-	if r.safe == nil {
+	r.open.Store(r.safe != nil)
+	return r.save()
+}
+
+// save puts the key into the safe if it is not there yet. It needs turn.
+func (r *Ring) save() error {
+	if !r.open.Load() {
 		return nil
 	}
-	var chain []byte
+	k, chain := r.key.Load(), []byte(nil)
 	for _, c := range k.chain {
 		chain = append(chain, c.Raw...)
 	}
-	return r.safe.write(r.file(), sealedKey{k.private.Seed(), chain})
+	if err := r.safe.write(r.file(), sealedKey{k.private.Seed(), chain}); err != nil {
+		return err
+	}
+	r.open.Store(false)
+	return nil
+}
+
+// saveAgain is save for who does not have the turn.
+func (r *Ring) saveAgain() error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	return r.save()
 }
 
 // make is a new key with its certificate, checked to be what was asked for.
@@ -344,7 +362,7 @@ const (
 	lookAgain  = 5 * time.Second // the net under the wakes, which do not cross processes on SQLite: a key that was ended elsewhere
 )
 
-// Run replaces the key at its age, and at once if it was retired or revoked, until ctx ends. Whatever goes wrong, it tries again: after
+// Run replaces the key at its age, and at once if it was retired or revoked or is of a cold start, until ctx ends. Whatever goes wrong, it tries again: after
 // a second first, after half a minute at most.
 func (r *Ring) Run(ctx context.Context) error {
 	changed, cancel := r.db.Subscribe(Topic)
@@ -379,15 +397,17 @@ func (r *Ring) unlessTrying(changed <-chan struct{}, pause time.Duration) <-chan
 	return changed
 }
 
-// renew replaces the key if it is time.
+// renew replaces the key if it is time, or if it is of a cold start. One that could not be put into the safe comes there first; that it cannot
+// keeps no key from being replaced.
 func (r *Ring) renew(ctx context.Context) error {
+	saved := r.saveAgain()
 	k := r.key.Load()
 	ended, err := r.ended(ctx, k)
 	if err != nil {
 		return err
 	}
-	if !ended && r.cfg.Now().Before(r.due(k)) {
-		return nil
+	if !ended && !r.cold.Load() && r.cfg.Now().Before(r.due(k)) {
+		return saved
 	}
 	if err := r.Rotate(ctx); err != nil {
 		return err
@@ -401,6 +421,10 @@ func (r *Ring) tell(ctx context.Context, err error) {
 	s, level := r.State(), slog.LevelWarn
 	if s.Half {
 		level = slog.LevelError
+	}
+	if r.open.Load() {
+		r.log.ErrorContext(ctx, "the new key for signing is not sealed yet: a start without the keyring would not have it", "part", "keys", "err", err)
+		return
 	}
 	r.log.Log(ctx, level, "no new key for signing yet", "part", "keys", "left", s.Left.Round(time.Minute).String(), "err", err)
 }

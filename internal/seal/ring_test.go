@@ -3,6 +3,7 @@ package seal_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -35,6 +36,18 @@ func (a *away) Certify(ctx context.Context, r *x509.CertificateRequest) ([]*x509
 // a key is replaced after one.
 func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *store.DB)) {
 	t.Helper()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		r, err := seal.OpenRing(t.Context(), db, k, nil, nodeA, seal.RingConfig{Renew: time.Hour}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running(t, r, func() { test(t, r, k, db) })
+	})
+}
+
+// bubble runs test with a keyring and a database on such a clock.
+func bubble(t *testing.T, test func(t *testing.T, k *away, db *store.DB)) {
+	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
@@ -46,19 +59,91 @@ func inBubble(t *testing.T, test func(t *testing.T, r *seal.Ring, k *away, db *s
 		if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		k := &away{Keyring: seal.NewLocal(safe, nodeA, 7*time.Hour, time.Now)}
-		r, err := seal.OpenRing(t.Context(), db, k, nil, nodeA, seal.RingConfig{Renew: time.Hour}, quiet())
+		test(t, &away{Keyring: seal.NewLocal(safe, nodeA, 7*time.Hour, time.Now)}, db)
+	})
+}
+
+// running calls fn while Run keeps the ring.
+func running(t *testing.T, r *seal.Ring, fn func()) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	fn()
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+// TestAColdStartEndsWhenTheKeyringIsBack: the key that was sealed is used no longer than it must, however young it is.
+func TestAColdStartEndsWhenTheKeyringIsBack(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		safe, cfg := seal.NewSafe(dir, "correct horse", work), seal.RingConfig{Renew: 6 * time.Hour, Fresh: true}
+		open := func() *seal.Ring {
+			r, err := seal.OpenRing(t.Context(), db, k, safe, nodeA, cfg, quiet())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		first := open().State().Key
+		k.down.Store(true)
+		r := open()
+		if s := r.State(); !s.Cold || s.Key != first {
+			t.Fatalf("got %+v, want a cold start with key %s", s, first)
+		}
+		asked := k.asked.Load()
+		running(t, r, func() {
+			time.Sleep(10 * time.Minute)
+			if got := k.asked.Load() - asked; got < 10 || got > 60 {
+				t.Errorf("a keyring that is away was asked %d times in ten minutes, want every half a minute", got)
+			}
+			if s := r.State(); !s.Cold || s.Key != first {
+				t.Errorf("got %+v while the keyring is away", s)
+			}
+			k.down.Store(false)
+			time.Sleep(time.Minute)
+			if s := r.State(); s.Cold || s.Key == first {
+				t.Errorf("got %+v after the keyring came back, want a new key", s)
+			}
+		})
+	})
+}
+
+// TestAKeyThatCouldNotBeSealedIsSealedLater: else a start without the keyring would have an old one, or none.
+func TestAKeyThatCouldNotBeSealedIsSealedLater(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		safe, cfg := seal.NewSafe(dir, "correct horse", work), seal.RingConfig{Renew: time.Hour}
+		r, err := seal.OpenRing(t.Context(), db, k, safe, nodeA, cfg, quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error)
-		go func() { ended <- r.Run(ctx) }()
-		test(t, r, k, db)
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("Run ended with %v", err)
-		}
+		first := r.State().Key
+		running(t, r, func() {
+			if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil { // no folder can be made there
+				t.Fatal(err)
+			}
+			time.Sleep(2*time.Hour + 5*time.Minute)
+			made := r.State().Key
+			if asked := k.asked.Load(); made == first || asked != 3 {
+				t.Errorf("after two hours %d keys were made, want 3: what cannot be sealed keeps no key from being replaced", asked)
+			}
+			if err := os.Remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if got := r.State().Key; got != made || k.asked.Load() != 3 {
+				t.Errorf("another key was made to be sealed")
+			}
+			k.down.Store(true)
+			again, err := seal.OpenRing(t.Context(), db, k, safe, nodeA, cfg, quiet())
+			if err != nil || again.State().Key != made {
+				t.Errorf("a start without the keyring: %v, want key %s", err, made)
+			}
+		})
 	})
 }
 
