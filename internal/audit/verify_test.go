@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -165,20 +166,27 @@ func TestACheckpointThatNobodyVouchesForIsFoundOut(t *testing.T) {
 	db := storetest.SQLite(t)
 	node, by := signer(t, db)
 	stranger, _ := signer(t, storetest.SQLite(t))
+	none := func(context.Context, string, string) (string, error) { return "", nil }
 	before := db.Now().Add(-time.Minute)
+	var texts []string // of checkpoints of 2, 4 and 6 entries
+	for range 3 {
+		entries(t, db, 2)
+		text, _, _ := strings.Cut(sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet())).Note, "\n\n")
+		texts = append(texts, text+"\n")
+	}
 	tests := []struct {
 		name    string
-		signed  []sign // of each checkpoint in turn, nil for none
+		signed  []sign // of each checkpoint that there is, in turn
 		by      audit.Signatures
 		words   string // "" if nothing is wrong
 		covered int64
 	}{
 		{"all signed", []sign{node, node}, by, "", 4},
-		{"none, and nobody checks", []sign{nil, nil}, nil, "", 4},
-		{"none before the plant had keys", []sign{nil, node}, by, "", 4},
-		{"none", []sign{nil, nil}, by, "the newest checkpoint, of 4 entries in the database, has no good signature", 0},
-		{"none for the newest", []sign{node, nil}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 2},
-		{"none for one between", []sign{node, nil, node}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 6},
+		{"none, and nobody checks", []sign{none, none}, nil, "", 4},
+		{"none before the plant had keys", []sign{none, node}, by, "", 4},
+		{"none", []sign{none, none}, by, "the newest checkpoint, of 4 entries in the database, has no good signature", 0},
+		{"none for the newest", []sign{node, none}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 2},
+		{"none for one between", []sign{node, none, node}, by, "the checkpoint of 4 entries in the database has no signature, and earlier ones have", 6},
 		{"a stranger's for the newest", []sign{node, stranger}, by, "the newest checkpoint, of 4 entries in the database, has no good signature", 2},
 		{"a stranger's for one between", []sign{node, stranger, node}, by, "", 6},
 		{"a revoked key's for the newest", []sign{node, stranger}, revoked{by}, "the newest checkpoint, of 4 entries in the database, has no good signature", 2},
@@ -186,12 +194,15 @@ func TestACheckpointThatNobodyVouchesForIsFoundOut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			db := storetest.SQLite(t)
-			for _, s := range tt.signed {
-				entries(t, db, 2)
-				sealed(t, audit.NewTree(db, origin, "a", audit.Config{Sign: s}, quiet()))
+			statements := []string{fmt.Sprintf(`DELETE FROM audit_checkpoints WHERE size > %d`, 2*len(tt.signed))}
+			for i, s := range tt.signed {
+				lines, err := s(t.Context(), origin, texts[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				statements = append(statements, fmt.Sprintf(`UPDATE audit_checkpoints SET note = '%s' WHERE size = %d`, texts[i]+"\n"+lines, 2*(i+1)))
 			}
-			r := verify(t, db, tt.by)
+			r := altered(t, db, statements, nil, tt.by)
 			if r.Covered != tt.covered || r.Last.After(before) != (tt.covered > 0) {
 				t.Errorf("covers %d entries, the last of %s, want %d", r.Covered, r.Last, tt.covered)
 			}

@@ -17,9 +17,9 @@ type Signer interface {
 	// Ready is nil while the node can sign, and else the error that SignMessage would have.
 	Ready() error
 	SignMessage(m message.Message, digest string) (message.Signature, error)
-	// SignLate is SignMessage of one that was committed without a signature. It is told each time: whoever can write the database could
-	// have it sign what the plant never said.
-	SignLate(m message.Message, digest string) (message.Signature, error)
+	// SignedLate is told of each message that was committed without a signature and has one now, once that is committed: whoever can write
+	// the database could have the node sign what the plant never said.
+	SignedLate(m message.Message)
 }
 
 // SignWith has each message signed, once, in the transaction that appends, amends or voids it, and those that are owed without a signature
@@ -58,7 +58,7 @@ func (o *Outbox) signFirst(ctx context.Context, tx *store.Tx, rows []row) ([]row
 		if m.Origin != nil {
 			continue
 		}
-		s, err := o.signer.SignLate(m, w.Digest)
+		s, err := o.signer.SignMessage(m, w.Digest)
 		unready := problem.KindOf(err) == problem.Unavailable
 		if err != nil && !unready {
 			return nil, fmt.Errorf("sign message %d: %w", w.Number, err)
@@ -69,8 +69,13 @@ func (o *Outbox) signFirst(ctx context.Context, tx *store.Tx, rows []row) ([]row
 		w.Signature = nil // of what it was: by it the message would be taken for a signed one
 		if !unready {
 			w.Signature = s.Bytes()
+			tx.AfterCommit(func() { o.signer.SignedLate(m) })
 		}
-		if err := tx.Later(ctx, `UPDATE outbox_messages SET signature = ? WHERE id = ?`, w.Signature, w.ID); err != nil {
+		stored, err := w.stored(ctx, tx)
+		if err == nil {
+			err = tx.Later(ctx, `UPDATE outbox_messages SET signature = ?, body = ?, sealed = ? WHERE id = ?`, w.Signature, stored, w.Sealed, w.ID)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("keep the signature of message %d: %w", w.Number, err)
 		}
 		if unready {

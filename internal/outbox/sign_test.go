@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -108,6 +109,41 @@ func TestASignatureIsMadeOnce(t *testing.T) {
 		}
 		if len(kept) != 2 {
 			t.Errorf("%d deliveries are kept, want 2", len(kept))
+		}
+	})
+}
+
+// late remembers of what it is told that it was signed late.
+type late struct {
+	*seal.Ring
+	ids *[]string
+}
+
+func (l late) SignedLate(m message.Message) { *l.ids = append(*l.ids, m.ID) }
+
+// TestWhatIsSignedLateIsToldOnceItIsSo: not of a claim that was undone, which is made again.
+func TestWhatIsSignedLateIsToldOnceItIsSo(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a", "b")
+		var got []string
+		b.SignWith(late{ring(t, b.db), &got})
+		undone := errors.New("undone")
+		err := b.try(func(ctx context.Context, tx *store.Tx) error {
+			if _, err := b.Claim(ctx, tx, "a", "erp", 2, 2); err != nil {
+				return err
+			}
+			return undone
+		})
+		if !errors.Is(err, undone) || len(got) != 0 {
+			t.Errorf("after a claim that was undone: %v, told of %v", err, got)
+		}
+		for _, q := range b.claim("a", 2, 2)[0].Messages {
+			if q.Origin == nil {
+				t.Errorf("number %d is not signed", q.Number)
+			}
+		}
+		if d := cmp.Diff([]string{outbox.MessageID("erp", "a"), outbox.MessageID("erp", "b")}, got); d != "" {
+			t.Errorf("told (-want):\n%s", d)
 		}
 	})
 }

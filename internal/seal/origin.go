@@ -27,16 +27,11 @@ func (r *Ring) Ready() error {
 	return err
 }
 
-// SignLate is SignMessage of one that was committed without a signature. Each is logged and counted: the node vouches for what stands in
-// the database, and cannot know whether the plant has said it.
-func (r *Ring) SignLate(m message.Message, digest string) (message.Signature, error) {
-	s, err := r.SignMessage(m, digest)
-	if err != nil {
-		return s, err
-	}
+// SignedLate logs and counts a message that was committed without a signature and has one now: the node vouches for what stands in the
+// database, and cannot know whether the plant has said it.
+func (r *Ring) SignedLate(m message.Message) {
 	r.late.Inc()
 	r.log.Log(context.Background(), slog.LevelWarn, "a message that was committed without a signature is signed now", "part", "keys", "message", m.ID, "kind", m.Kind, "key", m.Key)
-	return s, nil
 }
 
 // tellUnsigned counts what is not signed, and logs it once a minute.
