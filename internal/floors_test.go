@@ -21,7 +21,7 @@ const (
 	words = "internal/message internal/schema internal/problem internal/decimal internal/port openapi openapi/contract "
 	plant = words + "internal/store internal/body internal/audit "
 	moves = plant + "internal/seal internal/outbox internal/inbox "
-	below = moves + "internal/mapping internal/mes internal/access internal/anomaly " +
+	below = moves + "internal/mapping internal/edition internal/mes internal/access internal/anomaly " +
 		"internal/relay internal/job internal/prove internal/backup internal/alert "
 )
 
@@ -46,8 +46,9 @@ var floors = map[string]string{
 	"internal/seal/vaulttest":  "internal/seal/vaultdev",
 	"internal/audit":           words + "internal/store internal/seal",
 	// 2 records
-	"internal/outbox": plant + "internal/seal",
-	"internal/inbox":  plant + "internal/seal internal/mapping",
+	"internal/outbox":  plant + "internal/seal",
+	"internal/inbox":   plant + "internal/seal internal/mapping",
+	"internal/edition": plant,
 	// 3 plant
 	"internal/mes":     plant + "internal/outbox",
 	"internal/access":  plant + "internal/seal",

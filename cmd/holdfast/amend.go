@@ -74,9 +74,9 @@ func cannotBeSent(m outbox.Detail, err error) error {
 }
 
 // sendable opens the mappings and links of the configuration for a command that works beside serve.
-func (r *records) sendable() (c sendable, done func(), err error) {
+func (r *records) sendable(ctx context.Context) (c sendable, done func(), err error) {
 	c.out = r.out
-	if c.rules, err = loadMappings(r.cfg); err != nil {
+	if c.rules, err = usedMappings(ctx, r.cfg, r.db); err != nil {
 		return c, nil, err
 	}
 	c.links, err = openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))

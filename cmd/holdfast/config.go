@@ -19,20 +19,22 @@ import (
 // Config is holdfast.yaml: one section for each part. It holds no secret, only where each is, so that printing it is always safe.
 // docs/configuration.md explains every key.
 type Config struct {
-	Plant     PlantConfig           `yaml:"plant"`
-	Database  DatabaseConfig        `yaml:"database"`
-	API       APIConfig             `yaml:"api"`
-	Ops       OpsConfig             `yaml:"ops"`
-	Log       LogConfig             `yaml:"log"`
-	Telemetry TelemetryConfig       `yaml:"telemetry"`
-	Mappings  string                `yaml:"mappings"` // folder of own mappings; it need not exist
-	Outbox    OutboxConfig          `yaml:"outbox"`
-	Relay     RelayConfig           `yaml:"relay"`
-	Inbox     InboxConfig           `yaml:"inbox"`
-	Keys      KeysConfig            `yaml:"keys"`
-	Audit     AuditConfig           `yaml:"audit"`
-	Links     map[string]LinkConfig `yaml:"links"`
-	Routes    []RouteConfig         `yaml:"routes"`
+	Plant     PlantConfig     `yaml:"plant"`
+	Database  DatabaseConfig  `yaml:"database"`
+	API       APIConfig       `yaml:"api"`
+	Ops       OpsConfig       `yaml:"ops"`
+	Log       LogConfig       `yaml:"log"`
+	Telemetry TelemetryConfig `yaml:"telemetry"`
+	Mappings  string          `yaml:"mappings"` // folder of own mappings; it need not exist
+	// MappingsPolicy is open, or four_eyes: published mappings are used only after somebody else has approved them.
+	MappingsPolicy string                `yaml:"mappings_policy"`
+	Outbox         OutboxConfig          `yaml:"outbox"`
+	Relay          RelayConfig           `yaml:"relay"`
+	Inbox          InboxConfig           `yaml:"inbox"`
+	Keys           KeysConfig            `yaml:"keys"`
+	Audit          AuditConfig           `yaml:"audit"`
+	Links          map[string]LinkConfig `yaml:"links"`
+	Routes         []RouteConfig         `yaml:"routes"`
 
 	file   string // absolute path of the file
 	places strict.Places
@@ -160,9 +162,9 @@ func defaults() Config {
 		Ops:       OpsConfig{Listen: "127.0.0.1:8421"},
 		Log:       LogConfig{Format: "text", Level: "info"},
 		Telemetry: TelemetryConfig{SamplePercent: 100},
-		Mappings:  "mappings",
-		Keys:      KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny"},
-		Audit:     AuditConfig{Checkpoints: "audit", Every: time.Minute},
+		Mappings:  "mappings", MappingsPolicy: "open",
+		Keys:  KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny"},
+		Audit: AuditConfig{Checkpoints: "audit", Every: time.Minute},
 	}
 }
 

@@ -66,6 +66,7 @@ func (c Config) check() error {
 	}
 	k.among("log.format", c.Log.Format, "text", "json")
 	k.among("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	k.among("mappings_policy", c.MappingsPolicy, "open", fourEyes)
 	c.checkTelemetry(k)
 	c.checkNotNegative(k)
 	c.checkLease(k)

@@ -26,7 +26,8 @@ func newMapping() *cobra.Command {
 		Long: "A mapping is a YAML file in the folder mappings beside holdfast.yaml; docs/mapping-guide.md begins with the first one. Shipped mappings\n" +
 			"are taken where the folder has none of the same name.",
 	}
-	cmd.AddCommand(mappingCheck(), mappingTest(), mappingNew(), mappingPreview(), mappingDiff(), mappingSchema())
+	cmd.AddCommand(mappingCheck(), mappingTest(), mappingNew(), mappingPreview(), mappingDiff(), mappingSchema(),
+		mappingPublish(), mappingApprove(), mappingRollback(), mappingHistory(), mappingCanary())
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -21,21 +22,22 @@ func mappingDiff() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "diff BEFORE AFTER",
-		Short: "Show what another folder of mappings would change in the messages that were recorded",
-		Long: "Diff maps the newest messages of the plant's database by the mappings of two folders, and shows what would differ in each document. It\n" +
-			"sends nothing. Shipped mappings are taken where a folder has none of the same name; \"-\" stands for these alone.",
-		Example: "  holdfast mapping diff mappings mappings.next",
+		Short: "Show what other mappings would change in the messages that were recorded",
+		Long: "Diff maps the newest messages of the plant's database by two sets of mappings, and shows what would differ in each document. It sends\n" +
+			"nothing. Each set is a folder or an edition: used, proposed, tried, or the first letters of its hash. Shipped mappings are taken where\n" +
+			"a set has none of the same name; \"-\" stands for these alone.",
+		Example: "  holdfast mapping diff mappings mappings.next\n  holdfast mapping diff used proposed",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			before, err := loadFolder(args[0])
-			if err != nil {
-				return err
-			}
-			after, err := loadFolder(args[1])
-			if err != nil {
-				return err
-			}
 			return with(cmd, func(ctx context.Context, r *records) error {
+				before, err := r.named(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				after, err := r.named(ctx, args[1])
+				if err != nil {
+					return err
+				}
 				effects, looked, err := r.effects(ctx, before, after, limit)
 				if err != nil {
 					return err
@@ -52,14 +54,21 @@ func mappingDiff() *cobra.Command {
 	return cmd
 }
 
-// loadFolder is the shipped mappings with those of a folder in their place.
-func loadFolder(folder string) (*mapping.Set, error) {
+// named is the shipped mappings with those of a folder or an edition in their place.
+func (r *records) named(ctx context.Context, name string) (*mapping.Set, error) {
 	sources := []fs.FS{mapping.Library()}
-	if folder != "-" {
-		if _, err := os.ReadDir(folder); err != nil {
-			return nil, noFolder(folder, err)
+	if name != "-" {
+		if _, errFolder := os.ReadDir(name); errFolder != nil {
+			e, err := r.candidate(ctx, []string{name})
+			if problem.KindOf(err) == problem.NotFound && strings.ContainsAny(name, "/.") {
+				return nil, noFolder(name, errFolder)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return compileEdition(e)
 		}
-		sources = append(sources, os.DirFS(folder))
+		sources = append(sources, os.DirFS(name))
 	}
 	set, err := mapping.Load(sources...)
 	return set, toldMistakes(err)
@@ -102,13 +111,17 @@ func printEffects(w io.Writer, changes []mapping.Change, effects []mapping.Effec
 	for _, c := range changes {
 		fmt.Fprintf(w, "%s: %s → %s\n", c.Name, hashOf(c.Before), hashOf(c.After))
 	}
+	printDifferences(w, effects)
+	return sentence(w, "%d of %s would be mapped differently", len(effects), count(looked, "message", "messages"))
+}
+
+func printDifferences(w io.Writer, effects []mapping.Effect) {
 	for _, e := range effects {
 		fmt.Fprintf(w, "%s %s\n", e.Kind, e.Message)
 		for _, d := range e.Differences {
 			fmt.Fprintf(w, "  %s\n    - %s\n    + %s\n", d.At, orDash(d.Want), orDash(d.Got))
 		}
 	}
-	return sentence(w, "%d of %s would be mapped differently", len(effects), count(looked, "message", "messages"))
 }
 
 // hashOf is the hash in a mapping's version.

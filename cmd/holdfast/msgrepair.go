@@ -132,7 +132,7 @@ func msgAmend() *cobra.Command {
 				return &problem.Error{Kind: problem.NotFound, What: "read the body " + bodyFile, Why: why(err), Hint: "write the whole corrected event into it; begin with the body of: holdfast msg show --json"}
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				check, done, err := r.sendable()
+				check, done, err := r.sendable(ctx)
 				if err != nil {
 					return err
 				}

@@ -29,6 +29,7 @@ type floors struct {
 	log    *slog.Logger
 	db     *store.DB
 	seat   *store.Seat   // of a process that relays
+	mapsBy string        // the edition that it began with, or the folder as it was then
 	rules  *mapping.Set  // those that the plant began with
 	live   *mapping.Live // those that it maps by now
 	links  map[string]link
@@ -36,6 +37,7 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
+	gate   *access.Gate // nil: the API takes every call of this machine
 
 	alerts  *alert.Alerts
 	guard   *seal.Guard
@@ -45,19 +47,43 @@ type floors struct {
 // openFloors opens the database and everything on it. Close ends it.
 func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.Logger) (*floors, error) {
 	f := &floors{cfg: cfg, log: log, links: map[string]link{}}
-	var err error
-	if f.rules, f.links, err = cfg.compile(log); err != nil {
-		return nil, errors.Join(err, f.Close())
+	sum, err := cfg.folderState() // before it is read, so that a change meanwhile is seen
+	if err != nil {
+		return nil, err
 	}
-	if err := cfg.refuseUnfit(f.rules, f.links); err != nil {
+	f.mapsBy = folderMark + sum
+	if f.rules, f.links, err = cfg.compile(log); err == nil {
+		err = cfg.refuseUnfit(f.rules, f.links)
+	}
+	if err != nil && (len(f.links) < len(cfg.Links) || !cfg.published(ctx)) {
 		return nil, errors.Join(err, f.Close())
 	}
 	hooks.Log = log
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if err := f.useEdition(ctx); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	f.join()
 	return f, nil
+}
+
+// useEdition takes the published edition of the mappings in the place of the folder's, and refuses what policy does not allow.
+func (f *floors) useEdition(ctx context.Context) error {
+	s, err := currentEdition(ctx, f.db)
+	if err != nil {
+		return err
+	}
+	e, err := f.cfg.edition(ctx, f.db, s)
+	if err != nil || s.Used.Edition == "" {
+		return err
+	}
+	if f.rules, err = compileEdition(e); err != nil {
+		return err
+	}
+	f.mapsBy = e.Hash
+	return errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links))
 }
 
 func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.DB, error) {
@@ -83,6 +109,7 @@ func (f *floors) join() {
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
 		Inline: f.cfg.Outbox.Inline,
 	})
+	f.outbox.AlarmWith(f.alerts)
 	p := f.cfg.Plant
 	f.plant = mes.New(owing{f.outbox}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
@@ -93,7 +120,8 @@ func (f *floors) join() {
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
-	f.doer = access.New(f.db)
+	policy, _ := f.cfg.policy() // the check of the configuration has made it before
+	f.doer = access.New(f.db).Under(policy)
 }
 
 // owing is the outbox as the plant sees it.
@@ -153,7 +181,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.

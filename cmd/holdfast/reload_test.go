@@ -2,13 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"holdfast/internal/access"
+	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
@@ -19,10 +26,13 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	live := mapping.NewLive(first)
-	r := &reloader{cfg: Config{Mappings: dir}, live: live, log: slog.New(slog.NewTextHandler(&log, nil))}
-	if r.seen, err = r.state(); err != nil {
+	db := storetest.SQLite(t)
+	f := &floors{cfg: Config{Mappings: dir}, live: live, db: db, doer: access.New(db), log: slog.New(slog.NewTextHandler(&log, nil))}
+	if f.mapsBy, err = f.cfg.mapsBy(edition.State{}); err != nil {
 		t.Fatal(err)
 	}
+	r := f.newReloader()
+	r.begin(t.Context())
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -51,5 +61,207 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	write("bad.yaml", good)
 	if after := live.Set(); !after.Covers("bad", "test.happened") || !after.Covers("other", "test.happened") {
 		t.Errorf("after it was mended: %q", after.Names())
+	}
+}
+
+// manyNodes are nodes of one plant, each with what it logs.
+type manyNodes struct {
+	t   *testing.T
+	db  *store.DB
+	cfg Config
+	all []*reloader
+	log bytes.Buffer
+}
+
+// node starts one more on the plant's folder, as serve does.
+func (m *manyNodes) node(name string) *reloader {
+	m.t.Helper()
+	cfg := m.cfg
+	cfg.Relay.Node = name
+	rules, err := loadMappings(cfg)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil))}
+	if f.mapsBy, err = cfg.mapsBy(edition.State{}); err != nil {
+		m.t.Fatal(err)
+	}
+	r := f.newReloader()
+	r.begin(m.t.Context())
+	m.all = append(m.all, r)
+	return r
+}
+
+func (m *manyNodes) write(text string) {
+	m.t.Helper()
+	if err := os.WriteFile(filepath.Join(m.cfg.Mappings, "m.yaml"), []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// act does what a command does with the folder as it is, and has every node look.
+func (m *manyNodes) act(do func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error)) error {
+	m.t.Helper()
+	e, err := m.cfg.folder()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	err = m.db.InTx(m.t.Context(), func(tx *store.Tx) error {
+		if err := edition.Keep(m.t.Context(), tx, e); err != nil {
+			return err
+		}
+		_, err := do(m.t.Context(), tx, e.Hash)
+		return err
+	})
+	for _, r := range m.all {
+		r.look(m.t.Context())
+	}
+	return err
+}
+
+// made is what each node makes of a message.
+func (m *manyNodes) made() string {
+	m.t.Helper()
+	v, err := message.Verify(m.t.Context(), allVerified{}, message.Message{ID: "m-1", Kind: "test.happened", Version: 1, Body: []byte(`{"a":1,"b":2}`)})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var out []string
+	for _, r := range m.all {
+		doc, err := r.live.Apply(m.t.Context(), "m", v, nil)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		out = append(out, string(doc.Body))
+	}
+	return strings.Join(out, " ")
+}
+
+type allVerified struct{}
+
+// Verify implements message.Verifier.
+func (allVerified) Verify(context.Context, message.Message) error { return nil }
+
+func mapsTo(field string) string {
+	return "from: {kind: test.happened}\nto: {operation: post}\nfields: {a: src." + field + "}\n"
+}
+
+func TestEveryNodeTakesTheEditionThatWasPublished(t *testing.T) {
+	m := &manyNodes{t: t, db: storetest.SQLite(t), cfg: Config{Mappings: t.TempDir()}}
+	m.write(mapsTo("a"))
+	m.node("n1")
+	m.node("n2")
+	anna := edition.By{Actor: "anna", Reason: "b is better"}
+	publish := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, false, anna)
+	}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := m.made(); got != want {
+			t.Errorf("%s: got %s, want %s; the nodes say %s", when, got, want, m.log.String())
+		}
+	}
+	m.write(mapsTo("b"))
+	if err := m.act(publish); err != nil {
+		t.Fatal(err)
+	}
+	expect("published", `{"a":2} {"a":2}`)
+	m.write(mapsTo("a"))
+	for _, r := range m.all {
+		r.look(t.Context())
+	}
+	expect("the folder changes", `{"a":2} {"a":2}`)
+	m.write("no mapping at all")
+	if err := m.act(publish); err != nil { // the command would have refused it
+		t.Fatal(err)
+	}
+	expect("a bad one was published", `{"a":2} {"a":2}`)
+	back := func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
+		return edition.RollBack(ctx, tx, false, anna)
+	}
+	if err := m.act(back); err != nil {
+		t.Fatal(err)
+	}
+	expect("back", `{"a":2} {"a":2}`)
+	if err := m.act(back); err != nil {
+		t.Fatal(err)
+	}
+	expect("back to the folder that they began with", `{"a":1} {"a":1}`)
+	err := m.db.View(t.Context(), func(tx *store.Tx) error {
+		nodes, err := edition.Nodes(t.Context(), tx)
+		for _, n := range nodes {
+			if n.Trouble != "" || n.Used != m.all[0].node.Used {
+				t.Errorf("node %+v", n)
+			}
+		}
+		if len(nodes) != 2 {
+			t.Errorf("%d nodes", len(nodes))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestANodeLooksForItselfWhoHasApproved(t *testing.T) {
+	m := &manyNodes{t: t, db: storetest.SQLite(t), cfg: Config{Mappings: t.TempDir(), MappingsPolicy: fourEyes}}
+	m.write(mapsTo("a"))
+	m.node("n1")
+	m.write(mapsTo("b"))
+	r := m.all[0]
+	if r.look(t.Context()); !strings.Contains(r.node.Trouble, "nobody has approved them") {
+		t.Errorf("the changed folder is taken: %q", r.node.Trouble)
+	}
+	alone := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, false, edition.By{Actor: "anna"}) // past the command, which knows the policy
+	}
+	if err := m.act(alone); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.made(); got != `{"a":1}` || !strings.Contains(r.node.Trouble, "nobody but anna has looked at it") {
+		t.Errorf("got %s, %q", got, r.node.Trouble)
+	}
+	if _, err := r.cfg.edition(t.Context(), m.db, mustCurrent(t, m.db)); problem.KindOf(err) != problem.Denied {
+		t.Errorf("a start with it: %v", err)
+	}
+}
+
+func mustCurrent(t *testing.T, db *store.DB) edition.State {
+	t.Helper()
+	s, err := currentEdition(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestATrialIsKept(t *testing.T) {
+	m := &manyNodes{t: t, db: storetest.SQLite(t), cfg: Config{Mappings: t.TempDir()}}
+	m.write(mapsTo("a"))
+	r := m.node("n1")
+	m.write(mapsTo("b"))
+	err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Try(ctx, tx, hash, edition.By{Actor: "anna"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The folder as it is now is used as well, since none was published: what is tried differs from what was used before.
+	m.write(mapsTo("a"))
+	r.look(t.Context())
+	if got := m.made(); got != `{"a":1}` {
+		t.Errorf("what is tried is used: %s", got)
+	}
+	r.look(t.Context())
+	err = m.db.View(t.Context(), func(tx *store.Tx) error {
+		tallies, differing, err := edition.Trials(t.Context(), tx, r.node.Tried, 10)
+		if len(tallies) != 1 || tallies[0] != (edition.Tally{Mapping: "m", Mapped: 1, Differed: 1}) || len(differing) != 1 || differing[0].Places[0] != "body/a" {
+			t.Errorf("got %+v, %+v", tallies, differing)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

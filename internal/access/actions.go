@@ -36,6 +36,13 @@ const (
 	KeysRotate          = "keys.rotate"
 	KeysRevoke          = "keys.revoke"
 	KeysDrill           = "keys.drill"
+	MappingPublish      = "mapping.publish"
+	MappingPropose      = "mapping.propose"
+	MappingApprove      = "mapping.approve"
+	MappingRollback     = "mapping.rollback"
+	MappingTry          = "mapping.try"
+	MappingEndTrial     = "mapping.end-trial"
+	MappingReload       = "mapping.reload"
 )
 
 // The permissions. A role, once there are roles, is a set of them.
@@ -49,6 +56,8 @@ const (
 	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
 	Operate       = "links:operate"      // pause and resume lanes and links
 	ManageKeys    = "keys:manage"        // replace and revoke the keys that nodes sign with
+	ManageMaps    = "mappings:manage"    // publish, try and roll back mappings
+	ApproveMaps   = "mappings:approve"   // approve mappings that somebody else has proposed
 )
 
 // Action is something that changes the plant or its messages.
@@ -94,6 +103,13 @@ func Actions() []Action {
 		{KeysRotate, ManageKeys, "Have a node replace the key that it signs with", true},
 		{KeysRevoke, ManageKeys, "Have a key count for nothing any more", true},
 		{KeysDrill, ManageKeys, "Rehearse that the keyring is away", true},
+		{MappingPublish, ManageMaps, "Have every node map by an edition of the mappings", true},
+		{MappingPropose, ManageMaps, "Propose an edition of the mappings, for somebody else to approve", true},
+		{MappingApprove, ApproveMaps, "Approve an edition of the mappings that somebody else has proposed", true},
+		{MappingRollback, ManageMaps, "Go back to the mappings that were used before", true},
+		{MappingTry, ManageMaps, "Map live messages by an edition too, without sending what it makes", true},
+		{MappingEndTrial, ManageMaps, "End the trial of an edition of the mappings", true},
+		{MappingReload, ManageMaps, "Take the changed folder of mappings; a node does", false},
 	}
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,10 +22,14 @@ type Effect struct {
 // Compare maps one message by two sets and says what would differ in the document. A mapping that fails, waits or leaves the message out
 // differs in that.
 func Compare(ctx context.Context, before, after *Set, name string, m message.Message, refs Resolver) Effect {
-	e := Effect{Message: m.ID, Kind: m.Kind}
 	was, errWas := before.Try(ctx, name, m, refs)
 	is, errIs := after.Try(ctx, name, m, refs)
-	e.Before, e.After = was.Version, is.Version
+	return effect(m, was, errWas, is, errIs)
+}
+
+// effect compares what was made of one message with what another set made of it.
+func effect(m message.Message, was Made, errWas error, is Made, errIs error) Effect {
+	e := Effect{Message: m.ID, Kind: m.Kind, Before: was.Version, After: is.Version}
 	say := func(at, a, b string) {
 		if a != b {
 			e.Differences = append(e.Differences, Difference{at, a, b})
@@ -46,7 +51,9 @@ func Compare(ctx context.Context, before, after *Set, name string, m message.Mes
 			say("params/"+n, "", is.Params[n])
 		}
 	}
-	e.Differences = append(e.Differences, Differences(was.Body, is.Body)...)
+	if !bytes.Equal(was.Body, is.Body) {
+		e.Differences = append(e.Differences, Differences(was.Body, is.Body)...)
+	}
 	return e
 }
 

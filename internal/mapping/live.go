@@ -10,7 +10,10 @@ import (
 
 // Live is the set that a running plant maps by. Another one takes its place between two messages, never within one: each message is mapped by
 // one set as a whole, and its document names the version. It is safe for many goroutines.
-type Live struct{ set atomic.Pointer[Set] }
+type Live struct {
+	set   atomic.Pointer[Set]
+	trial atomic.Pointer[trial]
+}
 
 // NewLive begins with a set.
 func NewLive(s *Set) *Live {
@@ -24,12 +27,26 @@ func (l *Live) Set() *Set { return l.set.Load() }
 
 // Apply is Set.Apply by the set that is used now.
 func (l *Live) Apply(ctx context.Context, name string, v message.Verified, refs Resolver) (message.Document, error) {
-	return l.Set().Apply(ctx, name, v, refs)
+	t := l.trial.Load()
+	if t == nil {
+		return l.Set().Apply(ctx, name, v, refs)
+	}
+	refs = remembering(refs)
+	doc, err := l.Set().Apply(ctx, name, v, refs)
+	t.out(ctx, name, v, refs, doc, err)
+	return doc, err
 }
 
 // ApplyIn is Set.ApplyIn by the set that is used now.
 func (l *Live) ApplyIn(ctx context.Context, name string, m message.Message, refs Resolver) (message.Message, error) {
-	return l.Set().ApplyIn(ctx, name, m, refs)
+	t := l.trial.Load()
+	if t == nil {
+		return l.Set().ApplyIn(ctx, name, m, refs)
+	}
+	refs = remembering(refs)
+	out, err := l.Set().ApplyIn(ctx, name, m, refs)
+	t.in(ctx, name, m, refs, out, err)
+	return out, err
 }
 
 // Change is one mapping whose version changed with a reload; Before or After is "" for one that is new or gone.

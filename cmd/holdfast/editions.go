@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+
+	"holdfast/internal/edition"
+	"holdfast/internal/mapping"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// fourEyes is the value of mappings_policy by which an edition is used only after a second person has looked at it.
+const fourEyes = "four_eyes"
+
+// currentEdition reads which edition is used, tried and proposed.
+func currentEdition(ctx context.Context, db *store.DB) (s edition.State, err error) {
+	err = db.View(ctx, func(tx *store.Tx) error {
+		s, err = edition.Current(ctx, tx)
+		return err
+	})
+	return s, err
+}
+
+// edition is what a plant is to map by: the published one, or its folder as it is now. Policy may have something against it.
+func (c Config) edition(ctx context.Context, db *store.DB, s edition.State) (e edition.Edition, err error) {
+	if s.Used.Edition == "" {
+		if e, err = c.folder(); err == nil && c.MappingsPolicy == fourEyes && !e.Empty() {
+			err = &problem.Error{
+				Kind: problem.Denied, What: "use the mappings in " + c.Mappings, Why: "nobody has approved them, and mappings_policy asks for four eyes",
+				Hint: "have them published, and approved by somebody else: holdfast mapping publish, then holdfast mapping approve",
+			}
+		}
+		return e, err
+	}
+	if c.MappingsPolicy == fourEyes && !s.Used.FourEyes() {
+		return e, &problem.Error{
+			Kind: problem.Denied, What: "use edition " + edition.Short(s.Used.Edition) + " of the mappings",
+			Why: "mappings_policy asks for four eyes, and nobody but " + s.Used.Author + " has looked at it", Hint: "publish the mappings again under this policy",
+		}
+	}
+	err = db.View(ctx, func(tx *store.Tx) error {
+		e, err = edition.Load(ctx, tx, s.Used.Edition)
+		return err
+	})
+	return e, err
+}
+
+// loadEdition compiles an edition over the shipped mappings.
+func loadEdition(ctx context.Context, db *store.DB, hash string) (*mapping.Set, error) {
+	var e edition.Edition
+	err := db.View(ctx, func(tx *store.Tx) (err error) {
+		e, err = edition.Load(ctx, tx, hash)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return compileEdition(e)
+}
+
+func compileEdition(e edition.Edition) (*mapping.Set, error) {
+	files, err := e.FS()
+	if err != nil {
+		return nil, err
+	}
+	set, err := mapping.Load(mapping.Library(), files)
+	return set, toldMistakes(err)
+}
+
+// usedMappings are those that a plant maps by: of the published edition or, before the first one, of the folder.
+func usedMappings(ctx context.Context, cfg Config, db *store.DB) (*mapping.Set, error) {
+	s, err := currentEdition(ctx, db)
+	if err != nil || s.Used.Edition == "" {
+		set, errSet := loadMappings(cfg)
+		return set, errors.Join(err, errSet)
+	}
+	e, err := cfg.edition(ctx, db, s)
+	if err != nil {
+		return nil, err
+	}
+	return compileEdition(e)
+}
+
+// published tells whether the plant's database names an edition to map by, so that what stands in the folder does not count.
+func (c Config) published(ctx context.Context) bool {
+	r, err := openRecords(ctx, c)
+	if err != nil {
+		return false
+	}
+	defer r.db.Close()
+	s, err := currentEdition(ctx, r.db)
+	return err == nil && s.Used.Edition != ""
+}
+
+// stateJSON is what the audit record has of a state: which editions count.
+func stateJSON(s edition.State) json.RawMessage {
+	return slotsJSON(map[string]string{"used": s.Used.Edition, "tried": s.Tried.Edition, "proposed": s.Proposed.Edition})
+}
+
+func hashJSON(hash string) json.RawMessage {
+	return slotsJSON(map[string]string{"used": hash})
+}
+
+func slotsJSON(slots map[string]string) json.RawMessage {
+	maps.DeleteFunc(slots, func(_, hash string) bool { return hash == "" })
+	text, err := json.Marshal(slots)
+	if err != nil {
+		panic(err) // a map of texts is always JSON
+	}
+	return text
+}
+
+// mostWaiting is how many results of a trial wait to be kept. More are passed over while the database is away.
+const mostWaiting = 5000
+
+// trials gathers what comes of trying mappings, so that no message waits for it to be kept.
+type trials struct {
+	mu      sync.Mutex
+	waiting map[string][]edition.Trial // by edition; guarded by mu
+}
+
+// of takes what comes of trying one edition.
+func (t *trials) of(hash string) func(mapping.Trial) {
+	return func(one mapping.Trial) {
+		trial := edition.Trial{Mapping: one.Mapping, Message: one.Message, Kind: one.Kind, Link: one.Link}
+		for _, d := range one.Differences {
+			trial.Places = append(trial.Places, d.At)
+		}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.waiting == nil {
+			t.waiting = map[string][]edition.Trial{}
+		}
+		if len(t.waiting[hash]) < mostWaiting {
+			t.waiting[hash] = append(t.waiting[hash], trial)
+		}
+	}
+}
+
+// keep writes what has come.
+func (t *trials) keep(ctx context.Context, db *store.DB, log *slog.Logger) {
+	t.mu.Lock()
+	waiting := t.waiting
+	t.waiting = nil
+	t.mu.Unlock()
+	for hash, all := range waiting {
+		err := db.InTx(ctx, func(tx *store.Tx) error { return edition.Record(ctx, tx, hash, all) })
+		if err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "what came of trying mappings is not kept", "err", err)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+// Package edition keeps the editions of a plant's mappings, in the plant's database, so that every node maps by the same one.
+//
+// An edition is all files of a folder of mappings as they were at one time: mappings, tables, fragments, units and examples. It is named by
+// the hash of their names and texts.
+//
+// # Guarantees
+//
+//   - Until an edition is published, each node takes its own folder. From then on all nodes take the one that was published last, and the
+//     folder is only where the next one is written.
+//   - Where policy asks for four eyes, an edition is used only after somebody else than its author has approved it. Who that was stands
+//     beside it, so that each node can look for itself.
+//   - What was done is kept in order, and nothing of it changes: going back takes the edition that was used before, approval and all.
+//   - An edition whose files are not what its name says is never given out.
+//   - Of what is tried beside the edition in use, places where documents differ are kept, and no value of a message.
+//
+// The package owns the tables mapping_editions, mapping_steps, mapping_state, mapping_nodes, mapping_trials and mapping_trial_messages.
+package edition
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"holdfast/internal/problem"
+)
+
+// Topic is woken when another edition is to be used, or tried.
+const Topic = "mappings"
+
+// maxSize bounds the files of one edition, in bytes.
+const maxSize = 32 << 20
+
+// Edition is the files of a folder of mappings.
+type Edition struct {
+	Hash  string // SHA-256, hexadecimal
+	files []byte // zip
+	count int
+}
+
+// file is one of them.
+type file struct {
+	name string
+	text []byte
+}
+
+// Read takes the files of a folder that mappings are made of: those in YAML and CSV. A folder that is not there is an empty edition.
+func Read(folder fs.FS) (Edition, error) {
+	var all []file
+	size := 0
+	err := fs.WalkDir(folder, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == ".":
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir() || !slices.Contains([]string{".yaml", ".csv"}, path.Ext(name)):
+			return nil
+		}
+		text, err := fs.ReadFile(folder, name)
+		if err != nil {
+			return err
+		}
+		if size += len(text); size > maxSize {
+			return &problem.Error{
+				Kind: problem.TooLarge, What: "read the folder of mappings", Why: fmt.Sprintf("its files have more than %d MiB", maxSize>>20),
+				Hint: "keep only mappings, tables and examples in it",
+			}
+		}
+		all = append(all, file{name, text})
+		return nil
+	})
+	if err != nil {
+		return Edition{}, fmt.Errorf("read the folder of mappings: %w", err)
+	}
+	return pack(all)
+}
+
+// pack makes an edition of files, whatever their order.
+func pack(all []file) (Edition, error) {
+	slices.SortFunc(all, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	sum := sha256.New()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, f := range all {
+		fmt.Fprintf(sum, "%d %s %d ", len(f.name), f.name, len(f.text))
+		sum.Write(f.text)
+		w, err := z.Create(f.name)
+		if err == nil {
+			_, err = w.Write(f.text)
+		}
+		if err != nil {
+			return Edition{}, fmt.Errorf("pack %s: %w", f.name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return Edition{}, fmt.Errorf("pack an edition: %w", err)
+	}
+	return Edition{hex.EncodeToString(sum.Sum(nil)), out.Bytes(), len(all)}, nil
+}
+
+// unpack reads what is kept, and holds it against its name.
+func unpack(hash string, files []byte) (Edition, error) {
+	z, err := zip.NewReader(bytes.NewReader(files), int64(len(files)))
+	if err != nil {
+		return Edition{}, spoilt(hash, err)
+	}
+	var all []file
+	for _, f := range z.File {
+		text, err := readFile(f)
+		if err != nil {
+			return Edition{}, spoilt(hash, err)
+		}
+		all = append(all, file{f.Name, text})
+	}
+	e, err := pack(all)
+	if err == nil && e.Hash != hash {
+		err = errors.New("its files have the hash " + e.Hash)
+	}
+	if err != nil {
+		return Edition{}, spoilt(hash, err)
+	}
+	return e, nil
+}
+
+func readFile(f *zip.File) (text []byte, err error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return io.ReadAll(io.LimitReader(r, maxSize+1))
+}
+
+func spoilt(hash string, err error) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: "read edition " + Short(hash) + " of the mappings", Why: "it is not what was published: " + err.Error(),
+		Hint: "publish the mappings again from their folder, and find out who has changed the database", Cause: err,
+	}
+}
+
+// FS is the edition as a folder.
+func (e Edition) FS() (fs.FS, error) {
+	return zip.NewReader(bytes.NewReader(e.files), int64(len(e.files)))
+}
+
+// Empty tells whether it has no file, so that only the mappings are used that Holdfast ships.
+func (e Edition) Empty() bool { return e.count == 0 }
+
+// Short is how an edition is named in what a person reads: the first letters of its hash.
+func Short(hash string) string { return hash[:min(12, len(hash))] }

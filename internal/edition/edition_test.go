@@ -1,0 +1,274 @@
+package edition_test
+
+import (
+	"context"
+	"io/fs"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/edition"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// made is an edition of one mapping with this text.
+func made(t *testing.T, text string) edition.Edition {
+	t.Helper()
+	e, err := edition.Read(fstest.MapFS{"out/m.yaml": {Data: []byte(text)}, "notes.txt": {Data: []byte("no mapping")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// plant is a database with editions.
+type plant struct {
+	t  *testing.T
+	db *store.DB
+}
+
+// do keeps the edition of a text and does something with it.
+func (p plant) do(text string, act func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error)) (s edition.State, err error) {
+	p.t.Helper()
+	e := made(p.t, text)
+	err = p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		if err := edition.Keep(p.t.Context(), tx, e); err != nil {
+			return err
+		}
+		s, err = act(p.t.Context(), tx, e.Hash)
+		return err
+	})
+	return s, err
+}
+
+func publish(fourEyes bool, actor string) func(context.Context, *store.Tx, string) (edition.State, error) {
+	return func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, fourEyes, edition.By{Actor: actor, Reason: "because"})
+	}
+}
+
+func approve(actor string) func(context.Context, *store.Tx, string) (edition.State, error) {
+	return func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Approve(ctx, tx, hash, edition.By{Actor: actor, Reason: "looked at"})
+	}
+}
+
+func rollBack(fourEyes bool) func(context.Context, *store.Tx, string) (edition.State, error) {
+	return func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
+		return edition.RollBack(ctx, tx, fourEyes, edition.By{Actor: "anna"})
+	}
+}
+
+func TestAnEditionIsItsFiles(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p, e := plant{t, db}, made(t, "one")
+		if again := made(t, "one"); again.Hash != e.Hash || made(t, "two").Hash == e.Hash {
+			t.Error("the hash is not that of the files")
+		}
+		if _, err := p.do("one", publish(false, "anna")); err != nil {
+			t.Fatal(err)
+		}
+		err := db.View(t.Context(), func(tx *store.Tx) error {
+			hash, err := edition.Find(t.Context(), tx, e.Hash[:8])
+			if err != nil {
+				return err
+			}
+			got, err := edition.Load(t.Context(), tx, hash)
+			if err != nil {
+				return err
+			}
+			files, err := got.FS()
+			if err != nil {
+				return err
+			}
+			text, err := fs.ReadFile(files, "out/m.yaml")
+			if string(text) != "one" || got.Empty() {
+				t.Errorf("got %q", text)
+			}
+			if _, err := fs.Stat(files, "notes.txt"); err == nil {
+				t.Error("a file that is no mapping was taken")
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.InTx(t.Context(), func(tx *store.Tx) error {
+			other := made(t, "two")
+			if err := edition.Keep(t.Context(), tx, other); err != nil {
+				return err
+			}
+			_, err := tx.Exec(t.Context(), "UPDATE mapping_editions SET files = (SELECT files FROM mapping_editions WHERE hash = ?) WHERE hash = ?", other.Hash, e.Hash)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.View(t.Context(), func(tx *store.Tx) error {
+			_, err := edition.Load(t.Context(), tx, e.Hash)
+			return err
+		})
+		if problem.KindOf(err) != problem.Integrity {
+			t.Errorf("changed files were given out: %v", err)
+		}
+	})
+}
+
+func TestAFolderThatIsNotThereIsAnEmptyEdition(t *testing.T) {
+	e, err := edition.Read(fstest.MapFS{})
+	if err != nil || !e.Empty() {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	if files, err := e.FS(); err != nil {
+		t.Error(err)
+	} else if _, err := fs.ReadDir(files, "."); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGoingBackGoesStepByStep(t *testing.T) {
+	p := plant{t, storetest.SQLite(t)}
+	if _, err := p.do("", rollBack(false)); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("with nothing before: %v", err)
+	}
+	for _, text := range []string{"a", "b", "c"} {
+		if _, err := p.do(text, publish(false, "anna")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.do("c", publish(false, "anna")); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("the same again: %v", err)
+	}
+	for _, want := range []string{"b", "a"} {
+		s, err := p.do("", rollBack(false))
+		if err != nil || s.Used.Edition != made(t, want).Hash || s.Used.Author != "anna" {
+			t.Errorf("got %+v, %v, want %s", s.Used, err, want)
+		}
+	}
+	if _, err := p.do("", rollBack(false)); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("before the first: %v", err)
+	}
+	if s, err := p.do("d", publish(false, "ben")); err != nil || s.Used.Previous != made(t, "a").Hash {
+		t.Errorf("got %+v, %v", s.Used, err)
+	}
+}
+
+func TestFourEyes(t *testing.T) {
+	p := plant{t, storetest.SQLite(t)}
+	s, err := p.do("a", publish(true, "anna"))
+	if err != nil || s.Used.Edition != "" || s.Proposed.Edition != made(t, "a").Hash {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if _, err := p.do("a", approve("anna")); problem.KindOf(err) != problem.Denied {
+		t.Errorf("its author approves: %v", err)
+	}
+	if _, err := p.do("b", approve("ben")); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("another is approved: %v", err)
+	}
+	s, err = p.do("a", approve("ben"))
+	if err != nil || s.Used.Edition != made(t, "a").Hash || !s.Used.FourEyes() || s.Used.Author != "anna" || s.Proposed.Edition != "" {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if _, err := p.do("a", approve("carl")); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("a second time: %v", err)
+	}
+	if _, err := p.do("b", publish(false, "anna")); err != nil { // before the policy was made
+		t.Fatal(err)
+	}
+	if s, err := p.do("", rollBack(true)); err != nil || !s.Used.FourEyes() {
+		t.Errorf("back to what was approved: %+v, %v", s.Used, err)
+	}
+	for _, text := range []string{"b", "c"} {
+		if _, err := p.do(text, publish(false, "anna")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.do("", rollBack(true)); problem.KindOf(err) != problem.Denied {
+		t.Errorf("back to what nobody approved: %v", err)
+	}
+}
+
+// TestTwoWhoPublishAtOnce have both their steps kept, one after the other.
+func TestTwoWhoPublishAtOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		var all sync.WaitGroup
+		for _, text := range []string{"a", "b", "c", "d"} {
+			all.Go(func() {
+				if _, err := p.do(text, publish(false, text)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		err := db.View(t.Context(), func(tx *store.Tx) error {
+			steps, err := edition.Steps(t.Context(), tx, 10)
+			if err != nil {
+				return err
+			}
+			s, err := edition.Current(t.Context(), tx)
+			if len(steps) != 4 || s.Revision != 4 || s.Used != steps[0] {
+				t.Errorf("got %d steps, %+v", len(steps), s)
+			}
+			for i, step := range steps[:3] {
+				if step.Previous != steps[i+1].Edition {
+					t.Errorf("step %d followed %s, want %s", step.Seq, step.Previous, steps[i+1].Edition)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		begin := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+			return edition.Try(ctx, tx, hash, edition.By{Actor: "anna"})
+		}
+		s, err := p.do("a", begin)
+		if err != nil || s.Tried.Edition != made(t, "a").Hash || s.Used.Edition != "" {
+			t.Fatalf("got %+v, %v", s, err)
+		}
+		hash := s.Tried.Edition
+		differs := edition.Trial{Mapping: "out/m", Message: "m-2", Kind: "k", Link: "erp", Places: []string{"body/a", "body/b"}}
+		for range 2 { // the same message again
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				return edition.Record(t.Context(), tx, hash, []edition.Trial{{Mapping: "out/m", Message: "m-1", Kind: "k", Link: "erp"}, differs})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = db.View(t.Context(), func(tx *store.Tx) error {
+			tallies, differing, err := edition.Trials(t.Context(), tx, hash, 10)
+			if d := cmp.Diff([]edition.Tally{{Mapping: "out/m", Mapped: 4, Differed: 2}}, tallies); d != "" {
+				t.Error(d)
+			}
+			if len(differing) != 1 || strings.Join(differing[0].Places, " ") != "body/a body/b" {
+				t.Errorf("got %+v", differing)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := p.do("a", publish(false, "anna")); err != nil || s.Tried.Edition != "" {
+			t.Errorf("what is used is not tried any more: %+v, %v", s, err)
+		}
+		end := func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
+			return edition.EndTrial(ctx, tx, edition.By{Actor: "anna"})
+		}
+		if _, err := p.do("", end); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("with no trial: %v", err)
+		}
+	})
+}
