@@ -37,7 +37,6 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
-	gate   *access.Gate // nil: the API takes every call of this machine
 
 	alerts  *alert.Alerts
 	guard   *seal.Guard
@@ -109,7 +108,6 @@ func (f *floors) join() {
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
 		Inline: f.cfg.Outbox.Inline,
 	})
-	f.outbox.AlarmWith(f.alerts)
 	p := f.cfg.Plant
 	f.plant = mes.New(owing{f.outbox}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
@@ -120,8 +118,7 @@ func (f *floors) join() {
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
-	policy, _ := f.cfg.policy() // the check of the configuration has made it before
-	f.doer = access.New(f.db).Under(policy)
+	f.doer = access.New(f.db)
 }
 
 // owing is the outbox as the plant sees it.
@@ -181,7 +178,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.
