@@ -55,7 +55,7 @@ func (p plantHops) VerifyHop(ctx context.Context, h message.Hop) (message.Witnes
 
 // openHops gives the ERP the plant's public keys, those of later days too.
 func (s *stage) openHops(ctx context.Context) {
-	keys := &readKeys{what: "the keys of the plant", log: s.logger(), load: func() ([]seal.Key, error) {
+	keys := newReadKeys("the keys of the plant", func() ([]seal.Key, error) {
 		var b seal.Bundle
 		err := s.plant.db.View(ctx, func(tx *store.Tx) (err error) {
 			b.Keys, err = seal.Archive(ctx, tx)
@@ -69,7 +69,7 @@ func (s *stage) openHops(ctx context.Context) {
 			return nil, err
 		}
 		return seal.ParseKeys(set)
-	}}
+	}, s.logger())
 	plant := seal.Sender{Name: "plant", Form: seal.ByHop, Keys: keys}
 	s.hops.Store(seal.NewGuard(map[string]seal.Policy{"plant": {Senders: []seal.Sender{plant}}}, time.Now))
 }

@@ -35,97 +35,81 @@ func unknownYet(what string, cause error) error {
 	}
 }
 
-// readKeys are keys of a file or a secret, read anew while they are used.
-type readKeys struct {
-	load func() ([]seal.Key, error)
-	what string
-	file string // that load reads, if it does
-	only bool   // no key can come to be known by reading anew: a secret has its name from the configuration
-	log  *slog.Logger
+// readings are keys of a file or a secret, read anew while they are used. T is what is made of them.
+type readings[T any] struct {
+	load  func() (T, error)
+	knows func(T, seal.KeyID) bool
+	what  string
+	file  string // that load reads, if it does
+	only  bool   // no key can come to be known by reading anew: a secret has its name from the configuration
+	log   *slog.Logger
 
 	reading sync.Mutex // is held while they are read, so that nobody waits who has them
 
 	mu   sync.Mutex // guards what follows
-	keys seal.FixedKeys
+	have bool
+	keys T
 	at   time.Time
 	was  os.FileInfo // file as it was read, nil if it cannot be told from what was written since
 }
 
-// keysInFile are the keys of a file.
-func keysInFile(name string, log *slog.Logger) *readKeys {
-	return &readKeys{load: fileOf(name), what: name, file: name, log: log}
-}
-
-func fileOf(name string) func() ([]seal.Key, error) {
-	return func() ([]seal.Key, error) {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		return seal.ParseKeys(text)
-	}
-}
-
-// sharedOf is the secret of a sender.
-func (c Config) sharedOf(s SenderConfig) func() ([]seal.Key, error) {
-	return func() ([]seal.Key, error) {
-		text, err := c.secret(context.Background(), s.Secret)
-		if err != nil {
-			return nil, err
-		}
-		secret, err := sharedSecret(text)
-		if err != nil {
-			return nil, err
-		}
-		k, err := seal.SharedKey(seal.KeyID(s.SecretID), secret)
-		return []seal.Key{k}, err
-	}
-}
-
-// All implements seal.SenderKeys.
-func (r *readKeys) All() ([]seal.Key, error) { return r.read(readAgain) }
-
-// had are the keys as they were read last, and whether that is no longer ago than age.
-func (r *readKeys) had(age time.Duration) (seal.FixedKeys, bool) {
+// had are the keys as they were read last, whether there are any, and whether that is no longer ago than age.
+func (r *readings[T]) had(age time.Duration) (keys T, have, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.keys, r.keys != nil && time.Since(r.at) < age
+	return r.keys, r.have, r.have && time.Since(r.at) < age
 }
 
 // read is what was read no longer ago than age, or is read now. Who has keys does not wait for another that reads them anew.
-func (r *readKeys) read(age time.Duration) (seal.FixedKeys, error) {
-	keys, fresh := r.had(age)
+func (r *readings[T]) read(age time.Duration) (T, error) {
+	keys, have, fresh := r.had(age)
 	switch {
 	case fresh:
 		return keys, nil
-	case keys == nil:
+	case !have:
 		r.reading.Lock()
 	case !r.reading.TryLock():
 		return keys, nil
 	}
 	defer r.reading.Unlock()
-	if keys, fresh = r.had(age); fresh {
+	if keys, _, fresh = r.had(age); fresh {
 		return keys, nil
 	}
-	if err := r.renew(); err != nil && keys == nil {
-		return nil, err
+	if err := r.renew(); err != nil && !have {
+		return keys, err
 	}
-	keys, _ = r.had(age)
+	keys, _, _ = r.had(age)
+	return keys, nil
+}
+
+// with are the keys, of which id is one if it is anybody's. A key that is not known may be new: they are read at once, since what it signed would
+// be refused for good. Should that fail the error is of kind Unavailable.
+func (r *readings[T]) with(id seal.KeyID) (T, error) {
+	keys, err := r.read(readAgain)
+	if err != nil || r.knows(keys, id) || r.complete() {
+		return keys, err
+	}
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	if err := r.renew(); err != nil {
+		return keys, err
+	}
+	keys, _, _ = r.had(0)
 	return keys, nil
 }
 
 // renew reads them now; r.reading must be held. Should that fail, the last ones count on.
-func (r *readKeys) renew() error {
+func (r *readings[T]) renew() error {
 	was := r.stamp()
 	keys, err := r.load()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.keys, r.was, r.at = keys, was, time.Now()
+		r.have, r.keys, r.was, r.at = true, keys, was, time.Now()
 		return nil
 	}
 	r.was = nil
-	if r.keys != nil && time.Since(r.at) >= readAgain { // else it was logged just now, or strangers would fill the log
+	if r.have && time.Since(r.at) >= readAgain { // else it was logged just now, or strangers would fill the log
 		r.log.Error("the keys of a sender cannot be read anew; the last ones count on", "part", "keys", "err", err)
 		r.at = time.Now()
 	}
@@ -133,7 +117,7 @@ func (r *readKeys) renew() error {
 }
 
 // stamp is the file before it is read, nil if that is not enough to tell later whether it was written since.
-func (r *readKeys) stamp() os.FileInfo {
+func (r *readings[T]) stamp() os.FileInfo {
 	if r.file == "" {
 		return nil
 	}
@@ -145,7 +129,7 @@ func (r *readKeys) stamp() os.FileInfo {
 }
 
 // complete tells whether there is no key but those that were read: a stranger costs a look at the file, and no reading.
-func (r *readKeys) complete() bool {
+func (r *readings[T]) complete() bool {
 	if r.only {
 		return true
 	}
@@ -159,55 +143,76 @@ func (r *readKeys) complete() bool {
 	return err == nil && os.SameFile(was, i) && was.Size() == i.Size() && was.ModTime().Equal(i.ModTime())
 }
 
-// Find implements seal.SenderKeys. A key that is not known may be new: they are read at once, since what it signed would be refused for good.
+// readKeys are the keys of a sender that is no plant of Holdfast.
+type readKeys struct{ readings[seal.FixedKeys] }
+
+// newReadKeys are keys that load reads. Set file or only, if they are.
+func newReadKeys(what string, load func() ([]seal.Key, error), log *slog.Logger) *readKeys {
+	return &readKeys{readings[seal.FixedKeys]{what: what, log: log, knows: knowsKey, load: func() (seal.FixedKeys, error) { return load() }}}
+}
+
+func knowsKey(keys seal.FixedKeys, id seal.KeyID) bool {
+	_, err := keys.Find(id)
+	return err == nil
+}
+
+// keysInFile are the keys of a file.
+func keysInFile(name string, log *slog.Logger) *readKeys {
+	r := newReadKeys(name, fileOf(name, seal.ParseKeys), log)
+	r.file = name
+	return r
+}
+
+// fileOf reads a file and makes something of it.
+func fileOf[T any](name string, parse func([]byte) (T, error)) func() (T, error) {
+	return func() (none T, err error) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return none, err
+		}
+		return parse(text)
+	}
+}
+
+// sharedOf is the secret of a sender.
+func (c Config) sharedOf(s SenderConfig, log *slog.Logger) *readKeys {
+	r := newReadKeys("the secret of "+s.Name, func() ([]seal.Key, error) {
+		text, err := c.secret(context.Background(), s.Secret)
+		if err != nil {
+			return nil, err
+		}
+		secret, err := sharedSecret(text)
+		if err != nil {
+			return nil, err
+		}
+		k, err := seal.SharedKey(seal.KeyID(s.SecretID), secret)
+		return []seal.Key{k}, err
+	}, log)
+	r.only = true
+	return r
+}
+
+// All implements seal.SenderKeys.
+func (r *readKeys) All() ([]seal.Key, error) { return r.read(readAgain) }
+
+// Find implements seal.SenderKeys.
 func (r *readKeys) Find(id seal.KeyID) (seal.Key, error) {
-	keys, err := r.read(readAgain)
+	keys, err := r.with(id)
 	if err != nil {
 		return seal.Key{}, err
 	}
-	if k, err := keys.Find(id); err == nil || r.complete() {
-		return k, err
-	}
-	r.reading.Lock()
-	defer r.reading.Unlock()
-	if err := r.renew(); err != nil {
-		return seal.Key{}, err
-	}
-	keys, _ = r.had(0)
 	return keys.Find(id)
 }
 
-// readTrust is what another plant of Holdfast has exported, read anew while it is used.
-type readTrust struct {
-	file string
-	log  *slog.Logger
-
-	mu    sync.Mutex // guards what follows
-	trust *seal.Trust
-	at    time.Time
-}
-
-func (r *readTrust) now() (*seal.Trust, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.trust != nil && time.Since(r.at) < readAgain {
-		return r.trust, nil
-	}
-	text, err := os.ReadFile(r.file)
-	var b seal.Bundle
-	if err == nil {
-		b, err = seal.ParseBundle(text)
-	}
-	switch {
-	case err == nil:
-		r.trust = b.Trust()
-	case r.trust == nil:
-		return nil, unknownYet(r.file, err)
-	default:
-		r.log.Error("the keys of another plant cannot be read anew; the last ones count on", "part", "keys", "err", err)
-	}
-	r.at = time.Now()
-	return r.trust, nil
+// plantKeys are what another plant of Holdfast has exported.
+func plantKeys(name string, log *slog.Logger) *readings[*seal.Trust] {
+	return &readings[*seal.Trust]{what: name, file: name, log: log, knows: (*seal.Trust).Knows, load: fileOf(name, func(text []byte) (*seal.Trust, error) {
+		b, err := seal.ParseBundle(text)
+		if err != nil {
+			return nil, err
+		}
+		return b.Trust(), nil
+	})}
 }
 
 // fetchedKeys are keys that are asked for by HTTP, while Run runs.

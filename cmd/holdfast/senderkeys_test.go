@@ -13,8 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
+	"holdfast/internal/store/storetest"
 )
 
 func keyText(t *testing.T, seed byte) []byte {
@@ -50,6 +52,76 @@ func TestKeyThatASenderHasMadeIsKnownAtOnce(t *testing.T) {
 	}
 	if _, err := r.Find(signing('b').ID); err != nil {
 		t.Errorf("the last keys count while the file is away: %v", err)
+	}
+}
+
+// TestANewKeyOfAnotherPlantIsKnownAtOnce: what it signed would be refused for good.
+func TestANewKeyOfAnotherPlantIsKnownAtOnce(t *testing.T) {
+	db, safe := storetest.SQLite(t), seal.NewSafe(t.TempDir(), "correct horse", 10)
+	if err := seal.InitLocal(safe, "2000", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	node := seal.NodeURI("urn:holdfast:plant:2000", "a")
+	from := seal.NewLocal(safe, node, time.Hour, time.Now)
+	ring, err := seal.OpenRing(t.Context(), db, from, nil, node, seal.RingConfig{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "plant.keys")
+	export := func() {
+		t.Helper()
+		b, err := seal.ReadBundle(t.Context(), db, from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := b.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written(t, file, string(text))
+	}
+	m := message.Message{ID: "1", Source: "urn:holdfast:plant:2000", Kind: "order.done", Version: 1, Body: []byte(`{}`), Place: message.Place{Link: "here", Role: message.Event}}
+	guard := seal.NewGuard(map[string]seal.Policy{"plant": {Audience: "here", Senders: []seal.Sender{{
+		Name: "there", Form: seal.ByOrigin, Trust: plantKeys(file, slog.New(slog.DiscardHandler)).with, Sources: []string{m.Source}, Kinds: []string{"*"},
+	}}}}, time.Now)
+	take := func() problem.Kind {
+		t.Helper()
+		s, err := ring.SignMessage(m, m.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed := m
+		signed.Origin = &s
+		_, err = guard.Check(t.Context(), message.Incoming{Message: signed}, "plant")
+		return problem.KindOf(err)
+	}
+	rotate := func() {
+		t.Helper()
+		if err := ring.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := take(); got != problem.Unavailable {
+		t.Errorf("without a file: %q, want that it comes again", got)
+	}
+	export()
+	if got := take(); got != "" {
+		t.Errorf("with it: %q", got)
+	}
+	rotate()
+	if got := take(); got != problem.Denied {
+		t.Errorf("a key that the file does not have: %q, want it refused", got)
+	}
+	export()
+	if got := take(); got != "" {
+		t.Errorf("a key that came just now: %q", got)
+	}
+	rotate()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if got := take(); got != problem.Unavailable {
+		t.Errorf("a new key while the file is away: %q, want that it comes again", got)
 	}
 }
 
@@ -196,7 +268,7 @@ func TestAStrangerCostsNoReading(t *testing.T) {
 		}
 		r := keysInFile(file, slog.New(slog.DiscardHandler))
 		load := r.load
-		r.load = func() ([]seal.Key, error) { read++; return load() }
+		r.load = func() (seal.FixedKeys, error) { read++; return load() }
 		for range 100 {
 			if _, err := r.Find(signing('s').ID); problem.KindOf(err) != problem.Denied {
 				t.Fatal(err)
@@ -216,11 +288,11 @@ func TestAStrangerCostsNoReading(t *testing.T) {
 func TestWhoHasKeysDoesNotWaitForThemToBeRead(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	keys := []seal.Key{signing('a').Key()}
-	r := &readKeys{what: "keys", log: slog.New(slog.DiscardHandler), load: func() ([]seal.Key, error) { return keys, nil }}
+	r := newReadKeys("keys", func() ([]seal.Key, error) { return keys, nil }, slog.New(slog.DiscardHandler))
 	if _, err := r.Find(signing('a').ID); err != nil {
 		t.Fatal(err)
 	}
-	r.load = func() ([]seal.Key, error) { close(begun); <-end; return keys, nil }
+	r.load = func() (seal.FixedKeys, error) { close(begun); <-end; return keys, nil }
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if _, err := r.Find(signing('s').ID); problem.KindOf(err) != problem.Denied {

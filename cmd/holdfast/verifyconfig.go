@@ -176,9 +176,9 @@ func (c Config) newGuard(now func() time.Time, log *slog.Logger) (*seal.Guard, [
 			out := seal.Sender{Name: s.Name, Form: seal.Form(s.Form), Sources: s.Sources, Kinds: s.Kinds}
 			switch {
 			case s.Secret != "":
-				out.Keys = &readKeys{load: c.sharedOf(s), what: "the secret of " + s.Name, only: true, log: log}
+				out.Keys = c.sharedOf(s, log)
 			case out.Form == seal.ByOrigin:
-				out.Trust = (&readTrust{file: s.Keys, log: log}).now
+				out.Trust = plantKeys(s.Keys, log).with
 			default:
 				out.Keys = keysAt(s.Keys)
 			}

@@ -52,9 +52,12 @@ type Sender struct {
 	Name    string
 	Form    Form
 	Keys    SenderKeys
-	Trust   func() (*Trust, error) // instead of Keys, in the form ByOrigin
-	Sources []string               // CloudEvents sources as which it speaks; nobody else may
-	Kinds   []string               // patterns of the kinds that it may send (path.Match)
+	Sources []string // CloudEvents sources as which it speaks; nobody else may
+	Kinds   []string // patterns of the kinds that it may send (path.Match)
+
+	// Trust is instead of Keys, in the form ByOrigin: what checks a signature of that key. Where the key is not known the plant's keys have been
+	// looked at just now, or the error is of kind Unavailable.
+	Trust func(KeyID) (*Trust, error)
 }
 
 // Policy says what is believed of what comes over one link.
@@ -182,7 +185,7 @@ func (c checker) byOrigin(p Policy, m message.Message) (Sender, error) {
 		if s.Form != ByOrigin {
 			continue
 		}
-		t, err := s.Trust()
+		t, err := s.Trust(m.Origin.Key)
 		if err != nil {
 			unsure = cmp.Or(unsure, s.doubt(err, m.Source))
 			continue

@@ -126,6 +126,12 @@ func signedByAny(l *x509.RevocationList, issuers []*x509.Certificate) bool {
 
 func sameSerial(a, b *big.Int) bool { return a != nil && b != nil && a.Cmp(b) == 0 }
 
+// Knows tells whether there is a key of that ID, whatever is to be said of it.
+func (t *Trust) Knows(id KeyID) bool {
+	_, known := t.keys[id]
+	return known
+}
+
 // Verify is nil if s was made for this purpose over this digest, by a key that a root vouched for at the time that s says, and that
 // nobody has revoked since; then node is who signed. A revoked key vouches for nothing, at whatever time: who stole it can write any
 // time into a signature. Otherwise the error is a *problem.Error of kind Integrity, or Denied for a key that is unknown or revoked.
