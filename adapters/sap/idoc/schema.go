@@ -1,0 +1,80 @@
+package idoc
+
+import "holdfast/internal/schema"
+
+// TargetType is what an IDoc type takes, for a check of mappings. What the link fills in by itself is not required.
+func (l *Link) TargetType(target string) (*schema.Operation, bool) {
+	t := l.types[target]
+	if t == nil {
+		return nil, false
+	}
+	return &schema.Operation{Body: t.Sent()}, true
+}
+
+// DocumentType is the type of an IDoc that comes in, by the name of its basic type (LOIPRO02) or of its message (LOIPRO).
+func (l *Link) DocumentType(name string) (*schema.Type, bool) {
+	t := l.types.find(name)
+	if t == nil {
+		return nil, false
+	}
+	return t.Received(), true
+}
+
+// Sent describes the document of which an IDoc of this type is made.
+func (t *Type) Sent() *schema.Type { return describeObject(t.Name, t.Root, true, nil) }
+
+// Received describes the document that an IDoc of this type becomes.
+func (t *Type) Received() *schema.Type {
+	control := make([]*schema.Field, 0, len(controlFields()))
+	for _, f := range controlFields() {
+		control = append(control, &schema.Field{Name: f.name, Type: text(f.length)})
+	}
+	head := []*schema.Field{
+		{Name: controlName, Type: schema.NewObject(controlName, control...), Required: true, Label: "Control record"},
+		{Name: zoneMember, Type: text(0), Required: true, Label: "Time zone of the plant"},
+		{Name: unknownMember, Type: &schema.Type{Kind: schema.List, Item: text(0), Scale: schema.AnyScale}, Label: "What no description knows"},
+	}
+	return describeObject(t.Name, t.Root, false, head)
+}
+
+func text(length int) *schema.Type {
+	return &schema.Type{Kind: schema.Text, MaxLength: length, Scale: schema.AnyScale}
+}
+
+// describeObject describes a segment. What is sent must be described; what comes in may have more.
+func describeObject(name string, s *SegmentType, sent bool, fields []*schema.Field) *schema.Type {
+	for _, f := range s.Fields {
+		fields = append(fields, &schema.Field{Name: f.Name, Type: f.schema(sent), Label: f.Text})
+	}
+	for _, c := range s.Children {
+		of := describeObject(c.Name, c, sent, nil)
+		if c.Max != 1 {
+			of = &schema.Type{Kind: schema.List, Item: of, MinItems: c.Min, MaxItems: c.Max, Scale: schema.AnyScale}
+		}
+		fields = append(fields, &schema.Field{Name: c.Name, Type: of, Required: c.Min > 0, Label: c.Text})
+	}
+	t := schema.NewObject(name, fields...)
+	t.Open, t.Closed = !sent, sent
+	return t
+}
+
+// schema describes a field's value.
+func (f *Field) schema(sent bool) *schema.Type {
+	switch f.Type {
+	case dats:
+		return &schema.Type{Kind: schema.Text, Format: "date", Scale: schema.AnyScale}
+	case tims:
+		return &schema.Type{Kind: schema.Text, MaxLength: len("06:30:00"), Scale: schema.AnyScale}
+	case dec:
+		room := f.Length - f.Scale - 1 // the sign has a place of its own
+		if f.Scale > 0 {
+			room-- // and the point
+		}
+		return &schema.Type{Kind: schema.Text, Format: schema.IsDecimal, Digits: max(0, room), Scale: f.Scale, Loose: true}
+	case numc:
+		return &schema.Type{Kind: schema.Text, MaxLength: f.Length, Scale: schema.AnyScale, Loose: true}
+	}
+	t := text(f.Length)
+	t.Loose = sent
+	return t
+}

@@ -1,0 +1,104 @@
+// Package docnum keeps under which number each message travels over a link whose ERP knows documents by number alone: SAP answers an IDoc by
+// its DOCNUM, and does not repeat the message's ID.
+//
+// # Guarantees
+//
+//   - What is sent has one number of 16 digits, the same each time it is asked for. It follows from what is sent, so that a plant that was
+//     restored from an older copy gives it again, and never gives a number of the lost time to something else.
+//   - No two things that are sent over a link have the same number.
+//   - A number is given away only once it is committed which message it stands for.
+//
+// The package owns the table docnums; nothing else reads or writes it.
+package docnum
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Keep is how long a number is remembered: longer than any ERP takes to answer.
+const Keep = 400 * 24 * time.Hour
+
+// mostTries bounds how often another number is tried where one is taken. Among a hundred million, one in a hundred is taken at the first try.
+const mostTries = 20
+
+// span is how many numbers there are, but for 0, which SAP takes for none.
+const span = 9_999_999_999_999_999
+
+// Number gives the number of what key names, which carries message over link. The key is the message's ID, or more where one message is sent
+// in several forms.
+func Number(ctx context.Context, tx *store.Tx, link, message, key string) (string, error) {
+	var known string
+	err := tx.Get(ctx, &known, `SELECT number FROM docnums WHERE link = ? AND key = ?`, link, key)
+	if err == nil || !errors.Is(err, sql.ErrNoRows) {
+		return known, wrap("find", message, err)
+	}
+	for try := range mostTries {
+		number := candidate(link, key, try)
+		n, err := tx.Exec(ctx, `INSERT INTO docnums (link, number, key, message, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			link, number, key, message, store.Micros(tx.Now))
+		if err != nil {
+			return "", wrap("keep", message, err)
+		}
+		if n == 1 && strings.HasSuffix(number, "00") { // each hundredth time or so
+			return number, forget(ctx, tx)
+		}
+		if n == 1 {
+			return number, nil
+		}
+		if err := tx.Get(ctx, &known, `SELECT number FROM docnums WHERE link = ? AND key = ?`, link, key); err == nil {
+			return known, nil // another node was faster
+		} else if !errors.Is(err, sql.ErrNoRows) {
+			return "", wrap("find", message, err)
+		}
+	}
+	return "", fmt.Errorf("number message %s: %d numbers in a row are taken", message, mostTries)
+}
+
+func wrap(what, message string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s the number of message %s: %w", what, message, err)
+}
+
+// candidate is the number that is tried.
+func candidate(link, key string, try int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "holdfast/docnum/1\x00%d\x00%s\x00%s", try, link, key))
+	return fmt.Sprintf("%016d", 1+binary.BigEndian.Uint64(sum[:])%span)
+}
+
+// Message is the ID of the message that has the number; NotFound if there is none.
+func Message(ctx context.Context, tx *store.Tx, link, number string) (string, error) {
+	var message string
+	err := tx.Get(ctx, &message, `SELECT message FROM docnums WHERE link = ? AND number = ?`, link, number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", &problem.Error{
+			Kind: problem.NotFound, What: "find the message that went out as number " + number, Why: "link " + link + " has sent nothing under it, or longer ago than is remembered",
+			Hint: "find out in the ERP who has sent it: its ARCKEY is the ID of the message",
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the message that went out as number %s: %w", number, err)
+	}
+	return message, nil
+}
+
+// forget removes what is older than Keep, some at a time.
+func forget(ctx context.Context, tx *store.Tx) error {
+	_, err := tx.Exec(ctx, `DELETE FROM docnums WHERE at < ? AND number IN (SELECT number FROM docnums WHERE at < ? LIMIT 1000)`,
+		store.Micros(tx.Now.Add(-Keep)), store.Micros(tx.Now.Add(-Keep)))
+	if err != nil {
+		return fmt.Errorf("forget old numbers: %w", err)
+	}
+	return nil
+}
