@@ -22,10 +22,10 @@ OLD      ?= 60729c5
 OLD_FAULTS ?= kill,term,freeze,cut,lost,reset,hang,throttle,errors,slow-db,clock
 # SQLite is C that was translated to Go: to watch each of its reads and writes for races finds none of ours, and takes nearly half of the time.
 RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
-SCRIPTS  := $(SERVICES) deploy/vault/setup .ci/run .ci/contract .ci/prism .ci/lib.sh
-MODULES  := . tools $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
+SCRIPTS  := $(SERVICES) deploy/vault/setup deploy/package/release .ci/run .ci/contract .ci/deploy .ci/prism .ci/lib.sh
+MODULES  := . tools deploy/kubernetes $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test demo services clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test demo services release clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -168,6 +168,9 @@ demo: ## the plant, the ERP and an outage on this machine
 services: ## start PostgreSQL and RabbitMQ for tests, make sure of a Vault, and print where they are
 	@$(SERVICES) up
 	@$(SERVICES) env
+
+release: ## dist/: programs, bills of materials, Debian packages and checksums; RELEASE_KEY=FILE signs them
+	deploy/package/release
 
 clean: ## remove what was built here; services and their data stay
 	rm -rf $(BIN) dist coverage.txt

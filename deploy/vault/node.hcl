@@ -14,6 +14,15 @@ path "holdfast-transit/sign/anchor" {
 path "holdfast-transit/keys/anchor" {
   capabilities = ["read"]
 }
+path "holdfast-transit/datakey/plaintext/rest" {
+  capabilities = ["update"]
+}
+path "holdfast-transit/decrypt/rest" {
+  capabilities = ["update"]
+}
+path "holdfast-transit/rewrap/rest" {
+  capabilities = ["update"]
+}
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }
