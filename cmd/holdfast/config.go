@@ -33,6 +33,7 @@ type Config struct {
 	Inbox          InboxConfig           `yaml:"inbox"`
 	Keys           KeysConfig            `yaml:"keys"`
 	Audit          AuditConfig           `yaml:"audit"`
+	Policy         PolicyConfig          `yaml:"policy"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`
 
@@ -115,6 +116,11 @@ type InboxConfig struct {
 	Batch     int           `yaml:"batch"`      // messages that are applied in one transaction
 	Keep      time.Duration `yaml:"keep"`       // how long a message is remembered, to know it again
 	KeepCount int           `yaml:"keep_count"` // how many are remembered
+}
+
+// PolicyConfig says what needs a second person.
+type PolicyConfig struct {
+	ReplayOver int `yaml:"replay_over"` // a replay of more messages; 0: none does
 }
 
 // LinkConfig is one connection to one ERP.

@@ -58,6 +58,8 @@ is back every report arrives once and in order.`,
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultCompletionCmd()
 	explainMistakes(root)
+	printFormats(root)
+	completeNames(root)
 	return root
 }
 

@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/alert"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -37,6 +38,7 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
+	jobs   *job.Jobs
 
 	alerts  *alert.Alerts
 	guard   *seal.Guard
@@ -119,6 +121,7 @@ func (f *floors) join() {
 		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
 	f.doer = access.New(f.db)
+	f.jobs = job.New(f.db, f.outbox, job.Config{ReplayOver: f.cfg.Policy.ReplayOver}, f.log.With("part", "job"))
 }
 
 // owing is the outbox as the plant sees it.

@@ -16,6 +16,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -28,6 +29,7 @@ type records struct {
 	out  *outbox.Outbox
 	in   *inbox.Inbox
 	doer *access.Doer
+	jobs *job.Jobs
 }
 
 // openRecords opens the database as it is: it makes none and changes no schema.
@@ -46,7 +48,7 @@ func openRecords(ctx context.Context, cfg Config) (*records, error) {
 	}
 	f := &floors{cfg: cfg, log: slog.New(slog.DiscardHandler), db: db}
 	f.join()
-	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer}, nil
+	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs}, nil
 }
 
 // with opens the records of a command's configuration, has fn work on them, and closes them.
@@ -103,10 +105,6 @@ func reasonFlag(cmd *cobra.Command, reason *string) {
 	if err := cmd.MarkFlagRequired("reason"); err != nil {
 		panic(err)
 	}
-}
-
-func jsonFlag(cmd *cobra.Command, asJSON *bool) {
-	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON")
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EDMX", metadata)
 			return err
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs},
 	})
 }
 

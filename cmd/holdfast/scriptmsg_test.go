@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -35,4 +37,23 @@ func first(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv(args[1], list[0].ID)
 	ts.Setenv(args[2], list[0].Lane)
+}
+
+// field sets a variable to a value in a JSON file, named by the members and places that lead to it: field FILE PATH NAME.
+func field(ts *testscript.TestScript, _ bool, args []string) {
+	var v any
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile(args[0])))
+	d.UseNumber()
+	ts.Check(d.Decode(&v))
+	for _, step := range strings.Split(args[1], ".") {
+		switch at := v.(type) {
+		case map[string]any:
+			v = at[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			ts.Check(err)
+			v = at[i]
+		}
+	}
+	ts.Setenv(args[2], fmt.Sprint(v))
 }

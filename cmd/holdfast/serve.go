@@ -155,7 +155,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	log := p.log.With("part", "serve")
 	err = runStages(ctx, p.bound(), log,
 		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
-		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"mapping", p.newReloader().Run}),
+		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		append(p.keys, part{"audit", p.tree().Run}, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
 	)

@@ -29,6 +29,14 @@ const (
 	MsgMarkDelivered    = "msg.mark-delivered"
 	MsgSendAgain        = "msg.send-again"
 	MsgPostpone         = "msg.postpone"
+	MsgNote             = "msg.note"
+	JobPlan             = "job.plan"
+	JobStart            = "job.start"
+	JobApprove          = "job.approve"
+	JobPause            = "job.pause"
+	JobResume           = "job.resume"
+	JobCancel           = "job.cancel"
+	JobRate             = "job.rate"
 	LanePause           = "lane.pause"
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
@@ -96,6 +104,14 @@ func Actions() []Action {
 		{MsgSendAgain, RepairOut, "Say that the ERP does not have a message of which nobody knew", true},
 		{MsgPostpone, RepairOut, "Have a message, and all that follow it in its lane, sent later", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
+		{MsgNote, RepairOut, "Write a note to a message, for whoever looks next", false},
+		{JobPlan, RepairOut, "Look at which messages a replay would send, and keep that as a plan", false},
+		{JobStart, RepairOut, "Start the replay of a plan", true},
+		{JobApprove, RepairOut, "Approve a replay that somebody else has asked for", true},
+		{JobPause, RepairOut, "Stop a replay for a while", true},
+		{JobResume, RepairOut, "Let a replay go on", true},
+		{JobCancel, RepairOut, "Give the rest of a replay up", true},
+		{JobRate, RepairOut, "Change how fast a replay sends", true},
 		{LanePause, Operate, "Stop a lane", true},
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},

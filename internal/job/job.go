@@ -161,7 +161,7 @@ func (j *Jobs) Start(ctx context.Context, tx *store.Tx, id, by, reason string, e
 	if job.State != Planned {
 		return Job{}, job.not("start")
 	}
-	if err := expected(job.Counts.Total, expect); err != nil {
+	if err := Expected(job.Counts.Total, expect); err != nil {
 		return Job{}, err
 	}
 	state := Running
@@ -173,8 +173,8 @@ func (j *Jobs) Start(ctx context.Context, tx *store.Tx, id, by, reason string, e
 	return j.changed(ctx, tx, id, "start", err)
 }
 
-// expected refuses a set of another size than the person has seen.
-func expected(total, expect int) error {
+// Expected refuses a set of another size than the person has seen: an error of kind Precondition.
+func Expected(total, expect int) error {
 	if total == expect {
 		return nil
 	}

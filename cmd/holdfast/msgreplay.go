@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/job"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// replaying is what msg replay is told.
+type replaying struct {
+	starting
+	which    outbox.Range // of one lane
+	request  job.Request
+	from, to string
+	dryRun   bool
+	asJSON   bool
+}
+
+func msgReplay() *cobra.Command {
+	var p replaying
+	cmd := &cobra.Command{
+		Use:   "replay [LINK LANE]",
+		Short: "Have messages delivered again that the ERP has lost, or has refused before",
+		Long: "Replay is for an ERP that has lost what it had taken, or that refused what it would take by now. It is asked for each message first,\n" +
+			"and gets, under the same ID and number, only what it does not have. Where the link cannot ask, the lane stands still as unknown at\n" +
+			"the first message, for a person to say. With --force nobody asks: an ERP that still has a message, and does not know it by its ID,\n" +
+			"then makes a second document of it.\n\n" +
+			"Of one LINK and LANE it replays a range of numbers at once. Without them it is a job: --failed chooses the messages at which lanes\n" +
+			"stand still, --id single ones, all else what was delivered. --dry-run keeps what it would send as a plan and shows it; what comes\n" +
+			"later is not in it. The first message goes alone, and the job then waits for a look. It runs in holdfast serve.",
+		Example: "  holdfast msg replay erp 0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a --from 3 --to 7 --reason 'ERP was restored from last night'\n" +
+			"  holdfast msg replay --failed --why 'no such material' --dry-run\n" +
+			"  holdfast msg replay --link erp --since 2026-11-26T22:00:00+01:00 --yes --expect 100 --reason 'ERP was restored'",
+		Args: cobra.MatchAll(cobra.MaximumNArgs(2), func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return fmt.Errorf("accepts LINK and LANE, or neither")
+			}
+			return nil
+		}),
+		RunE: func(cmd *cobra.Command, args []string) error { return p.run(cmd, args) },
+	}
+	p.flags(cmd)
+	p.chooses(cmd)
+	return cmd
+}
+
+func (p *replaying) chooses(cmd *cobra.Command) {
+	f, c := cmd.Flags(), &p.request.Choice
+	f.Int64Var(&p.which.From, "from", 1, "of one lane: number of the first message")
+	f.Int64Var(&p.which.To, "to", 0, "of one lane: number of the last message; 0 means the lane's last")
+	f.BoolVar(&p.request.Force, "force", false, "send without asking the ERP first; may make second documents")
+	f.StringVar(&c.Link, "link", "", "only messages to this link")
+	f.StringVar(&c.Lane, "lane", "", "only messages of this lane")
+	f.StringVar(&c.Kind, "kind", "", "only messages of this kind, such as operation.confirmed")
+	f.BoolVar(&c.Failed, "failed", false, "the messages at which lanes stand still, instead of delivered ones")
+	f.StringVar(&c.Why, "why", "", "with --failed: only those whose reason has this text in it")
+	f.StringArrayVar(&c.IDs, "id", nil, "this message; may be given again")
+	f.StringVar(&p.from, "since", "", "only what was delivered, or stands still, since this time, with its zone")
+	f.StringVar(&p.to, "until", "", "only what was delivered, or stands still, before this time, with its zone")
+	f.IntVar(&p.request.Rate, "rate", 50, "messages a second")
+	f.IntVar(&p.request.Canary, "canary", 1, "so many go first, and the job then waits for a look; -1 for none")
+	f.BoolVar(&p.request.GoOn, "go-on", false, "do not wait for a look if the first were delivered")
+	f.IntVar(&p.request.Tolerance, "max-failed", 10, "pause when more have failed")
+	f.BoolVar(&p.dryRun, "dry-run", false, "keep what it would send as a plan, show it, and send nothing")
+	jsonFlag(cmd, &p.asJSON)
+}
+
+func (p *replaying) run(cmd *cobra.Command, args []string) (err error) {
+	if len(args) == 2 && !p.dryRun {
+		if strings.TrimSpace(p.reason) == "" {
+			return misuse(cmd, "", "--reason is required", "say why, for whoever reads it in three years.")
+		}
+		return with(cmd, func(ctx context.Context, r *records) error {
+			if err := r.knowsLink(args[0]); err != nil {
+				return err
+			}
+			p.which.Force = p.request.Force
+			return r.replay(ctx, cmd, args[0], args[1], p.which, p.reason)
+		})
+	}
+	if len(args) == 2 {
+		p.request.Choice.Link, p.request.Choice.Lane = args[0], args[1]
+	}
+	if p.request.Choice.From, err = instant("since", p.from); err != nil {
+		return err
+	}
+	if p.request.Choice.To, err = instant("until", p.to); err != nil {
+		return err
+	}
+	if !p.dryRun {
+		if err := p.sure(cmd); err != nil {
+			return err
+		}
+	}
+	return with(cmd, func(ctx context.Context, r *records) error {
+		if l := p.request.Choice.Link; l != "" {
+			if err := r.knowsLink(l); err != nil {
+				return err
+			}
+		}
+		return r.replayMany(ctx, cmd, p)
+	})
+}
+
+// instant is a time that a person has written.
+func instant(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, &problem.Error{Kind: problem.Invalid, What: "--" + flag + " " + text, Why: "it is no time with its zone (RFC 3339)", Hint: "for example 2026-12-01T06:00:00+01:00"}
+	}
+	return at, nil
+}
+
+// replayMany plans a job, and starts it unless it is only a look. A set of another size than was said leaves no plan behind.
+func (r *records) replayMany(ctx context.Context, cmd *cobra.Command, p *replaying) error {
+	var b job.Job
+	err := r.act(ctx, access.JobPlan, "job/new", p.reason, func(ctx context.Context, tx *store.Tx) (err error) {
+		if b, err = r.jobs.Plan(ctx, tx, p.request, r.me()); err != nil || p.dryRun || b.Counts.Total == p.expect {
+			return err
+		}
+		return job.Expected(b.Counts.Total, p.expect)
+	})
+	if err != nil {
+		return err
+	}
+	if !p.dryRun {
+		return r.start(ctx, cmd, b.ID, p.starting)
+	}
+	v, b, err := r.jobView(ctx, b.ID, "", 20)
+	if err != nil {
+		return err
+	}
+	if p.asJSON {
+		return printJSON(cmd.OutOrStdout(), v)
+	}
+	return r.printPlan(cmd.OutOrStdout(), b, v)
+}
+
+// printPlan says exactly what a job would do.
+func (r *records) printPlan(w io.Writer, b job.Job, v jobView) error {
+	if err := printJob(w, b, v, r.db.Now()); err != nil {
+		return err
+	}
+	if rest := b.Counts.Total - len(v.Items); rest > 0 {
+		if err := sentence(w, "… and %d more: holdfast job show %s --limit %d", rest, b.ID, b.Counts.Total); err != nil {
+			return err
+		}
+	}
+	least := time.Duration(b.Counts.Total) * time.Second / time.Duration(b.Rate)
+	how := "each is sent if the ERP, asked first, does not have it"
+	if b.Force {
+		how = "each is sent without asking the ERP"
+	}
+	if err := sentence(w, "%s; in the order of their lanes, for at least %s", how, short(least.Round(time.Second))); err != nil {
+		return err
+	}
+	if r.jobs.NeedsApproval(b.Counts.Total) {
+		return sentence(w, "somebody else than you has to approve it once it is started: more than %d need that (policy.replay_over)", r.cfg.Policy.ReplayOver)
+	}
+	return nil
+}
+
+func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, which outbox.Range, reason string) error {
+	var n int64
+	var lane string
+	err := r.act(ctx, access.MsgReplay, "lane/"+link+"/"+name, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err != nil {
+			return err
+		}
+		if r.jobs.NeedsApproval(int(n)) {
+			return tooMany(n, r.cfg.Policy.ReplayOver)
+		}
+		lane, err = r.goesOn(ctx, tx, link, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	how := "each is sent if the ERP, asked first, does not have it any more"
+	if which.Force {
+		how = "each is sent once without asking the ERP"
+	}
+	if err := sentence(cmd.OutOrStdout(), "%s replayed in lane %s: %s; %s", count(n, "message is", "messages are"), name, how, lane); err != nil {
+		return err
+	}
+	if !which.Force {
+		if err := sentence(cmd.OutOrStdout(), "where the ERP cannot be asked, the lane stands still as unknown: holdfast msg mark-delivered, or holdfast msg send-again"); err != nil {
+			return err
+		}
+	}
+	return sentence(cmd.OutOrStdout(), "what becomes of each: holdfast msg list --link %s --lane %s", link, name)
+}
+
+// tooMany refuses a replay at once of more messages than one person may send.
+func tooMany(n int64, most int) error {
+	return &problem.Error{
+		Kind: problem.Denied, What: fmt.Sprintf("replay %d messages", n), Why: fmt.Sprintf("more than %d need the approval of a second person", most),
+		Hint: "make a job of it: holdfast msg replay --link LINK --lane LANE --dry-run",
+	}
+}
