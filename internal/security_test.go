@@ -1,0 +1,99 @@
+package internal
+
+import (
+	"go/ast"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// demanded are the ids of docs/security/requirements.md.
+var demanded = []string{
+	"1.1", "1.2", "1.3", "1.4", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "3.1", "3.2", "3.3", "3.4", "3.5", "3.6", "4.1", "4.2", "4.3", "4.4",
+	"5.1", "5.2", "5.3", "6.1", "6.2", "7.1", "7.2", "8.1", "8.2", "9.1", "9.2", "10.1", "10.2", "10.3", "10.4",
+}
+
+// TestSecurityRequirements: each requirement has one row; a row has what shows it, or says plainly that it is not built, or what is the
+// plant's duty; each test that it names is there; and nothing claims to comply.
+func TestSecurityRequirements(t *testing.T) {
+	tests := testsByPackage(t)
+	var ids []string
+	for _, row := range tableRows(read(t, "../docs/security/requirements.md")) {
+		ids = append(ids, row[0])
+		if len(row) != 5 {
+			t.Errorf("row %s has %d columns, want 5", row[0], len(row))
+			continue
+		}
+		named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[3], -1)
+		if len(named) == 0 && !strings.Contains(row[2], "**not built**") && !strings.Contains(row[2], "**not whole**") {
+			t.Errorf("row %s names no test, and does not say that it is not built", row[0])
+		}
+		for _, n := range named {
+			if !tests[n[1]] {
+				t.Errorf("row %s names %s, which is not there", row[0], n[1])
+			}
+		}
+	}
+	if !slices.Equal(ids, demanded) {
+		t.Errorf("got the rows %v, want %v", ids, demanded)
+	}
+	for _, row := range tableRows(read(t, "../docs/security/compliance.md")) {
+		for id := range strings.SplitSeq(row[len(row)-1], ", ") {
+			if !slices.Contains(demanded, id) {
+				t.Errorf("compliance.md leads to row %q, which is not there", id)
+			}
+		}
+	}
+	for file, text := range documents(t) {
+		if regexp.MustCompile(`(?i)\b(is|are|fully) compliant\b`).MatchString(text) {
+			t.Errorf("%s claims to be compliant", file)
+		}
+	}
+}
+
+// tableRows are the rows of all tables of a document, without heads.
+func tableRows(text string) [][]string {
+	var rows [][]string
+	head := true
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			head = true
+		case strings.HasPrefix(line, "|---"):
+			head = false
+		case !head:
+			var row []string
+			for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
+				row = append(row, strings.TrimSpace(cell))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// testsByPackage are all tests, as package.Test: the package by its folder, below internal without that.
+func testsByPackage(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, s := range append(tree(t), others(t)...) {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.isTest() && f.Recv == nil {
+				all[strings.TrimPrefix(s.pkg, "internal/")+"."+f.Name.Name] = true
+			}
+		}
+	}
+	return all
+}
+
+// others are the tests outside of the product's own folders.
+func others(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	for _, file := range []string{"../deploy/deploy_test.go", "../tools/bill/main_test.go"} {
+		all = append(all, parse(t, file, nil))
+	}
+	return all
+}
