@@ -226,17 +226,23 @@ func (r *records) bundle(ctx context.Context) (seal.Bundle, keyring, error) {
 }
 
 func keysExport() *cobra.Command {
-	return &cobra.Command{
+	var last time.Duration
+	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Print every public key with its certificates, and what was revoked, for those who check signatures",
 		Long: "Print what a receiver needs to check every signature of the plant without asking anybody. It holds no secret, but it must come to the\n" +
-			"receiver by a way that both trust: whoever can alter it can have anything believed.",
+			"receiver by a way that both trust: whoever can alter it can have anything believed.\n\n" +
+			"Of messages that are still owed and were signed by keys that count no more it has what vouches for them: the proofs of the audit record\n" +
+			"that it held them in time. Without them a receiver refuses such messages.",
 		Example: "  holdfast keys export > plant-1000.keys.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				b, _, err := r.bundle(ctx)
 				if err != nil {
+					return err
+				}
+				if b.Vouched, err = r.vouched(ctx, last); err != nil {
 					return err
 				}
 				text, err := json.MarshalIndent(b, "", "  ")
@@ -248,4 +254,6 @@ func keysExport() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().DurationVar(&last, "vouch", 0, "vouch for what was signed in the last while, such as 720h, also if it was delivered: it may wait in a broker")
+	return cmd
 }

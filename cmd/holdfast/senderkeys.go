@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/prove"
 	"holdfast/internal/seal"
 )
 
@@ -35,10 +37,10 @@ func unknownYet(what string, cause error) error {
 	}
 }
 
-// readings are keys of a file or a secret, read anew while they are used. T is what is made of them.
-type readings[T any] struct {
+// readings are keys of a file or a secret, read anew while they are used. T is what is made of them, W what is asked of that.
+type readings[T, W any] struct {
 	load  func() (T, error)
-	knows func(T, seal.KeyID) bool
+	knows func(T, W) bool
 	what  string
 	file  string // that load reads, if it does
 	only  bool   // no key can come to be known by reading anew: a secret has its name from the configuration
@@ -54,14 +56,14 @@ type readings[T any] struct {
 }
 
 // had are the keys as they were read last, whether there are any, and whether that is no longer ago than age.
-func (r *readings[T]) had(age time.Duration) (keys T, have, fresh bool) {
+func (r *readings[T, W]) had(age time.Duration) (keys T, have, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keys, r.have, r.have && time.Since(r.at) < age
 }
 
 // read is what was read no longer ago than age, or is read now. Who has keys does not wait for another that reads them anew.
-func (r *readings[T]) read(age time.Duration) (T, error) {
+func (r *readings[T, W]) read(age time.Duration) (T, error) {
 	keys, have, fresh := r.had(age)
 	switch {
 	case fresh:
@@ -82,11 +84,11 @@ func (r *readings[T]) read(age time.Duration) (T, error) {
 	return keys, nil
 }
 
-// with are the keys, of which id is one if it is anybody's. A key that is not known may be new: they are read at once, since what it signed would
-// be refused for good. Should that fail the error is of kind Unavailable.
-func (r *readings[T]) with(id seal.KeyID) (T, error) {
+// with are the keys, which know what is wanted if anybody does. A key that is not known may be new: they are read at once, since what it signed
+// would be refused for good. Should that fail the error is of kind Unavailable.
+func (r *readings[T, W]) with(wanted W) (T, error) {
 	keys, err := r.read(readAgain)
-	if err != nil || r.knows(keys, id) || r.complete() {
+	if err != nil || r.knows(keys, wanted) || r.complete() {
 		return keys, err
 	}
 	r.reading.Lock()
@@ -98,8 +100,14 @@ func (r *readings[T]) with(id seal.KeyID) (T, error) {
 	return keys, nil
 }
 
-// renew reads them now; r.reading must be held. Should that fail, the last ones count on.
-func (r *readings[T]) renew() error {
+// renew reads them now, unless they are of a file that nobody has written since; r.reading must be held. Should that fail, the last ones count on.
+func (r *readings[T, W]) renew() error {
+	if !r.only && r.complete() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.at = time.Now()
+		return nil
+	}
 	was := r.stamp()
 	keys, err := r.load()
 	r.mu.Lock()
@@ -117,7 +125,7 @@ func (r *readings[T]) renew() error {
 }
 
 // stamp is the file before it is read, nil if that is not enough to tell later whether it was written since.
-func (r *readings[T]) stamp() os.FileInfo {
+func (r *readings[T, W]) stamp() os.FileInfo {
 	if r.file == "" {
 		return nil
 	}
@@ -129,7 +137,7 @@ func (r *readings[T]) stamp() os.FileInfo {
 }
 
 // complete tells whether there is no key but those that were read: a stranger costs a look at the file, and no reading.
-func (r *readings[T]) complete() bool {
+func (r *readings[T, W]) complete() bool {
 	if r.only {
 		return true
 	}
@@ -144,11 +152,13 @@ func (r *readings[T]) complete() bool {
 }
 
 // readKeys are the keys of a sender that is no plant of Holdfast.
-type readKeys struct{ readings[seal.FixedKeys] }
+type readKeys struct {
+	readings[seal.FixedKeys, seal.KeyID]
+}
 
 // newReadKeys are keys that load reads. Set file or only, if they are.
 func newReadKeys(what string, load func() ([]seal.Key, error), log *slog.Logger) *readKeys {
-	return &readKeys{readings[seal.FixedKeys]{what: what, log: log, knows: knowsKey, load: func() (seal.FixedKeys, error) { return load() }}}
+	return &readKeys{readings[seal.FixedKeys, seal.KeyID]{what: what, log: log, knows: knowsKey, load: func() (seal.FixedKeys, error) { return load() }}}
 }
 
 func knowsKey(keys seal.FixedKeys, id seal.KeyID) bool {
@@ -204,15 +214,24 @@ func (r *readKeys) Find(id seal.KeyID) (seal.Key, error) {
 	return keys.Find(id)
 }
 
-// plantKeys are what another plant of Holdfast has exported.
-func plantKeys(name string, log *slog.Logger) *readings[*seal.Trust] {
-	return &readings[*seal.Trust]{what: name, file: name, log: log, knows: (*seal.Trust).Knows, load: fileOf(name, func(text []byte) (*seal.Trust, error) {
-		b, err := seal.ParseBundle(text)
-		if err != nil {
-			return nil, err
-		}
-		return b.Trust(), nil
-	})}
+// plantKeys are what another plant of Holdfast has exported, with what vouches for its messages by keys that count no more.
+func plantKeys(name string, now func() time.Time, log *slog.Logger) *readings[*seal.Trust, message.Message] {
+	return &readings[*seal.Trust, message.Message]{
+		what: name, file: name, log: log,
+		knows: func(t *seal.Trust, m message.Message) bool { return t.Settles(m, now()) },
+		load: fileOf(name, func(text []byte) (*seal.Trust, error) {
+			b, err := seal.ParseBundle(text)
+			if err != nil {
+				return nil, err
+			}
+			t := b.Trust()
+			by, err := prove.Vouched(b.Vouched, prove.Keys{Trust: t, At: now()})
+			if err != nil { // its keys are good all the same
+				log.Error("what a plant vouches for cannot be read", "part", "keys", "err", err)
+			}
+			return t.Vouch(by), nil
+		}),
+	}
 }
 
 // fetchedKeys are keys that are asked for by HTTP, while Run runs.

@@ -82,7 +82,7 @@ func TestANewKeyOfAnotherPlantIsKnownAtOnce(t *testing.T) {
 	}
 	m := message.Message{ID: "1", Source: "urn:holdfast:plant:2000", Kind: "order.done", Version: 1, Body: []byte(`{}`), Place: message.Place{Link: "here", Role: message.Event}}
 	guard := seal.NewGuard(map[string]seal.Policy{"plant": {Audience: "here", Senders: []seal.Sender{{
-		Name: "there", Form: seal.ByOrigin, Trust: plantKeys(file, slog.New(slog.DiscardHandler)).with, Sources: []string{m.Source}, Kinds: []string{"*"},
+		Name: "there", Form: seal.ByOrigin, Trust: plantKeys(file, time.Now, slog.New(slog.DiscardHandler)).with, Sources: []string{m.Source}, Kinds: []string{"*"},
 	}}}}, time.Now)
 	take := func() problem.Kind {
 		t.Helper()

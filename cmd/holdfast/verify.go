@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/prove"
@@ -33,8 +37,30 @@ func msgProve() *cobra.Command {
 	return cmd
 }
 
-// prove writes the statements of all messages that the filter chooses, a page at a time.
+// prove writes the statements of all messages that the filter chooses, and proofs that the audit record held those by keys that count no more.
 func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error {
+	late, err := r.lateness(ctx)
+	if err != nil {
+		return err
+	}
+	var vouch prove.Voucher
+	err = r.eachMessage(ctx, f, func(m message.Message) error {
+		if err := prove.Write(w, m); err != nil {
+			return err
+		}
+		if until, is := late(m); is {
+			vouch.Want(m, until)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.db.View(ctx, func(tx *store.Tx) error { return vouch.Write(ctx, tx, w) })
+}
+
+// eachMessage calls fn with every message that the filter chooses.
+func (r *records) eachMessage(ctx context.Context, f outbox.Filter, fn func(message.Message) error) error {
 	for cursor := ""; ; {
 		var list []outbox.Detail
 		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -45,7 +71,7 @@ func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error
 			return err
 		}
 		for _, d := range list {
-			if err := prove.Write(w, d.Message); err != nil {
+			if err := fn(d.Message); err != nil {
 				return err
 			}
 		}
@@ -55,22 +81,77 @@ func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error
 	}
 }
 
+// lateness tells of a message whether it was signed by a key that counts no more, and until when that did.
+func (r *records) lateness(ctx context.Context) (func(message.Message) (time.Time, bool), error) {
+	var keys []seal.Archived
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		keys, err = seal.Archive(ctx, tx)
+		return err
+	})
+	ends, now := make(map[seal.KeyID]time.Time, len(keys)), r.db.Now()
+	for _, k := range keys {
+		ends[k.Key] = k.End()
+	}
+	return func(m message.Message) (time.Time, bool) {
+		if m.Origin == nil {
+			return time.Time{}, false
+		}
+		end, known := ends[m.Origin.Key]
+		return end, known && now.After(end)
+	}, err
+}
+
+// vouched are the lanes with messages by keys that count no more, as prove writes them, for receivers to whom these messages are still to come:
+// those that are owed, and those of the last while, which may wait in a broker.
+func (r *records) vouched(ctx context.Context, last time.Duration) ([]byte, error) {
+	late, err := r.lateness(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lanes := map[outbox.Filter]bool{}
+	note := func(m message.Message) error {
+		if _, is := late(m); is && (last == 0 || !m.Origin.At.Before(r.db.Now().Add(-last))) {
+			lanes[outbox.Filter{Link: m.Link, Lane: m.Lane, OldestFirst: true, Limit: 10_000}] = true
+		}
+		return nil
+	}
+	if err := r.eachMessage(ctx, outbox.Filter{Owed: last == 0, OldestFirst: true, Limit: 10_000}, note); err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	for f := range lanes {
+		if err := r.prove(ctx, &text, f); err != nil && problem.KindOf(err) != problem.Conflict { // of a lane that is not all signed
+			return nil, err
+		}
+	}
+	return text.Bytes(), nil
+}
+
+// verifying is what verify is told.
+type verifying struct {
+	keys     string
+	anchors  []string
+	received string
+	asJSON   bool
+}
+
 func newVerify() *cobra.Command {
-	var keys string
-	var asJSON bool
+	var v verifying
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check what holdfast msg prove has printed, with public keys alone",
 		Long: "Check each signature, and that the messages of each lane follow one another without a gap, from the first to the last that is there.\n" +
-			"It needs neither configuration, database nor network. FILE - is standard input.",
-		Example: "  holdfast verify o1.proof --keys plant-1000.keys.json",
+			"What was signed by a key whose certificate has ended, or that was revoked, counts only with a proof in the file that the plant's audit\n" +
+			"record held it before, under a checkpoint that a key of today or Vault's anchor has signed: whoever has stolen an old key can write any\n" +
+			"time into a signature. It needs neither configuration, database nor network. FILE - is standard input.",
+		Example: "  holdfast verify o1.proof --keys plant-1000.keys.json\n  holdfast verify o1.proof --keys plant-1000.keys.json --received 2026-11-27T06:00:00Z",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lanes, err := verify(cmd.InOrStdin(), args[0], keys)
+			lanes, err := v.verify(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if v.asJSON {
 				return printJSON(cmd.OutOrStdout(), lanes)
 			}
 			for _, l := range lanes {
@@ -79,21 +160,19 @@ func newVerify() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&keys, "keys", "", "file that holdfast keys export has printed (required)")
-	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringVar(&v.keys, "keys", "", "file that holdfast keys export has printed (required)")
+	cmd.Flags().StringArrayVar(&v.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it; may be given again")
+	cmd.Flags().StringVar(&v.received, "received", "", "since when you have had the file, as 2006-01-02T15:04:05Z: keys are judged as of then (default now)")
+	jsonFlag(cmd, &v.asJSON)
 	if err := cmd.MarkFlagRequired("keys"); err != nil {
-		panic(err) // the flag is defined two lines above
+		panic(err) // the flag is defined a few lines above
 	}
 	return cmd
 }
 
 // verify checks a file of statements by a file of keys. A file without statements proves nothing, and is refused.
-func verify(stdin io.Reader, file, keys string) ([]prove.Lane, error) {
-	text, err := os.ReadFile(keys) //nolint:gosec // the caller names it
-	if err != nil {
-		return nil, unread(keys, err)
-	}
-	b, err := seal.ParseBundle(text)
+func (v verifying) verify(stdin io.Reader, file string) ([]prove.Lane, error) {
+	by, err := v.by()
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +184,41 @@ func verify(stdin io.Reader, file, keys string) ([]prove.Lane, error) {
 		defer f.Close()
 		stdin = f
 	}
-	trust := b.Trust()
-	lanes, err := prove.Read(stdin, prove.NewWitness(func() (*seal.Trust, error) { return trust, nil }))
+	lanes, err := prove.Read(stdin, by)
 	if err == nil && len(lanes) == 0 {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "check " + file, Why: "there is no message in it", Hint: "print it anew: holdfast msg prove"}
 	}
 	return lanes, err
+}
+
+// by is what decides whose word counts.
+func (v verifying) by() (prove.Keys, error) {
+	by := prove.Keys{At: time.Now()}
+	text, err := os.ReadFile(v.keys)
+	if err != nil {
+		return by, unread(v.keys, err)
+	}
+	b, err := seal.ParseBundle(text)
+	if err != nil {
+		return by, err
+	}
+	by.Trust = b.Trust()
+	for _, a := range v.anchors {
+		name, _, _ := strings.Cut(a, "+")
+		k, err := seal.ParseNoteKey(name, a)
+		if err != nil {
+			return by, err
+		}
+		by.Anchors = append(by.Anchors, k)
+	}
+	if v.received != "" {
+		if by.At, err = time.Parse(time.RFC3339, v.received); err != nil || by.At.After(time.Now()) {
+			return by, &problem.Error{
+				Kind: problem.Invalid, What: "read --received " + v.received, Why: "it is no time, or none that has been", Hint: "write it as 2026-11-27T06:00:00Z", Cause: err,
+			}
+		}
+	}
+	return by, nil
 }
 
 // unread is why a file that the caller has named is not read.

@@ -178,7 +178,7 @@ func (c Config) newGuard(now func() time.Time, log *slog.Logger) (*seal.Guard, [
 			case s.Secret != "":
 				out.Keys = c.sharedOf(s, log)
 			case out.Form == seal.ByOrigin:
-				out.Trust = plantKeys(s.Keys, log).with
+				out.Trust = plantKeys(s.Keys, now, log).with
 			default:
 				out.Keys = keysAt(s.Keys)
 			}

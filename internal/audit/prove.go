@@ -19,10 +19,19 @@ import (
 // proofForm is the first line of a proof (c2sp.org/tlog-proof).
 const proofForm = "c2sp.org/tlog-proof@v1"
 
-// Prove is the proof that an entry is in the record, by the first checkpoint that covers it: a text that anybody can check who has the
+// Prove is the proof that an entry is in the record, by the first checkpoint that covers it, which tells best when it was there: a text that anybody can check who has the
 // public keys, without the database (c2sp.org/tlog-proof; its extra data is the entry's Leaf). The error is of kind NotFound for an entry
 // that there is not, of kind Conflict for one that no checkpoint covers yet.
 func Prove(ctx context.Context, tx *store.Tx, seq int64) (string, error) {
+	return prove(ctx, tx, seq, "")
+}
+
+// ProveNow is Prove by the newest checkpoint, which a key that still counts has signed: it tells whether the entry is in the record as it is now.
+func ProveNow(ctx context.Context, tx *store.Tx, seq int64) (string, error) {
+	return prove(ctx, tx, seq, " DESC")
+}
+
+func prove(ctx context.Context, tx *store.Tx, seq int64, order string) (string, error) {
 	what := fmt.Sprintf("prove audit entry %d", seq)
 	var rows []row
 	if err := tx.Select(ctx, &rows, selectEntries+` WHERE seq = ?`, seq); err != nil {
@@ -35,7 +44,7 @@ func Prove(ctx context.Context, tx *store.Tx, seq int64) (string, error) {
 		Leaf int64  `db:"leaf"`
 		Note string `db:"note"`
 	}
-	err := tx.Select(ctx, &covers, `SELECT leaf, note FROM audit_leaves JOIN audit_checkpoints ON size > leaf WHERE entry = ? ORDER BY size LIMIT 1`, seq)
+	err := tx.Select(ctx, &covers, `SELECT leaf, note FROM audit_leaves JOIN audit_checkpoints ON size > leaf WHERE entry = ? ORDER BY size`+order+` LIMIT 1`, seq)
 	if err != nil {
 		return "", fmt.Errorf("read the place of audit entry %d: %w", seq, err)
 	}

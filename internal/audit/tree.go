@@ -3,10 +3,8 @@ package audit
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,19 +15,6 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
-
-// LanesMoved is the action of the entries that hold the head of every lane that has moved, so that what a lane said at that time cannot be
-// denied later. Nobody did it: a list leaves them out unless it asks for them.
-const LanesMoved = "lanes.moved"
-
-// Head is the last message of a lane.
-type Head struct {
-	Link   string `json:"link"`
-	Lane   string `json:"lane"`
-	Epoch  int64  `json:"epoch"`
-	Number int64  `json:"number"`
-	Digest string `json:"digest"`
-}
 
 // Config is the tunable part of a Tree; zero fields mean the default.
 type Config struct {
@@ -64,10 +49,10 @@ type Tree struct {
 	log          *slog.Logger
 	figures      *figures
 
-	last     map[string]string // what the round before held of lanes: by link and lane, number and digest
-	sealed   time.Time         // of the last checkpoint that this node made
-	anchored bool              // Sign was whole the last time
-	ending   bool              // the lease is given up with the next round
+	last     map[Head]bool // what the round before held of lanes
+	sealed   time.Time     // of the last checkpoint that this node made
+	anchored bool          // Sign was whole the last time
+	ending   bool          // the lease is given up with the next round
 }
 
 // NewTree returns the Tree of a plant, built by this node among others. It opens nothing.
@@ -324,42 +309,4 @@ func insert(ctx context.Context, tx *store.Tx, into string, pairs []any) error {
 func readEdge(ctx context.Context, tx *store.Tx, size int64) (*edge, error) {
 	hashes, err := stored(ctx, tx)(edgeAt(size))
 	return &edge{size, hashes}, err
-}
-
-const (
-	headsAtOnce  = 250              // in one entry
-	overlap      = 30 * time.Second // what an append may take from its reading of the clock to its commit, and clocks differ
-	firstLanesAt = 24 * time.Hour   // so far the first look goes back
-)
-
-// holdLanes writes the heads of the lanes that have moved since the last time as entries of this tree.
-func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) error {
-	if t.cfg.Lanes == nil {
-		return nil
-	}
-	if since.IsZero() {
-		since = tx.Now.Add(-firstLanesAt)
-	}
-	all, err := t.cfg.Lanes(ctx, tx, since.Add(-overlap))
-	if err != nil {
-		return fmt.Errorf("read which lanes have moved: %w", err)
-	}
-	moved, now := all[:0:0], make(map[string]string, len(all))
-	for _, h := range all {
-		lane, head := h.Link+"\n"+h.Lane, fmt.Sprintf("%d/%d/%s", h.Epoch, h.Number, h.Digest)
-		if now[lane] = head; t.last[lane] != head {
-			moved = append(moved, h)
-		}
-	}
-	for part := range slices.Chunk(moved, headsAtOnce) {
-		text, err := json.Marshal(part)
-		if err != nil {
-			return fmt.Errorf("write which lanes have moved: %w", err)
-		}
-		if err := Append(ctx, tx, Entry{Actor: "node:" + t.node, Action: LanesMoved, Object: "lanes", After: text}); err != nil {
-			return err
-		}
-	}
-	tx.AfterCommit(func() { t.last = maps.Clone(now) })
-	return nil
 }

@@ -3,13 +3,16 @@ package prove
 import (
 	"bufio"
 	"cmp"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 )
 
 // Lane is what statements prove of one lane: that its messages from First to Last are all there, in this order, as they were signed.
@@ -38,49 +41,102 @@ func Write(w io.Writer, m message.Message) error {
 	return err
 }
 
-// mostLine is what a statement has at most.
-const mostLine = 64 << 10
+// mostLine is what a line has at most: a proof of the audit record is longer than a statement.
+const mostLine = 1 << 20
+
+// Keys are what decides whose word counts.
+type Keys struct {
+	Trust   *seal.Trust
+	Anchors []ed25519.PublicKey // of Vault's anchor; none if it is not known
+	At      time.Time           // when what is read came here: a key whose certificate had ended by then, or that was revoked, needs a voucher
+}
 
 // Read checks statements, one a line, as Write has written them: each by itself and against its neighbours, and that no number is missing
-// between the first and the last of its lane. The same one may be there again. The error names the line, or the number that is missing,
-// and is of kind Integrity or Denied.
-func Read(r io.Reader, w *Witness) ([]Lane, error) {
-	lanes := map[place]*Lane{}
-	seen := map[place]bool{}
+// between the first and the last of its lane. The same one may be there again. What was signed by a key that counts no more must be vouched for
+// by proofs of the audit record among the lines, as Vouch has written them. The error names the line, or the number, and is of kind Integrity or
+// Denied.
+func Read(r io.Reader, keys Keys) ([]Lane, error) {
+	d := newReading(keys)
+	if err := d.read(r); err != nil {
+		return nil, err
+	}
+	vouched := d.vouched()
+	for _, l := range d.late {
+		if err := l.word.Counts(keys.At, vouched[l.digest]); err != nil {
+			return nil, told(fmt.Sprintf("number %d of lane %s", l.at.number, l.at.lane), err)
+		}
+	}
+	return whole(d.lanes)
+}
+
+// reading is what is known of lines so far.
+type reading struct {
+	keys  Keys
+	seen  *Witness
+	lanes map[place]*Lane
+	heads map[place][]head // that the audit record held
+	late  []late
+}
+
+func newReading(keys Keys) *reading {
+	w := NewWitness(func() (*seal.Trust, error) { return keys.Trust, nil })
+	return &reading{keys: keys, seen: w, lanes: map[place]*Lane{}, heads: map[place][]head{}}
+}
+
+// read takes every line.
+func (d *reading) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, mostLine)
 	n := 0
 	for lines.Scan() {
 		n++
-		m, _, err := message.ParseStatement(lines.Text())
-		if err == nil {
-			_, err = w.Check(m)
+		line, take := lines.Bytes(), d.statement
+		if len(line) > 0 && line[0] == '"' {
+			take = d.proof
 		}
-		if err != nil {
-			return nil, atLine(n, err)
-		}
-		at := place{m.Source, m.Link, m.Lane, m.Epoch, m.Number}
-		if !seen[at] {
-			seen[at] = true
-			add(lanes, at, m)
+		if err := take(line); err != nil {
+			return told(fmt.Sprintf("line %d", n), err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, &problem.Error{
+		return &problem.Error{
 			Kind: problem.Integrity, What: fmt.Sprintf("read line %d", n+1), Why: "it is no statement of a message", Hint: "it is written by holdfast msg prove", Cause: err,
 		}
 	}
-	return whole(lanes)
+	return nil
 }
 
-// atLine says in which line something is wrong, in what a person reads.
-func atLine(n int, err error) error {
+// statement takes what a message says of itself.
+func (d *reading) statement(line []byte) error {
+	m, _, err := message.ParseStatement(string(line))
+	if err != nil {
+		return err
+	}
+	word, err := d.keys.Trust.Genuine(m)
+	if err != nil {
+		return err
+	}
+	first, err := d.seen.take(m)
+	if err != nil {
+		return err
+	}
+	if word.Late(d.keys.At) {
+		d.late = append(d.late, late{placeOf(m), m.Digest(), m.Role == message.Event, word})
+	}
+	if first {
+		add(d.lanes, placeOf(m), m)
+	}
+	return nil
+}
+
+// told says where something is wrong, in what a person reads.
+func told(where string, err error) error {
 	p, ok := errors.AsType[*problem.Error](err)
 	if !ok {
-		return fmt.Errorf("line %d: %w", n, err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	told := *p
-	told.What = fmt.Sprintf("line %d: %s", n, p.What)
+	told.What = where + ": " + p.What
 	return &told
 }
 

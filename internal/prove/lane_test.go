@@ -24,6 +24,16 @@ func proof(t *testing.T, ms ...message.Message) string {
 	return b.String()
 }
 
+// keys are what a receiver has who reads it now.
+func (p *plant) keys(t *testing.T) prove.Keys {
+	t.Helper()
+	trust, err := p.export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prove.Keys{Trust: trust, At: p.db.Now()}
+}
+
 func TestALaneIsProvenWhole(t *testing.T) {
 	p := newPlant(t)
 	a, b := p.lane("o1", 4), p.lane("o2", 2)
@@ -49,13 +59,13 @@ func TestALaneIsProvenWhole(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := prove.Read(strings.NewReader(tt.text), prove.NewWitness(p.export))
+			_, err := prove.Read(strings.NewReader(tt.text), p.keys(t))
 			if problem.KindOf(err) != tt.want || tt.want != "" && !strings.Contains(err.Error(), tt.why) {
 				t.Errorf("got %v, want %q: %q", err, tt.want, tt.why)
 			}
 		})
 	}
-	got, err := prove.Read(strings.NewReader(tests[0].text), prove.NewWitness(p.export))
+	got, err := prove.Read(strings.NewReader(tests[0].text), p.keys(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,17 +45,26 @@ func (w *Witness) Check(m message.Message) (node string, err error) {
 	if node, err = w.verify(m); err != nil {
 		return "", err
 	}
+	_, err = w.take(m)
+	return node, err
+}
+
+// take is what Check does with a message that is signed; first tells that nothing was seen at its place yet. It needs mu.
+func (w *Witness) take(m message.Message) (first bool, err error) {
 	if m.Number == 0 {
-		return node, nil
+		return false, nil
 	}
-	at := place{m.Source, m.Link, m.Lane, m.Epoch, m.Number}
+	at := placeOf(m)
 	mine := link{cmp.Or(m.Refers, m.Digest()), m.Prev}
 	if err := w.fits(at, mine); err != nil {
-		return "", err
+		return false, err
 	}
+	_, again := w.seen[at]
 	w.seen[at] = mine
-	return node, nil
+	return !again, nil
 }
+
+func placeOf(m message.Message) place { return place{m.Source, m.Link, m.Lane, m.Epoch, m.Number} }
 
 // verify needs mu.
 func (w *Witness) verify(m message.Message) (node string, err error) {

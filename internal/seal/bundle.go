@@ -20,6 +20,10 @@ type Bundle struct {
 	Roots []*x509.Certificate
 	Lists []*x509.RevocationList
 	Keys  []Archived
+
+	// Vouched are statements of messages that are still owed and were signed by keys that count no more, with the proofs that the audit record
+	// held them while they did, as package prove writes them; none if there are no such messages.
+	Vouched []byte
 }
 
 // ReadBundle asks the keyring for its roots and the archive for every key.
@@ -51,6 +55,8 @@ type written struct {
 	Roots  [][]byte     `json:"roots"`
 	Lists  [][]byte     `json:"revocation_lists"`
 	Keys   []writtenKey `json:"keys"`
+
+	Vouched string `json:"vouched,omitempty"`
 }
 
 type writtenKey struct {
@@ -67,7 +73,7 @@ const bundleFormat = "holdfast/keys/1"
 
 // MarshalJSON writes the bundle for a file.
 func (b Bundle) MarshalJSON() ([]byte, error) {
-	w := written{Format: bundleFormat, Roots: raw(b.Roots), Lists: [][]byte{}, Keys: []writtenKey{}}
+	w := written{Format: bundleFormat, Roots: raw(b.Roots), Lists: [][]byte{}, Keys: []writtenKey{}, Vouched: string(b.Vouched)}
 	for _, l := range b.Lists {
 		w.Lists = append(w.Lists, l.Raw)
 	}
@@ -113,7 +119,7 @@ func ParseBundle(text []byte) (Bundle, error) {
 }
 
 func (w written) bundle() (Bundle, error) {
-	var b Bundle
+	b := Bundle{Vouched: []byte(w.Vouched)}
 	var err error
 	if b.Roots, err = parseAll(w.Roots); err != nil {
 		return Bundle{}, err
@@ -166,7 +172,7 @@ func (b Bundle) JWKS() ([]byte, error) {
 	keys := []jwk{}
 	for _, k := range b.Keys {
 		public, ok := k.Chain[0].PublicKey.(ed25519.PublicKey) // no archive and no file has a key without a certificate
-		if !ok || !k.Revoked.IsZero() || listed(b.Lists, b.Roots, k.Chain) {
+		if _, revoked := listed(b.Lists, b.Roots, k.Chain); !ok || revoked || !k.Revoked.IsZero() {
 			continue
 		}
 		keys = append(keys, jwk{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(public), k.Key, "sig", "EdDSA", raw(k.Chain)})

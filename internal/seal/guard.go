@@ -55,9 +55,9 @@ type Sender struct {
 	Sources []string // CloudEvents sources as which it speaks; nobody else may
 	Kinds   []string // patterns of the kinds that it may send (path.Match)
 
-	// Trust is instead of Keys, in the form ByOrigin: what checks a signature of that key. Where the key is not known the plant's keys have been
-	// looked at just now, or the error is of kind Unavailable.
-	Trust func(KeyID) (*Trust, error)
+	// Trust is instead of Keys, in the form ByOrigin: what checks the signature of that message. Where that does not settle it (Trust.Settles), the
+	// plant's keys have been looked at just now, or the error is of kind Unavailable.
+	Trust func(message.Message) (*Trust, error)
 }
 
 // Policy says what is believed of what comes over one link.
@@ -185,12 +185,12 @@ func (c checker) byOrigin(p Policy, m message.Message) (Sender, error) {
 		if s.Form != ByOrigin {
 			continue
 		}
-		t, err := s.Trust(m.Origin.Key)
+		t, err := s.Trust(m)
 		if err != nil {
 			unsure = cmp.Or(unsure, s.doubt(err, m.Source))
 			continue
 		}
-		if _, err = t.VerifyMessage(m); err == nil {
+		if _, err = t.VerifyAt(m, c.now()); err == nil {
 			return s, p.addressed(m)
 		}
 		if refused == nil || problem.KindOf(err) == problem.Integrity { // the plant that knows the key says more than one that does not

@@ -130,10 +130,10 @@ func TestKeysThatAreAwayHoldUpOnlyWhatCouldBeTheirs(t *testing.T) {
 func TestAPlantWhoseKeysAreAwayHoldsUpNoOther(t *testing.T) {
 	trust, m := signedBy(t)
 	there := Sender{
-		Name: "there", Form: ByOrigin, Trust: func(KeyID) (*Trust, error) { return trust, nil }, Sources: []string{m.Source}, Kinds: []string{"*"},
+		Name: "there", Form: ByOrigin, Trust: func(message.Message) (*Trust, error) { return trust, nil }, Sources: []string{m.Source}, Kinds: []string{"*"},
 	}
 	away := Sender{
-		Name: "away", Form: ByOrigin, Trust: func(KeyID) (*Trust, error) { return nil, errKeysAway }, Sources: []string{"urn:plant:away"}, Kinds: []string{"*"},
+		Name: "away", Form: ByOrigin, Trust: func(message.Message) (*Trust, error) { return nil, errKeysAway }, Sources: []string{"urn:plant:away"}, Kinds: []string{"*"},
 	}
 	altered, others := m, m
 	altered.Body, others.Source = []byte(`{"yield":"9.000"}`), "urn:plant:away"

@@ -67,11 +67,20 @@ type Notes struct {
 	name    string
 	nodes   map[uint32][]KeyID
 	anchors map[uint32][]ed25519.PublicKey
+	now     time.Time // see At
+}
+
+// At is the check of signatures that somebody shows at now as the word of nodes: a key whose certificate has ended by then says nothing, since
+// whoever has stolen it can write any time into what it signs. Without At old checkpoints are good, as those of a record that others vouch for.
+func (n *Notes) At(now time.Time) *Notes {
+	at := *n
+	at.now = now
+	return &at
 }
 
 // Notes is the check of signatures under notes of name; anchors are the public keys of Vault's anchor, if it is known.
 func (t *Trust) Notes(name string, anchors []ed25519.PublicKey) *Notes {
-	n := &Notes{t, name, map[uint32][]KeyID{}, map[uint32][]ed25519.PublicKey{}}
+	n := &Notes{trust: t, name: name, nodes: map[uint32][]KeyID{}, anchors: map[uint32][]ed25519.PublicKey{}}
 	for id, k := range t.keys {
 		if len(k.public) == ed25519.PublicKeySize {
 			h := noteHash(name, k.public)
@@ -113,11 +122,13 @@ func (n *Notes) Verify(name string, hash uint32, text, signature []byte, at time
 			continue
 		case k.broken != "":
 			return bad(problem.Denied, k.broken, "ask whoever runs the keyring for the certificate of key "+string(id))
-		case k.revoked:
+		case !k.revoked.IsZero():
 			return bad(problem.Denied, "the key of "+k.node+" was revoked: "+k.reason, "what a later key or the anchor has signed vouches for it, if that is good")
 		case at.Before(k.from) || at.After(k.to):
 			return bad(problem.Integrity, fmt.Sprintf("it says %s, the certificate of %s is valid from %s to %s", at.Format(time.RFC3339), k.node,
 				k.from.Format(time.RFC3339), k.to.Format(time.RFC3339)), "look at the clock of the node")
+		case n.now.After(k.to):
+			return bad(problem.Denied, "the certificate of "+k.node+" has ended at "+k.to.Format(time.RFC3339), "have it made anew, by a node whose key counts")
 		}
 		return k.node, nil
 	}

@@ -51,12 +51,19 @@ func signMessage(key ed25519.PrivateKey, id KeyID, m message.Message, digest str
 }
 
 // VerifyMessage is Verify of a message's origin signature: it is over the attributes, the place, the digest and the data of this message.
-// A message without one is refused. A large body is not read: what its keeper says of it is believed.
+// A message without one is refused. A large body is not read: what its keeper says of it is believed. Whether the key counts by now is not
+// asked: see VerifyAt.
 func (t *Trust) VerifyMessage(m message.Message) (node string, err error) {
-	if m.Origin == nil {
-		return "", &problem.Error{
-			Kind: problem.Integrity, What: "verify " + named(m), Why: "it is not signed", Hint: "have the sender sign it: docs/keys.md",
-		}
+	if err := signedAtAll(m); err != nil {
+		return "", err
 	}
 	return t.verify(*m.Origin, func() []byte { return message.PreAuth(m.Material(m.Digest(), m.Origin.At)) })
+}
+
+// signedAtAll refuses a message without a signature.
+func signedAtAll(m message.Message) error {
+	if m.Origin != nil {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Integrity, What: "verify " + named(m), Why: "it is not signed", Hint: "have the sender sign it: docs/keys.md"}
 }

@@ -13,15 +13,18 @@ import (
 
 // Trust is everything that the check of a signature needs, and it needs nothing else: no network, no database, no secret. It is made
 // once from what a keyring and the archive say, and is then safe for use by many goroutines.
-type Trust struct{ keys map[KeyID]trusted }
+type Trust struct {
+	keys    map[KeyID]trusted
+	vouched map[string]time.Time // see Vouch
+}
 
 // trusted is a key whose chain has been checked. What is left to check of a signature is its time and its bytes.
 type trusted struct {
 	public         ed25519.PublicKey
 	node           string
 	from, to       time.Time // the chain is valid from … to, both included
-	revoked        bool
-	reason, broken string // why it is revoked; why its chain is not valid, "" if it is
+	revoked        time.Time // since when it is; zero if it is not
+	reason, broken string    // why it is revoked; why its chain is not valid, "" if it is
 }
 
 // Certificate is an archived key: the chain that certified it, leaf first, and whether somebody has revoked it.
@@ -47,11 +50,9 @@ func NewTrust(roots []*x509.Certificate, lists []*x509.RevocationList, archive [
 		if err != nil {
 			k.broken = err.Error()
 		}
-		if !c.Revoked.IsZero() {
-			k.revoked, k.reason = true, c.Reason
-		}
-		if listed(lists, roots, c.Chain) {
-			k.revoked = true
+		k.revoked, k.reason = c.Revoked, c.Reason
+		if since, is := listed(lists, roots, c.Chain); is && (k.revoked.IsZero() || since.Before(k.revoked)) {
+			k.revoked = since
 		}
 		t.keys[c.Key] = k
 	}
@@ -97,10 +98,10 @@ func check(roots *x509.CertPool, c Certificate) (trusted, error) {
 	return k, nil
 }
 
-// listed tells whether a list that a root or a member of the chain has signed names the chain's leaf.
-func listed(lists []*x509.RevocationList, roots, chain []*x509.Certificate) bool {
+// listed tells whether a list that a root or a member of the chain has signed names the chain's leaf, and since when.
+func listed(lists []*x509.RevocationList, roots, chain []*x509.Certificate) (since time.Time, is bool) {
 	if len(chain) == 0 {
-		return false
+		return time.Time{}, false
 	}
 	for _, l := range lists {
 		if !signedByAny(l, roots) && !signedByAny(l, chain[1:]) {
@@ -108,11 +109,11 @@ func listed(lists []*x509.RevocationList, roots, chain []*x509.Certificate) bool
 		}
 		for _, e := range l.RevokedCertificateEntries {
 			if sameSerial(e.SerialNumber, chain[0].SerialNumber) && string(l.RawIssuer) == string(chain[0].RawIssuer) {
-				return true
+				return e.RevocationTime, true
 			}
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 func signedByAny(l *x509.RevocationList, issuers []*x509.Certificate) bool {
@@ -141,22 +142,34 @@ func (t *Trust) Verify(p Purpose, digest []byte, s Signature) (node string, err 
 
 // verify checks a signature over what over gives.
 func (t *Trust) verify(s Signature, over func() []byte) (node string, err error) {
-	k, known := t.keys[s.Key]
-	bad := func(kind problem.Kind, why, hint string) (string, error) {
-		return "", &problem.Error{Kind: kind, What: "verify a signature of key " + string(s.Key), Why: why, Hint: hint}
+	w, err := t.genuine(s, over)
+	if err == nil && w.revoked {
+		err = w.refused(problem.Denied, "the key of "+w.Node+" was revoked: "+w.reason, "have the sender sign anew with a key that is valid")
 	}
+	if err != nil {
+		return "", err
+	}
+	return w.Node, nil
+}
+
+// genuine is nil for a signature of a key that a root vouched for at the time that the signature says, also of one that was revoked since.
+func (t *Trust) genuine(s Signature, over func() []byte) (Word, error) {
+	k, known := t.keys[s.Key]
+	w := Word{Node: k.node, Until: k.to, Key: s.Key, revoked: !k.revoked.IsZero(), reason: k.reason}
+	if w.revoked && k.revoked.Before(w.Until) {
+		w.Until = k.revoked
+	}
+	var err error
 	switch {
 	case !known:
-		return bad(problem.Denied, "no such key is known here", "import the sender's keys anew (holdfast keys export), or refuse the sender")
+		err = w.refused(problem.Denied, "no such key is known here", "import the sender's keys anew (holdfast keys export), or refuse the sender")
 	case k.broken != "":
-		return bad(problem.Denied, k.broken, "ask whoever runs the sender's keyring for its certificate")
-	case k.revoked:
-		return bad(problem.Denied, "the key of "+k.node+" was revoked: "+k.reason, "have the sender sign anew with a key that is valid")
+		err = w.refused(problem.Denied, k.broken, "ask whoever runs the sender's keyring for its certificate")
 	case s.At.Before(k.from) || s.At.After(k.to):
-		return bad(problem.Integrity, fmt.Sprintf("it was made at %s, the certificate of %s is valid from %s to %s", s.At.Format(time.RFC3339), k.node,
+		err = w.refused(problem.Integrity, fmt.Sprintf("it was made at %s, the certificate of %s is valid from %s to %s", s.At.Format(time.RFC3339), k.node,
 			k.from.Format(time.RFC3339), k.to.Format(time.RFC3339)), "look at the clock of the sender, and for how long its keyring was away")
 	case !ed25519.Verify(k.public, over(), s.Value[:]):
-		return bad(problem.Integrity, "it is not over this content, or not for this use", "something altered the content or the signature on its way")
+		err = w.refused(problem.Integrity, "it is not over this content, or not for this use", "something altered the content or the signature on its way")
 	}
-	return k.node, nil
+	return w, err
 }

@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// LanesMoved is the action of the entries that hold the head of every lane that has moved, so that what a lane said at that time cannot be
+// denied later, nor added to it later. Nobody did it: a list leaves them out unless it asks for them.
+const LanesMoved = "lanes.moved"
+
+// lanes is the object of these entries.
+const lanes = "lanes"
+
+// Head is the last message of a lane, or one that was amended or voided, as it is since.
+type Head struct {
+	Link   string `json:"link"`
+	Lane   string `json:"lane"`
+	Epoch  int64  `json:"epoch"`
+	Number int64  `json:"number"`
+	Digest string `json:"digest"`
+}
+
+const (
+	headsAtOnce  = 250              // in one entry
+	overlap      = 30 * time.Second // what an append may take from its reading of the clock to its commit, and clocks differ
+	firstLanesAt = 24 * time.Hour   // so far the first look goes back
+)
+
+// holdLanes writes the heads of the lanes that have moved since the last time as entries of this tree.
+func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) error {
+	if t.cfg.Lanes == nil {
+		return nil
+	}
+	if since.IsZero() {
+		since = tx.Now.Add(-firstLanesAt)
+	}
+	all, err := t.cfg.Lanes(ctx, tx, since.Add(-overlap))
+	if err != nil {
+		return fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	moved, now := all[:0:0], make(map[Head]bool, len(all))
+	for _, h := range all {
+		if now[h] = true; !t.last[h] {
+			moved = append(moved, h)
+		}
+	}
+	if err := Hold(ctx, tx, "node:"+t.node, moved); err != nil {
+		return err
+	}
+	tx.AfterCommit(func() { t.last = maps.Clone(now) })
+	return nil
+}
+
+// Hold writes down, in the transaction in which they came to be, that lanes have these messages.
+func Hold(ctx context.Context, tx *store.Tx, actor string, heads []Head) error {
+	for part := range slices.Chunk(heads, headsAtOnce) {
+		text, err := json.Marshal(part)
+		if err != nil {
+			return fmt.Errorf("write which lanes have moved: %w", err)
+		}
+		if err := Append(ctx, tx, Entry{Actor: actor, Action: LanesMoved, Object: lanes, After: text}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Heads are what an entry of the action LanesMoved holds. Anything else is an error of kind Integrity.
+func (e Entry) Heads() ([]Head, error) {
+	var heads []Head
+	if err := json.Unmarshal(e.After, &heads); err != nil || e.Action != LanesMoved {
+		return nil, &problem.Error{
+			Kind: problem.Integrity, What: fmt.Sprintf("read audit entry %d", e.Seq), Why: "it does not hold the heads of lanes", Hint: "have the proof made anew: holdfast msg prove",
+		}
+	}
+	return heads, nil
+}
+
+// EachMoved calls fn with each entry of the action LanesMoved since then, the earliest first.
+func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(Entry) error) error {
+	for after := int64(0); ; {
+		var rows []row
+		err := tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND at >= ? AND seq > ? ORDER BY seq LIMIT 100`,
+			lanes, LanesMoved, store.Micros(since), after)
+		if err != nil {
+			return fmt.Errorf("read which lanes have moved: %w", err)
+		}
+		for _, r := range rows {
+			if err := fn(r.entry()); err != nil {
+				return err
+			}
+			after = r.Seq
+		}
+		if len(rows) < 100 {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package prove_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/prove"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// aged is a plant whose certificates last an hour, by a clock of its own.
+type aged struct {
+	plant
+	clock  *atomic.Int64 // seconds
+	stolen *seal.Ring    // its first key, in whose hands ever
+	thief  *atomic.Int64 // the clock of who has that
+	origin string
+}
+
+const signedAt = 1_800_000_000
+
+func clockOf(at *atomic.Int64) func() time.Time {
+	return func() time.Time { return time.Unix(at.Load(), 0).UTC() }
+}
+
+func newAged(t *testing.T) *aged {
+	t.Helper()
+	a := &aged{clock: &atomic.Int64{}, thief: &atomic.Int64{}, origin: audit.Origin(string(seal.ForCheckpoint), "urn:plant:1000")}
+	a.t = t
+	a.clock.Store(signedAt)
+	a.thief.Store(signedAt)
+	a.db = storetest.SQLite(t, storetest.WithClock(clockOf(a.clock)))
+	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
+	if err := seal.InitLocal(safe, "1000", a.db.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	a.from = seal.NewLocal(safe, seal.NodeURI("urn:plant:1000", "a"), time.Hour, clockOf(a.clock))
+	a.stolen = a.newKey(a.thief)
+	a.ring = a.stolen
+	return a
+}
+
+// newKey is a key of node a's, by that clock.
+func (a *aged) newKey(clock *atomic.Int64) *seal.Ring {
+	a.t.Helper()
+	r, err := seal.OpenRing(a.t.Context(), a.db, a.from, nil, seal.NodeURI("urn:plant:1000", "a"), seal.RingConfig{Now: clockOf(clock)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return r
+}
+
+// hold has the audit record of db hold messages as what their lanes have, in a checkpoint that the ring signs.
+func (a *aged) hold(db *store.DB, ring *seal.Ring, ms ...message.Message) {
+	a.t.Helper()
+	var heads []audit.Head
+	for _, m := range ms {
+		heads = append(heads, audit.Head{Link: m.Link, Lane: m.Lane, Epoch: m.Epoch, Number: m.Number, Digest: m.Digest()})
+	}
+	if err := db.InTx(a.t.Context(), func(tx *store.Tx) error { return audit.Hold(a.t.Context(), tx, "node:a", heads) }); err != nil {
+		a.t.Fatal(err)
+	}
+	sign := func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) }
+	if _, err := audit.NewTree(db, a.origin, "a", audit.Config{Sign: sign}, slog.New(slog.DiscardHandler)).Seal(a.t.Context()); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// vouchers are the proofs of what vouches for messages that were signed by the first key.
+func (a *aged) vouchers(db *store.DB, ms ...message.Message) string {
+	a.t.Helper()
+	var v prove.Voucher
+	for _, m := range ms {
+		v.Want(m, a.stolen.State().Until)
+	}
+	var b bytes.Buffer
+	if err := db.View(a.t.Context(), func(tx *store.Tx) error { return v.Write(a.t.Context(), tx, &b) }); err != nil {
+		a.t.Fatal(err)
+	}
+	return b.String()
+}
+
+// amended is a message with another body under its number.
+func (a *aged) amended(m message.Message) message.Message {
+	a.t.Helper()
+	m.Role, m.Refers, m.Body = message.Amendment, m.Digest(), []byte(`{"yield":"5"}`)
+	return a.sign(m)
+}
+
+// TestWhatAStolenKeySaysOfEarlierIsNotBelieved: the key's certificate has ended, and nobody has revoked it. Who has stolen it writes an earlier
+// time into what he signs. What the plant did sign with it is believed, because its audit record held it then.
+func TestWhatAStolenKeySaysOfEarlierIsNotBelieved(t *testing.T) {
+	a := newAged(t)
+	lane := a.lane("o1", 4)
+	last := a.amended(lane[3])
+	a.hold(a.db, a.stolen, lane[2])
+	a.hold(a.db, a.stolen, lane[3], last)
+	a.clock.Store(signedAt + 2*3600) // the certificate has ended
+	honest := a.newKey(a.clock)
+	a.hold(a.db, honest, a.lane("o2", 1)...)
+	proofs := a.vouchers(a.db, lane[0], lane[1], lane[2], last)
+
+	a.thief.Store(signedAt + 60)
+	longer := a.lane("o1", 5)
+	for i := range lane {
+		if longer[i].Digest() != lane[i].Digest() {
+			t.Fatalf("number %d is another", i+1)
+		}
+	}
+	other := slices.Clone(lane)
+	other[1].Body = []byte(`{"yield":"9"}`)
+	other[1] = a.sign(other[1])
+	other[2].Prev = other[1].Digest()
+	other[2] = a.sign(other[2])
+	third := lane[2]
+	third.Prev = other[1].Digest() // an amendment says of itself what it follows
+	third.Role, third.Refers, third.Body = message.Amendment, lane[2].Digest(), []byte(`{}`)
+	third = a.sign(third)
+	forged := storetest.SQLite(t, storetest.WithClock(clockOf(a.thief)))
+	a.hold(forged, a.stolen, longer[4])
+
+	tests := []struct {
+		name, text string
+		want       problem.Kind
+		why        string
+	}{
+		{"what the record held", proof(t, lane[0], lane[1], lane[2], last) + proofs, "", ""},
+		{"the proofs first", proofs + proof(t, lane[0], lane[1], lane[2], last), "", ""},
+		{"without its proofs", proof(t, lane[0], lane[1]), problem.Denied, "number 1 of lane o1: "},
+		{"without what is between it and what the record held", proof(t, lane[0]) + proofs, problem.Denied, "nothing vouches"},
+		{"one more at the end", proof(t, longer...) + proofs, problem.Denied, "number 5 of lane o1: "},
+		{"another in its place, and what follows", proof(t, lane[0], other[1], other[2]) + proofs, problem.Denied, "nothing vouches"},
+		{"an amendment", proof(t, lane[0], lane[1], a.amended(lane[2]), last) + proofs, problem.Denied, "nothing vouches"},
+		{"another with an amendment behind it", proof(t, lane[0], other[1], third) + proofs, problem.Denied, "nothing vouches"},
+		{"a record of his own", proof(t, longer...) + proofs + a.vouchers(forged, longer[4]), problem.Denied, "nobody whose key counts has signed its checkpoint"},
+		{"a proof that was altered", proof(t, lane[0]) + strings.Replace(proofs, "index ", "index 1", 1), problem.Integrity, "is not in the tree"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := prove.Read(strings.NewReader(tt.text), a.keys(t))
+			if problem.KindOf(err) != tt.want || tt.want != "" && !strings.Contains(err.Error(), tt.why) {
+				t.Errorf("got %v, want %q: %q", err, tt.want, tt.why)
+			}
+			then := a.keys(t)
+			then.At = time.Unix(signedAt+1800, 0)
+			if _, err := prove.Read(strings.NewReader(proof(t, lane[0], lane[1])), then); err != nil {
+				t.Errorf("while the key counts: %v", err)
+			}
+		})
+	}
+	if n := strings.Count(proofs, "\n"); n != 1 {
+		t.Errorf("%d proofs, want the one that is enough", n)
+	}
+}
+
+// TestAReceiverBelievesWhatIsVouchedFor: the messages come to him one by one, without proofs.
+func TestAReceiverBelievesWhatIsVouchedFor(t *testing.T) {
+	a := newAged(t)
+	lane := a.lane("o1", 3)
+	a.hold(a.db, a.stolen, lane[2])
+	a.clock.Store(signedAt + 2*3600)
+	a.hold(a.db, a.newKey(a.clock), a.lane("o2", 1)...)
+	text := proof(t, lane...) + a.vouchers(a.db, lane...)
+	a.thief.Store(signedAt + 60)
+	backdated := a.lane("o1", 4)[3]
+	keys := a.keys(t)
+	by, err := prove.Vouched([]byte(text), keys)
+	if got := slices.Sorted(maps.Keys(by)); err != nil || len(got) != len(lane) {
+		t.Fatalf("vouched for %v, %v", got, err)
+	}
+	trust := keys.Trust.Vouch(by)
+	for i, m := range lane {
+		if _, err := trust.VerifyAt(m, keys.At); err != nil || !trust.Settles(m, keys.At) {
+			t.Errorf("number %d: %v", i+1, err)
+		}
+		if _, err := keys.Trust.VerifyAt(m, keys.At); problem.KindOf(err) != problem.Denied || keys.Trust.Settles(m, keys.At) {
+			t.Errorf("number %d, by who was told nothing: %v", i+1, err)
+		}
+	}
+	if _, err := trust.VerifyAt(backdated, keys.At); problem.KindOf(err) != problem.Denied {
+		t.Errorf("backdated: %v", err)
+	}
+}
+
+// TestWhatARevokedKeySignedBeforeIsVouchedFor and what the record held only later is not.
+func TestWhatARevokedKeySignedBeforeIsVouchedFor(t *testing.T) {
+	a := newAged(t)
+	lane := a.lane("o1", 2)
+	a.hold(a.db, a.stolen, lane[0])
+	a.clock.Store(signedAt + 600)
+	if err := a.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := seal.Revoke(t.Context(), tx, a.stolen.State().Key, "stolen")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	a.clock.Store(signedAt + 900)
+	honest := a.newKey(a.clock)
+	a.hold(a.db, honest, lane[1])
+	var all bytes.Buffer
+	if err := a.db.View(t.Context(), func(tx *store.Tx) error {
+		var v prove.Voucher
+		v.Want(lane[0], time.Unix(signedAt+600, 0))
+		v.Want(lane[1], time.Unix(signedAt+3600, 0)) // who asks for more than there is gets it, and is not believed
+		return v.Write(t.Context(), tx, &all)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prove.Read(strings.NewReader(proof(t, lane[0])+all.String()), a.keys(t)); err != nil {
+		t.Errorf("what the record held before: %v", err)
+	}
+	_, err := prove.Read(strings.NewReader(proof(t, lane...)+all.String()), a.keys(t))
+	if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "number 2 of lane o1: ") || !strings.Contains(err.Error(), "vouched for since") {
+		t.Errorf("what it held after: %v", err)
+	}
+	if _, err := prove.Read(strings.NewReader(proof(t, lane[0])), a.keys(t)); problem.KindOf(err) != problem.Denied {
+		t.Errorf("without a proof: %v", err)
+	}
+}

@@ -1,0 +1,145 @@
+package prove
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Voucher finds in the audit record what vouches for messages that were signed by keys that count no more.
+type Voucher struct {
+	lanes map[audit.Head]*wanted // by link, lane and epoch
+	since time.Time              // of the earliest signature
+}
+
+// wanted are the messages of a lane that need a voucher.
+type wanted struct {
+	events []need          // originals; what follows them vouches for them
+	others map[string]need // amendments and voids, by digest: they alone vouch for themselves
+	best   candidate       // for the first of events
+}
+
+// need is a message that was signed by a key that counted until then.
+type need struct {
+	number int64
+	until  time.Time
+}
+
+// candidate is an entry of the audit record that holds a lane's head.
+type candidate struct{ entry, number int64 }
+
+// Want adds a message that was signed by a key whose word was enough until then.
+func (v *Voucher) Want(m message.Message, until time.Time) {
+	if v.lanes == nil {
+		v.lanes = map[audit.Head]*wanted{}
+	}
+	lane := audit.Head{Link: m.Link, Lane: m.Lane, Epoch: m.Epoch}
+	w := v.lanes[lane]
+	if w == nil {
+		w = &wanted{others: map[string]need{}}
+		v.lanes[lane] = w
+	}
+	n := need{m.Number, until}
+	if m.Role == message.Event {
+		w.events = append(w.events, n)
+	} else {
+		w.others[m.Digest()] = n
+	}
+	v.since = earlier(v.since, m.Origin.At)
+}
+
+// Write writes a proof, a line each, of every entry that is needed. What nothing vouches for is left out: who reads it refuses it.
+func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
+	if len(v.lanes) == 0 {
+		return nil
+	}
+	for _, w := range v.lanes {
+		w.sort()
+	}
+	chosen := map[int64]bool{}
+	err := audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry) error {
+		heads, err := e.Heads()
+		for _, h := range heads {
+			if w := v.lanes[audit.Head{Link: h.Link, Lane: h.Lane, Epoch: h.Epoch}]; w != nil {
+				w.take(e, h, chosen)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range v.lanes {
+		w.choose(chosen)
+	}
+	return writeProofs(ctx, tx, to, slices.Sorted(maps.Keys(chosen)))
+}
+
+// sort puts the messages in the order of their numbers. A voucher for one must be good for those behind it too: that of the first that is
+// older than the first end of a key among them is.
+func (w *wanted) sort() {
+	slices.SortFunc(w.events, func(a, b need) int { return cmp.Compare(a.number, b.number) })
+	for i := len(w.events) - 2; i >= 0; i-- {
+		w.events[i].until = earlier(w.events[i].until, w.events[i+1].until)
+	}
+}
+
+// take looks at a head of the lane; entries come in the order of their times.
+func (w *wanted) take(e audit.Entry, h audit.Head, chosen map[int64]bool) {
+	if n, ok := w.others[h.Digest]; ok && n.number == h.Number && !e.At.After(n.until) {
+		chosen[e.Seq] = true
+		delete(w.others, h.Digest)
+	}
+	for len(w.events) > 0 && e.At.After(w.events[0].until) {
+		if !w.choose(chosen) {
+			w.events = w.events[1:] // nothing vouches for it
+		}
+	}
+	if len(w.events) > 0 && h.Number >= w.events[0].number {
+		w.best = candidate{e.Seq, h.Number}
+	}
+}
+
+// choose takes the best entry so far, if there is one, for all messages up to its number.
+func (w *wanted) choose(chosen map[int64]bool) bool {
+	if w.best.entry == 0 {
+		return false
+	}
+	chosen[w.best.entry] = true
+	for len(w.events) > 0 && w.events[0].number <= w.best.number {
+		w.events = w.events[1:]
+	}
+	w.best = candidate{}
+	return true
+}
+
+// writeProofs writes proofs that entries are in the record as it is now.
+func writeProofs(ctx context.Context, tx *store.Tx, to io.Writer, entries []int64) error {
+	for _, seq := range entries {
+		proof, err := audit.ProveNow(ctx, tx, seq)
+		if problem.KindOf(err) == problem.Conflict { // no checkpoint covers it yet
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		line, err := json.Marshal(proof)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Write(append(line, '\n')); err != nil {
+			return errors.Join(errors.New("write a proof of the audit record"), err)
+		}
+	}
+	return nil
+}
