@@ -27,7 +27,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	if err != nil {
 		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
 	}
-	m, err := c.model(ctx)
+	m, err := c.Model(ctx)
 	if err != nil {
 		return message.Outcome{Verdict: message.Unsure, LinkDown: true}, err
 	}

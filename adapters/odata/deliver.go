@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 
+	"golang.org/x/sync/errgroup"
+
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
@@ -14,6 +16,7 @@ import (
 
 // write is one delivery on its way.
 type write struct {
+	client *Client
 	what   string // for a person
 	model  *edm.Model
 	target *target
@@ -41,31 +44,96 @@ func (l *Link) Fits(d message.Delivery) error {
 	return nil
 }
 
-func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome {
-	c, rest, err := l.split(d.Doc.Target)
-	if err != nil {
-		return message.Outcome{Verdict: message.Refused, Err: err}
+// Deliver sends each document once and classifies each answer once. There is one Outcome per delivery, in order. Those of one service go
+// together, Config.Batch of them in one $batch. Who needs an order among them must not hand them over together.
+//
+// A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
+func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	out := make([]message.Outcome, len(ds))
+	var g errgroup.Group
+	g.SetLimit(l.cfg.Parallel)
+	made := make([]*write, len(ds))
+	for i, d := range ds {
+		g.Go(func() error {
+			made[i], out[i] = l.prepare(ctx, d)
+			return nil
+		})
 	}
-	w, out := c.prepare(ctx, rest, d)
-	if w == nil {
-		return out
+	_ = g.Wait() // no function returns an error
+	var ready []*write
+	var place []int
+	for i, w := range made {
+		if w != nil {
+			ready, place = append(ready, w), append(place, i)
+		}
 	}
-	if w.target.cfg.Alone || w.target.change || w.target.op != nil && w.target.op.Bound != nil {
-		out = c.sendAlone(ctx, w)
-	} else {
-		out = c.gather.send(ctx, w)
+	for _, some := range l.batches(ready) {
+		g.Go(func() error {
+			ws := make([]*write, 0, len(some))
+			for _, k := range some {
+				ws = append(ws, ready[k])
+			}
+			for n, o := range ws[0].client.sendTogether(ctx, ws) {
+				out[place[some[n]]] = o
+			}
+			return nil
+		})
 	}
-	if id := d.Event.Message().ID; out.Verdict == message.Unsure {
-		l.attempts.Note(id, l.now())
-	} else {
-		l.attempts.Drop(id)
+	_ = g.Wait() // as above
+	for i, d := range ds {
+		l.note(d.Event.Message().ID, out[i])
 	}
 	return out
 }
 
+// note remembers until when a message may still be on its way.
+func (l *Link) note(id string, o message.Outcome) {
+	if o.Verdict == message.Unsure {
+		l.attempts.Note(id, l.now())
+	} else {
+		l.attempts.Drop(id)
+	}
+}
+
+// mostBytes is how much goes in one $batch: gateways refuse what is much longer, and then all of it.
+const mostBytes = 4 << 20
+
+// batches are the writes that go together, by their places: those of one service. What changes an entity, or is bound to one, goes alone.
+func (l *Link) batches(ready []*write) (out [][]int) {
+	type open struct{ at, bytes int }
+	last := map[*Client]*open{} // the batch of a service that others may join
+	for i, w := range ready {
+		switch o := last[w.client]; {
+		case w.alone():
+			out = append(out, []int{i})
+		case o == nil || len(out[o.at]) >= l.cfg.Batch || o.bytes+len(w.req.body) > mostBytes:
+			last[w.client] = &open{len(out), len(w.req.body)}
+			out = append(out, []int{i})
+		default:
+			o.bytes += len(w.req.body)
+			out[o.at] = append(out[o.at], i)
+		}
+	}
+	return out
+}
+
+// alone tells whether the write stays out of $batch.
+func (w *write) alone() bool {
+	return w.target.cfg.Alone || w.target.change || w.target.op != nil && w.target.op.Bound != nil
+}
+
+// prepare makes the request of a delivery; without one, the outcome says why.
+func (l *Link) prepare(ctx context.Context, d message.Delivery) (*write, message.Outcome) {
+	c, rest, err := l.split(d.Doc.Target)
+	if err != nil {
+		return nil, message.Outcome{Verdict: message.Refused, Err: err}
+	}
+	return c.prepare(ctx, rest, d)
+}
+
 // prepare makes the request of a delivery; without one, the outcome says why.
 func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (*write, message.Outcome) {
-	m, err := c.model(ctx)
+	m, err := c.Model(ctx)
 	if err != nil {
 		return nil, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}
@@ -73,7 +141,7 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if err != nil {
 		return nil, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	w := &write{what: d.Doc.Target + " for message " + d.Event.Message().ID, model: m, target: t}
+	w := &write{client: c, what: d.Doc.Target + " for message " + d.Event.Message().ID, model: m, target: t}
 	r, bad := c.compose(m, t, d)
 	if len(bad) > 0 {
 		return nil, message.Outcome{Verdict: message.Refused, Err: violated(w.what, bad)}

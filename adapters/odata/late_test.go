@@ -6,10 +6,8 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"holdfast/adapters/erpmock/edmx"
-	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 )
 
@@ -38,45 +36,17 @@ func TestNothingIsWrittenAfterTheTimeOfARequest(t *testing.T) {
 		}
 		ctx := &late{Context: t.Context()}
 		got := func(httptrace.GotConnInfo) { ctx.over.Store(true) }
-		out := w.link.Deliver(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: got}), []message.Delivery{w.delivery(t, "m1")})[0]
-		if out.Verdict != message.Again || !errors.Is(out.Err, errLate) {
-			t.Errorf("batch of %d: got %v, want again, since nothing of it was sent", batch, out)
+		out := w.link.Deliver(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: got}), []message.Delivery{w.delivery(t, "m1"), w.delivery(t, "m2")})
+		for i, o := range out {
+			if o.Verdict != message.Again || !errors.Is(o.Err, errLate) {
+				t.Errorf("batch of %d: message %d: got %v, want again, since nothing of it was sent", batch, i, o)
+			}
 		}
-		if docs := w.Documents("m1"); len(docs) > 0 {
+		if docs := append(w.Documents("m1"), w.Documents("m2")...); len(docs) > 0 {
 			t.Errorf("batch of %d: the ERP has %q", batch, docs)
 		}
 		if out := w.one(t, w.delivery(t, "m1")); out.Verdict != message.Delivered {
 			t.Errorf("batch of %d: got %v, want it delivered by who has it in hand", batch, out)
 		}
 	}
-}
-
-// TestABatchIsNotWrittenAfterTheTimeOfOneOfIt: whoever leads has time left, and another of the batch has not.
-func TestABatchIsNotWrittenAfterTheTimeOfOneOfIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		free, said := make(chan struct{}), make(chan error, 3)
-		g := newGatherer(func(ctx context.Context, ws []*write) []message.Outcome {
-			if ws[0].what == "blocks" {
-				<-free
-			} else {
-				said <- wire.Over(ctx)
-			}
-			return make([]message.Outcome, len(ws))
-		}, 10)
-		for range atOnce { // the line is taken
-			go g.send(t.Context(), &write{what: "blocks"})
-		}
-		synctest.Wait()
-		go g.send(t.Context(), &write{what: "leads"})
-		synctest.Wait()
-		other := &late{Context: t.Context()}
-		go g.send(other, &write{what: "follows"})
-		synctest.Wait()
-		other.over.Store(true)
-		close(free)
-		if err := <-said; !errors.Is(err, errLate) {
-			t.Errorf("err = %v, want that the time of one is over", err)
-		}
-		synctest.Wait()
-	})
 }

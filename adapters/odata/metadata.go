@@ -20,7 +20,6 @@ type Client struct {
 	cfg      Service
 	path     string // without a slash at its end
 	metadata metadata
-	gather   *gatherer
 }
 
 // metadata is a service's $metadata, read once and asked about from time to time.
@@ -64,8 +63,8 @@ func (c *Client) Metadata(ctx context.Context) (*edm.Model, error) {
 	return c.readMetadata(ctx)
 }
 
-// model is the $metadata that is known and not too old. While the service cannot be asked, an older one serves.
-func (c *Client) model(ctx context.Context) (*edm.Model, error) {
+// Model is the $metadata that is known and not too old. While the service cannot be asked, an older one serves.
+func (c *Client) Model(ctx context.Context) (*edm.Model, error) {
 	fresh := func() *edm.Model {
 		if m, at := c.metadata.known(); m != nil && c.link.now().Sub(at) < c.link.cfg.MetadataAge {
 			return m

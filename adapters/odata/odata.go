@@ -36,11 +36,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
-	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
 
@@ -82,7 +79,6 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	l.creds = &credentials{auth: cfg.Auth, resolve: resolve, http: client, now: l.now}
 	for name, s := range cfg.Services {
 		c := &Client{link: l, name: name, cfg: s, path: strings.TrimRight(s.Path, "/")}
-		c.gather = newGatherer(c.sendTogether, cfg.Batch)
 		if s.Metadata != "" {
 			if err := c.metadata.load(s.Metadata); err != nil {
 				return nil, wrong("services."+name+".metadata", err.Error(), "save the service's $metadata there, or leave it out")
@@ -207,24 +203,6 @@ func (l *Link) checkPolls(c *Client, m *edm.Model) error {
 		}
 	}
 	return nil
-}
-
-// Deliver sends each document once and classifies each answer once. There is one Outcome per delivery, in order. Who needs an order
-// among them must not hand them over together.
-//
-// A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
-func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
-	out := make([]message.Outcome, len(ds))
-	var g errgroup.Group
-	g.SetLimit(max(l.cfg.Parallel, 2*l.cfg.Batch))
-	for i, d := range ds {
-		g.Go(func() error {
-			out[i] = l.deliver(ctx, d)
-			return nil
-		})
-	}
-	_ = g.Wait() // no function returns an error
-	return out
 }
 
 // statusLine names a status.

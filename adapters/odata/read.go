@@ -108,7 +108,7 @@ func (c *Client) pages(ctx context.Context, m *edm.Model, s *edm.Set, r request,
 
 // set finds an entity set in the $metadata.
 func (c *Client) set(ctx context.Context, name string) (*edm.Model, *edm.Set, error) {
-	m, err := c.model(ctx)
+	m, err := c.Model(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

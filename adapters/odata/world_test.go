@@ -155,7 +155,7 @@ func (w *world) waitAtMost(t *testing.T, d time.Duration) {
 		t.Fatal(err)
 	}
 	if d == impatient { // the $metadata and a token are there before, so that the time is the write's alone
-		if _, err := w.link.services["conf"].model(t.Context()); err != nil {
+		if _, err := w.link.services["conf"].Model(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.link.services["conf"].token(t.Context(), 0); err != nil {

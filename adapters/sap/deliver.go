@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/odata"
 	"holdfast/internal/message"
@@ -16,32 +19,40 @@ import (
 // reservation is given the reservation's number first; where that cannot be read, nothing is sent.
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
 	out := make([]message.Outcome, len(ds))
+	filled := make([]message.Delivery, len(ds))
+	failed := make([]*message.Outcome, len(ds))
+	var g errgroup.Group
+	g.SetLimit(together)
+	for i, d := range ds {
+		g.Go(func() error {
+			filled[i], failed[i] = l.reserved(ctx, d)
+			return nil
+		})
+	}
+	_ = g.Wait() // no function returns an error
 	var ready []message.Delivery
 	var at []int
-	for i, d := range ds {
-		d, failed := l.reserved(ctx, d)
-		if failed != nil {
-			out[i] = *failed
+	for i := range ds {
+		if failed[i] != nil {
+			out[i] = *failed[i]
 			continue
 		}
-		ready, at = append(ready, d), append(at, i)
+		ready, at = append(ready, filled[i]), append(at, i)
 	}
 	for k, o := range l.Link.Deliver(ctx, ready) {
 		out[at[k]] = o
 	}
-	for i, d := range ds {
-		if out[i].Verdict == message.Delivered && d.Doc.Target == confirmation {
-			l.readBack(ctx, d, &out[i].Receipt)
-		}
-	}
+	l.readBack(ctx, ds, out)
 	return out
 }
 
 // Ask settles what became of a delivery whose outcome is unknown, as that of odata does.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
 	out, err := l.Link.Ask(ctx, d)
-	if err == nil && out.Verdict == message.Delivered && d.Doc.Target == confirmation {
-		l.readBack(ctx, d, &out.Receipt)
+	if err == nil {
+		all := []message.Outcome{out}
+		l.readBack(ctx, []message.Delivery{d}, all)
+		out = all[0]
 	}
 	return out, err
 }
@@ -54,22 +65,43 @@ type goods struct {
 	Quantity          string `json:"QuantityInEntryUnit"`
 }
 
-// readBack holds the movements that SAP has posted with a confirmation against those that were sent. The confirmation stands in any case.
-func (l *Link) readBack(ctx context.Context, d message.Delivery, r *message.Receipt) {
-	var sent struct {
-		Items []goods `json:"to_ProdnOrdConfMatlDocItm"`
+// taken is a confirmation that SAP took, with the goods movements that were sent in it.
+type taken struct {
+	id    string // the message's
+	items []goods
+	r     *message.Receipt
+}
+
+// readBack holds the movements that SAP has posted with its confirmations against those that were sent. The confirmations stand in any case.
+func (l *Link) readBack(ctx context.Context, ds []message.Delivery, out []message.Outcome) {
+	var all []taken
+	for i, d := range ds {
+		var sent struct {
+			Items []goods `json:"to_ProdnOrdConfMatlDocItm"`
+		}
+		if out[i].Verdict != message.Delivered || d.Doc.Target != confirmation {
+			continue
+		}
+		if err := json.Unmarshal(d.Doc.Body, &sent); err == nil && len(sent.Items) > 0 {
+			all = append(all, taken{d.Event.Message().ID, sent.Items, &out[i].Receipt})
+		}
 	}
-	if err := json.Unmarshal(d.Doc.Body, &sent); err != nil || len(sent.Items) == 0 {
-		return
+	for some := range slices.Chunk(all, together) {
+		posted, err := l.posted(ctx, some)
+		for _, t := range some {
+			if err != nil {
+				l.log.Warn("the goods movements of a confirmation could not be read back", "part", "sap", "message", t.id, "err", err)
+				note(t.r, "holdfast: the goods movements of this confirmation could not be read back; look in COGI")
+				continue
+			}
+			l.hold(t, posted[t.r.Document])
+		}
 	}
-	posted, err := l.posted(ctx, r.Document)
-	id := d.Event.Message().ID
-	if err != nil {
-		l.log.Warn("the goods movements of a confirmation could not be read back", "part", "sap", "message", id, "err", err)
-		note(r, "holdfast: the goods movements of this confirmation could not be read back; look in COGI")
-		return
-	}
-	missing := without(sent.Items, posted)
+}
+
+// hold notes which of the movements of a confirmation were not posted.
+func (l *Link) hold(t taken, posted []goods) {
+	missing := without(t.items, posted)
 	if len(missing) == 0 {
 		return
 	}
@@ -77,24 +109,26 @@ func (l *Link) readBack(ctx context.Context, d message.Delivery, r *message.Rece
 	for _, g := range missing {
 		names = append(names, strings.TrimSpace(g.GoodsMovementType+" "+g.Material+" "+g.Batch))
 	}
-	what := fmt.Sprintf("%d of %d goods movements were not posted and wait in COGI: %s", len(missing), len(sent.Items), strings.Join(names, ", "))
-	l.log.Warn("SAP took a confirmation without all of its goods movements", "part", "sap", "message", id, "err", what)
-	note(r, "holdfast: "+what)
+	what := fmt.Sprintf("%d of %d goods movements were not posted and wait in COGI: %s", len(missing), len(t.items), strings.Join(names, ", "))
+	l.log.Warn("SAP took a confirmation without all of its goods movements", "part", "sap", "message", t.id, "err", what)
+	note(t.r, "holdfast: "+what)
 }
 
-// posted reads the movements of a confirmation by its number, GROUP/COUNT.
-func (l *Link) posted(ctx context.Context, number string) ([]goods, error) {
+// posted reads the movements of confirmations in one query, by their numbers, GROUP/COUNT.
+func (l *Link) posted(ctx context.Context, some []taken) (map[string][]goods, error) {
 	c, err := l.Service(Confirmations)
 	if err != nil {
 		return nil, err
 	}
-	group, count, _ := strings.Cut(number, "/")
-	var out []goods
-	_, err = c.All(ctx, odata.Query{
-		Set: "ProdnOrdConfMatlDocItm", Where: odata.And(odata.Equal("ConfirmationGroup", group), odata.Equal("ConfirmationCount", count)),
-	}, func(e odata.Entity) error {
-		text := func(name string) string { s, _ := e.Values[name].(string); return s }
-		out = append(out, goods{text("Material"), text("Batch"), text("GoodsMovementType"), text("QuantityInEntryUnit")})
+	keys := make([]odata.Condition, 0, len(some))
+	for _, t := range some {
+		group, count, _ := strings.Cut(t.r.Document, "/")
+		keys = append(keys, odata.And(odata.Equal("ConfirmationGroup", group), odata.Equal("ConfirmationCount", count)))
+	}
+	out := map[string][]goods{}
+	_, err = c.All(ctx, odata.Query{Set: "ProdnOrdConfMatlDocItm", Where: odata.Or(keys...)}, func(e odata.Entity) error {
+		of := text(e, "ConfirmationGroup") + "/" + text(e, "ConfirmationCount")
+		out[of] = append(out[of], goods{text(e, "Material"), text(e, "Batch"), text(e, "GoodsMovementType"), text(e, "QuantityInEntryUnit")})
 		return nil
 	})
 	return out, err

@@ -35,7 +35,7 @@ func (l *Link) Orders(ctx context.Context, numbers []string, each func(message.O
 	if err != nil {
 		return err
 	}
-	m, err := c.Metadata(ctx)
+	m, err := c.Model(ctx)
 	if err != nil {
 		return err
 	}

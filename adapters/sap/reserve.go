@@ -56,13 +56,7 @@ func (l *Link) reservation(ctx context.Context, order string) (string, *message.
 	if number != "" {
 		return number, nil
 	}
-	c, err := l.Service(Orders)
-	if err == nil {
-		_, err = c.All(ctx, odata.Query{Set: "A_ProductionOrderComponent_3", Where: odata.Equal("ManufacturingOrder", order), Top: 1}, func(e odata.Entity) error {
-			number, _ = e.Values["Reservation"].(string)
-			return nil
-		})
-	}
+	number, err := l.readReservation(ctx, order)
 	switch {
 	case err != nil:
 		return "", &message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
@@ -79,6 +73,29 @@ func (l *Link) reservation(ctx context.Context, order string) (string, *message.
 	}
 	l.reservations[order] = number
 	return number, nil
+}
+
+// readReservation asks SAP, "" where it has none. The set of the components has another name in each release.
+func (l *Link) readReservation(ctx context.Context, order string) (number string, err error) {
+	c, err := l.Service(Orders)
+	if err != nil {
+		return "", err
+	}
+	m, err := c.Model(ctx)
+	if err != nil {
+		return "", err
+	}
+	set := "A_ProductionOrderComponent_3"
+	for _, name := range []string{"A_ProductionOrderComponent_4", "A_ProductionOrderComponent_2"} {
+		if m.Sets[set] == nil && m.Sets[name] != nil {
+			set = name
+		}
+	}
+	_, err = c.All(ctx, odata.Query{Set: set, Where: odata.Equal("ManufacturingOrder", order), Top: 1}, func(e odata.Entity) error {
+		number = text(e, "Reservation")
+		return nil
+	})
+	return number, err
 }
 
 // mostReservations bounds what is remembered.

@@ -163,6 +163,9 @@ func (l LinkConfig) patience() (timeout, ask time.Duration, asks bool) {
 	return 0, 0, false
 }
 
+// together is how many messages of different lanes one delivery may take; 0 is the relay's default.
+func (l LinkConfig) together() int { return l.odata().Batch }
+
 // concurrency is how many deliveries may be under way, and how many to begin with; 0 is the relay's default. A broker's confirm takes
 // as long as its disk needs, however many wait for it: only many at a time make it fast, and it minds none of them.
 func (l LinkConfig) concurrency() (most, first int) {

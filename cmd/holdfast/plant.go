@@ -157,7 +157,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 		c := f.cfg.Links[name]
 		most, first := c.concurrency()
 		links[name] = relay.Link{
-			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Attempts: c.Attempts, Timeout: c.timeout(),
+			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Together: c.together(), Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
 	return relay.New(f.db, f.outbox, f.live, seal.Chain, links, relay.Config{

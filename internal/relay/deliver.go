@@ -90,24 +90,33 @@ func (p *progress) add(v verdict) bool {
 	return !last
 }
 
-// send makes the document of a message and delivers it. A link that takes documents has none for a void, which is settled without a
-// request; one that takes the events themselves must see each number.
+// send makes the document of a message and delivers it.
 func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
-	if q.Role == message.Void && q.Mapping != "" {
-		return verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
-	}
-	d, v := l.document(ctx, q)
+	d, v := l.prepare(ctx, q)
 	if v != nil {
 		return *v
 	}
-	d.Quiet = q.Replay == outbox.AskFirst
-	l.heard = false
-	if q.Ask && (q.Again || q.Number <= l.sentTo) {
+	if l.mustAsk(q) {
 		if v := l.ask(ctx, hard, q, d); v != nil {
 			return *v
 		}
 	}
 	return l.deliver(ctx, hard, q, d)
+}
+
+// mustAsk tells whether a message may have been sent before, so that it is asked for.
+func (l *lane) mustAsk(q outbox.Queued) bool { return q.Ask && (q.Again || q.Number <= l.sentTo) }
+
+// prepare makes what is to be delivered. A link that takes documents has none for a void, which is settled without a request; one that
+// takes the events themselves must see each number.
+func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, *verdict) {
+	if q.Role == message.Void && q.Mapping != "" {
+		return message.Delivery{}, &verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
+	}
+	d, v := l.document(ctx, q)
+	d.Quiet = q.Replay == outbox.AskFirst
+	l.heard = false
+	return d, v
 }
 
 // document verifies a message and maps it; what cannot be mapped stops the lane.
@@ -198,7 +207,7 @@ func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Del
 		if all := l.link.Deliverer.Deliver(ctx, []message.Delivery{d}); len(all) == 1 {
 			return all[0]
 		}
-		return message.Outcome{Verdict: message.Unsure, Err: errors.New("the adapter gave no answer for it")}
+		return message.Outcome{Verdict: message.Unsure, Err: errNoAnswer}
 	})
 	if !called {
 		return verdict{}
@@ -324,7 +333,7 @@ func (l *lane) call(ctx, hard context.Context, what string, q outbox.Queued, req
 	if err != nil {
 		return o, false
 	}
-	within, cancel := l.term(hard) // before the lease is looked at: a process that is stopped in between must not send afterwards
+	within, cancel := l.term(hard, l) // before the lease is looked at: a process that is stopped in between must not send afterwards
 	defer cancel()
 	if ctx.Err() != nil || !l.may() || !l.breaker.acquire() {
 		l.pace.cancel()

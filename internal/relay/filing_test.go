@@ -18,7 +18,7 @@ func TestWhatIsSettledIsFiledSoon(t *testing.T) {
 		after time.Duration
 	}{{"idle", false, 3 * time.Second}, {"busy", true, 8 * time.Second}} {
 		t.Run(tt.name, func(t *testing.T) {
-			eachWay(t, func(t *testing.T, p *plant) {
+			oneByOne(t, func(t *testing.T, p *plant) {
 				p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 					if tt.busy && d.Event.Message().Lane == "o0" {
 						time.Sleep(20 * time.Second)
@@ -53,7 +53,7 @@ func TestWhatIsSettledIsFiledSoon(t *testing.T) {
 // TestWhatIsSettledIsFiledBeforeRunReturns stops a relay in the moment between: the release before, which may be started next, takes each
 // row that is not filed for one that is owed.
 func TestWhatIsSettledIsFiledBeforeRunReturns(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	oneByOne(t, func(t *testing.T, p *plant) {
 		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
 			if d.Event.Message().Lane == "o0" {
 				time.Sleep(2 * time.Second) // so that filing gives way

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -63,22 +64,22 @@ func (l *lane) may() bool {
 // errLease ends the context of a request whose lane is not ours any more.
 var errLease = errors.New("the lease of its lane has ended")
 
-// term is a context for one request, which ends with the link's timeout, and with the lease of the lane as it is renewed meanwhile.
-// A request cannot begin in it after the lease has ended by either clock, however long the process was stopped or the machine was
+// term is a context for one request, which ends with the link's timeout, and with the first lease of its lanes as they are renewed
+// meanwhile. A request cannot begin in it after a lease has ended by either clock, however long the process was stopped or the machine was
 // suspended: whoever asks whether it is done is told by the clocks, not by a timer that has yet to run. What has begun may still be on its
 // way to the ERP when the lease ends, in a buffer of the link or of the network: the next holder asks for it, and not before
 // outbox.Config.AskAfter.
-func (l *lane) term(hard context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(hard, l.link.Timeout)
+func (w *runner) term(hard context.Context, of ...*lane) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(hard, w.link.Timeout)
 	ctx, end := context.WithCancelCause(ctx)
+	t := term{ctx, of, end}
 	var watch sync.Mutex
 	watch.Lock() // until timer is set
 	var timer *time.Timer
 	timer = time.AfterFunc(margin, func() {
 		watch.Lock()
 		defer watch.Unlock()
-		left, _ := l.left(l.claim.Lane, l.claim.Token)
-		switch {
+		switch left := t.left(); {
 		case ctx.Err() != nil:
 		case left > 0:
 			timer.Reset(left)
@@ -87,7 +88,7 @@ func (l *lane) term(hard context.Context) (context.Context, context.CancelFunc) 
 		}
 	})
 	watch.Unlock()
-	return term{ctx, l, end}, func() {
+	return t, func() {
 		end(context.Canceled)
 		timer.Stop()
 		cancel()
@@ -96,11 +97,21 @@ func (l *lane) term(hard context.Context) (context.Context, context.CancelFunc) 
 
 type term struct {
 	context.Context
-	lane *lane
-	end  context.CancelCauseFunc
+	lanes []*lane
+	end   context.CancelCauseFunc
 }
 
-// Done is closed at the latest when it is asked for after the lease has ended.
+// left is how long the lanes are all ours by the monotonic clock.
+func (t term) left() time.Duration {
+	least := time.Duration(math.MaxInt64)
+	for _, l := range t.lanes {
+		left, _ := l.left(l.claim.Lane, l.claim.Token)
+		least = min(least, left)
+	}
+	return least
+}
+
+// Done is closed at the latest when it is asked for after a lease has ended.
 func (t term) Done() <-chan struct{} {
 	t.check()
 	return t.Context.Done()
@@ -113,8 +124,11 @@ func (t term) Err() error {
 }
 
 func (t term) check() {
-	if t.lane.ours(t.lane.claim.Lane, t.lane.claim.Token) <= 0 {
-		t.end(errLease)
+	for _, l := range t.lanes {
+		if l.ours(l.claim.Lane, l.claim.Token) <= 0 {
+			t.end(errLease)
+			return
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func TestRequestEndsWithItsLease(t *testing.T) {
 				w := newRunner(r, "erp", r.links["erp"])
 				w.hands["o1"] = w.holding(7, 1, time.Now(), db.Now())
 				l := &lane{runner: w, claim: outbox.Claim{Lane: "o1", Token: 7}}
-				ctx, cancel := l.term(t.Context())
+				ctx, cancel := w.term(t.Context(), l)
 				defer cancel()
 				time.AfterFunc(5*time.Second, func() {
 					w.mu.Lock()
@@ -71,4 +71,33 @@ func TestRequestEndsWithItsLease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARequestForManyEndsWithTheFirstLease: another node may have that lane in hand, and what is sent together is sent or not.
+func TestARequestForManyEndsWithTheFirstLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		r := New(db, outbox.New(nil, "urn:p", outbox.Config{}), nil, nil, map[string]Link{"erp": {}}, Config{}, slog.New(slog.DiscardHandler))
+		w := newRunner(r, "erp", r.links["erp"])
+		w.hands["o1"], w.hands["o2"] = w.holding(7, 1, time.Now(), db.Now()), w.holding(8, 1, time.Now(), db.Now())
+		of := func(name string, token int64) *lane {
+			return &lane{runner: w, claim: outbox.Claim{Lane: name, Token: token}}
+		}
+		ctx, cancel := w.term(t.Context(), of("o1", 7), of("o2", 8))
+		defer cancel()
+		time.Sleep(6 * time.Second)
+		if err := ctx.Err(); err != nil {
+			t.Errorf("within both leases: %v", err)
+		}
+		w.mu.Lock()
+		w.hands["o2"] = hand{token: 8} // taken by another node
+		w.mu.Unlock()
+		if ctx.Err() == nil || !errors.Is(context.Cause(ctx), errLease) {
+			t.Errorf("err = %v because of %v, want %v", ctx.Err(), context.Cause(ctx), errLease)
+		}
+	})
 }

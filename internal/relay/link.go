@@ -80,7 +80,13 @@ func (w *runner) run(ctx context.Context) {
 
 	var workers, settler sync.WaitGroup
 	settler.Go(func() { w.settle(ctx) })
+	if w.link.Together > 1 {
+		workers.Go(func() { newCrowd(w).run(ctx, hard) })
+	}
 	for range w.link.Concurrency {
+		if w.link.Together > 1 {
+			break
+		}
 		workers.Go(func() {
 			for c := range w.work {
 				w.serve(ctx, hard, c)

@@ -280,7 +280,7 @@ func TestRetryAfterOutlivesTheProcess(t *testing.T) {
 }
 
 func TestRateNeverExceedsTheCapAndHalvesWhenTold(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	oneByOne(t, func(t *testing.T, p *plant) {
 		const top = 50
 		p.link.Rate, p.link.Concurrency = top, 16
 		begun := time.Now()

@@ -68,6 +68,17 @@ func (p *pace) try() (begun time.Time, wait time.Duration, moved <-chan struct{}
 	return now, wait, p.moved
 }
 
+// join takes one message more into the request that has just begun, if so many may be under way.
+func (p *pace) join() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flying >= p.window {
+		return false
+	}
+	p.flying++
+	return true
+}
+
 // wait is how long nothing can begin: 0 if a request may begin now, less than 0 if only an answer can change that. It needs mu.
 func (p *pace) wait(now time.Time) time.Duration {
 	switch {

@@ -80,10 +80,11 @@ type Reader interface {
 // Link is one ERP as the relay sees it; zero fields mean the default.
 type Link struct {
 	Deliverer   Deliverer
-	Rate        float64       // the most requests a second from this node; 0 is no cap
-	Concurrency int           // the most requests under way at once; default 8
+	Rate        float64       // the most requests a second from this node; what is given together is one; 0 is no cap
+	Concurrency int           // the most messages under way at once; default 8
 	Start       int           // how many at once to begin with, before any trouble; default 2
 	Batch       int           // the most messages of one lane in hand; default 16
+	Together    int           // the most messages, each of another lane, that one Deliver is given; default 1
 	Timeout     time.Duration // of one request; default 30 s
 	Attempts    int           // answers about a message itself after which it is parked; default 10
 }

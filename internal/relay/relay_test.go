@@ -63,8 +63,20 @@ func (w *windowed) Send(d message.Delivery, told func(message.Outcome)) bool {
 	return true
 }
 
-// eachWay is bubble with a link that answers each call, and with one that keeps many messages under way by itself.
+// eachWay is bubble with a link that answers each call, one that takes many messages in a call, and one that keeps many under way by itself.
 func eachWay(t *testing.T, test func(t *testing.T, p *plant)) {
+	t.Helper()
+	oneByOne(t, test)
+	t.Run("together", func(t *testing.T) {
+		bubble(t, func(t *testing.T, p *plant) {
+			p.link.Together = 4
+			test(t, p)
+		})
+	})
+}
+
+// oneByOne is eachWay for what is said of one message at a time: a call for many takes as long as the slowest, and is one request.
+func oneByOne(t *testing.T, test func(t *testing.T, p *plant)) {
 	t.Helper()
 	t.Run("calls", func(t *testing.T) { bubble(t, test) })
 	t.Run("window", func(t *testing.T) {

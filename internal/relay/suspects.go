@@ -23,6 +23,7 @@ type suspects struct {
 // try is what is known of the tries at one message.
 type try struct {
 	count    int
+	silent   int // how often there was no answer, whatever speaks for the ERP
 	answered int // suspects.answered at the last one
 }
 
@@ -58,7 +59,7 @@ func (s *suspects) unanswered(id string, asked bool) int {
 	s.several = s.several || s.silent != id
 	last, known := s.tries[id]
 	others := known && s.answered > last.answered
-	t := try{last.count, s.answered}
+	t := try{last.count, last.silent + 1, s.answered}
 	if asked && (others || !s.several) || others && !s.several {
 		t.count++
 	}
@@ -67,6 +68,13 @@ func (s *suspects) unanswered(id string, asked bool) int {
 	}
 	s.tries[id] = t
 	return t.count
+}
+
+// alone tells whether a message is better sent by itself: twice it was sent and there was no answer.
+func (s *suspects) alone(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tries[id].silent >= 2
 }
 
 // forget ends the count of a message that is settled, or left to a person.

@@ -85,7 +85,7 @@ func TestMessagesOfALaneAreSettledTogetherUnlessTheyAreSlow(t *testing.T) {
 
 // TestAWideLinkBeginsWideAndRecoversFromOne looks at how many requests are under way at most.
 func TestAWideLinkBeginsWideAndRecoversFromOne(t *testing.T) {
-	eachWay(t, func(t *testing.T, p *plant) {
+	oneByOne(t, func(t *testing.T, p *plant) {
 		ids := p.oweMany(400, 1)
 		var flying, most atomic.Int64
 		began := time.Now()
