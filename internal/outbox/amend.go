@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -197,7 +198,11 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)
 	}
-	return nil
+	if o.signer == nil {
+		return nil
+	}
+	// No later message of the lane names its digest: the audit record must hold it itself, or nothing vouches for it once its key has ended.
+	return audit.Hold(ctx, tx, "outbox", []audit.Head{{Link: w.Link, Lane: w.Lane, Epoch: w.Epoch, Number: w.Number, Digest: w.Digest}})
 }
 
 // byPerson is Detail.SentWith of a message that a person marked as delivered. An attempt at it may still have been under way: a

@@ -5,7 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"holdfast/internal/audit"
+	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
 
@@ -36,6 +39,36 @@ func TestMovedTellsTheHeadsOfLanes(t *testing.T) {
 		}
 		if got := moved(at); len(got) != 2 || got[1] != all[1] {
 			t.Errorf("delivered: got %+v, want %+v", got, all)
+		}
+	})
+}
+
+// TestWhatIsAmendedOrVoidedIsHeldByTheAuditRecord: no later message of its lane names what it is since, so that nothing else could vouch for it.
+func TestWhatIsAmendedOrVoidedIsHeldByTheAuditRecord(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.SignWith(ring(t, b.db))
+		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			if err := b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"better":true}`), "typed wrong"); err != nil {
+				return err
+			}
+			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+		})
+		var got []audit.Head
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return audit.EachMoved(ctx, tx, time.Time{}, func(e audit.Entry) error {
+				heads, err := e.Heads()
+				got = append(got, heads...)
+				return err
+			})
+		})
+		var want []audit.Head
+		for _, event := range []string{"b", "c"} {
+			m := b.message(event).Message
+			want = append(want, audit.Head{Link: "erp", Lane: "o1", Epoch: m.Epoch, Number: m.Number, Digest: m.Digest()})
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("the record holds (-want):\n%s", d)
 		}
 	})
 }
