@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/internal/console"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/seal"
 )
@@ -151,10 +152,12 @@ func (p *process) Run(ctx context.Context) (err error) {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox}, p.alerts.Collector())
-	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", p.api.Addr().String(), "ops", p.ops.Addr().String(), "database", p.db.String())
+	api := p.api.Addr().String()
+	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
+		"database", p.db.String())
 	log := p.log.With("part", "serve")
 	err = runStages(ctx, p.bound(), log,
-		[]part{{"api", func(ctx context.Context) error { return p.floors.api().Run(ctx, p.api) }}},
+		p.web(),
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		append(p.keys, part{"audit", p.tree().Run}, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),

@@ -56,7 +56,7 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the API works on; all are required.
+// Parts are what the API works on; all but Pages are required.
 type Parts struct {
 	Checker Checker
 	DB      *store.DB
@@ -64,6 +64,7 @@ type Parts struct {
 	Outbox  *outbox.Outbox
 	Inbox   *inbox.Inbox
 	Doer    *access.Doer
+	Pages   http.Handler // the console, below /console/ on the same listener; nil: there is none
 }
 
 // Server serves the API. It is safe for use by many goroutines.
@@ -108,7 +109,7 @@ func (s *Server) Handler() http.Handler {
 // Run serves the API on l until ctx ends, then finishes the requests in hand, 10 s at the most. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.withPages(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       s.cfg.Timeout,
 		WriteTimeout:      s.cfg.Timeout + s.cfg.MaxWait + 5*time.Second,

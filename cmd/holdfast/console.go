@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/console"
+	"holdfast/internal/message"
+	"holdfast/internal/seal"
+)
+
+// openConsole joins the web pages with what they show.
+func (p *process) openConsole() *console.Console {
+	cfg := console.Config{
+		Plant: p.cfg.Plant.Number, Version: version(), Zone: p.cfg.zone(), Receipts: p.receipts, Space: p.cfg.space(),
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Links)) {
+		l := p.cfg.Links[name]
+		cfg.Links = append(cfg.Links, console.Link{Name: name, Kind: l.Kind, Rate: l.Rate})
+	}
+	if p.ring != nil {
+		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
+	}
+	return console.New(console.Parts{
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: console.Local{}, Checker: sendable{p.outbox, p.live, p.links}, Rules: p.live,
+	}, cfg, p.log.With("part", "console"))
+}
+
+// receipts checks the receipts of a link's ERP; nil for one that signs none.
+func (p *process) receipts(link string) message.ReceiptVerifier {
+	if r := p.guard.Receipts(link); r != nil {
+		return r
+	}
+	return nil // an interface that holds nothing is not nil
+}
+
+// space measures the disk of a database that is a file; nil where it is elsewhere.
+func (c Config) space() func(ctx context.Context) (console.Space, error) {
+	file, ok := strings.CutPrefix(c.Database.URL, "sqlite:")
+	if !ok {
+		return nil
+	}
+	return func(context.Context) (console.Space, error) {
+		var s console.Space
+		for _, name := range []string{file, file + "-wal"} {
+			if info, err := os.Stat(name); err == nil {
+				s.Used += info.Size()
+			}
+		}
+		var fs unix.Statfs_t
+		if err := unix.Statfs(filepath.Dir(file), &fs); err != nil {
+			return s, fmt.Errorf("measure the disk of %s: %w", file, err)
+		}
+		s.Free = int64(fs.Bavail) * int64(fs.Bsize) //nolint:gosec // no disk has that many bytes
+		return s, nil
+	}
+}
+
+// web is what browsers and the MES call: the API, and the pages on the same listener. The pages end their streams as the API ends.
+func (p *process) web() []part {
+	pages, api := p.openConsole(), p.floors.api()
+	api.Pages = pages.Handler()
+	return []part{{"api", func(ctx context.Context) error { return api.Run(ctx, p.api) }}, {"console", pages.Run}}
+}

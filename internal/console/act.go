@@ -1,0 +1,132 @@
+package console
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"holdfast/internal/access"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// deed is one act that a form asks for.
+type deed struct{ action, object string }
+
+// change is what an act has changed, for the audit record.
+type change struct {
+	object        string // what was made, if the deed could not name it
+	events        []string
+	before, after any
+}
+
+// act does what a form asks for, once however often it is sent: its key stands in the form.
+func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *store.Tx) (change, error)) error {
+	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	if key := r.PostFormValue("key"); key != "" && len(key) <= 200 {
+		asked, err := asked(r, d)
+		if err != nil {
+			return err
+		}
+		a.Idempotency = &access.Key{Value: key, Request: asked}
+	}
+	_, err := c.Doer.Do(r.Context(), a, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+		ch, err := fn(ctx, tx)
+		if err != nil {
+			return access.Result{}, err
+		}
+		return ch.result()
+	})
+	return err
+}
+
+// asked is the same for two forms that ask for the same.
+func asked(r *http.Request, d deed) (string, error) {
+	fields := maps.Clone(r.PostForm)
+	delete(fields, "key")
+	b, err := json.Marshal([]any{d.action, d.object, fields})
+	if err != nil {
+		return "", fmt.Errorf("write the request of %s: %w", d.action, err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// result keeps what was changed as JSON.
+func (ch change) result() (access.Result, error) {
+	res := access.Result{Object: ch.object, Events: ch.events}
+	var err1, err2 error
+	if ch.before != nil {
+		res.Before, err1 = json.Marshal(ch.before)
+	}
+	if ch.after != nil {
+		res.After, err2 = json.Marshal(ch.after)
+	}
+	res.Answer = res.After
+	return res, errors.Join(err1, err2)
+}
+
+// again shows the page of a form once more, with what its act met above it and what was typed still in it.
+func (c *Console) again(r *http.Request, p *page, err error) (*page, error) {
+	if p == nil || p.name == "" {
+		return nil, err
+	}
+	told := c.told(r, err)
+	p.Trouble, p.status = told, told.Kind.HTTPStatus()
+	return p, nil
+}
+
+// errOr is the error that matters: that the page cannot be read, else what the act met.
+func errOr(met, reading error) error {
+	if reading != nil {
+		return reading
+	}
+	return met
+}
+
+// notices are what a page says after an act, by a word of its address: an address must not make it say anything else.
+func notices() map[string]string {
+	return map[string]string{
+		"pause-link":      "The link is paused. What is under way is finished; messages are kept.",
+		"resume-link":     "The link goes on.",
+		"pause-lane":      "The lane is paused.",
+		"resume-lane":     "The lane goes on from its first message.",
+		"replay-lane":     "The messages are queued again. The ERP is asked for each first and gets what it does not have.",
+		"retry":           "The message is next to be sent.",
+		"amend":           "The correction is kept and signed under the same number. The lane goes on with it.",
+		"discard":         "The message is given up; a void keeps its number.",
+		"mark-delivered":  "The message counts as delivered.",
+		"send-again":      "The message is sent once without asking the ERP.",
+		"postpone":        "The message is put off, and what follows it in its lane.",
+		"replay":          "The message is queued again. The ERP is asked first and gets it only if it does not have it.",
+		"note":            "The note is kept.",
+		"replay-inbound":  "The message is tried again.",
+		"discard-inbound": "The message is put aside for good.",
+		"amend-inbound":   "The correction is kept beside what came. Try the message again now.",
+		"skip-inbound":    "The lane goes on without that message.",
+		"start":           "The order is started.",
+		"confirm":         "The confirmation is booked.",
+		"consume":         "The goods are issued.",
+		"receive":         "The goods are received.",
+		"complete":        "The order is technically completed.",
+		"dismiss":         "The conflict needs nobody any more.",
+	}
+}
+
+// choose is the entry of a map, or that there is no such page.
+func choose[T any](acts map[string]T, name string) (T, error) {
+	if a, ok := acts[name]; ok {
+		return a, nil
+	}
+	var none T
+	return none, &problem.Error{
+		Kind: problem.NotFound, What: "do " + name, Why: "there is no such act", Hint: "choose one of " + strings.Join(slices.Sorted(maps.Keys(acts)), ", "),
+	}
+}

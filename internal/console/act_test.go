@@ -1,0 +1,267 @@
+package console_test
+
+import (
+	"encoding/csv"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"holdfast/internal/access"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+func form(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return v
+}
+
+func TestAFormSentTwiceActsOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		f := form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a", "reason", "the ERP has room now")
+		for range 2 {
+			if status, to, body := p.post("/console/messages/"+p.stuck+"/retry", f); status != http.StatusSeeOther || to != "/console/messages/"+p.stuck+"?did=retry" {
+				t.Fatalf("status %d to %q: %s", status, to, p.says(body))
+			}
+		}
+		if got := p.detail(p.stuck).LaneState.State; got != outbox.Open {
+			t.Errorf("the lane is %s, want open", got)
+		}
+		list := p.record(access.MsgRetry)
+		if len(list) != 1 || list[0].Reason != "the ERP has room now" || list[0].Object != "message/"+p.stuck || list[0].Before == nil || list[0].After == nil {
+			t.Errorf("the record has %+v, want one entry with the reason and what changed", list)
+		}
+		if _, page := p.get("/console/messages/" + p.stuck + "?did=retry"); !strings.Contains(page, "next to be sent") || !strings.Contains(page, "the ERP has room now") {
+			t.Error("the page says neither what was done nor by whom and why")
+		}
+	})
+}
+
+func TestAFormThatIsRefusedIsShownAgain(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	lane := form("link", "erp", "lane", p.orders[0], "reason", "a reason", "from", "x", "to", "y")
+	tests := []struct {
+		name, path string
+		form       url.Values
+		header     []string
+		want       int
+		says       string
+	}{
+		{"without a reason", "/console/messages/" + p.stuck + "/discard", form("reason", " "), nil, http.StatusUnprocessableEntity, "no reason is given"},
+		{"a message that is not there", "/console/messages/none/retry", form("reason", "a reason"), nil, http.StatusNotFound, "never owed"},
+		{"an act that is none", "/console/messages/" + p.stuck + "/eat", form("reason", "a reason"), nil, http.StatusNotFound, "no such act"},
+		{"of another site", "/console/links/erp/pause", form("reason", "a reason"), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden, "another site"},
+		{"by another name of this machine", "/console/links/erp/pause", form("reason", "a reason"), []string{"Origin", "http://evil.example"}, http.StatusForbidden, "another site"},
+		{"a link that is not there", "/console/links/none/pause", form("reason", "a reason"), nil, http.StatusNotFound, "no such link"},
+		{"numbers that are none", "/console/lane/replay", lane, nil, http.StatusUnprocessableEntity, "must be numbers"},
+		{"a theme that is none", "/console/preferences", form("theme", "pink"), nil, http.StatusUnprocessableEntity, "no such theme"},
+		{"too much confirmed", "/console/shopfloor/" + p.orders[0] + "/confirm", form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5b", "operation", "0010", "yield", "4711"), nil, http.StatusConflict, `value="4711"`},
+		{"a quantity that is none", "/console/shopfloor/" + p.orders[0] + "/confirm", form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5c", "operation", "0010", "yield", "four"), nil, http.StatusUnprocessableEntity, "not a number"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			status, _, body := p.post(tt.path, tt.form, tt.header...)
+			if status != tt.want || !strings.Contains(body, tt.says) {
+				t.Errorf("status %d, want %d and %q in: %s", status, tt.want, tt.says, p.says(body))
+			}
+			for _, wrong := range unsound(t, body) {
+				t.Error(wrong)
+			}
+		})
+	}
+	if got := p.detail(p.stuck).LaneState.State; got != outbox.Parked {
+		t.Errorf("the lane is %s, want parked: nothing was done", got)
+	}
+}
+
+func TestACorrectionIsTriedThenKept(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		before := p.detail(p.stuck)
+		body := strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"3"`, 1)
+		f := form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a", "reason", "one was scrap", "version", before.Digest, "body", body)
+		p.refusal.Store(&problem.Error{Kind: problem.Invalid, What: "amend", Why: "yieldQuantity must not be 3"})
+		if status, _, page := p.post("/console/messages/"+p.stuck+"/draft", f); status != http.StatusOK || !strings.Contains(page, "cannot be sent") || !strings.Contains(page, "must not be 3") {
+			t.Errorf("tried: status %d: %s", status, p.says(page))
+		}
+		if status, _, page := p.post("/console/messages/"+p.stuck+"/amend", f); status != http.StatusUnprocessableEntity || !strings.Contains(page, "must not be 3") {
+			t.Errorf("refused: status %d: %s", status, p.says(page))
+		}
+		p.refusal.Store(nil)
+		if got := p.detail(p.stuck); got.Digest != before.Digest {
+			t.Fatal("a try or a refusal changed the message")
+		}
+		if status, _, page := p.post("/console/messages/"+p.stuck+"/amend", f); status != http.StatusSeeOther {
+			t.Fatalf("kept: status %d: %s", status, p.says(page))
+		}
+		after := p.detail(p.stuck)
+		if after.Digest == before.Digest || after.LaneState.State != outbox.Open {
+			t.Errorf("digest %s, lane %s: want another digest and an open lane", after.Digest, after.LaneState.State)
+		}
+		_, page := p.get("/console/messages/" + p.stuck)
+		for _, want := range []string{"Version 1", "Version 2, the present one", "one was scrap", before.Digest, `<span class="sign">− </span>`} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page lacks %q", want)
+			}
+		}
+	})
+}
+
+func TestTheSecondOfTwoCorrectionsSeesBothTexts(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	before := p.detail(p.stuck)
+	first := strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"3"`, 1)
+	second := strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"1"`, 1)
+	p.post("/console/messages/"+p.stuck+"/amend", form("reason", "the first", "version", before.Digest, "body", first))
+	status, _, page := p.post("/console/messages/"+p.stuck+"/amend", form("reason", "the second", "version", before.Digest, "body", second))
+	if status != http.StatusConflict {
+		t.Errorf("status %d, want %d", status, http.StatusConflict)
+	}
+	now := p.detail(p.stuck)
+	for _, want := range []string{"somebody else has changed it", "Your text against what it is now", `&#34;yield&#34;: &#34;3&#34;`, `value="` + now.Digest + `"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if !strings.Contains(string(now.Body), `"yield":"3"`) {
+		t.Errorf("the body is %s, want the first correction", now.Body)
+	}
+}
+
+func TestALaneIsWholeUntilItIsTamperedWith(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
+		if _, page := p.get(lane); !strings.Contains(page, "<strong>whole</strong>") || !strings.Contains(page, "signed") {
+			t.Errorf("a lane that nobody touched: %s", p.says(page))
+		}
+		p.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET kind = 'order.started' WHERE id = ?`, p.stuck)
+			return err
+		})
+		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, "Number 3:") {
+			t.Errorf("a lane of which one message was altered: %s", p.says(page))
+		}
+		p.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `DELETE FROM outbox_messages WHERE id = ?`, p.stuck)
+			return err
+		})
+		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, "Number 3 is missing") {
+			t.Errorf("a lane of which one message is gone: %s", p.says(page))
+		}
+	})
+}
+
+func TestAListFindsWhatItsWordsMean(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		var number string
+		err := db.View(t.Context(), func(tx *store.Tx) error {
+			o, err := p.mes.Order(t.Context(), tx, p.orders[0])
+			number = o.Number
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		document := ""
+		for _, line := range p.csv("state=delivered") {
+			if line[5] == "order.started" {
+				document = line[7]
+			}
+		}
+		tests := []struct {
+			query string
+			want  int
+		}{
+			{"state=all", 5},
+			{"state=delivered", 3},
+			{"state=owed", 2},
+			{"state=stuck", 1},
+			{"state=stuck&q=exceeds", 1},
+			{"state=stuck&q=what+nobody+says", 0},
+			{"state=stuck&reason=" + url.QueryEscape(outbox.Alike(p.detail(p.stuck).LaneState.Reason)), 1},
+			{"state=all&q=" + number, 4},
+			{"state=all&q=" + p.stuck, 1},
+			{"state=all&q=" + p.detail(p.stuck).Event, 1},
+			{"state=all&q=BIKE", 5},
+			{"state=all&q=nothing", 0},
+			{"state=all&kind=order.started", 1},
+			{"state=all&link=none", 0},
+			{"state=all&from=2020-01-01&to=2020-01-02", 0},
+		}
+		for _, tt := range tests {
+			rows := p.csv(tt.query)
+			if len(rows) != tt.want {
+				t.Errorf("%s: %d rows, want %d", tt.query, len(rows), tt.want)
+			}
+			if _, page := p.get("/console/messages?" + tt.query); strings.Count(page, `href="/console/messages/`) < len(rows) {
+				t.Errorf("%s: the page shows fewer than the %d rows of the file", tt.query, len(rows))
+			}
+		}
+		if document == "" {
+			t.Log("no message brought a document that it created")
+		}
+	})
+}
+
+// csv reads the list of messages as a file, without its head.
+func (p *plant) csv(query string) [][]string {
+	p.t.Helper()
+	_, text := p.get("/console/messages.csv?" + query)
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(rows) == 0 {
+		p.t.Fatalf("%v: %q", err, text)
+	}
+	return rows[1:]
+}
+
+func TestTheShopFloorWorksWhileTheERPIsAway(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		order := p.orders[1]
+		steps := []struct {
+			act  string
+			form url.Values
+		}{
+			{"start", form("key", "0198c2f4-7d7f-7c3a-9a59-000000000001")},
+			{"confirm", form("key", "0198c2f4-7d7f-7c3a-9a59-000000000002", "operation", "0010", "yield", "2,5")},
+			{"confirm", form("key", "0198c2f4-7d7f-7c3a-9a59-000000000002", "operation", "0010", "yield", "2,5")},
+			{"receive", form("key", "0198c2f4-7d7f-7c3a-9a59-000000000003", "quantity", "2.5")},
+		}
+		for _, s := range steps {
+			if status, _, body := p.post("/console/shopfloor/"+order+"/"+s.act, s.form); status != http.StatusSeeOther {
+				t.Fatalf("%s: status %d: %s", s.act, status, p.says(body))
+			}
+		}
+		_, page := p.get("/console/shopfloor/" + order)
+		for _, want := range []string{"ERP is away: your work is kept", "2.5 of 12 PCE", "1 delivered, 3 kept"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page lacks %q", want)
+			}
+		}
+		if status, to, _ := p.scan("PL1000-1"); status != http.StatusSeeOther || !strings.HasPrefix(to, "/console/shopfloor/") {
+			t.Logf("scan: %d %s", status, to)
+		}
+	})
+}
+
+// scan types an order's number where a scanner would.
+func (p *plant) scan(number string) (status int, to, body string) {
+	p.t.Helper()
+	stay := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := stay.Get(p.url + "/console/shopfloor?scan=" + url.QueryEscape(number))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	to = res.Header.Get("Location")
+	status, body = p.read(res)
+	return status, to, body
+}

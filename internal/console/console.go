@@ -1,0 +1,220 @@
+// Package console serves the plant's web pages: what is stuck and why, the repair of a message, the shop floor while the ERP is away.
+//
+// # Guarantees
+//
+//   - Every act is one act of package access, as it is for the API and the command line: the same action, reason, audit entry, and no
+//     second effect however often a form is sent.
+//   - A page shows what the store says at that moment. What the browser is told in between are hints that something has changed; it then
+//     reads the page again. Figures that cost more than a page may are kept for a moment and say from when they are.
+//   - Lists, details and single acts need no JavaScript.
+//   - Nothing inline runs: the policy of every answer allows the program's own files alone, and what other systems have written is text.
+//   - Nobody is served whom the Gate has not let in, and no form of another site's page counts.
+//
+// The package owns no table.
+package console
+
+import (
+	"cmp"
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/inbox"
+	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// Root is the path below which the pages are.
+const Root = "/console/"
+
+// Gate says who makes a request, and whether he may see what it asks for: action is a name of package access, "" for an act, which is
+// judged when it is done. Its error is a *problem.Error of kind Denied or Unknown.
+type Gate interface {
+	Who(r *http.Request, action string) (access.Actor, error)
+}
+
+// Checker tells whether an amended message is about what it was about, and whether mapping and contract take it. nil means yes, as far as that
+// can be told before the ERP answers; its error is a *problem.Error of kind Invalid. It sends nothing.
+type Checker interface {
+	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
+}
+
+// Parts are what the pages show and act on; all are required.
+type Parts struct {
+	DB      *store.DB
+	Plant   *mes.Plant
+	Outbox  *outbox.Outbox
+	Inbox   *inbox.Inbox
+	Doer    *access.Doer
+	Gate    Gate
+	Checker Checker
+	Rules   *mapping.Live
+}
+
+// Link is a link as the configuration has it.
+type Link struct {
+	Name, Kind string
+	Rate       int // requests a second at most; 0 is no limit
+}
+
+// Space is how much room the store has and takes.
+type Space struct{ Free, Used int64 }
+
+// Config is what the pages say besides; zero fields mean the default.
+type Config struct {
+	Plant   string         // its number
+	Name    string         // of the environment, such as "Weimar, test"; default "plant" and the number
+	Version string         // of the program
+	Zone    *time.Location // of the plant; default UTC
+	Links   []Link         // of the configuration, by name
+	MaxBody int64          // bytes of a form; default 1 MiB
+	Every   time.Duration  // between two points of the charts; default 5 s
+	// Trust gives the keys that count; nil where the plant signs nothing.
+	Trust func(ctx context.Context) (*seal.Trust, error)
+	// Receipts gives what checks the receipts of a link's ERP, nil for one that signs none.
+	Receipts func(link string) message.ReceiptVerifier
+	// Space measures the store; nil where nobody can: a database elsewhere.
+	Space func(ctx context.Context) (Space, error)
+}
+
+// Console serves the pages. It is safe for use by many goroutines.
+type Console struct {
+	Parts
+	cfg      Config
+	log      *slog.Logger
+	pages    pages
+	assets   map[string]asset
+	board    *board
+	stopping chan struct{} // closed when Run ends: streams end, so that the server can
+}
+
+// New returns a Console. Templates and assets are part of the program; New panics if one is broken, which a test excludes.
+func New(parts Parts, cfg Config, log *slog.Logger) *Console {
+	cfg.Name = cmp.Or(cfg.Name, "plant "+cfg.Plant)
+	cfg.Zone = cmp.Or(cfg.Zone, time.UTC)
+	cfg.MaxBody = cmp.Or(cfg.MaxBody, 1<<20)
+	cfg.Every = cmp.Or(cfg.Every, 5*time.Second)
+	if cfg.Receipts == nil {
+		cfg.Receipts = func(string) message.ReceiptVerifier { return nil }
+	}
+	c := &Console{Parts: parts, cfg: cfg, log: log, stopping: make(chan struct{})}
+	c.assets = loadAssets()
+	c.pages = loadPages(c.assets)
+	c.board = newBoard(c)
+	return c
+}
+
+// Run measures the figures of the charts until ctx ends, and then ends the streams of hints.
+func (c *Console) Run(ctx context.Context) error {
+	defer close(c.stopping)
+	return c.board.Run(ctx)
+}
+
+// policy is what a browser may do with a page: load the program's own files, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
+
+// Handler serves everything below Root.
+func (c *Console) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+Root+"static/{file...}", c.static)
+	mux.HandleFunc("GET "+Root+"events", c.admitted(seeStatus, c.events))
+	for _, t := range c.routes() {
+		mux.HandleFunc(t.pattern, c.admitted(t.action, c.shown(t.show)))
+	}
+	mux.HandleFunc(Root, func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, noPage()) })
+	sites := http.NewCrossOriginProtection()
+	sites.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.fail(w, r, &problem.Error{
+			Kind: problem.Denied, What: "send a form", Why: "it comes from the page of another site", Hint: "open the console itself and send it from there",
+		})
+	}))
+	return guarded(sites.Handler(mux))
+}
+
+// guarded sets the headers of every answer.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// show answers one request: with a page, or, after an act, with where to go.
+type show func(r *http.Request) (*page, error)
+
+// What the reader of a page must be permitted, in the words of package access.
+const (
+	seeStatus   = "status.read"
+	seeMessages = "msg.read"
+	seeInbound  = "inbound.read"
+	seePlant    = "plant.read"
+	seeAudit    = "audit.read"
+	seeKeys     = "keys.read"
+)
+
+// route is a page or an act.
+type route struct {
+	pattern, action string
+	show            show
+}
+
+// routes are the pages and the acts.
+func (c *Console) routes() []route {
+	get := func(path, action string, s show) route { return route{"GET " + Root + path, action, s} }
+	post := func(path string, s show) route { return route{"POST " + Root + path, "", s} }
+	return []route{
+		get("{$}", seeStatus, c.overview),
+		get("figures.json", seeStatus, c.figures),
+		get("messages", seeMessages, c.messages),
+		get("messages.csv", seeMessages, c.messagesCSV),
+		get("messages/{id}", seeMessages, c.message),
+		get("messages/{id}/body", seeMessages, c.messageBody),
+		post("messages/{id}/{act}", c.actOnMessage),
+		get("lanes", seeMessages, c.lanes),
+		get("lane", seeMessages, c.lane),
+		post("lane/{act}", c.actOnLane),
+		get("links", seeStatus, c.links),
+		post("links/{link}/{act}", c.actOnLink),
+		get("quarantine", seeInbound, c.quarantine),
+		get("quarantine/{number}", seeInbound, c.inbound),
+		post("quarantine/{n}/{act}", c.actOnInbound),
+		post("inbound-gaps/skip", c.skipInbound),
+		get("shopfloor", seePlant, c.shopfloor),
+		get("shopfloor/{order}", seePlant, c.order),
+		post("shopfloor/{order}/{act}", c.actOnOrder),
+		get("audit", seeAudit, c.auditRecord),
+		get("alerts", seeAudit, c.alerts),
+		get("keys", seeKeys, c.keys),
+		get("conflicts", seePlant, c.conflicts),
+		post("conflicts/dismiss", c.dismiss),
+		post("preferences", c.prefer),
+	}
+}
+
+// noPage is told of a path that is none.
+func noPage() error {
+	return &problem.Error{Kind: problem.NotFound, What: "open this page", Why: "there is no such page", Hint: "begin at the overview"}
+}
+
+// assetFiles are the files that the program serves.
+func assetFiles() fs.FS {
+	sub, err := fs.Sub(embedded, "static")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	return sub
+}

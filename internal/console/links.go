@@ -1,0 +1,122 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// linkViews joins what the store knows of links with those of the configuration, of which some may never have been used.
+func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
+	all, _, err := c.board.links.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	points, _ := c.board.history()
+	var out []linkView
+	for _, k := range c.cfg.Links {
+		i := slices.IndexFunc(all, func(l outbox.Link) bool { return l.Name == k.Name })
+		v := linkView{Link: outbox.Link{Name: k.Name}, Kind: k.Kind, Rate: k.Rate}
+		if i >= 0 {
+			v.Link = all[i]
+		}
+		out = append(out, v)
+	}
+	for _, l := range all {
+		if !slices.ContainsFunc(c.cfg.Links, func(k Link) bool { return k.Name == l.Name }) {
+			out = append(out, linkView{Link: l, State: "removed", Tone: "critical", Why: "it is not in the configuration any more, so nothing is sent over it"})
+		}
+	}
+	slices.SortFunc(out, func(a, b linkView) int { return cmp.Compare(a.Name, b.Name) })
+	for i := range out {
+		out[i].fill(points, c.DB.Now())
+	}
+	return out, nil
+}
+
+// fill says how a link is and how long its queue takes.
+func (v *linkView) fill(points []point, now time.Time) {
+	switch {
+	case v.State == "removed":
+	case v.Paused:
+		v.State, v.Tone, v.Why = "paused", "critical", v.Reason
+	case v.Breaker == "open" || v.Breaker == "half-open":
+		v.State, v.Tone, v.Why = "down", "negative", v.Trouble
+	default:
+		v.State, v.Tone = "up", "positive"
+	}
+	if !v.OldestAt.IsZero() {
+		v.OldFor = now.Sub(v.OldestAt)
+	}
+	recent, best := rate(points, v.Name)
+	v.Now = fmt.Sprintf("%.1f/s", recent)
+	by, how := recent, "at the pace of the last minute"
+	if v.State != "up" || recent == 0 {
+		by, how = best, "at the best pace since the charts began"
+	}
+	if v.Rate > 0 && (by == 0 || by > float64(v.Rate)) {
+		by, how = float64(v.Rate), "at its limit of "+fmt.Sprint(v.Rate)+" a second"
+	}
+	if v.Owed > 0 && by > 0 {
+		v.Drain, v.DrainBy = length(time.Duration(float64(v.Owed)/by*float64(time.Second))), how
+	}
+}
+
+// links answers GET /console/links.
+func (c *Console) links(r *http.Request) (*page, error) {
+	v, err := c.linkViews(r)
+	return &page{name: "links", Title: "Links", Section: "Links", Live: true, Body: v}, err
+}
+
+// actOnLink answers POST /console/links/{link}/{act}.
+func (c *Console) actOnLink(r *http.Request) (*page, error) {
+	name := r.PathValue("link")
+	acts := map[string]struct {
+		action string
+		do     func(ctx context.Context, tx *store.Tx, link, reason string) error
+	}{
+		"pause":  {access.LinkPause, c.Outbox.PauseLink},
+		"resume": {access.LinkResume, c.Outbox.ResumeLink},
+	}
+	a, ok := acts[r.PathValue("act")]
+	if !ok {
+		return nil, noPage()
+	}
+	if !slices.ContainsFunc(c.cfg.Links, func(k Link) bool { return k.Name == name }) {
+		return nil, &problem.Error{Kind: problem.NotFound, What: "link " + name, Why: "the configuration has no such link", Hint: "choose one of the list"}
+	}
+	err := c.act(r, deed{action: a.action, object: "link/" + name}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		before, err := c.linkState(ctx, tx, name)
+		if err == nil {
+			err = a.do(ctx, tx, name, r.PostFormValue("reason"))
+		}
+		if err != nil {
+			return change{}, err
+		}
+		after, err := c.linkState(ctx, tx, name)
+		return change{before: before, after: after}, err
+	})
+	c.board.forget()
+	if err != nil {
+		p, again := c.links(r)
+		return c.again(r, p, errOr(err, again))
+	}
+	return &page{to: Root + "links?did=" + r.PathValue("act") + "-link"}, nil
+}
+
+// linkState is a link as the audit record keeps it.
+func (c *Console) linkState(ctx context.Context, tx *store.Tx, name string) (map[string]any, error) {
+	l, err := c.Outbox.LinkState(ctx, tx, name)
+	if problem.KindOf(err) == problem.NotFound { // nothing was ever sent over it
+		l, err = outbox.Link{Name: name, Breaker: "closed"}, nil
+	}
+	return map[string]any{"link": name, "paused": l.Paused, "reason": l.Reason, "breaker": l.Breaker, "owed": l.Owed}, err
+}

@@ -1,0 +1,499 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
+	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// mostShown is how many bytes of a body a page shows; a larger one is offered as a file.
+const mostShown = 256 << 10
+
+// messageView is one message with everything that is known of it.
+type messageView struct {
+	outbox.Detail
+	State, Tone, Why string
+	Order            mes.Order
+	Head             *outbox.Found // the message that it is blocked by; nil if none
+	Follow           int64         // messages of its lane that come after it
+	Steps            []step
+	Source           []line
+	TooLarge         int64 // bytes of a body that is offered as a file; 0 if it is shown
+	Mapped           mapped
+	Answer           answerView
+	Versions         []version
+	People           []audit.Entry
+	Checks           []check
+	May              []string // acts that make sense now
+	Draft            string   // what stands in the form of a correction
+	Tried            *mapped  // what the draft would become; nil if it was not tried
+	Theirs           []line   // what somebody else has made of it meanwhile, against the draft
+}
+
+// step is one thing that happened to it.
+type step struct {
+	At           time.Time
+	What, Detail string
+	Tone         string
+}
+
+// mapped is what the mapping makes of it, now.
+type mapped struct {
+	Is      bool // somebody maps it
+	By      string
+	To      string
+	Lines   []line
+	Rules   []rule
+	Says    string // why there is no document
+	Wrong   *problem.Error
+	Good    bool // mapping and contract take it
+	Trouble []string
+}
+
+// rule is a value of the document with the rule that made it.
+type rule struct{ Name, Value, Place string }
+
+// answerView is what the ERP said.
+type answerView struct {
+	Is       bool
+	Status   int
+	Document string
+	Kind     string
+	At       time.Time
+	Asked    bool
+	Lines    []line
+	Words    string   // what it said against the message
+	Fields   []string // of the document that it names
+}
+
+// version is one body that it has had.
+type version struct {
+	Name   string
+	At     time.Time
+	Reason string
+	Digest string
+	Lines  []line // against the one before
+}
+
+// message answers GET /console/messages/{id}.
+func (c *Console) message(r *http.Request) (*page, error) {
+	v, err := c.messageView(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return messagePage(v), nil
+}
+
+func messagePage(v messageView) *page {
+	return &page{name: "message", Title: fmt.Sprintf("%s %d of %s", v.Kind, v.Number, cmp.Or(v.Order.Number, v.Lane)), Section: "Messages", Live: true, Body: v}
+}
+
+// messageView reads a message and checks it.
+func (c *Console) messageView(ctx context.Context, id string) (v messageView, err error) {
+	err = c.view(ctx, func(tx *store.Tx) error {
+		v, err = c.readMessage(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return v, err
+	}
+	v.Checks = c.check(ctx, v.Detail)
+	return v, nil
+}
+
+func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v messageView, err error) {
+	if v.Detail, err = c.Outbox.Message(ctx, tx, id); err != nil {
+		return v, err
+	}
+	d := v.Detail
+	v.State, v.Tone, v.Why = stand(foundOf(d))
+	v.Follow = max(0, d.LaneState.Next-1-d.Number)
+	if v.Order, err = c.Plant.Order(ctx, tx, d.Key); err != nil && problem.KindOf(err) != problem.NotFound {
+		return v, err
+	}
+	if v.State == "blocked" {
+		if v.Head, err = c.headOf(ctx, tx, d.Link, d.Lane); err != nil {
+			return v, err
+		}
+	}
+	if v.People, err = audit.List(ctx, tx, audit.Filter{Object: "message/" + id, Limit: 50}); err != nil {
+		return v, err
+	}
+	v.Source, v.TooLarge = c.shownBody(d.Body, d.Large)
+	if v.Mapped, err = c.draft(ctx, tx, d); err != nil {
+		return v, err
+	}
+	v.Answer = answerOf(d, v.Mapped.Lines)
+	if !v.Answer.Is && v.Why != "" && v.State == "parked" {
+		v.Answer.Words = v.Why
+		v.Answer.Fields = named(v.Mapped.Lines, v.Why)
+	}
+	v.Versions, v.Steps, v.May = versionsOf(d), stepsOf(d), mayOf(d, v.State, tx.Now)
+	v.Draft = pretty(d.Body)
+	return v, nil
+}
+
+// foundOf is a message as a list has it.
+func foundOf(d outbox.Detail) outbox.Found {
+	return outbox.Found{
+		Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, ID: d.ID, Event: d.Event, Kind: d.Kind, Key: d.Key, Role: d.Role,
+		CreatedAt: d.CreatedAt, SettledAt: d.SettledAt, Redelivery: d.Redelivery, Attempts: d.Attempts, Document: d.Receipt.Document,
+		Refused: d.Refused, LaneState: d.LaneState,
+	}
+}
+
+// headOf is the message that a lane stands at; nil if it owes nothing.
+func (c *Console) headOf(ctx context.Context, tx *store.Tx, link, lane string) (*outbox.Found, error) {
+	list, _, err := c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, Owed: true, OldestFirst: true, Limit: 1}, "")
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	f := foundOf(list[0])
+	return &f, nil
+}
+
+// shownBody are the lines of a body; large is its size where it is not shown.
+func (c *Console) shownBody(body []byte, large *message.Large) (lines []line, size int64) {
+	if large != nil {
+		return plain(pretty(message.Shown(body, large))), large.Size
+	}
+	if len(body) > mostShown {
+		return nil, int64(len(body))
+	}
+	return plain(pretty(body)), 0
+}
+
+// draft maps a message, and says whether what comes of it can be sent.
+func (c *Console) draft(ctx context.Context, tx *store.Tx, d outbox.Detail) (mapped, error) {
+	if d.Role == message.Void {
+		return mapped{Says: "It is a void: nothing is sent under its number."}, nil
+	}
+	if d.Mapping == "" || d.Large != nil {
+		return mapped{Says: "The link takes the plant's event itself, as it is."}, nil
+	}
+	made, err := c.try(ctx, tx, d)
+	p, told := errors.AsType[*problem.Error](err)
+	switch {
+	case told && p.Kind != problem.Internal:
+		return mapped{Is: true, Wrong: p, Says: "The mapping cannot make a document of it."}, nil
+	case err != nil:
+		return mapped{}, err
+	case made.LeftOut:
+		return mapped{Is: true, By: made.Version, Says: "The mapping leaves it out: the ERP needs no document for it."}, nil
+	case made.Waits != "":
+		return mapped{Is: true, By: made.Version, Says: "It waits for the ERP's number of " + made.Waits + "."}, nil
+	}
+	m := mapped{Is: true, By: made.Version, To: made.Target, Good: true, Rules: rulesOf(made)}
+	m.Lines, _ = c.shownBody(made.Body, nil)
+	return m, nil
+}
+
+// try maps a message by the mappings that are used now.
+func (c *Console) try(ctx context.Context, tx *store.Tx, d outbox.Detail) (mapping.Made, error) {
+	set := c.Rules.Set()
+	name := set.Name(d.Mapping, d.Kind)
+	if name == "" {
+		return mapping.Made{}, &problem.Error{
+			Kind: problem.NotFound, What: "map message " + d.ID, Why: "there is no mapping " + d.Mapping + " any more", Hint: "see holdfast mapping list",
+		}
+	}
+	return set.Try(ctx, name, d.Message, func(ctx context.Context, object string) (string, bool, error) {
+		return c.Outbox.Reference(ctx, tx, d.Link, object)
+	})
+}
+
+// rulesOf are the values of a document with what made each.
+func rulesOf(made mapping.Made) []rule {
+	var out []rule
+	for _, o := range made.From {
+		value := string(made.Body[o.Start:o.End])
+		if value == "" || value[0] == '{' || value[0] == '[' {
+			continue
+		}
+		if out = append(out, rule{o.Rule, value, o.Place}); len(out) == 200 {
+			break
+		}
+	}
+	return out
+}
+
+// answerOf is what the ERP said, with the fields that it names marked in the document.
+func answerOf(d outbox.Detail, doc []line) answerView {
+	r := d.Receipt
+	a := answerView{Is: !r.At.IsZero(), Status: r.Status, Document: r.Document, Kind: r.Kind, At: r.At, Asked: r.Asked, Words: d.Refused}
+	if len(r.Answer) > 0 && len(r.Answer) <= mostShown {
+		a.Lines = plain(pretty(r.Answer))
+	}
+	if d.Refused != "" {
+		a.Fields = named(doc, d.Refused)
+	}
+	return a
+}
+
+// versionsOf are the bodies that it has had, each against the one before, the present one last.
+func versionsOf(d outbox.Detail) []version {
+	var out []version
+	was := ""
+	add := func(name string, at time.Time, reason, digest string, body []byte, large *message.Large) {
+		text := pretty(message.Shown(body, large))
+		v := version{Name: name, At: at, Reason: reason, Digest: digest, Lines: plain(text)}
+		if len(out) > 0 {
+			v.Lines = diff(was, text)
+		}
+		out, was = append(out, v), text
+	}
+	at, reason := d.CreatedAt, ""
+	for _, h := range d.History {
+		if len(h.Body) > 0 || h.Large != nil {
+			add(fmt.Sprintf("Version %d", len(out)+1), at, reason, h.Digest, h.Body, h.Large)
+			at, reason = h.At, h.Detail
+		}
+	}
+	if len(out) > 0 {
+		add(fmt.Sprintf("Version %d, the present one", len(out)+1), at, reason, d.Digest, d.Body, d.Large)
+	}
+	return out
+}
+
+// stepsOf is what happened to it, oldest first.
+func stepsOf(d outbox.Detail) []step {
+	out := []step{{At: d.CreatedAt, What: "Committed in the plant", Detail: "with the change that it tells of, signed and numbered in one transaction", Tone: "positive"}}
+	for _, h := range d.History {
+		out = append(out, step{h.At, h.What, h.Detail, toneOf(h.What)})
+	}
+	if d.Settled {
+		what, tone := "Delivered", "positive"
+		if d.Role == message.Void {
+			what, tone = "Settled as a void", "neutral"
+		}
+		says := ""
+		if d.Receipt.Document != "" {
+			says = "the ERP has it as " + d.Receipt.Document
+		}
+		out = append(out, step{d.SettledAt, what, says, tone})
+	}
+	slices.SortStableFunc(out, func(a, b step) int { return a.At.Compare(b.At) })
+	return out
+}
+
+func toneOf(what string) string {
+	switch what {
+	case "parked", "refused":
+		return "negative"
+	case "again", "unknown", "waiting", "voided", outbox.VoidedInDoubt:
+		return "critical"
+	default:
+		return "informative"
+	}
+}
+
+// mayOf lists the acts that make sense for a message now.
+func mayOf(d outbox.Detail, state string, now time.Time) []string {
+	if d.Settled {
+		if d.Role == message.Void {
+			return []string{"note"}
+		}
+		if d.Refused != "" {
+			return []string{"mark-delivered", "replay", "note"}
+		}
+		return []string{"replay", "note"}
+	}
+	var may []string
+	head := d.LaneState.Head == d.Number
+	if head && (state != "queued" && state != "sending" || d.NotBefore.After(now) || d.LaneState.Reason != "") {
+		may = append(may, "retry")
+	}
+	if d.Role != message.Void && d.Redelivery == 0 && !d.MaySent() {
+		may = append(may, "amend")
+	}
+	if head && (state == "unknown" || state == "parked") {
+		may = append(may, "mark-delivered", "send-again")
+	}
+	if d.Role != message.Void {
+		may = append(may, "discard", "postpone")
+	}
+	return append(may, "note")
+}
+
+// Can tells whether an act makes sense now.
+func (v messageView) Can(act string) bool { return slices.Contains(v.May, act) }
+
+// messageBody answers GET /console/messages/{id}/body: the body as a file, whatever its size.
+func (c *Console) messageBody(r *http.Request) (*page, error) {
+	var d outbox.Detail
+	err := c.view(r.Context(), func(tx *store.Tx) (err error) {
+		d, err = c.Outbox.Message(r.Context(), tx, r.PathValue("id"))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	body, err := d.Open(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return &page{stream: func(w http.ResponseWriter, _ *http.Request) error {
+		defer body.Close()
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Disposition", `attachment; filename="`+d.ID+`.json"`)
+		_, err := io.Copy(w, body)
+		return err
+	}}, nil
+}
+
+// messageActs are the acts on one message: their action, and what they do within tx.
+func (c *Console) messageActs(r *http.Request) map[string]messageAct {
+	reason, out := r.PostFormValue("reason"), c.Outbox
+	return map[string]messageAct{
+		"retry": {access.MsgRetry, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.Retry(ctx, tx, d.ID, reason)
+		}},
+		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			if r.PostFormValue("force") == "yes" && d.MaySent() {
+				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			}
+			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		}},
+		"amend": {access.MsgAmend, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.amend(ctx, tx, d, r) }},
+		"mark-delivered": {access.MsgMarkDelivered, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.PostFormValue("document"), reason)
+		}},
+		"send-again": {access.MsgSendAgain, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		}},
+		"postpone": {access.MsgPostpone, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			until, err := timeIn(r.PostFormValue("until"), c.zone(r))
+			if err == nil {
+				_, err = out.Postpone(ctx, tx, d.ID, until, reason)
+			}
+			return err
+		}},
+		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			_, err := out.Replay(ctx, tx, d.Link, d.Lane, outbox.Range{From: d.Number, To: d.Number}, reason)
+			return err
+		}},
+	}
+}
+
+// messageAct is one act on a message.
+type messageAct struct {
+	action string
+	do     func(ctx context.Context, tx *store.Tx, d outbox.Detail) error
+}
+
+// amend gives a message another body, if that can be sent. Whoever has read an earlier version is told what it is by now.
+func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *http.Request) error {
+	if r.PostFormValue("version") != d.Digest {
+		return errChanged(d)
+	}
+	if err := c.Outbox.Amend(ctx, tx, d.ID, compact(r.PostFormValue("body")), r.PostFormValue("reason")); err != nil {
+		return err
+	}
+	amended, err := c.Outbox.Message(ctx, tx, d.ID)
+	if err != nil {
+		return err
+	}
+	return c.Checker.Check(ctx, tx, amended)
+}
+
+// errChanged is told to whoever corrects a message that somebody else has corrected meanwhile.
+func errChanged(d outbox.Detail) error {
+	return &problem.Error{
+		Kind: problem.Conflict, What: "correct message " + d.ID, Why: "somebody else has changed it since you opened it",
+		Hint: "both texts stand below: take over what you need, and save again",
+	}
+}
+
+// actOnMessage answers POST /console/messages/{id}/{act}.
+func (c *Console) actOnMessage(r *http.Request) (*page, error) {
+	id, name := r.PathValue("id"), r.PathValue("act")
+	if name == "draft" {
+		return c.tryDraft(r, nil)
+	}
+	a, err := choose(c.messageActs(r), name)
+	if err != nil {
+		return nil, err
+	}
+	err = c.act(r, deed{a.action, "message/" + id}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		before, err := c.Outbox.Message(ctx, tx, id)
+		if err != nil {
+			return change{}, err
+		}
+		if err := a.do(ctx, tx, before); err != nil {
+			return change{}, err
+		}
+		after, err := c.Outbox.Message(ctx, tx, id)
+		return change{before: recorded(before), after: recorded(after)}, err
+	})
+	c.board.forget()
+	if err == nil {
+		return &page{to: Root + "messages/" + id + "?did=" + name}, nil
+	}
+	if name == "amend" {
+		return c.tryDraft(r, err)
+	}
+	v, again := c.messageView(r.Context(), id)
+	return c.again(r, messagePage(v), errOr(err, again))
+}
+
+// recorded is a message as the audit record keeps it.
+func recorded(d outbox.Detail) map[string]any {
+	state, _, why := stand(foundOf(d))
+	return map[string]any{
+		"id": d.ID, "kind": d.Kind, "link": d.Link, "lane": d.Lane, "number": d.Number, "state": state, "why": why, "digest": d.Digest, "replay": d.Redelivery,
+	}
+}
+
+// tryDraft shows what a correction would become, and changes nothing. met is why it was not kept, if somebody tried that.
+func (c *Console) tryDraft(r *http.Request, met error) (*page, error) {
+	ctx, id, body := r.Context(), r.PathValue("id"), r.PostFormValue("body")
+	v, err := c.messageView(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	v.Draft = body
+	if r.PostFormValue("version") != v.Digest {
+		v.Theirs = diff(body, pretty(v.Body))
+		met = cmp.Or(met, errChanged(v.Detail))
+	}
+	d := v.Detail
+	d.History = append(slices.Clone(d.History), outbox.Happened{Body: d.Body, Large: d.Large})
+	d.Body, d.Large = compact(body), nil
+	d.Digest = d.Message.Digest()
+	err = c.view(ctx, func(tx *store.Tx) error {
+		tried, err := c.draft(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		wrong := c.Checker.Check(ctx, tx, d)
+		if p, ok := errors.AsType[*problem.Error](wrong); ok {
+			tried.Wrong, tried.Good = p, false
+		} else if wrong != nil {
+			return wrong
+		}
+		v.Tried = &tried
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := messagePage(v)
+	if met != nil {
+		return c.again(r, p, met)
+	}
+	return p, nil
+}

@@ -1,0 +1,374 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"holdfast/internal/mes"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+const (
+	// perPage is how many rows a list has: a browser swaps so many in a quarter of a second.
+	perPage = 100
+	// mostRows is how many rows a download has at most.
+	mostRows = 100_000
+)
+
+// query is what a list of messages shows; its address says all of it.
+type query struct {
+	State, Link, Kind, Reason, Words string
+	From, To                         string
+	Cursor                           string
+	from, to                         time.Time
+}
+
+// states are the lists of messages.
+func states() []choice {
+	return []choice{{"stuck", "Stand still"}, {"owed", "Queued"}, {"delivered", "Delivered"}, {"refused", "Refused later"}, {"all", "All"}}
+}
+
+// choice is one value of a field.
+type choice struct{ Value, Name string }
+
+// messagesView is the list of messages.
+type messagesView struct {
+	Query    query
+	States   []tab
+	Groups   []groupRow
+	GroupsAt time.Time
+	Rows     []messageRow
+	Next     string // address of the next page
+	CSV      string // address of the same list as a file
+	First    string // address of the first page, where this is another
+	Links    []Link
+	Kinds    []string
+	Zone     string
+	Meant    string // what the words were understood as
+}
+
+// tab is one list that can be chosen.
+type tab struct {
+	choice
+	Address string
+	Here    bool
+}
+
+// groupRow is a group with the address of its list.
+type groupRow struct {
+	outbox.Group
+	Address string
+}
+
+// messageRow is a message in the list.
+type messageRow struct {
+	outbox.Found
+	State, Tone, Why string
+	Order            string // number of the order that it is about
+}
+
+// queryOf reads the address of a list.
+func (c *Console) queryOf(r *http.Request) (query, error) {
+	v := r.URL.Query()
+	q := query{
+		State: cmp.Or(v.Get("state"), "stuck"), Link: v.Get("link"), Kind: v.Get("kind"), Reason: v.Get("reason"), Words: strings.TrimSpace(v.Get("q")),
+		From: v.Get("from"), To: v.Get("to"), Cursor: v.Get("after"),
+	}
+	if !slices.ContainsFunc(states(), func(s choice) bool { return s.Value == q.State }) {
+		return q, &problem.Error{Kind: problem.Invalid, What: "list messages", Why: "there is no list " + q.State, Hint: "choose one of the tabs"}
+	}
+	var err1, err2 error
+	q.from, err1 = timeIn(q.From, c.zone(r))
+	q.to, err2 = timeIn(q.To, c.zone(r))
+	return q, cmp.Or(err1, err2)
+}
+
+// timeIn reads a time of a form: with an offset, or in the zone that the page is written in.
+func timeIn(text string, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	for _, form := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(form, text, zone); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, &problem.Error{Kind: problem.Invalid, What: "read the time " + text, Why: "it is not a time", Hint: "write 2026-11-24 06:00, or with an offset 2026-11-24T06:00:00+01:00"}
+}
+
+// address is the list's own, with some of it changed.
+func (q query) address(path string, change func(*query)) string {
+	change(&q)
+	v := url.Values{}
+	for _, f := range []choice{
+		{"state", q.State}, {"link", q.Link}, {"kind", q.Kind}, {"reason", q.Reason}, {"q", q.Words}, {"from", q.From}, {"to", q.To}, {"after", q.Cursor},
+	} {
+		if f.Name != "" {
+			v.Set(f.Value, f.Name)
+		}
+	}
+	return Root + path + "?" + v.Encode()
+}
+
+// messages answers GET /console/messages.
+func (c *Console) messages(r *http.Request) (*page, error) {
+	q, err := c.queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	v := messagesView{Query: q, Links: c.cfg.Links, Zone: c.zone(r).String()}
+	var groups []outbox.Group
+	if groups, v.GroupsAt, err = c.board.groups.get(r.Context()); err != nil {
+		return nil, err
+	}
+	for _, g := range groups[:min(len(groups), 50)] {
+		v.Groups = append(v.Groups, groupRow{g, q.address("messages", func(q *query) { *q = query{State: "stuck", Link: g.Link, Reason: g.Reason} })})
+	}
+	kinds, _, err := c.board.kinds.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range kinds {
+		v.Kinds = append(v.Kinds, k.Kind)
+	}
+	if q.Kind != "" {
+		v.Kinds = append(v.Kinds, q.Kind)
+	}
+	slices.Sort(v.Kinds)
+	v.Kinds = slices.Compact(v.Kinds)
+	var next string
+	if v.Rows, next, v.Meant, err = c.find(r.Context(), q, perPage); err != nil {
+		return nil, err
+	}
+	v.link(q, next)
+	return &page{name: "messages", Title: "Messages", Section: "Messages", Live: q.Cursor == "", Body: v}, nil
+}
+
+// link fills in the addresses of a list.
+func (v *messagesView) link(q query, next string) {
+	for _, s := range states() {
+		address := q.address("messages", func(q *query) { q.State, q.Cursor, q.Reason = s.Value, "", "" })
+		v.States = append(v.States, tab{s, address, s.Value == q.State})
+	}
+	if next != "" {
+		v.Next = q.address("messages", func(q *query) { q.Cursor = next })
+	}
+	if q.Cursor != "" {
+		v.First = q.address("messages", func(q *query) { q.Cursor = "" })
+	}
+	v.CSV = q.address("messages.csv", func(q *query) { q.Cursor = "" })
+}
+
+// find reads one page of a list. meant is what the words were understood as.
+func (c *Console) find(ctx context.Context, q query, limit int) (rows []messageRow, next, meant string, err error) {
+	err = c.view(ctx, func(tx *store.Tx) error {
+		var found []outbox.Found
+		s := outbox.Search{}
+		if q.Words != "" {
+			if s, meant, err = c.understand(ctx, tx, q); err != nil {
+				return err
+			}
+		}
+		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
+			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), Limit: limit}
+			if q.Words != "" {
+				f.Like, meant = "%"+outbox.Pattern(q.Words)+"%", "a word of the reason"
+			}
+			found, next, err = c.Outbox.Stuck(ctx, tx, f, q.Cursor)
+		} else {
+			s.Link, s.Kind, s.From, s.To, s.Limit = q.Link, q.Kind, q.from, q.to, limit
+			s.Owed, s.Settled, s.Refused = q.State == "owed" || q.State == "stuck", q.State == "delivered", q.State == "refused"
+			found, next, err = c.Outbox.Search(ctx, tx, s, q.Cursor)
+		}
+		if err != nil {
+			return err
+		}
+		rows, err = c.rows(ctx, tx, found, q.State == "stuck")
+		return err
+	})
+	return rows, next, meant, err
+}
+
+// rows says of each message what a person sees in the list; only those at which a lane stands still, if asked.
+func (c *Console) rows(ctx context.Context, tx *store.Tx, found []outbox.Found, heads bool) ([]messageRow, error) {
+	numbers := map[string]string{}
+	out := make([]messageRow, 0, len(found))
+	for _, f := range found {
+		if heads && (!f.Head() || f.LaneState.State != outbox.Parked && f.LaneState.State != outbox.Unknown) {
+			continue
+		}
+		m := messageRow{Found: f}
+		m.State, m.Tone, m.Why = stand(f)
+		if _, known := numbers[f.Key]; !known {
+			o, err := c.Plant.Order(ctx, tx, f.Key)
+			if err != nil && problem.KindOf(err) != problem.NotFound {
+				return nil, err
+			}
+			numbers[f.Key] = o.Number
+		}
+		m.Order = numbers[f.Key]
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// understand finds what the words of a search stand for: an ID, a number of an order, a document of the ERP, a material or a batch.
+func (c *Console) understand(ctx context.Context, tx *store.Tx, q query) (outbox.Search, string, error) {
+	none := outbox.Nobody()
+	if q.State == "stuck" {
+		none = outbox.Search{} // then it is a word of the reason
+	}
+	if _, err := uuid.Parse(q.Words); err == nil {
+		ids := []string{q.Words}
+		for _, l := range c.cfg.Links {
+			ids = append(ids, outbox.MessageID(l.Name, q.Words))
+		}
+		return outbox.Search{Lanes: []string{q.Words}, IDs: ids}, "an ID", nil
+	}
+	orders, err := c.Plant.Orders(ctx, tx, mes.OrderFilter{Number: q.Words}, mes.Page{Limit: 50})
+	if err != nil {
+		return none, "", err
+	}
+	meant := "the number of an order"
+	if len(orders.Items) == 0 {
+		meant = "a material"
+		if orders, err = c.Plant.Orders(ctx, tx, mes.OrderFilter{Material: q.Words}, mes.Page{Limit: 50}); err != nil {
+			return none, "", err
+		}
+	}
+	if len(orders.Items) > 0 {
+		s := outbox.Search{}
+		for _, o := range orders.Items {
+			s.Lanes = append(s.Lanes, o.ID)
+		}
+		return s, meant, nil
+	}
+	return c.understandNumber(ctx, tx, q.Words, none)
+}
+
+// understandNumber finds what the ERP or a label has given: a document, or a batch.
+func (c *Console) understandNumber(ctx context.Context, tx *store.Tx, word string, none outbox.Search) (outbox.Search, string, error) {
+	lanes, ids, err := c.Outbox.Named(ctx, tx, word)
+	if err != nil {
+		return none, "", err
+	}
+	if len(lanes)+len(ids) > 0 {
+		return outbox.Search{Lanes: lanes, IDs: ids}, "a document of the ERP", nil
+	}
+	s := outbox.Search{}
+	moves, err := c.Plant.Movements(ctx, tx, mes.MovementFilter{Batch: word}, mes.Page{Limit: 100})
+	if err != nil {
+		return none, "", err
+	}
+	for _, m := range moves.Items {
+		for _, l := range c.cfg.Links {
+			s.IDs = append(s.IDs, outbox.MessageID(l.Name, m.ID))
+		}
+	}
+	lots, err := c.Plant.Lots(ctx, tx, mes.LotFilter{Number: word}, mes.Page{Limit: 50})
+	if err != nil {
+		return none, "", err
+	}
+	for _, l := range lots.Items {
+		s.Lanes = append(s.Lanes, l.ID)
+	}
+	if len(s.Lanes)+len(s.IDs) > 0 {
+		return s, "a batch", nil
+	}
+	return none, "nothing that the plant knows", nil
+}
+
+// stand is where a message stands: a word, its tone, and why.
+func stand(f outbox.Found) (state, tone, why string) {
+	l := f.LaneState
+	switch {
+	case f.Role == "void":
+		return "voided", "neutral", ""
+	case f.Refused != "":
+		return "refused", "negative", f.Refused
+	case !f.SettledAt.IsZero():
+		return "delivered", "positive", ""
+	case f.Head() && l.State == outbox.Parked:
+		return "parked", "negative", l.Reason
+	case f.Head() && l.State == outbox.Unknown:
+		return "unknown", "critical", l.Reason
+	case f.Head() && l.State == outbox.Waiting:
+		return "waiting", "informative", "for the ERP's number of " + l.Awaits
+	case l.Paused:
+		return "paused", "critical", l.Reason
+	case f.Head() && l.InHand != "":
+		return "sending", "informative", ""
+	case f.Number > l.Head && (l.State == outbox.Parked || l.State == outbox.Unknown):
+		return "blocked", "critical", fmt.Sprintf("behind message %d of its lane", l.Head)
+	case f.Head() && l.Reason != "":
+		return "queued", "informative", l.Reason
+	default:
+		return "queued", "informative", ""
+	}
+}
+
+// messagesCSV answers GET /console/messages.csv: the same rows as the list, all pages of it.
+func (c *Console) messagesCSV(r *http.Request) (*page, error) {
+	q, err := c.queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return &page{stream: func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		w.Header().Set("Content-Disposition", `attachment; filename="messages.csv"`)
+		return c.writeCSV(r.Context(), csv.NewWriter(w), q, c.zone(r))
+	}}, nil
+}
+
+func (c *Console) writeCSV(ctx context.Context, w *csv.Writer, q query, zone *time.Location) error {
+	err := w.Write([]string{"id", "state", "link", "lane", "number", "kind", "order", "document", "created", "settled", "why"})
+	for n := 0; err == nil && n < mostRows; {
+		rows, next, _, ferr := c.find(ctx, q, 1000)
+		if ferr != nil {
+			return ferr
+		}
+		for _, m := range rows {
+			err = w.Write(cells(
+				m.ID, m.State, m.Link, m.Lane, strconv.FormatInt(m.Number, 10), m.Kind, m.Order, m.Document,
+				stampOf(m.CreatedAt, zone), stampOf(m.SettledAt, zone), m.Why))
+		}
+		n += len(rows)
+		if q.Cursor = next; next == "" {
+			break
+		}
+	}
+	w.Flush()
+	return cmp.Or(err, w.Error())
+}
+
+// cells are a row that no spreadsheet takes for formulas.
+func cells(row ...string) []string {
+	for i, s := range row {
+		if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+			row[i] = "'" + s
+		}
+	}
+	return row
+}
+
+func stampOf(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(zone).Format(time.RFC3339)
+}

@@ -1,0 +1,154 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/prove"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// check is one thing about a message that was checked while the page was made.
+type check struct {
+	What, Says string
+	Tone       string // positive, negative or neutral
+}
+
+// check checks digest, signature and receipt of a message.
+func (c *Console) check(ctx context.Context, d outbox.Detail) []check {
+	var out []check
+	add := func(what, good string, err error) {
+		if err != nil {
+			out = append(out, check{what, why(err), "negative"})
+		} else {
+			out = append(out, check{what, good, "positive"})
+		}
+	}
+	_, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message)
+	add("Digest", "body, place and attributes are what was committed", err)
+	switch {
+	case c.cfg.Trust == nil:
+		out = append(out, check{"Signature", "this plant has no keys, so nothing is signed", "neutral"})
+	case d.Origin == nil:
+		out = append(out, check{"Signature", "not signed yet: a message is signed before it leaves", "neutral"})
+	default:
+		node, err := c.witness(ctx).Check(d.Message)
+		add("Signature", "signed by "+node+", by a key that counts", err)
+	}
+	return append(out, c.checkReceipt(ctx, d)...)
+}
+
+// checkReceipt checks what the ERP has signed, if it signs.
+func (c *Console) checkReceipt(ctx context.Context, d outbox.Detail) []check {
+	r := d.Receipt
+	v := c.cfg.Receipts(d.Link)
+	switch {
+	case !d.Settled || d.Role == message.Void:
+		return nil
+	case r.Signed != "" && v != nil:
+		err := v.VerifyReceipt(ctx, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document})
+		if err != nil {
+			return []check{{"Receipt", why(err), "negative"}}
+		}
+		return []check{{"Receipt", "the ERP has signed that it took this message as " + cmp.Or(r.Document, "delivered"), "positive"}}
+	case r.Document != "":
+		return []check{{"Receipt", "the ERP has it as " + r.Document + "; it signs no receipts", "neutral"}}
+	default:
+		return []check{{"Receipt", "delivered; the ERP gave no number", "neutral"}}
+	}
+}
+
+// witness checks messages by the keys that count now.
+func (c *Console) witness(ctx context.Context) *prove.Witness {
+	return prove.NewWitness(func() (*seal.Trust, error) { return c.cfg.Trust(ctx) })
+}
+
+// why is what an error says to a person.
+func why(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Why
+	}
+	return err.Error()
+}
+
+// proof is what was found when a whole lane was checked.
+type proof struct {
+	Verdict, Tone string
+	Says          string
+	Messages      int
+	First, Last   int64
+}
+
+// mostProven is how many messages of a lane a page checks; the command line checks any number.
+const mostProven = 10_000
+
+// proveLane checks each message of a lane that is kept: its digest, signature and receipt, and that it follows the one before.
+func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, error) {
+	p := proof{}
+	signed := c.cfg.Trust != nil
+	var w *prove.Witness
+	if signed {
+		w = c.witness(ctx)
+	}
+	for cursor := ""; ; {
+		var list []outbox.Detail
+		err := c.view(ctx, func(tx *store.Tx) (err error) {
+			list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor)
+			return err
+		})
+		if err != nil {
+			return p, err
+		}
+		for _, d := range list {
+			if says := c.wrongIn(ctx, &p, w, d); says != "" {
+				return proof{"broken", "negative", says, p.Messages, p.First, p.Last}, nil
+			}
+		}
+		if cursor == "" || p.Messages >= mostProven {
+			break
+		}
+	}
+	if p.Messages == 0 {
+		return proof{"nothing", "neutral", "nothing of this lane is kept any more", 0, 0, 0}, nil
+	}
+	p.Verdict, p.Tone = "whole", "positive"
+	p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order, unchanged and signed.", p.First, p.Last)
+	if !signed {
+		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged. This plant has no keys, so nothing is signed.", p.First, p.Last)
+	}
+	return p, nil
+}
+
+// wrongIn counts a message of a lane, and says what is wrong with it or between it and those before; "" if nothing is.
+func (c *Console) wrongIn(ctx context.Context, p *proof, w *prove.Witness, d outbox.Detail) string {
+	if p.First == 0 {
+		p.First, p.Last = d.Number, d.Number-1
+	}
+	if d.Redelivery > 0 && d.Number <= p.Last {
+		return "" // the same again
+	}
+	if d.Number > p.Last+1 {
+		return fmt.Sprintf("Number %d is missing.", p.Last+1)
+	}
+	p.Messages, p.Last = p.Messages+1, max(p.Last, d.Number)
+	if _, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message); err != nil {
+		return fmt.Sprintf("Number %d: %s", d.Number, why(err))
+	}
+	if w != nil && d.Origin != nil {
+		if _, err := w.Check(d.Message); err != nil {
+			return fmt.Sprintf("Number %d: %s", d.Number, why(err))
+		}
+	}
+	for _, k := range c.checkReceipt(ctx, d) {
+		if k.Tone == "negative" {
+			return fmt.Sprintf("Number %d: %s", d.Number, k.Says)
+		}
+	}
+	return ""
+}

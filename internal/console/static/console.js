@@ -1,0 +1,93 @@
+// The console's own script. Without it every list, detail and act works; with it pages are read again when something changes, times can
+// be the browser's, and the overview has charts. It makes no markup of what it is told: html comes from the server alone.
+"use strict";
+
+(() => {
+  const stale = document.getElementById("stale");
+  const since = document.getElementById("stale-since");
+  const quiet = 25000; // the server hints every 10 s at least
+  let heard = Date.now();
+  let missed = false;
+
+  // refresh reads the page again.
+  const refresh = () => htmx.trigger(document.body, "hint");
+
+  const cut = () => {
+    if (!missed) {
+      missed = true;
+      since.textContent = new Date(heard).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      stale.hidden = false;
+    }
+  };
+  const hear = () => {
+    heard = Date.now();
+    if (missed) {
+      missed = false;
+      stale.hidden = true;
+    }
+  };
+
+  const live = document.querySelector("[hx-sse\\:connect]");
+  if (live) {
+    let first = true;
+    document.body.addEventListener("htmx:sse:after:connection", () => {
+      hear();
+      if (!first) refresh(); // what was hinted at in between is lost
+      first = false;
+    });
+    document.body.addEventListener("htmx:sse:error", cut);
+    document.body.addEventListener("htmx:sse:close", cut);
+    document.body.addEventListener("hint", hear);
+    setInterval(() => { if (Date.now() - heard > quiet) cut(); }, 1000);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+  }
+
+  // local writes times in the zone of the browser, where the reader has chosen that.
+  const local = (root) => {
+    if (document.documentElement.dataset.zone !== "browser") return;
+    const form = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" });
+    for (const t of root.querySelectorAll("time[datetime]")) t.textContent = form.format(new Date(t.getAttribute("datetime"))).replace(",", "");
+  };
+  local(document);
+  document.body.addEventListener("htmx:after:swap", () => local(document));
+
+  // The charts.
+  const box = document.querySelector("[data-figures]");
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const draw = async () => {
+    const answer = await fetch(box.dataset.figures);
+    if (!answer.ok) return;
+    const f = await answer.json();
+    const data = [f.at, f.in];
+    const series = [{}, { label: "in/s", stroke: colour("--sapChart_OrderedColor_3"), width: 2, scale: "rate" }];
+    f.links.forEach((l, i) => {
+      data.push(l.out, l.queued);
+      series.push({ label: l.link + " out/s", stroke: colour("--sapChart_OrderedColor_" + (2 * i + 1)), width: 2, scale: "rate" });
+      series.push({ label: l.link + " queued", stroke: colour("--sapChart_OrderedColor_" + (2 * i + 2)), width: 2, dash: [6, 3] });
+    });
+    const axis = { stroke: colour("--sapTextColor"), grid: { stroke: colour("--sapGroup_TitleBorderColor") } };
+    if (box.chart && box.chart.series.length === series.length) {
+      box.chart.setData(data);
+      return;
+    }
+    box.replaceChildren();
+    box.chart = new uPlot({
+      width: box.clientWidth - 16, height: 240, series, scales: { x: { time: true } },
+      axes: [axis, { ...axis, label: "queued" }, { ...axis, side: 1, scale: "rate", label: "a second", grid: { show: false } }],
+    }, data, box);
+  };
+  if (box && window.uPlot) {
+    draw();
+    setInterval(() => { if (!document.hidden) draw(); }, 5000);
+    window.addEventListener("resize", () => { if (box.chart) box.chart.setSize({ width: box.clientWidth - 16, height: 240 }); });
+  }
+
+  // A scanner types a number and Enter, whatever has the focus: what it types belongs into the field for it.
+  const scan = document.getElementById("scan");
+  if (scan) {
+    document.addEventListener("keydown", (e) => {
+      const typing = e.target.closest("input, select, textarea, button, a, summary");
+      if (!typing && e.key.length === 1 && !e.ctrlKey && !e.metaKey && !e.altKey) scan.focus();
+    });
+  }
+})();

@@ -1,0 +1,313 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Found is a message in a list: what people know it by and where it stands. It has no body: a page of bodies could fill the memory.
+type Found struct {
+	Link, Lane    string
+	Epoch, Number int64
+	ID, Event     string
+	Kind, Key     string
+	Role          message.Role
+	CreatedAt     time.Time
+	SettledAt     time.Time // zero if it is still owed
+	Redelivery    int       // how often a person had it delivered again
+	Attempts      int
+	Document      string // the ERP's number of it
+	Refused       string // what the ERP said against it after it was delivered
+	LaneState     Lane   // of what is still owed
+}
+
+// Head tells whether it is the message that its lane stands at.
+func (f Found) Head() bool { return f.SettledAt.IsZero() && f.LaneState.Head == f.Number }
+
+// Search chooses messages for people who look for them; zero fields choose all.
+type Search struct {
+	Link, Kind    string
+	Lanes         []string // of any link; with IDs: either
+	IDs           []string
+	Owed, Settled bool // only those; both or none means all
+	Refused       bool // only those that the ERP has refused after they were delivered
+	From, To      time.Time
+	Limit         int // default 50, at most 1,000
+	nothing       bool
+}
+
+// Nobody is the search that finds nothing: for words that stand for nothing in the plant.
+func Nobody() Search { return Search{nothing: true} }
+
+type foundRow struct {
+	Link, Lane, ID, Event, Kind, Key, Role, Document, Refused string
+	Epoch, Number                                             int64
+	Redelivery, Attempts                                      int
+	CreatedAt                                                 int64 `db:"created_at"`
+	SettledAt                                                 int64 `db:"settled_at"`
+	HeadAt                                                    int64 `db:"head_at"`
+}
+
+const (
+	foundHot = `m.link, m.lane, m.epoch, m.number, m.id, m.event, m.kind, m.key, m.role, m.created_at, m.redelivery, m.attempts`
+	searched = foundHot + `, COALESCE(r.settled_at, 0) AS settled_at, '' AS document, '' AS refused
+		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf
+	searchedCold = foundHot + `, m.settled_at, m.document, m.refused FROM outbox_delivered AS m`
+)
+
+func (r foundRow) found() Found {
+	return Found{
+		Link: r.Link, Lane: r.Lane, Epoch: r.Epoch, Number: r.Number, ID: r.ID, Event: r.Event, Kind: r.Kind, Key: r.Key, Role: message.Role(r.Role),
+		CreatedAt: store.FromMicros(r.CreatedAt), SettledAt: store.FromMicros(r.SettledAt), Redelivery: r.Redelivery, Attempts: r.Attempts,
+		Document: r.Document, Refused: r.Refused,
+	}
+}
+
+// Search lists messages by the time of their append, newest first, from where cursor ended, as Messages does. next is empty at the end.
+func (o *Outbox) Search(ctx context.Context, tx *store.Tx, s Search, cursor string) (list []Found, next string, err error) {
+	if s.nothing {
+		return nil, "", nil
+	}
+	limit := max(1, min(cmp.Or(s.Limit, 50), 1000))
+	links, err := o.linkNames(ctx, tx)
+	if err != nil {
+		return nil, "", err
+	}
+	where, args, err := s.where(links, cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	order := " ORDER BY m.created_at DESC, m.id DESC, m.redelivery DESC LIMIT " + strconv.Itoa(limit+1)
+	parts, all := []string{}, []any{}
+	for _, p := range []struct {
+		from, and string
+		want      bool
+	}{{searched, s.filed(), !s.Refused}, {searchedCold, "", s.Refused || s.Settled || !s.Owed}} {
+		if p.want {
+			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+p.and+order+`) AS p`+strconv.Itoa(len(parts)))
+			all = append(all, args...)
+		}
+	}
+	var rows []foundRow
+	if err := tx.Select(ctx, &rows, strings.Join(parts, " UNION ALL ")+strings.ReplaceAll(order, "m.", ""), all...); err != nil {
+		return nil, "", fmt.Errorf("search messages: %w", err)
+	}
+	if len(rows) > limit {
+		rows = rows[:limit]
+		l := rows[limit-1]
+		next = fmt.Sprintf("%d_%s_%d", l.CreatedAt, l.ID, l.Redelivery)
+	}
+	return o.withLanes(ctx, tx, rows, next)
+}
+
+// withLanes adds the state of the lane to what is still owed, each lane read once.
+func (o *Outbox) withLanes(ctx context.Context, tx *store.Tx, rows []foundRow, next string) ([]Found, string, error) {
+	list := make([]Found, 0, len(rows))
+	lanes := map[[2]string]Lane{}
+	for _, r := range rows {
+		f := r.found()
+		var err error
+		if f.LaneState, err = o.laneOnce(ctx, tx, lanes, Detail{Message: message.Message{Place: message.Place{Link: f.Link, Lane: f.Lane}}, Settled: r.SettledAt > 0}); err != nil {
+			return nil, "", err
+		}
+		list = append(list, f)
+	}
+	return list, next, nil
+}
+
+func (s Search) filed() string {
+	switch {
+	case s.Owed == s.Settled:
+		return ""
+	case s.Owed:
+		return " AND r.id IS NULL"
+	default:
+		return " AND r.id > 0"
+	}
+}
+
+// where is the condition on a message m of either table.
+func (s Search) where(links []string, cursor string) (string, []any, error) {
+	where, args := " WHERE 1 = 1", []any{}
+	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
+	for _, c := range []struct{ column, value string }{{"link", s.Link}, {"kind", s.Kind}} {
+		if c.value != "" {
+			add("m."+c.column+" = ?", c.value)
+		}
+	}
+	if len(s.Lanes)+len(s.IDs) > 0 {
+		either, values := s.either(links)
+		add(either, values...)
+	}
+	if !s.From.IsZero() {
+		add("m.created_at >= ?", store.Micros(s.From))
+	}
+	if !s.To.IsZero() {
+		add("m.created_at < ?", store.Micros(s.To))
+	}
+	if s.Refused {
+		add("m.refused <> ''")
+	}
+	if cursor == "" {
+		return where, args, nil
+	}
+	parts := strings.Split(cursor, "_")
+	if len(parts) != 3 {
+		return "", nil, badCursor()
+	}
+	at, err1 := strconv.ParseInt(parts[0], 10, 64)
+	again, err2 := strconv.Atoi(parts[2])
+	if err1 != nil || err2 != nil {
+		return "", nil, badCursor()
+	}
+	add("(m.created_at, m.id, m.redelivery) < (?, ?, ?)", at, parts[1], again)
+	return where, args, nil
+}
+
+// either is one of the lanes or one of the messages. A lane is asked for on each link by its name, so that the primary key finds it.
+func (s Search) either(links []string) (string, []any) {
+	alternatives, args := []string{"1 = 0"}, []any{}
+	for _, lane := range s.Lanes {
+		for _, link := range links {
+			alternatives, args = append(alternatives, "m.link = ? AND m.lane = ?"), append(args, link, lane)
+		}
+	}
+	if len(s.IDs) > 0 {
+		alternatives = append(alternatives, "m.id IN (?"+strings.Repeat(", ?", len(s.IDs)-1)+")")
+		for _, id := range s.IDs {
+			args = append(args, id)
+		}
+	}
+	return "(" + strings.Join(alternatives, " OR ") + ")", args
+}
+
+// StuckFilter chooses messages at which lanes stand still; zero fields choose all.
+type StuckFilter struct {
+	Link  string
+	Kind  string
+	Like  string // a pattern of Pattern that the reason fits
+	Limit int    // default 50, at most 1,000
+}
+
+// Stuck lists the messages at which lanes stand still until a person acts, parked or unknown, the one that was owed first at the top, from
+// where cursor ended. next is empty at the end.
+func (o *Outbox) Stuck(ctx context.Context, tx *store.Tx, f StuckFilter, cursor string) (list []Found, next string, err error) {
+	limit := max(1, min(cmp.Or(f.Limit, 50), 1000))
+	links, err := o.linkNames(ctx, tx)
+	if err != nil {
+		return nil, "", err
+	}
+	var rows []foundRow
+	for _, link := range links {
+		if f.Link != "" && f.Link != link {
+			continue
+		}
+		for _, state := range []string{"l.state = 'parked'", "l.owing AND l.state = 'unknown'"} {
+			more, err := stuckAt(ctx, tx, f, link, state, cursor, limit+1)
+			if err != nil {
+				return nil, "", err
+			}
+			rows = append(rows, more...)
+		}
+	}
+	slices.SortFunc(rows, func(a, b foundRow) int {
+		return cmp.Or(cmp.Compare(a.HeadAt, b.HeadAt), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane))
+	})
+	if len(rows) > limit {
+		rows = rows[:limit]
+		l := rows[limit-1]
+		next = fmt.Sprintf("%d_%s/%s", l.HeadAt, l.Link, l.Lane)
+	}
+	return o.withLanes(ctx, tx, rows, next)
+}
+
+// stuckAt lists those of one link and one state, by an index that has them in this order.
+func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, cursor string, limit int) (rows []foundRow, err error) {
+	where, args := "l.link = ? AND "+state, []any{link}
+	if f.Kind != "" {
+		where, args = where+" AND m.kind = ?", append(args, f.Kind)
+	}
+	if f.Like != "" {
+		where, args = where+` AND l.reason LIKE ? ESCAPE '\'`, append(args, f.Like)
+	}
+	if cursor != "" {
+		at, rest, _ := strings.Cut(cursor, "_")
+		after, lane, ok := strings.Cut(rest, "/")
+		us, err := strconv.ParseInt(at, 10, 64)
+		if err != nil || !ok {
+			return nil, badCursor()
+		}
+		where, args = where+" AND l.head_at >= ? AND (l.head_at, l.link, l.lane) > (?, ?, ?)", append(args, us, us, after, lane)
+	}
+	err = tx.Select(ctx, &rows, `SELECT `+foundHot+`, 0 AS settled_at, '' AS document, '' AS refused, l.head_at FROM outbox_lanes AS l
+		JOIN outbox_messages AS m ON m.link = l.link AND m.lane = l.lane AND m.epoch = l.head_epoch AND m.number = l.head
+		WHERE `+where+` ORDER BY l.head_at, l.link, l.lane LIMIT `+strconv.Itoa(limit), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list messages at which lanes stand still: %w", err)
+	}
+	return rows, nil
+}
+
+// Named lists the lanes and messages that a number of the ERP's stands for on any link.
+func (o *Outbox) Named(ctx context.Context, tx *store.Tx, number string) (lanes, ids []string, err error) {
+	links, err := o.linkNames(ctx, tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, link := range links {
+		var objects []string
+		err := tx.Select(ctx, &objects, `SELECT object FROM outbox_refs WHERE link = ? AND number = ? AND number <> '' LIMIT 100`, link, number)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find what number %s stands for: %w", number, err)
+		}
+		for _, object := range objects {
+			sort, id, _ := strings.Cut(object, "/")
+			if sort == "order" {
+				lanes = append(lanes, id)
+			} else {
+				ids = append(ids, MessageID(link, id))
+			}
+		}
+	}
+	return lanes, ids, nil
+}
+
+// linkNames are the links of the routes and those that the plant has sent over before.
+func (o *Outbox) linkNames(ctx context.Context, tx *store.Tx) (names []string, err error) {
+	if err := tx.Select(ctx, &names, `SELECT link FROM outbox_links`); err != nil {
+		return nil, fmt.Errorf("list the links: %w", err)
+	}
+	for _, r := range o.routes {
+		names = append(names, r.Link)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// badLink is told where nothing was ever owed to a link.
+func badLink(name string) error {
+	return &problem.Error{Kind: problem.NotFound, What: "link " + name, Why: "nothing was ever owed to a link of that name", Hint: "see holdfast link list"}
+}
+
+// LinkState is the state of one link; NotFound if nothing was ever owed to it.
+func (o *Outbox) LinkState(ctx context.Context, tx *store.Tx, name string) (Link, error) {
+	all, err := o.Links(ctx, tx)
+	if err != nil {
+		return Link{}, err
+	}
+	for _, l := range all {
+		if l.Name == name {
+			return l, nil
+		}
+	}
+	return Link{}, badLink(name)
+}
