@@ -42,6 +42,9 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	if w.Role == string(message.Void) {
 		return discarded(w.ID)
 	}
+	if err := w.inHand(ctx, tx, l); err != nil {
+		return err
+	}
 	if err := l.free(ctx, tx, link, number); err != nil {
 		return err
 	}
@@ -171,6 +174,9 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte
 			Kind: problem.Conflict, What: what, Why: "it was discarded, or delivered before", Hint: "book the correction in the plant: it is owed under a new number",
 		}
 	}
+	if err := w.inHand(ctx, tx, l); err != nil {
+		return err
+	}
 	if err := o.replace(ctx, tx, &w, message.Amendment, text, "amended", reason); err != nil {
 		return err
 	}
@@ -193,8 +199,11 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	w.Role, w.Body, w.Large = string(role), m.Body, body.RefOf(m.Large)
 	w.Digest = w.message(tx).Digest()
 	o.sign(tx, w)
-	_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, large = ?, refers = ?, digest = ?, signature = ?, attempts = 0 WHERE id = ?`,
-		w.Role, w.Body, w.Large, w.Refers, w.Digest, w.Signature, w.ID)
+	stored, err := w.stored(ctx, tx)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, sealed = ?, large = ?, refers = ?, digest = ?, signature = ?, attempts = 0 WHERE id = ?`,
+			w.Role, stored, w.Sealed, w.Large, w.Refers, w.Digest, w.Signature, w.ID)
+	}
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)
 	}
@@ -250,9 +259,9 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		return 0, fmt.Errorf("write the history of a replay: %w", err)
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, signature, replay)
+		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, sealed, signature, replay)
 		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, signature,
+		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, sealed, signature,
 			CASE WHEN (sent_with = CAST(? AS TEXT) OR EXISTS (SELECT 1 FROM outbox_events AS v WHERE v.id = d.id AND v.what = CAST(? AS TEXT)))
 				AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,
 		append([]any{byPerson, inDoubt, string(how), string(how)}, args...)...)

@@ -80,6 +80,7 @@ type full struct {
 	Document  string      `db:"document"`
 	DocKind   string      `db:"doc_kind"`
 	Answer    []byte      `db:"answer"`
+	AnswerBy  int64       `db:"answer_sealed"`
 	Status    int         `db:"status"`
 	Answered  store.Zoned `db:"answered"`
 	Asked     bool        `db:"asked"`
@@ -88,12 +89,12 @@ type full struct {
 }
 
 const (
-	fromHot = kept + `, signature, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer,
+	fromHot = kept + `, signature, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
 		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
 		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
+	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {
@@ -140,7 +141,11 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 		next = fmt.Sprintf("%d_%s_%d", l.CreatedAt, l.ID, l.Redelivery)
 	}
 	lanes := map[[2]string]Lane{}
+	secrets := secrets{}
 	for _, r := range rows {
+		if err := r.show(ctx, tx, secrets); err != nil {
+			return nil, "", err
+		}
 		d := r.detail(tx)
 		if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
 			return nil, "", err
@@ -222,20 +227,27 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 	if err != nil {
 		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
 	}
+	if err := f.show(ctx, tx, secrets{}); err != nil {
+		return Detail{}, err
+	}
 	d := f.detail(tx)
 	if d.LaneState, err = o.Lane(ctx, tx, d.Link, d.Lane); err != nil {
 		return Detail{}, err
 	}
 	var rows []struct {
-		At                         int64
+		At, Sealed                 int64
 		What, Detail, Digest, Role string
 		Body, Signature            []byte
 		Large                      body.Ref
 	}
-	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
+	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, sealed, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
 		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
 	}
 	for _, r := range rows {
+		was := row{ID: id, Digest: r.Digest, Role: r.Role, Signature: r.Signature, own: f.own}
+		if r.Body, err = shown(ctx, tx, was.cellOfEvent(), r.Sealed, r.Body); err != nil {
+			return Detail{}, err
+		}
 		d.History = append(d.History, Happened{
 			store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role), row{Signature: r.Signature}.origin(),
 		})

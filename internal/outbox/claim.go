@@ -60,6 +60,7 @@ type lane struct {
 	Next    int64  `db:"next_number"`
 	State   string `db:"state"`
 	Reason  string `db:"reason"`
+	own
 }
 
 // laneOf reads laneColumns.
@@ -68,6 +69,16 @@ func laneOf(r *store.Row) lane {
 		Lane: r.Text(), Head: r.Int(), Epoch: r.Int(), SentTo: r.Int(), Token: r.Int(), Owner: r.Text(), DueAt: r.Int(), Pending: r.Int(),
 		Newest: r.Int(), Next: r.Int(), State: r.Text(), Reason: r.Text(),
 	}
+}
+
+// claimColumns are those that a claim and an act read: with the secret of the lane.
+const claimColumns = laneColumns + `, ` + ownColumns
+
+// claimed reads claimColumns.
+func claimed(r *store.Row) lane {
+	l := laneOf(r)
+	l.own = own{Sealed: r.Bytes(), Epoch: r.Int(), ShreddedAt: r.Int()}
+	return l
 }
 
 const laneColumns = `lane, head, head_epoch, sent_to, lease_token, lease_owner, due_at, pending, epoch, next_number, state, reason`
@@ -96,7 +107,7 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 		return nil, nil
 	}
 	lanes := make([]lane, 0, len(names))
-	err = tx.Read(ctx, func(r *store.Row) { lanes = append(lanes, laneOf(r)) }, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ?
+	err = tx.Read(ctx, func(r *store.Row) { lanes = append(lanes, claimed(r)) }, `SELECT `+claimColumns+` FROM outbox_lanes WHERE link = ?
 		AND `+among(tx, "lane")+` AND `+due+` AND due_at <= ? AND lease_owner <> ?`+tx.SkipLocked(), link, listed(tx, names), store.Micros(tx.Now), node)
 	if err != nil {
 		return nil, fmt.Errorf("lock lanes of link %s: %w", link, err)
@@ -130,6 +141,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	}
 	if at := rows[0].NotBefore; at > store.Micros(tx.Now) { // whatever made the lane due did not look at its message
 		return c, 0, o.dueLater(ctx, tx, link, l.Lane, at)
+	}
+	if rows, err = o.unsealFirst(ctx, tx, link, l, rows); err != nil || len(rows) == 0 {
+		return Claim{}, 0, err
 	}
 	for i := range rows {
 		w := &rows[i]

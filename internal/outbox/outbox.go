@@ -103,6 +103,7 @@ type Outbox struct {
 	expiry  *expiry
 	signer  Signer // nil: the plant has no keys
 	telling *telling
+	alarm   Alarm // nil: what was altered is told by its lane alone
 	patrol  *body.Patrol
 }
 
@@ -198,7 +199,7 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if err := w.hold(ctx, tx, m.Large); err != nil {
 		return err
 	}
-	if tx.Dialect() == store.Postgres && o.signer == nil {
+	if tx.Dialect() == store.Postgres && o.signer == nil && !tx.Seals() {
 		return w.appendAtOnce(ctx, tx, r.class())
 	}
 	return o.appendSigned(ctx, tx, &w, r.class())
@@ -206,9 +207,9 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 
 // appendSigned takes the number, then writes what was made with it.
 func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, class int) error {
-	taken, err := w.lockPlace(ctx, tx)
+	has, taken, err := w.lockPlace(ctx, tx)
 	if err == nil && !taken {
-		err = w.takeNumber(ctx, tx, class)
+		has, err = w.takeNumber(ctx, tx, class)
 	}
 	if err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
@@ -219,6 +220,9 @@ func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, class i
 		err = tx.Later(ctx, nextNumber+`, last_digest = excluded.last_digest`, w.laneArgs(class, w.Digest)...)
 	} else {
 		err = tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
+	}
+	if err == nil {
+		err = w.giveOwn(ctx, tx, has)
 	}
 	if err == nil {
 		err = w.insert(ctx, tx)

@@ -151,7 +151,7 @@ func (o *Outbox) changeLane(ctx context.Context, tx *store.Tx, link, lane, set, 
 // lockLane locks a lane for an act of a person or an answer of its ERP. What it owes is then all that is left of it in outbox_messages.
 func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, error) {
 	var l lane
-	err := tx.Get(ctx, &l, `SELECT `+laneColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), link, name)
+	err := tx.Get(ctx, &l, `SELECT `+claimColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), link, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, &problem.Error{
 			Kind: problem.NotFound, What: "lane " + name + " of link " + link, Why: "no message was ever put into it",

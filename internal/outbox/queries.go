@@ -25,7 +25,8 @@ type row struct {
 	Key        string      `db:"key"`
 	Time       store.Zoned `db:"time"`
 	Body       []byte      `db:"body"`
-	Bytes      int64       `db:"bytes"` // of the body, by a claim: more than Body has if that was not read yet
+	Bytes      int64       `db:"bytes"`  // of the body, by a claim: more than Body has if that was not read yet
+	Sealed     int64       `db:"sealed"` // by which epoch Body is sealed, as it is kept
 	Large      body.Ref    `db:"large"`
 	Creates    string      `db:"creates"`
 	Cause      string      `db:"cause"`
@@ -43,11 +44,13 @@ type row struct {
 	Redelivery int         `db:"redelivery"`
 	Replay     Replay      `db:"replay"`
 	Sends      int         `db:"sends"`
+
+	own []byte // the secret of its lane; nil if that has none
 }
 
 // kept are the columns of a message that outbox_messages and outbox_delivered share.
 const kept = `link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause, trace, mapping, prev,
-	role, refers, digest, created_at, attempts, redelivery`
+	role, refers, digest, created_at, attempts, redelivery, sealed`
 
 // written are the columns of outbox_messages that an append writes.
 const written = kept + `, not_before, expires_at`
@@ -57,7 +60,7 @@ const hot = written + `, replay, sends, signature`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay, signature`
+	expires_at, attempts, redelivery, replay, signature, sealed`
 
 // firstOf reads first of a message of link.
 func firstOf(r *store.Row, link string) row {
@@ -65,7 +68,7 @@ func firstOf(r *store.Row, link string) row {
 		Link: link, Lane: r.Text(), Epoch: r.Int(), Number: r.Int(), ID: r.Text(), Source: r.Text(), Kind: r.Text(), Version: int(r.Int()), Key: r.Text(),
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
-		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(),
+		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(), Sealed: r.Int(),
 	}
 }
 
@@ -101,23 +104,38 @@ func (w row) laneArgs(class int, digest string) []any {
 	}
 }
 
-// lockPlace gives the row the place that the next append takes, and locks it. It tells whether it has: two who append the first message of
-// a lane on PostgreSQL have nothing to lock, and takeNumber decides between them.
-func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (bool, error) {
-	err := tx.Get(ctx, w, `SELECT epoch, next_number AS number, last_digest AS prev FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), w.Link, w.Lane)
+// lockPlace gives the row the place that the next append takes, and locks it. It tells whether it has, and the secret of the lane: two who
+// append the first message of a lane on PostgreSQL have nothing to lock, and takeNumber decides between them.
+func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (has own, taken bool, err error) {
+	var p place
+	err = tx.Get(ctx, &p, `SELECT epoch, next_number AS number, last_digest AS prev, `+ownColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), w.Link, w.Lane)
 	if !errors.Is(err, sql.ErrNoRows) {
-		return err == nil, err
+		w.at(p)
+		return p.own, err == nil, err
 	}
 	if tx.Dialect() == store.SQLite { // nobody else writes
 		w.Epoch, w.Number = 1, 1
-		return true, nil
+		return own{}, true, nil
 	}
-	return false, nil
+	return own{}, false, nil
 }
 
+// place is where a message stands in its lane.
+type place struct {
+	Epoch  int64
+	Number int64
+	Prev   string
+	own
+}
+
+func (w *row) at(p place) { w.Epoch, w.Number, w.Prev = p.Epoch, p.Number, p.Prev }
+
 // takeNumber gives the row its epoch, number and predecessor.
-func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) error {
-	return tx.Get(ctx, w, nextNumber+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev`, w.laneArgs(class, "")...)
+func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) (own, error) {
+	var p place
+	err := tx.Get(ctx, &p, nextNumber+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev, `+ownColumns, w.laneArgs(class, "")...)
+	w.at(p)
+	return p.own, err
 }
 
 // appendAtOnce takes the number and writes the message in one statement that needs no answer, so that it costs no round trip. The
@@ -139,10 +157,14 @@ func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
 			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt)...)
 }
 
-func (w row) insert(ctx context.Context, tx *store.Tx) error {
+func (w *row) insert(ctx context.Context, tx *store.Tx) error {
+	stored, err := w.stored(ctx, tx)
+	if err != nil {
+		return err
+	}
 	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`, signature)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace,
-		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.NotBefore, w.ExpiresAt,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, stored, w.Large, w.Creates, w.Cause, w.Trace,
+		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.Sealed, w.NotBefore, w.ExpiresAt,
 		w.Signature)
 }

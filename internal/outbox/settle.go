@@ -173,13 +173,19 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 }
 
 // receipts are what is written of settled messages beside what they are.
-func receipts(done []Done) store.Given {
+func receipts(ctx context.Context, tx *store.Tx, done []Done) (store.Given, error) {
 	n := len(done)
 	ids, with, docs, kinds, answered, signed := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	answers, status, asked, sent, again := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n)
+	answers, status, asked, sent, again, epochs := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	var err error
 	for i, d := range done {
 		r := d.Receipt
-		ids[i], with[i], docs[i], kinds[i], answers[i] = d.ID, d.SentWith, r.Document, r.Kind, r.Answer
+		ids[i], with[i], docs[i], kinds[i] = d.ID, d.SentWith, r.Document, r.Kind
+		if r.Answer != nil {
+			if answers[i], epochs[i], err = tx.Seal(ctx, cellOfAnswer(d.ID, d.Redelivery), r.Answer); err != nil {
+				return store.Given{}, fmt.Errorf("seal the answer to message %s: %w", d.ID, err)
+			}
+		}
 		status[i], asked[i], sent[i] = int64(r.Status), r.Asked, int64(times(d.Sent))
 		again[i], signed[i] = int64(d.Redelivery), r.Signed
 		if !r.At.IsZero() {
@@ -189,8 +195,8 @@ func receipts(done []Done) store.Given {
 	return store.Give(
 		store.Col("rid", ids), store.Col("sent_with", with), store.Col("document", docs), store.Col("doc_kind", kinds),
 		store.Col("answer", answers), store.Col("status", status), store.Col("answered", answered), store.Col("asked", asked),
-		store.Col("sent", sent), store.Col("again", again), store.Col("signed_receipt", signed),
-	)
+		store.Col("sent", sent), store.Col("again", again), store.Col("signed_receipt", signed), store.Col("answer_sealed", epochs),
+	), nil
 }
 
 // movedRow is a message that was moved, and how often it was sent in this delivery.
@@ -203,9 +209,12 @@ type movedRow struct {
 // delivery of it, and stays.
 func moveRows(ctx context.Context, tx *store.Tx, done []Done) (rows []movedRow, err error) {
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at,
-			sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt)
-		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt `
-	r := receipts(done)
+			sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed)
+		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed `
+	r, err := receipts(ctx, tx, done)
+	if err != nil {
+		return nil, err
+	}
 	now := store.Micros(tx.Now)
 	if tx.Dialect() == store.Postgres {
 		err = tx.Select(ctx, &rows, `WITH gone AS (DELETE FROM outbox_messages AS m USING `+r.Table(tx, "r")+`
@@ -397,10 +406,16 @@ func (o *Outbox) note(ctx context.Context, tx *store.Tx, n Next) error {
 }
 
 // history keeps what w was, and why it is no longer.
-func history(ctx context.Context, tx *store.Tx, w row, what, detail string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail, body, large, digest, role, refers, signature)
-		VALUES (?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?)`,
-		w.ID, store.Micros(tx.Now), w.ID, what, detail, w.Body, w.Large, w.Digest, w.Role, w.Refers, w.Signature)
+func history(ctx context.Context, tx *store.Tx, w row, what, detail string) (err error) {
+	stored, epoch := w.Body, int64(0)
+	if len(w.Body) > 0 {
+		if stored, epoch, err = tx.Seal(ctx, w.cellOfEvent(), w.Body); err != nil {
+			return fmt.Errorf("seal what message %s was: %w", w.ID, err)
+		}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail, body, sealed, large, digest, role, refers, signature)
+		VALUES (?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		w.ID, store.Micros(tx.Now), w.ID, what, detail, stored, epoch, w.Large, w.Digest, w.Role, w.Refers, w.Signature)
 	if err != nil {
 		return fmt.Errorf("write the history of message %s: %w", w.ID, err)
 	}

@@ -39,16 +39,23 @@ type Local struct {
 	now  func() time.Time
 
 	opened func() (authority, error)
+
+	mu    sync.Mutex
+	known authority // as the file was last read for the sake of its wrapping keys; guarded by mu
 }
 
 // authority is a CA with its key.
 type authority struct {
 	key  ed25519.PrivateKey
 	root *x509.Certificate
+	rest [][]byte // wrapping keys of what is sealed at rest, from version 2 on
 }
 
 // sealedAuthority is how an authority is kept.
-type sealedAuthority struct{ Key, Root []byte }
+type sealedAuthority struct {
+	Key, Root []byte
+	Rest      [][]byte `json:",omitempty"`
+}
 
 // NewLocal is the keyring in the safe, which certifies node alone and for life. The file is opened at the first use.
 func NewLocal(safe *Safe, node string, life time.Duration, now func() time.Time) *Local {
@@ -86,7 +93,7 @@ func InitLocal(safe *Safe, plant string, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("sign the CA's certificate: %w", err)
 	}
-	return safe.write(authorityFile, sealedAuthority{key.Seed(), der})
+	return safe.write(authorityFile, sealedAuthority{Key: key.Seed(), Root: der})
 }
 
 func (l *Local) open() (authority, error) {
@@ -98,7 +105,7 @@ func (l *Local) open() (authority, error) {
 	if err != nil || len(s.Key) != ed25519.SeedSize {
 		return authority{}, l.safe.locked(authorityFile, err)
 	}
-	return authority{ed25519.NewKeyFromSeed(s.Key), root}, nil
+	return authority{ed25519.NewKeyFromSeed(s.Key), root, s.Rest}, nil
 }
 
 // Certify signs the request of the keyring's own node.

@@ -33,3 +33,20 @@ func (r *Ring) measure(to prometheus.Registerer) {
 	flag("keys_outage_half", "1 once more than half of the time is gone for which the keyring may be away: an alert.", func(s State) bool { return s.Half })
 	flag("keys_cold_start", "1 while the node signs with a key from a start without its keyring: an alarm.", func(s State) bool { return s.Cold })
 }
+
+// measure registers how it is with the epochs of what is sealed at rest.
+func (r *Rest) measure(to prometheus.Registerer) {
+	if to == nil {
+		return
+	}
+	gauge := func(name, help string, of func() float64) {
+		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, of))
+	}
+	gauge("keys_rest_ready", "Epochs of what is sealed at rest that lie ready for when the keyring is away.", func() float64 { return float64(r.ready.Load()) })
+	gauge("keys_rest_out", "1 while the last epoch goes on beyond its time, since none lies ready: an alarm.", func() float64 {
+		if r.seedsOut.Load() {
+			return 1
+		}
+		return 0
+	})
+}

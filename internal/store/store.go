@@ -61,6 +61,7 @@ type DB struct {
 	cfg     Config
 	wakes   *wakes
 	line    *line // SQLite: where writers wait
+	rest    Rest  // nil: nothing is sealed
 
 	commitTime time.Duration // PostgreSQL: commitTime, but in tests
 }

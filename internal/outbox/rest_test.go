@@ -1,0 +1,296 @@
+package outbox_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// wrapper is a keyring that may be away.
+type wrapper struct {
+	seal.Wrapper
+	away *problem.Error
+}
+
+func (w *wrapper) Unwrap(ctx context.Context, wrapped []string) ([][]byte, error) {
+	if w.away != nil {
+		return nil, w.away
+	}
+	return w.Wrapper.Unwrap(ctx, wrapped)
+}
+
+// raised are the alarms of a test.
+type raised struct {
+	mu  sync.Mutex
+	all []string // guarded by mu
+}
+
+func (r *raised) Raise(_ context.Context, tx *store.Tx, name, object string, _ error) error {
+	tx.AfterCommit(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.all = append(r.all, name+" "+object)
+	})
+	return nil
+}
+
+func localKeys(t *testing.T, db *store.DB) *seal.Local {
+	t.Helper()
+	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
+	if err := seal.InitLocal(safe, "1000", db.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return seal.NewLocal(safe, seal.NodeURI("urn:plant:1000", "a"), week, db.Now)
+}
+
+// sealing is what seals the bodies of b, which may begin at once.
+func (b box) sealing(keys seal.Wrapper) *seal.Rest {
+	b.t.Helper()
+	r, err := seal.OpenRest(b.t.Context(), b.db, keys, seal.RestConfig{Now: b.db.Now, Begin: func(ctx context.Context, tx *store.Tx) (bool, bool, error) {
+		plain, err := b.OwesPlain(ctx, tx)
+		return true, !plain, err
+	}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.db.SealWith(r)
+	return r
+}
+
+// sealedBox has keys, and seals at rest.
+func sealedBox(t *testing.T, test func(t *testing.T, b box, r *seal.Ring, alarms *raised)) {
+	t.Helper()
+	each(t, func(t *testing.T, b box) {
+		b.sealing(localKeys(t, b.db))
+		r, alarms := ring(t, b.db), &raised{}
+		b.SignWith(r)
+		b.AlarmWith(alarms)
+		test(t, b, r, alarms)
+	})
+}
+
+// kept are the bodies of a table as they are kept.
+func (b box) kept(table string) (all [][]byte) {
+	b.t.Helper()
+	b.do(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Select(ctx, &all, `SELECT body FROM `+table+` WHERE body IS NOT NULL AND LENGTH(body) > 0`)
+	})
+	return all
+}
+
+func secretEvent(id, key string) message.Message {
+	m := event(id, key)
+	m.Body = []byte(`{"worker":"canary-4711","of":"` + id + `"}`)
+	return m
+}
+
+func (b box) owe(lane string, ids ...string) {
+	b.t.Helper()
+	for _, id := range ids {
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Append(ctx, tx, secretEvent(id, lane)) })
+	}
+}
+
+// TestBodiesAreSealedWhereverTheyAreKept: owed, delivered, in the history, and what the ERP has answered. Whoever may read them does.
+func TestBodiesAreSealedWhereverTheyAreKept(t *testing.T) {
+	sealedBox(t, func(t *testing.T, b box, r *seal.Ring, _ *raised) {
+		b.owe("o1", "a", "b", "c")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			if err := b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"worker":"canary-4712"}`), "typed wrong"); err != nil {
+				return err
+			}
+			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+		})
+		for _, id := range []string{"a", "b", "c"} {
+			genuine(t, r, b.message(id).Message)
+		}
+		c := b.claim("a", 1, 10)[0]
+		want := []string{string(secretEvent("a", "o1").Body), `{"worker":"canary-4712"}`, `{"reason":"not wanted"}`}
+		for n, q := range c.Messages {
+			if got := string(q.Body); got != want[n] {
+				t.Errorf("claimed %s, want %s", got, want[n])
+			}
+			genuine(t, r, q.Message)
+		}
+		s := done(c, 3)
+		s.Done[0].Receipt.Answer = []byte(`{"taken by":"canary-4711"}`)
+		b.settle(s)
+		d := b.message("a")
+		if got, want := string(d.Receipt.Answer), `{"taken by":"canary-4711"}`; got != want {
+			t.Errorf("the answer is %s, want %s", got, want)
+		}
+		if h := b.message("b").History; len(h) != 1 || string(h[0].Body) != string(secretEvent("b", "o1").Body) {
+			t.Errorf("the history has %v, want what it was", h)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "restored")
+			return err
+		})
+		genuine(t, r, b.claim("a", 1, 1)[0].Messages[0].Message)
+		kept := slices.Concat(b.kept("outbox_messages"), b.kept("outbox_delivered"), b.kept("outbox_events"))
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			var answers [][]byte
+			err := tx.Select(ctx, &answers, `SELECT answer FROM outbox_delivered WHERE answer IS NOT NULL`)
+			kept = append(kept, answers...)
+			return err
+		})
+		if len(kept) != 10 {
+			t.Errorf("%d values are kept, want 10", len(kept))
+		}
+		for _, value := range kept {
+			if bytes.Contains(value, []byte("canary")) || bytes.Contains(value, []byte("reason")) {
+				t.Errorf("%q is kept", value)
+			}
+		}
+	})
+}
+
+// TestWhatAWriterOfTheDatabaseAltersDoesNotLeave: its lane is parked and says why, an alarm is raised, and no other lane is held up. A
+// message of which the signature was taken away must not be signed again.
+func TestWhatAWriterOfTheDatabaseAltersDoesNotLeave(t *testing.T) {
+	tests := []struct{ name, statement, body string }{
+		{"the signature is taken away", `UPDATE outbox_messages SET signature = NULL WHERE event = 'b'`, ""},
+		{"the signature is another's", `UPDATE outbox_messages SET signature = (SELECT signature FROM outbox_messages WHERE event = 'a') WHERE event = 'b'`, ""},
+		{"the body is another's", `UPDATE outbox_messages SET body = (SELECT body FROM outbox_messages WHERE event = 'a') WHERE event = 'b'`, ""},
+		{"the body is not sealed", `UPDATE outbox_messages SET sealed = 0, signature = NULL, body = ? WHERE event = 'b'`, `{"worker":"forged"}`},
+		{"the body is cut short", `UPDATE outbox_messages SET body = ? WHERE event = 'b'`, "x"},
+		{"the digest is another", `UPDATE outbox_messages SET digest = (SELECT digest FROM outbox_messages WHERE event = 'a') WHERE event = 'b'`, ""},
+		{"the predecessor is another", `UPDATE outbox_messages SET prev = 'x' WHERE event = 'b'`, ""},
+		{"it is in another lane", `UPDATE outbox_messages SET link = 'erp', lane = 'o1', number = 1, epoch = 2 WHERE event = 'b'`, ""},
+		{"the secret of the lane is another's", `UPDATE outbox_lanes SET own = (SELECT own FROM outbox_lanes WHERE lane = 'o2') WHERE lane = 'o1'`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, alarms *raised) {
+				b.owe("o2", "other")
+				b.owe("o1", "b")
+				b.owe("o3", "a")
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					var args []any
+					if tt.body != "" {
+						args = append(args, []byte(tt.body))
+					}
+					_, err := tx.Exec(ctx, tt.statement, args...)
+					return err
+				})
+				if strings.HasPrefix(tt.name, "it is in another lane") {
+					b.do(func(ctx context.Context, tx *store.Tx) error {
+						_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET head_epoch = 2 WHERE lane = 'o1'`)
+						return err
+					})
+				}
+				var left []string
+				for _, c := range b.claim("a", 10, 10) {
+					left = append(left, c.Lane)
+				}
+				slices.Sort(left)
+				if want := []string{"o2", "o3"}; !slices.Equal(left, want) {
+					t.Errorf("lanes %v leave, want %v", left, want)
+				}
+				l := b.lane("o1")
+				if l.State != outbox.Parked || !strings.Contains(l.Reason, "not what the plant has committed") {
+					t.Errorf("the lane is %s: %q, want it parked with the reason", l.State, l.Reason)
+				}
+				if want := []string{"message.altered lane/erp/o1"}; !slices.Equal(alarms.all, want) {
+					t.Errorf("raised %v, want %v", alarms.all, want)
+				}
+				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "forged") })
+				if c := b.claim("b", 10, 10); len(c) != 1 || c[0].Messages[0].Role != message.Void {
+					t.Errorf("once it is discarded %v leave, want the void", c)
+				}
+			})
+		})
+	}
+}
+
+// TestALaneWaitsForAKeyringThatIsAway: nothing is parked, and nothing is lost.
+func TestALaneWaitsForAKeyringThatIsAway(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		keys := &wrapper{Wrapper: localKeys(t, b.db)}
+		b.sealing(keys)
+		b.owe("o1", "a")
+		keys.away = &problem.Error{Kind: problem.Unavailable, What: "ask the keyring", Why: "it is away"}
+		b.db.SealWith(seal.LazyRest(b.db, keys, seal.RestConfig{Now: b.db.Now}, slog.New(slog.DiscardHandler)))
+		if c := b.claim("b", 10, 10); len(c) != 0 {
+			t.Errorf("claimed %v of what nobody can open", c)
+		}
+		if l := b.lane("o1"); l.State != outbox.Open || !strings.Contains(l.Reason, "cannot be opened yet") {
+			t.Errorf("the lane is %s: %q, want it open, with the reason", l.State, l.Reason)
+		}
+		keys.away = nil
+		b.clock.forward(time.Minute)
+		c := b.claim("b", 10, 10)
+		if len(c) != 1 || string(c[0].Messages[0].Body) != string(secretEvent("a", "o1").Body) {
+			t.Fatalf("claimed %v, want the message", c)
+		}
+		b.settle(done(c[0], 1))
+		if l := b.lane("o1"); l.Reason != "" {
+			t.Errorf("the lane still says %q", l.Reason)
+		}
+	})
+}
+
+// TestWhatWasWrittenBeforeIsSealed: messages of a release that does not seal leave as they are, until they are sealed; from then on one that
+// is not sealed is taken for a forged one.
+func TestWhatWasWrittenBeforeIsSealed(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r := ring(t, b.db)
+		b.SignWith(r)
+		b.owe("o1", "a", "b")
+		b.owe("o2", "c")
+		rest := b.sealing(localKeys(t, b.db))
+		if rest.Whole() {
+			t.Error("it is said that nothing is owed unsealed")
+		}
+		b.settle(done(b.claim("a", 1, 1)[0], 1))
+		b.owe("o1", "d")
+		for n := -1; n != 0; {
+			var err error
+			if n, err = b.SealOwed(t.Context(), b.db); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.do(rest.EndPlain)
+		if err := rest.Visit(t.Context()); err != nil || !rest.Whole() {
+			t.Errorf("not whole: %v", err)
+		}
+		for _, value := range b.kept("outbox_messages") {
+			if bytes.Contains(value, []byte("canary")) {
+				t.Errorf("%q is owed", value)
+			}
+		}
+		for _, c := range b.claim("b", 10, 10) {
+			for _, q := range c.Messages {
+				genuine(t, r, q.Message)
+			}
+		}
+	})
+}
+
+// TestWithoutAKeyringSealedBodiesAreNotShown: what cannot be opened is told, and not taken for the body.
+func TestWithoutAKeyringSealedBodiesAreNotShown(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.sealing(localKeys(t, b.db))
+		b.owe("o1", "a")
+		b.db.SealWith(nil)
+		err := b.db.View(t.Context(), func(tx *store.Tx) error {
+			_, err := b.Message(t.Context(), tx, outbox.MessageID("erp", "a"))
+			return err
+		})
+		if p, ok := errors.AsType[*problem.Error](err); !ok || p.Kind != problem.Unavailable {
+			t.Errorf("got %v, want that there is no keyring", err)
+		}
+	})
+}

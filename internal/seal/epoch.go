@@ -1,0 +1,546 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// RestTopic is what a new epoch, and the beginning of sealing, wakes.
+const RestTopic = "rest"
+
+// block is how many seals a process reserves of an epoch at a time: what a crash counts too much.
+const block = 1 << 18
+
+// epochRow is an epoch as it is kept.
+type epochRow struct {
+	ID      int64
+	Wrapped string
+	MadeAt  int64 `db:"made_at"`
+	UsedAt  int64 `db:"used_at"`
+	Seals   int64
+}
+
+// epochs are all that are kept, and how far sealing has got.
+type epochs struct {
+	rows    []epochRow
+	beganAt int64
+	wholeAt int64
+}
+
+func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
+	var state []struct {
+		BeganAt int64 `db:"began_at"`
+		WholeAt int64 `db:"whole_at"`
+	}
+	err = tx.Select(ctx, &state, `SELECT began_at, whole_at FROM rest_state`)
+	if err == nil {
+		err = tx.Select(ctx, &e.rows, `SELECT id, wrapped, made_at, used_at, seals FROM rest_epochs ORDER BY id`)
+	}
+	if err != nil {
+		return e, fmt.Errorf("read the epochs of what is sealed at rest: %w", err)
+	}
+	for _, s := range state {
+		e.beganAt, e.wholeAt = s.BeganAt, s.WholeAt
+	}
+	if len(state) == 0 && e.last() != nil { // somebody has deleted the row: what was begun stays so
+		e.beganAt, e.wholeAt = 1, 1
+	}
+	return e, nil
+}
+
+// last is the epoch by which was sealed last, nil if none was.
+func (e epochs) last() *epochRow {
+	for n := len(e.rows) - 1; n >= 0; n-- {
+		if e.rows[n].UsedAt > 0 {
+			return &e.rows[n]
+		}
+	}
+	return nil
+}
+
+// unused are those that lie ready.
+func (e epochs) unused() (ready []epochRow) {
+	for _, row := range e.rows {
+		if row.UsedAt == 0 {
+			ready = append(ready, row)
+		}
+	}
+	return ready
+}
+
+// begin begins to seal if that is allowed and the keyring gives seeds. A plant that has begun is not asked for again.
+func (r *Rest) begin(ctx context.Context) error {
+	if r.cfg.Off {
+		return r.db.InTx(ctx, func(tx *store.Tx) error { // what is kept from now on is not sealed: none of it is forged for that
+			_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = 0 WHERE id = 1`)
+			return err
+		})
+	}
+	if r.cfg.Begin == nil || r.began.Load() > 0 {
+		return nil
+	}
+	var may bool
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) { may, _, err = r.mayBegin(ctx, tx); return err })
+	if err != nil || !may {
+		return err
+	}
+	plain, wrapped, err := r.from.Wrap(ctx, r.cfg.Ahead+1)
+	if err != nil {
+		r.trouble.Store(&err)
+		r.log.ErrorContext(ctx, "ALARM: nothing is sealed at rest, since the keyring gives no seeds", "part", "keys", "err", err)
+		return nil
+	}
+	var ids []int64
+	err = r.db.InTx(ctx, func(tx *store.Tx) error {
+		may, whole, err := r.mayBegin(ctx, tx)
+		if err != nil || !may {
+			return err
+		}
+		if ids, err = keepEpochs(ctx, tx, wrapped); err != nil {
+			return err
+		}
+		return begin(ctx, tx, whole)
+	})
+	if err == nil {
+		r.learnAll(ids, plain)
+	}
+	return err
+}
+
+// mayBegin tells whether the plant may begin, and whether it then owes nothing unsealed.
+func (r *Rest) mayBegin(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {
+	kept, err := readEpochs(ctx, tx)
+	if err != nil || kept.beganAt > 0 {
+		return false, false, err
+	}
+	return r.cfg.Begin(ctx, tx)
+}
+
+func begin(ctx context.Context, tx *store.Tx, whole bool) error {
+	wholeAt := int64(0)
+	if whole {
+		wholeAt = store.Micros(tx.Now)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO rest_state (id, began_at, whole_at) VALUES (1, ?, ?) ON CONFLICT (id) DO NOTHING`, store.Micros(tx.Now), wholeAt)
+	if err != nil {
+		return fmt.Errorf("begin to seal: %w", err)
+	}
+	tx.Wake(RestTopic)
+	return nil
+}
+
+// keepEpochs keeps epochs that lie ready.
+func keepEpochs(ctx context.Context, tx *store.Tx, wrapped []string) ([]int64, error) {
+	ids := make([]int64, len(wrapped))
+	for n, w := range wrapped {
+		err := tx.Get(ctx, &ids[n], `INSERT INTO rest_epochs (wrapped, made_at) VALUES (?, ?) RETURNING id`, w, store.Micros(tx.Now))
+		if err != nil {
+			return nil, fmt.Errorf("keep an epoch: %w", err)
+		}
+	}
+	tx.Wake(RestTopic)
+	return ids, nil
+}
+
+// Begin has the plant seal from now on, by the word of a person that no node of an earlier release runs.
+func (r *Rest) Begin(ctx context.Context, tx *store.Tx) error { return begin(ctx, tx, false) }
+
+// EndPlain notes that nothing unsealed is owed any more: what is not sealed from now on was not written by the plant.
+func (r *Rest) EndPlain(ctx context.Context, tx *store.Tx) error {
+	_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = ? WHERE id = 1 AND whole_at = 0`, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("note that all that is owed is sealed: %w", err)
+	}
+	tx.Wake(RestTopic)
+	return nil
+}
+
+// Visit brings what is kept and what is at hand into step: it has the keyring make the epochs of the days to come, opens those that other
+// nodes have made, and turns the epoch if it is time. A keyring that does not answer leaves all as it is, for as long as epochs lie ready.
+func (r *Rest) Visit(ctx context.Context) error {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
+	kept, err := r.read(ctx)
+	if err != nil || kept.beganAt == 0 && len(kept.rows) == 0 {
+		return err
+	}
+	if err := r.top(ctx, &kept); err != nil {
+		r.trouble.Store(&err)
+	}
+	err = r.take(ctx, kept)
+	if err != nil && r.now.Load() == nil || r.began.Load() == 0 || r.cfg.Off {
+		return err
+	}
+	return errors.Join(err, r.turnEpoch(ctx), r.keep())
+}
+
+func (r *Rest) read(ctx context.Context) (kept epochs, err error) {
+	err = r.db.View(ctx, func(tx *store.Tx) (err error) { kept, err = readEpochs(ctx, tx); return err })
+	return kept, err
+}
+
+// top has the keyring make what is missing of the epochs that shall lie ready, and the first one.
+func (r *Rest) top(ctx context.Context, kept *epochs) error {
+	want := r.cfg.Ahead - len(kept.unused())
+	if kept.last() == nil {
+		want++
+	}
+	if kept.beganAt == 0 || r.cfg.Off || want <= 0 {
+		return nil
+	}
+	plain, wrapped, err := r.from.Wrap(ctx, want)
+	if err != nil {
+		return err
+	}
+	var ids []int64
+	err = r.db.InTx(ctx, func(tx *store.Tx) (err error) { ids, err = keepEpochs(ctx, tx, wrapped); return err })
+	if err != nil {
+		return err
+	}
+	r.learnAll(ids, plain)
+	*kept, err = r.read(ctx)
+	return err
+}
+
+func (r *Rest) learnAll(ids []int64, seeds [][]byte) {
+	for n, id := range ids {
+		r.learn(id, seeds[n])
+	}
+}
+
+func (r *Rest) learn(id int64, seed []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seeds[id] = seed
+	delete(r.closed, id)
+}
+
+// take opens the seeds that are not at hand. One whose version the keyring does not show any more keeps no other closed.
+func (r *Rest) take(ctx context.Context, kept epochs) error {
+	r.began.Store(kept.beganAt)
+	r.whole.Store(kept.wholeAt > 0)
+	r.ready.Store(int64(len(kept.unused())))
+	var ids []int64
+	var wrapped []string
+	r.mu.RLock()
+	for _, row := range kept.rows {
+		if r.seeds[row.ID] == nil {
+			ids, wrapped = append(ids, row.ID), append(wrapped, row.Wrapped)
+		}
+	}
+	r.mu.RUnlock()
+	if len(ids) > 0 {
+		if err := r.unwrap(ctx, ids, wrapped); err != nil {
+			r.trouble.Store(&err)
+			return err
+		}
+	}
+	if last := kept.last(); last != nil && r.lazy && !r.cfg.Off {
+		r.now.Store(&epoch{id: last.ID, until: r.cfg.Now().Add(r.cfg.Turn), reserved: block})
+	}
+	return nil
+}
+
+// unwrap opens seeds together, or each by itself where one of them is refused.
+func (r *Rest) unwrap(ctx context.Context, ids []int64, wrapped []string) error {
+	plain, err := r.from.Unwrap(ctx, wrapped)
+	if isDenied(err) && len(ids) > 1 {
+		for n, id := range ids {
+			if err := r.unwrap(ctx, []int64{id}, wrapped[n:n+1]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if isDenied(err) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.closed[ids[0]] = err.Error()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for n, id := range ids {
+		r.learn(id, plain[n])
+	}
+	return nil
+}
+
+// turnEpoch goes on to the next epoch if that of the moment has had its time or its number of seals, and reserves seals of the one in use.
+// Without one that lies ready the last goes on, and an alarm is raised.
+func (r *Rest) turnEpoch(ctx context.Context) error {
+	now := r.now.Load()
+	if now != nil && now.used.Load() <= now.reserved/2 && r.cfg.Now().Before(now.until) {
+		return nil
+	}
+	var use epochRow
+	out := false
+	err := r.db.InTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE rest_state SET began_at = began_at WHERE id = 1`); err != nil { // one node at a time
+			return err
+		}
+		kept, err := readEpochs(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var why error
+		if use, out, why = r.choose(kept); why != nil {
+			return why
+		}
+		if use.UsedAt == 0 {
+			use.UsedAt = store.Micros(tx.Now)
+			tx.Wake(RestTopic)
+		}
+		_, err = tx.Exec(ctx, `UPDATE rest_epochs SET used_at = ?, seals = seals + ? WHERE id = ?`, use.UsedAt, block, use.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("turn the epoch of what is sealed at rest: %w", err)
+	}
+	if out && !r.seedsOut.Load() {
+		r.log.ErrorContext(ctx, "ALARM: no seed lies ready, the last epoch goes on", "part", "keys", "epoch", use.ID, "err", r.why())
+	}
+	r.seedsOut.Store(out)
+	until := store.FromMicros(use.UsedAt).Add(r.cfg.Turn)
+	if out {
+		until = r.cfg.Now().Add(lookAgain)
+	}
+	r.now.Store(&epoch{id: use.ID, until: until, reserved: block})
+	return nil
+}
+
+// why is what the keyring said last, nil if it gave what was asked.
+func (r *Rest) why() error {
+	if t := r.trouble.Load(); t != nil {
+		return *t
+	}
+	return nil
+}
+
+// choose is the epoch to seal by: the one in use for as long as it lasts, else the next of which the seed is at hand. out tells that there is
+// none, and the last one goes on.
+func (r *Rest) choose(kept epochs) (use epochRow, out bool, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	last := kept.last()
+	if last != nil && r.seeds[last.ID] == nil {
+		last = nil
+	}
+	if last != nil && last.Seals < r.cfg.Most && r.cfg.Now().Before(store.FromMicros(last.UsedAt).Add(r.cfg.Turn)) {
+		return *last, false, nil
+	}
+	for _, next := range kept.unused() {
+		if r.seeds[next.ID] != nil {
+			return next, false, nil
+		}
+	}
+	if last == nil {
+		return epochRow{}, false, r.none()
+	}
+	return *last, true, nil
+}
+
+// sealedSeeds is how the seeds are kept for a start without the keyring.
+type sealedSeeds map[int64][]byte
+
+// keep seals the seeds for a start without the keyring, when there is a new one.
+func (r *Rest) keep() error {
+	if r.cfg.Safe == nil {
+		return nil
+	}
+	r.mu.RLock()
+	all := make(sealedSeeds, len(r.seeds))
+	for id, seed := range r.seeds {
+		all[id] = seed
+	}
+	r.mu.RUnlock()
+	if len(all) == r.safeHas {
+		return nil
+	}
+	err := r.cfg.Safe.write(r.cfg.File, all)
+	if err == nil {
+		r.safeHas = len(all)
+	}
+	return err
+}
+
+// restore takes the seeds of the safe where the keyring does not answer.
+func (r *Rest) restore(ctx context.Context, why error) error {
+	if r.cfg.Safe == nil {
+		return why
+	}
+	var all sealedSeeds
+	if err := r.cfg.Safe.read(r.cfg.File, &all); err != nil {
+		if problem.KindOf(err) == problem.NotFound {
+			return why
+		}
+		return err
+	}
+	for id, seed := range all {
+		r.learn(id, seed)
+	}
+	r.safeHas = len(all)
+	r.log.WarnContext(ctx, "what is sealed is opened with seeds from the safe", "part", "keys", "err", why)
+	kept, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.take(ctx, kept); problem.KindOf(err) != problem.Unavailable && err != nil {
+		return err
+	}
+	if r.began.Load() == 0 || r.cfg.Off {
+		return nil
+	}
+	return r.turnEpoch(ctx)
+}
+
+// Run keeps epochs ready and turns them until ctx ends, and wraps them anew after a rotation of the wrapping key.
+func (r *Rest) Run(ctx context.Context) error {
+	changed, cancel := r.db.Subscribe(RestTopic)
+	defer cancel()
+	for pause := firstPause; ; {
+		wait := lookAgain
+		err := r.Visit(ctx)
+		if err == nil {
+			err = r.rewrap(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil && r.trouble.Load() == nil:
+			pause = firstPause
+		default:
+			if err == nil {
+				err = r.why()
+			}
+			r.tell(ctx, err)
+			wait, pause = jitter(pause), min(2*pause, mostPause)
+		}
+		r.trouble.Store(nil)
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		case <-changed:
+			t.Stop()
+		case <-r.calm(pause):
+			t.Stop()
+		}
+	}
+}
+
+// calm is poked, but not while the keyring gives trouble: whoever needs a seed must not quicken the pace.
+func (r *Rest) calm(pause time.Duration) <-chan struct{} {
+	if pause > firstPause {
+		return nil
+	}
+	return r.poked
+}
+
+// tell logs that the keyring gives no seeds, as an error once half of them are used.
+func (r *Rest) tell(ctx context.Context, err error) {
+	level := slog.LevelWarn
+	if r.ready.Load() < int64(r.cfg.Ahead)/2 {
+		level = slog.LevelError
+	}
+	r.log.Log(ctx, level, "the keyring gives no seeds for what is sealed at rest", "part", "keys", "ready", r.ready.Load(), "err", err)
+}
+
+// rewrap wraps epochs anew if it is time to look.
+func (r *Rest) rewrap(ctx context.Context) error {
+	now := r.cfg.Now()
+	if at := r.rewrapAt.Load(); at != 0 && now.UnixMicro() < at {
+		return nil
+	}
+	_, _, err := r.Rewrap(ctx)
+	if err == nil {
+		r.rewrapAt.Store(now.Add(r.cfg.Rewrap).UnixMicro())
+	}
+	return err
+}
+
+// Rewrap has the keyring wrap every epoch under the latest version of its key. It says how many there are, and how many were of an earlier
+// one. What is sealed stays as it is.
+func (r *Rest) Rewrap(ctx context.Context) (all, changed int, err error) {
+	kept, err := r.read(ctx)
+	if err != nil || len(kept.rows) == 0 {
+		return 0, 0, err
+	}
+	for from := 0; from < len(kept.rows); from += rewrapRows {
+		part := kept.rows[from:min(from+rewrapRows, len(kept.rows))]
+		n, err := r.rewrapPart(ctx, part)
+		changed += n
+		if err != nil {
+			return len(kept.rows), changed, err
+		}
+	}
+	return len(kept.rows), changed, nil
+}
+
+// rewrapRows is how many epochs are wrapped anew with one call.
+const rewrapRows = 200
+
+func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, err error) {
+	old := make([]string, 0, len(part))
+	for _, row := range part {
+		old = append(old, row.Wrapped)
+	}
+	fresh, err := r.from.Rewrap(ctx, old)
+	if err != nil {
+		return 0, err
+	}
+	err = r.db.InTx(ctx, func(tx *store.Tx) error {
+		changed = 0
+		for n, row := range part {
+			if fresh[n] == row.Wrapped {
+				continue
+			}
+			changed++
+			if _, err := tx.Exec(ctx, `UPDATE rest_epochs SET wrapped = ? WHERE id = ? AND wrapped = ?`, fresh[n], row.ID, row.Wrapped); err != nil {
+				return fmt.Errorf("keep an epoch that was wrapped anew: %w", err)
+			}
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// RestState is how it is with what a plant seals at rest.
+type RestState struct {
+	Began time.Time `json:"began,omitzero"` // since when; zero: it does not
+	Whole time.Time `json:"whole,omitzero"` // since when nothing that is owed is unsealed
+	Epoch int64     `json:"epoch"`          // that was used last
+	Since time.Time `json:"since,omitzero"` // since when
+	Ready int       `json:"ready"`          // epochs that lie ready
+}
+
+// ReadRestState tells what the database knows of it.
+func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
+	kept, err := readEpochs(ctx, tx)
+	if err != nil {
+		return s, err
+	}
+	s.Ready = len(kept.unused())
+	if kept.beganAt > 0 {
+		s.Began = store.FromMicros(kept.beganAt)
+	}
+	if kept.wholeAt > 0 {
+		s.Whole = store.FromMicros(kept.wholeAt)
+	}
+	if last := kept.last(); last != nil {
+		s.Epoch, s.Since = last.ID, store.FromMicros(last.UsedAt)
+	}
+	return s, nil
+}

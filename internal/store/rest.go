@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+
+	"holdfast/internal/problem"
+)
+
+// Cell is what is sealed at rest: one value of one row. All of it is bound into the seal, so that a value which is put elsewhere, or whose
+// Bound has changed, does not open.
+type Cell struct {
+	Table string
+	Row   string   // what names the row for as long as the value lives
+	Bound [][]byte // what else the value belongs to
+	Own   []byte   // a secret of its own that the key is made with, so that the value can be destroyed by it; nil for none
+}
+
+// Rest seals what a database keeps. Epoch names the key; 0 is none: the bytes are as they were given. The error of a key that is not at
+// hand is of kind Unavailable, of a value that was altered or put elsewhere of kind Integrity.
+type Rest interface {
+	Seal(ctx context.Context, tx *Tx, c Cell, plain []byte) (sealed []byte, epoch int64, err error)
+	Unseal(ctx context.Context, tx *Tx, c Cell, epoch int64, sealed []byte) ([]byte, error)
+	// Whole tells whether all that the plant owes is sealed, so that what is not was not written by the plant.
+	Whole() bool
+}
+
+// SealWith has everything that is sealed at rest be so by r. It is called before anything else uses db.
+func (db *DB) SealWith(r Rest) { db.rest = r }
+
+// Seals tells whether the database has a Rest: what is kept may be sealed.
+func (tx *Tx) Seals() bool { return tx.db.rest != nil }
+
+// Whole is that of the database's Rest; false without one.
+func (tx *Tx) Whole() bool { return tx.Seals() && tx.db.rest.Whole() }
+
+// Seal gives what is to be kept of a value, and the epoch that is kept with it; 0, and the value itself, where nothing is sealed.
+func (tx *Tx) Seal(ctx context.Context, c Cell, plain []byte) ([]byte, int64, error) {
+	if !tx.Seals() {
+		return plain, 0, nil
+	}
+	return tx.db.rest.Seal(ctx, tx, c, plain)
+}
+
+// Unseal gives the value of what was kept.
+func (tx *Tx) Unseal(ctx context.Context, c Cell, epoch int64, kept []byte) ([]byte, error) {
+	if epoch == 0 {
+		return kept, nil
+	}
+	if !tx.Seals() {
+		return nil, &problem.Error{
+			Kind: problem.Unavailable, What: "open what is sealed in " + c.Table, Why: "this process has no keyring",
+			Hint: "give it the keys section that the plant was run with; docs/keys.md tells more",
+		}
+	}
+	return tx.db.rest.Unseal(ctx, tx, c, epoch, kept)
+}
