@@ -169,7 +169,7 @@ func defaults() Config {
 		Log:       LogConfig{Format: "text", Level: "info"},
 		Telemetry: TelemetryConfig{SamplePercent: 100},
 		Mappings:  "mappings", MappingsPolicy: "open",
-		Keys:  KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny"},
+		Keys:  KeysConfig{Folder: "keys", Life: 7 * 24 * time.Hour, Renew: 24 * time.Hour, ColdStart: "deny", AtRest: "on"},
 		Audit: AuditConfig{Checkpoints: "audit", Every: time.Minute},
 	}
 }

@@ -25,6 +25,7 @@ type KeysConfig struct {
 	Life       time.Duration   `yaml:"life"`       // local: how long a certificate lasts; at Vault the node's role says so
 	Renew      time.Duration   `yaml:"renew"`      // the age at which a key is replaced
 	ColdStart  string          `yaml:"cold_start"` // vault: deny or sealed-cache
+	AtRest     string          `yaml:"at_rest"`    // on (default) or off: whether bodies are sealed in the database
 	Vault      KeysVaultConfig `yaml:"vault"`
 }
 
@@ -55,6 +56,7 @@ func (c Config) checkKeys(k *checker) {
 	}
 	k.among("keys.kind", keys.Kind, keysLocal, keysVault)
 	k.among("keys.cold_start", keys.ColdStart, "deny", sealedCache)
+	k.among("keys.at_rest", keys.AtRest, "on", atRestOff)
 	if keys.Passphrase == "" {
 		k.wrong("keys.passphrase", "it is missing", "write credential:NAME for a credential of systemd, file:PATH or env:NAME")
 	} else if !strings.HasPrefix(keys.Passphrase, "credential:") {

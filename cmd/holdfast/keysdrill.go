@@ -144,7 +144,7 @@ func examineKeys(ctx context.Context, cfg Config) []finding {
 		}
 		out = append(out, f)
 	}
-	return out
+	return append(out, cfg.examineRest(ctx)...)
 }
 
 func (c Config) keysLeft(ctx context.Context) (left []keysLeft, err error) {

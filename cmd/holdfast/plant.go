@@ -66,6 +66,7 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	if err := f.useEdition(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	cfg.sealLazily(f.db)
 	f.join()
 	return f, nil
 }
@@ -110,6 +111,7 @@ func (f *floors) join() {
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
 		Inline: f.cfg.Outbox.Inline,
 	})
+	f.outbox.AlarmWith(f.alerts)
 	p := f.cfg.Plant
 	f.plant = mes.New(owing{f.outbox}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,

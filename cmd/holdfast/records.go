@@ -47,6 +47,7 @@ func openRecords(ctx context.Context, cfg Config) (*records, error) {
 		return nil, err
 	}
 	f := &floors{cfg: cfg, log: slog.New(slog.DiscardHandler), db: db}
+	cfg.sealLazily(db)
 	f.join()
 	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs}, nil
 }

@@ -95,6 +95,7 @@ type process struct {
 	ops  net.Listener
 	keys []part // what keeps the node's keys fresh; none where it has no keyring
 	ring *seal.Ring
+	rest *seal.Rest // seals what is kept; nil without a keyring
 
 	anchor *seal.Vault // signs checkpoints of the audit record besides; nil without Vault
 }
@@ -120,9 +121,13 @@ func (p *process) openKeys(ctx context.Context) error {
 	if p.ring, err = p.cfg.openRing(ctx, p.db, k, p.tel.registry, p.log); err != nil {
 		return err
 	}
+	if p.rest, err = p.cfg.openRest(ctx, p.floors, k, p.tel.registry); err != nil {
+		return err
+	}
+	p.db.SealWith(p.rest)
 	p.anchor, _ = k.Keyring.(*seal.Vault)
 	p.outbox.SignWith(p.ring)
-	p.keys = []part{{"keys", p.ring.Run}}
+	p.keys = []part{{"keys", p.ring.Run}, {"rest", p.rest.Run}, {"reseal", p.sealOwed}}
 	if k.run != nil {
 		p.keys = append(p.keys, part{"keyring", k.run})
 	}

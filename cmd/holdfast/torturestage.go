@@ -239,6 +239,9 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 		t.atEnd(log.Close)
 		t.cfg.Nodes = append(t.cfg.Nodes, node)
 	}
+	if err := makeTortureKeys(ctx, dir); err != nil {
+		return err
+	}
 	t.cfg.Unfiled = unfiled(database, dir)
 	if f.nodes < 2 {
 		return nil
@@ -251,6 +254,15 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 	t.atEnd(db.Close)
 	t.cfg.Lanes = tortureLanes{db, outbox.New(nil, "", outbox.Config{})}
 	return nil
+}
+
+// makeTortureKeys makes the keyring that all nodes share: what they owe is signed, and sealed where it is kept.
+func makeTortureKeys(ctx context.Context, dir string) error {
+	cfg, err := loadConfig(filepath.Join(dir, "node-1.yaml"))
+	if err != nil {
+		return err
+	}
+	return cfg.makeKeys(ctx)
 }
 
 // unfiled asks a plant's database, which for SQLite is a file beside the configurations.
@@ -316,7 +328,7 @@ func (t *tortured) initial(database string, broker bool) initial {
 	}
 	in := initial{
 		Plant: "1000", Zone: "Europe/Berlin", Database: url, API: "127.0.0.1:8420", Ops: "127.0.0.1:8421", ERP: "http://" + t.erp.Addr().String(),
-		Every: "200ms", Rate: 500, Demo: true,
+		Every: "200ms", Rate: 500, Demo: true, Keys: true,
 	}
 	if broker {
 		in.Broker, in.BrokerUser = "amqp://"+t.cfg.Wire.Address()+"/", t.node.User
@@ -357,6 +369,7 @@ func (n tortureNode) configure(file string, in initial) error {
 
 // older takes out what the releases before did not know: an upgrade begins with the configuration that is there.
 func older(cfg map[string]any) {
+	delete(cfg, "keys") // they cannot read what is sealed
 	for _, r := range cfg["routes"].([]any) {
 		r.(map[string]any)["kinds"] = []string{"order.created", "order.completed", "operation.confirmed", "goods.*"}
 	}
