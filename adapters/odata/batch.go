@@ -232,6 +232,7 @@ func multipartAnswers(body []byte, contentType string, sizes []int) ([][]part, e
 	if err != nil {
 		return parts, err
 	}
+	first := 1 // the Content-ID of the group's first request
 	for i := range parts {
 		p, err := outer.NextRawPart()
 		if err != nil {
@@ -241,9 +242,10 @@ func multipartAnswers(body []byte, contentType string, sizes []int) ([][]part, e
 		if err != nil {
 			return together(parts), err
 		}
-		if err := changeSet(parts[i], p.Header, text); err != nil {
+		if err := changeSet(parts[i], first, p.Header, text); err != nil {
 			return together(parts), err
 		}
+		first += len(parts[i])
 	}
 	return together(parts), nil
 }
@@ -263,12 +265,23 @@ func reader(body []byte, contentType string) (*multipart.Reader, error) {
 	return multipart.NewReader(bytes.NewReader(body), params["boundary"]), nil
 }
 
-// changeSet reads the answer to one change set: a multipart of its own, or a single answer for all of it, which is an error's form.
-func changeSet(g []part, h textproto.MIMEHeader, text []byte) error {
+// names tells whether a part may be the answer to a request: it has no Content-ID, or that of the request.
+func names(h textproto.MIMEHeader, from, to int) bool {
+	id := h.Get("Content-Id")
+	n, err := strconv.Atoi(id)
+	return id == "" || err == nil && n >= from && n <= to
+}
+
+// changeSet reads the answer to one change set, whose requests have the Content-IDs from first: a multipart of its own, or a single answer
+// for all of it, which is an error's form. An answer that names another request is none.
+func changeSet(g []part, first int, h textproto.MIMEHeader, text []byte) error {
 	if !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "multipart/") {
 		a, err := httpPart(text)
 		if err != nil {
 			return err
+		}
+		if !names(h, first, first+len(g)-1) {
+			return nil
 		}
 		if a.Status < 300 && len(g) > 1 {
 			return fmt.Errorf("one good answer for a change set of %d", len(g))
@@ -294,10 +307,13 @@ func changeSet(g []part, h textproto.MIMEHeader, text []byte) error {
 		if err != nil {
 			return err
 		}
-		if g[j].answer, err = httpPart(text); err != nil {
+		a, err := httpPart(text)
+		if err != nil {
 			return err
 		}
-		g[j].missing = false
+		if names(p.Header, first, first+len(g)-1) {
+			g[j] = part{answer: a}
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package odata
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -203,6 +204,9 @@ func (c *Client) delivered(w *write, a wire.Answer) message.Outcome {
 	if a.Cut != nil {
 		return unsure("the answer broke off", wire.Broke(a.Cut))
 	}
+	if len(a.Body) > 0 && isHTML(a.Header) {
+		return unsure("it is a web page, most likely one to log on", false)
+	}
 	number, err := c.number(w, a)
 	if err != nil {
 		return unsure(err.Error(), false)
@@ -257,7 +261,19 @@ func (c *Client) number(w *write, a wire.Answer) (string, error) {
 	if n == "" {
 		return "", errors.New("it has no document number")
 	}
-	return n, nil
+	return n, w.isOf(e)
+}
+
+// isOf holds the ID that a new document shows against that of the message. Another one says that it is another message's, or that the
+// ERP does not keep the ID as it was sent: then it could not be asked for.
+func (w *write) isOf(e Entity) error {
+	if w.mark == "" || w.target.op != nil {
+		return nil
+	}
+	if shown := str(e.Values[w.target.cfg.ID]); shown != "" && !strings.EqualFold(shown, w.mark) {
+		return fmt.Errorf("it shows %q in %s, which is not the message's", clip(shown), w.target.cfg.ID)
+	}
+	return nil
 }
 
 // entityOf reads the entity of a good answer; V2 may wrap what an operation gives in its name, or in a list.

@@ -20,6 +20,7 @@ type write struct {
 	what   string // for a person
 	model  *edm.Model
 	target *target
+	mark   string // what stands for the message's ID in the document, "" if nothing does
 	req    request
 }
 
@@ -156,6 +157,11 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if err := c.match(ctx, m, t, &r); err != nil {
 		return nil, c.unmatched(err)
 	}
+	if f, ok := t.field(t.cfg.ID); ok {
+		if w.mark, err = idFor(f, event.ID); err != nil {
+			return nil, message.Outcome{Verdict: message.Refused, Err: c.invalid(t.name, err)}
+		}
+	}
 	w.req = r
 	return w, message.Outcome{}
 }
@@ -200,6 +206,9 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcom
 		groups[i] = []request{w.req}
 	}
 	parts, a, sent, err := c.batch(ctx, ws[0].model, groups)
+	if err == nil && parts == nil && c.notABatch(a) {
+		return c.apart(ctx, ws, a)
+	}
 	for i, w := range ws {
 		switch {
 		case err != nil:
@@ -217,19 +226,37 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcom
 	return out
 }
 
-// whole is the outcome of a write whose whole batch was answered by something else than its parts. A batch that the service does not
-// take says nothing of the messages in it.
+// notABatch tells whether a service has refused a batch as such: nothing of it was done, since the parts were not even looked at.
+func (c *Client) notABatch(a wire.Answer) bool {
+	switch a.Status {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	_, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
+	return a.Status/100 == 4 && c.rule(a, listen(a.Body), later).verdict == message.Refused
+}
+
+// apart sends one by one what was refused as a batch: one of them may be the reason. Once the link fails, the rest is not sent.
+func (c *Client) apart(ctx context.Context, ws []*write, a wire.Answer) []message.Outcome {
+	c.link.log.Warn("a batch was refused as a whole; each message goes alone. If the service takes no batches, set batch to 1", "part", "odata",
+		"service", c.name, "err", c.said("batch of "+c.name, a))
+	out := make([]message.Outcome, len(ws))
+	for i, w := range ws {
+		if i > 0 && out[i-1].LinkDown {
+			out[i] = message.Outcome{Verdict: message.Again, LinkDown: true, Err: out[i-1].Err}
+			continue
+		}
+		out[i] = c.sendAlone(ctx, w)
+	}
+	return out
+}
+
+// whole is the outcome of a write whose whole batch was answered by something else than its parts.
 func (c *Client) whole(w *write, a wire.Answer) message.Outcome {
 	if a.Status/100 == 2 {
 		return message.Outcome{Verdict: message.Unsure, LinkDown: a.Cut != nil, Err: &problem.Error{
 			Kind: problem.Unavailable, What: w.what, Why: "the answer to the batch cannot be read", Hint: hintAsk,
 		}}
 	}
-	out := c.classify(w, a)
-	if out.Verdict == message.Refused || a.Status == http.StatusNotFound {
-		e := c.said("batch with "+w.what, a)
-		e.Kind, e.Hint = problem.Unavailable, "the service does not take batches like this one: set batch to 1"
-		out.Verdict, out.LinkDown, out.Err = message.Again, true, e
-	}
-	return out
+	return c.classify(w, a)
 }

@@ -83,9 +83,17 @@ func (c *Client) Model(ctx context.Context) (*edm.Model, error) {
 	if old, _ := c.metadata.known(); err != nil && old != nil {
 		c.link.log.Warn("the service does not say whether its $metadata still holds; the one that is known serves on",
 			"part", "odata", "service", c.name, "err", err)
+		c.metadata.leave(c.link.now())
 		return old, nil
 	}
 	return m, err
+}
+
+// leave has the $metadata that is known serve as long again: who waits for its answer waits for nothing.
+func (m *metadata) leave(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = now
 }
 
 // readMetadata calls the service. The lock fetching is held.

@@ -5,8 +5,9 @@
 //
 //   - A request that does not fit the service's $metadata is never sent; it is refused with every violation.
 //   - No text is pasted into an address: keys, literals and names come from the $metadata and are quoted by their types.
-//   - One Deliver puts a request on the wire at most once, save that one which the service certainly did not touch, because its
-//     CSRF token had ended, is sent once more with a new one. Redirects are never followed.
+//   - One Deliver puts a request on the wire at most once, save that one which the service certainly did not touch is sent once more:
+//     with a new CSRF token where its own had ended, and alone where the batch that it was in was refused as such. Redirects are never
+//     followed.
 //   - "Again" is said only of what certainly took no effect; whatever may have taken effect is Unsure, and is asked about by the
 //     message's ID in a field that the ERP keeps.
 //   - In a batch each message has a change set of its own. A part counts as done only if its whole change set is; a part that is

@@ -208,6 +208,9 @@ func (p *Poll) page(ctx context.Context, m *edm.Model, set *edm.Set, at stand) (
 		return Page{}, a, err
 	}
 	page, err := p.client.page(m, set.Of, a)
+	for i := 0; err == nil && i < len(page.Entities); i++ {
+		err = p.client.complete(ctx, m, set.Of, &page.Entities[i], r)
+	}
 	return page, a, err
 }
 

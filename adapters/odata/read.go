@@ -39,11 +39,64 @@ func (c *Client) Get(ctx context.Context, set string, key map[string]any, expand
 	if err != nil {
 		return Entity{}, c.invalid(set, err)
 	}
-	a, err := c.read(ctx, "read of "+set, request{method: http.MethodGet, path: "/" + set + path, query: query})
+	r := request{method: http.MethodGet, path: "/" + set + path, query: query}
+	a, err := c.read(ctx, "read of "+set, r)
 	if err != nil {
 		return Entity{}, err
 	}
-	return c.entity(m, s.Of, a)
+	e, err := c.entity(m, s.Of, a)
+	if err != nil {
+		return Entity{}, err
+	}
+	return e, c.complete(ctx, m, s.Of, &e, r)
+}
+
+// complete reads the rest of what an entity's links were expanded to, where the service gave only the first page of it.
+func (c *Client) complete(ctx context.Context, m *edm.Model, of *edm.Struct, e *Entity, from request) error {
+	for _, l := range of.Links {
+		switch below := e.Values[l.Name].(type) {
+		case Entity:
+			if err := c.complete(ctx, m, l.Target, &below, from); err != nil {
+				return err
+			}
+		case []Entity:
+			all, err := c.rest(ctx, m, l, below, e.More[l.Name], from)
+			if err != nil {
+				return err
+			}
+			for i := range all {
+				if err := c.complete(ctx, m, l.Target, &all[i], from); err != nil {
+					return err
+				}
+			}
+			e.Values[l.Name] = all
+		}
+	}
+	e.More = nil
+	return nil
+}
+
+// rest follows the pages of a link.
+func (c *Client) rest(ctx context.Context, m *edm.Model, l *edm.Link, all []Entity, next string, from request) ([]Entity, error) {
+	for pages := 0; next != ""; pages++ {
+		r, err := c.relative(next, from)
+		if err == nil && pages >= c.link.cfg.MaxPages {
+			err = fmt.Errorf("the pages of %s do not end", l.Name)
+		}
+		if err != nil {
+			return nil, c.invalid(l.Name, err)
+		}
+		a, err := c.read(ctx, "read of "+l.Name, r)
+		if err != nil {
+			return nil, err
+		}
+		p, err := c.page(m, l.Target, a)
+		if err != nil {
+			return nil, err
+		}
+		all, next = append(all, p.Entities...), p.Next
+	}
+	return all, nil
 }
 
 // All calls each for every entity that the query finds, page after page, and gives the link to what changes afterwards. An error of
@@ -90,6 +143,9 @@ func (c *Client) pages(ctx context.Context, m *edm.Model, s *edm.Set, r request,
 			return "", err
 		}
 		for _, e := range p.Entities {
+			if err := c.complete(ctx, m, s.Of, &e, r); err != nil {
+				return "", err
+			}
 			if err := each(e); err != nil {
 				return "", err
 			}

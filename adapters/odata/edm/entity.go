@@ -156,6 +156,8 @@ type Entity struct {
 	ETag   string         // its version, "" if the service gives none
 	ID     string         // the address that the service gave it
 	Gone   bool           // a delta says that it is not there any more
+
+	More map[string]string // links to the rest of what links were expanded to, where the service gave only the first page of it
 }
 
 // maxNested bounds how deep expanded entities are read.
@@ -178,6 +180,7 @@ func (s *Struct) plain(raw map[string]any, depth int) (Entity, error) {
 			if err := e.follow(l, v, depth); err != nil {
 				return Entity{}, err
 			}
+			e.rest(name, v, raw)
 			continue
 		}
 		f, ok := s.Field(name)
@@ -252,6 +255,26 @@ func (e *Entity) follow(l *Link, v any, depth int) error {
 	}
 	e.Values[l.Name] = all
 	return nil
+}
+
+// rest notes where what a link leads to goes on.
+func (e *Entity) rest(link string, v any, raw map[string]any) {
+	next, _ := raw[link+"@odata.nextLink"].(string)
+	if s, ok := raw[link+"@nextLink"].(string); ok {
+		next = s
+	}
+	if m, ok := v.(map[string]any); ok {
+		if s, ok := m["__next"].(string); ok {
+			next = s
+		}
+	}
+	if next == "" {
+		return
+	}
+	if e.More == nil {
+		e.More = map[string]string{}
+	}
+	e.More[link] = next
 }
 
 // plainAny reads a value, a list of values or a complex value.

@@ -1,0 +1,230 @@
+package odata
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/message"
+)
+
+// odd is a service that answers as a test says, save for $metadata and tokens.
+func odd(t *testing.T, metadata string, answer http.HandlerFunc, change ...func(*Config)) *Link {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/$metadata"):
+			_, _ = io.WriteString(rw, metadata) // the client has left if it fails
+		case r.Header.Get("X-Csrf-Token") == "Fetch":
+			rw.Header().Set("X-Csrf-Token", "t")
+		default:
+			rw.Header().Set("Content-Type", "application/json")
+			answer(rw, r)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	c := Config{BaseURL: srv.URL, Services: map[string]Service{"conf": {Path: "/srv"}}, Timeout: patient, Writes: map[string]Write{"conf/Orders": {ID: "Reference"}}}
+	for _, f := range change {
+		f(&c)
+	}
+	return open(t, c)
+}
+
+// smallV2 and smallV4 are orders with steps, and an operation that gives nothing.
+const (
+	smallV2 = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">
+<edmx:DataServices m:DataServiceVersion="2.0"><Schema Namespace="S" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">
+<EntityType Name="Order"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.String" Nullable="false" MaxLength="12"/>
+<Property Name="Reference" Type="Edm.String" MaxLength="40"/><NavigationProperty Name="Steps" Relationship="S.Has" FromRole="A" ToRole="B"/></EntityType>
+<EntityType Name="Step"><Key><PropertyRef Name="No"/></Key><Property Name="No" Type="Edm.String" Nullable="false" MaxLength="4"/></EntityType>
+<Association Name="Has"><End Type="S.Order" Multiplicity="1" Role="A"/><End Type="S.Step" Multiplicity="*" Role="B"/></Association>
+<EntityContainer Name="C" m:IsDefaultEntityContainer="true"><EntitySet Name="Orders" EntityType="S.Order"/><EntitySet Name="Steps" EntityType="S.Step"/>
+<AssociationSet Name="HasSet" Association="S.Has"><End EntitySet="Orders" Role="A"/><End EntitySet="Steps" Role="B"/></AssociationSet>
+<FunctionImport Name="Close" m:HttpMethod="POST"><Parameter Name="ID" Type="Edm.String" Mode="In" MaxLength="12"/></FunctionImport>
+</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+	smallV4 = `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices><Schema Namespace="S" xmlns="http://docs.oasis-open.org/odata/ns/edm">
+<EntityType Name="Order"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.String" Nullable="false" MaxLength="12"/>
+<Property Name="Reference" Type="Edm.String" MaxLength="40"/><NavigationProperty Name="Steps" Type="Collection(S.Step)"/></EntityType>
+<EntityType Name="Step"><Key><PropertyRef Name="No"/></Key><Property Name="No" Type="Edm.String" Nullable="false" MaxLength="4"/></EntityType>
+<EntityContainer Name="C"><EntitySet Name="Orders" EntityType="S.Order"><NavigationPropertyBinding Path="Steps" Target="Steps"/></EntitySet><EntitySet Name="Steps" EntityType="S.Step"/></EntityContainer>
+</Schema></edmx:DataServices></edmx:Edmx>`
+)
+
+func (l *Link) post(t *testing.T, ids ...string) []message.Outcome {
+	t.Helper()
+	var ds []message.Delivery
+	for _, id := range ids {
+		d := capDelivery(t, id, "", "")
+		d.Doc.Target, d.Doc.Body = "conf/Orders", []byte(`{}`)
+		ds = append(ds, d)
+	}
+	return l.Deliver(t.Context(), ds)
+}
+
+// TestAnOrderIsNotReadInPart: a service may page what is expanded as well. An order without its last steps would be another order.
+func TestAnOrderIsNotReadInPart(t *testing.T) {
+	pages := map[string][3]string{
+		smallV2: {
+			`{"d":{"results":[{"ID":"1","Steps":{"results":[{"No":"1"}],"__next":"Orders('1')/Steps?$skiptoken=1"}}]}}`,
+			`{"d":{"results":[{"No":"2"}],"__next":"http://127.0.0.1/srv/Orders('1')/Steps?$skiptoken=2"}}`, `{"d":{"results":[{"No":"3"}]}}`,
+		},
+		smallV4: {
+			`{"value":[{"ID":"1","Steps":[{"No":"1"}],"Steps@odata.nextLink":"Orders('1')/Steps?$skiptoken=1"}]}`,
+			`{"value":[{"No":"2"}],"@odata.nextLink":"Orders('1')/Steps?$skiptoken=2"}`, `{"value":[{"No":"3"}]}`,
+		},
+	}
+	for metadata, p := range pages {
+		broken := false
+		l := odd(t, metadata, func(rw http.ResponseWriter, r *http.Request) {
+			n := 0
+			_, _ = fmt.Sscan(r.URL.Query().Get("$skiptoken"), &n) // the first has none
+			if n == 2 && broken {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = io.WriteString(rw, strings.Replace(p[n], "127.0.0.1", r.Host, 1)) // as above
+		})
+		c, err := l.Service("conf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var steps []string
+		read := func() error {
+			_, err := c.All(t.Context(), Query{Set: "Orders", Expand: []string{"Steps"}}, func(e Entity) error {
+				list, _ := e.Values["Steps"].([]Entity)
+				for _, s := range list {
+					steps = append(steps, str(s.Values["No"]))
+				}
+				return nil
+			})
+			return err
+		}
+		if err := read(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"1", "2", "3"}, steps); diff != "" {
+			t.Errorf("steps (-want +got):\n%s", diff)
+		}
+		if broken = true; read() == nil {
+			t.Error("an order was read although one of its pages was not")
+		}
+	}
+}
+
+// TestAGoodAnswerThatProvesNothingIsUnknown, whatever the target gives back.
+func TestAGoodAnswerThatProvesNothingIsUnknown(t *testing.T) {
+	tests := []struct {
+		name, target, media, body string
+		want                      message.Verdict
+	}{
+		{"a logon page to a call that gives nothing", "conf/Close", "text/html", "<html>Log on</html>", message.Unsure},
+		{"nothing to a call that gives nothing", "conf/Close", "", "", message.Delivered},
+		{"a logon page to a change", "conf/Orders/change", "text/html; charset=utf-8", "<html>Log on</html>", message.Unsure},
+		{"nothing to a change", "conf/Orders/change", "", "", message.Delivered},
+		{"the document of another message", "conf/Orders", "application/json", `{"d":{"ID":"1","Reference":"m2"}}`, message.Unsure},
+		{"the document in capitals", "conf/Orders", "application/json", `{"d":{"ID":"1","Reference":"M1"}}`, message.Delivered},
+		{"a document that does not show the ID", "conf/Orders", "application/json", `{"d":{"ID":"1"}}`, message.Delivered},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := odd(t, smallV2, func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", tt.media)
+				_, _ = io.WriteString(rw, tt.body) // the client has left if it fails
+			})
+			d := capDelivery(t, "m1", "", "")
+			d.Doc.Target, d.Doc.Body, d.Doc.Params = tt.target, []byte(`{}`), nil
+			switch tt.target {
+			case "conf/Orders/change":
+				d.Doc.Params = map[string]string{"ID": "1"}
+			case "conf/Close":
+				d.Doc.Body = []byte(`{"ID":"1"}`)
+			}
+			if out := l.Deliver(t.Context(), []message.Delivery{d})[0]; out.Verdict != tt.want {
+				t.Errorf("got %v, want %v", out, tt.want)
+			}
+		})
+	}
+}
+
+// TestABatchThatIsRefusedAsAWholeIsSentMessageByMessage: nothing of it was done, and one of it may be the reason, or a service that takes
+// none. What is wrong with one message parks its own lane.
+func TestABatchThatIsRefusedAsAWholeIsSentMessageByMessage(t *testing.T) {
+	for _, status := range []int{400, 404, 405, 413, 415, 501} {
+		l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			switch {
+			case strings.HasSuffix(r.URL.Path, "/$batch"):
+				rw.WriteHeader(status)
+				_, _ = io.WriteString(rw, coded("/IWFND/CM_MGW/096", "Malformed")) // the client has left if it fails
+			case strings.Contains(string(body), `"m2"`):
+				rw.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(rw, coded("X/001", "No")) // as above
+			default:
+				rw.WriteHeader(http.StatusCreated)
+				_, _ = fmt.Fprintf(rw, `{"d":{"ID":"7",%s}`, strings.TrimPrefix(string(body), "{")) // as above
+			}
+		}, func(c *Config) { c.Batch = 10 })
+		out := l.post(t, "m1", "m2", "m3")
+		for i, want := range []message.Verdict{message.Delivered, message.Refused, message.Delivered} {
+			if out[i].Verdict != want {
+				t.Errorf("%d: message %d: got %v, want %v", status, i+1, out[i], want)
+			}
+		}
+	}
+}
+
+func coded(code, text string) string {
+	return `{"error":{"code":"` + code + `","message":{"lang":"en","value":"` + text + `"}}}`
+}
+
+// TestPartsThatNameAnotherRequestProveNothing: a service that leaves out a part must not shift the answers of those behind it.
+func TestPartsThatNameAnotherRequestProveNothing(t *testing.T) {
+	named := func(id string, status int) string {
+		return strings.Replace(http1(status), "\n", "\nContent-ID: "+id+"\n", 1)
+	}
+	parts, err := multipartAnswers([]byte(whole(set("c1", named("2", 201)), set("c2", named("2", 201)), set("c3", named("3", 400)))), "multipart/mixed; boundary=b", []int{1, 1, 1})
+	if diff := cmp.Diff([][]int{{-1}, {201}, {400}}, answered(parts)); diff != "" {
+		t.Errorf("(-want +got), %v:\n%s", err, diff)
+	}
+}
+
+// TestAServiceWhoseMetadataIsBrokenIsNotAskedForEachWrite: the one that is known serves on, and is asked about again after a while.
+func TestAServiceWhoseMetadataIsBrokenIsNotAskedForEachWrite(t *testing.T) {
+	var asked atomic.Int64
+	broken := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		rw.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer broken.Close()
+	file := filepath.Join(t.TempDir(), "small.xml")
+	if err := os.WriteFile(file, []byte(smallV2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, Config{BaseURL: broken.URL, Services: map[string]Service{"conf": {Path: "/srv", Metadata: file}}, Timeout: patient})
+	c, err := l.Service("conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	l.now = func() time.Time { return now }
+	for hour := range 3 {
+		for range 5 {
+			if m, err := c.Model(t.Context()); err != nil || m == nil {
+				t.Fatal(err)
+			}
+		}
+		if n := asked.Load(); n != int64(hour+1) {
+			t.Errorf("it was asked %d times in %d hours", n, hour+1)
+		}
+		now = now.Add(2 * time.Hour)
+	}
+}
