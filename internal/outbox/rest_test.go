@@ -294,3 +294,19 @@ func TestWithoutAKeyringSealedBodiesAreNotShown(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsSignedLateIsSealedAnew: its signature is bound into the seal.
+func TestWhatIsSignedLateIsSealedAnew(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.sealing(localKeys(t, b.db))
+		b.owe("o1", "a")
+		r := ring(t, b.db)
+		b.SignWith(r)
+		genuine(t, r, b.claim("a", 1, 1)[0].Messages[0].Message)
+		d := b.message("a")
+		genuine(t, r, d.Message)
+		if got, want := string(d.Body), string(secretEvent("a", "o1").Body); got != want {
+			t.Errorf("shown is %s, want %s", got, want)
+		}
+	})
+}

@@ -71,7 +71,11 @@ func (o *Outbox) signFirst(ctx context.Context, tx *store.Tx, rows []row) ([]row
 			w.Signature = s.Bytes()
 			tx.AfterCommit(func() { o.signer.SignedLate(m) })
 		}
-		if err := tx.Later(ctx, `UPDATE outbox_messages SET signature = ? WHERE id = ?`, w.Signature, w.ID); err != nil {
+		stored, err := w.stored(ctx, tx)
+		if err == nil {
+			err = tx.Later(ctx, `UPDATE outbox_messages SET signature = ?, body = ?, sealed = ? WHERE id = ?`, w.Signature, stored, w.Sealed, w.ID)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("keep the signature of message %d: %w", w.Number, err)
 		}
 		if unready {
