@@ -11,6 +11,7 @@ import (
 	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
 	"holdfast/adapters/sap"
+	"holdfast/adapters/sap/idoc"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
@@ -125,7 +126,7 @@ type PolicyConfig struct {
 
 // LinkConfig is one connection to one ERP.
 type LinkConfig struct {
-	Kind        string `yaml:"kind"`        // rest, odata, sap or amqp
+	Kind        string `yaml:"kind"`        // rest, odata, sap, sap-idoc or amqp
 	Rate        int    `yaml:"rate"`        // requests a second at most; 0: no limit but what the ERP answers
 	Concurrency int    `yaml:"concurrency"` // requests at a time at most
 
@@ -141,11 +142,12 @@ type LinkConfig struct {
 	OData odata.Config `yaml:"-"` // the keys that go with kind: odata
 	SAP   sap.Config   `yaml:"-"` // the keys that go with kind: sap
 	AMQP  amqp.Config  `yaml:"-"` // the keys that go with kind: amqp
+	IDoc  idoc.Config  `yaml:"-"` // the keys that go with kind: sap-idoc
 }
 
 // Variants are the keys that each kind of link has besides those of all.
 func (l *LinkConfig) Variants() (string, map[string]any) {
-	return "kind", map[string]any{"rest": &l.REST, "odata": &l.OData, "sap": &l.SAP, "amqp": &l.AMQP}
+	return "kind", map[string]any{"rest": &l.REST, "odata": &l.OData, "sap": &l.SAP, "amqp": &l.AMQP, "sap-idoc": &l.IDoc}
 }
 
 // RouteConfig says which messages go to which link, through which mapping.

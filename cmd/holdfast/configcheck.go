@@ -198,7 +198,7 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 	case known:
 		kind.check(k, at, l)
 	case l.Kind == "":
-		k.wrong(at+".kind", "it is missing", "write kind: rest for an ERP's API, kind: sap for S/4HANA, kind: odata for other OData services, or kind: amqp for RabbitMQ")
+		k.wrong(at+".kind", "it is missing", "write kind: rest for an ERP's API, kind: sap for S/4HANA, kind: sap-idoc for SAP by IDocs, kind: odata for other OData services, or kind: amqp for RabbitMQ")
 	default:
 		k.among(at+".kind", l.Kind, slices.Sorted(maps.Keys(kinds))...)
 	}
@@ -330,12 +330,16 @@ func (c *Config) anchor() {
 		} {
 			*path = c.beside(*path)
 		}
+		for _, path := range l.IDoc.Files() {
+			*path = c.beside(*path)
+		}
 		for _, services := range []map[string]odata.Service{l.OData.Services, l.SAP.Services} {
 			for name, s := range services {
 				s.Metadata = c.beside(s.Metadata)
 				services[name] = s
 			}
 		}
+		l.IDoc.Zone = cmp.Or(l.IDoc.Zone, c.Plant.Zone)
 		l.SAP.Plant, l.SAP.Zone = cmp.Or(l.SAP.Plant, c.Plant.Number), cmp.Or(l.SAP.Zone, c.Plant.Zone)
 		if l.REST.Spec != rest.Builtin {
 			l.REST.Spec = c.beside(l.REST.Spec)

@@ -12,6 +12,7 @@ import (
 	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
 	"holdfast/adapters/sap"
+	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -64,6 +65,8 @@ func linkKinds() map[string]linkKind {
 		"odata": {check: checkOData, open: openOData},
 		"sap":   {check: checkSAP, open: openSAP},
 		"amqp":  {check: checkAMQP, open: openAMQP, events: true},
+
+		"sap-idoc": {check: checkIDoc, open: openIDoc},
 	}
 }
 
@@ -119,6 +122,8 @@ func (l LinkConfig) address() string {
 		return strings.Join(l.AMQP.Addresses, ", ")
 	case "odata", "sap":
 		return l.odata().BaseURL
+	case "sap-idoc":
+		return l.IDoc.Address()
 	}
 	return l.REST.BaseURL
 }
@@ -147,6 +152,8 @@ func (l LinkConfig) timeout() time.Duration {
 		return l.AMQP.ConfirmTimeout
 	case "odata", "sap":
 		return l.odata().Timeout
+	case "sap-idoc":
+		return l.idocTimeout()
 	}
 	return l.REST.Timeout
 }
@@ -192,6 +199,9 @@ func (l LinkConfig) inbound() map[string]string {
 	for i, poll := range l.odata().Polls {
 		out[fmt.Sprintf("polls[%d].mapping", i)] = poll.Mapping
 	}
+	for message, mapping := range l.IDoc.Mappings() {
+		out["receive.mappings."+message] = mapping
+	}
 	if r := l.AMQP.Receive; r != nil {
 		for kind, mapping := range r.Mappings {
 			out["receive.mappings."+kind] = mapping
@@ -218,7 +228,9 @@ func (c Config) onlyLooking() Config {
 func (f *floors) listeners() []part {
 	var parts []part
 	for name, l := range f.links {
-		if in, ok := l.(listener); ok {
+		if in, ok := l.(*idoc.Link); ok {
+			parts = append(parts, part{"link " + name, func(ctx context.Context) error { return in.Run(ctx, f.accept(name)) }})
+		} else if in, ok := l.(listener); ok {
 			parts = append(parts, part{"link " + name, func(ctx context.Context) error { return in.Run(ctx, f.accept(name)) }})
 		}
 	}
@@ -247,6 +259,8 @@ func (f *floors) apply(ctx context.Context, tx *store.Tx, m message.Message) err
 	switch m.Kind {
 	case outbox.ReceiptKind, outbox.RefusalKind:
 		return f.outbox.Answer(ctx, tx, m)
+	case idoc.StatusKind:
+		return f.idocStatus(ctx, tx, m)
 	default:
 		return f.plant.Apply(ctx, tx, m)
 	}

@@ -122,6 +122,7 @@ func (f *floors) join() {
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
+	f.numberIDocs()
 	f.doer = access.New(f.db)
 	f.jobs = job.New(f.db, f.outbox, job.Config{ReplayOver: f.cfg.Policy.ReplayOver}, f.log.With("part", "job"))
 }

@@ -135,8 +135,8 @@ func (c Config) Mappings() map[string]string {
 		return out
 	}
 	for message, mapping := range map[string]string{
-		"LOIPRO": "idoc-in/production-order", "MATMAS": "idoc-in/material", "BOMMAT": "idoc-in/bill-of-material", "LOIWCS": "idoc-in/work-centre",
-		"LOIROU": "idoc-in/routing",
+		"LOIPRO": "sap-idoc-in/production-order", "MATMAS": "sap-idoc-in/material", "BOMMAT": "sap-idoc-in/bill-of-material", "LOIWCS": "sap-idoc-in/work-centre",
+		"LOIROU": "sap-idoc-in/routing",
 	} {
 		out[message] = mapping
 	}

@@ -41,10 +41,18 @@ type SegmentType struct {
 }
 
 // Field finds a field, nil if there is none.
-func (s *SegmentType) Field(name string) *Field { return s.byName[name] }
+func (s *SegmentType) Field(name string) *Field {
+	if s == nil {
+		return nil
+	}
+	return s.byName[name]
+}
 
 // child finds a kind of segment below, nil if there is none.
 func (s *SegmentType) child(name string) *SegmentType {
+	if s == nil {
+		return nil
+	}
 	i := slices.IndexFunc(s.Children, func(c *SegmentType) bool { return c.Name == name })
 	if i < 0 {
 		return nil

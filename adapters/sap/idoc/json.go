@@ -15,10 +15,12 @@ import (
 const (
 	zoneMember    = "Zone"    // the plant's time zone: SAP's dates and times have none
 	unknownMember = "Unknown" // what no description knows
+	allMember     = "All"     // the segments of each kind, wherever they lie: mappings have loops, and none that go down
+	aboveMember   = "Above"   // in each of those, the fields of the segment above
 )
 
 // JSON is the document as mappings have it: a member for each kind of segment, an object where there can be one and else a list, with its
-// fields and the segments below. Values are plain: days and times as ISO 8601 writes them, exact decimals as text, no leading zeros. What has
+// fields and the segments below. All has the segments below the topmost ones once more, those of each kind in one list. Values are plain: days and times as ISO 8601 writes them, exact decimals as text, no leading zeros. What has
 // no value is left out. EDI_DC40 is the control record.
 func (d *Document) JSON(types Types, zone string) ([]byte, error) {
 	t := types[d.Control["IDOCTYP"]]
@@ -30,9 +32,11 @@ func (d *Document) JSON(types Types, zone string) ([]byte, error) {
 	if len(d.Unknown) > 0 {
 		out[unknownMember] = d.Unknown
 	}
-	if err := gather(out, d.Segments, root); err != nil {
+	all := map[string][]any{}
+	if err := gather(out, d.Segments, root, all); err != nil {
 		return nil, err
 	}
+	out[allMember] = all
 	body, err := json.Marshal(out)
 	if err != nil {
 		return nil, fmt.Errorf("write IDoc %s as JSON: %w", d.Control["DOCNUM"], err)
@@ -40,12 +44,23 @@ func (d *Document) JSON(types Types, zone string) ([]byte, error) {
 	return body, nil
 }
 
-// gather adds segments to the object that they are in, by their names.
-func gather(out map[string]any, segments []*Segment, parent *SegmentType) error {
+// gather adds segments to the object that they are in, by their names. All takes what lies below them.
+func gather(out map[string]any, segments []*Segment, parent *SegmentType, all map[string][]any) error {
 	for _, s := range segments {
 		of := parent.child(s.Name)
-		object, err := s.object(of)
+		object, err := s.fields(of)
 		if err != nil {
+			return err
+		}
+		for _, c := range s.Children {
+			below, err := c.fields(of.child(c.Name))
+			if err != nil {
+				return err
+			}
+			below[aboveMember] = maps.Clone(object)
+			all[c.Name] = append(all[c.Name], below)
+		}
+		if err := gather(object, s.Children, of, all); err != nil {
 			return err
 		}
 		before, taken := out[s.Name]
@@ -62,11 +77,8 @@ func gather(out map[string]any, segments []*Segment, parent *SegmentType) error 
 	return nil
 }
 
-// object is one segment.
-func (s *Segment) object(of *SegmentType) (map[string]any, error) {
-	if of == nil {
-		of = &SegmentType{}
-	}
+// fields are those of one segment.
+func (s *Segment) fields(of *SegmentType) (map[string]any, error) {
 	out := make(map[string]any, len(s.Fields)+len(s.Children))
 	for _, v := range s.Fields {
 		f := of.Field(v.Name)
@@ -81,7 +93,7 @@ func (s *Segment) object(of *SegmentType) (map[string]any, error) {
 			out[v.Name] = text
 		}
 	}
-	return out, gather(out, s.Children, of)
+	return out, nil
 }
 
 // composer makes segments of a mapping's document and gathers what does not fit.

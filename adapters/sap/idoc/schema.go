@@ -1,6 +1,11 @@
 package idoc
 
-import "holdfast/internal/schema"
+import (
+	"maps"
+	"slices"
+
+	"holdfast/internal/schema"
+)
 
 // TargetType is what an IDoc type takes, for a check of mappings. What the link fills in by itself is not required.
 func (l *Link) TargetType(target string) (*schema.Operation, bool) {
@@ -34,14 +39,35 @@ func (t *Type) Received() *schema.Type {
 		{Name: zoneMember, Type: text(0), Required: true, Label: "Time zone of the plant"},
 		{Name: unknownMember, Type: &schema.Type{Kind: schema.List, Item: text(0), Scale: schema.AnyScale}, Label: "What no description knows"},
 	}
+	all := map[string]*SegmentType{}
+	for _, top := range t.Root.Children {
+		top.below(all)
+	}
+	var lists []*schema.Field
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		s := all[name]
+		above := describeObject(s.Parent.Name, &SegmentType{Fields: s.Parent.Fields}, false, nil)
+		one := describeObject(name, &SegmentType{Fields: s.Fields}, false, []*schema.Field{{Name: aboveMember, Type: above, Required: true, Label: "The segment above"}})
+		lists = append(lists, &schema.Field{Name: name, Type: &schema.Type{Kind: schema.List, Item: one, Scale: schema.AnyScale}, Label: s.Text})
+	}
+	every := schema.NewObject(allMember, lists...)
+	head = append(head, &schema.Field{Name: allMember, Type: every, Required: true, Label: "The segments of each kind, wherever they lie"})
 	return describeObject(t.Name, t.Root, false, head)
+}
+
+// below adds the kinds of segments below.
+func (s *SegmentType) below(all map[string]*SegmentType) {
+	for _, c := range s.Children {
+		all[c.Name] = c
+		c.below(all)
+	}
 }
 
 func text(length int) *schema.Type {
 	return &schema.Type{Kind: schema.Text, MaxLength: length, Scale: schema.AnyScale}
 }
 
-// describeObject describes a segment. What is sent must be described; what comes in may have more.
+// describeObject describes a segment. What is sent must be described; what comes in may have more, of which a mapping cannot be checked.
 func describeObject(name string, s *SegmentType, sent bool, fields []*schema.Field) *schema.Type {
 	for _, f := range s.Fields {
 		fields = append(fields, &schema.Field{Name: f.Name, Type: f.schema(sent), Label: f.Text})
@@ -49,12 +75,15 @@ func describeObject(name string, s *SegmentType, sent bool, fields []*schema.Fie
 	for _, c := range s.Children {
 		of := describeObject(c.Name, c, sent, nil)
 		if c.Max != 1 {
-			of = &schema.Type{Kind: schema.List, Item: of, MinItems: c.Min, MaxItems: c.Max, Scale: schema.AnyScale}
+			of = &schema.Type{Kind: schema.List, Item: of, MinItems: c.Min, Scale: schema.AnyScale} // SAP counts to 9999 where there are five
+			if sent {
+				of.MaxItems = c.Max
+			}
 		}
 		fields = append(fields, &schema.Field{Name: c.Name, Type: of, Required: c.Min > 0, Label: c.Text})
 	}
 	t := schema.NewObject(name, fields...)
-	t.Open, t.Closed = !sent, sent
+	t.Closed = sent
 	return t
 }
 
@@ -62,7 +91,7 @@ func describeObject(name string, s *SegmentType, sent bool, fields []*schema.Fie
 func (f *Field) schema(sent bool) *schema.Type {
 	switch f.Type {
 	case dats:
-		return &schema.Type{Kind: schema.Text, Format: "date", Scale: schema.AnyScale}
+		return &schema.Type{Kind: schema.Text, Format: "date", MaxLength: len("2026-11-24"), Scale: schema.AnyScale}
 	case tims:
 		return &schema.Type{Kind: schema.Text, MaxLength: len("06:30:00"), Scale: schema.AnyScale}
 	case dec:

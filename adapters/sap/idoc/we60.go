@@ -48,6 +48,9 @@ func (p *we60) take(word, rest string) error {
 	case "BEGIN_FIELDS":
 		if s := p.next; s != nil {
 			p.next = nil
+			if known := p.of.Segment(s.Name); known != nil && known.Max == 1 {
+				s.Max = 1 // mappings have an object there; of more at the top, each becomes a message of its own
+			}
 			return p.segment(s)
 		}
 	}
