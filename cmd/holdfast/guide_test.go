@@ -15,14 +15,21 @@ func TestTheMappingGuideRunsAsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	tutorial, _, _ := strings.Cut(string(text), "\n## The file\n")
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(tutorial, -1)
-	if len(blocks) < 2 {
-		t.Fatalf("%d blocks of commands, want at least 2", len(blocks))
+	blocks := regexp.MustCompile("(?ms)^```(sh|yaml)\n(.*?)^```$").FindAllStringSubmatch(tutorial, -1)
+	if len(blocks) < 5 {
+		t.Fatalf("%d blocks, want at least 5", len(blocks))
 	}
 	t.Chdir(t.TempDir())
 	var last string
 	for _, b := range blocks {
-		for line := range strings.Lines(b[1]) {
+		if b[1] == "yaml" {
+			name, _, _ := strings.Cut(strings.TrimPrefix(b[2], "# "), "\n")
+			if err := os.WriteFile(name, []byte(b[2]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		for line := range strings.Lines(b[2]) {
 			var out, errs bytes.Buffer
 			args := strings.Fields(line)
 			if status := run(t.Context(), args[1:], &out, &errs); status != 0 {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/adapters/sap"
 	"holdfast/internal/problem"
 )
 
@@ -23,8 +25,9 @@ type initial struct {
 	Plant, Zone, Database, API, Ops, ERP, Every string
 	Rate                                        int
 	Demo, Keys, SAP                             bool
-	Broker, BrokerUser, Names                   string // of a demo over RabbitMQ; what its exchanges and queues begin with
-	Hops                                        bool   // the ERP checks requests and signs receipts
+	Services                                    map[string]string // of SAP, with their paths, whose $metadata stands in a file
+	Broker, BrokerUser, Names                   string            // of a demo over RabbitMQ; what its exchanges and queues begin with
+	Hops                                        bool              // the ERP checks requests and signs receipts
 }
 
 func newInit() *cobra.Command {
@@ -46,6 +49,11 @@ func newInit() *cobra.Command {
 				return err
 			}
 			in.Keys = keys == keysLocal
+			if in.SAP {
+				if err := in.withServices(dir); err != nil {
+					return err
+				}
+			}
 			return runInit(cmd, dir, in)
 		},
 	}
@@ -53,8 +61,32 @@ func newInit() *cobra.Command {
 	cmd.Flags().StringVar(&in.Zone, "zone", in.Zone, "time zone of the plant")
 	cmd.Flags().StringVar(&in.Database, "database", "sqlite:holdfast.db", "URL of the database, or env:NAME or file:PATH that holds it")
 	cmd.Flags().StringVar(&in.ERP, "erp", "http://127.0.0.1:8422", "address of the ERP's API")
+	cmd.Flags().BoolVar(&in.SAP, "sap", false, "the ERP is S/4HANA; its services' $metadata is written beside, to map by until the system can be asked")
 	keysFlag(cmd, &keys)
 	return cmd
+}
+
+// withServices writes the $metadata of SAP's services into a folder beside holdfast.yaml, and names them.
+func (in *initial) withServices(dir string) error {
+	known, err := sap.Config{}.Complete()
+	if err != nil {
+		return err
+	}
+	in.Services = map[string]string{}
+	for name, s := range known.Services {
+		text, err := fs.ReadFile(sap.Metadata(), name+".xml")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the system is asked for it
+		}
+		if err == nil {
+			err = save(filepath.Join(dir, "metadata", name+".xml"), text)
+		}
+		if err != nil {
+			return err
+		}
+		in.Services[name] = s.Path
+	}
+	return nil
 }
 
 func runInit(cmd *cobra.Command, dir string, in initial) error {

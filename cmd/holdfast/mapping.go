@@ -113,7 +113,7 @@ func mappingNew() *cobra.Command {
 			}
 			i := max(0, strings.LastIndex(to, ":"))
 			where, target := to[:i], to[min(i+1, len(to)):]
-			c, done, err := contractOf(cmd.Context(), cfg, where)
+			c, done, err := contractOf(cmd.Context(), cfg, where, target)
 			if err != nil {
 				return err
 			}
@@ -143,8 +143,8 @@ func mappingNew() *cobra.Command {
 	return cmd
 }
 
-// contractOf is that of a link, asked for where the link does not have it yet, or an OpenAPI file's.
-func contractOf(ctx context.Context, cfg Config, where string) (mapping.Contract, func(), error) {
+// contractOf is that of a link, asked for where the link does not know the target by a file, or an OpenAPI file's.
+func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.Contract, func(), error) {
 	nothing := func() {}
 	if l, ok := cfg.Links[where]; ok {
 		opened, err := linkKinds()[l.Kind].open(cfg.onlyLooking().Links[where], cfg.secret, slog.New(slog.DiscardHandler))
@@ -152,7 +152,7 @@ func contractOf(ctx context.Context, cfg Config, where string) (mapping.Contract
 			return nil, nothing, err
 		}
 		if c, ok := opened.(mapping.Contract); ok {
-			if l.Kind != "rest" {
+			if _, known := c.TargetType(target); !known && l.Kind != "rest" {
 				err = opened.Check(ctx) // such a link learns its contract by it
 			}
 			return c, opened.Close, err

@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"holdfast/adapters/erpmock"
-	"holdfast/adapters/rest"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -160,56 +156,6 @@ func against(link string, err error) (wrong []string) {
 		wrong = append(wrong, fmt.Sprintf("link %s: %s: %s", link, f.Pointer, f.Why))
 	}
 	return wrong
-}
-
-// mocks starts a mock for each REST link, and opens the link to it in the ERP's place.
-func (w *workshop) mocks(ctx context.Context) (map[string]link, func(), error) {
-	ctx, cancel := context.WithCancel(ctx)
-	links := map[string]link{}
-	var ended []chan struct{}
-	stop := func() {
-		for _, l := range links {
-			l.Close()
-		}
-		cancel()
-		for _, e := range ended {
-			<-e
-		}
-	}
-	for name, c := range w.cfg.Links {
-		if c.Kind != "rest" {
-			continue
-		}
-		spec := c.REST.Spec
-		if spec == rest.Builtin {
-			spec = ""
-		}
-		m, err := openMock(mockFlags{spec: spec, seed: 1})
-		if err != nil {
-			stop()
-			return nil, nil, err
-		}
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			stop()
-			return nil, nil, errors.Join(fmt.Errorf("start a mock for link %s: %w", name, err), m.Close())
-		}
-		done := make(chan struct{})
-		ended = append(ended, done)
-		go func() { // waited for by stop
-			defer close(done)
-			if err := errors.Join(erpmock.Serve(ctx, ln, m), m.Close()); err != nil {
-				slog.Default().Error("a mock ended", "part", "mock", "err", err)
-			}
-		}()
-		c.REST.BaseURL = "http://" + ln.Addr().String()
-		if links[name], err = linkKinds()[c.Kind].open(c, w.cfg.secret, slog.New(slog.DiscardHandler)); err != nil {
-			delete(links, name)
-			stop()
-			return nil, nil, err
-		}
-	}
-	return links, stop, nil
 }
 
 // sent sends what was made to the mocks of the links that it would go to. That the mock has no such order is no fault of the mapping; what the

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,6 +74,9 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 // allDigits is the pattern of a key that has so many digits.
 var allDigits = regexp.MustCompile(`^\^\[0-9\]\{(\d+)\}\$$`)
 
+// plainChars is how many letters of a field's name stand for its value: ERPs have short fields.
+const plainChars = 8
+
 // alphabet has what texts are made of: letters of one and more bytes, and what JSON and XML escape.
 const alphabet = `ABCabc019 -./äßé"<&>\`
 
@@ -87,10 +91,12 @@ func (g *generator) text(t *schema.Type, name string) string {
 		return fmt.Sprintf("%0*d", n, 10*(1+g.r.IntN(900)))
 	case g.plain && t.Format == schema.IsDecimal:
 		return "12.500"
+	case g.plain && strings.EqualFold(name, "unit"):
+		return "PCE"
 	case g.plain && len(t.Enum) == 0 && t.Format == "":
 		s := strings.ToUpper(name)
-		if t.MaxLength > 0 && len(s) > t.MaxLength {
-			s = s[:t.MaxLength]
+		if most := cmp.Or(t.MaxLength, len(s)); len(s) > min(most, plainChars) {
+			s = s[:min(most, plainChars)]
 		}
 		return s
 	case len(t.Enum) > 0:

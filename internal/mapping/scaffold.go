@@ -141,11 +141,20 @@ func (w *scaffold) guess(f *schema.Field) (candidate, bool) {
 	for _, c := range w.sources {
 		n := alike(f.Name, c.name)
 		nearer := n == best && n > 0 && strings.HasPrefix(found.expr, "src.order.") && !c.optional
-		if (n > best || nearer) && fitsKind(f.Type, c.t) {
+		if (n > best || nearer) && fitsKind(f.Type, c.t) && (n == sameName || f.Required || roomFor(f.Type, c.t)) {
 			best, found = n, c
 		}
 	}
 	return found, best > 0
+}
+
+// sameName is how much two names have in common that are one.
+const sameName = 100
+
+// roomFor tells whether a field can hold what a source of another name may have: a key is no guess for a code of three letters.
+func roomFor(target, source *schema.Type) bool {
+	const most = 10
+	return target.Kind != schema.Text || target.MaxLength == 0 || source.MaxLength <= most*target.MaxLength
 }
 
 // alike says how much two names have in common: 0 for nothing that is worth a guess.
@@ -153,7 +162,7 @@ func alike(target, source string) int {
 	a, b := letters(target), letters(source)
 	switch {
 	case a == b:
-		return 100
+		return sameName
 	case len(b) >= 4 && strings.HasSuffix(a, b), len(b) >= 4 && strings.HasPrefix(a, b):
 		return 50 + len(b)
 	case len(b) >= 5 && strings.Contains(a, b):
@@ -178,6 +187,14 @@ func fitsKind(target, source *schema.Type) bool {
 	return target.Kind == source.Kind || target.Kind == schema.Any
 }
 
+// inPlant is the day of a time in the plant's zone.
+func (c candidate) inPlant(function string) string {
+	if c.optional {
+		return fmt.Sprintf("'%s.optMap(t, %s(t, src.zone))'", c.expr, function)
+	}
+	return fmt.Sprintf("%s(%s, src.zone)", function, c.expr)
+}
+
 // rule writes a source as a field of the target takes it: no longer and no more precise.
 func (c candidate) rule(f *schema.Field, param bool) string {
 	t := f.Type
@@ -196,6 +213,8 @@ func (c candidate) rule(f *schema.Field, param bool) string {
 		if t.Kind == schema.Decimal && !param {
 			keys = append(keys, "as: number")
 		}
+	} else if c.t.Format == "date-time" && t.Format == "date" {
+		value = c.inPlant("date")
 	} else if t.MaxLength > 0 && (c.t.MaxLength == 0 || c.t.MaxLength > t.MaxLength) && len(c.t.Enum) == 0 && t.Kind == schema.Text {
 		keys = append(keys, fmt.Sprintf("maxLength: %d", t.MaxLength))
 	}
