@@ -282,7 +282,7 @@ func (r *run) orFail(rl *rule, err error) error {
 	if err == nil {
 		return nil
 	}
-	return r.fail(rl, err, "")
+	return r.fail(rl, err, rl.remedy(err))
 }
 
 // elements goes through the list of a loop.

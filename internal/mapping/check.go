@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,17 +55,12 @@ func (s *Set) checkIn(m *mapping, c Contract) []Finding {
 	if _, ok := c.DocumentType(m.document); !ok || m.whole {
 		return nil
 	}
-	_, err := compileAll(loading{documents: func(name string) (*schema.Type, bool) {
-		if name != m.document {
-			return nil, false
-		}
-		return c.DocumentType(name)
-	}}, s.from...)
+	again := s.base.again(c.DocumentType)
+	again.fsys = m.folder
+	again.compile(m.file, m.text)
 	var found []Finding
-	for _, mistake := range Mistakes(err) {
-		if mistake.File == m.file {
-			found = append(found, Finding{*mistake, true})
-		}
+	for _, mistake := range Mistakes(errors.Join(again.mistakes...)) {
+		found = append(found, Finding{*mistake, true})
 	}
 	return found
 }

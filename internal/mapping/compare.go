@@ -67,9 +67,3 @@ func reason(err error) string {
 	}
 	return err.Error()
 }
-
-// With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept. The error
-// joins the mistakes of the file.
-func (s *Set) With(file string, text []byte) (*Set, error) {
-	return compileAll(loading{file: file, text: text}, s.from...)
-}

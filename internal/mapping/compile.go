@@ -36,7 +36,9 @@ type mapping struct {
 
 	source *schema.Type // of the body that it takes; nil if nothing is known of it
 	file   string
-	root   place // of from: and to:
+	text   []byte // of the file
+	folder fs.FS  // in which it and its tables stand
+	root   place  // of from: and to:
 }
 
 // rule makes one field, parameter or attribute.
@@ -88,6 +90,9 @@ type compiler struct {
 
 	ownUnits []byte // the text of the plant's own units
 
+	compiled map[phrase]*program // expressions that mappings have in common are compiled once
+	inner    map[level]*cel.Env
+
 	fsys   fs.FS
 	src    *source // of the file in hand
 	m      *mapping
@@ -97,6 +102,24 @@ type compiler struct {
 	guards []string // fields that are there
 	used   uses     // of the mapping in hand
 	rulesN int
+}
+
+// phrase is an expression on a level of the language.
+type phrase struct {
+	env  *cel.Env
+	text string
+}
+
+// program is an expression that CEL has compiled. It belongs to no place.
+type program struct {
+	parsed, checked *cel.Ast
+	prog            cel.Program
+}
+
+// level is one that a loop opens, within another.
+type level struct {
+	outer    *cel.Env
+	item, as string
 }
 
 // typed is the language with a type for src.
@@ -116,7 +139,7 @@ func newCompiler() (*compiler, error) {
 	if _, err := plantTypes(); err != nil {
 		return nil, fmt.Errorf("read the types of the plant's messages: %w", err)
 	}
-	c := &compiler{envs: map[*schema.Type]typed{}, units: &units{}, fragments: map[string]*fragment{}}
+	c := (&compiler{units: &units{}, fragments: map[string]*fragment{}}).again(nil)
 	out, errOut := newEnv(false, c.units)
 	in, errIn := newEnv(true, c.units)
 	if err := errors.Join(errOut, errIn); err != nil {
@@ -124,6 +147,15 @@ func newCompiler() (*compiler, error) {
 	}
 	c.out, c.in = out, in
 	return c, nil
+}
+
+// again begins anew with the same language, units and fragments, none of which a compiler changes. The types of what comes in are those
+// that documents knows.
+func (c *compiler) again(documents func(name string) (*schema.Type, bool)) *compiler {
+	return &compiler{
+		out: c.out, in: c.in, units: c.units, fragments: c.fragments, ownUnits: c.ownUnits, documents: documents,
+		envs: map[*schema.Type]typed{}, compiled: map[phrase]*program{}, inner: map[level]*cel.Env{},
+	}
 }
 
 // compile reads one file; nil if it has a mistake.

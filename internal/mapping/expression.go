@@ -80,10 +80,42 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 		return nil, nil
 	}
 	before := len(c.mistakes)
+	p := c.program(n, path)
+	if len(c.mistakes) > before {
+		return nil, nil
+	}
+	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}}
+	if e.shape, e.choices = c.analyse(n, path, p.checked.NativeRep()); len(c.mistakes) > before {
+		return nil, nil
+	}
+	if p.prog == nil {
+		var err error
+		if p.prog, err = c.env.Program(p.checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptOptimize)); err != nil {
+			c.wrong(n, path, err.Error(), "")
+			return nil, nil
+		}
+	}
+	e.prog = p.prog
+	if env := c.env; len(e.choices) > 0 {
+		e.tracked = func() (cel.Program, error) {
+			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptTrackState))
+		}
+	}
+	return e, p.checked.OutputType()
+}
+
+// program parses and checks an expression, unless that was done on this level before. What is wrong with it is noted.
+func (c *compiler) program(n *yaml.Node, path string) *program {
+	key := phrase{c.env, n.Value}
+	if p := c.compiled[key]; p != nil {
+		c.walk(n, path, p.parsed) // the tables that it names are those of another mapping now
+		return p
+	}
+	before := len(c.mistakes)
 	parsed, iss := c.env.Parse(n.Value)
 	if iss.Err() != nil {
 		c.issues(n, path, iss)
-		return nil, nil
+		return nil
 	}
 	c.walk(n, path, parsed)
 	checked, iss := c.env.Check(parsed)
@@ -91,25 +123,11 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 		c.issues(n, path, iss)
 	}
 	if len(c.mistakes) > before {
-		return nil, nil
+		return nil
 	}
-	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}}
-	e.shape, e.choices = c.analyse(n, path, checked.NativeRep())
-	if len(c.mistakes) > before {
-		return nil, nil
-	}
-	prog, err := c.env.Program(checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptOptimize))
-	if err != nil {
-		c.wrong(n, path, err.Error(), "")
-		return nil, nil
-	}
-	e.prog = prog
-	if env := c.env; len(e.choices) > 0 {
-		e.tracked = func() (cel.Program, error) {
-			return env.Program(checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptTrackState))
-		}
-	}
-	return e, checked.OutputType()
+	p := &program{parsed: parsed, checked: checked}
+	c.compiled[key] = p
+	return p
 }
 
 // walk finds what CEL allows and a mapping does not: doubles, comparisons that would never be true, and tables, zones and ways to

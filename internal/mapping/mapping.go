@@ -57,7 +57,6 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
-	"holdfast/internal/schema"
 )
 
 //go:embed library
@@ -90,6 +89,7 @@ var ErrLeftOut = errors.New("the mapping leaves this document out")
 type Set struct {
 	byName map[string]*mapping
 	from   []fs.FS
+	base   *compiler // what the mappings share, to compile one of them once more
 }
 
 // How the names of files begin or end that are no mappings: examples, and tables in YAML.
@@ -101,21 +101,11 @@ const (
 // Load compiles every *.yaml below each fsys; a name in a later one replaces the same name in an earlier one. Files ending in
 // .example.yaml hold examples and are passed over, those in .fragments.yaml hold fragments, and units.csv the plant's own units. The error
 // joins a *Mistake for each mistake found.
-func Load(fsys ...fs.FS) (*Set, error) { return compileAll(loading{}, fsys...) }
-
-// loading is what goes beyond the files.
-type loading struct {
-	documents func(name string) (*schema.Type, bool) // the types of what comes in
-	file      string                                 // one more mapping, which is in no folder yet
-	text      []byte
-}
-
-func compileAll(l loading, fsys ...fs.FS) (*Set, error) {
+func Load(fsys ...fs.FS) (*Set, error) {
 	c, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	c.documents = l.documents
 	s := &Set{byName: map[string]*mapping{}, from: fsys}
 	if err := c.prepare(fsys); err != nil {
 		return nil, err
@@ -125,13 +115,25 @@ func compileAll(l loading, fsys ...fs.FS) (*Set, error) {
 			return nil, err
 		}
 	}
-	if l.file != "" {
-		s.add(l.file, l.text, c)
-	}
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
 	}
+	s.base = c.again(nil)
 	return s, nil
+}
+
+// With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others
+// are not compiled again. The error joins the mistakes of the file.
+func (s *Set) With(file string, text []byte) (*Set, error) {
+	c := s.base.again(nil)
+	next := &Set{byName: maps.Clone(s.byName), from: s.from, base: s.base}
+	if len(s.from) > 0 {
+		c.fsys = s.from[len(s.from)-1]
+	}
+	if next.add(file, text, c); len(c.mistakes) > 0 {
+		return nil, errors.Join(c.mistakes...)
+	}
+	return next, nil
 }
 
 // prepare reads what mappings share: units and fragments.
@@ -203,7 +205,7 @@ func (s *Set) add(file string, text []byte, c *compiler) {
 		return
 	}
 	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
-	m.name = strings.TrimSuffix(file, ".yaml")
+	m.name, m.text, m.folder = strings.TrimSuffix(file, ".yaml"), text, c.fsys
 	m.version = m.name + "@" + hex.EncodeToString(sum[:])[:12]
 	s.byName[m.name] = m
 }

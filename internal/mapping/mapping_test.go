@@ -313,3 +313,25 @@ func TestOwnMappingsReplaceShippedOnes(t *testing.T) {
 		t.Errorf("got %s, %v", doc.Body, err)
 	}
 }
+
+// TestARefusedValueSaysWhatToDo maps what a target has no room for; the lane that it stops is somebody's work.
+func TestARefusedValueSaysWhatToDo(t *testing.T) {
+	tests := []struct{ name, field, body, why, hint string }{
+		{"a fourth digit", "{value: decimal(src.a), scale: 3, round: never}", `{"a":"1.0005"}`, "1.0005 with 3 places would be 1.000", "round: half-up"},
+		{"no fourth digit", "{value: decimal(src.a), scale: 3, round: never}", `{"a":"1.5"}`, "", ""},
+		{"too many digits", "{value: decimal(src.a), maxDigits: 2}", `{"a":"100"}`, "more than 2 digits", "holdfast msg amend"},
+		{"too long a text", "{value: src.a, maxLength: 2}", `{"a":"abc"}`, "longer than 2 characters", "holdfast msg amend"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := apply(t, "fields: {a: "+tt.field+"}", tt.body, nil)
+			p, refused := errors.AsType[*problem.Error](err)
+			if refused != (tt.why != "") {
+				t.Fatalf("got %v", err)
+			}
+			if refused && (!contains(p.Why, tt.why) || !contains(p.Hint, tt.hint)) {
+				t.Errorf("got %q and %q", p.Why, p.Hint)
+			}
+		})
+	}
+}

@@ -103,6 +103,23 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:4:6: fields.n: it may take 111009 steps",
 		},
 		{
+			"a loop inside a loop", "from: {kind: order.created}\nto: {operation: other}\nfields:\n" +
+				"  n: 'src.order.?components.orValue([]).filter(c, src.order.?components.orValue([]).exists(d, d == c)).size()'\n",
+			"m.yaml:4:",
+		},
+		{
+			"a code whose zeros YAML would lose", "tables: {r: {rows: {0010: a}}}\n" + planted + "  text: 'lookup(\"r\", event.id)'\n",
+			`m.yaml:1:21: tables.r.rows.0010: 0010 without quotes is not a text (write "0010")`,
+		},
+		{
+			"a table whose file is not there", "tables: {r: {file: codes.csv}}\n" + planted + "  text: 'lookup(\"r\", event.id)'\n",
+			`m.yaml:1:20: tables.r.file: there is no file codes.csv that can be read`,
+		},
+		{
+			"a division", without + "  yield: decimal(src.confirmation.yield) / decimal(\"3\")\n",
+			"m.yaml:9:42: fields.yield: decimals are not divided: a quotient may not end (use ratio(value, numerator, denominator), and round)",
+		},
+		{
 			"a unit that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"GRN\")'\n",
 			`m.yaml:9:59: fields.yield: there is no unit "GRN" (did you mean GRM?)`,
 		},
@@ -159,6 +176,7 @@ func TestPlantedMistakes(t *testing.T) {
 			if !slices.ContainsFunc(got, func(s string) bool { return contains(s, tt.want) }) {
 				t.Errorf("got  %q\nwant %q", got, tt.want)
 			}
+			reachesNoLink(t, tt.file, mapping.FromOpenAPI(doc))
 		})
 	}
 	t.Run("a loop that is cheap", func(t *testing.T) {
@@ -174,12 +192,39 @@ func TestPlantedMistakes(t *testing.T) {
 	})
 }
 
-// mistakesOf are those that loading finds, and then those that the contract does.
-func mistakesOf(file string, c mapping.Contract) (all []string) {
-	set, err := mapping.Load(fstest.MapFS{
+// reachesNoLink offers a file to a plant that runs by a good one, as a changed folder or an edition does.
+func reachesNoLink(t *testing.T, file string, c mapping.Contract) {
+	t.Helper()
+	good, err := mapping.Load(plantedFolder(planted))
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := mapping.NewLive(good)
+	_, err = live.Reload(func(next *mapping.Set) error {
+		for _, kind := range append(mapping.PlantKinds(), "") {
+			for _, f := range next.Check("m", kind, c) {
+				if f.Refused {
+					return &f.Mistake
+				}
+			}
+		}
+		return nil
+	}, plantedFolder(file))
+	if err == nil || live.Set() != good {
+		t.Errorf("it is used: %v", err)
+	}
+}
+
+func plantedFolder(file string) fstest.MapFS {
+	return fstest.MapFS{
 		"m.yaml":                {Data: []byte(file)},
 		"common.fragments.yaml": {Data: []byte("fragments:\n  ring: {use: round}\n  round: {use: [envelope, ring]}\n  envelope: {fields: {digest: event.digest}}\n")},
-	})
+	}
+}
+
+// mistakesOf are those that loading finds, and then those that the contract does.
+func mistakesOf(file string, c mapping.Contract) (all []string) {
+	set, err := mapping.Load(plantedFolder(file))
 	for _, m := range mapping.Mistakes(err) {
 		all = append(all, m.Error())
 	}

@@ -199,10 +199,15 @@ func (c *compiler) loop(r *rule, k map[string]*yaml.Node, path string) func() {
 		return leave
 	}
 	element := c.element(r.each)
-	inner, err := c.env.Extend(cel.Variable(r.item, element.as), cel.Variable(r.item+"Index", cel.IntType))
-	if err != nil {
-		c.wrong(k["each"], path+".item", err.Error(), "")
-		return leave
+	key := level{c.env, r.item, element.as.String()}
+	inner := c.inner[key]
+	if inner == nil {
+		var err error
+		if inner, err = c.env.Extend(cel.Variable(r.item, element.as), cel.Variable(r.item+"Index", cel.IntType)); err != nil {
+			c.wrong(k["each"], path+".item", err.Error(), "")
+			return leave
+		}
+		c.inner[key] = inner
 	}
 	c.env, c.locals = inner, maps.Clone(locals)
 	c.locals[r.item], c.locals[r.item+"Index"] = element.shape, shape{kind: schema.Integer, digits: 19}

@@ -254,7 +254,7 @@ func (f *format) digits(d decimal.Decimal) (string, error) {
 	s := out.String()
 	whole, _, _ := strings.Cut(strings.TrimPrefix(s, "-"), ".")
 	if len(whole) > f.maxDigits {
-		return "", fmt.Errorf("%s has more than %d digits before the point", s, f.maxDigits)
+		return "", fmt.Errorf("%s has more than %d digits before the point: %w", s, f.maxDigits, errNoRoom)
 	}
 	return s, nil
 }
@@ -274,13 +274,32 @@ func (f *format) scaled(d decimal.Decimal) (decimal.Decimal, error) {
 	}
 }
 
+// remedy says what to do about a value that the rule has no room for. Whoever reads it has a message that stopped its lane before them.
+func (f *format) remedy(err error) string {
+	places := f.scale
+	if places == nil {
+		places = f.maxScale
+	}
+	switch {
+	case errors.Is(err, decimal.ErrInexact) && places != nil:
+		return fmt.Sprintf("the ERP keeps %d places here: correct the value with holdfast msg amend, or say in the mapping how to round (round: half-up), "+
+			"then holdfast msg retry", *places)
+	case errors.Is(err, errNoRoom):
+		return "the ERP has no room for it: correct the value with holdfast msg amend, or make it shorter in the mapping, then holdfast msg retry"
+	}
+	return ""
+}
+
+// errNoRoom is of a value with more digits or characters than its place has.
+var errNoRoom = errors.New("there is no room for it")
+
 // fit is a text of at most the rule's length.
 func (f *format) fit(s string) (string, error) {
 	if f.length == 0 || utf8.RuneCountInString(s) <= f.length {
 		return s, nil
 	}
 	if !f.cut {
-		return "", fmt.Errorf("%q is longer than %d characters", clip(s), f.length)
+		return "", fmt.Errorf("%q is longer than %d characters: %w", clip(s), f.length, errNoRoom)
 	}
 	return string([]rune(s)[:f.length]), nil
 }
