@@ -89,6 +89,7 @@ func rows() []row {
 		{"mock", "validated POSTs of the ERP mock against Prism", fixed(mockRow)},
 		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},
 		{"drain", "10,000 messages behind a million delivered ones", fixed(drainRow)},
+		{"mapping", "a confirmation of 15 fields decoded, mapped and encoded, against Bloblang and gojq; 1,000 mappings loaded", mappingRow},
 		{"exact", "verdicts of the ERP mock against Prism", fixed(exactRow)},
 	}
 }
