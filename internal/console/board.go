@@ -85,7 +85,6 @@ type board struct {
 
 	mu     sync.Mutex
 	points []point // oldest first; guarded by mu
-	space  Space   // guarded by mu
 }
 
 // released is the work that the ERP has released and the plant has not finished.
@@ -181,7 +180,6 @@ func (b *board) measure(ctx context.Context) error {
 	p.used = s.Used
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.space = s
 	if n := len(b.points); n > 0 && !b.points[n-1].at.Before(at) {
 		return nil // nobody has counted since
 	}
@@ -192,10 +190,10 @@ func (b *board) measure(ctx context.Context) error {
 }
 
 // history are the points that there are.
-func (b *board) history() ([]point, Space) {
+func (b *board) history() []point {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.points), b.space
+	return slices.Clone(b.points)
 }
 
 // rate is how many messages a second went over a link in the last minute, and the best of any minute in the charts.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,9 +38,11 @@ type plant struct {
 	in      *inbox.Inbox
 	pages   *console.Console
 	url     string
+	srv     *httptest.Server
 	orders  []string // IDs: of the first, a confirmation was refused
 	stuck   string   // the message that was refused
 	refusal atomic.Pointer[problem.Error]
+	reason  string // with which the ERP refuses
 	ring    *seal.Ring
 }
 
@@ -79,7 +82,7 @@ func open(t *testing.T, db *store.DB) *plant {
 func empty(t *testing.T, db *store.DB) *plant {
 	t.Helper()
 	out := outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "erp-out"}}, "urn:plant:1000", outbox.Config{})
-	p := &plant{t: t, db: db, out: out, mes: mes.New(owing{out}, mes.Config{})}
+	p := &plant{t: t, db: db, out: out, mes: mes.New(owing{out}, mes.Config{}), reason: "the ERP refused it: yield 4 PCE exceeds what is open <b>now</b>"}
 	p.keys()
 	rules, err := mapping.Load(mapping.Library())
 	if err != nil {
@@ -95,12 +98,29 @@ func empty(t *testing.T, db *store.DB) *plant {
 		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: console.Local{}, Checker: p, Rules: mapping.NewLive(rules),
 	}, console.Config{
 		Plant: "1000", Name: "Weimar, test", Version: "test", Zone: zone, Links: []console.Link{{Name: "erp", Kind: "rest", Rate: 50}},
-		Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },
+		Every: 100 * time.Millisecond, Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },
 	}, log)
-	srv := httptest.NewServer(p.pages.Handler())
-	t.Cleanup(srv.Close)
-	p.url = srv.URL
+	p.start("127.0.0.1:0")
+	t.Cleanup(p.stop)
 	return p
+}
+
+// start serves the console at an address.
+func (p *plant) start(address string) {
+	p.t.Helper()
+	l, err := new(net.ListenConfig).Listen(p.t.Context(), "tcp", address)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.srv = &httptest.Server{Listener: l, Config: &http.Server{Handler: p.pages.Handler(), ReadHeaderTimeout: time.Minute}}
+	p.srv.Start()
+	p.url = p.srv.URL
+}
+
+// stop cuts every connection and takes no more.
+func (p *plant) stop() {
+	p.srv.CloseClientConnections()
+	p.srv.Close()
 }
 
 // keys gives the plant a key to sign with.
@@ -130,7 +150,7 @@ func (p *plant) fill() {
 	p.work(p.orders[0])
 	p.deliver(outbox.Next{}, "1")
 	p.confirm(p.orders[0], "4")
-	p.deliver(outbox.Next{State: outbox.Parked, Reason: "the ERP refused it: quantityGood 4 PCE exceeds what is open <b>now</b>"}, "")
+	p.deliver(outbox.Next{State: outbox.Parked, Reason: p.reason}, "")
 	p.confirm(p.orders[0], "2")
 	p.tx(func(tx *store.Tx) error {
 		return p.out.SetBreaker(p.t.Context(), tx, "erp", "open", "connection refused")
@@ -180,7 +200,7 @@ func (p *plant) tx(fn func(tx *store.Tx) error) {
 func (p *plant) order() (id string) {
 	p.t.Helper()
 	p.tx(func(tx *store.Tx) error {
-		o, err := p.mes.CreateOrder(p.t.Context(), tx, mes.NewOrder{ID: uuid.NewString(), Material: "BIKE", Quantity: d("12")})
+		o, err := p.mes.CreateOrder(p.t.Context(), tx, mes.NewOrder{ID: uuid.NewString(), Material: "BIKE", Quantity: d("12"), End: p.db.Now().Add(8 * time.Hour)})
 		id = o.ID
 		return err
 	})

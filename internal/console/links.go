@@ -20,7 +20,7 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	if err != nil {
 		return nil, err
 	}
-	points, _ := c.board.history()
+	points := c.board.history()
 	var out []linkView
 	for _, k := range c.cfg.Links {
 		i := slices.IndexFunc(all, func(l outbox.Link) bool { return l.Name == k.Name })
@@ -66,7 +66,7 @@ func (v *linkView) fill(points []point, now time.Time) {
 		by, how = float64(v.Rate), "at its limit of "+fmt.Sprint(v.Rate)+" a second"
 	}
 	if v.Owed > 0 && by > 0 {
-		v.Drain, v.DrainBy = length(time.Duration(float64(v.Owed)/by*float64(time.Second))), how
+		v.Drain, v.DrainBy = length(max(time.Second, time.Duration(float64(v.Owed)/by*float64(time.Second)))), how
 	}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -75,7 +76,9 @@ func (c *Console) overview(r *http.Request) (*page, error) {
 	}
 	v.Groups = v.Groups[:min(len(v.Groups), 5)]
 	v.Headers = headlineOf(v)
-	v.Store = c.runway()
+	if v.Store, err = c.runway(ctx); err != nil {
+		return nil, err
+	}
 	if left := v.Work.Until.Sub(c.DB.Now()); left > 0 {
 		v.WorkFor = length(left)
 	}
@@ -117,17 +120,17 @@ func count(n int64, one, many string) string {
 }
 
 // runway says for how long the store lasts.
-func (c *Console) runway() runway {
+func (c *Console) runway(ctx context.Context) (runway, error) {
 	if c.cfg.Space == nil {
-		return runway{}
+		return runway{}, nil
 	}
-	points, s := c.board.history()
+	s, err := c.cfg.Space(ctx)
 	v := runway{Known: s.Free > 0, Free: bytesOf(s.Free), Used: bytesOf(s.Used)}
-	if g := growth(points); g >= 1 {
+	if g := growth(c.board.history()); g >= 1 {
 		v.Growth = bytesOf(int64(g*3600)) + " an hour"
 		v.For = length(time.Duration(min(float64(s.Free)/g, 1e9)) * time.Second)
 	}
-	return v
+	return v, err
 }
 
 // bytesOf is a number of bytes as a person says it.
@@ -145,7 +148,7 @@ func bytesOf(n int64) string {
 
 // figures answers GET /console/figures.json: the points of the charts.
 func (c *Console) figures(*http.Request) (*page, error) {
-	points, _ := c.board.history()
+	points := c.board.history()
 	type series struct {
 		Link   string    `json:"link"`
 		Queued []int64   `json:"queued"`

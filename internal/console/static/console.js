@@ -65,7 +65,7 @@
       series.push({ label: l.link + " out/s", stroke: colour("--sapChart_OrderedColor_" + (2 * i + 1)), width: 2, scale: "rate" });
       series.push({ label: l.link + " queued", stroke: colour("--sapChart_OrderedColor_" + (2 * i + 2)), width: 2, dash: [6, 3] });
     });
-    const axis = { stroke: colour("--sapTextColor"), grid: { stroke: colour("--sapGroup_TitleBorderColor") } };
+    const axis = { stroke: colour("--sapTextColor"), grid: { stroke: colour("--sapList_BorderColor"), width: 1 }, ticks: { stroke: colour("--sapList_BorderColor") } };
     if (box.chart && box.chart.series.length === series.length) {
       box.chart.setData(data);
       return;

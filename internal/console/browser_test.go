@@ -1,0 +1,262 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// patience is how long a browser may take for anything: it decides nothing, it ends a broken run.
+const patience = 2 * time.Minute
+
+// browser is a tab of a Chromium that the test has for itself.
+type browser struct {
+	t   *testing.T
+	p   *plant
+	ctx context.Context //nolint:containedctx // chromedp's tab is its context
+
+	mu  sync.Mutex
+	bad []string // what the browser complained of; guarded by mu
+}
+
+// browse opens a tab. Without Chromium the test is skipped, in CI it fails.
+func browse(t *testing.T, p *plant) *browser {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium-headless-shell", "chromium"} {
+		if path, err := exec.LookPath(name); err == nil {
+			program = path
+			break
+		}
+	}
+	if program == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no Chromium is installed: .ci/run prepare installs it")
+		}
+		t.Skip("no Chromium is installed (deploy/dev/services install chromium-headless-shell)")
+	}
+	opts := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(program), chromedp.NoSandbox,
+		chromedp.WindowSize(1360, 900), chromedp.WSURLReadTimeout(patience))
+	alloc, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewContext(alloc)
+	t.Cleanup(cancel)
+	b := &browser{t: t, p: p, ctx: ctx}
+	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Listen(ctx, b.hear); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// hear keeps what the browser complains of.
+func (b *browser) hear(ev any) {
+	e, ok := ev.(*log.EventEntryAdded)
+	if !ok || e.Entry.Source != log.EntrySourceSecurity && !strings.Contains(e.Entry.Text, "Content Security Policy") {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.bad = append(b.bad, e.Entry.Text)
+}
+
+// run does things in the tab.
+func (b *browser) run(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// ask is a value of the page.
+func ask[T any](b *browser, a chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, a)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return v
+}
+
+// open goes to a page in a theme.
+func (b *browser) open(path, theme string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, network.SetCookie, network.SetCookieParams{Name: "holdfast_theme", Value: theme, URL: b.p.url + "/console/", Path: "/console/"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.run(chromedp.Navigate(b.p.url+path), chromedp.WaitReady(chromedp.CSS("#page")))
+}
+
+// await waits until a condition of the page is true.
+func (b *browser) await(js string) {
+	b.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); b.run(chromedp.Sleep(50 * time.Millisecond)) {
+		if ask(b, chromedp.Evaluate[bool]("Boolean("+js+")")) {
+			return
+		}
+	}
+	b.t.Fatalf("it never came to %s", js)
+}
+
+// clean fails if the browser complained of anything that the policy forbids.
+func (b *browser) clean(what string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.bad {
+		b.t.Errorf("%s: %s", what, s)
+	}
+	b.bad = nil
+}
+
+// axe is what the accessibility checker of .ci/node_modules finds on the page; "" where it is not installed.
+func axe(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", ".ci", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatal("axe-core is not installed: .ci/run prepare installs it")
+	}
+	if err != nil {
+		t.Skip("axe-core is not installed (cd .ci && npm ci)")
+	}
+	return string(text)
+}
+
+func TestAxeFindsNothingInAnyTheme(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b, script := browse(t, p), axe(t)
+	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
+	paths := []string{ // each template once
+		"/console/", "/console/messages", "/console/messages/" + p.stuck, "/console/lanes", lane, "/console/links", "/console/quarantine", "/console/quarantine/1",
+		"/console/shopfloor", "/console/shopfloor/" + p.orders[0], "/console/audit", "/console/keys", "/console/nothing",
+	}
+	for _, theme := range []string{"light", "dark", "black", "white"} {
+		for _, path := range paths {
+			b.open(path, theme)
+			ask(b, chromedp.Evaluate[any](`for (const d of document.querySelectorAll("details")) d.open = true`))
+			ask(b, chromedp.Evaluate[any](script+"; 0"))
+			found := ask(b, chromedp.Evaluate[[]string](`axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r => r.passes.length < 10 ?
+				["axe looked at nothing"] : r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.target.join(" ") + " " + n.failureSummary)))`, chromedp.EvalAwaitPromise))
+			for _, f := range found {
+				t.Errorf("%s, %s: %s", path, theme, f)
+			}
+			b.clean(path)
+		}
+	}
+}
+
+func TestAPageFollowsTheStoreAndKeepsWhatIsTyped(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b := browse(t, p)
+	b.open("/console/messages/"+p.stuck, "light")
+	b.await(`window.htmx && document.querySelector(".word").textContent.trim() === "parked"`)
+	b.run(chromedp.Click(chromedp.Search(`//summary[.="Give up"]`)), chromedp.SendKeys(chromedp.CSS("#discard-reason"), "half a sen"))
+	p.tx(func(tx *store.Tx) error { return p.out.Retry(t.Context(), tx, p.stuck, "by somebody else") })
+	b.await(`document.querySelector(".word").textContent.trim() === "queued"`)
+	typed, focus := ask(b, chromedp.Value(chromedp.CSS("#discard-reason"))), ask(b, chromedp.Evaluate[string](`document.activeElement.id`))
+	if typed != "half a sen" || focus != "discard-reason" {
+		t.Errorf("the field holds %q and the focus is at %q; want what was typed, and where", typed, focus)
+	}
+	b.clean("the message")
+}
+
+func TestAPageSaysThatItIsStale(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b := browse(t, p)
+	b.open("/console/messages/"+p.stuck, "light")
+	b.await(`window.htmx && document.getElementById("stale").hidden`)
+	p.stop()
+	b.await(`!document.getElementById("stale").hidden && document.getElementById("stale-since").textContent !== ""`)
+	p.tx(func(tx *store.Tx) error { return p.out.Retry(t.Context(), tx, p.stuck, "while nobody could see it") })
+	p.start(strings.TrimPrefix(p.url, "http://"))
+	b.await(`document.getElementById("stale").hidden && document.querySelector(".word").textContent.trim() === "queued"`)
+}
+
+func TestAMessageIsRepairedWithoutAScript(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b := browse(t, p)
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.open("/console/messages", "light")
+	b.run(chromedp.Click(chromedp.CSS(`a[href="/console/messages/`+p.stuck+`"]`)), chromedp.WaitReady(chromedp.CSS("#retry-reason")),
+		chromedp.Click(chromedp.Search(`//summary[.="Send now"]`)), chromedp.SendKeys(chromedp.CSS("#retry-reason"), "there is room now\r"),
+		chromedp.WaitReady(chromedp.CSS(".fd-message-strip--success")))
+	if got := p.detail(p.stuck).LaneState.State; got != "open" {
+		t.Errorf("the lane is %s, want open", got)
+	}
+}
+
+// TestScreenshots writes pictures of the pages into the folder that HOLDFAST_SCREENSHOTS names: make screenshots.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("HOLDFAST_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	p := busy(t)
+	b := browse(t, p)
+	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
+	for name, path := range map[string]string{
+		"overview": "/console/", "messages": "/console/messages", "message": "/console/messages/" + p.stuck, "lanes": "/console/lanes", "lane": lane,
+		"links": "/console/links", "quarantine": "/console/quarantine", "inbound": "/console/quarantine/1", "shopfloor": "/console/shopfloor",
+		"order": "/console/shopfloor/" + p.orders[0], "audit": "/console/audit", "keys": "/console/keys",
+	} {
+		for _, theme := range []string{"light", "dark"} {
+			b.open(path, theme)
+			b.await(`!document.querySelector("[data-figures]") || document.querySelector("canvas")`)
+			picture := ask(b, chromedp.FullScreenshot(100))
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s.png", name, theme)), picture, 0o644); err != nil { //nolint:gosec // pictures are for everybody
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// busy is a plant of which pictures show something: messages come and go while its figures are measured, then its ERP is away.
+func busy(t *testing.T) *plant {
+	t.Helper()
+	p := empty(t, storetest.SQLite(t))
+	p.reason = "the ERP refused it (RU 117): yield 4 PCE exceeds the open quantity of operation 0010"
+	p.master()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.pages.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	for i := range 12 {
+		for range 1 + i%3 {
+			p.order()
+		}
+		time.Sleep(400 * time.Millisecond) // so that the chart has something to show: a picture, and no test
+		if i < 9 {
+			p.deliver(outbox.Next{}, "1000042")
+		}
+	}
+	p.fill()
+	time.Sleep(1500 * time.Millisecond) // as above
+	return p
+}
