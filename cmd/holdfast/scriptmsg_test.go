@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"holdfast/internal/store"
 )
 
 // await runs the program again until it prints a text: await TEXT ARG….
@@ -56,4 +60,21 @@ func field(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Setenv(args[2], fmt.Sprint(v))
+}
+
+// tamperWith runs a statement on the database of a configuration, as somebody does who has its file: sql FILE STATEMENT.
+func tamperWith(ts *testscript.TestScript, _ bool, args []string) {
+	cfg, err := loadConfig(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ctx := context.Background()
+	db, err := openDatabase(ctx, cfg, store.Config{NoMigrate: true})
+	ts.Check(err)
+	err = db.InTx(ctx, func(tx *store.Tx) error {
+		n, err := tx.Exec(ctx, args[1])
+		if err == nil && n == 0 {
+			err = errors.New("it changed no row")
+		}
+		return err
+	})
+	ts.Check(errors.Join(err, db.Close()))
 }

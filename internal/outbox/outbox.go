@@ -12,8 +12,8 @@
 //   - Flat cost: a claim reads lanes that are due. Neither delivered messages nor parked lanes are in its index, and figures come
 //     from the lanes' own counters.
 //
-// The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_delivered, outbox_events and
-// outbox_refs; nothing else reads or writes them.
+// The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_delivered, outbox_events,
+// outbox_purged and outbox_refs; nothing else reads or writes them.
 package outbox
 
 import (

@@ -207,14 +207,17 @@ func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, tr
 // Called in small chunks it holds up nobody. Each call also looks at some of the messages with large bodies, and ends the holds of those
 // that a node of the release before has deleted.
 func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, error) {
-	var rows []purged
+	var rows []gone
 	err := tx.Select(ctx, &rows, `DELETE FROM outbox_delivered WHERE (link, lane, epoch, number, redelivery) IN
 		(SELECT link, lane, epoch, number, redelivery FROM outbox_delivered WHERE settled_at < ? ORDER BY settled_at LIMIT `+strconv.Itoa(limit)+`)
-		RETURNING id, large`, store.Micros(tx.Now.Add(-o.cfg.Keep)))
+		RETURNING id, large, link, lane, epoch, number`, store.Micros(tx.Now.Add(-o.cfg.Keep)))
 	if err != nil {
 		return 0, fmt.Errorf("purge old receipts: %w", err)
 	}
-	if err := forget(ctx, tx, rows); err != nil {
+	if err := forget(ctx, tx, messagesOf(rows)); err != nil {
+		return 0, err
+	}
+	if err := notePurged(ctx, tx, rows); err != nil {
 		return 0, err
 	}
 	_, err = o.patrol.Walk(ctx, tx, holding)

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/prove"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// proving is what msg prove is told of lanes that it checks itself.
+type proving struct {
+	all        bool
+	from, to   string
+	export     string
+	asJSON     bool
+	link, lane string
+}
+
+// checksLanes has msg prove check lanes by itself, beside printing what others check.
+func checksLanes(cmd *cobra.Command) *cobra.Command {
+	var p proving
+	printed := cmd.RunE
+	cmd.Short = "Check that lanes are whole, or print what was signed for those who check it themselves"
+	cmd.Long = "With --all, -o, --from, --to or --export it checks every message that is kept of the lanes: its digest, its signature and its receipt, that\n" +
+		"no number is missing and each follows the one before it, and that the lane ends where it says. It says whole or broken of each, and ends\n" +
+		"with status 1 if one is broken. --export writes the statements of what it checked to a file besides.\n\n" + cmd.Long
+	cmd.Example = "  holdfast msg prove --all\n  holdfast msg prove --link erp --lane o1 -o json --export o1.proof\n" + cmd.Example
+	cmd.Flags().BoolVar(&p.all, "all", false, "check every lane of every link")
+	cmd.Flags().StringVar(&p.from, "from", "", "check lanes with a message made at this time or later, with its zone")
+	cmd.Flags().StringVar(&p.to, "to", "", "check lanes with a message made before this time, with its zone")
+	cmd.Flags().StringVar(&p.export, "export", "", "write the statements of the lanes to this new file, for holdfast verify")
+	jsonFlag(cmd, &p.asJSON)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		f := cmd.Flags()
+		if !p.all && !p.asJSON && p.from == "" && p.to == "" && p.export == "" {
+			return printed(cmd, args)
+		}
+		p.link, p.lane = f.Lookup("link").Value.String(), f.Lookup("lane").Value.String()
+		if p.all && p.link+p.lane != "" {
+			return misuse(cmd, "--all", "it is every lane, and not those of a link", "")
+		}
+		return with(cmd, func(ctx context.Context, r *records) error {
+			if p.link != "" {
+				if err := r.knowsLinkOf(ctx, p.link, p.lane); err != nil && problem.KindOf(r.knowsLink(p.link)) == problem.NotFound {
+					return err
+				}
+			}
+			return r.checkLanes(ctx, cmd, p)
+		})
+	}
+	return cmd
+}
+
+// checkLanes checks lanes and says of each whether it is whole.
+func (r *records) checkLanes(ctx context.Context, cmd *cobra.Command, p proving) error {
+	from, err := instant("from", p.from)
+	if err != nil {
+		return err
+	}
+	to, err := instant("to", p.to)
+	if err != nil {
+		return err
+	}
+	by, err := r.checks(ctx)
+	if err != nil {
+		return err
+	}
+	chains, err := r.chains(ctx, cmd.ErrOrStderr(), by, p, window{from, to})
+	if err != nil {
+		return err
+	}
+	if p.export != "" {
+		if err := r.exportProof(ctx, p.export, chains); err != nil {
+			return err
+		}
+	}
+	return printChains(cmd.OutOrStdout(), chains, p.asJSON)
+}
+
+// window is a time; its zero fields are no bound.
+type window struct{ from, to time.Time }
+
+func (w window) has(at time.Time) bool {
+	return (w.from.IsZero() || !at.Before(w.from)) && (w.to.IsZero() || at.Before(w.to))
+}
+
+func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Checks, p proving, w window) ([]prove.Chain, error) {
+	var ends []outbox.End
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		ends, err = r.out.Ends(ctx, tx, p.link, p.lane)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	bar := newProgress(progress, len(ends), "lanes")
+	chains := []prove.Chain{}
+	for _, e := range ends {
+		err := r.db.View(ctx, func(tx *store.Tx) error { // each lane in one picture, and none of them holds up the plant
+			now, err := r.out.Ends(ctx, tx, e.Link, e.Lane)
+			if err != nil || len(now) == 0 {
+				return err
+			}
+			c, err := prove.Check(ctx, tx, r.out, now[0], by)
+			if err == nil && (c.State == prove.Broken || w.has(c.At)) {
+				chains = append(chains, c)
+			}
+			return err
+		})
+		if err = errors.Join(err, bar.Add(1)); err != nil {
+			return nil, err
+		}
+	}
+	return chains, bar.Finish()
+}
+
+// checks is what this plant checks its messages by: its own keyring, and the keys of the links' ERPs where they sign receipts.
+func (r *records) checks(ctx context.Context) (prove.Checks, error) {
+	b, _, err := r.bundle(ctx)
+	if err != nil {
+		return prove.Checks{}, err
+	}
+	trust := b.Trust()
+	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now)}, nil
+}
+
+func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
+	broken := 0
+	rows := make([]string, 0, len(chains))
+	for _, c := range chains {
+		if c.State == prove.Broken {
+			broken++
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d", c.State, c.Link, c.Lane, c.Epoch, c.First, c.Last, c.Signed, c.Vouched))
+	}
+	switch {
+	case asJSON:
+		if err := printJSON(w, chains); err != nil {
+			return err
+		}
+	case len(chains) == 0:
+		return sentence(w, "there is no such lane")
+	default:
+		if err := table(w, "STATE\tLINK\tLANE\tEPOCH\tFIRST\tLAST\tSIGNED\tRECEIPTS SIGNED", rows); err != nil {
+			return err
+		}
+	}
+	return sayBroken(chains, broken)
+}
+
+// sayBroken names, of each lane that is not whole, the numbers at which it is not.
+func sayBroken(chains []prove.Chain, broken int) error {
+	if broken == 0 {
+		return nil
+	}
+	var all []error
+	for _, c := range chains {
+		for _, d := range c.Wrong {
+			all = append(all, &problem.Error{
+				Kind: problem.Integrity, What: fmt.Sprintf("lane %s of link %s, number %d", c.Lane, c.Link, d.Number), Why: d.What,
+			})
+		}
+	}
+	all = append(all, &problem.Error{
+		Kind: problem.Integrity, What: "prove " + count(len(chains), "lane", "lanes"), Why: count(broken, "is not whole", "are not whole"),
+		Hint: "somebody has changed the database behind Holdfast, or a disk has: compare with a backup and with holdfast audit verify",
+	})
+	return errors.Join(all...)
+}
+
+// exportProof writes what was signed of lanes to a file that is not there yet.
+func (r *records) exportProof(ctx context.Context, file string, chains []prove.Chain) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return &problem.Error{Kind: problem.Conflict, What: "write the proof to " + file, Why: why(err), Hint: "name a file that is not there yet, in a folder that is", Cause: err}
+	}
+	for _, c := range chains {
+		if err = r.prove(ctx, f, outbox.Filter{Link: c.Link, Lane: c.Lane, OldestFirst: true, Limit: 1000}); err != nil {
+			break
+		}
+	}
+	return errors.Join(err, f.Close())
+}
+
+// originBy checks the signatures of messages by keys, also by those that have ended since: whether the record of acts held a message while
+// its key counted is asked by holdfast verify, of what --export writes.
+func originBy(trust *seal.Trust) func(m message.Message) error {
+	return func(m message.Message) error {
+		_, err := trust.Genuine(m)
+		return err
+	}
+}
+
+// receiptBy checks the receipts that the ERPs of the links have signed.
+func (c Config) receiptBy(now func() time.Time) func(ctx context.Context, link, signed string, of message.Receipted) error {
+	guard, _ := c.newGuard(now, slog.New(slog.DiscardHandler))
+	return func(ctx context.Context, link, signed string, of message.Receipted) error {
+		v := guard.Receipts(link)
+		if v == nil {
+			return &problem.Error{Kind: problem.Denied, What: "check a receipt of link " + link, Why: "the configuration names no keys that it could be checked by", Hint: "write links." + link + ".verify"}
+		}
+		return v.VerifyReceipt(ctx, signed, of)
+	}
+}

@@ -1,0 +1,277 @@
+package prove
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Checks are what a plant checks its own lanes by.
+type Checks struct {
+	Origin  func(m message.Message) error // the signature of a message
+	Receipt func(ctx context.Context, link, signed string, of message.Receipted) error
+}
+
+// Chain says whether a lane, as the plant's own database has it, is whole.
+type Chain struct {
+	Link     string    `json:"link"`
+	Lane     string    `json:"lane"`
+	State    string    `json:"state"` // whole, or broken
+	Epoch    int64     `json:"epoch"`
+	First    int64     `json:"first"` // what was before it is no longer kept; 0 if nothing is
+	Last     int64     `json:"last"`
+	Messages int       `json:"messages"`
+	Signed   int       `json:"signed"`
+	Receipts int       `json:"receipts"` // settled messages with a receipt
+	Vouched  int       `json:"vouched"`  // of these, with a receipt that the ERP has signed
+	Head     string    `json:"head"`
+	At       time.Time `json:"made_at,omitzero"` // when its last message was made
+	Wrong    []Defect  `json:"wrong,omitempty"`
+}
+
+// Defect is what is wrong at one number of a lane.
+type Defect struct {
+	Number int64  `json:"number"`
+	What   string `json:"what"`
+}
+
+// The states of a Chain.
+const (
+	Whole  = "whole"
+	Broken = "broken"
+)
+
+// mostDefects bounds what is told of one lane.
+const mostDefects = 20
+
+// Check checks one lane: every message that is kept, each of its deliveries and what it was before a person changed it, from the first to the
+// end that the lane itself names. It needs no trust in the database: what a signature covers cannot be changed there, and what is not
+// signed must fit to what is.
+func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End, by Checks) (Chain, error) {
+	c := &chain{Chain: Chain{Link: end.Link, Lane: end.Lane, Epoch: end.Epoch, Last: end.Last, Head: end.Digest, State: Whole}, end: end, by: by}
+	if end.Lost {
+		c.wrong(end.Last, "what the lane says of its own end was removed")
+		c.State = Broken
+		return c.Chain, nil
+	}
+	list, err := c.read(ctx, tx, out)
+	if err != nil {
+		if problem.KindOf(err) != problem.Integrity {
+			return Chain{}, err
+		}
+		c.wrong(c.First, "it cannot be read: %v", err)
+	}
+	for _, d := range list {
+		if err := c.message(ctx, tx, out, d); err != nil {
+			return Chain{}, err
+		}
+	}
+	c.order(list)
+	if len(c.Wrong) > 0 {
+		c.State = Broken
+	}
+	return c.Chain, nil
+}
+
+type chain struct {
+	Chain
+	end outbox.End
+	by  Checks
+}
+
+func (c *chain) wrong(number int64, what string, args ...any) {
+	if len(c.Wrong) < mostDefects {
+		c.Wrong = append(c.Wrong, Defect{number, fmt.Sprintf(what, args...)})
+	}
+}
+
+// read is every delivery of every message that is kept of the lane, in the order of its numbers.
+func (c *chain) read(ctx context.Context, tx *store.Tx, out *outbox.Outbox) (all []outbox.Detail, err error) {
+	f := outbox.Filter{Link: c.Link, Lane: c.Lane, OldestFirst: true, Limit: 1000}
+	for cursor := ""; ; {
+		var list []outbox.Detail
+		if list, cursor, err = out.Messages(ctx, tx, f, cursor); err != nil {
+			return all, err
+		}
+		if all = append(all, list...); cursor == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(all, func(a, b outbox.Detail) int {
+		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Redelivery, b.Redelivery))
+	})
+	if n := len(all); n > 0 {
+		c.First, c.At = all[0].Number, all[n-1].CreatedAt
+	}
+	return all, nil
+}
+
+// message checks one delivery by itself.
+func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
+	if d.Redelivery == 0 || c.Messages == 0 {
+		c.Messages++
+	}
+	digest, err := digestOf(ctx, d.Message)
+	if err != nil {
+		if problem.KindOf(err) != problem.Integrity && problem.KindOf(err) != problem.NotFound {
+			return err
+		}
+		c.wrong(d.Number, "its body cannot be read: %v", err)
+		return nil
+	}
+	if digest != d.Digest {
+		c.wrong(d.Number, "it is not what it was when it was committed: its digest is another")
+	}
+	c.signature(d.Number, d.Message)
+	if d.Role != message.Event {
+		if err := c.before(ctx, tx, out, d); err != nil {
+			return err
+		}
+	}
+	c.receipt(ctx, d)
+	return nil
+}
+
+// digestOf is the digest of a message, whose large body is read whole: what the table says of it proves nothing.
+func digestOf(ctx context.Context, m message.Message) (string, error) {
+	if m.Large == nil {
+		return m.Digest(), nil
+	}
+	body, err := m.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(io.Discard, body)
+	return m.Digest(), errors.Join(err, body.Close())
+}
+
+func (c *chain) signature(number int64, m message.Message) {
+	if m.Origin == nil {
+		c.wrong(number, "it is not signed")
+		return
+	}
+	if err := c.by.Origin(m); err != nil {
+		c.wrong(number, "its signature does not count: %s", whyOf(err))
+		return
+	}
+	c.Signed++
+}
+
+// whyOf is what a person is told of an error.
+func whyOf(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok && p.Why != "" {
+		return p.Why
+	}
+	return err.Error()
+}
+
+// before checks what a void or an amendment was before: its successor in the lane follows the original.
+func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
+	whole, err := out.Message(ctx, tx, d.ID)
+	if err != nil {
+		if problem.KindOf(err) == problem.Integrity {
+			c.wrong(d.Number, "what it was before cannot be read: %s", whyOf(err))
+			return nil
+		}
+		return err
+	}
+	first := ""
+	for _, h := range whole.History {
+		if h.Digest == "" {
+			continue
+		}
+		m := d.Message
+		m.Role, m.Body, m.Large, m.Origin = h.Role, h.Body, h.Large, h.Origin
+		if m.Role == message.Event {
+			m.Refers = ""
+		}
+		digest, err := digestOf(ctx, m)
+		if err != nil {
+			return err
+		}
+		if digest != h.Digest {
+			c.wrong(d.Number, "what it was before it was %s is not what was committed", h.What)
+		}
+		if first == "" {
+			first = h.Digest
+		}
+		if m.Origin != nil {
+			c.signature(d.Number, m)
+			c.Signed--
+		}
+	}
+	if first != d.Refers {
+		c.wrong(d.Number, "what it was at first is no longer kept, or is something else")
+	}
+	return nil
+}
+
+// receipt checks what the ERP said.
+func (c *chain) receipt(ctx context.Context, d outbox.Detail) {
+	r := d.Receipt
+	if !d.Settled || d.Role == message.Void || r.At.IsZero() {
+		return
+	}
+	c.Receipts++
+	if r.Signed == "" {
+		return
+	}
+	if c.by.Receipt == nil {
+		return
+	}
+	if err := c.by.Receipt(ctx, d.Link, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document}); err != nil {
+		c.wrong(d.Number, "the ERP's receipt does not count: %s", whyOf(err))
+		return
+	}
+	c.Vouched++
+}
+
+// order checks that no number is missing, that each message follows the one before it, and that the last is the lane's end.
+func (c *chain) order(list []outbox.Detail) {
+	epoch, number, head := int64(1), int64(0), ""
+	known := true // whether head is that of the message before
+	for i, d := range list {
+		if i > 0 && list[i-1].Epoch == d.Epoch && list[i-1].Number == d.Number {
+			continue // delivered again
+		}
+		if d.Epoch != epoch {
+			known = known && d.Epoch == epoch+1
+			if epoch = d.Epoch; c.end.Purged[epoch] >= d.Number-1 && d.Number > number+1 {
+				known, number = false, d.Number-1
+			}
+		}
+		if missing := d.Number - number - 1; missing > 0 {
+			if c.end.Purged[d.Epoch] < d.Number-1 {
+				c.wrong(max(number, c.end.Purged[d.Epoch])+1, "it is missing, and was not purged for its age")
+			}
+			known = false
+		}
+		if known && d.Prev != head {
+			c.wrong(d.Number, "it does not follow the message before it")
+		}
+		number, head, known = d.Number, cmp.Or(d.Refers, d.Digest), true
+	}
+	purged := c.end.Purged[c.end.Epoch]
+	switch {
+	case number == c.end.Last && epoch == c.end.Epoch && head == c.end.Digest:
+	case number == c.end.Last && epoch == c.end.Epoch && number > 0:
+		c.wrong(number, "the lane's own end is another: its digest is not that of its last message")
+	case (len(list) == 0 || number < purged) && purged == c.end.Last:
+		// all that it had was purged
+	case epoch != c.end.Epoch && len(list) > 0:
+		c.wrong(c.end.Last, "the lane says that it is in epoch %d, and its last message is of epoch %d", c.end.Epoch, epoch)
+	case number < c.end.Last:
+		c.wrong(number+1, "it is missing: the lane ends at number %d", c.end.Last)
+	default:
+		c.wrong(number, "the lane says that it ends at number %d", c.end.Last)
+	}
+}
