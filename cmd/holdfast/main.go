@@ -1,8 +1,8 @@
 // Command holdfast is store-and-forward middleware between a plant's MES and its ERP.
 //
 // It is the one program: serve runs a plant, demo shows one, the rest looks and repairs. Results go to stdout, all else to stderr
-// as "holdfast: …". The exit status tells what kind of problem it was (package problem): 0 done, 1 a defect, 2 wrong input,
-// 3 not found, 4 conflict, 5 denied, 6 unavailable, 7 disk full, 8 integrity.
+// as "holdfast: …". The exit status is the same everywhere: 0 done, 1 an error, 2 wrong input or a missing --yes, 3 not found, 4 not allowed,
+// 5 the set is another than was said, 6 done in part, 7 something needed does not answer, 8 a second person has to approve it.
 package main
 
 import (

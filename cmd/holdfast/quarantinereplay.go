@@ -19,7 +19,7 @@ func quarantineReplay() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "replay NUMBER", Short: "Try a message in quarantine again, and say what came of it",
-		Long: "The process that serves the plant tries the message again, and this command waits for what comes of it. It ends with status 4 if\n" +
+		Long: "The process that serves the plant tries the message again, and this command waits for what comes of it. It ends with status 1 if\n" +
 			"the message is in quarantine again. --wait 0s does not wait.",
 		Example: "  holdfast quarantine replay 17 --reason 'material was added'",
 		Args:    cobra.ExactArgs(1),

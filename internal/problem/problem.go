@@ -31,18 +31,19 @@ const (
 	Internal     Kind = "internal"     // a defect of Holdfast
 )
 
-// status is the HTTP status and the exit status of each kind.
+// status is the HTTP status and the exit status of each kind. Commands end besides with 6 where a bulk act was done in part, and with 8 where
+// one waits for a second person.
 var status = map[Kind]struct{ http, exit int }{
 	Invalid:      {http.StatusUnprocessableEntity, 2},
 	NotFound:     {http.StatusNotFound, 3},
-	Conflict:     {http.StatusConflict, 4},
-	Precondition: {http.StatusPreconditionFailed, 4},
-	Duplicate:    {http.StatusUnprocessableEntity, 4},
-	Denied:       {http.StatusForbidden, 5},
+	Conflict:     {http.StatusConflict, 1},
+	Precondition: {http.StatusPreconditionFailed, 5},
+	Duplicate:    {http.StatusUnprocessableEntity, 1},
+	Denied:       {http.StatusForbidden, 4},
 	TooLarge:     {http.StatusRequestEntityTooLarge, 2},
-	Unavailable:  {http.StatusServiceUnavailable, 6},
-	Full:         {http.StatusInsufficientStorage, 7},
-	Integrity:    {http.StatusUnprocessableEntity, 8},
+	Unavailable:  {http.StatusServiceUnavailable, 7},
+	Full:         {http.StatusInsufficientStorage, 1},
+	Integrity:    {http.StatusUnprocessableEntity, 1},
 	Internal:     {http.StatusInternalServerError, 1},
 }
 
