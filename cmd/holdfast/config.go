@@ -35,6 +35,7 @@ type Config struct {
 	Keys           KeysConfig            `yaml:"keys"`
 	Audit          AuditConfig           `yaml:"audit"`
 	Policy         PolicyConfig          `yaml:"policy"`
+	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`
 
@@ -70,6 +71,7 @@ type APIConfig struct {
 	Timeout      time.Duration `yaml:"timeout"`
 	MaxWait      time.Duration `yaml:"max_wait"` // for Prefer: wait=N
 	CheckAnswers bool          `yaml:"check_answers"`
+	TLS          APITLSConfig  `yaml:"tls"`
 }
 
 // OpsConfig is the listener for those who operate it: /livez, /readyz and /metrics.

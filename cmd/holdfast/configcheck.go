@@ -55,12 +55,11 @@ func (c Config) check() error {
 	k := &checker{Places: c.places}
 	c.checkPlant(k)
 	c.checkDatabase(k)
-	for at, address := range map[string]string{"api.listen": c.API.Listen, "ops.listen": c.Ops.Listen} {
-		if err := httpapi.CheckLoopback(address); err != nil {
-			p, _ := errors.AsType[*problem.Error](err)
-			k.wrong(at, p.Why, p.Hint)
-		}
+	if err := httpapi.CheckLoopback(c.Ops.Listen); err != nil {
+		p, _ := errors.AsType[*problem.Error](err)
+		k.wrong("ops.listen", p.Why, p.Hint)
 	}
+	c.checkAccess(k)
 	if c.API.Listen == c.Ops.Listen && !strings.HasSuffix(c.API.Listen, ":0") {
 		k.wrong("ops.listen", "it is the address of api.listen", "give it a port of its own, such as 127.0.0.1:8421")
 	}

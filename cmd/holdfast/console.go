@@ -66,6 +66,8 @@ func (c Config) space() func(ctx context.Context) (console.Space, error) {
 // web is what browsers and the MES call: the API, and the pages on the same listener. The pages end their streams as the API ends.
 func (p *process) web() []part {
 	pages, api := p.openConsole(), p.floors.api()
-	api.Pages = pages.Handler()
+	if p.gate == nil { // nobody signs in to the pages yet: they take whoever sits at this machine
+		api.Pages = pages.Handler()
+	}
 	return []part{{"api", func(ctx context.Context) error { return api.Run(ctx, p.api) }}, {"console", pages.Run}}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,7 +281,15 @@ func examineLink(subject string, c LinkConfig, err error) []finding {
 func examineListeners(ctx context.Context, cfg Config) []finding {
 	var out []finding
 	for subject, address := range map[string]string{"api": cfg.API.Listen, "ops": cfg.Ops.Listen} {
-		l, err := httpapi.Listen(ctx, address)
+		listen := func() (net.Listener, error) { return httpapi.Listen(ctx, address) }
+		if subject == "api" {
+			listen = func() (net.Listener, error) { return cfg.listenAPI(ctx) }
+		}
+		l, err := listen()
+		if err != nil && problem.KindOf(err) != problem.Unavailable {
+			out = append(out, bad(subject, err)...)
+			continue
+		}
 		if err != nil {
 			out = append(out, finding{
 				Subject: subject, State: look, Says: address + " is taken by another program",

@@ -332,4 +332,4 @@ func (r *records) watchJob(ctx context.Context, cmd *cobra.Command, id string) e
 }
 
 // me is the name of whoever calls the program.
-func (r *records) me() string { return localActor().Name }
+func (r *records) me() string { return r.cfg.localActor().Name }

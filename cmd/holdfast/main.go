@@ -53,6 +53,7 @@ is back every report arrives once and in order.`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentPreRunE = permitted
 	root.PersistentFlags().StringP("config", "c", "holdfast.yaml", "the plant's configuration")
 	root.AddCommand(commands()...)
 	root.SetHelpCommand(helpCommand())

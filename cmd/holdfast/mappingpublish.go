@@ -101,7 +101,7 @@ func (r *records) ready(ctx context.Context, out io.Writer, e edition.Edition) e
 // step does what is done with an edition in the name of the person at this machine, with the editions before and after in the audit record.
 func (r *records) step(ctx context.Context, action, hash, reason string, do func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error)) (edition.State, error) {
 	var s edition.State
-	act := access.Act{Action: action, Actor: localActor(), Object: "mapping/" + edition.Short(hash), Reason: reason}
+	act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: "mapping/" + edition.Short(hash), Reason: reason}
 	_, err := r.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 		before, err := edition.Current(ctx, tx)
 		if err != nil {

@@ -38,6 +38,7 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
+	gate   *access.Gate // nil: the API takes every call of this machine
 	jobs   *job.Jobs
 
 	alerts  *alert.Alerts
@@ -123,7 +124,8 @@ func (f *floors) join() {
 		Guard: f.guard, Alarm: f.alerts,
 	}, f.log)
 	f.numberIDocs()
-	f.doer = access.New(f.db)
+	policy, _ := f.cfg.policy() // the check of the configuration has made it before
+	f.doer = access.New(f.db).Under(policy)
 	f.jobs = job.New(f.db, f.outbox, job.Config{ReplayOver: f.cfg.Policy.ReplayOver}, f.log.With("part", "job"))
 }
 
@@ -184,7 +186,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.

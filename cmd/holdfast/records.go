@@ -87,17 +87,32 @@ func (r *records) current(ctx context.Context) error {
 
 // act does one act in the name of the person at this machine, with its entry in the audit record.
 func (r *records) act(ctx context.Context, action, object, reason string, fn func(ctx context.Context, tx *store.Tx) error) error {
-	_, err := r.doer.Do(ctx, access.Act{Action: action, Actor: localActor(), Object: object, Reason: reason},
+	_, err := r.doer.Do(ctx, access.Act{Action: action, Actor: r.cfg.localActor(), Object: object, Link: linkOf(object), Reason: reason},
 		func(ctx context.Context, tx *store.Tx) (access.Result, error) { return access.Result{}, fn(ctx, tx) })
 	return err
 }
 
-// localActor is whoever calls the program.
-func localActor() access.Actor {
+// localActor is whoever calls the program, with the rights that access.shell gives to the account.
+func (c Config) localActor() access.Actor {
+	name := "unknown"
 	if u, err := user.Current(); err == nil {
-		return access.Actor{Name: "local:" + u.Username}
+		name = u.Username
 	}
-	return access.Actor{Name: "local:unknown"}
+	by := access.Actor{Name: "local:" + name, Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}
+	if c.Access != nil && c.Access.Shell != nil {
+		by.Rights = access.Rights{Roles: c.Access.Shell[name]}
+	}
+	return by
+}
+
+// linkOf is the link that an object is named with; "" where it is named by itself.
+func linkOf(object string) string {
+	sort, rest, _ := strings.Cut(object, "/")
+	if sort != "link" && sort != "lane" {
+		return ""
+	}
+	link, _, _ := strings.Cut(rest, "/")
+	return link
 }
 
 // reasonFlag is --reason, of every command that changes something.

@@ -135,7 +135,10 @@ func (p *process) openKeys(ctx context.Context) error {
 }
 
 func (p *process) listen(ctx context.Context) (err error) {
-	if p.api, err = httpapi.Listen(ctx, p.cfg.API.Listen); err != nil {
+	if p.gate, err = p.cfg.gate(p.db); err != nil {
+		return err
+	}
+	if p.api, err = p.cfg.listenAPI(ctx); err != nil {
 		return err
 	}
 	if p.ops, err = httpapi.Listen(ctx, p.cfg.Ops.Listen); err != nil {

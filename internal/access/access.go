@@ -3,13 +3,18 @@
 // # Guarantees
 //
 //   - An act, its audit entry and the answer kept for its repetition are one transaction: all of them or none.
+//
 //   - Under one idempotency key an actor's act takes effect once, however often and however concurrently it is sent. Each
 //     repetition gets the first one's answer. The key with another request is refused (kind duplicate).
+//
 //   - An act that fails keeps nothing: the same key may be tried again.
 //
-// Until sign-in exists, the actor is the local user and every action is permitted.
+//   - Under a Policy nothing is done that the actor's rights do not permit, whichever way the act comes in, and nobody releases what
+//     they have edited themselves (Apart). Without one, every act of this machine is permitted.
 //
-// The package owns the table access_keys; nothing else reads or writes it.
+//   - A credential is known by its hash alone; nothing that is stored or logged lets anybody in.
+//
+// The package owns the tables access_keys and access_tokens; nothing else reads or writes them.
 package access
 
 import (
@@ -34,6 +39,8 @@ const KeepKeys = 24 * time.Hour
 type Actor struct {
 	Name string // such as local:anna
 	From string // the address that the call came from; empty for a command on this machine
+
+	Rights Rights // counts under a policy only
 }
 
 // Key makes the repetition of an act harmless.
@@ -47,6 +54,7 @@ type Act struct {
 	Action      string // a name of the registry
 	Actor       Actor
 	Object      string // what is acted upon, such as order/1000042; empty if the act makes it
+	Link        string // that the object belongs to; "" for none, or where only the act itself finds it: then it calls Permit
 	Reason      string // why; required where the action needs one
 	Idempotency *Key   // nil if the caller gave none
 }
@@ -62,20 +70,37 @@ type Result struct {
 }
 
 // Doer does acts.
-type Doer struct{ db *store.DB }
+type Doer struct {
+	db     *store.DB
+	policy *Policy // nil: all is permitted
+}
 
-// New returns a Doer.
-func New(db *store.DB) *Doer { return &Doer{db} }
+// New returns a Doer that permits everything; see Under.
+func New(db *store.DB) *Doer { return &Doer{db: db} }
+
+// Under is a Doer that does only what the policy permits; nil permits everything.
+func (d *Doer) Under(p *Policy) *Doer { return &Doer{d.db, p} }
+
+// Permit refuses what an actor may not do to something of a link (kind denied).
+func (d *Doer) Permit(by Actor, action, link string) error {
+	if d.policy.May(by.Rights, action, link) {
+		return nil
+	}
+	return NotPermitted(by, action, link)
+}
 
 // Do runs fn in one transaction with the act's audit entry and, if there is a key, the answer kept for its repetition. A key that
 // was used for the same request gives the first answer without running fn. fn may be run more than once, see store.DB.InTx.
 //
-// Errors: Internal for an action that is not registered, Invalid for a missing reason, Duplicate for a key used for something
-// else, and those of fn. The refusal of an action that needs a reason is itself recorded.
+// Errors: Internal for an action that is not registered, Invalid for a missing reason, Denied for what the policy does not permit,
+// Duplicate for a key used for something else, and those of fn. The refusal of an action that needs a reason is itself recorded.
 func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx *store.Tx) (Result, error)) (Result, error) {
 	action, err := act.check()
 	if err != nil {
 		return Result{}, err
+	}
+	if err := d.permitted(action, act); err != nil {
+		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
 	var res Result
 	err = d.db.InTx(ctx, func(tx *store.Tx) error {
@@ -83,6 +108,9 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 		earlier, err := claim(ctx, tx, act)
 		if err != nil || earlier != nil {
 			res = deref(earlier)
+			return err
+		}
+		if err := d.policy.separate(ctx, tx, act); err != nil {
 			return err
 		}
 		if res, err = fn(ctx, tx); err != nil {
@@ -97,6 +125,14 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
 	return res, nil
+}
+
+// permitted refuses what the actor may not do. Where the act itself finds the link, it is enough to be permitted on some.
+func (d *Doer) permitted(action Action, act Act) error {
+	if act.Link == "" && action.onLinks() && d.policy.MayOnSome(act.Actor.Rights, act.Action) {
+		return nil
+	}
+	return d.Permit(act.Actor, act.Action, act.Link)
 }
 
 func deref(r *Result) Result {

@@ -51,10 +51,43 @@ const (
 	MappingTry          = "mapping.try"
 	MappingEndTrial     = "mapping.end-trial"
 	MappingReload       = "mapping.reload"
+	PlantRead           = "plant.read"
+	BodyRead            = "body.read"
+	InboundRead         = "inbound.read"
+	MsgRead             = "msg.read"
+	MsgProve            = "msg.prove"
+	AuditRead           = "audit.read"
+	AuditExport         = "audit.export"
+	KeysRead            = "keys.read"
+	StatusRead          = "status.read"
+	PlantRun            = "plant.run"
+	BackupCreate        = "backup.create"
+	BackupVerify        = "backup.verify"
+	BackupPrune         = "backup.prune"
+	BackupRead          = "backup.read"
+	BackupRestore       = "backup.restore"
+	AccessRead          = "access.read"
+	TokenCreate         = "access.token-create"
+	TokenRevoke         = "access.token-revoke"
 )
 
-// The permissions. A role, once there are roles, is a set of them.
+// What is recorded of callers besides their acts. Nobody is permitted these: they happen.
 const (
+	SignInRefused = "access.sign-in" // somebody called without being known
+	Refusal       = "access.refusal" // somebody known called for what is not permitted
+)
+
+// The permissions. A role is a set of them, see Role.
+const (
+	ReadPlant     = "plant:read"         // see orders, reports, lots and master data
+	ReadInbound   = "inbound:read"       // see what the ERPs have sent
+	ReadMessages  = "messages:read"      // see what the ERPs are owed, lanes and links
+	ReadAudit     = "audit:read"         // see who did what
+	ReadStatus    = "status:read"        // see how the plant stands, its connections and settings
+	ReadKeys      = "keys:read"          // see the public keys of the nodes
+	RunPlant      = "plant:run"          // start the program and bring its database up to date
+	ReadAccess    = "access:read"        // see who may do what
+	ManageAccess  = "access:manage"      // give and take access
 	PlanOrders    = "orders:plan"        // make and re-plan orders of the plant
 	Report        = "production:report"  // report what was made, used, found
 	Correct       = "production:correct" // take a report back
@@ -64,11 +97,12 @@ const (
 	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
 	Operate       = "links:operate"      // pause and resume lanes and links
 	ManageKeys    = "keys:manage"        // replace and revoke the keys that nodes sign with
+	ManageBackups = "backups:manage"     // make, prove, remove and restore copies of the plant
 	ManageMaps    = "mappings:manage"    // publish, try and roll back mappings
 	ApproveMaps   = "mappings:approve"   // approve mappings that somebody else has proposed
 )
 
-// Action is something that changes the plant or its messages.
+// Action is something that changes the plant or its messages, or shows them.
 type Action struct {
 	Name        string
 	Permission  string // what an actor needs
@@ -76,8 +110,10 @@ type Action struct {
 	NeedsReason bool   // the actor must say why
 }
 
-// Actions lists every action, in the order of their subjects.
-func Actions() []Action {
+// Actions lists every action, those that change something first, each part in the order of its subjects.
+func Actions() []Action { return slices.Concat(changes(), shows()) }
+
+func changes() []Action {
 	return []Action{
 		{OrderCreate, PlanOrders, "Make an order of the plant's own", false},
 		{OrderChange, PlanOrders, "Change an order's priority or dates", false},
@@ -126,8 +162,34 @@ func Actions() []Action {
 		{MappingTry, ManageMaps, "Map live messages by an edition too, without sending what it makes", true},
 		{MappingEndTrial, ManageMaps, "End the trial of an edition of the mappings", true},
 		{MappingReload, ManageMaps, "Take the changed folder of mappings; a node does", false},
+		{BackupCreate, ManageBackups, "Make a copy of the plant", true},
+		{BackupVerify, ManageBackups, "Prove that a copy of the plant can be restored", false},
+		{BackupPrune, ManageBackups, "Remove old copies of the plant", true},
+		{BackupRestore, ManageBackups, "Make a plant of a copy", true},
+		{PlantRun, RunPlant, "Start the plant, and bring its database up to date", false},
+		{TokenCreate, ManageAccess, "Give a machine a token", true},
+		{TokenRevoke, ManageAccess, "Have a token count for nothing any more", true},
 	}
 }
+
+func shows() []Action {
+	return []Action{
+		{PlantRead, ReadPlant, "See orders, reports, lots and master data", false},
+		{InboundRead, ReadInbound, "See what the ERPs have sent, and what waits for what", false},
+		{BodyRead, ReadMessages, "See the large body of a message", false},
+		{MsgRead, ReadMessages, "See messages, lanes and links", false},
+		{MsgProve, ReadMessages, "Print what was signed of messages", false},
+		{AuditRead, ReadAudit, "See who did what", false},
+		{AuditExport, ReadAudit, "Take the whole record out, to be kept and checked elsewhere", false},
+		{KeysRead, ReadKeys, "See the keys that nodes sign with", false},
+		{StatusRead, ReadStatus, "See how the plant stands, its connections and settings", false},
+		{BackupRead, ReadStatus, "See which copies of the plant there are", false},
+		{AccessRead, ReadAccess, "See who may do what", false},
+	}
+}
+
+// Changes tells whether the action changes something; the others show.
+func (a Action) Changes() bool { return !slices.Contains(shows(), a) }
 
 // How many characters a reason has, wherever it is given.
 const (

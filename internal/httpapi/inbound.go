@@ -24,6 +24,9 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 	b := cmp.Or(r.JSONBody, r.ApplicationCloudeventsPlusJSONBody)
 	c := call{access.InboundReceive, "inbound/" + b.Source + "/" + b.ID, "", r.Params.IdempotencyKey, b}
 	link := cmp.Or(b.Link, s.cfg.Link)
+	if err := s.permitLink(ctx, c.action, link, c.object); err != nil {
+		return nil, err
+	}
 	proof := s.Inbox.Prove(ctx, hop(ctx), link)
 	taken, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[inbox.Taken], error) {
 		if err := s.cfg.serves(link, b); err != nil {
@@ -165,6 +168,9 @@ func (s *Server) GetInbound(ctx context.Context, r GetInboundRequestObject) (Get
 		m, err = s.Inbox.Message(ctx, tx, r.Number)
 		return err
 	})
+	if err == nil {
+		err = s.permitLink(ctx, access.InboundRead, m.Link, inboundObject(r.Number))
+	}
 	return GetInbound200JSONResponse(InboundDetail{
 		Message: inbound(m), Body: message.Shown(m.Body, m.Large), Original: json.RawMessage(message.Shown(m.Original, m.OriginalLarge)), Digest: m.Digest,
 	}), err
@@ -201,6 +207,9 @@ func inboundObject(number int64) string { return "inbound/" + strconv.FormatInt(
 func (s *Server) repairInbound(ctx context.Context, c call, number int64, fn func(ctx context.Context, tx *store.Tx, seq int64) error) (Inbound, error) {
 	m, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Inbound], error) {
 		before, err := s.Inbox.Message(ctx, tx, number)
+		if err == nil {
+			err = s.onLink(ctx, c, before.Link)
+		}
 		if err != nil {
 			return did[Inbound]{}, err
 		}

@@ -46,6 +46,9 @@ func (s *Server) changeLane(
 	ctx context.Context, c call, link, name string, change func(ctx context.Context, tx *store.Tx, link, lane, reason string) error,
 ) (Lane, error) {
 	l, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Lane], error) {
+		if err := s.onLink(ctx, c, link); err != nil {
+			return did[Lane]{}, err
+		}
 		before, err := s.Outbox.Lane(ctx, tx, link, name)
 		if err != nil {
 			return did[Lane]{}, err
@@ -72,7 +75,9 @@ func (s *Server) ListLinks(ctx context.Context, _ ListLinksRequestObject) (ListL
 	err := s.DB.View(ctx, func(tx *store.Tx) error {
 		all, err := s.Outbox.Links(ctx, tx)
 		for _, l := range all {
-			page.Items = append(page.Items, link(l))
+			if s.sees(ctx, access.MsgRead, l.Name) {
+				page.Items = append(page.Items, link(l))
+			}
 		}
 		return err
 	})
@@ -122,6 +127,9 @@ func (s *Server) changeLink(
 	ctx context.Context, c call, name string, change func(ctx context.Context, tx *store.Tx, link, reason string) error,
 ) (Link, error) {
 	l, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Link], error) {
+		if err := s.onLink(ctx, c, name); err != nil {
+			return did[Link]{}, err
+		}
 		before, err := s.findLink(ctx, tx, name)
 		if err != nil {
 			return did[Link]{}, err

@@ -40,6 +40,9 @@ func (s *Server) GetMessage(ctx context.Context, r GetMessageRequestObject) (Get
 		d, err = s.Outbox.Message(ctx, tx, r.Message)
 		return err
 	})
+	if err == nil {
+		err = s.permitLink(ctx, access.MsgRead, d.Link, "message/"+r.Message)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +109,9 @@ func (s *Server) SendMessageAgain(ctx context.Context, r SendMessageAgainRequest
 func (s *Server) repair(ctx context.Context, c call, id string, fn func(ctx context.Context, tx *store.Tx, d outbox.Detail) error) (Message, error) {
 	m, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Message], error) {
 		before, err := s.Outbox.Message(ctx, tx, id)
+		if err == nil {
+			err = s.onLink(ctx, c, before.Link)
+		}
 		if err != nil {
 			return did[Message]{}, err
 		}
@@ -123,6 +129,9 @@ func (s *Server) ReplayMessages(ctx context.Context, r ReplayMessagesRequestObje
 	b := r.Body
 	c := call{access.MsgReplay, "lane/" + b.Link + "/" + b.Lane, b.Reason, r.Params.IdempotencyKey, b}
 	n, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[ReplayResult], error) {
+		if err := s.onLink(ctx, c, b.Link); err != nil {
+			return did[ReplayResult]{}, err
+		}
 		n, err := s.Outbox.Replay(ctx, tx, b.Link, b.Lane, outbox.Range{From: b.From, To: b.To, Force: b.Force}, b.Reason)
 		return did[ReplayResult]{value: ReplayResult{Messages: n}}, err
 	})

@@ -40,7 +40,7 @@ func requestID(ctx context.Context) string {
 	return c.request
 }
 
-// identified gives each request an ID, the caller's if it is a decent one, and the actor: until sign-in exists, the local user.
+// identified gives each request an ID, the caller's if it is a decent one, and the actor: the local user, until admitted finds another.
 func (s *Server) identified(next http.Handler) http.Handler {
 	decent := regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +87,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if err != nil {
 			host = strings.Trim(r.Host, "[]")
 		}
-		if !loopback(host) {
+		if r.TLS == nil && !Loopback(host) { // over TLS the certificate is of the name
 			s.fail(w, r, foreign("it is called by a name that is not this machine's own"))
 			return
 		}
@@ -123,6 +123,10 @@ func (s *Server) checkRequests(next http.Handler) http.Handler {
 			return
 		}
 		nameSpan(r.Context(), op)
+		if err := s.permitted(r, op, path); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 		w, r, done := s.timed(w, r, op)
 		defer done()
 		wrong, err := s.check(w, r, op, path)

@@ -12,6 +12,9 @@ func (s *Server) PostponeMessage(ctx context.Context, r PostponeMessageRequestOb
 	c := call{access.MsgPostpone, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	p, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Postponed], error) {
 		before, err := s.Outbox.Message(ctx, tx, r.Message)
+		if err == nil {
+			err = s.onLink(ctx, c, before.Link)
+		}
 		if err != nil {
 			return did[Postponed]{}, err
 		}

@@ -7,7 +7,8 @@
 //     Idempotency-Key are one transaction.
 //   - Whatever goes wrong is told as a problem document (RFC 9457); the text of an unclassified error stays in the log.
 //   - A large body comes in and goes out piece by piece, whatever its size (bodies.go).
-//   - Until access control lands it listens on loopback addresses only, and answers no page of another site in a browser.
+//   - Without a Gate it listens on loopback addresses only. With one, each caller is known and permitted what it does, or turned away before
+//     its body is read. No page of another site in a browser is answered, and no cookie is looked at.
 package httpapi
 
 import (
@@ -58,6 +59,7 @@ type Checker interface {
 
 // Parts are what the API works on; all but Pages are required.
 type Parts struct {
+	Gate    *access.Gate // nil: whoever calls from this machine is let in, and may do everything
 	Checker Checker
 	DB      *store.DB
 	Plant   *mes.Plant
@@ -100,6 +102,7 @@ func (s *Server) Handler() http.Handler {
 		h = s.checkAnswers(h)
 	}
 	h = s.checkRequests(h)
+	h = s.admitted(h)
 	h = s.guard(h)
 	h = s.recovered(h)
 	h = s.identified(h)

@@ -16,8 +16,6 @@ import (
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
 	"holdfast/internal/store/storetest"
-	"holdfast/openapi"
-	"holdfast/openapi/contract"
 )
 
 func TestOnlyLoopbackIsListenedOn(t *testing.T) {
@@ -156,28 +154,6 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 	answer{res.StatusCode, res.Header, body}.refused(p.t, 500, "internal")
 	if !strings.Contains(logged.String(), "request panicked") || strings.Contains(string(body), "nil pointer") {
 		t.Errorf("log %q, answer %s", logged.String(), body)
-	}
-}
-
-// TestEveryChangeIsAnActOfTheRegistry compares the contract with the registry of actions, both ways. Keys are changed by the command
-// line alone: who may run it on the node holds what the keys protect, and a network that could change them would be one more way in.
-func TestEveryChangeIsAnActOfTheRegistry(t *testing.T) {
-	doc, err := contract.Load(openapi.Holdfast(), "holdfast.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := map[string]bool{}
-	for _, o := range doc.Operations() {
-		name, _ := o.Extension("x-holdfast-action").(string)
-		if _, ok := access.Lookup(name); !ok && o.Method != "GET" {
-			t.Errorf("%s %s: action %q is not in the registry", o.Method, o.Path, name)
-		}
-		used[name] = true
-	}
-	for _, a := range access.Actions() {
-		if local := slices.Contains([]string{access.ManageKeys, access.ManageMaps, access.ApproveMaps}, a.Permission); used[a.Name] == local {
-			t.Errorf("action %s has an operation of the API: %t, want %t", a.Name, used[a.Name], !local)
-		}
 	}
 }
 

@@ -18,17 +18,19 @@ type Kind string
 
 // The kinds. Their values are stable: they end up in problem documents and in logs.
 const (
-	Invalid      Kind = "invalid"      // the input itself is wrong; the same input stays wrong
-	NotFound     Kind = "not-found"    // the thing named is not there
-	Conflict     Kind = "conflict"     // the input is right, but not in the present state
-	Precondition Kind = "precondition" // somebody else changed it first (If-Match)
-	Duplicate    Kind = "duplicate"    // the same key was used for something else
-	Denied       Kind = "denied"       // not allowed
-	TooLarge     Kind = "too-large"    // over a limit of size
-	Unavailable  Kind = "unavailable"  // something needed does not answer; later may be better
-	Full         Kind = "storage-full" // the store takes no more; nothing was dropped
-	Integrity    Kind = "integrity"    // what is stored or received is not what was signed or promised
-	Internal     Kind = "internal"     // a defect of Holdfast
+	Invalid      Kind = "invalid"        // the input itself is wrong; the same input stays wrong
+	NotFound     Kind = "not-found"      // the thing named is not there
+	Conflict     Kind = "conflict"       // the input is right, but not in the present state
+	Precondition Kind = "precondition"   // somebody else changed it first (If-Match)
+	Duplicate    Kind = "duplicate"      // the same key was used for something else
+	Unknown      Kind = "unknown-caller" // nobody says who calls, or what says so is not believed
+	Denied       Kind = "denied"         // not allowed
+	TooMany      Kind = "too-many"       // asked too often; the same later may be taken
+	TooLarge     Kind = "too-large"      // over a limit of size
+	Unavailable  Kind = "unavailable"    // something needed does not answer; later may be better
+	Full         Kind = "storage-full"   // the store takes no more; nothing was dropped
+	Integrity    Kind = "integrity"      // what is stored or received is not what was signed or promised
+	Internal     Kind = "internal"       // a defect of Holdfast
 )
 
 // status is the HTTP status and the exit status of each kind. Commands end besides with 6 where a bulk act was done in part, and with 8 where
@@ -39,7 +41,9 @@ var status = map[Kind]struct{ http, exit int }{
 	Conflict:     {http.StatusConflict, 1},
 	Precondition: {http.StatusPreconditionFailed, 5},
 	Duplicate:    {http.StatusUnprocessableEntity, 1},
+	Unknown:      {http.StatusUnauthorized, 4},
 	Denied:       {http.StatusForbidden, 4},
+	TooMany:      {http.StatusTooManyRequests, 7},
 	TooLarge:     {http.StatusRequestEntityTooLarge, 2},
 	Unavailable:  {http.StatusServiceUnavailable, 7},
 	Full:         {http.StatusInsufficientStorage, 1},

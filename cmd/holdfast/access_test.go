@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// authority issues certificates for a test.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  ed25519.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.key = key
+	a.cert = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, public)
+	return a
+}
+
+func (a *authority) sign(c *x509.Certificate, public ed25519.PublicKey) *x509.Certificate {
+	a.t.Helper()
+	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: "test"}
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent := a.cert
+	if parent == nil {
+		parent = c
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, public, a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	out, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return out
+}
+
+// pair issues a certificate for a server on this machine, or for a client of a URI, and writes it with its key into two files.
+func (a *authority) pair(cert, key, uri string) tls.Certificate {
+	a.t.Helper()
+	c := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	if uri != "" {
+		u, err := url.Parse(uri)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		c = &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, URIs: []*url.URL{u}}
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.write(cert, "CERTIFICATE", a.sign(c, public).Raw)
+	a.write(key, "PRIVATE KEY", der)
+	out, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return out
+}
+
+func (a *authority) write(file, kind string, der []byte) {
+	a.t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// closedPlant is a plant whose API is called over TLS by those that it knows.
+type closedPlant struct {
+	t      *testing.T
+	dir    string
+	api    string
+	ca     *authority
+	client *http.Client // without a certificate
+}
+
+const closedConfig = `plant: {number: "1000"}
+api: {listen: "127.0.0.1:0", tls: {cert: api.crt, key: api.key, client_ca: ca.crt}}
+ops: {listen: "127.0.0.1:0"}
+access:
+  clients:
+    erp-prod: {uri: "spiffe://company/erp", roles: [viewer]}
+`
+
+func openClosed(t *testing.T) *closedPlant {
+	t.Helper()
+	p := &closedPlant{t: t, dir: t.TempDir(), ca: newAuthority(t)}
+	p.ca.write(filepath.Join(p.dir, "ca.crt"), "CERTIFICATE", p.ca.cert.Raw)
+	p.ca.pair(filepath.Join(p.dir, "api.crt"), filepath.Join(p.dir, "api.key"), "")
+	p.client = p.calling()
+	file := filepath.Join(p.dir, "holdfast.yaml")
+	if err := os.WriteFile(file, []byte(closedConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel, err := openTelemetry(t.Context(), cfg.Telemetry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFloors(t.Context(), cfg, store.Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &process{floors: f, tel: tel}
+	if err := s.takeSeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.api = "https://" + s.api.Addr().String()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// calling is a client that knows the plant's CA, with certificates of its own.
+func (p *closedPlant) calling(own ...tls.Certificate) *http.Client {
+	pool := x509.NewCertPool()
+	pool.AddCert(p.ca.cert)
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: own, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+	return &http.Client{Transport: tr}
+}
+
+// get calls the API, with a token if there is one.
+func (p *closedPlant) get(c *http.Client, token, path string) (int, error) {
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.api+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode, err
+}
+
+func (p *closedPlant) command(status int, args ...string) string {
+	p.t.Helper()
+	var out, told bytes.Buffer
+	if got := run(p.t.Context(), append(args, "--config", filepath.Join(p.dir, "holdfast.yaml")), &out, &told); got != status {
+		p.t.Fatalf("%v ends with %d, want %d: %s", args, got, status, told.String())
+	}
+	return out.String()
+}
+
+// TestTheAPIIsCalledOverTLSByThoseItKnows goes through the ways in: none, a token that a command makes and revokes, a certificate.
+func TestTheAPIIsCalledOverTLSByThoseItKnows(t *testing.T) {
+	p := openClosed(t)
+	want := func(what string, status int, c *http.Client, token, path string) {
+		t.Helper()
+		if got, err := p.get(c, token, path); err != nil || got != status {
+			t.Errorf("%s: %d, %v; want %d", what, got, err, status)
+		}
+	}
+	want("nobody", 401, p.client, "", "/v1/orders")
+
+	token := strings.TrimSpace(p.command(0, "access", "token", "create", "board", "--role", "viewer", "--reason", "a board"))
+	want("a token", 200, p.client, token, "/v1/orders")
+	want("a token beyond its role", 403, p.client, token, "/v1/audit-entries")
+	var list []tokenView
+	if err := json.Unmarshal([]byte(p.command(0, "access", "token", "list", "--json")), &list); err != nil || len(list) != 1 || !list[0].Good || list[0].Used == nil {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	p.command(2, "access", "token", "create", "board", "--role", "king", "--reason", "a board")
+	p.command(0, "access", "token", "revoke", "board", "--reason", "stolen")
+	want("a revoked token", 401, p.client, token, "/v1/orders")
+	p.command(3, "access", "token", "revoke", "board", "--reason", "again")
+
+	erp := p.calling(p.ca.pair(filepath.Join(p.dir, "erp.crt"), filepath.Join(p.dir, "erp.key"), "spiffe://company/erp"))
+	want("a known certificate", 200, erp, "", "/v1/orders")
+	want("a known certificate with a wrong token", 401, erp, "hfat_00000000_x", "/v1/orders")
+	other := p.calling(p.ca.pair(filepath.Join(p.dir, "o.crt"), filepath.Join(p.dir, "o.key"), "spiffe://company/other"))
+	want("a certificate of nobody known", 401, other, "", "/v1/orders")
+	stranger := newAuthority(t)
+	forged := p.calling(stranger.pair(filepath.Join(p.dir, "f.crt"), filepath.Join(p.dir, "f.key"), "spiffe://company/erp"))
+	if got, err := p.get(forged, "", "/v1/orders"); err == nil {
+		t.Errorf("a certificate of another CA: %d, want no connection", got)
+	}
+	if res, err := http.Get(strings.Replace(p.api, "https", "http", 1) + "/v1/orders"); err == nil {
+		if res.Body.Close(); res.StatusCode != 400 {
+			t.Errorf("without TLS: %d, want 400", res.StatusCode)
+		}
+	}
+	old := p.calling()
+	old.Transport.(*http.Transport).TLSClientConfig.MaxVersion = tls.VersionTLS12
+	if got, err := p.get(old, "", "/v1/orders"); err == nil {
+		t.Errorf("with TLS 1.2: %d, want no connection", got)
+	}
+	p.onRecord(token)
+}
+
+// onRecord looks for the acts and the refusals in the record, and for the token nowhere.
+func (p *closedPlant) onRecord(token string) {
+	p.t.Helper()
+	var entries []entryView
+	text := p.command(0, "audit", "list", "--json")
+	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+		p.t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range entries {
+		got[e.Action] += e.Actor + ":" + e.Outcome + " "
+	}
+	for action, want := range map[string]string{
+		"access.token-create": audit.Done, "access.token-revoke": audit.Done, "access.sign-in": "unknown:refused", "access.refusal": "token:board:refused",
+	} {
+		if !strings.Contains(got[action], want) {
+			p.t.Errorf("%s: got %q, want %q", action, got[action], want)
+		}
+	}
+	if strings.Contains(text, token) {
+		p.t.Error("the record has the token")
+	}
+}
+
+func TestWhoMayCallIsCheckedAtLoad(t *testing.T) {
+	const head = "plant: {number: \"1000\"}\n"
+	const cert = "  tls: {cert: a.crt, key: a.key}\n"
+	tests := []struct{ name, text, want string }{
+		{"every address without access", "api:\n  listen: 0.0.0.0:8420\n", "api.listen: it is not a loopback address"},
+		{"every address with access and without TLS", "api:\n  listen: 0.0.0.0:8420\naccess: {}\n", "api.listen: it is not a loopback address"},
+		{"every address with TLS and without access", "api:\n  listen: 0.0.0.0:8420\n" + cert, "api.listen: it is not a loopback address"},
+		{"every address with both", "api:\n  listen: 0.0.0.0:8420\n" + cert + "access: {}\n", ""},
+		{"the metrics on every address", "ops: {listen: \"0.0.0.0:8421\"}\napi:\n" + cert + "access: {}\n", "ops.listen: it is not a loopback address"},
+		{"half a certificate", "api: {tls: {cert: a.crt}}\n", "api.tls: it has a certificate or a key"},
+		{"a role that permits nothing", "access: {roles: {x: [{may: [order.eat]}]}}\n", "is neither a permission nor an action"},
+		{"an account of no role", "access: {shell: {anna: [king]}}\n", "it is none of admin"},
+		{"clients of no CA", "access: {clients: {erp: {uri: \"spiffe://x\", roles: [erp]}}}\n", "nothing says who issues their certificates"},
+		{"two names of a client", "api: {tls: {client_ca: ca}}\naccess: {clients: {erp: {uri: \"a:b\", dns: c, roles: [erp]}}}\n", "none of uri, dns and sha256"},
+		{"keys without TLS", "access: {issuers: [{issuer: i, audience: a, jwks: \"http://login.example/keys\"}]}\n", "it is no https address"},
+		{"an issuer for nobody", "access: {issuers: [{issuer: i, jwks: \"https://login.example/keys\"}]}\n", "issuer and audience are required"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseConfig("/x/holdfast.yaml", []byte(head+tt.text))
+			if tt.want == "" && err != nil || tt.want != "" && (problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestARenewedCertificateIsUsed: the listener takes the new file, and stays with the last one that was good.
+func TestARenewedCertificateIsUsed(t *testing.T) {
+	dir, a := t.TempDir(), newAuthority(t)
+	cert, key := filepath.Join(dir, "c"), filepath.Join(dir, "k")
+	first := a.pair(cert, key, "")
+	p := &keyPair{cert: cert, key: key}
+	is := func(want tls.Certificate) {
+		t.Helper()
+		got, err := p.get(nil)
+		if err != nil || !bytes.Equal(got.Certificate[0], want.Certificate[0]) {
+			t.Errorf("got another certificate, %v", err)
+		}
+	}
+	is(first)
+	second := a.pair(cert, key, "")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(cert, later, later); err != nil {
+		t.Fatal(err)
+	}
+	is(second)
+	if err := os.WriteFile(cert, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	is(second)
+	if _, err := (&keyPair{cert: filepath.Join(dir, "none"), key: key}).get(nil); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("no file: %v", err)
+	}
+}

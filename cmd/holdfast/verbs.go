@@ -1,0 +1,86 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/problem"
+)
+
+// free is what a command needs that touches no plant: it works on files that it is given, or on a stage of its own.
+const free = ""
+
+// verbs is the action that each command needs; a test compares it with the commands, both ways.
+func verbs() map[string]string {
+	return map[string]string{
+		"demo": free, "init": free, "version": free, "torture": free, "verify": free, "erp mock": free, "erp mock assert": free,
+		"completion bash": free, "completion zsh": free, "completion fish": free, "completion powershell": free,
+		"mapping new": free, "mapping check": free, "mapping test": free, "mapping preview": free, "mapping schema": free,
+		"job list": access.MsgRead, "job show": access.MsgRead, "job watch": access.MsgRead, "job start": access.JobStart, "job approve": access.JobApprove,
+		"job pause": access.JobPause, "job resume": access.JobResume, "job cancel": access.JobCancel, "job rate": access.JobRate,
+		"mapping publish": access.MappingPublish, "mapping approve": access.MappingApprove, "mapping rollback": access.MappingRollback,
+		"mapping canary stop": access.MappingEndTrial, "mapping canary show": access.MsgRead, "mapping history": access.StatusRead,
+		"serve": access.PlantRun, "migrate up": access.PlantRun, "keys init": access.PlantRun,
+		"doctor": access.StatusRead, "status": access.StatusRead, "migrate status": access.StatusRead, "erp explore": access.StatusRead,
+		"msg list": access.MsgRead, "msg show": access.MsgRead, "msg prove": access.MsgProve, "mapping diff": access.MsgRead,
+		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg amend": access.MsgAmend, "msg replay": access.MsgReplay,
+		"msg mark-delivered": access.MsgMarkDelivered, "msg send-again": access.MsgSendAgain, "msg postpone": access.MsgPostpone,
+		"lane list": access.MsgRead, "lane pause": access.LanePause, "lane resume": access.LaneResume,
+		"link list": access.MsgRead, "link pause": access.LinkPause, "link resume": access.LinkResume,
+		"quarantine list": access.InboundRead, "quarantine show": access.InboundRead, "quarantine lanes": access.InboundRead,
+		"quarantine replay": access.QuarantineReplay, "quarantine discard": access.QuarantineDiscard, "quarantine skip": access.InboxSkip,
+		"conflict dismiss": access.ConflictDismiss,
+		"keys status":      access.KeysRead, "keys export": access.KeysRead, "keys rotate": access.KeysRotate, "keys revoke": access.KeysRevoke, "keys drill": access.KeysDrill,
+		"audit list": access.AuditRead, "audit verify": access.AuditRead, "audit prove": access.AuditRead, "audit keys": access.KeysRead, "audit export": access.AuditExport,
+		"backup create": access.BackupCreate, "backup list": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,
+		"access roles": access.AccessRead, "access actions": free, "access token list": access.AccessRead,
+		"access token create": access.TokenCreate, "access token revoke": access.TokenRevoke,
+	}
+}
+
+// verb is a command's name below the program's own.
+func verb(cmd *cobra.Command) string {
+	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
+	return name
+}
+
+// permitted holds a command to the roles that access.shell gives to the account that runs it, before it does anything. A command that is not
+// in the table is permitted to nobody. Where there is no configuration the command says so itself.
+func permitted(cmd *cobra.Command, _ []string) error {
+	action, known := verbs()[verb(cmd)]
+	if known && action == free || holds(cmd) || verb(cmd) == "help" {
+		return nil
+	}
+	cfg, err := configOf(cmd)
+	if err != nil || cfg.Access == nil {
+		return nil //nolint:nilerr // the command reads it too, and says what is wrong
+	}
+	policy, err := cfg.policy()
+	if err != nil {
+		return err
+	}
+	by := cfg.localActor()
+	if _, known := access.Lookup(action); !known {
+		return &problem.Error{Kind: problem.Internal, What: "run " + verb(cmd), Why: "it has no action", Hint: "this is a defect of Holdfast; please report it"}
+	}
+	if policy.May(by.Rights, action, "") || namesLink(cmd) && policy.MayOnSome(by.Rights, action) {
+		return nil
+	}
+	return access.NotPermitted(by, action, "")
+}
+
+// holds tells whether a command only holds others; explainMistakes has marked it.
+func holds(cmd *cobra.Command) bool { return cmd.HasSubCommands() && cmd.DisableFlagsInUseLine }
+
+// namesLink tells whether a command says what link it is about, so that a right on some links may be enough: the act finds out. Every other
+// command is about all of them.
+func namesLink(cmd *cobra.Command) bool {
+	switch verb(cmd) {
+	case "link pause", "link resume", "lane pause", "lane resume":
+		return true
+	default:
+		return false
+	}
+}

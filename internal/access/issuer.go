@@ -1,0 +1,110 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// Issuer is an OAuth2 server whose access tokens machines call with (client credentials, RFC 9068 or alike).
+type Issuer struct {
+	URL      string               // iss of its tokens, to the letter
+	Audience string               // aud that a token must have: this plant
+	Keys     string               // address of its keys (jwks_uri)
+	Outage   time.Duration        // how long its keys count while they cannot be read again; default 12h
+	Clients  map[string]JWTClient // by the name that they act under
+	Client   *http.Client         // asks for its keys
+}
+
+// JWTClient is a machine that gets its tokens from an issuer.
+type JWTClient struct {
+	ID    string   `yaml:"id"`    // client_id, azp, appid or sub of its tokens, the first of them that there is
+	Roles []string `yaml:"roles"` // of the policy
+	Links []string `yaml:"links"` // patterns; empty: every link
+}
+
+// Issuers tells whose an access token is. It is safe for use by many goroutines.
+type Issuers struct{ all []issuer }
+
+type issuer struct {
+	Issuer
+	keys     *keySet
+	verifier *oidc.IDTokenVerifier
+}
+
+// NewIssuers returns Issuers. It asks none; the first token of each does.
+func NewIssuers(all []Issuer, now func() time.Time) *Issuers {
+	out := &Issuers{}
+	for _, i := range all {
+		keys := &keySet{url: i.Keys, client: i.Client, now: now, outage: cmp.Or(i.Outage, 12*time.Hour)}
+		algs := make([]string, 0, len(algorithms()))
+		for _, a := range algorithms() {
+			algs = append(algs, string(a))
+		}
+		out.all = append(out.all, issuer{i, keys, oidc.NewVerifier(i.URL, keys, &oidc.Config{ClientID: i.Audience, SupportedSigningAlgs: algs, Now: now})})
+	}
+	return out
+}
+
+// Bearer implements Bearers: signature, issuer, audience and times of the token are checked, and then whose it is.
+func (s *Issuers) Bearer(ctx context.Context, token string) (Actor, error) {
+	at := s.of(token)
+	if at == nil {
+		return Actor{}, unknown("the token is of nobody that this plant believes")
+	}
+	good, err := at.verifier.Verify(ctx, token)
+	if err != nil { // which does not wrap what the keys said
+		if lost := at.keys.away(); lost != nil {
+			return Actor{}, lost
+		}
+	}
+	if _, ok := errors.AsType[*oidc.TokenExpiredError](err); ok {
+		return Actor{}, unknown("the token has expired")
+	}
+	if err != nil {
+		return Actor{}, unknown("the token is not what its issuer gives to callers of this plant")
+	}
+	var claims struct {
+		Client string `json:"client_id"`
+		Azp    string `json:"azp"`
+		App    string `json:"appid"`
+	}
+	if err := good.Claims(&claims); err != nil {
+		return Actor{}, unknown("the token cannot be read")
+	}
+	id := cmp.Or(claims.Client, claims.Azp, claims.App, good.Subject)
+	for name, c := range at.Clients {
+		if c.ID != "" && c.ID == id {
+			return Actor{Name: "client:" + name, Rights: Rights{Roles: c.Roles, Links: c.Links}}, nil
+		}
+	}
+	return Actor{}, unknown("the token is of a client that this plant does not know")
+}
+
+// of finds the issuer that a token says it is of. Nothing of the token is believed by that: its issuer's keys decide.
+func (s *Issuers) of(token string) *issuer {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return nil
+	}
+	for i := range s.all {
+		if s.all[i].URL == claims.Issuer {
+			return &s.all[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package access_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+func policy(t *testing.T, roles map[string]access.Role, apart []access.Apart) *access.Policy {
+	t.Helper()
+	p, err := access.NewPolicy("1000", roles, apart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func roles(names ...string) access.Rights { return access.Rights{Roles: names} }
+
+func TestRightsAreWhatTheTableSays(t *testing.T) {
+	p := policy(t, map[string]access.Role{
+		"eu":        {{May: []string{"links:operate", "msg.read"}, Links: []string{"erp-eu*"}}},
+		"elsewhere": {{May: []string{"*"}, Plants: []string{"2000"}}},
+		"here":      {{May: []string{"order.*"}, Plants: []string{"1*"}}},
+	}, nil)
+	tests := []struct {
+		name         string
+		rights       access.Rights
+		action, link string
+		may, some    bool
+	}{
+		{"what the role has", roles("viewer"), access.PlantRead, "", true, true},
+		{"what it does not have", roles("viewer"), access.OrderCreate, "", false, false},
+		{"no role", access.Rights{}, access.PlantRead, "", false, false},
+		{"a role that there is not", roles("king"), access.PlantRead, "", false, false},
+		{"an action that there is not", roles("here"), "order.eat", "", false, false},
+		{"two roles", roles("viewer", "erp-team"), access.LinkPause, "erp", true, true},
+		{"a link of the role", roles("eu"), access.LinkPause, "erp-eu1", true, true},
+		{"another link", roles("eu"), access.LinkPause, "erp-us", false, true},
+		{"all links at once, with some of them", roles("eu"), access.MsgRead, "", false, true},
+		{"another plant's role", roles("elsewhere"), access.PlantRead, "", false, false},
+		{"this plant's, by pattern", roles("here"), access.OrderCreate, "", true, true},
+		{"a token's link", access.Rights{Roles: []string{"erp-team"}, Links: []string{"erp"}}, access.LinkPause, "erp", true, true},
+		{"not a token's link", access.Rights{Roles: []string{"erp-team"}, Links: []string{"erp"}}, access.LinkPause, "erp2", false, true},
+		{"all links, of a token with some", access.Rights{Roles: []string{"erp-team"}, Links: []string{"erp"}}, access.MsgRead, "", false, true},
+		{"the plant, of a token with some links", access.Rights{Roles: []string{"operator"}, Links: []string{"erp"}}, access.PlantRead, "", true, true},
+		{"a token's own", access.Rights{Own: []access.Grant{{May: []string{"order.create"}}}}, access.OrderCreate, "", true, true},
+		{"beside a token's own", access.Rights{Own: []access.Grant{{May: []string{"order.create"}}}}, access.OrderStart, "", false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if may, some := p.May(tt.rights, tt.action, tt.link), p.MayOnSome(tt.rights, tt.action); may != tt.may || some != tt.some {
+				t.Errorf("may %t, on some link %t; want %t, %t", may, some, tt.may, tt.some)
+			}
+		})
+	}
+	var none *access.Policy
+	if !none.May(access.Rights{}, access.OrderCreate, "") || !none.MayOnSome(access.Rights{}, access.LinkPause) {
+		t.Error("a plant without a policy refuses its own machine")
+	}
+}
+
+func TestAWordThatPermitsNothingIsRefused(t *testing.T) {
+	tests := []struct {
+		name  string
+		roles map[string]access.Role
+		apart []access.Apart
+	}{
+		{"a misspelt permission", map[string]access.Role{"x": {{May: []string{"link:operate"}}}}, nil},
+		{"a broken pattern", map[string]access.Role{"x": {{May: []string{"["}}}}, nil},
+		{"nothing", map[string]access.Role{"x": {{}}}, nil},
+		{"a separation of what there is not", nil, []access.Apart{{Edit: "order.create", Approve: "order.eat"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := access.NewPolicy("1000", tt.roles, tt.apart); problem.KindOf(err) != problem.Invalid {
+				t.Errorf("got %v, want kind invalid", err)
+			}
+		})
+	}
+}
+
+// TestTheTableOfRolesIsTheOneInPrint holds docs/access.md against the built-in roles, both ways: a right more or less is a change to print.
+func TestTheTableOfRolesIsTheOneInPrint(t *testing.T) {
+	text, err := os.ReadFile("../../docs/access.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := policy(t, nil, nil)
+	printed := map[string][]string{}
+	var columns []string
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "`")
+		}
+		switch {
+		case cells[0] == "permission":
+			columns = cells[1:]
+		case columns != nil && len(cells) == len(columns)+1 && strings.Contains(cells[0], ":") && !strings.HasPrefix(cells[0], "-"):
+			for i, role := range columns {
+				if cells[i+1] == "yes" {
+					printed[cells[0]] = append(printed[cells[0]], role)
+				}
+			}
+		}
+	}
+	want := map[string][]string{}
+	for _, a := range access.Actions() {
+		want[a.Permission] = nil
+		for _, role := range p.Roles() {
+			if p.May(roles(role), a.Name, "") {
+				want[a.Permission] = append(want[a.Permission], role)
+			}
+		}
+		slices.Sort(printed[a.Permission])
+		if len(want[a.Permission]) == 0 {
+			t.Errorf("no role has %s, so nobody can do %s", a.Permission, a.Name)
+		}
+	}
+	if diff := cmp.Diff(want, printed); diff != "" {
+		t.Errorf("docs/access.md (-the program +in print):\n%s", diff)
+	}
+}
+
+func TestADoerUnderAPolicyDoesWhatItPermits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := access.New(db).Under(policy(t, nil, nil))
+		act := access.Act{Action: access.LinkPause, Object: "link/erp", Link: "erp", Reason: "maintenance", Actor: access.Actor{Name: "ben", Rights: roles("viewer")}}
+		if _, err := d.Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Denied || effects(t, db) != 0 {
+			t.Errorf("a viewer: %v with %d effects, want kind denied and none", err, effects(t, db))
+		}
+		if got := entries(t, db, audit.Filter{Action: access.LinkPause}); len(got) != 1 || got[0].Outcome != audit.Refused || got[0].Actor != "ben" {
+			t.Errorf("got %+v, want the refusal", got)
+		}
+		act.Actor.Rights = roles("erp-team")
+		if _, err := d.Do(t.Context(), act, effect(`{}`)); err != nil || effects(t, db) != 1 {
+			t.Errorf("the ERP team: %v with %d effects, want one", err, effects(t, db))
+		}
+	})
+}
+
+// TestWhoCorrectsDoesNotRelease: the last one to correct a thing does not release it, whatever their role; somebody else does.
+func TestWhoCorrectsDoesNotRelease(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := access.New(db).Under(policy(t, nil, nil))
+		do := func(who, action, object string) problem.Kind {
+			act := access.Act{Action: action, Object: object, Link: "erp", Reason: "checked", Actor: access.Actor{Name: who, Rights: roles("erp-team")}}
+			_, err := d.Do(t.Context(), act, func(context.Context, *store.Tx) (access.Result, error) {
+				return access.Result{After: json.RawMessage(`{}`)}, nil
+			})
+			return problem.KindOf(err)
+		}
+		steps := []struct {
+			who, action, object string
+			want                problem.Kind
+		}{
+			{"anna", access.QuarantineReplay, "inbound/1", ""},
+			{"anna", access.QuarantineAmend, "inbound/1", ""},
+			{"anna", access.QuarantineReplay, "inbound/1", problem.Denied},
+			{"anna", access.QuarantineReplay, "inbound/2", ""},
+			{"ben", access.QuarantineReplay, "inbound/1", ""},
+			{"ben", access.QuarantineAmend, "inbound/1", ""},
+			{"anna", access.QuarantineReplay, "inbound/1", ""},
+			{"ben", access.QuarantineReplay, "inbound/1", problem.Denied},
+		}
+		for i, s := range steps {
+			if got := do(s.who, s.action, s.object); got != s.want {
+				t.Errorf("%s: kind %q, want %q", fmt.Sprintf("step %d, %s does %s", i, s.who, s.action), got, s.want)
+			}
+		}
+		open := access.New(db)
+		act := access.Act{Action: access.QuarantineReplay, Object: "inbound/1", Reason: "checked", Actor: access.Actor{Name: "ben"}}
+		if _, err := open.Do(t.Context(), act, effect(`{}`)); err != nil {
+			t.Errorf("without a policy: %v", err)
+		}
+	})
+}

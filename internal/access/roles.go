@@ -1,0 +1,23 @@
+package access
+
+// DefaultRoles is the built-in table. Each role has the least that its people need; docs/access.md prints it, and a test compares the two.
+func DefaultRoles() map[string]Role {
+	see := []string{ReadPlant, ReadInbound, ReadMessages, ReadStatus}
+	role := func(may ...string) Role { return Role{{May: may}} }
+	also := func(may ...string) []string { return append(append([]string{}, see...), may...) }
+	return map[string]Role{
+		"viewer":     role(see...),
+		"operator":   role(ReadPlant, ReadMessages, ReadStatus, Report),
+		"shift-lead": role(also(Report, PlanOrders, Correct, DecideLots)...),
+		"erp-team":   role(also(RepairInbound, RepairOut, Operate, ReadAudit, ManageMaps, ApproveMaps)...),
+		"erp":        role(Deliver),
+		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess),
+		"admin":      role(also(Operate, RunPlant, ReadKeys, ReadAccess)...),
+		"auditor":    role(also(ReadAudit, ReadKeys, ReadAccess)...),
+	}
+}
+
+// DefaultApart is the built-in separation of duties: what somebody has corrected is released by somebody else.
+func DefaultApart() []Apart {
+	return []Apart{{QuarantineAmend, QuarantineReplay}}
+}

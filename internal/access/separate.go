@@ -1,0 +1,63 @@
+package access
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// NotPermitted is the refusal of an action (kind denied). It says what is missing, so that somebody can give it.
+func NotPermitted(by Actor, action, link string) error {
+	what := action
+	if link != "" {
+		what += " on link " + link
+	}
+	a, _ := Lookup(action)
+	return &problem.Error{
+		Kind: problem.Denied, What: what, Why: fmt.Sprintf("%s has no permission for it", by.Name),
+		Hint: fmt.Sprintf("it needs %s; holdfast access roles shows which role has it", a.Permission),
+	}
+}
+
+// separate refuses an act on what the same actor was the last to edit. The record of acts decides, in the transaction of the act: so it
+// holds on every node, and for each way in.
+func (p *Policy) separate(ctx context.Context, tx *store.Tx, act Act) error {
+	if p == nil || act.Object == "" {
+		return nil
+	}
+	for _, a := range p.apart {
+		if a.Approve != act.Action {
+			continue
+		}
+		last, err := lastDone(ctx, tx, a.Edit, act.Object)
+		if err != nil {
+			return err
+		}
+		if last == act.Actor.Name {
+			return &problem.Error{
+				Kind: problem.Denied, What: act.Action + " " + act.Object, Why: "whoever was the last to correct it does not release it",
+				Hint: "have somebody else look at it and release it",
+			}
+		}
+	}
+	return nil
+}
+
+// lastDone is who did an action to an object last, "" if nobody did.
+func lastDone(ctx context.Context, tx *store.Tx, action, object string) (string, error) {
+	for before := int64(0); ; {
+		page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: object, Before: before})
+		if err != nil || len(page) == 0 {
+			return "", err
+		}
+		for _, e := range page {
+			if e.Outcome == audit.Done {
+				return e.Actor, nil
+			}
+		}
+		before = page[len(page)-1].Seq
+	}
+}

@@ -1,0 +1,103 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// How much of what is refused is told, in a minute and from one place. Beyond it each is counted, and the count stands in the next entry.
+const (
+	toldEach   = 10   // entries from one caller
+	toldAll    = 120  // entries from all callers: a flood from many addresses must not fill the record either
+	mostFailed = 60   // attempts of nobody known from one address, after which only 429 is answered
+	mostPlaces = 4096 // that are told apart in a minute; the rest counts as one
+)
+
+// turned counts what is refused by the minute.
+type turned struct {
+	db *store.DB
+
+	mu     sync.Mutex
+	minute time.Time
+	places map[string]*place // by address and actor, of this minute
+	told   int               // entries in this minute
+	untold int               // refusals since the last entry that no entry tells of
+}
+
+type place struct{ seen, told int }
+
+func newTurned(db *store.DB) *turned { return &turned{db: db, places: map[string]*place{}} }
+
+// away records one refusal, within the limits, and returns the error to answer with: cause, or TooMany for nobody known who goes on
+// trying.
+func (t *turned) away(ctx context.Context, by Actor, action, object string, cause error) error {
+	tell, untold, seen := t.count(by, t.db.Now())
+	if tell {
+		e := refusalEntry(by, action, cut(object), untold, cause)
+		err := t.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
+		if err != nil {
+			return errors.Join(cause, fmt.Errorf("record a refusal: %w", err))
+		}
+	}
+	if by.Name == "" && seen > mostFailed {
+		return &problem.Error{
+			Kind: problem.TooMany, What: "call the API", Why: "too many calls from this address did not say who they are of",
+			Hint: "correct the credential, and try again in a minute; a good one is taken all the while",
+		}
+	}
+	return cause
+}
+
+// count says whether a refusal is to be told, how many went untold before it, and how many there were from the same caller this minute.
+func (t *turned) count(by Actor, now time.Time) (tell bool, untold, seen int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := now.Truncate(time.Minute); !m.Equal(t.minute) {
+		t.minute, t.told = m, 0
+		clear(t.places)
+	}
+	key := by.From + " " + by.Name
+	p := t.places[key]
+	if p == nil {
+		if len(t.places) >= mostPlaces {
+			key = ""
+			p = t.places[key]
+		}
+		if p == nil {
+			p = new(place)
+			t.places[key] = p
+		}
+	}
+	p.seen++
+	if p.told >= toldEach || t.told >= toldAll {
+		t.untold++
+		return false, 0, p.seen
+	}
+	p.told++
+	t.told++
+	untold, t.untold = t.untold, 0
+	return true, untold, p.seen
+}
+
+// cut keeps what strangers send from filling an entry.
+func cut(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}
+
+func reasonOf(err error) string {
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Why
+	}
+	return "something is wrong in Holdfast"
+}
