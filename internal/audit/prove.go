@@ -73,6 +73,44 @@ func prove(ctx context.Context, tx *store.Tx, seq int64, order string) (string, 
 	return writeProof(leaf, covers[0].Leaf, path, c.Note), nil
 }
 
+// Newest is the checkpoint that covers the most. The error is of kind NotFound where there is none yet.
+func Newest(ctx context.Context, tx *store.Tx) (Checkpoint, error) {
+	var rows []checkpointRow
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` ORDER BY size DESC LIMIT 1`); err != nil {
+		return Checkpoint{}, fmt.Errorf("read the newest checkpoint of the audit record: %w", err)
+	}
+	if len(rows) == 0 {
+		return Checkpoint{}, &problem.Error{
+			Kind: problem.NotFound, What: "read the newest checkpoint of the audit record", Why: "there is none yet", Hint: "try again in a minute, while holdfast serve runs",
+		}
+	}
+	return ParseCheckpoint(rows[0].Note)
+}
+
+// Consistency is the proof that the record of to entries begins with the record of from entries (RFC 6962 section 2.1.2): who has the roots of
+// both, of checkpoints, checks it with tlog.CheckTree or any other program. to is 0 for the newest checkpoint, and is given back. The error is of
+// kind NotFound for more entries than the newest checkpoint covers, and Invalid for a from that is after to.
+func Consistency(ctx context.Context, tx *store.Tx, from, to int64) (tlog.TreeProof, int64, error) {
+	newest, err := Newest(ctx, tx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if to == 0 {
+		to = newest.Size
+	}
+	what := fmt.Sprintf("prove that the record of %d entries begins with that of %d", to, from)
+	switch {
+	case from < 1 || from > to:
+		return nil, 0, &problem.Error{Kind: problem.Invalid, What: what, Why: "the earlier one is not the smaller one", Hint: "name the sizes of two checkpoints"}
+	case to > newest.Size:
+		return nil, 0, &problem.Error{
+			Kind: problem.NotFound, What: what, Why: fmt.Sprintf("the newest checkpoint covers %d entries", newest.Size), Hint: "if somebody holds a checkpoint of more, the record was cut: holdfast audit verify",
+		}
+	}
+	proof, err := tlog.ProveTree(to, from, stored(ctx, tx))
+	return proof, to, err
+}
+
 func writeProof(leaf []byte, place int64, path tlog.RecordProof, note string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\nextra %s\nindex %d\n", proofForm, base64.StdEncoding.EncodeToString(leaf), place)

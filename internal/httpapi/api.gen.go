@@ -321,6 +321,31 @@ type Amounts = mes.Amounts
 // AnyDecimal Exact, as the plant computed it
 type AnyDecimal = decimal.Decimal
 
+// AuditCheckpoint defines model for AuditCheckpoint.
+type AuditCheckpoint struct {
+	// At Example: 2026-11-24T06:00:00+01:00
+	At Time `json:"at"`
+
+	// Note The checkpoint as it is signed (c2sp.org/tlog-checkpoint)
+	Note string `json:"note"`
+
+	// Origin Which record it is of
+	Origin string `json:"origin"`
+
+	// Root Of the tree over them, in base64
+	Root string `json:"root"`
+
+	// Size How many entries it covers
+	Size int64 `json:"size"`
+}
+
+// AuditConsistency defines model for AuditConsistency.
+type AuditConsistency struct {
+	From   int64    `json:"from"`
+	Hashes []string `json:"hashes"`
+	To     int64    `json:"to"`
+}
+
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
 	Action string          `json:"action"`
@@ -1234,6 +1259,9 @@ type WorkCentrePage struct {
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 }
 
+// AuditEntryPath defines model for AuditEntryPath.
+type AuditEntryPath = int64
+
 // ConfirmationPath Example: PCE-100
 type ConfirmationPath = Identifier
 
@@ -1298,6 +1326,15 @@ type OrderActed = OrderAct
 
 // Refusal defines model for Refusal.
 type Refusal = Problem
+
+// ProveAuditConsistencyParams defines parameters for ProveAuditConsistency.
+type ProveAuditConsistencyParams struct {
+	// From The size of the earlier checkpoint
+	From int64 `form:"from" json:"from"`
+
+	// To The size of the later one; default that of the newest
+	To int64 `form:"to,omitempty" json:"to,omitempty,omitzero"`
+}
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
@@ -1812,9 +1849,18 @@ type StartOrderJSONRequestBody = ActCreate
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetAuditCheckpoint The newest checkpoint of the record
+	// (GET /v1/audit-checkpoint)
+	GetAuditCheckpoint(w http.ResponseWriter, r *http.Request)
+	// ProveAuditConsistency The proof that the record still begins with the entries that an earlier checkpoint covers
+	// (GET /v1/audit-consistency)
+	ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams)
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
+	// ProveAudit The proof that an entry is in the record, for whoever has the public keys (c2sp.org/tlog-proof)
+	// (GET /v1/audit-entries/{entry}/proof)
+	ProveAudit(w http.ResponseWriter, r *http.Request, entry AuditEntryPath)
 	// KeepBody Keep a large body, for a message that names it
 	// (POST /v1/bodies)
 	KeepBody(w http.ResponseWriter, r *http.Request, params KeepBodyParams)
@@ -1994,6 +2040,66 @@ type ServerInterfaceWrapper struct {
 
 type MiddlewareFunc func(http.Handler) http.Handler
 
+// GetAuditCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAuditCheckpoint(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAuditConsistency operation middleware
+func (siw *ServerInterfaceWrapper) ProveAuditConsistency(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveAuditConsistencyParams
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAuditConsistency(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListAudit operation middleware
 func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Request) {
 
@@ -2070,6 +2176,32 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAudit operation middleware
+func (siw *ServerInterfaceWrapper) ProveAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "entry" -------------
+	var entry AuditEntryPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "entry", r.PathValue("entry"), &entry, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "entry", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAudit(w, r, entry)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5335,6 +5467,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/links/{link}/pause", wrapper.PauseLink)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/links/{link}/resume", wrapper.ResumeLink)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-entries", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-entries/{entry}/proof", wrapper.ProveAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-checkpoint", wrapper.GetAuditCheckpoint)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-consistency", wrapper.ProveAuditConsistency)
 
 	return m
 }
@@ -5349,6 +5484,157 @@ type OrderActedJSONResponse struct {
 }
 
 type RefusalApplicationProblemPlusJSONResponse Problem
+
+type GetAuditCheckpointRequestObject struct {
+}
+
+type GetAuditCheckpointResponseObject interface {
+	VisitGetAuditCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetAuditCheckpoint200JSONResponse AuditCheckpoint
+
+func (response GetAuditCheckpoint200JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint404ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response GetAuditCheckpoint404ApplicationProblemPlusJSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint422ApplicationProblemPlusJSONResponse Problem
+
+func (response GetAuditCheckpoint422ApplicationProblemPlusJSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpointdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAuditCheckpointdefaultApplicationProblemPlusJSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistencyRequestObject struct {
+	Params ProveAuditConsistencyParams
+}
+
+type ProveAuditConsistencyResponseObject interface {
+	VisitProveAuditConsistencyResponse(w http.ResponseWriter) error
+}
+
+type ProveAuditConsistency200JSONResponse AuditConsistency
+
+func (response ProveAuditConsistency200JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response ProveAuditConsistency400ApplicationProblemPlusJSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency404ApplicationProblemPlusJSONResponse Problem
+
+func (response ProveAuditConsistency404ApplicationProblemPlusJSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency422ApplicationProblemPlusJSONResponse Problem
+
+func (response ProveAuditConsistency422ApplicationProblemPlusJSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistencydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveAuditConsistencydefaultApplicationProblemPlusJSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAuditRequestObject struct {
 	Params ListAuditParams
@@ -5394,6 +5680,100 @@ type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditRequestObject struct {
+	Entry AuditEntryPath `json:"entry"`
+}
+
+type ProveAuditResponseObject interface {
+	VisitProveAuditResponse(w http.ResponseWriter) error
+}
+
+type ProveAudit200TextResponse string
+
+func (response ProveAudit200TextResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response)))
+	return err
+}
+
+type ProveAudit400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response ProveAudit400ApplicationProblemPlusJSONResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAudit404ApplicationProblemPlusJSONResponse Problem
+
+func (response ProveAudit404ApplicationProblemPlusJSONResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAudit409ApplicationProblemPlusJSONResponse Problem
+
+func (response ProveAudit409ApplicationProblemPlusJSONResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAudit422ApplicationProblemPlusJSONResponse Problem
+
+func (response ProveAudit422ApplicationProblemPlusJSONResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ProveAuditdefaultApplicationProblemPlusJSONResponse) VisitProveAuditResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -10142,9 +10522,18 @@ func (response GetWorkCentredefaultApplicationProblemPlusJSONResponse) VisitGetW
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetAuditCheckpoint The newest checkpoint of the record
+	// (GET /v1/audit-checkpoint)
+	GetAuditCheckpoint(ctx context.Context, request GetAuditCheckpointRequestObject) (GetAuditCheckpointResponseObject, error)
+	// ProveAuditConsistency The proof that the record still begins with the entries that an earlier checkpoint covers
+	// (GET /v1/audit-consistency)
+	ProveAuditConsistency(ctx context.Context, request ProveAuditConsistencyRequestObject) (ProveAuditConsistencyResponseObject, error)
 	// ListAudit Who did what, the latest first
 	// (GET /v1/audit-entries)
 	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ProveAudit The proof that an entry is in the record, for whoever has the public keys (c2sp.org/tlog-proof)
+	// (GET /v1/audit-entries/{entry}/proof)
+	ProveAudit(ctx context.Context, request ProveAuditRequestObject) (ProveAuditResponseObject, error)
 	// KeepBody Keep a large body, for a message that names it
 	// (POST /v1/bodies)
 	KeepBody(ctx context.Context, request KeepBodyRequestObject) (KeepBodyResponseObject, error)
@@ -10354,6 +10743,56 @@ type strictHandler struct {
 	options     StrictHTTPServerOptions
 }
 
+// GetAuditCheckpoint operation middleware
+func (sh *strictHandler) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+	var request GetAuditCheckpointRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditCheckpoint(ctx, request.(GetAuditCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAuditCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetAuditCheckpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAuditConsistency operation middleware
+func (sh *strictHandler) ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams) {
+	var request ProveAuditConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAuditConsistency(ctx, request.(ProveAuditConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAuditConsistency")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditConsistencyResponseObject); ok {
+		if err := validResponse.VisitProveAuditConsistencyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAudit operation middleware
 func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams) {
 	var request ListAuditRequestObject
@@ -10373,6 +10812,32 @@ func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, param
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
 		if err := validResponse.VisitListAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAudit operation middleware
+func (sh *strictHandler) ProveAudit(w http.ResponseWriter, r *http.Request, entry AuditEntryPath) {
+	var request ProveAuditRequestObject
+
+	request.Entry = entry
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAudit(ctx, request.(ProveAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditResponseObject); ok {
+		if err := validResponse.VisitProveAuditResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

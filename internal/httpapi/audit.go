@@ -28,3 +28,37 @@ func auditEntry(e audit.Entry) AuditEntry {
 		Before: json.RawMessage(e.Before), After: json.RawMessage(e.After),
 	}
 }
+
+// ProveAudit answers GET /v1/audit-entries/{entry}/proof.
+func (s *Server) ProveAudit(ctx context.Context, r ProveAuditRequestObject) (ProveAuditResponseObject, error) {
+	var proof string
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		proof, err = audit.Prove(ctx, tx, r.Entry)
+		return err
+	})
+	return ProveAudit200TextResponse(proof), err
+}
+
+// GetAuditCheckpoint answers GET /v1/audit-checkpoint.
+func (s *Server) GetAuditCheckpoint(ctx context.Context, _ GetAuditCheckpointRequestObject) (GetAuditCheckpointResponseObject, error) {
+	var c audit.Checkpoint
+	err := s.DB.View(ctx, func(tx *store.Tx) (err error) {
+		c, err = audit.Newest(ctx, tx)
+		return err
+	})
+	return GetAuditCheckpoint200JSONResponse{Origin: c.Origin, Size: c.Size, Root: c.Root.String(), At: c.At, Note: c.Note}, err
+}
+
+// ProveAuditConsistency answers GET /v1/audit-consistency.
+func (s *Server) ProveAuditConsistency(ctx context.Context, r ProveAuditConsistencyRequestObject) (ProveAuditConsistencyResponseObject, error) {
+	answer := AuditConsistency{From: r.Params.From, Hashes: []string{}}
+	err := s.DB.View(ctx, func(tx *store.Tx) error {
+		proof, to, err := audit.Consistency(ctx, tx, r.Params.From, r.Params.To)
+		for _, h := range proof {
+			answer.Hashes = append(answer.Hashes, h.String())
+		}
+		answer.To = to
+		return err
+	})
+	return ProveAuditConsistency200JSONResponse(answer), err
+}
