@@ -30,7 +30,7 @@ var origin = audit.Origin(string(seal.ForCheckpoint), plant)
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // signer is a node of the plant with a keyring of its own, and what checks its signatures.
-func signer(t *testing.T, db *store.DB) (sign func(context.Context, string, string) (string, error), by audit.Signatures) {
+func signer(t testing.TB, db *store.DB) (sign func(context.Context, string, string) (string, error), by audit.Signatures) {
 	t.Helper()
 	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
 	node := seal.NodeURI(plant, "a")
@@ -70,7 +70,7 @@ func sealed(t *testing.T, tree *audit.Tree) audit.Checkpoint {
 	return *c
 }
 
-func verify(t *testing.T, db *store.DB, by audit.Signatures, outside ...audit.Checkpoint) audit.Report {
+func verify(t testing.TB, db *store.DB, by audit.Signatures, outside ...audit.Checkpoint) audit.Report {
 	t.Helper()
 	var r audit.Report
 	err := db.View(t.Context(), func(tx *store.Tx) (err error) {
