@@ -3,6 +3,7 @@ package prove_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"slices"
@@ -228,4 +229,23 @@ func TestWhatARevokedKeySignedBeforeIsVouchedFor(t *testing.T) {
 	if _, err := prove.Read(strings.NewReader(proof(t, lane[0])), a.keys(t)); problem.KindOf(err) != problem.Denied {
 		t.Errorf("without a proof: %v", err)
 	}
+}
+
+func FuzzRead(f *testing.F) {
+	proof, err := json.Marshal("c2sp.org/tlog-proof@v1\nextra AAAA\nindex 0\n\nholdfast/audit/1/urn:plant:1000\n1\n" + strings.Repeat("A", 43) + "=\ntime 2026-11-27T00:00:00Z\n\n")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, text := range []string{string(proof) + "\n", `"` + "\n", "e30\n" + string(proof), strings.Repeat("A", 100)} {
+		f.Add(text)
+	}
+	nobody := prove.Keys{Trust: (seal.Bundle{}).Trust(), At: time.Unix(signedAt, 0)}
+	f.Fuzz(func(t *testing.T, text string) {
+		if lanes, err := prove.Read(strings.NewReader(text), nobody); err == nil && len(lanes) > 0 {
+			t.Errorf("nobody's key proves %+v", lanes)
+		}
+		if by, err := prove.Vouched([]byte(text), nobody); err == nil && len(by) > 0 {
+			t.Errorf("nobody's key vouches for %v", by)
+		}
+	})
 }
