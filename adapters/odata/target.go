@@ -195,6 +195,16 @@ func guid(id string) uuid.UUID {
 // UUID. A gateway that was set up for it knows a repeated request by it; a mock's journal names the message by it.
 func RequestID(id string) string { return guid(id).String() }
 
+// Mark is what stands for a message's ID in a text field of that length.
+func Mark(id string, length int) string {
+	if len(id) <= length {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])
+	return text[:min(len(text), length)]
+}
+
 // shortest is how few characters may stand for a message: 60 bits.
 const shortest = 12
 
@@ -210,9 +220,7 @@ func idFor(f *edm.Field, id string) (string, error) {
 	case f.MaxLength < shortest:
 		return "", fmt.Errorf("%s is too short for an ID", f.Name)
 	}
-	sum := sha256.Sum256([]byte(id))
-	text := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:])
-	return text[:min(len(text), f.MaxLength)], nil
+	return Mark(id, f.MaxLength), nil
 }
 
 // compose makes the request of a delivery, held against the $metadata. Nothing that does not fit gets further.

@@ -1,44 +1,105 @@
 'use strict';
-// SAP's rule of CSRF tokens, faults and the loss of answers, which CAP does not have. POST /control sets what happens next.
+// SAP's rule of CSRF tokens, faults and the loss of answers, which CAP does not have. POST /control?client=C says what happens next to the
+// writes of a sap-client; each test has one of its own. Below /plain the V4 services take writes without a token, as another maker's do.
 const cds = require('@sap/cds');
 const crypto = require('node:crypto');
 
-const sessions = new Map();
-let dropAfter = 0;
+const sessions = new Map(); // by cookie: its token and client
+const clients = new Map(); // by number: the fault that its next write meets, and its attempts by message
 
 const cookieOf = (req) => /(?:^|;\s*)SAP_SESSIONID_CAP_100=([^;]+)/.exec(req.headers.cookie || '')?.[1];
+const queryOf = (req) => new URL(req.url, 'http://x').searchParams;
+const clientOf = (req) => queryOf(req).get('sap-client') || req.headers['sap-client'] || '';
+const clientNamed = (name) => clients.get(name) || clients.set(name, { drop: 0, fault: null, attempts: {} }).get(name);
 
 function control(req, res) {
-  const what = new URL(req.url, 'http://x').searchParams;
-  if (what.has('expire')) sessions.clear();
-  if (what.has('drop-after')) dropAfter = Number(what.get('drop-after'));
+  const what = queryOf(req);
+  const name = what.get('client') || '';
+  const client = clientNamed(name);
+  if (req.method === 'GET') {
+    res.setHeader('content-type', 'application/json');
+    return res.end(JSON.stringify(client.attempts));
+  }
+  if (what.has('expire')) sessions.forEach((s, cookie) => s.client === name && sessions.delete(cookie));
+  if (what.has('drop-after')) client.drop = Number(what.get('drop-after'));
+  if (what.has('fault')) client.fault = what.get('fault') ? Object.fromEntries(what) : null;
   res.statusCode = 204;
-  res.end();
+  return res.end();
 }
+
+// answer gives what a fault has instead of an answer.
+function answer(res, fault) {
+  const { socket } = res;
+  switch (fault.fault) {
+    case 'reset': return socket.resetAndDestroy();
+    case 'hang': return undefined;
+    case 'half': return socket.end(`HTTP/1.1 201 X\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"d":{"Confir`);
+    case 'status': {
+      const body = fault.body || '<html>no</html>';
+      const after = fault['retry-after'] ? `Retry-After: ${fault['retry-after']}\r\n` : '';
+      const to = fault.location ? `Location: ${fault.location}\r\n` : '';
+      const type = fault.body ? 'application/json' : 'text/html';
+      return socket.end(`HTTP/1.1 ${fault.status || 201} X\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${after}${to}Connection: close\r\n\r\n${body}`);
+    }
+    default: return socket.destroy();
+  }
+}
+
+// swallow lets a request have its effect, and then says something else.
+function swallow(res, fault) {
+  res.write = () => true;
+  res.writeHead = (status) => { res.statusCode = status; return res; };
+  res.end = () => { answer(res, fault); return res; };
+}
+
+function trusted(req, res) {
+  const reads = req.method === 'GET' || req.method === 'HEAD';
+  let cookie = cookieOf(req);
+  if (reads && /^fetch$/i.test(req.headers['x-csrf-token'] || '')) {
+    if (!sessions.has(cookie)) {
+      cookie = crypto.randomUUID();
+      sessions.set(cookie, { token: crypto.randomUUID(), client: clientOf(req) });
+      res.setHeader('set-cookie', `SAP_SESSIONID_CAP_100=${cookie}; path=/; HttpOnly`);
+    }
+    res.setHeader('x-csrf-token', sessions.get(cookie).token);
+  }
+  return reads || sessions.get(cookie)?.token === req.headers['x-csrf-token'];
+}
+
+// outer tells whether a request came from outside: the V2 adapter calls the V4 service for each of its own.
+const outer = (req) => req.headers['x-cap-inner'] === undefined;
 
 function sap(req, res, next) {
   if (req.url.startsWith('/control')) return control(req, res);
-  const reads = req.method === 'GET' || req.method === 'HEAD';
-  let session = cookieOf(req);
-  if (reads && /^fetch$/i.test(req.headers['x-csrf-token'] || '')) {
-    if (!sessions.has(session)) {
-      session = crypto.randomUUID();
-      sessions.set(session, crypto.randomUUID());
-      res.setHeader('set-cookie', `SAP_SESSIONID_CAP_100=${session}; path=/; HttpOnly`);
-    }
-    res.setHeader('x-csrf-token', sessions.get(session));
-  } else if (!reads && (!sessions.has(session) || sessions.get(session) !== req.headers['x-csrf-token'])) {
+  if (!outer(req)) return next();
+  const plain = req.url.startsWith('/plain/');
+  if (plain) {
+    req.url = req.url.slice('/plain'.length);
+    req.originalUrl = req.url;
+  } else if (!trusted(req, res)) {
     res.statusCode = 403;
     res.setHeader('x-csrf-token', 'Required');
     return res.end('CSRF token validation failed');
   }
-  if (!reads && dropAfter > 0) {
-    dropAfter -= 1;
-    const { socket } = res;
-    res.write = () => true;
-    res.end = () => { socket.destroy(); return res; };
+  req.headers['x-cap-inner'] = 'yes';
+  if (req.method === 'GET' || req.method === 'HEAD') return next();
+  const client = clientNamed(clientOf(req));
+  const id = (req.headers.requestid || '').replaceAll('-', '').toUpperCase();
+  client.attempts[id] = (client.attempts[id] || 0) + 1;
+  let { fault } = client;
+  client.fault = null;
+  if (client.drop > 0) {
+    client.drop -= 1;
+    fault = { fault: 'close', phase: 'after' };
   }
-  return next();
+  if (!fault) return next();
+  if (fault.phase === 'after') {
+    swallow(res, fault);
+    return next();
+  }
+  req.resume();
+  req.on('end', () => answer(res, fault));
+  return undefined;
 }
 
 cds.on('bootstrap', (app) => {

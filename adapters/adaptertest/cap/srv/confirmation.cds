@@ -25,11 +25,18 @@ service Confirmation {
           and to_ProdnOrdConfMatlDocItm.ConfirmationCount = ConfirmationCount;
   }
 
+  // The same confirmations by the message that each came of, for who can only read by a key.
+  entity ByMessage as select from ProdnOrdConf2 {
+    key ExternalSystemConfirmation, ConfirmationGroup, ConfirmationCount, OrderID
+  };
+
   entity ProdnOrdConfMatlDocItm {
     key ConfirmationGroup    : String(10);
     key ConfirmationCount    : String(8);
     key MaterialDocumentItem : String(4);
         Material             : String(40);
+        Batch                : String(10);
+        GoodsMovementType    : String(3);
         QuantityInEntryUnit  : Decimal(13, 3);
   }
 

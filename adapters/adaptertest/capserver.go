@@ -1,0 +1,122 @@
+package adaptertest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// CAP is SAP's CAP server with the services of adapters/adaptertest/cap, at HOLDFAST_TEST_CAP, as the ERP of a Suite. Several tests may use
+// it at once: what one has done to the writes of its sap-client, no other meets.
+type CAP struct {
+	URL    string
+	Client string // the number in sap-client, of this test alone
+	// Find reads the numbers of the documents that a message has brought about.
+	Find func(t *testing.T, id string) []string
+
+	t *testing.T
+}
+
+// OpenCAP gives the server, seen from a sap-client of the test's own. A test without a server that has the service at path is skipped.
+func OpenCAP(t *testing.T, client, path string) *CAP {
+	t.Helper()
+	c := &CAP{URL: os.Getenv("HOLDFAST_TEST_CAP"), Client: client, t: t}
+	if c.URL == "" {
+		t.Skip("no CAP server: set HOLDFAST_TEST_CAP (docs/odata.md)")
+	}
+	r, err := http.Get(c.URL + path + "/$metadata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close() // nothing of it is wanted
+	if r.StatusCode != http.StatusOK {
+		t.Skip("the CAP server is older than this tree: deploy/dev/services up")
+	}
+	return c
+}
+
+// CAPFaults are those that the server can do. It cannot be down: others use it.
+func CAPFaults() []Fault {
+	out := []Fault{None}
+	for f := range capFaults() {
+		out = append(out, f)
+	}
+	return out
+}
+
+// capFaults are the faults in the words of its control path.
+func capFaults() map[Fault]string {
+	const later = "&retry-after=7"
+	return map[Fault]string{
+		Refuse:   `fault=status&status=400&body=` + url.QueryEscape(`{"error":{"code":"RU/505","message":{"lang":"en","value":"Posting period 011 is not open"}}}`),
+		Throttle: "fault=status&status=429" + later, Unavailable: "fault=status&status=503" + later,
+		SignIn: "fault=status&status=401", Redirect: "fault=status&status=307&location=http://127.0.0.1:9/",
+		ResetBefore: "fault=reset", ResetAfter: "fault=reset&phase=after", CloseBefore: "fault=close", CloseAfter: "fault=close&phase=after",
+		HangBefore: "fault=hang", HangAfter: "fault=hang&phase=after", HalfAfter: "fault=half&phase=after",
+		GarbageBefore: "fault=status&status=201&body=garbage", GarbageAfter: "fault=status&phase=after&body=" + url.QueryEscape("\x00\x01<html>{"),
+		ErrorBefore: "fault=status&status=500", ErrorAfter: "fault=status&status=500&phase=after",
+		GatewayBefore: "fault=status&status=504", GatewayAfter: "fault=status&status=504&phase=after",
+		MaintainBefore: "fault=status&status=503", MaintainAfter: "fault=status&status=503&phase=after",
+	}
+}
+
+// Control says what happens next.
+func (c *CAP) Control(t *testing.T, what string) {
+	t.Helper()
+	r, err := http.Post(c.URL+"/control?client="+c.Client+"&"+what, "text/plain", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Body.Close() // nothing of it is wanted
+}
+
+// Meet is ERP.
+func (c *CAP) Meet(t *testing.T, f Fault) {
+	t.Helper()
+	what, ok := capFaults()[f]
+	if f == None {
+		what, ok = "fault=", true
+	}
+	if !ok {
+		t.Fatalf("CAP cannot do %q", f)
+	}
+	c.Control(t, what)
+}
+
+// Attempts is ERP. A message is known there by its RequestID.
+func (c *CAP) Attempts(id string) int {
+	c.t.Helper()
+	r, err := http.Get(c.URL + "/control?client=" + c.Client)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var all map[string]int
+	if err := json.NewDecoder(r.Body).Decode(&all); err != nil {
+		c.t.Fatal(err)
+	}
+	return all[strings.ToUpper(strings.ReplaceAll(c.Message(id), "-", ""))]
+}
+
+// Documents is ERP.
+func (c *CAP) Documents(id string) []string { return c.Find(c.t, c.Message(id)) }
+
+// Message is the ID of a message that a test calls so: a UUID, as those of the outbox are, and another one in each test and each time that
+// it runs, since the server's documents stay.
+func (c *CAP) Message(name string) string {
+	if _, err := uuid.Parse(name); err == nil {
+		return name
+	}
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(run()+"/"+c.t.Name()+"/"+name)).String()
+}
+
+// run names this run of the tests.
+var run = sync.OnceValue(func() string { return strconv.FormatInt(time.Now().UnixNano(), 36) })

@@ -1,0 +1,141 @@
+package sap
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"holdfast/adapters/adaptertest"
+	"holdfast/adapters/odata"
+	"holdfast/internal/message"
+)
+
+// capWorld is a link of kind sap to SAP's CAP server: to its V2 services, as S/4HANA has them, or to the same in V4.
+type capWorld struct {
+	*adaptertest.CAP
+	link *Link
+}
+
+const (
+	capRoot  = "/sap/opu/odata/sap/"
+	movesSRV = "API_MATERIAL_DOCUMENT_SRV"
+)
+
+func openCAP(t *testing.T, client string, v4 bool, timeout time.Duration) *capWorld {
+	t.Helper()
+	w := &capWorld{CAP: adaptertest.OpenCAP(t, client, capRoot+movesSRV)}
+	c := Config{Config: odata.Config{BaseURL: w.URL, Client: client, Timeout: timeout, AskAfter: timeout, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
+	if v4 {
+		c.Services = map[string]odata.Service{
+			Orders:        {Path: "/odata/v4/orders", IEEE754: true},
+			Confirmations: {Path: "/odata/v4/confirmation", IEEE754: true}, Movements: {Path: "/odata/v4/movements", IEEE754: true},
+		}
+		c.Writes = map[string]odata.Write{"movements/Cancel": writes("")["movements/Cancel"]}
+	}
+	var err error
+	if w.link, err = Open(c, nil, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.link.Close)
+	w.Find = w.documents
+	return w
+}
+
+// documents are the numbers of the material documents of a message, as it is found there by anybody.
+func (w *capWorld) documents(t *testing.T, id string) []string {
+	t.Helper()
+	c, err := w.link.Service(Movements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	_, err = c.All(t.Context(), odata.Query{Set: "A_MaterialDocumentHeader", Where: odata.Equal("ReferenceDocument", odata.Mark(id, 16))}, func(e odata.Entity) error {
+		out = append(out, document(e))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+const scrapped = `{"GoodsMovementCode":"03","PostingDate":"2026-11-24","to_MaterialDocumentItem":[{"Material":"RM-1","Plant":"1000","GoodsMovementType":"551","QuantityInEntryUnit":"1.000","EntryUnit":"KG"}]}`
+
+// TestSuiteOnCAP: material documents on SAP's own server, in both versions.
+func TestSuiteOnCAP(t *testing.T) {
+	for client, v4 := range map[string]bool{"202": false, "204": true} {
+		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
+			adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
+				timeout := time.Minute
+				if adaptertest.Hangs(t) {
+					timeout = time.Second
+				}
+				w := openCAP(t, client, v4, timeout)
+				return adaptertest.Subject{Adapter: w.link, ERP: w, Faults: adaptertest.CAPFaults(), Delivery: func(id string) message.Delivery {
+					d := delivery(t, w.Message(id), movement, scrapped, nil)
+					d.Quiet = !adaptertest.Hangs(t)
+					return d
+				}}
+			})
+		})
+	}
+}
+
+// TestCAPIsReadBackAndReversed: what was booked is read as reconciliation reads it, a document is taken back once, and an order's changes come.
+func TestCAPIsReadBackAndReversed(t *testing.T) {
+	for client, v4 := range map[string]bool{"206": false, "208": true} {
+		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
+			w := openCAP(t, client, v4, time.Minute)
+			id := func(name string) string { return w.Message(name) }
+			deliver := func(name, target, doc string) message.Outcome {
+				return w.link.Deliver(t.Context(), []message.Delivery{delivery(t, id(name), target, doc, nil)})[0]
+			}
+			made := deliver("order", "orders/A_ProductionOrder_2", fmt.Sprintf(`{"ManufacturingOrderType":"PP01","Material":"FG-100","ProductionPlant":"1000","TotalQuantity":"10.000",
+				"UnloadingPointName":%q,"MfgOrderScheduledStartDate":"2026-03-29","MfgOrderScheduledStartTime":"01:30:00"}`, id("order")[:20]))
+			if made.Verdict != message.Delivered {
+				t.Fatalf("order: %v", made)
+			}
+			order := made.Receipt.Document
+			moved := deliver("issue", movement, fmt.Sprintf(`{"GoodsMovementCode":"03","PostingDate":"2026-03-29","to_MaterialDocumentItem":[
+				{"Material":"RM-1","Plant":"1000","ManufacturingOrder":%q,"GoodsMovementType":"261","Batch":"B1","QuantityInEntryUnit":"1.250","EntryUnit":"KG"}]}`, order))
+			booked := deliver("confirm", confirmation, fmt.Sprintf(`{"OrderID":%q,"OrderOperation":"0010","ConfirmationYieldQuantity":"4.500","ConfirmationUnit":"PC","PostingDate":"2026-03-29"}`, order))
+			if moved.Verdict != message.Delivered || booked.Verdict != message.Delivered {
+				t.Fatalf("movement %v, confirmation %v", moved, booked)
+			}
+			number, year := moved.Receipt.Document[:10], moved.Receipt.Document[11:]
+			back := fmt.Sprintf(`{"MaterialDocument":%q,"MaterialDocumentYear":%q,"PostingDate":"2026-03-30"}`, number, year)
+			w.Control(t, "drop-after=1")
+			lost := deliver("back", "movements/Cancel", back)
+			found, err := w.link.Ask(t.Context(), delivery(t, id("back"), "movements/Cancel", back, nil))
+			if lost.Verdict != message.Unsure || err != nil || found.Verdict != message.Delivered {
+				t.Errorf("reversal: %v, then %v, %v", lost, found, err)
+			}
+			if twice := deliver("twice", "movements/Cancel", back); twice.Verdict != message.Refused {
+				t.Errorf("a second reversal: %v", twice)
+			}
+			w.checkReadBack(t, order, moved.Receipt.Document, booked.Receipt.Document, found.Receipt.Document)
+		})
+	}
+}
+
+// checkReadBack reads an order and its documents.
+func (w *capWorld) checkReadBack(t *testing.T, order, moved, booked, reversal string) {
+	t.Helper()
+	err := w.link.Orders(t.Context(), []string{order}, func(o message.OrderRead) error {
+		if o.Number != order || o.Quantity != "10.000" || o.Material != "FG-100" {
+			t.Errorf("order %+v", o)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	got := map[string]message.DocumentRead{}
+	if err := w.link.Documents(t.Context(), []string{order}, func(d message.DocumentRead) error { got[d.Number] = d; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 3 || !got[moved].Reversed || got[moved].Items[0].Quantity != "1.250" || got[moved].Posted != "2026-03-29" || got[booked].Yield != "4.500" || got[reversal].Reverses != moved {
+		t.Errorf("documents %+v", got)
+	}
+}
