@@ -12,6 +12,15 @@ var erp []byte
 // ERP is the OpenAPI 3.1 document of a plain ERP. The caller gets a copy.
 func ERP() []byte { return append([]byte(nil), erp...) }
 
+// b2mml is the contract of a receiver of B2MML messages in JSON.
+//
+//go:embed b2mml.yaml
+var b2mml []byte
+
+// B2MML is the OpenAPI 3.1 document of messages in JSON after B2MML, which the mappings in b2mml-out and b2mml-in make and take. The caller gets a
+// copy.
+func B2MML() []byte { return append([]byte(nil), b2mml...) }
+
 // holdfast is the contract of our own API.
 //
 //go:embed holdfast.yaml

@@ -28,6 +28,7 @@ type Example struct {
 	Waits   string            `yaml:"waits,omitempty"`
 	LeftOut bool              `yaml:"leftOut,omitempty"`
 	Want    Expected          `yaml:"want,omitempty"`
+	Back    *Back             `yaml:"back,omitempty"` // of a mapping out: the way back to the plant
 
 	file string
 	node *yaml.Node

@@ -28,6 +28,7 @@ type sample struct {
 	Body  string            `yaml:"body"` // JSON
 	Waits string            `yaml:"waits"`
 	Out   bool              `yaml:"leftOut"`
+	Back  map[string]string `yaml:"back"` // see TestShippedMappingsGoThereAndBack
 	Want  struct {
 		Target string            `yaml:"target"`
 		Params map[string]string `yaml:"params"`
@@ -88,17 +89,29 @@ func TestShippedMappingsDoWhatTheirExamplesSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b2mml, err := contract.Load(openapi.B2MML(), "b2mml.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range s.Names() {
 		for _, ex := range examples(t, name+".example.yaml") {
 			t.Run(name+"/"+ex.Name, func(t *testing.T) {
 				if strings.Contains(name, "-in/") {
 					checkIn(t, s, name, ex)
 				} else {
-					checkOut(t, s, erp, name, ex)
+					checkOut(t, s, contractOf(name, erp, b2mml), name, ex)
 				}
 			})
 		}
 	}
+}
+
+// contractOf is the one that a shipped mapping is for.
+func contractOf(name string, erp, b2mml *contract.Document) *contract.Document {
+	if strings.HasPrefix(name, "b2mml-") {
+		return b2mml
+	}
+	return erp
 }
 
 func checkIn(t *testing.T, s *mapping.Set, name string, ex sample) {
@@ -156,6 +169,23 @@ func checkOut(t *testing.T, s *mapping.Set, erp *contract.Document, name string,
 	}
 }
 
+// TestShippedMappingsGoThereAndBack runs every example as mapping test does, with the way back of those that have one.
+func TestShippedMappingsGoThereAndBack(t *testing.T) {
+	s := shipped(t)
+	report, err := s.Test(t.Context(), mapping.TestConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range report.Cases {
+		for _, d := range c.Differences {
+			t.Errorf("%s: %s: %s", c.Mapping, c.Name, d)
+		}
+		for _, e := range c.Errors {
+			t.Errorf("%s: %s: %s", c.Mapping, c.Name, e)
+		}
+	}
+}
+
 // TestEveryKindHasAMapping lists what the plant says and hears. order.started has no counterpart in openapi/erp.yaml.
 func TestEveryKindHasAMapping(t *testing.T) {
 	s := shipped(t)
@@ -163,8 +193,15 @@ func TestEveryKindHasAMapping(t *testing.T) {
 		"order.created", "order.completed", "operation.confirmed", "confirmation.reversed", "goods.issued", "goods.received",
 		"goods.scrapped", "goods.reversed", "lot.created", "lot.changed", "inspection.recorded",
 	} {
-		if !s.Covers("erp-out", kind) {
-			t.Errorf("nothing maps %s", kind)
+		for _, folder := range []string{"erp-out", "b2mml-out"} {
+			if !s.Covers(folder, kind) {
+				t.Errorf("nothing in %s maps %s", folder, kind)
+			}
+		}
+	}
+	for _, name := range []string{"b2mml-out/order.started", "b2mml-in/operations-schedule", "b2mml-in/material-definition", "b2mml-in/equipment", "b2mml-in/operations-definition", "b2mml-in/operations-material-bill"} {
+		if s.Name(name, "") == "" {
+			t.Errorf("there is no %s", name)
 		}
 	}
 	for _, name := range []string{"production-order", "material", "work-centre", "bill-of-material", "routing"} {
@@ -203,22 +240,24 @@ func BenchmarkConfirmation(b *testing.B) {
 	}
 }
 
-// TestShippedMappingsFitTheContract holds every mapping against openapi/erp.yaml before any message runs through it.
+// TestShippedMappingsFitTheContract holds every mapping against openapi/erp.yaml or b2mml.yaml before any message runs through it.
 func TestShippedMappingsFitTheContract(t *testing.T) {
 	s := shipped(t)
-	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, kind := range mapping.PlantKinds() {
-		for _, f := range s.Check("erp-out", kind, mapping.FromOpenAPI(doc)) {
-			t.Error(f.Error())
+	for of, text := range map[string][]byte{"erp": openapi.ERP(), "b2mml": openapi.B2MML()} {
+		doc, err := contract.Load(text, of+".yaml")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	for _, name := range s.Names() {
-		if strings.HasPrefix(name, "erp-in/") {
-			for _, f := range s.Check(name, "", mapping.FromOpenAPI(doc)) {
+		for _, kind := range mapping.PlantKinds() {
+			for _, f := range s.Check(of+"-out", kind, mapping.FromOpenAPI(doc)) {
 				t.Error(f.Error())
+			}
+		}
+		for _, name := range s.Names() {
+			if strings.HasPrefix(name, of+"-in/") {
+				for _, f := range s.Check(name, "", mapping.FromOpenAPI(doc)) {
+					t.Error(f.Error())
+				}
 			}
 		}
 	}

@@ -375,11 +375,19 @@ func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
 	if cond.always != nil && args[0].Kind() != ast.LiteralKind {
 		a.wrong(args[0], fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out")
 	}
-	if inside, isCall := args[0], args[0].Kind() == ast.CallKind; !isCall || inside.AsCall().FunctionName() != "hasValue" { // that is optMap
+	if !ofMacro(args) {
 		a.choices = append(a.choices, choice{args[0].ID()})
 	}
 	yes, no := guarded(args[0])
 	return a.of(args[1], append(slices.Clone(guards), yes...)).or(a.of(args[2], append(slices.Clone(guards), no...)))
+}
+
+// ofMacro tells whether a condition is not written in the expression, but what optMap or filter is made of.
+func ofMacro(args []ast.Expr) bool {
+	if args[0].Kind() == ast.CallKind && args[0].AsCall().FunctionName() == "hasValue" {
+		return true
+	}
+	return args[2].Kind() == ast.IdentKind && strings.HasPrefix(args[2].AsIdent(), "@")
 }
 
 func (a *analysis) logical(c ast.CallExpr, guards []string) shape {

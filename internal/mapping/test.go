@@ -43,6 +43,7 @@ type Case struct {
 
 	example Example
 	made    Made
+	back    Made
 }
 
 // OK tells whether the case is as it should be.
@@ -104,6 +105,14 @@ func (s *Set) example(ctx context.Context, m *mapping, e Example, o *observer, c
 	}
 	c.made = made
 	c.Differences = e.against(made)
+	if e.Back != nil && made.Waits == "" && !made.LeftOut {
+		var wrong []Difference
+		if c.back, wrong, err = s.comeBack(ctx, e, made); err != nil {
+			c.Errors = append(c.Errors, err.Error())
+			return c
+		}
+		c.Differences = append(c.Differences, wrong...)
+	}
 	if cfg.Check != nil && made.Waits == "" && !made.LeftOut {
 		c.Errors = cfg.Check(m.name, e, made)
 	}
@@ -237,6 +246,9 @@ func (r Report) Updated(name string) ([]byte, error) {
 			changed = true
 			e.Waits, e.LeftOut, e.Want = c.made.Waits, c.made.LeftOut, Expected{}
 			if e.Waits == "" && !e.LeftOut {
+				if e.Back != nil && c.back.Version != "" {
+					e.Back = e.Back.updated(c.back)
+				}
 				e.Want = Expected{Target: c.made.Target, Params: c.made.Params, Kind: c.made.Kind, Key: c.made.Key, Body: indented(e.marked(c.made.Body))}
 			}
 		}
