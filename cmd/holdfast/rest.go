@@ -29,13 +29,27 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 		cfg.Safe = k.safe
 	}
 	cfg.Begin = func(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {
-		if may, err = f.outbox.Fresh(ctx, tx); err != nil || may || tx.Dialect() == store.Postgres {
-			return may, may, err
+		out, err := f.outbox.Fresh(ctx, tx)
+		if err != nil {
+			return false, false, err
 		}
-		plain, err := f.outbox.OwesPlain(ctx, tx)
+		in, err := f.inbox.Fresh(ctx, tx)
+		if err != nil || in && out || tx.Dialect() == store.Postgres {
+			return in && out, in && out, err
+		}
+		plain, err := f.plain(ctx, tx)
 		return true, !plain, err
 	}
 	return seal.OpenRest(ctx, f.db, from, cfg, f.log)
+}
+
+// plain tells whether a message is owed or waits that is not sealed.
+func (f *floors) plain(ctx context.Context, tx *store.Tx) (bool, error) {
+	owed, err := f.outbox.OwesPlain(ctx, tx)
+	if err != nil || owed {
+		return owed, err
+	}
+	return f.inbox.WaitsPlain(ctx, tx)
 }
 
 // lookAtPlain is how often it is looked whether anything is owed that must be sealed, and learnt how long every node takes to hear that the
@@ -63,26 +77,34 @@ func (p *process) sealOwed(ctx context.Context) error {
 }
 
 func (p *process) sealSome(ctx context.Context) error {
-	for {
-		n, err := p.outbox.SealOwed(ctx, p.db)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
+	if _, err := p.sealOpen(ctx); err != nil {
+		return err
 	}
 	if p.db.Dialect() == store.Postgres && p.db.Now().Sub(p.rest.Began()) < 3*lookAtPlain {
 		return nil // another node may not have heard yet that it is to seal
 	}
 	err := p.db.InTx(ctx, func(tx *store.Tx) error {
-		plain, err := p.outbox.OwesPlain(ctx, tx)
+		plain, err := p.plain(ctx, tx)
 		if err != nil || plain {
 			return err
 		}
 		return p.rest.EndPlain(ctx, tx)
 	})
 	return errors.Join(err, p.rest.Visit(ctx))
+}
+
+// sealOpen seals what is owed and what waits, and says how many messages it was.
+func (f *floors) sealOpen(ctx context.Context) (total int, err error) {
+	for _, some := range []func(context.Context) (int, error){
+		func(ctx context.Context) (int, error) { return f.outbox.SealOwed(ctx, f.db) }, f.inbox.SealWaiting,
+	} {
+		for n := 1; n > 0; total += n {
+			if n, err = some(ctx); err != nil {
+				return total, err
+			}
+		}
+	}
+	return total, nil
 }
 
 // lazyKeys is the keyring of a command, opened when it first needs one.

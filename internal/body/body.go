@@ -136,7 +136,11 @@ func (u *upload) write(ctx context.Context, tx *store.Tx, b []byte) error {
 	}
 	for seq := u.chunks; len(b) > 0; seq++ {
 		part := b[:min(chunkSize, len(b))]
-		if _, err := tx.Exec(ctx, `INSERT INTO body_chunks (body, seq, bytes) VALUES (?, ?, ?)`, u.id, seq, part); err != nil {
+		sealed, epoch, err := tx.Seal(ctx, cell(u.id, seq), part)
+		if err == nil {
+			_, err = tx.Exec(ctx, `INSERT INTO body_chunks (body, seq, bytes, sealed) VALUES (?, ?, ?, ?)`, u.id, seq, sealed, epoch)
+		}
+		if err != nil {
 			return fmt.Errorf("write a chunk: %w", err)
 		}
 		b = b[len(part):]

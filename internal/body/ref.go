@@ -41,6 +41,9 @@ func (r Ref) large(from reader) *message.Large {
 	}
 	parts := append(strings.SplitN(string(r), " ", 4), "", "", "", "")
 	l := &message.Large{Media: parts[3], Kept: kept{parts[0], from}}
+	if l.Gone = parts[0] == shredded; l.Gone {
+		l.Kept = gone{}
+	}
 	l.Size, _ = strconv.ParseInt(parts[1], 10, 64)
 	sum, _ := hex.DecodeString(parts[2])
 	copy(l.Digest[:], sum)
@@ -61,9 +64,9 @@ func (r Ref) id() string {
 	return id
 }
 
-// reader runs a statement that reads.
+// reader runs what reads.
 type reader interface {
-	read(ctx context.Context, into *[][]byte, query string, args ...any) error
+	read(ctx context.Context, fn func(tx *store.Tx) error) error
 }
 
 type (
@@ -71,13 +74,9 @@ type (
 	within struct{ tx *store.Tx }
 )
 
-func (a anew) read(ctx context.Context, into *[][]byte, query string, args ...any) error {
-	return a.db.View(ctx, func(tx *store.Tx) error { return tx.Select(ctx, into, query, args...) })
-}
+func (a anew) read(ctx context.Context, fn func(tx *store.Tx) error) error { return a.db.View(ctx, fn) }
 
-func (w within) read(ctx context.Context, into *[][]byte, query string, args ...any) error {
-	return w.tx.Select(ctx, into, query, args...)
-}
+func (w within) read(_ context.Context, fn func(tx *store.Tx) error) error { return fn(w.tx) }
 
 // kept is where a body is, and how it is read.
 type kept struct {
@@ -115,8 +114,10 @@ func (p *pages) Read(b []byte) (int, error) {
 func (p *pages) turn() error {
 	if len(p.full) == 0 {
 		const most = readSize / chunkSize
-		err := p.of.from.read(p.ctx, &p.full, `SELECT bytes FROM body_chunks WHERE body = ? AND seq >= ? AND seq < ? ORDER BY seq`,
-			p.of.id, p.next, p.next+most)
+		err := p.of.from.read(p.ctx, func(tx *store.Tx) (err error) {
+			p.full, err = chunks(p.ctx, tx, p.of.id, p.next, p.next+most)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("read the chunks of a body: %w", err)
 		}

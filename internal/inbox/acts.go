@@ -75,18 +75,23 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) 
 	case len(text) > i.cfg.MaxBody:
 		return &problem.Error{Kind: problem.TooLarge, What: what, Why: fmt.Sprintf("the new body has more than %d bytes", i.cfg.MaxBody), Hint: "shorten it"}
 	}
-	if _, _, err := quarantined(ctx, tx, "change", seq); err != nil {
+	r, _, err := quarantined(ctx, tx, "change", seq)
+	if err != nil {
 		return err
 	}
 	text, large, err := i.aside(text, keepIn(ctx, tx))
 	if err != nil {
 		return err
 	}
+	stored, epoch, err := tx.Seal(ctx, r.cell(), text)
+	if err != nil {
+		return fmt.Errorf("seal the new body of message %d: %w", seq, err)
+	}
 	const asItCame = `original IS NULL AND original_large = ''`
-	var r row
 	err = tx.Get(ctx, &r, `UPDATE inbox_messages SET original = CASE WHEN `+asItCame+` AND large = '' THEN body ELSE original END,
-		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, large = ? WHERE seq = ?
-		RETURNING seq, large, original_large`, text, large, seq)
+		original_sealed = CASE WHEN `+asItCame+` AND large = '' THEN sealed ELSE original_sealed END,
+		original_large = CASE WHEN `+asItCame+` THEN large ELSE original_large END, body = ?, sealed = ?, large = ? WHERE seq = ?
+		RETURNING seq, large, original_large`, stored, epoch, large, seq)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

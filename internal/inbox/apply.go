@@ -125,6 +125,9 @@ func (i *Inbox) effects(ctx context.Context, tx *store.Tx, turns []*turn) (*row,
 
 // effect maps a message and has the plant act on it. The error is what the mapping or the plant says against it.
 func (i *Inbox) effect(ctx context.Context, tx *store.Tx, s stream, r row) (v verdict, err error) {
+	if err := r.genuine(ctx, tx); err != nil {
+		return verdict{}, err
+	}
 	if r.Role == string(message.Void) {
 		return verdict{state: Voided, reason: "its sender voided it"}, nil
 	}

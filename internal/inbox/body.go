@@ -81,7 +81,11 @@ func sum(m message.Message) [sha256.Size]byte {
 
 // size is how many bytes the body has.
 func (r row) size() int64 {
-	return extent{int64(len(r.Body)), r.Large}.size()
+	length := int64(len(r.Body))
+	if r.Sealed != 0 {
+		length -= store.SealBytes
+	}
+	return extent{length, r.Large}.size()
 }
 
 // extent is how much a stored message has for a body, without the body.

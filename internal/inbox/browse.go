@@ -89,6 +89,11 @@ func (i *Inbox) Message(ctx context.Context, tx *store.Tx, seq int64) (Message, 
 			Kind: problem.NotFound, What: fmt.Sprintf("read inbound message %d", seq), Why: "there is no such message", Hint: "it may have been forgotten: see the horizon in the status",
 		}
 	}
+	if err == nil {
+		if err = r.unseal(ctx, tx); problem.KindOf(err) == problem.Integrity { // what was altered has no body
+			r.Body, r.Original, err = nil, nil, nil
+		}
+	}
 	return r.seen(tx), err
 }
 
@@ -186,15 +191,20 @@ func (i *Inbox) RejectedMessages(ctx context.Context, tx *store.Tx, before int64
 		Source, ID, Kind, Link, Problem string
 		Reason                          string
 		Body                            []byte
+		Sealed                          int64
 		ReceivedAt                      int64 `db:"received_at"`
 	}
-	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, problem, reason, received_at FROM inbox_rejected
+	err := tx.Select(ctx, &rows, `SELECT seq, source, id, kind, link, body, sealed, problem, reason, received_at FROM inbox_rejected
 		WHERE (? = 0 OR seq < ?) ORDER BY seq DESC LIMIT ?`, before, before, min(max(limit, 1), 1000))
 	if err != nil {
 		return nil, fmt.Errorf("list rejected messages: %w", err)
 	}
 	out := make([]Rejected, len(rows))
 	for n, r := range rows {
+		r.Body, err = tx.Unseal(ctx, cellOfRejected(r.Source, r.ID, r.Kind, r.Link, r.ReceivedAt), r.Sealed, r.Body)
+		if err != nil && problem.KindOf(err) != problem.Integrity {
+			return nil, fmt.Errorf("open rejected message %d: %w", r.Seq, err)
+		}
 		out[n] = Rejected{r.Seq, r.Source, r.ID, r.Kind, r.Link, r.Body, problem.Kind(r.Problem), r.Reason, store.FromMicros(r.ReceivedAt)}
 	}
 	return out, nil

@@ -111,7 +111,7 @@ func (s *stream) leave(ctx context.Context, tx *store.Tx, epoch, end int64) erro
 // tally counts what waits in the stream, and what was put aside in its epoch and later ones.
 func (s *stream) tally(ctx context.Context, tx *store.Tx) error {
 	var n struct{ Waiting, Bytes, Early int64 }
-	err := tx.Get(ctx, &n, `SELECT COUNT(*) AS waiting, CAST(COALESCE(SUM(LENGTH(body)), 0) AS BIGINT) AS bytes, (SELECT COUNT(*) FROM inbox_messages
+	err := tx.Get(ctx, &n, `SELECT COUNT(*) AS waiting, CAST(COALESCE(SUM(`+lengthOf+`), 0) AS BIGINT) AS bytes, (SELECT COUNT(*) FROM inbox_messages
 		WHERE source = ? AND stream = ? AND epoch >= ? AND number > 0 AND state <> 'ready') AS early
 		FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready'`, s.Source, s.Stream, s.Epoch, s.Source, s.Stream)
 	if err != nil {

@@ -22,9 +22,14 @@ func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, lin
 	if int64(len(text)) < m.Size() {
 		reason += fmt.Sprintf(" (kept are the first %d of its %d bytes, whose SHA-256 is %x)", len(text), m.Size(), sum(m))
 	}
+	source, id, kind, from := short(m.Source), short(m.ID), short(m.Kind), short(link)
+	stored, epoch, err := tx.Seal(ctx, cellOfRejected(source, id, kind, from, store.Micros(tx.Now)), text)
+	if err != nil {
+		return 0, fmt.Errorf("seal a rejected message: %w", err)
+	}
 	var seq int64
-	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		RETURNING seq`, short(m.Source), short(m.ID), short(m.Kind), short(link), text, string(problem.KindOf(why)), reason, store.Micros(tx.Now))
+	err = tx.Get(ctx, &seq, `INSERT INTO inbox_rejected (source, id, kind, link, body, sealed, problem, reason, received_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		RETURNING seq`, source, id, kind, from, stored, epoch, string(problem.KindOf(why)), reason, store.Micros(tx.Now))
 	if err != nil {
 		return 0, fmt.Errorf("keep a rejected message: %w", err)
 	}

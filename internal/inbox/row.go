@@ -18,39 +18,41 @@ import (
 
 // row is a message as it is stored.
 type row struct {
-	Seq           int64
-	Source        string
-	ID            string
-	Kind          string
-	Version       int
-	Key           string
-	Time          store.Zoned
-	Body          []byte
-	Original      []byte // what came, if a person has changed Body
-	Large         body.Ref
-	OriginalLarge body.Ref `db:"original_large"`
-	Link          string
-	Mapping       string
-	Stream        string
-	Lane          string
-	Epoch         int64
-	Number        int64
-	Prev          string
-	Role          string
-	Refers        string
-	Creates       string
-	Cause         string
-	Trace         string
-	ObjectVersion string `db:"object_version"`
-	Digest        string
-	Content       string // SHA-256 of the body as it came
-	State         State
-	Problem       string
-	Reason        string
-	Hint          string
-	Attempts      int
-	ReceivedAt    int64 `db:"received_at"`
-	SettledAt     int64 `db:"settled_at"`
+	Seq            int64
+	Source         string
+	ID             string
+	Kind           string
+	Version        int
+	Key            string
+	Time           store.Zoned
+	Body           []byte
+	Original       []byte // what came, if a person has changed Body
+	Sealed         int64  // by which epoch Body is sealed, of a row that was read
+	OriginalSealed int64  `db:"original_sealed"`
+	Large          body.Ref
+	OriginalLarge  body.Ref `db:"original_large"`
+	Link           string
+	Mapping        string
+	Stream         string
+	Lane           string
+	Epoch          int64
+	Number         int64
+	Prev           string
+	Role           string
+	Refers         string
+	Creates        string
+	Cause          string
+	Trace          string
+	ObjectVersion  string `db:"object_version"`
+	Digest         string
+	Content        string // SHA-256 of the body as it came
+	State          State
+	Problem        string
+	Reason         string
+	Hint           string
+	Attempts       int
+	ReceivedAt     int64 `db:"received_at"`
+	SettledAt      int64 `db:"settled_at"`
 }
 
 // newRow is the row of a message that is believed: there is no other way to one.
@@ -96,7 +98,7 @@ func (r row) message(large *message.Large) message.Message {
 }
 
 const (
-	columns = listed + `, body, original`
+	columns = listed + `, body, original, sealed, original_sealed`
 	listed  = `seq, source, id, kind, version, key, time, link, mapping, stream, lane, epoch, number, prev, role, refers,
 	creates, cause, trace, object_version, digest, content, state, problem, reason, hint, attempts, received_at, settled_at, large, original_large`
 )
@@ -106,7 +108,11 @@ const insertRows = 64
 
 // insertion is the statement that stores messages, in their order, and its parameters. Senders have most columns the same for all, or
 // none.
-func insertion(tx *store.Tx, rows []*row) (string, []any) {
+func insertion(ctx context.Context, tx *store.Tx, rows []*row) (string, []any, error) {
+	bodies, epochs, err := sealAll(ctx, tx, rows)
+	if err != nil {
+		return "", nil, err
+	}
 	for _, r := range rows {
 		r.ReceivedAt = store.Micros(tx.Now)
 	}
@@ -115,7 +121,7 @@ func insertion(tx *store.Tx, rows []*row) (string, []any) {
 	g := store.Give(
 		said("id", func(r *row) string { return r.ID }), said("key", func(r *row) string { return r.Key }),
 		said("time", func(r *row) string { return r.Time.Format(time.RFC3339Nano) }),
-		store.Each("body", rows, func(r *row) []byte { return r.Body }), said("content", func(r *row) string { return r.Content }),
+		store.Col("body", bodies), said("content", func(r *row) string { return r.Content }),
 		said("stream", func(r *row) string { return r.Stream }), said("lane", func(r *row) string { return r.Lane }),
 		counted("number", func(r *row) int64 { return r.Number }), said("digest", func(r *row) string { return r.Digest }),
 
@@ -129,17 +135,22 @@ func insertion(tx *store.Tx, rows []*row) (string, []any) {
 		said("state", func(r *row) string { return string(r.State) }), said("problem", func(r *row) string { return r.Problem }),
 		said("reason", func(r *row) string { return r.Reason }), said("hint", func(r *row) string { return r.Hint }),
 		counted("received_at", func(r *row) int64 { return r.ReceivedAt }), counted("settled_at", func(r *row) int64 { return r.SettledAt }),
+		store.Col("sealed", epochs),
 	)
-	return g.Insert(tx, `inbox_messages`,
+	query, args := g.Insert(tx, `inbox_messages`,
 		[]string{"source", "link", "role", "epoch", "version"}, []string{"kind", "mapping"}, []string{"prev", "refers", "creates", "cause"},
-		[]string{"trace"}, []string{"object_version"}, []string{"state", "problem", "reason", "hint", "received_at", "settled_at"})
+		[]string{"trace"}, []string{"object_version"}, []string{"state", "problem", "reason", "hint", "received_at", "settled_at", "sealed"})
+	return query, args, nil
 }
 
 // insertSettled stores messages that have had their effect. That one of them was taken before, in another stream, is an error: what the
 // plant did must not be kept. It needs no answer, and costs half of what insert does.
 func insertSettled(ctx context.Context, tx *store.Tx, rows []*row) error {
-	query, args := insertion(tx, rows)
-	if err := tx.Later(ctx, query, args...); err != nil {
+	query, args, err := insertion(ctx, tx, rows)
+	if err == nil {
+		err = tx.Later(ctx, query, args...)
+	}
+	if err != nil {
 		return fmt.Errorf("store %d messages of %s: %w", len(rows), rows[0].Source, err)
 	}
 	return nil
@@ -155,8 +166,11 @@ func insert(ctx context.Context, tx *store.Tx, rows []*row) error {
 		Seq        int64
 		Source, ID string
 	}
-	query, args := insertion(tx, rows)
-	err := tx.Select(ctx, &stored, query+` ON CONFLICT (source, id) DO NOTHING RETURNING seq, source, id`, args...)
+	query, args, err := insertion(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
+	err = tx.Select(ctx, &stored, query+` ON CONFLICT (source, id) DO NOTHING RETURNING seq, source, id`, args...)
 	if err != nil {
 		return fmt.Errorf("store %d messages of %s: %w", len(rows), rows[0].Source, err)
 	}

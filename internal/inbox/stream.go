@@ -297,7 +297,7 @@ func (s *stream) release(ctx context.Context, tx *store.Tx) error {
 	var back []extent
 	err := tx.Select(ctx, &back, `UPDATE inbox_messages SET state = 'ready', problem = '', reason = '', hint = '' WHERE seq IN (SELECT seq
 		FROM inbox_messages WHERE source = ? AND stream = ? AND epoch = ? AND number >= ? AND number > 0 AND state = 'quarantined' AND problem = ?
-		ORDER BY number LIMIT ?) RETURNING LENGTH(body) AS length, large`, s.Source, s.Stream, s.Epoch, s.Next, tooEarly, releaseRows)
+		ORDER BY number LIMIT ?) RETURNING `+lengthOf+` AS length, large`, s.Source, s.Stream, s.Epoch, s.Next, tooEarly, releaseRows)
 	if err != nil {
 		return fmt.Errorf("have early messages of %s wait again: %w", s.Stream, err)
 	}

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"holdfast/internal/store"
@@ -182,7 +183,7 @@ func (i *Inbox) conclude(ctx context.Context, tx *store.Tx, turns []*turn) error
 				continue
 			}
 			i.log.WarnContext(ctx, "a message is quarantined", "message", o.ID, "kind", o.Kind, "key", o.Key, "reason", o.reason)
-			if err := quarantine(ctx, tx, o.Seq, o.why); err != nil {
+			if err := errors.Join(quarantine(ctx, tx, o.Seq, o.why), i.altered(ctx, tx, o.row, o.why)); err != nil {
 				return err
 			}
 		}

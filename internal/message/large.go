@@ -20,6 +20,7 @@ type Large struct {
 	Size   int64             // in bytes
 	Media  string            // media type; "" is JSON. It is a label, no part of the digest
 	Kept   Keeper
+	Gone   bool // it was shredded: nothing but this is left of it
 }
 
 // Keeper has a large body. Open reads it from its beginning, with little of it in memory at a time.
@@ -42,10 +43,14 @@ func (l *Large) String() string {
 	return fmt.Sprintf("%d bytes, sha256:%s", l.Size, hex.EncodeToString(l.Digest[:]))
 }
 
-// Shown is a body as it is shown to a person: of a large one, which nobody reads on a page, a JSON object with its size and SHA-256.
+// Shown is a body as it is shown to a person: of a large one, which nobody reads on a page, and of one that was shredded, a JSON object with its
+// size and SHA-256.
 func Shown(body []byte, l *Large) []byte {
 	if l == nil {
 		return body
+	}
+	if l.Gone {
+		return fmt.Appendf(nil, `{"shredded":true,"bytes":%d,"sha256":"%x"}`, l.Size, l.Digest)
 	}
 	return fmt.Appendf(nil, `{"bytes":%d,"sha256":"%x"}`, l.Size, l.Digest)
 }

@@ -248,7 +248,7 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 	if r.Force {
 		how = Forced
 	}
-	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND role <> 'void'
+	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND role <> 'void' AND large NOT LIKE 'shredded %'
 		AND redelivery = (SELECT MAX(redelivery) FROM outbox_delivered AS e WHERE e.link = d.link AND e.lane = d.lane AND e.epoch = d.epoch AND e.number = d.number)
 		AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = d.id)`
 	args := []any{link, name, r.From, to}
@@ -270,7 +270,7 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 	}
 	if n == 0 {
 		return 0, &problem.Error{
-			Kind: problem.Conflict, What: r.what(name), Why: "none of them was delivered and can be replayed: each is a void, or still owed, or no longer kept",
+			Kind: problem.Conflict, What: r.what(name), Why: "none of them was delivered and can be replayed: each is a void, or still owed, shredded, or no longer kept",
 			Hint: "see holdfast msg list --lane " + name,
 		}
 	}

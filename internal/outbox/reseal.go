@@ -82,3 +82,128 @@ func lockOwn(ctx context.Context, tx *store.Tx, link, name string) (has own, err
 	err = tx.Get(ctx, &has, `SELECT `+ownColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), link, name)
 	return has, err
 }
+
+// Kept is how far SealKept has come; its zero value is the beginning.
+type Kept struct {
+	created int64
+	id      string
+	again   int
+	events  bool // the deliveries are done
+	event   string
+	seq     int64
+	End     bool // nothing is left
+}
+
+// resealKept is how many rows are sealed in one transaction.
+const resealKept = 200
+
+// SealKept seals what is kept of settled messages and was written before the plant sealed, some rows at a time, from where it has come to.
+// It says how many it sealed.
+func (o *Outbox) SealKept(ctx context.Context, db *store.DB, from Kept) (n int, to Kept, err error) {
+	err = db.InTx(ctx, func(tx *store.Tx) (err error) {
+		owns := lockedOwns{}
+		if from.events {
+			n, to, err = sealEvents(ctx, tx, from, owns)
+		} else {
+			n, to, err = sealDelivered(ctx, tx, from, owns)
+		}
+		return err
+	})
+	return n, to, err
+}
+
+// lockedOwns are the secrets of lanes that are locked.
+type lockedOwns map[[2]string][]byte
+
+// of is the secret of a lane, which is locked and given one if it has none.
+func (s lockedOwns) of(ctx context.Context, tx *store.Tx, link, lane string) ([]byte, error) {
+	key := [2]string{link, lane}
+	if secret, ok := s[key]; ok {
+		return secret, nil
+	}
+	has, err := lockOwn(ctx, tx, link, lane)
+	if err != nil {
+		return nil, err
+	}
+	w := row{Link: link, Lane: lane}
+	if err := w.giveOwn(ctx, tx, has); err != nil {
+		return nil, err
+	}
+	s[key] = w.own
+	return w.own, nil
+}
+
+func sealDelivered(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns) (n int, to Kept, err error) {
+	var rows []full
+	err = tx.Select(ctx, &rows, `SELECT `+fromCold+` WHERE (sealed = 0 OR answer IS NOT NULL AND answer_sealed = 0) AND (created_at, id, redelivery) > (?, ?, ?)
+		ORDER BY created_at, id, redelivery LIMIT ?`, from.created, from.id, from.again, resealKept)
+	if err != nil {
+		return 0, from, fmt.Errorf("look for deliveries that are not sealed: %w", err)
+	}
+	if to = from; len(rows) < resealKept {
+		to.events = true
+	}
+	for i := range rows {
+		f := &rows[i]
+		if f.own, err = owns.of(ctx, tx, f.Link, f.Lane); err != nil {
+			return n, from, err
+		}
+		if err := f.reseal(ctx, tx); err != nil {
+			return n, from, fmt.Errorf("seal delivered message %s: %w", f.ID, err)
+		}
+		n, to.created, to.id, to.again = n+1, f.CreatedAt, f.ID, f.Redelivery
+	}
+	return n, to, nil
+}
+
+// reseal seals what is not sealed of a delivery.
+func (f *full) reseal(ctx context.Context, tx *store.Tx) error {
+	if err := f.unseal(ctx, tx); err != nil {
+		return err
+	}
+	text, err := f.stored(ctx, tx)
+	if err != nil {
+		return err
+	}
+	answer, by := f.Answer, f.AnswerBy
+	if answer != nil && by == 0 {
+		if answer, by, err = tx.Seal(ctx, cellOfAnswer(f.ID, f.Redelivery), answer); err != nil {
+			return err
+		}
+	}
+	return tx.Later(ctx, `UPDATE outbox_delivered SET body = ?, sealed = ?, answer = ?, answer_sealed = ?
+		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`, text, f.Sealed, answer, by, f.Link, f.Lane, f.Epoch, f.Number, f.Redelivery)
+}
+
+func sealEvents(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns) (n int, to Kept, err error) {
+	var rows []struct {
+		ID, Digest, Role string
+		Seq              int64
+		Body, Signature  []byte
+		Link, Lane       string
+	}
+	err = tx.Select(ctx, &rows, `SELECT e.id, e.seq, e.digest, e.role, e.body, e.signature, m.link, m.lane FROM outbox_events AS e
+		JOIN (SELECT id, link, lane FROM outbox_messages UNION SELECT id, link, lane FROM outbox_delivered) AS m ON m.id = e.id
+		WHERE e.sealed = 0 AND LENGTH(e.body) > 0 AND (e.id, e.seq) > (?, ?) ORDER BY e.id, e.seq LIMIT ?`, from.event, from.seq, resealKept)
+	if err != nil {
+		return 0, from, fmt.Errorf("look for histories that are not sealed: %w", err)
+	}
+	if to = from; len(rows) < resealKept {
+		to.End = true
+	}
+	for _, r := range rows {
+		w := row{ID: r.ID, Digest: r.Digest, Role: r.Role, Signature: r.Signature}
+		if w.own, err = owns.of(ctx, tx, r.Link, r.Lane); err != nil {
+			return n, from, err
+		}
+		text, epoch, err := tx.Seal(ctx, w.cellOfEvent(), r.Body)
+		if err == nil {
+			err = tx.Later(ctx, `UPDATE outbox_events SET body = ?, sealed = ? WHERE id = ? AND seq = ?`, text, epoch, r.ID, r.Seq)
+		}
+		if err != nil {
+			return n, from, fmt.Errorf("seal the history of message %s: %w", r.ID, err)
+		}
+		n, to.event, to.seq = n+1, r.ID, r.Seq
+	}
+	return n, to, nil
+}

@@ -310,3 +310,105 @@ func TestWhatIsSignedLateIsSealedAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestAShreddedLaneStillProvesWhole: nobody reads its bodies, with whatever copy of the database's values and the keys of now; digests, chain and
+// signatures are as they were, and the lane goes on.
+func TestAShreddedLaneStillProvesWhole(t *testing.T) {
+	sealedBox(t, func(t *testing.T, b box, r *seal.Ring, _ *raised) {
+		b.owe("o1", "a", "b")
+		b.owe("o2", "other")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"worker":"canary-4712"}`), "typed wrong")
+		})
+		shred := func(ctx context.Context, tx *store.Tx) error {
+			n, err := b.Shred(ctx, tx, "erp", "o1")
+			if err == nil && n != 2 {
+				t.Errorf("%d bodies were shredded, want 2", n)
+			}
+			return err
+		}
+		if err := b.try(shred); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("of a lane that owes: got %v, want a problem of kind %s", err, problem.Conflict)
+		}
+		for _, c := range b.claim("a", 10, 10) {
+			b.settle(done(c, len(c.Messages)))
+		}
+		before := []outbox.Detail{b.message("a"), b.message("b")}
+		b.do(shred)
+		for n, id := range []string{"a", "b"} {
+			d := b.message(id)
+			genuine(t, r, d.Message)
+			if got, want := d.Message.Digest(), before[n].Message.Digest(); got != want || got != d.Digest {
+				t.Errorf("message %s: digest %s, want %s", id, got, want)
+			}
+			if len(d.Body) > 0 || d.Large == nil || !d.Large.Gone || d.Receipt.Answer != nil {
+				t.Errorf("message %s still has %s, %v", id, d.Body, d.Large)
+			}
+			if _, err := d.Large.Open(t.Context()); problem.KindOf(err) != problem.NotFound {
+				t.Errorf("opened: got %v, want a problem of kind %s", err, problem.NotFound)
+			}
+			for _, h := range d.History {
+				if len(h.Body) > 0 {
+					t.Errorf("the history of %s still has %s", id, h.Body)
+				}
+			}
+		}
+		if got, want := string(b.message("other").Body), string(secretEvent("other", "o2").Body); got != want {
+			t.Errorf("another lane's body is %s, want %s", got, want)
+		}
+		err := b.try(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "restored")
+			return err
+		})
+		if problem.KindOf(err) != problem.Conflict {
+			t.Errorf("replayed: got %v, want a problem of kind %s", err, problem.Conflict)
+		}
+		b.owe("o1", "c")
+		genuine(t, r, b.claim("a", 1, 10)[0].Messages[0].Message)
+	})
+}
+
+// TestWhatWasDeliveredBeforeIsSealed, with its history and the answers.
+func TestWhatWasDeliveredBeforeIsSealed(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r := ring(t, b.db)
+		b.SignWith(r)
+		b.owe("o1", "a", "b")
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"worker":"canary-4712"}`), "typed wrong")
+		})
+		s := done(b.claim("a", 1, 10)[0], 2)
+		s.Done[0].Receipt.Answer = []byte("canary-4713")
+		b.settle(s)
+		b.sealing(localKeys(t, b.db))
+		total := 0
+		for at := (outbox.Kept{}); !at.End; {
+			n, next, err := b.SealKept(t.Context(), b.db, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total, at = total+n, next
+		}
+		if total != 3 {
+			t.Errorf("%d rows were sealed, want two deliveries and what one was before", total)
+		}
+		kept := slices.Concat(b.kept("outbox_delivered"), b.kept("outbox_events"))
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			var answers [][]byte
+			err := tx.Select(ctx, &answers, `SELECT answer FROM outbox_delivered`)
+			kept = append(kept, answers...)
+			return err
+		})
+		for _, value := range kept {
+			if bytes.Contains(value, []byte("canary")) {
+				t.Errorf("%q is kept", value)
+			}
+		}
+		for _, id := range []string{"a", "b"} {
+			genuine(t, r, b.message(id).Message)
+		}
+		if got := string(b.message("a").Receipt.Answer); got != "canary-4713" {
+			t.Errorf("the answer is %s", got)
+		}
+	})
+}

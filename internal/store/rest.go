@@ -15,6 +15,9 @@ type Cell struct {
 	Own   []byte   // a secret of its own that the key is made with, so that the value can be destroyed by it; nil for none
 }
 
+// SealBytes is how many bytes a sealed value has more than the value: a nonce and a tag.
+const SealBytes = 12 + 16
+
 // Rest seals what a database keeps. Epoch names the key; 0 is none: the bytes are as they were given. The error of a key that is not at
 // hand is of kind Unavailable, of a value that was altered or put elsewhere of kind Integrity.
 type Rest interface {
