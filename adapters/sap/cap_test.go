@@ -82,7 +82,7 @@ func TestSuiteOnCAP(t *testing.T) {
 	}
 }
 
-// TestCAPIsReadBackAndReversed: what was booked is read as reconciliation reads it, a document is taken back once, and an order's changes come.
+// TestCAPIsReadBackAndReversed: what was booked is read as reconciliation reads it, and a document is taken back once.
 func TestCAPIsReadBackAndReversed(t *testing.T) {
 	for client, v4 := range map[string]bool{"206": false, "208": true} {
 		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {

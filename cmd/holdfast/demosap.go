@@ -37,6 +37,7 @@ type sapSide struct {
 func (s *stage) openSAP(ctx context.Context, ledger string) (err error) {
 	b := &sapSide{planner: s.plan, cfg: edmx.Config{
 		Seed: int64(s.flags.seed), Ledger: ledger, Faults: sapMischief(), SessionWrites: 25, //nolint:gosec // any bits will do
+		Origin: s.sapOrigin,
 	}}
 	if b.services, err = sapServices(); err == nil {
 		err = b.begin()

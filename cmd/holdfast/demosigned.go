@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"holdfast/adapters/erpmock"
+	"holdfast/adapters/odata"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/prove"
@@ -32,6 +33,19 @@ func (s *stage) openWitness(ctx context.Context) {
 // origin is how the ERP checks what it is sent: the signature, that it is over the message which the request names, and its place in
 // its lane.
 func (s *stage) origin(statement string, e erpmock.Entry) error {
+	return s.stated(statement, func(m message.Message) bool {
+		return m.ID == e.MessageID && m.Digest() == e.Digest && m.Lane == e.Lane && m.Number == e.LaneNumber
+	})
+}
+
+// sapOrigin is origin for a system that knows a message by its RequestID alone. SAP itself would pass the statement over, which goes with
+// each write in a header; here somebody with the plant's public keys looks at it.
+func (s *stage) sapOrigin(statement string, e erpmock.Entry) error {
+	return s.stated(statement, func(m message.Message) bool { return odata.RequestID(m.ID) == e.MessageID })
+}
+
+// stated checks what a request states: is tells whether that is the message which the request names.
+func (s *stage) stated(statement string, is func(message.Message) bool) error {
 	if statement == "" {
 		return errors.New("it is not signed")
 	}
@@ -39,7 +53,7 @@ func (s *stage) origin(statement string, e erpmock.Entry) error {
 	if err != nil {
 		return err
 	}
-	if m.ID != e.MessageID || m.Digest() != e.Digest || m.Lane != e.Lane || m.Number != e.LaneNumber {
+	if !is(m) {
 		return errors.New("what is signed is another message than the one that the request names")
 	}
 	w := s.witness.Load()
@@ -52,11 +66,20 @@ func (s *stage) origin(statement string, e erpmock.Entry) error {
 
 // signatures fills in what the plant has signed and what the ERP has made of it.
 func (s *stage) signatures(r *demoReport, list []outbox.Detail) {
-	if s.plant.ring == nil || s.mock == nil { // the mock of S/4HANA checks no signature
+	var entries []erpmock.Entry
+	name := func(id string) string { return id }
+	switch {
+	case s.plant.ring == nil:
+		return
+	case s.sap != nil:
+		entries, name = s.sap.now.Load().Journal(), odata.RequestID
+	case s.mock != nil:
+		entries = s.mock.Log().Entries
+	default: // behind a broker it is the receiver that checks
 		return
 	}
 	verified := map[string]bool{}
-	for _, e := range s.mock.Log().Entries {
+	for _, e := range entries {
 		if e.Hop != "" && e.Hop != erpmock.Verified && e.Lane != "" { // the demo's planner, who is no plant, signs nothing
 			e.Origin = e.Hop
 		}
@@ -76,7 +99,7 @@ func (s *stage) signatures(r *demoReport, list []outbox.Detail) {
 			continue
 		}
 		r.Signed++
-		if verified[d.ID] {
+		if verified[name(d.ID)] {
 			r.Verified++
 		}
 	}

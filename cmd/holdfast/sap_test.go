@@ -72,11 +72,16 @@ func TestTheDemoRunsOverSAP(t *testing.T) {
 		Messages, Delivered, Lost, Duplicated int
 		OutOfOrder                            int `json:"out_of_order"`
 		Restarts                              int `json:"erp_restarts"`
+		Signed, Verified                      int
+		Bad                                   int `json:"bad_signatures"`
 	}
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("stdout is not one JSON object: %v\n%s", err, out.String())
 	}
 	if r.Messages == 0 || r.Delivered != r.Messages || r.Lost+r.Duplicated+r.OutOfOrder != 0 || r.Restarts != 1 {
 		t.Errorf("got %+v", r)
+	}
+	if r.Signed != r.Messages || r.Verified != r.Signed || r.Bad != 0 {
+		t.Errorf("signatures: %+v, want each message's checked with the plant's public keys, and good", r)
 	}
 }

@@ -43,6 +43,7 @@ type Config struct {
 	Seed           int64            // of the faults that are left to chance
 	Faults         []erpmock.Fault  // in force from the beginning
 	Ledger         string           // a file that keeps documents and journal over a restart; empty for none
+	Origin         erpmock.Origin   // looks at who signed what is written; nil for nobody. The message is named by its RequestID, its lane by nothing
 }
 
 // Rule is a refusal that the ERP's own state brings about: a locked order, a closed period, missing master data.

@@ -327,4 +327,16 @@ func (m *Mock) identify(e *erpmock.Entry, c call) {
 	if id, err := uuid.Parse(c.header.Get("RequestID")); e.MessageID == "" && err == nil {
 		e.MessageID = id.String()
 	}
+	m.judge(e, c)
+}
+
+// judge notes who signed what is written. It refuses nothing: the journal tells.
+func (m *Mock) judge(e *erpmock.Entry, c call) {
+	if m.cfg.Origin == nil || e.MessageID == "" || c.method == http.MethodGet {
+		return
+	}
+	e.Origin = erpmock.Verified
+	if err := m.cfg.Origin(c.header.Get("Holdfast-Statement"), *e); err != nil {
+		e.Origin = err.Error()
+	}
 }
