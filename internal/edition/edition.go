@@ -113,8 +113,12 @@ func unpack(hash string, files []byte) (Edition, error) {
 		return Edition{}, spoilt(hash, err)
 	}
 	var all []file
+	left := int64(maxSize)
 	for _, f := range z.File {
-		text, err := readFile(f)
+		text, err := readFile(f, left)
+		if left -= int64(len(text)); err == nil && left < 0 {
+			err = errors.New("it is larger than any that was published")
+		}
 		if err != nil {
 			return Edition{}, spoilt(hash, err)
 		}
@@ -130,13 +134,13 @@ func unpack(hash string, files []byte) (Edition, error) {
 	return e, nil
 }
 
-func readFile(f *zip.File) (text []byte, err error) {
+func readFile(f *zip.File, most int64) (text []byte, err error) {
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return io.ReadAll(io.LimitReader(r, maxSize+1))
+	return io.ReadAll(io.LimitReader(r, most+1))
 }
 
 func spoilt(hash string, err error) error {

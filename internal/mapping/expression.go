@@ -90,7 +90,7 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	}
 	if p.prog == nil {
 		var err error
-		if p.prog, err = c.env.Program(p.checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptOptimize)); err != nil {
+		if p.prog, err = c.env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.EvalOptions(cel.OptOptimize)); err != nil {
 			c.wrong(n, path, err.Error(), "")
 			return nil, nil
 		}
@@ -98,7 +98,7 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	e.prog = p.prog
 	if env := c.env; len(e.choices) > 0 {
 		e.tracked = func() (cel.Program, error) {
-			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.EvalOptions(cel.OptTrackState))
+			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.EvalOptions(cel.OptTrackState))
 		}
 	}
 	return e, p.checked.OutputType()
