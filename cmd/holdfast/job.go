@@ -331,5 +331,7 @@ func (r *records) watchJob(ctx context.Context, cmd *cobra.Command, id string) e
 	}
 }
 
-// me is the name of whoever calls the program.
-func (r *records) me() string { return r.cfg.localActor().Name }
+// actor is whoever calls the program.
+func (r *records) actor() access.Actor { return r.cfg.localActor() }
+
+func (r *records) me() string { return r.actor().Name }

@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
 	"holdfast/internal/job"
+	"holdfast/internal/mes"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -30,6 +31,8 @@ type records struct {
 	in   *inbox.Inbox
 	doer *access.Doer
 	jobs *job.Jobs
+
+	plant *mes.Plant
 }
 
 // openRecords opens the database as it is: it makes none and changes no schema.
@@ -49,7 +52,7 @@ func openRecords(ctx context.Context, cfg Config) (*records, error) {
 	f := &floors{cfg: cfg, log: slog.New(slog.DiscardHandler), db: db}
 	cfg.sealLazily(db)
 	f.join()
-	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs}, nil
+	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs, plant: f.plant}, nil
 }
 
 // with opens the records of a command's configuration, has fn work on them, and closes them.

@@ -37,6 +37,7 @@ const (
 	JobResume           = "job.resume"
 	JobCancel           = "job.cancel"
 	JobRate             = "job.rate"
+	ReconcileRun        = "reconcile.run"
 	LanePause           = "lane.pause"
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
@@ -148,6 +149,7 @@ func changes() []Action {
 		{JobResume, RepairOut, "Let a replay go on", true},
 		{JobCancel, RepairOut, "Give the rest of a replay up", true},
 		{JobRate, RepairOut, "Change how fast a replay sends", true},
+		{ReconcileRun, RepairOut, "Hold what was reported against what the ERP has", false},
 		{LanePause, Operate, "Stop a lane", true},
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},

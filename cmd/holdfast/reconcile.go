@@ -1,0 +1,314 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/access"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/relay"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// reconciling is what reconcile is told.
+type reconciling struct {
+	replaying
+	link  string
+	apply bool
+}
+
+func newReconcile() *cobra.Command {
+	var p reconciling
+	cmd := &cobra.Command{
+		Use:   "reconcile",
+		Short: "Hold what the plant has reported against what the ERP has, and repair what differs",
+		Long: "Reconcile asks the ERP for every message that was delivered over a link in a time: whether it still has it, and under which number. Where\n" +
+			"the link can read orders back (kind sap), their quantities and states are held against the plant's too. Each difference is shown with\n" +
+			"its likely cause and the message that repairs it. It changes nothing without --apply; then what the ERP has lost is sent again as a\n" +
+			"job (holdfast job), which asks once more before it sends.",
+		Example: "  holdfast reconcile --link erp\n  holdfast reconcile --link erp --from 2026-11-26T22:00:00+01:00 --apply --yes --expect 3 --reason 'ERP was restored'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if p.apply {
+				if err := p.sure(cmd); err != nil {
+					return err
+				}
+			}
+			w := window{}
+			if w.from, err = instant("from", p.from); err == nil {
+				w.to, err = instant("to", p.to)
+			}
+			if err != nil {
+				return err
+			}
+			return with(cmd, func(ctx context.Context, r *records) error { return r.reconcile(ctx, cmd, &p, w) })
+		},
+	}
+	p.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&p.link, "link", "", "name of the link (required)")
+	f.StringVar(&p.from, "from", "", "what was delivered since this time, with its zone; default: a day ago")
+	f.StringVar(&p.to, "to", "", "what was delivered before this time, with its zone")
+	f.BoolVar(&p.apply, "apply", false, "send again what the ERP has lost; needs --yes, --expect and --reason")
+	f.IntVar(&p.request.Rate, "rate", 50, "with --apply: messages a second")
+	jsonFlag(cmd, &p.asJSON)
+	if err := cmd.MarkFlagRequired("link"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+// comparison is what a reconciliation has found.
+type comparison struct {
+	Link        string       `json:"link"`
+	From        time.Time    `json:"from"`
+	To          time.Time    `json:"to"`
+	Messages    int          `json:"messages"` // delivered in that time
+	Agree       int          `json:"agree"`
+	Unasked     int          `json:"could_not_be_asked"`
+	UnaskedWhy  string       `json:"could_not_be_asked_why,omitempty"`
+	Orders      int          `json:"orders"` // that were read back
+	Differences []difference `json:"differences"`
+}
+
+// difference is one thing that plant and ERP do not agree upon.
+type difference struct {
+	What    string `json:"what"` // lost, other document, order missing, quantity, state
+	Object  string `json:"object"`
+	Plant   string `json:"plant"`
+	ERP     string `json:"erp"`
+	Cause   string `json:"likely_cause"`
+	Message string `json:"message,omitempty"` // that repairs it
+	Repair  string `json:"repair,omitempty"`  // what a person does
+}
+
+const lost = "lost"
+
+func (r *records) reconcile(ctx context.Context, cmd *cobra.Command, p *reconciling, w window) error {
+	if err := r.knowsLink(p.link); err != nil {
+		return err
+	}
+	check, done, err := r.sendable(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	w.to, w.from = orTime(w.to, r.db.Now()), orTime(w.from, r.db.Now().Add(-24*time.Hour))
+	c := comparison{Link: p.link, From: w.from, To: w.to, Differences: []difference{}}
+	if err := r.compareMessages(ctx, cmd.ErrOrStderr(), check, &c, w); err != nil {
+		return err
+	}
+	if reader, ok := check.links[p.link].(relay.Reader); ok {
+		if err := r.compareOrders(ctx, reader, &c); err != nil {
+			return err
+		}
+	}
+	if err := r.recordComparison(ctx, c); err != nil {
+		return err
+	}
+	if p.apply {
+		return r.applyComparison(ctx, cmd, p, c)
+	}
+	if err := c.print(cmd.OutOrStdout(), p.asJSON); err != nil || len(c.Differences) == 0 {
+		return err
+	}
+	return exitError(problem.Conflict.ExitStatus())
+}
+
+func orTime(t, other time.Time) time.Time {
+	if t.IsZero() {
+		return other
+	}
+	return t
+}
+
+// applyComparison sends again what the ERP has lost.
+func (r *records) applyComparison(ctx context.Context, cmd *cobra.Command, p *reconciling, c comparison) error {
+	for _, d := range c.Differences {
+		if d.What == lost {
+			p.request.Choice.IDs = append(p.request.Choice.IDs, d.Message)
+		}
+	}
+	if len(p.request.Choice.IDs) == 0 {
+		if err := c.print(cmd.OutOrStdout(), p.asJSON); err != nil {
+			return err
+		}
+		return &problem.Error{Kind: problem.Precondition, What: "send again what the ERP has lost", Why: "it has lost nothing: nothing is sent", Hint: "see what else differs without --apply"}
+	}
+	return r.replayMany(ctx, cmd, &p.replaying)
+}
+
+// recordComparison keeps in the audit record that somebody compared, and what came of it.
+func (r *records) recordComparison(ctx context.Context, c comparison) error {
+	after, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("write what was compared: %w", err)
+	}
+	_, err = r.doer.Do(ctx, access.Act{Action: access.ReconcileRun, Actor: r.actor(), Object: "link/" + c.Link},
+		func(context.Context, *store.Tx) (access.Result, error) { return access.Result{After: after}, nil })
+	return err
+}
+
+// atOnce is how many questions are under way at a time.
+const atOnce = 4
+
+// compareMessages asks the ERP for each message that was delivered in the time.
+func (r *records) compareMessages(ctx context.Context, progress io.Writer, check sendable, c *comparison, w window) error {
+	list, err := r.delivered(ctx, c.Link, w)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(progress, len(list), "messages")
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for _, d := range list {
+		g.Go(func() error {
+			o, err := check.ask(ctx, r.db, d)
+			mu.Lock()
+			defer mu.Unlock()
+			if problem.KindOf(err) == problem.Unavailable && o.LinkDown {
+				return err
+			}
+			c.judge(d, o, err)
+			return bar.Add(1)
+		})
+	}
+	if err := errors.Join(g.Wait(), bar.Finish()); err != nil {
+		return err
+	}
+	slices.SortFunc(c.Differences, func(a, b difference) int {
+		return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
+	})
+	return nil
+}
+
+// delivered is every message of a link that was delivered in a time, its last delivery.
+func (r *records) delivered(ctx context.Context, link string, w window) ([]outbox.Detail, error) {
+	latest := map[string]outbox.Detail{}
+	f := outbox.Filter{Link: link, Settled: true, OldestFirst: true, Limit: 500}
+	for cursor := ""; ; {
+		var list []outbox.Detail
+		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+			list, cursor, err = r.out.Messages(ctx, tx, f, cursor)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range list {
+			if d.Settled && d.Role != message.Void && w.has(d.SettledAt) && d.Redelivery >= latest[d.ID].Redelivery {
+				latest[d.ID] = d
+			}
+		}
+		if cursor == "" {
+			break
+		}
+	}
+	all := make([]outbox.Detail, 0, len(latest))
+	for _, d := range latest {
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b outbox.Detail) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	return all, nil
+}
+
+// ask asks the ERP for a message that was delivered long ago.
+func (c sendable) ask(ctx context.Context, db *store.DB, d outbox.Detail) (message.Outcome, error) {
+	verified, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message)
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	q := message.Delivery{Event: verified, Digest: d.Digest, Quiet: true}
+	if d.Mapping != "" {
+		q.Doc, err = c.rules.Apply(ctx, d.Mapping, verified, func(ctx context.Context, object string) (number string, known bool, err error) {
+			err = db.View(ctx, func(tx *store.Tx) (err error) {
+				number, known, err = c.out.Reference(ctx, tx, d.Link, object)
+				return err
+			})
+			return number, known, err
+		})
+	}
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	return c.links[d.Link].Ask(ctx, q)
+}
+
+// judge says what an answer means.
+func (c *comparison) judge(d outbox.Detail, o message.Outcome, err error) {
+	c.Messages++
+	object := fmt.Sprintf("%s, number %d of lane %s", d.Kind, d.Number, d.Lane)
+	plant := cmp.Or(d.Receipt.Document, "delivered, without a number")
+	switch {
+	case err == nil && o.Verdict == message.Delivered && (o.Receipt.Document == d.Receipt.Document || d.Receipt.Document == "" || o.Receipt.Document == ""):
+		c.Agree++
+	case err == nil && o.Verdict == message.Delivered:
+		c.Differences = append(c.Differences, difference{
+			"other document", object, plant, o.Receipt.Document, "the ERP has booked it a second time, or under a new number after a restore", d.ID,
+			"cancel the wrong one in the ERP; the plant goes on with " + plant,
+		})
+	case err == nil && o.Verdict == message.Again && o.Receipt.Status != 0:
+		c.Differences = append(c.Differences, difference{
+			lost, object, plant, "does not have it", "the ERP was restored from a copy that is older, or somebody has deleted it", d.ID, "sent again by --apply",
+		})
+	default:
+		c.Unasked++
+		c.UnaskedWhy = cmp.Or(c.UnaskedWhy, whatWhy(err), whatWhy(o.Err), "its operation is idempotent, and the link names no way to ask")
+	}
+}
+
+// whatWhy is an error in one line for a person; "" for none.
+func whatWhy(err error) string {
+	if err == nil {
+		return ""
+	}
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		return p.Error()
+	}
+	return err.Error()
+}
+
+func (c comparison) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, c)
+	}
+	rows := make([]string, 0, len(c.Differences))
+	gone := 0
+	for _, d := range c.Differences {
+		if d.What == lost {
+			gone++
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", d.What, d.Object, d.Plant, d.ERP, orDash(d.Message), d.Cause+"; "+d.Repair))
+	}
+	if len(rows) > 0 {
+		if err := table(w, "DIFFERS\tOBJECT\tPLANT\tERP\tMESSAGE\tLIKELY CAUSE, REPAIR", rows); err != nil {
+			return err
+		}
+	}
+	err := sentence(w, "of %s that were delivered over link %s from %s to %s, the ERP has %d as the plant does; %d differ",
+		count(c.Messages, "message", "messages"), c.Link, c.From.Format(time.RFC3339), c.To.Format(time.RFC3339), c.Agree, c.Messages-c.Agree-c.Unasked)
+	if err == nil && c.Unasked > 0 {
+		err = sentence(w, "%s not be asked for: %s", count(c.Unasked, "message could", "messages could"), orDash(c.UnaskedWhy))
+	}
+	if err == nil && c.Orders > 0 {
+		err = sentence(w, "%s were read back and held against the plant's", count(c.Orders, "order", "orders"))
+	}
+	if err == nil && gone > 0 {
+		err = sentence(w, "send again what is lost with: holdfast reconcile --link %s --from %s --apply --yes --expect %d --reason …", c.Link, c.From.Format(time.RFC3339), gone)
+	}
+	return err
+}
