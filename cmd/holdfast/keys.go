@@ -24,7 +24,7 @@ func newKeys() *cobra.Command {
 		Long: "Each node makes its own key and replaces it every day; the keyring - a file of the plant's own, or Vault - certifies it. Public\n" +
 			"keys are kept for good, so that what was signed can be checked after any number of rotations.",
 	}
-	cmd.AddCommand(keysInit(), keysStatus(), keysRotate(), keysRevoke(), keysExport(), keysDrill())
+	cmd.AddCommand(keysInit(), keysStatus(), keysRotate(), keysRevoke(), keysExport(), keysDrill(), keysReseal(), keysRewrap(), keysShred())
 	return cmd
 }
 

@@ -45,6 +45,9 @@ const (
 	KeysRotate          = "keys.rotate"
 	KeysRevoke          = "keys.revoke"
 	KeysDrill           = "keys.drill"
+	KeysReseal          = "keys.reseal"
+	KeysRewrap          = "keys.rewrap"
+	KeysShred           = "keys.shred"
 	MappingPublish      = "mapping.publish"
 	MappingPropose      = "mapping.propose"
 	MappingApprove      = "mapping.approve"
@@ -157,6 +160,9 @@ func changes() []Action {
 		{KeysRotate, ManageKeys, "Have a node replace the key that it signs with", true},
 		{KeysRevoke, ManageKeys, "Have a key count for nothing any more", true},
 		{KeysDrill, ManageKeys, "Rehearse that the keyring is away", true},
+		{KeysReseal, ManageKeys, "Seal what was kept before the plant sealed its bodies", true},
+		{KeysRewrap, ManageKeys, "Wrap the keys of what is sealed anew", true},
+		{KeysShred, ManageKeys, "Destroy the bodies of a lane for ever", true},
 		{MappingPublish, ManageMaps, "Have every node map by an edition of the mappings", true},
 		{MappingPropose, ManageMaps, "Propose an edition of the mappings, for somebody else to approve", true},
 		{MappingApprove, ApproveMaps, "Approve an edition of the mappings that somebody else has proposed", true},

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/body"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+func keysReseal() *cobra.Command {
+	var reason string
+	var every bool
+	cmd := &cobra.Command{
+		Use:   "reseal",
+		Short: "Seal what was kept before the plant sealed its bodies",
+		Long: "Seal every body that is kept as it was given: what is owed, delivered and came in, histories, answers and large bodies. The plant may run;\n" +
+			"what was sealed stays so if the command is stopped, and it goes on where it is called again. Free pages of the database and old copies of\n" +
+			"it keep what they had: vacuum the one, and let the others expire.\n\n" +
+			"On PostgreSQL a plant with messages begins to seal by this command alone, and only with --every-node: a node of a release before\n" +
+			"cannot read what is sealed. End those first.",
+		Example: "  holdfast keys reseal --reason 'every node is upgraded' --every-node",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				if err := r.beginSealing(ctx, reason, every); err != nil {
+					return err
+				}
+				n, err := r.reseal(ctx, cmd.ErrOrStderr())
+				fmt.Fprintf(cmd.OutOrStdout(), "sealed %s\n", count(n, "value that was not", "values that were not"))
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&every, "every-node", false, "every node of the plant runs this release: the plant may begin")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// beginSealing has this command seal, and the plant from now on.
+func (r *records) beginSealing(ctx context.Context, reason string, every bool) error {
+	if r.cfg.Keys.Kind == "" || r.cfg.Keys.AtRest == atRestOff {
+		return &problem.Error{
+			Kind: problem.Conflict, What: "seal what is kept", Why: "the configuration has no keyring, or keys.at_rest is off", Hint: "write keys: as docs/keys.md says",
+		}
+	}
+	var s seal.RestState
+	if err := r.db.View(ctx, func(tx *store.Tx) (err error) { s, err = seal.ReadRestState(ctx, tx); return err }); err != nil {
+		return err
+	}
+	if s.Began.IsZero() && r.db.Dialect() == store.Postgres && !every {
+		return &problem.Error{
+			Kind: problem.Conflict, What: "seal what is kept", Why: "the plant does not seal yet, and a node of an earlier release could not read what is sealed",
+			Hint: "once every node runs this release, say so: --every-node",
+		}
+	}
+	if err := r.act(ctx, access.KeysReseal, "plant/"+r.cfg.Plant.Number, reason, func(context.Context, *store.Tx) error { return nil }); err != nil {
+		return err
+	}
+	rest, err := seal.OpenRest(ctx, r.db, lazyKeys{r.cfg}, seal.RestConfig{Now: r.db.Now, Begin: func(context.Context, *store.Tx) (may, whole bool, err error) {
+		return true, false, nil
+	}}, slog.New(slog.DiscardHandler))
+	if err == nil && !rest.Seals() {
+		err = &problem.Error{Kind: problem.Unavailable, What: "seal what is kept", Why: "the keyring gives no seeds", Hint: "see holdfast doctor"}
+	}
+	if err == nil {
+		r.db.SealWith(rest)
+	}
+	return err
+}
+
+// reseal seals all that is not, and says how far it has come.
+func (r *records) reseal(ctx context.Context, progress io.Writer) (total int, err error) {
+	kept, place, seq := outbox.Kept{}, body.Place{}, int64(0)
+	steps := []struct {
+		what string
+		some func() (n int, more bool, err error)
+	}{
+		{"messages that are owed", func() (n int, more bool, err error) {
+			n, err = r.out.SealOwed(ctx, r.db)
+			return n, n > 0, err
+		}},
+		{"inbound messages", func() (n int, more bool, err error) {
+			n, seq, err = r.in.SealKept(ctx, seq)
+			return n, n > 0, err
+		}},
+		{"deliveries and histories", func() (n int, more bool, err error) {
+			n, kept, err = r.out.SealKept(ctx, r.db, kept)
+			return n, !kept.End, err
+		}},
+		{"chunks of large bodies", func() (n int, more bool, err error) {
+			n, place, err = body.SealKept(ctx, r.db, place)
+			return n, n > 0, err
+		}},
+	}
+	for _, s := range steps {
+		here, said := 0, 0
+		for more := true; more; {
+			var n int
+			if n, more, err = s.some(); err != nil {
+				return total, fmt.Errorf("seal %s: %w", s.what, err)
+			}
+			if here, total = here+n, total+n; here-said >= 10_000 {
+				said = here
+				fmt.Fprintf(progress, "%d %s\n", here, s.what)
+			}
+		}
+	}
+	return total, nil
+}
+
+func keysRewrap() *cobra.Command {
+	var reason string
+	var fresh bool
+	cmd := &cobra.Command{
+		Use:   "rewrap",
+		Short: "Wrap the keys of what is sealed anew, after the wrapping key was rotated",
+		Long: "Wrap the seed of every epoch under the latest version of the keyring's wrapping key. What is sealed stays as it is. serve does the same\n" +
+			"every ten minutes. With --new-key the plant's own keyring makes a new wrapping key first: copy ca.age to the other nodes then. At Vault:\n" +
+			"vault write -f holdfast-transit/keys/rest/rotate; after the rewrap min_decryption_version may be raised, which makes the wrapped seeds of\n" +
+			"every earlier copy of the database useless.",
+		Example: "  holdfast keys rewrap --new-key --reason 'an administrator has left'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				all, changed, err := r.rewrap(ctx, reason, fresh)
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "of %s %d wrapped anew\n", count(all, "epoch", "epochs"), changed)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&fresh, "new-key", false, "have the plant's own keyring make a new wrapping key first")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func (r *records) rewrap(ctx context.Context, reason string, fresh bool) (all, changed int, err error) {
+	k, err := r.cfg.openKeyring(ctx, r.db.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return 0, 0, err
+	}
+	local, ok := k.Keyring.(*seal.Local)
+	if fresh && !ok {
+		return 0, 0, &problem.Error{
+			Kind: problem.Conflict, What: "make a wrapping key", Why: "it is Vault's", Hint: "vault write -f holdfast-transit/keys/rest/rotate",
+		}
+	}
+	if err := r.act(ctx, access.KeysRewrap, "plant/"+r.cfg.Plant.Number, reason, func(context.Context, *store.Tx) error { return nil }); err != nil {
+		return 0, 0, err
+	}
+	if fresh {
+		if _, err := local.RotateWrapping(); err != nil {
+			return 0, 0, err
+		}
+	}
+	return seal.LazyRest(r.db, lazyKeys{r.cfg}, seal.RestConfig{Now: r.db.Now}, slog.New(slog.DiscardHandler)).Rewrap(ctx)
+}
+
+func keysShred() *cobra.Command {
+	var reason, link, lane string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "shred",
+		Short: "Destroy the bodies of a lane for ever",
+		Long: "Destroy the bodies of a lane that owes nothing, and the secret that its keys are made with. Numbers, digests, signatures and the ERP's\n" +
+			"document numbers stay: the lane still proves whole. Copies of the database from before keep bodies and secret until they expire, or until\n" +
+			"the wrapping key is rotated and its earlier versions are refused (holdfast keys rewrap). Nothing brings the bodies back.",
+		Example: "  holdfast keys shred --link erp --lane 6f1d2b1e --reason 'request of the works council' --yes",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				return &problem.Error{
+					Kind: problem.Conflict, What: "shred lane " + lane, Why: "nothing brings its bodies back", Hint: "say that you mean it: --yes",
+				}
+			}
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var n int64
+				err := r.act(ctx, access.KeysShred, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					n, err = r.out.Shred(ctx, tx, link, lane)
+					return err
+				})
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "lane %s of link %s: %s shredded\n", lane, link, count(int(n), "body", "bodies"))
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&link, "link", "", "the link (required)")
+	cmd.Flags().StringVar(&lane, "lane", "", "the lane (required)")
+	cmd.Flags().BoolVar(&yes, "yes", false, "destroy them")
+	for _, name := range []string{"link", "lane"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag is defined above
+		}
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
