@@ -123,6 +123,11 @@ func listRecorded[T any](ctx context.Context, tx *store.Tx, table string, w wher
 	if err := tx.Select(ctx, &rows, query, append(w.args, p.limit()+1)...); err != nil {
 		return List[T]{}, fmt.Errorf("list %s: %w", table, err)
 	}
+	for n := range rows {
+		if rows[n].Body, err = openDoc(ctx, tx, rows[n].ID, rows[n].Body); err != nil {
+			return List[T]{}, fmt.Errorf("list %s: %w", table, err)
+		}
+	}
 	return paged[T](rows, p, func(r recorded) []byte { return r.Body }, func(r recorded) (string, error) { return cursor(r.At, r.ID) })
 }
 
@@ -157,6 +162,9 @@ func readBody[T any](ctx context.Context, tx *store.Tx, what, id, query string, 
 		return out, missing(what+" "+id, "the plant has none of that ID", "look it up in the list")
 	}
 	if err != nil {
+		return out, fmt.Errorf("read %s %s: %w", what, id, err)
+	}
+	if body, err = openDoc(ctx, tx, id, body); err != nil {
 		return out, fmt.Errorf("read %s %s: %w", what, id, err)
 	}
 	if err := json.Unmarshal(body, &out); err != nil {

@@ -27,7 +27,7 @@ func (p *Plant) Confirmations(ctx context.Context, tx *store.Tx, f ConfirmationF
 }
 
 func insertConfirmation(ctx context.Context, tx *store.Tx, c Confirmation) error {
-	body, err := json.Marshal(c)
+	body, err := sealDoc(ctx, tx, c.ID, c)
 	if err != nil {
 		return fmt.Errorf("write confirmation %s: %w", c.ID, err)
 	}
@@ -50,7 +50,7 @@ func reverseConfirmation(ctx context.Context, tx *store.Tx, done, back Confirmat
 
 // markReversed writes done, which by takes back, unless something else has.
 func markReversed(ctx context.Context, tx *store.Tx, table, id, by string, done any) error {
-	body, err := json.Marshal(done)
+	body, err := sealDoc(ctx, tx, id, done)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", id, err)
 	}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/decimal"
+	"holdfast/internal/inbox"
+	"holdfast/internal/mes"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// The values that are planted: each may be nowhere but in memory.
+const (
+	canaryPerson  = "canary-4711-person"
+	canaryBody    = "canary-4712-body"
+	canaryRefused = "canary-4713-refused"
+	canaryAnswer  = "canary-4714-answer"
+)
+
+// TestPlantedValuesAreNowhereInPlainText plants them by a confirmation, by what comes in, by what is rejected, changed and answered, small
+// and large, and looks for them in every file of the plant while it is open, in a dump of the database, in the log and in the figures.
+func TestPlantedValuesAreNowhereInPlainText(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { plantCanaries(t, "") })
+	t.Run("postgres", func(t *testing.T) { plantCanaries(t, storetest.PostgresURL(t)) })
+}
+
+func plantCanaries(t *testing.T, url string) {
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if url != "" {
+		t.Setenv("HOLDFAST_CANARY_DATABASE", url)
+		cfg.Database.URL = "env:HOLDFAST_CANARY_DATABASE"
+	}
+	log := &bytes.Buffer{}
+	p := canaryPlant(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	work(t, p)
+	secret, err := cfg.secret(t.Context(), cfg.Keys.Passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := []string{canaryPerson, canaryBody, canaryRefused, canaryAnswer, secret}
+	search := func(where string, text []byte) {
+		for _, value := range planted {
+			if bytes.Contains(text, []byte(value)) || bytes.Contains(text, []byte(hex.EncodeToString([]byte(value)))) {
+				t.Errorf("%s holds %s", where, value)
+			}
+		}
+	}
+	search("the log", log.Bytes())
+	figures, err := p.tel.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	search("the figures", []byte(fmt.Sprint(figures)))
+	if url != "" {
+		search("a dump of the database", dump(t, p.db))
+	}
+	files := 0
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == passphraseFile {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		search(path, text)
+		files++
+		return err
+	})
+	if err != nil || files < 3 {
+		t.Errorf("%d files were searched, %v", files, err)
+	}
+}
+
+// canaryPlant is a plant with keys that works by hand: nothing runs in it.
+func canaryPlant(t *testing.T, cfg Config, log *slog.Logger) *process {
+	t.Helper()
+	tel, err := openTelemetry(t.Context(), cfg.Telemetry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFloors(t.Context(), cfg, store.Config{}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &process{floors: f, tel: tel}
+	if err := p.openKeys(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// work plants the values, and sees that whoever may read them does.
+func work(t *testing.T, p *process) {
+	t.Helper()
+	order := canaryOrder(t, p)
+	in := func(id, text string) message.Incoming {
+		return message.Incoming{Message: message.Message{
+			ID: id, Source: "urn:erp", Kind: "no.such.kind", Version: 1, Key: "x/" + id, Time: p.db.Now(), Body: []byte(`{"text":"` + text + `"}`), Place: message.Place{Role: message.Event},
+		}}
+	}
+	rejected := in("r", canaryRefused)
+	rejected.Claimed = strings.Repeat("0", 64)
+	taken, err := p.inbox.ReceiveAll(t.Context(), []message.Incoming{in("q", canaryBody), in("l", strings.Repeat(canaryBody, 40_000)), rejected}, "erp")
+	if err != nil || taken[0].Rejected != 0 || taken[2].Rejected == 0 {
+		t.Fatalf("taken %+v, %v", taken, err)
+	}
+	for n := 1; n > 0; {
+		if n, err = p.inbox.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var id string
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		if _, err := p.plant.StartOrder(t.Context(), tx, mes.OrderAct{Order: order}); err != nil {
+			return err
+		}
+		c, err := p.plant.Confirm(t.Context(), tx, mes.NewConfirmation{
+			Order: order, Operation: "0010", Yield: decimal.FromInt(1), Personnel: canaryPerson, Text: canaryBody,
+		})
+		id = c.ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliverCanary(t, p)
+	err = p.db.View(t.Context(), func(tx *store.Tx) error {
+		c, err := p.plant.Confirmation(t.Context(), tx, id)
+		if err == nil && (c.Personnel != canaryPerson || c.Text != canaryBody) {
+			t.Errorf("the plant shows %s and %s", c.Personnel, c.Text)
+		}
+		ms, merr := p.inbox.Messages(t.Context(), tx, inbox.Filter{ID: "q"})
+		if merr == nil && (len(ms) != 1 || ms[0].State != inbox.Quarantined) {
+			t.Errorf("the inbox has %+v, want one in quarantine", ms)
+		}
+		return errors.Join(err, merr)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// canaryOrder is an order that the ERP has released.
+func canaryOrder(t *testing.T, p *process) (id string) {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{
+		"erpNumber": "000001000001", "erpVersion": "1", "material": "M1", "quantity": "10", "unit": "PCE", "plant": "1000",
+		"start": "2026-11-27T06:00:00Z", "end": "2026-11-28T06:00:00Z",
+		"operations": []map[string]any{{"number": "0010", "workCentre": "W1"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := message.Message{ID: "o", Source: "urn:erp", Kind: mes.OrderReleasedKind, Version: 1, Key: "order/1", Time: time.Now(), Body: body}
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		if err := p.plant.Apply(t.Context(), tx, m); err != nil {
+			return err
+		}
+		orders, err := p.plant.Orders(t.Context(), tx, mes.OrderFilter{}, mes.Page{})
+		if err == nil && len(orders.Items) == 1 {
+			id = orders.Items[0].ID
+		}
+		return err
+	})
+	if err != nil || id == "" {
+		t.Fatalf("no order: %v", err)
+	}
+	return id
+}
+
+// deliverCanary settles what is owed with an answer of the ERP's.
+func deliverCanary(t *testing.T, p *process) {
+	t.Helper()
+	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		claims, err := p.outbox.Claim(t.Context(), tx, "a", "erp", 10, 1)
+		if err != nil || len(claims) != 1 {
+			return fmt.Errorf("%d lanes are claimed, want one: %w", len(claims), err)
+		}
+		c := claims[0]
+		q := c.Messages[0]
+		if !bytes.Contains(q.Body, []byte(canaryPerson)) {
+			t.Errorf("claimed is %s, want it with %s", q.Body, canaryPerson)
+		}
+		done := outbox.Done{ID: q.ID, Epoch: q.Epoch, Number: q.Number, Sent: true, Receipt: message.Receipt{Document: "1", Answer: []byte(canaryAnswer)}}
+		_, lost, err := p.outbox.Settle(t.Context(), tx, "erp", []outbox.Settlement{{Lane: c.Lane, Token: c.Token, Release: true, Done: []outbox.Done{done}}})
+		if err == nil && len(lost) > 0 {
+			err = &problem.Error{Kind: problem.Internal, What: "settle", Why: "the lane was lost"}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump is every row of every table of the schema, as text, with bytes in hex.
+func dump(t *testing.T, db *store.DB) []byte {
+	t.Helper()
+	var all []string
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		var tables []string
+		if err := tx.Select(t.Context(), &tables, `SELECT CAST(c.oid::regclass AS TEXT) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+			WHERE n.nspname = current_schema() AND c.relkind = 'r'`); err != nil {
+			return err
+		}
+		for _, table := range tables {
+			var rows []string
+			if err := tx.Select(t.Context(), &rows, `SELECT CAST(r AS TEXT) FROM `+table+` AS r`); err != nil {
+				return err
+			}
+			all = append(all, rows...)
+		}
+		return nil
+	})
+	if err != nil || len(all) < 20 {
+		t.Fatalf("%d rows are dumped, %v", len(all), err)
+	}
+	return []byte(strings.Join(all, "\n"))
+}
