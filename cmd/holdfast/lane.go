@@ -23,7 +23,7 @@ func newLane() *cobra.Command {
 		Long: "A lane is a sequence of messages whose order counts, usually those of one production order. When the ERP refuses one of\n" +
 			"them, its lane is parked and no other.",
 	}
-	cmd.AddCommand(laneList(), lanePause(), laneResume())
+	cmd.AddCommand(laneList(), laneShow(), lanePause(), laneResume())
 	return cmd
 }
 

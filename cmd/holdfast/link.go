@@ -18,7 +18,7 @@ import (
 
 func newLink() *cobra.Command {
 	cmd := &cobra.Command{Use: "link", Short: "See the links to the ERPs, pause one, let it go on"}
-	cmd.AddCommand(linkList(), linkPause(), linkResume())
+	cmd.AddCommand(linkList(), linkShow(), linkPause(), linkResume())
 	return cmd
 }
 

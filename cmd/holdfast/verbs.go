@@ -27,7 +27,7 @@ func verbs() map[string]string {
 		"msg list": access.MsgRead, "msg show": access.MsgRead, "msg prove": access.MsgProve, "mapping diff": access.MsgRead,
 		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg amend": access.MsgAmend, "msg replay": access.MsgReplay,
 		"msg mark-delivered": access.MsgMarkDelivered, "msg send-again": access.MsgSendAgain, "msg postpone": access.MsgPostpone,
-		"lane list": access.MsgRead, "lane pause": access.LanePause, "lane resume": access.LaneResume,
+		"lane list": access.MsgRead, "lane show": access.MsgRead, "link show": access.MsgRead, "msg note": access.MsgNote, "msg export": access.MsgRead, "lane pause": access.LanePause, "lane resume": access.LaneResume,
 		"link list": access.MsgRead, "link pause": access.LinkPause, "link resume": access.LinkResume,
 		"quarantine list": access.InboundRead, "quarantine show": access.InboundRead, "quarantine lanes": access.InboundRead,
 		"quarantine replay": access.QuarantineReplay, "quarantine discard": access.QuarantineDiscard, "quarantine skip": access.InboxSkip,

@@ -254,3 +254,15 @@ func (o *Outbox) Fates(ctx context.Context, tx *store.Tx, ids []string) (map[str
 	}
 	return fates, nil
 }
+
+// Note writes a person's words into the history of a message, where they stay whatever becomes of it. NotFound if it is not kept.
+func (o *Outbox) Note(ctx context.Context, tx *store.Tx, id, text string) error {
+	d, err := o.Message(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if _, err := lockLane(ctx, tx, d.Link, d.Lane); err != nil { // two notes at once have two places
+		return err
+	}
+	return history(ctx, tx, row{ID: id}, "note", text)
+}
