@@ -110,6 +110,9 @@ func TestQuantitiesKeepEveryDigitOnTheWholeWay(t *testing.T) {
 		if n := r.IntN(19); n > 0 {
 			text += "." + digits(n)
 		}
+		if r.IntN(3) == 0 {
+			text = "-" + text // a stock may be short, and a correction takes away
+		}
 		quantities = append(quantities, decimal.MustParse(text))
 	}
 	for _, q := range quantities {

@@ -160,7 +160,7 @@ func Trials(ctx context.Context, tx *store.Tx, hash string, most int) (tallies [
 		return nil, nil, fmt.Errorf("read what was tried: %w", err)
 	}
 	for _, r := range sums {
-		tallies = append(tallies, Tally{r.Mapping, r.Mapped, r.Differed})
+		tallies = append(tallies, Tally(r))
 	}
 	for _, r := range rows {
 		differing = append(differing, Trial{r.Mapping, r.Message, r.Kind, r.Link, strings.Split(r.Places, "\n"), store.FromMicros(r.At)})

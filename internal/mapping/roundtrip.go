@@ -51,13 +51,15 @@ func (b Back) document(made []byte) ([]byte, error) {
 		return nil, err
 	}
 	for name := range strings.SplitSeq(strings.TrimPrefix(b.Part, "/"), "/") {
-		object, ok := v.(map[string]any)
 		if name == "" {
 			break
 		}
-		if v, ok = object[name]; !ok {
+		object, _ := v.(map[string]any)
+		part, has := object[name]
+		if !has {
 			return nil, fmt.Errorf("the document has no part %s", b.Part)
 		}
+		v = part
 	}
 	object, ok := v.(map[string]any)
 	if !ok {
