@@ -71,15 +71,18 @@ var floors = map[string]string{
 	"adapters/amqp/amqptest": "",
 	"adapters/erpmock":       words,
 	"adapters/erpmock/edmx":  words + "adapters/erpmock adapters/odata/edm",
-	"adapters/adaptertest":   words + "adapters/erpmock",
-	"internal/httpapi":       below,
-	"internal/console":       below,
+
+	"adapters/erpmock/idocport": words + "adapters/erpmock adapters/sap/idoc",
+
+	"adapters/adaptertest": words + "adapters/erpmock",
+	"internal/httpapi":     below,
+	"internal/console":     below,
 	// 6 program, with the folders below it
 	program: "*",
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest internal/seal/vaulttest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/amqp/amqptest "
+const helpers = words + "internal/store/storetest internal/seal/vaulttest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.

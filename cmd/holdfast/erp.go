@@ -34,6 +34,7 @@ type mockFlags struct {
 	spec, listen, control, faults, seedData, journal, ledger string
 	edmx                                                     []string
 	seed                                                     int64
+	idoc                                                     idocFlags
 }
 
 func newERPMock() *cobra.Command {
@@ -42,7 +43,7 @@ func newERPMock() *cobra.Command {
 		Use:   "mock",
 		Short: "Serve any OpenAPI or OData service as an ERP with state, faults and a journal",
 		Long: "Mock serves an OpenAPI 3.0 or 3.1 document, or with --edmx one or several OData services by their $metadata, as if the ERP\n" +
-			"behind it were there. Faults come from a schedule, from a header of a request (OpenAPI only), or from the control API below\n" +
+			"behind it were there, or with --idoc SAP's port for IDocs. Faults come from a schedule, from a header of a request (OpenAPI only), or from the control API below\n" +
 			"/__mock/. docs/erp-mock.md and docs/odata.md have all of it.",
 		Example: "  holdfast erp mock --seed-data builtin:demo\n" +
 			"  holdfast erp mock --spec openapi/erp.yaml --listen 127.0.0.1:8422 --faults faults.yaml --journal journal.json\n" +
@@ -61,6 +62,7 @@ func newERPMock() *cobra.Command {
 	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
 	fl.Int64Var(&f.seed, "seed", 1, "of everything random")
 	cmd.MarkFlagsMutuallyExclusive("spec", "edmx")
+	f.idoc.flags(cmd)
 	cmd.AddCommand(mockAssert())
 	return cmd
 }
@@ -75,6 +77,9 @@ type mock interface {
 }
 
 func openAnyMock(f mockFlags) (m mock, of string, err error) {
+	if f.idoc.on {
+		return openIDocMock(f)
+	}
 	if len(f.edmx) > 0 {
 		return openODataMock(f)
 	}
@@ -102,6 +107,9 @@ func runMock(cmd *cobra.Command, f mockFlags) (err error) {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return erpmock.Serve(ctx, ln, m) })
+	if b, ok := m.(busy); ok {
+		g.Go(func() error { return b.Run(ctx) })
+	}
 	if f.control != "" {
 		ctl, err := httpapi.Listen(ctx, f.control)
 		if err != nil {

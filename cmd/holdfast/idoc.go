@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -92,7 +93,8 @@ func (f *floors) idocStatus(ctx context.Context, tx *store.Tx, m message.Message
 		m.Kind = outbox.RefusalKind
 		answer["code"], answer["text"] = s.Code, s.Text
 	} else {
-		answer["document"], answer["kind"] = s.Document, s.Kind
+		// Some IDocs are stored first and posted later, as time tickets are. SAP names no document then, and the IDoc's number has to do.
+		answer["document"], answer["kind"] = cmp.Or(s.Document, "IDoc "+s.Number), cmp.Or(s.Kind, "status "+s.Code)
 	}
 	m.Large = nil
 	if m.Body, err = json.Marshal(answer); err != nil {

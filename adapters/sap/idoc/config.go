@@ -230,7 +230,7 @@ func (c *Config) completeReceive() error {
 		return nil
 	}
 	r := *c.Receive
-	r.Every, r.MaxBytes, r.Segments = cmp.Or(r.Every, 2*time.Second), cmp.Or(r.MaxBytes, usual().Bytes), cmp.Or(r.Segments, usual().Segments)
+	r.Every, r.MaxBytes, r.Segments = cmp.Or(r.Every, 2*time.Second), cmp.Or(r.MaxBytes, Usual().Bytes), cmp.Or(r.Segments, Usual().Segments)
 	c.Receive = &r
 	host, _, hasPort := strings.Cut(r.Listen, ":")
 	if i := strings.LastIndexByte(r.Listen, ':'); i > 0 {

@@ -58,8 +58,8 @@ type Limits struct {
 	IDocs    int   // of one file or request
 }
 
-// usual are the limits where a configuration names none.
-func usual() Limits { return Limits{Bytes: 32 << 20, Segments: 100_000, IDocs: 1000} }
+// Usual are the limits where a configuration names none.
+func Usual() Limits { return Limits{Bytes: 32 << 20, Segments: 100_000, IDocs: 1000} }
 
 // mostDepth is how deep segments may lie in each other: SAP's own go to 99, and none of those known here beyond 6.
 const mostDepth = 32

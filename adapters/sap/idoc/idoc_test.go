@@ -109,7 +109,7 @@ func TestWhatIsWrittenIsReadAgainToTheLastDigit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fromXML, err := ReadXML(text, types, usual())
+			fromXML, err := ReadXML(text, types, Usual())
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -119,7 +119,7 @@ func TestWhatIsWrittenIsReadAgainToTheLastDigit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fromFlat, err := ReadFlat(flat, page, types, usual())
+				fromFlat, err := ReadFlat(flat, page, types, Usual())
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -236,7 +236,7 @@ const order = `<?xml version="1.0" encoding="iso-8859-1"?>
 
 func TestWhatIsNotKnownIsKeptAndReported(t *testing.T) {
 	types := Shipped()
-	got, err := ReadXML([]byte(order), types, usual())
+	got, err := ReadXML([]byte(order), types, Usual())
 	if err != nil || len(got) != 1 {
 		t.Fatal(len(got), err)
 	}
@@ -259,7 +259,7 @@ func TestWhatIsNotKnownIsKeptAndReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ReadXML(text, types, usual())
+	again, err := ReadXML(text, types, Usual())
 	if err != nil || len(again) != 1 || len(again[0].Segments) != 1 || len(again[0].Segments[0].Children) != 2 {
 		t.Errorf("written and read again: %v, %v", again, err)
 	}
@@ -307,7 +307,7 @@ func TestMistakesOfFlatFiles(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := ReadFlat([]byte(tt.text), "", Shipped(), usual())
+			_, err := ReadFlat([]byte(tt.text), "", Shipped(), Usual())
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want one with %q", err, tt.want)
 			}
@@ -398,7 +398,7 @@ func FuzzReadXML(f *testing.F) {
 
 func FuzzReadFlat(f *testing.F) {
 	types := Shipped()
-	ds, err := ReadXML([]byte(strings.ReplaceAll(strings.ReplaceAll(order, "ZZCOLOUR", "WERKS"), "Z1NOTE", "E1JSTKL")), types, usual())
+	ds, err := ReadXML([]byte(strings.ReplaceAll(strings.ReplaceAll(order, "ZZCOLOUR", "WERKS"), "Z1NOTE", "E1JSTKL")), types, Usual())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func KeyOfStatus(number string) string { return "idoc/" + number }
 
 // read reads what SAP sent, XML or flat by its first characters.
 func (l *Link) read(text []byte) ([]Document, error) {
-	limits := usual()
+	limits := Usual()
 	page := ""
 	if r := l.cfg.Receive; r != nil {
 		limits.Bytes, limits.Segments, page = r.MaxBytes, r.Segments, r.CodePage

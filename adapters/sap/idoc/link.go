@@ -203,6 +203,15 @@ func idFields(basic, id string) (segment, field, value string) {
 	return "", "", ""
 }
 
+// archiveKey is what stands in ARCKEY: the message's ID, or its digest where that is too long.
+func archiveKey(id string) string {
+	if len(id) <= 70 {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
+}
+
 // document makes the IDoc of a delivery. What does not fit its description is refused, with every place.
 func (l *Link) document(d message.Delivery, number string) (Document, error) {
 	m, t := d.Event.Message(), l.types[d.Doc.Target]
@@ -212,9 +221,6 @@ func (l *Link) document(d message.Delivery, number string) (Document, error) {
 	segments, bad := t.compose(d.Doc.Body)
 	if segment, field, value := idFields(t.Name, m.ID); len(bad) == 0 && segment != "" && !put(segments, segment, field, value) {
 		bad = append(bad, problem.Field{Pointer: "/" + segment + "/" + field, Why: "it is not the ID of the message; leave it out of the mapping, the link fills it in"})
-	}
-	if len(m.ID) > 70 {
-		bad = append(bad, problem.Field{Pointer: "/EDI_DC40/ARCKEY", Why: "the message's ID has more than 70 characters"})
 	}
 	if len(bad) > 0 {
 		why := make([]string, 0, len(bad))
@@ -227,7 +233,7 @@ func (l *Link) document(d message.Delivery, number string) (Document, error) {
 		}
 	}
 	h := head{
-		client: l.cfg.Client, release: l.cfg.Release, from: l.cfg.Plant, to: l.cfg.SAP, number: number, key: m.ID, basic: t.Name, messaging: t.Message,
+		client: l.cfg.Client, release: l.cfg.Release, from: l.cfg.Plant, to: l.cfg.SAP, number: number, key: archiveKey(m.ID), basic: t.Name, messaging: t.Message,
 		inbound: true, at: m.Time.In(l.zone),
 	}
 	return Document{Control: h.control(), Segments: segments}, nil
