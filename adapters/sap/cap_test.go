@@ -3,6 +3,7 @@ package sap
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,10 +23,10 @@ const (
 	movesSRV = "API_MATERIAL_DOCUMENT_SRV"
 )
 
-func openCAP(t *testing.T, client string, v4 bool, timeout time.Duration) *capWorld {
+func openCAP(t *testing.T, client string, v4 bool) *capWorld {
 	t.Helper()
 	w := &capWorld{CAP: adaptertest.OpenCAP(t, client, capRoot+movesSRV)}
-	c := Config{Config: odata.Config{BaseURL: w.URL, Client: client, Timeout: timeout, AskAfter: timeout, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
+	c := Config{Config: odata.Config{BaseURL: w.URL, Client: client, Timeout: time.Minute, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
 	if v4 {
 		c.Services = map[string]odata.Service{
 			Orders:        {Path: "/odata/v4/orders", IEEE754: true},
@@ -67,15 +68,13 @@ func TestSuiteOnCAP(t *testing.T) {
 	for client, v4 := range map[string]bool{"202": false, "204": true} {
 		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
 			adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
-				timeout := time.Minute
-				if adaptertest.Hangs(t) {
-					timeout = time.Second
+				w := openCAP(t, client, v4)
+				faults := adaptertest.CAPFaults()
+				if !v4 { // the V2 adapter of the server stands between, and makes an error of half an answer
+					faults = slices.DeleteFunc(faults, func(f adaptertest.Fault) bool { return f == adaptertest.HalfAfter })
 				}
-				w := openCAP(t, client, v4, timeout)
-				return adaptertest.Subject{Adapter: w.link, ERP: w, Faults: adaptertest.CAPFaults(), Delivery: func(id string) message.Delivery {
-					d := delivery(t, w.Message(id), movement, scrapped, nil)
-					d.Quiet = !adaptertest.Hangs(t)
-					return d
+				return adaptertest.Subject{Adapter: w.link, ERP: w, Faults: faults, Delivery: func(id string) message.Delivery {
+					return delivery(t, w.Message(id), movement, scrapped, nil)
 				}}
 			})
 		})
@@ -86,7 +85,7 @@ func TestSuiteOnCAP(t *testing.T) {
 func TestCAPIsReadBackAndReversed(t *testing.T) {
 	for client, v4 := range map[string]bool{"206": false, "208": true} {
 		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
-			w := openCAP(t, client, v4, time.Minute)
+			w := openCAP(t, client, v4)
 			id := func(name string) string { return w.Message(name) }
 			deliver := func(name, target, doc string) message.Outcome {
 				return w.link.Deliver(t.Context(), []message.Delivery{delivery(t, id(name), target, doc, nil)})[0]

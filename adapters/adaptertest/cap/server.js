@@ -32,7 +32,6 @@ function answer(res, fault) {
   const { socket } = res;
   switch (fault.fault) {
     case 'reset': return socket.resetAndDestroy();
-    case 'hang': return undefined;
     case 'half': return socket.end(`HTTP/1.1 201 X\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"d":{"Confir`);
     case 'status': {
       const body = fault.body || '<html>no</html>';
