@@ -154,10 +154,12 @@ var noon = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
 
 func (w restWorld) forward(d time.Duration) { w.us.Add(d.Microseconds()) }
 
-func (w restWorld) open(cfg seal.RestConfig) (*seal.Rest, error) {
+func (w restWorld) open(cfg seal.RestConfig) (*seal.Rest, error) { return w.openIn(w.t.Context(), cfg) }
+
+func (w restWorld) openIn(ctx context.Context, cfg seal.RestConfig) (*seal.Rest, error) {
 	cfg.Now = w.db.Now
 	cfg.Begin = func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
-	return seal.OpenRest(w.t.Context(), w.db, w.keys, cfg, quiet())
+	return seal.OpenRest(ctx, w.db, w.keys, cfg, quiet())
 }
 
 func (w restWorld) must(cfg seal.RestConfig) *seal.Rest {
