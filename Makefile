@@ -22,10 +22,10 @@ OLD      ?= 60729c5
 OLD_FAULTS ?= kill,term,freeze,cut,lost,reset,hang,throttle,errors,slow-db,clock
 # SQLite is C that was translated to Go: to watch each of its reads and writes for races finds none of ours, and takes nearly half of the time.
 RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false
-SCRIPTS  := $(SERVICES) deploy/vault/setup deploy/package/release .ci/run .ci/contract .ci/deploy .ci/prism .ci/lib.sh
+SCRIPTS  := $(SERVICES) deploy/vault/setup deploy/package/release .ci/run .ci/contract .ci/deploy .ci/prism .ci/lib.sh internal/console/fetch-assets
 MODULES  := . tools deploy/kubernetes $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test demo services release clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test screenshots demo services release clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -161,6 +161,10 @@ upgrade-test: build ## torture with three nodes, of which one is the program of 
 	(cd "$$old" && $(GO) build -trimpath -o "$$old/holdfast-old" ./cmd/holdfast); \
 	$(SERVICES) up; eval "$$($(SERVICES) env)"; $(TORTURE); \
 	torture nodes $(SEED) $(MINUTES) --old "$$old/holdfast-old" $(if $(OLD_FAULTS),--faults $(OLD_FAULTS))
+
+screenshots: ## pictures of the console's pages, light and dark, into docs/img; needs a Chromium
+	@mkdir -p docs/img
+	HOLDFAST_SCREENSHOTS=$(CURDIR)/docs/img $(GO) test -count=1 -run '^TestScreenshots$$' ./internal/console
 
 demo: ## the plant, the ERP and an outage on this machine
 	$(GO) run ./cmd/holdfast demo

@@ -17,8 +17,8 @@ import (
 	"holdfast/internal/store"
 )
 
-// deed is one act that a form asks for.
-type deed struct{ action, object string }
+// deed is one act that a form asks for. link is that of what is acted upon, "" if it has none or is found within the act.
+type deed struct{ action, object, link string }
 
 // change is what an act has changed, for the audit record.
 type change struct {
@@ -38,6 +38,11 @@ func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *
 		a.Idempotency = &access.Key{Value: key, Request: asked}
 	}
 	_, err := c.Doer.Do(r.Context(), a, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+		if d.link != "" {
+			if err := c.Doer.Permit(a.Actor, d.action, d.link); err != nil {
+				return access.Result{}, err
+			}
+		}
 		ch, err := fn(ctx, tx)
 		if err != nil {
 			return access.Result{}, err

@@ -265,3 +265,39 @@ func (p *plant) scan(number string) (status int, to, body string) {
 	status, body = p.read(res)
 	return status, to, body
 }
+
+// closed lets nobody in, and remembers what was asked for.
+type closed struct{ asked map[string]string }
+
+// Who implements console.Gate.
+func (g closed) Who(r *http.Request, action string) (access.Actor, error) {
+	g.asked[r.Method+" "+r.URL.Path] = action
+	return access.Actor{}, &problem.Error{Kind: problem.Denied, What: "open the console", Why: "the door is closed", Hint: "knock"}
+}
+
+func TestNobodyIsServedWhomTheGateHasNotLetIn(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	paths := append(p.paths(), "/console/messages.csv", "/console/figures.json", "/console/events", "/console/messages/"+p.stuck+"/body")
+	gate := closed{map[string]string{}}
+	p.gate.Store(gate)
+	for _, path := range paths {
+		status, body := p.get(path)
+		if path != "/console/nothing" && (status != http.StatusForbidden || !strings.Contains(body, "the door is closed") || strings.Contains(body, "City bike")) {
+			t.Errorf("%s: status %d: %s", path, status, p.says(body))
+		}
+		if at, _, _ := strings.Cut(path, "?"); path != "/console/nothing" && gate.asked["GET "+at] == "" {
+			t.Errorf("%s is shown to whoever is let in: it names no action", path)
+		}
+	}
+	for _, path := range []string{
+		"/console/messages/" + p.stuck + "/retry", "/console/lane/pause", "/console/links/erp/pause", "/console/quarantine/1/replay", "/console/inbound-gaps/skip",
+		"/console/shopfloor/" + p.orders[0] + "/start", "/console/conflicts/dismiss", "/console/preferences",
+	} {
+		if status, _, _ := p.post(path, form("reason", "a reason", "link", "erp", "lane", p.orders[0])); status != http.StatusForbidden {
+			t.Errorf("%s: status %d, want %d", path, status, http.StatusForbidden)
+		}
+	}
+	if got := p.detail(p.stuck).LaneState; got.State != outbox.Parked || got.Paused {
+		t.Errorf("the lane is %s, paused %t: somebody acted", got.State, got.Paused)
+	}
+}

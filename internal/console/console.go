@@ -126,7 +126,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Root+"static/{file...}", c.static)
-	mux.HandleFunc("GET "+Root+"events", c.admitted(seeStatus, c.events))
+	mux.HandleFunc("GET "+Root+"events", c.admitted(access.StatusRead, c.events))
 	for _, t := range c.routes() {
 		mux.HandleFunc(t.pattern, c.admitted(t.action, c.shown(t.show)))
 	}
@@ -156,16 +156,6 @@ func guarded(next http.Handler) http.Handler {
 // show answers one request: with a page, or, after an act, with where to go.
 type show func(r *http.Request) (*page, error)
 
-// What the reader of a page must be permitted, in the words of package access.
-const (
-	seeStatus   = "status.read"
-	seeMessages = "msg.read"
-	seeInbound  = "inbound.read"
-	seePlant    = "plant.read"
-	seeAudit    = "audit.read"
-	seeKeys     = "keys.read"
-)
-
 // route is a page or an act.
 type route struct {
 	pattern, action string
@@ -177,29 +167,29 @@ func (c *Console) routes() []route {
 	get := func(path, action string, s show) route { return route{"GET " + Root + path, action, s} }
 	post := func(path string, s show) route { return route{"POST " + Root + path, "", s} }
 	return []route{
-		get("{$}", seeStatus, c.overview),
-		get("figures.json", seeStatus, c.figures),
-		get("messages", seeMessages, c.messages),
-		get("messages.csv", seeMessages, c.messagesCSV),
-		get("messages/{id}", seeMessages, c.message),
-		get("messages/{id}/body", seeMessages, c.messageBody),
+		get("{$}", access.StatusRead, c.overview),
+		get("figures.json", access.StatusRead, c.figures),
+		get("messages", access.MsgRead, c.messages),
+		get("messages.csv", access.MsgRead, c.messagesCSV),
+		get("messages/{id}", access.MsgRead, c.message),
+		get("messages/{id}/body", access.MsgRead, c.messageBody),
 		post("messages/{id}/{act}", c.actOnMessage),
-		get("lanes", seeMessages, c.lanes),
-		get("lane", seeMessages, c.lane),
+		get("lanes", access.MsgRead, c.lanes),
+		get("lane", access.MsgRead, c.lane),
 		post("lane/{act}", c.actOnLane),
-		get("links", seeStatus, c.links),
+		get("links", access.StatusRead, c.links),
 		post("links/{link}/{act}", c.actOnLink),
-		get("quarantine", seeInbound, c.quarantine),
-		get("quarantine/{number}", seeInbound, c.inbound),
+		get("quarantine", access.InboundRead, c.quarantine),
+		get("quarantine/{number}", access.InboundRead, c.inbound),
 		post("quarantine/{n}/{act}", c.actOnInbound),
 		post("inbound-gaps/skip", c.skipInbound),
-		get("shopfloor", seePlant, c.shopfloor),
-		get("shopfloor/{order}", seePlant, c.order),
+		get("shopfloor", access.PlantRead, c.shopfloor),
+		get("shopfloor/{order}", access.PlantRead, c.order),
 		post("shopfloor/{order}/{act}", c.actOnOrder),
-		get("audit", seeAudit, c.auditRecord),
-		get("alerts", seeAudit, c.alerts),
-		get("keys", seeKeys, c.keys),
-		get("conflicts", seePlant, c.conflicts),
+		get("audit", access.AuditRead, c.auditRecord),
+		get("alerts", access.AuditRead, c.alerts),
+		get("keys", access.KeysRead, c.keys),
+		get("conflicts", access.PlantRead, c.conflicts),
 		post("conflicts/dismiss", c.dismiss),
 		post("preferences", c.prefer),
 	}

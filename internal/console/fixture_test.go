@@ -44,6 +44,15 @@ type plant struct {
 	refusal atomic.Pointer[problem.Error]
 	reason  string // with which the ERP refuses
 	ring    *seal.Ring
+	gate    atomic.Value // of console.Gate; nothing: whoever sits at this machine
+}
+
+// Who implements console.Gate.
+func (p *plant) Who(r *http.Request, action string) (access.Actor, error) {
+	if g, ok := p.gate.Load().(console.Gate); ok {
+		return g.Who(r, action)
+	}
+	return console.Local{}.Who(r, action)
 }
 
 // Check implements console.Checker: an ERP's contract that refuses what the test wants refused.
@@ -95,7 +104,7 @@ func empty(t *testing.T, db *store.DB) *plant {
 		t.Fatal(err)
 	}
 	p.pages = console.New(console.Parts{
-		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: console.Local{}, Checker: p, Rules: mapping.NewLive(rules),
+		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules),
 	}, console.Config{
 		Plant: "1000", Name: "Weimar, test", Version: "test", Zone: zone, Links: []console.Link{{Name: "erp", Kind: "rest", Rate: 50}},
 		Every: 100 * time.Millisecond, Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },

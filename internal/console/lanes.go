@@ -205,7 +205,7 @@ func (c *Console) actOnLane(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "lane/" + link + "/" + lane}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, "lane/" + link + "/" + lane, link}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Outbox.Lane(ctx, tx, link, lane)
 		if err == nil {
 			err = a.do(ctx, tx)

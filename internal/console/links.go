@@ -93,7 +93,7 @@ func (c *Console) actOnLink(r *http.Request) (*page, error) {
 	if !slices.ContainsFunc(c.cfg.Links, func(k Link) bool { return k.Name == name }) {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "link " + name, Why: "the configuration has no such link", Hint: "choose one of the list"}
 	}
-	err := c.act(r, deed{action: a.action, object: "link/" + name}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err := c.act(r, deed{a.action, "link/" + name, name}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.linkState(ctx, tx, name)
 		if err == nil {
 			err = a.do(ctx, tx, name, r.PostFormValue("reason"))

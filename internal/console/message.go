@@ -428,8 +428,11 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "message/" + id}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, "message/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Outbox.Message(ctx, tx, id)
+		if err == nil {
+			err = c.Doer.Permit(actorOf(r.Context()), a.action, before.Link)
+		}
 		if err != nil {
 			return change{}, err
 		}

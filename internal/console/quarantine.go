@@ -134,10 +134,13 @@ func (c *Console) actOnInbound(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "inbound/" + number}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, "inbound/" + number, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Inbox.Message(ctx, tx, seq)
 		if err == nil && r.PathValue("act") == "amend" && r.PostFormValue("version") != versionOf(before) {
 			err = errInboundChanged(before)
+		}
+		if err == nil {
+			err = c.Doer.Permit(actorOf(r.Context()), a.action, before.Link)
 		}
 		if err == nil {
 			err = a.do(ctx, tx)
@@ -184,7 +187,7 @@ func (c *Console) skipInbound(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, noPage()
 	}
-	err = c.act(r, deed{access.InboxSkip, "inbound-lane/" + source + "/" + lane}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{access.InboxSkip, "inbound-lane/" + source + "/" + lane, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		return change{after: map[string]any{"source": source, "lane": lane, "skipped": number}}, c.Inbox.Skip(ctx, tx, source, lane, number)
 	})
 	c.board.forget()

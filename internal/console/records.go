@@ -193,7 +193,7 @@ func (c *Console) conflictViews(ctx context.Context) (out []conflictView, err er
 // dismiss answers POST /console/conflicts/dismiss.
 func (c *Console) dismiss(r *http.Request) (*page, error) {
 	sort, id := r.PostFormValue("sort"), r.PostFormValue("id")
-	err := c.act(r, deed{access.ConflictDismiss, sort + "/" + id}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err := c.act(r, deed{access.ConflictDismiss, sort + "/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		k, err := c.Plant.DismissConflict(ctx, tx, sort, id)
 		return change{before: k}, err
 	})

@@ -209,7 +209,7 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "order/" + id}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, "order/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Plant.Order(ctx, tx, id)
 		if err == nil {
 			err = a.do(ctx, tx)
