@@ -111,7 +111,6 @@ func notices() map[string]string {
 		"send-again":      "The message is sent once without asking the ERP.",
 		"postpone":        "The message is put off, and what follows it in its lane.",
 		"replay":          "The message is queued again. The ERP is asked first and gets it only if it does not have it.",
-		"note":            "The note is kept.",
 		"replay-inbound":  "The message is tried again.",
 		"discard-inbound": "The message is put aside for good.",
 		"amend-inbound":   "The correction is kept beside what came. Try the message again now.",

@@ -244,7 +244,12 @@ func busy(t *testing.T) *plant {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.pages.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	for i := range 12 {
 		for range 1 + i%3 {
 			p.order()

@@ -305,12 +305,12 @@ func toneOf(what string) string {
 func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	if d.Settled {
 		if d.Role == message.Void {
-			return []string{"note"}
+			return nil
 		}
 		if d.Refused != "" {
-			return []string{"mark-delivered", "replay", "note"}
+			return []string{"mark-delivered", "replay"}
 		}
-		return []string{"replay", "note"}
+		return []string{"replay"}
 	}
 	var may []string
 	head := d.LaneState.Head == d.Number
@@ -326,7 +326,7 @@ func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	if d.Role != message.Void {
 		may = append(may, "discard", "postpone")
 	}
-	return append(may, "note")
+	return may
 }
 
 // Can tells whether an act makes sense now.
