@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,11 +61,8 @@ func TestLanesGoTogetherAndEachInOrder(t *testing.T) {
 func TestALostAnswerToManyIsAskedForOneByOne(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
 		b := p.together(50)
-		lost := 0
-		b.fail = func(ds []message.Delivery) bool {
-			lost++
-			return lost%4 == 0 && len(ds) > 1
-		}
+		var calls atomic.Int64
+		b.fail = func(ds []message.Delivery) bool { return calls.Add(1)%4 == 0 && len(ds) > 1 }
 		ids := p.oweMany(60, 10)
 		p.runFor(30 * time.Minute)
 		p.wantOnce(ids...)
