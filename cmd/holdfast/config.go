@@ -34,6 +34,7 @@ type Config struct {
 	Inbox          InboxConfig           `yaml:"inbox"`
 	Keys           KeysConfig            `yaml:"keys"`
 	Audit          AuditConfig           `yaml:"audit"`
+	Backup         *BackupConfig         `yaml:"backup"`
 	Policy         PolicyConfig          `yaml:"policy"`
 	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`

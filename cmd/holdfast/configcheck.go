@@ -71,6 +71,7 @@ func (c Config) check() error {
 	c.checkLease(k)
 	c.checkKeys(k)
 	c.checkAudit(k)
+	c.checkBackup(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}

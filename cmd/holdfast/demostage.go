@@ -189,7 +189,7 @@ func (s *stage) openPlant(ctx context.Context, freshERP bool) error {
 			return err
 		}
 	}
-	if err := errors.Join(cfg.makeKeys(ctx), s.plant.openKeys(ctx)); err != nil {
+	if err := errors.Join(cfg.makeKeys(ctx), cfg.makeBackupKeys(), s.plant.openKeys(ctx)); err != nil {
 		return err
 	}
 	s.openWitness(ctx)

@@ -112,7 +112,7 @@ func runInit(cmd *cobra.Command, dir string, in initial) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(save(file, text), cfg.makeKeys(cmd.Context())); err != nil {
+	if err := errors.Join(save(file, text), cfg.makeKeys(cmd.Context()), cfg.makeBackupKeys()); err != nil {
 		return err
 	}
 	if in.Keys {

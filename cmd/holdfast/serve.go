@@ -159,6 +159,10 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if err := p.warnOfRemoved(ctx); err != nil {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
+	backups, err := p.backups(ctx)
+	if err != nil {
+		return errors.Join(err, p.api.Close(), p.ops.Close())
+	}
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox}, p.alerts.Collector())
 	api := p.api.Addr().String()
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
@@ -166,7 +170,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	log := p.log.With("part", "serve")
 	err = runStages(ctx, p.bound(), log,
 		p.web(),
-		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}),
+		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}, part{"backup", backups.Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		append(p.keys, part{"audit", p.tree().Run}, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
 	)

@@ -14,7 +14,7 @@ import (
 type End struct {
 	Link, Lane string
 	Epoch      int64
-	Last       int64           // number of the last message
+	Last       int64           // number of the last message; 0 where a restored plant has begun the epoch and nothing followed
 	Digest     string          // of the last message's original
 	Purged     map[int64]int64 // by epoch: up to this number messages were deleted because they were old
 	Lost       bool            // there are messages of the lane, and nothing else of it: its end is gone
@@ -35,10 +35,10 @@ func (o *Outbox) Ends(ctx context.Context, tx *store.Tx, link, lane string) ([]E
 		Lost                bool
 	}
 	err := tx.Select(ctx, &rows, `SELECT e.link, e.lane, e.epoch, e.last, e.digest, e.lost, COALESCE(p.epoch, 0) AS old, COALESCE(p.number, 0) AS number FROM (
-			SELECT link, lane, epoch, next_number - 1 AS last, last_digest AS digest, FALSE AS lost FROM outbox_lanes WHERE next_number > 1`+where+`
+			SELECT link, lane, epoch, next_number - 1 AS last, last_digest AS digest, FALSE AS lost FROM outbox_lanes WHERE (next_number > 1 OR epoch > 1)`+where+`
 			UNION ALL SELECT link, lane, MAX(epoch), MAX(number), '', TRUE FROM (SELECT link, lane, epoch, number FROM outbox_messages
 				UNION ALL SELECT link, lane, epoch, number FROM outbox_delivered) AS m
-				WHERE NOT EXISTS (SELECT 1 FROM outbox_lanes AS l WHERE l.link = m.link AND l.lane = m.lane AND l.next_number > 1)`+where+` GROUP BY link, lane) AS e
+				WHERE NOT EXISTS (SELECT 1 FROM outbox_lanes AS l WHERE l.link = m.link AND l.lane = m.lane AND (l.next_number > 1 OR l.epoch > 1))`+where+` GROUP BY link, lane) AS e
 		LEFT JOIN outbox_purged AS p ON p.link = e.link AND p.lane = e.lane ORDER BY e.link, e.lane`, append(slices.Clone(args), args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the ends of lanes: %w", err)

@@ -244,7 +244,7 @@ func (c *chain) order(list []outbox.Detail) {
 			continue // delivered again
 		}
 		if d.Epoch != epoch {
-			known = known && d.Epoch == epoch+1
+			known = known && !c.purgedBetween(epoch, d.Epoch)
 			if epoch = d.Epoch; c.end.Purged[epoch] >= d.Number-1 && d.Number > number+1 {
 				known, number = false, d.Number-1
 			}
@@ -263,6 +263,8 @@ func (c *chain) order(list []outbox.Detail) {
 	purged := c.end.Purged[c.end.Epoch]
 	switch {
 	case number == c.end.Last && epoch == c.end.Epoch && head == c.end.Digest:
+	case c.end.Last == 0 && epoch < c.end.Epoch && (head == c.end.Digest || c.purgedBetween(epoch-1, c.end.Epoch)):
+		// a restored plant has begun an epoch, in which there is nothing yet
 	case number == c.end.Last && epoch == c.end.Epoch && number > 0:
 		c.wrong(number, "the lane's own end is another: its digest is not that of its last message")
 	case (len(list) == 0 || number < purged) && purged == c.end.Last:
@@ -274,4 +276,15 @@ func (c *chain) order(list []outbox.Detail) {
 	default:
 		c.wrong(number, "the lane says that it ends at number %d", c.end.Last)
 	}
+}
+
+// purgedBetween tells whether messages of an epoch between the two were deleted for their age, so that the first message after cannot be held
+// against the last before.
+func (c *chain) purgedBetween(before, after int64) bool {
+	for epoch := range c.end.Purged {
+		if epoch > before && epoch < after {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,376 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
+	"holdfast/internal/backup"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+func newBackup() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "backup", Short: "Copy the plant while it works, prove the copies, and make a plant of one",
+		Long: "A backup is a copy of one moment: database, configuration, mappings and keyring, encrypted to at least two keys, in every place that\n" +
+			"backup.places names. It counts as good once it was fetched, opened and restored on trial.",
+	}
+	cmd.AddCommand(backupCreate(), backupList(), backupVerify(), backupRestore(), backupPrune())
+	return cmd
+}
+
+func backupCreate() *cobra.Command {
+	var reason string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a copy and write it to every place", Args: cobra.NoArgs,
+		Example: "  holdfast backup create --reason 'before the upgrade'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				bar := newProgress(cmd.ErrOrStderr(), -1, "writing")
+				by, err := r.cfg.backupSigner(ctx, r.db)
+				if err != nil {
+					return err
+				}
+				m, err := r.cfg.createBackup(ctx, r.db, by, func(done, of int64) {
+					bar.ChangeMax64(of)
+					_ = bar.Set64(done)
+				})
+				_ = bar.Finish()
+				if m.ID == "" {
+					return err
+				}
+				err = errors.Join(err, r.act(ctx, access.BackupCreate, "backup/"+m.ID, reason, func(context.Context, *store.Tx) error { return nil }))
+				if asJSON {
+					return errors.Join(printJSON(cmd.OutOrStdout(), m), err)
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "backup %s is in %s: %s, %s owed\nprove it with: holdfast backup verify\n", m.ID,
+						count(int64(len(r.cfg.Backup.Places)), "place", "places"), count(int64(len(m.Parts)), "file", "files"), count(m.State.Owed, "message was", "messages were"))
+				}
+				return err
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// createBackup makes a copy, signed by what is given.
+func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, tell func(done, of int64)) (backup.Manifest, error) {
+	places, err := c.backupPlaces(ctx)
+	if err != nil {
+		return backup.Manifest{}, err
+	}
+	o := backup.Options{Places: places, Progress: tell, Signer: by}
+	if o.Recipients, err = c.backupRecipients(ctx); err != nil {
+		return backup.Manifest{}, err
+	}
+	return backup.Create(ctx, c.backupSource(db), o)
+}
+
+// backupSigner is the node's own key; nil where the plant has no keyring.
+func (c Config) backupSigner(ctx context.Context, db *store.DB) (backup.Signer, error) {
+	if c.Keys.Kind == "" {
+		return nil, nil //nolint:nilnil // a plant without keys signs nothing
+	}
+	k, err := c.openKeyring(ctx, db.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return c.openRing(ctx, db, k, nil, slog.New(slog.DiscardHandler))
+}
+
+// backupTrust checks manifests by the keys of the plant's archive, if it has any.
+func (c Config) backupTrust(ctx context.Context, db *store.DB) (backup.Trust, error) {
+	if c.Keys.Kind == "" {
+		return nil, nil //nolint:nilnil // as above
+	}
+	k, err := c.openKeyring(ctx, db.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	roots, lists, err := k.Roots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var archived []seal.Archived
+	if err := db.View(ctx, func(tx *store.Tx) (err error) {
+		archived, err = seal.Archive(ctx, tx)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	certificates := make([]seal.Certificate, len(archived))
+	for i, a := range archived {
+		certificates[i] = a.Certificate
+	}
+	return seal.NewTrust(roots, lists, certificates), nil
+}
+
+func backupList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the copies in every place, and which were proven", Args: cobra.NoArgs, Example: "  holdfast backup list",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			places, err := cfg.backupPlaces(cmd.Context())
+			if err != nil {
+				return err
+			}
+			all := []backup.Copy{}
+			var errs []error
+			for _, p := range places {
+				here, err := backup.List(cmd.Context(), p)
+				all, errs = append(all, here...), append(errs, err)
+			}
+			if asJSON {
+				return errors.Join(append(errs, printJSON(cmd.OutOrStdout(), all))...)
+			}
+			return errors.Join(append(errs, printBackups(cmd.OutOrStdout(), all, time.Now()))...)
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "there are no copies yet; make one with: holdfast backup create --reason '…'")
+		return err
+	}
+	rows := make([]string, 0, len(all))
+	for _, c := range all {
+		proven := "not yet"
+		if c.Proven != nil {
+			proven = ago(now, c.Proven.At) + " ago, in " + short(time.Duration(c.Proven.Took*float64(time.Second)))
+		}
+		if c.Trouble != "" {
+			proven = "damaged: " + c.Trouble
+		}
+		rows = append(rows, strings.Join([]string{c.ID, ago(now, c.Made), fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
+	}
+	return table(w, "BACKUP\tAGE\tSIZE\tOWED\tPLACE\tPROVEN", rows)
+}
+
+// chosen are the flags that name a copy and what opens it.
+type chosen struct{ place, identity string }
+
+func (o *chosen) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places")
+	cmd.Flags().StringVar(&o.identity, "identity", "", "file of the key that opens it; default: backup.identity")
+}
+
+// pick finds the place.
+func (o *chosen) pick(places []backup.Place) (backup.Place, error) {
+	names := make([]string, 0, len(places))
+	for _, p := range places {
+		if p.String() == o.place {
+			return p, nil
+		}
+		names = append(names, p.String())
+	}
+	if o.place == "" && len(places) > 0 {
+		return places[len(places)-1], nil // the one that is most likely elsewhere
+	}
+	return nil, &problem.Error{Kind: problem.NotFound, What: "find the place " + o.place, Why: "backup.places has none of this name", Hint: "the places are: " + strings.Join(names, ", ")}
+}
+
+func backupVerify() *cobra.Command {
+	var o chosen
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "verify [BACKUP]", Short: "Fetch a copy, open and restore it on trial, and hold it against its manifest", Args: cobra.MaximumNArgs(1),
+		Long: "Verify fetches a copy (by default the newest) from a place, checks every byte of it, opens it, restores it into a database for the trial,\n" +
+			"and compares rows, audit record and lanes with the manifest that was signed. Only then the copy counts as good.",
+		Example: "  holdfast backup verify\n  holdfast backup verify --identity recovery.key",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				proof, err := r.cfg.verifyBackup(ctx, r.db, strings.Join(args, ""), r.cfg.localActor().Name, o)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), proof)
+				}
+				signed := "not signed"
+				if proof.Signer != "" {
+					signed = "signed by " + proof.Signer
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s, restored and compared in %s\n",
+					proof.ID, proof.Place, proof.Opened, signed, short(time.Duration(proof.Took*float64(time.Second))))
+				return err
+			})
+		},
+	}
+	o.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// verifyBackup proves a copy and records that, or that it failed.
+func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string, o chosen) (backup.Proof, error) {
+	places, err := c.backupPlaces(ctx)
+	if err != nil {
+		return backup.Proof{}, err
+	}
+	p, err := o.pick(places)
+	if err != nil {
+		return backup.Proof{}, err
+	}
+	t, err := c.backupTrial(ctx, db, o.identity)
+	if err != nil {
+		return backup.Proof{}, err
+	}
+	proof, err := backup.Verify(ctx, p, id, t)
+	outcome := map[string]any{"place": p.String(), "seconds": proof.Took, "opened_by": t.Key.Name}
+	if err != nil {
+		outcome["failed"] = err.Error()
+	}
+	return proof, errors.Join(err, recordBackup(ctx, db, audit.Entry{Actor: actor, Action: access.BackupVerify, Object: "backup/" + cmp.Or(proof.ID, id, "newest")}, outcome))
+}
+
+// recordBackup has in the audit record what became of a copy.
+func recordBackup(ctx context.Context, db *store.DB, e audit.Entry, outcome map[string]any) error {
+	after, err := json.Marshal(outcome)
+	if err != nil {
+		return fmt.Errorf("record what became of a backup: %w", err)
+	}
+	e.After = after
+	return db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
+}
+
+func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) (t backup.Trial, err error) {
+	t = backup.Trial{Origin: c.auditOrigin(), Work: cmp.Or(c.Backup.Work, filepath.Dir(c.file)), Now: time.Now}
+	if t.Key, err = c.backupKey(ctx, identity); err != nil {
+		return t, err
+	}
+	if t.URL, err = c.databaseURL(ctx); err != nil || db == nil {
+		return t, err
+	}
+	t.Now = db.Now
+	t.Trust, err = c.backupTrust(ctx, db)
+	return t, err
+}
+
+func backupRestore() *cobra.Command {
+	var o chosen
+	var url, from string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "restore FOLDER [BACKUP]", Short: "Make a plant of a copy, in a new folder", Args: cobra.RangeArgs(1, 2),
+		Long: "Restore unpacks a copy (by default the newest) into a folder that has nothing: configuration, mappings, keyring and database. A plant on\n" +
+			"PostgreSQL is restored into the empty database that --database names.\n\n" +
+			"Nothing is sent twice unseen: what was owed when the copy was made is asked for before it is sent, and what is new is counted in a new\n" +
+			"epoch. What the plant did after the copy is not in it: holdfast reconcile compares it with the ERP. Where the machine is new there is no\n" +
+			"configuration yet: --from names the folder that has the copies, and --identity the key that opens them.",
+		Example: "  holdfast backup restore /srv/new\n  holdfast backup restore /srv/new --from /mnt/backups --identity recovery.key",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			p, t, err := restoreFrom(ctx, cmd, o, from)
+			if err != nil {
+				return err
+			}
+			id := ""
+			if len(args) == 2 {
+				id = args[1]
+			}
+			got, err := backup.Restore(ctx, p, id, args[0], url, t)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), got)
+			}
+			return tellRestored(cmd.OutOrStdout(), got)
+		},
+	}
+	o.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringVar(&url, "database", "", "an empty PostgreSQL database, for a plant that was on one")
+	cmd.Flags().StringVar(&from, "from", "", "folder that has the copies, where there is no configuration")
+	return cmd
+}
+
+// restoreFrom finds the copies by the configuration, or without one in a folder.
+func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string) (backup.Place, backup.Trial, error) {
+	if from != "" {
+		if o.identity == "" {
+			return nil, backup.Trial{}, &problem.Error{Kind: problem.Invalid, What: "restore from " + from, Why: "no key is given", Hint: "name it with --identity"}
+		}
+		key, err := Config{}.backupKey(ctx, o.identity)
+		// without a configuration nobody knows the plant's keys: bytes, rows and the record's tree are compared
+		return backup.Folder(from), backup.Trial{Key: key, Work: os.TempDir(), Now: time.Now}, err
+	}
+	cfg, err := configOf(cmd)
+	if err != nil {
+		return nil, backup.Trial{}, err
+	}
+	places, err := cfg.backupPlaces(ctx)
+	if err != nil {
+		return nil, backup.Trial{}, err
+	}
+	p, err := o.pick(places)
+	if err != nil {
+		return nil, backup.Trial{}, err
+	}
+	t, err := cfg.backupTrial(ctx, nil, o.identity)
+	return p, t, err
+}
+
+func tellRestored(w io.Writer, r backup.Restored) error {
+	file := filepath.Join(r.Folder, "holdfast.yaml")
+	_, err := fmt.Fprintf(w, "backup %s of %s is restored into %s: %s, %s\n%s\nnext: look at %s, then holdfast doctor --config %s\n", r.ID,
+		r.Made.Local().Format("2006-01-02 15:04:05 MST"), r.Folder, count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"),
+		fmt.Sprintf("%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.", count(r.Doubtful, "message was", "messages were")), file, file)
+	return err
+}
+
+func backupPrune() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "prune", Short: "Remove the copies that backup.keep does not ask for", Args: cobra.NoArgs,
+		Long:    "Prune removes old copies from every place. The newest that was proven always stays, and so does everything while none was.",
+		Example: "  holdfast backup prune --reason 'the disk is small'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				places, err := r.cfg.backupPlaces(ctx)
+				if err != nil {
+					return err
+				}
+				keep := backup.Keep{Count: r.cfg.Backup.Keep.Count, Days: r.cfg.Backup.Keep.Days}
+				for _, p := range places {
+					gone, err := backup.Prune(ctx, p, keep, func() int64 { return r.db.Now().Unix() })
+					for _, id := range gone {
+						fmt.Fprintf(cmd.OutOrStdout(), "removed %s from %s\n", id, p)
+						err = errors.Join(err, r.act(ctx, access.BackupPrune, "backup/"+id, reason, func(context.Context, *store.Tx) error { return nil }))
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"holdfast/adapters/odata"
+	"holdfast/internal/backup"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// BackupConfig says where copies of the plant go, who can open them, and how often one is made.
+type BackupConfig struct {
+	Places     []BackupPlaceConfig `yaml:"places"`
+	Recipients []string            `yaml:"recipients"` // age1… keys, or file:PATH to one; at least two
+	Identity   string              `yaml:"identity"`   // reference to the key with which copies are proven
+	Every      time.Duration       `yaml:"every"`      // 0: only by holdfast backup create
+	Verify     time.Duration       `yaml:"verify"`     // default as often as every
+	Alarm      time.Duration       `yaml:"alarm"`      // age of the newest proven copy; default twice every
+	Keep       BackupKeepConfig    `yaml:"keep"`
+	Work       string              `yaml:"work"` // folder in which copies are put together
+}
+
+// BackupPlaceConfig is a folder of this machine, or of another one that is reached by SFTP.
+type BackupPlaceConfig struct {
+	Folder  string `yaml:"folder"`
+	SFTP    string `yaml:"sftp"` // host:port
+	User    string `yaml:"user"`
+	Key     string `yaml:"key"`      // reference to the private key
+	HostKey string `yaml:"host_key"` // the machine's, "ssh-ed25519 AAAA…"
+}
+
+// BackupKeepConfig says which copies stay.
+type BackupKeepConfig struct {
+	Count int `yaml:"count"`
+	Days  int `yaml:"days"`
+}
+
+func (c Config) checkBackup(k *checker) {
+	b := c.Backup
+	if b == nil {
+		return
+	}
+	if len(b.Places) == 0 {
+		k.wrong("backup.places", "there are none", "write - folder: backups, and one on another machine")
+	}
+	for i, p := range b.Places {
+		at := fmt.Sprintf("backup.places[%d]", i)
+		if p.Folder == "" {
+			k.wrong(at+".folder", "it is missing", "name the folder")
+		}
+		if p.SFTP == "" {
+			continue
+		}
+		if p.User == "" || p.HostKey == "" {
+			k.wrong(at+".host_key", "user or host_key is missing", "write both; ssh-keyscan prints the machine's key")
+		}
+		checkReference(k, at+".key", p.Key)
+	}
+	if len(b.Recipients) < 2 {
+		k.wrong("backup.recipients", "there are fewer than two", "name the site's key and a recovery key that lies in a safe: age1…, or file:PATH")
+	}
+	if b.Identity != "" && !strings.HasPrefix(b.Identity, "credential:") {
+		checkReference(k, "backup.identity", b.Identity)
+	}
+	if b.Every != 0 && b.Every < time.Minute {
+		k.wrong("backup.every", "it is less than a minute", "write 24h")
+	}
+	if b.Every != 0 && b.Identity == "" {
+		k.wrong("backup.identity", "it is missing, so that no copy could be proven", "name the site's key: file:backup-keys/site.key")
+	}
+}
+
+// backups is the part of a configuration that says where copies go.
+func (c Config) backups() (*BackupConfig, error) {
+	if c.Backup == nil {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: "find the backups", Why: c.file + " has no part backup", Hint: "write backup: with places and recipients; docs/backup.md has an example",
+		}
+	}
+	return c.Backup, nil
+}
+
+func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
+	b, err := c.backups()
+	if err != nil {
+		return nil, err
+	}
+	var all []backup.Place
+	for _, p := range b.Places {
+		if p.SFTP == "" {
+			all = append(all, backup.Folder(c.beside(p.Folder)))
+			continue
+		}
+		key, err := c.secret(ctx, p.Key)
+		if err != nil {
+			return nil, err
+		}
+		s := &backup.SFTP{Address: p.SFTP, User: p.User, Folder: p.Folder, PrivateKey: []byte(key + "\n"), HostKey: p.HostKey}
+		if err := s.Check(); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// backupRecipients reads them; a file holds one key a line, and comments.
+func (c Config) backupRecipients(ctx context.Context) ([]age.Recipient, error) {
+	var keys []string
+	for _, r := range c.Backup.Recipients {
+		if !strings.HasPrefix(r, "file:") {
+			keys = append(keys, r)
+			continue
+		}
+		text, err := c.secret(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, text)
+	}
+	return backup.Recipients(keys)
+}
+
+// backupKey is what opens copies: a file that a command names, or the site's own.
+func (c Config) backupKey(ctx context.Context, file string) (backup.Key, error) {
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return backup.Key{}, &problem.Error{Kind: problem.NotFound, What: "read the key " + file, Why: why(err), Hint: "give the file of the site's key, or of the recovery key"}
+		}
+		return backup.ParseKey(filepath.Base(file), string(text))
+	}
+	b, err := c.backups()
+	if err != nil {
+		return backup.Key{}, err
+	}
+	if b.Identity == "" {
+		return backup.Key{}, &problem.Error{Kind: problem.Invalid, What: "find the key that opens copies", Why: "backup.identity is not set", Hint: "give it by --identity FILE"}
+	}
+	text, err := c.secret(ctx, b.Identity)
+	if err != nil {
+		return backup.Key{}, err
+	}
+	return backup.ParseKey(filepath.Base(b.Identity), text)
+}
+
+// backupFiles is what is copied besides the database: what a plant needs to start again, where it stands beside the configuration, sealed as it
+// is. Secrets that references name are not in it, save for the keyring's own.
+func (c Config) backupFiles() map[string]string {
+	files := map[string]string{filepath.Base(c.file): c.file, "mappings": c.Mappings}
+	if c.Keys.Kind != "" {
+		files["keys"] = c.Keys.Folder
+	}
+	if c.Audit.Checkpoints != "" {
+		files["audit"] = c.Audit.Checkpoints
+	}
+	if name, ok := strings.CutPrefix(c.Keys.Passphrase, "file:"); ok && filepath.IsLocal(name) {
+		files[name] = c.beside(name)
+	}
+	for _, l := range c.Links {
+		for _, path := range l.publicFiles() {
+			if name, err := filepath.Rel(filepath.Dir(c.file), path); err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
+				files[name] = path
+			}
+		}
+	}
+	return files
+}
+
+// publicFiles are those that a link reads and that are no secret: contracts, and the keys and certificates by which others are known.
+func (l LinkConfig) publicFiles() []string {
+	files := []string{l.Verify.Receipts, l.REST.Spec, l.REST.TLS.CA, l.AMQP.TLS.CA, l.OData.TLS.CA, l.SAP.TLS.CA}
+	for _, s := range l.Verify.Senders {
+		files = append(files, s.Keys)
+	}
+	for _, services := range []map[string]odata.Service{l.OData.Services, l.SAP.Services} {
+		for _, s := range services {
+			files = append(files, s.Metadata)
+		}
+	}
+	return files
+}
+
+// backupSource is the plant as it is copied.
+func (c Config) backupSource(db *store.DB) backup.Source {
+	return backup.Source{
+		DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: c.backupFiles(),
+		Work: cmp.Or(c.Backup.Work, filepath.Dir(c.file)),
+	}
+}
+
+// The files that init and demo make for backups.
+const (
+	backupKeys  = "backup-keys"
+	siteKey     = "site"
+	recoveryKey = "recovery"
+)
+
+// makeBackupKeys makes the two keys that open copies, where they are not there yet.
+func (c Config) makeBackupKeys() error {
+	if c.Backup == nil {
+		return nil
+	}
+	dir := c.beside(backupKeys)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &problem.Error{Kind: problem.Unavailable, What: "make " + dir, Why: why(err), Hint: "choose a folder that this user may write to"}
+	}
+	for _, name := range []string{siteKey, recoveryKey} {
+		private := filepath.Join(dir, name+".key")
+		if _, err := os.Stat(private); err == nil {
+			continue
+		}
+		id, err := age.GenerateX25519Identity()
+		if err != nil {
+			return fmt.Errorf("make a key for backups: %w", err)
+		}
+		err = errors.Join(
+			os.WriteFile(filepath.Join(dir, name+".pub"), []byte(id.Recipient().String()+"\n"), 0o600),
+			os.WriteFile(private, []byte(id.String()+"\n"), 0o600),
+		)
+		if err != nil {
+			return &problem.Error{Kind: problem.Unavailable, What: "write " + private, Why: why(err), Hint: "choose a folder that this user may write to"}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+// Package backup copies a plant while it works, keeps the copies in several places, proves that each can be restored, and restores one.
+//
+// # Guarantees
+//
+//   - A copy is of one moment: database, configuration, mappings and keyring. The rows that its manifest counts are the rows in it.
+//   - What leaves the machine is encrypted to at least two recipients (age): the site's own, and one whose key can lie in a safe. Each archive
+//     is read back from each place and compared before it counts as written there.
+//   - A copy counts as good only after Verify has fetched it from a place, opened and restored it, and found in the restored database the rows,
+//     the audit record and the heads of lanes that the manifest names. The manifest is signed with the node's key.
+//   - What is restored sends nothing twice unseen: what may have been delivered since the copy is asked for before it is sent, and what is
+//     new is counted in a new epoch, so that a receiver tells it from what it has got under the same numbers.
+//
+// It owns no table: what becomes of copies is in the audit record, and in a file beside each of them.
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+)
+
+// ForManifest is the purpose under which manifests are signed, so that their signatures serve for nothing else.
+const ForManifest seal.Purpose = "holdfast/backup/1"
+
+// Manifest tells what a copy holds.
+type Manifest struct {
+	ID      string           `json:"id"`
+	Plant   string           `json:"plant"` // its CloudEvents source
+	Node    string           `json:"node"`
+	Program string           `json:"program"` // version that made it
+	Made    time.Time        `json:"made"`
+	Dialect string           `json:"dialect"` // sqlite or postgres
+	Schema  string           `json:"schema"`  // the last step of the schema
+	Parts   []Part           `json:"parts"`
+	Tables  map[string]int64 `json:"tables"` // rows of each
+	State   State            `json:"state"`
+}
+
+// Part is one file of a copy.
+type Part struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// State is what a database says of itself, and says again once it is restored.
+type State struct {
+	Entries int64  `json:"audit_entries"` // that have their place in the audit record's tree
+	Root    string `json:"audit_root"`    // of that tree, hexadecimal
+	Lanes   int64  `json:"lanes"`
+	Heads   string `json:"lane_heads"` // SHA-256 over the head of every lane
+	Owed    int64  `json:"owed"`       // messages that had not been delivered
+}
+
+// Sealed is what stands beside an archive: its manifest as it was signed, and what the archive must be.
+type Sealed struct {
+	Manifest  json.RawMessage `json:"manifest"`
+	Key       string          `json:"key,omitempty"`       // that has signed the manifest
+	Signature string          `json:"signature,omitempty"` // in hexadecimal; none of a plant without a keyring
+	Size      int64           `json:"size"`
+	SHA256    string          `json:"sha256"` // of the archive
+}
+
+// Signer signs with the node's key.
+type Signer interface {
+	Sign(p seal.Purpose, digest []byte) (message.Signature, error)
+}
+
+// Trust checks signatures.
+type Trust interface {
+	Verify(p seal.Purpose, digest []byte, s message.Signature) (node string, err error)
+}
+
+// read gives the manifest.
+func (s Sealed) read() (Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(s.Manifest, &m); err != nil {
+		return m, damaged("read the manifest of a backup", err.Error())
+	}
+	return m, nil
+}
+
+// seal makes the file beside an archive.
+func (m Manifest) seal(by Signer, size int64, sum string) (Sealed, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return Sealed{}, fmt.Errorf("write a manifest: %w", err)
+	}
+	s := Sealed{Manifest: b, Size: size, SHA256: sum}
+	if by == nil {
+		return s, nil
+	}
+	digest := sha256.Sum256(b)
+	signature, err := by.Sign(ForManifest, digest[:])
+	if err != nil {
+		return s, err
+	}
+	s.Key, s.Signature = string(signature.Key), hex.EncodeToString(signature.Bytes())
+	return s, nil
+}
+
+// Signer tells which node has signed the manifest; "" if nobody has. Errors: Integrity for a signature that is not over it, others as of Trust.
+func (s Sealed) Signer(by Trust) (string, error) {
+	if s.Signature == "" {
+		return "", nil
+	}
+	raw, err := hex.DecodeString(s.Signature)
+	if err != nil {
+		return "", damaged("check the signature of a manifest", "it is no hexadecimal")
+	}
+	signature, err := message.ParseSignature(raw)
+	if err != nil {
+		return "", err
+	}
+	var signed bytes.Buffer // the file is written for people, with space between what was signed
+	if err := json.Compact(&signed, s.Manifest); err != nil {
+		return "", damaged("check the signature of a manifest", err.Error())
+	}
+	digest := sha256.Sum256(signed.Bytes())
+	return by.Verify(ForManifest, digest[:], signature)
+}
+
+// Place keeps archives. Names are those that List gives.
+type Place interface {
+	fmt.Stringer
+	// Put keeps what r gives under a name, whole or not at all.
+	Put(ctx context.Context, name string, r io.Reader) error
+	// Get opens what is kept; NotFound if there is nothing of that name.
+	Get(ctx context.Context, name string) (io.ReadCloser, error)
+	List(ctx context.Context) ([]string, error)
+	Remove(ctx context.Context, name string) error
+}
+
+// The names of an archive and of what stands beside it, of one copy.
+const (
+	archiveSuffix = ".tar.zst.age"
+	sealedSuffix  = ".json"
+	provenSuffix  = ".proven.json"
+)
+
+// Proof says that a copy was restored from a place, and how long it took.
+type Proof struct {
+	ID     string    `json:"id"`
+	Place  string    `json:"place"`
+	At     time.Time `json:"at"`
+	Took   float64   `json:"seconds"`
+	Opened string    `json:"opened_by"` // the recipient whose key opened it
+	Signer string    `json:"signed_by,omitempty"`
+}
+
+// Copy is one backup in one place.
+type Copy struct {
+	Manifest
+	Place   string `json:"place"`
+	Size    int64  `json:"size"`
+	Proven  *Proof `json:"proven,omitempty"`
+	Trouble string `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
+}
+
+// List gives the copies of a place, the newest first.
+func List(ctx context.Context, p Place) ([]Copy, error) {
+	names, err := p.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []Copy
+	for _, name := range names {
+		id, ok := strings.CutSuffix(name, archiveSuffix)
+		if !ok || !slices.Contains(names, id+sealedSuffix) {
+			continue // an archive that was being written when its writer died has nothing beside it
+		}
+		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix))
+		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound { // one that is damaged hides no other
+			c.Trouble = err.Error()
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b Copy) int { return b.Made.Compare(a.Made) })
+	return all, nil
+}
+
+// read gives the copy of that name, which is what it is called there, whatever its manifest says.
+func read(ctx context.Context, p Place, id string, proven bool) (Copy, error) {
+	c := Copy{Place: p.String()}
+	s, err := readSealed(ctx, p, id)
+	if err == nil {
+		c.Manifest, err = s.read()
+	}
+	c.ID, c.Size = id, s.Size
+	if err == nil && proven {
+		c.Proven = new(Proof)
+		err = readJSON(ctx, p, id+provenSuffix, c.Proven)
+	}
+	return c, err
+}
+
+func readSealed(ctx context.Context, p Place, id string) (s Sealed, err error) {
+	return s, readJSON(ctx, p, id+sealedSuffix, &s)
+}
+
+// mostJSON is the most that a file beside an archive may have.
+const mostJSON = 1 << 20
+
+func readJSON(ctx context.Context, p Place, name string, v any) error {
+	r, err := p.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := json.NewDecoder(io.LimitReader(r, mostJSON)).Decode(v); err != nil {
+		return damaged("read "+name+" in "+p.String(), err.Error())
+	}
+	return nil
+}
+
+func damaged(what, why string) error {
+	return &problem.Error{Kind: problem.Integrity, What: what, Why: why, Hint: "take another copy: holdfast backup list names those that were proven"}
+}
+
+// Recipients reads whom archives are for: "age1…" and "age1pq1…" keys. Fewer than two are refused: with one key lost all copies would be.
+func Recipients(keys []string) ([]age.Recipient, error) {
+	var all []age.Recipient
+	for _, k := range keys {
+		found, err := age.ParseRecipients(strings.NewReader(k))
+		if err != nil {
+			return nil, &problem.Error{Kind: problem.Invalid, What: "read the recipient " + k, Why: err.Error(), Hint: "write a public key as age-keygen prints it: age1…"}
+		}
+		all = append(all, found...)
+	}
+	if len(all) < 2 {
+		return nil, &problem.Error{
+			Kind: problem.Invalid, What: "name the recipients of backups", Why: fmt.Sprintf("there are %d, and it takes two", len(all)),
+			Hint: "name the site's key and a recovery key that lies in a safe",
+		}
+	}
+	return all, nil
+}

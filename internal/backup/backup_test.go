@@ -1,0 +1,382 @@
+package backup_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/backup"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+const (
+	plant = "urn:holdfast:plant:1000"
+	node  = "a"
+)
+
+// site is a plant with two places for its copies, and the keys that open them.
+type site struct {
+	t              *testing.T
+	db             *store.DB
+	url            string
+	out            *outbox.Outbox
+	src            backup.Source
+	opt            backup.Options
+	near, far      backup.Folder
+	own, recovery  backup.Key
+	signer         *signer
+	scratch, files string
+}
+
+// signer is a node's key, and who trusts it.
+type signer struct{ key ed25519.PrivateKey }
+
+func (s *signer) Sign(p seal.Purpose, digest []byte) (message.Signature, error) {
+	out := message.Signature{At: time.Unix(1, 0).UTC(), Key: seal.KeyID(base64.RawURLEncoding.EncodeToString(make([]byte, 32)))}
+	copy(out.Value[:], ed25519.Sign(s.key, append([]byte(p), digest...)))
+	return out, nil
+}
+
+func (s *signer) Verify(p seal.Purpose, digest []byte, g message.Signature) (string, error) {
+	if !ed25519.Verify(s.key.Public().(ed25519.PublicKey), append([]byte(p), digest...), g.Value[:]) {
+		return "", &problem.Error{Kind: problem.Integrity, What: "verify a signature"}
+	}
+	return node, nil
+}
+
+func key(t *testing.T, name string) (backup.Key, string) {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := backup.ParseKey(name, id.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, id.Recipient().String()
+}
+
+// each runs test with a site on each database.
+func each(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		test(t, newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db")))
+	})
+	t.Run("postgres", func(t *testing.T) { test(t, newSite(t, storetest.PostgresURL(t))) })
+}
+
+func newSite(t *testing.T, url string) *site {
+	t.Helper()
+	s := &site{t: t, url: url, near: backup.Folder(t.TempDir()), far: backup.Folder(t.TempDir()), scratch: t.TempDir(), files: t.TempDir()}
+	var err error
+	if s.db, err = store.Open(t.Context(), url, store.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.db.Close() })
+	s.out = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp"}}, plant, outbox.Config{})
+	var own, recovery string
+	s.own, own = key(t, "site")
+	s.recovery, recovery = key(t, "recovery")
+	to, err := backup.Recipients([]string{own, recovery})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.signer = &signer{private}
+	s.write("holdfast.yaml", "plant: {}\n")
+	s.write("mappings/erp-out/a.yaml", "from: {}\n")
+	s.src = backup.Source{
+		DB: s.db, Origin: audit.Origin("test", plant), Plant: plant, Node: node, Program: "test", Work: s.scratch,
+		Files: map[string]string{
+			"holdfast.yaml": filepath.Join(s.files, "holdfast.yaml"), "mappings": filepath.Join(s.files, "mappings"), "keys": filepath.Join(s.files, "keys"),
+		},
+	}
+	s.opt = backup.Options{Places: []backup.Place{s.near, s.far}, Recipients: to, Signer: s.signer}
+	return s
+}
+
+func (s *site) write(name, text string) {
+	s.t.Helper()
+	file := filepath.Join(s.files, filepath.FromSlash(name))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// owe puts n messages into a lane, each with an entry of the record.
+func (s *site) owe(lane string, n int) {
+	s.t.Helper()
+	for range n {
+		err := s.db.InTx(context.WithoutCancel(s.t.Context()), func(tx *store.Tx) error {
+			id := fmt.Sprint(tx.Now.UnixNano())
+			return errors.Join(
+				s.out.Append(s.t.Context(), tx, message.Message{ID: id, Kind: "order.completed", Version: 1, Key: lane, Time: tx.Now, Body: []byte(`{}`)}),
+				audit.Append(s.t.Context(), tx, audit.Entry{Actor: "local:test", Action: "order.complete", Object: "order/" + lane}),
+			)
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *site) create() backup.Manifest {
+	s.t.Helper()
+	m, err := backup.Create(s.t.Context(), s.src, s.opt)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+func (s *site) trial(k backup.Key) backup.Trial {
+	return backup.Trial{Key: k, Trust: s.signer, Origin: s.src.Origin, Work: s.scratch, URL: s.url, Now: time.Now}
+}
+
+// TestACopyIsTakenWhileThePlantWorksAndProven from each place, once with the site's key and once with the one from the safe. What is written
+// meanwhile is in the copy as a whole or not at all.
+func TestACopyIsTakenWhileThePlantWorksAndProven(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.owe("o1", 20)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					s.owe("o2", 1)
+				}
+			}
+		}()
+		m := s.create()
+		close(stop)
+		<-stopped
+		if m.Tables["outbox_messages"] < 20 || m.Tables["outbox_messages"] != m.Tables["audit_entries"] {
+			t.Errorf("the copy has %d messages and %d entries, which are written together", m.Tables["outbox_messages"], m.Tables["audit_entries"])
+		}
+		for p, k := range map[backup.Place]backup.Key{s.near: s.own, s.far: s.recovery} {
+			proof, err := backup.Verify(t.Context(), p, "", s.trial(k))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if proof.ID != m.ID || proof.Opened != k.Name || proof.Signer != node {
+				t.Errorf("got the proof %+v", proof)
+			}
+			all, err := backup.List(t.Context(), p)
+			if err != nil || len(all) != 1 || all[0].Proven == nil || all[0].ID != m.ID {
+				t.Errorf("got the list %+v, %v", all, err)
+			}
+		}
+		if left, err := os.ReadDir(s.scratch); err != nil || len(left) > 0 {
+			t.Errorf("%v was left in the folder for work, %v", left, err)
+		}
+	})
+}
+
+// TestWhatIsRestoredSendsNothingTwiceUnseen: what was owed is in doubt and asked for first, no lease of that time counts, and new messages begin
+// an epoch of their own.
+func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	s.owe("o1", 3)
+	if err := s.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := s.out.Claim(t.Context(), tx, node, "erp", 1, 1)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	m := s.create()
+	s.owe("o1", 5) // lost with the disk, and perhaps delivered before
+	folder := filepath.Join(t.TempDir(), "new")
+	got, err := backup.Restore(t.Context(), s.far, "", folder, "", s.trial(s.recovery))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ID != m.ID || got.Doubtful != 3 || got.Signer != node {
+		t.Errorf("got %+v, want 3 in doubt", got)
+	}
+	for name, want := range map[string]string{"holdfast.yaml": "plant: {}\n", "mappings/erp-out/a.yaml": "from: {}\n"} {
+		if b, err := os.ReadFile(filepath.Join(folder, name)); err != nil || string(b) != want {
+			t.Errorf("%s: got %q, %v", name, b, err)
+		}
+	}
+	s.db, err = store.Open(t.Context(), "sqlite:"+filepath.Join(folder, "holdfast.db"), store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.db.Close()
+	s.owe("o1", 1)
+	var claims []outbox.Claim
+	if err := s.db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		claims, err = s.out.Claim(t.Context(), tx, "another", "erp", 10, 10)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(claims) != 1 || len(claims[0].Messages) != 3 || claims[0].SentTo < 3 {
+		t.Fatalf("got the claims %+v, want the three of the copy, all perhaps sent", claims)
+	}
+	for _, q := range claims[0].Messages {
+		if !q.Ask {
+			t.Errorf("message %d would be sent without asking", q.Number)
+		}
+	}
+	var page []outbox.Detail
+	if err := s.db.View(t.Context(), func(tx *store.Tx) (err error) {
+		page, _, err = s.out.Messages(t.Context(), tx, outbox.Filter{}, "")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var fresh int
+	for _, d := range page {
+		if d.Epoch >= m.Made.Unix() && d.Number == 1 {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d messages begin a new epoch, want the one that was made after the restore", fresh)
+	}
+	if _, err := backup.Restore(t.Context(), s.far, "", folder, "", s.trial(s.recovery)); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("a second restore into the folder: got %v, want a conflict", err)
+	}
+}
+
+// TestWhatIsWrongWithACopyIsFound: one thing at a time, in one of its places; the other place stays good.
+func TestWhatIsWrongWithACopyIsFound(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	s.owe("o1", 3)
+	m := s.create()
+	archive, sealed := m.ID+".tar.zst.age", m.ID+".json"
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(string(s.near), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	stranger, _ := key(t, "stranger")
+	whole, beside := read(archive), read(sealed)
+	flip := func(b []byte, at int) []byte {
+		c := bytes.Clone(b)
+		c[at] ^= 1
+		return c
+	}
+	tests := []struct {
+		name     string
+		archive  []byte
+		sealed   []byte
+		key      backup.Key
+		want     problem.Kind
+		whyParts string
+	}{
+		{"a bit of the body", flip(whole, len(whole)/2), beside, s.own, problem.Integrity, ""},
+		{"the last bit", flip(whole, len(whole)-1), beside, s.own, problem.Integrity, ""},
+		{"a bit of the head", flip(whole, 60), beside, s.own, problem.Integrity, ""},
+		{"the end is missing", whole[:len(whole)-100], beside, s.own, problem.Integrity, ""},
+		{"something follows", append(bytes.Clone(whole), 0), beside, s.own, problem.Integrity, ""},
+		{"nothing is there", nil, beside, s.own, problem.Integrity, ""},
+		{"another key", whole, beside, stranger, problem.Denied, "of none of its recipients"},
+		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, ""},
+		{"another archive is claimed", whole, bytes.Replace(beside, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), s.own, problem.Integrity, ""},
+		{"another copy is claimed", whole, bytes.ReplaceAll(beside, []byte(m.ID), []byte("20200101T000000Z-000000")), s.own, problem.Integrity, ""},
+		{"it is whole", whole, beside, s.own, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if bytes.Equal(tt.archive, whole) && bytes.Equal(tt.sealed, beside) && tt.want == problem.Integrity {
+				t.Fatal("nothing was changed")
+			}
+			if err := errors.Join(
+				os.WriteFile(filepath.Join(string(s.near), archive), tt.archive, 0o600), os.WriteFile(filepath.Join(string(s.near), sealed), tt.sealed, 0o600),
+			); err != nil {
+				t.Fatal(err)
+			}
+			_, err := backup.Verify(t.Context(), s.near, "", s.trial(tt.key))
+			if got := problem.KindOf(err); err == nil && tt.want != "" || err != nil && (got != tt.want || !strings.Contains(err.Error(), tt.whyParts)) {
+				t.Errorf("got %v, want the kind %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := backup.Verify(t.Context(), s.far, "", s.trial(s.own)); err != nil {
+		t.Errorf("the other place: %v", err)
+	}
+}
+
+// broken is a place that fails when it has got some of an archive.
+type broken struct{ backup.Folder }
+
+func (b broken) Put(_ context.Context, _ string, r io.Reader) error {
+	_, err := io.CopyN(io.Discard, r, 10)
+	return errors.Join(err, errors.New("the line broke"))
+}
+
+func TestAPlaceThatFailsKeepsItFromNoOther(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	s.owe("o1", 1)
+	s.opt.Places = []backup.Place{broken{s.near}, s.far}
+	m, err := backup.Create(t.Context(), s.src, s.opt)
+	if err == nil || !strings.Contains(err.Error(), "the line broke") {
+		t.Errorf("got %v, want what failed", err)
+	}
+	if _, err := backup.Verify(t.Context(), s.far, m.ID, s.trial(s.own)); err != nil {
+		t.Error(err)
+	}
+	if all, err := backup.List(t.Context(), s.near); err != nil || len(all) > 0 {
+		t.Errorf("got %v, %v, want nothing that looks like a copy", all, err)
+	}
+}
+
+func TestPruneKeepsTheNewestThatWasProven(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	now := func() int64 { return time.Now().Unix() }
+	var ids []string
+	for range 4 {
+		s.owe("o1", 1)
+		ids = append(ids, s.create().ID)
+	}
+	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, now); err != nil || len(gone) > 0 {
+		t.Errorf("got %v, %v, want nothing removed while none is proven", gone, err)
+	}
+	if _, err := backup.Verify(t.Context(), s.near, ids[1], s.trial(s.own)); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 4, Days: 1}, now); err != nil || len(gone) > 0 {
+		t.Errorf("got %v, %v, want nothing removed", gone, err)
+	}
+	gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, now)
+	if err != nil || len(gone) != 2 || gone[0] != ids[0] || gone[1] != ids[2] {
+		t.Errorf("got %v, %v, want the first and the third of %v removed", gone, err, ids)
+	}
+}
+
+func TestTwoRecipientsAreTheLeast(t *testing.T) {
+	_, one := key(t, "one")
+	for name, keys := range map[string][]string{"none": nil, "one": {one}, "no key": {one, "age1nothing"}} {
+		if _, err := backup.Recipients(keys); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+	}
+}

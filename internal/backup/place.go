@@ -1,0 +1,128 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"holdfast/internal/problem"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Folder is a place of this machine, such as a mounted share.
+type Folder string
+
+// String is Place.
+func (f Folder) String() string { return string(f) }
+
+// Put is Place: a file that is written beside its name, flushed, and renamed.
+func (f Folder) Put(_ context.Context, name string, r io.Reader) error {
+	if err := os.MkdirAll(string(f), 0o700); err != nil {
+		return fmt.Errorf("make folder %s: %w", f, err)
+	}
+	t, err := os.CreateTemp(string(f), ".new-")
+	if err != nil {
+		return fmt.Errorf("write into %s: %w", f, err)
+	}
+	_, err = io.Copy(t, r)
+	if err = errors.Join(err, t.Sync(), t.Close()); err == nil {
+		err = os.Rename(t.Name(), filepath.Join(string(f), name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write into %s: %w", f, err), os.Remove(t.Name()))
+	}
+	d, err := os.Open(string(f))
+	if err != nil {
+		return fmt.Errorf("flush %s: %w", f, err)
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Get is Place.
+func (f Folder) Get(_ context.Context, name string) (io.ReadCloser, error) {
+	r, err := os.Open(filepath.Join(string(f), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing(f, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a backup: %w", err)
+	}
+	return r, nil
+}
+
+func missing(p fmt.Stringer, name string) error {
+	return &problem.Error{Kind: problem.NotFound, What: "find " + name + " in " + p.String(), Why: "it is not there", Hint: "holdfast backup list names what there is"}
+}
+
+// List is Place. A folder that is not there yet has nothing.
+func (f Folder) List(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(string(f))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the backups in %s: %w", f, err)
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+// Remove is Place.
+func (f Folder) Remove(_ context.Context, name string) error {
+	if err := os.Remove(filepath.Join(string(f), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove a backup: %w", err)
+	}
+	return nil
+}
+
+// Keep says which copies of a place stay; zero fields keep all.
+type Keep struct {
+	Count int // the newest so many
+	Days  int // and all that are younger
+}
+
+// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed. The newest copy that was proven
+// always stays, and so does everything while none was.
+func Prune(ctx context.Context, p Place, k Keep, now func() (unix int64)) ([]string, error) {
+	all, err := List(ctx, p)
+	if err != nil || k.Count == 0 && k.Days == 0 {
+		return nil, err
+	}
+	proven := slices.IndexFunc(all, func(c Copy) bool { return c.Proven != nil })
+	var gone []string
+	for i, c := range slices.Backward(all) {
+		young := k.Days > 0 && now()-c.Made.Unix() < int64(k.Days)*24*3600
+		if proven < 0 || i == proven || i < k.Count || young {
+			continue
+		}
+		for _, suffix := range []string{sealedSuffix, provenSuffix, archiveSuffix} { // a crash in between leaves nothing that looks whole
+			if err := p.Remove(ctx, c.ID+suffix); err != nil {
+				return gone, err
+			}
+		}
+		gone = append(gone, c.ID)
+	}
+	return gone, nil
+}
+
+// newest is the newest copy of a place, or the one that is named.
+func newest(ctx context.Context, p Place, id string) (Copy, error) {
+	all, err := List(ctx, p)
+	if err != nil {
+		return Copy{}, err
+	}
+	for _, c := range all {
+		if id == "" || c.ID == id {
+			return c, nil
+		}
+	}
+	return Copy{}, missing(p, cmp.Or(id, "a backup"))
+}

@@ -1,0 +1,74 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Restored says what Restore has done.
+type Restored struct {
+	Manifest
+	Place    string `json:"place"`
+	Folder   string `json:"folder"`
+	Signer   string `json:"signed_by,omitempty"`
+	Doubtful int64  `json:"in_doubt"` // messages that were owed: each is asked for before it is sent
+}
+
+// Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
+// PostgreSQL. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
+// nothing behind when it fails but the folder. "" is the newest copy.
+func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Restored, error) {
+	if entries, err := os.ReadDir(folder); err == nil && len(entries) > 0 {
+		return Restored{}, &problem.Error{Kind: problem.Conflict, What: "restore into " + folder, Why: "something is in it", Hint: "name a new folder"}
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
+	}
+	c, err := newest(ctx, p, id)
+	if err != nil {
+		return Restored{}, err
+	}
+	signer, err := unpack(ctx, p, c.ID, folder, t.Key, t.Trust)
+	if err != nil {
+		return Restored{}, err
+	}
+	part := filepath.Join(folder, databasePart)
+	if c.Dialect == string(store.SQLite) {
+		url = "sqlite:" + filepath.Join(folder, "holdfast.db")
+	}
+	if err := store.RestoreCopy(ctx, url, part); err != nil {
+		return Restored{}, err
+	}
+	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signer}
+	if r.Doubtful, err = settleDown(ctx, url, c.Manifest, t.origin(c.Manifest)); err != nil {
+		return r, err
+	}
+	return r, os.Remove(part)
+}
+
+// settleDown compares the database with the manifest, brings it up to date, and tells the outbox that it was restored.
+func settleDown(ctx context.Context, url string, m Manifest, origin string) (doubtful int64, err error) {
+	db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := m.compare(ctx, db, origin); err != nil {
+		return 0, err
+	}
+	if err := db.Migrate(ctx); err != nil {
+		return 0, err
+	}
+	err = db.InTx(ctx, func(tx *store.Tx) error {
+		doubtful, err = outbox.New(nil, "", outbox.Config{}).Restored(ctx, tx)
+		return err
+	})
+	return doubtful, err
+}

@@ -1,0 +1,140 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Schedule makes and proves copies by itself.
+type Schedule struct {
+	Every  time.Duration // between two copies; 0: none is made
+	Verify time.Duration // between two trials; default Every
+	Alarm  time.Duration // age of the newest proven copy from which on it is an alarm; default twice Every
+	Keep   Keep
+	Places []Place
+	Now    func() time.Time
+
+	Make   func(ctx context.Context) error          // makes a copy and records it
+	Prove  func(ctx context.Context, p Place) error // proves the newest of a place and records it
+	Pruned func(ctx context.Context, p Place, ids []string) error
+	Raise  func(ctx context.Context, why string) error // an alarm
+
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
+}
+
+// look is how often a schedule looks for what is due, and settle how long after its start it begins: a plant that was restarted has other things to do.
+const (
+	look   = 15 * time.Minute
+	settle = 15 * time.Minute
+)
+
+// Run makes a copy whenever the newest in the places is old enough, proves the newest of one place after the other, and removes what need not be
+// kept, until ctx ends. It asks the places themselves when the last was, so that nothing is done twice over restarts; two nodes that begin at the
+// same moment may both make one, which harms nothing.
+func (s *Schedule) Run(ctx context.Context) error {
+	if s.Every == 0 {
+		return nil
+	}
+	proven := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "holdfast", Name: "backup_proven_timestamp_seconds", Help: "When the newest copy was made that has been restored on trial; 0 if there is none.",
+	})
+	if s.Metrics != nil {
+		s.Metrics.MustRegister(proven)
+		defer s.Metrics.Unregister(proven)
+	}
+	turn, alarmed := 0, false
+	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
+		newest, good, err := s.newest(ctx)
+		acted := false
+		if err == nil && s.Now().Sub(newest) >= s.Every {
+			err, acted = s.Make(ctx), true
+		}
+		if err == nil && s.Now().Sub(good) >= max(s.Verify, s.Every) {
+			err, acted = s.proveAndPrune(ctx, s.Places[turn%len(s.Places)]), true
+			turn++
+		}
+		if err != nil && ctx.Err() == nil {
+			s.Log.Error("a backup is not made, or not proven", "part", "backup", "err", err)
+		}
+		if acted {
+			if _, good, err = s.newest(ctx); err != nil {
+				continue
+			}
+		}
+		proven.Set(seconds(good))
+		late := s.Now().Sub(good) >= max(s.Alarm, 2*s.Every)
+		if late && !alarmed && !good.IsZero() {
+			if err := s.Raise(ctx, fmt.Sprintf("the newest backup that was proven is of %s", good.Format(time.RFC3339))); err != nil {
+				s.Log.Error("an alarm of backups is not recorded", "part", "backup", "err", err)
+			}
+		}
+		alarmed = late
+	}
+	return nil
+}
+
+// newest is when the newest copy was made of which every place has one, and the newest in any that was proven.
+func (s *Schedule) newest(ctx context.Context) (made, proven time.Time, err error) {
+	for i, p := range s.Places {
+		all, lerr := List(ctx, p)
+		if lerr != nil {
+			err = errors.Join(err, lerr)
+			continue
+		}
+		var here time.Time
+		for _, c := range all {
+			if c.Trouble == "" && c.Made.After(here) {
+				here = c.Made
+			}
+			if c.Proven != nil && c.Made.After(proven) {
+				proven = c.Made
+			}
+		}
+		if i == 0 || here.Before(made) {
+			made = here
+		}
+	}
+	return made, proven, err
+}
+
+func (s *Schedule) proveAndPrune(ctx context.Context, p Place) error {
+	if err := s.Prove(ctx, p); err != nil {
+		return err
+	}
+	for _, p := range s.Places {
+		gone, err := Prune(ctx, p, s.Keep, func() int64 { return s.Now().Unix() })
+		if len(gone) > 0 {
+			err = errors.Join(err, s.Pruned(ctx, p, gone))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
+}
+
+// pause waits, and is false once ctx has ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,82 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holdfast/internal/backup"
+)
+
+// clockwork is a schedule whose copies are files of a few bytes: what is tested is when they are made, proven and removed.
+type clockwork struct {
+	t      *testing.T
+	s      backup.Schedule
+	broken bool
+	made   int
+	proved map[string]int
+	alarms []string
+}
+
+func (c *clockwork) make(ctx context.Context) error {
+	c.made++
+	for _, p := range c.s.Places {
+		id := time.Now().UTC().Format("20060102T150405Z") + "-000000"
+		sealed := fmt.Sprintf(`{"manifest":{"id":%q,"made":%q}}`, id, time.Now().UTC().Format(time.RFC3339))
+		if err := errors.Join(p.Put(ctx, id+".tar.zst.age", strings.NewReader("x")), p.Put(ctx, id+".json", strings.NewReader(sealed))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
+	if c.broken {
+		return errors.New("it cannot be opened")
+	}
+	all, err := backup.List(ctx, p)
+	if err != nil || len(all) == 0 {
+		return errors.Join(err, errors.New("nothing to prove"))
+	}
+	c.proved[p.String()]++
+	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(`{"id":"x"}`))
+}
+
+// TestCopiesAreMadeProvenAndRemovedInTime lets days pass. Each day a copy is made in both places and one of them proven in turn; four of them stay. When none can be proven any more, that is an alarm, once.
+func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
+	near, far := backup.Folder(t.TempDir()), backup.Folder(t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		c := &clockwork{t: t, proved: map[string]int{}}
+		c.s = backup.Schedule{
+			Every: 24 * time.Hour, Keep: backup.Keep{Count: 4}, Places: []backup.Place{near, far}, Now: time.Now,
+			Make: c.make, Prove: c.prove, Pruned: func(context.Context, backup.Place, []string) error { return nil },
+			Raise: func(_ context.Context, why string) error { c.alarms = append(c.alarms, why); return nil }, Log: slog.New(slog.DiscardHandler),
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.s.Run(ctx) }()
+		time.Sleep(8*24*time.Hour + time.Hour)
+		if c.made < 8 || c.made > 9 || c.proved[near.String()] < 3 || c.proved[far.String()] < 3 || len(c.alarms) > 0 {
+			t.Errorf("in eight days %d copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
+		}
+		for _, p := range c.s.Places {
+			if all, err := backup.List(ctx, p); err != nil || len(all) < 4 || len(all) > 6 {
+				t.Errorf("%d copies are in %s, %v, want the newest 4 and what was proven last", len(all), p, err)
+			}
+		}
+		c.broken = true
+		time.Sleep(4 * 24 * time.Hour)
+		if len(c.alarms) != 1 {
+			t.Errorf("got the alarms %v, want one", c.alarms)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

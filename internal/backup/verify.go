@@ -1,0 +1,244 @@
+package backup
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// Key opens archives.
+type Key struct {
+	Name     string // as a Proof names it
+	Identity age.Identity
+}
+
+// ParseKey reads the identities of a file as age-keygen writes it.
+func ParseKey(name, text string) (Key, error) {
+	all, err := age.ParseIdentities(strings.NewReader(text))
+	if err != nil || len(all) == 0 {
+		return Key{}, &problem.Error{Kind: problem.Invalid, What: "read the key " + name, Why: "it is no identity of age", Hint: "give the file that age-keygen has written", Cause: err}
+	}
+	return Key{name, all[0]}, nil
+}
+
+// Trial says where a copy is restored to be proven.
+type Trial struct {
+	Key    Key
+	Trust  Trust  // nil: signatures are not checked
+	Origin string // of the audit record's checkpoints; default that of the plant that the manifest names
+	Work   string // folder for what is unpacked; it goes away
+	URL    string // of the plant's database; a trial of PostgreSQL is made on its server
+	Now    func() time.Time
+}
+
+// Verify fetches a copy from a place, opens it, restores it into a database for the trial, and holds that against the manifest. "" is the newest
+// copy. What it has found is kept beside the copy. Errors: Integrity for whatever is not as it was written, Denied for a key that does not
+// open it.
+func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err error) {
+	c, err := newest(ctx, p, id)
+	if err != nil {
+		return Proof{}, err
+	}
+	work, err := os.MkdirTemp(t.Work, "verify-")
+	if err != nil {
+		return Proof{}, fmt.Errorf("make a folder for the trial: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	began := time.Now()
+	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := t.restore(ctx, c.Manifest, work); err != nil {
+		return Proof{}, err
+	}
+	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signer}
+	text, err := json.MarshalIndent(proof, "", "  ")
+	if err != nil {
+		return proof, err
+	}
+	return proof, p.Put(ctx, c.ID+provenSuffix, strings.NewReader(string(text)+"\n"))
+}
+
+// restore makes a database of the copy and compares it.
+func (t Trial) restore(ctx context.Context, m Manifest, work string) (err error) {
+	from := t.URL
+	if m.Dialect == string(store.SQLite) {
+		from = "sqlite:"
+	}
+	name := strings.ToLower("holdfast_trial_" + strings.ReplaceAll(m.ID, "-", "_"))
+	scratch, drop, err := store.Scratch(ctx, from, work, name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, drop(context.WithoutCancel(ctx))) }()
+	if err := store.RestoreCopy(ctx, scratch, filepath.Join(work, databasePart)); err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, scratch, store.Config{NoMigrate: true})
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.compare(ctx, db, t.origin(m)), db.Close())
+}
+
+func (t Trial) origin(m Manifest) string {
+	return cmp.Or(t.Origin, audit.Origin(string(seal.ForCheckpoint), m.Plant))
+}
+
+// compare holds a restored database against the manifest.
+func (m Manifest) compare(ctx context.Context, db *store.DB, origin string) error {
+	tables, err := db.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(m.Tables) {
+		if tables[name] != m.Tables[name] {
+			return damaged("restore backup "+m.ID, fmt.Sprintf("table %s has %d rows, %d were copied", name, tables[name], m.Tables[name]))
+		}
+	}
+	if len(tables) != len(m.Tables) {
+		return damaged("restore backup "+m.ID, fmt.Sprintf("it has %d tables, %d were copied", len(tables), len(m.Tables)))
+	}
+	state, err := stateOf(ctx, db, origin)
+	if err != nil {
+		return err
+	}
+	if m.State != (State{}) && state != m.State {
+		return damaged("restore backup "+m.ID, fmt.Sprintf("audit record or lanes are not those of the copy: %+v, and were %+v", state, m.State))
+	}
+	return nil
+}
+
+// unpack fetches and opens an archive into a folder, and checks each part. It returns which node has signed its manifest.
+func unpack(ctx context.Context, p Place, id, folder string, key Key, by Trust) (signer string, err error) {
+	s, err := readSealed(ctx, p, id)
+	if err != nil {
+		return "", err
+	}
+	if by != nil {
+		if signer, err = s.Signer(by); err != nil {
+			return "", err
+		}
+	}
+	m, err := s.read()
+	if err != nil {
+		return "", err
+	}
+	if m.ID != id {
+		return "", damaged("open backup "+id, "its manifest is of backup "+m.ID)
+	}
+	r, err := p.Get(ctx, id+archiveSuffix)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	counted := &counting{to: io.Discard, sum: sha256.New()}
+	whole := io.TeeReader(r, counted)
+	openErr := open(whole, key, folder, m, s)
+	if _, err := io.Copy(io.Discard, whole); err != nil {
+		return "", fmt.Errorf("read backup %s: %w", id, err)
+	}
+	if counted.n != s.Size || hex.EncodeToString(counted.sum.Sum(nil)) != s.SHA256 {
+		return "", damaged("open backup "+id+" of "+p.String(), fmt.Sprintf("the archive is not what was written: %d bytes, and were %d", counted.n, s.Size))
+	}
+	return signer, openErr
+}
+
+// open decrypts an archive and writes its parts.
+func open(r io.Reader, key Key, folder string, m Manifest, s Sealed) error {
+	plain, err := age.Decrypt(r, key.Identity)
+	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
+		return &problem.Error{
+			Kind: problem.Denied, What: "open backup " + m.ID, Why: "the key " + key.Name + " is of none of its recipients",
+			Hint: "give the site's key or the recovery key: --identity FILE", Cause: err,
+		}
+	}
+	if err != nil {
+		return damaged("open backup "+m.ID, err.Error())
+	}
+	unzipped, err := zstd.NewReader(plain)
+	if err != nil {
+		return damaged("open backup "+m.ID, err.Error())
+	}
+	defer unzipped.Close()
+	t := tar.NewReader(unzipped)
+	if err := openManifest(t, s); err != nil {
+		return damaged("open backup "+m.ID, err.Error())
+	}
+	for _, part := range m.Parts {
+		if err := openPart(t, folder, part); err != nil {
+			return damaged("open backup "+m.ID, part.Name+": "+err.Error())
+		}
+	}
+	if _, err := t.Next(); !errors.Is(err, io.EOF) {
+		return damaged("open backup "+m.ID, "it has more than its manifest names: "+cmp.Or(fmt.Sprint(err), "a part"))
+	}
+	return nil
+}
+
+// openManifest compares the manifest in the archive with the one beside it.
+func openManifest(t *tar.Reader, s Sealed) error {
+	h, err := t.Next()
+	if err != nil {
+		return err
+	}
+	var inside, beside any
+	b, err := io.ReadAll(io.LimitReader(t, mostJSON))
+	if err = errors.Join(err, json.Unmarshal(b, &inside), json.Unmarshal(s.Manifest, &beside)); err != nil {
+		return err
+	}
+	if h.Name != "manifest.json" || fmt.Sprint(inside) != fmt.Sprint(beside) {
+		return errors.New("the manifest in it is not the one beside it")
+	}
+	return nil
+}
+
+// openPart writes one file below the folder; a name that leads elsewhere is refused.
+func openPart(t *tar.Reader, folder string, p Part) (err error) {
+	h, err := t.Next()
+	if errors.Is(err, io.EOF) {
+		return errors.New("it is missing")
+	}
+	if err != nil {
+		return err
+	}
+	if h.Name != p.Name || !filepath.IsLocal(p.Name) {
+		return fmt.Errorf("%s stands in its place", h.Name)
+	}
+	path := filepath.Join(folder, filepath.FromSlash(p.Name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(t, p.Size+1))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if n != p.Size || hex.EncodeToString(sum.Sum(nil)) != p.SHA256 {
+		return errors.New("it is not what was copied")
+	}
+	return nil
+}

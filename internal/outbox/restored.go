@@ -1,0 +1,26 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/store"
+)
+
+// Restored tells the outbox that its database is a copy of an earlier time, and that the plant may have gone on after it: it must be called
+// before anything is claimed. What was owed then may have been delivered since, so that it is asked for before it is sent; new messages are
+// counted in a new epoch, because their numbers may have been used. No lease of that time counts. It returns how many messages are in doubt.
+// An epoch is the time of the restore in seconds, so that two restores of one copy do not count alike.
+func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, err error) {
+	if err := tx.Get(ctx, &doubtful, `SELECT COALESCE(SUM(pending), 0) FROM outbox_lanes`); err != nil {
+		return 0, fmt.Errorf("count what was owed: %w", err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1, due_at = CASE WHEN lease_owner = '' THEN due_at ELSE 0 END,
+		sent_to = CASE WHEN pending = 0 THEN sent_to ELSE COALESCE((SELECT MAX(m.number) FROM outbox_messages AS m
+			WHERE m.link = outbox_lanes.link AND m.lane = outbox_lanes.lane AND m.epoch = outbox_lanes.head_epoch), sent_to) END,
+		epoch = CASE WHEN epoch < ? THEN CAST(? AS BIGINT) ELSE epoch + 1 END, next_number = 1`, tx.Now.Unix(), tx.Now.Unix())
+	if err != nil {
+		return 0, fmt.Errorf("begin a new epoch of every lane: %w", err)
+	}
+	return doubtful, nil
+}
