@@ -100,6 +100,7 @@ var alone = map[string]string{
 	"golang.org/x/mod":           "internal/audit",
 	"github.com/go-jose":         "internal/seal internal/access",
 	"github.com/coreos/go-oidc":  "internal/access",
+	"github.com/alexedwards/scs": "internal/access",
 }
 
 func TestImportsGoDownOnly(t *testing.T) {

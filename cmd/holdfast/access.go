@@ -16,11 +16,11 @@ import (
 
 func newAccess() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "access", Short: "See who may do what, give machines tokens and take them back",
+		Use: "access", Short: "See who may do what, give machines tokens and people accounts, take them back",
 		Long: "Who calls the API says who it is, and may do what its roles permit, where holdfast.yaml has a section access (docs/access.md).\n" +
-			"These commands print the roles, and make and revoke the tokens that machines call with.",
+			"These commands print the roles, make and revoke the tokens that machines call with, and keep the accounts of people.",
 	}
-	cmd.AddCommand(accessRoles(), accessActions(), accessToken())
+	cmd.AddCommand(accessRoles(), accessActions(), accessToken(), accessUser())
 	return cmd
 }
 

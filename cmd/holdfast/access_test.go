@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -241,6 +242,88 @@ func TestTheAPIIsCalledOverTLSByThoseItKnows(t *testing.T) {
 		t.Errorf("with TLS 1.2: %d, want no connection", got)
 	}
 	p.onRecord(token)
+}
+
+// TestAPersonSignsInToTheConsole goes the way of a browser: led to the form, in with password and code, out again.
+func TestAPersonSignsInToTheConsole(t *testing.T) {
+	p := openClosed(t)
+	told := p.command(0, "access", "user", "add", "anna", "--role", "viewer", "--reason", "shift A")
+	password, recovery := toldOf(t, told, "password: "), strings.Fields(toldOf(t, told, "recovery codes, each good once: "))
+	p.command(1, "access", "user", "add", "anna", "--role", "viewer", "--reason", "again")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := p.calling()
+	browser.Jar = jar
+	at := func(method, path string, form url.Values, header ...string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, p.api+path, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res
+	}
+	if res := at("GET", "/console/messages?link=erp", nil); res.StatusCode != 200 || res.Request.URL.Path != "/console/sign-in" || res.Request.URL.Query().Get("back") != "/console/messages?link=erp" {
+		t.Errorf("nobody: %d at %s, want the form", res.StatusCode, res.Request.URL)
+	}
+	form := url.Values{"name": {"anna"}, "password": {password}, "code": {recovery[0]}, "back": {"https://evil.example/console/"}}
+	if res := at("POST", "/console/sign-in", form, "Sec-Fetch-Site", "cross-site"); res.StatusCode != 403 {
+		t.Errorf("a form of another site: %d, want 403", res.StatusCode)
+	}
+	wrong := url.Values{"name": {"anna"}, "password": {"wrong"}, "code": {recovery[0]}}
+	if res := at("POST", "/console/sign-in", wrong); res.StatusCode != 401 {
+		t.Errorf("a wrong password: %d, want 401", res.StatusCode)
+	}
+	if res := at("POST", "/console/sign-in", form); res.StatusCode != 200 || !onlyOverTLS(res.Request.Response) || res.Request.URL.Path != "/console/" || res.Request.URL.Host != strings.TrimPrefix(p.api, "https://") {
+		t.Errorf("signing in: %d at %s, want the first page", res.StatusCode, res.Request.URL)
+	}
+	if a, b, c := at("GET", "/console/messages", nil), at("GET", "/console/audit", nil), at("GET", "/v1/orders", nil); a.StatusCode != 200 || b.StatusCode != 403 || c.StatusCode != 401 {
+		t.Errorf("messages %d, the record %d, the API %d; want 200, 403 and 401", a.StatusCode, b.StatusCode, c.StatusCode)
+	}
+	p.command(0, "access", "user", "sign-out", "anna", "--reason", "laptop lost")
+	if res := at("GET", "/console/messages", nil); res.Request.URL.Path != "/console/sign-in" {
+		t.Errorf("signed out everywhere: at %s, want the form", res.Request.URL)
+	}
+	p.command(0, "access", "user", "disable", "anna", "--reason", "has left")
+	form.Set("code", recovery[1])
+	if res := at("POST", "/console/sign-in", form); res.StatusCode != 401 {
+		t.Errorf("disabled: %d, want 401", res.StatusCode)
+	}
+}
+
+// onlyOverTLS tells whether an answer sets a cookie, and all that it sets are sent over TLS alone and seen by no script.
+func onlyOverTLS(res *http.Response) bool {
+	if res == nil || len(res.Cookies()) == 0 {
+		return false
+	}
+	for _, k := range res.Cookies() {
+		if !k.Secure || !k.HttpOnly || !strings.HasPrefix(k.Name, "__Host-") {
+			return false
+		}
+	}
+	return true
+}
+
+// toldOf is what stands behind a word on a line of its own.
+func toldOf(t *testing.T, text, word string) string {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, word); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	t.Fatalf("no %q in %q", word, text)
+	return ""
 }
 
 // onRecord looks for the acts and the refusals in the record, and for the token nowhere.

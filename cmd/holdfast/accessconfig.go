@@ -30,6 +30,8 @@ type AccessConfig struct {
 	Shell   map[string][]string      `yaml:"shell"`   // accounts of the machine with their roles; left out: who can open the database may do everything
 	Clients map[string]access.Client `yaml:"clients"` // machines that are known by their certificates
 	Issuers []IssuerConfig           `yaml:"issuers"` // OAuth2 servers whose access tokens are taken
+	Idle    time.Duration            `yaml:"idle"`    // after which a session in the console has ended that nobody uses
+	Longest time.Duration            `yaml:"longest"` // after which it has ended however it is used
 }
 
 // IssuerConfig is one OAuth2 server.
@@ -68,6 +70,9 @@ func (c Config) checkAccess(k *checker) {
 	}
 	if a == nil {
 		return
+	}
+	if a.Idle < 0 || a.Longest < 0 {
+		k.wrong("access", "idle and longest are not negative", "leave them out for 15m and 12h")
 	}
 	p, err := c.policy()
 	if err != nil {
@@ -159,6 +164,12 @@ func (c Config) gate(db *store.DB) (*access.Gate, error) {
 		return nil, err
 	}
 	return access.NewGate(db, p, c.Access.Clients, bearers), nil
+}
+
+// sessions are those of people in the console.
+func (c Config) sessions(db *store.DB, p *access.Policy) *access.Sessions {
+	s := access.SessionConfig{Idle: c.Access.Idle, Absolute: c.Access.Longest, Secure: c.API.TLS.Cert != ""}
+	return access.NewSessions(db, access.NewUsers(c.Plant.Number, p), s)
 }
 
 func (c Config) issuers(now func() time.Time) (*access.Issuers, error) {

@@ -18,6 +18,12 @@ import (
 
 // openConsole joins the web pages with what they show.
 func (p *process) openConsole() *console.Console {
+	var gate console.Gate = console.Local{}
+	var door console.SignIn
+	if p.gate != nil {
+		p.sessions = p.cfg.sessions(p.db, p.gate.Policy())
+		gate, door = p.sessions, p.sessions
+	}
 	cfg := console.Config{
 		Plant: p.cfg.Plant.Number, Version: version(), Zone: p.cfg.zone(), Receipts: p.receipts, Space: p.cfg.space(),
 	}
@@ -29,7 +35,7 @@ func (p *process) openConsole() *console.Console {
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: console.Local{}, Checker: sendable{p.outbox, p.live, p.links}, Rules: p.live,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.live, p.links}, Rules: p.live,
 	}, cfg, p.log.With("part", "console"))
 }
 
@@ -66,8 +72,9 @@ func (c Config) space() func(ctx context.Context) (console.Space, error) {
 // web is what browsers and the MES call: the API, and the pages on the same listener. The pages end their streams as the API ends.
 func (p *process) web() []part {
 	pages, api := p.openConsole(), p.floors.api()
-	if p.gate == nil { // nobody signs in to the pages yet: they take whoever sits at this machine
-		api.Pages = pages.Handler()
+	api.Pages = pages.Handler()
+	if p.sessions != nil {
+		api.Pages = p.sessions.Wrap(api.Pages)
 	}
 	return []part{{"api", func(ctx context.Context) error { return api.Run(ctx, p.api) }}, {"console", pages.Run}}
 }

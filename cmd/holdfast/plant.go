@@ -39,7 +39,9 @@ type floors struct {
 	inbox  *inbox.Inbox
 	doer   *access.Doer
 	gate   *access.Gate // nil: the API takes every call of this machine
-	jobs   *job.Jobs
+
+	sessions *access.Sessions // of people in the console; nil as above
+	jobs     *job.Jobs
 
 	alerts  *alert.Alerts
 	guard   *seal.Guard

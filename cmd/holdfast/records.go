@@ -101,7 +101,7 @@ func (c Config) localActor() access.Actor {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	by := access.Actor{Name: "local:" + name, Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}
+	by := access.Actor{Name: "local:" + name, Rights: access.Everything()}
 	if c.Access != nil && c.Access.Shell != nil {
 		by.Rights = access.Rights{Roles: c.Access.Shell[name]}
 	}

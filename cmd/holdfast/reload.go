@@ -154,7 +154,7 @@ func (r *reloader) noteFolder(ctx context.Context, e edition.Edition) {
 	if before == "" {
 		err = r.db.InTx(ctx, func(tx *store.Tx) error { return note(ctx, tx) })
 	} else {
-		act := access.Act{Action: access.MappingReload, Actor: access.Actor{Name: by.Actor}, Object: "mapping/" + edition.Short(e.Hash), Reason: by.Reason}
+		act := access.Act{Action: access.MappingReload, Actor: access.Actor{Name: by.Actor, Rights: access.Everything()}, Object: "mapping/" + edition.Short(e.Hash), Reason: by.Reason}
 		_, err = r.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 			return access.Result{Before: hashJSON(before), After: hashJSON(e.Hash)}, note(ctx, tx)
 		})

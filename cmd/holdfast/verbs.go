@@ -33,9 +33,12 @@ func verbs() map[string]string {
 		"quarantine replay": access.QuarantineReplay, "quarantine discard": access.QuarantineDiscard, "quarantine skip": access.InboxSkip,
 		"conflict dismiss": access.ConflictDismiss,
 		"keys status":      access.KeysRead, "keys export": access.KeysRead, "keys rotate": access.KeysRotate, "keys revoke": access.KeysRevoke, "keys drill": access.KeysDrill,
+		"keys reseal": access.KeysReseal, "keys rewrap": access.KeysRewrap, "keys shred": access.KeysShred,
 		"audit list": access.AuditRead, "audit verify": access.AuditRead, "audit prove": access.AuditRead, "audit keys": access.KeysRead, "audit export": access.AuditExport,
 		"backup create": access.BackupCreate, "backup list": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,
 		"access roles": access.AccessRead, "access actions": free, "access token list": access.AccessRead,
+		"access user list": access.AccessRead, "access user add": access.UserAdd, "access user disable": access.UserDisable, "access user enable": access.UserEnable,
+		"access user password": access.UserPassword, "access user totp": access.UserFactor, "access user sign-out": access.UserSignOut,
 		"access token create": access.TokenCreate, "access token revoke": access.TokenRevoke,
 	}
 }

@@ -14,7 +14,7 @@
 //
 //   - A credential is known by its hash alone; nothing that is stored or logged lets anybody in.
 //
-// The package owns the tables access_keys and access_tokens; nothing else reads or writes them.
+// The package owns the tables access_keys, access_tokens, access_users and access_sessions; nothing else reads or writes them.
 package access
 
 import (
@@ -54,7 +54,8 @@ type Act struct {
 	Action      string // a name of the registry
 	Actor       Actor
 	Object      string // what is acted upon, such as order/1000042; empty if the act makes it
-	Link        string // that the object belongs to; "" for none, or where only the act itself finds it: then it calls Permit
+	Link        string // that the object belongs to; "" for none, or where it is not known
+	Asks        bool   // the act itself finds the link and calls Permit; else who may act on some links only is refused where Link is not known
 	Reason      string // why; required where the action needs one
 	Idempotency *Key   // nil if the caller gave none
 }
@@ -99,7 +100,7 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 	if err != nil {
 		return Result{}, err
 	}
-	if err := d.permitted(action, act); err != nil {
+	if err := d.permitted(act); err != nil {
 		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
 	var res Result
@@ -127,9 +128,9 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 	return res, nil
 }
 
-// permitted refuses what the actor may not do. Where the act itself finds the link, it is enough to be permitted on some.
-func (d *Doer) permitted(action Action, act Act) error {
-	if act.Link == "" && action.onLinks() && d.policy.MayOnSome(act.Actor.Rights, act.Action) {
+// permitted refuses what the actor may not do. Where the act asks for itself, it is enough to be permitted on some link.
+func (d *Doer) permitted(act Act) error {
+	if act.Asks && d.policy.MayOnSome(act.Actor.Rights, act.Action) {
 		return nil
 	}
 	return d.Permit(act.Actor, act.Action, act.Link)

@@ -73,12 +73,20 @@ const (
 	AccessRead          = "access.read"
 	TokenCreate         = "access.token-create"
 	TokenRevoke         = "access.token-revoke"
+	UserAdd             = "access.user-add"
+	UserDisable         = "access.user-disable"
+	UserEnable          = "access.user-enable"
+	UserPassword        = "access.user-password"
+	UserFactor          = "access.user-totp"
+	UserSignOut         = "access.user-sign-out"
 )
 
 // What is recorded of callers besides their acts. Nobody is permitted these: they happen.
 const (
 	SignInRefused = "access.sign-in" // somebody called without being known
 	Refusal       = "access.refusal" // somebody known called for what is not permitted
+	SignedIn      = "access.signed-in"
+	SignedOut     = "access.signed-out"
 )
 
 // The permissions. A role is a set of them, see Role.
@@ -177,6 +185,12 @@ func changes() []Action {
 		{PlantRun, RunPlant, "Start the plant, and bring its database up to date", false},
 		{TokenCreate, ManageAccess, "Give a machine a token", true},
 		{TokenRevoke, ManageAccess, "Have a token count for nothing any more", true},
+		{UserAdd, ManageAccess, "Give a person an account", true},
+		{UserDisable, ManageAccess, "Let a person in no more", true},
+		{UserEnable, ManageAccess, "Let a person in again", true},
+		{UserPassword, ManageAccess, "Give a person another password", true},
+		{UserFactor, ManageAccess, "Give a person another second factor", true},
+		{UserSignOut, ManageAccess, "End every session of a person", true},
 	}
 }
 

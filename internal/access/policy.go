@@ -98,6 +98,9 @@ type Rights struct {
 	Links []string // patterns; not empty: on no other link, whatever the roles say
 }
 
+// Everything is the right of the plant's own program to what it does by itself.
+func Everything() Rights { return Rights{Own: []Grant{{May: []string{"*"}}}} }
+
 // May tells whether the rights permit an action on a link; "" is what belongs to no link. A nil policy permits everything: the plant has
 // none, and takes calls of this machine only.
 func (p *Policy) May(r Rights, action, link string) bool {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"holdfast/internal/store"
@@ -54,3 +55,42 @@ func (r tokenRow) token() (Token, error) {
 	}
 	return t, nil
 }
+
+const insertUser = `INSERT INTO access_users (name, password, roles, totp, recovery, made_by, made_at, password_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`
+
+const selectUsers = `SELECT name, password, roles, totp, recovery, made_by, made_at, password_at, disabled_at, signed_out_at FROM access_users`
+
+type userRow struct {
+	Name       string `db:"name"`
+	Password   string `db:"password"`
+	Roles      []byte `db:"roles"`
+	TOTP       []byte `db:"totp"`
+	Recovery   []byte `db:"recovery"`
+	MadeBy     string `db:"made_by"`
+	Made       int64  `db:"made_at"`
+	PasswordAt int64  `db:"password_at"`
+	Disabled   int64  `db:"disabled_at"`
+	SignedOut  int64  `db:"signed_out_at"`
+}
+
+func (r userRow) user() (User, error) {
+	u := User{
+		Name: r.Name, MadeBy: r.MadeBy, MadeAt: store.FromMicros(r.Made), PasswordAt: store.FromMicros(r.PasswordAt), Disabled: store.FromMicros(r.Disabled),
+	}
+	var codes []string
+	if err := errors.Join(json.Unmarshal(r.Roles, &u.Roles), json.Unmarshal(r.Recovery, &codes)); err != nil {
+		return User{}, fmt.Errorf("read user %s: %w", r.Name, err)
+	}
+	u.Recovery = len(codes)
+	return u, nil
+}
+
+const upsertSession = `INSERT INTO access_sessions (token, data, expires) VALUES (?, ?, ?)
+ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires = excluded.expires`
+
+const selectSession = `SELECT data FROM access_sessions WHERE token = ? AND expires > ?`
+
+const deleteSession = `DELETE FROM access_sessions WHERE token = ?`
+
+const deleteSessions = `DELETE FROM access_sessions WHERE expires <= ?`

@@ -12,7 +12,7 @@ func DefaultRoles() map[string]Role {
 		"erp-team":   role(also(RepairInbound, RepairOut, Operate, ReadAudit, ManageMaps, ApproveMaps)...),
 		"erp":        role(Deliver),
 		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess),
-		"admin":      role(also(Operate, RunPlant, ReadKeys, ReadAccess)...),
+		"admin":      role(also(Operate, RunPlant, ManageBackups, ReadKeys, ReadAccess)...),
 		"auditor":    role(also(ReadAudit, ReadKeys, ReadAccess)...),
 	}
 }

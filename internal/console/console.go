@@ -47,7 +47,7 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the pages show and act on; all are required.
+// Parts are what the pages show and act on; all but SignIn are required.
 type Parts struct {
 	DB      *store.DB
 	Plant   *mes.Plant
@@ -55,6 +55,7 @@ type Parts struct {
 	Inbox   *inbox.Inbox
 	Doer    *access.Doer
 	Gate    Gate
+	SignIn  SignIn // nil: nobody signs in
 	Checker Checker
 	Rules   *mapping.Live
 }
@@ -130,6 +131,7 @@ func (c *Console) Handler() http.Handler {
 	for _, t := range c.routes() {
 		mux.HandleFunc(t.pattern, c.admitted(t.action, c.shown(t.show)))
 	}
+	c.door(mux)
 	mux.HandleFunc(Root, func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, noPage()) })
 	sites := http.NewCrossOriginProtection()
 	sites.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

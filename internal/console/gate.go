@@ -57,7 +57,9 @@ func (c *Console) admitted(action string, next http.HandlerFunc) http.HandlerFun
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, err := c.Gate.Who(r, action)
 		if err != nil {
-			c.fail(w, r, err)
+			if !c.toSignIn(w, r, err) {
+				c.fail(w, r, err)
+			}
 			return
 		}
 		next(w, r.WithContext(context.WithValue(r.Context(), actorKey{}, who)))

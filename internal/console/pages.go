@@ -31,6 +31,7 @@ type page struct {
 
 	Plant, Env, Version string
 	Who                 access.Actor
+	SignsOut            bool // there is a session to end
 	Theme, ZoneName     string
 	Now                 time.Time
 	Self                string // the page's own address
@@ -146,7 +147,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Plant, p.Env, p.Version, p.Who = c.cfg.Plant, c.cfg.Name, c.cfg.Version, actorOf(r.Context())
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
 	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), sections(p.Section), c.DB.Now(), r.URL.RequestURI()
-	p.zone, p.form = c.zone(r), r.PostForm
+	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
 	if r.Method == http.MethodGet {
 		p.Notice = notices()[r.URL.Query().Get("did")]
 	} else {

@@ -35,7 +35,7 @@ func act[T any](ctx context.Context, s *Server, c call, fn func(ctx context.Cont
 	if err != nil {
 		return value, access.Result{}, err
 	}
-	a := access.Act{Action: c.action, Actor: actor(ctx), Object: c.object, Reason: c.reason}
+	a := access.Act{Action: c.action, Actor: actor(ctx), Object: c.object, Asks: true, Reason: c.reason}
 	if c.key != "" {
 		a.Idempotency = &access.Key{Value: c.key, Request: asked}
 	}

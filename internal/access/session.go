@@ -1,0 +1,274 @@
+package access
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// SessionConfig is the tunable part of Sessions; zero fields mean the default.
+type SessionConfig struct {
+	Idle     time.Duration // after which a session that nobody uses has ended; default 15m
+	Absolute time.Duration // after which it has ended however it was used; default 12h
+	Secure   bool          // the pages are served over TLS alone
+}
+
+// Sessions signs people in to the console. A browser holds a token of 256 bits, of which the database has a hash; it is replaced at each sign-in.
+// What a person may do is read anew at each request: who is disabled or has lost a role has lost it at once, on every node.
+type Sessions struct {
+	db     *store.DB
+	users  *Users
+	cfg    SessionConfig
+	scs    *scs.SessionManager
+	turned *turned
+
+	mu    sync.Mutex
+	fails map[string]failed // by account and address
+}
+
+// failed is how often somebody has failed in a row from one address, and when last.
+type failed struct {
+	times int
+	last  time.Time
+}
+
+// The keys of a session.
+const (
+	sessionUser  = "user"
+	sessionBegan = "began" // microseconds
+	sessionSeen  = "seen"
+)
+
+// NewSessions returns Sessions for the accounts of users.
+func NewSessions(db *store.DB, users *Users, cfg SessionConfig) *Sessions {
+	cfg.Idle, cfg.Absolute = cmp.Or(cfg.Idle, 15*time.Minute), cmp.Or(cfg.Absolute, 12*time.Hour)
+	m := scs.New()
+	m.Store, m.Lifetime, m.HashTokenInStore = sessionStore{db}, cfg.Absolute, true
+	m.Cookie.Name, m.Cookie.HttpOnly, m.Cookie.SameSite, m.Cookie.Path, m.Cookie.Persist = "holdfast_session", true, http.SameSiteLaxMode, "/", false
+	if cfg.Secure {
+		m.Cookie.Name, m.Cookie.Secure = "__Host-holdfast_session", true
+	}
+	return &Sessions{db: db, users: users, cfg: cfg, scs: m, turned: newTurned(db), fails: map[string]failed{}}
+}
+
+// Wrap gives the requests of next their sessions.
+func (s *Sessions) Wrap(next http.Handler) http.Handler { return s.scs.LoadAndSave(next) }
+
+// Who tells who makes a request, and refuses what they may not see: action is a name of the registry, "" for an act, which the Doer judges.
+// Unknown if nobody is signed in.
+func (s *Sessions) Who(r *http.Request, action string) (Actor, error) {
+	ctx := r.Context()
+	by, err := s.who(ctx)
+	by.From = address(r)
+	if err != nil || action == "" || s.users.policy.May(by.Rights, action, "") {
+		return by, err
+	}
+	return by, s.turned.away(ctx, by, Refusal, r.Method+" "+r.URL.Path, NotPermitted(by, action, ""))
+}
+
+func (s *Sessions) who(ctx context.Context) (Actor, error) {
+	name := s.scs.GetString(ctx, sessionUser)
+	if name == "" {
+		return Actor{}, nobody("nobody is signed in")
+	}
+	var row userRow
+	var now time.Time
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now
+		row, err = find(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return Actor{}, err
+	}
+	began, seen := store.FromMicros(s.scs.GetInt64(ctx, sessionBegan)), store.FromMicros(s.scs.GetInt64(ctx, sessionSeen))
+	switch {
+	case row.Name == "" || row.Disabled != 0 || store.Micros(began) <= row.SignedOut:
+		return Actor{}, s.end(ctx, "the session was ended")
+	case now.Sub(seen) >= s.cfg.Idle || now.Sub(began) >= s.cfg.Absolute:
+		return Actor{}, s.end(ctx, "the session has ended: nobody used it, or it was open for long enough")
+	}
+	if now.Sub(seen) >= time.Minute { // not at each request, which would each be a write
+		s.scs.Put(ctx, sessionSeen, store.Micros(now))
+	}
+	u, err := row.user()
+	return Actor{Name: "user:" + name, Rights: Rights{Roles: u.Roles}}, err
+}
+
+func (s *Sessions) end(ctx context.Context, why string) error {
+	return errors.Join(nobody(why), s.scs.Destroy(ctx))
+}
+
+func nobody(why string) error {
+	return &problem.Error{Kind: problem.Unknown, What: "open the console", Why: why, Hint: "sign in at /console/sign-in"}
+}
+
+// SignIn begins a session for whoever has the account's password and a code of its device, or a recovery code. Whatever is wrong is told in the
+// same words after the same time: Unknown. TooMany for who goes on failing from one address; others of the same account are let in meanwhile,
+// so that nobody can lock a person out.
+func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
+	ctx, from := r.Context(), address(r)
+	if err := s.patience(name, from); err != nil {
+		return err
+	}
+	var row userRow
+	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = find(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(password) > 4*MostPassword {
+		password = ""
+	}
+	right, err := s.users.pass.is(ctx, password, row.Password)
+	if err != nil {
+		return err
+	}
+	if right && row.Disabled == 0 {
+		right, err = s.enter(ctx, row, from, code)
+	} else {
+		right = false
+	}
+	if err != nil {
+		return err
+	}
+	s.note(name, from, right)
+	if !right {
+		by := Actor{From: from}
+		if row.Name != "" {
+			by.Name = "user:" + row.Name // what was typed for a name may be a password, and is kept only if it is none
+		}
+		return s.turned.away(ctx, by, SignInRefused, "console", nobody("name, password or code is not right"))
+	}
+	return s.begin(ctx, row.Name)
+}
+
+// enter uses the code up and keeps on record that somebody signed in, both or neither.
+func (s *Sessions) enter(ctx context.Context, row userRow, from, code string) (right bool, err error) {
+	err = s.db.InTx(ctx, func(tx *store.Tx) error {
+		if right, err = useCode(ctx, tx, row, code); err != nil || !right {
+			return err
+		}
+		return audit.Append(ctx, tx, audit.Entry{Actor: "user:" + row.Name, From: from, Action: SignedIn, Object: "console"})
+	})
+	return right, err
+}
+
+func (s *Sessions) begin(ctx context.Context, name string) error {
+	if err := s.scs.RenewToken(ctx); err != nil {
+		return fmt.Errorf("begin a session: %w", err)
+	}
+	now := store.Micros(s.db.Now())
+	s.scs.Put(ctx, sessionUser, name)
+	s.scs.Put(ctx, sessionBegan, now)
+	s.scs.Put(ctx, sessionSeen, now)
+	return nil
+}
+
+// SignOut ends the session of a request; with everywhere every session of the person.
+func (s *Sessions) SignOut(r *http.Request, everywhere bool) error {
+	ctx := r.Context()
+	name := s.scs.GetString(ctx, sessionUser)
+	if name == "" {
+		return nil
+	}
+	err := s.db.InTx(ctx, func(tx *store.Tx) error {
+		object := "console"
+		if everywhere {
+			object = "console/everywhere"
+			if err := s.users.SignOut(ctx, tx, name); err != nil {
+				return err
+			}
+		}
+		return audit.Append(ctx, tx, audit.Entry{Actor: "user:" + name, From: address(r), Action: SignedOut, Object: object})
+	})
+	return errors.Join(err, s.scs.Destroy(ctx))
+}
+
+// patience refuses who has failed five times in a row from one address, for a time that doubles up to five minutes.
+func (s *Sessions) patience(name, from string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fails[name+" "+from]
+	if f.times < 5 {
+		return nil
+	}
+	wait := min(time.Second<<min(f.times-5, 9), 5*time.Minute)
+	if left := wait - s.db.Now().Sub(f.last); left > 0 {
+		return &problem.Error{
+			Kind: problem.TooMany, What: "sign in", Why: "it has failed too often from here", Hint: fmt.Sprintf("try again in %s", left.Round(time.Second)),
+		}
+	}
+	return nil
+}
+
+func (s *Sessions) note(name, from string, right bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := name + " " + from
+	if right {
+		delete(s.fails, key)
+		return
+	}
+	if len(s.fails) >= mostPlaces {
+		clear(s.fails) // a flood of names: each is slow by its password alone
+	}
+	s.fails[key] = failed{s.fails[key].times + 1, s.db.Now()}
+}
+
+// sessionStore keeps sessions in the plant's database, so that every node knows them. It is an scs.CtxStore.
+type sessionStore struct{ db *store.DB }
+
+// FindCtx implements scs.CtxStore.
+func (s sessionStore) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	var rows [][]byte
+	err = s.db.View(ctx, func(tx *store.Tx) error { return tx.Select(ctx, &rows, selectSession, token, store.Micros(tx.Now)) })
+	if err != nil || len(rows) == 0 {
+		return nil, false, err
+	}
+	return rows[0], true, nil
+}
+
+// CommitCtx implements scs.CtxStore. What has ended is taken out at the same time.
+func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	return s.db.InTx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(ctx, deleteSessions, store.Micros(tx.Now)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, upsertSession, token, data, store.Micros(expiry))
+		return err
+	})
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (s sessionStore) DeleteCtx(ctx context.Context, token string) error {
+	return s.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, deleteSession, token)
+		return err
+	})
+}
+
+// Find implements scs.Store; the manager calls FindCtx.
+func (s sessionStore) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store; the manager calls CommitCtx.
+func (s sessionStore) Commit(token string, data []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expiry)
+}
+
+// Delete implements scs.Store; the manager calls DeleteCtx.
+func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
