@@ -96,7 +96,7 @@ var alone = map[string]string{
 	"github.com/ThreeDotsLabs":   "adapters/amqp",
 	"github.com/rabbitmq/amqp09": "adapters/amqp adapters/amqp/amqptest",
 	"github.com/hashicorp/vault": "internal/seal internal/seal/vaultdev internal/seal/vaulttest",
-	"filippo.io/age":             "internal/seal",
+	"filippo.io/age":             "internal/seal internal/backup",
 	"golang.org/x/mod":           "internal/audit",
 	"github.com/go-jose":         "internal/seal internal/access",
 	"github.com/coreos/go-oidc":  "internal/access",

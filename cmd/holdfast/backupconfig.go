@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
 	"holdfast/adapters/odata"
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
@@ -115,7 +113,7 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 }
 
 // backupRecipients reads them; a file holds one key a line, and comments.
-func (c Config) backupRecipients(ctx context.Context) ([]age.Recipient, error) {
+func (c Config) backupRecipients(ctx context.Context) ([]backup.Recipient, error) {
 	var keys []string
 	for _, r := range c.Backup.Recipients {
 		if !strings.HasPrefix(r, "file:") {
@@ -220,13 +218,13 @@ func (c Config) makeBackupKeys() error {
 		if _, err := os.Stat(private); err == nil {
 			continue
 		}
-		id, err := age.GenerateX25519Identity()
+		secret, public, err := backup.NewKey()
 		if err != nil {
-			return fmt.Errorf("make a key for backups: %w", err)
+			return err
 		}
 		err = errors.Join(
-			os.WriteFile(filepath.Join(dir, name+".pub"), []byte(id.Recipient().String()+"\n"), 0o600),
-			os.WriteFile(private, []byte(id.String()+"\n"), 0o600),
+			os.WriteFile(filepath.Join(dir, name+".pub"), []byte(public+"\n"), 0o600),
+			os.WriteFile(private, []byte(secret+"\n"), 0o600),
 		)
 		if err != nil {
 			return &problem.Error{Kind: problem.Unavailable, What: "write " + private, Why: why(err), Hint: "choose a folder that this user may write to"}

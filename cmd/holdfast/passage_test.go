@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/amqp"
-	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/cmd/holdfast/internal/line"
+	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/internal/body"
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/erpmock"
-	"holdfast/cmd/holdfast/internal/rabbit"
 	"holdfast/cmd/holdfast/internal/line"
+	"holdfast/cmd/holdfast/internal/rabbit"
 )
 
 // openBroker starts a RabbitMQ of the run's own, the ERP behind it, and the wire that leads the plant to it. The ERP itself reaches the

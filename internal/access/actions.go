@@ -125,7 +125,10 @@ type Action struct {
 // Actions lists every action, those that change something first, each part in the order of its subjects.
 func Actions() []Action { return slices.Concat(changes(), shows()) }
 
-func changes() []Action {
+func changes() []Action { return slices.Concat(changesOfWork(), changesOfKeeping()) }
+
+// changesOfWork are what shifts, operators and ERPs do.
+func changesOfWork() []Action {
 	return []Action{
 		{OrderCreate, PlanOrders, "Make an order of the plant's own", false},
 		{OrderChange, PlanOrders, "Change an order's priority or dates", false},
@@ -165,6 +168,12 @@ func changes() []Action {
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},
 		{LinkResume, Operate, "Let a link go on", true},
+	}
+}
+
+// changesOfKeeping are what those do who keep the plant itself: keys, mappings, copies, access.
+func changesOfKeeping() []Action {
+	return []Action{
 		{KeysRotate, ManageKeys, "Have a node replace the key that it signs with", true},
 		{KeysRevoke, ManageKeys, "Have a key count for nothing any more", true},
 		{KeysDrill, ManageKeys, "Rehearse that the keyring is away", true},

@@ -232,9 +232,21 @@ func damaged(what, why string) error {
 	return &problem.Error{Kind: problem.Integrity, What: what, Why: why, Hint: "take another copy: holdfast backup list names those that were proven"}
 }
 
+// Recipient is somebody who can open archives.
+type Recipient = age.Recipient
+
+// NewKey makes a key that opens archives, and its public half, which Recipients reads.
+func NewKey() (secret, public string, err error) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", "", fmt.Errorf("make a key for backups: %w", err)
+	}
+	return id.String(), id.Recipient().String(), nil
+}
+
 // Recipients reads whom archives are for: "age1…" and "age1pq1…" keys. Fewer than two are refused: with one key lost all copies would be.
-func Recipients(keys []string) ([]age.Recipient, error) {
-	var all []age.Recipient
+func Recipients(keys []string) ([]Recipient, error) {
+	var all []Recipient
 	for _, k := range keys {
 		found, err := age.ParseRecipients(strings.NewReader(k))
 		if err != nil {

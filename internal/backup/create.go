@@ -42,7 +42,7 @@ type Source struct {
 // Options of Create.
 type Options struct {
 	Places     []Place
-	Recipients []age.Recipient
+	Recipients []Recipient
 	Signer     Signer                   // nil: the manifest is not signed
 	Progress   func(done, of int64)     // bytes of the archive that were written to places; may be nil
 	Written    func(place string) error // what is called when a place has the whole copy; may be nil
@@ -218,7 +218,7 @@ func describe(parts map[string]string) ([]Part, error) {
 }
 
 // pack writes the archive: a tar of the manifest and the parts, compressed, then encrypted.
-func pack(file string, m Manifest, parts map[string]string, to []age.Recipient) (size int64, sum string, err error) {
+func pack(file string, m Manifest, parts map[string]string, to []Recipient) (size int64, sum string, err error) {
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, "", fmt.Errorf("write the archive: %w", err)
