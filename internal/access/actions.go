@@ -123,7 +123,7 @@ type Action struct {
 }
 
 // Actions lists every action, those that change something first, each part in the order of its subjects.
-func Actions() []Action { return slices.Concat(changes(), runs(), shows()) }
+func Actions() []Action { return slices.Concat(changes(), shows()) }
 
 func changes() []Action { return slices.Concat(changesOfWork(), changesOfKeeping()) }
 
@@ -164,12 +164,6 @@ func changesOfWork() []Action {
 		{JobCancel, RepairOut, "Give the rest of a replay up", true},
 		{JobRate, RepairOut, "Change how fast a replay sends", true},
 		{ReconcileRun, RepairOut, "Hold what was reported against what the ERP has", false},
-	}
-}
-
-// runs are the acts on what carries the plant's messages, and on the program itself.
-func runs() []Action {
-	return []Action{
 		{LanePause, Operate, "Stop a lane", true},
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},
