@@ -244,6 +244,12 @@ func TestTheAPIIsCalledOverTLSByThoseItKnows(t *testing.T) {
 	p.onRecord(token)
 }
 
+// seen is what a browser ends with: the last answer, and the request that it was to.
+type seen struct {
+	StatusCode int
+	Request    *http.Request
+}
+
 // TestAPersonSignsInToTheConsole goes the way of a browser: led to the form, in with password and code, out again.
 func TestAPersonSignsInToTheConsole(t *testing.T) {
 	p := openClosed(t)
@@ -256,7 +262,7 @@ func TestAPersonSignsInToTheConsole(t *testing.T) {
 	}
 	browser := p.calling()
 	browser.Jar = jar
-	at := func(method, path string, form url.Values, header ...string) *http.Response {
+	at := func(method, path string, form url.Values, header ...string) seen {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, p.api+path, strings.NewReader(form.Encode()))
 		if err != nil {
@@ -271,7 +277,7 @@ func TestAPersonSignsInToTheConsole(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
-		return res
+		return seen{res.StatusCode, res.Request}
 	}
 	if res := at("GET", "/console/messages?link=erp", nil); res.StatusCode != 200 || res.Request.URL.Path != "/console/sign-in" || res.Request.URL.Query().Get("back") != "/console/messages?link=erp" {
 		t.Errorf("nobody: %d at %s, want the form", res.StatusCode, res.Request.URL)
