@@ -83,23 +83,34 @@ type proof struct {
 	Says          string
 	Messages      int
 	First, Last   int64
+
+	epoch    int64  // of the last
+	unsigned int    // messages that are to be signed before they leave
+	head     string // digest of the last, as it was made
 }
 
 // mostProven is how many messages of a lane a page checks; the command line checks any number.
 const mostProven = 10_000
 
-// proveLane checks each message of a lane that is kept: its digest, signature and receipt, and that it follows the one before.
+// proveLane checks each message of a lane that is kept: its digest, signature and receipt, that no number is missing, and that the last is the
+// lane's own end.
 func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, error) {
 	p := proof{}
-	signed := c.cfg.Trust != nil
 	var w *prove.Witness
-	if signed {
+	if c.cfg.Trust != nil {
 		w = c.witness(ctx)
 	}
+	var end outbox.End
 	for cursor := ""; ; {
 		var list []outbox.Detail
 		err := c.view(ctx, func(tx *store.Tx) (err error) {
-			list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor)
+			if list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor); err != nil || cursor != "" {
+				return err
+			}
+			ends, err := c.Outbox.Ends(ctx, tx, link, lane) // in the transaction of the last page: what is appended now belongs to neither
+			if len(ends) == 1 {
+				end = ends[0]
+			}
 			return err
 		})
 		if err != nil {
@@ -107,22 +118,39 @@ func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, erro
 		}
 		for _, d := range list {
 			if says := c.wrongIn(ctx, &p, w, d); says != "" {
-				return proof{"broken", "negative", says, p.Messages, p.First, p.Last}, nil
+				return proof{Verdict: "broken", Tone: "negative", Says: says, Messages: p.Messages, First: p.First, Last: p.Last}, nil
 			}
 		}
-		if cursor == "" || p.Messages >= mostProven {
-			break
+		if cursor == "" {
+			return p.judged(end, w != nil), nil
+		}
+		if p.Messages >= mostProven {
+			p.Verdict, p.Tone = "unfinished", "neutral"
+			p.Says = fmt.Sprintf("Numbers %d to %d are all there and unchanged; a page checks no more. All of it: holdfast msg prove --link %s --lane %s", p.First, p.Last, link, lane)
+			return p, nil
 		}
 	}
-	if p.Messages == 0 {
-		return proof{"nothing", "neutral", "nothing of this lane is kept any more", 0, 0, 0}, nil
-	}
-	p.Verdict, p.Tone = "whole", "positive"
-	p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order, unchanged and signed.", p.First, p.Last)
-	if !signed {
+}
+
+// judged says what it means that nothing was wrong up to the last message.
+func (p proof) judged(end outbox.End, keys bool) proof {
+	switch {
+	case end.Lost, end.Last > 0 && p.Messages > 0 && (p.Last != end.Last || p.head != end.Digest):
+		p.Verdict, p.Tone = "broken", "negative"
+		p.Says = fmt.Sprintf("The lane says that it ends at number %d with another message than the last that is here, number %d.", end.Last, p.Last)
+	case p.Messages == 0:
+		p.Verdict, p.Tone, p.Says = "nothing", "neutral", "nothing of this lane is kept any more"
+	case !keys:
+		p.Verdict, p.Tone = "whole", "positive"
 		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged. This plant has no keys, so nothing is signed.", p.First, p.Last)
+	case p.unsigned > 0:
+		p.Verdict, p.Tone = "whole", "positive"
+		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged; %d of them are not signed yet.", p.First, p.Last, p.unsigned)
+	default:
+		p.Verdict, p.Tone = "whole", "positive"
+		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order, unchanged and signed.", p.First, p.Last)
 	}
-	return p, nil
+	return p
 }
 
 // wrongIn counts a message of a lane, and says what is wrong with it or between it and those before; "" if nothing is.
@@ -133,12 +161,19 @@ func (c *Console) wrongIn(ctx context.Context, p *proof, w *prove.Witness, d out
 	if d.Redelivery > 0 && d.Number <= p.Last {
 		return "" // the same again
 	}
+	if d.Epoch > p.epoch && d.Number == 1 {
+		p.Last = 0 // a restored plant counts anew
+	}
+	p.epoch = d.Epoch
 	if d.Number > p.Last+1 {
 		return fmt.Sprintf("Number %d is missing.", p.Last+1)
 	}
-	p.Messages, p.Last = p.Messages+1, max(p.Last, d.Number)
+	p.Messages, p.Last, p.head = p.Messages+1, d.Number, cmp.Or(d.Refers, d.Digest)
 	if _, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message); err != nil {
 		return fmt.Sprintf("Number %d: %s", d.Number, why(err))
+	}
+	if d.Origin == nil {
+		p.unsigned++
 	}
 	if w != nil && d.Origin != nil {
 		if _, err := w.Check(d.Message); err != nil {
