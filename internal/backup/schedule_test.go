@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,15 +16,18 @@ import (
 
 // clockwork is a schedule whose copies are files of a few bytes: what is tested is when they are made, proven and removed.
 type clockwork struct {
-	t      *testing.T
-	s      backup.Schedule
-	broken bool
+	s backup.Schedule
+
+	mu     sync.Mutex
+	broken bool // this and what follows is guarded by mu
 	made   int
 	proved map[string]int
 	alarms []string
 }
 
 func (c *clockwork) make(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.made++
 	for _, p := range c.s.Places {
 		id := time.Now().UTC().Format("20060102T150405Z") + "-000000"
@@ -36,6 +40,8 @@ func (c *clockwork) make(ctx context.Context) error {
 }
 
 func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.broken {
 		return errors.New("it cannot be opened")
 	}
@@ -47,20 +53,28 @@ func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
 	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(`{"id":"x"}`))
 }
 
+func (c *clockwork) raise(_ context.Context, why string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.alarms = append(c.alarms, why)
+	return nil
+}
+
 // TestCopiesAreMadeProvenAndRemovedInTime lets days pass. Each day a copy is made in both places and one of them proven in turn; four of them stay. When none can be proven any more, that is an alarm, once.
 func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 	near, far := backup.Folder(t.TempDir()), backup.Folder(t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
-		c := &clockwork{t: t, proved: map[string]int{}}
+		c := &clockwork{proved: map[string]int{}}
 		c.s = backup.Schedule{
 			Every: 24 * time.Hour, Keep: backup.Keep{Count: 4}, Places: []backup.Place{near, far}, Now: time.Now,
 			Make: c.make, Prove: c.prove, Pruned: func(context.Context, backup.Place, []string) error { return nil },
-			Raise: func(_ context.Context, why string) error { c.alarms = append(c.alarms, why); return nil }, Log: slog.New(slog.DiscardHandler),
+			Raise: c.raise, Log: slog.New(slog.DiscardHandler),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- c.s.Run(ctx) }()
 		time.Sleep(8*24*time.Hour + time.Hour)
+		c.mu.Lock()
 		if c.made < 8 || c.made > 9 || c.proved[near.String()] < 3 || c.proved[far.String()] < 3 || len(c.alarms) > 0 {
 			t.Errorf("in eight days %d copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
 		}
@@ -70,10 +84,13 @@ func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 			}
 		}
 		c.broken = true
+		c.mu.Unlock()
 		time.Sleep(4 * 24 * time.Hour)
+		c.mu.Lock()
 		if len(c.alarms) != 1 {
 			t.Errorf("got the alarms %v, want one", c.alarms)
 		}
+		c.mu.Unlock()
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
