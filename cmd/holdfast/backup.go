@@ -293,14 +293,18 @@ func backupRestore() *cobra.Command {
 			if len(args) == 2 {
 				id = args[1]
 			}
-			got, err := backup.Restore(ctx, p, id, args[0], url, t)
+			folder, err := filepath.Abs(args[0])
+			if err != nil {
+				return fmt.Errorf("find the folder %s: %w", args[0], err)
+			}
+			got, err := backup.Restore(ctx, p, id, folder, url, t)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), got)
+				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownDatabase(got, url))
 			}
-			return tellRestored(cmd.OutOrStdout(), got)
+			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownDatabase(got, url))
 		},
 	}
 	o.flags(cmd)
@@ -334,6 +338,26 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string)
 	}
 	t, err := cfg.backupTrial(ctx, nil, o.identity)
 	return p, t, err
+}
+
+// ownDatabase refuses to be content with a configuration that was restored and leads to another database than the one that was.
+func ownDatabase(r backup.Restored, url string) error {
+	file := filepath.Join(r.Folder, "holdfast.yaml")
+	cfg, err := loadConfig(file)
+	if err != nil {
+		return err
+	}
+	own := "sqlite:" + filepath.Join(r.Folder, "holdfast.db")
+	if r.Dialect != string(store.SQLite) {
+		own = url
+	}
+	if there, err := cfg.databaseURL(context.Background()); err == nil && there == own {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "make " + file + " ready", Why: "its database.url leads to another database than the one that was restored",
+		Hint: "write the restored one there before anything is started: a plant that begins with another one would count its messages anew",
+	}
 }
 
 func tellRestored(w io.Writer, r backup.Restored) error {

@@ -167,7 +167,11 @@ func (c Config) backupFiles() map[string]string {
 	}
 	for _, l := range c.Links {
 		for _, path := range l.publicFiles() {
-			if name, err := filepath.Rel(filepath.Dir(c.file), path); err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
+			name, err := filepath.Rel(filepath.Dir(c.file), path)
+			if top, _, below := strings.Cut(filepath.ToSlash(name), "/"); below && files[top] != "" {
+				continue // it goes with its folder
+			}
+			if err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
 				files[name] = path
 			}
 		}

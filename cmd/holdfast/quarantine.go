@@ -209,7 +209,7 @@ func quarantineDiscard() *cobra.Command {
 
 func rowNumber(s string) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 1 {
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != s { // one name for one message: acts are compared by it
 		return 0, &problem.Error{Kind: problem.Invalid, What: "inbound message " + s, Why: "it is no row number", Hint: "see the first column of: holdfast quarantine list"}
 	}
 	return n, nil

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,8 +98,9 @@ func (r *records) act(ctx context.Context, action, object, reason string, fn fun
 
 // localActor is whoever calls the program, with the rights that access.shell gives to the account.
 func (c Config) localActor() access.Actor {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
+	id := strconv.Itoa(os.Getuid())
+	name := "uid-" + id
+	if u, err := user.LookupId(id); err == nil { // user.Current believes $USER where the system's list does not have the number
 		name = u.Username
 	}
 	by := access.Actor{Name: "local:" + name, Rights: access.Everything()}

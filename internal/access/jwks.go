@@ -69,6 +69,7 @@ func (k *keySet) named(ctx context.Context, id string) ([]jose.JSONWebKey, error
 	if (len(found) == 0 || now.Sub(k.read) > keysFresh) && now.Sub(k.tried) >= keysPause {
 		k.tried = now
 		keys, err := k.fetch(ctx)
+		k.tried = k.now() // one that hung is not asked again at once by whoever waited meanwhile
 		k.fault = err
 		if err == nil {
 			k.keys, k.read = keys, now
@@ -120,9 +121,21 @@ func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask for the keys at %s: it answers %s", k.url, res.Status)
 	}
-	var set jose.JSONWebKeySet
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := json.Unmarshal(body, &set); err != nil {
 		return nil, fmt.Errorf("read the keys of %s: %w", k.url, err)
 	}
-	return set.Keys, nil
+	var keys []jose.JSONWebKey
+	for _, raw := range set.Keys { // a key of a kind that is not known is passed over (RFC 7517, section 5)
+		var key jose.JSONWebKey
+		if json.Unmarshal(raw, &key) == nil {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("read the keys of %s: none of its %d can be used", k.url, len(set.Keys))
+	}
+	return keys, nil
 }

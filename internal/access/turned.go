@@ -38,7 +38,11 @@ func newTurned(db *store.DB) *turned { return &turned{db: db, places: map[string
 // away records one refusal, within the limits, and returns the error to answer with: cause, or TooMany for nobody known who goes on
 // trying.
 func (t *turned) away(ctx context.Context, by Actor, action, object string, cause error) error {
-	tell, untold, seen := t.count(by, t.db.Now())
+	who := by
+	if action == SignInRefused {
+		who.Name = ""
+	}
+	tell, untold, seen := t.count(who, t.db.Now())
 	if tell {
 		e := refusalEntry(by, action, cut(object), untold, cause)
 		err := t.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
@@ -46,7 +50,7 @@ func (t *turned) away(ctx context.Context, by Actor, action, object string, caus
 			return errors.Join(cause, fmt.Errorf("record a refusal: %w", err))
 		}
 	}
-	if by.Name == "" && seen > mostFailed {
+	if (by.Name == "" || action == SignInRefused) && seen > mostFailed { // at the sign-in the answer must not tell which names there are
 		return &problem.Error{
 			Kind: problem.TooMany, What: "call the API", Why: "too many calls from this address did not say who they are of",
 			Hint: "correct the credential, and try again in a minute; a good one is taken all the while",

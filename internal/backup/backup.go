@@ -203,8 +203,10 @@ func read(ctx context.Context, p Place, id string, proven bool) (Copy, error) {
 	}
 	c.ID, c.Size = id, s.Size
 	if err == nil && proven {
-		c.Proven = new(Proof)
-		err = readJSON(ctx, p, id+provenSuffix, c.Proven)
+		var proof Proof
+		if err = readJSON(ctx, p, id+provenSuffix, &proof); err == nil && proof.ID == id {
+			c.Proven = &proof
+		}
 	}
 	return c, err
 }

@@ -100,7 +100,7 @@ func Prune(ctx context.Context, p Place, k Keep, now func() (unix int64)) ([]str
 	var gone []string
 	for i, c := range slices.Backward(all) {
 		young := k.Days > 0 && now()-c.Made.Unix() < int64(k.Days)*24*3600
-		if proven < 0 || i == proven || i < k.Count || young {
+		if c.Trouble != "" || proven < 0 || i == proven || i < k.Count || young {
 			continue
 		}
 		for _, suffix := range []string{sealedSuffix, provenSuffix, archiveSuffix} { // a crash in between leaves nothing that looks whole

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -35,13 +37,15 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err != nil {
 		return Restored{}, err
 	}
-	signer, err := unpack(ctx, p, c.ID, folder, t.Key, t.Trust)
+	// Until the outbox knows that it was restored nothing of it lies where a start would find it.
+	work := filepath.Join(folder, unsettled)
+	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
 	if err != nil {
 		return Restored{}, err
 	}
-	part := filepath.Join(folder, databasePart)
+	part := filepath.Join(work, databasePart)
 	if c.Dialect == string(store.SQLite) {
-		url = "sqlite:" + filepath.Join(folder, "holdfast.db")
+		url = "sqlite:" + filepath.Join(work, sqliteFile)
 	}
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
@@ -50,7 +54,36 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if r.Doubtful, err = settleDown(ctx, url, c.Manifest, t.origin(c.Manifest)); err != nil {
 		return r, err
 	}
-	return r, os.Remove(part)
+	return r, errors.Join(os.Remove(part), moveUp(work, folder))
+}
+
+// What a plant is restored into before it may be started, and its database on SQLite.
+const (
+	unsettled  = ".restoring"
+	sqliteFile = "holdfast.db"
+)
+
+// moveUp puts what was restored where it belongs, the database first: without it a configuration would begin a new plant.
+func moveUp(work, folder string) error {
+	entries, err := os.ReadDir(work)
+	if err != nil {
+		return fmt.Errorf("put what was restored in its place: %w", err)
+	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int {
+		isDatabase := func(e os.DirEntry) int {
+			if strings.HasPrefix(e.Name(), sqliteFile) {
+				return 0
+			}
+			return 1
+		}
+		return isDatabase(a) - isDatabase(b)
+	})
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(work, e.Name()), filepath.Join(folder, e.Name())); err != nil {
+			return fmt.Errorf("put what was restored in its place: %w", err)
+		}
+	}
+	return os.Remove(work)
 }
 
 // settleDown compares the database with the manifest, brings it up to date, and tells the outbox that it was restored.

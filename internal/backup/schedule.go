@@ -3,7 +3,6 @@ package backup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -49,7 +48,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 		s.Metrics.MustRegister(proven)
 		defer s.Metrics.Unregister(proven)
 	}
-	turn, alarmed := 0, false
+	turn, alarmed, began := 0, false, s.Now()
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
 		newest, good, err := s.newest(ctx)
 		acted := false
@@ -69,10 +68,15 @@ func (s *Schedule) Run(ctx context.Context) error {
 			}
 		}
 		proven.Set(seconds(good))
-		late := s.Now().Sub(good) >= max(s.Alarm, 2*s.Every)
-		if late && !alarmed && !good.IsZero() {
-			if err := s.Raise(ctx, fmt.Sprintf("the newest backup that was proven is of %s", good.Format(time.RFC3339))); err != nil {
+		since, says := good, "the newest backup that was proven is of "+good.Format(time.RFC3339)
+		if good.IsZero() {
+			since, says = began, "no backup was ever proven"
+		}
+		late := s.Now().Sub(since) >= max(s.Alarm, 2*s.Every)
+		if late && !alarmed {
+			if err := s.Raise(ctx, says); err != nil {
 				s.Log.Error("an alarm of backups is not recorded", "part", "backup", "err", err)
+				continue // and is tried again
 			}
 		}
 		alarmed = late

@@ -50,7 +50,7 @@ func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
 		return errors.Join(err, errors.New("nothing to prove"))
 	}
 	c.proved[p.String()]++
-	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(`{"id":"x"}`))
+	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(fmt.Sprintf(`{"id":%q}`, all[0].ID)))
 }
 
 func (c *clockwork) raise(_ context.Context, why string) error {

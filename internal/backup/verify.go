@@ -64,10 +64,13 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	began := time.Now()
 	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
-	if err != nil {
-		return Proof{}, err
+	if err == nil {
+		err = t.restore(ctx, c.Manifest, work)
 	}
-	if err := t.restore(ctx, c.Manifest, work); err != nil {
+	if problem.KindOf(err) == problem.Integrity { // what was proven once is not so any more
+		return Proof{}, errors.Join(err, p.Remove(ctx, c.ID+provenSuffix))
+	}
+	if err != nil {
 		return Proof{}, err
 	}
 	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signer}
@@ -137,6 +140,9 @@ func unpack(ctx context.Context, p Place, id, folder string, key Key, by Trust) 
 	if by != nil {
 		if signer, err = s.Signer(by); err != nil {
 			return "", err
+		}
+		if signer == "" { // whoever can write to a place can encrypt to its recipients too
+			return "", damaged("open backup "+id, "its manifest is not signed")
 		}
 	}
 	m, err := s.read()

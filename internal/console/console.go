@@ -167,7 +167,8 @@ type route struct {
 // routes are the pages and the acts.
 func (c *Console) routes() []route {
 	get := func(path, action string, s show) route { return route{"GET " + Root + path, action, s} }
-	post := func(path string, s show) route { return route{"POST " + Root + path, "", s} }
+	// after an act its page is shown, also where it was refused: so an act needs the right to see the page, besides its own
+	post := func(path, action string, s show) route { return route{"POST " + Root + path, action, s} }
 	return []route{
 		get("{$}", access.StatusRead, c.overview),
 		get("figures.json", access.StatusRead, c.figures),
@@ -175,25 +176,25 @@ func (c *Console) routes() []route {
 		get("messages.csv", access.MsgRead, c.messagesCSV),
 		get("messages/{id}", access.MsgRead, c.message),
 		get("messages/{id}/body", access.MsgRead, c.messageBody),
-		post("messages/{id}/{act}", c.actOnMessage),
+		post("messages/{id}/{act}", access.MsgRead, c.actOnMessage),
 		get("lanes", access.MsgRead, c.lanes),
 		get("lane", access.MsgRead, c.lane),
-		post("lane/{act}", c.actOnLane),
+		post("lane/{act}", access.MsgRead, c.actOnLane),
 		get("links", access.StatusRead, c.links),
-		post("links/{link}/{act}", c.actOnLink),
+		post("links/{link}/{act}", access.StatusRead, c.actOnLink),
 		get("quarantine", access.InboundRead, c.quarantine),
 		get("quarantine/{number}", access.InboundRead, c.inbound),
-		post("quarantine/{n}/{act}", c.actOnInbound),
-		post("inbound-gaps/skip", c.skipInbound),
+		post("quarantine/{n}/{act}", access.InboundRead, c.actOnInbound),
+		post("inbound-gaps/skip", access.InboundRead, c.skipInbound),
 		get("shopfloor", access.PlantRead, c.shopfloor),
 		get("shopfloor/{order}", access.PlantRead, c.order),
-		post("shopfloor/{order}/{act}", c.actOnOrder),
+		post("shopfloor/{order}/{act}", access.PlantRead, c.actOnOrder),
 		get("audit", access.AuditRead, c.auditRecord),
 		get("alerts", access.AuditRead, c.alerts),
 		get("keys", access.KeysRead, c.keys),
 		get("conflicts", access.PlantRead, c.conflicts),
-		post("conflicts/dismiss", c.dismiss),
-		post("preferences", c.prefer),
+		post("conflicts/dismiss", access.PlantRead, c.dismiss),
+		post("preferences", "", c.prefer),
 	}
 }
 

@@ -117,7 +117,7 @@ func (c *Console) inboundView(ctx context.Context, number string) (v inboundView
 func (c *Console) actOnInbound(r *http.Request) (*page, error) {
 	number, reason := r.PathValue("n"), r.PostFormValue("reason")
 	seq, err := strconv.ParseInt(number, 10, 64)
-	if err != nil {
+	if err != nil || strconv.FormatInt(seq, 10) != number { // one name for one message: who corrected 1 must not release 01
 		return nil, noPage()
 	}
 	type inboundAct struct {

@@ -16,11 +16,15 @@ func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, er
 		return 0, fmt.Errorf("count what was owed: %w", err)
 	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1, due_at = CASE WHEN lease_owner = '' THEN due_at ELSE 0 END,
-		sent_to = CASE WHEN pending = 0 THEN sent_to ELSE COALESCE((SELECT MAX(m.number) FROM outbox_messages AS m
-			WHERE m.link = outbox_lanes.link AND m.lane = outbox_lanes.lane AND m.epoch = outbox_lanes.head_epoch), sent_to) END,
+		sent_to = CASE WHEN pending = 0 THEN 0 ELSE COALESCE((SELECT MAX(m.number) FROM outbox_messages AS m
+			WHERE m.link = outbox_lanes.link AND m.lane = outbox_lanes.lane), sent_to) END,
 		epoch = CASE WHEN epoch < ? THEN CAST(? AS BIGINT) ELSE epoch + 1 END, next_number = 1`, tx.Now.Unix(), tx.Now.Unix())
 	if err != nil {
 		return 0, fmt.Errorf("begin a new epoch of every lane: %w", err)
+	}
+	// a replay that was forced would go out without asking
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = '' WHERE replay <> ''`); err != nil {
+		return 0, fmt.Errorf("have what was to be sent again asked for: %w", err)
 	}
 	return doubtful, nil
 }

@@ -263,7 +263,7 @@ func (c *chain) order(list []outbox.Detail) {
 	purged := c.end.Purged[c.end.Epoch]
 	switch {
 	case number == c.end.Last && epoch == c.end.Epoch && head == c.end.Digest:
-	case c.end.Last == 0 && epoch < c.end.Epoch && (head == c.end.Digest || c.purgedBetween(epoch-1, c.end.Epoch)):
+	case c.end.Last == 0 && epoch < c.end.Epoch && (head == c.end.Digest || c.end.Purged[epoch] > number || c.purgedBetween(epoch, c.end.Epoch)):
 		// a restored plant has begun an epoch, in which there is nothing yet
 	case number == c.end.Last && epoch == c.end.Epoch && number > 0:
 		c.wrong(number, "the lane's own end is another: its digest is not that of its last message")

@@ -120,7 +120,7 @@ func (db *DB) copyPostgres(ctx context.Context, file string) (map[string]int64, 
 		return nil, answered(ctx, err)
 	}
 	return all, postgresProgram(ctx, db.url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--compress=0",
-		"--snapshot="+snapshot, "--schema="+schema, "--file="+file)
+		"--snapshot="+snapshot, "--schema="+pgx.Identifier{schema}.Sanitize(), "--file="+file)
 }
 
 // RestoreCopy makes a database of what Copy has written. On SQLite the file that the URL names must not be there; on PostgreSQL the database must
@@ -133,13 +133,16 @@ func RestoreCopy(ctx context.Context, rawURL, file string) error {
 	if err != nil {
 		return err
 	}
-	all, err := db.Counts(ctx)
+	// of any schema: pg_restore drops the copy's, whatever schema this URL leads to
+	var there int64
+	err = db.read.GetContext(ctx, &there, `SELECT COUNT(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+		WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'S')`)
 	if err = errors.Join(err, db.Close()); err != nil {
-		return err
+		return answered(ctx, fmt.Errorf("look what is in %s: %w", db, err))
 	}
-	if len(all) > 0 {
+	if there > 0 {
 		return &problem.Error{
-			Kind: problem.Conflict, What: "restore into " + db.String(), Why: fmt.Sprintf("it has %d tables already", len(all)),
+			Kind: problem.Conflict, What: "restore into " + db.String(), Why: fmt.Sprintf("it has %d tables, views or sequences already", there),
 			Hint: "make an empty database for it: createdb NAME",
 		}
 	}
