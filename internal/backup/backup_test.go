@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +304,7 @@ func TestWhatIsWrongWithACopyIsFound(t *testing.T) {
 		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, ""},
 		{"another archive is claimed", whole, bytes.Replace(beside, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), s.own, problem.Integrity, ""},
 		{"another copy is claimed", whole, bytes.ReplaceAll(beside, []byte(m.ID), []byte("20200101T000000Z-000000")), s.own, problem.Integrity, ""},
+		{"nobody has signed it", whole, regexp.MustCompile(`(?m)^  "(key|signature)": .*\n`).ReplaceAll(beside, nil), s.own, problem.Integrity, "not signed"},
 		{"it is whole", whole, beside, s.own, "", ""},
 	}
 	for _, tt := range tests {
@@ -322,6 +325,24 @@ func TestWhatIsWrongWithACopyIsFound(t *testing.T) {
 	}
 	if _, err := backup.Verify(t.Context(), s.far, "", s.trial(s.own)); err != nil {
 		t.Errorf("the other place: %v", err)
+	}
+}
+
+// TestALivePlantIsNeverRestoredOver, whatever schema the URL leads to.
+func TestALivePlantIsNeverRestoredOver(t *testing.T) {
+	s := newSite(t, storetest.PostgresURL(t))
+	s.owe("o1", 1)
+	u, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", "nowhere")
+	u.RawQuery = q.Encode()
+	for name, target := range map[string]string{"its own schema": s.url, "another schema of its database": u.String()} {
+		if err := store.RestoreCopy(t.Context(), target, filepath.Join(t.TempDir(), "none")); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("%s: got %v, want a conflict", name, err)
+		}
 	}
 }
 
