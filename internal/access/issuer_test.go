@@ -42,7 +42,12 @@ func newProvider(t *testing.T, keys ...jose.JSONWebKey) *provider {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		_ = json.NewEncoder(w).Encode(p.keys)
+		// beside a key of a kind that nobody knows yet, which is to be passed over (RFC 7517, section 5)
+		all := []any{map[string]string{"kty": "XYZ", "kid": "of-tomorrow"}}
+		for _, k := range p.keys.Keys {
+			all = append(all, k)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": all})
 	}))
 	t.Cleanup(srv.Close)
 	p.url = srv.URL
