@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -269,103 +268,6 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) 
 	t.Now = db.Now
 	t.Trust, err = c.backupTrust(ctx, db)
 	return t, err
-}
-
-func backupRestore() *cobra.Command {
-	var o chosen
-	var url, from string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "restore FOLDER [BACKUP]", Short: "Make a plant of a copy, in a new folder", Args: cobra.RangeArgs(1, 2),
-		Long: "Restore unpacks a copy (by default the newest) into a folder that has nothing: configuration, mappings, keyring and database. A plant on\n" +
-			"PostgreSQL is restored into the empty database that --database names.\n\n" +
-			"Nothing is sent twice unseen: what was owed when the copy was made is asked for before it is sent, and what is new is counted in a new\n" +
-			"epoch. What the plant did after the copy is not in it: holdfast reconcile compares it with the ERP. Where the machine is new there is no\n" +
-			"configuration yet: --from names the folder that has the copies, and --identity the key that opens them.",
-		Example: "  holdfast backup restore /srv/new\n  holdfast backup restore /srv/new --from /mnt/backups --identity recovery.key",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			p, t, err := restoreFrom(ctx, cmd, o, from)
-			if err != nil {
-				return err
-			}
-			id := ""
-			if len(args) == 2 {
-				id = args[1]
-			}
-			folder, err := filepath.Abs(args[0])
-			if err != nil {
-				return fmt.Errorf("find the folder %s: %w", args[0], err)
-			}
-			got, err := backup.Restore(ctx, p, id, folder, url, t)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownDatabase(got, url))
-			}
-			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownDatabase(got, url))
-		},
-	}
-	o.flags(cmd)
-	jsonFlag(cmd, &asJSON)
-	cmd.Flags().StringVar(&url, "database", "", "an empty PostgreSQL database, for a plant that was on one")
-	cmd.Flags().StringVar(&from, "from", "", "folder that has the copies, where there is no configuration")
-	return cmd
-}
-
-// restoreFrom finds the copies by the configuration, or without one in a folder.
-func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string) (backup.Place, backup.Trial, error) {
-	if from != "" {
-		if o.identity == "" {
-			return nil, backup.Trial{}, &problem.Error{Kind: problem.Invalid, What: "restore from " + from, Why: "no key is given", Hint: "name it with --identity"}
-		}
-		key, err := Config{}.backupKey(ctx, o.identity)
-		// without a configuration nobody knows the plant's keys: bytes, rows and the record's tree are compared
-		return backup.Folder(from), backup.Trial{Key: key, Work: os.TempDir(), Now: time.Now}, err
-	}
-	cfg, err := configOf(cmd)
-	if err != nil {
-		return nil, backup.Trial{}, err
-	}
-	places, err := cfg.backupPlaces(ctx)
-	if err != nil {
-		return nil, backup.Trial{}, err
-	}
-	p, err := o.pick(places)
-	if err != nil {
-		return nil, backup.Trial{}, err
-	}
-	t, err := cfg.backupTrial(ctx, nil, o.identity)
-	return p, t, err
-}
-
-// ownDatabase refuses to be content with a configuration that was restored and leads to another database than the one that was.
-func ownDatabase(r backup.Restored, url string) error {
-	file := filepath.Join(r.Folder, "holdfast.yaml")
-	cfg, err := loadConfig(file)
-	if err != nil {
-		return err
-	}
-	own := "sqlite:" + filepath.Join(r.Folder, "holdfast.db")
-	if r.Dialect != string(store.SQLite) {
-		own = url
-	}
-	if there, err := cfg.databaseURL(context.Background()); err == nil && there == own {
-		return nil
-	}
-	return &problem.Error{
-		Kind: problem.Conflict, What: "make " + file + " ready", Why: "its database.url leads to another database than the one that was restored",
-		Hint: "write the restored one there before anything is started: a plant that begins with another one would count its messages anew",
-	}
-}
-
-func tellRestored(w io.Writer, r backup.Restored) error {
-	file := filepath.Join(r.Folder, "holdfast.yaml")
-	_, err := fmt.Fprintf(w, "backup %s of %s is restored into %s: %s, %s\n%s\nnext: look at %s, then holdfast doctor --config %s\n", r.ID,
-		r.Made.Local().Format("2006-01-02 15:04:05 MST"), r.Folder, count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"),
-		fmt.Sprintf("%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.", count(r.Doubtful, "message was", "messages were")), file, file)
-	return err
 }
 
 func backupPrune() *cobra.Command {

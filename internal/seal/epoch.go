@@ -17,63 +17,6 @@ const RestTopic = "rest"
 // block is how many seals a process reserves of an epoch at a time: what a crash counts too much.
 const block = 1 << 18
 
-// epochRow is an epoch as it is kept.
-type epochRow struct {
-	ID      int64
-	Wrapped string
-	MadeAt  int64 `db:"made_at"`
-	UsedAt  int64 `db:"used_at"`
-	Seals   int64
-}
-
-// epochs are all that are kept, and how far sealing has got.
-type epochs struct {
-	rows    []epochRow
-	beganAt int64
-	wholeAt int64
-}
-
-func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
-	var state []struct {
-		BeganAt int64 `db:"began_at"`
-		WholeAt int64 `db:"whole_at"`
-	}
-	err = tx.Select(ctx, &state, `SELECT began_at, whole_at FROM rest_state`)
-	if err == nil {
-		err = tx.Select(ctx, &e.rows, `SELECT id, wrapped, made_at, used_at, seals FROM rest_epochs ORDER BY id`)
-	}
-	if err != nil {
-		return e, fmt.Errorf("read the epochs of what is sealed at rest: %w", err)
-	}
-	for _, s := range state {
-		e.beganAt, e.wholeAt = s.BeganAt, s.WholeAt
-	}
-	if len(state) == 0 && e.last() != nil { // somebody has deleted the row: what was begun stays so
-		e.beganAt, e.wholeAt = 1, 1
-	}
-	return e, nil
-}
-
-// last is the epoch by which was sealed last, nil if none was.
-func (e epochs) last() *epochRow {
-	for n := len(e.rows) - 1; n >= 0; n-- {
-		if e.rows[n].UsedAt > 0 {
-			return &e.rows[n]
-		}
-	}
-	return nil
-}
-
-// unused are those that lie ready.
-func (e epochs) unused() (ready []epochRow) {
-	for _, row := range e.rows {
-		if row.UsedAt == 0 {
-			ready = append(ready, row)
-		}
-	}
-	return ready
-}
-
 // begin begins to seal if that is allowed and the keyring gives seeds. A plant that has begun is not asked for again.
 func (r *Rest) begin(ctx context.Context) error {
 	if r.cfg.Off {
@@ -133,19 +76,6 @@ func begin(ctx context.Context, tx *store.Tx, whole bool) error {
 	}
 	tx.Wake(RestTopic)
 	return nil
-}
-
-// keepEpochs keeps epochs that lie ready.
-func keepEpochs(ctx context.Context, tx *store.Tx, wrapped []string) ([]int64, error) {
-	ids := make([]int64, len(wrapped))
-	for n, w := range wrapped {
-		err := tx.Get(ctx, &ids[n], `INSERT INTO rest_epochs (wrapped, made_at) VALUES (?, ?) RETURNING id`, w, store.Micros(tx.Now))
-		if err != nil {
-			return nil, fmt.Errorf("keep an epoch: %w", err)
-		}
-	}
-	tx.Wake(RestTopic)
-	return ids, nil
 }
 
 // Begin has the plant seal from now on, by the word of a person that no node of an earlier release runs.
@@ -456,91 +386,4 @@ func (r *Rest) tell(ctx context.Context, err error) {
 		level = slog.LevelError
 	}
 	r.log.Log(ctx, level, "the keyring gives no seeds for what is sealed at rest", "part", "keys", "ready", r.ready.Load(), "err", err)
-}
-
-// rewrap wraps epochs anew if it is time to look.
-func (r *Rest) rewrap(ctx context.Context) error {
-	now := r.cfg.Now()
-	if at := r.rewrapAt.Load(); at != 0 && now.UnixMicro() < at {
-		return nil
-	}
-	_, _, err := r.Rewrap(ctx)
-	if err == nil {
-		r.rewrapAt.Store(now.Add(r.cfg.Rewrap).UnixMicro())
-	}
-	return err
-}
-
-// Rewrap has the keyring wrap every epoch under the latest version of its key. It says how many there are, and how many were of an earlier
-// one. What is sealed stays as it is.
-func (r *Rest) Rewrap(ctx context.Context) (all, changed int, err error) {
-	kept, err := r.read(ctx)
-	if err != nil || len(kept.rows) == 0 {
-		return 0, 0, err
-	}
-	for from := 0; from < len(kept.rows); from += rewrapRows {
-		part := kept.rows[from:min(from+rewrapRows, len(kept.rows))]
-		n, err := r.rewrapPart(ctx, part)
-		changed += n
-		if err != nil {
-			return len(kept.rows), changed, err
-		}
-	}
-	return len(kept.rows), changed, nil
-}
-
-// rewrapRows is how many epochs are wrapped anew with one call.
-const rewrapRows = 200
-
-func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, err error) {
-	old := make([]string, 0, len(part))
-	for _, row := range part {
-		old = append(old, row.Wrapped)
-	}
-	fresh, err := r.from.Rewrap(ctx, old)
-	if err != nil {
-		return 0, err
-	}
-	err = r.db.InTx(ctx, func(tx *store.Tx) error {
-		changed = 0
-		for n, row := range part {
-			if fresh[n] == row.Wrapped {
-				continue
-			}
-			changed++
-			if _, err := tx.Exec(ctx, `UPDATE rest_epochs SET wrapped = ? WHERE id = ? AND wrapped = ?`, fresh[n], row.ID, row.Wrapped); err != nil {
-				return fmt.Errorf("keep an epoch that was wrapped anew: %w", err)
-			}
-		}
-		return nil
-	})
-	return changed, err
-}
-
-// RestState is how it is with what a plant seals at rest.
-type RestState struct {
-	Began time.Time `json:"began,omitzero"` // since when; zero: it does not
-	Whole time.Time `json:"whole,omitzero"` // since when nothing that is owed is unsealed
-	Epoch int64     `json:"epoch"`          // that was used last
-	Since time.Time `json:"since,omitzero"` // since when
-	Ready int       `json:"ready"`          // epochs that lie ready
-}
-
-// ReadRestState tells what the database knows of it.
-func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
-	kept, err := readEpochs(ctx, tx)
-	if err != nil {
-		return s, err
-	}
-	s.Ready = len(kept.unused())
-	if kept.beganAt > 0 {
-		s.Began = store.FromMicros(kept.beganAt)
-	}
-	if kept.wholeAt > 0 {
-		s.Whole = store.FromMicros(kept.wholeAt)
-	}
-	if last := kept.last(); last != nil {
-		s.Epoch, s.Since = last.ID, store.FromMicros(last.UsedAt)
-	}
-	return s, nil
 }

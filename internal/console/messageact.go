@@ -1,0 +1,160 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"holdfast/internal/access"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// messageActs are the acts on one message: their action, and what they do within tx.
+func (c *Console) messageActs(r *http.Request) map[string]messageAct {
+	reason, out := r.PostFormValue("reason"), c.Outbox
+	return map[string]messageAct{
+		"retry": {access.MsgRetry, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.Retry(ctx, tx, d.ID, reason)
+		}},
+		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			if r.PostFormValue("force") == "yes" && d.MaySent() {
+				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			}
+			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		}},
+		"amend": {access.MsgAmend, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.amend(ctx, tx, d, r) }},
+		"mark-delivered": {access.MsgMarkDelivered, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.PostFormValue("document"), reason)
+		}},
+		"send-again": {access.MsgSendAgain, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		}},
+		"postpone": {access.MsgPostpone, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			until, err := timeIn(r.PostFormValue("until"), c.zone(r))
+			if err == nil {
+				_, err = out.Postpone(ctx, tx, d.ID, until, reason)
+			}
+			return err
+		}},
+		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			_, err := out.Replay(ctx, tx, d.Link, d.Lane, outbox.Range{From: d.Number, To: d.Number}, reason)
+			return err
+		}},
+	}
+}
+
+// messageAct is one act on a message.
+type messageAct struct {
+	action string
+	do     func(ctx context.Context, tx *store.Tx, d outbox.Detail) error
+}
+
+// amend gives a message another body, if that can be sent. Whoever has read an earlier version is told what it is by now.
+func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *http.Request) error {
+	if r.PostFormValue("version") != d.Digest {
+		return errChanged(d)
+	}
+	if err := c.Outbox.Amend(ctx, tx, d.ID, compact(r.PostFormValue("body")), r.PostFormValue("reason")); err != nil {
+		return err
+	}
+	amended, err := c.Outbox.Message(ctx, tx, d.ID)
+	if err != nil {
+		return err
+	}
+	return c.Checker.Check(ctx, tx, amended)
+}
+
+// errChanged is told to whoever corrects a message that somebody else has corrected meanwhile.
+func errChanged(d outbox.Detail) error {
+	return &problem.Error{
+		Kind: problem.Conflict, What: "correct message " + d.ID, Why: "somebody else has changed it since you opened it",
+		Hint: "both texts stand below: take over what you need, and save again",
+	}
+}
+
+// actOnMessage answers POST /console/messages/{id}/{act}.
+func (c *Console) actOnMessage(r *http.Request) (*page, error) {
+	id, name := r.PathValue("id"), r.PathValue("act")
+	if name == "draft" {
+		return c.tryDraft(r, nil)
+	}
+	a, err := choose(c.messageActs(r), name)
+	if err != nil {
+		return nil, err
+	}
+	err = c.act(r, deed{a.action, "message/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		before, err := c.Outbox.Message(ctx, tx, id)
+		if err == nil {
+			err = c.Doer.Permit(actorOf(r.Context()), a.action, before.Link)
+		}
+		if err != nil {
+			return change{}, err
+		}
+		if err := a.do(ctx, tx, before); err != nil {
+			return change{}, err
+		}
+		after, err := c.Outbox.Message(ctx, tx, id)
+		return change{before: recorded(before), after: recorded(after)}, err
+	})
+	c.board.forget()
+	if err == nil {
+		return &page{to: Root + "messages/" + id + "?did=" + name}, nil
+	}
+	if name == "amend" {
+		return c.tryDraft(r, err)
+	}
+	v, again := c.messageView(r.Context(), id)
+	return c.again(r, messagePage(v), errOr(err, again))
+}
+
+// recorded is a message as the audit record keeps it.
+func recorded(d outbox.Detail) map[string]any {
+	state, _, why := stand(foundOf(d))
+	return map[string]any{
+		"id": d.ID, "kind": d.Kind, "link": d.Link, "lane": d.Lane, "number": d.Number, "state": state, "why": why, "digest": d.Digest, "replay": d.Redelivery,
+	}
+}
+
+// tryDraft shows what a correction would become, and changes nothing. met is why it was not kept, if somebody tried that.
+func (c *Console) tryDraft(r *http.Request, met error) (*page, error) {
+	ctx, id, body := r.Context(), r.PathValue("id"), r.PostFormValue("body")
+	v, err := c.messageView(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	v.Draft = body
+	if r.PostFormValue("version") != v.Digest {
+		v.Theirs = diff(body, pretty(v.Body))
+		met = cmp.Or(met, errChanged(v.Detail))
+	}
+	d := v.Detail
+	d.History = append(slices.Clone(d.History), outbox.Happened{Body: d.Body, Large: d.Large})
+	d.Body, d.Large = compact(body), nil
+	d.Digest = d.Message.Digest()
+	err = c.view(ctx, func(tx *store.Tx) error {
+		tried, err := c.draft(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		wrong := c.Checker.Check(ctx, tx, d)
+		if p, ok := errors.AsType[*problem.Error](wrong); ok {
+			tried.Wrong, tried.Good = p, false
+		} else if wrong != nil {
+			return wrong
+		}
+		v.Tried = &tried
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := messagePage(v)
+	if met != nil {
+		return c.again(r, p, met)
+	}
+	return p, nil
+}

@@ -1,0 +1,107 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/internal/store"
+)
+
+// epochRow is an epoch as it is kept.
+type epochRow struct {
+	ID      int64
+	Wrapped string
+	MadeAt  int64 `db:"made_at"`
+	UsedAt  int64 `db:"used_at"`
+	Seals   int64
+}
+
+// epochs are all that are kept, and how far sealing has got.
+type epochs struct {
+	rows    []epochRow
+	beganAt int64
+	wholeAt int64
+}
+
+func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
+	var state []struct {
+		BeganAt int64 `db:"began_at"`
+		WholeAt int64 `db:"whole_at"`
+	}
+	err = tx.Select(ctx, &state, `SELECT began_at, whole_at FROM rest_state`)
+	if err == nil {
+		err = tx.Select(ctx, &e.rows, `SELECT id, wrapped, made_at, used_at, seals FROM rest_epochs ORDER BY id`)
+	}
+	if err != nil {
+		return e, fmt.Errorf("read the epochs of what is sealed at rest: %w", err)
+	}
+	for _, s := range state {
+		e.beganAt, e.wholeAt = s.BeganAt, s.WholeAt
+	}
+	if len(state) == 0 && e.last() != nil { // somebody has deleted the row: what was begun stays so
+		e.beganAt, e.wholeAt = 1, 1
+	}
+	return e, nil
+}
+
+// last is the epoch by which was sealed last, nil if none was.
+func (e epochs) last() *epochRow {
+	for n := len(e.rows) - 1; n >= 0; n-- {
+		if e.rows[n].UsedAt > 0 {
+			return &e.rows[n]
+		}
+	}
+	return nil
+}
+
+// unused are those that lie ready.
+func (e epochs) unused() (ready []epochRow) {
+	for _, row := range e.rows {
+		if row.UsedAt == 0 {
+			ready = append(ready, row)
+		}
+	}
+	return ready
+}
+
+// keepEpochs keeps epochs that lie ready.
+func keepEpochs(ctx context.Context, tx *store.Tx, wrapped []string) ([]int64, error) {
+	ids := make([]int64, len(wrapped))
+	for n, w := range wrapped {
+		err := tx.Get(ctx, &ids[n], `INSERT INTO rest_epochs (wrapped, made_at) VALUES (?, ?) RETURNING id`, w, store.Micros(tx.Now))
+		if err != nil {
+			return nil, fmt.Errorf("keep an epoch: %w", err)
+		}
+	}
+	tx.Wake(RestTopic)
+	return ids, nil
+}
+
+// RestState is how it is with what a plant seals at rest.
+type RestState struct {
+	Began time.Time `json:"began,omitzero"` // since when; zero: it does not
+	Whole time.Time `json:"whole,omitzero"` // since when nothing that is owed is unsealed
+	Epoch int64     `json:"epoch"`          // that was used last
+	Since time.Time `json:"since,omitzero"` // since when
+	Ready int       `json:"ready"`          // epochs that lie ready
+}
+
+// ReadRestState tells what the database knows of it.
+func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
+	kept, err := readEpochs(ctx, tx)
+	if err != nil {
+		return s, err
+	}
+	s.Ready = len(kept.unused())
+	if kept.beganAt > 0 {
+		s.Began = store.FromMicros(kept.beganAt)
+	}
+	if kept.wholeAt > 0 {
+		s.Whole = store.FromMicros(kept.wholeAt)
+	}
+	if last := kept.last(); last != nil {
+		s.Epoch, s.Since = last.ID, store.FromMicros(last.UsedAt)
+	}
+	return s, nil
+}

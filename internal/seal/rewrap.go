@@ -1,0 +1,67 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/store"
+)
+
+// rewrap wraps epochs anew if it is time to look.
+func (r *Rest) rewrap(ctx context.Context) error {
+	now := r.cfg.Now()
+	if at := r.rewrapAt.Load(); at != 0 && now.UnixMicro() < at {
+		return nil
+	}
+	_, _, err := r.Rewrap(ctx)
+	if err == nil {
+		r.rewrapAt.Store(now.Add(r.cfg.Rewrap).UnixMicro())
+	}
+	return err
+}
+
+// Rewrap has the keyring wrap every epoch under the latest version of its key. It says how many there are, and how many were of an earlier
+// one. What is sealed stays as it is.
+func (r *Rest) Rewrap(ctx context.Context) (all, changed int, err error) {
+	kept, err := r.read(ctx)
+	if err != nil || len(kept.rows) == 0 {
+		return 0, 0, err
+	}
+	for from := 0; from < len(kept.rows); from += rewrapRows {
+		part := kept.rows[from:min(from+rewrapRows, len(kept.rows))]
+		n, err := r.rewrapPart(ctx, part)
+		changed += n
+		if err != nil {
+			return len(kept.rows), changed, err
+		}
+	}
+	return len(kept.rows), changed, nil
+}
+
+// rewrapRows is how many epochs are wrapped anew with one call.
+const rewrapRows = 200
+
+func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, err error) {
+	old := make([]string, 0, len(part))
+	for _, row := range part {
+		old = append(old, row.Wrapped)
+	}
+	fresh, err := r.from.Rewrap(ctx, old)
+	if err != nil {
+		return 0, err
+	}
+	err = r.db.InTx(ctx, func(tx *store.Tx) error {
+		changed = 0
+		for n, row := range part {
+			if fresh[n] == row.Wrapped {
+				continue
+			}
+			changed++
+			if _, err := tx.Exec(ctx, `UPDATE rest_epochs SET wrapped = ? WHERE id = ? AND wrapped = ?`, fresh[n], row.ID, row.Wrapped); err != nil {
+				return fmt.Errorf("keep an epoch that was wrapped anew: %w", err)
+			}
+		}
+		return nil
+	})
+	return changed, err
+}
