@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -143,6 +144,19 @@ func address(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
+}
+
+// network is what attempts are counted by: the address, or of IPv6 the network of 64 bits, in which a machine has as many as it likes.
+func network(from string) string {
+	ip, err := netip.ParseAddr(from)
+	if err != nil || !ip.Is6() || ip.Is4In6() {
+		return from
+	}
+	of, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return from
+	}
+	return of.String()
 }
 
 // refusalEntry is the record of a refusal.

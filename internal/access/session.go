@@ -118,33 +118,16 @@ func nobody(why string) error {
 // so that nobody can lock a person out.
 func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	ctx, from := r.Context(), address(r)
-	if err := s.patience(name, from); err != nil {
+	if err := s.attempt(name, from); err != nil {
 		return err
 	}
-	var row userRow
-	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		row, err = find(ctx, tx, name)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(password) > 4*MostPassword {
-		password = ""
-	}
-	right, err := s.users.pass.is(ctx, password, row.Password)
-	if err != nil {
-		return err
-	}
-	if right && row.Disabled == 0 {
-		right, err = s.enter(ctx, row, from, code)
-	} else {
-		right = false
+	row, right, err := s.judge(ctx, name, password, code, from)
+	if err != nil || right {
+		s.forget(name, from, right)
 	}
 	if err != nil {
 		return err
 	}
-	s.note(name, from, right)
 	if !right {
 		by := Actor{From: from}
 		if row.Name != "" {
@@ -155,10 +138,36 @@ func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	return s.begin(ctx, row.Name)
 }
 
-// enter uses the code up and keeps on record that somebody signed in, both or neither.
+// judge tells whether password and code are right, and uses the code up.
+func (s *Sessions) judge(ctx context.Context, name, password, code, from string) (row userRow, right bool, err error) {
+	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
+		row, err = find(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return row, false, err
+	}
+	if len(password) > 4*MostPassword {
+		password = ""
+	}
+	right, err = s.users.pass.is(ctx, password, row.Password)
+	if err != nil || !right || row.Disabled != 0 {
+		return row, false, err
+	}
+	right, err = s.enter(ctx, row, from, code)
+	return row, right, err
+}
+
+// enter uses the code up and keeps on record that somebody signed in, both or neither. An account that was changed while the password was
+// judged lets nobody in by what it was.
 func (s *Sessions) enter(ctx context.Context, row userRow, from, code string) (right bool, err error) {
 	err = s.db.InTx(ctx, func(tx *store.Tx) error {
-		if right, err = useCode(ctx, tx, row, code); err != nil || !right {
+		right = false
+		now, err := find(ctx, tx, row.Name)
+		if err != nil || now.Password != row.Password || now.Disabled != 0 {
+			return err
+		}
+		if right, err = useCode(ctx, tx, now, code); err != nil || !right {
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Entry{Actor: "user:" + row.Name, From: from, Action: SignedIn, Object: "console"})
@@ -197,35 +206,36 @@ func (s *Sessions) SignOut(r *http.Request, everywhere bool) error {
 	return errors.Join(err, s.scs.Destroy(ctx))
 }
 
-// patience refuses who has failed five times in a row from one address, for a time that doubles up to five minutes.
-func (s *Sessions) patience(name, from string) error {
+// attempt counts an attempt before it is judged, so that many at once are not judged all, and refuses who has failed five times in a row from one
+// address, for a time that doubles up to five minutes.
+func (s *Sessions) attempt(name, from string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fails[name+" "+from]
-	if f.times < 5 {
-		return nil
-	}
-	wait := min(time.Second<<min(f.times-5, 9), 5*time.Minute)
-	if left := wait - s.db.Now().Sub(f.last); left > 0 {
+	key, now := name+" "+network(from), s.db.Now()
+	f := s.fails[key]
+	wait := min(time.Second<<max(0, min(f.times-5, 9)), 5*time.Minute)
+	if left := wait - now.Sub(f.last); f.times >= 5 && left > 0 {
 		return &problem.Error{
 			Kind: problem.TooMany, What: "sign in", Why: "it has failed too often from here", Hint: fmt.Sprintf("try again in %s", left.Round(time.Second)),
 		}
 	}
-	return nil
-}
-
-func (s *Sessions) note(name, from string, right bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := name + " " + from
-	if right {
-		delete(s.fails, key)
-		return
-	}
 	if len(s.fails) >= mostPlaces {
 		clear(s.fails) // a flood of names: each is slow by its password alone
 	}
-	s.fails[key] = failed{s.fails[key].times + 1, s.db.Now()}
+	s.fails[key] = failed{f.times + 1, now}
+	return nil
+}
+
+// forget takes the attempt back that could not be judged, or all of them once one was right.
+func (s *Sessions) forget(name, from string, right bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := name + " " + network(from)
+	if f := s.fails[key]; !right && f.times > 1 {
+		s.fails[key] = failed{f.times - 1, f.last}
+		return
+	}
+	delete(s.fails, key)
 }
 
 // sessionStore keeps sessions in the plant's database, so that every node knows them. It is an scs.CtxStore.

@@ -7,6 +7,8 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -304,5 +306,33 @@ func TestFailingLocksNobodyElseOut(t *testing.T) {
 	d.next()
 	if got := from("192.0.2.1", goodPassword, d.code()); got != "" {
 		t.Errorf("from the guesser's address, later: kind %q, want none", got)
+	}
+}
+
+// TestManyAttemptsAtOnceAreNotJudgedAll: of a crowd from one network no more than five are, whatever address of it each has.
+func TestManyAttemptsAtOnceAreNotJudgedAll(t *testing.T) {
+	c := newClock()
+	db := storetest.SQLite(t, storetest.WithClock(c.now))
+	d := openDoor(t, db, c)
+	s := access.NewSessions(db, d.users, access.SessionConfig{})
+	var judged, refused atomic.Int64
+	var all sync.WaitGroup
+	for i := range 40 {
+		all.Go(func() {
+			r := httptest.NewRequest("POST", "/in", nil)
+			r.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:1", i+1)
+			s.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				switch problem.KindOf(s.SignIn(r, "anna", "guess", "000000")) {
+				case problem.TooMany:
+					refused.Add(1)
+				case problem.Unknown:
+					judged.Add(1)
+				}
+			})).ServeHTTP(httptest.NewRecorder(), r)
+		})
+	}
+	all.Wait()
+	if judged.Load() != 5 || refused.Load() != 35 {
+		t.Errorf("%d were judged and %d refused, want 5 and 35", judged.Load(), refused.Load())
 	}
 }

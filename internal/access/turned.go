@@ -67,7 +67,7 @@ func (t *turned) count(by Actor, now time.Time) (tell bool, untold, seen int) {
 		t.minute, t.told = m, 0
 		clear(t.places)
 	}
-	key := by.From + " " + by.Name
+	key := network(by.From) + " " + by.Name
 	p := t.places[key]
 	if p == nil {
 		if len(t.places) >= mostPlaces {
