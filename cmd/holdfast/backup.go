@@ -262,8 +262,12 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) 
 	if t.Key, err = c.backupKey(ctx, identity); err != nil {
 		return t, err
 	}
-	if t.URL, err = c.databaseURL(ctx); err != nil || db == nil {
+	if t.URL, err = c.databaseURL(ctx); err != nil {
 		return t, err
+	}
+	if db == nil { // it is to be restored
+		t.Actor, t.TrustBy = c.localActor().Name, c.restoredTrust
+		return t, nil
 	}
 	t.Now = db.Now
 	t.Trust, err = c.backupTrust(ctx, db)

@@ -67,7 +67,7 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string)
 		}
 		key, err := Config{}.backupKey(ctx, o.identity)
 		// without a configuration nobody knows the plant's keys: bytes, rows and the record's tree are compared
-		return backup.Folder(from), backup.Trial{Key: key, Work: os.TempDir(), Now: time.Now}, err
+		return backup.Folder(from), backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now}, err
 	}
 	cfg, err := configOf(cmd)
 	if err != nil {
@@ -83,6 +83,18 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string)
 	}
 	t, err := cfg.backupTrial(ctx, nil, o.identity)
 	return p, t, err
+}
+
+// restoredTrust is backupTrust by the keyring that the configuration names, which is not the one in the copy: a copy must not vouch for itself.
+func (c Config) restoredTrust(ctx context.Context, db *store.DB) (backup.Trust, error) {
+	by, err := c.backupTrust(ctx, db)
+	if problem.KindOf(err) == problem.NotFound {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: "check who has signed the backup", Why: "the plant's keyring is not there either: " + err.Error(),
+			Hint: "restore without it, by --from FOLDER and --identity FILE; whoever could write to that folder could then have made the copy",
+		}
+	}
+	return by, err
 }
 
 // ownDatabase refuses to be content with a configuration that was restored and leads to another database than the one that was.
@@ -107,8 +119,13 @@ func ownDatabase(r backup.Restored, url string) error {
 
 func tellRestored(w io.Writer, r backup.Restored) error {
 	file := filepath.Join(r.Folder, "holdfast.yaml")
-	_, err := fmt.Fprintf(w, "backup %s of %s is restored into %s: %s, %s\n%s\nnext: look at %s, then holdfast doctor --config %s\n", r.ID,
-		r.Made.Local().Format("2006-01-02 15:04:05 MST"), r.Folder, count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"),
-		fmt.Sprintf("%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.", count(r.Doubtful, "message was", "messages were")), file, file)
+	signed := "its signature was not checked"
+	if r.Signer != "" {
+		signed = "signed by " + r.Signer
+	}
+	_, err := fmt.Fprintf(w, "backup %s of %s is restored into %s: %s, %s, %s\n"+
+		"%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
+		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), r.Folder,
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, count(r.Doubtful, "message was", "messages were"), file, file)
 	return err
 }

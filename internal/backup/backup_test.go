@@ -63,6 +63,15 @@ func (s *signer) Verify(p seal.Purpose, digest []byte, g message.Signature) (str
 	return node, nil
 }
 
+func newKey(t *testing.T) ed25519.PrivateKey {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private
+}
+
 func key(t *testing.T, name string) (backup.Key, string) {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
@@ -101,11 +110,7 @@ func newSite(t *testing.T, url string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, private, err := ed25519.GenerateKey(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.signer = &signer{private}
+	s.signer = &signer{newKey(t)}
 	s.write("holdfast.yaml", "plant: {}\n")
 	s.write("mappings/erp-out/a.yaml", "from: {}\n")
 	s.src = backup.Source{
@@ -212,7 +217,14 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 	m := s.create()
 	s.owe("o1", 5) // lost with the disk, and perhaps delivered before
 	folder := filepath.Join(t.TempDir(), "new")
-	got, err := backup.Restore(t.Context(), s.far, "", folder, "", s.trial(s.recovery))
+	stranger := s.trial(s.recovery)
+	stranger.Trust, stranger.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return &signer{newKey(t)}, nil }
+	if _, err := backup.Restore(t.Context(), s.far, "", filepath.Join(t.TempDir(), "no"), "", stranger); problem.KindOf(err) != problem.Integrity {
+		t.Errorf("a copy that somebody else has signed: got %v, want it refused", err)
+	}
+	by := s.trial(s.recovery)
+	by.Trust, by.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return s.signer, nil }
+	got, err := backup.Restore(t.Context(), s.far, "", folder, "", by)
 	if err != nil {
 		t.Fatal(err)
 	}

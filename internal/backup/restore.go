@@ -1,7 +1,9 @@
 package backup
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -51,7 +54,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 		return Restored{}, err
 	}
 	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signer}
-	if r.Doubtful, err = settleDown(ctx, url, c.Manifest, t.origin(c.Manifest)); err != nil {
+	if err = r.settleDown(ctx, url, p, t); err != nil {
 		return r, err
 	}
 	return r, errors.Join(os.Remove(part), moveUp(work, folder))
@@ -86,22 +89,53 @@ func moveUp(work, folder string) error {
 	return os.Remove(work)
 }
 
-// settleDown compares the database with the manifest, brings it up to date, and tells the outbox that it was restored.
-func settleDown(ctx context.Context, url string, m Manifest, origin string) (doubtful int64, err error) {
+// settleDown compares the database with the manifest, checks who has signed that, brings the database up to date, and tells the outbox that
+// it was restored.
+func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial) (err error) {
 	db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := m.compare(ctx, db, origin); err != nil {
-		return 0, err
+	if err := r.Manifest.compare(ctx, db, t.origin(r.Manifest)); err != nil {
+		return err
+	}
+	if err := r.checkSigner(ctx, db, p, t); err != nil {
+		return err
 	}
 	if err := db.Migrate(ctx); err != nil {
-		return 0, err
-	}
-	err = db.InTx(ctx, func(tx *store.Tx) error {
-		doubtful, err = outbox.New(nil, "", outbox.Config{}).Restored(ctx, tx)
 		return err
+	}
+	after, err := json.Marshal(map[string]any{"made": r.Made, "place": r.Place})
+	if err != nil {
+		return fmt.Errorf("record a restore: %w", err)
+	}
+	return db.InTx(ctx, func(tx *store.Tx) (err error) {
+		if r.Doubtful, err = outbox.New(nil, "", outbox.Config{}).Restored(ctx, tx); err != nil {
+			return err
+		}
+		return audit.Append(ctx, tx, audit.Entry{Actor: cmp.Or(t.Actor, "unknown"), Action: "backup.restore", Object: "backup/" + r.ID, After: after})
 	})
-	return doubtful, err
+}
+
+// checkSigner holds the signature against the archive of keys that was restored, of which each is certified by the plant's own CA.
+func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Trial) error {
+	if t.TrustBy == nil {
+		return nil
+	}
+	by, err := t.TrustBy(ctx, db)
+	if err != nil || by == nil {
+		return err
+	}
+	s, err := readSealed(ctx, p, r.ID)
+	if err != nil {
+		return err
+	}
+	if r.Signer, err = s.Signer(by); err != nil {
+		return err
+	}
+	if r.Signer == "" {
+		return damaged("restore backup "+r.ID, "its manifest is not signed")
+	}
+	return nil
 }

@@ -92,6 +92,7 @@ func (s *SFTP) open(ctx context.Context) (*session, error) {
 		return nil, away(err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = wire.Close() })
+	_ = wire.SetDeadline(time.Now().Add(sshTimeout)) // one that says nothing must not hold up the other places
 	conn, chans, reqs, err := ssh.NewClientConn(wire, s.Address, cfg)
 	if err != nil {
 		stop()
@@ -103,6 +104,7 @@ func (s *SFTP) open(ctx context.Context) (*session, error) {
 		stop()
 		return nil, errors.Join(away(err), under.Close())
 	}
+	_ = wire.SetDeadline(time.Time{})
 	return &session{c, under, stop}, nil
 }
 

@@ -41,12 +41,15 @@ func ParseKey(name, text string) (Key, error) {
 
 // Trial says where a copy is restored to be proven.
 type Trial struct {
-	Key    Key
-	Trust  Trust  // nil: signatures are not checked
-	Origin string // of the audit record's checkpoints; default that of the plant that the manifest names
-	Work   string // folder for what is unpacked; it goes away
-	URL    string // of the plant's database; a trial of PostgreSQL is made on its server
-	Now    func() time.Time
+	Key   Key
+	Trust Trust  // nil: signatures are not checked
+	Actor string // who restores, for the audit record
+	// TrustBy makes the Trust of the archive of keys in a database that was restored, where the plant's own is lost; nil: none.
+	TrustBy func(ctx context.Context, restored *store.DB) (Trust, error)
+	Origin  string // of the audit record's checkpoints; default that of the plant that the manifest names
+	Work    string // folder for what is unpacked; it goes away
+	URL     string // of the plant's database; a trial of PostgreSQL is made on its server
+	Now     func() time.Time
 }
 
 // Verify fetches a copy from a place, opens it, restores it into a database for the trial, and holds that against the manifest. "" is the newest
