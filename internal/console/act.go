@@ -29,7 +29,7 @@ type change struct {
 
 // act does what a form asks for, once however often it is sent: its key stands in the form.
 func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *store.Tx) (change, error)) error {
-	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Link: d.link, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
 	if key := r.PostFormValue("key"); key != "" && len(key) <= 200 {
 		asked, err := asked(r, d)
 		if err != nil {
@@ -38,11 +38,6 @@ func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *
 		a.Idempotency = &access.Key{Value: key, Request: asked}
 	}
 	_, err := c.Doer.Do(r.Context(), a, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
-		if d.link != "" {
-			if err := c.Doer.Permit(a.Actor, d.action, d.link); err != nil {
-				return access.Result{}, err
-			}
-		}
 		ch, err := fn(ctx, tx)
 		if err != nil {
 			return access.Result{}, err

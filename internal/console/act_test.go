@@ -301,3 +301,49 @@ func TestNobodyIsServedWhomTheGateHasNotLetIn(t *testing.T) {
 		t.Errorf("the lane is %s, paused %t: somebody acted", got.State, got.Paused)
 	}
 }
+
+// as is a gate that lets in somebody with these rights, as far as a policy permits the page.
+type as struct {
+	policy *access.Policy
+	rights access.Rights
+}
+
+// Who implements console.Gate.
+func (g as) Who(_ *http.Request, action string) (access.Actor, error) {
+	by := access.Actor{Name: "user:anna", Rights: g.rights}
+	if action != "" && !g.policy.MayOnSome(g.rights, action) {
+		return by, access.NotPermitted(by, action, "")
+	}
+	return by, nil
+}
+
+// TestAnActNeedsItsPageAndItsLink: who may act on one link does so on that one alone, and an act shows nobody a page that they may not read.
+func TestAnActNeedsItsPageAndItsLink(t *testing.T) {
+	policy, err := access.NewPolicy("1000", access.DefaultRoles(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	see := access.Grant{May: []string{access.ReadStatus}}
+	tests := []struct {
+		name, path string
+		own        []access.Grant
+		want       int
+		never      string
+	}{
+		{"on the link", "/console/links/erp/pause", []access.Grant{see, {May: []string{access.Operate}, Links: []string{"erp"}}}, http.StatusSeeOther, ""},
+		{"on another link", "/console/links/erp/pause", []access.Grant{see, {May: []string{access.Operate}, Links: []string{"hub"}}}, http.StatusForbidden, ""},
+		{"without the page", "/console/links/erp/pause", []access.Grant{{May: []string{access.Operate}}}, http.StatusForbidden, "erp-out"},
+		{"a message that may not be read", "/console/messages/STUCK/retry", []access.Grant{{May: []string{access.RepairOut}}}, http.StatusForbidden, "City bike"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := open(t, storetest.SQLite(t))
+			p.pages.Doer = access.New(p.db).Under(policy)
+			p.gate.Store(as{policy, access.Rights{Own: tt.own}})
+			status, body, _ := p.post(strings.Replace(tt.path, "STUCK", p.stuck, 1), form("reason", "a reason"))
+			if status != tt.want || tt.never != "" && strings.Contains(body, tt.never) {
+				t.Errorf("got %d, want %d: %s", status, tt.want, p.says(body))
+			}
+		})
+	}
+}

@@ -12,13 +12,13 @@ import (
 
 // DrillReport is what a rehearsal has shown.
 type DrillReport struct {
-	Key      KeyID         `json:"key"`     // made for it; nothing of the plant was signed with it
-	Life     time.Duration `json:"-"`       // of the certificate that the keyring gives
-	Budget   time.Duration `json:"-"`       // for how long the keyring may be away, from the moment that the key would be replaced
-	Signed   int           `json:"signed"`  // signatures made without the keyring, each checked with public keys alone
-	Asked    int           `json:"asked"`   // attempts at a new key that nobody answered
-	Refused  time.Time     `json:"refused"` // from when on the node did refuse to sign: the end of the certificate, not earlier
-	Returned time.Duration `json:"-"`       // how long the keyring took for a new key when it was back
+	Key      KeyID         // made for it; nothing of the plant was signed with it
+	Life     time.Duration // of the certificate that the keyring gives
+	Budget   time.Duration // for how long the keyring may be away, from the moment that the key would be replaced
+	Signed   int           // signatures made without the keyring, each checked with public keys alone
+	Asked    int           // attempts at a new key that nobody answered
+	Refused  time.Time     // from when on the node did refuse to sign: the end of the certificate, not earlier
+	Returned time.Duration // how long the keyring took for a new key when it was back
 }
 
 // drillStep is how far the clock of a drill goes at a time.
