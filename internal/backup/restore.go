@@ -97,7 +97,7 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := r.Manifest.compare(ctx, db, t.origin(r.Manifest)); err != nil {
+	if err := r.compare(ctx, db, t.origin(r.Manifest)); err != nil {
 		return err
 	}
 	if err := r.checkSigner(ctx, db, p, t); err != nil {

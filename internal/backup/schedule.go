@@ -34,6 +34,9 @@ const (
 	settle = 15 * time.Minute
 )
 
+// tryAgain is how long after one that failed the next copy is made or proven.
+const tryAgain = time.Hour
+
 // Run makes a copy whenever the newest in the places is old enough, proves the newest of one place after the other, and removes what need not be
 // kept, until ctx ends. It asks the places themselves when the last was, so that nothing is done twice over restarts; two nodes that begin at the
 // same moment may both make one, which harms nothing.
@@ -49,23 +52,22 @@ func (s *Schedule) Run(ctx context.Context) error {
 		defer s.Metrics.Unregister(proven)
 	}
 	turn, alarmed, began := 0, false, s.Now()
+	var made, proved time.Time // when it was tried last
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
 		newest, good, err := s.newest(ctx)
 		acted := false
-		if err == nil && s.Now().Sub(newest) >= s.Every {
-			err, acted = s.Make(ctx), true
+		if s.due(newest, made, s.Every) {
+			err, made, acted = errors.Join(err, s.Make(ctx)), s.Now(), true
 		}
-		if err == nil && s.Now().Sub(good) >= max(s.Verify, s.Every) {
-			err, acted = s.proveAndPrune(ctx, s.Places[turn%len(s.Places)]), true
+		if s.due(good, proved, max(s.Verify, s.Every)) {
+			err, proved, acted = errors.Join(err, s.proveAndPrune(ctx, s.Places[turn%len(s.Places)])), s.Now(), true
 			turn++
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Log.Error("a backup is not made, or not proven", "part", "backup", "err", err)
 		}
 		if acted {
-			if _, good, err = s.newest(ctx); err != nil {
-				continue
-			}
+			_, good, _ = s.newest(ctx) // what cannot be listed was told above
 		}
 		proven.Set(seconds(good))
 		since, says := good, "the newest backup that was proven is of "+good.Format(time.RFC3339)
@@ -84,9 +86,17 @@ func (s *Schedule) Run(ctx context.Context) error {
 	return nil
 }
 
-// newest is when the newest copy was made of which every place has one, and the newest in any that was proven.
+// due tells whether it is time, and was not tried a short while ago: what fails in one place must not fill the others.
+func (s *Schedule) due(last, tried time.Time, every time.Duration) bool {
+	now := s.Now()
+	return now.Sub(last) >= every && now.Sub(tried) >= min(every, tryAgain)
+}
+
+// newest is when the newest copy was made of which every place has one that can be listed, and the newest in any that was proven. The error
+// tells of the places that cannot.
 func (s *Schedule) newest(ctx context.Context) (made, proven time.Time, err error) {
-	for i, p := range s.Places {
+	listed := false
+	for _, p := range s.Places {
 		all, lerr := List(ctx, p)
 		if lerr != nil {
 			err = errors.Join(err, lerr)
@@ -101,8 +111,8 @@ func (s *Schedule) newest(ctx context.Context) (made, proven time.Time, err erro
 				proven = c.Made
 			}
 		}
-		if i == 0 || here.Before(made) {
-			made = here
+		if !listed || here.Before(made) {
+			made, listed = here, true
 		}
 	}
 	return made, proven, err

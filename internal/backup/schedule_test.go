@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -29,14 +30,13 @@ func (c *clockwork) make(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made++
+	var errs []error
 	for _, p := range c.s.Places {
 		id := time.Now().UTC().Format("20060102T150405Z") + "-000000"
 		sealed := fmt.Sprintf(`{"manifest":{"id":%q,"made":%q}}`, id, time.Now().UTC().Format(time.RFC3339))
-		if err := errors.Join(p.Put(ctx, id+".tar.zst.age", strings.NewReader("x")), p.Put(ctx, id+".json", strings.NewReader(sealed))); err != nil {
-			return err
-		}
+		errs = append(errs, p.Put(ctx, id+".tar.zst.age", strings.NewReader("x")), p.Put(ctx, id+".json", strings.NewReader(sealed)))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
@@ -89,6 +89,42 @@ func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 		c.mu.Lock()
 		if len(c.alarms) != 1 {
 			t.Errorf("got the alarms %v, want one", c.alarms)
+		}
+		c.mu.Unlock()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// gone is a place that cannot be reached.
+type gone struct{ backup.Folder }
+
+func (gone) Put(context.Context, string, io.Reader) error { return errors.New("no route to it") }
+
+func (gone) List(context.Context) ([]string, error) { return nil, errors.New("no route to it") }
+
+func (gone) Get(context.Context, string) (io.ReadCloser, error) {
+	return nil, errors.New("no route to it")
+}
+
+// TestAPlaceThatIsAwayStopsNoCopyElsewhere, and does not have the others fill up either.
+func TestAPlaceThatIsAwayStopsNoCopyElsewhere(t *testing.T) {
+	near, away := backup.Folder(t.TempDir()), gone{backup.Folder(t.TempDir())}
+	synctest.Test(t, func(t *testing.T) {
+		c := &clockwork{proved: map[string]int{}}
+		c.s = backup.Schedule{
+			Every: 24 * time.Hour, Places: []backup.Place{away, near}, Now: time.Now, Make: c.make, Prove: c.prove,
+			Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Log: slog.New(slog.DiscardHandler),
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.s.Run(ctx) }()
+		time.Sleep(4*24*time.Hour + time.Hour)
+		c.mu.Lock()
+		if c.made < 4 || c.made > 5 || c.proved[near.String()] < 4 || len(c.alarms) > 0 {
+			t.Errorf("in four days %d copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
 		}
 		c.mu.Unlock()
 		stop()
