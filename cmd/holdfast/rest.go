@@ -29,6 +29,9 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 		cfg.Safe = k.safe
 	}
 	cfg.Begin = func(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {
+		if err := f.neverSealed(ctx, tx); err != nil {
+			return false, false, err
+		}
 		out, err := f.outbox.Fresh(ctx, tx)
 		if err != nil {
 			return false, false, err
@@ -41,6 +44,24 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 		return true, !plain, err
 	}
 	return seal.OpenRest(ctx, f.db, from, cfg, f.log)
+}
+
+// neverSealed is a problem of kind Integrity where something is sealed although the plant never began to: somebody has removed its epochs, and
+// what is put in from now on would be taken for what was there before.
+func (f *floors) neverSealed(ctx context.Context, tx *store.Tx) error {
+	for _, sealed := range []func(context.Context, *store.Tx) (bool, error){f.outbox.Sealed, f.inbox.Sealed} {
+		has, err := sealed(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if has {
+			return &problem.Error{
+				Kind: problem.Integrity, What: "begin to seal", Why: "the database holds what is sealed, and not the epochs by which it was",
+				Hint: "rest_epochs and rest_state were emptied behind Holdfast: find out by whom, and restore the plant from a backup",
+			}
+		}
+	}
+	return nil
 }
 
 // plain tells whether a message is owed or waits that is not sealed.
@@ -66,7 +87,7 @@ func (p *process) sealOwed(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		if p.rest.Whole() || !p.rest.Seals() {
+		if p.rest.AllSealed() || !p.rest.Seals() {
 			continue
 		}
 		if err := p.sealSome(ctx); err != nil && ctx.Err() == nil {

@@ -29,7 +29,7 @@ func (mask) Unseal(_ context.Context, _ *store.Tx, c store.Cell, _ int64, sealed
 	return masked(rest), nil
 }
 
-func (mask) Whole() bool { return true }
+func (mask) Whole(context.Context, *store.Tx) (bool, error) { return true, nil }
 
 func masked(b []byte) []byte {
 	out := make([]byte, len(b))

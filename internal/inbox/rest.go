@@ -31,7 +31,14 @@ func (r *row) unseal(ctx context.Context, tx *store.Tx) (err error) {
 
 // genuine is unseal of a message that is to have an effect. One that is stored and not sealed, although all that waits is, nobody has sent.
 func (r *row) genuine(ctx context.Context, tx *store.Tx) error {
-	if r.Seq != 0 && r.Sealed == 0 && tx.Whole() {
+	if r.Seq == 0 || r.Sealed != 0 {
+		return r.unseal(ctx, tx)
+	}
+	whole, err := tx.Whole(ctx)
+	if err != nil {
+		return err
+	}
+	if whole {
 		return &problem.Error{
 			Kind: problem.Integrity, What: fmt.Sprintf("open inbound message %d", r.Seq), Why: "it is not sealed, as all is that waits",
 			Hint: "the database was altered behind Holdfast: find out by whom, and discard the message",
@@ -92,7 +99,16 @@ func (i *Inbox) WaitsPlain(ctx context.Context, tx *store.Tx) (plain bool, err e
 	return plain, nil
 }
 
-// SealWaiting seals messages that wait and were stored before the plant sealed, some at a time, and says how many: 0 if there is none left.
+// Sealed tells whether anything was ever sealed here: then the epochs by which it was must be there.
+func (i *Inbox) Sealed(ctx context.Context, tx *store.Tx) (sealed bool, err error) {
+	if err := tx.Get(ctx, &sealed, `SELECT EXISTS (SELECT 1 FROM inbox_messages WHERE sealed <> 0)`); err != nil {
+		return false, fmt.Errorf("look for what the inbox has sealed: %w", err)
+	}
+	return sealed, nil
+}
+
+// SealWaiting seals messages that wait and were stored before the plant sealed, some at a time, and says how many: 0 if there is none left. Once all
+// that waits is sealed, what is not was put there by somebody else, and gets no seal: that is a problem of kind Integrity.
 func (i *Inbox) SealWaiting(ctx context.Context) (n int, err error) {
 	err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		n, _, err = resealAfter(ctx, tx, 0, ` AND `+waiting)
@@ -108,7 +124,28 @@ func (i *Inbox) SealKept(ctx context.Context, after int64) (n int, last int64, e
 	return n, last, err
 }
 
+// noForeign finds a message that waits and is not sealed although all that waits is.
+func noForeign(ctx context.Context, tx *store.Tx) error {
+	if whole, err := tx.Whole(ctx); err != nil || !whole {
+		return err
+	}
+	var all []int64
+	if err := tx.Select(ctx, &all, `SELECT seq FROM inbox_messages WHERE sealed = 0 AND `+waiting+` ORDER BY seq LIMIT 1`); err != nil {
+		return fmt.Errorf("look for what waits and is not sealed: %w", err)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: fmt.Sprintf("seal inbound message %d", all[0]), Why: "all that waits is sealed: the plant did not take what is not",
+		Hint: "the database was altered behind Holdfast: find out by whom, and discard the message",
+	}
+}
+
 func resealAfter(ctx context.Context, tx *store.Tx, after int64, and string) (n int, last int64, err error) {
+	if err := noForeign(ctx, tx); err != nil {
+		return 0, 0, err
+	}
 	var rows []row
 	err = tx.Select(ctx, &rows, `SELECT `+columns+` FROM inbox_messages WHERE seq > ? AND (sealed = 0 OR original IS NOT NULL AND original_sealed = 0)`+and+`
 		ORDER BY seq LIMIT ?`+tx.ForUpdate(), after, resealRows)

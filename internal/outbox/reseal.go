@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -23,13 +24,24 @@ func (o *Outbox) OwesPlain(ctx context.Context, tx *store.Tx) (plain bool, err e
 	return plain, nil
 }
 
+// Sealed tells whether anything was ever sealed here: then the epochs by which it was must be there.
+func (o *Outbox) Sealed(ctx context.Context, tx *store.Tx) (sealed bool, err error) {
+	err = tx.Get(ctx, &sealed, `SELECT EXISTS (SELECT 1 FROM outbox_lanes WHERE own_sealed <> 0) OR EXISTS (SELECT 1 FROM outbox_messages WHERE sealed <> 0)
+		OR EXISTS (SELECT 1 FROM outbox_delivered WHERE sealed <> 0)`)
+	if err != nil {
+		return false, fmt.Errorf("look for what the outbox has sealed: %w", err)
+	}
+	return sealed, nil
+}
+
 const (
 	resealLanes = 50  // in one transaction
 	resealRows  = 500 // of a lane in one transaction
 )
 
 // SealOwed seals messages that are owed and were written before the plant sealed, some lanes at a time, and says how many: 0 if there is none
-// left. It takes them for what the plant wrote, as it was when it began.
+// left. It takes them for what the plant wrote, as it was when it began; once all that is owed is sealed, what is not was put there by somebody
+// else, and gets no seal: that is a problem of kind Integrity.
 func (o *Outbox) SealOwed(ctx context.Context, db *store.DB) (n int, err error) {
 	err = db.InTx(ctx, func(tx *store.Tx) error {
 		n = 0
@@ -37,6 +49,13 @@ func (o *Outbox) SealOwed(ctx context.Context, db *store.DB) (n int, err error) 
 		err := tx.Select(ctx, &lanes, `SELECT DISTINCT link, lane FROM outbox_messages WHERE sealed = 0 ORDER BY link, lane LIMIT ?`, resealLanes)
 		if err != nil {
 			return fmt.Errorf("look for what is owed and not sealed: %w", err)
+		}
+		whole, err := tx.Whole(ctx)
+		if err != nil {
+			return err
+		}
+		if len(lanes) > 0 && whole {
+			return foreign(lanes[0].Link, lanes[0].Lane)
 		}
 		for _, l := range lanes {
 			sealed, err := sealLane(ctx, tx, l.Link, l.Lane)
@@ -47,6 +66,13 @@ func (o *Outbox) SealOwed(ctx context.Context, db *store.DB) (n int, err error) 
 		return nil
 	})
 	return n, err
+}
+
+func foreign(link, lane string) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: "seal what lane " + lane + " of link " + link + " owes", Why: "all that the plant owes is sealed: it did not write what is not",
+		Hint: "the database was altered behind Holdfast: find out by whom, then void or amend the message",
+	}
 }
 
 func sealLane(ctx context.Context, tx *store.Tx, link, name string) (n int, err error) {

@@ -63,13 +63,17 @@ func (w *row) unseal(ctx context.Context, tx *store.Tx) error {
 
 // genuine is unseal of what is owed: a body that is not sealed although all that is owed is, the plant did not write.
 func (w *row) genuine(ctx context.Context, tx *store.Tx) error {
-	if w.Sealed == 0 && tx.Whole() {
-		return &problem.Error{
+	if w.Sealed != 0 {
+		return w.unseal(ctx, tx)
+	}
+	whole, err := tx.Whole(ctx)
+	if err == nil && whole {
+		err = &problem.Error{
 			Kind: problem.Integrity, What: "open message " + w.ID, Why: "it is not sealed, as all is that the plant owes",
 			Hint: "the database was altered behind Holdfast: find out by whom, then void or amend the message",
 		}
 	}
-	return w.unseal(ctx, tx)
+	return err
 }
 
 // unsealOrLose is genuine for an act of a person: of what was altered there is no body.

@@ -215,6 +215,75 @@ func TestWhatAWriterOfTheDatabaseAltersDoesNotLeave(t *testing.T) {
 	}
 }
 
+// TestAWriterOfTheDatabaseCannotSayThatItIsNotSealedYet: neither by resetting since when all is sealed, nor by putting back what the plant said
+// while it was not. His message parks its lane, also after a restart, and a person's reseal gives it no seal.
+func TestAWriterOfTheDatabaseCannotSayThatItIsNotSealedYet(t *testing.T) {
+	forge := `UPDATE outbox_messages SET sealed = 0, signature = NULL, body = ? WHERE event = 'b'`
+	each(t, func(t *testing.T, b box) {
+		keys, alarms := localKeys(t, b.db), &raised{}
+		b.SignWith(ring(t, b.db))
+		b.AlarmWith(alarms)
+		b.owe("o2", "before")
+		rest := b.sealing(keys)
+		var early []byte
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return tx.Get(ctx, &early, `SELECT plain FROM rest_state`)
+		})
+		if len(early) == 0 || rest.AllSealed() {
+			t.Fatal("the plant does not say that what it owes may be unsealed")
+		}
+		if _, err := b.SealOwed(t.Context(), b.db); err != nil {
+			t.Fatal(err)
+		}
+		b.do(rest.EndPlain)
+		if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
+			t.Fatalf("not whole: %v", err)
+		}
+		b.owe("o1", "b")
+		for _, tt := range []struct {
+			name, reset string
+			args        []any
+		}{
+			{"the time is reset", `UPDATE rest_state SET whole_at = 0`, nil},
+			{"what was said before is put back", `UPDATE rest_state SET whole_at = 0, plain = ?`, []any{early}},
+			{"the row is removed", `DELETE FROM rest_state`, nil},
+		} {
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Exec(ctx, tt.reset, tt.args...)
+				return err
+			})
+			if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
+				t.Errorf("%s: the process believes it (%v)", tt.name, err)
+			}
+			if rest = b.sealing(keys); !rest.AllSealed() {
+				t.Errorf("%s: a new process believes it", tt.name)
+			}
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, forge, []byte(`{"worker":"forged"}`))
+			return err
+		})
+		if _, err := b.SealOwed(t.Context(), b.db); problem.KindOf(err) != problem.Integrity {
+			t.Errorf("a reseal of what was forged: got %v, want a problem of kind %s", err, problem.Integrity)
+		}
+		for _, c := range b.claim("a", 10, 10) {
+			if c.Lane == "o1" {
+				t.Errorf("%v leaves", c.Messages)
+			}
+		}
+		b.db.SealWith(seal.LazyRest(b.db, keys, seal.RestConfig{Now: b.db.Now}, slog.New(slog.DiscardHandler))) // a command, whose first act it is
+		err := b.db.InTx(t.Context(), func(tx *store.Tx) error {
+			return b.Amend(t.Context(), tx, outbox.MessageID("erp", "b"), []byte(`{}`), "typed wrong")
+		})
+		if h := b.message("b").History; err != nil || slices.ContainsFunc(h, func(e outbox.Happened) bool { return bytes.Contains(e.Body, []byte("forged")) }) {
+			t.Errorf("a command takes what was forged for the plant's: %v, %v", h, err)
+		}
+		if want := []string{"message.altered lane/erp/o1"}; !slices.Equal(alarms.all, want) {
+			t.Errorf("raised %v, want %v", alarms.all, want)
+		}
+	})
+}
+
 // TestALaneWaitsForAKeyringThatIsAway: nothing is parked, and nothing is lost.
 func TestALaneWaitsForAKeyringThatIsAway(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
@@ -251,7 +320,7 @@ func TestWhatWasWrittenBeforeIsSealed(t *testing.T) {
 		b.owe("o1", "a", "b")
 		b.owe("o2", "c")
 		rest := b.sealing(localKeys(t, b.db))
-		if rest.Whole() {
+		if rest.AllSealed() {
 			t.Error("it is said that nothing is owed unsealed")
 		}
 		b.settle(done(b.claim("a", 1, 1)[0], 1))
@@ -263,7 +332,7 @@ func TestWhatWasWrittenBeforeIsSealed(t *testing.T) {
 			}
 		}
 		b.do(rest.EndPlain)
-		if err := rest.Visit(t.Context()); err != nil || !rest.Whole() {
+		if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
 			t.Errorf("not whole: %v", err)
 		}
 		for _, value := range b.kept("outbox_messages") {

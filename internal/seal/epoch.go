@@ -19,13 +19,7 @@ const block = 1 << 18
 
 // begin begins to seal if that is allowed and the keyring gives seeds. A plant that has begun is not asked for again.
 func (r *Rest) begin(ctx context.Context) error {
-	if r.cfg.Off {
-		return r.db.InTx(ctx, func(tx *store.Tx) error { // what is kept from now on is not sealed: none of it is forged for that
-			_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = 0 WHERE id = 1`)
-			return err
-		})
-	}
-	if r.cfg.Begin == nil || r.began.Load() > 0 {
+	if r.cfg.Off || r.cfg.Begin == nil || r.began.Load() > 0 {
 		return nil
 	}
 	var may bool
@@ -48,7 +42,7 @@ func (r *Rest) begin(ctx context.Context) error {
 		if ids, err = keepEpochs(ctx, tx, wrapped); err != nil {
 			return err
 		}
-		return begin(ctx, tx, whole)
+		return begin(ctx, tx, ids[0], plain[0], whole)
 	})
 	if err == nil {
 		r.learnAll(ids, plain)
@@ -65,27 +59,17 @@ func (r *Rest) mayBegin(ctx context.Context, tx *store.Tx) (may, whole bool, err
 	return r.cfg.Begin(ctx, tx)
 }
 
-func begin(ctx context.Context, tx *store.Tx, whole bool) error {
-	wholeAt := int64(0)
+// begin notes that the plant seals; first and seed are the epoch that will be used first.
+func begin(ctx context.Context, tx *store.Tx, first int64, seed []byte, whole bool) (err error) {
+	beganAt, wholeAt, said := store.Micros(tx.Now), int64(0), []byte(nil)
 	if whole {
-		wholeAt = store.Micros(tx.Now)
+		wholeAt = beganAt
+	} else if said, err = plainUnder(seed, first, beganAt); err != nil {
+		return err
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO rest_state (id, began_at, whole_at) VALUES (1, ?, ?) ON CONFLICT (id) DO NOTHING`, store.Micros(tx.Now), wholeAt)
+	_, err = tx.Exec(ctx, `INSERT INTO rest_state (id, began_at, whole_at, plain) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO NOTHING`, beganAt, wholeAt, said)
 	if err != nil {
 		return fmt.Errorf("begin to seal: %w", err)
-	}
-	tx.Wake(RestTopic)
-	return nil
-}
-
-// Begin has the plant seal from now on, by the word of a person that no node of an earlier release runs.
-func (r *Rest) Begin(ctx context.Context, tx *store.Tx) error { return begin(ctx, tx, false) }
-
-// EndPlain notes that nothing unsealed is owed any more: what is not sealed from now on was not written by the plant.
-func (r *Rest) EndPlain(ctx context.Context, tx *store.Tx) error {
-	_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = ? WHERE id = 1 AND whole_at = 0`, store.Micros(tx.Now))
-	if err != nil {
-		return fmt.Errorf("note that all that is owed is sealed: %w", err)
 	}
 	tx.Wake(RestTopic)
 	return nil
@@ -107,6 +91,9 @@ func (r *Rest) Visit(ctx context.Context) error {
 		r.trouble.Store(&err)
 	}
 	err = r.take(ctx, kept)
+	if err == nil && r.cfg.Off {
+		return r.allow(ctx, kept)
+	}
 	if err != nil && r.now.Load() == nil || r.began.Load() == 0 || r.cfg.Off {
 		return err
 	}
@@ -157,7 +144,7 @@ func (r *Rest) learn(id int64, seed []byte) {
 // take opens the seeds that are not at hand. One whose version the keyring does not show any more keeps no other closed.
 func (r *Rest) take(ctx context.Context, kept epochs) error {
 	r.began.Store(kept.beganAt)
-	r.whole.Store(kept.wholeAt > 0)
+	defer r.judge(ctx, kept)
 	r.ready.Store(int64(len(kept.unused())))
 	var ids []int64
 	var wrapped []string
@@ -209,8 +196,8 @@ func (r *Rest) unwrap(ctx context.Context, ids []int64, wrapped []string) error 
 // turnEpoch goes on to the next epoch if that of the moment has had its time or its number of seals, and reserves seals of the one in use.
 // Without one that lies ready the last goes on, and an alarm is raised.
 func (r *Rest) turnEpoch(ctx context.Context) error {
-	now := r.now.Load()
-	if now != nil && now.used.Load() <= now.reserved/2 && r.cfg.Now().Before(now.until) {
+	now, over := r.now.Load(), r.turnOver.Load()
+	if !over && now != nil && now.used.Load() <= now.reserved/2 && r.cfg.Now().Before(now.until) {
 		return nil
 	}
 	var use epochRow
@@ -224,10 +211,13 @@ func (r *Rest) turnEpoch(ctx context.Context) error {
 			return err
 		}
 		var why error
-		if use, out, why = r.choose(kept); why != nil {
+		if use, out, why = r.choose(kept, over); why != nil {
 			return why
 		}
 		if use.UsedAt == 0 {
+			if why = r.carryPlain(ctx, tx, kept, use.ID); why != nil {
+				return why
+			}
 			use.UsedAt = store.Micros(tx.Now)
 			tx.Wake(RestTopic)
 		}
@@ -236,6 +226,9 @@ func (r *Rest) turnEpoch(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("turn the epoch of what is sealed at rest: %w", err)
+	}
+	if over {
+		r.turnOver.Store(false)
 	}
 	if out && !r.seedsOut.Load() {
 		r.log.ErrorContext(ctx, "ALARM: no seed lies ready, the last epoch goes on", "part", "keys", "epoch", use.ID, "err", r.why())
@@ -257,16 +250,24 @@ func (r *Rest) why() error {
 	return nil
 }
 
-// choose is the epoch to seal by: the one in use for as long as it lasts, else the next of which the seed is at hand. out tells that there is
-// none, and the last one goes on.
-func (r *Rest) choose(kept epochs) (use epochRow, out bool, err error) {
+// carryPlain makes the statement that what is kept may be unsealed anew, if it holds, under the epoch that is used next.
+func (r *Rest) carryPlain(ctx context.Context, tx *store.Tx, kept epochs, next int64) error {
+	if kept.at().ID == next || !r.plain(kept) {
+		return nil
+	}
+	return r.sayPlain(ctx, tx, next, kept.beganAt)
+}
+
+// choose is the epoch to seal by: the one in use for as long as it lasts, unless it is over, else the next of which the seed is at hand. out tells
+// that there is none, and the last one goes on.
+func (r *Rest) choose(kept epochs, over bool) (use epochRow, out bool, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	last := kept.last()
 	if last != nil && r.seeds[last.ID] == nil {
 		last = nil
 	}
-	if last != nil && last.Seals < r.cfg.Most && r.cfg.Now().Before(store.FromMicros(last.UsedAt).Add(r.cfg.Turn)) {
+	if !over && last != nil && last.Seals < r.cfg.Most && r.cfg.Now().Before(store.FromMicros(last.UsedAt).Add(r.cfg.Turn)) {
 		return *last, false, nil
 	}
 	for _, next := range kept.unused() {

@@ -22,14 +22,16 @@ type epochs struct {
 	rows    []epochRow
 	beganAt int64
 	wholeAt int64
+	plain   []byte // the plant's statement that what it owes may be unsealed
 }
 
 func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
 	var state []struct {
 		BeganAt int64 `db:"began_at"`
 		WholeAt int64 `db:"whole_at"`
+		Plain   []byte
 	}
-	err = tx.Select(ctx, &state, `SELECT began_at, whole_at FROM rest_state`)
+	err = tx.Select(ctx, &state, `SELECT began_at, whole_at, plain FROM rest_state`)
 	if err == nil {
 		err = tx.Select(ctx, &e.rows, `SELECT id, wrapped, made_at, used_at, seals FROM rest_epochs ORDER BY id`)
 	}
@@ -37,7 +39,7 @@ func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
 		return e, fmt.Errorf("read the epochs of what is sealed at rest: %w", err)
 	}
 	for _, s := range state {
-		e.beganAt, e.wholeAt = s.BeganAt, s.WholeAt
+		e.beganAt, e.wholeAt, e.plain = s.BeganAt, s.WholeAt, s.Plain
 	}
 	if len(state) == 0 && e.last() != nil { // somebody has deleted the row: what was begun stays so
 		e.beganAt, e.wholeAt = 1, 1
@@ -53,6 +55,14 @@ func (e epochs) last() *epochRow {
 		}
 	}
 	return nil
+}
+
+// at is the epoch of the moment: the one that was used last, or that is used first; nil if there is none.
+func (e epochs) at() *epochRow {
+	if last := e.last(); last != nil || len(e.rows) == 0 {
+		return last
+	}
+	return &e.rows[0]
 }
 
 // unused are those that lie ready.

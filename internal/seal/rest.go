@@ -46,6 +46,8 @@ type Rest struct {
 	turn    sync.Mutex // one visit to the keyring at a time
 	asked   bool       // lazily: the seeds were asked for; guarded by turn
 	safeHas int        // how many seeds the safe has; guarded by turn
+	judged  bool       // it was told whether what is not sealed is forged; guarded by turn
+	doubted bool       // the alarm of a database that contradicts was raised; guarded by turn
 	poked   chan struct{}
 
 	mu     sync.RWMutex
@@ -56,6 +58,7 @@ type Rest struct {
 	now      atomic.Pointer[epoch] // by which is sealed; nil: nothing is
 	began    atomic.Int64          // since when, microseconds; 0: it has not
 	whole    atomic.Bool
+	turnOver atomic.Bool // the epoch in use is over, whatever its age
 	lazy     bool
 	trouble  atomic.Pointer[error] // of the last visit to the keyring
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
@@ -112,8 +115,14 @@ func LazyRest(db *store.DB, from Wrapper, cfg RestConfig, log *slog.Logger) *Res
 	return r
 }
 
-// Whole tells whether all that the plant owes is sealed.
-func (r *Rest) Whole() bool { return r.whole.Load() && !r.cfg.Off }
+// Whole tells whether all that the plant owes is sealed; what is not sealed then is forged.
+func (r *Rest) Whole(ctx context.Context, tx *store.Tx) (bool, error) {
+	err := r.awake(ctx, tx)
+	return r.AllSealed(), err
+}
+
+// AllSealed is what this process knows of Whole.
+func (r *Rest) AllSealed() bool { return r.whole.Load() && !r.cfg.Off }
 
 // Began is since when the plant seals; the zero time if it does not.
 func (r *Rest) Began() time.Time {
@@ -200,7 +209,7 @@ func (r *Rest) key(id int64, c store.Cell) (cipher.AEAD, error) {
 		r.poke()
 		return nil, missing(id, why)
 	}
-	k, err := newAEAD(seed, c.Own, fmt.Sprintf("holdfast/rest/1|%s|%d", c.Table, id))
+	k, err := newAEAD(seed, c.Own, restPurpose(c.Table, id))
 	if err == nil && c.Own == nil {
 		r.mu.Lock()
 		r.keys[keyOf{id, c.Table}] = k
@@ -216,6 +225,11 @@ func missing(id int64, why string) error {
 		Hint: "bring the keyring back, with every version of its key that is needed",
 	}
 	return p
+}
+
+// restPurpose is what the key of a table's values in an epoch is made for.
+func restPurpose(table string, id int64) string {
+	return fmt.Sprintf("holdfast/rest/1|%s|%d", table, id)
 }
 
 func (r *Rest) poke() {

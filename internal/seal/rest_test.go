@@ -317,17 +317,17 @@ func TestWhatIsSwitchedOffStaysReadable(t *testing.T) {
 	eachRest(t, func(t *testing.T, w restWorld) {
 		on := w.must(seal.RestConfig{})
 		sealed, epoch := w.seal(on, cellA, "secret")
-		if !on.Whole() {
+		if !on.AllSealed() {
 			t.Error("a plant that began with nothing owed is not whole")
 		}
 		off := w.must(seal.RestConfig{Off: true})
 		if got, err := w.unseal(off, cellA, epoch, sealed); err != nil || got != "secret" {
 			t.Errorf("opened %q, %v", got, err)
 		}
-		if kept, epoch := w.seal(off, cellA, "plain"); epoch != 0 || string(kept) != "plain" || off.Whole() {
+		if kept, epoch := w.seal(off, cellA, "plain"); epoch != 0 || string(kept) != "plain" || off.AllSealed() {
 			t.Errorf("kept %q by epoch %d", kept, epoch)
 		}
-		if w.must(seal.RestConfig{}).Whole() {
+		if w.must(seal.RestConfig{}).AllSealed() {
 			t.Error("what was kept in between is taken for forged")
 		}
 	})
@@ -375,7 +375,7 @@ func TestNothingIsSealedUntilThePlantBegins(t *testing.T) {
 	eachRest(t, func(t *testing.T, w restWorld) {
 		w.keys.fail(&problem.Error{Kind: problem.Denied, What: "ask Vault", Why: "the policy does not allow it"})
 		r := w.must(seal.RestConfig{})
-		if kept, epoch := w.seal(r, cellA, "plain"); epoch != 0 || string(kept) != "plain" || r.Whole() {
+		if kept, epoch := w.seal(r, cellA, "plain"); epoch != 0 || string(kept) != "plain" || r.AllSealed() {
 			t.Errorf("kept %q by epoch %d", kept, epoch)
 		}
 		w.keys.fail(nil)

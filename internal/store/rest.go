@@ -24,7 +24,7 @@ type Rest interface {
 	Seal(ctx context.Context, tx *Tx, c Cell, plain []byte) (sealed []byte, epoch int64, err error)
 	Unseal(ctx context.Context, tx *Tx, c Cell, epoch int64, sealed []byte) ([]byte, error)
 	// Whole tells whether all that the plant owes is sealed, so that what is not was not written by the plant.
-	Whole() bool
+	Whole(ctx context.Context, tx *Tx) (bool, error)
 }
 
 // SealWith has everything that is sealed at rest be so by r. It is called before anything else uses db.
@@ -34,7 +34,12 @@ func (db *DB) SealWith(r Rest) { db.rest = r }
 func (tx *Tx) Seals() bool { return tx.db.rest != nil }
 
 // Whole is that of the database's Rest; false without one.
-func (tx *Tx) Whole() bool { return tx.Seals() && tx.db.rest.Whole() }
+func (tx *Tx) Whole(ctx context.Context) (bool, error) {
+	if !tx.Seals() {
+		return false, nil
+	}
+	return tx.db.rest.Whole(ctx, tx)
+}
 
 // Seal gives what is to be kept of a value, and the epoch that is kept with it; 0, and the value itself, where nothing is sealed.
 func (tx *Tx) Seal(ctx context.Context, c Cell, plain []byte) ([]byte, int64, error) {
