@@ -371,6 +371,11 @@ func TestWhoMayCallIsCheckedAtLoad(t *testing.T) {
 		{"clients of no CA", "access: {clients: {erp: {uri: \"spiffe://x\", roles: [erp]}}}\n", "nothing says who issues their certificates"},
 		{"two names of a client", "api: {tls: {client_ca: ca}}\naccess: {clients: {erp: {uri: \"a:b\", dns: c, roles: [erp]}}}\n", "none of uri, dns and sha256"},
 		{"keys without TLS", "access: {issuers: [{issuer: i, audience: a, jwks: \"http://login.example/keys\"}]}\n", "it is no https address"},
+		{"one client twice", "access: {issuers: [{issuer: i, audience: a, jwks: \"https://login.example/keys\", clients: {x: {id: c}, y: {id: c}}}]}\n", "it is the client of x"},
+		{
+			"one issuer twice", "access: {issuers: [{issuer: i, audience: a, jwks: \"https://a.example/k\"}, {issuer: i, audience: b, jwks: \"https://b.example/k\"}]}\n",
+			"it is named twice",
+		},
 		{"an issuer for nobody", "access: {issuers: [{issuer: i, jwks: \"https://login.example/keys\"}]}\n", "issuer and audience are required"},
 	}
 	for _, tt := range tests {

@@ -84,8 +84,14 @@ func (c Config) checkAccess(k *checker) {
 		checkRoles(k, p, "access.shell."+user, roles)
 	}
 	c.checkClients(k, p)
+	named := map[string]bool{}
 	for i, s := range a.Issuers {
-		checkIssuer(k, p, fmt.Sprintf("access.issuers[%d]", i), s)
+		at := fmt.Sprintf("access.issuers[%d]", i)
+		checkIssuer(k, p, at, s)
+		if named[s.Issuer] {
+			k.wrong(at+".issuer", "it is named twice", "write all its clients in one place")
+		}
+		named[s.Issuer] = true
 	}
 }
 
@@ -136,7 +142,12 @@ func checkIssuer(k *checker, p *access.Policy, at string, s IssuerConfig) {
 	if s.Outage < 0 {
 		k.wrong(at+".outage", "it is negative", "leave it out for 12h")
 	}
+	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Clients)) {
+		if other := seen[s.Clients[name].ID]; other != "" {
+			k.wrong(at+".clients."+name+".id", "it is the client of "+other, "give each machine a client of its own")
+		}
+		seen[s.Clients[name].ID] = name
 		checkName(k, at+".clients."+name, name)
 		checkRoles(k, p, at+".clients."+name+".roles", s.Clients[name].Roles)
 		if s.Clients[name].ID == "" {
@@ -153,17 +164,17 @@ func (c Config) policy() (*access.Policy, error) {
 	return access.NewPolicy(c.Plant.Number, c.Access.Roles, c.Access.Apart)
 }
 
-// gate is what the API asks who calls; nil where the configuration does not say who may do what.
-func (c Config) gate(db *store.DB) (*access.Gate, error) {
+// gate is what the API asks who calls, with the issuers of tokens that it believes; nil where the configuration does not say who may do what.
+func (c Config) gate(db *store.DB) (*access.Gate, *access.Issuers, error) {
 	p, err := c.policy()
 	if p == nil || err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	bearers, err := c.issuers(db.Now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return access.NewGate(db, p, c.Access.Clients, bearers), nil
+	return access.NewGate(db, p, c.Access.Clients, bearers), bearers, nil
 }
 
 // sessions are those of people in the console.

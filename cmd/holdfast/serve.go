@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/internal/access"
 	"holdfast/internal/console"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/seal"
@@ -97,7 +98,8 @@ type process struct {
 	ring *seal.Ring
 	rest *seal.Rest // seals what is kept; nil without a keyring
 
-	anchor *seal.Vault // signs checkpoints of the audit record besides; nil without Vault
+	issuers *access.Issuers // whose tokens the API believes; nil without access
+	anchor  *seal.Vault     // signs checkpoints of the audit record besides; nil without Vault
 }
 
 // takeSeat takes the node's name. It refuses beside a process that has it.
@@ -135,7 +137,7 @@ func (p *process) openKeys(ctx context.Context) error {
 }
 
 func (p *process) listen(ctx context.Context) (err error) {
-	if p.gate, err = p.cfg.gate(p.db); err != nil {
+	if p.gate, p.issuers, err = p.cfg.gate(p.db); err != nil {
 		return err
 	}
 	if p.api, err = p.cfg.listenAPI(ctx); err != nil {
@@ -168,11 +170,15 @@ func (p *process) Run(ctx context.Context) (err error) {
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
 		"database", p.db.String())
 	log := p.log.With("part", "serve")
+	watchers := []part{{"audit", p.tree().Run}, {"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}}
+	if p.issuers != nil {
+		watchers = append(watchers, part{"issuers", p.issuers.Run})
+	}
 	err = runStages(ctx, p.bound(), log,
 		p.web(),
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}, part{"backup", backups.Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
-		append(p.keys, part{"audit", p.tree().Run}, part{"store", p.db.Run}, part{"seat", p.seat.Run}, part{"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}),
+		append(p.keys, watchers...),
 	)
 	log.InfoContext(context.WithoutCancel(ctx), "the plant has stopped")
 	return err

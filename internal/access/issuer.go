@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/sync/errgroup"
 )
 
 // Issuer is an OAuth2 server whose access tokens machines call with (client credentials, RFC 9068 or alike).
@@ -25,7 +26,7 @@ type Issuer struct {
 
 // JWTClient is a machine that gets its tokens from an issuer.
 type JWTClient struct {
-	ID    string   `yaml:"id"`    // client_id, azp, appid or sub of its tokens, the first of them that there is
+	ID    string   `yaml:"id"`    // client_id, azp or appid of its tokens
 	Roles []string `yaml:"roles"` // of the policy
 	Links []string `yaml:"links"` // patterns; empty: every link
 }
@@ -39,7 +40,7 @@ type issuer struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-// NewIssuers returns Issuers. It asks none; the first token of each does.
+// NewIssuers returns Issuers. It asks none; Run does, and the first token of each.
 func NewIssuers(all []Issuer, now func() time.Time) *Issuers {
 	out := &Issuers{}
 	for _, i := range all {
@@ -51,6 +52,16 @@ func NewIssuers(all []Issuer, now func() time.Time) *Issuers {
 		out.all = append(out.all, issuer{i, keys, oidc.NewVerifier(i.URL, keys, &oidc.Config{ClientID: i.Audience, SupportedSigningAlgs: algs, Now: now})})
 	}
 	return out
+}
+
+// Run keeps the keys of each issuer fresh until ctx ends.
+func (s *Issuers) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { <-ctx.Done(); return nil }) // where there is no issuer, too
+	for _, i := range s.all {
+		g.Go(func() error { return i.keys.Run(ctx) })
+	}
+	return g.Wait()
 }
 
 // Bearer implements Bearers: signature, issuer, audience and times of the token are checked, and then whose it is.
@@ -71,21 +82,47 @@ func (s *Issuers) Bearer(ctx context.Context, token string) (Actor, error) {
 	if err != nil {
 		return Actor{}, unknown("the token is not what its issuer gives to callers of this plant")
 	}
-	var claims struct {
-		Client string `json:"client_id"`
-		Azp    string `json:"azp"`
-		App    string `json:"appid"`
-	}
-	if err := good.Claims(&claims); err != nil {
+	var said tokenClaims
+	if err := good.Claims(&said); err != nil {
 		return Actor{}, unknown("the token cannot be read")
 	}
-	id := cmp.Or(claims.Client, claims.Azp, claims.App, good.Subject)
+	id, err := said.client()
+	if err != nil {
+		return Actor{}, err
+	}
 	for name, c := range at.Clients {
 		if c.ID != "" && c.ID == id {
 			return Actor{Name: "client:" + name, Rights: Rights{Roles: c.Roles, Links: c.Links}}, nil
 		}
 	}
 	return Actor{}, unknown("the token is of a client that this plant does not know")
+}
+
+// tokenClaims are those that tell whose an access token is, and whether it is a machine's own.
+type tokenClaims struct {
+	Client string          `json:"client_id"` // RFC 9068, section 2.2
+	Azp    string          `json:"azp"`       // Keycloak, Entra ID v2
+	App    string          `json:"appid"`     // Entra ID v1
+	Scopes json.RawMessage `json:"scp"`       // Entra ID: what a person lets the client do in his name; a machine's own token has roles
+	Type   string          `json:"idtyp"`     // Entra ID: app or user
+	Nonce  json.RawMessage `json:"nonce"`     // OpenID Connect Core 1.0, section 2: of ID tokens
+}
+
+// client is the machine whose own token it is. sub does not name it: there may stand a person, whose name he chooses.
+func (c tokenClaims) client() (string, error) {
+	if c.Nonce != nil || c.Scopes != nil || c.Type != "" && c.Type != "app" {
+		return "", unknown("the token is a person's: machines call with one that they got by client credentials")
+	}
+	id := cmp.Or(c.Client, c.Azp, c.App)
+	for _, other := range []string{c.Client, c.Azp, c.App} {
+		if other != "" && other != id {
+			return "", unknown("the token names two clients")
+		}
+	}
+	if id == "" {
+		return "", unknown("the token names no client: client_id, azp or appid is wanted")
+	}
+	return id, nil
 }
 
 // of finds the issuer that a token says it is of. Nothing of the token is believed by that: its issuer's keys decide.

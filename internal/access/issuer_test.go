@@ -1,6 +1,8 @@
 package access_test
 
 import (
+	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,11 +10,14 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -135,8 +140,13 @@ func TestAnAccessTokenIsCheckedInFull(t *testing.T) {
 	}{
 		{"good", good, "client:erp"},
 		{"of a list of audiences", es(with(c, claims{"aud": []string{"a", "holdfast-1000"}})), "client:erp"},
-		{"named by azp", es(with(c, claims{"client_id": nil, "azp": "erp-client"})), "client:erp"},
-		{"named by sub", es(with(c, claims{"client_id": nil, "sub": "erp-client"})), "client:erp"},
+		{"named by azp", es(with(c, claims{"client_id": nil, "azp": "erp-client", "sub": "erp-client"})), "client:erp"},
+		{"named by appid", es(with(c, claims{"client_id": nil, "appid": "erp-client"})), "client:erp"},
+		{"named by sub alone, which may be a person", es(with(c, claims{"client_id": nil, "sub": "erp-client"})), ""},
+		{"a person's, got by the client", es(with(c, claims{"client_id": nil, "azp": "erp-client", "scp": "openid profile"})), ""},
+		{"another person's", es(with(c, claims{"client_id": nil, "azp": "erp-client", "idtyp": "user"})), ""},
+		{"an ID token", es(with(c, claims{"client_id": nil, "azp": "erp-client", "nonce": "n"})), ""},
+		{"whose names differ", es(with(c, claims{"azp": "another"})), ""},
 		{"of a client that is not known", es(with(c, claims{"client_id": "other", "sub": "erp-client"})), ""},
 		{"expired", es(with(c, claims{"exp": c.now().Add(-time.Second).Unix()})), ""},
 		{"without an end", es(with(c, claims{"exp": nil})), ""},
@@ -212,3 +222,77 @@ func TestKeysOfAnIssuerAreReadAnewAndOutliveAnOutage(t *testing.T) {
 		t.Errorf("keys that were never read: %v, want kind unavailable", err)
 	}
 }
+
+// TestAnIssuerThatHangsHoldsNobodyWhoseKeyIsKnown: while one caller with an unknown key waits for the issuer, others are let in by the
+// keys that are known, and all who wait make one call.
+func TestAnIssuerThatHangsHoldsNobodyWhoseKeyIsKnown(t *testing.T) {
+	c, key := newClock(), newKey(t)
+	p := newProvider(t, public("k1", key))
+	is := newIssuers(p, c)
+	token := func(id string) string { return signed(t, jose.ES256, key, id, nil, with(c, nil)) }
+	if _, err := is.Bearer(t.Context(), token("k1")); err != nil {
+		t.Fatal(err)
+	}
+	c.add(time.Hour)
+	good, unknown := token("k1"), token("k2")
+	p.mu.Lock() // it answers nobody
+	before := p.asked
+	var waiting sync.WaitGroup
+	for range 10 {
+		waiting.Go(func() { _, _ = is.Bearer(t.Context(), unknown) })
+	}
+	for range 100 {
+		if _, err := is.Bearer(t.Context(), good); err != nil {
+			t.Error(err)
+		}
+	}
+	p.mu.Unlock()
+	waiting.Wait()
+	if more := p.asked - before; more != 1 {
+		t.Errorf("ten callers with an unknown key made %d calls, want 1", more)
+	}
+}
+
+// TestKeysAreKeptFresh: a key that the issuer has withdrawn is forgotten though nobody asks for another.
+func TestKeysAreKeptFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := newKey(t)
+		serve := atomic.Pointer[jose.JSONWebKeySet]{}
+		serve.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public("k1", key)}})
+		client := &http.Client{Transport: answers(func(*http.Request) *http.Response {
+			body, _ := json.Marshal(serve.Load())
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body))}
+		})}
+		is := access.NewIssuers([]access.Issuer{{
+			URL: issuerURL, Audience: "holdfast-1000", Keys: "http://keys.example", Client: client,
+			Clients: map[string]access.JWTClient{"erp": {ID: "erp-client"}},
+		}}, time.Now)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- is.Run(ctx) }()
+		kind := func() problem.Kind {
+			_, err := is.Bearer(t.Context(), signed(t, jose.ES256, key, "k1", nil, claims{
+				"iss": issuerURL, "aud": "holdfast-1000", "client_id": "erp-client", "exp": time.Now().Add(time.Minute).Unix(),
+			}))
+			return problem.KindOf(err)
+		}
+		synctest.Wait()
+		if got := kind(); got != "" {
+			t.Errorf("kind %q, want none", got)
+		}
+		serve.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public("k2", newKey(t))}})
+		time.Sleep(6 * time.Minute)
+		if got := kind(); got != problem.Unknown {
+			t.Errorf("withdrawn for six minutes: kind %q, want unknown-caller", got)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// answers is a transport that goes nowhere.
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(r *http.Request) (*http.Response, error) { return a(r), nil }

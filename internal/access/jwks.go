@@ -18,7 +18,7 @@ import (
 
 // The rhythm in which an issuer's keys are read.
 const (
-	keysFresh = 10 * time.Minute // after it, they are read again at the next use: a key that was withdrawn counts no longer
+	keysFresh = 5 * time.Minute  // then Run reads them again: a key that was withdrawn counts little longer
 	keysPause = 10 * time.Second // between two attempts: unknown key IDs, which anybody can send, must not become calls
 	mostKeys  = 1 << 20          // bytes of a set of keys
 )
@@ -29,17 +29,21 @@ func algorithms() []jose.SignatureAlgorithm {
 }
 
 // keySet is the keys of an issuer. While it does not answer, those that were read last count on for a time. It is an oidc.KeySet.
+//
+// Nobody whose key is known waits for the issuer: Run keeps the keys fresh, and only who shows a key that is not known waits until they
+// have been asked for, all of them for one and the same call.
 type keySet struct {
 	url    string
 	client *http.Client
 	now    func() time.Time
 	outage time.Duration // how long keys count that cannot be read again
 
-	mu    sync.Mutex
-	keys  []jose.JSONWebKey
-	read  time.Time // when they came
-	tried time.Time // when they were last asked for
-	fault error     // of that attempt
+	mu     sync.Mutex
+	keys   []jose.JSONWebKey
+	read   time.Time     // when they came
+	tried  time.Time     // when they were last asked for
+	fault  error         // of that attempt
+	flight chan struct{} // closed when the call that is under way has ended; nil: none is
 }
 
 // VerifySignature implements oidc.KeySet. Keys that the token itself brings are never looked at.
@@ -60,23 +64,44 @@ func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 	return nil, errors.New("check a token: no key of the issuer fits its signature")
 }
 
-// named are the keys of an ID, or all of them if there is none. They are asked for where they are old or the ID is new.
+// named are the keys of an ID, or all of them if there is none. They are asked for where the ID is not known.
 func (k *keySet) named(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
+	if found := k.find(id); len(found) > 0 {
+		return found, nil
+	}
+	k.refresh(ctx, keysPause)
+	return k.find(id), k.away()
+}
+
+// refresh asks for the keys unless that was done within a time, and waits for the answer: to the one call, however many need it.
+func (k *keySet) refresh(ctx context.Context, pause time.Duration) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.now()
-	found := k.find(id)
-	if (len(found) == 0 || now.Sub(k.read) > keysFresh) && now.Sub(k.tried) >= keysPause {
-		k.tried = now
-		keys, err := k.fetch(ctx)
-		k.tried = k.now() // one that hung is not asked again at once by whoever waited meanwhile
-		k.fault = err
-		if err == nil {
-			k.keys, k.read = keys, now
-			found = k.find(id)
+	flight, own := k.flight, k.flight == nil && k.now().Sub(k.tried) >= pause
+	if own {
+		flight = make(chan struct{})
+		k.flight = flight
+	}
+	k.mu.Unlock()
+	switch {
+	case own:
+		k.land(k.fetch(ctx))
+		close(flight)
+	case flight != nil:
+		select {
+		case <-flight:
+		case <-ctx.Done():
 		}
 	}
-	return found, k.lost(now)
+}
+
+// land keeps what a call has brought.
+func (k *keySet) land(keys []jose.JSONWebKey, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tried, k.fault, k.flight = k.now(), err, nil // one that hung is not asked again at once by whoever waited meanwhile
+	if err == nil {
+		k.keys, k.read = keys, k.tried
+	}
 }
 
 // away says that the issuer's keys are not known; nil if they are.
@@ -96,14 +121,39 @@ func (k *keySet) lost(now time.Time) error {
 	}
 }
 
+// find is what is known of an ID; nothing once the keys are too old to be believed.
 func (k *keySet) find(id string) []jose.JSONWebKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now().Sub(k.read) > k.outage {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(k.keys), func(key jose.JSONWebKey) bool {
 		return id != "" && key.KeyID != id || key.Use != "" && key.Use != "sig" || !key.IsPublic()
 	})
 }
 
+// Run reads the keys again and again until ctx ends, the sooner where they could not be read.
+func (k *keySet) Run(ctx context.Context) error {
+	tick := time.NewTicker(keysPause)
+	defer tick.Stop()
+	for {
+		k.mu.Lock()
+		due := k.fault != nil || k.now().Sub(k.read) >= keysFresh
+		k.mu.Unlock()
+		if due {
+			k.refresh(ctx, keysPause)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
 func (k *keySet) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // who waits here waits for all that come after
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // others wait for the same answer
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
 	if err != nil {
