@@ -23,8 +23,10 @@ import (
 const (
 	// perPage is how many rows a list has: a browser swaps so many in a quarter of a second.
 	perPage = 100
-	// mostRows is how many rows a download has at most.
-	mostRows = 100_000
+	// perRead is how many rows of a download are in memory at a time.
+	perRead = 1000
+	// perReadLimit is how long a browser may take for them.
+	perReadLimit = time.Minute
 )
 
 // query is what a list of messages shows; its address says all of it.
@@ -331,14 +333,19 @@ func (c *Console) messagesCSV(r *http.Request) (*page, error) {
 	return &page{stream: func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="messages.csv"`)
-		return c.writeCSV(r.Context(), csv.NewWriter(w), q, c.zone(r))
+		conn := http.NewResponseController(w)
+		return c.writeCSV(r.Context(), csv.NewWriter(w), q, c.zone(r), func() {
+			_ = conn.SetWriteDeadline(time.Now().Add(perReadLimit)) // where there is no connection, there is no deadline
+		})
 	}}, nil
 }
 
-func (c *Console) writeCSV(ctx context.Context, w *csv.Writer, q query, zone *time.Location) error {
+// writeCSV writes all that q finds, however much it is: a file that ended early would be taken for the whole. It calls each before it reads on.
+func (c *Console) writeCSV(ctx context.Context, w *csv.Writer, q query, zone *time.Location, each func()) error {
 	err := w.Write([]string{"id", "state", "link", "lane", "number", "kind", "order", "document", "created", "settled", "why"})
-	for n := 0; err == nil && n < mostRows; {
-		rows, next, _, ferr := c.find(ctx, q, 1000)
+	for more := true; more && err == nil; more = q.Cursor != "" {
+		each()
+		rows, next, _, ferr := c.find(ctx, q, perRead)
 		if ferr != nil {
 			return ferr
 		}
@@ -347,10 +354,7 @@ func (c *Console) writeCSV(ctx context.Context, w *csv.Writer, q query, zone *ti
 				m.ID, m.State, m.Link, m.Lane, strconv.FormatInt(m.Number, 10), m.Kind, m.Order, m.Document,
 				stampOf(m.CreatedAt, zone), stampOf(m.SettledAt, zone), m.Why))
 		}
-		n += len(rows)
-		if q.Cursor = next; next == "" {
-			break
-		}
+		q.Cursor = next
 	}
 	w.Flush()
 	return cmp.Or(err, w.Error())
