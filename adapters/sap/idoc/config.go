@@ -2,6 +2,7 @@ package idoc
 
 import (
 	"cmp"
+	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -221,8 +222,10 @@ func (c *Config) checkURL() error {
 	return nil
 }
 
+// loopback tells whether a host is this machine: by its address, since any name may begin with 127.
 func loopback(host string) bool {
-	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *Config) completeReceive() error {

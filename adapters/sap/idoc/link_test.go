@@ -574,11 +574,17 @@ func TestMistakesOfAConfiguration(t *testing.T) {
 		{"both ways to send", func(c *idoc.Config) { c.Send.URL = "https://s4" }, "send"},
 		{"flat files by positions that nobody vouches for", func(c *idoc.Config) { c.Send.Format = "flat" }, "descriptions"},
 		{"passwords in the clear", func(c *idoc.Config) { c.Send.Folder, c.Send.URL = "", "http://s4.example/sap/bc/idoc_xml" }, "send.url"},
+		{"passwords in the clear to a name that begins as this machine's addresses do", func(c *idoc.Config) {
+			c.Send.Folder, c.Send.URL = "", "http://127.s4.example/sap/bc/idoc_xml"
+		}, "send.url"},
 		{"flat by HTTP", func(c *idoc.Config) {
 			c.Send.Folder, c.Send.URL, c.Send.Format = "", "https://s4.example/x", "flat"
 		}, "send.format"},
 		{"a listener for everybody", func(c *idoc.Config) { c.Receive = &idoc.Receive{Listen: "127.0.0.1:1"} }, "receive.password"},
 		{"a listener without TLS", func(c *idoc.Config) { c.Receive = &idoc.Receive{Listen: "0.0.0.0:1", User: "u", Secret: "env:X"} }, "receive.listen"},
+		{"a listener without TLS on such a name", func(c *idoc.Config) {
+			c.Receive = &idoc.Receive{Listen: "127.s4.example:1", User: "u", Secret: "env:X"}
+		}, "receive.listen"},
 		{"a listener on all addresses without TLS", func(c *idoc.Config) { c.Receive = &idoc.Receive{Listen: ":1", User: "u", Secret: "env:X"} }, "receive.listen"},
 		{"one folder both ways", func(c *idoc.Config) { c.Receive = &idoc.Receive{Folder: c.Send.Folder} }, "receive.folder"},
 		{"a code page that is none", func(c *idoc.Config) { c.Send.CodePage = "klingon" }, "send.code_page"},
