@@ -13,9 +13,9 @@ import (
 // cut off. Others must not wait for it: who waits for its lock runs again until it is free. It wakes, and does its work again.
 func TestWhoStandsStillLosesItsLocks(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	patient := open(t, url, store.Config{}) // a slow machine needs longer than the limit between two steps of a migration
+	patient := openAt(t, url, store.Config{}) // a slow machine needs longer than the limit between two steps of a migration
 	table(t, patient)
-	frozen := open(t, url, store.Config{IdleLimit: 100 * time.Millisecond})
+	frozen := openAt(t, url, store.Config{IdleLimit: 100 * time.Millisecond})
 	locked, done := make(chan struct{}), make(chan struct{})
 	other := make(chan error, 1)
 	go func() {
@@ -41,14 +41,4 @@ func TestWhoStandsStillLosesItsLocks(t *testing.T) {
 	if runs == 1 && err == nil || err != nil && problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("err = %v after %d runs, want it to run again, or that the database was away", err, runs)
 	}
-}
-
-func open(t *testing.T, url string, cfg store.Config) *store.DB {
-	t.Helper()
-	db, err := store.Open(t.Context(), url, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
 }
