@@ -69,14 +69,14 @@ func (k *keySet) named(ctx context.Context, id string) ([]jose.JSONWebKey, error
 	if found := k.find(id); len(found) > 0 {
 		return found, nil
 	}
-	k.refresh(ctx, keysPause)
+	k.refresh(ctx)
 	return k.find(id), k.away()
 }
 
-// refresh asks for the keys unless that was done within a time, and waits for the answer: to the one call, however many need it.
-func (k *keySet) refresh(ctx context.Context, pause time.Duration) {
+// refresh asks for the keys unless that was done just now, and waits for the answer: to the one call, however many need it.
+func (k *keySet) refresh(ctx context.Context) {
 	k.mu.Lock()
-	flight, own := k.flight, k.flight == nil && k.now().Sub(k.tried) >= pause
+	flight, own := k.flight, k.flight == nil && k.now().Sub(k.tried) >= keysPause
 	if own {
 		flight = make(chan struct{})
 		k.flight = flight
@@ -142,7 +142,7 @@ func (k *keySet) Run(ctx context.Context) error {
 		due := k.fault != nil || k.now().Sub(k.read) >= keysFresh
 		k.mu.Unlock()
 		if due {
-			k.refresh(ctx, keysPause)
+			k.refresh(ctx)
 		}
 		select {
 		case <-ctx.Done():
