@@ -65,8 +65,9 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 	if err := r.act(ctx, access.KeysReseal, "plant/"+r.cfg.Plant.Number, reason, func(context.Context, *store.Tx) error { return nil }); err != nil {
 		return err
 	}
-	rest, err := seal.OpenRest(ctx, r.db, lazyKeys{r.cfg}, seal.RestConfig{Now: r.db.Now, Begin: func(context.Context, *store.Tx) (may, whole bool, err error) {
-		return true, false, nil
+	rest, err := seal.OpenRest(ctx, r.db, lazyKeys{r.cfg}, seal.RestConfig{Now: r.db.Now, Begin: func(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {
+		err = neverSealed(ctx, tx, r.out, r.in)
+		return err == nil, false, err
 	}}, slog.New(slog.DiscardHandler))
 	if err == nil && !rest.Seals() {
 		err = &problem.Error{Kind: problem.Unavailable, What: "seal what is kept", Why: "the keyring gives no seeds", Hint: "see holdfast doctor"}

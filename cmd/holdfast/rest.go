@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/inbox"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -28,10 +30,14 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 	if c.Keys.Kind == keysVault && c.Keys.ColdStart == sealedCache {
 		cfg.Safe = k.safe
 	}
+	looked := false // once is enough: a process that seals goes on sealing
 	cfg.Begin = func(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {
-		if err := f.neverSealed(ctx, tx); err != nil {
-			return false, false, err
+		if !looked {
+			if err := neverSealed(ctx, tx, f.outbox, f.inbox); err != nil {
+				return false, false, err
+			}
 		}
+		looked = true
 		out, err := f.outbox.Fresh(ctx, tx)
 		if err != nil {
 			return false, false, err
@@ -48,8 +54,8 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 
 // neverSealed is a problem of kind Integrity where something is sealed although the plant never began to: somebody has removed its epochs, and
 // what is put in from now on would be taken for what was there before.
-func (f *floors) neverSealed(ctx context.Context, tx *store.Tx) error {
-	for _, sealed := range []func(context.Context, *store.Tx) (bool, error){f.outbox.Sealed, f.inbox.Sealed} {
+func neverSealed(ctx context.Context, tx *store.Tx, out *outbox.Outbox, in *inbox.Inbox) error {
+	for _, sealed := range []func(context.Context, *store.Tx) (bool, error){out.Sealed, in.Sealed} {
 		has, err := sealed(ctx, tx)
 		if err != nil {
 			return err

@@ -236,6 +236,13 @@ func TestAWriterOfTheDatabaseCannotSayThatItIsNotSealedYet(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.do(rest.EndPlain)
+		b.do(func(ctx context.Context, tx *store.Tx) error { // and here the process ends
+			_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = 0, plain = ?`, early)
+			return err
+		})
+		if crashed := b.sealing(keys); !crashed.AllSealed() {
+			t.Error("put back before the process has done anything more, it is believed")
+		}
 		if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
 			t.Fatalf("not whole: %v", err)
 		}

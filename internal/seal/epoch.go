@@ -196,8 +196,8 @@ func (r *Rest) unwrap(ctx context.Context, ids []int64, wrapped []string) error 
 // turnEpoch goes on to the next epoch if that of the moment has had its time or its number of seals, and reserves seals of the one in use.
 // Without one that lies ready the last goes on, and an alarm is raised.
 func (r *Rest) turnEpoch(ctx context.Context) error {
-	now, over := r.now.Load(), r.turnOver.Load()
-	if !over && now != nil && now.used.Load() <= now.reserved/2 && r.cfg.Now().Before(now.until) {
+	now := r.now.Load()
+	if now != nil && now.used.Load() <= now.reserved/2 && r.cfg.Now().Before(now.until) {
 		return nil
 	}
 	var use epochRow
@@ -211,7 +211,7 @@ func (r *Rest) turnEpoch(ctx context.Context) error {
 			return err
 		}
 		var why error
-		if use, out, why = r.choose(kept, over); why != nil {
+		if use, out, why = r.choose(kept); why != nil {
 			return why
 		}
 		if use.UsedAt == 0 {
@@ -226,9 +226,6 @@ func (r *Rest) turnEpoch(ctx context.Context) error {
 	})
 	if err != nil {
 		return fmt.Errorf("turn the epoch of what is sealed at rest: %w", err)
-	}
-	if over {
-		r.turnOver.Store(false)
 	}
 	if out && !r.seedsOut.Load() {
 		r.log.ErrorContext(ctx, "ALARM: no seed lies ready, the last epoch goes on", "part", "keys", "epoch", use.ID, "err", r.why())
@@ -258,16 +255,16 @@ func (r *Rest) carryPlain(ctx context.Context, tx *store.Tx, kept epochs, next i
 	return r.sayPlain(ctx, tx, next, kept.beganAt)
 }
 
-// choose is the epoch to seal by: the one in use for as long as it lasts, unless it is over, else the next of which the seed is at hand. out tells
-// that there is none, and the last one goes on.
-func (r *Rest) choose(kept epochs, over bool) (use epochRow, out bool, err error) {
+// choose is the epoch to seal by: the one in use for as long as it lasts, else the next of which the seed is at hand. out tells that there is
+// none, and the last one goes on.
+func (r *Rest) choose(kept epochs) (use epochRow, out bool, err error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	last := kept.last()
 	if last != nil && r.seeds[last.ID] == nil {
 		last = nil
 	}
-	if !over && last != nil && last.Seals < r.cfg.Most && r.cfg.Now().Before(store.FromMicros(last.UsedAt).Add(r.cfg.Turn)) {
+	if last != nil && last.Seals < r.cfg.Most && r.cfg.Now().Before(store.FromMicros(last.UsedAt).Add(r.cfg.Turn)) {
 		return *last, false, nil
 	}
 	for _, next := range kept.unused() {

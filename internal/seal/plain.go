@@ -26,9 +26,13 @@ func plainUnder(seed []byte, id, beganAt int64) ([]byte, error) {
 	return k.Seal(nil, nil, nil, aad(id, c)), nil
 }
 
-// plain tells whether the plant has said, under the epoch of the moment, that what it owes may be unsealed.
+// plain tells whether the plant has said, under the epoch of the moment, that what it owes may be unsealed. Where that cannot be told for now, since
+// the seed of the epoch is not at hand, what was known before holds.
 func (r *Rest) plain(kept epochs) bool {
 	at := kept.at()
+	if at != nil && r.judged && r.seed(at.ID) == nil {
+		return !r.whole.Load()
+	}
 	if at == nil || len(kept.plain) == 0 {
 		return false
 	}
@@ -40,13 +44,9 @@ func (r *Rest) plain(kept epochs) bool {
 	return err == nil
 }
 
-// judge takes what is not sealed for forged unless the plant has said otherwise. Where that cannot be told for now, since the seed of the epoch is
-// not at hand, what was known before holds.
+// judge takes what is not sealed for forged unless the plant has said otherwise.
 func (r *Rest) judge(ctx context.Context, kept epochs) {
 	at, now := kept.at(), r.now.Load()
-	if at != nil && r.seed(at.ID) == nil && r.judged {
-		return
-	}
 	gone := now != nil && (at == nil || at.ID < now.id) // an epoch that this process has used: what was said before it is no longer believed
 	plain := !gone && r.plain(kept)
 	if kept.beganAt > 0 && kept.wholeAt == 0 && !plain && !r.cfg.Off && !r.doubted {
@@ -81,23 +81,27 @@ func (r *Rest) sayPlain(ctx context.Context, tx *store.Tx, id, beganAt int64) er
 	return nil
 }
 
-// allow notes, where sealing is switched off, that what is kept from now on is not sealed: none of it is forged for that.
+// allow notes, where sealing is switched off, that what is kept from now on is not sealed: none of it is forged for that. Without the seed of the
+// epoch nobody can say so, and the plant works on.
 func (r *Rest) allow(ctx context.Context, kept epochs) error {
 	at := kept.at()
-	if kept.beganAt == 0 || at == nil || r.plain(kept) {
+	if kept.beganAt == 0 || at == nil || r.seed(at.ID) == nil || r.plain(kept) {
 		return nil
 	}
 	return r.db.InTx(ctx, func(tx *store.Tx) error { return r.sayPlain(ctx, tx, at.ID, kept.beganAt) })
 }
 
-// EndPlain notes that nothing unsealed is owed any more: what is not sealed from now on was not written by the plant. The next visit turns the
-// epoch, so that nobody can put back what was said before.
+// EndPlain notes that nothing unsealed is owed any more: what is not sealed from now on was not written by the plant. With the same commit the
+// next epoch is that of the moment, so that nobody can put back what was said before, whatever a crash leaves undone.
 func (r *Rest) EndPlain(ctx context.Context, tx *store.Tx) error {
 	_, err := tx.Exec(ctx, `UPDATE rest_state SET whole_at = ?, plain = NULL WHERE id = 1 AND (whole_at = 0 OR plain IS NOT NULL)`, store.Micros(tx.Now))
 	if err != nil {
 		return fmt.Errorf("note that all that is owed is sealed: %w", err)
 	}
-	tx.AfterCommit(func() { r.turnOver.Store(true) })
+	next := `UPDATE rest_epochs SET used_at = ? WHERE id = (SELECT MIN(id) FROM rest_epochs WHERE used_at = 0)`
+	if _, err := tx.Exec(ctx, next, store.Micros(tx.Now)); err != nil {
+		return fmt.Errorf("end the epoch in which what is owed might be unsealed: %w", err)
+	}
 	tx.Wake(RestTopic)
 	return nil
 }

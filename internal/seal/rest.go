@@ -58,7 +58,6 @@ type Rest struct {
 	now      atomic.Pointer[epoch] // by which is sealed; nil: nothing is
 	began    atomic.Int64          // since when, microseconds; 0: it has not
 	whole    atomic.Bool
-	turnOver atomic.Bool // the epoch in use is over, whatever its age
 	lazy     bool
 	trouble  atomic.Pointer[error] // of the last visit to the keyring
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
