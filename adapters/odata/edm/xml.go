@@ -334,6 +334,8 @@ func (s *scanner) attribute(n *node) error {
 	s.pos += i + 2
 	prefix, local, has := strings.Cut(name, ":")
 	switch {
+	case !qualified(name):
+		return s.bad("the attribute name %.40s is no name of XML: a prefix and a name stand on the two sides of one colon", name)
 	case !has && name == "xmlns":
 		s.names = append(s.names, binding{"", value, len(s.stack)})
 	case has && prefix == "xmlns":
@@ -346,8 +348,17 @@ func (s *scanner) attribute(n *node) error {
 	return nil
 }
 
+// qualified tells whether colons stand in a name as in a QName (Namespaces in XML 1.0, section 4).
+func qualified(name string) bool {
+	prefix, local, has := strings.Cut(name, ":")
+	return !has || prefix != "" && local != "" && !strings.Contains(local, ":")
+}
+
 // name finds the namespaces of an element and its attributes, once all that it binds is known.
 func (s *scanner) name(n *node) error {
+	if !qualified(n.tag) {
+		return s.bad("the element name %.40s is no name of XML: a prefix and a name stand on the two sides of one colon", n.tag)
+	}
 	prefix, local, has := strings.Cut(n.tag, ":")
 	if !has {
 		prefix, local = "", n.tag

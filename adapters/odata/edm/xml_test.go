@@ -63,6 +63,9 @@ func FuzzReadsAsTheStandardLibraryDoes(f *testing.F) {
 	}
 	f.Add([]byte(`<a x='1"2' y = "&lt;&#65;&#x42;"><!-- c --><b:c xmlns:b="urn:b" b:d="e"/><![CDATA[ <t> ]]>text</a>`))
 	f.Add([]byte(`<p:a xmlns:p="urn:1"><p:b xmlns:p="urn:2"/><p:c/></p:a>`))
+	for _, text := range unqualified {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		n, err := read(text)
 		want, ok := outlineByStandard(text)
@@ -99,6 +102,20 @@ func TestTheStandardLibraryAgrees(t *testing.T) {
 		var b strings.Builder
 		if n.outline(&b); b.String() != want {
 			t.Errorf("%.60s: got\n%s\nwant\n%s", text, b.String(), want)
+		}
+	}
+}
+
+// unqualified are documents with names whose colons make no QName; encoding/xml takes them for names without a prefix.
+var unqualified = []string{
+	`<a :="x"/>`, `<a :b="x"/>`, `<a xmlns:b="urn:b" b:="x"/>`, `<a xmlns:="x"/>`, `<a xmlns:b="urn:b" b:c:d="x"/>`,
+	`<:/>`, `<:a/>`, `<a:/>`, `<b:c:d xmlns:b="urn:b"/>`,
+}
+
+func TestANameThatIsNotQualifiedIsRefused(t *testing.T) {
+	for _, text := range unqualified {
+		if _, err := read([]byte(text)); err == nil || !strings.Contains(err.Error(), "is no name of XML") {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
