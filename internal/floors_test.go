@@ -50,6 +50,7 @@ var floors = map[string]string{
 	"internal/inbox":   plant + "internal/seal internal/mapping",
 	"internal/edition": plant,
 	"internal/docnum":  words + "internal/store",
+	"internal/token":   plant + "internal/seal",
 	// 3 plant
 	"internal/mes":     plant + "internal/outbox",
 	"internal/access":  plant + "internal/seal",
