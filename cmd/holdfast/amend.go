@@ -76,9 +76,11 @@ func cannotBeSent(m outbox.Detail, err error) error {
 // sendable opens the mappings and links of the configuration for a command that works beside serve.
 func (r *records) sendable(ctx context.Context) (c sendable, done func(), err error) {
 	c.out = r.out
-	if c.rules, err = usedMappings(ctx, r.cfg, r.db); err != nil {
+	rules, err := usedMappings(ctx, r.cfg, r.db)
+	if err != nil {
 		return c, nil, err
 	}
+	c.rules = r.cfg.mapper(rules, r.tokens, r.db)
 	c.links, err = openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
 	return c, func() {
 		for _, l := range c.links {

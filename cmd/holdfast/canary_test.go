@@ -60,7 +60,12 @@ func plantCanaries(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	planted := []string{canaryPerson, canaryBody, canaryRefused, canaryAnswer, secret}
+	searchAll(t, p, dir, log.Bytes(), canaryPerson, canaryBody, canaryRefused, canaryAnswer, secret)
+}
+
+// searchAll looks for values in the log, in the figures, in a dump of the database and in every file of the plant, while it is open.
+func searchAll(t *testing.T, p *process, dir string, log []byte, planted ...string) {
+	t.Helper()
 	search := func(where string, text []byte) {
 		for _, value := range planted {
 			if bytes.Contains(text, []byte(value)) || bytes.Contains(text, []byte(hex.EncodeToString([]byte(value)))) {
@@ -68,13 +73,13 @@ func plantCanaries(t *testing.T, url string) {
 			}
 		}
 	}
-	search("the log", log.Bytes())
+	search("the log", log)
 	figures, err := p.tel.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	search("the figures", []byte(fmt.Sprint(figures)))
-	if url != "" {
+	if p.db.Dialect() == store.Postgres {
 		search("a dump of the database", dump(t, p.db))
 	}
 	files := 0

@@ -36,6 +36,7 @@ type Config struct {
 	Audit          AuditConfig           `yaml:"audit"`
 	Backup         *BackupConfig         `yaml:"backup"`
 	Policy         PolicyConfig          `yaml:"policy"`
+	Sensitive      *SensitiveConfig      `yaml:"sensitive"`
 	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`
@@ -137,6 +138,7 @@ type LinkConfig struct {
 	ProofSecret string       `yaml:"proof_secret"` // reference to a shared secret to sign with, instead of the node's key
 	ProofKey    string       `yaml:"proof_key"`    // the name that the far side has for it
 	Verify      VerifyConfig `yaml:"verify"`
+	Reveal      []string     `yaml:"reveal"` // classes of sensitive values that the ERP is told; of others it gets the tokens
 
 	Batch    int `yaml:"batch"`    // messages of one lane in hand at most
 	Attempts int `yaml:"attempts"` // answers about one message after which its lane is parked

@@ -72,6 +72,7 @@ func (c Config) check() error {
 	c.checkKeys(k)
 	c.checkAudit(k)
 	c.checkBackup(k)
+	c.checkSensitive(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}

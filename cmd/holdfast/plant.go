@@ -22,6 +22,7 @@ import (
 	"holdfast/internal/relay"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
+	"holdfast/internal/token"
 )
 
 // floors is the plant with everything that stands on its database, joined. Commands that look and repair use it as serve does.
@@ -38,6 +39,7 @@ type floors struct {
 	plant  *mes.Plant
 	inbox  *inbox.Inbox
 	doer   *access.Doer
+	tokens *token.Tokens
 	gate   *access.Gate // nil: the API takes every call of this machine
 
 	sessions *access.Sessions // of people in the console; nil as above
@@ -104,6 +106,7 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 // join builds the floors upon each other; nothing in it can fail.
 func (f *floors) join() {
 	f.live = mapping.NewLive(f.rules)
+	f.tokens = token.New(f.cfg.Sensitive.config())
 	f.alerts = alert.New(f.log)
 	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)
 	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
@@ -123,7 +126,7 @@ func (f *floors) join() {
 	f.inbox = inbox.New(f.db, f.live, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
-		Guard: f.guard, Alarm: f.alerts,
+		Guard: f.guard, Alarm: f.alerts, Veil: f.tokens,
 	}, f.log)
 	f.numberIDocs()
 	policy, _ := f.cfg.policy() // the check of the configuration has made it before
@@ -167,7 +170,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Together: c.together(), Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
-	return relay.New(f.db, f.outbox, f.live, seal.Chain, links, relay.Config{
+	return relay.New(f.db, f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
 		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
@@ -188,7 +191,7 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.live, f.links}, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links}, Veil: f.tokens, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.

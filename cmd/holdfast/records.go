@@ -22,6 +22,7 @@ import (
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
+	"holdfast/internal/token"
 )
 
 // records is what a command on this machine works with: the database of a configuration, whether serve runs or not.
@@ -34,6 +35,8 @@ type records struct {
 	jobs *job.Jobs
 
 	plant *mes.Plant
+
+	tokens *token.Tokens
 }
 
 // openRecords opens the database as it is: it makes none and changes no schema.
@@ -53,7 +56,7 @@ func openRecords(ctx context.Context, cfg Config) (*records, error) {
 	f := &floors{cfg: cfg, log: slog.New(slog.DiscardHandler), db: db}
 	cfg.sealLazily(db)
 	f.join()
-	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs, plant: f.plant}, nil
+	return &records{cfg: cfg, db: db, out: f.outbox, in: f.inbox, doer: f.doer, jobs: f.jobs, plant: f.plant, tokens: f.tokens}, nil
 }
 
 // with opens the records of a command's configuration, has fn work on them, and closes them.

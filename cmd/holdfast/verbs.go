@@ -34,6 +34,7 @@ func verbs() map[string]string {
 		"conflict dismiss": access.ConflictDismiss,
 		"keys status":      access.KeysRead, "keys export": access.KeysRead, "keys rotate": access.KeysRotate, "keys revoke": access.KeysRevoke, "keys drill": access.KeysDrill,
 		"keys reseal": access.KeysReseal, "keys rewrap": access.KeysRewrap, "keys shred": access.KeysShred,
+		"token show": access.TokenReveal, "token find": access.TokenFind, "token rotate": access.TokenRotate,
 		"audit list": access.AuditRead, "audit verify": access.AuditRead, "audit prove": access.AuditRead, "audit keys": access.KeysRead, "audit export": access.AuditExport,
 		"backup create": access.BackupCreate, "backup list": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,
 		"access roles": access.AccessRead, "access actions": free, "access token list": access.AccessRead,

@@ -48,6 +48,9 @@ const (
 	KeysReseal          = "keys.reseal"
 	KeysRewrap          = "keys.rewrap"
 	KeysShred           = "keys.shred"
+	TokenReveal         = "token.reveal"
+	TokenFind           = "token.find"
+	TokenRotate         = "token.rotate"
 	MappingPublish      = "mapping.publish"
 	MappingPropose      = "mapping.propose"
 	MappingApprove      = "mapping.approve"
@@ -109,6 +112,7 @@ const (
 	RepairOut     = "messages:repair"    // retry, discard, amend, replay what goes out
 	Operate       = "links:operate"      // pause and resume lanes and links
 	ManageKeys    = "keys:manage"        // replace and revoke the keys that nodes sign with
+	Reveal        = "sensitive:reveal"   // see the values that tokens stand for, and find the tokens of values
 	ManageBackups = "backups:manage"     // make, prove, remove and restore copies of the plant
 	ManageMaps    = "mappings:manage"    // publish, try and roll back mappings
 	ApproveMaps   = "mappings:approve"   // approve mappings that somebody else has proposed
@@ -180,6 +184,9 @@ func changesOfKeeping() []Action {
 		{KeysReseal, ManageKeys, "Seal what was kept before the plant sealed its bodies", true},
 		{KeysRewrap, ManageKeys, "Wrap the keys of what is sealed anew", true},
 		{KeysShred, ManageKeys, "Destroy the bodies of a lane for ever", true},
+		{TokenReveal, Reveal, "See the sensitive value that a token stands for", true},
+		{TokenFind, Reveal, "Find the token of a sensitive value", true},
+		{TokenRotate, ManageKeys, "Have the tokens of sensitive values found by a new key", true},
 		{MappingPublish, ManageMaps, "Have every node map by an edition of the mappings", true},
 		{MappingPropose, ManageMaps, "Propose an edition of the mappings, for somebody else to approve", true},
 		{MappingApprove, ApproveMaps, "Approve an edition of the mappings that somebody else has proposed", true},

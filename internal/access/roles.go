@@ -13,6 +13,7 @@ func DefaultRoles() map[string]Role {
 		"erp":        role(Deliver),
 		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess),
 		"admin":      role(also(Operate, RunPlant, ManageBackups, ReadKeys, ReadAccess)...),
+		"privacy":    role(ReadStatus, Reveal),
 		"auditor":    role(also(ReadAudit, ReadKeys, ReadAccess)...),
 	}
 }

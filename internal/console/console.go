@@ -58,6 +58,12 @@ type Parts struct {
 	SignIn  SignIn // nil: nobody signs in
 	Checker Checker
 	Rules   *mapping.Live
+	Veil    Veil // nil: names are kept as they are
+}
+
+// Veil has tokens in the place of the sensitive values of a JSON text, before anything else sees it.
+type Veil interface {
+	VeilAlone(ctx context.Context, db *store.DB, text []byte) ([]byte, error)
 }
 
 // Link is a link as the configuration has it.

@@ -2,6 +2,8 @@ package console
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -160,8 +162,7 @@ func (c *Console) orderView(ctx context.Context, id string) (v orderView, err er
 }
 
 // orderActs are what is reported of an order: its action, and what it does within tx. id is that of the event.
-func (c *Console) orderActs(r *http.Request, order, id string) map[string]orderAct {
-	by := actorOf(r.Context()).Name
+func (c *Console) orderActs(r *http.Request, order, id, by string) map[string]orderAct {
 	act := mes.OrderAct{ID: id, Order: order, By: by, Reason: r.PostFormValue("reason")}
 	return map[string]orderAct{
 		"start": {access.OrderStart, func(ctx context.Context, tx *store.Tx) error { _, err := c.Plant.StartOrder(ctx, tx, act); return err }},
@@ -205,7 +206,11 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 	if _, err := uuid.Parse(event); err != nil {
 		return nil, &problem.Error{Kind: problem.Invalid, What: "report work", Why: "the form has no key", Hint: "open the order again and send the form from there"}
 	}
-	a, err := choose(c.orderActs(r, id, event), r.PathValue("act"))
+	by, err := c.veiled(r.Context(), actorOf(r.Context()).Name)
+	if err != nil {
+		return nil, err
+	}
+	a, err := choose(c.orderActs(r, id, event, by), r.PathValue("act"))
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +231,27 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 	}
 	v, again := c.orderView(r.Context(), id)
 	return c.again(r, orderPage(v), errOr(err, again))
+}
+
+// veiled is what the plant keeps of who did something, as if it came by the API.
+func (c *Console) veiled(ctx context.Context, by string) (string, error) {
+	if c.Veil == nil {
+		return by, nil
+	}
+	text, err := json.Marshal(map[string]string{"by": by})
+	if err == nil {
+		text, err = c.Veil.VeilAlone(ctx, c.DB, text)
+	}
+	var veiled struct {
+		By string `json:"by"`
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &veiled)
+	}
+	if err != nil {
+		return "", fmt.Errorf("report work: %w", err)
+	}
+	return veiled.By, nil
 }
 
 // confirmationOf reads the form of a confirmation.

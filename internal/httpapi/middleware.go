@@ -158,7 +158,20 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request, op *contract.Oper
 	r.Body = io.NopCloser(bytes.NewReader(req.Body))
 	*r = *r.WithContext(context.WithValue(r.Context(), hopKey{}, hopOf(r, req.Body)))
 	_, more := op.CheckRequest(req)
-	return append(wrong, more...), nil
+	if wrong = append(wrong, more...); len(wrong) == 0 {
+		err = s.veil(r, op, req.Body)
+	}
+	return wrong, err
+}
+
+// veil has the handlers see tokens in the place of sensitive values. What an ERP sends is judged as it came; the inbox veils it.
+func (s *Server) veil(r *http.Request, op *contract.Operation, body []byte) error {
+	if s.Veil == nil || len(body) == 0 || op.ID == "receiveInbound" {
+		return nil
+	}
+	veiled, err := s.Veil.VeilAlone(r.Context(), s.DB, body)
+	r.Body = io.NopCloser(bytes.NewReader(veiled))
+	return err
 }
 
 // unknownQuery refuses a parameter that the operation does not have: a misspelt filter must not look like a filter.

@@ -57,7 +57,12 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the API works on; all but Pages are required.
+// Veil has tokens in the place of the sensitive values of a body, before anything else sees it.
+type Veil interface {
+	VeilAlone(ctx context.Context, db *store.DB, text []byte) ([]byte, error)
+}
+
+// Parts are what the API works on; all but Gate, Veil and Pages are required.
 type Parts struct {
 	Gate    *access.Gate // nil: whoever calls from this machine is let in, and may do everything
 	Checker Checker
@@ -66,6 +71,7 @@ type Parts struct {
 	Outbox  *outbox.Outbox
 	Inbox   *inbox.Inbox
 	Doer    *access.Doer
+	Veil    Veil         // nil: bodies are kept as they come
 	Pages   http.Handler // the console, below /console/ on the same listener; nil: there is none
 }
 

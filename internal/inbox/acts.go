@@ -79,6 +79,11 @@ func (i *Inbox) Edit(ctx context.Context, tx *store.Tx, seq int64, text []byte) 
 	if err != nil {
 		return err
 	}
+	if i.cfg.Veil != nil {
+		if text, err = i.cfg.Veil.Veil(ctx, tx, text); err != nil {
+			return err
+		}
+	}
 	text, large, err := i.aside(text, keepIn(ctx, tx))
 	if err != nil {
 		return err

@@ -84,6 +84,8 @@ type Config struct {
 	Feeds []Feed
 	// Guard decides what is believed. Default: a message whose digest is right that it claims, and any that claims none.
 	Guard Guard
+	// Veil has tokens in the place of sensitive values. Default: bodies are kept as they come.
+	Veil Veil
 	// Alarm is told of what is not believed. Default: the log alone.
 	Alarm Alarm
 }

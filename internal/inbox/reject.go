@@ -18,9 +18,13 @@ func (i *Inbox) Reject(ctx context.Context, tx *store.Tx, m message.Message, lin
 	if err != nil {
 		return 0, err
 	}
+	size := int64(len(text))
+	if i.cfg.Veil != nil {
+		text = i.cfg.Veil.Blot(text)
+	}
 	reason := short(why.Error())
-	if int64(len(text)) < m.Size() {
-		reason += fmt.Sprintf(" (kept are the first %d of its %d bytes, whose SHA-256 is %x)", len(text), m.Size(), sum(m))
+	if size < m.Size() {
+		reason += fmt.Sprintf(" (kept are the first %d of its %d bytes, whose SHA-256 is %x)", size, m.Size(), sum(m))
 	}
 	source, id, kind, from := short(m.Source), short(m.ID), short(m.Kind), short(link)
 	stored, epoch, err := tx.Seal(ctx, cellOfRejected(source, id, kind, from, store.Micros(tx.Now)), text)

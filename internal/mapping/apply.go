@@ -43,7 +43,10 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 	var text []byte
 	var err error
 	if !rules.whole {
-		if text, err = m.Read(ctx, maxSource); err != nil {
+		if text, err = m.Read(ctx, maxSource); err == nil {
+			text, err = filled(ctx, text)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -32,8 +32,10 @@ func (l *Live) Apply(ctx context.Context, name string, v message.Verified, refs 
 		return l.Set().Apply(ctx, name, v, refs)
 	}
 	refs = remembering(refs)
-	doc, err := l.Set().Apply(ctx, name, v, refs)
-	t.out(ctx, name, v, refs, doc, err)
+	set := l.Set()
+	doc, err := set.Apply(ctx, name, v, refs)
+	was, met := set.plain(ctx, name, v, refs, doc, err)
+	t.out(Filling(ctx, nil), name, v, refs, was, met)
 	return doc, err
 }
 

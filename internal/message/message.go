@@ -129,6 +129,7 @@ type Document struct {
 	Body    []byte            `json:"body,omitempty"`   // JSON
 	Large   *Large            `json:"-"`                // instead of Body, where that is not in memory
 	Whole   bool              `json:"whole,omitempty"`  // the body is the event's own: nothing is added to it or taken away
+	Secret  Scrubber          `json:"-"`                // of values that stand in the document and nowhere else; nil if there are none
 }
 
 // Delivery is a verified message and the document to send for it.

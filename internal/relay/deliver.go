@@ -156,7 +156,9 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Delivery) *verdict {
 	var failed error
 	o, called := l.call(ctx, hard, "ask", q, func(ctx context.Context) (o message.Outcome) {
-		if o, failed = l.link.Deliverer.Ask(ctx, d); failed != nil {
+		o, failed = l.link.Deliverer.Ask(ctx, d)
+		o, failed = o.Scrubbed(d.Doc.Secret), message.ScrubError(failed, d.Doc.Secret)
+		if failed != nil {
 			o.Err, o.LinkDown = failed, o.LinkDown || o.Verdict == ""
 		}
 		return o
@@ -205,7 +207,7 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 func (l *lane) deliver(ctx, hard context.Context, q outbox.Queued, d message.Delivery) verdict {
 	o, called := l.call(ctx, hard, "deliver", q, func(ctx context.Context) message.Outcome {
 		if all := l.link.Deliverer.Deliver(ctx, []message.Delivery{d}); len(all) == 1 {
-			return all[0]
+			return all[0].Scrubbed(d.Doc.Secret)
 		}
 		return message.Outcome{Verdict: message.Unsure, Err: errNoAnswer}
 	})

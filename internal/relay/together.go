@@ -256,6 +256,7 @@ func (g *crowd) deliver(ctx, hard, within context.Context, ready []*member) {
 		}
 	}
 	for i, m := range ready {
+		all[i] = all[i].Scrubbed(ds[i].Doc.Secret)
 		m.ended("deliver", all[i], begun, spans[i])
 	}
 	for i, m := range ready {

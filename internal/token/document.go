@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -57,12 +59,61 @@ func (t *Tokens) Veil(ctx context.Context, tx *store.Tx, text []byte) ([]byte, e
 	if !t.On() || !t.may(text) {
 		return text, nil
 	}
+	return t.veil(text, func(class, value string) (string, error) { return t.Of(ctx, tx, class, value) })
+}
+
+// errNew says that a value has no token yet.
+var errNew = errors.New("a value has no token yet")
+
+// VeilAlone is Veil in transactions of its own, ahead of the one that keeps the text: most values have a token, which is only read.
+func (t *Tokens) VeilAlone(ctx context.Context, db *store.DB, text []byte) (out []byte, err error) {
+	if !t.On() || !t.may(text) {
+		return text, nil
+	}
+	err = db.View(ctx, func(tx *store.Tx) (err error) {
+		out, err = t.veil(text, func(class, value string) (string, error) {
+			if Is(value) {
+				return value, nil
+			}
+			known, err := t.find(ctx, tx, class, value)
+			if err == nil && known == "" {
+				err = errNew
+			}
+			return known, err
+		})
+		return err
+	})
+	if errors.Is(err, errNew) {
+		err = db.InTx(ctx, func(tx *store.Tx) (err error) { out, err = t.Veil(ctx, tx, text); return err })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("have tokens stand for sensitive values: %w", err)
+	}
+	return out, nil
+}
+
+// Blotted stands for a sensitive value of which nothing is kept.
+const Blotted = "(sensitive)"
+
+// Blot has one word in the place of all sensitive values: whoever nobody believes must not have tokens made.
+func (t *Tokens) Blot(text []byte) []byte {
+	if !t.On() || !t.may(text) {
+		return text
+	}
+	out, err := t.veil(text, func(string, string) (string, error) { return Blotted, nil })
+	if err != nil {
+		return nil // which cannot be: nothing in it fails
+	}
+	return out
+}
+
+func (t *Tokens) veil(text []byte, of func(class, value string) (string, error)) ([]byte, error) {
 	return rewrite(text, func(path []string, value string) (string, error) {
 		class := t.class(path)
 		if class == "" {
 			return value, nil
 		}
-		return t.Of(ctx, tx, class, value)
+		return of(class, value)
 	})
 }
 

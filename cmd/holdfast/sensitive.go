@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/relay"
+	"holdfast/internal/store"
+	"holdfast/internal/token"
+)
+
+// SensitiveConfig says which values nobody sees who does not have to. Without it there are none.
+type SensitiveConfig struct {
+	Fields map[string][]string `yaml:"fields"`         // by class; default person: personnel and by
+	Looks  int                 `yaml:"looks_per_hour"` // of one person, at what tokens stand for; default 20
+}
+
+// config is what package token takes.
+func (s *SensitiveConfig) config() token.Config {
+	if s == nil {
+		return token.Config{}
+	}
+	c := token.Config{Fields: s.Fields, Looks: int64(s.Looks)}
+	if len(c.Fields) == 0 {
+		c.Fields = map[string][]string{"person": {"personnel", "by"}}
+	}
+	return c
+}
+
+func (c Config) checkSensitive(k *checker) {
+	classes := token.New(c.Sensitive.config()).Classes()
+	for name, l := range c.Links {
+		for i, class := range l.Reveal {
+			if !slices.Contains(classes, class) {
+				k.wrong(fmt.Sprintf("links.%s.reveal[%d]", name, i), "there is no class "+class+" of sensitive values", "name one of sensitive.fields; without them it is person")
+			}
+		}
+		if len(l.Reveal) > 0 && linkKinds()[l.Kind].events {
+			k.wrong("links."+name+".reveal", "such a link takes the events themselves, which are signed with the tokens in them", "leave it out, or send through a link that maps")
+		}
+	}
+	if c.Sensitive == nil {
+		return
+	}
+	if c.Keys.Kind == "" || c.Keys.AtRest == atRestOff {
+		k.wrong("sensitive", "nothing seals what tokens stand for: there is no keyring, or keys.at_rest is off", "write keys: as docs/keys.md says")
+	}
+	if c.Sensitive.Looks < 0 {
+		k.wrong("sensitive.looks_per_hour", "it is negative", "leave it out for 20")
+	}
+	for class, fields := range c.Sensitive.Fields {
+		at := "sensitive.fields." + class
+		if len(fields) == 0 {
+			k.wrong(at, "it names no field", "write the names of fields, such as [personnel]")
+		}
+		for i, f := range fields {
+			if slices.Contains(strings.Split(strings.Trim(f, "/"), "/"), "") {
+				k.wrong(fmt.Sprintf("%s[%d]", at, i), "it is no field", "write a name, or the last names of a path, such as confirmation/personnel")
+			}
+		}
+	}
+}
+
+// revealing maps messages with the sensitive values in them that a link's ERP is told, and cleans what the mapping says against them.
+type revealing struct {
+	rules  relay.Mapper
+	tokens *token.Tokens
+	db     *store.DB
+	links  map[string]LinkConfig
+}
+
+// mapper is rules, which put in what the links' policies say.
+func (c Config) mapper(rules relay.Mapper, tokens *token.Tokens, db *store.DB) relay.Mapper {
+	if !tokens.On() {
+		return rules
+	}
+	return revealing{rules, tokens, db, c.Links}
+}
+
+// Apply implements relay.Mapper. A value that cannot be opened now is an error of kind Unavailable: the message waits.
+func (r revealing) Apply(ctx context.Context, name string, m message.Verified, refs mapping.Resolver) (message.Document, error) {
+	classes := r.links[m.Message().Link].Reveal
+	if len(classes) == 0 {
+		return r.rules.Apply(ctx, name, m, refs)
+	}
+	var shown token.Shown
+	ctx = mapping.Filling(ctx, func(ctx context.Context, text []byte) (out []byte, err error) {
+		err = r.db.View(ctx, func(tx *store.Tx) error {
+			out, shown, err = r.tokens.Reveal(ctx, tx, text, classes)
+			return err
+		})
+		return out, err
+	})
+	doc, err := r.rules.Apply(ctx, name, m, refs)
+	if len(shown) == 0 {
+		return doc, err
+	}
+	shown = shown.Cuts(doc.Body)
+	for _, p := range doc.Params {
+		shown = shown.Cuts([]byte(p))
+	}
+	doc.Secret = shown
+	if problem.KindOf(err) == problem.Unavailable {
+		return doc, err
+	}
+	return doc, cleaned(err, shown)
+}
+
+// cleaned is a mapping's error without the values. One that says what the message waits for stays what it is.
+func cleaned(err error, shown token.Shown) error {
+	if _, waits := err.(*mapping.Waiting); waits { //nolint:errorlint // a wrapped one would lose its words
+		return err
+	}
+	return message.ScrubError(err, shown)
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+	"holdfast/internal/token"
+)
+
+// theirs is a personnel number that stands in what is planted, and may be told to the ERP alone.
+const theirs = "canary-4715-person"
+
+// TestASensitiveValueReachesTheERPAndNothingElse reports work under a personnel number. The ERP first refuses it, in words that repeat the
+// number, then takes it, and repeats it in its receipt.
+func TestASensitiveValueReachesTheERPAndNothingElse(t *testing.T) {
+	for _, reveal := range []bool{true, false} {
+		t.Run(fmt.Sprintf("reveal %t", reveal), func(t *testing.T) {
+			t.Run("sqlite", func(t *testing.T) { plantPerson(t, "", reveal) })
+			t.Run("postgres", func(t *testing.T) { plantPerson(t, storetest.PostgresURL(t), reveal) })
+		})
+	}
+}
+
+func plantPerson(t *testing.T, url string, reveal bool) {
+	erp := &repeating{}
+	srv := httptest.NewServer(erp)
+	t.Cleanup(srv.Close)
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir, "--erp", srv.URL}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Sensitive = &SensitiveConfig{}
+	if reveal {
+		l := cfg.Links["erp"]
+		l.Reveal = []string{"person"}
+		cfg.Links["erp"] = l
+	}
+	if url != "" {
+		t.Setenv("HOLDFAST_CANARY_DATABASE", url)
+		cfg.Database.URL = "env:HOLDFAST_CANARY_DATABASE"
+	}
+	log := &lockedLog{}
+	p := canaryPlant(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err := p.takeSeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reportAs(t, p, theirs)
+	receiveOf(t, p)
+	deliverAll(t, p)
+
+	if got, want := strings.Contains(erp.said(), theirs), reveal; got != want {
+		t.Errorf("the ERP was told the number: %t, want %t: %s", got, want, erp.said())
+	}
+	searchAll(t, p, dir, log.Bytes(), theirs)
+	tok := storedToken(t, p)
+	err = p.db.View(t.Context(), func(tx *store.Tx) error {
+		found, err := p.tokens.Find(t.Context(), tx, "person", theirs)
+		if err != nil || found != tok {
+			t.Errorf("found by its value: %q, %v, want %s", found, err, tok)
+		}
+		_, is, err := p.tokens.Value(t.Context(), tx, tok)
+		if is != theirs {
+			t.Errorf("%s stands for %q, %v", tok, is, err)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// reportAs confirms one piece over the API, by the key of its sender twice.
+func reportAs(t *testing.T, p *process, person string) {
+	t.Helper()
+	order := canaryOrder(t, p)
+	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		return p.outbox.SetReference(t.Context(), tx, "erp", "order/"+order, "000001000001")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := p.floors.api().Handler()
+	post := func(path, body string) {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", path)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if w.Code >= 300 || strings.Contains(w.Body.String(), person) {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	post("/v1/orders/"+order+"/start", `{"by":"`+person+`"}`)
+	for range 2 {
+		post("/v1/confirmations", `{"order":"`+order+`","operation":"0010","yield":"1","personnel":"`+person+`"}`)
+	}
+}
+
+// receiveOf has the ERP send what bears the number: believed, large, and not believed.
+func receiveOf(t *testing.T, p *process) {
+	t.Helper()
+	in := func(id, more string) message.Incoming {
+		return message.Incoming{Message: message.Message{
+			ID: id, Source: "urn:erp", Kind: "no.such.kind", Version: 1, Key: "x/" + id, Time: p.db.Now(),
+			Body: []byte(`{"entry":{"Personnel":"` + theirs + `"},"more":"` + more + `"}`), Place: message.Place{Role: message.Event},
+		}}
+	}
+	rejected := in("r", "")
+	rejected.Claimed = strings.Repeat("0", 64)
+	taken, err := p.inbox.ReceiveAll(t.Context(), []message.Incoming{in("q", ""), in("l", strings.Repeat("x", 400_000)), rejected}, "erp")
+	if err != nil || taken[0].Rejected != 0 || taken[2].Rejected == 0 {
+		t.Fatalf("taken %+v, %v", taken, err)
+	}
+	again, err := p.inbox.ReceiveAll(t.Context(), []message.Incoming{in("q", "")}, "erp")
+	if err != nil || again[0].Fresh || again[0].Rejected != 0 {
+		t.Errorf("the same once more: %+v, %v", again, err)
+	}
+	for n := 1; n > 0; {
+		if n, err = p.inbox.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// deliverAll relays until nothing is owed; a lane that is parked is resumed.
+func deliverAll(t *testing.T, p *process) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var relaying sync.WaitGroup
+	relaying.Go(func() {
+		if err := p.relay(p.tel.registry).Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	defer relaying.Wait()
+	defer stop()
+	woken, done := p.db.Subscribe(outbox.Topic)
+	defer done()
+	for end := time.Now().Add(time.Minute); ; {
+		m := confirmed(t, p)
+		if m.Settled {
+			return
+		}
+		if m.LaneState.State == outbox.Parked {
+			err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+				return p.outbox.Resume(t.Context(), tx, "erp", m.Lane, "corrected in the ERP")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("not delivered: %s, %s", m.LaneState.State, m.LaneState.Reason)
+		}
+		select {
+		case <-woken:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// confirmed is the message about the confirmation.
+func confirmed(t *testing.T, p *process) outbox.Detail {
+	t.Helper()
+	var m outbox.Detail
+	err := p.db.View(t.Context(), func(tx *store.Tx) error {
+		all, _, err := p.outbox.Messages(t.Context(), tx, outbox.Filter{Limit: 10}, "")
+		if err == nil && len(all) != 1 {
+			err = fmt.Errorf("%d messages, want one", len(all))
+		}
+		if err == nil {
+			m, err = p.outbox.Message(t.Context(), tx, all[0].ID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// storedToken is what the stored message has for the number.
+func storedToken(t *testing.T, p *process) string {
+	t.Helper()
+	var b struct{ Confirmation struct{ Personnel string } }
+	m := confirmed(t, p)
+	if err := json.Unmarshal(m.Body, &b); err != nil || !token.Is(b.Confirmation.Personnel) {
+		t.Fatalf("stored is %s, %v", m.Body, err)
+	}
+	for _, h := range m.History {
+		if strings.Contains(h.Detail, theirs) {
+			t.Errorf("the history says %s", h.Detail)
+		}
+	}
+	return b.Confirmation.Personnel
+}
+
+// repeating is an ERP that repeats what it is told.
+type repeating struct {
+	mu    sync.Mutex
+	heard []string // guarded by mu
+}
+
+func (e *repeating) said() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return strings.Join(e.heard, "\n")
+}
+
+// ServeHTTP refuses the first confirmation and takes the next.
+func (e *repeating) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if r.Method != http.MethodPost {
+		_, _ = io.WriteString(w, `{"items":[]}`)
+		return
+	}
+	var body map[string]any
+	text, _ := io.ReadAll(r.Body)
+	_ = json.Unmarshal(text, &body)
+	e.mu.Lock()
+	e.heard = append(e.heard, string(text))
+	first := len(e.heard) == 1
+	e.mu.Unlock()
+	if first {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"type": "about:blank", "title": fmt.Sprintf("%v is no person of ours", body["personnel"]), "status": 422, "code": "person",
+			"detail": fmt.Sprintf("we do not know %v", body["personnel"]),
+		})
+		return
+	}
+	body["number"], body["postedAt"] = "0000100001", "2026-11-27T10:00:00Z"
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// lockedLog is a log that many write to.
+type lockedLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// Bytes is what was written so far.
+func (l *lockedLog) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.text.Bytes())
+}

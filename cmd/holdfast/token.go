@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/access"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/token"
+)
+
+func newToken() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "token", Short: "See what the tokens of sensitive values stand for, and find those of a value",
+		Long: "Where the configuration has sensitive, tokens stand for personnel numbers and whatever else it names: in messages, records and logs.\n" +
+			"Each look at what one stands for is recorded with its reason, and so is each search; the record has the token, never the value.",
+	}
+	cmd.AddCommand(tokenShow(), tokenFind(), tokenRotate())
+	return cmd
+}
+
+func tokenShow() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "show TOKEN",
+		Short:   "Show the value that a token stands for",
+		Long:    "One person looks up so many tokens in an hour as sensitive.looks_per_hour says. Nothing is shown that is not recorded.",
+		Example: "  holdfast token show tok_mfrggzdfmztwq2lknnwg23tpoa --reason 'accident report 17'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !token.Is(args[0]) {
+				return &problem.Error{Kind: problem.Invalid, What: "show what a token stands for", Why: "that is no token", Hint: "copy it whole, with " + token.Prefix}
+			}
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var value string
+				err := r.act(ctx, access.TokenReveal, "token/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					if err = r.tokens.Look(ctx, tx, r.cfg.localActor().Name); err == nil {
+						_, value, err = r.tokens.Value(ctx, tx, args[0])
+					}
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), value)
+				return err
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+func tokenFind() *cobra.Command {
+	var reason, class string
+	cmd := &cobra.Command{
+		Use:     "find",
+		Short:   "Find the token that stands for a value, which is read from standard input",
+		Long:    "By the token its messages, confirmations and movements are found. The value is no argument, since a machine shows and remembers those.",
+		Example: "  holdfast token find --reason 'request 4711 of the works council' < number.txt",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			value, err := firstLine(cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			return with(cmd, func(ctx context.Context, r *records) error {
+				var found string
+				err := r.act(ctx, access.TokenFind, "tokens/"+class, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+					if err = r.tokens.Look(ctx, tx, r.cfg.localActor().Name); err == nil {
+						found, err = r.tokens.Find(ctx, tx, class, value)
+					}
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), found)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&class, "class", "person", "what sort of value it is, as sensitive.fields names it")
+	reasonFlag(cmd, &reason)
+	return cmd
+}
+
+// firstLine is the first line of what a command is given.
+func firstLine(in io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, 4<<10)).ReadString('\n')
+	if value := strings.TrimSpace(line); value != "" {
+		return value, nil
+	}
+	if err == nil || err == io.EOF {
+		err = &problem.Error{Kind: problem.Invalid, What: "find a token", Why: "standard input has no value", Hint: "write it into a file, and the file behind <"}
+	}
+	return "", err
+}
+
+func tokenRotate() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Have the tokens found by a new key",
+		Long: "The plant finds the token of a value by a key of its own. A new one takes its place, a few hundred tokens at a time while the plant runs, and\n" +
+			"the earlier one is destroyed. Tokens stay as they are. If it is stopped, values are found by either key, and it goes on where it is called again.",
+		Example: "  holdfast token rotate --reason yearly",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd, func(ctx context.Context, r *records) error {
+				if err := r.act(ctx, access.TokenRotate, "tokens", reason, func(context.Context, *store.Tx) error { return nil }); err != nil {
+					return err
+				}
+				n, err := r.tokens.Rotate(ctx, r.db)
+				if err != nil {
+					return err
+				}
+				return sentence(cmd.OutOrStdout(), "a new key finds %s", count(n, "token", "tokens"))
+			})
+		},
+	}
+	reasonFlag(cmd, &reason)
+	return cmd
+}
