@@ -10,6 +10,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/body"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -34,8 +35,11 @@ func keysReseal() *cobra.Command {
 				if err := r.beginSealing(ctx, reason, every); err != nil {
 					return err
 				}
-				n, err := r.reseal(ctx, cmd.ErrOrStderr())
+				n, unsaid, err := r.reseal(ctx, cmd.ErrOrStderr())
 				fmt.Fprintf(cmd.OutOrStdout(), "sealed %s\n", count(n, "value that was not", "values that were not"))
+				if unsaid > 0 {
+					fmt.Fprintf(cmd.OutOrStdout(), "of %s the plant has no signature: sealed as well, and not sent again\n", count(unsaid, "delivery", "deliveries"))
+				}
 				return err
 			})
 		},
@@ -79,7 +83,13 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 }
 
 // reseal seals all that is not, and says how far it has come.
-func (r *records) reseal(ctx context.Context, progress io.Writer) (total int, err error) {
+func (r *records) reseal(ctx context.Context, progress io.Writer) (total, unsaid int, err error) {
+	b, _, err := r.bundle(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	trust := b.Trust()
+	genuine := func(m message.Message) error { _, err := trust.Genuine(m); return err }
 	kept, place, seq := outbox.Kept{}, body.Place{}, int64(0)
 	steps := []struct {
 		what string
@@ -94,7 +104,7 @@ func (r *records) reseal(ctx context.Context, progress io.Writer) (total int, er
 			return n, n > 0, err
 		}},
 		{"deliveries and histories", func() (n int, more bool, err error) {
-			n, kept, err = r.out.SealKept(ctx, r.db, kept)
+			n, kept, err = r.out.SealKept(ctx, r.db, kept, genuine)
 			return n, !kept.End, err
 		}},
 		{"chunks of large bodies", func() (n int, more bool, err error) {
@@ -107,7 +117,7 @@ func (r *records) reseal(ctx context.Context, progress io.Writer) (total int, er
 		for more := true; more; {
 			var n int
 			if n, more, err = s.some(); err != nil {
-				return total, fmt.Errorf("seal %s: %w", s.what, err)
+				return total, kept.Unsaid, fmt.Errorf("seal %s: %w", s.what, err)
 			}
 			if here, total = here+n, total+n; here-said >= 10_000 {
 				said = here
@@ -115,7 +125,7 @@ func (r *records) reseal(ctx context.Context, progress io.Writer) (total int, er
 			}
 		}
 	}
-	return total, nil
+	return total, kept.Unsaid, nil
 }
 
 func keysRewrap() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/inbox"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -29,6 +30,9 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 	cfg := seal.RestConfig{Now: f.db.Now, Metrics: metrics, Off: c.Keys.AtRest == atRestOff, File: "rest-" + url.PathEscape(c.node()) + ".age"}
 	if c.Keys.Kind == keysVault && c.Keys.ColdStart == sealedCache {
 		cfg.Safe = k.safe
+	}
+	cfg.Record = func(ctx context.Context, tx *store.Tx, what string) error {
+		return audit.Append(ctx, tx, audit.Entry{Actor: "node:" + c.node(), Action: what, Object: "plant/" + c.Plant.Number})
 	}
 	looked := false // once is enough: a process that seals goes on sealing
 	cfg.Begin = func(ctx context.Context, tx *store.Tx) (may, whole bool, err error) {

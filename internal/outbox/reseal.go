@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -118,20 +119,22 @@ type Kept struct {
 	event   string
 	seq     int64
 	End     bool // nothing is left
+	Unsaid  int  // of the deliveries that were sealed, those that the plant is not known to have said
 }
 
 // resealKept is how many rows are sealed in one transaction.
 const resealKept = 200
 
 // SealKept seals what is kept of settled messages and was written before the plant sealed, some rows at a time, from where it has come to.
-// It says how many it sealed.
-func (o *Outbox) SealKept(ctx context.Context, db *store.DB, from Kept) (n int, to Kept, err error) {
+// It says how many it sealed. Once all that is owed is sealed, a delivery that is not may have been put there by somebody else: one that genuine
+// does not know for the plant's is sealed so that nobody reads it, and so that it never leaves again.
+func (o *Outbox) SealKept(ctx context.Context, db *store.DB, from Kept, genuine func(message.Message) error) (n int, to Kept, err error) {
 	err = db.InTx(ctx, func(tx *store.Tx) (err error) {
 		owns := lockedOwns{}
 		if from.events {
 			n, to, err = sealEvents(ctx, tx, from, owns)
 		} else {
-			n, to, err = sealDelivered(ctx, tx, from, owns)
+			n, to, err = sealDelivered(ctx, tx, from, owns, genuine)
 		}
 		return err
 	})
@@ -159,9 +162,13 @@ func (s lockedOwns) of(ctx context.Context, tx *store.Tx, link, lane string) ([]
 	return w.own, nil
 }
 
-func sealDelivered(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns) (n int, to Kept, err error) {
+func sealDelivered(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns, genuine func(message.Message) error) (n int, to Kept, err error) {
+	whole, err := tx.Whole(ctx)
+	if err != nil {
+		return 0, from, err
+	}
 	var rows []full
-	err = tx.Select(ctx, &rows, `SELECT `+fromCold+` WHERE (sealed = 0 OR answer IS NOT NULL AND answer_sealed = 0) AND (created_at, id, redelivery) > (?, ?, ?)
+	err = tx.Select(ctx, &rows, `SELECT `+fromCold+` WHERE (sealed = 0 AND large NOT LIKE 'shredded %' OR answer IS NOT NULL AND answer_sealed = 0) AND (created_at, id, redelivery) > (?, ?, ?)
 		ORDER BY created_at, id, redelivery LIMIT ?`, from.created, from.id, from.again, resealKept)
 	if err != nil {
 		return 0, from, fmt.Errorf("look for deliveries that are not sealed: %w", err)
@@ -174,7 +181,11 @@ func sealDelivered(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns
 		if f.own, err = owns.of(ctx, tx, f.Link, f.Lane); err != nil {
 			return n, from, err
 		}
-		if err := f.reseal(ctx, tx); err != nil {
+		said := f.Sealed != 0 || !whole || genuine(f.message(tx)) == nil
+		if !said {
+			to.Unsaid++
+		}
+		if err := f.reseal(ctx, tx, said); err != nil {
 			return n, from, fmt.Errorf("seal delivered message %s: %w", f.ID, err)
 		}
 		n, to.created, to.id, to.again = n+1, f.CreatedAt, f.ID, f.Redelivery
@@ -182,14 +193,17 @@ func sealDelivered(ctx context.Context, tx *store.Tx, from Kept, owns lockedOwns
 	return n, to, nil
 }
 
-// reseal seals what is not sealed of a delivery.
-func (f *full) reseal(ctx context.Context, tx *store.Tx) error {
-	if err := f.unseal(ctx, tx); err != nil {
-		return err
-	}
-	text, err := f.stored(ctx, tx)
-	if err != nil {
-		return err
+// reseal seals what is not sealed of a delivery: as what the plant has said, or as what it is not known to have.
+func (f *full) reseal(ctx context.Context, tx *store.Tx, said bool) (err error) {
+	text := f.Body
+	if f.Sealed == 0 {
+		c := f.cell()
+		if !said {
+			c = f.cellOfUnsaid()
+		}
+		if text, f.Sealed, err = tx.Seal(ctx, c, f.Body); err != nil {
+			return err
+		}
 	}
 	answer, by := f.Answer, f.AnswerBy
 	if answer != nil && by == 0 {

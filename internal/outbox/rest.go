@@ -32,6 +32,13 @@ func (w row) cell() store.Cell {
 	}
 }
 
+// cellOfUnsaid is the body of a delivery that the plant is not known to have said: where it is queued again it does not open as what is owed.
+func (w row) cellOfUnsaid() store.Cell {
+	c := w.cell()
+	c.Table = "outbox_delivered"
+	return c
+}
+
 // cellOfEvent is the body in the history of w, of what w was.
 func (w row) cellOfEvent() store.Cell {
 	return store.Cell{Table: "outbox_events", Row: w.ID, Own: w.own, Bound: [][]byte{[]byte(w.Digest), []byte(w.Role), w.Signature}}
@@ -151,11 +158,20 @@ func (f *full) show(ctx context.Context, tx *store.Tx, lanes secrets) (err error
 			return err
 		}
 	}
-	if f.Body, err = shown(ctx, tx, f.cell(), f.Sealed, f.Body); err != nil {
+	if f.Body, err = f.past(ctx, tx); err != nil {
 		return err
 	}
 	f.Answer, err = shown(ctx, tx, cellOfAnswer(f.ID, f.Redelivery), f.AnswerBy, f.Answer)
 	return err
+}
+
+// past is the body of what was delivered or is owed, also of what the plant is not known to have said.
+func (f *full) past(ctx context.Context, tx *store.Tx) ([]byte, error) {
+	body, err := shown(ctx, tx, f.cell(), f.Sealed, f.Body)
+	if err == nil && body == nil && f.SettledAt > 0 {
+		body, err = shown(ctx, tx, f.cellOfUnsaid(), f.Sealed, f.Body)
+	}
+	return body, err
 }
 
 func shown(ctx context.Context, tx *store.Tx, c store.Cell, epoch int64, kept []byte) ([]byte, error) {

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -58,10 +61,17 @@ func localKeys(t *testing.T, db *store.DB) *seal.Local {
 // sealing is what seals the bodies of b, which may begin at once.
 func (b box) sealing(keys seal.Wrapper) *seal.Rest {
 	b.t.Helper()
-	r, err := seal.OpenRest(b.t.Context(), b.db, keys, seal.RestConfig{Now: b.db.Now, Begin: func(ctx context.Context, tx *store.Tx) (bool, bool, error) {
+	return b.sealingWith(keys, seal.RestConfig{})
+}
+
+func (b box) sealingWith(keys seal.Wrapper, cfg seal.RestConfig) *seal.Rest {
+	b.t.Helper()
+	cfg.Now = b.db.Now
+	cfg.Begin = func(ctx context.Context, tx *store.Tx) (bool, bool, error) {
 		plain, err := b.OwesPlain(ctx, tx)
 		return true, !plain, err
-	}}, slog.New(slog.DiscardHandler))
+	}
+	r, err := seal.OpenRest(b.t.Context(), b.db, keys, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -94,6 +104,16 @@ func secretEvent(id, key string) message.Message {
 	m := event(id, key)
 	m.Body = []byte(`{"worker":"canary-4711","of":"` + id + `"}`)
 	return m
+}
+
+// said tells whether the plant of r has signed a message.
+func said(t *testing.T, r *seal.Ring) func(message.Message) error {
+	t.Helper()
+	trust, err := r.Trust(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(m message.Message) error { _, err := trust.Genuine(m); return err }
 }
 
 func (b box) owe(lane string, ids ...string) {
@@ -262,8 +282,21 @@ func TestAWriterOfTheDatabaseCannotSayThatItIsNotSealedYet(t *testing.T) {
 			if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
 				t.Errorf("%s: the process believes it (%v)", tt.name, err)
 			}
-			if rest = b.sealing(keys); !rest.AllSealed() {
-				t.Errorf("%s: a new process believes it", tt.name)
+			recorded, metrics := []string{}, prometheus.NewRegistry()
+			rest = b.sealingWith(keys, seal.RestConfig{Metrics: metrics, Record: func(_ context.Context, tx *store.Tx, what string) error {
+				tx.AfterCommit(func() { recorded = append(recorded, what) })
+				return nil
+			}})
+			if err := rest.Visit(t.Context()); err != nil || !rest.AllSealed() {
+				t.Errorf("%s: a new process believes it (%v)", tt.name, err)
+			}
+			if want := []string{seal.PlainDoubted}; !slices.Equal(recorded, want) {
+				t.Errorf("%s: recorded %v, want %v", tt.name, recorded, want)
+			}
+			const doubted = "# HELP holdfast_keys_plain_doubted 1 once somebody has reset in the database whether what is owed may be unsealed, " +
+				"which is not believed: an alarm.\n# TYPE holdfast_keys_plain_doubted gauge\nholdfast_keys_plain_doubted 1\n"
+			if err := testutil.GatherAndCompare(metrics, strings.NewReader(doubted), "holdfast_keys_plain_doubted"); err != nil {
+				t.Errorf("%s: %v", tt.name, err)
 			}
 		}
 		b.do(func(ctx context.Context, tx *store.Tx) error {
@@ -459,7 +492,7 @@ func TestWhatWasDeliveredBeforeIsSealed(t *testing.T) {
 		b.sealing(localKeys(t, b.db))
 		total := 0
 		for at := (outbox.Kept{}); !at.End; {
-			n, next, err := b.SealKept(t.Context(), b.db, at)
+			n, next, err := b.SealKept(t.Context(), b.db, at, said(t, r))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -485,6 +518,72 @@ func TestWhatWasDeliveredBeforeIsSealed(t *testing.T) {
 		}
 		if got := string(b.message("a").Receipt.Answer); got != "canary-4713" {
 			t.Errorf("the answer is %s", got)
+		}
+	})
+}
+
+// TestAResealGivesWhatThePlantDidNotSayNoWayOut: once all that is owed is sealed, a delivery that is not may be one that was put into the
+// database. It is sealed too, and shown, but does not leave when it is delivered again; one that the plant has signed does.
+func TestAResealGivesWhatThePlantDidNotSayNoWayOut(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r, alarms := ring(t, b.db), &raised{}
+		b.AlarmWith(alarms)
+		b.SignWith(r)
+		b.owe("o1", "a")
+		b.owe("o2", "b")
+		for _, c := range b.claim("a", 10, 10) {
+			b.settle(done(c, 1))
+		}
+		forged := []byte(`{"worker":"forged"}`)
+		b.do(func(ctx context.Context, tx *store.Tx) error { // a body, and no signature
+			_, err := tx.Exec(ctx, `UPDATE outbox_delivered SET body = ?, signature = NULL WHERE lane = 'o2'`, forged)
+			return err
+		})
+		if rest := b.sealing(localKeys(t, b.db)); !rest.AllSealed() {
+			t.Fatal("the plant owes something unsealed")
+		}
+		var at outbox.Kept
+		for !at.End {
+			var err error
+			if _, at, err = b.SealKept(t.Context(), b.db, at, said(t, r)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at.Unsaid != 1 || slices.ContainsFunc(b.kept("outbox_delivered"), func(k []byte) bool { return bytes.Contains(k, []byte("worker")) }) {
+			t.Errorf("%d were not known for the plant's, want 1, and all sealed", at.Unsaid)
+		}
+		if got := b.message("b").Body; !bytes.Equal(got, forged) {
+			t.Errorf("shown %s, want what is kept", got)
+		}
+		for _, lane := range []string{"o1", "o2"} {
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Replay(ctx, tx, "erp", lane, outbox.Range{From: 1}, "the ERP was restored")
+				return err
+			})
+		}
+		if c := b.claim("b", 10, 10); len(c) != 1 || c[0].Lane != "o1" {
+			t.Errorf("%v leave, want what the plant has signed", c)
+		}
+		if want := []string{"message.altered lane/erp/o2"}; !slices.Equal(alarms.all, want) {
+			t.Errorf("raised %v, want %v", alarms.all, want)
+		}
+	})
+}
+
+// TestWhatWasNotSealedIsShreddedToWhatItWas, although all that is owed is sealed: the lane still proves whole.
+func TestWhatWasNotSealedIsShreddedToWhatItWas(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		r := ring(t, b.db)
+		b.SignWith(r)
+		b.owe("o1", "a")
+		b.settle(done(b.claim("a", 1, 1)[0], 1))
+		if rest := b.sealing(localKeys(t, b.db)); !rest.AllSealed() {
+			t.Fatal("the plant owes something unsealed")
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { _, err := b.Shred(ctx, tx, "erp", "o1"); return err })
+		genuine(t, r, b.message("a").Message)
+		if n, _, err := b.SealKept(t.Context(), b.db, outbox.Kept{}, said(t, r)); err != nil || n != 0 {
+			t.Errorf("%d shredded bodies were sealed (%v), want none", n, err)
 		}
 	})
 }

@@ -54,10 +54,11 @@ func (o *Outbox) Shred(ctx context.Context, tx *store.Tx, link, name string) (n 
 func (f *full) shred(ctx context.Context, tx *store.Tx) error {
 	ref := f.Large
 	if ref == "" {
-		if err := f.unsealOrLose(ctx, tx); err != nil {
+		was, err := f.past(ctx, tx)
+		if err != nil {
 			return err
 		}
-		ref = body.Shredded(f.Body)
+		ref = body.Shredded(was)
 	}
 	err := tx.Later(ctx, `UPDATE outbox_delivered SET body = ?, sealed = 0, large = ?, answer = NULL, answer_sealed = 0
 		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`, []byte{}, ref.Shredded(), f.Link, f.Lane, f.Epoch, f.Number, f.Redelivery)

@@ -22,6 +22,7 @@ type epochs struct {
 	rows    []epochRow
 	beganAt int64
 	wholeAt int64
+	removed bool   // somebody has deleted how far it has
 	plain   []byte // the plant's statement that what it owes may be unsealed
 }
 
@@ -42,7 +43,7 @@ func readEpochs(ctx context.Context, tx *store.Tx) (e epochs, err error) {
 		e.beganAt, e.wholeAt, e.plain = s.BeganAt, s.WholeAt, s.Plain
 	}
 	if len(state) == 0 && e.last() != nil { // somebody has deleted the row: what was begun stays so
-		e.beganAt, e.wholeAt = 1, 1
+		e.beganAt, e.wholeAt, e.removed = 1, 1, true
 	}
 	return e, nil
 }

@@ -1,6 +1,10 @@
 package seal
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 func unsignedCounter() prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{
@@ -43,10 +47,14 @@ func (r *Rest) measure(to prometheus.Registerer) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, of))
 	}
 	gauge("keys_rest_ready", "Epochs of what is sealed at rest that lie ready for when the keyring is away.", func() float64 { return float64(r.ready.Load()) })
-	gauge("keys_rest_out", "1 while the last epoch goes on beyond its time, since none lies ready: an alarm.", func() float64 {
-		if r.seedsOut.Load() {
-			return 1
-		}
-		return 0
-	})
+	flag := func(name, help string, is *atomic.Bool) {
+		gauge(name, help, func() float64 {
+			if is.Load() {
+				return 1
+			}
+			return 0
+		})
+	}
+	flag("keys_rest_out", "1 while the last epoch goes on beyond its time, since none lies ready: an alarm.", &r.seedsOut)
+	flag("keys_plain_doubted", "1 once somebody has reset in the database whether what is owed may be unsealed, which is not believed: an alarm.", &r.doubted)
 }

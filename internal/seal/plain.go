@@ -49,13 +49,28 @@ func (r *Rest) judge(ctx context.Context, kept epochs) {
 	at, now := kept.at(), r.now.Load()
 	gone := now != nil && (at == nil || at.ID < now.id) // an epoch that this process has used: what was said before it is no longer believed
 	plain := !gone && r.plain(kept)
-	if kept.beganAt > 0 && kept.wholeAt == 0 && !plain && !r.cfg.Off && !r.doubted {
-		r.log.ErrorContext(ctx, "ALARM: the database says that what is owed may be unsealed, and no key of the plant has said so: it is not believed",
-			"part", "keys")
-		r.doubted = true
+	if kept.beganAt > 0 && (kept.wholeAt == 0 || kept.removed) && !plain && !r.cfg.Off {
+		r.doubt(ctx)
 	}
 	r.judged = true
 	r.whole.Store(kept.beganAt > 0 && !plain)
+}
+
+// doubt tells, once a process, that somebody has reset in the database whether what is owed may be unsealed. What cannot be recorded now is
+// recorded at a later visit.
+func (r *Rest) doubt(ctx context.Context) {
+	if !r.doubted.Swap(true) {
+		r.log.ErrorContext(ctx, "ALARM: the database says that what is owed may be unsealed, and no key of the plant has said so: it is not believed",
+			"part", "keys")
+	}
+	if r.recorded || r.cfg.Record == nil {
+		return
+	}
+	if err := r.db.InTx(ctx, func(tx *store.Tx) error { return r.cfg.Record(ctx, tx, PlainDoubted) }); err != nil {
+		r.trouble.Store(&err)
+		return
+	}
+	r.recorded = true
 }
 
 func (r *Rest) seed(id int64) []byte {

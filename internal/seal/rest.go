@@ -27,12 +27,17 @@ type RestConfig struct {
 	Safe    *Safe                 // where the seeds are sealed for a start without the keyring; nil: such a start cannot read
 	File    string                // in the safe
 
+	// Record writes down, in a transaction of its own, that PlainDoubted was found; default none.
+	Record func(ctx context.Context, tx *store.Tx, what string) error
 	// Off has nothing more be sealed; what is sealed is read all the same.
 	Off bool
 	// Begin tells, in the transaction that would begin it, whether the plant may seal from now on without a person's word: no node of a release
 	// that could not read it can be at work. whole tells that nothing unsealed is owed. Default: it may not.
 	Begin func(ctx context.Context, tx *store.Tx) (may, whole bool, err error)
 }
+
+// PlainDoubted is what RestConfig.Record is told: somebody has reset in the database whether what the plant owes may be unsealed.
+const PlainDoubted = "keys.plain-doubted"
 
 // Rest seals what a database keeps. The key of each value is made from the seed of an epoch, which the keyring has wrapped; the seeds
 // themselves are in memory, so that neither sealing nor opening asks anybody. Epochs turn by age and use; those of the days to come lie ready
@@ -43,12 +48,12 @@ type Rest struct {
 	cfg  RestConfig
 	log  *slog.Logger
 
-	turn    sync.Mutex // one visit to the keyring at a time
-	asked   bool       // lazily: the seeds were asked for; guarded by turn
-	safeHas int        // how many seeds the safe has; guarded by turn
-	judged  bool       // it was told whether what is not sealed is forged; guarded by turn
-	doubted bool       // the alarm of a database that contradicts was raised; guarded by turn
-	poked   chan struct{}
+	turn     sync.Mutex // one visit to the keyring at a time
+	asked    bool       // lazily: the seeds were asked for; guarded by turn
+	safeHas  int        // how many seeds the safe has; guarded by turn
+	judged   bool       // it was told whether what is not sealed is forged; guarded by turn
+	recorded bool       // a database that contradicts was recorded; guarded by turn
+	poked    chan struct{}
 
 	mu     sync.RWMutex
 	seeds  map[int64][]byte      // by epoch; guarded by mu
@@ -61,6 +66,7 @@ type Rest struct {
 	lazy     bool
 	trouble  atomic.Pointer[error] // of the last visit to the keyring
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
+	doubted  atomic.Bool           // the database contradicts what the plant's keys have said
 	ready    atomic.Int64          // epochs that lie ready
 	rewrapAt atomic.Int64
 }
