@@ -261,7 +261,12 @@ func (f *floors) apply(ctx context.Context, tx *store.Tx, m message.Message) err
 		return f.outbox.Answer(ctx, tx, m)
 	case idoc.StatusKind:
 		return f.idocStatus(ctx, tx, m)
-	default:
+	default: // the mapping may have put a value into a field that is marked, out of one that is not
+		body, err := f.tokens.Veil(ctx, tx, m.Body)
+		if err != nil {
+			return err
+		}
+		m.Body = body
 		return f.plant.Apply(ctx, tx, m)
 	}
 }

@@ -118,6 +118,9 @@ func (f *floors) join() {
 		Inline: f.cfg.Outbox.Inline,
 	})
 	f.outbox.AlarmWith(f.alerts)
+	if f.tokens.On() {
+		f.outbox.VeilWith(f.tokens)
+	}
 	p := f.cfg.Plant
 	f.plant = mes.New(owing{f.outbox}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,

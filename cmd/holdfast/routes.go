@@ -83,7 +83,7 @@ func openLinks(cfg Config, log *slog.Logger) (map[string]link, error) {
 	links, kinds := map[string]link{}, linkKinds()
 	var mistakes []error
 	for _, name := range slices.Sorted(maps.Keys(cfg.Links)) {
-		l, err := kinds[cfg.Links[name].Kind].open(cfg.Links[name], cfg.secret, log.With("part", "link", "link", name))
+		l, err := kinds[cfg.Links[name].Kind].open(cfg.Links[name], cfg.secret, cfg.Links[name].discreet(log).With("part", "link", "link", name))
 		if err != nil {
 			mistakes = append(mistakes, cfg.placed("links."+name, err))
 			continue

@@ -142,7 +142,7 @@ func receiveOf(t *testing.T, p *process) {
 	}
 }
 
-// deliverAll relays until nothing is owed; a lane that is parked is resumed.
+// deliverAll relays until nothing is owed. What parks its lane is corrected by somebody who writes the number itself into it.
 func deliverAll(t *testing.T, p *process) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -163,7 +163,7 @@ func deliverAll(t *testing.T, p *process) {
 		}
 		if m.LaneState.State == outbox.Parked {
 			err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
-				return p.outbox.Resume(t.Context(), tx, "erp", m.Lane, "corrected in the ERP")
+				return p.outbox.Amend(t.Context(), tx, m.ID, bytes.ReplaceAll(m.Body, []byte(storedToken(t, p)), []byte(theirs)), "corrected")
 			})
 			if err != nil {
 				t.Fatal(err)

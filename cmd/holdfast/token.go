@@ -59,6 +59,7 @@ func tokenShow() *cobra.Command {
 
 func tokenFind() *cobra.Command {
 	var reason, class string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "find",
 		Short:   "Find the token that stands for a value, which is read from standard input",
@@ -81,11 +82,15 @@ func tokenFind() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if asJSON {
+					return printJSON(cmd.OutOrStdout(), map[string]string{"token": found, "class": class})
+				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), found)
 				return err
 			})
 		},
 	}
+	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&class, "class", "person", "what sort of value it is, as sensitive.fields names it")
 	reasonFlag(cmd, &reason)
 	return cmd

@@ -177,6 +177,9 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte
 	if err := w.inHand(ctx, tx, l); err != nil {
 		return err
 	}
+	if text, err = o.veiled(ctx, tx, text); err != nil {
+		return err
+	}
 	if err := o.replace(ctx, tx, &w, message.Amendment, text, "amended", reason); err != nil {
 		return err
 	}

@@ -104,6 +104,7 @@ type Outbox struct {
 	signer  Signer // nil: the plant has no keys
 	telling *telling
 	alarm   Alarm // nil: what was altered is told by its lane alone
+	veil    Veil  // nil: bodies are kept as they come
 	patrol  *body.Patrol
 }
 
@@ -159,6 +160,9 @@ func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, op
 		}
 		links = append(links, r.Link)
 		var err error
+		if m.Body, err = o.veiled(ctx, tx, m.Body); err != nil {
+			return err
+		}
 		if m, err = o.aside(ctx, tx, m); err != nil {
 			return err
 		}

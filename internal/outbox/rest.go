@@ -19,6 +19,22 @@ type Alarm interface {
 // AlarmWith has a message that was altered in the database raise an alarm as it is found. It is called before anything else uses o.
 func (o *Outbox) AlarmWith(a Alarm) { o.alarm = a }
 
+// Veil has tokens in the place of the sensitive values of a body.
+type Veil interface {
+	Veil(ctx context.Context, tx *store.Tx, text []byte) ([]byte, error)
+}
+
+// VeilWith has every body veiled that is appended or put in the place of another. It is called before anything else uses o.
+func (o *Outbox) VeilWith(v Veil) { o.veil = v }
+
+// veiled is what is kept of a body.
+func (o *Outbox) veiled(ctx context.Context, tx *store.Tx, text []byte) ([]byte, error) {
+	if o.veil == nil {
+		return text, nil
+	}
+	return o.veil.Veil(ctx, tx, text)
+}
+
 // alteredAlert is the alarm of a message that was altered behind Holdfast.
 const alteredAlert = "message.altered"
 

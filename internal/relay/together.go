@@ -256,7 +256,9 @@ func (g *crowd) deliver(ctx, hard, within context.Context, ready []*member) {
 		}
 	}
 	for i, m := range ready {
-		all[i] = all[i].Scrubbed(ds[i].Doc.Secret)
+		for _, d := range ds { // what the ERP says of one may be about another
+			all[i] = all[i].Scrubbed(d.Doc.Secret)
+		}
 		m.ended("deliver", all[i], begun, spans[i])
 	}
 	for i, m := range ready {

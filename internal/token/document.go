@@ -35,20 +35,23 @@ func marksOf(fields map[string][]string) []mark {
 	return all
 }
 
-// class is that of the field at a path, "" if it is not sensitive.
+// class is that of the field at a path, or of what it is in: all of a sensitive object is sensitive. "" is none.
 func (t *Tokens) class(path []string) string {
-	for _, m := range t.marks {
-		if n := len(path) - len(m.path); n >= 0 && slices.EqualFunc(path[n:], m.path, strings.EqualFold) {
-			return m.class
+	for ; len(path) > 0; path = path[:len(path)-1] {
+		for _, m := range t.marks {
+			if n := len(path) - len(m.path); n >= 0 && slices.EqualFunc(path[n:], m.path, strings.EqualFold) {
+				return m.class
+			}
 		}
 	}
 	return ""
 }
 
-// may tells whether a text can have a sensitive field at all: most do not, and are not read through.
+// may tells whether a text can have a sensitive field at all: most do not, and are not read through. A name may be written by escapes, or
+// with the long s and the sign of Kelvin, which count as s and k.
 func (t *Tokens) may(text []byte) bool {
 	low := bytes.ToLower(text)
-	return bytes.Contains(low, []byte(`\u`)) || slices.ContainsFunc(t.marks, func(m mark) bool {
+	return bytes.Contains(low, []byte(`\u`)) || bytes.Contains(low, []byte("ſ")) || slices.ContainsFunc(t.marks, func(m mark) bool {
 		return bytes.Contains(low, []byte(strings.ToLower(m.path[len(m.path)-1])))
 	})
 }
