@@ -35,7 +35,7 @@ func (p *process) openConsole() *console.Console {
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Veil: p.tokens,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Tokens: p.tokens,
 	}, cfg, p.log.With("part", "console"))
 }
 

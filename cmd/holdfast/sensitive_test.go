@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 	"holdfast/internal/token"
@@ -36,7 +39,7 @@ func TestASensitiveValueReachesTheERPAndNothingElse(t *testing.T) {
 	}
 }
 
-func plantPerson(t *testing.T, url string, reveal bool) {
+func plantPerson(t *testing.T, database string, reveal bool) {
 	erp := &repeating{}
 	srv := httptest.NewServer(erp)
 	t.Cleanup(srv.Close)
@@ -54,8 +57,8 @@ func plantPerson(t *testing.T, url string, reveal bool) {
 		l.Reveal = []string{"person"}
 		cfg.Links["erp"] = l
 	}
-	if url != "" {
-		t.Setenv("HOLDFAST_CANARY_DATABASE", url)
+	if database != "" {
+		t.Setenv("HOLDFAST_CANARY_DATABASE", database)
 		cfg.Database.URL = "env:HOLDFAST_CANARY_DATABASE"
 	}
 	log := &lockedLog{}
@@ -85,6 +88,52 @@ func plantPerson(t *testing.T, url string, reveal bool) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	lookInConsole(t, p, tok)
+	if reveal {
+		mapWithoutKeys(t, p)
+	}
+	searchAll(t, p, dir, log.Bytes(), theirs)
+}
+
+// lookInConsole looks a token up there, first without a reason.
+func lookInConsole(t *testing.T, p *process, tok string) {
+	t.Helper()
+	pages := p.openConsole().Handler()
+	for reason, want := range map[string]bool{"": false, "an accident report": true} {
+		form := url.Values{"token": {tok}, "reason": {reason}, "key": {"0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a"}}
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/console/tokens/show", strings.NewReader(form.Encode()))
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		pages.ServeHTTP(w, r)
+		if got := strings.Contains(w.Body.String(), theirs); got != want {
+			t.Errorf("with the reason %q the value is shown: %t, want %t: %d", reason, got, want, w.Code)
+		}
+	}
+}
+
+// mapWithoutKeys maps the message where nothing opens the value: it is to be tried again, and neither parked nor sent without it.
+func mapWithoutKeys(t *testing.T, p *process) {
+	t.Helper()
+	at, err := p.cfg.databaseURL(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare, err := store.Open(t.Context(), at, store.Config{NoMigrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bare.Close()
+	m := confirmed(t, p)
+	v, err := message.Verify(t.Context(), seal.Chain(m.Digest), m.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := func(context.Context, string) (string, bool, error) { return "000001000001", true, nil }
+	_, err = p.cfg.mapper(p.live, p.tokens, bare).Apply(t.Context(), m.Mapping, v, refs)
+	if problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("without the keys: got %v, want a problem of kind %s", err, problem.Unavailable)
 	}
 }
 

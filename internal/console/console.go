@@ -30,6 +30,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
+	"holdfast/internal/token"
 )
 
 // Root is the path below which the pages are.
@@ -47,7 +48,7 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the pages show and act on; all but SignIn are required.
+// Parts are what the pages show and act on; all but SignIn and Tokens are required.
 type Parts struct {
 	DB      *store.DB
 	Plant   *mes.Plant
@@ -58,12 +59,7 @@ type Parts struct {
 	SignIn  SignIn // nil: nobody signs in
 	Checker Checker
 	Rules   *mapping.Live
-	Veil    Veil // nil: names are kept as they are
-}
-
-// Veil has tokens in the place of the sensitive values of a JSON text, before anything else sees it.
-type Veil interface {
-	VeilAlone(ctx context.Context, db *store.DB, text []byte) ([]byte, error)
+	Tokens  *token.Tokens // nil: nothing is sensitive
 }
 
 // Link is a link as the configuration has it.
@@ -175,7 +171,7 @@ func (c *Console) routes() []route {
 	get := func(path, action string, s show) route { return route{"GET " + Root + path, action, s} }
 	// after an act its page is shown, also where it was refused: so an act needs the right to see the page, besides its own
 	post := func(path, action string, s show) route { return route{"POST " + Root + path, action, s} }
-	return []route{
+	all := []route{
 		get("{$}", access.StatusRead, c.overview),
 		get("figures.json", access.StatusRead, c.figures),
 		get("messages", access.MsgRead, c.messages),
@@ -202,6 +198,10 @@ func (c *Console) routes() []route {
 		post("conflicts/dismiss", access.PlantRead, c.dismiss),
 		post("preferences", "", c.prefer),
 	}
+	if c.Tokens.On() {
+		all = append(all, get("tokens", access.TokenReveal, c.tokens), post("tokens/show", access.TokenReveal, c.showToken))
+	}
+	return all
 }
 
 // noPage is told of a path that is none.

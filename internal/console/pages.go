@@ -57,7 +57,7 @@ type section struct {
 }
 
 // sections are the pages of the navigation, in their order.
-func sections(here string) []section {
+func (c *Console) sections(here string) []section {
 	all := []section{
 		{Name: "Overview", Path: ""},
 		{Name: "Messages", Path: "messages"},
@@ -69,6 +69,9 @@ func sections(here string) []section {
 		{Name: "Audit", Path: "audit"},
 		{Name: "Alerts", Path: "alerts"},
 		{Name: "Keys", Path: "keys"},
+	}
+	if c.Tokens.On() {
+		all = append(all, section{Name: "Tokens", Path: "tokens"})
 	}
 	for i := range all {
 		all[i].Here = all[i].Name == here
@@ -146,7 +149,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, p *page) {
 func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Plant, p.Env, p.Version, p.Who = c.cfg.Plant, c.cfg.Name, c.cfg.Version, actorOf(r.Context())
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
-	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), sections(p.Section), c.DB.Now(), r.URL.RequestURI()
+	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Section), c.DB.Now(), r.URL.RequestURI()
 	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
 	if r.Method == http.MethodGet {
 		p.Notice = notices()[r.URL.Query().Get("did")]

@@ -235,12 +235,12 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 
 // veiled is what the plant keeps of who did something, as if it came by the API.
 func (c *Console) veiled(ctx context.Context, by string) (string, error) {
-	if c.Veil == nil {
+	if !c.Tokens.On() {
 		return by, nil
 	}
 	text, err := json.Marshal(map[string]string{"by": by})
 	if err == nil {
-		text, err = c.Veil.VeilAlone(ctx, c.DB, text)
+		text, err = c.Tokens.VeilAlone(ctx, c.DB, text)
 	}
 	var veiled struct {
 		By string `json:"by"`
