@@ -21,7 +21,7 @@ const (
 	words = "internal/message internal/schema internal/problem internal/decimal internal/port openapi openapi/contract "
 	plant = words + "internal/store internal/body internal/audit "
 	moves = plant + "internal/seal internal/outbox internal/inbox "
-	below = moves + "internal/mapping internal/edition internal/mes internal/access internal/anomaly " +
+	below = moves + "internal/mapping internal/edition internal/token internal/mes internal/access internal/anomaly " +
 		"internal/relay internal/job internal/prove internal/backup internal/alert "
 )
 
