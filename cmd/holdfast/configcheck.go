@@ -317,7 +317,7 @@ func (c Config) checkRoute(k *checker, at string, r RouteConfig) {
 // anchor makes every relative path begin beside the file.
 func (c *Config) anchor() {
 	c.Mappings = c.beside(c.Mappings)
-	for _, path := range []*string{&c.Audit.Checkpoints, &c.Keys.Folder, &c.Keys.Vault.CA, &c.Keys.Vault.Wrapped, &c.Keys.Vault.TokenFile} {
+	for _, path := range []*string{&c.Audit.Checkpoints, &c.Keys.Folder, &c.Keys.Vault.CA, &c.Keys.Vault.Wrapped, &c.Keys.Vault.PodToken, &c.Keys.Vault.TokenFile} {
 		*path = c.beside(*path)
 	}
 	if file, ok := strings.CutPrefix(c.Database.URL, "sqlite:"); ok && file != ":memory:" {

@@ -38,7 +38,8 @@ type KeysVaultConfig struct {
 	Role       string `yaml:"role"`              // default the node's name
 	Wrapped    string `yaml:"wrapped_secret_id"` // file
 	RoleID     string `yaml:"role_id"`
-	Kubernetes string `yaml:"kubernetes"` // mount of the login
+	Kubernetes string `yaml:"kubernetes"`       // mount of the login
+	PodToken   string `yaml:"kubernetes_token"` // file with the service account's token; default where Kubernetes mounts it
 	TokenFile  string `yaml:"token_file"`
 }
 
@@ -79,6 +80,9 @@ func (v KeysVaultConfig) check(k *checker) {
 		if way != "" {
 			logins++
 		}
+	}
+	if v.PodToken != "" && v.Kubernetes == "" {
+		k.wrong("keys.vault.kubernetes_token", "there is no login by it", "name the mount in kubernetes, or leave it out")
 	}
 	if logins != 1 || (v.Wrapped == "") != (v.RoleID == "") {
 		k.wrong("keys.vault", "it does not name one way to log in",
@@ -125,7 +129,7 @@ func (c Config) openKeyring(ctx context.Context, now func() time.Time, log *slog
 	}
 	ring, err := seal.NewVault(seal.VaultConfig{
 		Address: v.Address, CA: v.CA, Namespace: v.Namespace, PKI: v.PKI, Role: v.Role,
-		Wrapped: v.Wrapped, RoleID: v.RoleID, Kubernetes: v.Kubernetes, TokenFile: v.TokenFile,
+		Wrapped: v.Wrapped, RoleID: v.RoleID, Kubernetes: v.Kubernetes, KubernetesToken: v.PodToken, TokenFile: v.TokenFile,
 	}, safe, c.nodeURI(), log)
 	if err != nil {
 		return keyring{}, err

@@ -32,8 +32,10 @@ type VaultConfig struct {
 	// One of the three ways to a token.
 	Wrapped    string // file with the wrapped secret ID of AppRole that buys the first login certificate
 	RoleID     string // of AppRole, with Wrapped
-	Kubernetes string // mount of the Kubernetes login; the service account's token is read at each login
-	TokenFile  string // a token that somebody else keeps fresh, read at each login
+	Kubernetes string // mount of the Kubernetes login
+	// KubernetesToken is the file with the service account's token, read at each login; default where Kubernetes mounts it.
+	KubernetesToken string
+	TokenFile       string // a token that somebody else keeps fresh, read at each login
 }
 
 // Vault is the keyring of a plant that has HashiCorp Vault: its PKI engine certifies the node's keys. It is safe for use by many

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -92,9 +93,9 @@ func (v *Vault) tokenFile(ctx context.Context) (lease, error) {
 	return lease{token, readTokenAgain, false}, nil
 }
 
-// kubernetes logs in as the pod's service account.
+// kubernetes logs in as the pod's service account, by the token that is in the file now: Kubernetes replaces it long before it ends.
 func (v *Vault) kubernetes(ctx context.Context) (lease, error) {
-	jwt, err := os.ReadFile(kubernetesToken)
+	jwt, err := os.ReadFile(cmp.Or(v.cfg.KubernetesToken, kubernetesToken))
 	if err != nil {
 		return lease{}, &problem.Error{
 			Kind: problem.Unavailable, What: "read the token of the pod's service account", Why: "there is none",
