@@ -139,6 +139,7 @@ func openLine(ctx context.Context, dialect store.Dialect, addr string) (*restLin
 	l := &restLine{y: y, answered: make(chan answer, paced)}
 	y.out = newOutbox("bench")
 	r := relay.New(y.db, y.out, document{}, seal.Chain, map[string]relay.Link{benchLink: {Deliverer: clocked{link, l.answered}}}, relay.Config{}, log)
+	y.out.HandTo(r)
 	running, stop := context.WithCancel(ctx)
 	g, running := errgroup.WithContext(running)
 	g.Go(func() error { return r.Run(running) })

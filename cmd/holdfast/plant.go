@@ -163,7 +163,7 @@ func (f *floors) feeds() []inbox.Feed {
 	return all
 }
 
-// relay is the mover of what is owed.
+// relay is the mover of what is owed; what is appended from now on may be in its hand at once.
 func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	links := map[string]relay.Link{}
 	for name, l := range f.links {
@@ -173,10 +173,12 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Together: c.together(), Attempts: c.Attempts, Timeout: c.timeout(),
 		}
 	}
-	return relay.New(f.db, f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), seal.Chain, links, relay.Config{
+	r := relay.New(f.db, f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
 		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term, //nolint:gosec // checked not to be negative
 	}, f.log.With("part", "relay"))
+	f.outbox.HandTo(r)
+	return r
 }
 
 // numbering tells the plant the ERP's numbers of what it made itself.

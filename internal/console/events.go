@@ -62,7 +62,7 @@ func (c *Console) nextHint(r *http.Request, woken <-chan struct{}) bool {
 
 // subscribe joins the topics that pages show.
 func (c *Console) subscribe() (woken <-chan struct{}, end func()) {
-	topics := []string{outbox.Topic, outbox.Settled, inbox.Topic}
+	topics := []string{outbox.Topic, outbox.Appended, outbox.Settled, inbox.Topic}
 	joined, done := make(chan struct{}, 1), make(chan struct{})
 	var ends []func()
 	for _, t := range topics {

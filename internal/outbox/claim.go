@@ -147,7 +147,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	}
 	for i := range rows {
 		w := &rows[i]
-		if w.expired(o.expiry.at(tx.Now)) && !l.maySent(*w) {
+		if w.expired(o.expiry.at(tx.Now)) && !w.maySent(l.SentTo) {
 			if err := o.void(ctx, tx, w, "voided", "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, 0, err
 			}
@@ -159,18 +159,22 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	last = l.SentTo
 	c.Messages = make([]Queued, 0, len(rows))
 	for _, w := range rows {
-		maySent := l.maySent(w)
 		last = max(last, w.Number)
-		c.Messages = append(c.Messages, Queued{
-			Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: maySent && w.Replay != Forced,
-			Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
-		})
+		c.Messages = append(c.Messages, w.queued(tx, l.SentTo))
 	}
 	return c, last, setReplay(ctx, tx, rows[0], "")
 }
 
-// maySent tells whether a message may have been sent by a holder that is gone, or was delivered before.
-func (l lane) maySent(w row) bool { return w.Number <= l.SentTo || w.Redelivery > 0 }
+// queued is a message of a lane of which those up to sentTo may have been sent.
+func (w row) queued(tx *store.Tx, sentTo int64) Queued {
+	return Queued{
+		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced,
+		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
+	}
+}
+
+// maySent tells whether a message may have been sent by a holder that is gone, which may have sent those up to sentTo, or was delivered before.
+func (w row) maySent(sentTo int64) bool { return w.Number <= sentTo || w.Redelivery > 0 }
 
 // mark puts lanes into the hand of node, and their messages down as possibly sent.
 func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64) error {

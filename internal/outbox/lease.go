@@ -10,7 +10,7 @@ import (
 // Holding names one lane in hand.
 type Holding struct {
 	Lane  string
-	Token int64
+	Token int64 // 0: to TakeBack any, while an append that may take the lane is under way
 }
 
 // Renew extends the leases of lanes in hand. It returns those that it has extended, and those that are lost: they
@@ -88,7 +88,7 @@ func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, 
 		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), store.Micros(tx.Now), store.Micros(tx.Now), node, link}
 	if len(held) > 0 {
 		g := inHand(held)
-		take += ` AND NOT EXISTS (SELECT 1 FROM ` + g.Table(tx, "g") + ` WHERE g.lane = outbox_lanes.lane AND g.token = outbox_lanes.lease_token)`
+		take += ` AND NOT EXISTS (SELECT 1 FROM ` + g.Table(tx, "g") + ` WHERE g.lane = outbox_lanes.lane AND g.token IN (0, outbox_lanes.lease_token))`
 		args = append(args, g.Args(tx)...)
 	}
 	n, err := tx.Exec(ctx, take, args...)

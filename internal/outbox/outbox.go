@@ -34,8 +34,11 @@ import (
 	"holdfast/internal/store"
 )
 
-// Topic is what a committed append wakes (store.DB.Subscribe).
+// Topic is woken when there is something to claim (store.DB.Subscribe).
 const Topic = "outbox"
+
+// Appended is the topic that each committed append wakes, for those who show what is owed.
+const Appended = "outbox.appended"
 
 // Settled is the topic that is woken when messages of any link were settled or parked, for those who wait for an answer.
 const Settled = "outbox.settled"
@@ -105,6 +108,7 @@ type Outbox struct {
 	telling *telling
 	alarm   Alarm // nil: what was altered is told by its lane alone
 	veil    Veil  // nil: bodies are kept as they come
+	hand    Hand  // nil: what is appended waits to be claimed
 	patrol  *body.Patrol
 }
 
@@ -146,14 +150,15 @@ func MessageID(link, event string) string {
 }
 
 // Append owes m to each link that a route names, within tx: both or neither. Each link gets a message of its own, with its own ID,
-// lane, number and digest. A kind that no route wants is no error. The relay is woken once tx is committed. A Large body must have been
-// kept by package body; one over Config.Inline is kept there.
+// lane, number and digest. A kind that no route wants is no error. Once tx is committed the relay is woken, or has the lane in its hand already
+// (Hand). A Large body must have been kept by package body; one over Config.Inline is kept there.
 func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, opts ...Option) error {
 	var opt options
 	for _, f := range opts {
 		f(&opt)
 	}
 	var links []string
+	var owed appended
 	for _, r := range o.routes {
 		if !r.takes(m.Kind) || slices.Contains(links, r.Link) {
 			continue
@@ -166,19 +171,19 @@ func (o *Outbox) Append(ctx context.Context, tx *store.Tx, m message.Message, op
 		if m, err = o.aside(ctx, tx, m); err != nil {
 			return err
 		}
-		if err := o.append(ctx, tx, r, m, opt); err != nil {
+		if err := o.append(ctx, tx, r, m, opt, &owed); err != nil {
 			return fmt.Errorf("owe %s %s to link %s: %w", m.Kind, m.ID, r.Link, err)
 		}
 	}
 	if links != nil {
-		tx.Wake(Topic)
+		owed.wake(tx, len(links))
 	}
 	return nil
 }
 
 // append takes the lane's next number, which locks the lane until tx ends, so that two writers cannot commit out of order. What is signed
 // must be known here, number and predecessor with it; else PostgreSQL saves the round trip that tells them.
-func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Message, opt options) error {
+func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Message, opt options, all *appended) error {
 	if m.ID == "" || m.Key == "" {
 		return &problem.Error{Kind: problem.Internal, What: "append " + m.Kind, Why: "the message has no ID or no key"}
 	}
@@ -203,17 +208,18 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if err := w.hold(ctx, tx, m.Large); err != nil {
 		return err
 	}
+	n := o.next(tx, &w, r.class(), all)
 	if tx.Dialect() == store.Postgres && o.signer == nil && !tx.Seals() {
-		return w.appendAtOnce(ctx, tx, r.class())
+		return w.appendAtOnce(ctx, tx, n)
 	}
-	return o.appendSigned(ctx, tx, &w, r.class())
+	return o.appendSigned(ctx, tx, &w, n)
 }
 
 // appendSigned takes the number, then writes what was made with it.
-func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, class int) error {
+func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, n next) error {
 	has, taken, err := w.lockPlace(ctx, tx)
 	if err == nil && !taken {
-		has, err = w.takeNumber(ctx, tx, class)
+		has, err = w.takeNumber(ctx, tx, n)
 	}
 	if err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
@@ -221,7 +227,7 @@ func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, class i
 	w.Digest = w.message(tx).Digest()
 	o.sign(tx, w)
 	if taken {
-		err = tx.Later(ctx, nextNumber+`, last_digest = excluded.last_digest`, w.laneArgs(class, w.Digest)...)
+		err = n.later(ctx, tx, n.sql()+`, last_digest = excluded.last_digest`+n.returning(), append(n.args(*w, w.Digest), n.tokenArgs()...))
 	} else {
 		err = tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
 	}

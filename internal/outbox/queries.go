@@ -82,28 +82,6 @@ func (w row) message(tx *store.Tx) message.Message {
 	}
 }
 
-// nextNumber makes a lane if it is new and gives its next number away; what else it sets, and what it returns, follows.
-const nextNumber = `
-	INSERT INTO outbox_lanes (link, lane, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest)
-	VALUES (?, ?, 2, 1, ?, ?, ?, ?, ?, ?)
-	ON CONFLICT (link, lane) DO UPDATE SET
-		next_number = outbox_lanes.next_number + 1,
-		pending     = outbox_lanes.pending + 1,
-		head_epoch  = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.epoch ELSE outbox_lanes.head_epoch END,
-		head        = CASE WHEN outbox_lanes.pending = 0 THEN outbox_lanes.next_number ELSE outbox_lanes.head END,
-		head_at     = CASE WHEN outbox_lanes.pending = 0 THEN excluded.head_at ELSE outbox_lanes.head_at END,
-		scheduled   = CASE WHEN outbox_lanes.pending = 0 THEN excluded.scheduled ELSE outbox_lanes.scheduled END,
-		due_at      = CASE WHEN outbox_lanes.pending = 0 AND outbox_lanes.lease_owner = '' THEN excluded.due_at ELSE outbox_lanes.due_at END,
-		priority    = CASE WHEN outbox_lanes.pending = 0 OR excluded.priority > outbox_lanes.priority
-		                   THEN excluded.priority ELSE outbox_lanes.priority END`
-
-// laneArgs are the parameters of nextNumber; digest is that of the message if it is the first of its lane.
-func (w row) laneArgs(class int, digest string) []any {
-	return []any{
-		w.Link, w.Lane, w.CreatedAt, class, w.NotBefore > w.CreatedAt, max(w.CreatedAt, w.NotBefore), w.CreatedAt, digest,
-	}
-}
-
 // lockPlace gives the row the place that the next append takes, and locks it. It tells whether it has, and the secret of the lane: two who
 // append the first message of a lane on PostgreSQL have nothing to lock, and takeNumber decides between them.
 func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (has own, taken bool, err error) {
@@ -125,36 +103,38 @@ type place struct {
 	Epoch  int64
 	Number int64
 	Prev   string
+	Token  int64 // of the hand that has taken the lane with this append; 0 if none has
 	own
 }
 
 func (w *row) at(p place) { w.Epoch, w.Number, w.Prev = p.Epoch, p.Number, p.Prev }
 
 // takeNumber gives the row its epoch, number and predecessor.
-func (w *row) takeNumber(ctx context.Context, tx *store.Tx, class int) (own, error) {
+func (w *row) takeNumber(ctx context.Context, tx *store.Tx, n next) (own, error) {
 	var p place
-	err := tx.Get(ctx, &p, nextNumber+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev, `+ownColumns, w.laneArgs(class, "")...)
+	err := tx.Get(ctx, &p, n.sql()+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev, `+ownColumns+n.token(), append(n.args(*w, ""), n.tokenArgs()...)...)
 	w.at(p)
+	n.taken(p.Token, p.Number)
 	return p.own, err
 }
 
 // appendAtOnce takes the number and writes the message in one statement that needs no answer, so that it costs no round trip. The
 // database then makes the digest, of the same bytes as message.Digest: which predecessor it covers is known under the lane's lock only.
-func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, class int) error {
+func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, n next) error {
 	w.Epoch, w.Number = 1, 1
 	m := w.message(tx)
 	before, after := m.Around()
 	const part = `int8send(octet_length(%[1]s)) || CAST(%[1]s AS BYTEA)` // digits and hex alone: no text is read as an escape
 	digest := `encode(sha256(CAST(? AS BYTEA) || ` + fmt.Sprintf(part, `CAST(outbox_lanes.epoch AS TEXT)`) + ` || ` +
 		fmt.Sprintf(part, `CAST(outbox_lanes.next_number AS TEXT)`) + ` || ` + fmt.Sprintf(part, `outbox_lanes.last_digest`) + ` || CAST(? AS BYTEA)), 'hex')`
-	args := append(w.laneArgs(class, m.Digest()), before, after)
-	return tx.Later(ctx, `WITH l AS (`+nextNumber+`, prev_digest = outbox_lanes.last_digest, last_digest = `+digest+`
-			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest)
+	args := append(append(n.args(w, m.Digest()), before, after), n.tokenArgs()...)
+	return n.later(ctx, tx, `WITH l AS (`+n.sql()+`, prev_digest = outbox_lanes.last_digest, last_digest = `+digest+`
+			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest`+n.token()+`)
 		INSERT INTO outbox_messages (link, lane, id, event, source, kind, version, key, time, body, large, creates, cause, trace, mapping, role, refers,
 			created_at, not_before, expires_at, attempts, redelivery, epoch, number, prev, digest)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`,
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`+n.fromLane(),
 		append(args, w.Link, w.Lane, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace, w.Mapping,
-			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt)...)
+			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt))
 }
 
 func (w *row) insert(ctx context.Context, tx *store.Tx) error {

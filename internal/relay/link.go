@@ -35,9 +35,16 @@ type runner struct {
 	freed    chan struct{} // holds a token when a lane was given back
 	turned   chan struct{} // holds a token when the breaker has changed
 
+	picked chan struct{} // holds a token when an append has taken a lane, or its place has ended
+
 	mu      sync.Mutex
-	hands   map[string]hand // lanes in hand; guarded by mu
-	trouble string          // the last failure of the link itself; guarded by mu
+	hands   map[string]hand   // lanes in hand; guarded by mu
+	places  map[string]*place // kept for appends under way; guarded by mu
+	taken   []outbox.Taken    // by appends, and not passed on yet; guarded by mu
+	reached uint64            // the term in which appends may take lanes, 0 while they may not; guarded by mu
+	unsure  bool              // an append may have left a lane in this node's name; guarded by mu
+	shut    bool              // nothing is taken any more; guarded by mu
+	trouble string            // the last failure of the link itself; guarded by mu
 }
 
 func newRunner(r *Relay, name string, l Link) *runner {
@@ -46,7 +53,8 @@ func newRunner(r *Relay, name string, l Link) *runner {
 		late: r.metrics.late.WithLabelValues(name), took: r.metrics.took.WithLabelValues(name),
 		delivered: r.metrics.outcomes.WithLabelValues(name, string(message.Delivered)),
 		work:      make(chan outbox.Claim, inReach(l.Concurrency)), stream: make(chan outbox.Claim, inReach(l.Concurrency)), reports: make(chan outbox.Settlement, 256),
-		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), hands: map[string]hand{},
+		freed: make(chan struct{}, 1), turned: make(chan struct{}, 1), picked: make(chan struct{}, 1),
+		hands: map[string]hand{}, places: map[string]*place{},
 	}
 	w.streamer, _ = l.Deliverer.(Streamer)
 	w.breaker = newBreaker(r.cfg.Failures, r.cfg.Probe, func(circuitbreaker.StateChangedEvent) { token(w.turned) })
@@ -96,10 +104,14 @@ func (w *runner) run(ctx context.Context) {
 	if w.streamer != nil {
 		workers.Go(func() { newStream(w).run(ctx, hard) })
 	}
+	var picker sync.WaitGroup
+	picker.Go(func() { w.pickUp(ctx) })
 	w.dispatch(ctx)
 	keeping, kept := context.WithCancel(context.WithoutCancel(ctx))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { w.keepLeases(keeping) })
+	w.close()
+	picker.Wait()
 	close(w.work)
 	close(w.stream)
 	workers.Wait()
@@ -120,12 +132,13 @@ func (w *runner) dispatch(ctx context.Context) {
 	orphans, jumped := true, true
 	for asked := true; ctx.Err() == nil; {
 		now := w.cfg.Term()
-		orphans = orphans || now != term // whoever had the name meanwhile may have left leases in it
+		orphans = orphans || now != term || w.leftUnsure() // whoever had the name meanwhile may have left leases in it
 		if now != 0 && (orphans || jumped || time.Since(checked) > tidyEvery) {
-			if err := w.tidy(ctx, orphans, jumped); err != nil {
+			if err := w.tidy(ctx, jumped); err != nil {
 				w.complain(ctx, "leases are not tidied up", err)
 			} else {
 				orphans, jumped, checked, term = false, false, time.Now(), now
+				w.reachable(term)
 			}
 		}
 		more := false
@@ -190,7 +203,7 @@ func (w *runner) room() (room, limit int) {
 	if w.breaker.probing() {
 		limit = 1
 	}
-	return limit - w.inHand(), limit
+	return limit - w.inHand() - w.placed(), limit
 }
 
 // errHeld undoes a claim on a link that is not to be called yet.
@@ -235,29 +248,35 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	}
 	w.Relay.hands.Add(int64(len(w.hands) - before))
 	w.mu.Unlock()
-	for _, c := range claims { // never blocks for long: room is never more than either holds
+	w.pass(claims)
+	return len(claims), nil
+}
+
+// pass gives claims to those who send. It never blocks for long: room is never more than either channel holds.
+func (w *runner) pass(claims []outbox.Claim) {
+	for _, c := range claims {
 		if w.streamer != nil && streams(c) {
 			w.stream <- c
 		} else {
 			w.work <- c
 		}
 	}
-	return len(claims), nil
 }
 
-// tidy ends leases in this node's name that it does not hold, and brings near what a wrong clock has put far away.
-func (w *runner) tidy(ctx context.Context, orphans, jumped bool) error {
+// tidy ends leases in this node's name that it does not hold, and brings near what a wrong clock has put far away. Such leases are of an earlier
+// run, of another process that had the name, or of a commit that nobody heard of; a transaction that began in an earlier term may commit
+// one at any time.
+func (w *runner) tidy(ctx context.Context, jumped bool) error {
+	held := w.onlyHolding()
 	return w.db.InTx(ctx, func(tx *store.Tx) error {
-		if orphans {
-			n, err := w.out.TakeBack(ctx, tx, w.cfg.Node, w.name, w.held())
-			if err != nil {
-				return err
-			}
-			if n > 0 {
-				w.log.Info("took back lanes of an earlier run", "link", w.name, "lanes", n)
-			}
+		n, err := w.out.TakeBack(ctx, tx, w.cfg.Node, w.name, held)
+		if err != nil {
+			return err
 		}
-		_, err := w.out.Rebase(ctx, tx, w.cfg.Node, w.name, jumped)
+		if n > 0 {
+			w.log.Info("took back lanes of an earlier run", "link", w.name, "lanes", n)
+		}
+		_, err = w.out.Rebase(ctx, tx, w.cfg.Node, w.name, jumped)
 		return err
 	})
 }
@@ -281,7 +300,12 @@ func (w *runner) keepBreaker(ctx context.Context) {
 func (w *runner) held() []outbox.Holding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	list := make([]outbox.Holding, 0, len(w.hands))
+	return w.holdings()
+}
+
+// holdings is held for a caller who has mu.
+func (w *runner) holdings() []outbox.Holding {
+	list := make([]outbox.Holding, 0, len(w.hands)+len(w.places))
 	for lane, h := range w.hands {
 		list = append(list, outbox.Holding{Lane: lane, Token: h.token})
 	}

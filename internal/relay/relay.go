@@ -117,6 +117,7 @@ type Relay struct {
 	metrics *metrics
 	tracer  trace.Tracer
 	hands   atomic.Int64 // lanes of all links in hand
+	runners map[string]*atomic.Pointer[runner]
 }
 
 // New returns a Relay. check makes the verifier of a message whose digest was stored (seal.Chain). It opens nothing; Run does the
@@ -135,18 +136,18 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 	if cfg.Tracer == nil {
 		cfg.Tracer = otel.GetTracerProvider()
 	}
-	all := make(map[string]Link, len(links))
+	all, runners := make(map[string]Link, len(links)), make(map[string]*atomic.Pointer[runner], len(links))
 	for name, l := range links {
 		l.Concurrency = cmp.Or(l.Concurrency, 8)
 		l.Start = cmp.Or(l.Start, 2)
 		l.Batch = cmp.Or(l.Batch, 16)
 		l.Timeout = cmp.Or(l.Timeout, 30*time.Second)
 		l.Attempts = cmp.Or(l.Attempts, 10)
-		all[name] = l
+		all[name], runners[name] = l, &atomic.Pointer[runner]{}
 	}
 	return &Relay{
 		db: db, out: out, mapper: mapper, check: check, links: all, cfg: cfg, log: log, metrics: newMetrics(cfg.Metrics),
-		tracer: cfg.Tracer.Tracer("holdfast/relay"),
+		tracer: cfg.Tracer.Tracer("holdfast/relay"), runners: runners,
 	}
 }
 
@@ -156,7 +157,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, l := range r.links {
 		g.Go(func() error {
-			newRunner(r, name, l).run(ctx)
+			w := newRunner(r, name, l)
+			r.runners[name].Store(w)
+			w.run(ctx)
+			r.runners[name].Store(nil)
 			return nil
 		})
 	}

@@ -145,6 +145,7 @@ func (p *plant) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	r := relay.New(p.db, p.out, p.rule, seal.Chain, map[string]relay.Link{"erp": p.link}, p.cfg, slog.New(slog.DiscardHandler))
+	p.out.HandTo(r)
 	go func() { done <- r.Run(ctx) }()
 	return func() {
 		p.t.Helper()

@@ -58,16 +58,15 @@ func (l *line) inTx(ctx context.Context, db *DB, alone bool, fn func(tx *Tx) err
 		return fmt.Errorf("begin: %w", err)
 	}
 	tx := &Tx{Now: db.Now(), db: db, tx: g.conn}
-	mine, err := l.run(ctx, g, tx, fn)
-	if mine {
+	err = errPanicked
+	defer func() { tx.ended(err) }() // also when fn panics
+	mine, ran := l.run(ctx, g, tx, fn)
+	if err = ran; mine {
 		return err
 	}
 	<-g.done
 	if g.err != nil {
-		return g.err
-	}
-	if err == nil {
-		tx.committed()
+		err = g.err
 	}
 	return err
 }

@@ -41,19 +41,26 @@ func (db *DB) inSession(ctx context.Context, fn func(tx *Tx) error) error {
 	}
 	s := &session{conn: conn, queue: []queued{{query: "BEGIN"}}}
 	tx := &Tx{Now: db.Now(), db: db, tx: s}
-	committed := false
-	defer func() { s.end(ctx, committed) }() // also when fn panics
+	err = errPanicked
+	defer func() { // also when fn panics
+		s.end(ctx, err == nil)
+		tx.ended(err)
+	}()
+	err = s.run(ctx, tx, db.commitTime, fn)
+	return err
+}
+
+// run calls fn and commits what it did.
+func (s *session) run(ctx context.Context, tx *Tx, limit time.Duration, fn func(tx *Tx) error) error {
 	if err := fn(tx); err != nil {
 		return err
 	}
 	if s.broken != nil {
 		return s.broken
 	}
-	if err := s.commit(ctx, db.commitTime); err != nil {
+	if err := s.commit(ctx, limit); err != nil {
 		return commitError(err)
 	}
-	committed = true
-	tx.committed()
 	return nil
 }
 

@@ -21,7 +21,7 @@ type Tx struct {
 	Now   time.Time // one reading of the process's clock for the whole transaction
 	db    *DB
 	tx    handle
-	after []func()
+	after []func(err error)
 }
 
 // handle is what statements run on: a transaction of PostgreSQL or a reader's, or SQLite's writing connection within a group.
@@ -66,11 +66,20 @@ func (db *DB) once(ctx context.Context, alone bool, fn func(tx *Tx) error) error
 	return db.inSession(ctx, fn)
 }
 
-func (tx *Tx) committed() {
-	for _, f := range tx.after {
-		f()
+// ended tells everybody who asked how the transaction has ended.
+func (tx *Tx) ended(err error) { tx.endedFrom(0, err) }
+
+// endedFrom tells those who asked from a point of it on, and forgets them.
+func (tx *Tx) endedFrom(first int, err error) {
+	after := tx.after[first:]
+	tx.after = tx.after[:first:first]
+	for _, f := range after {
+		f(err)
 	}
 }
+
+// errPanicked ends a transaction whose function did not return.
+var errPanicked = errors.New("the function of the transaction panicked")
 
 // commitError keeps apart a commit that certainly failed and one of which nobody knows: the connection broke while PostgreSQL
 // was being asked. The caller's own ID settles the latter: the same act again finds what the first one did.
@@ -180,7 +189,7 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 		err = s.flush(ctx)
 	}
 	if err != nil {
-		if tx.after = tx.after[:hooks]; ok {
+		if tx.endedFrom(hooks, err); ok {
 			s.queue, s.broken = nil, nil // all of it is fn's: the SAVEPOINT has taken along what waited before
 		}
 		if rerr := tx.undo(context.WithoutCancel(ctx)); rerr != nil {
@@ -221,10 +230,20 @@ func (tx *Tx) lock(clause string) string {
 }
 
 // AfterCommit has fn called once the transaction is committed, and not at all if it is not. fn must not block.
-func (tx *Tx) AfterCommit(fn func()) { tx.after = append(tx.after, fn) }
+func (tx *Tx) AfterCommit(fn func()) {
+	tx.AfterEnd(func(err error) {
+		if err == nil {
+			fn()
+		}
+	})
+}
+
+// AfterEnd has fn called once, when the transaction has ended, or the savepoint in which AfterEnd was called was undone: with nil if it is committed,
+// else with the reason. An error of kind Unavailable leaves open whether it was kept. fn must not block.
+func (tx *Tx) AfterEnd(fn func(err error)) { tx.after = append(tx.after, fn) }
 
 // Wake tells the subscribers of topic, once the transaction is committed, that there is something for them.
-func (tx *Tx) Wake(topic string) { tx.AfterCommit(func() { tx.db.wakes.wake(topic, true) }) }
+func (tx *Tx) Wake(topic string) { tx.AfterCommit(func() { tx.db.Wake(topic) }) }
 
 func (tx *Tx) rebind(query string) string {
 	if tx.db.dialect == SQLite {

@@ -55,6 +55,9 @@ func (db *DB) Subscribe(topic string) (<-chan struct{}, func()) {
 	}
 }
 
+// Wake tells the subscribers of topic that there is something for them, of what is committed already.
+func (db *DB) Wake(topic string) { db.wakes.wake(topic, true) }
+
 // wake gives each subscriber of topic a token; others tells whether the news began here and other processes should hear it.
 func (w *wakes) wake(topic string, others bool) {
 	w.mu.Lock()
