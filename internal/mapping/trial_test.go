@@ -3,6 +3,8 @@ package mapping_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"holdfast/internal/mapping"
@@ -52,6 +54,29 @@ func TestATrialChangesNothing(t *testing.T) {
 				t.Errorf("the number was asked for %d times", asked)
 			}
 		})
+	}
+}
+
+// TestATrialIsNotFilled: what a trial compares is kept, so the values that are put in for an ERP are not in it.
+func TestATrialIsNotFilled(t *testing.T) {
+	set, err := load(t, map[string]string{"m.yaml": header + "fields: {a: src.a}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried, err := load(t, map[string]string{"m.yaml": header + "fields: {a: 'src.a + \"!\"'}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := mapping.NewLive(set)
+	var told []mapping.Trial
+	live.Try(tried, func(one mapping.Trial) { told = append(told, one) })
+	ctx := mapping.Filling(t.Context(), func(context.Context, []byte) ([]byte, error) { return []byte(`{"a":"4711"}`), nil })
+	doc, err := live.Apply(ctx, "m", verified(t, confirmed(`{"a":"tok"}`)), nil)
+	if err != nil || string(doc.Body) != `{"a":"4711"}` {
+		t.Errorf("got %s, %v", doc.Body, err)
+	}
+	if text := fmt.Sprintf("%+v", told); len(told) != 1 || strings.Contains(text, "4711") || !strings.Contains(text, "tok!") {
+		t.Errorf("told %s", text)
 	}
 }
 
