@@ -85,6 +85,7 @@ func rows() []row {
 		{"inbox", "RabbitMQ to inbox to committed effect, against a consumer that acknowledges in batches", inboxRow},
 		{"append", "a business row and its message, committed, against plain transactions of two inserts", appendRow},
 		{"sign", "signatures of messages against Ed25519 alone, and appends with and without them", signRow},
+		{"sealed", "outbox to RabbitMQ signed and sealed at rest, against neither; a signature and a seal against the primitives alone", sealedRow},
 		{"latency", "commit to the ERP's answer over the rest link, against net/http", latencyRow},
 		{"mock", "validated POSTs of the ERP mock against Prism", fixed(mockRow)},
 		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},

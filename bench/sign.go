@@ -5,13 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
-	"os"
 	"time"
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
-	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -98,21 +95,6 @@ func signPrimitives(ctx context.Context, o options) ([]Result, error) {
 		atMost(sign+", to Ed25519 alone", "µs", medians[sign], medians["Ed25519 sign"], 2),
 		atMost(check+", to Ed25519 alone", "µs", medians[check], medians["Ed25519 verify"], 2),
 	}, nil
-}
-
-// ring is what a node of the yard signs with.
-func (y *yard) ring(ctx context.Context) (*seal.Ring, error) {
-	dir, err := os.MkdirTemp("", "holdfast-bench-keys-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the key itself stays in memory
-	safe := seal.NewSafe(dir, "bench", seal.Work)
-	if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
-		return nil, err
-	}
-	node := seal.NodeURI(benchSource, "bench")
-	return seal.OpenRing(ctx, y.db, seal.NewLocal(safe, node, 24*time.Hour, time.Now), nil, node, seal.RingConfig{}, slog.New(slog.DiscardHandler))
 }
 
 // signAppends has the same writers append with keys and without, in turns on one database.
