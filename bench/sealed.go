@@ -163,7 +163,28 @@ func sealedBoth(ctx context.Context, o options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	bare, err := newBare(m.Body)
+	give := func(tx *store.Tx) error {
+		if _, err := ring.SignMessage(m, m.Digest()); err != nil {
+			return err
+		}
+		_, _, err := rest.Seal(ctx, tx, cell, m.Body)
+		return err
+	}
+	take := func(tx *store.Tx) error {
+		body, err := rest.Unseal(ctx, tx, cell, epoch, kept)
+		if err != nil {
+			return err
+		}
+		m.Body = body
+		_, err = trust.VerifyMessage(m)
+		return err
+	}
+	return y.againstBare(ctx, o, m.Body, give, take)
+}
+
+// againstBare has both take turns with the primitives.
+func (y *yard) againstBare(ctx context.Context, o options, body []byte, give, take func(*store.Tx) error) ([]Result, error) {
+	bare, err := newBare(body)
 	if err != nil {
 		return nil, err
 	}
@@ -182,32 +203,16 @@ func sealedBoth(ctx context.Context, o options) ([]Result, error) {
 			return (y.spentSoFar(ctx).self - from) / float64(n), err
 		}
 	}
-	const give, take, bareGive, bareTake = "sign and seal 1 KiB", "verify and open 1 KiB", "Ed25519 and AES-GCM give", "Ed25519 and AES-GCM take"
+	const gives, takes, bareGives, bareTakes = "sign and seal 1 KiB", "verify and open 1 KiB", "Ed25519 and AES-GCM give", "Ed25519 and AES-GCM take"
 	medians, err := contest(ctx, o.rounds,
-		contestant{give, each(func(tx *store.Tx) error {
-			if _, err := ring.SignMessage(m, m.Digest()); err != nil {
-				return err
-			}
-			_, _, err := rest.Seal(ctx, tx, cell, m.Body)
-			return err
-		})},
-		contestant{bareGive, each(func(*store.Tx) error { bare.give(); return nil })},
-		contestant{take, each(func(tx *store.Tx) error {
-			body, err := rest.Unseal(ctx, tx, cell, epoch, kept)
-			if err != nil {
-				return err
-			}
-			m.Body = body
-			_, err = trust.VerifyMessage(m)
-			return err
-		})},
-		contestant{bareTake, each(func(*store.Tx) error { return bare.take() })})
+		contestant{gives, each(give)}, contestant{bareGives, each(func(*store.Tx) error { bare.give(); return nil })},
+		contestant{takes, each(take)}, contestant{bareTakes, each(func(*store.Tx) error { return bare.take() })})
 	if err != nil {
 		return nil, err
 	}
 	return []Result{
-		atMost(give+", to the primitives", "µs", medians[give], medians[bareGive], 2),
-		atMost(take+", to the primitives", "µs", medians[take], medians[bareTake], 2),
+		atMost(gives+", to the primitives", "µs", medians[gives], medians[bareGives], 2),
+		atMost(takes+", to the primitives", "µs", medians[takes], medians[bareTakes], 2),
 	}, nil
 }
 
@@ -252,7 +257,7 @@ func cellOf(m message.Message) store.Cell {
 	return store.Cell{
 		Table: "outbox_messages", Row: m.ID, Own: make([]byte, 32),
 		Bound: [][]byte{
-			[]byte(m.Place.Link), []byte(m.Place.Lane), []byte("1/7"), []byte(m.Place.Role), nil, []byte(m.Place.Prev), []byte(m.Digest()), m.Origin.Bytes(),
+			[]byte(m.Link), []byte(m.Lane), []byte("1/7"), []byte(m.Role), nil, []byte(m.Prev), []byte(m.Digest()), m.Origin.Bytes(),
 		},
 	}
 }
