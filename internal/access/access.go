@@ -74,13 +74,14 @@ type Result struct {
 type Doer struct {
 	db     *store.DB
 	policy *Policy // nil: all is permitted
+	turned *turned
 }
 
 // New returns a Doer that permits everything; see Under.
-func New(db *store.DB) *Doer { return &Doer{db: db} }
+func New(db *store.DB) *Doer { return &Doer{db: db, turned: newTurned(db)} }
 
 // Under is a Doer that does only what the policy permits; nil permits everything.
-func (d *Doer) Under(p *Policy) *Doer { return &Doer{d.db, p} }
+func (d *Doer) Under(p *Policy) *Doer { return &Doer{d.db, p, d.turned} }
 
 // Permit refuses what an actor may not do to something of a link (kind denied).
 func (d *Doer) Permit(by Actor, action, link string) error {
@@ -94,7 +95,8 @@ func (d *Doer) Permit(by Actor, action, link string) error {
 // was used for the same request gives the first answer without running fn. fn may be run more than once, see store.DB.InTx.
 //
 // Errors: Internal for an action that is not registered, Invalid for a missing reason, Denied for what the policy does not permit,
-// Duplicate for a key used for something else, and those of fn. The refusal of an action that needs a reason is itself recorded.
+// Duplicate for a key used for something else, and those of fn. The refusal of an action that needs a reason is itself recorded, and so is
+// what is denied, whatever the action.
 func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx *store.Tx) (Result, error)) (Result, error) {
 	action, err := act.check()
 	if err != nil {
@@ -174,9 +176,14 @@ func (a Act) entry(res Result) audit.Entry {
 	}
 }
 
-// recordRefusal keeps the attempt of an operator's act that was refused by a rule, in a transaction of its own: the act's is gone.
+// recordRefusal keeps the attempt of an operator's act that was refused by a rule, in a transaction of its own: the act's is gone. Of other
+// acts, which machines do by the thousand, it keeps what was denied, within the limits of turned.
 func (d *Doer) recordRefusal(ctx context.Context, action Action, act Act, cause error) error {
 	p, ok := errors.AsType[*problem.Error](cause)
+	if ok && !action.NeedsReason && p.Kind == problem.Denied {
+		_, err := d.turned.tell(ctx, act.Actor, act.Action, act.Object, cause)
+		return err
+	}
 	if !ok || !action.NeedsReason || p.Kind == problem.Internal || p.Kind == problem.Unavailable || p.Kind == problem.Full {
 		return nil
 	}

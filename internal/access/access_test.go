@@ -174,6 +174,20 @@ func TestAnOperatorSaysWhyAndARefusalIsRecorded(t *testing.T) {
 	})
 }
 
+// TestWhatIsDeniedIsRecordedWhateverTheAction: an action that asks for no reason too.
+func TestWhatIsDeniedIsRecordedWhateverTheAction(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := access.New(db).Under(policy(t, nil, nil))
+		act := access.Act{Action: access.OrderCreate, Actor: anna(), Object: "order/7"}
+		if _, err := d.Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Denied || effects(t, db) != 0 {
+			t.Fatalf("err = %v with %d effects, want kind denied and none", err, effects(t, db))
+		}
+		if got := entries(t, db, audit.Filter{Object: "order/7"}); len(got) != 1 || got[0].Outcome != audit.Refused || got[0].Actor != "local:anna" {
+			t.Errorf("got %+v, want one refused entry", got)
+		}
+	})
+}
+
 func TestAnActOutsideTheRegistryIsADefect(t *testing.T) {
 	db := storetest.SQLite(t)
 	_, err := access.New(db).Do(t.Context(), access.Act{Action: "order.eat", Actor: anna()}, effect(`{}`))

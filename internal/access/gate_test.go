@@ -260,3 +260,20 @@ func TestAFloodOfStrangersLocksNobodyOut(t *testing.T) {
 		}
 	}, storetest.WithClock(c.now))
 }
+
+// TestAFullDiskRefusesNoGoodToken: the hour in which a token was used is a note for people, and lets nobody in or out.
+func TestAFullDiskRefusesNoGoodToken(t *testing.T) {
+	db := storetest.SQLite(t)
+	g := access.NewGate(db, policy(t, nil, nil), nil, nil)
+	_, good := makeToken(t, db, "erp", roles("erp"))
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `CREATE TRIGGER full BEFORE UPDATE ON access_tokens BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if by, err := g.Identify(t.Context(), bearer(good)); err != nil || by.Name != "token:erp" {
+		t.Errorf("got %q, %v; want the token's actor", by.Name, err)
+	}
+}

@@ -38,17 +38,9 @@ func newTurned(db *store.DB) *turned { return &turned{db: db, places: map[string
 // away records one refusal, within the limits, and returns the error to answer with: cause, or TooMany for nobody known who goes on
 // trying.
 func (t *turned) away(ctx context.Context, by Actor, action, object string, cause error) error {
-	who := by
-	if action == SignInRefused {
-		who.Name = ""
-	}
-	tell, untold, seen := t.count(who, t.db.Now())
-	if tell {
-		e := refusalEntry(by, action, cut(object), untold, cause)
-		err := t.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
-		if err != nil {
-			return errors.Join(cause, fmt.Errorf("record a refusal: %w", err))
-		}
+	seen, err := t.tell(ctx, by, action, object, cause)
+	if err != nil {
+		return errors.Join(cause, err)
 	}
 	if (by.Name == "" || action == SignInRefused) && seen > mostFailed { // at the sign-in the answer must not tell which names there are
 		return &problem.Error{
@@ -57,6 +49,23 @@ func (t *turned) away(ctx context.Context, by Actor, action, object string, caus
 		}
 	}
 	return cause
+}
+
+// tell records one refusal, within the limits. seen is how many there were from the same caller this minute.
+func (t *turned) tell(ctx context.Context, by Actor, action, object string, cause error) (seen int, err error) {
+	who := by
+	if action == SignInRefused {
+		who.Name = ""
+	}
+	tell, untold, seen := t.count(who, t.db.Now())
+	if !tell {
+		return seen, nil
+	}
+	e := refusalEntry(by, action, cut(object), untold, cause)
+	if err := t.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }); err != nil {
+		return seen, fmt.Errorf("record a refusal: %w", err)
+	}
+	return seen, nil
 }
 
 // count says whether a refusal is to be told, how many went untold before it, and how many there were from the same caller this minute.
