@@ -86,8 +86,9 @@ func (r userRow) user() (User, error) {
 	return u, nil
 }
 
-const upsertSession = `INSERT INTO access_sessions (token, data, expires) VALUES (?, ?, ?)
-ON CONFLICT (token) DO UPDATE SET data = excluded.data, expires = excluded.expires`
+const insertSession = `INSERT INTO access_sessions (token, data, expires) VALUES (?, ?, ?)`
+
+const updateSession = `UPDATE access_sessions SET data = ?, expires = ? WHERE token = ?`
 
 const selectSession = `SELECT data FROM access_sessions WHERE token = ? AND expires > ?`
 

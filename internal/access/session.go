@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,13 +63,18 @@ func NewSessions(db *store.DB, users *Users, cfg SessionConfig) *Sessions {
 }
 
 // Wrap gives the requests of next their sessions.
-func (s *Sessions) Wrap(next http.Handler) http.Handler { return s.scs.LoadAndSave(next) }
+func (s *Sessions) Wrap(next http.Handler) http.Handler {
+	next = s.scs.LoadAndSave(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), foundKey{}, new(string))))
+	})
+}
 
 // Who tells who makes a request, and refuses what they may not see: action is a name of the registry, "" for an act, which the Doer judges.
 // Unknown if nobody is signed in.
 func (s *Sessions) Who(r *http.Request, action string) (Actor, error) {
 	ctx := r.Context()
-	by, err := s.who(ctx)
+	by, err := s.who(ctx, !byItself(r))
 	by.From = address(r)
 	if err != nil || action == "" || s.users.policy.May(by.Rights, action, "") {
 		return by, err
@@ -76,7 +82,15 @@ func (s *Sessions) Who(r *http.Request, action string) (Actor, error) {
 	return by, s.turned.away(ctx, by, Refusal, r.Method+" "+r.URL.Path, NotPermitted(by, action, ""))
 }
 
-func (s *Sessions) who(ctx context.Context) (Actor, error) {
+// byItself tells whether a page asks without its reader: for hints, for figures, and for itself when it was hinted at. That is no use of a
+// session, or one behind a page that is left open would never end. Pages are opened, and forms are sent, by navigation.
+func byItself(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return r.Method == http.MethodGet && (mode != "" && mode != "navigate" || r.Header.Get("HX-Request") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
+}
+
+// who tells who is signed in; used says that a person does something, which keeps the session from ending unused.
+func (s *Sessions) who(ctx context.Context, used bool) (Actor, error) {
 	name := s.scs.GetString(ctx, sessionUser)
 	if name == "" {
 		return Actor{}, nobody("nobody is signed in")
@@ -98,7 +112,7 @@ func (s *Sessions) who(ctx context.Context) (Actor, error) {
 	case now.Sub(seen) >= s.cfg.Idle || now.Sub(began) >= s.cfg.Absolute:
 		return Actor{}, s.end(ctx, "the session has ended: nobody used it, or it was open for long enough")
 	}
-	if now.Sub(seen) >= time.Minute { // not at each request, which would each be a write
+	if used && now.Sub(seen) >= time.Minute { // not at each request, which would each be a write
 		s.scs.Put(ctx, sessionSeen, store.Micros(now))
 	}
 	u, err := row.user()
@@ -237,48 +251,3 @@ func (s *Sessions) forget(name, from string, right bool) {
 	}
 	delete(s.fails, key)
 }
-
-// sessionStore keeps sessions in the plant's database, so that every node knows them. It is an scs.CtxStore.
-type sessionStore struct{ db *store.DB }
-
-// FindCtx implements scs.CtxStore.
-func (s sessionStore) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	var rows [][]byte
-	err = s.db.View(ctx, func(tx *store.Tx) error { return tx.Select(ctx, &rows, selectSession, token, store.Micros(tx.Now)) })
-	if err != nil || len(rows) == 0 {
-		return nil, false, err
-	}
-	return rows[0], true, nil
-}
-
-// CommitCtx implements scs.CtxStore. What has ended is taken out at the same time.
-func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return s.db.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, deleteSessions, store.Micros(tx.Now)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, upsertSession, token, data, store.Micros(expiry))
-		return err
-	})
-}
-
-// DeleteCtx implements scs.CtxStore.
-func (s sessionStore) DeleteCtx(ctx context.Context, token string) error {
-	return s.db.InTx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, deleteSession, token)
-		return err
-	})
-}
-
-// Find implements scs.Store; the manager calls FindCtx.
-func (s sessionStore) Find(token string) ([]byte, bool, error) {
-	return s.FindCtx(context.Background(), token)
-}
-
-// Commit implements scs.Store; the manager calls CommitCtx.
-func (s sessionStore) Commit(token string, data []byte, expiry time.Time) error {
-	return s.CommitCtx(context.Background(), token, data, expiry)
-}
-
-// Delete implements scs.Store; the manager calls DeleteCtx.
-func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
