@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -30,13 +31,25 @@ const (
 	MostPassword  = 128 // characters; more would only cost time
 )
 
-// passwords tries passwords, few at a time: guessers must not take the memory and the time that the plant needs.
+// passwords tries passwords, few at a time: guessers must not take the memory and the time that the plant needs. One network has one turn at
+// most, and the networks that wait have theirs in the order in which they came: a crowd in one of them delays the others by one turn.
 type passwords struct {
 	turns  chan struct{}
 	memory uint32 // KiB, of new ones
+
+	mu    sync.Mutex
+	seats map[string]*seat // by network, while anybody of it waits or has a turn
 }
 
-func newPasswords(memory uint32) *passwords { return &passwords{make(chan struct{}, 2), memory} }
+// seat is what those of one network wait for first.
+type seat struct {
+	free  chan struct{}
+	users int // guarded by passwords.mu
+}
+
+func newPasswords(memory uint32) *passwords {
+	return &passwords{turns: make(chan struct{}, 2), memory: memory, seats: map[string]*seat{}}
+}
 
 // checkPassword refuses what is no password.
 func checkPassword(s string) error {
@@ -80,12 +93,12 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	k := kept{memory: p.memory, salt: make([]byte, passSalt)}
 	_, _ = rand.Read(k.salt) // which does not fail
 	var err error
-	k.key, err = p.key(ctx, password, k)
+	k.key, err = p.key(ctx, password, "", k)
 	return k.String(), err
 }
 
 // is tells whether a password is the one that is kept; nobody's is none, and takes as long.
-func (p *passwords) is(ctx context.Context, password, text string) (bool, error) {
+func (p *passwords) is(ctx context.Context, password, text, from string) (bool, error) {
 	k, err := kept{memory: p.memory, salt: make([]byte, passSalt), key: make([]byte, passKey)}, error(nil)
 	if text != "" {
 		k, err = readKept(text)
@@ -93,16 +106,56 @@ func (p *passwords) is(ctx context.Context, password, text string) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	got, err := p.key(ctx, password, k)
+	got, err := p.key(ctx, password, from, k)
 	return text != "" && subtle.ConstantTimeCompare(got, k.key) == 1, err
 }
 
-func (p *passwords) key(ctx context.Context, password string, k kept) ([]byte, error) {
-	select {
-	case p.turns <- struct{}{}:
-		defer func() { <-p.turns }()
-	case <-ctx.Done():
-		return nil, &problem.Error{Kind: problem.TooMany, What: "sign in", Why: "too many sign in at the same time", Hint: "try again in a moment"}
+func (p *passwords) key(ctx context.Context, password, from string, k kept) ([]byte, error) {
+	done, err := p.turn(ctx, network(from))
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	return argon2.IDKey([]byte(password), k.salt, passTime, k.memory, passLanes, passKey), nil
+}
+
+// turn waits for a turn of a network, until ctx ends (kind TooMany). done ends it.
+func (p *passwords) turn(ctx context.Context, of string) (done func(), err error) {
+	s := p.sit(of)
+	for i, c := range []chan struct{}{s.free, p.turns} {
+		select {
+		case c <- struct{}{}:
+		case <-ctx.Done():
+			if i > 0 {
+				<-s.free
+			}
+			p.rise(of, s)
+			return nil, &problem.Error{Kind: problem.TooMany, What: "sign in", Why: "too many sign in at the same time", Hint: "try again in a moment"}
+		}
+	}
+	return func() {
+		<-p.turns
+		<-s.free
+		p.rise(of, s)
+	}, nil
+}
+
+func (p *passwords) sit(of string) *seat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.seats[of]
+	if s == nil {
+		s = &seat{free: make(chan struct{}, 1)}
+		p.seats[of] = s
+	}
+	s.users++
+	return s
+}
+
+func (p *passwords) rise(of string, s *seat) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.users--; s.users == 0 {
+		delete(p.seats, of)
+	}
 }

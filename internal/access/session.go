@@ -164,7 +164,7 @@ func (s *Sessions) judge(ctx context.Context, name, password, code, from string)
 	if len(password) > 4*MostPassword {
 		password = ""
 	}
-	right, err = s.users.pass.is(ctx, password, row.Password)
+	right, err = s.users.pass.is(ctx, password, row.Password, from)
 	if err != nil || !right || row.Disabled != 0 {
 		return row, false, err
 	}
