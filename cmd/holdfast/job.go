@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ type jobView struct {
 	State      string        `json:"state"`
 	Why        string        `json:"why,omitempty"`
 	Messages   job.Counts    `json:"messages"`
-	Newer      *int          `json:"newer_not_included,omitempty"`
+	Newer      *int          `json:"newer_not_included,omitempty"` // at most mostNewer
 	Choice     outbox.Choice `json:"choice"`
 	Force      bool          `json:"force,omitempty"`
 	Rate       int           `json:"rate"`
@@ -134,7 +135,7 @@ func (r *records) jobView(ctx context.Context, id, state string, limit int) (v j
 		}
 		v = jobViewOf(b)
 		if b.State == job.Planned || b.State == job.Approval {
-			newer, err := r.jobs.Newer(ctx, tx, b)
+			newer, err := r.jobs.Newer(ctx, tx, b, mostNewer)
 			if err != nil {
 				return err
 			}
@@ -144,6 +145,17 @@ func (r *records) jobView(ctx context.Context, id, state string, limit int) (v j
 		return err
 	})
 	return v, b, err
+}
+
+// mostNewer is how far the messages are counted that came after a job was frozen.
+const mostNewer = 10_000
+
+// newerThan is that count in words.
+func newerThan(n int) string {
+	if n >= mostNewer {
+		return strconv.Itoa(mostNewer) + " or more"
+	}
+	return strconv.Itoa(n)
 }
 
 func printJob(w io.Writer, b job.Job, v jobView, now time.Time) error {
@@ -159,7 +171,7 @@ func printJob(w io.Writer, b job.Job, v jobView, now time.Time) error {
 	}
 	fmt.Fprintf(w, "  rate      %d a second, the first %d alone\n", b.Rate, b.Canary)
 	if v.Newer != nil && *v.Newer > 0 {
-		fmt.Fprintf(w, "  newer     %d newer not included\n", *v.Newer)
+		fmt.Fprintf(w, "  newer     %s newer not included\n", newerThan(*v.Newer))
 	}
 	rows := make([]string, 0, len(v.Items))
 	for _, i := range v.Items {

@@ -196,6 +196,10 @@ func TestAListFindsWhatItsWordsMean(t *testing.T) {
 			{"state=all&kind=order.started", 1},
 			{"state=all&link=none", 0},
 			{"state=all&from=2020-01-01&to=2020-01-02", 0},
+			{"state=stuck&from=2020-01-01&to=2020-01-02", 0},
+			{"state=stuck&q=exceeds&from=2020-01-01&to=2020-01-02", 0},
+			{"state=stuck&from=2020-01-01", 1},
+			{"state=stuck&to=2020-01-01", 0},
 		}
 		for _, tt := range tests {
 			rows := p.csv(tt.query)

@@ -187,7 +187,7 @@ func (c *Console) find(ctx context.Context, q query, limit int) (rows []messageR
 			}
 		}
 		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
-			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), Limit: limit}
+			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), From: q.from, To: q.to, Limit: limit}
 			if q.Words != "" {
 				f.Like, meant = "%"+outbox.Pattern(q.Words)+"%", "a word of the reason"
 			}

@@ -327,14 +327,11 @@ func (j *Jobs) List(ctx context.Context, tx *store.Tx, limit int) ([]Job, error)
 	return list, nil
 }
 
-// Newer is how many messages a job's choice chooses now that are not in it: they came after it was frozen.
-func (j *Jobs) Newer(ctx context.Context, tx *store.Tx, b Job) (int, error) {
+// Newer is how many messages a job's choice chooses now that are not in it: they came after it was frozen. It counts to most and no
+// further, however many there are by now.
+func (j *Jobs) Newer(ctx context.Context, tx *store.Tx, b Job, most int) (int, error) {
 	if len(b.Choice.IDs) > 0 {
 		return 0, nil
-	}
-	now, err := j.out.Choose(ctx, tx, b.Choice, Most)
-	if err != nil {
-		return 0, err
 	}
 	var ids []string
 	if err := tx.Select(ctx, &ids, `SELECT id FROM replay_items WHERE job = ?`, b.ID); err != nil {
@@ -344,11 +341,15 @@ func (j *Jobs) Newer(ctx context.Context, tx *store.Tx, b Job) (int, error) {
 	for _, id := range ids {
 		in[id] = true
 	}
+	now, err := j.out.ChosenIDs(ctx, tx, b.Choice, len(in)+most) // at most len(in) of them are in it, so most others are seen
+	if err != nil {
+		return 0, err
+	}
 	n := 0
-	for _, c := range now {
-		if !in[c.ID] {
+	for _, id := range now {
+		if !in[id] {
 			n++
 		}
 	}
-	return n, nil
+	return min(n, most), nil
 }

@@ -184,11 +184,13 @@ func TestTheSetIsFrozenAndKeepsTheOrderOfLanes(t *testing.T) {
 		w.relay()
 		w.got = nil
 		w.do(func(ctx context.Context, tx *store.Tx) error {
-			n, err := w.jobs.Newer(ctx, tx, b)
-			if n != 4 {
-				t.Errorf("%d newer ones, want 4", n)
+			for _, most := range []int{3, 4, 100} { // also where the choice by now chooses more than the count goes
+				n, err := w.jobs.Newer(ctx, tx, b, most)
+				if err != nil || n != min(4, most) {
+					t.Errorf("%d newer ones of at most %d (%v), want %d", n, most, err, min(4, most))
+				}
 			}
-			return err
+			return nil
 		})
 		w.do(func(ctx context.Context, tx *store.Tx) error {
 			_, err := w.jobs.Start(ctx, tx, b.ID, "local:anna", "ERP was restored", 5)

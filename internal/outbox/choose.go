@@ -70,6 +70,23 @@ func (o *Outbox) Choose(ctx context.Context, tx *store.Tx, c Choice, most int) (
 	return inOrder(rows), nil
 }
 
+// ChosenIDs lists the IDs of the first most messages that the choice chooses by what they are, not by Choice.IDs. More than these are no error.
+func (o *Outbox) ChosenIDs(ctx context.Context, tx *store.Tx, c Choice, most int) ([]string, error) {
+	choose := chooseDelivered
+	if c.Failed {
+		choose = chooseFailed
+	}
+	rows, err := choose(ctx, tx, c, "", most)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, 0, len(rows))
+	for _, r := range rows[:min(len(rows), most)] {
+		ids = append(ids, r.ID)
+	}
+	return ids, nil
+}
+
 // inOrder sorts by time and, within each lane, by number: a clock that was set back does not reorder a lane.
 func inOrder(rows []chosenRow) []Chosen {
 	slices.SortStableFunc(rows, func(a, b chosenRow) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.ID, b.ID)) })

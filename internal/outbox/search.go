@@ -194,8 +194,10 @@ func (s Search) either(links []string) (string, []any) {
 type StuckFilter struct {
 	Link  string
 	Kind  string
-	Like  string // a pattern of Pattern that the reason fits
-	Limit int    // default 50, at most 1,000
+	Like  string    // a pattern of Pattern that the reason fits
+	From  time.Time // made at this time or later, as in Search
+	To    time.Time // and before this
+	Limit int       // default 50, at most 1,000
 }
 
 // Stuck lists the messages at which lanes stand still until a person acts, parked or unknown, the one that was owed first at the top, from
@@ -238,6 +240,12 @@ func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, curs
 	}
 	if f.Like != "" {
 		where, args = where+` AND l.reason LIKE ? ESCAPE '\'`, append(args, f.Like)
+	}
+	if !f.From.IsZero() {
+		where, args = where+" AND m.created_at >= ?", append(args, store.Micros(f.From))
+	}
+	if !f.To.IsZero() {
+		where, args = where+" AND m.created_at < ?", append(args, store.Micros(f.To))
 	}
 	if cursor != "" {
 		at, rest, _ := strings.Cut(cursor, "_")
