@@ -3,6 +3,7 @@ package mapping
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -33,14 +34,27 @@ func (l *Live) Try(s *Set, tell func(Trial)) {
 }
 
 func (t *trial) out(ctx context.Context, name string, v message.Verified, refs Resolver, doc message.Document, err error) {
-	tried, errTried := t.set.Apply(ctx, name, v, refs)
+	tried, errTried := contained(func() (message.Document, error) { return t.set.Apply(ctx, name, v, refs) })
 	m := v.Message()
 	t.compare(m, name, err, errTried, ofDocument(doc), ofDocument(tried))
 }
 
 func (t *trial) in(ctx context.Context, name string, m message.Message, refs Resolver, out message.Message, err error) {
-	tried, errTried := t.set.ApplyIn(ctx, name, m, refs)
+	tried, errTried := contained(func() (message.Message, error) { return t.set.ApplyIn(ctx, name, m, refs) })
 	t.compare(m, name, err, errTried, ofMessage(out), ofMessage(tried))
+}
+
+// contained has a panic of what is only tried be an error of it: the message goes on by the set in use.
+func contained[T any](do func() (T, error)) (made T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &problem.Error{
+				Kind: problem.Invalid, What: "map by mappings that are tried", Why: fmt.Sprint("they came to a defect of Holdfast: ", p),
+				Hint: "end the trial, and tell the makers of Holdfast what is written here",
+			}
+		}
+	}()
+	return do()
 }
 
 // compare tells of a message, unless something else than a mapping stood in its way: it is tried again then.
