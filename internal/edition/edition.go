@@ -69,10 +69,7 @@ func Read(folder fs.FS) (Edition, error) {
 			return err
 		}
 		if size += len(text); size > maxSize {
-			return &problem.Error{
-				Kind: problem.TooLarge, What: "read the folder of mappings", Why: fmt.Sprintf("its files have more than %d MiB", maxSize>>20),
-				Hint: "keep only mappings, tables and examples in it",
-			}
+			return tooLarge()
 		}
 		all = append(all, file{name, text})
 		return nil
@@ -108,21 +105,9 @@ func pack(all []file) (Edition, error) {
 
 // unpack reads what is kept, and holds it against its name.
 func unpack(hash string, files []byte) (Edition, error) {
-	z, err := zip.NewReader(bytes.NewReader(files), int64(len(files)))
+	all, err := Edition{Hash: hash, files: files, count: 1}.list()
 	if err != nil {
-		return Edition{}, spoilt(hash, err)
-	}
-	var all []file
-	left := int64(maxSize)
-	for _, f := range z.File {
-		text, err := readFile(f, left)
-		if left -= int64(len(text)); err == nil && left < 0 {
-			err = errors.New("it is larger than any that was published")
-		}
-		if err != nil {
-			return Edition{}, spoilt(hash, err)
-		}
-		all = append(all, file{f.Name, text})
+		return Edition{}, err
 	}
 	e, err := pack(all)
 	if err == nil && e.Hash != hash {
@@ -160,3 +145,50 @@ func (e Edition) Empty() bool { return e.count == 0 }
 
 // Short is how an edition is named in what a person reads: the first letters of its hash.
 func Short(hash string) string { return hash[:min(12, len(hash))] }
+
+// With is the edition with one file more, or with another text under a name that it has.
+func (e Edition) With(name string, text []byte) (Edition, error) {
+	all, err := e.list()
+	if err != nil {
+		return Edition{}, err
+	}
+	all = append(slices.DeleteFunc(all, func(f file) bool { return f.name == name }), file{name, text})
+	size := 0
+	for _, f := range all {
+		if size += len(f.text); size > maxSize {
+			return Edition{}, tooLarge()
+		}
+	}
+	return pack(all)
+}
+
+// list unpacks its files.
+func (e Edition) list() ([]file, error) {
+	if e.count == 0 {
+		return nil, nil
+	}
+	z, err := zip.NewReader(bytes.NewReader(e.files), int64(len(e.files)))
+	if err != nil {
+		return nil, spoilt(e.Hash, err)
+	}
+	var all []file
+	left := int64(maxSize)
+	for _, f := range z.File {
+		text, err := readFile(f, left)
+		if left -= int64(len(text)); err == nil && left < 0 {
+			err = errors.New("it is larger than any that was published")
+		}
+		if err != nil {
+			return nil, spoilt(e.Hash, err)
+		}
+		all = append(all, file{f.Name, text})
+	}
+	return all, nil
+}
+
+func tooLarge() error {
+	return &problem.Error{
+		Kind: problem.TooLarge, What: "read the folder of mappings", Why: fmt.Sprintf("its files have more than %d MiB", maxSize>>20),
+		Hint: "keep only mappings, tables and examples in it",
+	}
+}

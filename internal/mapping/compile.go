@@ -38,6 +38,7 @@ type mapping struct {
 	file   string
 	text   []byte // of the file
 	folder fs.FS  // in which it and its tables stand
+	own    bool   // the folder is not the first
 	root   place  // of from: and to:
 }
 
@@ -94,6 +95,7 @@ type compiler struct {
 	inner    map[level]*cel.Env
 
 	fsys   fs.FS
+	own    bool    // fsys is not the first
 	src    *source // of the file in hand
 	m      *mapping
 	env    *cel.Env // of the level in hand: each loop adds its variable

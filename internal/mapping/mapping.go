@@ -110,7 +110,8 @@ func Load(fsys ...fs.FS) (*Set, error) {
 	if err := c.prepare(fsys); err != nil {
 		return nil, err
 	}
-	for _, f := range fsys {
+	for i, f := range fsys {
+		c.own = i > 0
 		if err := s.loadAll(f, c); err != nil {
 			return nil, err
 		}
@@ -120,20 +121,6 @@ func Load(fsys ...fs.FS) (*Set, error) {
 	}
 	s.base = c.again(nil)
 	return s, nil
-}
-
-// With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others
-// are not compiled again. The error joins the mistakes of the file.
-func (s *Set) With(file string, text []byte) (*Set, error) {
-	c := s.base.again(nil)
-	next := &Set{byName: maps.Clone(s.byName), from: s.from, base: s.base}
-	if len(s.from) > 0 {
-		c.fsys = s.from[len(s.from)-1]
-	}
-	if next.add(file, text, c); len(c.mistakes) > 0 {
-		return nil, errors.Join(c.mistakes...)
-	}
-	return next, nil
 }
 
 // prepare reads what mappings share: units and fragments.
@@ -205,7 +192,7 @@ func (s *Set) add(file string, text []byte, c *compiler) {
 		return
 	}
 	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
-	m.name, m.text, m.folder = strings.TrimSuffix(file, ".yaml"), text, c.fsys
+	m.name, m.text, m.folder, m.own = strings.TrimSuffix(file, ".yaml"), text, c.fsys, c.own
 	m.version = m.name + "@" + hex.EncodeToString(sum[:])[:12]
 	s.byName[m.name] = m
 }

@@ -1,0 +1,40 @@
+package mapping
+
+import (
+	"errors"
+	"maps"
+	"slices"
+)
+
+// Look is a mapping as a person looks at it.
+type Look struct {
+	Name, Version, File string
+	Text                []byte
+	Inbound             bool
+	Kind, Target        string // out: what it takes, and the operation that it feeds
+	Document            string // in: what it takes
+	Own                 bool   // it is of a folder that stands over the first one, which is Holdfast's own
+}
+
+// Look shows the mapping of exactly this name; false if there is none.
+func (s *Set) Look(name string) (Look, bool) {
+	m := s.byName[name]
+	if m == nil {
+		return Look{}, false
+	}
+	return Look{m.name, m.version, m.file, slices.Clone(m.text), m.inbound, m.kind, m.target, m.document, m.own}, true
+}
+
+// With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others
+// are not compiled again. The error joins the mistakes of the file.
+func (s *Set) With(file string, text []byte) (*Set, error) {
+	c := s.base.again(nil)
+	next := &Set{byName: maps.Clone(s.byName), from: s.from, base: s.base}
+	if len(s.from) > 0 {
+		c.fsys, c.own = s.from[len(s.from)-1], true
+	}
+	if next.add(file, text, c); len(c.mistakes) > 0 {
+		return nil, errors.Join(c.mistakes...)
+	}
+	return next, nil
+}
