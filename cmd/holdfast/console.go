@@ -26,6 +26,7 @@ func (p *process) openConsole() *console.Console {
 	}
 	cfg := console.Config{
 		Plant: p.cfg.Plant.Number, Version: version(), Zone: p.cfg.zone(), Receipts: p.receipts, Space: p.cfg.space(),
+		FourEyes: p.cfg.MappingsPolicy == fourEyes,
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Links)) {
 		l := p.cfg.Links[name]
@@ -36,6 +37,7 @@ func (p *process) openConsole() *console.Console {
 	}
 	return console.New(console.Parts{
 		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Tokens: p.tokens,
+		Workshop: mappingPage{p.floors},
 	}, cfg, p.log.With("part", "console"))
 }
 

@@ -83,12 +83,11 @@ func (r *records) ready(ctx context.Context, out io.Writer, e edition.Edition) e
 		return err
 	}
 	links, err := openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
-	w := &workshop{r.cfg, set, links}
-	defer w.close()
-	if err := errors.Join(err, r.cfg.checkAgainst(set, links), r.cfg.refuseUnfit(set, links)); err != nil {
+	defer (&workshop{r.cfg, set, links}).close()
+	if err != nil {
 		return err
 	}
-	report, err := set.Test(ctx, mapping.TestConfig{Check: w.fits})
+	report, err := r.cfg.readySet(ctx, set, links)
 	if err != nil || report.OK() {
 		return err
 	}
@@ -96,6 +95,14 @@ func (r *records) ready(ctx context.Context, out io.Writer, e edition.Edition) e
 		Kind: problem.Conflict, What: "publish edition " + edition.Short(e.Hash), Why: "an example is mapped to something else than it expects",
 		Hint: "mend the mapping, or have what it makes expected: holdfast mapping test --update",
 	})
+}
+
+// readySet holds mappings against what they are for and, if they fit, tests them by their examples.
+func (c Config) readySet(ctx context.Context, set *mapping.Set, links map[string]link) (mapping.Report, error) {
+	if err := errors.Join(c.checkAgainst(set, links), c.refuseUnfit(set, links)); err != nil {
+		return mapping.Report{}, err
+	}
+	return set.Test(ctx, mapping.TestConfig{Check: (&workshop{c, set, links}).fits})
 }
 
 // step does what is done with an edition in the name of the person at this machine, with the editions before and after in the audit record.

@@ -58,6 +58,7 @@ const (
 	MappingTry          = "mapping.try"
 	MappingEndTrial     = "mapping.end-trial"
 	MappingReload       = "mapping.reload"
+	MappingPreview      = "mapping.preview"
 	PlantRead           = "plant.read"
 	BodyRead            = "body.read"
 	InboundRead         = "inbound.read"
@@ -221,6 +222,7 @@ func shows() []Action {
 		{AuditExport, ReadAudit, "Take the whole record out, to be kept and checked elsewhere", false},
 		{KeysRead, ReadKeys, "See the keys that nodes sign with", false},
 		{StatusRead, ReadStatus, "See how the plant stands, its connections and settings", false},
+		{MappingPreview, ManageMaps, "Try a changed mapping on a message, without keeping it", false},
 		{BackupRead, ReadStatus, "See which copies of the plant there are", false},
 		{AccessRead, ReadAccess, "See who may do what", false},
 	}

@@ -60,6 +60,8 @@ type Parts struct {
 	Checker Checker
 	Rules   *mapping.Live
 	Tokens  *token.Tokens // nil: nothing is sensitive
+	// Workshop is what the Mappings page needs of the program.
+	Workshop Workshop
 }
 
 // Link is a link as the configuration has it.
@@ -78,8 +80,10 @@ type Config struct {
 	Version string         // of the program
 	Zone    *time.Location // of the plant; default UTC
 	Links   []Link         // of the configuration, by name
-	MaxBody int64          // bytes of a form; default 1 MiB
-	Every   time.Duration  // between two points of the charts; default 5 s
+	// FourEyes has an edition of the mappings wait for somebody else than its author.
+	FourEyes bool
+	MaxBody  int64         // bytes of a form; default 1 MiB
+	Every    time.Duration // between two points of the charts; default 5 s
 	// Trust gives the keys that count; nil where the plant signs nothing.
 	Trust func(ctx context.Context) (*seal.Trust, error)
 	// Receipts gives what checks the receipts of a link's ERP, nil for one that signs none.
@@ -96,6 +100,8 @@ type Console struct {
 	pages    pages
 	assets   map[string]asset
 	board    *board
+	slots    chan struct{} // what compiles mappings holds one
+	compiled compiled
 	stopping chan struct{} // closed when Run ends: streams end, so that the server can
 }
 
@@ -108,7 +114,7 @@ func New(parts Parts, cfg Config, log *slog.Logger) *Console {
 	if cfg.Receipts == nil {
 		cfg.Receipts = func(string) message.ReceiptVerifier { return nil }
 	}
-	c := &Console{Parts: parts, cfg: cfg, log: log, stopping: make(chan struct{})}
+	c := &Console{Parts: parts, cfg: cfg, log: log, stopping: make(chan struct{}), slots: make(chan struct{}, 2)}
 	c.assets = loadAssets()
 	c.pages = loadPages(c.assets)
 	c.board = newBoard(c)
@@ -191,6 +197,11 @@ func (c *Console) routes() []route {
 		get("shopfloor", access.PlantRead, c.shopfloor),
 		get("shopfloor/{order}", access.PlantRead, c.order),
 		post("shopfloor/{order}/{act}", access.PlantRead, c.actOnOrder),
+		get("mappings", access.StatusRead, c.mappings),
+		get("mappings/effect", access.MsgRead, c.effect),
+		post("mappings/{act}", access.StatusRead, c.actOnMappings),
+		get("mapping", access.StatusRead, c.mapping),
+		post("mapping/{act}", access.MappingPreview, c.actOnMapping),
 		get("audit", access.AuditRead, c.auditRecord),
 		get("alerts", access.AuditRead, c.alerts),
 		get("keys", access.KeysRead, c.keys),

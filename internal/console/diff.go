@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"holdfast/internal/edition"
 )
 
 // line is one line of a document: Sign is + for what is new, - for what has gone, and ! for what the ERP's answer names.
@@ -148,6 +150,8 @@ func named(doc []line, answer string) (fields []string) {
 // functions are those that templates call.
 func functions(assets map[string]asset) template.FuncMap {
 	return template.FuncMap{
+		"short":  edition.Short,
+		"hashof": func(v string) string { return v[strings.LastIndex(v, "@")+1:] },
 		"asset": func(name string) string {
 			a, ok := assets[name]
 			if !ok {

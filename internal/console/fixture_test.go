@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +20,7 @@ import (
 	"holdfast/internal/audit"
 	"holdfast/internal/console"
 	"holdfast/internal/decimal"
+	"holdfast/internal/edition"
 	"holdfast/internal/inbox"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
@@ -70,6 +72,17 @@ func (refusing) ApplyIn(context.Context, string, message.Message, mapping.Resolv
 	return message.Message{}, &problem.Error{Kind: problem.Invalid, What: "map", Why: "the quantity <b>is missing</b>", Hint: "correct it"}
 }
 
+// shelf is a workshop in which every mapping fits, and no plant has any of its own.
+type shelf struct{}
+
+func (shelf) Base(context.Context) (edition.Edition, error) { return edition.Read(fstest.MapFS{}) }
+
+func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
+	return map[string][]mapping.Finding{"erp": nil}
+}
+
+func (shelf) Ready(context.Context, edition.Edition) error { return nil }
+
 // owing is the plant's outbox, as cmd joins it.
 type owing struct{ *outbox.Outbox }
 
@@ -104,7 +117,7 @@ func empty(t *testing.T, db *store.DB) *plant {
 		t.Fatal(err)
 	}
 	p.pages = console.New(console.Parts{
-		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules),
+		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Workshop: shelf{},
 	}, console.Config{
 		Plant: "1000", Name: "Weimar, test", Version: "test", Zone: zone, Links: []console.Link{{Name: "erp", Kind: "rest", Rate: 50}},
 		Every: 100 * time.Millisecond, Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },

@@ -66,6 +66,7 @@ func (c *Console) sections(here string) []section {
 		{Name: "Quarantine", Path: "quarantine"},
 		{Name: "Shop floor", Path: "shopfloor"},
 		{Name: "Conflicts", Path: "conflicts"},
+		{Name: "Mappings", Path: "mappings"},
 		{Name: "Audit", Path: "audit"},
 		{Name: "Alerts", Path: "alerts"},
 		{Name: "Keys", Path: "keys"},

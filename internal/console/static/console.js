@@ -90,4 +90,44 @@
       if (!typing && e.key.length === 1 && !e.ctrlKey && !e.metaKey && !e.altKey) scan.focus();
     });
   }
+
+  // The rules of a mapping: numbers beside the lines, and the line of the rule that made what one points at.
+  const rules = document.getElementById("rules");
+  if (rules) {
+    const gutter = document.querySelector(".gutter");
+    const number = () => {
+      const lines = rules.value.split("\n").length;
+      while (gutter.children.length < lines) {
+        const n = document.createElement("span");
+        n.textContent = gutter.children.length + 1;
+        n.id = "L" + n.textContent;
+        gutter.append(n);
+      }
+      while (gutter.children.length > lines) gutter.lastChild.remove();
+      rules.rows = lines;
+    };
+    const mark = () => {
+      for (const n of gutter.children) n.classList.remove("bad");
+      for (const a of document.querySelectorAll("#tried [data-bad]")) gutter.children[a.dataset.line - 1]?.classList.add("bad");
+    };
+    const point = (e) => {
+      const a = e.target.closest?.("#tried [data-line]");
+      for (const n of gutter.querySelectorAll(".at")) n.classList.remove("at");
+      if (a) gutter.children[a.dataset.line - 1]?.classList.add("at");
+    };
+    rules.addEventListener("input", number);
+    document.body.addEventListener("htmx:after:swap", mark);
+    document.addEventListener("mouseover", point);
+    document.addEventListener("focusin", point);
+    document.addEventListener("click", (e) => {
+      const a = e.target.closest?.("#tried [data-line]");
+      if (!a) return;
+      e.preventDefault();
+      const before = rules.value.split("\n").slice(0, a.dataset.line - 1).join("\n");
+      const at = before.length + (a.dataset.line > 1 ? 1 : 0) + Math.max(0, a.dataset.col - 1);
+      rules.focus();
+      rules.setSelectionRange(at, at);
+      gutter.children[a.dataset.line - 1]?.scrollIntoView({ block: "nearest" });
+    });
+  }
 })();

@@ -1,0 +1,154 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"holdfast/internal/access"
+	"holdfast/internal/edition"
+	"holdfast/internal/mapping"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// publish makes an edition of the draft laid over what is in use, and has it used, proposed or tried.
+func (c *Console) publish(r *http.Request, name string, canary bool) error {
+	ctx := r.Context()
+	base, err := c.Workshop.Base(ctx)
+	if err == nil && r.PostFormValue("base") != base.Hash {
+		err = &problem.Error{
+			Kind: problem.Conflict, What: "publish mapping " + name, Why: "other mappings are in use since you opened it",
+			Hint: "open it in another window, and take over what you need",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	next, err := c.edited(r, base, name)
+	if err != nil {
+		return err
+	}
+	action, do := access.MappingPublish, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+		return edition.Publish(ctx, tx, next.Hash, c.cfg.FourEyes, by)
+	}
+	switch {
+	case canary:
+		action, do = access.MappingTry, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+			return edition.Try(ctx, tx, next.Hash, by)
+		}
+	case c.cfg.FourEyes:
+		action = access.MappingPropose
+	}
+	if err := c.Doer.Permit(actorOf(ctx), action, ""); err != nil {
+		return c.step(r, action, next.Hash, nil) // refused there, and recorded
+	}
+	if err := c.ready(ctx, next); err != nil {
+		return err
+	}
+	return c.step(r, action, next.Hash, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+		s, err := edition.Current(ctx, tx)
+		if err != nil {
+			return s, err
+		}
+		if s.Used.Edition != "" && s.Used.Edition != base.Hash {
+			return s, &problem.Error{Kind: problem.Conflict, What: "publish mapping " + name, Why: "somebody has published others at the same moment", Hint: "look at the Mappings page, and try again"}
+		}
+		if err := edition.Keep(ctx, tx, next); err != nil {
+			return s, err
+		}
+		return do(ctx, tx, by)
+	})
+}
+
+// ready refuses an edition that must not be used.
+func (c *Console) ready(ctx context.Context, e edition.Edition) error {
+	release, err := c.slot(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.Workshop.Ready(ctx, e)
+}
+
+// edited is the edition with the draft in it and, where that is asked for, with what its examples become as what is expected of them.
+func (c *Console) edited(r *http.Request, base edition.Edition, name string) (edition.Edition, error) {
+	text := strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n")
+	next, err := base.With(name+".yaml", []byte(text))
+	if err != nil || r.PostFormValue("accept") != "yes" {
+		return next, err
+	}
+	set, err := c.Rules.Set().With(name+".yaml", []byte(text))
+	if err != nil {
+		return next, &problem.Error{Kind: problem.Invalid, What: "publish mapping " + name, Why: err.Error(), Hint: "mend what is marked"}
+	}
+	report, err := set.Test(r.Context(), mapping.TestConfig{}, name)
+	if err != nil {
+		return next, err
+	}
+	examples, err := report.Updated(name)
+	if err != nil || examples == nil {
+		return next, err
+	}
+	return next.With(name+".example.yaml", examples)
+}
+
+// step does one thing with an edition, once, with the editions before and after in the audit record.
+func (c *Console) step(r *http.Request, action, hash string, do func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error)) error {
+	return c.act(r, deed{action, "mapping/" + edition.Short(hash), ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		before, err := edition.Current(ctx, tx)
+		if err != nil {
+			return change{}, err
+		}
+		after, err := do(ctx, tx, edition.By{Actor: actorOf(r.Context()).Name, Reason: strings.TrimSpace(r.PostFormValue("reason"))})
+		if err != nil {
+			return change{}, err
+		}
+		return change{object: "mapping/" + edition.Short(after.About(before)), before: stateOf(before), after: stateOf(after)}, nil
+	})
+}
+
+// actOnMappings answers POST /console/mappings/{act}.
+func (c *Console) actOnMappings(r *http.Request) (*page, error) {
+	hash := r.PostFormValue("edition")
+	var err error
+	switch r.PathValue("act") {
+	case "approve":
+		err = c.approve(r, hash)
+	case "rollback":
+		err = c.step(r, access.MappingRollback, "", func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+			return edition.RollBack(ctx, tx, c.cfg.FourEyes, by)
+		})
+	case "end-trial":
+		err = c.step(r, access.MappingEndTrial, "", edition.EndTrial)
+	default:
+		return nil, noPage()
+	}
+	if err != nil {
+		p, again := c.mappings(r)
+		return c.again(r, p, errOr(err, again))
+	}
+	return &page{to: Root + "mappings?did=" + r.PathValue("act") + "-mapping"}, nil
+}
+
+// approve has an edition used that somebody else has proposed. It is checked once more: contracts may have changed since.
+func (c *Console) approve(r *http.Request, hash string) error {
+	ctx := r.Context()
+	do := func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+		return edition.Approve(ctx, tx, hash, by)
+	}
+	if c.Doer.Permit(actorOf(ctx), access.MappingApprove, "") == nil {
+		var e edition.Edition
+		err := c.view(ctx, func(tx *store.Tx) (err error) {
+			e, err = edition.Load(ctx, tx, hash)
+			return err
+		})
+		if err == nil {
+			err = c.ready(ctx, e)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.step(r, access.MappingApprove, hash, do)
+}
