@@ -224,7 +224,7 @@ func TestScreenshots(t *testing.T) {
 	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
 	for name, path := range map[string]string{
 		"overview": "/console/", "messages": "/console/messages", "message": "/console/messages/" + p.stuck, "lane": lane, "order": "/console/shopfloor/" + p.orders[0],
-		"mappings": "/console/mappings", "mapping": "/console/mapping?name=" + outConfirmation,
+		"mapping": "/console/mapping?name=" + outConfirmation,
 	} {
 		for _, theme := range []string{"light", "dark"} {
 			b.open(path, theme)
