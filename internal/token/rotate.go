@@ -20,12 +20,12 @@ func (t *Tokens) Rotate(ctx context.Context, db *store.DB) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		id = old
+		id = old.id
 		var behind int
-		if err := tx.Get(ctx, &behind, `SELECT COUNT(*) FROM token_keys WHERE id < ?`, old); err != nil || behind > 0 {
+		if err := tx.Get(ctx, &behind, `SELECT COUNT(*) FROM token_keys WHERE id < ?`, id); err != nil || behind > 0 {
 			return err // a rotation was stopped: it is ended first
 		}
-		id = old + 1
+		id++
 		return t.newKey(ctx, tx, id)
 	})
 	if err != nil {
@@ -44,7 +44,8 @@ func (t *Tokens) Rotate(ctx context.Context, db *store.DB) (n int, err error) {
 
 // turn has some values be found by a key, and destroys the keys before it when there are none left.
 func (t *Tokens) turn(ctx context.Context, tx *store.Tx, id int64) (int, error) {
-	if _, err := t.lock(ctx, tx); err != nil {
+	by, err := t.lock(ctx, tx)
+	if err != nil {
 		return 0, err
 	}
 	var rows []row
@@ -56,11 +57,11 @@ func (t *Tokens) turn(ctx context.Context, tx *store.Tx, id int64) (int, error) 
 		if err != nil {
 			return 0, err
 		}
-		l, err := lookup(t.seed(id), r.Class, value)
+		l, err := lookup(by.seed, r.Class, value)
 		if err != nil {
 			return 0, err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE tokens SET key = ?, lookup = ? WHERE token = ?`, id, l, r.Token); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE tokens SET key = ?, lookup = ? WHERE token = ?`, by.id, l, r.Token); err != nil {
 			return 0, fmt.Errorf("find a token by a new key: %w", err)
 		}
 	}

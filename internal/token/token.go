@@ -53,12 +53,12 @@ type Tokens struct {
 	looks int64
 
 	mu    sync.RWMutex
-	seeds map[int64][]byte // of the purpose keys; guarded by mu
+	seeds map[string][]byte // of the purpose keys, by their sealed form: a key of one number may be undone, and made anew; guarded by mu
 }
 
 // New returns Tokens.
 func New(cfg Config) *Tokens {
-	return &Tokens{marks: marksOf(cfg.Fields), looks: cmp.Or(cfg.Looks, 20), seeds: map[int64][]byte{}}
+	return &Tokens{marks: marksOf(cfg.Fields), looks: cmp.Or(cfg.Looks, 20), seeds: map[string][]byte{}}
 }
 
 // On tells whether anything is sensitive.
@@ -109,14 +109,14 @@ func (t *Tokens) Of(ctx context.Context, tx *store.Tx, class, value string) (str
 	if known, err := t.find(ctx, tx, class, value); known != "" || err != nil {
 		return known, err
 	}
-	id, err := t.lock(ctx, tx)
+	last, err := t.lock(ctx, tx)
 	if err != nil {
 		return "", err
 	}
 	if known, err := t.find(ctx, tx, class, value); known != "" || err != nil { // another node was faster
 		return known, err
 	}
-	return t.make(ctx, tx, id, class, value)
+	return t.make(ctx, tx, last, class, value)
 }
 
 // Find is the token of a value; NotFound if it has none.
@@ -136,7 +136,7 @@ func (t *Tokens) find(ctx context.Context, tx *store.Tx, class, value string) (s
 	}
 	lookups := make([][]byte, 0, len(keys))
 	for _, k := range keys {
-		l, err := lookup(k, class, value)
+		l, err := lookup(k.seed, class, value)
 		if err != nil {
 			return "", err
 		}
@@ -164,7 +164,7 @@ func lookup(seed []byte, class, value string) ([]byte, error) {
 }
 
 // make keeps a new token. The key is locked: nobody else makes one.
-func (t *Tokens) make(ctx context.Context, tx *store.Tx, key int64, class, value string) (string, error) {
+func (t *Tokens) make(ctx context.Context, tx *store.Tx, by key, class, value string) (string, error) {
 	b := make([]byte, 16)
 	if _, err := rand.Read(b); err != nil {
 		return "", fmt.Errorf("make a token: %w", err)
@@ -174,12 +174,12 @@ func (t *Tokens) make(ctx context.Context, tx *store.Tx, key int64, class, value
 	if err != nil {
 		return "", err
 	}
-	l, err := lookup(t.seed(key), class, value)
+	l, err := lookup(by.seed, class, value)
 	if err != nil {
 		return "", err
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO tokens (token, class, key, lookup, value, sealed, made_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		r.Token, class, key, l, sealed, epoch, store.Micros(tx.Now))
+		r.Token, class, by.id, l, sealed, epoch, store.Micros(tx.Now))
 	if err != nil {
 		return "", fmt.Errorf("keep a token: %w", err)
 	}
@@ -263,54 +263,76 @@ func cellOfKey(id int64) store.Cell {
 	return store.Cell{Table: "token_keys", Row: strconv.FormatInt(id, 10)}
 }
 
-// keys are the seeds by which lookups were made, the last first.
-func (t *Tokens) keys(ctx context.Context, tx *store.Tx) ([][]byte, error) {
+// key is a purpose key.
+type key struct {
+	id   int64
+	seed []byte
+}
+
+// keys are those by which lookups were made, the last first.
+func (t *Tokens) keys(ctx context.Context, tx *store.Tx) ([]key, error) {
 	var rows []keyRow
 	if err := tx.Select(ctx, &rows, `SELECT id, seed, sealed FROM token_keys ORDER BY id DESC`); err != nil {
 		return nil, fmt.Errorf("read the keys of tokens: %w", err)
 	}
-	seeds := make([][]byte, 0, len(rows))
+	keys := make([]key, 0, len(rows))
 	for _, r := range rows {
-		seed := t.seed(r.ID)
-		if seed == nil {
-			if r.Sealed == 0 {
-				return nil, altered("the key of tokens")
-			}
-			var err error
-			if seed, err = tx.Unseal(ctx, cellOfKey(r.ID), r.Sealed, r.Seed); err != nil {
-				return nil, err
-			}
-			t.mu.Lock()
-			t.seeds[r.ID] = seed
-			t.mu.Unlock()
+		seed, err := t.seed(ctx, tx, r)
+		if err != nil {
+			return nil, err
 		}
-		seeds = append(seeds, seed)
+		keys = append(keys, key{r.ID, seed})
 	}
-	return seeds, nil
+	return keys, nil
 }
 
-func (t *Tokens) seed(id int64) []byte {
+func (t *Tokens) seed(ctx context.Context, tx *store.Tx, r keyRow) ([]byte, error) {
+	if r.Sealed == 0 {
+		return nil, altered("the key of tokens")
+	}
+	as := fmt.Sprintf("%d/%d/%s", r.ID, r.Sealed, r.Seed)
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.seeds[id]
+	seed := t.seeds[as]
+	t.mu.RUnlock()
+	if seed != nil {
+		return seed, nil
+	}
+	seed, err := tx.Unseal(ctx, cellOfKey(r.ID), r.Sealed, r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.seeds) > mostSeeds {
+		clear(t.seeds)
+	}
+	t.seeds[as] = seed
+	return seed, nil
 }
+
+// mostSeeds bounds what is remembered: there are two keys at most, each sealed anew when epochs turn.
+const mostSeeds = 16
 
 // lock gives the last key, made if there is none, and has no other transaction make a token or a key until this one ends.
-func (t *Tokens) lock(ctx context.Context, tx *store.Tx) (id int64, err error) {
-	const last = `SELECT id FROM token_keys ORDER BY id DESC LIMIT 1`
+func (t *Tokens) lock(ctx context.Context, tx *store.Tx) (last key, err error) {
+	const query = `SELECT id FROM token_keys ORDER BY id DESC LIMIT 1`
+	var id int64
 	for range 2 { // one that waited for another's new key sees it the second time
-		err = tx.Get(ctx, &id, last+tx.ForUpdate())
+		err = tx.Get(ctx, &id, query+tx.ForUpdate())
 		if errors.Is(err, sql.ErrNoRows) {
 			if err = t.newKey(ctx, tx, 1); err == nil {
-				err = tx.Get(ctx, &id, last+tx.ForUpdate())
+				err = tx.Get(ctx, &id, query+tx.ForUpdate())
 			}
 		}
 		if err != nil {
-			return 0, fmt.Errorf("lock the key of tokens: %w", err)
+			return key{}, fmt.Errorf("lock the key of tokens: %w", err)
 		}
 	}
-	_, err = t.keys(ctx, tx)
-	return id, err
+	keys, err := t.keys(ctx, tx)
+	if err != nil {
+		return key{}, err
+	}
+	return keys[0], nil
 }
 
 // newKey keeps a new purpose key under an ID; of two that do so at once one wins.

@@ -3,6 +3,7 @@ package token_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -82,6 +83,24 @@ func TestAValueHasOneTokenOnEveryNodeAndThroughRotations(t *testing.T) {
 		}
 		if other := of(t, db, a, "badge", "4711"); other == got[0] {
 			t.Error("two classes share a token")
+		}
+	})
+}
+
+// TestAKeyThatWasUndoneIsForgotten: the first transaction that makes a key may be rolled back, and so may that of a rotation.
+func TestAKeyThatWasUndoneIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB) {
+		tokens, undone := people(), errors.New("undone")
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tokens.Of(t.Context(), tx, "person", "4711")
+			return errors.Join(err, undone)
+		})
+		if !errors.Is(err, undone) {
+			t.Fatal(err)
+		}
+		want := of(t, db, tokens, "person", "4711")
+		if got := of(t, db, people(), "person", "4711"); got != want {
+			t.Errorf("another node has %s for the value, want %s", got, want)
 		}
 	})
 }
