@@ -93,15 +93,15 @@ func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) erro
 func d(s string) decimal.Decimal { return decimal.MustParse(s) }
 
 // open builds a plant in which one of each thing has happened, and serves its console.
-func open(t *testing.T, db *store.DB) *plant {
+func open(t *testing.T, db *store.DB, change ...func(*console.Config)) *plant {
 	t.Helper()
-	p := empty(t, db)
+	p := empty(t, db, change...)
 	p.fill()
 	return p
 }
 
 // empty builds a plant in which nothing has happened.
-func empty(t *testing.T, db *store.DB) *plant {
+func empty(t *testing.T, db *store.DB, change ...func(*console.Config)) *plant {
 	t.Helper()
 	out := outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "erp-out"}}, "urn:plant:1000", outbox.Config{})
 	p := &plant{t: t, db: db, out: out, mes: mes.New(owing{out}, mes.Config{}), reason: "the ERP refused it: yield 4 PCE exceeds what is open <b>now</b>"}
@@ -116,12 +116,16 @@ func empty(t *testing.T, db *store.DB) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pages = console.New(console.Parts{
-		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Workshop: shelf{},
-	}, console.Config{
+	cfg := console.Config{
 		Plant: "1000", Name: "Weimar, test", Version: "test", Zone: zone, Links: []console.Link{{Name: "erp", Kind: "rest", Rate: 50}},
 		Every: 100 * time.Millisecond, Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },
-	}, log)
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	p.pages = console.New(console.Parts{
+		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Workshop: shelf{},
+	}, cfg, log)
 	p.start("127.0.0.1:0")
 	t.Cleanup(p.stop)
 	return p

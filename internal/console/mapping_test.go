@@ -6,7 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/internal/access"
+	"holdfast/internal/console"
+	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
 
@@ -71,6 +75,73 @@ func TestAMappingIsPublishedOnceAndOverWhatItWasReadFrom(t *testing.T) {
 	if status, _, body := p.post("/console/mapping/publish", form); status != http.StatusConflict {
 		t.Errorf("over another edition: %d, want 409: %s", status, p.says(body))
 	}
+}
+
+// called is whoever sits at this machine, under a name.
+type called string
+
+func (n called) Who(r *http.Request, action string) (access.Actor, error) {
+	a, err := console.Local{}.Who(r, action)
+	a.Name = string(n)
+	return a, err
+}
+
+// TestFourEyesSeeAMappingBeforeItIsUsed, all of it by forms alone, as without scripts: anna proposes and cannot approve, bert looks at what would
+// change and approves.
+func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
+	p := open(t, storetest.SQLite(t), func(c *console.Config) { c.FourEyes = true })
+	base, err := shelf{}.Base(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.gate.Store(called("local:anna"))
+	text := strings.Replace(rulesOf(t, outConfirmation), "operation: src.confirmation.operation", `operation: '"0" + src.confirmation.operation'`, 1)
+	if text == rulesOf(t, outConfirmation) {
+		t.Fatal("the mapping has another rule for the operation now: write the test anew")
+	}
+	form := url.Values{"name": {outConfirmation}, "text": {text}, "base": {base.Hash}, "reason": {"five places"}, "key": {"k-1"}, "accept": {"yes"}}
+	if status, to, body := p.post("/console/mapping/publish", form); status != http.StatusSeeOther {
+		t.Fatalf("proposed: %d to %s: %s", status, to, p.says(body))
+	}
+	proposed := p.editions().Proposed.Edition
+	if proposed == "" || p.editions().Used.Edition != "" {
+		t.Fatalf("got %+v, want it proposed and not used", p.editions())
+	}
+	if status, body := p.get("/console/mappings/effect?of=proposed"); status != http.StatusOK || !strings.Contains(body, "00010") {
+		t.Errorf("what would change: %d, %s; want the new operation in it", status, p.says(body))
+	}
+	approve := func(key string) int {
+		status, _, _ := p.post("/console/mappings/approve", url.Values{"edition": {proposed}, "reason": {"looked at"}, "key": {key}})
+		return status
+	}
+	if status := approve("k-2"); status < 400 || p.editions().Used.Edition != "" {
+		t.Errorf("approved by its author: %d, %+v", status, p.editions())
+	}
+	p.gate.Store(called("local:bert"))
+	if status := approve("k-3"); status != http.StatusSeeOther || p.editions().Used.Edition != proposed {
+		t.Errorf("approved by another: %d, %+v", status, p.editions())
+	}
+	if _, body := p.get("/console/mappings"); !strings.Contains(p.says(body), "approved by local:bert") {
+		t.Errorf("the page does not say who has approved: %s", p.says(body))
+	}
+	for action, want := range map[string]int{"mapping.propose": 1, "mapping.approve": 2} { // what was refused is on record too
+		if got := len(p.record(action)); got != want {
+			t.Errorf("%s: %d entries in the record, want %d", action, got, want)
+		}
+	}
+	status, _, body := p.post("/console/mappings/rollback", url.Values{"reason": {"four places after all"}, "key": {"k-4"}})
+	if used := p.editions().Used.Edition; status != http.StatusConflict || used != proposed || !strings.Contains(p.says(body), "no others were used before") {
+		t.Errorf("went back from the first: %d, %s in use: %s", status, used, p.says(body))
+	}
+}
+
+// editions are which ones are used, proposed and tried.
+func (p *plant) editions() (s edition.State) {
+	p.tx(func(tx *store.Tx) (err error) {
+		s, err = edition.Current(p.t.Context(), tx)
+		return err
+	})
+	return s
 }
 
 func TestWhatIsTypedIsMappedAndPointsAtItsRule(t *testing.T) {
