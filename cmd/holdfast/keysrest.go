@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
+	"holdfast/internal/token"
 )
 
 func keysReseal() *cobra.Command {
@@ -178,43 +179,70 @@ func (r *records) rewrap(ctx context.Context, reason string, fresh bool) (all, c
 }
 
 func keysShred() *cobra.Command {
-	var reason, link, lane string
+	var reason, link, lane, person string
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "shred",
-		Short: "Destroy the bodies of a lane for ever",
+		Short: "Destroy the bodies of a lane, or what a person's token stands for, for ever",
 		Long: "Destroy the bodies of a lane that owes nothing, and the secret that its keys are made with. Numbers, digests, signatures and the ERP's\n" +
-			"document numbers stay: the lane still proves whole. Copies of the database from before keep bodies and secret until they expire, or until\n" +
-			"the wrapping key is rotated and its earlier versions are refused (holdfast keys rewrap). Nothing brings the bodies back.",
-		Example: "  holdfast keys shred --link erp --lane 6f1d2b1e --reason 'request of the works council' --yes",
-		Args:    cobra.NoArgs,
+			"document numbers stay: the lane still proves whole. Or destroy the value that a token stands for: every message that has it is anonymous from\n" +
+			"then on, what is still owed goes out with the token, and the same number gets another one. Copies of the database from before keep all of it until\n" +
+			"they expire, or until the wrapping key is rotated and its earlier versions are refused (holdfast keys rewrap). Nothing brings it back.",
+		Example: "  holdfast keys shred --link erp --lane 6f1d2b1e --reason 'request of the works council' --yes\n" +
+			"  holdfast keys shred --person tok_mfrggzdfmztwq2lknnwg23tpoa --reason 'request 17 under GDPR article 17' --yes",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !yes {
+			if ofLane := link != "" && lane != ""; ofLane == (person != "") || !ofLane && link+lane != "" {
 				return &problem.Error{
-					Kind: problem.Conflict, What: "shred lane " + lane, Why: "nothing brings its bodies back", Hint: "say that you mean it: --yes",
+					Kind: problem.Invalid, What: "shred", Why: "it is not said whether a lane or a person is meant", Hint: "give --link and --lane, or --person alone",
 				}
 			}
+			if person != "" && !token.Is(person) { // it may be the number itself, which no message repeats
+				return &problem.Error{
+					Kind: problem.Invalid, What: "shred a person", Why: "that is no token", Hint: "find it with holdfast token find, and copy it whole, with " + token.Prefix,
+				}
+			}
+			what, act := "lane "+lane+" of link "+link, shredLane(link, lane)
+			if person != "" {
+				what, act = person, shredPerson(person)
+			}
+			if !yes {
+				return &problem.Error{Kind: problem.Conflict, What: "shred " + what, Why: "nothing brings it back", Hint: "say that you mean it: --yes"}
+			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				var n int64
-				err := r.act(ctx, access.KeysShred, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					n, err = r.out.Shred(ctx, tx, link, lane)
-					return err
-				})
+				said, err := act(ctx, r, reason)
 				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "lane %s of link %s: %s shredded\n", lane, link, count(int(n), "body", "bodies"))
+					fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", what, said)
 				}
 				return err
 			})
 		},
 	}
-	cmd.Flags().StringVar(&link, "link", "", "the link (required)")
-	cmd.Flags().StringVar(&lane, "lane", "", "the lane (required)")
+	cmd.Flags().StringVar(&link, "link", "", "the link of the lane")
+	cmd.Flags().StringVar(&lane, "lane", "", "the lane whose bodies are destroyed")
+	cmd.Flags().StringVar(&person, "person", "", "the token whose value is destroyed")
 	cmd.Flags().BoolVar(&yes, "yes", false, "destroy them")
-	for _, name := range []string{"link", "lane"} {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag is defined above
-		}
-	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// shred destroys something, and says what.
+type shred func(ctx context.Context, r *records, reason string) (said string, err error)
+
+func shredLane(link, lane string) shred {
+	return func(ctx context.Context, r *records, reason string) (string, error) {
+		var n int64
+		err := r.act(ctx, access.KeysShred, "lane/"+link+"/"+lane, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+			n, err = r.out.Shred(ctx, tx, link, lane)
+			return err
+		})
+		return count(int(n), "body", "bodies") + " shredded", err
+	}
+}
+
+func shredPerson(of string) shred {
+	return func(ctx context.Context, r *records, reason string) (string, error) {
+		err := r.act(ctx, access.KeysShred, "token/"+of, reason, func(ctx context.Context, tx *store.Tx) error { return r.tokens.Forget(ctx, tx, of) })
+		return "what it stood for is destroyed", err
+	}
 }
