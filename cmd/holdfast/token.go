@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -73,13 +74,17 @@ func tokenFind() *cobra.Command {
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var found string
+				var none error // a search in vain counts too, and is recorded: else all numbers could be tried
 				err := r.act(ctx, access.TokenFind, "tokens/"+class, reason, func(ctx context.Context, tx *store.Tx) (err error) {
 					if err = r.tokens.Look(ctx, tx, r.cfg.localActor().Name); err == nil {
 						found, err = r.tokens.Find(ctx, tx, class, value)
 					}
+					if problem.KindOf(err) == problem.NotFound {
+						none, err = err, nil
+					}
 					return err
 				})
-				if err != nil {
+				if err = errors.Join(err, none); err != nil {
 					return err
 				}
 				if asJSON {
