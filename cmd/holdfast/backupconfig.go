@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -208,7 +209,8 @@ const (
 	recoveryKey = "recovery"
 )
 
-// makeBackupKeys makes the two keys that open copies, where they are not there yet.
+// makeBackupKeys makes the two keys that open copies, where they are not there yet. A public half alone is one whose private half lies in a safe,
+// as it should: another pair in its place would make copies that the key in the safe does not open.
 func (c Config) makeBackupKeys() error {
 	if c.Backup == nil {
 		return nil
@@ -218,21 +220,32 @@ func (c Config) makeBackupKeys() error {
 		return &problem.Error{Kind: problem.Unavailable, What: "make " + dir, Why: why(err), Hint: "choose a folder that this user may write to"}
 	}
 	for _, name := range []string{siteKey, recoveryKey} {
-		private := filepath.Join(dir, name+".key")
-		if _, err := os.Stat(private); err == nil {
-			continue
-		}
-		secret, public, err := backup.NewKey()
-		if err != nil {
-			return err
-		}
-		err = errors.Join(
-			os.WriteFile(filepath.Join(dir, name+".pub"), []byte(public+"\n"), 0o600),
-			os.WriteFile(private, []byte(secret+"\n"), 0o600),
-		)
-		if err != nil {
-			return &problem.Error{Kind: problem.Unavailable, What: "write " + private, Why: why(err), Hint: "choose a folder that this user may write to"}
+		if err := makeBackupKey(filepath.Join(dir, name)); err != nil {
+			return &problem.Error{Kind: problem.Unavailable, What: "write " + filepath.Join(dir, name) + ".key", Why: why(err), Hint: "choose a folder that this user may write to"}
 		}
 	}
 	return nil
+}
+
+// makeBackupKey makes one pair, the private half first: whoever is stopped in between has what the public half is made of.
+func makeBackupKey(path string) error {
+	if _, err := os.Stat(path + ".pub"); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	secret, err := os.ReadFile(path + ".key")
+	if errors.Is(err, fs.ErrNotExist) {
+		var made string
+		if made, err = backup.NewKey(); err == nil {
+			secret = []byte(made + "\n")
+			err = os.WriteFile(path+".key", secret, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	public, err := backup.PublicKey(strings.TrimSpace(string(secret)))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path+".pub", []byte(public+"\n"), 0o600)
 }
