@@ -289,6 +289,9 @@ func (c *Console) actOnMapping(r *http.Request) (*page, error) {
 		return nil, noPage()
 	}
 	v, err := c.workbench(r, l, r.PostFormValue("text"), r.PostFormValue("sample"))
+	if v.Base != "" { // the draft stays laid over what it was read from, whatever is in use by now
+		v.Base = r.PostFormValue("base")
+	}
 	if err == nil && act == "effect" && len(v.Result.Mistakes) == 0 {
 		err = c.compareDraft(r, &v)
 	}

@@ -72,6 +72,11 @@ func TestAMappingIsPublishedOnceAndOverWhatItWasReadFrom(t *testing.T) {
 	}
 	form.Set("base", "another")
 	form.Set("key", "k-2")
+	for _, act := range []string{"preview", "effect"} {
+		if _, _, body := p.post("/console/mapping/"+act, form); !strings.Contains(body, `name="base" value="another"`) {
+			t.Errorf("after %s the draft is laid over other mappings than it was read from", act)
+		}
+	}
 	if status, _, body := p.post("/console/mapping/publish", form); status != http.StatusConflict {
 		t.Errorf("over another edition: %d, want 409: %s", status, p.says(body))
 	}

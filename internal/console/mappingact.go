@@ -25,6 +25,9 @@ func (c *Console) publish(r *http.Request, name string, canary bool) error {
 	if err != nil {
 		return err
 	}
+	if err := c.mapsBy(base, name); err != nil {
+		return err
+	}
 	next, err := c.edited(r, base, name)
 	if err != nil {
 		return err
@@ -59,6 +62,22 @@ func (c *Console) publish(r *http.Request, name string, canary bool) error {
 		}
 		return do(ctx, tx, by)
 	})
+}
+
+// mapsBy refuses a draft that was read from other mappings than those that are in use: this node may be some seconds behind, or in trouble.
+func (c *Console) mapsBy(base edition.Edition, name string) error {
+	files, err := base.FS()
+	if err != nil {
+		return err
+	}
+	set, err := mapping.Load(mapping.Library(), files)
+	if err == nil && len(c.Rules.Set().Changes(set)) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "publish mapping " + name, Why: "this node does not map by edition " + edition.Short(base.Hash) + " yet, which is in use",
+		Hint: "wait some seconds, look at Nodes on the Mappings page, and open the mapping anew", Cause: err,
+	}
 }
 
 // ready refuses an edition that must not be used.

@@ -194,6 +194,33 @@ func TestFourEyes(t *testing.T) {
 }
 
 // TestTwoWhoPublishAtOnce have both their steps kept, one after the other.
+// TestAnApprovalBringsNothingBack: what waits was proposed over an edition that was undone since, and has all of it.
+func TestAnApprovalBringsNothingBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		for _, text := range []string{"one", "two"} {
+			if _, err := p.do(text, publish(false, "anna")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := p.do("two and more", publish(true, "anna")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.do("", rollBack(false)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.do("two and more", approve("bert")); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("approved: %v, want a conflict", err)
+		}
+		if _, err := p.do("two and more", publish(true, "anna")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.do("two and more", approve("bert")); err != nil {
+			t.Errorf("proposed anew: %v", err)
+		}
+	})
+}
+
 func TestTwoWhoPublishAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := plant{t, db}

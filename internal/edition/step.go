@@ -190,7 +190,7 @@ func (s State) inUse(ctx context.Context, tx *store.Tx) (string, error) {
 	return last.Edition, err
 }
 
-// Approve has every node use the edition that waits. Its author cannot approve it.
+// Approve has every node use the edition that waits. Its author cannot approve it, and nobody once another edition is used than it was proposed over.
 func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, error) {
 	s, err := begin(ctx, tx)
 	if err != nil {
@@ -208,6 +208,11 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 	before, err := s.inUse(ctx, tx)
 	if err != nil {
 		return s, err
+	}
+	if s.Used.Edition != "" && s.Proposed.Previous != before { // what has been undone since would come back with it
+		return s, &problem.Error{
+			Kind: problem.Conflict, What: what, Why: "it was proposed over edition " + Short(s.Proposed.Previous) + ", and another is used by now", Hint: "propose it anew, over what is used",
+		}
 	}
 	step := s.step(Approved, hash, before, by)
 	step.Author, step.Approver = s.Proposed.Author, by.Actor

@@ -69,24 +69,30 @@ func (p *place) End(err error) {
 		p.Relay.hands.Add(1)
 		p.taken = append(p.taken, outbox.Taken{Holding: outbox.Holding{Lane: p.lane, Token: p.held.token}, Number: p.number})
 	case p.number != 0, problem.KindOf(err) == problem.Unavailable:
-		p.unsure = true
+		p.unsure, p.reached = true, 0
 	}
 	token(p.picked)
+	if p.unsure && len(p.places) == 0 {
+		token(p.freed)
+	}
 }
 
-// reachable says from when on lanes may be taken by appends: in which term of this node's name, 0 for none.
+// reachable has lanes be taken by appends in this term of the node's name, unless one may have been left in it.
 func (w *runner) reachable(term uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reached = term
+	if !w.unsure {
+		w.reached = term
+	}
 }
 
-// onlyHolding lists the lanes that are in hand, or may be by a transaction under way, and takes it that nothing else is in this node's name: until it is
-// reachable again no append takes a lane.
+// onlyHolding lists the lanes that are in hand, or may be by a transaction under way, and takes it that nothing else is in this node's name. A
+// lane for which a place is kept is passed over whatever its token, and may be left from before: so no more places are given until the
+// transactions under way have ended, and the list is made once more without them. Else a lane that is appended to all the time would stay.
 func (w *runner) onlyHolding() []outbox.Holding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reached, w.unsure = 0, false
+	w.reached, w.unsure = 0, len(w.places) > 0
 	list := w.holdings()
 	for lane := range w.places {
 		list = append(list, outbox.Holding{Lane: lane})
@@ -94,11 +100,11 @@ func (w *runner) onlyHolding() []outbox.Holding {
 	return list
 }
 
-// leftUnsure tells that an append may have left a lane in this node's name of which it does not know.
+// leftUnsure tells that an append may have left a lane in this node's name, and that no other append hides it any more.
 func (w *runner) leftUnsure() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.unsure
+	return w.unsure && len(w.places) == 0
 }
 
 // pickUp hands what appends have taken to those who send, until the runner is shut and nothing is left.
