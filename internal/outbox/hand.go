@@ -30,13 +30,14 @@ type Place interface {
 // HandTo has appends hand lanes to h. It is called before anything else uses o.
 func (o *Outbox) HandTo(h Hand) { o.hand = h }
 
-// next is how one append takes its number, and perhaps its lane.
+// next is how one append takes its number and, where it has a place for it, its lane.
 type next struct {
 	class int
-	node  string // "": the lane waits to be claimed
-	until int64  // end of the lease
-	place Place
 	all   *appended
+
+	place Place  // nil: the lane waits to be claimed
+	node  string // in whose hand it is
+	until int64  // end of the lease
 }
 
 // appended counts the lanes that one append has put in a hand; each is known when its statement is answered.
@@ -119,47 +120,24 @@ func (n next) args(w row, digest string) []any {
 	return []any{w.Link, w.Lane, w.CreatedAt, n.class, due, n.until, w.CreatedAt, digest, w.Link, w.CreatedAt, n.node}
 }
 
-// token is the column by which sql tells that it has taken the lane: its number is marked, in a lease that this append has written. It has a
-// parameter, tokenArgs.
-func (n next) token() string {
+// token is the column by which sql tells that it has taken the lane: its number is marked, in a lease that this append has written.
+func (n next) token() (column string, args []any) {
 	if n.place == nil {
-		return ""
+		return "", nil
 	}
-	return `, CASE WHEN pending = 1 AND lease_owner <> '' AND sent_to = next_number - 1 AND due_at = CAST(? AS BIGINT) THEN lease_token ELSE 0 END AS token`
+	return `, CASE WHEN pending = 1 AND lease_owner <> '' AND sent_to = next_number - 1 AND due_at = CAST(? AS BIGINT) THEN lease_token ELSE 0 END AS token`,
+		[]any{n.until}
 }
 
-func (n next) tokenArgs() []any {
-	if n.place == nil {
-		return nil
-	}
-	return []any{n.until}
-}
-
-// returning is what sql returns where nothing else is asked of it; its parameters are tokenArgs.
-func (n next) returning() string {
-	if n.place == nil {
-		return ""
-	}
-	return ` RETURNING next_number - 1 AS number` + n.token()
-}
-
-// fromLane is what an insert from the rows l of sql returns.
-func (n next) fromLane() string {
-	if n.place == nil {
-		return ""
-	}
-	return ` RETURNING number, (SELECT token FROM l)`
-}
-
-// later runs a statement whose answer is not needed but by the place (store.Tx.Later).
-func (n next) later(ctx context.Context, tx *store.Tx, query string, args []any) error {
+// later runs a statement whose answer, number and token, is needed by the place alone (store.Tx.Later).
+func (n next) later(ctx context.Context, tx *store.Tx, query, returning string, args []any) error {
 	if n.place == nil {
 		return tx.Later(ctx, query, args...)
 	}
 	return tx.ReadLater(ctx, func(r *store.Row) {
 		number := r.Int()
 		n.taken(r.Int(), number)
-	}, query, args...)
+	}, query+returning, args...)
 }
 
 // taken tells the place that the lane is in the hand, if it is.

@@ -227,7 +227,8 @@ func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, n next)
 	w.Digest = w.message(tx).Digest()
 	o.sign(tx, w)
 	if taken {
-		err = n.later(ctx, tx, n.sql()+`, last_digest = excluded.last_digest`+n.returning(), append(n.args(*w, w.Digest), n.tokenArgs()...))
+		token, args := n.token()
+		err = n.later(ctx, tx, n.sql()+`, last_digest = excluded.last_digest`, ` RETURNING next_number - 1 AS number`+token, append(n.args(*w, w.Digest), args...))
 	} else {
 		err = tx.Later(ctx, `UPDATE outbox_lanes SET last_digest = ? WHERE link = ? AND lane = ?`, w.Digest, w.Link, w.Lane)
 	}

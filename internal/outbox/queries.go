@@ -112,7 +112,8 @@ func (w *row) at(p place) { w.Epoch, w.Number, w.Prev = p.Epoch, p.Number, p.Pre
 // takeNumber gives the row its epoch, number and predecessor.
 func (w *row) takeNumber(ctx context.Context, tx *store.Tx, n next) (own, error) {
 	var p place
-	err := tx.Get(ctx, &p, n.sql()+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev, `+ownColumns+n.token(), append(n.args(*w, ""), n.tokenArgs()...)...)
+	token, args := n.token()
+	err := tx.Get(ctx, &p, n.sql()+` RETURNING epoch, next_number - 1 AS number, last_digest AS prev, `+ownColumns+token, append(n.args(*w, ""), args...)...)
 	w.at(p)
 	n.taken(p.Token, p.Number)
 	return p.own, err
@@ -127,12 +128,13 @@ func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, n next) error {
 	const part = `int8send(octet_length(%[1]s)) || CAST(%[1]s AS BYTEA)` // digits and hex alone: no text is read as an escape
 	digest := `encode(sha256(CAST(? AS BYTEA) || ` + fmt.Sprintf(part, `CAST(outbox_lanes.epoch AS TEXT)`) + ` || ` +
 		fmt.Sprintf(part, `CAST(outbox_lanes.next_number AS TEXT)`) + ` || ` + fmt.Sprintf(part, `outbox_lanes.last_digest`) + ` || CAST(? AS BYTEA)), 'hex')`
-	args := append(append(n.args(w, m.Digest()), before, after), n.tokenArgs()...)
+	token, tokenArgs := n.token()
+	args := append(append(n.args(w, m.Digest()), before, after), tokenArgs...)
 	return n.later(ctx, tx, `WITH l AS (`+n.sql()+`, prev_digest = outbox_lanes.last_digest, last_digest = `+digest+`
-			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest`+n.token()+`)
+			RETURNING epoch, next_number - 1 AS number, prev_digest, last_digest`+token+`)
 		INSERT INTO outbox_messages (link, lane, id, event, source, kind, version, key, time, body, large, creates, cause, trace, mapping, role, refers,
 			created_at, not_before, expires_at, attempts, redelivery, epoch, number, prev, digest)
-		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`+n.fromLane(),
+		SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, epoch, number, prev_digest, last_digest FROM l`, ` RETURNING number, (SELECT token FROM l)`,
 		append(args, w.Link, w.Lane, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, w.Body, w.Large, w.Creates, w.Cause, w.Trace, w.Mapping,
 			w.Role, w.Refers, w.CreatedAt, w.NotBefore, w.ExpiresAt))
 }
