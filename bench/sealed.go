@@ -17,8 +17,8 @@ import (
 	"holdfast/internal/store"
 )
 
-// sealedRow measures a signature and a seal together against the primitives alone, then has the relay bring messages to RabbitMQ that are signed and sealed at rest, and the same that are neither. Both turns are
-// filled by Append, since what is signed and sealed is so there.
+// sealedRow measures a signature and a seal together against the primitives alone, then has the relay bring messages to RabbitMQ that are
+// signed and sealed at rest, and the same that are neither. Both turns are filled by Append, since what is signed and sealed is so there.
 func sealedRow(ctx context.Context, o options) ([]Result, error) {
 	b, err := openBroker()
 	if err != nil {

@@ -81,7 +81,7 @@ func FuzzControlAPI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path, body string) {
 		r, err := http.NewRequest(method, "/__mock/"+path, strings.NewReader(body)) //nolint:noctx // never sent
 		if err != nil || strings.HasPrefix(path, "down") {
-			t.Skip()
+			return
 		}
 		m := newFuzzed(t)
 		w := httptest.NewRecorder()

@@ -141,15 +141,7 @@ func TestNothingIsLostOrDoubledWhereAppendsTakeLanes(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		t.Parallel()
 		p := newPlant(t, db)
-		p.out = outbox.New(routes, "urn:p", outbox.Config{AskAfter: 20 * time.Millisecond})
-		p.cfg.Poll, p.cfg.Probe = 50*time.Millisecond, 50*time.Millisecond
-		var n atomic.Int64
-		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
-			if k := n.Add(1); k%11 == 0 {
-				return verdict(message.Unsure), k%2 == 0
-			}
-			return message.Outcome{Verdict: message.Delivered}, true
-		}
+		p.losing()
 		settled, done := db.Subscribe(outbox.Settled)
 		defer done()
 		var ids []string

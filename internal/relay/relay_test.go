@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,6 +229,19 @@ func (p *plant) links() outbox.Link {
 		p.t.Fatalf("links: %v, %v", l, err)
 	}
 	return l[0]
+}
+
+// losing has every eleventh answer be lost, half of them after the message took effect, and the relay look again soon.
+func (p *plant) losing() {
+	p.out = outbox.New(routes, "urn:p", outbox.Config{AskAfter: 20 * time.Millisecond})
+	p.cfg.Poll, p.cfg.Probe = 50*time.Millisecond, 50*time.Millisecond
+	var n atomic.Int64
+	p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+		if k := n.Add(1); k%11 == 0 {
+			return verdict(message.Unsure), k%2 == 0
+		}
+		return message.Outcome{Verdict: message.Delivered}, true
+	}
 }
 
 var errDown = errors.New("connection refused")
