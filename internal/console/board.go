@@ -2,9 +2,11 @@ package console
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/internal/inbox"
@@ -17,26 +19,38 @@ import (
 const mostPoints = 720
 
 // kept is a figure that costs more than a page may. It is counted again when it is asked for and is older than ten times what counting
-// it took, a second at least. Whoever asks while somebody counts gets the one before, if there is one.
+// it took, a second at least: by Run, while the one before is shown, or by whoever asks if Run does not or that one is too old.
 type kept[T any] struct {
 	count func(ctx context.Context) (T, error)
+	ask   func() bool // has Run count it again; false if there is no Run
 
 	counting sync.Mutex // held by who counts
 	mu       sync.Mutex
 	value    T         // guarded by mu
 	at       time.Time // when it was counted; guarded by mu
+	seen     time.Time // when somebody last asked for it; guarded by mu
 	took     time.Duration
 }
 
 // get is the figure and from when it is.
 func (k *kept[T]) get(ctx context.Context) (T, time.Time, error) {
-	if v, at, ok := k.fresh(); ok || !at.IsZero() && !k.counting.TryLock() {
+	k.mu.Lock()
+	k.seen = time.Now()
+	k.mu.Unlock()
+	if v, at, ok := k.fresh(freshFor); ok {
 		return v, at, nil
-	} else if at.IsZero() {
-		k.counting.Lock()
 	}
+	if v, at, ok := k.fresh(shownFor); ok && k.ask() {
+		return v, at, nil
+	}
+	return k.again(ctx)
+}
+
+// again counts the figure, unless somebody has just done so.
+func (k *kept[T]) again(ctx context.Context) (T, time.Time, error) {
+	k.counting.Lock()
 	defer k.counting.Unlock()
-	if v, at, ok := k.fresh(); ok {
+	if v, at, ok := k.fresh(freshFor); ok {
 		return v, at, nil
 	}
 	began := time.Now()
@@ -50,10 +64,31 @@ func (k *kept[T]) get(ctx context.Context) (T, time.Time, error) {
 	return v, began, nil
 }
 
-func (k *kept[T]) fresh() (v T, at time.Time, ok bool) {
+// freshFor is for how long a figure is not counted again that took so long to count.
+func freshFor(took time.Duration) time.Duration { return max(time.Second, 10*took) }
+
+// shownFor is for how long it is shown while it is counted again.
+func shownFor(took time.Duration) time.Duration { return max(30*time.Second, 40*took) }
+
+func (k *kept[T]) fresh(lasts func(took time.Duration) time.Duration) (v T, at time.Time, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.value, k.at, !k.at.IsZero() && time.Since(k.at) < max(time.Second, 10*k.took)
+	return k.value, k.at, !k.at.IsZero() && time.Since(k.at) < lasts(k.took)
+}
+
+// lookedAt is for how long a figure that somebody has asked for is kept fresh.
+const lookedAt = 5 * time.Minute
+
+// refresh counts the figure again if it is not fresh, and somebody has asked for it of late.
+func (k *kept[T]) refresh(ctx context.Context) error {
+	k.mu.Lock()
+	wanted := !k.at.IsZero() && time.Since(k.seen) < lookedAt
+	k.mu.Unlock()
+	if !wanted {
+		return nil
+	}
+	_, _, err := k.again(ctx)
+	return err
 }
 
 // forget has the figure counted again by whoever asks next: somebody has just changed it.
@@ -83,6 +118,9 @@ type board struct {
 	groups kept[[]outbox.Group]
 	orders kept[released]
 
+	running atomic.Bool   // somebody is in Run
+	wanted  chan struct{} // holds one while a figure is to be counted again
+
 	mu     sync.Mutex
 	points []point // oldest first; guarded by mu
 }
@@ -96,7 +134,8 @@ type released struct {
 }
 
 func newBoard(c *Console) *board {
-	b := &board{c: c}
+	b := &board{c: c, wanted: make(chan struct{}, 1)}
+	b.links.ask, b.inbox.ask, b.kinds.ask, b.groups.ask, b.orders.ask = b.ask, b.ask, b.ask, b.ask, b.ask
 	b.links.count = func(ctx context.Context) (v []outbox.Link, err error) {
 		err = c.view(ctx, func(tx *store.Tx) (err error) { v, err = c.Outbox.Links(ctx, tx); return err })
 		return v, err
@@ -142,24 +181,50 @@ func (b *board) countOrders(ctx context.Context) (v released, err error) {
 	return v, err
 }
 
-// Run adds a point to the charts every so often until ctx ends. What cannot be measured is a gap in the charts.
+// ask has Run count again what is not fresh, and tells whether there is a Run.
+func (b *board) ask() bool {
+	select {
+	case b.wanted <- struct{}{}:
+	default: // it is to do so already
+	}
+	return b.running.Load()
+}
+
+// refresh counts again what somebody has looked at and is not fresh.
+func (b *board) refresh(ctx context.Context) error {
+	for _, again := range []func(context.Context) error{b.links.refresh, b.inbox.refresh, b.kinds.refresh, b.groups.refresh, b.orders.refresh} {
+		if err := again(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run adds a point to the charts every so often, and counts figures again that pages want, until ctx ends. What cannot be measured is a gap in the
+// charts.
 func (b *board) Run(ctx context.Context) error {
+	b.running.Store(true)
+	defer b.running.Store(false)
 	every := time.NewTicker(b.c.cfg.Every)
 	defer every.Stop()
+	do := b.measure
 	for {
-		if err := b.measure(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(do(ctx), b.refresh(ctx)); err != nil && ctx.Err() == nil {
 			b.c.log.WarnContext(ctx, "the figures of the console cannot be measured", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-every.C:
+			do = b.measure
+		case <-b.wanted:
+			do = func(context.Context) error { return nil }
 		}
 	}
 }
 
 func (b *board) measure(ctx context.Context) error {
-	links, at, err := b.links.get(ctx)
+	links, at, err := b.links.again(ctx)
 	if err != nil {
 		return err
 	}

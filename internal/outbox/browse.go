@@ -113,7 +113,7 @@ func (f full) detail(tx *store.Tx) Detail {
 // next is empty at the end. Each delivery of a replayed message is listed by itself.
 func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor string) (list []Detail, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
-	where, args, err := f.where(cursor)
+	where, args, err := f.where(tx, cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -179,9 +179,13 @@ func (f Filter) filed() string {
 	}
 }
 
-func (f Filter) where(cursor string) (string, []any, error) {
+func (f Filter) where(tx *store.Tx, cursor string) (string, []any, error) {
 	where, args := " WHERE 1 = 1", []any{}
-	for _, c := range []struct{ column, value string }{{"link", f.Link}, {"lane", f.Lane}, {"kind", f.Kind}, {"key", f.Key}} {
+	link := "link"
+	if f.Lane == "" {
+		link = unsought(tx, link)
+	}
+	for _, c := range []struct{ column, value string }{{link, f.Link}, {"lane", f.Lane}, {"kind", f.Kind}, {"key", f.Key}} {
 		if c.value != "" {
 			where, args = where+" AND "+c.column+" = ?", append(args, c.value)
 		}

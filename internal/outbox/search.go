@@ -82,7 +82,7 @@ func (o *Outbox) Search(ctx context.Context, tx *store.Tx, s Search, cursor stri
 	if err != nil {
 		return nil, "", err
 	}
-	where, args, err := s.where(links, cursor)
+	where, args, err := s.where(tx, links, cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -136,13 +136,14 @@ func (s Search) filed() string {
 }
 
 // where is the condition on a message m of either table.
-func (s Search) where(links []string, cursor string) (string, []any, error) {
+func (s Search) where(tx *store.Tx, links []string, cursor string) (string, []any, error) {
 	where, args := " WHERE 1 = 1", []any{}
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
-	for _, c := range []struct{ column, value string }{{"link", s.Link}, {"kind", s.Kind}} {
-		if c.value != "" {
-			add("m."+c.column+" = ?", c.value)
-		}
+	if s.Link != "" {
+		add(unsought(tx, "m.link")+" = ?", s.Link)
+	}
+	if s.Kind != "" {
+		add("m.kind = ?", s.Kind)
 	}
 	if len(s.Lanes)+len(s.IDs) > 0 {
 		either, values := s.either(links)
@@ -175,7 +176,7 @@ func (s Search) where(links []string, cursor string) (string, []any, error) {
 
 // either is one of the lanes or one of the messages. A lane is asked for on each link by its name, so that the primary key finds it.
 func (s Search) either(links []string) (string, []any) {
-	alternatives, args := []string{"1 = 0"}, []any{}
+	alternatives, args := []string{}, []any{}
 	for _, lane := range s.Lanes {
 		for _, link := range links {
 			alternatives, args = append(alternatives, "m.link = ? AND m.lane = ?"), append(args, link, lane)
@@ -187,7 +188,19 @@ func (s Search) either(links []string) (string, []any) {
 			args = append(args, id)
 		}
 	}
+	if len(alternatives) == 0 {
+		return "1 = 0", nil
+	}
 	return "(" + strings.Join(alternatives, " OR ") + ")", args
+}
+
+// unsought is a column by whose values SQLite must not look rows up: it would then sort all that a link has, where the index that has the rows in
+// the order of the list ends after a page of them. PostgreSQL knows that by its statistics.
+func unsought(tx *store.Tx, column string) string {
+	if tx.Dialect() == store.SQLite {
+		return "+" + column
+	}
+	return column
 }
 
 // StuckFilter chooses messages at which lanes stand still; zero fields choose all.
@@ -213,7 +226,7 @@ func (o *Outbox) Stuck(ctx context.Context, tx *store.Tx, f StuckFilter, cursor 
 		if f.Link != "" && f.Link != link {
 			continue
 		}
-		for _, state := range []string{"l.state = 'parked'", "l.owing AND l.state = 'unknown'"} {
+		for _, state := range []string{"state = 'parked'", "state = 'unknown'"} {
 			more, err := stuckAt(ctx, tx, f, link, state, cursor, limit+1)
 			if err != nil {
 				return nil, "", err
@@ -232,33 +245,32 @@ func (o *Outbox) Stuck(ctx context.Context, tx *store.Tx, f StuckFilter, cursor 
 	return o.withLanes(ctx, tx, rows, next)
 }
 
-// stuckAt lists those of one link and one state, by an index that has them in this order.
+// stuckAt lists those of one link and one state, by an index that has them in this order. A word of the reason is looked for in each.
 func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, cursor string, limit int) (rows []foundRow, err error) {
-	where, args := "l.link = ? AND "+state, []any{link}
+	where, args := "link = ? AND owing AND "+state, []any{link}
+	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Kind != "" {
-		where, args = where+" AND m.kind = ?", append(args, f.Kind)
+		add("EXISTS (SELECT 1 FROM outbox_messages AS k WHERE k.link = o.link AND k.lane = o.lane AND k.epoch = o.head_epoch AND k.number = o.head AND k.kind = ?)", f.Kind)
 	}
 	if f.Like != "" {
-		where, args = where+` AND l.reason LIKE ? ESCAPE '\'`, append(args, f.Like)
+		add(`reason LIKE ? ESCAPE '\'`, f.Like)
 	}
 	if !f.From.IsZero() {
-		where, args = where+" AND m.created_at >= ?", append(args, store.Micros(f.From))
+		add("head_at >= ?", store.Micros(f.From))
 	}
 	if !f.To.IsZero() {
-		where, args = where+" AND m.created_at < ?", append(args, store.Micros(f.To))
+		add("head_at < ?", store.Micros(f.To))
 	}
 	if cursor != "" {
-		at, rest, _ := strings.Cut(cursor, "_")
-		after, lane, ok := strings.Cut(rest, "/")
-		us, err := strconv.ParseInt(at, 10, 64)
-		if err != nil || !ok {
-			return nil, badCursor()
+		at, after, lane, err := laneCursor(cursor)
+		if err != nil {
+			return nil, err
 		}
-		where, args = where+" AND l.head_at >= ? AND (l.head_at, l.link, l.lane) > (?, ?, ?)", append(args, us, us, after, lane)
+		add("head_at >= ? AND (head_at, link, lane) > (?, ?, ?)", at, at, after, lane)
 	}
-	err = tx.Select(ctx, &rows, `SELECT `+foundHot+`, 0 AS settled_at, '' AS document, '' AS refused, l.head_at FROM outbox_lanes AS l
-		JOIN outbox_messages AS m ON m.link = l.link AND m.lane = l.lane AND m.epoch = l.head_epoch AND m.number = l.head
-		WHERE `+where+` ORDER BY l.head_at, l.link, l.lane LIMIT `+strconv.Itoa(limit), args...)
+	err = tx.Select(ctx, &rows, `SELECT `+foundHot+`, 0 AS settled_at, '' AS document, '' AS refused, page.head_at FROM
+		(SELECT link, lane, head_epoch, head, head_at FROM outbox_lanes AS o WHERE `+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit)+`) AS page
+		JOIN outbox_messages AS m ON m.link = page.link AND m.lane = page.lane AND m.epoch = page.head_epoch AND m.number = page.head`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list messages at which lanes stand still: %w", err)
 	}
@@ -289,9 +301,12 @@ func (o *Outbox) Named(ctx context.Context, tx *store.Tx, number string) (lanes,
 	return lanes, ids, nil
 }
 
-// linkNames are the links of the routes and those that the plant has sent over before.
+// linkNames are the links of the routes and those that anything was ever owed to, also where the configuration has them no more. It reads one
+// lane of each.
 func (o *Outbox) linkNames(ctx context.Context, tx *store.Tx) (names []string, err error) {
-	if err := tx.Select(ctx, &names, `SELECT link FROM outbox_links`); err != nil {
+	if err := tx.Select(ctx, &names, `WITH RECURSIVE n (link) AS (SELECT MIN(link) FROM outbox_lanes
+		UNION ALL SELECT (SELECT MIN(link) FROM outbox_lanes WHERE link > n.link) FROM n WHERE n.link IS NOT NULL)
+		SELECT link FROM n WHERE link IS NOT NULL UNION SELECT link FROM outbox_links`); err != nil {
 		return nil, fmt.Errorf("list the links: %w", err)
 	}
 	for _, r := range o.routes {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,33 +90,26 @@ type LaneFilter struct {
 // Lanes lists the lanes that owe something and those that are paused or parked, the one that owes longest first, from where cursor ended. next is empty at the end.
 func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor string) (list []Lane, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
-	where, args := ` WHERE (owing OR paused OR state = 'parked')`, []any{}
-	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
-	if f.Link != "" {
-		add("link = ?", f.Link)
-	}
-	if f.State != "" {
-		add("state = ?", string(f.State))
-	}
-	if f.Stuck {
-		add("state IN ('parked', 'unknown')")
-	}
-	if f.Paused {
-		add("paused")
-	}
-	if cursor != "" {
-		at, rest, _ := strings.Cut(cursor, "_")
-		link, name, ok := strings.Cut(rest, "/")
-		us, err := strconv.ParseInt(at, 10, 64)
-		if err != nil || !ok {
-			return nil, "", badCursor()
-		}
-		add("(head_at, link, lane) > (?, ?, ?)", us, link, name)
+	links, err := o.linkNames(ctx, tx)
+	if err != nil {
+		return nil, "", err
 	}
 	var rows []laneRow
-	if err := tx.Select(ctx, &rows, laneStatus+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit+1), args...); err != nil {
-		return nil, "", fmt.Errorf("list lanes: %w", err)
+	for _, link := range links {
+		if f.Link != "" && f.Link != link {
+			continue
+		}
+		for _, part := range f.parts() {
+			more, err := f.lanesOf(ctx, tx, link, part, cursor, limit+1)
+			if err != nil {
+				return nil, "", err
+			}
+			rows = append(rows, more...)
+		}
 	}
+	slices.SortFunc(rows, func(a, b laneRow) int {
+		return cmp.Or(cmp.Compare(a.HeadAt, b.HeadAt), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane))
+	})
 	if len(rows) > limit {
 		rows = rows[:limit]
 		l := rows[limit-1]
@@ -125,6 +119,58 @@ func (o *Outbox) Lanes(ctx context.Context, tx *store.Tx, f LaneFilter, cursor s
 		list = append(list, r.status())
 	}
 	return list, next, nil
+}
+
+// parts are conditions that no lane fulfils two of, each with an index that has its lanes in the order of the list.
+func (f LaneFilter) parts() []string {
+	switch {
+	case f.Stuck:
+		return []string{"state = 'parked'", "owing AND state = 'unknown'"}
+	case f.State == Parked:
+		return []string{"state = 'parked'"}
+	case f.State == Unknown:
+		return []string{"owing AND state = 'unknown'"}
+	case f.State == Waiting:
+		return []string{"owing AND state = 'waiting'"}
+	case f.Paused:
+		return []string{"paused"}
+	default:
+		return []string{"owing", "NOT owing AND (paused OR state = 'parked')"}
+	}
+}
+
+// lanesOf lists the lanes of one link and one part.
+func (f LaneFilter) lanesOf(ctx context.Context, tx *store.Tx, link, part, cursor string, limit int) (rows []laneRow, err error) {
+	where, args := " WHERE link = ? AND "+part, []any{link}
+	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
+	if f.State != "" {
+		add("state = ?", string(f.State))
+	}
+	if f.Paused {
+		add("paused")
+	}
+	if cursor != "" {
+		at, after, name, err := laneCursor(cursor)
+		if err != nil {
+			return nil, err
+		}
+		add("head_at >= ? AND (head_at, link, lane) > (?, ?, ?)", at, at, after, name)
+	}
+	if err := tx.Select(ctx, &rows, laneStatus+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit), args...); err != nil {
+		return nil, fmt.Errorf("list lanes: %w", err)
+	}
+	return rows, nil
+}
+
+// laneCursor reads where a list of lanes ended.
+func laneCursor(cursor string) (at int64, link, lane string, err error) {
+	first, rest, _ := strings.Cut(cursor, "_")
+	link, lane, ok := strings.Cut(rest, "/")
+	at, err = strconv.ParseInt(first, 10, 64)
+	if err != nil || !ok {
+		return 0, "", "", badCursor()
+	}
+	return at, link, lane, nil
 }
 
 // Link is the state of one link. Its figures come from counters, never from counting history.
