@@ -131,24 +131,27 @@ func backupList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			places, err := cfg.backupPlaces(cmd.Context())
-			if err != nil {
-				return err
-			}
-			all := []backup.Copy{}
-			var errs []error
-			for _, p := range places {
-				here, err := backup.List(cmd.Context(), p)
-				all, errs = append(all, here...), append(errs, err)
-			}
+			all, err := cfg.copies(cmd.Context())
 			if asJSON {
-				return errors.Join(append(errs, printJSON(cmd.OutOrStdout(), all))...)
+				return errors.Join(err, printJSON(cmd.OutOrStdout(), all))
 			}
-			return errors.Join(append(errs, printBackups(cmd.OutOrStdout(), all, time.Now()))...)
+			return errors.Join(err, printBackups(cmd.OutOrStdout(), all, time.Now()))
 		},
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// copies lists the copies of every place, those of one place the newest first. Its error is of the places that cannot be read.
+func (c Config) copies(ctx context.Context) ([]backup.Copy, error) {
+	all := []backup.Copy{}
+	places, err := c.backupPlaces(ctx)
+	errs := []error{err}
+	for _, p := range places {
+		here, err := backup.List(ctx, p)
+		all, errs = append(all, here...), append(errs, err)
+	}
+	return all, errors.Join(errs...)
 }
 
 func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -32,11 +33,14 @@ func (p *process) openConsole() *console.Console {
 		l := p.cfg.Links[name]
 		cfg.Links = append(cfg.Links, console.Link{Name: name, Kind: l.Kind, Rate: l.Rate})
 	}
+	if b := p.cfg.Backup; b != nil && len(b.Places) > 0 {
+		cfg.Copies, cfg.CopiesAlarm = p.cfg.copies, cmp.Or(b.Alarm, 2*b.Every)
+	}
 	if p.ring != nil {
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Tokens: p.tokens,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
 		Workshop: mappingPage{p.floors},
 	}, cfg, p.log.With("part", "console"))
 }

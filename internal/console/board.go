@@ -117,6 +117,7 @@ type board struct {
 	kinds  kept[[]outbox.Tally]
 	groups kept[[]outbox.Group]
 	orders kept[released]
+	copies kept[copies]
 
 	running atomic.Bool   // somebody is in Run
 	wanted  chan struct{} // holds one while a figure is to be counted again
@@ -135,7 +136,7 @@ type released struct {
 
 func newBoard(c *Console) *board {
 	b := &board{c: c, wanted: make(chan struct{}, 1)}
-	b.links.ask, b.inbox.ask, b.kinds.ask, b.groups.ask, b.orders.ask = b.ask, b.ask, b.ask, b.ask, b.ask
+	b.links.ask, b.inbox.ask, b.kinds.ask, b.groups.ask, b.orders.ask, b.copies.ask = b.ask, b.ask, b.ask, b.ask, b.ask, b.ask
 	b.links.count = func(ctx context.Context) (v []outbox.Link, err error) {
 		err = c.view(ctx, func(tx *store.Tx) (err error) { v, err = c.Outbox.Links(ctx, tx); return err })
 		return v, err
@@ -152,7 +153,7 @@ func newBoard(c *Console) *board {
 		err = c.view(ctx, func(tx *store.Tx) (err error) { v, err = c.Outbox.Groups(ctx, tx); return err })
 		return v, err
 	}
-	b.orders.count = b.countOrders
+	b.orders.count, b.copies.count = b.countOrders, b.countCopies
 	return b
 }
 
@@ -192,7 +193,7 @@ func (b *board) ask() bool {
 
 // refresh counts again what somebody has looked at and is not fresh.
 func (b *board) refresh(ctx context.Context) error {
-	for _, again := range []func(context.Context) error{b.links.refresh, b.inbox.refresh, b.kinds.refresh, b.groups.refresh, b.orders.refresh} {
+	for _, again := range []func(context.Context) error{b.links.refresh, b.inbox.refresh, b.kinds.refresh, b.groups.refresh, b.orders.refresh, b.copies.refresh} {
 		if err := again(ctx); err != nil {
 			return err
 		}

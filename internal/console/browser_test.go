@@ -154,7 +154,7 @@ func TestAxeFindsNothingInAnyTheme(t *testing.T) {
 	paths := []string{ // each template once
 		"/console/", "/console/messages", "/console/messages/" + p.stuck, "/console/lanes", lane, "/console/links", "/console/quarantine", "/console/quarantine/1",
 		"/console/shopfloor", "/console/shopfloor/" + p.orders[0], "/console/audit", "/console/keys", "/console/nothing",
-		"/console/mappings", "/console/mapping?name=" + outConfirmation,
+		"/console/mappings", "/console/mapping?name=" + outConfirmation, "/console/jobs", "/console/jobs/" + p.replay, "/console/backups",
 	}
 	for _, theme := range []string{"light", "dark", "black", "white"} {
 		for _, path := range paths {
@@ -224,7 +224,7 @@ func TestScreenshots(t *testing.T) {
 	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
 	for name, path := range map[string]string{
 		"overview": "/console/", "messages": "/console/messages", "message": "/console/messages/" + p.stuck, "lane": lane, "order": "/console/shopfloor/" + p.orders[0],
-		"mapping": "/console/mapping?name=" + outConfirmation,
+		"mapping": "/console/mapping?name=" + outConfirmation, "job": "/console/jobs/" + p.replay, "backups": "/console/backups",
 	} {
 		for _, theme := range []string{"light", "dark"} {
 			b.open(path, theme)

@@ -22,7 +22,9 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/backup"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -59,6 +61,7 @@ type Parts struct {
 	SignIn  SignIn // nil: nobody signs in
 	Checker Checker
 	Rules   *mapping.Live
+	Jobs    *job.Jobs
 	Tokens  *token.Tokens // nil: nothing is sensitive
 	// Workshop is what the Mappings page needs of the program.
 	Workshop Workshop
@@ -90,6 +93,11 @@ type Config struct {
 	Receipts func(link string) message.ReceiptVerifier
 	// Space measures the store; nil where nobody can: a database elsewhere.
 	Space func(ctx context.Context) (Space, error)
+	// Copies lists the copies of every place that can be read, the newest first, and says what is wrong with the others; nil where the plant has
+	// no place for any.
+	Copies func(ctx context.Context) ([]backup.Copy, error)
+	// CopiesAlarm is from which age of the newest proven copy on the page warns; 0 is never.
+	CopiesAlarm time.Duration
 }
 
 // Console serves the pages. It is safe for use by many goroutines.
@@ -188,6 +196,10 @@ func (c *Console) routes() []route {
 		get("lanes", access.MsgRead, c.lanes),
 		get("lane", access.MsgRead, c.lane),
 		post("lane/{act}", access.MsgRead, c.actOnLane),
+		get("jobs", access.MsgRead, c.jobs),
+		get("jobs/{id}", access.MsgRead, c.job),
+		post("jobs/plan", access.MsgRead, c.planJob),
+		post("jobs/{id}/{act}", access.MsgRead, c.actOnJob),
 		get("links", access.StatusRead, c.links),
 		post("links/{link}/{act}", access.StatusRead, c.actOnLink),
 		get("quarantine", access.InboundRead, c.quarantine),
@@ -205,6 +217,7 @@ func (c *Console) routes() []route {
 		get("audit", access.AuditRead, c.auditRecord),
 		get("alerts", access.AuditRead, c.alerts),
 		get("keys", access.KeysRead, c.keys),
+		get("backups", access.BackupRead, c.backups),
 		get("conflicts", access.PlantRead, c.conflicts),
 		post("conflicts/dismiss", access.PlantRead, c.dismiss),
 		post("preferences", "", c.prefer),

@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,10 +19,12 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
+	"holdfast/internal/backup"
 	"holdfast/internal/console"
 	"holdfast/internal/decimal"
 	"holdfast/internal/edition"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -39,10 +42,12 @@ type plant struct {
 	mes     *mes.Plant
 	in      *inbox.Inbox
 	pages   *console.Console
+	jobs    *job.Jobs
 	url     string
 	srv     *httptest.Server
 	orders  []string // IDs: of the first, a confirmation was refused
 	stuck   string   // the message that was refused
+	replay  string   // a job about it that nobody has started
 	refusal atomic.Pointer[problem.Error]
 	reason  string // with which the ERP refuses
 	ring    *seal.Ring
@@ -83,6 +88,19 @@ func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
 
 func (shelf) Ready(context.Context, edition.Edition) error { return nil }
 
+// madeCopies are a copy that was proven, one that was not, one that is damaged, and a place that cannot be reached.
+func madeCopies(context.Context) ([]backup.Copy, error) {
+	made := time.Now().Add(-3 * time.Hour)
+	of := func(id string, back time.Duration) backup.Manifest {
+		return backup.Manifest{ID: id, Made: made.Add(-back), State: backup.State{Owed: 4}}
+	}
+	return []backup.Copy{
+		{Manifest: of("20261127-150000", 0), Place: "/mnt/a", Size: 7 << 20},
+		{Manifest: of("20261126-150000", 24*time.Hour), Place: "/mnt/a", Size: 7 << 20, Proven: &backup.Proof{At: made, Took: 12.5, Signer: "urn:plant:1000/node/a"}},
+		{Manifest: of("20261125-150000", 48*time.Hour), Place: "/mnt/a", Size: 6 << 20, Trouble: "<b>its manifest is cut</b>"},
+	}, &problem.Error{Kind: problem.Unavailable, What: "list the copies in sftp:site", Why: "no route to host", Hint: "see whether the site can be reached"}
+}
+
 // owing is the plant's outbox, as cmd joins it.
 type owing struct{ *outbox.Outbox }
 
@@ -112,19 +130,21 @@ func empty(t *testing.T, db *store.DB, change ...func(*console.Config)) *plant {
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	p.in = inbox.New(db, refusing{}, p.mes.Apply, inbox.Config{}, slog.New(slog.DiscardHandler))
+	p.jobs = job.New(db, out, job.Config{ReplayOver: 1000}, log)
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := console.Config{
 		Plant: "1000", Name: "Weimar, test", Version: "test", Zone: zone, Links: []console.Link{{Name: "erp", Kind: "rest", Rate: 50}},
+		Copies: madeCopies, CopiesAlarm: 48 * time.Hour,
 		Every: 100 * time.Millisecond, Trust: p.ring.Trust, Space: func(context.Context) (console.Space, error) { return console.Space{Free: 5 << 30, Used: 1 << 20}, nil },
 	}
 	for _, f := range change {
 		f(&cfg)
 	}
 	p.pages = console.New(console.Parts{
-		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Workshop: shelf{},
+		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Jobs: p.jobs, Workshop: shelf{},
 	}, cfg, log)
 	p.start("127.0.0.1:0")
 	t.Cleanup(p.stop)
@@ -188,7 +208,9 @@ func (p *plant) fill() {
 			p.t.Fatalf("%d messages stand still, want 1", len(list))
 		}
 		p.stuck = list[0].ID
-		return err
+		b, jerr := p.jobs.Plan(p.t.Context(), tx, job.Request{Choice: outbox.Choice{Failed: true}}, "anna")
+		p.replay = b.ID
+		return errors.Join(err, jerr)
 	})
 }
 
@@ -370,7 +392,7 @@ func (p *plant) paths() []string {
 		"/console/", "/console/messages", "/console/messages?state=all", "/console/messages?state=all&q=BIKE", "/console/messages/" + p.stuck,
 		"/console/lanes", "/console/lanes?state=all", lane, lane + "&prove=now", "/console/links", "/console/quarantine", "/console/quarantine?tab=taken",
 		"/console/quarantine?tab=waiting", "/console/quarantine?tab=rejected", "/console/quarantine/1", "/console/shopfloor", "/console/shopfloor/" + p.orders[0],
-		"/console/shopfloor/" + p.orders[1], "/console/audit", "/console/alerts", "/console/keys", "/console/conflicts", "/console/nothing",
+		"/console/shopfloor/" + p.orders[1], "/console/audit", "/console/alerts", "/console/keys", "/console/conflicts", "/console/jobs", "/console/jobs/" + p.replay, "/console/backups", "/console/nothing",
 	}
 }
 

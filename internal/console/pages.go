@@ -62,6 +62,7 @@ func (c *Console) sections(here string) []section {
 		{Name: "Overview", Path: ""},
 		{Name: "Messages", Path: "messages"},
 		{Name: "Lanes", Path: "lanes"},
+		{Name: "Jobs", Path: "jobs"},
 		{Name: "Links", Path: "links"},
 		{Name: "Quarantine", Path: "quarantine"},
 		{Name: "Shop floor", Path: "shopfloor"},
@@ -70,6 +71,7 @@ func (c *Console) sections(here string) []section {
 		{Name: "Audit", Path: "audit"},
 		{Name: "Alerts", Path: "alerts"},
 		{Name: "Keys", Path: "keys"},
+		{Name: "Backups", Path: "backups"},
 	}
 	if c.Tokens.On() {
 		all = append(all, section{Name: "Tokens", Path: "tokens"})

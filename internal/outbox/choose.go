@@ -19,7 +19,7 @@ type Choice struct {
 	Lane   string    `json:"lane,omitempty"`
 	Kind   string    `json:"kind,omitempty"`
 	Failed bool      `json:"failed,omitempty"` // those at which lanes stand still, parked or unknown; else those that were delivered
-	Why    string    `json:"why,omitempty"`    // Failed: only those whose reason has this in it
+	Why    string    `json:"why,omitempty"`    // Failed: only those whose reason has this in it, as Alike has reasons
 	From   time.Time `json:"from,omitzero"`    // delivered, or standing still, at this time or later
 	To     time.Time `json:"to,omitzero"`      // and before this
 	IDs    []string  `json:"ids,omitempty"`    // these and no others, and whether they were delivered or failed
@@ -144,7 +144,7 @@ func chooseDelivered(ctx context.Context, tx *store.Tx, c Choice, id string, mos
 func chooseFailed(ctx context.Context, tx *store.Tx, c Choice, id string, most int) (rows []chosenRow, err error) {
 	where, args := c.more(id, "m", "l.changed_at")
 	if c.Why != "" {
-		where, args = where+` AND LOWER(l.reason) LIKE LOWER(CAST(? AS TEXT)) ESCAPE '\'`, append(args, "%"+likeText(c.Why)+"%")
+		where, args = where+` AND LOWER(l.reason) LIKE LOWER(CAST(? AS TEXT)) ESCAPE '\'`, append(args, "%"+Pattern(c.Why)+"%")
 	}
 	err = tx.Select(ctx, &rows, `SELECT m.link, m.lane, m.epoch, m.number, m.id, m.kind, m.digest, m.redelivery, m.created_at AS at, TRUE AS failed,
 		l.reason AS why FROM outbox_lanes AS l JOIN outbox_messages AS m ON m.link = l.link AND m.lane = l.lane AND m.epoch = l.head_epoch AND m.number = l.head
@@ -154,18 +154,6 @@ func chooseFailed(ctx context.Context, tx *store.Tx, c Choice, id string, most i
 		return nil, fmt.Errorf("choose messages at which lanes stand still: %w", err)
 	}
 	return rows, nil
-}
-
-// likeText is a text in which LIKE finds nothing but itself.
-func likeText(s string) string {
-	out := make([]rune, 0, len(s))
-	for _, r := range s {
-		if r == '%' || r == '_' || r == '\\' {
-			out = append(out, '\\')
-		}
-		out = append(out, r)
-	}
-	return string(out)
 }
 
 // chooseEach finds messages by their IDs, and says of the first that cannot be sent again why.
