@@ -318,12 +318,15 @@ func (w *runner) inHand() int {
 	return len(w.hands)
 }
 
-// handBytes is how much memory the bodies take that are in hand.
+// handBytes is how much memory the bodies take that are in hand, or will be by a transaction under way.
 func (w *runner) handBytes() (n int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, h := range w.hands {
 		n += h.bytes
+	}
+	for _, p := range w.places {
+		n += p.held.bytes
 	}
 	return n
 }

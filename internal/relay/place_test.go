@@ -46,3 +46,22 @@ func TestAPlaceHidesNoLaneForGood(t *testing.T) {
 		t.Fatal("a rollback closes the way")
 	}
 }
+
+// TestPlacesTakeMemory: bodies of transactions under way count like those in hand, or as many as the window is wide would come on top.
+func TestPlacesTakeMemory(t *testing.T) {
+	r := New(storetest.SQLite(t), outbox.New(nil, "urn:p", outbox.Config{}), nil, nil, map[string]Link{"erp": {}}, Config{}, slog.New(slog.DiscardHandler))
+	w := newRunner(r, "erp", r.links["erp"])
+	r.runners["erp"].Store(w)
+	w.reachable(1)
+	_, p := r.Reach("erp", "o1", mostBytes)
+	if p == nil {
+		t.Fatal("no place is given")
+	}
+	if _, p := r.Reach("erp", "o2", 1); p != nil {
+		t.Error("a place is given beyond the memory that bodies may take")
+	}
+	p.End(context.Canceled)
+	if _, p := r.Reach("erp", "o2", 1); p == nil {
+		t.Error("what was rolled back takes memory")
+	}
+}

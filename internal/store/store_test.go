@@ -97,6 +97,26 @@ func TestSavepointUndoesOnlyItsPart(t *testing.T) {
 	})
 }
 
+// TestEveryoneIsToldOfTheEnd: one who panics at it takes the word from nobody else, and is not kept quiet.
+func TestEveryoneIsToldOfTheEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		var told []string
+		panicked := func() (v any) {
+			defer func() { v = recover() }()
+			_ = db.InTx(t.Context(), func(tx *store.Tx) error {
+				tx.AfterCommit(func() { told = append(told, "first") })
+				tx.AfterCommit(func() { panic("broken") })
+				tx.AfterEnd(func(err error) { told = append(told, fmt.Sprint("last ", err)) })
+				return nil
+			})
+			return nil
+		}()
+		if diff := cmp.Diff([]string{"first", "last <nil>"}, told); diff != "" || panicked != "broken" {
+			t.Errorf("told (-want +got), panic %v:\n%s", panicked, diff)
+		}
+	})
+}
+
 // TestSavepointWithinASavepoint undoes the inner one first.
 func TestSavepointWithinASavepoint(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -73,8 +73,22 @@ func (tx *Tx) ended(err error) { tx.endedFrom(0, err) }
 func (tx *Tx) endedFrom(first int, err error) {
 	after := tx.after[first:]
 	tx.after = tx.after[:first:first]
-	for _, f := range after {
-		f(err)
+	tellAll(after, err)
+}
+
+// tellAll calls each, the others also when one panics: what it keeps for the transaction would never be given back.
+func tellAll(after []func(err error), err error) {
+	for i, f := range after {
+		func() {
+			told := false
+			defer func() {
+				if !told {
+					tellAll(after[i+1:], err)
+				}
+			}()
+			f(err)
+			told = true
+		}()
 	}
 }
 
