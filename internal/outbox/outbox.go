@@ -128,7 +128,10 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 func (o *Outbox) Config() Config { return o.cfg }
 
 // options is what an append may add to a message.
-type options struct{ notBefore, expires time.Time }
+type options struct {
+	notBefore, expires time.Time
+	held               string // why it is held
+}
 
 // Option adds to one append.
 type Option func(*options)
@@ -207,6 +210,11 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	}
 	if err := w.hold(ctx, tx, m.Large); err != nil {
 		return err
+	}
+	if opt.held != "" {
+		if err := history(ctx, tx, row{ID: w.ID}, "held", opt.held); err != nil {
+			return err
+		}
 	}
 	n := o.next(tx, &w, r.class(), all)
 	if tx.Dialect() == store.Postgres && o.signer == nil && !tx.Seals() {
