@@ -25,7 +25,7 @@ RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.o
 SCRIPTS  := $(SERVICES) deploy/vault/setup deploy/package/release .ci/run .ci/contract .ci/deploy .ci/prism .ci/lib.sh internal/console/fetch-assets
 MODULES  := . tools deploy/kubernetes $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test conformance cover lint fmt vuln generate generated bench bench-profile fuzz torture soak faults upgrade-test screenshots demo services release clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated anomaly-report bench bench-profile fuzz torture soak faults upgrade-test screenshots demo services release clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -91,6 +91,9 @@ generated: generate ## fail if generated code is not what its source says
 	@git diff --exit-code -- '*.gen.go'
 
 # ROWS names rows of bench/main.go, BENCHFLAGS is -quick (does it run), -rounds N or -strict (status 1 if a figure is not reached).
+anomaly-report: ## planted errors that are found and false holds, with docs/img/anomaly.svg
+	$(GO) test -count=1 -timeout 60m -v -run TestPlantedErrorsAreFound ./internal/anomaly -report $(CURDIR)/docs/img/anomaly.svg
+
 bench: ## every figure beside its ceiling of the same run; ROWS=outbox for one row, BENCHFLAGS=-quick
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)"; cd bench && $(GO) run . $(BENCHFLAGS) $(ROWS)

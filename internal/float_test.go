@@ -10,7 +10,7 @@ import (
 
 // exact are the packages through which quantities flow. Binary floating point
 // cannot hold 0.1, so none of it may appear there.
-const exact = "internal/mes internal/decimal internal/mapping internal/message adapters/rest adapters/odata adapters/odata/edm"
+const exact = "internal/mes internal/decimal internal/mapping internal/message internal/anomaly adapters/rest adapters/odata adapters/odata/edm"
 
 // mustBeExact says whether quantities flow through the file. Generated code is
 // checked too, because its generator makes float32 of every "type: number".
@@ -20,6 +20,8 @@ func mustBeExact(s source) bool {
 
 // floatsAllowed has the reason for each file that may name a float all the same.
 var floatsAllowed = map[string]string{
+	"internal/anomaly/stat.go":       "says how usual a report is; what is computed is compared and shown, and never written into a message",
+	"internal/anomaly/words.go":      "shows it to people, rounded",
 	"internal/mapping/expression.go": "names one to tell the author how to write it as a decimal",
 	"internal/mapping/number.go":     "names them to refuse a value that comes as one",
 }
