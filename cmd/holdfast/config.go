@@ -37,6 +37,7 @@ type Config struct {
 	Backup         *BackupConfig         `yaml:"backup"`
 	Policy         PolicyConfig          `yaml:"policy"`
 	Sensitive      *SensitiveConfig      `yaml:"sensitive"`
+	Anomaly        *AnomalyConfig        `yaml:"anomaly"`
 	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`

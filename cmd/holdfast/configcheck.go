@@ -73,6 +73,7 @@ func (c Config) check() error {
 	c.checkAudit(k)
 	c.checkBackup(k)
 	c.checkSensitive(k)
+	c.checkAnomaly(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}

@@ -110,7 +110,7 @@ func printLanes(w io.Writer, lanes []outbox.Lane, now time.Time) error {
 		}
 		why := l.Reason
 		if l.NotBefore.After(now) {
-			why = strings.TrimSuffix("not before "+l.NotBefore.Format(time.RFC3339)+"; "+why, "; ")
+			why = strings.TrimSuffix(notBefore(l.NotBefore)+"; "+why, "; ")
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(why)))
 	}

@@ -103,7 +103,15 @@ func putOff(d outbox.Detail, now time.Time) string {
 	if d.Settled || !d.NotBefore.After(now) {
 		return ""
 	}
-	return ", not before " + d.NotBefore.Format(time.RFC3339)
+	return ", " + notBefore(d.NotBefore)
+}
+
+// notBefore says until when what is put off is not sent; of what is held, who decides.
+func notBefore(at time.Time) string {
+	if outbox.Held(at) {
+		return "held: it is doubtful, see holdfast anomaly list"
+	}
+	return "not before " + at.Format(time.RFC3339)
 }
 
 // andMore says that a list was cut off.
@@ -183,7 +191,8 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 	fact("place", "number %d of lane %s on link %s", d.Number, d.Lane, d.Link)
 	fact("made", "%s, %s ago, event %s", d.CreatedAt.Format(time.RFC3339), ago(now, d.CreatedAt), d.Event)
 	if !d.NotBefore.IsZero() {
-		fact("not", "before %s", d.NotBefore.Format(time.RFC3339))
+		verb, rest, _ := strings.Cut(notBefore(d.NotBefore), " ")
+		fact(strings.TrimSuffix(verb, ":"), "%s", rest)
 	}
 	if !d.ExpiresAt.IsZero() {
 		fact("expires", "%s, unless it was sent before", d.ExpiresAt.Format(time.RFC3339))

@@ -72,6 +72,9 @@ func (r *records) goesOn(ctx context.Context, tx *store.Tx, link, name string) (
 	case l.Owed == 0:
 		return "its lane owes nothing more", nil
 	case l.NotBefore.After(tx.Now):
+		if outbox.Held(l.NotBefore) {
+			return "its lane waits for a doubtful message: holdfast anomaly list", nil
+		}
 		return "its lane goes on not before " + l.NotBefore.Format(time.RFC3339), nil
 	default:
 		return r.asksFirst(ctx, tx, l)
@@ -94,7 +97,10 @@ func msgRetry() *cobra.Command {
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
 			done := "is next to be sent"
 			if d.NotBefore.After(tx.Now) {
-				done += ", and no longer waits until " + d.NotBefore.Format(time.RFC3339)
+				done += ", and no longer waits"
+				if !outbox.Held(d.NotBefore) {
+					done += " until " + d.NotBefore.Format(time.RFC3339)
+				}
 			}
 			return done, r.out.Retry(ctx, tx, d.ID, reason)
 		})

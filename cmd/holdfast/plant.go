@@ -12,6 +12,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/alert"
+	"holdfast/internal/anomaly"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
 	"holdfast/internal/job"
@@ -46,6 +47,7 @@ type floors struct {
 	jobs     *job.Jobs
 
 	alerts  *alert.Alerts
+	watch   *anomaly.Watch // nil: nothing is judged
 	guard   *seal.Guard
 	fetches []*fetchedKeys // keys of senders that are asked for by HTTP
 }
@@ -122,7 +124,8 @@ func (f *floors) join() {
 		f.outbox.VeilWith(f.tokens)
 	}
 	p := f.cfg.Plant
-	f.plant = mes.New(owing{f.outbox}, mes.Config{
+	f.watch = f.cfg.watch()
+	f.plant = mes.New(owing{f.outbox, f.watch, f.alerts}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
 		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
 	})
@@ -138,12 +141,20 @@ func (f *floors) join() {
 }
 
 // owing is the outbox as the plant sees it.
-type owing struct{ out *outbox.Outbox }
+type owing struct {
+	out    *outbox.Outbox
+	watch  *anomaly.Watch // nil: nothing is judged
+	alerts *alert.Alerts
+}
 
 // Append owes m, with the trace of the call that caused it, to each link that a route names.
 func (o owing) Append(ctx context.Context, tx *store.Tx, m message.Message) error {
 	m.Trace = cmp.Or(m.Trace, httpapi.Traceparent(ctx))
-	return o.out.Append(ctx, tx, m)
+	held, err := o.doubtful(ctx, tx, m)
+	if err != nil {
+		return err
+	}
+	return o.out.Append(ctx, tx, m, held...)
 }
 
 // plantID finds the plant's own name of an ERP's object.

@@ -174,6 +174,9 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if p.issuers != nil {
 		watchers = append(watchers, part{"issuers", p.issuers.Run})
 	}
+	if p.watch != nil {
+		watchers = append(watchers, part{"anomaly", p.tidies})
+	}
 	err = runStages(ctx, p.bound(), log,
 		p.web(),
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}, part{"backup", backups.Run}),

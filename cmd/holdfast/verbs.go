@@ -34,6 +34,7 @@ func verbs() map[string]string {
 		"conflict dismiss": access.ConflictDismiss,
 		"keys status":      access.KeysRead, "keys export": access.KeysRead, "keys rotate": access.KeysRotate, "keys revoke": access.KeysRevoke, "keys drill": access.KeysDrill,
 		"keys reseal": access.KeysReseal, "keys rewrap": access.KeysRewrap, "keys shred": access.KeysShred,
+		"anomaly list": access.MsgRead, "anomaly show": access.MsgRead, "anomaly export": access.MsgRead, "anomaly accept": access.AnomalyAccept, "anomaly reset": access.AnomalyReset,
 		"token show": access.TokenReveal, "token find": access.TokenFind, "token rotate": access.TokenRotate,
 		"audit list": access.AuditRead, "audit verify": access.AuditRead, "audit prove": access.AuditRead, "audit keys": access.KeysRead, "audit export": access.AuditExport,
 		"backup create": access.BackupCreate, "backup list": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,

@@ -30,6 +30,8 @@ const (
 	MsgSendAgain        = "msg.send-again"
 	MsgPostpone         = "msg.postpone"
 	MsgNote             = "msg.note"
+	AnomalyAccept       = "anomaly.accept"
+	AnomalyReset        = "anomaly.reset"
 	JobPlan             = "job.plan"
 	JobStart            = "job.start"
 	JobApprove          = "job.approve"
@@ -161,6 +163,8 @@ func changesOfWork() []Action {
 		{MsgPostpone, RepairOut, "Have a message, and all that follow it in its lane, sent later", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
 		{MsgNote, RepairOut, "Write a note to a message, for whoever looks next", false},
+		{AnomalyAccept, RepairOut, "Say that a doubtful report is right, send it and learn it", true},
+		{AnomalyReset, RepairOut, "Forget what was learned of a material", true},
 		{JobPlan, RepairOut, "Look at which messages a replay would send, and keep that as a plan", false},
 		{JobStart, RepairOut, "Start the replay of a plan", true},
 		{JobApprove, RepairOut, "Approve a replay that somebody else has asked for", true},
