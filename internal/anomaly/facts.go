@@ -88,8 +88,14 @@ func (b body) confirmation() facts {
 		name  string
 		field Field
 		value decimal.Decimal
-	}{{"yield", Yield, c.Booked.Yield}, {"scrap", Scrap, c.Booked.Scrap}, {"rework", Pieces, c.Booked.Rework}, {"setup time", Setup, seconds(c.SetupTime, c.TimeUnit)},
-		{"machine time", Machine, seconds(c.MachineTime, c.TimeUnit)}, {"labour time", Labour, seconds(c.LabourTime, c.TimeUnit)}} {
+	}{
+		{"yield", Yield, c.Booked.Yield},
+		{"scrap", Scrap, c.Booked.Scrap},
+		{"rework", Pieces, c.Booked.Rework},
+		{"setup time", Setup, seconds(c.SetupTime, c.TimeUnit)},
+		{"machine time", Machine, seconds(c.MachineTime, c.TimeUnit)},
+		{"labour time", Labour, seconds(c.LabourTime, c.TimeUnit)},
+	} {
 		if f.Values.set(n.field, n.value); n.value.Sign() < 0 {
 			f.negative = append(f.negative, n.name)
 		}
