@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,33 @@ func TestSecurityRequirements(t *testing.T) {
 		if regexp.MustCompile(`(?i)\b(is|are|fully) compliant\b`).MatchString(text) {
 			t.Errorf("%s claims to be compliant", file)
 		}
+	}
+}
+
+// TestConsoleRequirements: each of the fifteen requirements of the console has one row that names tests which are there, and says what is missing.
+func TestConsoleRequirements(t *testing.T) {
+	tests := testsByPackage(t)
+	_, text, _ := strings.Cut(read(t, "../docs/operating.md"), "## What the console is held to")
+	text, _, _ = strings.Cut(text, "\n## ")
+	n := 0
+	for _, row := range tableRows(text) {
+		n++
+		if len(row) != 4 || row[0] != strconv.Itoa(n) {
+			t.Errorf("row %v: want the number %d and 4 columns", row, n)
+			continue
+		}
+		named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[2], -1)
+		if len(named) == 0 && !strings.Contains(row[3], "**not shown**") {
+			t.Errorf("row %d names no test, and does not say that it is not shown", n)
+		}
+		for _, m := range named {
+			if !tests[m[1]] {
+				t.Errorf("row %d names %s, which is not there", n, m[1])
+			}
+		}
+	}
+	if n != 15 {
+		t.Errorf("got %d rows, want 15", n)
 	}
 }
 

@@ -149,12 +149,13 @@ func axe(t *testing.T) string {
 
 func TestAxeFindsNothingInAnyTheme(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
+	p.compare()
 	b, script := browse(t, p), axe(t)
 	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
 	paths := []string{ // each template once
 		"/console/", "/console/messages", "/console/messages/" + p.stuck, "/console/lanes", lane, "/console/links", "/console/quarantine", "/console/quarantine/1",
 		"/console/shopfloor", "/console/shopfloor/" + p.orders[0], "/console/audit", "/console/keys", "/console/nothing",
-		"/console/mappings", "/console/mapping?name=" + outConfirmation, "/console/jobs", "/console/jobs/" + p.replay, "/console/backups",
+		"/console/mappings", "/console/mapping?name=" + outConfirmation, "/console/jobs", "/console/jobs/" + p.replay, "/console/backups", "/console/reconcile",
 	}
 	for _, theme := range []string{"light", "dark", "black", "white"} {
 		for _, path := range paths {
@@ -213,6 +214,22 @@ func TestAMessageIsRepairedWithoutAScript(t *testing.T) {
 	}
 }
 
+// TestEnterStartsNoJob: with the number and the reason typed in, only the button does.
+func TestEnterStartsNoJob(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b := browse(t, p)
+	b.open("/console/jobs/"+p.replay, "light")
+	b.run(chromedp.SendKeys(chromedp.CSS("#expect"), "1"), chromedp.SendKeys(chromedp.CSS("#start-reason"), "the order is there now\r"))
+	if got := p.jobOf(p.replay).State; got != "planned" {
+		t.Fatalf("Enter made the job %s", got)
+	}
+	b.run(chromedp.Click(chromedp.Search(`//button[.="Start in Weimar, test"]`)), chromedp.WaitReady(chromedp.CSS(".fd-message-strip--success")))
+	if got := p.jobOf(p.replay).State; got != "running" {
+		t.Errorf("the button made the job %s, want it to run", got)
+	}
+	b.clean("the job")
+}
+
 // TestScreenshots writes pictures of the pages into the folder that HOLDFAST_SCREENSHOTS names: make screenshots.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("HOLDFAST_SCREENSHOTS")
@@ -220,11 +237,12 @@ func TestScreenshots(t *testing.T) {
 		return
 	}
 	p := busy(t)
+	p.compare()
 	b := browse(t, p)
 	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
 	for name, path := range map[string]string{
 		"overview": "/console/", "messages": "/console/messages", "message": "/console/messages/" + p.stuck, "lane": lane, "order": "/console/shopfloor/" + p.orders[0],
-		"mapping": "/console/mapping?name=" + outConfirmation, "job": "/console/jobs/" + p.replay, "backups": "/console/backups",
+		"mapping": "/console/mapping?name=" + outConfirmation, "job": "/console/jobs/" + p.replay, "backups": "/console/backups", "reconcile": "/console/reconcile",
 	} {
 		for _, theme := range []string{"light", "dark"} {
 			b.open(path, theme)

@@ -200,6 +200,8 @@ func (c *Console) routes() []route {
 		get("jobs/{id}", access.MsgRead, c.job),
 		post("jobs/plan", access.MsgRead, c.planJob),
 		post("jobs/{id}/{act}", access.MsgRead, c.actOnJob),
+		get("reconcile", access.MsgRead, c.reconcile),
+		post("reconcile/plan", access.MsgRead, c.planRepair),
 		get("links", access.StatusRead, c.links),
 		post("links/{link}/{act}", access.StatusRead, c.actOnLink),
 		get("quarantine", access.InboundRead, c.quarantine),

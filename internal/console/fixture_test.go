@@ -392,7 +392,7 @@ func (p *plant) paths() []string {
 		"/console/", "/console/messages", "/console/messages?state=all", "/console/messages?state=all&q=BIKE", "/console/messages/" + p.stuck,
 		"/console/lanes", "/console/lanes?state=all", lane, lane + "&prove=now", "/console/links", "/console/quarantine", "/console/quarantine?tab=taken",
 		"/console/quarantine?tab=waiting", "/console/quarantine?tab=rejected", "/console/quarantine/1", "/console/shopfloor", "/console/shopfloor/" + p.orders[0],
-		"/console/shopfloor/" + p.orders[1], "/console/audit", "/console/alerts", "/console/keys", "/console/conflicts", "/console/jobs", "/console/jobs/" + p.replay, "/console/backups", "/console/nothing",
+		"/console/shopfloor/" + p.orders[1], "/console/audit", "/console/alerts", "/console/keys", "/console/conflicts", "/console/jobs", "/console/jobs/" + p.replay, "/console/backups", "/console/reconcile", "/console/nothing",
 	}
 }
 

@@ -64,6 +64,7 @@ func (c *Console) sections(here string) []section {
 		{Name: "Lanes", Path: "lanes"},
 		{Name: "Jobs", Path: "jobs"},
 		{Name: "Links", Path: "links"},
+		{Name: "Reconcile", Path: "reconcile"},
 		{Name: "Quarantine", Path: "quarantine"},
 		{Name: "Shop floor", Path: "shopfloor"},
 		{Name: "Conflicts", Path: "conflicts"},
