@@ -38,6 +38,7 @@ type Config struct {
 	Policy         PolicyConfig          `yaml:"policy"`
 	Sensitive      *SensitiveConfig      `yaml:"sensitive"`
 	Anomaly        *AnomalyConfig        `yaml:"anomaly"`
+	SIEM           []CollectorConfig     `yaml:"siem"`
 	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`

@@ -74,6 +74,7 @@ func (c Config) check() error {
 	c.checkBackup(k)
 	c.checkSensitive(k)
 	c.checkAnomaly(k)
+	c.checkSIEM(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}

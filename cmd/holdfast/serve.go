@@ -170,10 +170,16 @@ func (p *process) Run(ctx context.Context) (err error) {
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
 		"database", p.db.String())
 	log := p.log.With("part", "serve")
-	watchers := []part{{"audit", p.tree().Run}, {"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}}
+	tree := p.tree()
+	handing, err := p.forwarders(tree)
+	if err != nil {
+		return errors.Join(err, p.api.Close(), p.ops.Close())
+	}
+	watchers := []part{{"audit", tree.Run}, {"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}}
 	if p.issuers != nil {
 		watchers = append(watchers, part{"issuers", p.issuers.Run})
 	}
+	watchers = append(watchers, handing...)
 	if p.watch != nil {
 		watchers = append(watchers, part{"anomaly", p.tidies})
 	}

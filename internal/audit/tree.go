@@ -170,6 +170,41 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	return c, nil
 }
 
+// Place gives every entry that waits its place, and leaves the checkpoint to Seal: for who hands entries on and must not wait for one. Where
+// another node has the lease it does nothing: that node does it.
+func (t *Tree) Place(ctx context.Context) error {
+	for more := true; more; {
+		err := t.db.InTx(ctx, func(tx *store.Tx) error {
+			var waits []int64
+			if err := tx.Select(ctx, &waits, `SELECT entry FROM audit_pending LIMIT 1`); err != nil || len(waits) == 0 {
+				more = false
+				return err
+			}
+			_, again, err := t.grow(ctx, tx, false)
+			more = again
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("give entries of the audit record their places: %w", err)
+		}
+	}
+	return nil
+}
+
+// Placed is one page of entries in the order of their places, from place from on: an order that never changes and has no gaps, whatever
+// transactions end when. next is where the next page begins.
+func Placed(ctx context.Context, tx *store.Tx, from int64, limit int) (entries []Entry, next int64, err error) {
+	var leaves []placed
+	if err := tx.Select(ctx, &leaves, selectPlaced, from, from+int64(limit)); err != nil {
+		return nil, from, fmt.Errorf("read entries of the audit record: %w", err)
+	}
+	for _, l := range leaves {
+		entries = append(entries, l.entry())
+		next = l.Leaf + 1
+	}
+	return entries, max(next, from), nil
+}
+
 // keep inserts a checkpoint, unless another node has made one of this size or a later one while this one was signed: checkpoints come to be
 // in the order of their sizes, and so none is missed by who copies them.
 func (t *Tree) keep(ctx context.Context, tx *store.Tx, c Checkpoint) (bool, error) {
@@ -309,4 +344,13 @@ func insert(ctx context.Context, tx *store.Tx, into string, pairs []any) error {
 func readEdge(ctx context.Context, tx *store.Tx, size int64) (*edge, error) {
 	hashes, err := stored(ctx, tx)(edgeAt(size))
 	return &edge{size, hashes}, err
+}
+
+// Size is how many entries have their place.
+func Size(ctx context.Context, tx *store.Tx) (int64, error) {
+	var at treeRow
+	if err := tx.Get(ctx, &at, selectTree); err != nil {
+		return 0, fmt.Errorf("read the size of the audit record: %w", err)
+	}
+	return at.Size, nil
 }

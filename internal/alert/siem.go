@@ -1,0 +1,250 @@
+package alert
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Collector is where the record is handed on to, by syslog over TLS (RFC 5424, RFC 5425).
+type Collector struct {
+	Name    string // of its place in the record, which outlives the configuration
+	Address string // host:port
+	TLS     *tls.Config
+	Form    Form
+}
+
+// ForwarderConfig tunes a Forwarder; zero fields mean the default.
+type ForwarderConfig struct {
+	Every   time.Duration // how often entries are looked for; default 2 s
+	Timeout time.Duration // of one connection, from its dial to its confirmed end; default 20 s
+	Batch   int           // entries that one connection carries at most; default 500
+	Metrics prometheus.Registerer
+}
+
+// Forwarder hands the audit record on to a collector, and with it every security event, since each has an entry there.
+//
+// # Guarantees
+//
+//   - Nothing is lost: an entry counts as handed on once the collector has closed the connection over which it went, after all that was
+//     written to it, as TLS tells (close_notify). Syslog knows no other answer; bytes that lie in a buffer of the network when the collector
+//     dies are sent again. While it is away the backlog stays where it is, in the database.
+//   - In order: by the places of the tree, one connection after the other, by one node at a time.
+//   - Repetitions are possible, and told by the place that each message bears.
+type Forwarder struct {
+	db    *store.DB
+	place func(ctx context.Context) error
+	node  string
+	to    Collector
+	cfg   ForwarderConfig
+	log   *slog.Logger
+
+	away   bool // of Run
+	behind prometheus.Gauge
+}
+
+// NewForwarder returns a Forwarder of a node. place gives entries that have none their places (audit.Tree.Place).
+func NewForwarder(db *store.DB, place func(ctx context.Context) error, node string, to Collector, cfg ForwarderConfig, log *slog.Logger) *Forwarder {
+	cfg.Every, cfg.Timeout, cfg.Batch = cmp.Or(cfg.Every, every), cmp.Or(cfg.Timeout, 20*time.Second), cmp.Or(cfg.Batch, 500)
+	f := &Forwarder{db: db, place: place, node: node, to: to, cfg: cfg, log: log.With("part", "siem", "collector", to.Name)}
+	f.behind = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "holdfast", Subsystem: "siem", Name: "behind_seconds", Help: "Age of the oldest entry that a collector does not have.",
+		ConstLabels: prometheus.Labels{"collector": to.Name},
+	})
+	if cfg.Metrics != nil {
+		cfg.Metrics.MustRegister(f.behind)
+	}
+	return f
+}
+
+// Run hands on until ctx ends. A collector that is away is tried again as long as it takes.
+func (f *Forwarder) Run(ctx context.Context) error {
+	tick := time.NewTicker(f.cfg.Every)
+	defer tick.Stop()
+	for {
+		f.round(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// round hands on all that there is, and tells once that the collector is away, and once that it is back.
+func (f *Forwarder) round(ctx context.Context) {
+	for {
+		n, err := f.Forward(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !f.away {
+			f.log.ErrorContext(ctx, "security events wait for their collector; none is lost", "err", err)
+		}
+		if err == nil && n > 0 && f.away {
+			f.log.InfoContext(ctx, "the collector of security events is back")
+		}
+		if err != nil || n > 0 {
+			f.away = err != nil
+		}
+		if err != nil || n == 0 {
+			return
+		}
+	}
+}
+
+// Forward hands one batch on and says how many entries that were: 0 if there are none, or another node does it.
+func (f *Forwarder) Forward(ctx context.Context) (int, error) {
+	if err := f.place(ctx); err != nil {
+		return 0, err
+	}
+	from, mine, err := f.lease(ctx)
+	if err != nil || !mine {
+		return 0, err
+	}
+	entries, next, err := f.page(ctx, from)
+	if err != nil || len(entries) == 0 {
+		return 0, err
+	}
+	if err := f.send(ctx, entries, from); err != nil {
+		return 0, errors.Join(err, f.trouble(ctx, err))
+	}
+	return len(entries), f.advance(ctx, from, next)
+}
+
+// page reads what is next, and how old it is.
+func (f *Forwarder) page(ctx context.Context, from int64) (entries []audit.Entry, next int64, err error) {
+	err = f.db.View(ctx, func(tx *store.Tx) (err error) {
+		entries, next, err = audit.Placed(ctx, tx, from, f.cfg.Batch)
+		f.behind.Set(0)
+		if len(entries) > 0 {
+			f.behind.Set(tx.Now.Sub(entries[0].At).Seconds())
+		}
+		return err
+	})
+	return entries, next, err
+}
+
+// lease takes the collector for this node, for longer than a connection may last.
+func (f *Forwarder) lease(ctx context.Context) (from int64, mine bool, err error) {
+	err = f.db.InTx(ctx, func(tx *store.Tx) error {
+		var c struct {
+			Place, Until int64
+			Owner        string
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO siem_cursors (collector) VALUES (?) ON CONFLICT (collector) DO NOTHING`, f.to.Name); err != nil {
+			return err
+		}
+		if err := tx.Get(ctx, &c, `SELECT place, owner, until FROM siem_cursors WHERE collector = ?`+tx.ForUpdate(), f.to.Name); err != nil {
+			return err
+		}
+		from, mine = c.Place, c.Owner == f.node || c.Until <= store.Micros(tx.Now)
+		if !mine {
+			return nil
+		}
+		_, err := tx.Exec(ctx, `UPDATE siem_cursors SET owner = ?, until = ? WHERE collector = ?`, f.node, store.Micros(tx.Now.Add(2*f.cfg.Timeout)), f.to.Name)
+		return err
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("take collector %s: %w", f.to.Name, err)
+	}
+	return from, mine, nil
+}
+
+// advance notes that the collector has what lies before next. A node whose lease has ended meanwhile notes nothing: its successor sends
+// the same again.
+func (f *Forwarder) advance(ctx context.Context, from, next int64) error {
+	err := f.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE siem_cursors SET place = ?, sent_at = ?, trouble = '' WHERE collector = ? AND owner = ? AND place = ?`,
+			next, store.Micros(tx.Now), f.to.Name, f.node, from)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note what collector %s has: %w", f.to.Name, err)
+	}
+	return nil
+}
+
+func (f *Forwarder) trouble(ctx context.Context, why error) error {
+	return f.db.InTx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE siem_cursors SET trouble = ? WHERE collector = ? AND owner = ?`, why.Error(), f.to.Name, f.node)
+		return err
+	})
+}
+
+// send carries entries over a connection of their own, and returns nil once the collector has read them all.
+func (f *Forwarder) send(ctx context.Context, entries []audit.Entry, from int64) error {
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	c, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: f.to.TLS}).DialContext(ctx, "tcp", f.to.Address)
+	if err != nil {
+		return f.unreached("it was not reached", err)
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	var stream []byte
+	for i, e := range entries {
+		stream = frame(stream, f.to.Form.Line(e, from+int64(i)))
+	}
+	if _, err := c.Write(stream); err != nil {
+		return f.unreached("it broke off", err)
+	}
+	return f.confirmed(c.(*tls.Conn)) //nolint:forcetypeassert // tls.Dialer says that it is one
+}
+
+// confirmed ends the writing half of a connection and waits until the collector ends its own: it has then read what was written. An end that TLS
+// does not vouch for may be that of its machine.
+func (f *Forwarder) confirmed(c *tls.Conn) error {
+	if err := c.CloseWrite(); err != nil {
+		return f.unreached("it broke off", err)
+	}
+	_, err := io.Copy(io.Discard, io.LimitReader(c, 1<<20))
+	if err != nil {
+		return f.unreached("it did not confirm what it was sent", err)
+	}
+	return nil
+}
+
+func (f *Forwarder) unreached(why string, err error) error {
+	return &problem.Error{
+		Kind: problem.Unavailable, What: "hand security events on to " + f.to.Address, Why: why + ": " + err.Error(),
+		Hint: "start the collector, or correct siem; what waits is kept and goes first", Cause: err,
+	}
+}
+
+// Backlog is how a collector stands.
+type Backlog struct {
+	Collector string
+	Place     int64     // of the next entry that it is to have
+	Waiting   int64     // entries with a place that it does not have
+	SentAt    time.Time // when it last had something; zero for never
+	Trouble   string    // why it has not more; "" for nothing
+}
+
+// BacklogOf is how a collector stands; the zero Backlog before anything was handed on.
+func BacklogOf(ctx context.Context, tx *store.Tx, collector string) (Backlog, error) {
+	var c struct {
+		Place   int64
+		SentAt  int64 `db:"sent_at"`
+		Trouble string
+	}
+	err := tx.Get(ctx, &c, `SELECT place, sent_at, trouble FROM siem_cursors WHERE collector = ?`, collector)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return Backlog{}, fmt.Errorf("read how collector %s stands: %w", collector, err)
+	}
+	size, err := audit.Size(ctx, tx)
+	return Backlog{collector, c.Place, size - c.Place, store.FromMicros(c.SentAt), c.Trouble}, err
+}
