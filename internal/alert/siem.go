@@ -189,12 +189,14 @@ func (f *Forwarder) trouble(ctx context.Context, why error) error {
 func (f *Forwarder) send(ctx context.Context, entries []audit.Entry, from int64) error {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
-	c, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: f.to.TLS}).DialContext(ctx, "tcp", f.to.Address)
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.to.Address)
 	if err != nil {
 		return f.unreached("it was not reached", err)
 	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })()
+	end := &watched{Conn: raw}
+	c := tls.Client(end, f.tls())
 	var stream []byte
 	for i, e := range entries {
 		stream = frame(stream, f.to.Form.Line(e, from+int64(i)))
@@ -202,20 +204,39 @@ func (f *Forwarder) send(ctx context.Context, entries []audit.Entry, from int64)
 	if _, err := c.Write(stream); err != nil {
 		return f.unreached("it broke off", err)
 	}
-	return f.confirmed(c.(*tls.Conn)) //nolint:forcetypeassert // tls.Dialer says that it is one
-}
-
-// confirmed ends the writing half of a connection and waits until the collector ends its own: it has then read what was written. An end that TLS
-// does not vouch for may be that of its machine.
-func (f *Forwarder) confirmed(c *tls.Conn) error {
 	if err := c.CloseWrite(); err != nil {
 		return f.unreached("it broke off", err)
 	}
-	_, err := io.Copy(io.Discard, io.LimitReader(c, 1<<20))
+	if _, err = io.Copy(io.Discard, io.LimitReader(c, 1<<20)); err == nil && end.ended {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return f.unreached("it did not confirm what it was sent", err)
 	}
 	return nil
+}
+
+// watched tells whether a connection ended by itself. crypto/tls takes that for an end of the collector's too, as web sites ask for it; but only
+// close_notify, after which it reads no further, says that the collector has read everything, and not that its machine is gone.
+type watched struct {
+	net.Conn
+	ended bool
+}
+
+// Read implements net.Conn.
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.ended = w.ended || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// tls is the configuration of a connection: it asks for the name in the address, unless another one is configured.
+func (f *Forwarder) tls() *tls.Config {
+	c := f.to.TLS.Clone()
+	if host, _, err := net.SplitHostPort(f.to.Address); err == nil && c.ServerName == "" {
+		c.ServerName = host
+	}
+	return c
 }
 
 func (f *Forwarder) unreached(why string, err error) error {
