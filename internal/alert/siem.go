@@ -241,7 +241,7 @@ func (f *Forwarder) tls() *tls.Config {
 
 func (f *Forwarder) unreached(why string, err error) error {
 	return &problem.Error{
-		Kind: problem.Unavailable, What: "hand security events on to " + f.to.Address, Why: why + ": " + err.Error(),
+		Kind: problem.Unavailable, What: "hand security events on to " + f.to.Address, Why: why,
 		Hint: "start the collector, or correct siem; what waits is kept and goes first", Cause: err,
 	}
 }
