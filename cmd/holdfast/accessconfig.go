@@ -28,6 +28,7 @@ type AccessConfig struct {
 	Roles   map[string]access.Role   `yaml:"roles"`   // each replaces the built-in one of its name, or is one more
 	Apart   []access.Apart           `yaml:"apart"`   // who has done the one does not do the other; left out: the built-in ones
 	Shell   map[string][]string      `yaml:"shell"`   // accounts of the machine with their roles; left out: who can open the database may do everything
+	People  map[string]string        `yaml:"people"`  // accounts of the machine with whom they belong to, by the name in the console
 	Clients map[string]access.Client `yaml:"clients"` // machines that are known by their certificates
 	Issuers []IssuerConfig           `yaml:"issuers"` // OAuth2 servers whose access tokens are taken
 	Idle    time.Duration            `yaml:"idle"`    // after which a session in the console has ended that nobody uses
@@ -82,6 +83,12 @@ func (c Config) checkAccess(k *checker) {
 	}
 	for user, roles := range a.Shell {
 		checkRoles(k, p, "access.shell."+user, roles)
+	}
+	for account, name := range a.People {
+		if err := access.CheckName(name); err != nil {
+			e, _ := errors.AsType[*problem.Error](err)
+			k.wrong("access.people."+account, e.Why, "write the name that its person signs in by: holdfast access user list")
+		}
 	}
 	c.checkClients(k, p)
 	named := map[string]bool{}

@@ -40,7 +40,8 @@ func (c Config) edition(ctx context.Context, db *store.DB, s edition.State) (e e
 	if c.MappingsPolicy == fourEyes && !s.Used.FourEyes() {
 		return e, &problem.Error{
 			Kind: problem.Denied, What: "use edition " + edition.Short(s.Used.Edition) + " of the mappings",
-			Why: "mappings_policy asks for four eyes, and nobody but " + s.Used.Author + " has looked at it", Hint: "publish the mappings again under this policy",
+			Why:  "mappings_policy asks for four eyes, and nobody who is certainly not " + s.Used.Author + " has looked at it",
+			Hint: "publish it again under this policy: holdfast mapping publish used --reason …, and have somebody else approve it",
 		}
 	}
 	err = db.View(ctx, func(tx *store.Tx) error {

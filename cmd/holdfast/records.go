@@ -99,7 +99,8 @@ func (r *records) act(ctx context.Context, action, object, reason string, fn fun
 	return err
 }
 
-// localActor is whoever calls the program, with the rights that access.shell gives to the account.
+// localActor is whoever calls the program, with the rights that access.shell gives to the account. Whose account access.people knows has
+// the name that the console calls them by, so that the record has one name for one person.
 func (c Config) localActor() access.Actor {
 	id := strconv.Itoa(os.Getuid())
 	name := "uid-" + id
@@ -109,6 +110,9 @@ func (c Config) localActor() access.Actor {
 	by := access.Actor{Name: "local:" + name, Rights: access.Everything()}
 	if c.Access != nil && c.Access.Shell != nil {
 		by.Rights = access.Rights{Roles: c.Access.Shell[name]}
+	}
+	if c.Access != nil && c.Access.People[name] != "" {
+		by.Name = "user:" + c.Access.People[name]
 	}
 	return by
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,30 @@ func shellConfig(t *testing.T, roles string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// TestAPersonHasOneNameInConsoleAndShell: the record, and whatever asks for two people, sees who works both ways as one.
+func TestAPersonHasOneNameInConsoleAndShell(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for people, want := range map[string]string{
+		"people: {" + me.Username + ": anna.berg}": "user:anna.berg", "people: {somebody: anna.berg}": "local:" + me.Username, "": "local:" + me.Username,
+	} {
+		file := filepath.Join(t.TempDir(), "holdfast.yaml")
+		text := "plant: {number: \"1000\"}\naccess:\n  shell: {" + me.Username + ": [erp-team]}\n  " + people + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := loadConfig(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by := cfg.localActor(); by.Name != want || !slices.Equal(by.Rights.Roles, []string{"erp-team"}) {
+			t.Errorf("%q: got %+v, want %s with the role of the account", people, by, want)
+		}
+	}
 }
 
 // TestEveryCommandIsPermittedToWhomTheTableSays begins every command with every role and with none. What the command does is left out.

@@ -175,6 +175,9 @@ func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 			{"ben", access.QuarantineAmend, "inbound/1", ""},
 			{"anna", access.QuarantineReplay, "inbound/1", ""},
 			{"ben", access.QuarantineReplay, "inbound/1", problem.Denied},
+			{"user:cleo", access.QuarantineAmend, "inbound/3", ""},
+			{"local:cleo", access.QuarantineReplay, "inbound/3", problem.Denied},
+			{"user:dora", access.QuarantineReplay, "inbound/3", ""},
 		}
 		for i, s := range steps {
 			if got := do(s.who, s.action, s.object); got != s.want {

@@ -36,10 +36,10 @@ func (p *Policy) separate(ctx context.Context, tx *store.Tx, act Act) error {
 		if err != nil {
 			return err
 		}
-		if last == act.Actor.Name {
+		if last != "" && !audit.TwoPersons(last, act.Actor.Name) {
 			return &problem.Error{
 				Kind: problem.Denied, What: act.Action + " " + act.Object, Why: "whoever was the last to correct it does not release it",
-				Hint: "have somebody else look at it and release it",
+				Hint: "have somebody else look at it and release it; access.people says whose account of the machine is whose",
 			}
 		}
 	}

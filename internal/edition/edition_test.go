@@ -193,6 +193,46 @@ func TestFourEyes(t *testing.T) {
 	}
 }
 
+// TestOnePersonInConsoleAndShellIsNoFourEyes: the two lists of names do not say who is who, so that what one name has proposed is not
+// approved by a name of the other.
+func TestOnePersonInConsoleAndShellIsNoFourEyes(t *testing.T) {
+	p := plant{t, storetest.SQLite(t)}
+	if _, err := p.do("a", publish(true, "user:anna")); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []string{"user:anna", "local:anna", "local:root", "local"} {
+		if s, err := p.do("a", approve(who)); problem.KindOf(err) != problem.Denied {
+			t.Errorf("%s approves what user:anna proposed: %+v, %v", who, s.Used, err)
+		}
+	}
+	if s, err := p.do("a", approve("user:ben")); err != nil || !s.Used.FourEyes() {
+		t.Errorf("somebody else: %+v, %v", s.Used, err)
+	}
+}
+
+// TestWhatIsUsedIsApprovedOnceThePolicyAsksForIt: without that, a plant whose policy becomes stricter had to change its mappings to go on.
+func TestWhatIsUsedIsApprovedOnceThePolicyAsksForIt(t *testing.T) {
+	p := plant{t, storetest.SQLite(t)}
+	for _, text := range []string{"a", "b"} {
+		if _, err := p.do(text, publish(false, "anna")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.do("b", publish(true, "anna")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := p.do("b", approve("ben"))
+	if err != nil || s.Used.Edition != made(t, "b").Hash || !s.Used.FourEyes() || s.Proposed.Edition != "" {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if _, err := p.do("b", publish(true, "anna")); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("once more: %v", err)
+	}
+	if s, err := p.do("", rollBack(false)); err != nil || s.Used.Edition != made(t, "a").Hash {
+		t.Errorf("back goes to %+v, %v; want what was used before", s.Used, err)
+	}
+}
+
 // TestTwoWhoPublishAtOnce have both their steps kept, one after the other.
 // TestAnApprovalBringsNothingBack: what waits was proposed over an edition that was undone since, and has all of it.
 func TestAnApprovalBringsNothingBack(t *testing.T) {

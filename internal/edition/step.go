@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -36,8 +37,8 @@ type Step struct {
 	At       time.Time `json:"at"`
 }
 
-// FourEyes tells whether somebody else than its author has approved the edition.
-func (s Step) FourEyes() bool { return s.Approver != "" && s.Approver != s.Author }
+// FourEyes tells whether somebody who is certainly not its author has approved the edition.
+func (s Step) FourEyes() bool { return audit.TwoPersons(s.Approver, s.Author) }
 
 // State is what counts now. A Step without an edition is none.
 type State struct {
@@ -158,7 +159,7 @@ func Publish(ctx context.Context, tx *store.Tx, hash string, fourEyes bool, by B
 	if err != nil {
 		return s, err
 	}
-	if s.Used.Edition == hash {
+	if s.Used.Edition == hash && (!fourEyes || s.Used.FourEyes()) {
 		return s, &problem.Error{
 			Kind: problem.Conflict, What: "publish edition " + Short(hash), Why: "it is the one that is used", Hint: "change the files in the folder of mappings first",
 		}
@@ -202,8 +203,11 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 		return s, &problem.Error{Kind: problem.Conflict, What: what, Why: "none waits for approval", Hint: "see holdfast mapping history"}
 	case p.Edition != hash:
 		return s, &problem.Error{Kind: problem.Conflict, What: what, Why: "it is edition " + Short(p.Edition) + " that waits for approval", Hint: "look at that one: holdfast mapping diff used proposed"}
-	case p.Author == by.Actor:
-		return s, &problem.Error{Kind: problem.Denied, What: what, Why: by.Actor + " has proposed it, and two people must have looked at it", Hint: "have somebody else approve it"}
+	case !audit.TwoPersons(p.Author, by.Actor):
+		return s, &problem.Error{
+			Kind: problem.Denied, What: what, Why: p.Author + " has proposed it, and " + by.Actor + " may be the same person: two people must have looked at it",
+			Hint: "have somebody else approve it; access.people says whose account of the machine is whose",
+		}
 	}
 	before, err := s.inUse(ctx, tx)
 	if err != nil {
@@ -213,6 +217,9 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 		return s, &problem.Error{
 			Kind: problem.Conflict, What: what, Why: "it was proposed over edition " + Short(s.Proposed.Previous) + ", and another is used by now", Hint: "propose it anew, over what is used",
 		}
+	}
+	if before == hash { // what was used before policy asked for this
+		before = s.Used.Previous
 	}
 	step := s.step(Approved, hash, before, by)
 	step.Author, step.Approver = s.Proposed.Author, by.Actor
