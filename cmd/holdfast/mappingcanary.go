@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,7 +13,9 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/edition"
+	"holdfast/internal/inbox"
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -81,22 +84,39 @@ func (r *records) canary(ctx context.Context, limit int) (c canary, err error) {
 		return c, err
 	}
 	err = r.db.View(ctx, func(tx *store.Tx) error {
-		if c.Tallies, c.Differ, err = edition.Trials(ctx, tx, c.Edition, limit); err != nil {
+		if c.Tallies, c.Differ, err = edition.Trials(ctx, tx, c.Edition, limit, anyLink); err != nil {
 			return err
 		}
 		for _, d := range c.Differ {
-			m, err := r.out.Message(ctx, tx, d.Message)
+			m, refs, err := r.recorded(ctx, tx, d.Message)
 			if problem.KindOf(err) == problem.NotFound {
-				continue // it came in, or is not kept any more
+				continue // it is not kept any more
 			}
 			if err != nil {
 				return err
 			}
-			c.Effects = append(c.Effects, mapping.Compare(ctx, before, after, d.Mapping, m.Message, r.references(tx, m.Message)))
+			c.Effects = append(c.Effects, mapping.Compare(ctx, before, after, d.Mapping, m, refs))
 		}
 		return nil
 	})
 	return c, err
+}
+
+// anyLink is the choice of somebody who may see the messages of every link.
+func anyLink(string) bool { return true }
+
+// recorded is a message that went out or came in, with what it names.
+func (r *records) recorded(ctx context.Context, tx *store.Tx, id string) (message.Message, mapping.Resolver, error) {
+	d, err := r.out.Message(ctx, tx, id)
+	if problem.KindOf(err) != problem.NotFound {
+		return d.Message, r.references(tx, d.Message), err
+	}
+	list, errList := r.in.Messages(ctx, tx, inbox.Filter{ID: id, Limit: 1})
+	if errList != nil || len(list) == 0 {
+		return message.Message{}, nil, errors.Join(errList, err)
+	}
+	m, err := r.in.Message(ctx, tx, list[0].Seq)
+	return m.Message, r.in.References(tx, m.Link), err
 }
 
 func (c canary) print(w io.Writer) error {

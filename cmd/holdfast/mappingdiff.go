@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/inbox"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -50,7 +51,7 @@ func mappingDiff() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
-	cmd.Flags().IntVar(&limit, "limit", 200, "the most messages to map, the newest first")
+	cmd.Flags().IntVar(&limit, "limit", 200, "the most messages to map of those that went out, and of those that came in, the newest first")
 	return cmd
 }
 
@@ -74,9 +75,16 @@ func (r *records) named(ctx context.Context, name string) (*mapping.Set, error) 
 	return set, toldMistakes(err)
 }
 
-// effects maps what is recorded by both sets. Looked is how many messages were mapped.
+// effects maps what is recorded by both sets: what went out, and what came in. Looked is how many messages were mapped.
 func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit int) (out []mapping.Effect, looked int, err error) {
+	compare := func(name string, m message.Message, refs mapping.Resolver) {
+		looked++
+		if e := mapping.Compare(ctx, before, after, name, m, refs); len(e.Differences) > 0 {
+			out = append(out, e)
+		}
+	}
 	err = r.db.View(ctx, func(tx *store.Tx) error {
+		out, looked = nil, 0
 		list, _, err := r.out.Messages(ctx, tx, outbox.Filter{Limit: limit}, "")
 		if err != nil {
 			return err
@@ -89,11 +97,21 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 			if err != nil {
 				return err
 			}
-			looked++
-			e := mapping.Compare(ctx, before, after, d.Mapping, d.Message, r.references(tx, d.Message))
-			if len(e.Differences) > 0 {
-				out = append(out, e)
+			compare(d.Mapping, d.Message, r.references(tx, d.Message))
+		}
+		came, err := r.in.Messages(ctx, tx, inbox.Filter{Limit: limit})
+		if err != nil {
+			return err
+		}
+		for _, brief := range came {
+			if brief.Mapping == "" || brief.Role == message.Void {
+				continue
 			}
+			m, err := r.in.Message(ctx, tx, brief.Seq)
+			if err != nil {
+				return err
+			}
+			compare(m.Mapping, m.Message, r.in.References(tx, m.Link))
 		}
 		return nil
 	})

@@ -255,7 +255,7 @@ func TestATrialIsKept(t *testing.T) {
 	}
 	r.look(t.Context())
 	err = m.db.View(t.Context(), func(tx *store.Tx) error {
-		tallies, differing, err := edition.Trials(t.Context(), tx, r.node.Tried, 10)
+		tallies, differing, err := edition.Trials(t.Context(), tx, r.node.Tried, 10, anyLink)
 		if len(tallies) != 1 || tallies[0] != (edition.Tally{Mapping: "m", Mapped: 1, Differed: 1}) || len(differing) != 1 || differing[0].Places[0] != "body/a" {
 			t.Errorf("got %+v, %+v", tallies, differing)
 		}

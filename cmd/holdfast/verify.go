@@ -108,10 +108,10 @@ func (r *records) vouched(ctx context.Context, last time.Duration) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	lanes := map[outbox.Filter]bool{}
+	lanes := map[[2]string]outbox.Filter{}
 	note := func(m message.Message) error {
 		if _, is := late(m); is && (last == 0 || !m.Origin.At.Before(r.db.Now().Add(-last))) {
-			lanes[outbox.Filter{Link: m.Link, Lane: m.Lane, OldestFirst: true, Limit: 10_000}] = true
+			lanes[[2]string{m.Link, m.Lane}] = outbox.Filter{Link: m.Link, Lane: m.Lane, OldestFirst: true, Limit: 10_000}
 		}
 		return nil
 	}
@@ -119,7 +119,7 @@ func (r *records) vouched(ctx context.Context, last time.Duration) ([]byte, erro
 		return nil, err
 	}
 	var text bytes.Buffer
-	for f := range lanes {
+	for _, f := range lanes {
 		if err := r.prove(ctx, &text, f); err != nil && problem.KindOf(err) != problem.Conflict { // of a lane that is not all signed
 			return nil, err
 		}

@@ -108,7 +108,8 @@ type Console struct {
 	pages    pages
 	assets   map[string]asset
 	board    *board
-	slots    chan struct{} // what compiles mappings holds one
+	slots    chan struct{} // what compiles mappings to try them holds one
+	putting  chan struct{} // what puts mappings into use holds it, so that nobody who tries some holds that up
 	compiled compiled
 	stopping chan struct{} // closed when Run ends: streams end, so that the server can
 }
@@ -122,7 +123,7 @@ func New(parts Parts, cfg Config, log *slog.Logger) *Console {
 	if cfg.Receipts == nil {
 		cfg.Receipts = func(string) message.ReceiptVerifier { return nil }
 	}
-	c := &Console{Parts: parts, cfg: cfg, log: log, stopping: make(chan struct{}), slots: make(chan struct{}, 2)}
+	c := &Console{Parts: parts, cfg: cfg, log: log, stopping: make(chan struct{}), slots: make(chan struct{}, 2), putting: make(chan struct{}, 1)}
 	c.assets = loadAssets()
 	c.pages = loadPages(c.assets)
 	c.board = newBoard(c)
@@ -213,6 +214,7 @@ func (c *Console) routes() []route {
 		post("shopfloor/{order}/{act}", access.PlantRead, c.actOnOrder),
 		get("mappings", access.StatusRead, c.mappings),
 		get("mappings/effect", access.MsgRead, c.effect),
+		post("mappings/approve", access.MsgRead, c.approval), // what it would change in messages is looked at before
 		post("mappings/{act}", access.StatusRead, c.actOnMappings),
 		get("mapping", access.StatusRead, c.mapping),
 		post("mapping/{act}", access.MappingPreview, c.actOnMapping),

@@ -59,8 +59,9 @@ func plain(text string) []line {
 }
 
 // diff are the lines of now, with those of was that have gone between them: a longest common subsequence, of what differs in the middle.
-func diff(was, now string) []line {
-	a, b := linesOf(was), linesOf(now)
+func diff(was, now string) []line { return diffLines(linesOf(was), linesOf(now)) }
+
+func diffLines(a, b []string) []line {
 	head := 0
 	for head < len(a) && head < len(b) && a[head] == b[head] {
 		head++

@@ -4,12 +4,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 
 	"holdfast/internal/access"
 	"holdfast/internal/console"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -82,12 +85,17 @@ func TestAMappingIsPublishedOnceAndOverWhatItWasReadFrom(t *testing.T) {
 	}
 }
 
-// called is whoever sits at this machine, under a name.
-type called string
+// called is whoever sits at this machine, under a name; blind, they may not read messages.
+type called struct {
+	name  string
+	blind bool
+}
 
 func (n called) Who(r *http.Request, action string) (access.Actor, error) {
 	a, err := console.Local{}.Who(r, action)
-	a.Name = string(n)
+	if a.Name = n.name; n.blind && action == access.MsgRead {
+		return access.Actor{}, access.NotPermitted(a, action, "")
+	}
 	return a, err
 }
 
@@ -99,7 +107,7 @@ func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.gate.Store(called("local:anna"))
+	p.gate.Store(called{name: "local:anna"})
 	text := strings.Replace(rulesOf(t, outConfirmation), "operation: src.confirmation.operation", `operation: '"0" + src.confirmation.operation'`, 1)
 	if text == rulesOf(t, outConfirmation) {
 		t.Fatal("the mapping has another rule for the operation now: write the test anew")
@@ -112,8 +120,11 @@ func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
 	if proposed == "" || p.editions().Used.Edition != "" {
 		t.Fatalf("got %+v, want it proposed and not used", p.editions())
 	}
-	if status, body := p.get("/console/mappings/effect?of=proposed"); status != http.StatusOK || !strings.Contains(body, "00010") {
-		t.Errorf("what would change: %d, %s; want the new operation in it", status, p.says(body))
+	status, look := p.get("/console/mappings/effect?of=proposed")
+	for _, want := range []string{"00010", outConfirmation + ".yaml", `+   operation: '"0" + src.confirmation.operation'`, "− operation: src.confirmation.operation", "Somebody else than its author approves it"} {
+		if says := strings.Join(strings.Fields(p.says(look)), " "); status != http.StatusOK || !strings.Contains(says, strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("what would change: %d, %s; want %q in it", status, says, want)
+		}
 	}
 	approve := func(key string) int {
 		status, _, _ := p.post("/console/mappings/approve", url.Values{"edition": {proposed}, "reason": {"looked at"}, "key": {key}})
@@ -122,7 +133,11 @@ func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
 	if status := approve("k-2"); status < 400 || p.editions().Used.Edition != "" {
 		t.Errorf("approved by its author: %d, %+v", status, p.editions())
 	}
-	p.gate.Store(called("local:bert"))
+	p.gate.Store(called{"local:bert", true})
+	if status := approve("k-x"); status != http.StatusForbidden || p.editions().Used.Edition != "" {
+		t.Errorf("approved by somebody who may not see what it changes: %d, %+v", status, p.editions())
+	}
+	p.gate.Store(called{name: "local:bert"})
 	if status := approve("k-3"); status != http.StatusSeeOther || p.editions().Used.Edition != proposed {
 		t.Errorf("approved by another: %d, %+v", status, p.editions())
 	}
@@ -159,4 +174,110 @@ func TestWhatIsTypedIsMappedAndPointsAtItsRule(t *testing.T) {
 		r.dispatchEvent(new Event("input", { bubbles: true })); return true; })()`)
 	b.await(`document.querySelector("#tried [data-bad]") && document.querySelector(".gutter .bad")`)
 	b.clean("the mapping")
+}
+
+// TestWhatComesInIsComparedToo: another mapping of an ERP's documents is held against those that were recorded.
+func TestWhatComesInIsComparedToo(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	const name = "erp-in/material"
+	m := message.Message{
+		ID: "in-2", Source: "urn:erp", Kind: "erp.material", Version: 1, Key: "BIKE", Time: p.db.Now(),
+		Body: []byte(`{"number":"BIKE","description":"City bike","baseUnit":"PCE","version":1}`),
+	}
+	p.tx(func(tx *store.Tx) error {
+		_, err := p.in.Receive(t.Context(), tx, message.Incoming{Message: m, Mapping: name}, "erp")
+		return err
+	})
+	text := strings.Replace(rulesOf(t, name), "src.description", `src.description + " (new)"`, 1)
+	if text == rulesOf(t, name) {
+		t.Fatal("the mapping has another rule for the description now: write the test anew")
+	}
+	form := url.Values{"name": {name}, "text": {text}, "sample": {"inbound:2"}}
+	status, _, body := p.post("/console/mapping/effect", form)
+	for _, want := range []string{"1 of 1 recorded messages would be mapped differently", "City bike (new)"} {
+		if says := p.says(body); status != http.StatusOK || !strings.Contains(says, want) {
+			t.Errorf("%d, %s; want 200 with %q", status, says, want)
+		}
+	}
+	if !strings.Contains(body, `href="/console/quarantine/2"`) {
+		t.Error("the message that would be another one cannot be opened")
+	}
+}
+
+func TestAMessageOfOnesOwnIsMapped(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	form := url.Values{"name": {"erp-in/material"}, "text": {rulesOf(t, "erp-in/material")}, "sample": {"pasted"}, "body": {`{"number":"M-77","description":"Bell","baseUnit":"PCE","version":3}`}}
+	if status, _, body := p.post("/console/mapping/preview", form); status != http.StatusOK || !strings.Contains(p.says(body), "material.changed") || !strings.Contains(p.says(body), `"M-77"`) {
+		t.Errorf("%d: %s", status, p.says(body))
+	}
+	form.Set("body", `{"number":`)
+	if status, _, body := p.post("/console/mapping/preview", form); status != http.StatusOK || !strings.Contains(p.says(body), "its body is not JSON") {
+		t.Errorf("%d: %s", status, p.says(body))
+	}
+}
+
+// occupied is a workshop in which whoever tries another text than the one in use waits.
+type occupied struct {
+	shelf
+
+	inUse *mapping.Set
+	began chan struct{}
+	goOn  chan struct{}
+}
+
+func (b occupied) Fit(set *mapping.Set, name string) map[string][]mapping.Finding {
+	if set != b.inUse {
+		b.began <- struct{}{}
+		<-b.goOn
+	}
+	return b.shelf.Fit(set, name)
+}
+
+// TestWhoTriesMappingsHoldsUpNobodyElse: all places to try mappings are taken; a mapping is looked at, and one is published, all the same.
+func TestWhoTriesMappingsHoldsUpNobodyElse(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	b := occupied{inUse: p.pages.Rules.Set(), began: make(chan struct{}), goOn: make(chan struct{})}
+	p.pages.Workshop = b
+	form := url.Values{"name": {outConfirmation}, "text": {rulesOf(t, outConfirmation) + "# another text\n"}, "sample": {"example:0"}}
+	var trying sync.WaitGroup
+	for range 2 {
+		trying.Go(func() { p.post("/console/mapping/preview", form) })
+		<-b.began
+	}
+	if status, body := p.get("/console/mapping?name=" + outConfirmation); status != http.StatusOK || !strings.Contains(body, "can be used") {
+		t.Errorf("looked at: %d", status)
+	}
+	base, err := b.Base(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form.Set("base", base.Hash)
+	form.Set("reason", "a remark")
+	form.Set("key", "k-1")
+	if status, _, body := p.post("/console/mapping/publish", form); status != http.StatusSeeOther {
+		t.Errorf("published: %d, %s", status, p.says(body))
+	}
+	close(b.goOn)
+	trying.Wait()
+}
+
+// TestAnEditionThatDoesNotCompileIsTold at each look, and is compiled at the first alone.
+func TestAnEditionThatDoesNotCompileIsTold(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	e, err := edition.Read(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: order.created}\nto: {operation: post}\nfields: {a: scr.a}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.tx(func(tx *store.Tx) error {
+		if err := edition.Keep(t.Context(), tx, e); err != nil {
+			return err
+		}
+		_, err := edition.Try(t.Context(), tx, e.Hash, edition.By{Actor: "local:anna", Reason: "look"})
+		return err
+	})
+	for range 2 {
+		if status, body := p.get("/console/mappings"); status != http.StatusOK || !strings.Contains(p.says(body), "there is no scr here") {
+			t.Errorf("%d, %s", status, p.says(body))
+		}
+	}
 }

@@ -15,6 +15,21 @@ import (
 // publish makes an edition of the draft laid over what is in use, and has it used, proposed or tried.
 func (c *Console) publish(r *http.Request, name string, canary bool) error {
 	ctx := r.Context()
+	action := access.MappingPublish
+	switch {
+	case canary:
+		action = access.MappingTry
+	case c.cfg.FourEyes:
+		action = access.MappingPropose
+	}
+	if err := c.Doer.Permit(actorOf(ctx), action, ""); err != nil {
+		return c.step(r, action, "", nil) // refused there, and recorded
+	}
+	release, err := slot(ctx, c.putting)
+	if err != nil {
+		return err
+	}
+	defer release()
 	base, err := c.Workshop.Base(ctx)
 	if err == nil && r.PostFormValue("base") != base.Hash {
 		err = &problem.Error{
@@ -29,24 +44,10 @@ func (c *Console) publish(r *http.Request, name string, canary bool) error {
 		return err
 	}
 	next, err := c.edited(r, base, name)
+	if err == nil {
+		err = c.Workshop.Ready(ctx, next)
+	}
 	if err != nil {
-		return err
-	}
-	action, do := access.MappingPublish, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-		return edition.Publish(ctx, tx, next.Hash, c.cfg.FourEyes, by)
-	}
-	switch {
-	case canary:
-		action, do = access.MappingTry, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-			return edition.Try(ctx, tx, next.Hash, by)
-		}
-	case c.cfg.FourEyes:
-		action = access.MappingPropose
-	}
-	if err := c.Doer.Permit(actorOf(ctx), action, ""); err != nil {
-		return c.step(r, action, next.Hash, nil) // refused there, and recorded
-	}
-	if err := c.ready(ctx, next); err != nil {
 		return err
 	}
 	return c.step(r, action, next.Hash, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
@@ -60,7 +61,10 @@ func (c *Console) publish(r *http.Request, name string, canary bool) error {
 		if err := edition.Keep(ctx, tx, next); err != nil {
 			return s, err
 		}
-		return do(ctx, tx, by)
+		if canary {
+			return edition.Try(ctx, tx, next.Hash, by)
+		}
+		return edition.Publish(ctx, tx, next.Hash, c.cfg.FourEyes, by)
 	})
 }
 
@@ -78,16 +82,6 @@ func (c *Console) mapsBy(base edition.Edition, name string) error {
 		Kind: problem.Conflict, What: "publish mapping " + name, Why: "this node does not map by edition " + edition.Short(base.Hash) + " yet, which is in use",
 		Hint: "wait some seconds, look at Nodes on the Mappings page, and open the mapping anew", Cause: err,
 	}
-}
-
-// ready refuses an edition that must not be used.
-func (c *Console) ready(ctx context.Context, e edition.Edition) error {
-	release, err := c.slot(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return c.Workshop.Ready(ctx, e)
 }
 
 // edited is the edition with the draft in it and, where that is asked for, with what its examples become as what is expected of them.
@@ -129,11 +123,8 @@ func (c *Console) step(r *http.Request, action, hash string, do func(ctx context
 
 // actOnMappings answers POST /console/mappings/{act}.
 func (c *Console) actOnMappings(r *http.Request) (*page, error) {
-	hash := r.PostFormValue("edition")
 	var err error
 	switch r.PathValue("act") {
-	case "approve":
-		err = c.approve(r, hash)
 	case "rollback":
 		err = c.step(r, access.MappingRollback, "", func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
 			return edition.RollBack(ctx, tx, c.cfg.FourEyes, by)
@@ -150,24 +141,34 @@ func (c *Console) actOnMappings(r *http.Request) (*page, error) {
 	return &page{to: Root + "mappings?did=" + r.PathValue("act") + "-mapping"}, nil
 }
 
+// approval answers POST /console/mappings/approve.
+func (c *Console) approval(r *http.Request) (*page, error) {
+	err := c.approve(r, r.PostFormValue("edition"))
+	if err == nil {
+		return &page{to: Root + "mappings?did=approve-mapping"}, nil
+	}
+	p, again := c.mappings(r)
+	return c.again(r, p, errOr(err, again))
+}
+
 // approve has an edition used that somebody else has proposed. It is checked once more: contracts may have changed since.
 func (c *Console) approve(r *http.Request, hash string) error {
 	ctx := r.Context()
-	do := func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-		return edition.Approve(ctx, tx, hash, by)
-	}
 	if c.Doer.Permit(actorOf(ctx), access.MappingApprove, "") == nil {
-		var e edition.Edition
-		err := c.view(ctx, func(tx *store.Tx) (err error) {
-			e, err = edition.Load(ctx, tx, hash)
-			return err
-		})
-		if err == nil {
-			err = c.ready(ctx, e)
-		}
+		e, err := c.edition(ctx, hash)
 		if err != nil {
 			return err
 		}
+		release, err := slot(ctx, c.putting)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if err := c.Workshop.Ready(ctx, e); err != nil {
+			return err
+		}
 	}
-	return c.step(r, access.MappingApprove, hash, do)
+	return c.step(r, access.MappingApprove, hash, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+		return edition.Approve(ctx, tx, hash, by)
+	})
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -9,7 +10,9 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/edition"
+	"holdfast/internal/inbox"
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -54,26 +57,36 @@ type mappingsView struct {
 	Wrong    string // why an edition that is tried or proposed is not compared
 }
 
-// compiled keeps the sets of editions that are not in use, so that each is compiled once.
+// compiled keeps what came of compiling editions that are not in use, so that each is compiled once, also one that cannot be.
 type compiled struct {
-	mu   sync.Mutex
-	sets map[string]*mapping.Set // by edition; guarded by mu
+	mu  sync.Mutex
+	all map[string]compilation // by edition; guarded by mu
+}
+
+type compilation struct {
+	set *mapping.Set
+	err error
 }
 
 // mostCompiled is how many are kept.
 const mostCompiled = 4
 
-func (c *Console) editionSet(ctx context.Context, hash string) (*mapping.Set, error) {
-	c.compiled.mu.Lock()
-	defer c.compiled.mu.Unlock()
-	if s := c.compiled.sets[hash]; s != nil {
-		return s, nil
-	}
-	var e edition.Edition
-	err := c.view(ctx, func(tx *store.Tx) (err error) {
+// edition reads one.
+func (c *Console) edition(ctx context.Context, hash string) (e edition.Edition, err error) {
+	err = c.view(ctx, func(tx *store.Tx) (err error) {
 		e, err = edition.Load(ctx, tx, hash)
 		return err
 	})
+	return e, err
+}
+
+func (c *Console) editionSet(ctx context.Context, hash string) (*mapping.Set, error) {
+	c.compiled.mu.Lock()
+	defer c.compiled.mu.Unlock()
+	if was, ok := c.compiled.all[hash]; ok {
+		return was.set, was.err
+	}
+	e, err := c.edition(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -83,13 +96,13 @@ func (c *Console) editionSet(ctx context.Context, hash string) (*mapping.Set, er
 	}
 	set, err := mapping.Load(mapping.Library(), files)
 	if err != nil {
-		return nil, &problem.Error{Kind: problem.Invalid, What: "compile edition " + edition.Short(hash), Why: err.Error(), Hint: "it was made for another version of Holdfast: publish its files again", Cause: err}
+		set, err = nil, &problem.Error{Kind: problem.Invalid, What: "compile edition " + edition.Short(hash), Why: err.Error(), Hint: "it was made for another version of Holdfast: publish its files again", Cause: err}
 	}
-	if len(c.compiled.sets) >= mostCompiled || c.compiled.sets == nil {
-		c.compiled.sets = map[string]*mapping.Set{}
+	if len(c.compiled.all) >= mostCompiled || c.compiled.all == nil {
+		c.compiled.all = map[string]compilation{}
 	}
-	c.compiled.sets[hash] = set
-	return set, nil
+	c.compiled.all[hash] = compilation{set, err}
+	return set, err
 }
 
 // mappings answers GET /console/mappings.
@@ -111,8 +124,9 @@ func (c *Console) mappingsView(ctx context.Context) (v mappingsView, err error) 
 			return err
 		}
 		if v.State.Tried.Edition != "" {
-			v.Tallies, v.Differ, err = edition.Trials(ctx, tx, v.State.Tried.Edition, 20)
-			v.Differ = slices.DeleteFunc(v.Differ, func(t edition.Trial) bool { return c.Doer.Permit(actorOf(ctx), access.MsgRead, t.Link) != nil })
+			v.Tallies, v.Differ, err = edition.Trials(ctx, tx, v.State.Tried.Edition, 20, func(link string) bool {
+				return c.Doer.Permit(actorOf(ctx), access.MsgRead, link) == nil
+			})
 		}
 		return err
 	})
@@ -165,19 +179,28 @@ func (c *Console) changed(ctx context.Context, used *mapping.Set, hash string) (
 	return out, nil
 }
 
-// effectsView is what other mappings would change in recorded messages.
+// effectsView is what other mappings would change in recorded messages, and what of their texts is another one.
 type effectsView struct {
 	What    string
 	Looked  int
-	Effects []mapping.Effect
+	Effects []effectRow
+	Texts   []textChange
+	More    int    // lines that are not shown
+	Approve string // the edition that can be approved here
 }
 
-// mostCompared is how many of the newest messages are mapped twice for a comparison.
+// effectRow is one message, and where it is seen.
+type effectRow struct {
+	mapping.Effect
+	Address string
+}
+
+// mostCompared is how many of the newest messages that went out, and that came in, are mapped twice for a comparison.
 const mostCompared = 100
 
 // effect answers GET /console/mappings/effect: what the edition that is tried or proposed would change in recorded messages.
 func (c *Console) effect(r *http.Request) (*page, error) {
-	slot := r.URL.Query().Get("of")
+	of := r.URL.Query().Get("of")
 	var s edition.State
 	err := c.view(r.Context(), func(tx *store.Tx) (err error) {
 		s, err = edition.Current(r.Context(), tx)
@@ -186,11 +209,11 @@ func (c *Console) effect(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, ok := map[string]string{"tried": s.Tried.Edition, "proposed": s.Proposed.Edition}[slot]
+	hash, ok := map[string]string{"tried": s.Tried.Edition, "proposed": s.Proposed.Edition}[of]
 	if !ok || hash == "" {
-		return nil, &problem.Error{Kind: problem.NotFound, What: "compare mappings", Why: "none are " + slot, Hint: "see the history on the Mappings page"}
+		return nil, &problem.Error{Kind: problem.NotFound, What: "compare mappings", Why: "none are " + of, Hint: "see the history on the Mappings page"}
 	}
-	release, err := c.slot(r.Context())
+	release, err := slot(r.Context(), c.slots)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +223,12 @@ func (c *Console) effect(r *http.Request) (*page, error) {
 		return nil, err
 	}
 	v, err := c.compare(r, c.Rules.Set(), set, "")
-	v.What = "edition " + edition.Short(hash) + ", which is " + slot
+	if err == nil {
+		v.Texts, v.More, err = c.textChanges(r.Context(), hash)
+	}
+	if v.What = "edition " + edition.Short(hash) + ", which is " + of; of == "proposed" {
+		v.Approve = hash
+	}
 	return &page{name: "mappingeffect", Title: "What would change", Section: "Mappings", Body: v}, err
 }
 
@@ -209,33 +237,64 @@ func (c *Console) effect(r *http.Request) (*page, error) {
 func (c *Console) compare(r *http.Request, before, after *mapping.Set, name string) (v effectsView, err error) {
 	ctx, end := context.WithTimeout(r.Context(), previewTime)
 	defer end()
+	l, _ := before.Look(name)
 	err = c.view(ctx, func(tx *store.Tx) error {
-		v.Looked, v.Effects = 0, nil
-		kind := ""
-		if l, ok := before.Look(name); ok {
-			kind = l.Kind
+		v = effectsView{}
+		var err error
+		if !l.Inbound {
+			err = c.compareOut(ctx, tx, before, after, l, &v)
 		}
-		list, _, err := c.Outbox.Messages(ctx, tx, outbox.Filter{Kind: kind, Limit: mostCompared}, "")
+		if err == nil && (l.Inbound || name == "") {
+			err = c.compareIn(ctx, tx, before, after, name, &v)
+		}
+		return err
+	})
+	return v, err
+}
+
+// compareOut maps what went out twice.
+func (c *Console) compareOut(ctx context.Context, tx *store.Tx, before, after *mapping.Set, l mapping.Look, v *effectsView) error {
+	list, _, err := c.Outbox.Messages(ctx, tx, outbox.Filter{Kind: l.Kind, Limit: mostCompared, Links: c.readable(ctx, access.MsgRead)}, "")
+	if err != nil {
+		return err
+	}
+	for _, brief := range list {
+		if brief.Mapping == "" || brief.Large != nil || l.Name != "" && before.Name(brief.Mapping, brief.Kind) != l.Name {
+			continue
+		}
+		d, err := c.Outbox.Message(ctx, tx, brief.ID)
 		if err != nil {
 			return err
 		}
-		for _, brief := range list {
-			by := before.Name(brief.Mapping, brief.Kind)
-			if brief.Mapping == "" || brief.Large != nil || name != "" && by != name || c.Doer.Permit(actorOf(ctx), access.MsgRead, brief.Link) != nil {
-				continue
-			}
-			d, err := c.Outbox.Message(ctx, tx, brief.ID)
-			if err != nil {
-				return err
-			}
-			v.Looked++
-			if e := mapping.Compare(ctx, before, after, d.Mapping, d.Message, c.references(tx, d.Link)); len(e.Differences) > 0 {
-				v.Effects = append(v.Effects, e)
-			}
+		v.add(mapping.Compare(ctx, before, after, d.Mapping, d.Message, c.references(tx, d.Link)), Root+"messages/"+d.ID)
+	}
+	return nil
+}
+
+// compareIn maps what came in twice.
+func (c *Console) compareIn(ctx context.Context, tx *store.Tx, before, after *mapping.Set, name string, v *effectsView) error {
+	list, err := c.Inbox.Messages(ctx, tx, inbox.Filter{Limit: mostCompared, Links: c.readable(ctx, access.InboundRead)})
+	if err != nil {
+		return err
+	}
+	for _, brief := range list {
+		if brief.Mapping == "" || brief.Large != nil || brief.Role == message.Void || name != "" && brief.Mapping != name {
+			continue
 		}
-		return nil
-	})
-	return v, err
+		m, err := c.Inbox.Message(ctx, tx, brief.Seq)
+		if err != nil {
+			return err
+		}
+		v.add(mapping.Compare(ctx, before, after, m.Mapping, m.Message, c.Inbox.References(tx, m.Link)), fmt.Sprintf("%squarantine/%d", Root, m.Seq))
+	}
+	return nil
+}
+
+func (v *effectsView) add(e mapping.Effect, address string) {
+	v.Looked++
+	if len(e.Differences) > 0 {
+		v.Effects = append(v.Effects, effectRow{e, address})
+	}
 }
 
 // references knows the ERP's numbers of what the plant has made.

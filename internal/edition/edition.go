@@ -162,6 +162,16 @@ func (e Edition) With(name string, text []byte) (Edition, error) {
 	return pack(all)
 }
 
+// Texts are its files by their names.
+func (e Edition) Texts() (map[string]string, error) {
+	all, err := e.list()
+	out := make(map[string]string, len(all))
+	for _, f := range all {
+		out[f.name] = string(f.text)
+	}
+	return out, err
+}
+
 // list unpacks its files.
 func (e Edition) list() ([]file, error) {
 	if e.count == 0 {

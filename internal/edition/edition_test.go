@@ -316,7 +316,7 @@ func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
 			}
 		}
 		err = db.View(t.Context(), func(tx *store.Tx) error {
-			tallies, differing, err := edition.Trials(t.Context(), tx, hash, 10)
+			tallies, differing, err := edition.Trials(t.Context(), tx, hash, 10, func(string) bool { return true })
 			if d := cmp.Diff([]edition.Tally{{Mapping: "out/m", Mapped: 4, Differed: 2}}, tallies); d != "" {
 				t.Error(d)
 			}

@@ -152,17 +152,24 @@ func Record(ctx context.Context, tx *store.Tx, hash string, trials []Trial) erro
 	return nil
 }
 
-// Trials is what came of trying an edition: how many messages, and the latest of those whose documents differ.
-func Trials(ctx context.Context, tx *store.Tx, hash string, most int) (tallies []Tally, differing []Trial, err error) {
+// Trials is what came of trying an edition: how many messages, and the latest of those whose documents differ and of whose link shown may be
+// seen.
+func Trials(ctx context.Context, tx *store.Tx, hash string, most int, shown func(link string) bool) (tallies []Tally, differing []Trial, err error) {
 	var sums []trialRow
 	var rows []trialMessageRow
-	if err := errors.Join(tx.Select(ctx, &sums, selectTrials, hash), tx.Select(ctx, &rows, selectTrialMessages, hash, most)); err != nil {
+	if err := errors.Join(tx.Select(ctx, &sums, selectTrials, hash), tx.Select(ctx, &rows, selectTrialMessages, hash, mostTrials)); err != nil {
 		return nil, nil, fmt.Errorf("read what was tried: %w", err)
 	}
 	for _, r := range sums {
 		tallies = append(tallies, Tally(r))
 	}
 	for _, r := range rows {
+		if len(differing) == most {
+			break
+		}
+		if !shown(r.Link) {
+			continue
+		}
 		differing = append(differing, Trial{r.Mapping, r.Message, r.Kind, r.Link, strings.Split(r.Places, "\n"), store.FromMicros(r.At)})
 	}
 	return tallies, differing, nil

@@ -140,7 +140,7 @@ func (i *Inbox) effect(ctx context.Context, tx *store.Tx, s stream, r row) (v ve
 	}
 	m := r.message(r.Large.Within(tx))
 	if r.Mapping != "" {
-		m, err = i.mapper.ApplyIn(ctx, r.Mapping, m, i.resolver(tx, r))
+		m, err = i.mapper.ApplyIn(ctx, r.Mapping, m, i.References(tx, r.Link))
 		switch {
 		case errors.Is(err, mapping.ErrLeftOut):
 			return verdict{state: LeftOut, reason: "mapping " + r.Mapping + " leaves it out"}, nil
@@ -180,12 +180,13 @@ func refusal(err error) (*problem.Error, bool) {
 	return p, true
 }
 
-func (i *Inbox) resolver(tx *store.Tx, r row) mapping.Resolver {
+// References knows the plant's IDs of what a link's ERP names, as the mapping of a message that came from there is given them.
+func (i *Inbox) References(tx *store.Tx, link string) mapping.Resolver {
 	if i.cfg.Resolve == nil {
 		return nil
 	}
 	return func(ctx context.Context, object string) (string, bool, error) {
-		return i.cfg.Resolve(ctx, tx, r.Link, object)
+		return i.cfg.Resolve(ctx, tx, link, object)
 	}
 }
 

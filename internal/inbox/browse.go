@@ -48,8 +48,9 @@ type Filter struct {
 	Key    string
 	Lane   string
 	ID     string
-	Before int64 // row number: only older ones, for paging; 0 for the newest
-	Limit  int   // default 100, most 1,000
+	Links  []string // only of these; nil means of any
+	Before int64    // row number: only older ones, for paging; 0 for the newest
+	Limit  int      // default 100, most 1,000
 }
 
 // Messages lists messages, newest first, without their bodies: a page of them could fill the memory. Message reads those.
@@ -64,6 +65,12 @@ func (i *Inbox) Messages(ctx context.Context, tx *store.Tx, f Filter) ([]Message
 	}{{"state = ?", string(f.State)}, {"source = ?", f.Source}, {"key = ?", f.Key}, {"lane = ?", f.Lane}, {"id = ?", f.ID}} {
 		if c.value != "" {
 			where, args = where+" AND "+c.clause, append(args, c.value)
+		}
+	}
+	if f.Links != nil {
+		where += " AND link IN (''" + strings.Repeat(", ?", len(f.Links)) + ")"
+		for _, l := range f.Links {
+			args = append(args, l)
 		}
 	}
 	if f.Before > 0 {

@@ -66,8 +66,9 @@ func (d Detail) MaySent() bool {
 // Filter chooses messages; zero fields choose all.
 type Filter struct {
 	Link, Lane, Kind, Key string
-	Owed, Settled         bool // only those; both or none means all
-	Refused               bool // only those that the ERP has refused after they were delivered
+	Links                 []string // only of these; nil means of any
+	Owed, Settled         bool     // only those; both or none means all
+	Refused               bool     // only those that the ERP has refused after they were delivered
 	OldestFirst           bool
 	Limit                 int // default 50, at most 10,000
 }
@@ -190,6 +191,9 @@ func (f Filter) where(tx *store.Tx, cursor string) (string, []any, error) {
 			where, args = where+" AND "+c.column+" = ?", append(args, c.value)
 		}
 	}
+	if f.Links != nil {
+		where, args = where+" AND link IN (''"+strings.Repeat(", ?", len(f.Links))+")", append(args, anys(f.Links)...)
+	}
 	if f.Refused {
 		where += " AND refused <> ''"
 	}
@@ -210,6 +214,14 @@ func (f Filter) where(tx *store.Tx, cursor string) (string, []any, error) {
 		sign = ">"
 	}
 	return where + " AND (created_at, id, redelivery) " + sign + " (?, ?, ?)", append(args, at, parts[1], again), nil
+}
+
+func anys(texts []string) []any {
+	out := make([]any, len(texts))
+	for i, s := range texts {
+		out[i] = s
+	}
+	return out
 }
 
 func badCursor() error {
