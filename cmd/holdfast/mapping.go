@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,7 +114,8 @@ func mappingNew() *cobra.Command {
 				return err
 			}
 			i := max(0, strings.LastIndex(to, ":"))
-			where, target := to[:i], to[min(i+1, len(to)):]
+			where := to[:i]
+			target := cfg.Links[where].target(to[min(i+1, len(to)):])
 			c, done, err := contractOf(cmd.Context(), cfg, where, target)
 			if err != nil {
 				return err
@@ -153,7 +156,7 @@ func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.
 		}
 		if c, ok := opened.(mapping.Contract); ok {
 			if _, known := c.TargetType(target); !known && l.Kind != "rest" {
-				err = opened.Check(ctx) // such a link learns its contract by it
+				err = l.unlearned(target, opened.Check(ctx)) // such a link learns its contract by it
 			}
 			return c, opened.Close, err
 		}
@@ -172,6 +175,36 @@ func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.
 		return nil, nothing, invalid("read the contract "+where, err)
 	}
 	return mapping.FromOpenAPI(doc), nothing, nil
+}
+
+// target is one of the link's, where it is written by the service's own name: API_BATCH_SRV/Batch for batches/Batch.
+func (l LinkConfig) target(name string) string {
+	service, rest, _ := strings.Cut(name, "/")
+	services := l.odata().Services
+	if _, ok := services[service]; ok {
+		return name
+	}
+	for ours, s := range services {
+		if theirs, _, _ := strings.Cut(path.Base(s.Path), ";"); theirs == service {
+			return ours + "/" + rest
+		}
+	}
+	return name
+}
+
+// unlearned says what is missing where a target is not known by what is at hand, and the ERP could not be asked.
+func (l LinkConfig) unlearned(target string, err error) error {
+	if err == nil {
+		return nil
+	}
+	hint := "start the ERP, or save the $metadata of its services in files and name them in holdfast.yaml"
+	if services := l.odata().Services; len(services) > 0 {
+		hint = "the services are " + strings.Join(slices.Sorted(maps.Keys(services)), ", ") + "; write SERVICE/SET, or " + hint
+	}
+	return &problem.Error{
+		Kind: problem.NotFound, What: "write a mapping to " + target, Why: "what is at hand of the link's contract has no such target, and the ERP cannot be asked: " + why(err),
+		Hint: hint, Cause: err,
+	}
 }
 
 // saveNew writes a file that is not there yet, with the folders that it needs.

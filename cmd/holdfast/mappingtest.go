@@ -32,7 +32,7 @@ func mappingTest() *cobra.Command {
 		Use:   "test [MAPPING…]",
 		Short: "Map the examples beside the mappings, and compare; exits 1 if one differs",
 		Long: "Test maps each example in NAME.example.yaml and shows every difference. It holds each document against the contract of the link that a\n" +
-			"route sends it to, and says which rules and branches no example uses. --update takes what was made as what is expected.",
+			"route sends it to, and says which rules, branches and rows no example uses. --update takes what was made as what is expected.",
 		Example: "  holdfast mapping test\n  holdfast mapping test mine/operation.confirmed --update\n  holdfast mapping test --fuzz 200 --format junit",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

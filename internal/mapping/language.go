@@ -276,12 +276,20 @@ func (r *run) bindings() map[string]functions.LateBoundOp {
 		"lookup": func(_ string, a ...ref.Val) ref.Val {
 			name := string(a[0].(types.String))
 			t := r.rules.tables[name]
-			return t.find(t.rows, name, string(a[1].(types.String)))
+			code := string(a[1].(types.String))
+			if _, has := t.rows[code]; has {
+				r.observer.row(name, code)
+			}
+			return t.find(t.rows, name, code)
 		},
 		"reverse": func(_ string, a ...ref.Val) ref.Val {
 			name := string(a[0].(types.String))
 			t := r.rules.tables[name]
-			return t.find(t.back, name, string(a[1].(types.String)))
+			value := string(a[1].(types.String))
+			if code, has := t.back[value]; has {
+				r.observer.row(name, code)
+			}
+			return t.find(t.back, name, value)
 		},
 		"ref":     resolve(func(object string) ref.Val { return types.WrapErr(&Waiting{object}) }),
 		"plantID": resolve(r.derive),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types/ref"
@@ -35,6 +36,47 @@ func (o *observer) mark(rl *rule, part string) {
 	}
 	o.used[partName(rl, part)] = true
 }
+
+// row notes that a row of a table was found, forwards or back.
+func (o *observer) row(table, code string) {
+	if o == nil {
+		return
+	}
+	if o.used == nil {
+		o.used = map[string]bool{}
+	}
+	o.used[rowName(table, code)] = true
+}
+
+// rowName cannot be the name of a part of a rule, which begins with a file.
+func rowName(table, code string) string { return "\x00" + table + "\x00" + code }
+
+// rows counts the rows of the tables, and those that were used; the others are named by their table in one line each.
+func (m *mapping) rows(o *observer) (all, used int, unused []string) {
+	for _, name := range sortedKeys(m.tables) {
+		var left []string
+		for _, code := range sortedKeys(m.tables[name].rows) {
+			if all++; o.used[rowName(name, code)] {
+				used++
+			} else {
+				left = append(left, code)
+			}
+		}
+		if len(left) == 0 {
+			continue
+		}
+		shown := left[:min(len(left), mostCodes)]
+		more := ""
+		if n := len(left) - len(shown); n > 0 {
+			more = fmt.Sprintf(" and %d more", n)
+		}
+		unused = append(unused, fmt.Sprintf("%s: tables.%s: %s%s", m.file, name, strings.Join(shown, ", "), more))
+	}
+	return all, used, unused
+}
+
+// mostCodes is how many rows of a table are named that no example uses.
+const mostCodes = 20
 
 func partName(rl *rule, part string) string {
 	if part == "" {

@@ -52,7 +52,7 @@ func (c Case) OK() bool { return len(c.Differences) == 0 && len(c.Errors) == 0 }
 // Coverage is what the examples of a mapping use of it.
 type Coverage struct {
 	Mapping string   `json:"mapping"`
-	Parts   int      `json:"parts"` // rules, conditions, sides of choices and defaults
+	Parts   int      `json:"parts"` // rules, conditions, sides of choices, defaults and rows of tables
 	Used    int      `json:"used"`
 	Unused  []string `json:"unused,omitempty"`
 }
@@ -128,6 +128,8 @@ func (m *mapping) covered(o *observer) Coverage {
 			c.Unused = append(c.Unused, p)
 		}
 	}
+	rows, used, unused := m.rows(o)
+	c.Parts, c.Used, c.Unused = c.Parts+rows, c.Used+used, append(c.Unused, unused...)
 	return c
 }
 
@@ -177,7 +179,7 @@ func (r Report) WriteText(w io.Writer) error {
 		}
 	}
 	for _, c := range r.Coverage {
-		fmt.Fprintf(&b, "%3d %%  of %s: %d of %d rules and branches\n", c.Percent(), c.Mapping, c.Used, c.Parts)
+		fmt.Fprintf(&b, "%3d %%  of %s: %d of %d rules, branches and rows\n", c.Percent(), c.Mapping, c.Used, c.Parts)
 		for _, u := range c.Unused {
 			fmt.Fprintf(&b, "      no example uses %s\n", u)
 		}

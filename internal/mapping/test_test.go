@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -111,6 +112,25 @@ func TestAReportShowsEachDifferenceAndWhatNoExampleUses(t *testing.T) {
 	}
 	if _, err := json.Marshal(r); err != nil || r.OK() {
 		t.Errorf("the report is OK: %t, %v", r.OK(), err)
+	}
+}
+
+// TestRowsOfTablesAreCovered: each row of a table is a part of the mapping, read forwards or back.
+func TestRowsOfTablesAreCovered(t *testing.T) {
+	s, err := mapping.Load(fstest.MapFS{
+		"m.yaml": {Data: []byte("from: {kind: test.happened}\nto: {operation: post}\ntables: {u: {rows: {PCE: ST, KGM: KG, LTR: L, MTR: M}}}\n" +
+			"fields: {a: 'lookup(\"u\", src.a)', b: 'reverse(\"u\", src.b)'}\n")},
+		"m.example.yaml": {Data: []byte("- name: one\n  kind: test.happened\n  body: '{\"a\":\"PCE\",\"b\":\"KG\"}'\n  want: {target: post, body: '{\"a\":\"ST\",\"b\":\"KGM\"}'}\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Test(t.Context(), mapping.TestConfig{})
+	if err != nil || !r.OK() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if c := r.Coverage[0]; c.Parts != 6 || c.Used != 4 || !slices.Equal(c.Unused, []string{"m.yaml: tables.u: LTR, MTR"}) {
+		t.Errorf("got %+v, want 4 of 2 fields and 4 rows, and the two rows that are not used", c)
 	}
 }
 
