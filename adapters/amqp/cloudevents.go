@@ -161,11 +161,7 @@ func digest(b []byte) string {
 // mapping: a sender cannot name one, and so cannot have its event taken for another.
 func (r Receive) decode(d *amqp091.Delivery, queue string, now time.Time) message.Incoming {
 	attrs, body := attributes(d)
-	in := message.Incoming{Deliveries: deliveries(d), Undated: true}
-	in.ID, in.Source, in.Time, in.Body, in.Version, in.Role = d.MessageId, "urn:amqp:queue:"+queue, now, d.Body, 1, message.Event
-	if in.ID == "" {
-		in.ID = digest(d.Body)
-	}
+	in := raw(d, queue, now)
 	if attrs["specversion"] != "1.0" {
 		return in
 	}

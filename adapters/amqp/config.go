@@ -88,7 +88,7 @@ type Binding struct {
 type Publish struct {
 	Exchange string `yaml:"exchange"` // "" is the broker's default one, which takes queue names as routing keys
 	// Key is the routing key, in which {kind}, {key}, {lane}, {link} and {source} stand for those of the message; {kind}. A mapping's
-	// target goes before it.
+	// target goes before it. {type} stands for the type of an IDoc, where the link carries those.
 	Key    string `yaml:"key,omitempty"`
 	Window int    `yaml:"window,omitempty"` // messages that may wait for their confirms at once; 500
 	// Binary sends the attributes of an event as headers (the binary mode of CloudEvents) rather than in the body with its data (the

@@ -143,19 +143,24 @@ func (l *Link) Ask(context.Context, message.Delivery) (message.Outcome, error) {
 	}}, nil
 }
 
-// key is the routing key of a delivery. The usual templates take no time: every message passes here.
+// key is the routing key of a delivery.
 func (l *Link) key(d message.Delivery) string {
-	m := d.Event.Message()
+	if d.Doc.Target != "" {
+		return d.Doc.Target
+	}
+	return l.routed(d.Event.Message(), "")
+}
+
+// routed is the routing key of what is made of an event. The usual templates take no time: every message passes here.
+func (l *Link) routed(m message.Message, typ string) string {
 	template := l.cfg.Publish.Key
 	switch {
-	case d.Doc.Target != "":
-		return d.Doc.Target
 	case template == "{kind}":
 		return m.Kind
 	case !strings.Contains(template, "{"):
 		return template
 	}
-	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source).Replace(template)
+	return strings.NewReplacer("{kind}", m.Kind, "{key}", m.Key, "{lane}", m.Lane, "{link}", m.Link, "{source}", m.Source, "{type}", typ).Replace(template)
 }
 
 // outgoing makes a publishing of a delivery, in room: the signed event itself, or the document that a mapping has made of it.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	wm "github.com/ThreeDotsLabs/watermill/message"
+	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -26,6 +27,15 @@ type Accept func(ctx context.Context, batch []message.Incoming) error
 // rest back to the queue, and returns nil. What it has accepted last may be given again by a quorum queue: Subscriber.Close says why. While accept fails nothing is acknowledged and nothing more is taken than Receive.InFlight:
 // that is the back-pressure of a store that is full.
 func (l *Link) Run(ctx context.Context, accept Accept) error {
+	return l.run(ctx, accept, func(d *amqp091.Delivery, queue string, now time.Time) []message.Incoming {
+		return []message.Incoming{l.cfg.Receive.decode(d, queue, now)}
+	})
+}
+
+// decoder makes messages of one delivery.
+type decoder func(d *amqp091.Delivery, queue string, now time.Time) []message.Incoming
+
+func (l *Link) run(ctx context.Context, accept Accept, decode decoder) error {
 	if l.cfg.Receive == nil {
 		<-ctx.Done()
 		return nil
@@ -40,7 +50,7 @@ func (l *Link) Run(ctx context.Context, accept Accept) error {
 		return err
 	}
 	b := &batcher{
-		accept: accept, receive: *l.cfg.Receive, log: l.log.With("part", "amqp", "queue", l.cfg.Receive.Queue), in: make(chan *held, l.cfg.Receive.InFlight),
+		accept: accept, decode: decode, receive: *l.cfg.Receive, log: l.log.With("part", "amqp", "queue", l.cfg.Receive.Queue), in: make(chan *held, l.cfg.Receive.InFlight),
 		grace: l.cfg.StopTimeout, waiting: map[uint64]*held{},
 	}
 	router.AddConsumerHandler("receive", l.cfg.Receive.Queue, sub, b.handle)
@@ -70,6 +80,7 @@ func quiet(log *slog.Logger) watermill.LoggerAdapter {
 // batcher puts messages together again that the Router's goroutines hand over in any order.
 type batcher struct {
 	accept  Accept
+	decode  decoder
 	receive Receive
 	log     *slog.Logger
 	in      chan *held
@@ -174,11 +185,12 @@ func (b *batcher) incoming(batch []*held) []message.Incoming {
 	now := time.Now()
 	for _, h := range batch {
 		for i, d := range h.all() {
-			in := b.receive.decode(&d, h.queue, now)
-			if h.number > 1 || i > 0 {
-				in.Deliveries = 0
+			for _, in := range b.decode(&d, h.queue, now) {
+				if h.number > 1 || i > 0 {
+					in.Deliveries = 0
+				}
+				list = append(list, in)
 			}
-			list = append(list, in)
 		}
 	}
 	return list

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +14,26 @@ import (
 )
 
 // TestSuite tries every fault that a broker's link can meet. The others are words that AMQP does not have.
-func TestSuite(t *testing.T) {
+func TestSuite(t *testing.T) { suite(t, func(l *Link) adaptertest.Deliverer { return l }) }
+
+// TestSuiteOfWhatIsCarried: documents in a format of their own are owed no less than events.
+func TestSuiteOfWhatIsCarried(t *testing.T) {
+	suite(t, func(l *Link) adaptertest.Deliverer { return carrying{l} })
+}
+
+// carrying is a link of documents that it only carries.
+type carrying struct{ *Link }
+
+func (c carrying) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	ps := make([]Parcel, len(ds))
+	for i, d := range ds {
+		m := d.Event.Message()
+		ps[i] = Parcel{Of: m, ID: m.ID, Type: "PPCC2PRETTICKET01", Media: "application/xml", Body: []byte("<x/>")}
+	}
+	return c.Carry(ctx, ps)
+}
+
+func suite(t *testing.T, as func(*Link) adaptertest.Deliverer) {
 	b := amqptest.Shared(t)
 	adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
 		exchange, queue := b.Name(t), b.Name(t)
@@ -28,7 +48,7 @@ func TestSuite(t *testing.T) {
 		c.Publish = &Publish{Exchange: exchange}
 		l := open(t, b, c)
 		return adaptertest.Subject{
-			Adapter: l, ERP: &receiver{b: b, p: p, l: l, exchange: exchange, queue: queue, seen: map[string]bool{}},
+			Adapter: as(l), ERP: &receiver{b: b, p: p, l: l, exchange: exchange, queue: queue, seen: map[string]bool{}},
 			Delivery: func(id string) message.Delivery { return delivery(t, id) }, Blind: true,
 			Faults: []adaptertest.Fault{
 				adaptertest.None, adaptertest.Refuse, adaptertest.Down, adaptertest.ResetBefore, adaptertest.ResetAfter, adaptertest.CloseBefore,

@@ -11,7 +11,6 @@ import (
 	"holdfast/adapters/odata"
 	"holdfast/adapters/rest"
 	"holdfast/adapters/sap"
-	"holdfast/adapters/sap/idoc"
 	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
@@ -149,7 +148,7 @@ type LinkConfig struct {
 	OData odata.Config `yaml:"-"` // the keys that go with kind: odata
 	SAP   sap.Config   `yaml:"-"` // the keys that go with kind: sap
 	AMQP  amqp.Config  `yaml:"-"` // the keys that go with kind: amqp
-	IDoc  idoc.Config  `yaml:"-"` // the keys that go with kind: sap-idoc
+	IDoc  idocConfig   `yaml:"-"` // the keys that go with kind: sap-idoc
 }
 
 // Variants are the keys that each kind of link has besides those of all.

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"holdfast/adapters/amqp"
 	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/docnum"
 	"holdfast/internal/inbox"
@@ -17,8 +20,102 @@ import (
 	"holdfast/internal/store"
 )
 
+// idocConfig is a link of kind sap-idoc, whose IDocs may go by a broker.
+type idocConfig struct {
+	idoc.Config `yaml:",inline"`
+	AMQP        *amqp.Config `yaml:"amqp,omitempty"` // the keys of kind amqp: publish sends by it, receive receives
+}
+
+// carried is what the adapter is told: which ways are the broker's.
+func (c idocConfig) carried() idoc.Config {
+	out := c.Config
+	if c.AMQP == nil {
+		return out
+	}
+	if c.AMQP.Publish != nil {
+		var send idoc.Send
+		if out.Send != nil {
+			send = *out.Send
+		}
+		send.Carried, out.Send = true, &send
+	}
+	if c.AMQP.Receive != nil {
+		var receive idoc.Receive
+		if out.Receive != nil {
+			receive = *out.Receive
+		}
+		receive.Carried, out.Receive = true, &receive
+	}
+	return out
+}
+
+// Files are the paths of the configuration.
+func (c *idocConfig) Files() []*string {
+	out := c.Config.Files()
+	if c.AMQP != nil {
+		out = append(out, &c.AMQP.TLS.CA, &c.AMQP.TLS.Cert, &c.AMQP.TLS.Key)
+	}
+	return out
+}
+
+func (c idocConfig) address() string {
+	if c.AMQP != nil && (c.AMQP.Publish != nil || c.Send == nil) {
+		return strings.Join(c.AMQP.Addresses, ", ")
+	}
+	return c.Address()
+}
+
 func openIDoc(l LinkConfig, secret func(context.Context, string) (string, error), log *slog.Logger) (link, error) {
-	return idoc.Open(l.IDoc, secret, log)
+	by, err := idoc.Open(l.IDoc.carried(), secret, log)
+	if err != nil || l.IDoc.AMQP == nil {
+		return by, err
+	}
+	mq, err := amqp.Open(*l.IDoc.AMQP, secret, log)
+	if err != nil {
+		by.Close()
+		if p, ok := errors.AsType[*problem.Error](err); ok {
+			for i := range p.Fields {
+				p.Fields[i].Pointer = "amqp." + p.Fields[i].Pointer
+			}
+		}
+		return nil, err
+	}
+	by.CarryBy(idocCarrier{mq})
+	return carriedIDoc{by, mq}, nil
+}
+
+// carriedIDoc is a link whose IDocs go by a broker.
+type carriedIDoc struct {
+	*idoc.Link
+	broker *amqp.Link
+}
+
+// Check tries both.
+func (l carriedIDoc) Check(ctx context.Context) error {
+	return errors.Join(l.Link.Check(ctx), l.broker.Check(ctx))
+}
+
+// Close ends both.
+func (l carriedIDoc) Close() {
+	l.broker.Close()
+	l.Link.Close()
+}
+
+// idocCarrier implements idoc.Carrier over RabbitMQ.
+type idocCarrier struct{ broker *amqp.Link }
+
+// Carry implements idoc.Carrier.
+func (c idocCarrier) Carry(ctx context.Context, ps []idoc.Parcel) []message.Outcome {
+	out := make([]amqp.Parcel, len(ps))
+	for i, p := range ps {
+		out[i] = amqp.Parcel(p)
+	}
+	return c.broker.Carry(ctx, out)
+}
+
+// Run implements idoc.Carrier.
+func (c idocCarrier) Run(ctx context.Context, read func([]byte) ([]message.Incoming, error), accept idoc.Accept) error {
+	return c.broker.RunReading(ctx, read, accept)
 }
 
 // checkIDoc tells what is wrong with a link by IDocs, besides what the adapter says of it.
@@ -26,11 +123,20 @@ func checkIDoc(k *checker, at string, link LinkConfig) {
 	for key, ref := range link.IDoc.References() {
 		checkReference(k, at+"."+key, ref)
 	}
+	if mq := link.IDoc.AMQP; mq != nil {
+		checkAMQP(k, at+".amqp", LinkConfig{AMQP: *mq})
+		if r := mq.Receive; r != nil && (r.Mapping != "" || len(r.Mappings) > 0) {
+			k.wrong(at+".amqp.receive", "what comes is IDocs, whose mappings go by their types", "name mappings under receive.mappings of the link")
+		}
+	}
 }
 
 // idocTimeout is how long one delivery may take; 0 is the relay's default.
 func (l LinkConfig) idocTimeout() time.Duration {
-	if l.IDoc.Send == nil {
+	switch {
+	case l.IDoc.AMQP != nil && l.IDoc.AMQP.Publish != nil:
+		return l.IDoc.AMQP.ConfirmTimeout
+	case l.IDoc.Send == nil:
 		return 0
 	}
 	return l.IDoc.Send.Timeout
@@ -39,7 +145,7 @@ func (l LinkConfig) idocTimeout() time.Duration {
 // numberIDocs gives each link by IDocs what it remembers.
 func (f *floors) numberIDocs() {
 	for name, l := range f.links {
-		if by, ok := l.(*idoc.Link); ok {
+		if by, ok := l.(interface{ Remember(n idoc.Numbers) }); ok {
 			by.Remember(idocNumbers{f, name})
 		}
 	}

@@ -123,7 +123,7 @@ func (l LinkConfig) address() string {
 	case "odata", "sap":
 		return l.odata().BaseURL
 	case "sap-idoc":
-		return l.IDoc.Address()
+		return l.IDoc.address()
 	}
 	return l.REST.BaseURL
 }
@@ -142,7 +142,11 @@ func (l LinkConfig) odata() odata.Config {
 
 // makes tells whether the link makes what it needs at the other side where it is missing.
 func (l LinkConfig) makes() bool {
-	return l.Kind == "amqp" && (l.AMQP.Declare == nil || *l.AMQP.Declare)
+	mq := l.AMQP
+	if l.IDoc.AMQP != nil {
+		mq = *l.IDoc.AMQP
+	}
+	return (l.Kind == "amqp" || l.IDoc.AMQP != nil) && (mq.Declare == nil || *mq.Declare)
 }
 
 // timeout is how long one delivery may take; 0 is the relay's default.
@@ -179,11 +183,15 @@ func (l LinkConfig) concurrency() (most, first int) {
 	if b := l.odata().Batch; b > 1 && l.Concurrency == 0 {
 		return 2 * b, 0 // one $batch is on its way while the next one gathers
 	}
-	if l.Kind != "amqp" {
+	p := l.AMQP.Publish
+	if mq := l.IDoc.AMQP; mq != nil {
+		p = mq.Publish
+	}
+	if l.Kind != "amqp" && (l.IDoc.AMQP == nil || p == nil) {
 		return l.Concurrency, 0
 	}
 	most = l.Concurrency
-	if p := l.AMQP.Publish; p != nil {
+	if p != nil {
 		most = cmp.Or(most, p.Window)
 	}
 	most = cmp.Or(most, 500)
@@ -199,7 +207,7 @@ func (l LinkConfig) inbound() map[string]string {
 	for i, poll := range l.odata().Polls {
 		out[fmt.Sprintf("polls[%d].mapping", i)] = poll.Mapping
 	}
-	for message, mapping := range l.IDoc.Mappings() {
+	for message, mapping := range l.IDoc.carried().Mappings() {
 		out["receive.mappings."+message] = mapping
 	}
 	if r := l.AMQP.Receive; r != nil {
@@ -218,6 +226,11 @@ func (c Config) onlyLooking() Config {
 	links := make(map[string]LinkConfig, len(c.Links))
 	for name, l := range c.Links {
 		l.AMQP.Declare = new(bool)
+		if l.IDoc.AMQP != nil {
+			mq := *l.IDoc.AMQP
+			mq.Declare = new(bool)
+			l.IDoc.AMQP = &mq
+		}
 		links[name] = l
 	}
 	c.Links = links
@@ -228,7 +241,9 @@ func (c Config) onlyLooking() Config {
 func (f *floors) listeners() []part {
 	var parts []part
 	for name, l := range f.links {
-		if in, ok := l.(*idoc.Link); ok {
+		if in, ok := l.(interface {
+			Run(ctx context.Context, accept idoc.Accept) error
+		}); ok {
 			parts = append(parts, part{"link " + name, func(ctx context.Context) error { return in.Run(ctx, f.accept(name)) }})
 		} else if in, ok := l.(listener); ok {
 			parts = append(parts, part{"link " + name, func(ctx context.Context) error { return in.Run(ctx, f.accept(name)) }})

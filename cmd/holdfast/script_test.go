@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"holdfast/adapters/amqp/amqptest"
 	"holdfast/internal/access"
 	"holdfast/internal/decimal"
 	"holdfast/internal/mes"
@@ -42,8 +43,32 @@ func TestScripts(t *testing.T) {
 			env.Setenv("EDMX", metadata)
 			return err
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs},
+		Cmds: scriptCommands(),
 	})
+}
+
+// TestScriptsOverRabbitMQ runs those that need a broker, each with two queues of its own.
+func TestScriptsOverRabbitMQ(t *testing.T) {
+	b := amqptest.Shared(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/rabbitmq",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("BROKER", b.Address)
+			env.Setenv("BROKER_AS_USER", strings.Replace(b.Address, "://", "://"+b.User+"@", 1))
+			env.Setenv("MQ_USER", b.User)
+			env.Setenv("MQ_PASSWORD", b.Password)
+			env.Setenv("TO_SAP", b.Name(t))
+			env.Setenv("FROM_SAP", b.Name(t))
+			return nil
+		},
+		Cmds: scriptCommands(),
+	})
+}
+
+// scriptCommands are what the scripts can say besides.
+func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	return map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs}
 }
 
 // owe makes an order of the plant's own in the database of a configuration, so that its ERP is owed a message: owe FILE MATERIAL.

@@ -194,7 +194,10 @@ func (i *Inbox) arriveAll(ctx context.Context, ins []message.Incoming, link stri
 
 // arrive verifies a message and makes its row, before the database is asked anything.
 func (i *Inbox) arrive(ctx context.Context, in message.Incoming, link string) arrival {
-	a := arrival{in: in, link: link}
+	a := arrival{in: in, link: link, err: in.Unread}
+	if a.err != nil {
+		return a
+	}
 	v, err := i.guard().Check(ctx, in, link)
 	if err == nil {
 		err = i.storable(v.Message(), in.ObjectVersion)

@@ -152,4 +152,5 @@ type Incoming struct {
 	Signature     string // of its sender over its digest: a detached JWS; "" if it has none
 	Proof         Proof  // of the hop that it came by
 	Deliveries    int    // how often its transport says that it has delivered it without success, 0 if it does not say
+	Unread        error  // why nobody can read what came: it is kept aside as it is; nil of what could be read
 }

@@ -11,6 +11,7 @@ package idocport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -26,6 +27,7 @@ type Config struct {
 	In         string // folder from which files are taken; none
 	Out        string // folder into which what is owed to the partner is written; none
 	Partner    string // address at which the partner takes IDocs, instead of Out; none
+	Pay        Pay    // brings the partner what it is owed, instead of both; none
 	User       string // by which to sign in there
 	Password   string
 	DropsKnown bool
@@ -36,6 +38,9 @@ type Config struct {
 	Ledger     string // file that keeps journal and debts over a restart; none
 	Now        func() time.Time
 }
+
+// Pay brings the partner an IDoc of ours, by a number that it may be brought under again after an error.
+type Pay func(ctx context.Context, number, text string) error
 
 // Port is safe for concurrent use.
 type Port struct {

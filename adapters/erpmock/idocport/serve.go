@@ -236,24 +236,27 @@ func (p *Port) pickUp() error {
 		if err != nil {
 			return err
 		}
-		e := &erpmock.Entry{At: p.cfg.Now(), Method: "FILE", Path: filepath.Base(file), Bytes: int64(len(text)), Delivered: erpmock.DeliveredFull}
-		ds, bad := p.read(text)
-		sync := func() error { return nil }
-		p.mu.Lock()
-		if bad != nil {
-			e.Refusal = bad.Error()
-			p.enter(e)
-		} else {
-			e.Operation, e.MessageID = ds[0].Control["IDOCTYP"], ds[0].Control["ARCKEY"]
-			p.enter(e)
-			sync = p.take(e, ds)
-		}
-		p.mu.Unlock()
-		if err := errors.Join(sync(), os.Remove(file)); err != nil {
+		if err := errors.Join(p.Take("FILE", filepath.Base(file), text), os.Remove(file)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Take books what came by another way than HTTP, such as a broker. An error says that it cannot be kept, and is to be given again.
+func (p *Port) Take(way, name string, text []byte) error {
+	e := &erpmock.Entry{At: p.cfg.Now(), Method: way, Path: name, Bytes: int64(len(text)), Delivered: erpmock.DeliveredFull}
+	ds, bad := p.read(text)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if bad != nil {
+		e.Refusal = bad.Error()
+		p.enter(e)
+		return nil
+	}
+	e.Operation, e.MessageID = ds[0].Control["IDOCTYP"], ds[0].Control["ARCKEY"]
+	p.enter(e)
+	return p.take(e, ds)()
 }
 
 // pay sends what is owed, in order, until the partner does not take it.
@@ -265,7 +268,7 @@ func (p *Port) pay(ctx context.Context) error {
 			next = p.owed[0]
 		}
 		p.mu.Unlock()
-		if next.Number == "" || p.cfg.Out == "" && p.cfg.Partner == "" {
+		if next.Number == "" || p.cfg.Out == "" && p.cfg.Partner == "" && p.cfg.Pay == nil {
 			return nil
 		}
 		if err := p.payOne(ctx, next); err != nil {
@@ -283,6 +286,9 @@ func (p *Port) pay(ctx context.Context) error {
 }
 
 func (p *Port) payOne(ctx context.Context, d debt) error {
+	if p.cfg.Pay != nil {
+		return p.cfg.Pay(ctx, d.Number, d.Text)
+	}
 	if p.cfg.Out != "" {
 		file := filepath.Join(p.cfg.Out, d.Number+".xml")
 		if err := os.WriteFile(file+".tmp", []byte(d.Text), 0o600); err != nil {

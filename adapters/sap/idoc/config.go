@@ -38,18 +38,19 @@ type Config struct {
 	Receive      *Receive `yaml:"receive,omitempty"` // how SAP's IDocs come; none come without it
 }
 
-// Send is how IDocs go to SAP: by HTTP to URL, or through Folder.
+// Send is how IDocs go to SAP: by HTTP to URL, through Folder, or by a Carrier.
 type Send struct {
-	URL    string `yaml:"url,omitempty"` // of SAP's port, such as https://s4.example/sap/bc/idoc_xml; sap-client is added
-	User   string `yaml:"user,omitempty"`
-	Secret string `yaml:"password,omitempty"` // reference
-	TLS    TLS    `yaml:"tls,omitempty"`
+	Carried bool   `yaml:"-"`             // they go by the Carrier that the link is given
+	URL     string `yaml:"url,omitempty"` // of SAP's port, such as https://s4.example/sap/bc/idoc_xml; sap-client is added
+	User    string `yaml:"user,omitempty"`
+	Secret  string `yaml:"password,omitempty"` // reference
+	TLS     TLS    `yaml:"tls,omitempty"`
 	// AllowPlaintext permits http:// to another host. Whoever is on the way can then read and change every message.
 	AllowPlaintext bool `yaml:"allow_plaintext,omitempty"`
 	// Folder takes a file for each IDoc, which appears there at once and whole.
 	Folder   string `yaml:"folder,omitempty"`
 	Format   string `yaml:"format,omitempty"`    // xml or flat; xml. By HTTP it is always xml
-	CodePage string `yaml:"code_page,omitempty"` // of flat files, such as iso-8859-1; utf-8
+	CodePage string `yaml:"code_page,omitempty"` // of what is flat, such as iso-8859-1; utf-8
 	// DropsKnown says that SAP drops an IDoc whose number it has from this sender: what may have been lost is then sent again by itself.
 	// Standard SAP does not; it is a check of its own there, on DOCNUM or ARCKEY.
 	DropsKnown bool `yaml:"drops_known,omitempty"`
@@ -73,8 +74,9 @@ type TLS struct {
 	ServerName string `yaml:"server_name,omitempty"`
 }
 
-// Receive is how SAP's IDocs come: SAP calls Listen, or puts files into Folder, or both.
+// Receive is how SAP's IDocs come: SAP calls Listen, puts files into Folder, or they come by a Carrier; each of them or several.
 type Receive struct {
+	Carried bool `yaml:"-"` // they come by the Carrier that the link is given
 	// Listen is the address at which SAP's HTTP port delivers, at /idoc. Beyond this machine it needs a certificate.
 	Listen string `yaml:"listen,omitempty"`
 	User   string `yaml:"user,omitempty"`
@@ -169,7 +171,7 @@ func (c Config) complete() (Config, error) {
 		}
 	}
 	if c.Send == nil && c.Receive == nil {
-		return c, wrong("send", "the link neither sends nor receives", "write send with a url or folder, receive with listen or folder, or both")
+		return c, wrong("send", "the link neither sends nor receives", "write send with a url or folder, receive with listen or folder, or amqp with publish or receive")
 	}
 	if err := cmp.Or(c.completeSend(), c.completeReceive()); err != nil {
 		return c, err
@@ -187,8 +189,8 @@ func (c *Config) completeSend() error {
 	s.MaxRetryAfter, s.Accepts = cmp.Or(s.MaxRetryAfter, 15*time.Minute), cmp.Or(s.Accepts, "IDoc-XML-inbound ok")
 	c.Send = &s
 	switch {
-	case (s.URL == "") == (s.Folder == ""):
-		return wrong("send", "it names neither url nor folder, or both", "name one of them")
+	case ways(s.URL != "", s.Folder != "", s.Carried) != 1:
+		return wrong("send", "it names neither url nor folder, or both, or one of them beside amqp.publish", "name one way")
 	case s.Format != asXML && s.Format != asFlat:
 		return wrong("send.format", "it is neither xml nor flat", "write xml or flat")
 	case s.URL != "" && s.Format != asXML:
@@ -204,6 +206,17 @@ func (c *Config) completeSend() error {
 		return wrong("send.code_page", err.Error(), "write utf-8, iso-8859-1, windows-1252, or SAP's number")
 	}
 	return c.checkURL()
+}
+
+// ways counts those that are named.
+func ways(named ...bool) int {
+	n := 0
+	for _, is := range named {
+		if is {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *Config) checkURL() error {
@@ -240,8 +253,8 @@ func (c *Config) completeReceive() error {
 		host = strings.Trim(r.Listen[:i], "[]")
 	}
 	switch {
-	case r.Listen == "" && r.Folder == "":
-		return wrong("receive", "it names neither listen nor folder", "name one of them, or both")
+	case ways(r.Listen != "", r.Folder != "", r.Carried) == 0:
+		return wrong("receive", "it names neither listen nor folder", "name one of them, or both, or amqp.receive")
 	case r.Listen != "" && !hasPort:
 		return wrong("receive.listen", "it is no address with a port", "write an address such as 127.0.0.1:8424")
 	case r.Listen != "" && (r.User == "" || r.Secret == ""):

@@ -27,18 +27,30 @@ const (
 )
 
 // Deliver sends an IDoc for each delivery, once, and says what the answer means. There is one Outcome per delivery, in order. Delivered
-// means that SAP has received the IDoc: its document's number comes with SAP's confirmation.
+// means that SAP, or the broker before it, has received the IDoc: its document's number comes with SAP's confirmation.
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
-	out := make([]message.Outcome, len(ds))
+	out, docs := make([]message.Outcome, len(ds)), make([]Document, len(ds))
 	var g errgroup.Group
 	g.SetLimit(parallel)
 	for i, d := range ds {
 		g.Go(func() error {
-			out[i] = l.deliver(ctx, d)
+			if docs[i], out[i] = l.numbered(ctx, d); out[i].Verdict == "" && l.carrier == nil {
+				out[i] = l.deliver(ctx, d, docs[i])
+			}
 			return nil
 		})
 	}
 	_ = g.Wait() // no function returns an error
+	if l.carrier != nil {
+		l.carry(ctx, ds, docs, out)
+	}
+	for i, d := range ds {
+		if id := d.Event.Message().ID; out[i].Verdict == message.Unsure {
+			l.attempts.Note(id, l.now())
+		} else {
+			l.attempts.Drop(id)
+		}
+	}
 	return out
 }
 
@@ -48,31 +60,27 @@ func (l *Link) Fits(d message.Delivery) error {
 	return err
 }
 
-func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome {
+// numbered makes the IDoc of a delivery, with its number; the outcome has no verdict if it can be sent.
+func (l *Link) numbered(ctx context.Context, d message.Delivery) (Document, message.Outcome) {
 	if err := l.Fits(d); err != nil {
-		return message.Outcome{Verdict: message.Refused, Err: err}
+		return Document{}, message.Outcome{Verdict: message.Refused, Err: err}
 	}
 	number, err := l.number(ctx, d)
 	if err != nil {
-		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+		return Document{}, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}
 	doc, err := l.document(d, number)
 	if err != nil {
-		return message.Outcome{Verdict: message.Refused, Err: err}
+		return doc, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	var out message.Outcome
+	return doc, message.Outcome{}
+}
+
+func (l *Link) deliver(ctx context.Context, d message.Delivery, doc Document) message.Outcome {
 	if l.out != nil {
-		out = l.handOver(ctx, doc)
-	} else {
-		out = l.post(ctx, d, doc)
+		return l.handOver(ctx, doc)
 	}
-	id := d.Event.Message().ID
-	if out.Verdict == message.Unsure {
-		l.attempts.Note(id, l.now())
-	} else {
-		l.attempts.Drop(id)
-	}
-	return out
+	return l.post(ctx, d, doc)
 }
 
 // number is that of the IDoc that carries a message. An amendment is another IDoc: SAP has refused the first under its number.

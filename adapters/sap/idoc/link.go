@@ -38,6 +38,7 @@ type Link struct {
 	http     *wire.Client // nil where nothing is sent by HTTP
 	base     *url.URL
 	out      *outFolder // nil where nothing is sent through a folder
+	carrier  Carrier    // nil where IDocs go by HTTP or folder
 	numbers  Numbers
 	attempts *wire.Attempts
 	resolve  Resolve
@@ -66,7 +67,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		return nil, err
 	}
 	switch {
-	case cfg.Send == nil:
+	case cfg.Send == nil || cfg.Send.Carried:
 	case cfg.Send.Folder != "":
 		l.out = newOutFolder(cfg.Send.Folder, cfg.Send.Keep, l.now)
 	default:
@@ -106,7 +107,7 @@ func (l *Link) Close() {
 func (l *Link) Accepts(target string) error {
 	switch {
 	case l.cfg.Send == nil:
-		return l.noTarget(target, "the link only receives", "write send with a url or a folder")
+		return l.noTarget(target, "the link only receives", "write send with a url or a folder, or amqp.publish")
 	case l.types[target] == nil:
 		return l.noTarget(target, "no description has this IDoc type", "the types are "+l.types.Known()+"; others come with a folder of descriptions")
 	}
@@ -119,7 +120,7 @@ func (l *Link) noTarget(target, why, hint string) error {
 
 // Warnings name what a person should know before it happens.
 func (l *Link) Warnings() []string {
-	if l.http != nil && l.cfg.Receive == nil && !l.cfg.Send.DropsKnown {
+	if l.cfg.Send != nil && l.out == nil && l.cfg.Receive == nil && !l.cfg.Send.DropsKnown {
 		return []string{"SAP's confirmations (ALEAUD01) cannot come, for the link does not receive: no message gets a document's number, and a lost answer waits for a person"}
 	}
 	return nil

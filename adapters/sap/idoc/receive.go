@@ -20,7 +20,7 @@ import (
 // Accept takes what SAP has sent, all of it in one transaction. It may be given again what it took before, under the same IDs.
 type Accept = func(ctx context.Context, batch []message.Incoming) error
 
-// Run takes in what SAP sends, at Receive.Listen and in Receive.Folder, until ctx ends. What is in hand is finished.
+// Run takes in what SAP sends, at Receive.Listen, in Receive.Folder and by the Carrier, until ctx ends. What is in hand is finished.
 func (l *Link) Run(ctx context.Context, accept Accept) error {
 	r := l.cfg.Receive
 	if r == nil {
@@ -36,6 +36,9 @@ func (l *Link) Run(ctx context.Context, accept Accept) error {
 			}
 		}
 		g.Go(func() error { return l.serve(ctx, in, accept) })
+	}
+	if r.Carried {
+		g.Go(func() error { return l.carrier.Run(ctx, l.Incoming, accept) })
 	}
 	if r.Folder != "" {
 		g.Go(func() error { return l.pickUp(ctx, accept) })
