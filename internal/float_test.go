@@ -23,6 +23,7 @@ var floatsAllowed = map[string]string{
 	"internal/anomaly/field.go":      "has the floors, factors and shifts by which stat.go judges; no quantity of a message",
 	"internal/anomaly/stat.go":       "says how usual a report is; what is computed is compared and shown, and never written into a message",
 	"internal/anomaly/words.go":      "shows it to people, rounded",
+	"adapters/odata/edm/value.go":    "tries one to refuse a number beyond Edm.Double, and sends the text",
 	"internal/mapping/expression.go": "names one to tell the author how to write it as a decimal",
 	"internal/mapping/number.go":     "names them to refuse a value that comes as one",
 }

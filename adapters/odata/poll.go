@@ -101,12 +101,23 @@ func (p *Poll) check(m *edm.Model, at string) error {
 			return wrong(at+"."+n.key, fmt.Sprintf("%s has no field %q", p.set, n.name), "use a field of the service's $metadata")
 		case n.key == "watermark" && n.name != "" && f.NoFilter:
 			return wrong(at+"."+n.key, fmt.Sprintf("%s cannot be searched by %s", p.set, n.name), "use another field that grows, delta: true or whole: true")
+		case n.key != "key" && n.name != "" && !grows(f):
+			return wrong(at+"."+n.key, fmt.Sprintf("%s is of type %s, whose values have no exact order", n.name, f.Type), "use a field of whole numbers, decimals, dates or moments")
 		}
 	}
 	if _, err := p.request(m, set, stand{}); err != nil {
 		return wrong(at, err.Error(), "use names and values of the service's $metadata")
 	}
 	return nil
+}
+
+// grows tells whether the values of a field can be told apart and put in order without losing a digit.
+func grows(f *edm.Field) bool {
+	switch f.Type {
+	case "Edm.String", "Edm.Int16", "Edm.Int32", "Edm.Int64", "Edm.Byte", "Edm.Decimal", "Edm.Date", "Edm.DateTime", "Edm.DateTimeOffset":
+		return !f.Many
+	}
+	return false
 }
 
 // Name is the poll's name in the configuration; its cursor is kept under it.
@@ -320,8 +331,11 @@ func later(a, b string) bool {
 	return err == nil && c > 0
 }
 
-// earlier is a watermark by which a reading begins, if it is a time: ABAP's 14 digits, or one of OData's forms.
+// earlier is a watermark by which a reading begins, if it is a time: ABAP's 14 digits, with or without a fraction, or one of OData's forms.
 func earlier(watermark string, overlap time.Duration) string {
+	if whole, fraction, ok := strings.Cut(watermark, "."); ok && len(whole) == 14 && strings.Trim(fraction, "0123456789") == "" {
+		return earlier(whole, overlap)
+	}
 	for _, layout := range []string{"20060102150405", time.RFC3339Nano, civil} {
 		if layout == "20060102150405" && (len(watermark) != 14 || strings.Trim(watermark, "0123456789") != "") {
 			continue

@@ -3,11 +3,13 @@ package odata
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
+	"holdfast/adapters/odata/edm"
 	"holdfast/internal/message"
 )
 
@@ -146,6 +148,32 @@ func TestAPollThatCannotWorkIsRefusedAtOpen(t *testing.T) {
 		change(&c.Polls[0])
 		if _, err := Open(c, secret, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s: it was opened", name)
+		}
+	}
+}
+
+// TestAWatermarkIsComparedExactly: of what some service has that cannot be put in order without a loss, nothing is polled.
+func TestAWatermarkIsComparedExactly(t *testing.T) {
+	for a, b := range map[string]string{
+		"2026-11-24T06:00:00.5": "2026-11-24T06:00:00", "20261124060000.2": "20261124060000.1234567", "20261124060001": "20261124060000.9",
+	} {
+		if !later(a, b) || later(b, a) {
+			t.Errorf("%s is not later than %s", a, b)
+		}
+	}
+	for from, want := range map[string]string{"20261124060000.1234567": "20261124055800", "2026-11-24T06:00:00.5": "2026-11-24T05:58:00.5", "00000000000000.x": "00000000000000.x"} {
+		if got := earlier(from, 2*time.Minute); got != want {
+			t.Errorf("two minutes before %s is %s, want %s", from, got, want)
+		}
+	}
+	_, s := edmx.Start(t, typesMetadata(edm.V2), edmx.Config{Root: "/srv"})
+	for i, typ := range map[int]string{0: "String", 6: "Int64", 7: "Decimal", 10: "!Edm.Double", 11: "!Edm.Single", 13: "!Edm.Binary", 14: "DateTimeOffset", 16: "DateTime"} {
+		l := open(t, Config{BaseURL: s.URL, Services: map[string]Service{"conf": {Path: "/srv"}}, Timeout: patient, Polls: []PollConfig{{
+			Name: "p", Set: "conf/Values", Watermark: fmt.Sprintf("F%d", i), Source: "urn:erp", Kind: "k", Mapping: "in", Key: "ID",
+		}}})
+		err := l.Check(t.Context())
+		if refused, bad := strings.CutPrefix(typ, "!"); bad != (err != nil) || bad && !strings.Contains(err.Error(), refused) {
+			t.Errorf("a watermark of type %s: %v", typ, err)
 		}
 	}
 }

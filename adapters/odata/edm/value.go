@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -235,7 +236,7 @@ func plainDecimal(_ *Field, v any) (any, error) {
 	return d.String(), nil
 }
 
-func plainFloat(_ *Field, v any) (any, error) {
+func plainFloat(f *Field, v any) (any, error) {
 	s, err := text(v)
 	if err != nil {
 		return nil, err
@@ -246,7 +247,20 @@ func plainFloat(_ *Field, v any) (any, error) {
 	if !json.Valid([]byte(s)) || strings.Trim(s, "0123456789+-.eE") != "" {
 		return nil, fmt.Errorf("it is no number")
 	}
+	size := 64
+	if f.Type == "Edm.Single" {
+		size = 32
+	}
+	if n, err := strconv.ParseFloat(s, size); err != nil || n == 0 && !isZero(s) {
+		return nil, fmt.Errorf("it is out of the range of %s", f.Type)
+	}
 	return json.Number(s), nil
+}
+
+// isZero tells whether the digits of a number are all zeros.
+func isZero(s string) bool {
+	digits, _, _ := strings.Cut(strings.ToLower(s), "e")
+	return strings.Trim(digits, "-0.") == ""
 }
 
 func plainGUID(_ *Field, v any) (any, error) {
