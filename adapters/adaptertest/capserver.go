@@ -72,7 +72,12 @@ func capFaults() map[Fault]string {
 // Control says what happens next.
 func (c *CAP) Control(t *testing.T, what string) {
 	t.Helper()
-	r, err := http.Post(c.URL+"/control?client="+c.Client+"&"+what, "text/plain", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.URL+"/control?client="+c.Client+"&"+what, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true // on a connection of its own: one that was kept may be closed by the server just now
+	r, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
