@@ -74,7 +74,8 @@ func (c *Client) once(ctx context.Context, r request, t token) (wire.Answer, boo
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
 	}
-	if err := c.link.creds.apply(ctx, h); err != nil {
+	answered, err := c.link.creds.apply(ctx, h)
+	if err != nil {
 		return wire.Answer{}, false, err
 	}
 	req := (&http.Request{Method: r.method, URL: u, Host: u.Host, Header: h}).WithContext(ctx)
@@ -85,11 +86,9 @@ func (c *Client) once(ctx context.Context, r request, t token) (wire.Answer, boo
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
 	}
 	a, sent, err := c.link.http.Exchange(req)
+	answered(a.Status)
 	if err == nil {
 		c.link.session.jar.SetCookies(u, (&http.Response{Header: a.Header}).Cookies())
-		if a.Status == http.StatusUnauthorized {
-			c.link.creds.forget()
-		}
 	}
 	return a, sent, err
 }

@@ -137,13 +137,20 @@ func (c *Client) rule(a wire.Answer, s spoken, later bool) rule {
 	return unknown // 302 and 303 may answer what was done; 500 tells nothing
 }
 
+// deniedWait is how long a link rests whose user lacks a right: somebody must give it to him, and each try until then is one in vain.
+const deniedWait = time.Minute
+
 // ruleOfAccess is what a refused sign-in, right or token means. Every message would be refused alike: the link stops, no attempt is
-// spent, and no user is locked out by tries.
+// spent, and credentials see to it that no user is locked out by tries.
 func ruleOfAccess(a wire.Answer) rule {
 	if mustRenew(a) {
 		return rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hintSession}
 	}
-	return rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
+	r := rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
+	if a.Status == http.StatusForbidden {
+		r.wait = deniedWait
+	}
+	return r
 }
 
 // ruleOfDocument is what a status means that speaks of the document itself.
@@ -176,9 +183,6 @@ func (c *Client) ruleFor(m Meaning, hint string) rule {
 func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 	wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
 	r := c.rule(a, listen(a.Body), later)
-	if r.credentials {
-		c.link.creds.forget()
-	}
 	if r.verdict == message.Delivered {
 		return c.delivered(w, a)
 	}
@@ -189,6 +193,9 @@ func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 		if out.After = wait; !later {
 			out.After = r.wait
 		}
+	}
+	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {
+		c.link.creds.forbidden(out.Err)
 	}
 	return out
 }

@@ -15,6 +15,7 @@
 //   - Ask says Again only after Config.AskAfter has passed since the last attempt that this process knows of, or since it was first
 //     asked: until then the request may still be on its way into the ERP.
 //   - Numbers keep every digit, dates their wall clock, moments their instant. Package edm says how.
+//   - A secret that the ERP refused is not tried again for a minute, then for ten, then for an hour, by nobody: SAP locks users.
 //   - No secret stands in a Config, an error or a log line. Answers are bounded in size and depth.
 //
 // # What a mapping names
@@ -77,7 +78,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		cfg: cfg, base: base, http: client, log: log, now: time.Now, attempts: wire.NewAttempts(), services: map[string]*Client{},
 		session: &session{jar: jar, tokens: map[string]token{}}, slots: make(chan struct{}, cfg.Parallel),
 	}
-	l.creds = &credentials{auth: cfg.Auth, resolve: resolve, http: client, now: l.now}
+	l.creds = &credentials{auth: cfg.Auth, resolve: resolve, http: client, now: l.now, turn: make(chan struct{}, 1)}
 	for name, s := range cfg.Services {
 		c := &Client{link: l, name: name, cfg: s, path: strings.TrimRight(s.Path, "/")}
 		if s.Metadata != "" {
@@ -111,6 +112,10 @@ func newClient(cfg Config) (*wire.Client, error) {
 
 // Close gives up the idle connections. Calls in hand are not disturbed.
 func (l *Link) Close() { l.http.Close() }
+
+// WhenDenied has f told that the ERP refuses the link's user or a right of it: when it begins, and each hour while it lasts. It is called
+// before the link is used, and f must not call the link.
+func (l *Link) WhenDenied(f func(why error)) { l.creds.denied = f }
 
 // Service is the client of one service of the configuration.
 func (l *Link) Service(name string) (*Client, error) {

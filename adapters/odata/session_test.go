@@ -1,14 +1,18 @@
 package odata
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"holdfast/adapters/adaptertest"
+	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -146,6 +150,102 @@ func TestBasicCredentialsAndTheirRefusal(t *testing.T) {
 	got := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "m")})[0]
 	if got.Verdict != message.Again || !got.LinkDown || problem.KindOf(got.Err) != problem.Denied {
 		t.Errorf("got %v (%s), want again by the link, denied", got, problem.KindOf(got.Err))
+	}
+}
+
+// TestAUserIsNotLockedByTries: SAP locks a user after five wrong passwords. However many messages wait and however often the link is tried, a
+// secret that was refused rests, and another one is tried at once.
+func TestAUserIsNotLockedByTries(t *testing.T) {
+	d := dialects()[0]
+	var mu sync.Mutex
+	password, refused := "s3cret", 0
+	m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		_, pass, _ := r.BasicAuth()
+		wrong := pass != password
+		if wrong {
+			refused++
+		}
+		mu.Unlock()
+		if wrong {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		m.Handler().ServeHTTP(rw, r)
+	}))
+	defer srv.Close()
+	known := "old"
+	c := d.config(srv.URL)
+	c.Auth.Basic = &Basic{User: "MES", Password: "env:PASSWORD"}
+	w := &world{dialect: d, mock: m}
+	if w.link, err = Open(c, func(context.Context, string) (string, error) { return known, nil }, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer w.link.Close()
+	at, told := time.Now(), 0
+	w.link.creds.now = func() time.Time { return at }
+	w.link.WhenDenied(func(why error) {
+		if told++; problem.KindOf(why) != problem.Denied {
+			t.Errorf("told %v", why)
+		}
+	})
+	storm := func(want int) {
+		t.Helper()
+		for i, o := range w.many(t, 40, 8, nil) {
+			if o.Verdict != message.Again || !o.LinkDown || problem.KindOf(o.Err) != problem.Denied {
+				t.Fatalf("message %d: %v", i, o)
+			}
+		}
+		if refused != want {
+			t.Errorf("the ERP refused %d requests, want %d", refused, want)
+		}
+	}
+	storm(1)
+	at = at.Add(59 * time.Second)
+	storm(1)
+	at = at.Add(2 * time.Second)
+	storm(2)
+	at = at.Add(9 * time.Minute)
+	storm(2)
+	at = at.Add(2 * time.Minute)
+	storm(3)
+	at = at.Add(50 * time.Minute)
+	storm(3)
+	if told != 1 {
+		t.Errorf("told %d times within the hour", told)
+	}
+	known = "s3cret"
+	w.mustBeOnce(t, w.many(t, 40, 8, nil))
+	mu.Lock()
+	password = "newer"
+	mu.Unlock()
+	before := refused
+	for range 2 { // what is under way when a password ends is refused, and no more
+		w.many(t, 40, 8, nil)
+	}
+	if n := refused - before; n < 1 || n > 8 || told != 2 {
+		t.Errorf("%d requests were refused after the password had ended; told %d times", n, told)
+	}
+}
+
+// TestARightThatIsMissingStopsTheLink: no storm of writes until somebody gives the right, and somebody hears of it.
+func TestARightThatIsMissingStopsTheLink(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{})
+	told := 0
+	w.link.WhenDenied(func(error) { told++ })
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 403, Method: "POST", Body: `{"error":{"code":"CO/100","message":{"lang":"en","value":"No authorization for plant 1000"}}}`})
+	for range 3 {
+		out := w.one(t, w.delivery(t, "m"))
+		if out.Verdict != message.Again || !out.LinkDown || out.After != time.Minute || problem.KindOf(out.Err) != problem.Denied || !strings.Contains(out.Err.Error(), "No authorization for plant") {
+			t.Errorf("got %v after %s (link down %t)", out, out.After, out.LinkDown)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
 	}
 }
 

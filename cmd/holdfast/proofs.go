@@ -15,12 +15,16 @@ import (
 // prover is a link that can prove what it sends and ask for proofs.
 type prover interface{ ProveBy(p wire.Proofs) }
 
-// proveLinks has the links prove what they send and ask for proofs, as the configuration says, and keeps the keys of senders fresh.
+// proveLinks has the links prove what they send and ask for proofs, as the configuration says, keeps the keys of senders fresh, and raises an
+// alert where an ERP refuses a link.
 func (p *process) proveLinks(ctx context.Context) error {
 	for _, f := range p.fetches {
 		p.keys = append(p.keys, part{"keys of a sender", f.Run})
 	}
 	for name, l := range p.links {
+		if d, ok := l.(interface{ WhenDenied(f func(why error)) }); ok {
+			d.WhenDenied(func(why error) { _ = p.alarmed(ctx, "link.denied", name, why) }) // it gives why
+		}
 		c := p.cfg.Links[name]
 		to, ok := l.(prover)
 		if !ok {
