@@ -216,6 +216,7 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 	}
 	m := s.create()
 	s.owe("o1", 5) // lost with the disk, and perhaps delivered before
+	s.owe("o2", 2) // of a lane that the copy does not know
 	folder := filepath.Join(t.TempDir(), "new")
 	stranger := s.trial(s.recovery)
 	stranger.Trust, stranger.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return &signer{newKey(t)}, nil }
@@ -249,6 +250,7 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	s.owe("o2", 1)
 	if len(claims) != 1 || len(claims[0].Messages) != 3 || claims[0].SentTo < 3 {
 		t.Fatalf("got the claims %+v, want the three of the copy, all perhaps sent", claims)
 	}
@@ -270,8 +272,8 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 			fresh++
 		}
 	}
-	if fresh != 1 {
-		t.Errorf("%d messages begin a new epoch, want the one that was made after the restore", fresh)
+	if fresh != 2 {
+		t.Errorf("%d messages begin a new epoch, want those of both lanes that were made after the restore", fresh)
 	}
 	if _, err := backup.Restore(t.Context(), s.far, "", folder, "", s.trial(s.recovery)); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("a second restore into the folder: got %v, want a conflict", err)

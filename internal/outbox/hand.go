@@ -33,6 +33,7 @@ func (o *Outbox) HandTo(h Hand) { o.hand = h }
 // next is how one append takes its number and, where it has a place for it, its lane.
 type next struct {
 	class int
+	first int64 // epoch in which the lane begins if it is new
 	all   *appended
 
 	place Place  // nil: the lane waits to be claimed
@@ -55,8 +56,8 @@ func (a *appended) wake(tx *store.Tx, links int) {
 
 // next asks for a place for w's lane where w could leave as it is: it has no time to wait for or to end at, its body stands in its row, and
 // what has to be signed can be.
-func (o *Outbox) next(tx *store.Tx, w *row, class int, all *appended) next {
-	n := next{class: class, all: all}
+func (o *Outbox) next(tx *store.Tx, w *row, class int, first int64, all *appended) next {
+	n := next{class: class, first: first, all: all}
 	if o.hand == nil || w.NotBefore > w.CreatedAt || w.ExpiresAt > 0 || w.Large != "" || o.unready() != nil {
 		return n
 	}
@@ -70,8 +71,8 @@ func (o *Outbox) next(tx *store.Tx, w *row, class int, all *appended) next {
 
 // nextNumber makes a lane if it is new and gives its next number away; what else it sets, and what it returns, follows.
 const nextNumber = `
-	INSERT INTO outbox_lanes (link, lane, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest)
-	VALUES (?, ?, 2, 1, ?, ?, ?, ?, ?, ?)` + onConflict + `,
+	INSERT INTO outbox_lanes (link, lane, epoch, head_epoch, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest)
+	VALUES (?, ?, ?, ?, 2, 1, ?, ?, ?, ?, ?, ?)` + onConflict + `,
 		due_at      = CASE WHEN outbox_lanes.pending = 0 AND outbox_lanes.lease_owner = '' THEN excluded.due_at ELSE outbox_lanes.due_at END`
 
 const onConflict = `
@@ -92,8 +93,9 @@ const free = `excluded.lease_owner <> '' AND outbox_lanes.pending = 0 AND outbox
 
 // nextTaken is nextNumber that also does what a claim would (mark), in the hand of a node, if nothing speaks against it.
 const nextTaken = `
-	INSERT INTO outbox_lanes (link, lane, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest, lease_owner, lease_token, sent_to)
-	SELECT ?, ?, 2, 1, CAST(? AS BIGINT), ?, FALSE, CASE WHEN h.node = '' THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END, CAST(? AS BIGINT), ?,
+	INSERT INTO outbox_lanes (link, lane, epoch, head_epoch, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest,
+		lease_owner, lease_token, sent_to)
+	SELECT ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), 2, 1, CAST(? AS BIGINT), ?, FALSE, CASE WHEN h.node = '' THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END, CAST(? AS BIGINT), ?,
 		h.node, CASE WHEN h.node = '' THEN 0 ELSE 1 END, CASE WHEN h.node = '' THEN 0 ELSE 1 END
 	FROM (SELECT CASE WHEN EXISTS (SELECT 1 FROM outbox_links AS k WHERE k.link = ? AND (k.paused OR k.hold_until > ?)) THEN ''
 		ELSE CAST(? AS TEXT) END AS node) AS h WHERE TRUE` + onConflict + `,
@@ -115,9 +117,9 @@ func (n next) sql() string {
 func (n next) args(w row, digest string) []any {
 	due := max(w.CreatedAt, w.NotBefore)
 	if n.place == nil {
-		return []any{w.Link, w.Lane, w.CreatedAt, n.class, w.NotBefore > w.CreatedAt, due, w.CreatedAt, digest}
+		return []any{w.Link, w.Lane, n.first, n.first, w.CreatedAt, n.class, w.NotBefore > w.CreatedAt, due, w.CreatedAt, digest}
 	}
-	return []any{w.Link, w.Lane, w.CreatedAt, n.class, due, n.until, w.CreatedAt, digest, w.Link, w.CreatedAt, n.node}
+	return []any{w.Link, w.Lane, n.first, n.first, w.CreatedAt, n.class, due, n.until, w.CreatedAt, digest, w.Link, w.CreatedAt, n.node}
 }
 
 // token is the column by which sql tells that it has taken the lane: its number is marked, in a lease that this append has written.

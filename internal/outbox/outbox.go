@@ -12,7 +12,7 @@
 //   - Flat cost: a claim reads lanes that are due. Neither delivered messages nor parked lanes are in its index, and figures come
 //     from the lanes' own counters.
 //
-// The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_delivered, outbox_events,
+// The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_restores, outbox_delivered, outbox_events,
 // outbox_purged and outbox_refs; nothing else reads or writes them.
 package outbox
 
@@ -23,6 +23,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -110,6 +111,7 @@ type Outbox struct {
 	veil    Veil  // nil: bodies are kept as they come
 	hand    Hand  // nil: what is appended waits to be claimed
 	patrol  *body.Patrol
+	begun   atomic.Pointer[begun]
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the
@@ -216,7 +218,11 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 			return err
 		}
 	}
-	n := o.next(tx, &w, r.class(), all)
+	first, err := o.firstEpoch(ctx, tx)
+	if err != nil {
+		return err
+	}
+	n := o.next(tx, &w, r.class(), first, all)
 	if tx.Dialect() == store.Postgres && o.signer == nil && !tx.Seals() {
 		return w.appendAtOnce(ctx, tx, n)
 	}
@@ -225,7 +231,7 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 
 // appendSigned takes the number, then writes what was made with it.
 func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, n next) error {
-	has, taken, err := w.lockPlace(ctx, tx)
+	has, taken, err := w.lockPlace(ctx, tx, n.first)
 	if err == nil && !taken {
 		has, err = w.takeNumber(ctx, tx, n)
 	}

@@ -84,7 +84,7 @@ func (w row) message(tx *store.Tx) message.Message {
 
 // lockPlace gives the row the place that the next append takes, and locks it. It tells whether it has, and the secret of the lane: two who
 // append the first message of a lane on PostgreSQL have nothing to lock, and takeNumber decides between them.
-func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (has own, taken bool, err error) {
+func (w *row) lockPlace(ctx context.Context, tx *store.Tx, first int64) (has own, taken bool, err error) {
 	var p place
 	err = tx.Get(ctx, &p, `SELECT epoch, next_number AS number, last_digest AS prev, `+ownColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`+tx.ForUpdate(), w.Link, w.Lane)
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -92,7 +92,7 @@ func (w *row) lockPlace(ctx context.Context, tx *store.Tx) (has own, taken bool,
 		return p.own, err == nil, err
 	}
 	if tx.Dialect() == store.SQLite { // nobody else writes
-		w.Epoch, w.Number = 1, 1
+		w.Epoch, w.Number = first, 1
 		return own{}, true, nil
 	}
 	return own{}, false, nil
@@ -122,7 +122,7 @@ func (w *row) takeNumber(ctx context.Context, tx *store.Tx, n next) (own, error)
 // appendAtOnce takes the number and writes the message in one statement that needs no answer, so that it costs no round trip. The
 // database then makes the digest, of the same bytes as message.Digest: which predecessor it covers is known under the lane's lock only.
 func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, n next) error {
-	w.Epoch, w.Number = 1, 1
+	w.Epoch, w.Number = n.first, 1
 	m := w.message(tx)
 	before, after := m.Around()
 	const part = `int8send(octet_length(%[1]s)) || CAST(%[1]s AS BYTEA)` // digits and hex alone: no text is read as an escape

@@ -9,16 +9,25 @@ import (
 
 // Restored tells the outbox that its database is a copy of an earlier time, and that the plant may have gone on after it: it must be called
 // before anything is claimed. What was owed then may have been delivered since, so that it is asked for before it is sent; new messages are
-// counted in a new epoch, because their numbers may have been used. No lease of that time counts. It returns how many messages are in doubt.
-// An epoch is the time of the restore in seconds, so that two restores of one copy do not count alike.
+// counted in a new epoch, in lanes of that time and in new ones, because their numbers may have been used. No lease of that time counts. It returns
+// how many messages are in doubt. An epoch is the time of the restore in seconds, so that two restores of one copy do not count alike.
 func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, err error) {
 	if err := tx.Get(ctx, &doubtful, `SELECT COALESCE(SUM(pending), 0) FROM outbox_lanes`); err != nil {
 		return 0, fmt.Errorf("count what was owed: %w", err)
 	}
+	// one epoch for all, later than any: lanes that begin after the restore count in it too
+	var epoch int64
+	if err := tx.Get(ctx, &epoch, `SELECT COALESCE(MAX(epoch), 0) + 1 FROM (SELECT epoch FROM outbox_lanes UNION ALL SELECT epoch FROM outbox_restores) AS e`); err != nil {
+		return 0, fmt.Errorf("find a new epoch: %w", err)
+	}
+	epoch = max(epoch, tx.Now.Unix())
+	if _, err := tx.Exec(ctx, `INSERT INTO outbox_restores (epoch) VALUES (?)`, epoch); err != nil {
+		return 0, fmt.Errorf("keep the new epoch: %w", err)
+	}
 	_, err = tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1, due_at = CASE WHEN lease_owner = '' THEN due_at ELSE 0 END,
 		sent_to = CASE WHEN pending = 0 THEN 0 ELSE COALESCE((SELECT MAX(m.number) FROM outbox_messages AS m
 			WHERE m.link = outbox_lanes.link AND m.lane = outbox_lanes.lane), sent_to) END,
-		epoch = CASE WHEN epoch < ? THEN CAST(? AS BIGINT) ELSE epoch + 1 END, next_number = 1`, tx.Now.Unix(), tx.Now.Unix())
+		epoch = ?, next_number = 1`, epoch)
 	if err != nil {
 		return 0, fmt.Errorf("begin a new epoch of every lane: %w", err)
 	}
@@ -27,4 +36,23 @@ func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, er
 		return 0, fmt.Errorf("have what was to be sent again asked for: %w", err)
 	}
 	return doubtful, nil
+}
+
+// begun is the epoch in which new lanes of a database begin.
+type begun struct {
+	db    *store.DB
+	epoch int64
+}
+
+// firstEpoch is that of tx's database: 1, or that of its last restore, which is before anything else is done with it, so that it is read once.
+func (o *Outbox) firstEpoch(ctx context.Context, tx *store.Tx) (int64, error) {
+	if b := o.begun.Load(); b != nil && b.db == tx.DB() {
+		return b.epoch, nil
+	}
+	b := begun{db: tx.DB()}
+	if err := tx.Get(ctx, &b.epoch, `SELECT COALESCE(MAX(epoch), 1) FROM outbox_restores`); err != nil {
+		return 0, fmt.Errorf("find the epoch of new lanes: %w", err)
+	}
+	o.begun.Store(&b)
+	return b.epoch, nil
 }
