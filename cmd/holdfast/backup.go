@@ -45,7 +45,11 @@ func backupCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				m, err := r.cfg.createBackup(ctx, r.db, by, func(done, of int64) {
+				places, err := r.cfg.backupPlaces(ctx)
+				if err != nil {
+					return err
+				}
+				m, err := r.cfg.createBackup(ctx, r.db, by, places, func(done, of int64) {
 					bar.ChangeMax64(of)
 					_ = bar.Set64(done)
 				})
@@ -70,15 +74,11 @@ func backupCreate() *cobra.Command {
 	return cmd
 }
 
-// createBackup makes a copy, signed by what is given.
-func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, tell func(done, of int64)) (backup.Manifest, error) {
-	places, err := c.backupPlaces(ctx)
-	if err != nil {
-		return backup.Manifest{}, err
-	}
-	o := backup.Options{Places: places, Progress: tell, Signer: by}
+// createBackup makes a copy for some places, signed by what is given.
+func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, to []backup.Place, tell func(done, of int64)) (m backup.Manifest, err error) {
+	o := backup.Options{Places: to, Progress: tell, Signer: by}
 	if o.Recipients, err = c.backupRecipients(ctx); err != nil {
-		return backup.Manifest{}, err
+		return m, err
 	}
 	return backup.Create(ctx, c.backupSource(db), o)
 }
@@ -148,7 +148,7 @@ func (c Config) copies(ctx context.Context) ([]backup.Copy, error) {
 	places, err := c.backupPlaces(ctx)
 	errs := []error{err}
 	for _, p := range places {
-		here, err := backup.List(ctx, p)
+		here, err := backup.List(ctx, p, nil)
 		all, errs = append(all, here...), append(errs, err)
 	}
 	return all, errors.Join(errs...)
@@ -273,7 +273,10 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) 
 		return t, nil
 	}
 	t.Now = db.Now
-	t.Trust, err = c.backupTrust(ctx, db)
+	if t.Trust, err = c.backupTrust(ctx, db); err != nil {
+		return t, err
+	}
+	t.Signer, err = c.backupSigner(ctx, db)
 	return t, err
 }
 
@@ -289,9 +292,13 @@ func backupPrune() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				by, err := r.cfg.backupTrust(ctx, r.db)
+				if err != nil {
+					return err
+				}
 				keep := backup.Keep{Count: r.cfg.Backup.Keep.Count, Days: r.cfg.Backup.Keep.Days}
 				for _, p := range places {
-					gone, err := backup.Prune(ctx, p, keep, func() int64 { return r.db.Now().Unix() })
+					gone, err := backup.Prune(ctx, p, keep, by, func() int64 { return r.db.Now().Unix() })
 					for _, id := range gone {
 						fmt.Fprintf(cmd.OutOrStdout(), "removed %s from %s\n", id, p)
 						err = errors.Join(err, r.act(ctx, access.BackupPrune, "backup/"+id, reason, func(context.Context, *store.Tx) error { return nil }))

@@ -5,20 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
 func backupRestore() *cobra.Command {
 	var o chosen
-	var url, from string
+	var database, from, trust string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "restore FOLDER [BACKUP]", Short: "Make a plant of a copy, in a new folder", Args: cobra.RangeArgs(1, 2),
@@ -30,7 +33,11 @@ func backupRestore() *cobra.Command {
 		Example: "  holdfast backup restore /srv/new\n  holdfast backup restore /srv/new --from /mnt/backups --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			p, t, err := restoreFrom(ctx, cmd, o, from)
+			url, err := restoredURL(ctx, database)
+			if err != nil {
+				return err
+			}
+			p, t, err := restoreFrom(ctx, cmd, o, from, trust)
 			if err != nil {
 				return err
 			}
@@ -54,20 +61,30 @@ func backupRestore() *cobra.Command {
 	}
 	o.flags(cmd)
 	jsonFlag(cmd, &asJSON)
-	cmd.Flags().StringVar(&url, "database", "", "an empty PostgreSQL database, for a plant that was on one")
+	cmd.Flags().StringVar(&database, "database", "", "an empty PostgreSQL database, for a plant that was on one: env:NAME or file:PATH of its URL, or a URL without a password")
+	cmd.Flags().StringVar(&trust, "trust", "", "file that holdfast keys export has written, by which the copy's signature is checked; with --from")
 	cmd.Flags().StringVar(&from, "from", "", "folder that has the copies, where there is no configuration")
 	return cmd
 }
 
 // restoreFrom finds the copies by the configuration, or without one in a folder.
-func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string) (backup.Place, backup.Trial, error) {
+func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust string) (backup.Place, backup.Trial, error) {
 	if from != "" {
 		if o.identity == "" {
 			return nil, backup.Trial{}, &problem.Error{Kind: problem.Invalid, What: "restore from " + from, Why: "no key is given", Hint: "name it with --identity"}
 		}
 		key, err := Config{}.backupKey(ctx, o.identity)
-		// without a configuration nobody knows the plant's keys: bytes, rows and the record's tree are compared
-		return backup.Folder(from), backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now}, err
+		if err != nil {
+			return nil, backup.Trial{}, err
+		}
+		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now}
+		if trust == "" { // bytes, rows and the record's tree are compared nevertheless
+			fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: WARNING: nobody checks who has signed the copy; whoever could write to %s could have made it. "+
+				"--trust FILE checks it, by what holdfast keys export has written\n", from)
+			return backup.Folder(from), t, nil
+		}
+		t.TrustBy, err = trustFile(trust)
+		return backup.Folder(from), t, err
 	}
 	cfg, err := configOf(cmd)
 	if err != nil {
@@ -83,6 +100,43 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from string)
 	}
 	t, err := cfg.backupTrial(ctx, nil, o.identity)
 	return p, t, err
+}
+
+// trustFile trusts the roots in a file of holdfast keys export, and the keys of the plant that they have certified since.
+func trustFile(file string) (func(ctx context.Context, restored *store.DB) (backup.Trust, error), error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &problem.Error{Kind: problem.NotFound, What: "read " + file, Why: why(err), Hint: "give the file that holdfast keys export has written"}
+	}
+	b, err := seal.ParseBundle(text)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, restored *store.DB) (backup.Trust, error) {
+		err := restored.View(ctx, func(tx *store.Tx) (err error) {
+			b.Keys, err = seal.Archive(ctx, tx)
+			return err
+		})
+		return b.Trust(), err
+	}, nil
+}
+
+// restoredURL reads --database. Arguments can be read by everybody on the machine, so that none may have a password.
+func restoredURL(ctx context.Context, database string) (string, error) {
+	if kind, _, _ := strings.Cut(database, ":"); kind == "env" || kind == "file" {
+		return Config{}.secret(ctx, database)
+	}
+	u, err := url.Parse(database)
+	if err != nil { // its words may repeat the URL
+		return "", &problem.Error{Kind: problem.Invalid, What: "read --database", Why: "it is no URL", Hint: "write env:NAME or file:PATH, where the URL is"}
+	}
+	if _, has := u.User.Password(); has || u.Query().Has("password") {
+		return "", &problem.Error{
+			Kind: problem.Invalid, What: "read --database", Why: "it has a password, which everybody on this machine can read in the list of processes",
+			Hint: "change that password, and write env:NAME or file:PATH, where the URL is",
+		}
+	}
+	return database, nil
 }
 
 // restoredTrust is backupTrust by the keyring that the configuration names, which is not the one in the copy: a copy must not vouch for itself.

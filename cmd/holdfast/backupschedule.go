@@ -26,16 +26,17 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 	}
 	return &backup.Schedule{
 		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Now: p.db.Now,
-		Make: func(ctx context.Context) error {
+		Trust: func(ctx context.Context) (backup.Trust, error) { return p.cfg.backupTrust(ctx, p.db) },
+		Make: func(ctx context.Context, to []backup.Place) error {
 			var by backup.Signer
 			if p.ring != nil {
 				by = p.ring
 			}
-			m, err := p.cfg.createBackup(ctx, p.db, by, nil)
+			m, err := p.cfg.createBackup(ctx, p.db, by, to, nil)
 			if m.ID == "" {
 				return err
 			}
-			return errors.Join(err, record(ctx, access.BackupCreate, m.ID, map[string]any{"places": len(places)}))
+			return errors.Join(err, record(ctx, access.BackupCreate, m.ID, map[string]any{"places": len(to)}))
 		},
 		Prove: func(ctx context.Context, at backup.Place) error {
 			_, err := p.cfg.verifyBackup(ctx, p.db, "", actor, chosen{place: at.String()})

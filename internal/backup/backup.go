@@ -36,6 +36,9 @@ import (
 // ForManifest is the purpose under which manifests are signed, so that their signatures serve for nothing else.
 const ForManifest seal.Purpose = "holdfast/backup/1"
 
+// ForProof is the purpose under which proofs are signed.
+const ForProof seal.Purpose = "holdfast/backup-proof/1"
+
 // Manifest tells what a copy holds.
 type Manifest struct {
 	ID      string           `json:"id"`
@@ -101,20 +104,27 @@ func (m Manifest) seal(by Signer, size int64, sum string) (Sealed, error) {
 		return Sealed{}, fmt.Errorf("write a manifest: %w", err)
 	}
 	s := Sealed{Manifest: b, Size: size, SHA256: sum}
+	return s, s.sign(by, ForManifest)
+}
+
+// sign puts the signature over what s says; none if there is nobody to sign.
+func (s *Sealed) sign(by Signer, p seal.Purpose) error {
 	if by == nil {
-		return s, nil
+		return nil
 	}
-	digest := sha256.Sum256(b)
-	signature, err := by.Sign(ForManifest, digest[:])
+	digest := sha256.Sum256(s.Manifest)
+	signature, err := by.Sign(p, digest[:])
 	if err != nil {
-		return s, err
+		return err
 	}
 	s.Key, s.Signature = string(signature.Key), hex.EncodeToString(signature.Bytes())
-	return s, nil
+	return nil
 }
 
 // Signer tells which node has signed the manifest; "" if nobody has. Errors: Integrity for a signature that is not over it, others as of Trust.
-func (s Sealed) Signer(by Trust) (string, error) {
+func (s Sealed) Signer(by Trust) (string, error) { return s.signer(by, ForManifest) }
+
+func (s Sealed) signer(by Trust, p seal.Purpose) (string, error) {
 	if s.Signature == "" {
 		return "", nil
 	}
@@ -131,7 +141,7 @@ func (s Sealed) Signer(by Trust) (string, error) {
 		return "", damaged("check the signature of a manifest", err.Error())
 	}
 	digest := sha256.Sum256(signed.Bytes())
-	return by.Verify(ForManifest, digest[:], signature)
+	return by.Verify(p, digest[:], signature)
 }
 
 // Place keeps archives. Names are those that List gives.
@@ -171,8 +181,9 @@ type Copy struct {
 	Trouble string `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
 }
 
-// List gives the copies of a place, the newest first.
-func List(ctx context.Context, p Place) ([]Copy, error) {
+// List gives the copies of a place, the newest first. What nobody whom by trusts has signed is in Trouble, and its proof is none; nil believes
+// everything, which is for showing alone: whoever can write to a place can give a copy any date.
+func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 	names, err := p.List(ctx)
 	if err != nil {
 		return nil, err
@@ -183,7 +194,7 @@ func List(ctx context.Context, p Place) ([]Copy, error) {
 		if !ok || !slices.Contains(names, id+sealedSuffix) {
 			continue // an archive that was being written when its writer died has nothing beside it
 		}
-		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix))
+		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix), by)
 		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound { // one that is damaged hides no other
 			c.Trouble = err.Error()
 		} else if err != nil {
@@ -196,20 +207,51 @@ func List(ctx context.Context, p Place) ([]Copy, error) {
 }
 
 // read gives the copy of that name, which is what it is called there, whatever its manifest says.
-func read(ctx context.Context, p Place, id string, proven bool) (Copy, error) {
+func read(ctx context.Context, p Place, id string, proven bool, by Trust) (Copy, error) {
 	c := Copy{Place: p.String()}
 	s, err := readSealed(ctx, p, id)
 	if err == nil {
 		c.Manifest, err = s.read()
 	}
+	if err == nil && by != nil {
+		err = s.believed(by, ForManifest, id)
+	}
+	if err == nil && c.ID != id {
+		err = damaged("read the manifest of "+id, "it is that of "+c.ID)
+	}
 	c.ID, c.Size = id, s.Size
 	if err == nil && proven {
-		var proof Proof
-		if err = readJSON(ctx, p, id+provenSuffix, &proof); err == nil && proof.ID == id {
-			c.Proven = &proof
-		}
+		c.Proven, err = readProof(ctx, p, id, by)
 	}
 	return c, err
+}
+
+// believed is nil if somebody whom by trusts has signed it.
+func (s Sealed) believed(by Trust, p seal.Purpose, id string) error {
+	who, err := s.signer(by, p)
+	if err == nil && who == "" {
+		err = damaged("believe what stands beside backup "+id, "it is not signed")
+	}
+	return err
+}
+
+// readProof gives the proof beside a copy; none if it cannot be believed.
+func readProof(ctx context.Context, p Place, id string, by Trust) (*Proof, error) {
+	var s Sealed
+	if err := readJSON(ctx, p, id+provenSuffix, &s); err != nil {
+		return nil, err
+	}
+	if by != nil && s.believed(by, ForProof, id) != nil {
+		return nil, nil //nolint:nilnil // as if it were not there: it is proven again
+	}
+	var proof Proof
+	if err := json.Unmarshal(s.Manifest, &proof); err != nil {
+		return nil, damaged("read the proof of backup "+id, err.Error())
+	}
+	if proof.ID != id {
+		return nil, nil //nolint:nilnil // it is of another
+	}
+	return &proof, nil
 }
 
 func readSealed(ctx context.Context, p Place, id string) (s Sealed, err error) {

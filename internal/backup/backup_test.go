@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,7 +160,7 @@ func (s *site) create() backup.Manifest {
 }
 
 func (s *site) trial(k backup.Key) backup.Trial {
-	return backup.Trial{Key: k, Trust: s.signer, Origin: s.src.Origin, Work: s.scratch, URL: s.url, Now: time.Now}
+	return backup.Trial{Key: k, Trust: s.signer, Signer: s.signer, Origin: s.src.Origin, Work: s.scratch, URL: s.url, Now: time.Now}
 }
 
 // TestACopyIsTakenWhileThePlantWorksAndProven from each place, once with the site's key and once with the one from the safe. What is written
@@ -184,6 +186,9 @@ func TestACopyIsTakenWhileThePlantWorksAndProven(t *testing.T) {
 		if m.Tables["outbox_messages"] < 20 || m.Tables["outbox_messages"] != m.Tables["audit_entries"] {
 			t.Errorf("the copy has %d messages and %d entries, which are written together", m.Tables["outbox_messages"], m.Tables["audit_entries"])
 		}
+		if m.State.Entries+m.Tables["audit_pending"] != m.Tables["audit_entries"] || m.State.Root == "" || m.State.Owed != m.Tables["outbox_messages"] || m.State.Lanes == 0 {
+			t.Errorf("of %v rows the manifest says %+v: they are not of one moment", m.Tables, m.State)
+		}
 		for p, k := range map[backup.Place]backup.Key{s.near: s.own, s.far: s.recovery} {
 			proof, err := backup.Verify(t.Context(), p, "", s.trial(k))
 			if err != nil {
@@ -192,7 +197,7 @@ func TestACopyIsTakenWhileThePlantWorksAndProven(t *testing.T) {
 			if proof.ID != m.ID || proof.Opened != k.Name || proof.Signer != node {
 				t.Errorf("got the proof %+v", proof)
 			}
-			all, err := backup.List(t.Context(), p)
+			all, err := backup.List(t.Context(), p, s.signer)
 			if err != nil || len(all) != 1 || all[0].Proven == nil || all[0].ID != m.ID {
 				t.Errorf("got the list %+v, %v", all, err)
 			}
@@ -379,7 +384,7 @@ func TestAPlaceThatFailsKeepsItFromNoOther(t *testing.T) {
 	if _, err := backup.Verify(t.Context(), s.far, m.ID, s.trial(s.own)); err != nil {
 		t.Error(err)
 	}
-	if all, err := backup.List(t.Context(), s.near); err != nil || len(all) > 0 {
+	if all, err := backup.List(t.Context(), s.near, s.signer); err != nil || len(all) > 0 {
 		t.Errorf("got %v, %v, want nothing that looks like a copy", all, err)
 	}
 }
@@ -392,16 +397,16 @@ func TestPruneKeepsTheNewestThatWasProven(t *testing.T) {
 		s.owe("o1", 1)
 		ids = append(ids, s.create().ID)
 	}
-	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, now); err != nil || len(gone) > 0 {
+	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, s.signer, now); err != nil || len(gone) > 0 {
 		t.Errorf("got %v, %v, want nothing removed while none is proven", gone, err)
 	}
 	if _, err := backup.Verify(t.Context(), s.near, ids[1], s.trial(s.own)); err != nil {
 		t.Fatal(err)
 	}
-	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 4, Days: 1}, now); err != nil || len(gone) > 0 {
+	if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 4, Days: 1}, s.signer, now); err != nil || len(gone) > 0 {
 		t.Errorf("got %v, %v, want nothing removed", gone, err)
 	}
-	gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, now)
+	gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, s.signer, now)
 	if err != nil || len(gone) != 2 || gone[0] != ids[0] || gone[1] != ids[2] {
 		t.Errorf("got %v, %v, want the first and the third of %v removed", gone, err, ids)
 	}
@@ -413,5 +418,37 @@ func TestTwoRecipientsAreTheLeast(t *testing.T) {
 		if _, err := backup.Recipients(keys); problem.KindOf(err) != problem.Invalid {
 			t.Errorf("%s: got %v, want it refused", name, err)
 		}
+	}
+}
+
+// TestWhatAKilledProcessLeftIsSweptAway, and nothing that another works in.
+func TestWhatAKilledProcessLeftIsSweptAway(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	for _, name := range []string{"backup-dead", "backup-alive", "backup-else"} {
+		folder := filepath.Join(s.scratch, name)
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if name != "backup-else" {
+			lock, err := os.Create(filepath.Join(folder, ".lock"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			if name == "backup-alive" {
+				if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		old := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(folder, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.create()
+	left, err := filepath.Glob(filepath.Join(s.scratch, "*"))
+	if want := []string{filepath.Join(s.scratch, "backup-alive"), filepath.Join(s.scratch, "backup-else")}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("got %v, %v, want %v left", left, err, want)
 	}
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"archive/tar"
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -54,11 +55,11 @@ const databasePart = "database"
 // Create copies the plant while it works, and writes the copy to every place. A place that fails does not keep it from the others; the error
 // then tells of all that failed, and the manifest is given nevertheless if one place has it.
 func Create(ctx context.Context, src Source, o Options) (m Manifest, err error) {
-	work, err := os.MkdirTemp(src.Work, "backup-")
+	work, leave, err := workFolder(src.Work, "backup-")
 	if err != nil {
-		return m, fmt.Errorf("make a folder to work in: %w", err)
+		return m, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	if m, err = src.copy(ctx, work); err != nil {
 		return m, err
 	}
@@ -94,67 +95,50 @@ func (s Source) copy(ctx context.Context, work string) (Manifest, error) {
 			m.Schema = step.Name
 		}
 	}
-	if m.Tables, err = s.DB.Copy(ctx, filepath.Join(work, databasePart)); err != nil {
-		return m, err
-	}
-	if m.State, err = s.stateOfCopy(ctx, work); err != nil {
+	if err := s.database(ctx, filepath.Join(work, databasePart), &m); err != nil {
 		return m, err
 	}
 	m.Parts, err = describe(s.parts(work))
 	return m, err
 }
 
-// stateOfCopy reads it from the copy itself where that is a database; a dump of PostgreSQL is none, so that its manifest names rows alone, and
-// a trial checks the record that it finds.
-func (s Source) stateOfCopy(ctx context.Context, work string) (State, error) {
-	if s.DB.Dialect() != store.SQLite {
-		return State{}, nil
-	}
-	db, err := store.Open(ctx, "sqlite:"+filepath.Join(work, databasePart), store.Config{NoMigrate: true})
+// database writes the database's part, and into the manifest what the database said of itself at that moment.
+func (s Source) database(ctx context.Context, file string, m *Manifest) (err error) {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return State{}, err
+		return fmt.Errorf("write the copy: %w", err)
 	}
-	state, err := stateOf(ctx, db, s.Origin)
-	err = errors.Join(err, db.Close())
-	for _, beside := range []string{"-wal", "-shm"} {
-		err = errors.Join(err, removeIfThere(filepath.Join(work, databasePart+beside)))
-	}
-	return state, err
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+	to := bufio.NewWriterSize(f, 1<<20)
+	m.Tables, err = s.DB.Copy(ctx, to, func(tx *store.Tx) (err error) {
+		m.State, err = stateOf(ctx, tx, s.Origin)
 		return err
-	}
-	return nil
+	})
+	return errors.Join(err, to.Flush(), f.Close())
 }
 
 // stateOf asks a database for what a manifest says of it.
-func stateOf(ctx context.Context, db *store.DB, origin string) (s State, err error) {
-	err = db.View(ctx, func(tx *store.Tx) error {
-		r, err := audit.Verify(ctx, tx, origin, nil, nil)
-		if err == nil {
-			err = r.Err()
-		}
-		if err != nil {
-			return err
-		}
-		out := outbox.New(nil, "", outbox.Config{})
-		heads, err := out.Moved(ctx, tx, time.Time{})
-		if err != nil {
-			return err
-		}
-		links, err := out.Links(ctx, tx)
-		if err != nil {
-			return err
-		}
-		s = State{Entries: r.Entries, Root: r.Root, Lanes: int64(len(heads)), Heads: digestOf(heads)}
-		for _, l := range links {
-			s.Owed += l.Owed
-		}
-		return nil
-	})
-	return s, err
+func stateOf(ctx context.Context, tx *store.Tx, origin string) (State, error) {
+	r, err := audit.Verify(ctx, tx, origin, nil, nil)
+	if err == nil {
+		err = r.Err()
+	}
+	if err != nil {
+		return State{}, err
+	}
+	out := outbox.New(nil, "", outbox.Config{})
+	heads, err := out.Moved(ctx, tx, time.Time{})
+	if err != nil {
+		return State{}, err
+	}
+	links, err := out.Links(ctx, tx)
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Entries: r.Entries, Root: r.Root, Lanes: int64(len(heads)), Heads: digestOf(heads)}
+	for _, l := range links {
+		s.Owed += l.Owed
+	}
+	return s, nil
 }
 
 func digestOf(heads []audit.Head) string {

@@ -91,8 +91,9 @@ type Keep struct {
 
 // Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed. The newest copy that was proven
 // always stays, and so does everything while none was.
-func Prune(ctx context.Context, p Place, k Keep, now func() (unix int64)) ([]string, error) {
-	all, err := List(ctx, p)
+// by tells which proofs are believed, as of List.
+func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int64)) ([]string, error) {
+	all, err := List(ctx, p, by)
 	if err != nil || k.Count == 0 && k.Days == 0 {
 		return nil, err
 	}
@@ -114,15 +115,18 @@ func Prune(ctx context.Context, p Place, k Keep, now func() (unix int64)) ([]str
 }
 
 // newest is the newest copy of a place, or the one that is named.
-func newest(ctx context.Context, p Place, id string) (Copy, error) {
-	all, err := List(ctx, p)
+func newest(ctx context.Context, p Place, id string, by Trust) (Copy, error) {
+	all, err := List(ctx, p, by)
 	if err != nil {
 		return Copy{}, err
 	}
 	for _, c := range all {
-		if id == "" || c.ID == id {
+		if c.ID == id || id == "" && c.Trouble == "" {
 			return c, nil
 		}
+	}
+	if id == "" && len(all) > 0 {
+		return all[0], nil // it tells what is wrong with it
 	}
 	return Copy{}, missing(p, cmp.Or(id, "a backup"))
 }

@@ -36,7 +36,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
 	}
-	c, err := newest(ctx, p, id)
+	c, err := newest(ctx, p, id, t.Trust)
 	if err != nil {
 		return Restored{}, err
 	}
@@ -89,8 +89,8 @@ func moveUp(work, folder string) error {
 	return os.Remove(work)
 }
 
-// settleDown compares the database with the manifest, checks who has signed that, brings the database up to date, and tells the outbox that
-// it was restored.
+// settleDown compares the database with the manifest, which brings it up to date, checks who has signed that, and tells the outbox that it
+// was restored.
 func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial) (err error) {
 	db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
 	if err != nil {
@@ -101,9 +101,6 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 		return err
 	}
 	if err := r.checkSigner(ctx, db, p, t); err != nil {
-		return err
-	}
-	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
 	after, err := json.Marshal(map[string]any{"made": r.Made, "place": r.Place})

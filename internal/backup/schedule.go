@@ -19,8 +19,12 @@ type Schedule struct {
 	Places []Place
 	Now    func() time.Time
 
-	Make   func(ctx context.Context) error          // makes a copy and records it
-	Prove  func(ctx context.Context, p Place) error // proves the newest of a place and records it
+	// Trust tells whose signatures are believed; none for a plant without keys. Whoever can write to a place could else keep copies and trials from
+	// being made by a date alone.
+	Trust func(ctx context.Context) (Trust, error)
+
+	Make   func(ctx context.Context, to []Place) error // makes a copy for these places and records it
+	Prove  func(ctx context.Context, p Place) error    // proves the newest of a place and records it
 	Pruned func(ctx context.Context, p Place, ids []string) error
 	Raise  func(ctx context.Context, why string) error // an alarm
 
@@ -52,12 +56,16 @@ func (s *Schedule) Run(ctx context.Context) error {
 		defer s.Metrics.Unregister(proven)
 	}
 	turn, alarmed, began := 0, false, s.Now()
-	var made, proved time.Time // when it was tried last
+	tried := map[string]time.Time{} // when a copy was made last for a place
+	var proved time.Time            // when one was proven last, or was to be
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
-		newest, good, err := s.newest(ctx)
+		made, good, err := s.newest(ctx)
 		acted := false
-		if s.due(newest, made, s.Every) {
-			err, made, acted = errors.Join(err, s.Make(ctx)), s.Now(), true
+		if to := s.lacking(made, tried); len(to) > 0 {
+			err, acted = errors.Join(err, s.Make(ctx, to)), true
+			for _, p := range to {
+				tried[p.String()] = s.Now()
+			}
 		}
 		if s.due(good, proved, max(s.Verify, s.Every)) {
 			err, proved, acted = errors.Join(err, s.proveAndPrune(ctx, s.Places[turn%len(s.Places)])), s.Now(), true
@@ -86,52 +94,72 @@ func (s *Schedule) Run(ctx context.Context) error {
 	return nil
 }
 
-// due tells whether it is time, and was not tried a short while ago: what fails in one place must not fill the others.
+// due tells whether it is time, and was not tried a short while ago.
 func (s *Schedule) due(last, tried time.Time, every time.Duration) bool {
 	now := s.Now()
 	return now.Sub(last) >= every && now.Sub(tried) >= min(every, tryAgain)
 }
 
-// newest is when the newest copy was made of which every place has one that can be listed, and the newest in any that was proven. The error
-// tells of the places that cannot.
-func (s *Schedule) newest(ctx context.Context) (made, proven time.Time, err error) {
-	listed := false
+// lacking are the places that are due: what fails in one, such as a full one, does not fill the others. One that cannot be listed is not.
+func (s *Schedule) lacking(made, tried map[string]time.Time) (to []Place) {
 	for _, p := range s.Places {
-		all, lerr := List(ctx, p)
+		if last, listed := made[p.String()]; listed && s.due(last, tried[p.String()], s.Every) {
+			to = append(to, p)
+		}
+	}
+	return to
+}
+
+// newest is when the newest copy was made that is believed, for each place that can be listed, and the newest in any that was proven. The error tells
+// of the places that cannot. Where nobody knows whom to believe, no place is told.
+func (s *Schedule) newest(ctx context.Context) (made map[string]time.Time, proven time.Time, err error) {
+	var by Trust
+	if s.Trust != nil {
+		if by, err = s.Trust(ctx); err != nil {
+			return nil, proven, err
+		}
+	}
+	made = map[string]time.Time{}
+	for _, p := range s.Places {
+		all, lerr := List(ctx, p, by)
 		if lerr != nil {
 			err = errors.Join(err, lerr)
 			continue
 		}
-		var here time.Time
+		made[p.String()] = time.Time{}
 		for _, c := range all {
-			if c.Trouble == "" && c.Made.After(here) {
-				here = c.Made
+			if c.Trouble == "" && c.Made.After(made[p.String()]) {
+				made[p.String()] = c.Made
 			}
 			if c.Proven != nil && c.Made.After(proven) {
 				proven = c.Made
 			}
 		}
-		if !listed || here.Before(made) {
-			made, listed = here, true
-		}
 	}
 	return made, proven, err
 }
 
+// proveAndPrune proves the newest copy of a place; once one is proven, old ones need not be kept, in whatever place can be reached.
 func (s *Schedule) proveAndPrune(ctx context.Context, p Place) error {
 	if err := s.Prove(ctx, p); err != nil {
 		return err
 	}
-	for _, p := range s.Places {
-		gone, err := Prune(ctx, p, s.Keep, func() int64 { return s.Now().Unix() })
-		if len(gone) > 0 {
-			err = errors.Join(err, s.Pruned(ctx, p, gone))
-		}
-		if err != nil {
+	var by Trust
+	if s.Trust != nil {
+		var err error
+		if by, err = s.Trust(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	var errs []error
+	for _, p := range s.Places {
+		gone, err := Prune(ctx, p, s.Keep, by, func() int64 { return s.Now().Unix() })
+		if len(gone) > 0 {
+			err = errors.Join(err, s.Pruned(ctx, p, gone))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func seconds(t time.Time) float64 {

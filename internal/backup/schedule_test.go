@@ -20,18 +20,19 @@ type clockwork struct {
 	s backup.Schedule
 
 	mu     sync.Mutex
-	broken bool // this and what follows is guarded by mu
-	made   int
+	broken bool           // this and what follows is guarded by mu
+	made   map[string]int // copies by place
 	proved map[string]int
 	alarms []string
+	by     backup.Trust
 }
 
-func (c *clockwork) make(ctx context.Context) error {
+func (c *clockwork) make(ctx context.Context, to []backup.Place) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.made++
 	var errs []error
-	for _, p := range c.s.Places {
+	for _, p := range to {
+		c.made[p.String()]++
 		id := time.Now().UTC().Format("20060102T150405Z") + "-000000"
 		sealed := fmt.Sprintf(`{"manifest":{"id":%q,"made":%q}}`, id, time.Now().UTC().Format(time.RFC3339))
 		errs = append(errs, p.Put(ctx, id+".tar.zst.age", strings.NewReader("x")), p.Put(ctx, id+".json", strings.NewReader(sealed)))
@@ -45,12 +46,12 @@ func (c *clockwork) prove(ctx context.Context, p backup.Place) error {
 	if c.broken {
 		return errors.New("it cannot be opened")
 	}
-	all, err := backup.List(ctx, p)
+	all, err := backup.List(ctx, p, nil)
 	if err != nil || len(all) == 0 {
 		return errors.Join(err, errors.New("nothing to prove"))
 	}
 	c.proved[p.String()]++
-	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(fmt.Sprintf(`{"id":%q}`, all[0].ID)))
+	return p.Put(ctx, all[0].ID+".proven.json", strings.NewReader(fmt.Sprintf(`{"manifest":{"id":%q}}`, all[0].ID)))
 }
 
 func (c *clockwork) raise(_ context.Context, why string) error {
@@ -64,7 +65,7 @@ func (c *clockwork) raise(_ context.Context, why string) error {
 func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 	near, far := backup.Folder(t.TempDir()), backup.Folder(t.TempDir())
 	synctest.Test(t, func(t *testing.T) {
-		c := &clockwork{proved: map[string]int{}}
+		c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
 		c.s = backup.Schedule{
 			Every: 24 * time.Hour, Keep: backup.Keep{Count: 4}, Places: []backup.Place{near, far}, Now: time.Now,
 			Make: c.make, Prove: c.prove, Pruned: func(context.Context, backup.Place, []string) error { return nil },
@@ -75,11 +76,11 @@ func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 		go func() { ended <- c.s.Run(ctx) }()
 		time.Sleep(8*24*time.Hour + time.Hour)
 		c.mu.Lock()
-		if c.made < 8 || c.made > 9 || c.proved[near.String()] < 3 || c.proved[far.String()] < 3 || len(c.alarms) > 0 {
-			t.Errorf("in eight days %d copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
+		if c.made[near.String()] < 8 || c.made[near.String()] > 9 || c.proved[near.String()] < 3 || c.proved[far.String()] < 3 || len(c.alarms) > 0 {
+			t.Errorf("in eight days %v copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
 		}
 		for _, p := range c.s.Places {
-			if all, err := backup.List(ctx, p); err != nil || len(all) < 4 || len(all) > 6 {
+			if all, err := backup.List(ctx, p, nil); err != nil || len(all) < 4 || len(all) > 6 {
 				t.Errorf("%d copies are in %s, %v, want the newest 4 and what was proven last", len(all), p, err)
 			}
 		}
@@ -113,7 +114,7 @@ func (gone) Get(context.Context, string) (io.ReadCloser, error) {
 func TestAPlaceThatIsAwayStopsNoCopyElsewhere(t *testing.T) {
 	near, away := backup.Folder(t.TempDir()), gone{backup.Folder(t.TempDir())}
 	synctest.Test(t, func(t *testing.T) {
-		c := &clockwork{proved: map[string]int{}}
+		c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
 		c.s = backup.Schedule{
 			Every: 24 * time.Hour, Places: []backup.Place{away, near}, Now: time.Now, Make: c.make, Prove: c.prove,
 			Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Log: slog.New(slog.DiscardHandler),
@@ -123,13 +124,84 @@ func TestAPlaceThatIsAwayStopsNoCopyElsewhere(t *testing.T) {
 		go func() { ended <- c.s.Run(ctx) }()
 		time.Sleep(4*24*time.Hour + time.Hour)
 		c.mu.Lock()
-		if c.made < 4 || c.made > 5 || c.proved[near.String()] < 4 || len(c.alarms) > 0 {
-			t.Errorf("in four days %d copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
+		if c.made[near.String()] < 4 || c.made[near.String()] > 5 || c.proved[near.String()] < 4 || len(c.alarms) > 0 {
+			t.Errorf("in four days %v copies were made, %v proven, alarms %v", c.made, c.proved, c.alarms)
 		}
 		c.mu.Unlock()
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// full is a place that can be listed and takes nothing.
+type full struct{ backup.Folder }
+
+func (full) Put(context.Context, string, io.Reader) error { return errors.New("no space is left") }
+
+// TestAFullPlaceRepeatsNoCopyElsewhere: it is tried again alone.
+func TestAFullPlaceRepeatsNoCopyElsewhere(t *testing.T) {
+	near, stuck := backup.Folder(t.TempDir()), full{backup.Folder(t.TempDir())}
+	synctest.Test(t, func(t *testing.T) {
+		c := run(t, near, stuck)
+		time.Sleep(2*24*time.Hour + time.Hour)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.made[near.String()] > 3 || c.made[stuck.String()] < 24 {
+			t.Errorf("in two days %v copies were made, want one a day where there is room", c.made)
+		}
+	})
+}
+
+// run has a schedule of a copy a day run until the test ends.
+func run(t *testing.T, places ...backup.Place) *clockwork {
+	t.Helper()
+	c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
+	c.s = backup.Schedule{
+		Every: 24 * time.Hour, Places: places, Now: time.Now, Make: c.make, Prove: c.prove, Trust: c.trust,
+		Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Log: slog.New(slog.DiscardHandler),
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- c.s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// trust is nobody's, unless the test says whose.
+func (c *clockwork) trust(context.Context) (backup.Trust, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by, nil
+}
+
+// TestADateThatNobodyHasSignedStopsNothing: whoever can write to a place can put a copy of next year there, and a proof of it.
+func TestADateThatNobodyHasSignedStopsNothing(t *testing.T) {
+	near := backup.Folder(t.TempDir())
+	for name, text := range map[string]string{
+		"20990101T000000Z-000000.tar.zst.age": "x", "20990101T000000Z-000000.json": `{"manifest":{"id":"20990101T000000Z-000000","made":"2099-01-01T00:00:00Z"}}`,
+		"20990101T000000Z-000000.proven.json": `{"manifest":{"id":"20990101T000000Z-000000"}}`,
+	} {
+		if err := near.Put(t.Context(), name, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := run(t, near)
+		c.mu.Lock()
+		c.by = &signer{newKey(t)}
+		c.mu.Unlock()
+		time.Sleep(4 * 24 * time.Hour)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.made[near.String()] < 3 || len(c.alarms) != 1 {
+			t.Errorf("in four days %v copies were made and %d alarms raised, want both: nothing that is there can be believed", c.made, len(c.alarms))
 		}
 	})
 }

@@ -117,7 +117,7 @@ func TestCopiesOnAnotherMachine(t *testing.T) {
 	if _, err := backup.Verify(t.Context(), there, m.ID, s.trial(s.recovery)); err != nil {
 		t.Error(err)
 	}
-	if all, err := backup.List(t.Context(), there); err != nil || len(all) != 1 || all[0].Proven == nil {
+	if all, err := backup.List(t.Context(), there, nil); err != nil || len(all) != 1 || all[0].Proven == nil {
 		t.Errorf("got %+v, %v", all, err)
 	}
 	if err := there.Remove(t.Context(), m.ID+".json"); err != nil {

@@ -42,8 +42,10 @@ func ParseKey(name, text string) (Key, error) {
 // Trial says where a copy is restored to be proven.
 type Trial struct {
 	Key   Key
-	Trust Trust  // nil: signatures are not checked
-	Actor string // who restores, for the audit record
+	Trust Trust // nil: signatures are not checked
+	// Signer signs the proof; nil: nobody does, and a plant with keys does not believe it.
+	Signer Signer
+	Actor  string // who restores, for the audit record
 	// TrustBy makes the Trust of the archive of keys in a database that was restored, where the plant's own is lost; nil: none.
 	TrustBy func(ctx context.Context, restored *store.DB) (Trust, error)
 	Origin  string // of the audit record's checkpoints; default that of the plant that the manifest names
@@ -56,15 +58,15 @@ type Trial struct {
 // copy. What it has found is kept beside the copy. Errors: Integrity for whatever is not as it was written, Denied for a key that does not
 // open it.
 func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err error) {
-	c, err := newest(ctx, p, id)
+	c, err := newest(ctx, p, id, t.Trust)
 	if err != nil {
 		return Proof{}, err
 	}
-	work, err := os.MkdirTemp(t.Work, "verify-")
+	work, leave, err := workFolder(t.Work, "verify-")
 	if err != nil {
-		return Proof{}, fmt.Errorf("make a folder for the trial: %w", err)
+		return Proof{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer func() { err = errors.Join(err, leave()) }()
 	began := time.Now()
 	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
 	if err == nil {
@@ -77,11 +79,24 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 		return Proof{}, err
 	}
 	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signer}
-	text, err := json.MarshalIndent(proof, "", "  ")
+	return proof, t.keep(ctx, p, proof)
+}
+
+// keep puts a proof beside the copy, signed: whoever can write to the place could make up another.
+func (t Trial) keep(ctx context.Context, p Place, proof Proof) error {
+	b, err := json.Marshal(proof)
 	if err != nil {
-		return proof, err
+		return fmt.Errorf("write a proof: %w", err)
 	}
-	return proof, p.Put(ctx, c.ID+provenSuffix, strings.NewReader(string(text)+"\n"))
+	s := Sealed{Manifest: b}
+	if err := s.sign(t.Signer, ForProof); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write a proof: %w", err)
+	}
+	return p.Put(ctx, proof.ID+provenSuffix, strings.NewReader(string(text)+"\n"))
 }
 
 // restore makes a database of the copy and compares it.
@@ -90,8 +105,7 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string) (err error)
 	if m.Dialect == string(store.SQLite) {
 		from = "sqlite:"
 	}
-	name := strings.ToLower("holdfast_trial_" + strings.ReplaceAll(m.ID, "-", "_"))
-	scratch, drop, err := store.Scratch(ctx, from, work, name)
+	scratch, drop, err := store.Scratch(ctx, from, work)
 	if err != nil {
 		return err
 	}
@@ -110,7 +124,8 @@ func (t Trial) origin(m Manifest) string {
 	return cmp.Or(t.Origin, audit.Origin(string(seal.ForCheckpoint), m.Plant))
 }
 
-// compare holds a restored database against the manifest.
+// compare holds a restored database against the manifest: its rows as they were copied, and, brought up to date if the copy is of an older
+// version, what it says of itself.
 func (m Manifest) compare(ctx context.Context, db *store.DB, origin string) error {
 	tables, err := db.Counts(ctx)
 	if err != nil {
@@ -124,11 +139,17 @@ func (m Manifest) compare(ctx context.Context, db *store.DB, origin string) erro
 	if len(tables) != len(m.Tables) {
 		return damaged("restore backup "+m.ID, fmt.Sprintf("it has %d tables, %d were copied", len(tables), len(m.Tables)))
 	}
-	state, err := stateOf(ctx, db, origin)
-	if err != nil {
+	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	if m.State != (State{}) && state != m.State {
+	var state State
+	if err := db.View(ctx, func(tx *store.Tx) (err error) {
+		state, err = stateOf(ctx, tx, origin)
+		return err
+	}); err != nil {
+		return err
+	}
+	if state != m.State {
 		return damaged("restore backup "+m.ID, fmt.Sprintf("audit record or lanes are not those of the copy: %+v, and were %+v", state, m.State))
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -14,50 +16,94 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jmoiron/sqlx"
 
 	"holdfast/internal/problem"
 )
 
-// Copy writes a copy of the whole database, as it is at one moment, into a file that must not be there, while others go on working, and tells
-// how many rows each table has in it. On SQLite it is a database (VACUUM INTO), on PostgreSQL pg_dump's custom format, of the schema alone that
-// the connection works in. Errors: Unavailable where pg_dump is missing or fails.
-func (db *DB) Copy(ctx context.Context, file string) (map[string]int64, error) {
-	if db.dialect == Postgres {
-		return db.copyPostgres(ctx, file)
-	}
-	path, err := db.file()
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
-		return nil, &problem.Error{Kind: problem.Invalid, What: "copy the database", Why: "it is in memory only", Hint: "name a file: sqlite:FILE"}
-	}
-	// the connections for reading may write nothing, not even a copy
-	own, err := openSQLite(db.sqliteName("file:"+path, "deferred", false))
-	if err != nil {
-		return nil, fmt.Errorf("open %s to copy it: %w", path, err)
-	}
-	_, err = own.ExecContext(ctx, `VACUUM INTO ?`, file)
-	if err = errors.Join(err, own.Close()); err != nil {
-		return nil, answered(ctx, fmt.Errorf("copy %s: %w", path, err))
-	}
-	return countFile(ctx, file)
+// Copy writes a copy of the whole database, as it is at one moment, while others go on working, and tells how many rows each table has in it.
+// within, which may be nil, reads the database of that moment too. On SQLite the copy is the database, page by page, so that two copies differ where
+// something was changed; on PostgreSQL it is pg_dump's custom format, of the schema alone that the connection works in. Errors: those of within and to as they
+// are, Unavailable where pg_dump is missing or fails.
+func (db *DB) Copy(ctx context.Context, to io.Writer, within func(tx *Tx) error) (all map[string]int64, err error) {
+	err = db.View(ctx, func(tx *Tx) (err error) {
+		if db.dialect == Postgres {
+			if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+				return fmt.Errorf("begin a copy: %w", err)
+			}
+		}
+		if all, err = counts(ctx, tx.tx, tablesOf(db.dialect)); err != nil { // the first to read fixes the moment
+			return err
+		}
+		if within != nil {
+			if err := within(tx); err != nil {
+				return err
+			}
+		}
+		if db.dialect == Postgres {
+			return tx.dump(ctx, to)
+		}
+		return tx.pages(ctx, to)
+	})
+	return all, err
 }
 
-// countFile counts what a copy holds, and checks that SQLite finds it whole.
-func countFile(ctx context.Context, file string) (map[string]int64, error) {
+// PageSize is the size of SQLite's pages; 0 on PostgreSQL, whose copies have none.
+func (db *DB) PageSize(ctx context.Context) (n int64, err error) {
+	if db.dialect == Postgres {
+		return 0, nil
+	}
+	return n, db.View(ctx, func(tx *Tx) error { return tx.Get(ctx, &n, `PRAGMA page_size`) })
+}
+
+// pages are those of SQLite's file as the transaction sees them, in their order.
+func (tx *Tx) pages(ctx context.Context, to io.Writer) error {
+	t, ok := tx.tx.(*sqlx.Tx)
+	if !ok {
+		return errors.New("copy the database: the transaction is none for reading")
+	}
+	rows, err := t.QueryContext(ctx, `SELECT data FROM sqlite_dbpage ORDER BY pgno`)
+	if err != nil {
+		return fmt.Errorf("copy the pages: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var page sql.RawBytes
+		if err := rows.Scan(&page); err != nil {
+			return fmt.Errorf("copy a page: %w", err)
+		}
+		if _, err := to.Write(page); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// dump has pg_dump read the snapshot of the transaction.
+func (tx *Tx) dump(ctx context.Context, to io.Writer) error {
+	var at struct{ Snapshot, Schema string }
+	if err := tx.Get(ctx, &at, `SELECT pg_export_snapshot() AS snapshot, current_schema() AS schema`); err != nil {
+		return fmt.Errorf("fix the moment of a copy: %w", err)
+	}
+	return postgresProgram(ctx, tx.db.url, to, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--compress=0",
+		"--snapshot="+at.Snapshot, "--schema="+pgx.Identifier{at.Schema}.Sanitize())
+}
+
+// CheckFile has SQLite look whether the file is a whole database. Errors: Integrity if it is not.
+func CheckFile(ctx context.Context, file string) error {
 	c, err := openSQLite("file:" + file + "?mode=ro&immutable=1")
 	if err != nil {
-		return nil, fmt.Errorf("open the copy %s: %w", file, err)
+		return fmt.Errorf("open the copy %s: %w", file, err)
 	}
 	defer c.Close()
 	var says string
 	if err := c.GetContext(ctx, &says, `PRAGMA integrity_check(1)`); err != nil || says != "ok" {
-		return nil, &problem.Error{Kind: problem.Integrity, What: "check the copy " + file, Why: says, Hint: "take another; look for errors of the disk", Cause: err}
+		return &problem.Error{Kind: problem.Integrity, What: "check the copy " + file, Why: cmp.Or(says, fmt.Sprint(err)), Hint: "take another; look for errors of the disk", Cause: err}
 	}
-	return counts(ctx, c, `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`)
+	return nil
 }
 
 // counter is what rows are counted on: a database or a transaction.
@@ -99,35 +145,14 @@ func tablesOf(d Dialect) string {
 	return `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`
 }
 
-// copyPostgres has pg_dump read the snapshot in which the rows are counted.
-func (db *DB) copyPostgres(ctx context.Context, file string) (map[string]int64, error) {
-	tx, err := db.read.BeginTxx(ctx, nil)
-	if err != nil {
-		return nil, answered(ctx, fmt.Errorf("begin a copy: %w", err))
-	}
-	defer func() { _ = tx.Rollback() }()
-	var snapshot, schema string
-	for _, set := range []string{`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`, `SET LOCAL idle_in_transaction_session_timeout = 0`} {
-		if _, err := tx.ExecContext(ctx, set); err != nil {
-			return nil, answered(ctx, fmt.Errorf("begin a copy: %w", err))
-		}
-	}
-	if err := tx.QueryRowxContext(ctx, `SELECT pg_export_snapshot(), current_schema()`).Scan(&snapshot, &schema); err != nil {
-		return nil, answered(ctx, fmt.Errorf("fix the moment of a copy: %w", err))
-	}
-	all, err := counts(ctx, tx, tablesOf(Postgres))
-	if err != nil {
-		return nil, answered(ctx, err)
-	}
-	return all, postgresProgram(ctx, db.url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--compress=0",
-		"--snapshot="+snapshot, "--schema="+pgx.Identifier{schema}.Sanitize(), "--file="+file)
-}
-
 // RestoreCopy makes a database of what Copy has written. On SQLite the file that the URL names must not be there; on PostgreSQL the database must
 // be, and have nothing of ours. Errors: Conflict where something is there already.
 func RestoreCopy(ctx context.Context, rawURL, file string) error {
 	if path, ok := strings.CutPrefix(rawURL, "sqlite:"); ok {
-		return restoreFile(path, file)
+		if err := restoreFile(path, file); err != nil {
+			return err
+		}
+		return CheckFile(ctx, path)
 	}
 	db, err := Open(ctx, rawURL, Config{NoMigrate: true})
 	if err != nil {
@@ -146,9 +171,13 @@ func RestoreCopy(ctx context.Context, rawURL, file string) error {
 			Hint: "make an empty database for it: createdb NAME",
 		}
 	}
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		return fmt.Errorf("read the URL of the database: %w", err)
+	}
 	// the empty schema that is there gives way to the one of the copy
-	return postgresProgram(ctx, rawURL, "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error",
-		"--single-transaction", "--dbname="+database(rawURL), file)
+	return postgresProgram(ctx, rawURL, io.Discard, "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error",
+		"--single-transaction", "--dbname="+cfg.Database, file)
 }
 
 func restoreFile(path, from string) (err error) {
@@ -173,7 +202,14 @@ func restoreFile(path, from string) (err error) {
 
 // Scratch is an empty database for a trial: its URL, and what removes it. On SQLite it is a file in the folder given, on PostgreSQL a database beside
 // that of rawURL, for which its role needs the right to make one (CREATEDB). Errors: Denied where it lacks that.
-func Scratch(ctx context.Context, rawURL, folder, name string) (scratch string, drop func(context.Context) error, err error) {
+//
+// It removes those that are older than an hour and that nobody uses: their processes were killed.
+func Scratch(ctx context.Context, rawURL, folder string) (scratch string, drop func(context.Context) error, err error) {
+	var tail [6]byte
+	if _, err := rand.Read(tail[:]); err != nil {
+		return "", nil, fmt.Errorf("name a database for a trial: %w", err)
+	}
+	name := fmt.Sprintf("%s%d_%x", trialPrefix, time.Now().Unix(), tail)
 	if strings.HasPrefix(rawURL, "sqlite:") {
 		file := filepath.Join(folder, name+".db")
 		return "sqlite:" + file, func(context.Context) error { return nil }, nil // the folder goes as a whole
@@ -186,6 +222,9 @@ func Scratch(ctx context.Context, rawURL, folder, name string) (scratch string, 
 		_, err = conn.Exec(ctx, statement)
 		return errors.Join(err, conn.Close(ctx))
 	}
+	if err := sweepTrials(ctx, rawURL); err != nil {
+		return "", nil, err
+	}
 	quoted := pgx.Identifier{name}.Sanitize()
 	if err := do(ctx, `CREATE DATABASE `+quoted); err != nil {
 		return "", nil, &problem.Error{
@@ -196,9 +235,36 @@ func Scratch(ctx context.Context, rawURL, folder, name string) (scratch string, 
 	return other, func(ctx context.Context) error { return do(ctx, `DROP DATABASE `+quoted+` WITH (FORCE)`) }, err
 }
 
+// trialPrefix begins the names of databases for trials; the second in which they were made follows.
+const trialPrefix = "holdfast_trial_"
+
+// sweepTrials removes the databases of trials that did not end. One that is in use, or another role's, stays.
+func sweepTrials(ctx context.Context, rawURL string) error {
+	conn, err := pgx.Connect(ctx, rawURL)
+	if err != nil {
+		return answered(ctx, fmt.Errorf("connect for a trial: %w", err))
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	rows, err := conn.Query(ctx, `SELECT datname FROM pg_database WHERE starts_with(datname, $1)`, trialPrefix)
+	if err != nil {
+		return answered(ctx, fmt.Errorf("look for old trials: %w", err))
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return answered(ctx, fmt.Errorf("look for old trials: %w", err))
+	}
+	for _, name := range names {
+		made, _, _ := strings.Cut(strings.TrimPrefix(name, trialPrefix), "_")
+		if s, err := strconv.ParseInt(made, 10, 64); err == nil && time.Since(time.Unix(s, 0)) > time.Hour {
+			_, _ = conn.Exec(ctx, `DROP DATABASE `+pgx.Identifier{name}.Sanitize()) // the next trial tries again
+		}
+	}
+	return nil
+}
+
 // postgresProgram runs one of PostgreSQL's programs on the database of a URL. What it needs to connect goes by its environment: arguments
 // can be read by everybody on the machine.
-func postgresProgram(ctx context.Context, rawURL, name string, args ...string) error {
+func postgresProgram(ctx context.Context, rawURL string, out io.Writer, name string, args ...string) error {
 	program, err := findProgram(name)
 	if err != nil {
 		return err
@@ -208,8 +274,9 @@ func postgresProgram(ctx context.Context, rawURL, name string, args ...string) e
 		return fmt.Errorf("read the URL of the database: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, program, append(args, "--no-password")...) //nolint:gosec // a program of the system, arguments of ours
-	cmd.Env = append(os.Environ(), "PGHOST="+cfg.Host, "PGPORT="+strconv.Itoa(int(cfg.Port)), "PGUSER="+cfg.User, "PGPASSWORD="+cfg.Password,
-		"PGDATABASE="+cfg.Database, "PGSSLMODE="+sslMode(rawURL))
+	cmd.Env = append(os.Environ(), "PGHOST="+cfg.Host, "PGPORT="+strconv.Itoa(int(cfg.Port)), "PGUSER="+cfg.User, "PGPASSWORD="+cfg.Password, "PGDATABASE="+cfg.Database)
+	cmd.Env = append(cmd.Env, connectionEnv(rawURL)...)
+	cmd.Stdout = out
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Run(); err != nil {
@@ -240,22 +307,23 @@ func findProgram(name string) (string, error) {
 	return path, nil
 }
 
-// sslMode is that of a URL; PostgreSQL's programs do not learn it from what has been parsed.
-func sslMode(rawURL string) string {
+// connectionEnv is what else a URL says of the connection, as PostgreSQL's programs read it from their environment. What it does not say they
+// take from the same variables as this process.
+func connectionEnv(rawURL string) (env []string) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "prefer"
+		return nil
 	}
-	return cmp.Or(u.Query().Get("sslmode"), "prefer")
-}
-
-// database is the name of the database in a URL.
-func database(rawURL string) string {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return ""
+	for name, variable := range map[string]string{
+		"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY", "sslcrl": "PGSSLCRL", "sslsni": "PGSSLSNI",
+		"sslnegotiation": "PGSSLNEGOTIATION", "channel_binding": "PGCHANNELBINDING", "require_auth": "PGREQUIREAUTH", "gssencmode": "PGGSSENCMODE",
+		"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS", "options": "PGOPTIONS",
+	} {
+		if v := u.Query().Get(name); v != "" {
+			env = append(env, variable+"="+v)
+		}
 	}
-	return strings.TrimPrefix(u.Path, "/")
+	return env
 }
 
 // withDatabase is the URL of another database of the same server.
