@@ -36,6 +36,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
 
@@ -50,6 +51,8 @@ type Link struct {
 	out     *Publisher // nil without Config.Publish
 	log     *slog.Logger
 	hands   *semaphore.Weighted // bytes of large bodies, see load
+	seal    message.Encrypter   // nil for none
+	opener  message.Decrypter   // nil for none
 }
 
 // Open checks the configuration and begins to connect. The broker may be away; Status tells. The caller closes the link.

@@ -30,6 +30,9 @@ const (
 // attribute is one of a CloudEvent.
 type attribute struct{ name, value string }
 
+// mediaAt is where attributesOf has datacontenttype.
+const mediaAt = 6
+
 // attributesOf gives those of an event; an empty one is left out by who writes them. What is in the digest but no attribute of CloudEvents
 // goes as an extension, so that a receiver can compute the digest itself; so does the signature of the plant (CloudEvents' verifiability
 // extension). documentOf names the mapping of a body that is not the event's own: what is signed then goes with it as a statement.
@@ -81,28 +84,24 @@ func attributesOf(m *message.Message, digest, documentOf string) [24]attribute {
 // Structured mode is the default because headers cost the broker dear: it decodes all of them for each message. With the twenty of an
 // event it carried half as many messages as with none. The body is appended to room, whose memory is the caller's to use again.
 func encode(m message.Message, doc message.Document, binary bool, room []byte) amqp091.Publishing {
-	return encodeDigested(m, m.Digest(), doc, binary, room)
+	return encodeDigested(m, m.Digest(), doc, plainData(m, doc), binary, room)
 }
 
-// encodeDigested is encode of an event whose digest is known.
-func encodeDigested(m message.Message, digest string, doc message.Document, binary bool, room []byte) amqp091.Publishing {
+// encodeDigested is encode of an event whose digest is known, with the data that stand for its own.
+func encodeDigested(m message.Message, digest string, doc message.Document, data data, binary bool, room []byte) amqp091.Publishing {
 	p := amqp091.Publishing{
 		ContentType: structured, DeliveryMode: amqp091.Persistent, MessageId: short(m.ID), CorrelationId: short(m.Cause), Timestamp: m.Time,
 		Type: short(m.Kind), AppId: "holdfast",
 	}
-	body := m.Body
-	if doc.Mapping != "" {
-		body = doc.Body
-	}
 	attrs := attributesOf(&m, digest, doc.Mapping)
 	if !binary {
-		p.Body = fold(room, attrs[:], body)
+		if data.media == message.MediaJOSE {
+			attrs[mediaAt].value, data.body = data.media, appendText(nil, string(data.body)) // a text, to CloudEvents' JSON format
+		}
+		p.Body = fold(room, attrs[:], data.body)
 		return p
 	}
-	p.ContentType, p.Body, p.Headers = "application/json", body, make(amqp091.Table, len(attrs))
-	if m.Large != nil && m.Large.Media != "" {
-		p.ContentType = m.Large.Media
-	}
+	p.ContentType, p.Body, p.Headers = data.media, data.body, make(amqp091.Table, len(attrs))
 	for _, a := range attrs {
 		if a.value != "" && a.name != "datacontenttype" {
 			p.Headers[prefix+a.name] = a.value

@@ -174,7 +174,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestADigestThatIsKnownIsTheOneSent(t *testing.T) {
 	for _, binary := range []bool{false, true} {
-		p := encodeDigested(sample("m"), "known", message.Document{}, binary, nil)
+		p := encodeDigested(sample("m"), "known", message.Document{}, plainData(sample("m"), message.Document{}), binary, nil)
 		if got := (Receive{}).decode(arrived(p), "q", time.Now()).Claimed; got != "known" {
 			t.Errorf("binary %t: the event claims %q, want the digest that was known", binary, got)
 		}

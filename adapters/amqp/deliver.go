@@ -40,7 +40,7 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 		}
 		if err != nil {
 			w.skip(c)
-			out[i] = message.Outcome{Verdict: message.Refused, Err: err}
+			out[i] = unmade(err)
 			continue
 		}
 		if err := w.send(ctx, &m, c, i); err != nil {
@@ -76,7 +76,7 @@ func (l *Link) Send(d message.Delivery, told func(message.Outcome)) bool {
 		*room = b // it was made there, and is free again when it was written
 	}
 	if err != nil {
-		told(message.Outcome{Verdict: message.Refused, Err: err})
+		told(unmade(err))
 		return true
 	}
 	has, err := w.post(&m, told)
@@ -114,6 +114,15 @@ func notSent(err error) message.Outcome {
 		}
 	}
 	return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+}
+
+// unmade is the outcome of a message of which nothing can be made that the broker takes: a person must look, unless it only cannot be
+// encrypted at present.
+func unmade(err error) message.Outcome {
+	if problem.KindOf(err) == problem.Unavailable {
+		return notSent(err)
+	}
+	return message.Outcome{Verdict: message.Refused, Err: err}
 }
 
 // outcome is what the fate of a message means for the relay.
@@ -171,10 +180,17 @@ func (l *Link) outgoing(d message.Delivery, room []byte) (outgoing, error) {
 		binary, m.Body = true, d.Doc.Body
 	}
 	out := outgoing{exchange: l.cfg.Publish.Exchange, key: l.key(d)}
-	if d.Digest == "" {
-		out.msg = encode(m, d.Doc, binary, room)
-	} else {
-		out.msg = encodeDigested(m, d.Digest, d.Doc, binary, room)
+	digest := d.Digest
+	if digest == "" {
+		digest = m.Digest()
 	}
+	data := plainData(m, d.Doc)
+	if l.seal != nil {
+		var err error
+		if data, err = data.sealed(l.seal, m.ID); err != nil {
+			return out, err
+		}
+	}
+	out.msg = encodeDigested(m, digest, d.Doc, data, binary, room)
 	return out, out.check()
 }

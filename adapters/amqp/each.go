@@ -27,7 +27,7 @@ func (l *Link) Each(ctx context.Context, take Take) error {
 	}
 	for m := range in {
 		if h, ok := heldOf(m.Context()); ok {
-			take(m.Context(), l.cfg.Receive.decode(&h.delivery, h.queue, time.Now()), func() { m.Ack() })
+			take(m.Context(), l.incoming(m.Context(), &h.delivery, h.queue, time.Now()), func() { m.Ack() })
 		}
 	}
 	return nil

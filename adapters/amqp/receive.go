@@ -28,7 +28,7 @@ type Accept func(ctx context.Context, batch []message.Incoming) error
 // that is the back-pressure of a store that is full.
 func (l *Link) Run(ctx context.Context, accept Accept) error {
 	return l.run(ctx, accept, func(d *amqp091.Delivery, queue string, now time.Time) []message.Incoming {
-		return []message.Incoming{l.cfg.Receive.decode(d, queue, now)}
+		return []message.Incoming{l.incoming(ctx, d, queue, now)}
 	})
 }
 

@@ -54,6 +54,7 @@ type Config struct {
 	Signer     Signer              // signs answers and receipts; nil for an ERP without keys
 	Hops       message.HopVerifier // looks at the proofs of requests; nil for nobody
 	Origin     Origin              // looks at who signed what is sent; nil for nobody
+	Decrypter  message.Decrypter   // reads bodies that are encrypted to this ERP, and then no others; nil for an ERP without a key for it
 }
 
 // Origin checks a request of a plant: statement is its header Holdfast-Statement, "" without one, and e has its message ID, digest, lane

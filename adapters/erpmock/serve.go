@@ -93,7 +93,8 @@ func (c *call) read() *answer {
 		Key: c.r.Header.Get("Idempotency-Key"), Trace: c.r.Header.Get("Traceparent"),
 	}
 	op, params, routeErr := c.m.doc.Route(c.r)
-	body, err := readBody(c.w, c.r, c.m.cfg.BodyLimit)
+	came, err := readBody(c.w, c.r, c.m.cfg.BodyLimit)
+	body, header, closed := c.open(came)
 	c.keepBody(body)
 	switch {
 	case errors.Is(routeErr, contract.ErrMethod):
@@ -102,15 +103,17 @@ func (c *call) read() *answer {
 		return ptr(problem(http.StatusNotFound, "unknown-path", "the contract has no path "+c.r.URL.Path, "look at the contract's paths"))
 	case err != nil:
 		return ptr(bodyProblem(err, c.m.cfg.BodyLimit))
+	case closed != nil:
+		return ptr(problem(http.StatusUnsupportedMediaType, "not-encrypted", closed.Error(), "encrypt it to the ERP's key"))
 	}
 	c.b = c.m.plan.behaviour[op.ID]
 	c.entry.Operation = op.ID
-	c.req = contract.Request{Path: params, Query: c.r.URL.Query(), Header: c.r.Header, Body: body}
+	c.req = contract.Request{Path: params, Query: c.r.URL.Query(), Header: header, Body: body}
 	var wrong []contract.Violation
 	c.body, wrong = op.CheckRequest(&c.req)
 	c.m.plan.names.read(c.body, c.entry)
 	c.judgeOrigin()
-	c.judgeHop(body)
+	c.judgeHop(came)
 	if len(wrong) > 0 {
 		return ptr(violated(op, wrong))
 	}

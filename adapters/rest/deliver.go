@@ -63,12 +63,11 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery) message.Outcome 
 	if s := statement(d); s != "" {
 		hr.Header.Set(wire.Statement, s)
 	}
-	if large := d.Doc.Large; large != nil { // read as it is sent; RoundTrip closes it
-		if hr.Body, err = large.Open(ctx); err != nil {
-			return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
-		}
-		hr.ContentLength = large.Size
+	release, err := l.load(hr, req.Body, d)
+	if err != nil {
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}
+	defer release()
 	l.introduce(hr, d)
 	out := l.receipted(ctx, d, l.send(op, what, hr, req))
 	if out.Verdict == message.Unsure {

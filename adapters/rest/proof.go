@@ -20,10 +20,10 @@ func (l *Link) ProveBy(p wire.Proofs) {
 	l.http.ProveBy(p.Sign, p.Answers)
 }
 
-// introduce names the event in the header of a request that is signed, so that the signature is over it too (CloudEvents HTTP protocol
-// binding 1.0.2), and gives the digest of a body that is not in memory.
+// introduce names the event in the header of a request that is signed, so that the signature is over it too, or encrypted, so that it can be
+// read (CloudEvents HTTP protocol binding 1.0.2). It gives the digest of a body that is not in memory.
 func (l *Link) introduce(hr *http.Request, d message.Delivery) {
-	if l.proofs.Sign == nil {
+	if l.proofs.Sign == nil && l.seal == nil {
 		return
 	}
 	m := d.Event.Message()
@@ -32,7 +32,7 @@ func (l *Link) introduce(hr *http.Request, d message.Delivery) {
 			hr.Header.Set(name, encoded(value))
 		}
 	}
-	if large := d.Doc.Large; large != nil {
+	if large := d.Doc.Large; large != nil && l.seal == nil {
 		hr.Header.Set("Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(large.Digest[:])+":")
 	}
 }

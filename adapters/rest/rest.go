@@ -29,7 +29,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"holdfast/adapters/wire"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
@@ -52,6 +55,8 @@ type Link struct {
 	attempts *wire.Attempts
 	polls    []*Poll
 	proofs   wire.Proofs
+	seal     message.Encrypter   // nil for none
+	hands    *semaphore.Weighted // bytes of large bodies that are encrypted at a time
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -70,7 +75,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	}
 	l := &Link{
 		cfg: cfg, base: base, doc: doc, log: log, now: time.Now,
-		creds: &credentials{auth: cfg.Auth, resolve: resolve}, attempts: wire.NewAttempts(),
+		creds: &credentials{auth: cfg.Auth, resolve: resolve}, attempts: wire.NewAttempts(), hands: semaphore.NewWeighted(message.MaxBody),
 	}
 	if err := l.checkOperations(); err != nil {
 		return nil, err

@@ -138,6 +138,8 @@ type LinkConfig struct {
 	Proof       string       `yaml:"proof"`        // by which each request shows who sends it: http-signature or standard-webhooks
 	ProofSecret string       `yaml:"proof_secret"` // reference to a shared secret to sign with, instead of the node's key
 	ProofKey    string       `yaml:"proof_key"`    // the name that the far side has for it
+	EncryptTo   string       `yaml:"encrypt_to"`   // file of the receiver's public key, a JWK or PEM, to which payloads are encrypted
+	DecryptWith string       `yaml:"decrypt_with"` // reference to the plant's private key, a JWK, to which events that come in are encrypted
 	Verify      VerifyConfig `yaml:"verify"`
 	Reveal      []string     `yaml:"reveal"` // classes of sensitive values that the ERP is told; of others it gets the tokens
 

@@ -196,6 +196,7 @@ func checkLink(k *checker, at, name string, l LinkConfig) {
 		k.wrong(at, "rate, concurrency, batch and attempts are not negative", "leave them out for the default")
 	}
 	l.checkProofs(k, at)
+	l.checkEncryption(k, at)
 	kinds := linkKinds()
 	switch kind, known := kinds[l.Kind]; {
 	case known:
@@ -328,7 +329,7 @@ func (c *Config) anchor() {
 	for name, l := range c.Links {
 		l.Verify = l.Verify.anchored(*c)
 		for _, path := range []*string{
-			&l.REST.TLS.CA, &l.REST.TLS.Cert, &l.REST.TLS.Key, &l.AMQP.TLS.CA, &l.AMQP.TLS.Cert, &l.AMQP.TLS.Key,
+			&l.EncryptTo, &l.REST.TLS.CA, &l.REST.TLS.Cert, &l.REST.TLS.Key, &l.AMQP.TLS.CA, &l.AMQP.TLS.Cert, &l.AMQP.TLS.Key,
 			&l.OData.TLS.CA, &l.OData.TLS.Cert, &l.OData.TLS.Key, &l.SAP.TLS.CA, &l.SAP.TLS.Cert, &l.SAP.TLS.Key,
 		} {
 			*path = c.beside(*path)

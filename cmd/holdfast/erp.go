@@ -20,6 +20,7 @@ import (
 	"holdfast/cmd/holdfast/dataset"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/openapi"
 )
 
@@ -31,10 +32,10 @@ func newERP() *cobra.Command {
 
 // mockFlags are what erp mock is told.
 type mockFlags struct {
-	spec, listen, control, faults, seedData, journal, ledger string
-	edmx                                                     []string
-	seed                                                     int64
-	idoc                                                     idocFlags
+	spec, listen, control, faults, seedData, journal, ledger, decrypt string
+	edmx                                                              []string
+	seed                                                              int64
+	idoc                                                              idocFlags
 }
 
 func newERPMock() *cobra.Command {
@@ -60,8 +61,10 @@ func newERPMock() *cobra.Command {
 	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with: a file (YAML or JSON: lists by type), or "+builtinDemo+", the master data and orders of a bottling plant")
 	fl.StringVar(&f.journal, "journal", "", "file to write the journal to at the end (JSON)")
 	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
+	fl.StringVar(&f.decrypt, "decrypt-with", "", "the ERP's private key, a JWK: it then takes only what is encrypted to it")
 	fl.Int64Var(&f.seed, "seed", 1, "of everything random")
 	cmd.MarkFlagsMutuallyExclusive("spec", "edmx")
+	cmd.MarkFlagsMutuallyExclusive("decrypt-with", "edmx")
 	f.idoc.flags(cmd)
 	cmd.AddCommand(mockAssert())
 	return cmd
@@ -144,6 +147,15 @@ func openMock(f mockFlags) (*erpmock.Mock, error) {
 		cfg.Faults = schedule.Faults
 		if schedule.Seed != 0 {
 			cfg.Seed = schedule.Seed
+		}
+	}
+	if f.decrypt != "" {
+		text, err := readFile(f.decrypt, "name the file of a private JWK with --decrypt-with")
+		if err != nil {
+			return nil, err
+		}
+		if cfg.Decrypter, err = seal.ParseOpener(text); err != nil {
+			return nil, err
 		}
 	}
 	m, err := erpmock.New(doc, cfg)

@@ -15,9 +15,12 @@ import (
 // prover is a link that can prove what it sends and ask for proofs.
 type prover interface{ ProveBy(p wire.Proofs) }
 
-// proveLinks has the links prove what they send and ask for proofs, as the configuration says, keeps the keys of senders fresh, and raises an
-// alert where an ERP refuses a link.
+// proveLinks has the links prove what they send and ask for proofs, as the configuration says, and read what is encrypted. It keeps the keys of
+// senders fresh, and raises an alert where an ERP refuses a link.
 func (p *process) proveLinks(ctx context.Context) error {
+	if err := p.decryptLinks(ctx); err != nil {
+		return err
+	}
 	for _, f := range p.fetches {
 		p.keys = append(p.keys, part{"keys of a sender", f.Run})
 	}

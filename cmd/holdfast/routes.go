@@ -89,6 +89,9 @@ func openLinks(cfg Config, log *slog.Logger) (map[string]link, error) {
 			continue
 		}
 		links[name] = l
+		if err := cfg.Links[name].encrypt(l); err != nil {
+			mistakes = append(mistakes, cfg.placed("links."+name+".encrypt_to", err))
+		}
 	}
 	return links, errors.Join(mistakes...)
 }

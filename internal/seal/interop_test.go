@@ -25,6 +25,7 @@ type (
 		Error   string            `json:"error"`
 		Payload string            `json:"payload"`
 		JWS     string            `json:"jws"`
+		JWE     string            `json:"jwe"`
 		Headers map[string]string `json:"headers"`
 	}
 )
@@ -163,6 +164,38 @@ func TestWeBelieveWhatOthersSign(t *testing.T) {
 	}
 	if _, err := k.Key().verifyJWS(detached, messagePayload(m, "3")); err != nil {
 		t.Errorf("a JWS that jose has made: %v", err)
+	}
+}
+
+// TestOthersOpenWhatWeEncryptAndWeWhatTheyDo, by each of the two algorithms; an altered one they refuse.
+func TestOthersOpenWhatWeEncryptAndWeWhatTheyDo(t *testing.T) {
+	const body = `{"yield":"4.000"}`
+	for alg, pair := range pairs() {
+		t.Run(alg, func(t *testing.T) {
+			to, by := sides(t, alg)
+			ours, err := to.Encrypt([]byte(body), "application/json", "m1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered := bytes.Clone(ours)
+			altered[len(altered)/2] ^= 1
+			open := func(jwe []byte) task {
+				return task{"do": "decrypt", "jwk": json.RawMessage(jsonOf(t, pair)), "alg": alg, "jwe": string(jwe), "typ": payloadJWE, "cty": "application/json", "event": "m1"}
+			}
+			got := others(t, open(ours), open(altered), task{
+				"do": "encrypt", "jwk": json.RawMessage(jsonOf(t, pair.Public())), "alg": alg, "payload": body, "typ": payloadJWE, "cty": "application/json", "event": "m1",
+			})
+			if !got[0].OK || got[0].Payload != body {
+				t.Errorf("jose makes of ours %+v", got[0])
+			}
+			if got[1].OK {
+				t.Error("jose opens what was altered")
+			}
+			theirs, media, err := by.Decrypt([]byte(got[2].JWE), "m1")
+			if err != nil || string(theirs) != body || media != "application/json" {
+				t.Errorf("of what jose has encrypted: %s of %s, %v (%+v)", theirs, media, err, got[2])
+			}
+		})
 	}
 }
 

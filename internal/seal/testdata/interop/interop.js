@@ -36,6 +36,16 @@ const tasks = {
       .sign(await jose.importJWK(jwk, 'EdDSA'))
     return { ok: true, jws: s }
   },
+  async encrypt({ jwk, alg, payload, typ, cty, event }) {
+    const jwe = await new jose.CompactEncrypt(new TextEncoder().encode(payload)).setProtectedHeader({ alg, enc: 'A256GCM', kid: jwk.kid, typ, cty, event })
+      .encrypt(await jose.importJWK(jwk, alg))
+    return { ok: true, jwe }
+  },
+  async decrypt({ jwk, alg, jwe, typ, cty, event }) {
+    const r = await jose.compactDecrypt(jwe, await jose.importJWK(jwk, alg), { keyManagementAlgorithms: [alg], contentEncryptionAlgorithms: ['A256GCM'] })
+    const h = r.protectedHeader
+    return { ok: h.typ === typ && h.cty === cty && h.event === event && h.kid === jwk.kid, payload: new TextDecoder().decode(r.plaintext) }
+  },
   async thumbprint({ jwk }) {
     return { ok: await jose.calculateJwkThumbprint(jwk) === jwk.kid }
   },
