@@ -52,8 +52,11 @@ var floors = map[string]string{
 	"internal/docnum":  words + "internal/store",
 	"internal/token":   plant + "internal/seal",
 	// 3 plant
-	"internal/mes":     plant + "internal/outbox",
-	"internal/access":  plant + "internal/seal",
+	"internal/mes":    plant + "internal/outbox",
+	"internal/access": plant + "internal/seal",
+
+	"internal/access/oidctest": "",
+
 	"internal/anomaly": plant,
 	// 4 movement
 	"internal/relay":  moves + "internal/mapping",
@@ -83,7 +86,7 @@ var floors = map[string]string{
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest internal/seal/vaulttest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
+const helpers = words + "internal/store/storetest internal/seal/vaulttest internal/access/oidctest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.
@@ -101,6 +104,7 @@ var alone = map[string]string{
 	"golang.org/x/mod":           "internal/audit",
 	"github.com/go-jose":         "internal/seal internal/access",
 	"github.com/coreos/go-oidc":  "internal/access",
+	"golang.org/x/oauth2":        "internal/access",
 	"github.com/alexedwards/scs": "internal/access",
 }
 

@@ -45,11 +45,11 @@ type Entry struct {
 	Lane       string    `json:"lane,omitempty"`
 	LaneNumber int64     `json:"laneNumber,omitempty"`
 	Trace      string    `json:"traceparent,omitempty"`
-	Origin     string    `json:"origin,omitempty"` // Verified, or why its signature does not count; empty where nobody has looked
-	Hop        string    `json:"hop,omitempty"`    // the same of the proof of its hop
+	Origin     string    `json:"origin,omitempty"`    // Verified, or why its signature does not count; empty where nobody has looked
+	Hop        string    `json:"hop,omitempty"`       // the same of the proof of its hop
 	Encrypted  bool      `json:"encrypted,omitempty"` // the body came encrypted; Body is what was read
-	Attempt    int       `json:"attempt"`          // of this message ID; 0 without one
-	Bytes      int64     `json:"bytes"`            // of the body received
+	Attempt    int       `json:"attempt"`             // of this message ID; 0 without one
+	Bytes      int64     `json:"bytes"`               // of the body received
 	Body       string    `json:"body,omitempty"`
 	BodyCut    bool      `json:"bodyCut,omitempty"` // the body was longer than is kept
 	Fault      Kind      `json:"fault,omitempty"`

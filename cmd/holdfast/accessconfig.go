@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -31,6 +30,9 @@ type AccessConfig struct {
 	People  map[string]string        `yaml:"people"`  // accounts of the machine with whom they belong to, by the name in the console
 	Clients map[string]access.Client `yaml:"clients"` // machines that are known by their certificates
 	Issuers []IssuerConfig           `yaml:"issuers"` // OAuth2 servers whose access tokens are taken
+	URL     string                   `yaml:"url"`     // of the console as browsers open it; where providers send people back
+	OIDC    map[string]OIDCConfig    `yaml:"oidc"`    // providers that people sign in at
+	StepUp  access.StepUp            `yaml:"step_up"` // what people do only soon after showing the second factor
 	Idle    time.Duration            `yaml:"idle"`    // after which a session in the console has ended that nobody uses
 	Longest time.Duration            `yaml:"longest"` // after which it has ended however it is used
 }
@@ -91,6 +93,7 @@ func (c Config) checkAccess(k *checker) {
 		}
 	}
 	c.checkClients(k, p)
+	c.checkOIDC(k, p)
 	named := map[string]bool{}
 	for i, s := range a.Issuers {
 		at := fmt.Sprintf("access.issuers[%d]", i)
@@ -168,7 +171,11 @@ func (c Config) policy() (*access.Policy, error) {
 	if c.Access == nil {
 		return nil, nil //nolint:nilnil // no policy is not an error
 	}
-	return access.NewPolicy(c.Plant.Number, c.Access.Roles, c.Access.Apart)
+	p, err := access.NewPolicy(c.Plant.Number, c.Access.Roles, c.Access.Apart)
+	if err != nil {
+		return nil, err
+	}
+	return p.Demand(c.Access.StepUp)
 }
 
 // gate is what the API asks who calls, with the issuers of tokens that it believes; nil where the configuration does not say who may do what.
@@ -193,16 +200,11 @@ func (c Config) sessions(db *store.DB, p *access.Policy) *access.Sessions {
 func (c Config) issuers(now func() time.Time) (*access.Issuers, error) {
 	var all []access.Issuer
 	for _, s := range c.Access.Issuers {
-		i := access.Issuer{URL: s.Issuer, Audience: s.Audience, Keys: s.JWKS, Outage: s.Outage, Clients: s.Clients, Client: &http.Client{
-			Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}}
-		if s.CA != "" {
-			pool, err := certificates(c.beside(s.CA))
-			if err != nil {
-				return nil, err
-			}
-			i.Client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
+		client, err := c.clientOf(s.CA)
+		if err != nil {
+			return nil, err
 		}
+		i := access.Issuer{URL: s.Issuer, Audience: s.Audience, Keys: s.JWKS, Outage: s.Outage, Clients: s.Clients, Client: client}
 		all = append(all, i)
 	}
 	return access.NewIssuers(all, now), nil

@@ -142,7 +142,11 @@ func userList() *cobra.Command {
 				}
 				var list []access.User
 				err = r.db.View(ctx, func(tx *store.Tx) (err error) {
-					list, err = access.NewUsers(r.cfg.Plant.Number, p).List(ctx, tx)
+					if list, err = access.NewUsers(r.cfg.Plant.Number, p).List(ctx, tx); err != nil {
+						return err
+					}
+					people, err := access.People(ctx, tx)
+					list = append(list, r.cfg.peopleAsUsers(people)...)
 					return err
 				})
 				if err != nil {
@@ -154,6 +158,21 @@ func userList() *cobra.Command {
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// peopleAsUsers are those who have signed in at a provider, among the accounts, with the roles that their groups have now.
+func (c Config) peopleAsUsers(people []access.Person) []access.User {
+	out := make([]access.User, 0, len(people))
+	for _, p := range people {
+		u := access.User{Name: "oidc:" + p.Name, MadeBy: p.Provider + " " + p.Subject, PasswordAt: p.Checked, MadeAt: p.MadeAt, Disabled: p.Disabled}
+		if c.Access != nil {
+			for _, g := range p.Groups {
+				u.Roles = append(u.Roles, c.Access.OIDC[p.Provider].Roles[g]...)
+			}
+		}
+		out = append(out, u)
+	}
+	return out
 }
 
 func printUsers(w io.Writer, list []access.User, asJSON bool) error {

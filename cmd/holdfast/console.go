@@ -21,9 +21,12 @@ import (
 func (p *process) openConsole() *console.Console {
 	var gate console.Gate = console.Local{}
 	var door console.SignIn
-	if p.gate != nil {
-		p.sessions = p.cfg.sessions(p.db, p.gate.Policy())
+	if p.sessions != nil {
 		gate, door = p.sessions, p.sessions
+	}
+	var elsewhere console.Elsewhere
+	if p.providers != nil {
+		elsewhere = p.providers
 	}
 	cfg := console.Config{
 		Plant: p.cfg.Plant.Number, Version: version(), Zone: p.cfg.zone(), Receipts: p.receipts, Space: p.cfg.space(),
@@ -40,7 +43,7 @@ func (p *process) openConsole() *console.Console {
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Elsewhere: elsewhere, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
 		Workshop: mappingPage{p.floors},
 	}, cfg, p.log.With("part", "console"))
 }

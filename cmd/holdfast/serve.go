@@ -98,6 +98,8 @@ type process struct {
 	ring *seal.Ring
 	rest *seal.Rest // seals what is kept; nil without a keyring
 
+	providers *access.Providers // that people sign in at; nil: there are none
+
 	issuers *access.Issuers // whose tokens the API believes; nil without access
 	anchor  *seal.Vault     // signs checkpoints of the audit record besides; nil without Vault
 }
@@ -140,6 +142,12 @@ func (p *process) listen(ctx context.Context) (err error) {
 	if p.gate, p.issuers, err = p.cfg.gate(p.db); err != nil {
 		return err
 	}
+	if p.gate != nil {
+		p.sessions = p.cfg.sessions(p.db, p.gate.Policy())
+		if p.providers, err = p.cfg.providers(p.sessions); err != nil {
+			return err
+		}
+	}
 	if p.api, err = p.cfg.listenAPI(ctx); err != nil {
 		return err
 	}
@@ -178,6 +186,9 @@ func (p *process) Run(ctx context.Context) (err error) {
 	watchers := []part{{"audit", tree.Run}, {"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}}
 	if p.issuers != nil {
 		watchers = append(watchers, part{"issuers", p.issuers.Run})
+	}
+	if p.providers != nil {
+		watchers = append(watchers, part{"providers", p.providers.Run})
 	}
 	watchers = append(watchers, handing...)
 	if p.watch != nil {

@@ -14,7 +14,7 @@
 //
 //   - A credential is known by its hash alone; nothing that is stored or logged lets anybody in.
 //
-// The package owns the tables access_keys, access_tokens, access_users and access_sessions; nothing else reads or writes them.
+// The package owns the tables access_keys, access_tokens, access_users, access_people and access_sessions; nothing else reads or writes them.
 package access
 
 import (
@@ -41,6 +41,9 @@ type Actor struct {
 	From string // the address that the call came from; empty for a command on this machine
 
 	Rights Rights // counts under a policy only
+
+	Person bool      // signed in with a second factor, and is held to Policy.Fresh
+	Factor time.Time // when that was shown; zero: nobody knows
 }
 
 // Key makes the repetition of an act harmless.
@@ -103,6 +106,9 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 		return Result{}, err
 	}
 	if err := d.permitted(act); err != nil {
+		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
+	}
+	if err := d.policy.demand(act, d.db.Now()); err != nil {
 		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
 	var res Result

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"golang.org/x/oauth2"
 	"time"
 )
 
@@ -21,3 +22,16 @@ func (u *Users) Turn(ctx context.Context, network string) (done func(), err erro
 
 // Waiting is how many networks have or want a turn.
 func (u *Users) Waiting() int { return len(u.pass.seats) }
+
+// Look asks every provider once, as Run does again and again.
+func (p *Providers) Look(ctx context.Context) {
+	for _, one := range p.all {
+		if one.said.Load() != nil {
+			one.said.Load().keys.refresh(ctx)
+		}
+		one.look(ctx)
+	}
+}
+
+// Challenge is the S256 challenge of a PKCE verifier.
+func Challenge(verifier string) string { return oauth2.S256ChallengeFromVerifier(verifier) }

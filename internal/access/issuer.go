@@ -45,11 +45,7 @@ func NewIssuers(all []Issuer, now func() time.Time) *Issuers {
 	out := &Issuers{}
 	for _, i := range all {
 		keys := &keySet{url: i.Keys, client: i.Client, now: now, outage: cmp.Or(i.Outage, 12*time.Hour)}
-		algs := make([]string, 0, len(algorithms()))
-		for _, a := range algorithms() {
-			algs = append(algs, string(a))
-		}
-		out.all = append(out.all, issuer{i, keys, oidc.NewVerifier(i.URL, keys, &oidc.Config{ClientID: i.Audience, SupportedSigningAlgs: algs, Now: now})})
+		out.all = append(out.all, issuer{i, keys, oidc.NewVerifier(i.URL, keys, &oidc.Config{ClientID: i.Audience, SupportedSigningAlgs: algorithmNames(), Now: now})})
 	}
 	return out
 }

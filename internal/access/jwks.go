@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,14 @@ func algorithms() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 }
 
+func algorithmNames() []string {
+	names := make([]string, 0, len(algorithms()))
+	for _, a := range algorithms() {
+		names = append(names, string(a))
+	}
+	return names
+}
+
 // keySet is the keys of an issuer. While it does not answer, those that were read last count on for a time. It is an oidc.KeySet.
 //
 // Nobody whose key is known waits for the issuer: Run keeps the keys fresh, and only who shows a key that is not known waits until they
@@ -37,6 +46,7 @@ type keySet struct {
 	client *http.Client
 	now    func() time.Time
 	outage time.Duration // how long keys count that cannot be read again
+	fresh  time.Duration // after which Run reads them again; 0 means keysFresh
 
 	mu     sync.Mutex
 	keys   []jose.JSONWebKey
@@ -121,6 +131,13 @@ func (k *keySet) lost(now time.Time) error {
 	}
 }
 
+// answers tells whether the issuer answered when it was last asked.
+func (k *keySet) answers() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.fault == nil && !k.read.IsZero()
+}
+
 // find is what is known of an ID; nothing once the keys are too old to be believed.
 func (k *keySet) find(id string) []jose.JSONWebKey {
 	k.mu.Lock()
@@ -139,7 +156,7 @@ func (k *keySet) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		k.mu.Lock()
-		due := k.fault != nil || k.now().Sub(k.read) >= keysFresh
+		due := k.fault != nil || k.now().Sub(k.read) >= cmp.Or(k.fresh, keysFresh)
 		k.mu.Unlock()
 		if due {
 			k.refresh(ctx)

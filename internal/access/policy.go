@@ -1,10 +1,12 @@
 package access
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"holdfast/internal/problem"
 )
@@ -30,12 +32,19 @@ type Policy struct {
 	plant string
 	roles map[string]Role
 	apart []Apart
+	step  StepUp
+}
+
+// StepUp is what a person does only soon after showing the second factor.
+type StepUp struct {
+	Actions []string      `yaml:"actions"` // of the registry, or patterns of them
+	Within  time.Duration `yaml:"within"`  // default 10m
 }
 
 // NewPolicy makes the policy of a plant. The roles given replace the built-in ones of their names; nil for apart means the built-in
 // separations, an empty list none.
 func NewPolicy(plant string, roles map[string]Role, apart []Apart) (*Policy, error) {
-	p := &Policy{plant, DefaultRoles(), apart}
+	p := &Policy{plant: plant, roles: DefaultRoles(), apart: apart}
 	if apart == nil {
 		p.apart = DefaultApart()
 	}
@@ -58,6 +67,32 @@ func NewPolicy(plant string, roles map[string]Role, apart []Apart) (*Policy, err
 		}
 	}
 	return p, nil
+}
+
+// Demand is the policy that also asks for a fresh second factor. Invalid for a word that fits no action.
+func (p *Policy) Demand(step StepUp) (*Policy, error) {
+	for _, word := range step.Actions {
+		if !slices.ContainsFunc(Actions(), func(a Action) bool { return a.Changes() && matches(word, a.Name) }) {
+			return nil, &problem.Error{
+				Kind: problem.Invalid, What: "ask for a fresh second factor", Why: fmt.Sprintf("%q is no action that changes anything, and fits none", word),
+				Hint: "holdfast access actions lists them",
+			}
+		}
+	}
+	more := *p
+	more.step = StepUp{step.Actions, cmp.Or(step.Within, 10*time.Minute)}
+	return &more, nil
+}
+
+// demand refuses what asks for a second factor that the person has not shown just now. Machines and commands have none.
+func (p *Policy) demand(act Act, now time.Time) error {
+	if p == nil || !act.Actor.Person || !matchesAny(p.step.Actions, act.Action) || now.Sub(act.Actor.Factor) <= p.step.Within {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Denied, What: act.Action + " " + act.Object, Why: fmt.Sprintf("it asks for a second factor that was shown in the last %s", p.step.Within),
+		Hint: "sign in again at /console/sign-in?fresh=yes, then do it once more",
+	}
 }
 
 // check refuses a word that permits nothing: a misspelt permission must not look like one.

@@ -33,6 +33,8 @@ type Sessions struct {
 	scs    *scs.SessionManager
 	turned *turned
 
+	providers map[string]*provider // see NewProviders
+
 	mu    sync.Mutex
 	fails map[string]failed // by account and address
 }
@@ -45,9 +47,10 @@ type failed struct {
 
 // The keys of a session.
 const (
-	sessionUser  = "user"
-	sessionBegan = "began" // microseconds
-	sessionSeen  = "seen"
+	sessionUser   = "user"  // an account of the plant, or oidc: and somebody of a provider
+	sessionBegan  = "began" // microseconds
+	sessionSeen   = "seen"
+	sessionFactor = "factor" // when the second factor was shown
 )
 
 // NewSessions returns Sessions for the accounts of users.
@@ -74,7 +77,7 @@ func (s *Sessions) Wrap(next http.Handler) http.Handler {
 // Unknown if nobody is signed in.
 func (s *Sessions) Who(r *http.Request, action string) (Actor, error) {
 	ctx := r.Context()
-	by, err := s.who(ctx, !byItself(r))
+	by, err := s.who(r)
 	by.From = address(r)
 	if err != nil || action == "" || s.users.policy.May(by.Rights, action, "") {
 		return by, err
@@ -89,17 +92,40 @@ func byItself(r *http.Request) bool {
 	return r.Method == http.MethodGet && (mode != "" && mode != "navigate" || r.Header.Get("HX-Request") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream"))
 }
 
-// who tells who is signed in; used says that a person does something, which keeps the session from ending unused.
-func (s *Sessions) who(ctx context.Context, used bool) (Actor, error) {
+// account is whoever a session is of, as the database has them now.
+type account struct {
+	actor     string // empty: there is nobody
+	roles     []string
+	disabled  bool
+	signedOut int64     // microseconds
+	checked   time.Time // when a provider last said so
+	at        *provider // nil for an account of the plant
+}
+
+func (s *Sessions) account(ctx context.Context, tx *store.Tx, name string) (account, error) {
+	if strings.HasPrefix(name, elsewhere) {
+		return s.personOf(ctx, tx, name)
+	}
+	row, err := find(ctx, tx, name)
+	if err != nil || row.Name == "" {
+		return account{}, err
+	}
+	u, err := row.user()
+	return account{actor: "user:" + name, roles: u.Roles, disabled: row.Disabled != 0, signedOut: row.SignedOut}, err
+}
+
+// who tells who is signed in. What a page asks by itself does not keep the session from ending unused.
+func (s *Sessions) who(r *http.Request) (Actor, error) {
+	ctx, used := r.Context(), !byItself(r)
 	name := s.scs.GetString(ctx, sessionUser)
 	if name == "" {
 		return Actor{}, nobody("nobody is signed in")
 	}
-	var row userRow
+	var a account
 	var now time.Time
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now
-		row, err = find(ctx, tx, name)
+		a, err = s.account(ctx, tx, name)
 		return err
 	})
 	if err != nil {
@@ -107,16 +133,18 @@ func (s *Sessions) who(ctx context.Context, used bool) (Actor, error) {
 	}
 	began, seen := store.FromMicros(s.scs.GetInt64(ctx, sessionBegan)), store.FromMicros(s.scs.GetInt64(ctx, sessionSeen))
 	switch {
-	case row.Name == "" || row.Disabled != 0 || store.Micros(began) <= row.SignedOut:
+	case a.actor == "" || a.disabled || store.Micros(began) <= a.signedOut:
 		return Actor{}, s.end(ctx, "the session was ended")
 	case now.Sub(seen) >= s.cfg.Idle || now.Sub(began) >= s.cfg.Absolute:
 		return Actor{}, s.end(ctx, "the session has ended: nobody used it, or it was open for long enough")
 	}
+	if err := a.stale(now, used && r.Method == http.MethodGet, s.cfg.Idle); err != nil {
+		return Actor{}, err
+	}
 	if used && now.Sub(seen) >= time.Minute { // not at each request, which would each be a write
 		s.scs.Put(ctx, sessionSeen, store.Micros(now))
 	}
-	u, err := row.user()
-	return Actor{Name: "user:" + name, Rights: Rights{Roles: u.Roles}}, err
+	return Actor{Name: a.actor, Rights: Rights{Roles: a.roles}, Person: true, Factor: store.FromMicros(s.scs.GetInt64(ctx, sessionFactor))}, nil
 }
 
 func (s *Sessions) end(ctx context.Context, why string) error {
@@ -149,7 +177,7 @@ func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 		}
 		return s.turned.away(ctx, by, SignInRefused, "console", nobody("name, password or code is not right"))
 	}
-	return s.begin(ctx, row.Name)
+	return s.begin(ctx, row.Name, s.db.Now())
 }
 
 // judge tells whether password and code are right, and uses the code up.
@@ -189,7 +217,8 @@ func (s *Sessions) enter(ctx context.Context, row userRow, from, code string) (r
 	return right, err
 }
 
-func (s *Sessions) begin(ctx context.Context, name string) error {
+// begin gives the browser a session; factor is when the person showed the second one.
+func (s *Sessions) begin(ctx context.Context, name string, factor time.Time) error {
 	if err := s.scs.RenewToken(ctx); err != nil {
 		return fmt.Errorf("begin a session: %w", err)
 	}
@@ -197,17 +226,23 @@ func (s *Sessions) begin(ctx context.Context, name string) error {
 	s.scs.Put(ctx, sessionUser, name)
 	s.scs.Put(ctx, sessionBegan, now)
 	s.scs.Put(ctx, sessionSeen, now)
+	s.scs.Put(ctx, sessionFactor, store.Micros(factor))
 	return nil
 }
 
-// SignOut ends the session of a request; with everywhere every session of the person.
-func (s *Sessions) SignOut(r *http.Request, everywhere bool) error {
+// SignOut ends the session of a request; with everywhere every session of the person. elsewhere is where the person's session at their provider
+// is ended too; "" if they have none.
+func (s *Sessions) SignOut(r *http.Request, everywhere bool) (elsewhere string, err error) {
 	ctx := r.Context()
 	name := s.scs.GetString(ctx, sessionUser)
 	if name == "" {
-		return nil
+		return "", nil
 	}
-	err := s.db.InTx(ctx, func(tx *store.Tx) error {
+	var a account
+	err = s.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		if a, err = s.account(ctx, tx, name); err != nil || a.actor == "" {
+			return err
+		}
 		object := "console"
 		if everywhere {
 			object = "console/everywhere"
@@ -215,9 +250,9 @@ func (s *Sessions) SignOut(r *http.Request, everywhere bool) error {
 				return err
 			}
 		}
-		return audit.Append(ctx, tx, audit.Entry{Actor: "user:" + name, From: address(r), Action: SignedOut, Object: object})
+		return audit.Append(ctx, tx, audit.Entry{Actor: a.actor, From: address(r), Action: SignedOut, Object: object})
 	})
-	return errors.Join(err, s.scs.Destroy(ctx))
+	return a.at.signOut(), errors.Join(err, s.scs.Destroy(ctx))
 }
 
 // attempt counts an attempt before it is judged, so that many at once are not judged all, and refuses who has failed five times in a row from one

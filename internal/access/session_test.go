@@ -66,7 +66,10 @@ func openDoor(t *testing.T, db *store.DB, c *clock) *door {
 	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.SignIn(r, r.FormValue("name"), r.FormValue("password"), r.FormValue("code")))
 	})
-	mux.HandleFunc("POST /out", func(w http.ResponseWriter, r *http.Request) { answer(w, s.SignOut(r, r.FormValue("all") != "")) })
+	mux.HandleFunc("POST /out", func(w http.ResponseWriter, r *http.Request) {
+		_, err := s.SignOut(r, r.FormValue("all") != "")
+		answer(w, err)
+	})
 	mux.HandleFunc("GET /{action...}", func(w http.ResponseWriter, r *http.Request) {
 		by, err := s.Who(r, r.PathValue("action"))
 		answer(w, err)

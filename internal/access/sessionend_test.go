@@ -53,7 +53,7 @@ func TestARequestUnderWayBringsNoSessionBack(t *testing.T) {
 				t.Error(err)
 			}
 			visit(s, mine, "", func(r *http.Request) {
-				if err := s.SignOut(r, false); err != nil {
+				if _, err := s.SignOut(r, false); err != nil {
 					t.Error(err)
 				}
 			})

@@ -100,13 +100,27 @@ func (u *Users) Hash(ctx context.Context, password string) (string, error) {
 	return u.pass.hash(ctx, password)
 }
 
+// checkOwn refuses what only an account of the plant has.
+func checkOwn(name, what string) error {
+	if !strings.HasPrefix(name, elsewhere) {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Invalid, What: "give " + name + " another " + what, Why: "they sign in at a provider, which keeps it", Hint: "have it changed there"}
+}
+
 // SetPassword replaces a password and ends the person's sessions.
 func (u *Users) SetPassword(ctx context.Context, tx *store.Tx, name, hash string) error {
+	if err := checkOwn(name, "password"); err != nil {
+		return err
+	}
 	return u.change(ctx, tx, name, `password = ?, password_at = ?, signed_out_at = ?`, hash, store.Micros(tx.Now), store.Micros(tx.Now))
 }
 
 // SetFactor replaces the second factor and the recovery codes, and ends the person's sessions.
 func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown, error) {
+	if err := checkOwn(name, "factor"); err != nil {
+		return Shown{}, err
+	}
 	secret, shown, codes, err := u.factor(name)
 	if err != nil {
 		return Shown{}, err
@@ -114,7 +128,7 @@ func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown
 	return shown, u.change(ctx, tx, name, `totp = ?, recovery = ?, signed_out_at = ?`, secret, codes, store.Micros(tx.Now))
 }
 
-// Disable lets a person in no more, and ends their sessions; Enable does again.
+// Disable lets a person in no more, also one of a provider (oidc:NAME), and ends their sessions; Enable does again.
 func (u *Users) Disable(ctx context.Context, tx *store.Tx, name string) error {
 	return u.change(ctx, tx, name, `disabled_at = ?, signed_out_at = ?`, store.Micros(tx.Now), store.Micros(tx.Now))
 }
@@ -130,6 +144,9 @@ func (u *Users) SignOut(ctx context.Context, tx *store.Tx, name string) error {
 }
 
 func (u *Users) change(ctx context.Context, tx *store.Tx, name, set string, args ...any) error {
+	if strings.HasPrefix(name, elsewhere) {
+		return changePerson(ctx, tx, name, set, args...)
+	}
 	n, err := tx.Exec(ctx, `UPDATE access_users SET `+set+` WHERE name = ?`, append(args, name)...)
 	if err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)

@@ -50,19 +50,21 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the pages show and act on; all but SignIn and Tokens are required.
+// Parts are what the pages show and act on; all but SignIn, Elsewhere and Tokens are required.
 type Parts struct {
-	DB      *store.DB
-	Plant   *mes.Plant
-	Outbox  *outbox.Outbox
-	Inbox   *inbox.Inbox
-	Doer    *access.Doer
-	Gate    Gate
-	SignIn  SignIn // nil: nobody signs in
-	Checker Checker
-	Rules   *mapping.Live
-	Jobs    *job.Jobs
-	Tokens  *token.Tokens // nil: nothing is sensitive
+	DB     *store.DB
+	Plant  *mes.Plant
+	Outbox *outbox.Outbox
+	Inbox  *inbox.Inbox
+	Doer   *access.Doer
+	Gate   Gate
+	SignIn SignIn // nil: nobody signs in
+	// Elsewhere are the providers that people sign in at besides; nil: there are none.
+	Elsewhere Elsewhere
+	Checker   Checker
+	Rules     *mapping.Live
+	Jobs      *job.Jobs
+	Tokens    *token.Tokens // nil: nothing is sensitive
 	// Workshop is what the Mappings page needs of the program.
 	Workshop Workshop
 }

@@ -11,20 +11,49 @@ import (
 // SignIn lets people in and out, for a plant that they sign in to. The Gate then knows them by their session.
 type SignIn interface {
 	SignIn(r *http.Request, name, password, code string) error // Unknown, TooMany: in words that tell a guesser nothing
-	SignOut(r *http.Request, everywhere bool) error
+	// SignOut says where the person's session at their provider is ended too; "" if they have none.
+	SignOut(r *http.Request, everywhere bool) (elsewhere string, err error)
+}
+
+// Elsewhere lets in who signs in at a provider. What comes back counts only in the browser that began, which the cookies see to.
+type Elsewhere interface {
+	Names() []string
+	Begin(provider, back string, fresh bool) (to string, cookie *http.Cookie, err error)
+	Finish(r *http.Request, provider string) (back string, cookie *http.Cookie, err error)
+}
+
+// signInView is the form, with the providers that one can sign in at instead.
+type signInView struct {
+	Back      string
+	Fresh     bool
+	Providers []string
+}
+
+func (c *Console) signInForm(to string, fresh bool) *page {
+	v := signInView{Back: back(to), Fresh: fresh}
+	if c.Elsewhere != nil {
+		v.Providers = c.Elsewhere.Names()
+	}
+	return &page{name: "signin", Title: "Sign in", Body: v}
 }
 
 // signIn shows the form, and lets in who fills it in rightly.
 func (c *Console) signIn(r *http.Request) (*page, error) {
-	p := &page{name: "signin", Title: "Sign in", Body: back(r.FormValue("back"))}
+	p := c.signInForm(r.FormValue("back"), r.FormValue("fresh") != "")
 	if r.Method != http.MethodPost {
 		return p, nil
 	}
 	err := c.SignIn.SignIn(r, r.PostFormValue("name"), r.PostFormValue("password"), r.PostFormValue("code"))
-	switch problem.KindOf(err) {
-	case "":
+	if err == nil {
 		return &page{to: back(r.FormValue("back"))}, nil
-	case problem.Unknown, problem.TooMany:
+	}
+	return c.notIn(r, p, err)
+}
+
+// notIn is the form again, with why nobody was let in.
+func (c *Console) notIn(r *http.Request, p *page, err error) (*page, error) {
+	switch problem.KindOf(err) {
+	case problem.Unknown, problem.TooMany, problem.Denied, problem.Unavailable, problem.NotFound:
 		p.Trouble = c.told(r, err)
 		p.status = p.Trouble.Kind.HTTPStatus()
 		return p, nil
@@ -33,9 +62,36 @@ func (c *Console) signIn(r *http.Request) (*page, error) {
 	}
 }
 
-// signOut ends the session, or all of them.
+// leave sends the browser to a provider.
+func (c *Console) leave(r *http.Request) (*page, error) {
+	to, cookie, err := c.Elsewhere.Begin(r.PathValue("provider"), back(r.FormValue("back")), r.FormValue("fresh") != "")
+	if err != nil {
+		return c.notIn(r, c.signInForm(r.FormValue("back"), false), err)
+	}
+	return &page{to: to, cookies: []*http.Cookie{cookie}}, nil
+}
+
+// comeBack takes in who comes back from a provider.
+func (c *Console) comeBack(r *http.Request) (*page, error) {
+	to, cookie, err := c.Elsewhere.Finish(r, r.PathValue("provider"))
+	if err == nil {
+		return &page{to: back(to), cookies: []*http.Cookie{cookie}}, nil
+	}
+	p, err := c.notIn(r, c.signInForm(to, problem.KindOf(err) == problem.Denied), err) // or the provider would let the same person through again
+	if p != nil {
+		p.cookies = []*http.Cookie{cookie}
+	}
+	return p, err
+}
+
+// signOut ends the session, or all of them. Who signed in at a provider goes on to end the session there: from a page, since a form may lead to
+// no other site.
 func (c *Console) signOut(r *http.Request) (*page, error) {
-	return &page{to: Root + "sign-in"}, c.SignIn.SignOut(r, r.PostFormValue("everywhere") != "")
+	elsewhere, err := c.SignIn.SignOut(r, r.PostFormValue("everywhere") != "")
+	if err != nil || elsewhere == "" {
+		return &page{to: Root + "sign-in"}, err
+	}
+	return &page{name: "signedout", Title: "Signed out", Body: elsewhere}, nil
 }
 
 // back is a page of the console to go to, the first one for any other address: a link must not lead from here to another site.
@@ -64,4 +120,8 @@ func (c *Console) door(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Root+"sign-in", c.shown(c.signIn))
 	mux.HandleFunc("POST "+Root+"sign-in", c.shown(c.signIn))
 	mux.HandleFunc("POST "+Root+"sign-out", c.shown(c.signOut))
+	if c.Elsewhere != nil {
+		mux.HandleFunc("GET "+Root+"sign-in/{provider}", c.shown(c.leave))
+		mux.HandleFunc("GET "+Root+"sign-in/{provider}/done", c.shown(c.comeBack))
+	}
 }
