@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,7 +48,7 @@ func backupCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				m, err := r.cfg.createBackup(ctx, r.db, by, places, func(done, of int64) {
+				m, err := r.cfg.createBackup(ctx, r.db, by, places, nil, func(done, of int64) {
 					bar.ChangeMax64(of)
 					_ = bar.Set64(done)
 				})
@@ -74,9 +73,9 @@ func backupCreate() *cobra.Command {
 	return cmd
 }
 
-// createBackup makes a copy for some places, signed by what is given.
-func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, to []backup.Place, tell func(done, of int64)) (m backup.Manifest, err error) {
-	o := backup.Options{Places: to, Progress: tell, Signer: by}
+// createBackup makes a copy for some places, signed by what is given. log, if there is one, follows it from then on.
+func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, to []backup.Place, log *backup.Log, tell func(done, of int64)) (m backup.Manifest, err error) {
+	o := backup.Options{Places: to, Log: log, Progress: tell, Signer: by}
 	if o.Recipients, err = c.backupRecipients(ctx); err != nil {
 		return m, err
 	}
@@ -168,17 +167,29 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 		if c.Trouble != "" {
 			proven = "damaged: " + c.Trouble
 		}
-		rows = append(rows, strings.Join([]string{c.ID, ago(now, c.Made), fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
+		rows = append(rows, strings.Join([]string{c.ID, ago(now, cmp.Or(c.Through, c.Made)), fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
 	}
 	return table(w, "BACKUP\tAGE\tSIZE\tOWED\tPLACE\tPROVEN", rows)
 }
 
 // chosen are the flags that name a copy and what opens it.
-type chosen struct{ place, identity string }
+type chosen struct {
+	place, identity string
+	increments      int64
+}
 
 func (o *chosen) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places")
 	cmd.Flags().StringVar(&o.identity, "identity", "", "file of the key that opens it; default: backup.identity")
+	cmd.Flags().Int64Var(&o.increments, "increments", -1, "how many of the increments that follow it are restored with it; default: all")
+}
+
+// upTo is increments as a trial takes it.
+func (o *chosen) upTo() *int64 {
+	if o.increments < 0 {
+		return nil
+	}
+	return &o.increments
 }
 
 // pick finds the place.
@@ -217,8 +228,8 @@ func backupVerify() *cobra.Command {
 				if proof.Signer != "" {
 					signed = "signed by " + proof.Signer
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s, restored and compared in %s\n",
-					proof.ID, proof.Place, proof.Opened, signed, short(time.Duration(proof.Took*float64(time.Second))))
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s%s, restored and compared in %s\n",
+					proof.ID, proof.Place, proof.Opened, signed, advanced(proof.Increments, proof.Through), short(time.Duration(proof.Took*float64(time.Second))))
 				return err
 			})
 		},
@@ -226,6 +237,14 @@ func backupVerify() *cobra.Command {
 	o.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// advanced tells how far a copy was brought by the increments that follow it.
+func advanced(n int64, through time.Time) string {
+	if n == 0 {
+		return ""
+	}
+	return ", with " + count(n, "increment", "increments") + " up to " + through.Local().Format("2006-01-02 15:04:05 MST")
 }
 
 // verifyBackup proves a copy and records that, or that it failed.
@@ -242,6 +261,7 @@ func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string
 	if err != nil {
 		return backup.Proof{}, err
 	}
+	t.Increments = o.upTo()
 	proof, err := backup.Verify(ctx, p, id, t)
 	outcome := map[string]any{"place": p.String(), "seconds": proof.Took, "opened_by": t.Key.Name}
 	if err != nil {
@@ -261,7 +281,7 @@ func recordBackup(ctx context.Context, db *store.DB, e audit.Entry, outcome map[
 }
 
 func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) (t backup.Trial, err error) {
-	t = backup.Trial{Origin: c.auditOrigin(), Work: cmp.Or(c.Backup.Work, filepath.Dir(c.file)), Now: time.Now}
+	t = backup.Trial{Origin: c.auditOrigin(), Work: c.backupWork(), Now: time.Now}
 	if t.Key, err = c.backupKey(ctx, identity); err != nil {
 		return t, err
 	}

@@ -23,6 +23,7 @@ type BackupConfig struct {
 	Recipients []string            `yaml:"recipients"` // age1… keys, or file:PATH to one; at least two
 	Identity   string              `yaml:"identity"`   // reference to the key with which copies are proven
 	Every      time.Duration       `yaml:"every"`      // 0: only by holdfast backup create
+	Ship       time.Duration       `yaml:"ship"`       // between two increments that follow a copy; 0: none
 	Verify     time.Duration       `yaml:"verify"`     // default as often as every
 	Alarm      time.Duration       `yaml:"alarm"`      // age of the newest proven copy; default twice every
 	Keep       BackupKeepConfig    `yaml:"keep"`
@@ -73,6 +74,9 @@ func (c Config) checkBackup(k *checker) {
 	}
 	if b.Every != 0 && b.Every < time.Minute {
 		k.wrong("backup.every", "it is less than a minute", "write 24h")
+	}
+	if b.Ship != 0 && (b.Every == 0 || b.Ship < time.Second || b.Ship > b.Every) {
+		k.wrong("backup.ship", "it is less than a second, or backup.every is not longer", "write 30s, and every: 24h")
 	}
 	if b.Every != 0 && b.Identity == "" {
 		k.wrong("backup.identity", "it is missing, so that no copy could be proven", "name the site's key: file:backup-keys/site.key")
@@ -198,9 +202,12 @@ func (l LinkConfig) publicFiles() []string {
 func (c Config) backupSource(db *store.DB) backup.Source {
 	return backup.Source{
 		DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: c.backupFiles(),
-		Work: cmp.Or(c.Backup.Work, filepath.Dir(c.file)),
+		Work: c.backupWork(),
 	}
 }
+
+// backupWork is the folder in which copies are put together.
+func (c Config) backupWork() string { return cmp.Or(c.Backup.Work, filepath.Dir(c.file)) }
 
 // The files that init and demo make for backups.
 const (

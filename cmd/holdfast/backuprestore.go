@@ -42,6 +42,7 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			id := ""
+			t.Increments = o.upTo()
 			if len(args) == 2 {
 				id = args[1]
 			}
@@ -177,9 +178,9 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 	if r.Signer != "" {
 		signed = "signed by " + r.Signer
 	}
-	_, err := fmt.Fprintf(w, "backup %s of %s is restored into %s: %s, %s, %s\n"+
+	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
 		"%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
-		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), r.Folder,
+		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
 		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, count(r.Doubtful, "message was", "messages were"), file, file)
 	return err
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"time"
 
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
@@ -24,15 +26,24 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 	record := func(ctx context.Context, action, id string, outcome map[string]any) error {
 		return recordBackup(ctx, p.db, audit.Entry{Actor: actor, Action: action, Object: "backup/" + id}, outcome)
 	}
+	var shipped *backup.Log
+	if b.Ship > 0 {
+		if shipped, err = backup.OpenLog(filepath.Join(p.cfg.backupWork(), "backup-log")); err != nil {
+			return nil, err
+		}
+	}
 	return &backup.Schedule{
+		Ship: b.Ship, Log: shipped, Node: p.cfg.node(), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, places) },
 		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Now: p.db.Now,
 		Trust: func(ctx context.Context) (backup.Trust, error) { return p.cfg.backupTrust(ctx, p.db) },
 		Make: func(ctx context.Context, to []backup.Place) error {
-			var by backup.Signer
-			if p.ring != nil {
-				by = p.ring
+			var follow *backup.Log
+			if shipped != nil { // a copy for one place that lacked it does not end what the others follow
+				if base, made := shipped.Base(); base == "" || len(to) == len(places) || p.db.Now().Sub(made) >= b.Every {
+					follow = shipped
+				}
 			}
-			m, err := p.cfg.createBackup(ctx, p.db, by, to, nil)
+			m, err := p.cfg.createBackup(ctx, p.db, p.signsBackups(), to, follow, nil)
 			if m.ID == "" {
 				return err
 			}
@@ -55,6 +66,24 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 				return p.alerts.Raise(ctx, tx, "backup-not-proven", "backup/newest", errors.New(why))
 			})
 		},
-		Metrics: p.tel.registry, Log: p.log,
+		Metrics: p.tel.registry, Logger: p.log,
 	}, nil
+}
+
+// signsBackups is the node's key, if the plant has any.
+func (p *process) signsBackups() backup.Signer {
+	if p.ring == nil {
+		return nil
+	}
+	return p.ring
+}
+
+// ship makes an increment of the log and puts it into the places.
+func (p *process) ship(ctx context.Context, log *backup.Log, to []backup.Place) (time.Time, error) {
+	o := backup.Options{Places: to, Signer: p.signsBackups()}
+	var err error
+	if o.Recipients, err = p.cfg.backupRecipients(ctx); err != nil {
+		return time.Time{}, err
+	}
+	return log.Ship(ctx, p.cfg.backupSource(p.db), o)
 }

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: scriptCommands(),
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs, "shipped": shipped},
 	})
 }
 

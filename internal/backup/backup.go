@@ -7,6 +7,7 @@
 //     is read back from each place and compared before it counts as written there.
 //   - A copy counts as good only after Verify has fetched it from a place, opened and restored it, and found in the restored database the rows,
 //     the audit record and the heads of lanes that the manifest names. The manifest is signed with the node's key.
+//   - Between copies increments follow (Log): each brings the database to another moment as a whole, and names what is before it.
 //   - What is restored sends nothing twice unseen: what may have been delivered since the copy is asked for before it is sent, and what is
 //     new is counted in a new epoch, so that a receiver tells it from what it has got under the same numbers.
 //
@@ -15,6 +16,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,8 +48,9 @@ type Manifest struct {
 	Node    string           `json:"node"`
 	Program string           `json:"program"` // version that made it
 	Made    time.Time        `json:"made"`
-	Dialect string           `json:"dialect"` // sqlite or postgres
-	Schema  string           `json:"schema"`  // the last step of the schema
+	Dialect string           `json:"dialect"`        // sqlite or postgres
+	Schema  string           `json:"schema"`         // the last step of the schema
+	Page    int64            `json:"page,omitempty"` // bytes of the pieces into which the database is cut for increments; 0: by content
 	Parts   []Part           `json:"parts"`
 	Tables  map[string]int64 `json:"tables"` // rows of each
 	State   State            `json:"state"`
@@ -136,12 +139,20 @@ func (s Sealed) signer(by Trust, p seal.Purpose) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var signed bytes.Buffer // the file is written for people, with space between what was signed
-	if err := json.Compact(&signed, s.Manifest); err != nil {
-		return "", damaged("check the signature of a manifest", err.Error())
+	digest, err := s.digest()
+	if err != nil {
+		return "", err
 	}
-	digest := sha256.Sum256(signed.Bytes())
 	return by.Verify(p, digest[:], signature)
+}
+
+// digest is the SHA-256 of what was signed: the file is written for people, with space in between.
+func (s Sealed) digest() (sum [32]byte, err error) {
+	var signed bytes.Buffer
+	if err := json.Compact(&signed, s.Manifest); err != nil {
+		return sum, damaged("read what was signed", err.Error())
+	}
+	return sha256.Sum256(signed.Bytes()), nil
 }
 
 // Place keeps archives. Names are those that List gives.
@@ -170,15 +181,21 @@ type Proof struct {
 	Took   float64   `json:"seconds"`
 	Opened string    `json:"opened_by"` // the recipient whose key opened it
 	Signer string    `json:"signed_by,omitempty"`
+	// Increments were restored with it, up to the moment Through.
+	Increments int64     `json:"increments,omitempty"`
+	Through    time.Time `json:"through"`
 }
 
 // Copy is one backup in one place.
 type Copy struct {
 	Manifest
-	Place   string `json:"place"`
-	Size    int64  `json:"size"`
-	Proven  *Proof `json:"proven,omitempty"`
-	Trouble string `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
+	Place string `json:"place"`
+	Size  int64  `json:"size"`
+	// Increments follow the copy; with all of them it is of the moment Through. Without any that is when it was made.
+	Increments int64     `json:"increments,omitempty"`
+	Through    time.Time `json:"through"`
+	Proven     *Proof    `json:"proven,omitempty"`
+	Trouble    string    `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
 }
 
 // List gives the copies of a place, the newest first. What nobody whom by trusts has signed is in Trouble, and its proof is none; nil believes
@@ -200,9 +217,14 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		if c.Trouble == "" {
+			if err := c.follow(ctx, p, names, by); err != nil {
+				return nil, err
+			}
+		}
 		all = append(all, c)
 	}
-	slices.SortFunc(all, func(a, b Copy) int { return b.Made.Compare(a.Made) })
+	slices.SortFunc(all, func(a, b Copy) int { return cmp.Or(b.Through.Compare(a.Through), b.Made.Compare(a.Made)) })
 	return all, nil
 }
 

@@ -47,6 +47,7 @@ type Options struct {
 	Signer     Signer                   // nil: the manifest is not signed
 	Progress   func(done, of int64)     // bytes of the archive that were written to places; may be nil
 	Written    func(place string) error // what is called when a place has the whole copy; may be nil
+	Log        *Log                     // begins anew with this copy; nil: no increments follow it
 }
 
 // The name of the database's part.
@@ -60,7 +61,8 @@ func Create(ctx context.Context, src Source, o Options) (m Manifest, err error) 
 		return m, err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	if m, err = src.copy(ctx, work); err != nil {
+	begin := newKnown()
+	if m, err = src.copy(ctx, work, begin.know); err != nil {
 		return m, err
 	}
 	archive := filepath.Join(work, "archive")
@@ -72,11 +74,15 @@ func Create(ctx context.Context, src Source, o Options) (m Manifest, err error) 
 	if err != nil {
 		return m, err
 	}
-	return m, o.write(ctx, m.ID, archive, sealed)
+	wrote, err := o.write(ctx, m.ID, archive, sealed)
+	if o.Log != nil && wrote > 0 {
+		err = errors.Join(err, o.Log.begin(begin, sealed, m))
+	}
+	return m, err
 }
 
 // copy takes the database and says what it holds.
-func (s Source) copy(ctx context.Context, work string) (Manifest, error) {
+func (s Source) copy(ctx context.Context, work string, know func(piece []byte) error) (Manifest, error) {
 	now := s.DB.Now().UTC()
 	var tail [3]byte
 	if _, err := rand.Read(tail[:]); err != nil {
@@ -95,25 +101,31 @@ func (s Source) copy(ctx context.Context, work string) (Manifest, error) {
 			m.Schema = step.Name
 		}
 	}
-	if err := s.database(ctx, filepath.Join(work, databasePart), &m); err != nil {
+	if m.Page, err = s.DB.PageSize(ctx); err != nil {
+		return m, err
+	}
+	if err := s.database(ctx, filepath.Join(work, databasePart), &m, know); err != nil {
 		return m, err
 	}
 	m.Parts, err = describe(s.parts(work))
 	return m, err
 }
 
-// database writes the database's part, and into the manifest what the database said of itself at that moment.
-func (s Source) database(ctx context.Context, file string, m *Manifest) (err error) {
+// database writes the database's part, and into the manifest what the database said of itself at that moment. know is called with each piece of it.
+func (s Source) database(ctx context.Context, file string, m *Manifest, know func(piece []byte) error) (err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("write the copy: %w", err)
 	}
 	to := bufio.NewWriterSize(f, 1<<20)
-	m.Tables, err = s.DB.Copy(ctx, to, func(tx *store.Tx) (err error) {
-		m.State, err = stateOf(ctx, tx, s.Origin)
+	cut := newCutter(m.Page, know)
+	err = s.DB.Copy(ctx, io.MultiWriter(to, cut), func(tx *store.Tx) (err error) {
+		if m.Tables, err = tx.Counts(ctx); err == nil {
+			m.State, err = stateOf(ctx, tx, s.Origin)
+		}
 		return err
 	})
-	return errors.Join(err, to.Flush(), f.Close())
+	return errors.Join(err, cut.end(), to.Flush(), f.Close())
 }
 
 // stateOf asks a database for what a manifest says of it.
@@ -284,7 +296,7 @@ func (c *counting) Write(b []byte) (int, error) {
 }
 
 // write puts a copy into every place and reads it back. What stands beside an archive comes last: without it the archive is none.
-func (o Options) write(ctx context.Context, id, archive string, s Sealed) error {
+func (o Options) write(ctx context.Context, id, archive string, s Sealed) (wrote int, err error) {
 	var errs []error
 	of := s.Size * int64(len(o.Places))
 	for i, p := range o.Places {
@@ -294,9 +306,11 @@ func (o Options) write(ctx context.Context, id, archive string, s Sealed) error 
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("write backup %s to %s: %w", id, p, err))
+			continue
 		}
+		wrote++
 	}
-	return errors.Join(errs...)
+	return wrote, errors.Join(errs...)
 }
 
 func (o Options) writeTo(ctx context.Context, p Place, id, archive string, s Sealed, done, of int64) error {

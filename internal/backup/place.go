@@ -104,7 +104,11 @@ func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int6
 		if c.Trouble != "" || proven < 0 || i == proven || i < k.Count || young {
 			continue
 		}
-		for _, suffix := range []string{sealedSuffix, provenSuffix, archiveSuffix} { // a crash in between leaves nothing that looks whole
+		suffixes := []string{sealedSuffix, provenSuffix, archiveSuffix} // a crash in between leaves nothing that looks whole
+		for n := c.Increments; n > 0; n-- {
+			suffixes = append(suffixes, incrementSuffix(n))
+		}
+		for _, suffix := range suffixes {
 			if err := p.Remove(ctx, c.ID+suffix); err != nil {
 				return gone, err
 			}

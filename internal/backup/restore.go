@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/outbox"
@@ -24,6 +25,11 @@ type Restored struct {
 	Folder   string `json:"folder"`
 	Signer   string `json:"signed_by,omitempty"`
 	Doubtful int64  `json:"in_doubt"` // messages that were owed: each is asked for before it is sent
+	// Increments were restored with the copy, up to the moment Through.
+	Increments int64     `json:"increments,omitempty"`
+	Through    time.Time `json:"through"`
+
+	last Sealed // of the increments
 }
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
@@ -46,6 +52,10 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err != nil {
 		return Restored{}, err
 	}
+	to, err := advance(ctx, p, c, work, t)
+	if err != nil {
+		return Restored{}, err
+	}
 	part := filepath.Join(work, databasePart)
 	if c.Dialect == string(store.SQLite) {
 		url = "sqlite:" + filepath.Join(work, sqliteFile)
@@ -53,7 +63,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
 	}
-	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signer}
+	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signer, Increments: to.n, Through: to.through, last: to.last}
 	if err = r.settleDown(ctx, url, p, t); err != nil {
 		return r, err
 	}
@@ -97,13 +107,13 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := r.compare(ctx, db, t.origin(r.Manifest)); err != nil {
+	if err := r.compare(ctx, db, t.origin(r.Manifest), r.Increments == 0); err != nil {
 		return err
 	}
 	if err := r.checkSigner(ctx, db, p, t); err != nil {
 		return err
 	}
-	after, err := json.Marshal(map[string]any{"made": r.Made, "place": r.Place})
+	after, err := json.Marshal(map[string]any{"made": r.Made, "through": r.Through, "place": r.Place})
 	if err != nil {
 		return fmt.Errorf("record a restore: %w", err)
 	}
@@ -133,6 +143,9 @@ func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Tri
 	}
 	if r.Signer == "" {
 		return damaged("restore backup "+r.ID, "its manifest is not signed")
+	}
+	if r.Increments > 0 {
+		return r.last.believed(by, ForIncrement, r.ID)
 	}
 	return nil
 }

@@ -28,8 +28,13 @@ type Schedule struct {
 	Pruned func(ctx context.Context, p Place, ids []string) error
 	Raise  func(ctx context.Context, why string) error // an alarm
 
+	Ship    time.Duration                                            // between two increments; 0: none are made
+	Log     *Log                                                     // what makes them
+	Node    string                                                   // this one
+	Shipped func(ctx context.Context) (through time.Time, err error) // makes one and ships it (Log.Ship)
+
 	Metrics prometheus.Registerer
-	Log     *slog.Logger
+	Logger  *slog.Logger
 }
 
 // look is how often a schedule looks for what is due, and settle how long after its start it begins: a plant that was restarted has other things to do.
@@ -72,7 +77,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 			turn++
 		}
 		if err != nil && ctx.Err() == nil {
-			s.Log.Error("a backup is not made, or not proven", "part", "backup", "err", err)
+			s.Logger.Error("a backup is not made, or not proven", "part", "backup", "err", err)
 		}
 		if acted {
 			_, good, _ = s.newest(ctx) // what cannot be listed was told above
@@ -85,7 +90,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 		late := s.Now().Sub(since) >= max(s.Alarm, 2*s.Every)
 		if late && !alarmed {
 			if err := s.Raise(ctx, says); err != nil {
-				s.Log.Error("an alarm of backups is not recorded", "part", "backup", "err", err)
+				s.Logger.Error("an alarm of backups is not recorded", "part", "backup", "err", err)
 				continue // and is tried again
 			}
 		}
@@ -160,6 +165,69 @@ func (s *Schedule) proveAndPrune(ctx context.Context, p Place) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// RunLog has what the database has become shipped into the places every Ship, until ctx ends; less often where that takes long. That nothing was
+// shipped for ten times as long, or ten minutes, is an alarm.
+func (s *Schedule) RunLog(ctx context.Context) error {
+	if s.Ship == 0 {
+		return nil
+	}
+	point := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "holdfast", Name: "backup_recovery_point_timestamp_seconds", Help: "The moment to which the plant could be restored from one of its places.",
+	})
+	if s.Metrics != nil {
+		s.Metrics.MustRegister(point)
+		defer s.Metrics.Unregister(point)
+	}
+	last, alarmed := s.Now(), false
+	var begun time.Time
+	for wait := s.Ship; pause(ctx, wait); {
+		began := s.Now()
+		err := s.beginLog(ctx, &begun)
+		through, serr := s.Shipped(ctx)
+		if through.After(last) {
+			last = through
+			point.Set(seconds(through))
+		}
+		if err = errors.Join(err, serr); err != nil && ctx.Err() == nil {
+			s.Logger.Error("what has changed is not shipped", "part", "backup", "err", err)
+		}
+		late := s.Now().Sub(last) > max(10*s.Ship, 10*time.Minute)
+		if late && !alarmed {
+			late = s.Raise(ctx, "nothing was shipped since "+last.Format(time.RFC3339)) == nil // else it is tried again
+		}
+		alarmed = late
+		wait = max(s.Ship, 10*s.Now().Sub(began))
+	}
+	return nil
+}
+
+// beginLog makes a copy for the log to follow where there is none, unless another node's log goes on.
+func (s *Schedule) beginLog(ctx context.Context, begun *time.Time) error {
+	if base, _ := s.Log.Base(); base != "" || s.Now().Sub(*begun) < min(s.Every, tryAgain) {
+		return nil
+	}
+	var by Trust
+	if s.Trust != nil {
+		var err error
+		if by, err = s.Trust(ctx); err != nil {
+			return err
+		}
+	}
+	for _, p := range s.Places {
+		all, err := List(ctx, p, by)
+		if err != nil {
+			continue // what is away is told when it is written to
+		}
+		for _, c := range all {
+			if c.Node != s.Node && c.Increments > 0 && s.Now().Sub(c.Through) < 2*idle {
+				return nil
+			}
+		}
+	}
+	*begun = s.Now()
+	return s.Make(ctx, s.Places)
 }
 
 func seconds(t time.Time) float64 {

@@ -69,7 +69,7 @@ func TestCopiesAreMadeProvenAndRemovedInTime(t *testing.T) {
 		c.s = backup.Schedule{
 			Every: 24 * time.Hour, Keep: backup.Keep{Count: 4}, Places: []backup.Place{near, far}, Now: time.Now,
 			Make: c.make, Prove: c.prove, Pruned: func(context.Context, backup.Place, []string) error { return nil },
-			Raise: c.raise, Log: slog.New(slog.DiscardHandler),
+			Raise: c.raise, Logger: slog.New(slog.DiscardHandler),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -117,7 +117,7 @@ func TestAPlaceThatIsAwayStopsNoCopyElsewhere(t *testing.T) {
 		c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
 		c.s = backup.Schedule{
 			Every: 24 * time.Hour, Places: []backup.Place{away, near}, Now: time.Now, Make: c.make, Prove: c.prove,
-			Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Log: slog.New(slog.DiscardHandler),
+			Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Logger: slog.New(slog.DiscardHandler),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -160,7 +160,7 @@ func run(t *testing.T, places ...backup.Place) *clockwork {
 	c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
 	c.s = backup.Schedule{
 		Every: 24 * time.Hour, Places: places, Now: time.Now, Make: c.make, Prove: c.prove, Trust: c.trust,
-		Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Log: slog.New(slog.DiscardHandler),
+		Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Logger: slog.New(slog.DiscardHandler),
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)

@@ -24,21 +24,18 @@ import (
 	"holdfast/internal/problem"
 )
 
-// Copy writes a copy of the whole database, as it is at one moment, while others go on working, and tells how many rows each table has in it.
-// within, which may be nil, reads the database of that moment too. On SQLite the copy is the database, page by page, so that two copies differ where
-// something was changed; on PostgreSQL it is pg_dump's custom format, of the schema alone that the connection works in. Errors: those of within and to as they
-// are, Unavailable where pg_dump is missing or fails.
-func (db *DB) Copy(ctx context.Context, to io.Writer, within func(tx *Tx) error) (all map[string]int64, err error) {
-	err = db.View(ctx, func(tx *Tx) (err error) {
+// Copy writes a copy of the whole database, as it is at one moment, while others go on working. within, which may be nil, reads the database of that
+// moment too. On SQLite the copy is the database, page by page, so that two copies differ where something was changed; on PostgreSQL it is pg_dump's
+// custom format, of the schema alone that the connection works in. Errors: those of within and to as they are, Unavailable where pg_dump is missing or
+// fails.
+func (db *DB) Copy(ctx context.Context, to io.Writer, within func(tx *Tx) error) error {
+	return db.View(ctx, func(tx *Tx) error {
 		if db.dialect == Postgres {
 			if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
 				return fmt.Errorf("begin a copy: %w", err)
 			}
 		}
-		if all, err = counts(ctx, tx.tx, tablesOf(db.dialect)); err != nil { // the first to read fixes the moment
-			return err
-		}
-		if within != nil {
+		if within != nil { // whoever is the first to read fixes the moment
 			if err := within(tx); err != nil {
 				return err
 			}
@@ -48,7 +45,6 @@ func (db *DB) Copy(ctx context.Context, to io.Writer, within func(tx *Tx) error)
 		}
 		return tx.pages(ctx, to)
 	})
-	return all, err
 }
 
 // PageSize is the size of SQLite's pages; 0 on PostgreSQL, whose copies have none.
@@ -132,10 +128,15 @@ func counts(ctx context.Context, q counter, tables string) (map[string]int64, er
 // Counts is how many rows each table has now.
 func (db *DB) Counts(ctx context.Context) (all map[string]int64, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
-		all, err = counts(ctx, tx.tx, tablesOf(db.dialect))
+		all, err = tx.Counts(ctx)
 		return err
 	})
 	return all, err
+}
+
+// Counts is how many rows each table has in the transaction.
+func (tx *Tx) Counts(ctx context.Context) (map[string]int64, error) {
+	return counts(ctx, tx.tx, tablesOf(tx.db.dialect))
 }
 
 func tablesOf(d Dialect) string {

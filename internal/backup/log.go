@@ -1,0 +1,412 @@
+package backup
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+
+	"holdfast/internal/seal"
+)
+
+// ForIncrement is the purpose under which increments are signed.
+const ForIncrement seal.Purpose = "holdfast/backup-increment/1"
+
+// Increment tells what has become of a copy's database since: it is of one moment, as the copy is, and says with those before it how that
+// database is put together.
+type Increment struct {
+	Base   string    `json:"base"` // the copy that it follows
+	Number int64     `json:"number"`
+	Made   time.Time `json:"made"`
+	Prev   string    `json:"prev"`    // SHA-256 of what was signed before it: the copy's manifest, or the increment of the number before
+	Pieces string    `json:"pieces"`  // SHA-256 over the digests of the database's pieces, in their order
+	SHA256 string    `json:"sha256"`  // of its body before it was compressed and encrypted
+	Size   int64     `json:"db_size"` // bytes of the database
+}
+
+// incrementSuffix is that of increment n of a copy. Numbers have six digits, so that names sort.
+func incrementSuffix(n int64) string { return fmt.Sprintf(".%06d.inc", n) }
+
+// Log follows a copy with increments: what a database has become since is put into the places every few seconds, so that little is lost with it. A
+// database is cut into pieces, and an increment has those that are new, and the order of all. Where nothing is known of a copy that can be followed
+// it has nothing to do until Create begins one. Its folder has what places still lack; what is in that is encrypted.
+type Log struct {
+	folder string
+
+	mu   sync.Mutex // guards what follows
+	at   position
+	last time.Time // when the last increment was made
+	know *known
+}
+
+// position is where a log stands, as its file keeps it.
+type position struct {
+	Base   string    `json:"base"` // "": there is no copy to follow
+	Made   time.Time `json:"made"`
+	Page   int64     `json:"page"`
+	Number int64     `json:"number"` // of the last increment
+	Prev   string    `json:"prev"`
+	Pieces string    `json:"pieces"`
+}
+
+// The names in a log's folder.
+const (
+	positionFile = "position.json"
+	piecesFile   = "pieces" // digests of the copy's pieces, and of each increment's by its number
+)
+
+// OpenLog goes on where the log in a folder stood.
+func OpenLog(folder string) (*Log, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the log: %w", err)
+	}
+	l := &Log{folder: folder, know: newKnown()}
+	b, err := os.ReadFile(filepath.Join(folder, positionFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &l.at)
+	}
+	for n := int64(0); err == nil && n <= l.at.Number; n++ {
+		var digests []byte
+		if digests, err = os.ReadFile(filepath.Join(folder, fmt.Sprint(piecesFile, n))); err == nil {
+			l.know.load(digests)
+		}
+	}
+	if err != nil { // whatever is wrong with it, a new copy begins it anew
+		l.at, l.know = position{}, newKnown()
+	}
+	return l, nil
+}
+
+// known are the pieces of a copy and its increments, by their numbers in the order in which they came first.
+type known struct {
+	numbers map[digest]int64
+	fresh   []byte // digests since the last save
+	order   hash.Hash
+	size    int64
+}
+
+func newKnown() *known { return &known{numbers: map[digest]int64{}, order: sha256.New()} }
+
+// know takes a piece.
+func (k *known) know(piece []byte) error {
+	k.number(piece)
+	return nil
+}
+
+// number is that of a piece, and whether it is new.
+func (k *known) number(piece []byte) (n int64, fresh bool) {
+	d := digestPiece(piece)
+	k.order.Write(d[:])
+	k.size += int64(len(piece))
+	n, there := k.numbers[d]
+	if !there {
+		n = int64(len(k.numbers))
+		k.numbers[d] = n
+		k.fresh = append(k.fresh, d[:]...)
+	}
+	return n, !there
+}
+
+func (k *known) load(digests []byte) {
+	for c := range slices.Chunk(digests, len(digest{})) {
+		k.numbers[digest(c)] = int64(len(k.numbers))
+	}
+}
+
+// forget takes back what was not saved: the increment that brought it is not kept.
+func (k *known) forget() {
+	for c := range slices.Chunk(k.fresh, len(digest{})) {
+		delete(k.numbers, digest(c))
+	}
+	k.fresh = nil
+}
+
+// begin has the log follow a copy that was made. What places lacked of the one before they need no more.
+func (l *Log) begin(k *known, s Sealed, m Manifest) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old, err := os.ReadDir(l.folder)
+	if err != nil {
+		return fmt.Errorf("look into the log: %w", err)
+	}
+	l.at, l.know, l.last = position{}, newKnown(), m.Made
+	if err := os.Remove(filepath.Join(l.folder, positionFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("begin the log anew: %w", err)
+	}
+	for _, e := range old {
+		if err := os.RemoveAll(filepath.Join(l.folder, e.Name())); err != nil {
+			return fmt.Errorf("begin the log anew: %w", err)
+		}
+	}
+	sum := sha256.Sum256(s.Manifest)
+	at := position{Base: m.ID, Made: m.Made, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil))}
+	if err := l.save(at, k.fresh); err != nil {
+		return err
+	}
+	k.fresh = nil
+	l.at, l.know = at, k
+	return nil
+}
+
+// save keeps where the log stands. The position comes last: what it does not name is not there.
+func (l *Log) save(at position, digests []byte) error {
+	text, err := json.Marshal(at)
+	if err != nil {
+		return fmt.Errorf("keep the log: %w", err)
+	}
+	to := Folder(l.folder)
+	if err := to.Put(context.Background(), fmt.Sprint(piecesFile, at.Number), bytes.NewReader(digests)); err != nil {
+		return err
+	}
+	return to.Put(context.Background(), positionFile, bytes.NewReader(text))
+}
+
+// Base is the copy that the log follows; "" if there is none.
+func (l *Log) Base() (id string, made time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at.Base, l.at.Made
+}
+
+// idle is how long no increment is made while nothing has changed.
+const idle = 10 * time.Minute
+
+// Ship makes an increment and puts it, with what they lack of those before, into every place that has the copy. It returns the moment of which the
+// places together have everything: the latest that any of them has.
+func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.at.Base == "" {
+		return through, nil
+	}
+	if err := l.increment(ctx, src, o); err != nil {
+		return through, err
+	}
+	var errs []error
+	shipped := false
+	for _, p := range o.Places {
+		here, err := l.shipTo(ctx, p)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ship what has changed to %s: %w", p, err))
+		}
+		shipped = shipped || here
+	}
+	if shipped {
+		through = l.last
+	}
+	return through, errors.Join(errs...)
+}
+
+// increment makes one, unless nothing has changed.
+func (l *Log) increment(ctx context.Context, src Source, o Options) error {
+	now := src.DB.Now().UTC().Truncate(time.Microsecond) // before the moment of the copy: what it promises is in it
+	body, err := os.CreateTemp(l.folder, ".body-")
+	if err != nil {
+		return fmt.Errorf("make an increment: %w", err)
+	}
+	defer func() { _ = errors.Join(body.Close(), os.Remove(body.Name())) }()
+	l.know.order, l.know.size = sha256.New(), 0
+	sum := sha256.New()
+	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum))
+	pieces := hex.EncodeToString(l.know.order.Sum(nil))
+	if err != nil || pieces == l.at.Pieces && now.Sub(l.last) < idle {
+		l.know.forget()
+		if err == nil {
+			l.last = now
+		}
+		return err
+	}
+	if err := writeRuns(io.MultiWriter(body, sum), runs); err != nil {
+		l.know.forget()
+		return err
+	}
+	inc := Increment{
+		Base: l.at.Base, Number: l.at.Number + 1, Made: now, Prev: l.at.Prev, Pieces: pieces, SHA256: hex.EncodeToString(sum.Sum(nil)), Size: l.know.size,
+	}
+	if err := l.keep(ctx, inc, body, o); err != nil {
+		l.know.forget()
+		return err
+	}
+	return nil
+}
+
+// pieces writes those of the database that are new, each after its length, and 0 after the last; it returns the order of all.
+func (l *Log) pieces(ctx context.Context, src Source, to io.Writer) (runs []run, err error) {
+	w := bufio.NewWriterSize(to, 1<<20)
+	cut := newCutter(l.at.Page, func(piece []byte) error {
+		n, fresh := l.know.number(piece)
+		if last := len(runs) - 1; last >= 0 && runs[last].from+runs[last].count == n {
+			runs[last].count++
+		} else {
+			runs = append(runs, run{n, 1})
+		}
+		if !fresh {
+			return nil
+		}
+		_, err := w.Write(binary.AppendUvarint(nil, uint64(len(piece))))
+		if err == nil {
+			_, err = w.Write(piece)
+		}
+		return err
+	})
+	err = src.DB.Copy(ctx, cut, nil)
+	if err = errors.Join(err, cut.end(), w.WriteByte(0), w.Flush()); err != nil {
+		return nil, err
+	}
+	return runs, nil
+}
+
+// run are pieces that follow each other by their numbers.
+type run struct{ from, count int64 }
+
+func writeRuns(to io.Writer, runs []run) error {
+	b := binary.AppendUvarint(nil, uint64(len(runs)))
+	for _, r := range runs {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(r.from)), uint64(r.count))
+	}
+	_, err := to.Write(b)
+	return err
+}
+
+// keep puts an increment into the log's folder: a line that says what it is, signed, and its body.
+func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options) error {
+	text, err := json.Marshal(inc)
+	if err != nil {
+		return fmt.Errorf("write an increment: %w", err)
+	}
+	s := Sealed{Manifest: text}
+	if err := s.sign(o.Signer, ForIncrement); err != nil {
+		return err
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("write an increment: %w", err)
+	}
+	r, w := io.Pipe()
+	go func() { _ = w.CloseWithError(packIncrement(w, s, body, o.Recipients)) }()
+	err = Folder(l.folder).Put(ctx, inc.Base+incrementSuffix(inc.Number), r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	at := position{Base: inc.Base, Made: l.at.Made, Page: l.at.Page, Number: inc.Number, Prev: hex.EncodeToString(sum[:]), Pieces: inc.Pieces}
+	if err := l.save(at, l.know.fresh); err != nil {
+		return err
+	}
+	l.at, l.last, l.know.fresh = at, inc.Made, nil
+	return nil
+}
+
+func packIncrement(to io.Writer, s Sealed, body io.Reader, recipients []Recipient) error {
+	if err := json.NewEncoder(to).Encode(s); err != nil {
+		return err
+	}
+	locked, err := age.Encrypt(to, recipients...)
+	if err != nil {
+		return fmt.Errorf("encrypt an increment: %w", err)
+	}
+	packed, err := zstd.NewWriter(locked)
+	if err != nil {
+		return fmt.Errorf("compress an increment: %w", err)
+	}
+	_, err = io.Copy(packed, body)
+	return errors.Join(err, packed.Close(), locked.Close())
+}
+
+// shipTo puts what a place lacks into it, in order, and reads it back. It is false for a place that has not the copy.
+func (l *Log) shipTo(ctx context.Context, p Place) (bool, error) {
+	names, err := p.List(ctx)
+	if err != nil || !slices.Contains(names, l.at.Base+sealedSuffix) {
+		return false, err
+	}
+	for n := int64(1); n <= l.at.Number; n++ {
+		name := l.at.Base + incrementSuffix(n)
+		if slices.Contains(names, name) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(l.folder, name))
+		if err != nil {
+			return false, fmt.Errorf("read an increment: %w", err)
+		}
+		if err := p.Put(ctx, name, bytes.NewReader(b)); err != nil {
+			return false, err
+		}
+		if err := readBack(ctx, p, name, b); err != nil {
+			return false, errors.Join(err, p.Remove(ctx, name))
+		}
+	}
+	return true, nil
+}
+
+func readBack(ctx context.Context, p Place, name string, want []byte) error {
+	r, err := p.Get(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	got, err := io.ReadAll(io.LimitReader(r, int64(len(want))+1))
+	if err != nil {
+		return fmt.Errorf("read it back: %w", err)
+	}
+	if !bytes.Equal(got, want) {
+		return damaged("read "+name+" back from "+p.String(), "it is not what was written")
+	}
+	return nil
+}
+
+// follow counts the increments of a copy in a place, and reads from the last one how far they go. One that is missing ends them: verify tells that.
+func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) error {
+	c.Through = c.Made
+	for slices.Contains(names, c.ID+incrementSuffix(c.Increments+1)) {
+		c.Increments++
+	}
+	for n := c.Increments; n > 0; n-- { // the last that can be believed
+		r, err := p.Get(ctx, c.ID+incrementSuffix(n))
+		if err != nil {
+			return err
+		}
+		inc, _, err := readIncrement(bufio.NewReader(r), by)
+		_ = r.Close()
+		if err == nil && inc.Base == c.ID && inc.Number == n {
+			c.Through = inc.Made
+			return nil
+		}
+	}
+	return nil
+}
+
+// readIncrement reads the line before the body.
+func readIncrement(r *bufio.Reader, by Trust) (inc Increment, s Sealed, err error) {
+	line, err := r.ReadSlice('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err == nil {
+		err = json.Unmarshal(s.Manifest, &inc)
+	}
+	if err != nil {
+		return inc, s, damaged("read an increment", err.Error())
+	}
+	if by != nil {
+		err = s.believed(by, ForIncrement, inc.Base)
+	}
+	return inc, s, err
+}
