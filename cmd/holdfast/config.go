@@ -35,6 +35,7 @@ type Config struct {
 	Audit          AuditConfig           `yaml:"audit"`
 	Backup         *BackupConfig         `yaml:"backup"`
 	Policy         PolicyConfig          `yaml:"policy"`
+	Reconcile      ReconcileConfig       `yaml:"reconcile"`
 	Sensitive      *SensitiveConfig      `yaml:"sensitive"`
 	Anomaly        *AnomalyConfig        `yaml:"anomaly"`
 	SIEM           []CollectorConfig     `yaml:"siem"`

@@ -72,6 +72,7 @@ func (c Config) check() error {
 	c.checkKeys(k)
 	c.checkAudit(k)
 	c.checkBackup(k)
+	c.checkReconcile(k)
 	c.checkSensitive(k)
 	c.checkAnomaly(k)
 	c.checkSIEM(k)

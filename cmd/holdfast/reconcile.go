@@ -82,6 +82,19 @@ type comparison struct {
 	UnaskedWhy  string       `json:"could_not_be_asked_why,omitempty"`
 	Orders      int          `json:"orders"` // that were read back
 	Differences []difference `json:"differences"`
+	More        int          `json:"more_differences,omitempty"` // beyond mostDifferences
+}
+
+// mostDifferences is how many differences of one comparison are kept: with more, plant and ERP are not of one world, and a longer list tells nobody more.
+const mostDifferences = 10_000
+
+// add keeps a difference, or counts it.
+func (c *comparison) add(d difference) {
+	if len(c.Differences) >= mostDifferences {
+		c.More++
+		return
+	}
+	c.Differences = append(c.Differences, d)
 }
 
 // difference is one thing that plant and ERP do not agree upon.
@@ -107,14 +120,9 @@ func (r *records) reconcile(ctx context.Context, cmd *cobra.Command, p *reconcil
 	}
 	defer done()
 	w.to, w.from = orTime(w.to, r.db.Now()), orTime(w.from, r.db.Now().Add(-24*time.Hour))
-	c := comparison{Link: p.link, From: w.from, To: w.to, Differences: []difference{}}
-	if err := r.compareMessages(ctx, cmd.ErrOrStderr(), check, &c, w); err != nil {
+	c, err := r.compare(ctx, cmd.ErrOrStderr(), check, p.link, w)
+	if err != nil {
 		return err
-	}
-	if reader, ok := check.links[p.link].(relay.Reader); ok {
-		if err := r.compareOrders(ctx, reader, &c); err != nil {
-			return err
-		}
 	}
 	if err := r.recordComparison(ctx, c); err != nil {
 		return err
@@ -126,6 +134,19 @@ func (r *records) reconcile(ctx context.Context, cmd *cobra.Command, p *reconcil
 		return err
 	}
 	return exitError(problem.Conflict.ExitStatus())
+}
+
+// compare holds the messages of a link that were delivered in a time, and the plant's orders where the link can read them, against the ERP.
+func (r *records) compare(ctx context.Context, progress io.Writer, check sendable, link string, w window) (comparison, error) {
+	c := comparison{Link: link, From: w.from, To: w.to, Differences: []difference{}}
+	if err := r.compareMessages(ctx, progress, check, &c, w); err != nil {
+		return c, err
+	}
+	reader, ok := check.links[link].(relay.Reader)
+	if !ok {
+		return c, nil
+	}
+	return c, r.compareOrders(ctx, reader, &c)
 }
 
 func orTime(t, other time.Time) time.Time {
@@ -165,29 +186,32 @@ func (r *records) recordComparison(ctx context.Context, c comparison) error {
 // atOnce is how many questions are under way at a time.
 const atOnce = 4
 
-// compareMessages asks the ERP for each message that was delivered in the time.
+// compareMessages asks the ERP for each message that was delivered in the time, some hundred in memory at once.
 func (r *records) compareMessages(ctx context.Context, progress io.Writer, check sendable, c *comparison, w window) error {
-	list, err := r.delivered(ctx, c.Link, w)
-	if err != nil {
-		return err
-	}
-	bar := newProgress(progress, len(list), "messages")
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for _, d := range list {
-		g.Go(func() error {
-			o, err := check.ask(ctx, r.db, d)
-			mu.Lock()
-			defer mu.Unlock()
-			if problem.KindOf(err) == problem.Unavailable && o.LinkDown {
-				return err
-			}
-			c.judge(d, o, err)
-			return bar.Add(1)
-		})
-	}
-	if err := errors.Join(g.Wait(), bar.Finish()); err != nil {
+	bar := newProgress(progress, 0, "messages")
+	seen := 0
+	err := r.eachDelivered(ctx, c.Link, w, func(list []outbox.Detail) error {
+		if seen += len(list); seen > 0 {
+			bar.ChangeMax(seen)
+		}
+		var mu sync.Mutex
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(atOnce)
+		for _, d := range list {
+			g.Go(func() error {
+				o, err := check.ask(ctx, r.db, d)
+				mu.Lock()
+				defer mu.Unlock()
+				if problem.KindOf(err) == problem.Unavailable && o.LinkDown {
+					return err
+				}
+				c.judge(d, o, err)
+				return bar.Add(1)
+			})
+		}
+		return g.Wait()
+	})
+	if err := errors.Join(err, bar.Finish()); err != nil {
 		return err
 	}
 	slices.SortFunc(c.Differences, func(a, b difference) int {
@@ -196,10 +220,11 @@ func (r *records) compareMessages(ctx context.Context, progress io.Writer, check
 	return nil
 }
 
-// delivered is every message of a link that was delivered in a time, its last delivery.
-func (r *records) delivered(ctx context.Context, link string, w window) ([]outbox.Detail, error) {
-	latest := map[string]outbox.Detail{}
-	f := outbox.Filter{Link: link, Settled: true, OldestFirst: true, Limit: 500}
+// eachDelivered hands over, page by page, every message of a link that was delivered in a time, its last delivery. The deliveries of one message
+// stand beside each other in the list.
+func (r *records) eachDelivered(ctx context.Context, link string, w window, fn func([]outbox.Detail) error) error {
+	f := outbox.Filter{Link: link, Settled: true, OldestFirst: true, SettledFrom: w.from, SettledTo: w.to, Limit: 500}
+	var held []outbox.Detail // the last of the page before: its next delivery may come first
 	for cursor := ""; ; {
 		var list []outbox.Detail
 		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -207,23 +232,31 @@ func (r *records) delivered(ctx context.Context, link string, w window) ([]outbo
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, d := range list {
-			if d.Settled && d.Role != message.Void && w.has(d.SettledAt) && d.Redelivery >= latest[d.ID].Redelivery {
-				latest[d.ID] = d
-			}
+		list = lastDeliveries(append(held, list...))
+		if held = nil; cursor != "" && len(list) > 0 {
+			list, held = list[:len(list)-1], slices.Clone(list[len(list)-1:])
+		}
+		if err := fn(slices.DeleteFunc(list, func(d outbox.Detail) bool { return !d.Settled || d.Role == message.Void })); err != nil {
+			return err
 		}
 		if cursor == "" {
-			break
+			return nil
 		}
 	}
-	all := make([]outbox.Detail, 0, len(latest))
-	for _, d := range latest {
-		all = append(all, d)
+}
+
+// lastDeliveries leaves of each message the last one.
+func lastDeliveries(list []outbox.Detail) (last []outbox.Detail) {
+	for _, d := range list {
+		if n := len(last); n > 0 && last[n-1].ID == d.ID {
+			last[n-1] = d
+			continue
+		}
+		last = append(last, d)
 	}
-	slices.SortFunc(all, func(a, b outbox.Detail) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	return all, nil
+	return last
 }
 
 // ask asks the ERP for a message that was delivered long ago.
@@ -257,12 +290,12 @@ func (c *comparison) judge(d outbox.Detail, o message.Outcome, err error) {
 	case err == nil && o.Verdict == message.Delivered && (o.Receipt.Document == d.Receipt.Document || d.Receipt.Document == "" || o.Receipt.Document == ""):
 		c.Agree++
 	case err == nil && o.Verdict == message.Delivered:
-		c.Differences = append(c.Differences, difference{
+		c.add(difference{
 			"other document", object, plant, o.Receipt.Document, "the ERP has booked it a second time, or under a new number after a restore", d.ID,
 			"cancel the wrong one in the ERP; the plant goes on with " + plant,
 		})
 	case err == nil && o.Verdict == message.Again && o.Receipt.Status != 0:
-		c.Differences = append(c.Differences, difference{
+		c.add(difference{
 			lost, object, plant, "does not have it", "the ERP was restored from a copy that is older, or somebody has deleted it", d.ID, "sent again by --apply",
 		})
 	default:

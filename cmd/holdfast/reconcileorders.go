@@ -14,17 +14,38 @@ import (
 )
 
 // compareOrders reads back the orders that the plant has from the ERP, or that the ERP has numbered, and holds their quantities and
-// states against the plant's.
+// states against the plant's, page by page.
 func (r *records) compareOrders(ctx context.Context, erp relay.Reader, c *comparison) error {
-	orders, err := r.numberedOrders(ctx)
-	if err != nil || len(orders) == 0 {
-		return err
+	for page := (mes.Page{Limit: 500}); ; {
+		var list mes.List[mes.Order]
+		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+			list, err = r.plant.Orders(ctx, tx, mes.OrderFilter{}, page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := r.comparePage(ctx, erp, c, list.Items); err != nil {
+			return err
+		}
+		if page.Cursor = list.Next; page.Cursor == "" {
+			return nil
+		}
 	}
-	byNumber, numbers := make(map[string]mes.Order, len(orders)), make([]string, 0, len(orders))
+}
+
+// comparePage holds those of some orders that the ERP has a number for against the ERP's.
+func (r *records) comparePage(ctx context.Context, erp relay.Reader, c *comparison, orders []mes.Order) error {
+	byNumber, numbers := map[string]mes.Order{}, []string{}
 	for _, o := range orders {
-		byNumber[o.ERPNumber], numbers = o, append(numbers, o.ERPNumber)
+		if o.ERPNumber != "" {
+			byNumber[o.ERPNumber], numbers = o, append(numbers, o.ERPNumber)
+		}
 	}
-	err = erp.Orders(ctx, numbers, func(e message.OrderRead) error {
+	if len(numbers) == 0 {
+		return nil
+	}
+	err := erp.Orders(ctx, numbers, func(e message.OrderRead) error {
 		o, ok := byNumber[e.Number]
 		if !ok {
 			return nil
@@ -38,35 +59,13 @@ func (r *records) compareOrders(ctx context.Context, erp relay.Reader, c *compar
 	}
 	for _, n := range numbers {
 		if o, ok := byNumber[n]; ok {
-			c.Differences = append(c.Differences, difference{
+			c.add(difference{
 				What: "order missing", Object: "order " + n, Plant: string(o.Status), ERP: "does not have it",
 				Cause: "the ERP was restored from a copy that is older, or the order was archived", Repair: "have the ERP's people look for it",
 			})
 		}
 	}
 	return nil
-}
-
-// numberedOrders is every order of the plant that the ERP has a number for.
-func (r *records) numberedOrders(ctx context.Context) (all []mes.Order, err error) {
-	for page := (mes.Page{Limit: 500}); ; {
-		var list mes.List[mes.Order]
-		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-			list, err = r.plant.Orders(ctx, tx, mes.OrderFilter{}, page)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range list.Items {
-			if o.ERPNumber != "" {
-				all = append(all, o)
-			}
-		}
-		if page.Cursor = list.Next; page.Cursor == "" {
-			return all, nil
-		}
-	}
 }
 
 // compareOrder finds what of one order differs. Units that cannot be compared are told as a difference of their own.
@@ -76,7 +75,7 @@ func (r *records) compareOrder(ctx context.Context, c *comparison, o mes.Order, 
 		return err
 	}
 	add := func(what, plant, erp, cause, repair string) {
-		c.Differences = append(c.Differences, difference{What: what, Object: "order " + o.Number, Plant: plant, ERP: erp, Cause: cause, Message: id, Repair: repair})
+		c.add(difference{What: what, Object: "order " + o.Number, Plant: plant, ERP: erp, Cause: cause, Message: id, Repair: repair})
 	}
 	if e.Deleted {
 		add("state", string(o.Status), "marked for deletion", "somebody has deleted it in the ERP", "cancel it in the ERP, so that the plant is told")

@@ -66,9 +66,11 @@ func (d Detail) MaySent() bool {
 // Filter chooses messages; zero fields choose all.
 type Filter struct {
 	Link, Lane, Kind, Key string
-	Links                 []string // only of these; nil means of any
-	Owed, Settled         bool     // only those; both or none means all
-	Refused               bool     // only those that the ERP has refused after they were delivered
+	Links                 []string  // only of these; nil means of any
+	Owed, Settled         bool      // only those; both or none means all
+	Refused               bool      // only those that the ERP has refused after they were delivered
+	SettledFrom           time.Time // only those that were settled at this time or later
+	SettledTo             time.Time // only those that were settled before this
 	OldestFirst           bool
 	Limit                 int // default 50, at most 10,000
 }
@@ -196,6 +198,12 @@ func (f Filter) where(tx *store.Tx, cursor string) (string, []any, error) {
 	}
 	if f.Refused {
 		where += " AND refused <> ''"
+	}
+	if !f.SettledFrom.IsZero() {
+		where, args = where+" AND settled_at >= ?", append(args, store.Micros(f.SettledFrom))
+	}
+	if !f.SettledTo.IsZero() {
+		where, args = where+" AND settled_at < ? AND settled_at > 0", append(args, store.Micros(f.SettledTo))
 	}
 	if cursor == "" {
 		return where, args, nil

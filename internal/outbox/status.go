@@ -237,6 +237,22 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	return links, addDoubts(ctx, tx, links)
 }
 
+// Breakers is the breaker of every link that has one, by name, and when it last changed. Unlike Links it counts nothing.
+func (o *Outbox) Breakers(ctx context.Context, tx *store.Tx) ([]Link, error) {
+	var rows []struct {
+		Link, Breaker, Trouble string
+		ChangedAt              int64 `db:"changed_at"`
+	}
+	if err := tx.Select(ctx, &rows, `SELECT link, breaker, trouble, changed_at FROM outbox_links ORDER BY link`); err != nil {
+		return nil, fmt.Errorf("read the breakers of the links: %w", err)
+	}
+	links := make([]Link, 0, len(rows))
+	for _, r := range rows {
+		links = append(links, Link{Name: r.Link, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt)})
+	}
+	return links, nil
+}
+
 // SetBreaker keeps what the relay's breaker of a link says, so that every node and every page shows it.
 func (o *Outbox) SetBreaker(ctx context.Context, tx *store.Tx, link, breaker, trouble string) error {
 	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, breaker, trouble, changed_at) VALUES (?, ?, ?, ?)

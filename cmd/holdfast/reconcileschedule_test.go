@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
+	"holdfast/internal/message"
+	"holdfast/internal/store"
+)
+
+// remembering is an ERP that has lost the first message that it was asked for, and has all else.
+type remembering struct {
+	link
+	mu    sync.Mutex
+	lost  string // guarded by mu
+	asked int    // guarded by mu
+}
+
+// Ask is relay.Deliverer.
+func (e *remembering) Ask(_ context.Context, d message.Delivery) (message.Outcome, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked++
+	id := d.Event.Message().ID
+	if e.lost == "" {
+		e.lost = id
+	}
+	if id == e.lost {
+		return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}, Err: errors.New("not found")}, nil
+	}
+	return message.Outcome{Verdict: message.Delivered}, nil
+}
+
+// TestPlantAndERPAreComparedByTheClockAndAfterAnOutage, once for each, and not again where another node has done so.
+func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
+	ctx, dir := t.Context(), filepath.Join(t.TempDir(), "d")
+	if status := run(ctx, []string{"demo", "--once", "--json", "--orders", "2", "--outage", "0s", "--keys", "none", "--data", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("the demo ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openRecords(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.db.Close()
+	check, done, err := r.sendable(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	erp := &remembering{}
+	check.links = map[string]link{"erp": erp}
+	s := &reconciler{
+		r: r, check: check, cfg: ReconcileConfig{Every: time.Hour, AfterOutage: true}, node: "node:a", links: []string{"erp"},
+		log: slog.New(slog.DiscardHandler), down: map[string]time.Time{}, tried: map[string]time.Time{},
+	}
+	breaker := func(state string) {
+		t.Helper()
+		if err := r.db.InTx(ctx, func(tx *store.Tx) error { return r.out.SetBreaker(ctx, tx, "erp", state, "gone") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		do   func()
+		want int // comparisons that are on record
+	}{
+		{"the first", func() {}, 1},
+		{"the clock has not come round", func() {}, 1},
+		{"the link is down", func() { breaker("open") }, 1},
+		{"it is tried", func() { breaker("half-open") }, 1},
+		{"it is back", func() { breaker("closed") }, 2},
+		{"it still is", func() {}, 2},
+		{"it is down again", func() { breaker("open") }, 2},
+		{"it is back, and another node was faster", func() {
+			breaker("closed")
+			err := r.db.InTx(ctx, func(tx *store.Tx) error {
+				return audit.Append(ctx, tx, audit.Entry{Actor: "node:b", Action: access.ReconcileRun, Object: "link/erp", After: []byte(`{}`), At: tx.Now.Add(time.Millisecond)})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}, 3},
+	} {
+		tt.do()
+		if err := s.step(ctx); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := len(comparisonsOf(t, r)); got != tt.want {
+			t.Errorf("%s: %d comparisons, want %d", tt.name, got, tt.want)
+		}
+	}
+	for _, e := range comparisonsOf(t, r)[1:] {
+		var c comparison
+		if err := json.Unmarshal(e.After, &c); err != nil {
+			t.Fatal(err)
+		}
+		if e.Actor != "node:a" || c.Messages < 2 || c.Agree != c.Messages-1 || len(c.Differences) != 1 || c.Differences[0].What != lost || c.Differences[0].Message != erp.lost {
+			t.Errorf("%s has found %+v, want one lost, %s, of at least two", e.Actor, c, erp.lost)
+		}
+	}
+}
+
+func comparisonsOf(t *testing.T, r *records) (list []audit.Entry) {
+	t.Helper()
+	err := r.db.View(t.Context(), func(tx *store.Tx) (err error) {
+		list, err = audit.List(t.Context(), tx, audit.Filter{Action: access.ReconcileRun})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
