@@ -351,3 +351,33 @@ func TestAnActNeedsItsPageAndItsLink(t *testing.T) {
 		})
 	}
 }
+
+// TestThePagesOfferedAreThoseThatMayBeOpened: and where nobody is known, none is.
+func TestThePagesOfferedAreThoseThatMayBeOpened(t *testing.T) {
+	policy, err := access.NewPolicy("1000", access.DefaultRoles(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, storetest.SQLite(t))
+	p.pages.Doer = access.New(p.db).Under(policy)
+	for _, tt := range []struct {
+		name, path, want string
+		own              []access.Grant
+	}{
+		{"who sees how the plant stands", "/console/", "Overview Links Mappings Backups", []access.Grant{{May: []string{access.ReadStatus}}}},
+		{"who works on the floor", "/console/shopfloor", "Shop floor Conflicts", []access.Grant{{May: []string{access.ReadPlant}}}},
+		{"who may nothing", "/console/", "", nil},
+	} {
+		p.gate.Store(as{policy, access.Rights{Own: tt.own}})
+		_, page := p.get(tt.path)
+		var got []string
+		for _, n := range nodes(t, page) {
+			if n.Data == "a" && n.Parent.Data == "li" && n.Parent.Parent.Parent.Data == "nav" && attr(n.Parent.Parent.Parent, "aria-label") == "Pages" {
+				got = append(got, text(n))
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s is offered %v, want %s", tt.name, got, tt.want)
+		}
+	}
+}

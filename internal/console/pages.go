@@ -54,29 +54,31 @@ type page struct {
 type section struct {
 	Name, Path string
 	Here       bool
+	action     string // that opens it
 }
 
-// sections are the pages of the navigation, in their order.
-func (c *Console) sections(here string) []section {
+// sections are the pages of the navigation that somebody may open, in their order.
+func (c *Console) sections(who access.Actor, here string) []section {
 	all := []section{
-		{Name: "Overview", Path: ""},
-		{Name: "Messages", Path: "messages"},
-		{Name: "Lanes", Path: "lanes"},
-		{Name: "Jobs", Path: "jobs"},
-		{Name: "Links", Path: "links"},
-		{Name: "Reconcile", Path: "reconcile"},
-		{Name: "Quarantine", Path: "quarantine"},
-		{Name: "Shop floor", Path: "shopfloor"},
-		{Name: "Conflicts", Path: "conflicts"},
-		{Name: "Mappings", Path: "mappings"},
-		{Name: "Audit", Path: "audit"},
-		{Name: "Alerts", Path: "alerts"},
-		{Name: "Keys", Path: "keys"},
-		{Name: "Backups", Path: "backups"},
+		{Name: "Overview", Path: "", action: access.StatusRead},
+		{Name: "Messages", Path: "messages", action: access.MsgRead},
+		{Name: "Lanes", Path: "lanes", action: access.MsgRead},
+		{Name: "Jobs", Path: "jobs", action: access.MsgRead},
+		{Name: "Links", Path: "links", action: access.StatusRead},
+		{Name: "Reconcile", Path: "reconcile", action: access.MsgRead},
+		{Name: "Quarantine", Path: "quarantine", action: access.InboundRead},
+		{Name: "Shop floor", Path: "shopfloor", action: access.PlantRead},
+		{Name: "Conflicts", Path: "conflicts", action: access.PlantRead},
+		{Name: "Mappings", Path: "mappings", action: access.StatusRead},
+		{Name: "Audit", Path: "audit", action: access.AuditRead},
+		{Name: "Alerts", Path: "alerts", action: access.AuditRead},
+		{Name: "Keys", Path: "keys", action: access.KeysRead},
+		{Name: "Backups", Path: "backups", action: access.BackupRead},
 	}
 	if c.Tokens.On() {
-		all = append(all, section{Name: "Tokens", Path: "tokens"})
+		all = append(all, section{Name: "Tokens", Path: "tokens", action: access.TokenReveal})
 	}
+	all = slices.DeleteFunc(all, func(s section) bool { return c.Doer.Permit(who, s.action, "") != nil })
 	for i := range all {
 		all[i].Here = all[i].Name == here
 		all[i].Path = Root + all[i].Path
@@ -153,7 +155,7 @@ func (c *Console) answer(w http.ResponseWriter, r *http.Request, p *page) {
 func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Plant, p.Env, p.Version, p.Who = c.cfg.Plant, c.cfg.Name, c.cfg.Version, actorOf(r.Context())
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
-	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Section), c.DB.Now(), r.URL.RequestURI()
+	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Who, p.Section), c.DB.Now(), r.URL.RequestURI()
 	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
 	if r.Method == http.MethodGet {
 		p.Notice = notices()[r.URL.Query().Get("did")]
