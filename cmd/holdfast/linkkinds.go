@@ -270,7 +270,12 @@ func (f *floors) accept(link string) amqp.Accept {
 }
 
 // apply has the plant act on what an ERP says, and the outbox on what it says of a message that it was sent.
-func (f *floors) apply(ctx context.Context, tx *store.Tx, m message.Message) error {
+func (f *floors) apply(ctx context.Context, tx *store.Tx, m message.Message) (err error) {
+	if m.Large == nil { // the mapping may have made an answer of it
+		if m.Body, err = f.withoutValues(ctx, tx, m.Link, m.Kind, m.Body); err != nil {
+			return err
+		}
+	}
 	switch m.Kind {
 	case outbox.ReceiptKind, outbox.RefusalKind:
 		return f.outbox.Answer(ctx, tx, m)

@@ -132,7 +132,7 @@ func (f *floors) join() {
 	f.inbox = inbox.New(f.db, f.live, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
-		Guard: f.guard, Alarm: f.alerts, Veil: f.tokens,
+		Guard: f.guard, Alarm: f.alerts, Veil: f.tokens, Clean: f.withoutValues,
 	}, f.log)
 	f.numberIDocs()
 	policy, _ := f.cfg.policy() // the check of the configuration has made it before

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
+	"holdfast/adapters/sap/idoc"
+	"holdfast/internal/docnum"
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/relay"
 	"holdfast/internal/store"
@@ -117,4 +121,66 @@ func cleaned(err error, shown token.Shown) error {
 		return err
 	}
 	return message.ScrubError(err, shown)
+}
+
+// withoutValues takes out of what an ERP says later of a message, by a receipt, a refusal or the status of an IDoc, the values that it was told with
+// it. What names the message stays. It is inbox.Clean.
+func (f *floors) withoutValues(ctx context.Context, tx *store.Tx, link, kind string, text []byte) ([]byte, error) {
+	classes := f.cfg.Links[link].Reveal
+	if len(classes) == 0 || !f.tokens.On() {
+		return text, nil
+	}
+	id, err := answered(ctx, tx, link, kind, text)
+	if id == "" || problem.KindOf(err) == problem.NotFound {
+		return text, nil
+	} else if err != nil {
+		return nil, err
+	}
+	shown, err := f.shown(ctx, tx, link, id, classes)
+	if err != nil || len(shown) == 0 {
+		return text, err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return text, nil //nolint:nilerr // whoever reads the answer tells of it
+	}
+	shown = shown.Cuts(text)
+	for name, value := range fields {
+		if !slices.Contains([]string{"message", "number", "state", "at"}, strings.ToLower(name)) {
+			fields[name] = shown.ScrubBody(value)
+		}
+	}
+	return json.Marshal(fields)
+}
+
+// answered is the message that an ERP speaks of, "" if it speaks of none.
+func answered(ctx context.Context, tx *store.Tx, link, kind string, text []byte) (string, error) {
+	var of struct{ Message, Number string }
+	if json.Unmarshal(text, &of) != nil {
+		return "", nil
+	}
+	switch kind {
+	case outbox.ReceiptKind, outbox.RefusalKind:
+		return of.Message, nil
+	case idoc.StatusKind:
+		return docnum.Message(ctx, tx, link, of.Number)
+	}
+	return "", nil
+}
+
+// shown are the values that an ERP was told with a message; none if it is no message of the link.
+func (f *floors) shown(ctx context.Context, tx *store.Tx, link, id string, classes []string) (token.Shown, error) {
+	m, err := f.outbox.Message(ctx, tx, id)
+	if problem.KindOf(err) == problem.NotFound || err == nil && m.Link != link {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	const most = 8 << 20 // that a mapping reads
+	body, err := m.Read(ctx, most)
+	if err != nil {
+		return nil, nil //nolint:nilerr // of what is larger nothing was filled in; what was shredded has no values
+	}
+	_, shown, err := f.tokens.Reveal(ctx, tx, body, classes)
+	return shown, err
 }

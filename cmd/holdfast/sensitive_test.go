@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/adapters/sap/idoc"
+	"holdfast/internal/docnum"
+	"holdfast/internal/inbox"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -92,6 +95,103 @@ func plantPerson(t *testing.T, database string, reveal bool) {
 	lookInConsole(t, p, tok)
 	if reveal {
 		mapWithoutKeys(t, p)
+	}
+	searchAll(t, p, dir, log.Bytes(), theirs)
+}
+
+// TestALateAnswerThatRepeatsAValueIsKeptWithTheToken: what the ERP says after the delivery, by a refusal or by the status of an IDoc, is cleaned
+// before the inbox keeps it, and so is what the message then says of itself. What names the message stays, whatever the number is a part of.
+func TestALateAnswerThatRepeatsAValueIsKeptWithTheToken(t *testing.T) {
+	answers := map[string]func(t *testing.T, p *process, id string) (kind string, body map[string]any){
+		"a refusal": func(_ *testing.T, _ *process, id string) (string, map[string]any) {
+			return outbox.RefusalKind, map[string]any{"message": id, "code": "P1", "text": "we do not know " + theirs}
+		},
+		"the status of an IDoc": func(t *testing.T, p *process, id string) (string, map[string]any) {
+			t.Helper()
+			var number string
+			err := p.db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+				number, err = docnum.Number(t.Context(), tx, "erp", id, id)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return idoc.StatusKind, map[string]any{"number": number, "state": idoc.Refused, "code": "51", "text": "Person " + theirs + " is locked", "at": p.db.Now()}
+		},
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) { answerLate(t, answer) })
+	}
+}
+
+func answerLate(t *testing.T, answer func(t *testing.T, p *process, id string) (kind string, body map[string]any)) {
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Sensitive = &SensitiveConfig{}
+	l := cfg.Links["erp"]
+	l.Reveal = []string{"person"}
+	cfg.Links["erp"] = l
+	log := &lockedLog{}
+	p := canaryPlant(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err := p.takeSeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reportAs(t, p, theirs)
+	m := confirmed(t, p)
+	tok := storedToken(t, p)
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		claims, err := p.outbox.Claim(t.Context(), tx, "a", "erp", 10, 1)
+		if err != nil || len(claims) != 1 {
+			return fmt.Errorf("%d lanes are claimed, want one: %w", len(claims), err)
+		}
+		done := outbox.Done{ID: m.ID, Epoch: m.Epoch, Number: m.Number, Sent: true} // the ERP has it, and has not said yet what it makes of it
+		_, _, err = p.outbox.Settle(t.Context(), tx, "erp", []outbox.Settlement{{Lane: claims[0].Lane, Token: claims[0].Token, Release: true, Done: []outbox.Done{done}}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, said := answer(t, p, m.ID)
+	body, err := json.Marshal(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := p.inbox.ReceiveAll(t.Context(), []message.Incoming{{Message: message.Message{
+		ID: "late", Source: "urn:erp", Kind: kind, Version: 1, Key: "x/late", Time: p.db.Now(), Body: body, Place: message.Place{Role: message.Event},
+	}}}, "erp")
+	if err != nil || taken[0].Rejected != 0 || taken[0].Err != nil {
+		t.Fatalf("taken %+v, %v", taken, err)
+	}
+	for n := 1; n > 0; {
+		if n, err = p.inbox.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := confirmed(t, p); !strings.Contains(got.Refused, tok) || strings.Contains(fmt.Sprintf("%+v", got), theirs) {
+		t.Errorf("the message says %q of %+v, want the token", got.Refused, got)
+	}
+	err = p.db.View(t.Context(), func(tx *store.Tx) error {
+		kept, err := p.inbox.Messages(t.Context(), tx, inbox.Filter{ID: "late"})
+		if err == nil && (len(kept) != 1 || kept[0].State != inbox.Done) {
+			t.Errorf("the inbox has %+v, want it applied", kept)
+		}
+		if err != nil || len(kept) != 1 {
+			return err
+		}
+		d, err := p.inbox.Message(t.Context(), tx, kept[0].Seq)
+		if err == nil && (!bytes.Contains(d.Body, []byte(tok)) || bytes.Contains(d.Body, []byte(theirs))) {
+			t.Errorf("the inbox keeps %s, want the token", d.Body)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	searchAll(t, p, dir, log.Bytes(), theirs)
 }

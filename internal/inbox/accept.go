@@ -42,7 +42,7 @@ func (i *Inbox) receiveOne(ctx context.Context, tx *store.Tx, a arrival) (Taken,
 	if err := i.spend(ctx, tx, &came[0]); err != nil {
 		return Taken{}, err
 	}
-	if err := i.veilAll(came, func(text []byte) ([]byte, error) { return i.cfg.Veil.Veil(ctx, tx, text) }); err != nil {
+	if err := i.veilAll(ctx, tx, came); err != nil {
 		return Taken{}, err
 	}
 	if err := i.asideAll(came, keepIn(ctx, tx)); err != nil {
@@ -77,7 +77,7 @@ func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link str
 
 // receiveNow receives what could be judged: together, or each by itself.
 func (i *Inbox) receiveNow(ctx context.Context, came []arrival) (all []Taken, err error) {
-	if err := i.veilAll(came, func(text []byte) ([]byte, error) { return i.cfg.Veil.VeilAlone(ctx, i.db, text) }); err != nil {
+	if err := i.veilAll(ctx, nil, came); err != nil {
 		return nil, err
 	}
 	if err := i.asideAll(came, i.keep(ctx)); err != nil {

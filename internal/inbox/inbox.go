@@ -86,6 +86,8 @@ type Config struct {
 	Guard Guard
 	// Veil has tokens in the place of sensitive values. Default: bodies are kept as they come.
 	Veil Veil
+	// Clean goes with Veil. Default: none.
+	Clean Clean
 	// Alarm is told of what is not believed. Default: the log alone.
 	Alarm Alarm
 }

@@ -14,8 +14,20 @@ type Veil interface {
 	Blot(text []byte) []byte                                                  // nothing is kept of the values
 }
 
-// veilAll veils what can be believed. It may be called again with the same.
-func (i *Inbox) veilAll(came []arrival, veil func(text []byte) ([]byte, error)) error {
+// Clean takes out of what an ERP says of a message of the plant the values that it was told with it. Of all else it gives the text as it is.
+type Clean func(ctx context.Context, tx *store.Tx, link, kind string, text []byte) ([]byte, error)
+
+// clean is Clean of one that came, in tx or, if that is nil, by a look of its own.
+func (i *Inbox) clean(ctx context.Context, tx *store.Tx, a *arrival) (err error) {
+	if tx == nil {
+		return i.db.View(ctx, func(tx *store.Tx) error { return i.clean(ctx, tx, a) })
+	}
+	a.row.Body, err = i.cfg.Clean(ctx, tx, a.link, a.in.Kind, a.row.Body)
+	return err
+}
+
+// veilAll veils and cleans what can be believed, in tx or, if that is nil, in transactions of its own. It may be called again with the same.
+func (i *Inbox) veilAll(ctx context.Context, tx *store.Tx, came []arrival) error {
 	if i.cfg.Veil == nil {
 		return nil
 	}
@@ -25,7 +37,15 @@ func (i *Inbox) veilAll(came []arrival, veil func(text []byte) ([]byte, error)) 
 			continue
 		}
 		var err error
-		if a.row.Body, err = veil(a.row.Body); err != nil {
+		if tx != nil {
+			a.row.Body, err = i.cfg.Veil.Veil(ctx, tx, a.row.Body)
+		} else {
+			a.row.Body, err = i.cfg.Veil.VeilAlone(ctx, i.db, a.row.Body)
+		}
+		if err == nil && i.cfg.Clean != nil {
+			err = i.clean(ctx, tx, a)
+		}
+		if err != nil {
 			return err
 		}
 	}
