@@ -214,7 +214,7 @@ func (e *oldERP) Documents(id string) []string {
 }
 
 // specFile writes a contract for one test.
-func specFile(t *testing.T, doc string) string {
+func specFile(t testing.TB, doc string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "openapi.yaml")
 	if err := os.WriteFile(path, []byte(doc), 0o600); err != nil {

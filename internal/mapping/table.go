@@ -165,14 +165,17 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 		if errors.Is(err, io.EOF) {
 			return
 		}
-		line, _ := r.FieldPos(0)
-		if err != nil {
-			c.add(place{file, max(1, line), 1}, at, "the table cannot be read: "+err.Error(), "write each row as code,value; put a text with a comma in quotes")
+		if err != nil { // of a quote that does not end there is no field to ask where it is
+			line := 1
+			if e, ok := errors.AsType[*csv.ParseError](err); ok {
+				line = e.StartLine
+			}
+			c.add(place{file, line, 1}, at, "the table cannot be read: "+err.Error(), "write each row as code,value; put a text with a comma in quotes")
 			return
 		}
 		code := row[columns[0]]
 		if _, twice := t.rows[code]; twice {
-			_, col := r.FieldPos(columns[0])
+			line, col := r.FieldPos(columns[0])
 			c.add(place{file, line, col}, at, fmt.Sprintf("row %q is there twice", clip(code)), "leave one of them out")
 			continue
 		}
