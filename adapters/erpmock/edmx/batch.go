@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -106,6 +107,9 @@ func (m *Mock) multipartUnits(c call, boundary string) ([]work, error) {
 			continue
 		}
 		u, err := m.changeSet(c, p, params["boundary"])
+		if err == nil && len(u.calls) == 0 {
+			err = errors.New("a change set is empty")
+		}
 		if err != nil {
 			return nil, err
 		}
