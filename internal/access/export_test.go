@@ -2,8 +2,9 @@ package access
 
 import (
 	"context"
-	"golang.org/x/oauth2"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 // Cheap makes passwords cost little, for tests that try many.
