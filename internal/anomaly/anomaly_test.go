@@ -46,9 +46,9 @@ func each(t *testing.T, cfg anomaly.Config, test func(p *plant)) {
 
 // report is what one confirmation says, as text so that it is exact.
 type report struct {
-	order, material, operation        string
-	yield, scrap, machine, unit, what string
-	at                                time.Time
+	order, material, operation  string
+	yield, scrap, machine, unit string
+	at                          time.Time
 }
 
 func (p *plant) usual() report {
