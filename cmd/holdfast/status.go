@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,16 +77,20 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 }
 
 func newStatus() *cobra.Command {
-	var asJSON bool
+	var asJSON, watch bool
+	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the plant stands with its ERPs",
 		Long: "Status tells, for each link, what is queued and for how long, which lanes stand still, and what came in that the plant could\n" +
-			"not take. It works whether serve runs or not.",
-		Example: "  holdfast status --config holdfast.yaml --json",
+			"not take. It works whether serve runs or not. --watch says it again and again, until Ctrl-C; with --json as one object a line.",
+		Example: "  holdfast status --config holdfast.yaml --json\n  holdfast status --watch",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				if watch {
+					return r.watchStatus(ctx, cmd.OutOrStdout(), every, asJSON)
+				}
 				s, err := r.status(ctx)
 				if err != nil {
 					return err
@@ -98,7 +103,40 @@ func newStatus() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&watch, "watch", false, "say it again and again")
+	cmd.Flags().DurationVar(&every, "every", 2*time.Second, "with --watch: how often")
 	return cmd
+}
+
+// watchStatus says how the plant stands until ctx ends: on a terminal in the same place, elsewhere one after the other.
+func (r *records) watchStatus(ctx context.Context, w io.Writer, every time.Duration, asJSON bool) error {
+	again := time.NewTicker(max(every, time.Millisecond))
+	defer again.Stop()
+	for {
+		s, err := r.status(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case asJSON:
+			err = json.NewEncoder(w).Encode(s)
+		case isTerminal(w):
+			_, err = fmt.Fprintf(w, "\x1b[H\x1b[J%s\n", s.At.Format(time.RFC3339))
+			err = errors.Join(err, s.print(w))
+		default:
+			_, err = fmt.Fprintln(w, s.At.Format(time.RFC3339))
+			err = errors.Join(err, s.print(w))
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+	}
 }
 
 // status reads everything in one picture of the database.

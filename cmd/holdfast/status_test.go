@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,5 +62,48 @@ func TestStatusNamesAPollOnce(t *testing.T) {
 		if !strings.Contains(got.String(), want) {
 			t.Errorf("got %s\nwant it to say %q", got.String(), want)
 		}
+	}
+}
+
+// ending ends what is written to it after so many lines.
+type ending struct {
+	strings.Builder
+	lines int
+	end   func()
+}
+
+// Write is io.Writer.
+func (e *ending) Write(b []byte) (int, error) {
+	n, err := e.Builder.Write(b)
+	if strings.Count(e.String(), "\n") >= e.lines {
+		e.end()
+	}
+	return n, err
+}
+
+// TestStatusIsSaidAgainUntilItIsEnded: one object a line, and the end by a person is no failure.
+func TestStatusIsSaidAgainUntilItIsEnded(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "holdfast.yaml")
+	for _, args := range [][]string{{"init", "--keys", "none", dir}, {"migrate", "up", "--config", config}} {
+		if status := run(t.Context(), args, io.Discard, io.Discard); status != 0 {
+			t.Fatalf("%v ended with %d", args, status)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &ending{lines: 3, end: cancel}
+	if got := run(ctx, []string{"status", "--watch", "--every", "1ms", "--json", "--config", config}, out, io.Discard); got != 0 {
+		t.Errorf("it ended with %d, want 0", got)
+	}
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		var s struct{ At time.Time }
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.At.IsZero() {
+			t.Errorf("line %s: %v", line, err)
+		}
+		n++
+	}
+	if n < 3 {
+		t.Errorf("it was said %d times, want 3", n)
 	}
 }
