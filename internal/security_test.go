@@ -46,6 +46,15 @@ func TestSecurityRequirements(t *testing.T) {
 			}
 		}
 	}
+	shown := regexp.MustCompile("`([^` ]+[.]Test[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "../docs/security/integrity.md"), -1)
+	if len(shown) == 0 {
+		t.Error("integrity.md names no test")
+	}
+	for _, n := range shown {
+		if !tests[n[1]] {
+			t.Errorf("integrity.md names %s, which is not there", n[1])
+		}
+	}
 	for file, text := range documents(t) {
 		if regexp.MustCompile(`(?i)\b(is|are|fully) compliant\b`).MatchString(text) {
 			t.Errorf("%s claims to be compliant", file)
