@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/mapping"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/internal/seal"
 )
 
@@ -62,7 +63,7 @@ func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, 
 		defer stop()
 		check = func(name string, e mapping.Example, m mapping.Made) []string { return w.sent(ctx, mocks, name, e, m) }
 	}
-	report, err := w.rules.Test(ctx, mapping.TestConfig{Check: check, Fuzz: f.fuzz, Seed: f.seed}, names...)
+	report, err := w.rules.Test(ctx, mapping.TestConfig{Check: check, Document: w.document, Fuzz: f.fuzz, Seed: f.seed}, names...)
 	if err != nil {
 		return err
 	}
@@ -119,6 +120,22 @@ func (w *workshop) destinations(name, kind string) []string {
 		}
 	}
 	return out
+}
+
+// document is the type of what a mapping in takes, by the contract of a link that it is for; nil where none knows it.
+func (w *workshop) document(name string) *schema.Type {
+	look, ok := w.rules.Look(name)
+	if !ok || !look.Inbound {
+		return nil
+	}
+	for _, link := range w.cfg.usersOf(w.rules, name) {
+		if c, ok := w.links[link].(mapping.Contract); ok {
+			if t, known := c.DocumentType(look.Document); known {
+				return t
+			}
+		}
+	}
+	return nil
 }
 
 // delivery is an example on its way.

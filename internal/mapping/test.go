@@ -15,12 +15,16 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
+	"holdfast/openapi/contract"
 )
 
 // TestConfig says how Test goes about it.
 type TestConfig struct {
 	// Check holds what was made against the ERP's contract, and says what is wrong with it. It may be nil.
 	Check func(name string, e Example, m Made) []string
+	// Document is the type of what a mapping in takes, nil where it is not known. It may be nil.
+	Document func(name string) *schema.Type
 	// Fuzz is how many messages are made up for each mapping whose source is known.
 	Fuzz int
 	// Seed is of what is made up; the same one makes the same.
@@ -88,8 +92,12 @@ func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report
 		for _, e := range examples {
 			r.Cases = append(r.Cases, s.example(ctx, m, e, o, cfg))
 		}
-		if cfg.Fuzz > 0 && m.source != nil && !m.whole {
-			r.Cases = append(r.Cases, s.fuzz(ctx, m, cfg))
+		source := m.source
+		if m.inbound && cfg.Document != nil {
+			source = cfg.Document(name)
+		}
+		if cfg.Fuzz > 0 && source != nil && !m.whole {
+			r.Cases = append(r.Cases, s.fuzz(ctx, m, source, cfg))
 		}
 		r.Coverage = append(r.Coverage, m.covered(o))
 	}
@@ -113,10 +121,33 @@ func (s *Set) example(ctx context.Context, m *mapping, e Example, o *observer, c
 		}
 		c.Differences = append(c.Differences, wrong...)
 	}
-	if cfg.Check != nil && made.Waits == "" && !made.LeftOut {
-		c.Errors = cfg.Check(m.name, e, made)
-	}
+	c.Errors = m.wrong(e, made, cfg)
 	return c
+}
+
+// wrong is what the other side has against what was made: the plant's own types, of what comes in, or the ERP's contract.
+func (m *mapping) wrong(e Example, made Made, cfg TestConfig) []string {
+	switch {
+	case made.Waits != "" || made.LeftOut:
+		return nil
+	case !m.inbound && cfg.Check != nil:
+		return cfg.Check(m.name, e, made)
+	case !m.inbound || m.whole:
+		return nil
+	}
+	t := PlantType(made.Kind, m.makes)
+	if t == nil {
+		return nil
+	}
+	v, err := contract.Decode(made.Body)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	wrong := against(t, v)
+	for i := range wrong {
+		wrong[i] = made.Kind + wrong[i]
+	}
+	return wrong
 }
 
 func (m *mapping) covered(o *observer) Coverage {
@@ -137,19 +168,19 @@ func (m *mapping) covered(o *observer) Coverage {
 const maxShown = 5
 
 // fuzz maps messages that are made up from the type of the source. A mapping may refuse one, in words; what it makes must fit.
-func (s *Set) fuzz(ctx context.Context, m *mapping, cfg TestConfig) Case {
+func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, cfg TestConfig) Case {
 	c := Case{Mapping: m.name, Name: fmt.Sprintf("%d made-up messages, seed %d", cfg.Fuzz, cfg.Seed)}
 	g := newGenerator(cfg.Seed)
 	for i := range cfg.Fuzz {
-		e := Example{Name: fmt.Sprintf("made up %d", i+1), Kind: m.kind, Body: string(g.document(m.source))}
+		e := Example{Name: fmt.Sprintf("made up %d", i+1), Kind: m.kind, Body: string(g.document(source))}
 		made, err := s.Try(ctx, m.name, e.Message(), g.refs)
 		var wrong []string
 		switch p, ok := errors.AsType[*problem.Error](err); {
 		case ok && p.Kind == problem.Invalid: // refused, as the rules say
 		case err != nil:
 			wrong = []string{err.Error()}
-		case cfg.Check != nil && made.Waits == "" && !made.LeftOut:
-			wrong = cfg.Check(m.name, e, made)
+		default:
+			wrong = m.wrong(e, made, cfg)
 		}
 		for _, w := range wrong {
 			c.Errors = append(c.Errors, fmt.Sprintf("%s: %s; the message is %s", e.Name, w, e.Body))

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"holdfast/internal/mapping"
+	"holdfast/internal/schema"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
 )
@@ -131,6 +132,41 @@ func TestRowsOfTablesAreCovered(t *testing.T) {
 	}
 	if c := r.Coverage[0]; c.Parts != 6 || c.Used != 4 || !slices.Equal(c.Unused, []string{"m.yaml: tables.u: LTR, MTR"}) {
 		t.Errorf("got %+v, want 4 of 2 fields and 4 rows, and the two rows that are not used", c)
+	}
+}
+
+// TestWhatComesInIsMadeUpAndHeldAgainstThePlant: a mapping in is tried with documents of the ERP's type, and what it makes is to fit the
+// plant's own.
+func TestWhatComesInIsMadeUpAndHeldAgainstThePlant(t *testing.T) {
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := func(name string) *schema.Type {
+		l, _ := shipped(t).Look(name)
+		typ, _ := mapping.FromOpenAPI(doc).DocumentType(l.Document)
+		return typ
+	}
+	var names []string
+	for _, name := range shipped(t).Names() {
+		if strings.HasPrefix(name, "erp-in/") {
+			names = append(names, name)
+		}
+	}
+	r, err := shipped(t).Test(t.Context(), mapping.TestConfig{Document: document, Fuzz: 50, Seed: 1}, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(slices.DeleteFunc(slices.Clone(r.Cases), func(c mapping.Case) bool { return !strings.Contains(c.Name, "made-up") })); n != len(names) || !r.OK() {
+		t.Errorf("%d of %d mappings were tried with what was made up: %+v", n, len(names), r.Cases)
+	}
+	loose, err := mapping.Load(fstest.MapFS{"in.yaml": {Data: []byte("from: {document: Material}\nto: {kind: 'src.number == \"\" ? src.number : \"material.\" + \"changed\"', key: src.number}\nfields: {number: src.number, description: src.description}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = loose.Test(t.Context(), mapping.TestConfig{Document: func(string) *schema.Type { return document("erp-in/material") }, Fuzz: 2, Seed: 1})
+	if err != nil || r.OK() || !strings.Contains(r.Cases[0].Errors[0], "material.changed: it has no baseUnit") {
+		t.Errorf("a message that the plant does not take: %+v, %v", r.Cases, err)
 	}
 }
 

@@ -1,0 +1,116 @@
+package mapping
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"holdfast/internal/decimal"
+	"holdfast/internal/schema"
+)
+
+// mostDepth bounds how deep a value is looked into.
+const mostDepth = 32
+
+// against holds a value, as contract.Decode gives it, against a type, and says in a line each where it does not fit: "/items/0/unit: it has
+// 7 characters, and 6 are allowed". A limit that the type does not know is none.
+func against(t *schema.Type, v any) (wrong []string) {
+	holding{t}.value(v, "", 0, func(at, why string) { wrong = append(wrong, at+": "+why) })
+	return wrong
+}
+
+// holding is a type that a value is held against.
+type holding struct{ *schema.Type }
+
+func (t holding) value(v any, at string, depth int, say func(at, why string)) {
+	if t.Type == nil || t.Kind == schema.Any || depth > mostDepth || v == nil && t.Nullable {
+		return
+	}
+	switch x := v.(type) {
+	case map[string]any:
+		if t.Kind == schema.Object {
+			t.members(x, at, depth, say)
+			return
+		}
+	case []any:
+		if t.Kind == schema.List {
+			t.elements(x, at, depth, say)
+			return
+		}
+	case bool:
+		if t.Kind == schema.Bool {
+			return
+		}
+	case json.Number:
+		if t.Kind == schema.Decimal || t.Kind == schema.Integer || t.Loose {
+			t.number(x.String(), at, say)
+			return
+		}
+	case string:
+		if t.Kind == schema.Text || t.Loose {
+			t.text(x, at, say)
+			return
+		}
+	}
+	say(at, fmt.Sprintf("it is no %s", t.Kind))
+}
+
+func (t holding) members(x map[string]any, at string, depth int, say func(at, why string)) {
+	for _, f := range t.Fields {
+		v, there := x[f.Name]
+		switch {
+		case there:
+			holding{f.Type}.value(v, at+"/"+f.Name, depth+1, say)
+		case f.Required:
+			say(at, "it has no "+f.Name)
+		}
+	}
+	if !t.Closed {
+		return
+	}
+	for name := range x {
+		if _, known := t.Field(name); !known {
+			say(at, "it must not have "+name)
+		}
+	}
+}
+
+func (t holding) elements(x []any, at string, depth int, say func(at, why string)) {
+	if len(x) < t.MinItems || t.MaxItems > 0 && len(x) > t.MaxItems {
+		say(at, fmt.Sprintf("it has %d elements", len(x)))
+	}
+	for i, v := range x {
+		holding{t.Item}.value(v, at+"/"+strconv.Itoa(i), depth+1, say)
+	}
+}
+
+func (t holding) text(x, at string, say func(at, why string)) {
+	if n := utf8.RuneCountInString(x); t.MaxLength > 0 && n > t.MaxLength {
+		say(at, fmt.Sprintf("it has %d characters, and %d are allowed", n, t.MaxLength))
+	}
+	if len(t.Enum) > 0 && !slices.Contains(t.Enum, x) {
+		say(at, fmt.Sprintf("%q is none of what it can be", x))
+	}
+	if t.Format == schema.IsDecimal {
+		t.number(x, at, say)
+	}
+}
+
+func (t holding) number(x, at string, say func(at, why string)) {
+	d, err := decimal.Parse(x)
+	if err != nil {
+		say(at, fmt.Sprintf("%q is no number", x))
+		return
+	}
+	before, behind, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
+	whole, places := len(before), len(behind)
+	if t.Kind == schema.Integer && places > 0 || t.Kind != schema.Integer && t.Scale != schema.AnyScale && places > t.Scale {
+		say(at, fmt.Sprintf("%s has %d places behind the point", x, places))
+	}
+	if t.Digits > 0 && whole > t.Digits {
+		say(at, fmt.Sprintf("%s has %d digits before the point, and %d are allowed", x, whole, t.Digits))
+	}
+}

@@ -1,0 +1,45 @@
+package mapping
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"holdfast/internal/schema"
+)
+
+func TestAValueIsHeldAgainstItsType(t *testing.T) {
+	text := &schema.Type{Kind: schema.Text, MaxLength: 3, Scale: schema.AnyScale}
+	row := schema.NewObject("Row",
+		&schema.Field{Name: "unit", Type: text, Required: true}, &schema.Field{Name: "code", Type: &schema.Type{Kind: schema.Text, Enum: []string{"A"}, Scale: schema.AnyScale}},
+		&schema.Field{Name: "yield", Type: &schema.Type{Kind: schema.Text, Format: schema.IsDecimal, Digits: 3, Scale: 2}},
+		&schema.Field{Name: "count", Type: &schema.Type{Kind: schema.Integer}}, &schema.Field{Name: "final", Type: &schema.Type{Kind: schema.Bool, Nullable: true}})
+	row.Closed = true
+	doc := schema.NewObject("Doc", &schema.Field{Name: "rows", Type: &schema.Type{Kind: schema.List, Item: row, MinItems: 1, Scale: schema.AnyScale}, Required: true})
+	tests := []struct {
+		name string
+		row  map[string]any
+		want []string
+	}{
+		{"all that fits", map[string]any{"unit": "äöü", "code": "A", "yield": "-123.45", "count": json.Number("7"), "final": nil}, nil},
+		{"nothing that is required", map[string]any{}, []string{"/rows/0: it has no unit"}},
+		{"a text that is too long", map[string]any{"unit": "äöüß"}, []string{"/rows/0/unit: it has 4 characters, and 3 are allowed"}},
+		{"a code that is none", map[string]any{"unit": "a", "code": "B"}, []string{`/rows/0/code: "B" is none of what it can be`}},
+		{"a number that is too exact", map[string]any{"unit": "a", "yield": "1.234"}, []string{"/rows/0/yield: 1.234 has 3 places behind the point"}},
+		{"a number that is too large", map[string]any{"unit": "a", "yield": "1234"}, []string{"/rows/0/yield: 1234 has 4 digits before the point, and 3 are allowed"}},
+		{"a text that is no number", map[string]any{"unit": "a", "yield": "x"}, []string{`/rows/0/yield: "x" is no number`}},
+		{"a part of a whole number", map[string]any{"unit": "a", "count": json.Number("1.5")}, []string{"/rows/0/count: 1.5 has 1 places behind the point"}},
+		{"another type", map[string]any{"unit": true}, []string{"/rows/0/unit: it is no text"}},
+		{"a member that it does not know", map[string]any{"unit": "a", "x": "y"}, []string{"/rows/0: it must not have x"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := against(doc, map[string]any{"rows": []any{tt.row}}); !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	if got, want := against(doc, map[string]any{"rows": []any{}}), []string{"/rows: it has 0 elements"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
