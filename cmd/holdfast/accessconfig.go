@@ -87,7 +87,7 @@ func (c Config) checkAccess(k *checker) {
 		checkRoles(k, p, "access.shell."+user, roles)
 	}
 	for account, name := range a.People {
-		if err := access.CheckName(name); err != nil {
+		if err := access.CheckName(strings.TrimPrefix(name, "oidc:")); err != nil {
 			e, _ := errors.AsType[*problem.Error](err)
 			k.wrong("access.people."+account, e.Why, "write the name that its person signs in by: holdfast access user list")
 		}

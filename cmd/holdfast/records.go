@@ -112,7 +112,10 @@ func (c Config) localActor() access.Actor {
 		by.Rights = access.Rights{Roles: c.Access.Shell[name]}
 	}
 	if c.Access != nil && c.Access.People[name] != "" {
-		by.Name = "user:" + c.Access.People[name]
+		by.Name = c.Access.People[name]
+		if !strings.HasPrefix(by.Name, "oidc:") {
+			by.Name = "user:" + by.Name
+		}
 	}
 	return by
 }
