@@ -167,8 +167,11 @@ func (c Config) backupFiles() map[string]string {
 	if c.Audit.Checkpoints != "" {
 		files["audit"] = c.Audit.Checkpoints
 	}
-	if name, ok := strings.CutPrefix(c.Keys.Passphrase, "file:"); ok && filepath.IsLocal(name) {
-		files[name] = c.beside(name)
+	// whom copies are for: without the public keys the plant that is restored could make none
+	for _, reference := range append([]string{c.Keys.Passphrase}, c.Backup.Recipients...) {
+		if name, ok := strings.CutPrefix(reference, "file:"); ok && filepath.IsLocal(name) {
+			files[filepath.ToSlash(filepath.Clean(name))] = c.beside(name)
+		}
 	}
 	for _, l := range c.Links {
 		for _, path := range l.publicFiles() {
