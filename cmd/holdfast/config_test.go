@@ -215,7 +215,7 @@ func keysOf(t reflect.Type, path string) []string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name == "" {
+		if name == "" || name == "-" {
 			continue // not of the file, or inlined: the link's own document
 		}
 		switch f.Type.Kind() {
