@@ -33,6 +33,7 @@ type reloader struct {
 	trials *trials
 
 	from  string       // what was last taken, or refused: an edition, or the folder as it was then
+	by    string       // who had approved it then: what was refused for want of that may be approved later
 	tried string       // the edition that was last taken for a trial, or refused
 	node  edition.Node // as it was last reported
 }
@@ -105,10 +106,10 @@ func (r *reloader) look(ctx context.Context) {
 // use takes other mappings, if there are others.
 func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	from, err := r.cfg.mapsBy(s)
-	if err != nil || from == r.from {
+	if err != nil || from == r.from && s.Used.Approver == r.by {
 		return // a folder that cannot be read says nothing
 	}
-	r.from = from
+	r.from, r.by = from, s.Used.Approver
 	e, err := r.cfg.edition(ctx, r.db, s)
 	var changes []mapping.Change
 	if err == nil {

@@ -219,11 +219,23 @@ func TestANodeLooksForItselfWhoHasApproved(t *testing.T) {
 	if err := m.act(alone); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.made(); got != `{"a":1}` || !strings.Contains(r.node.Trouble, "nobody but anna has looked at it") {
+	if got := m.made(); got != `{"a":1}` || !strings.Contains(r.node.Trouble, "nobody who is certainly not anna has looked at it") {
 		t.Errorf("got %s, %q", got, r.node.Trouble)
 	}
 	if _, err := r.cfg.edition(t.Context(), m.db, mustCurrent(t, m.db)); problem.KindOf(err) != problem.Denied {
 		t.Errorf("a start with it: %v", err)
+	}
+	later := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		if _, err := edition.Publish(ctx, tx, hash, true, edition.By{Actor: "user:anna"}); err != nil {
+			return edition.State{}, err
+		}
+		return edition.Approve(ctx, tx, hash, edition.By{Actor: "user:ben"})
+	}
+	if err := m.act(later); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.made(); got != `{"b":1}` || r.node.Trouble != "" {
+		t.Errorf("once somebody else has approved the same edition: got %s, %q", got, r.node.Trouble)
 	}
 }
 
