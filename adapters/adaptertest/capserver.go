@@ -18,17 +18,17 @@ import (
 // it at once: what one has done to the writes of its sap-client, no other meets.
 type CAP struct {
 	URL    string
-	Client string // the number in sap-client, of this test alone
+	Client string // what stands in sap-client, of this test and this run of it alone
 	// Find reads the numbers of the documents that a message has brought about.
 	Find func(t *testing.T, id string) []string
 
 	t *testing.T
 }
 
-// OpenCAP gives the server, seen from a sap-client of the test's own. A test without a server that has the service at path is skipped.
+// OpenCAP gives the server, seen from a sap-client of the test's own, and of this run: others may run the same test on the server. A test without a server that has the service at path is skipped.
 func OpenCAP(t *testing.T, client, path string) *CAP {
 	t.Helper()
-	c := &CAP{URL: os.Getenv("HOLDFAST_TEST_CAP"), Client: client, t: t}
+	c := &CAP{URL: os.Getenv("HOLDFAST_TEST_CAP"), Client: client + "-" + run(), t: t}
 	if c.URL == "" {
 		t.Skip("no CAP server: set HOLDFAST_TEST_CAP (docs/odata.md)")
 	}

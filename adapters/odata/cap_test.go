@@ -20,6 +20,7 @@ import (
 // capServer is SAP's CAP server with adapters/adaptertest/cap, at HOLDFAST_TEST_CAP; for instance http://127.0.0.1:4104.
 type capServer struct {
 	url  string
+	own  string // what stands in sap-client, of this run alone
 	v4   bool
 	link *Link
 }
@@ -32,13 +33,13 @@ func capServers(t *testing.T, change ...func(*Config)) []*capServer {
 	}
 	var out []*capServer
 	for _, v4 := range []bool{false, true} {
-		s := &capServer{url: address, v4: v4}
+		s := &capServer{url: address, v4: v4, own: "116-" + uuid.NewString()}
 		path := "/sap/opu/odata/sap/API_PROD_ORDER_CONFIRMATION_2_SRV"
 		if v4 {
 			path = "/odata/v4/confirmation"
 		}
 		c := Config{
-			BaseURL: address, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: patient,
+			BaseURL: address, Client: s.own, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: patient,
 			Writes: map[string]Write{"conf/ProdnOrdConf2": {ID: "ExternalSystemConfirmation"}},
 		}
 		for _, f := range change {
@@ -74,7 +75,7 @@ func (s *capServer) client(t *testing.T) *Client {
 
 func (s *capServer) control(t *testing.T, what string) {
 	t.Helper()
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/control?"+what, nil)
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/control?client="+s.own+"&"+what, nil)
 	req.Close = true // on a connection of its own: one that was kept may be closed by the server just now
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -112,7 +113,7 @@ func TestSuiteOnCAP(t *testing.T) {
 				v4 := strings.Contains(path, "v4")
 				w := adaptertest.OpenCAP(t, client, path)
 				s := &capServer{v4: v4, link: open(t, Config{
-					BaseURL: w.URL, Client: client, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: patient, Batch: 20,
+					BaseURL: w.URL, Client: w.Client, Services: map[string]Service{"conf": {Path: path, IEEE754: v4}}, Timeout: patient, Batch: 20,
 					Writes: map[string]Write{"conf/ProdnOrdConf2": {ID: "ExternalSystemConfirmation"}},
 				})}
 				w.Find = func(t *testing.T, id string) (out []string) {

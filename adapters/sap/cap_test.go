@@ -26,7 +26,7 @@ const (
 func openCAP(t *testing.T, client string, v4 bool) *capWorld {
 	t.Helper()
 	w := &capWorld{CAP: adaptertest.OpenCAP(t, client, capRoot+movesSRV)}
-	c := Config{Config: odata.Config{BaseURL: w.URL, Client: client, Timeout: time.Minute, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
+	c := Config{Config: odata.Config{BaseURL: w.URL, Client: w.Client, Timeout: time.Minute, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
 	if v4 {
 		c.Services = map[string]odata.Service{
 			Orders:        {Path: "/odata/v4/orders", IEEE754: true},

@@ -234,7 +234,7 @@ func TestANodeLooksForItselfWhoHasApproved(t *testing.T) {
 	if err := m.act(later); err != nil {
 		t.Fatal(err)
 	}
-	if got := m.made(); got != `{"b":1}` || r.node.Trouble != "" {
+	if got := m.made(); got != `{"a":2}` || r.node.Trouble != "" {
 		t.Errorf("once somebody else has approved the same edition: got %s, %q", got, r.node.Trouble)
 	}
 }
