@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -134,6 +135,8 @@ var usage = regexp.MustCompile(`(?m)^Usage:\n\s+holdfast(.*)$`)
 // wrongCall asks the program itself: with --help at its end a command line
 // parses all its flags and values, and does nothing.
 func wrongCall(ctx context.Context, program string, args []string) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a flag at the end that lacks its value takes --help for it, and the command runs
+	defer cancel()
 	out, err := exec.CommandContext(ctx, program, append(slices.Clone(args), "--help")...).CombinedOutput()
 	if err != nil {
 		return "holdfast refuses it: " + strings.TrimSpace(string(out))
