@@ -18,30 +18,7 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
-
-	"holdfast/internal/seal"
 )
-
-// ForIncrement is the purpose under which increments are signed.
-const ForIncrement seal.Purpose = "holdfast/backup-increment/1"
-
-// Increment tells what has become of a copy's database since: it is of one moment, as the copy is, and says with those before it how that
-// database is put together.
-type Increment struct {
-	Base   string    `json:"base"` // the copy that it follows
-	Number int64     `json:"number"`
-	Made   time.Time `json:"made"`
-	Prev   string    `json:"prev"`    // SHA-256 of what was signed before it: the copy's manifest, or the increment of the number before
-	Pieces string    `json:"pieces"`  // SHA-256 over the digests of the database's pieces, in their order
-	SHA256 string    `json:"sha256"`  // of its body before it was compressed and encrypted
-	Size   int64     `json:"db_size"` // bytes of the database
-}
-
-// incrementSuffix is that of increment n of a copy. Numbers have six digits, so that names sort.
-func incrementSuffix(n int64) string { return fmt.Sprintf(".%06d.inc", n) }
 
 // Log follows a copy with increments: what a database has become since is put into the places every few seconds, so that little is lost with it. A
 // database is cut into pieces, and an increment has those that are new, and the order of all. Where nothing is known of a copy that can be followed
@@ -275,18 +252,6 @@ func (l *Log) pieces(ctx context.Context, src Source, to io.Writer) (runs []run,
 	return runs, nil
 }
 
-// run are pieces that follow each other by their numbers.
-type run struct{ from, count int64 }
-
-func writeRuns(to io.Writer, runs []run) error {
-	b := binary.AppendUvarint(nil, uint64(len(runs)))
-	for _, r := range runs {
-		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(r.from)), uint64(r.count))
-	}
-	_, err := to.Write(b)
-	return err
-}
-
 // keep puts an increment into the log's folder: a line that says what it is, signed, and its body.
 func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options) error {
 	text, err := json.Marshal(inc)
@@ -315,22 +280,6 @@ func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options)
 	return nil
 }
 
-func packIncrement(to io.Writer, s Sealed, body io.Reader, recipients []Recipient) error {
-	if err := json.NewEncoder(to).Encode(s); err != nil {
-		return err
-	}
-	locked, err := age.Encrypt(to, recipients...)
-	if err != nil {
-		return fmt.Errorf("encrypt an increment: %w", err)
-	}
-	packed, err := zstd.NewWriter(locked)
-	if err != nil {
-		return fmt.Errorf("compress an increment: %w", err)
-	}
-	_, err = io.Copy(packed, body)
-	return errors.Join(err, packed.Close(), locked.Close())
-}
-
 // shipTo puts what a place lacks into it, in order, and reads it back. It is false for a place that has not the copy.
 func (l *Log) shipTo(ctx context.Context, p Place) (bool, error) {
 	names, err := p.List(ctx)
@@ -342,18 +291,28 @@ func (l *Log) shipTo(ctx context.Context, p Place) (bool, error) {
 		if slices.Contains(names, name) {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(l.folder, name))
-		if err != nil {
-			return false, fmt.Errorf("read an increment: %w", err)
-		}
-		if err := p.Put(ctx, name, bytes.NewReader(b)); err != nil {
+		if err := l.putOne(ctx, p, name); err != nil {
 			return false, err
-		}
-		if err := readBack(ctx, p, name, b); err != nil {
-			return false, errors.Join(err, p.Remove(ctx, name))
 		}
 	}
 	return true, nil
+}
+
+// putOne puts an increment into a place and reads it back. It may be as large as the database, and is never held whole.
+func (l *Log) putOne(ctx context.Context, p Place, name string) error {
+	f, err := os.Open(filepath.Join(l.folder, name))
+	if err != nil {
+		return fmt.Errorf("read an increment: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if err := p.Put(ctx, name, io.TeeReader(f, sum)); err != nil {
+		return err
+	}
+	if err := readBack(ctx, p, name, sum.Sum(nil)); err != nil {
+		return errors.Join(err, p.Remove(ctx, name))
+	}
+	return nil
 }
 
 func readBack(ctx context.Context, p Place, name string, want []byte) error {
@@ -362,51 +321,12 @@ func readBack(ctx context.Context, p Place, name string, want []byte) error {
 		return err
 	}
 	defer r.Close()
-	got, err := io.ReadAll(io.LimitReader(r, int64(len(want))+1))
-	if err != nil {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
 		return fmt.Errorf("read it back: %w", err)
 	}
-	if !bytes.Equal(got, want) {
+	if !bytes.Equal(sum.Sum(nil), want) {
 		return damaged("read "+name+" back from "+p.String(), "it is not what was written")
 	}
 	return nil
-}
-
-// follow counts the increments of a copy in a place, and reads from the last one how far they go. One that is missing ends them: verify tells that.
-func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) error {
-	c.Through = c.Made
-	for slices.Contains(names, c.ID+incrementSuffix(c.Increments+1)) {
-		c.Increments++
-	}
-	for n := c.Increments; n > 0; n-- { // the last that can be believed
-		r, err := p.Get(ctx, c.ID+incrementSuffix(n))
-		if err != nil {
-			return err
-		}
-		inc, _, err := readIncrement(bufio.NewReader(r), by)
-		_ = r.Close()
-		if err == nil && inc.Base == c.ID && inc.Number == n {
-			c.Through = inc.Made
-			return nil
-		}
-	}
-	return nil
-}
-
-// readIncrement reads the line before the body.
-func readIncrement(r *bufio.Reader, by Trust) (inc Increment, s Sealed, err error) {
-	line, err := r.ReadSlice('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &s)
-	}
-	if err == nil {
-		err = json.Unmarshal(s.Manifest, &inc)
-	}
-	if err != nil {
-		return inc, s, damaged("read an increment", err.Error())
-	}
-	if by != nil {
-		err = s.believed(by, ForIncrement, inc.Base)
-	}
-	return inc, s, err
 }
