@@ -17,13 +17,24 @@ type Veil interface {
 // Clean takes out of what an ERP says of a message of the plant the values that it was told with it. Of all else it gives the text as it is.
 type Clean func(ctx context.Context, tx *store.Tx, link, kind string, text []byte) ([]byte, error)
 
-// clean is Clean of one that came, in tx or, if that is nil, by a look of its own.
-func (i *Inbox) clean(ctx context.Context, tx *store.Tx, a *arrival) (err error) {
-	if tx == nil {
-		return i.db.View(ctx, func(tx *store.Tx) error { return i.clean(ctx, tx, a) })
+// cleanAll is Clean of all that can be believed, in tx or, if that is nil, by one look at the database.
+func (i *Inbox) cleanAll(ctx context.Context, tx *store.Tx, came []arrival) (err error) {
+	if i.cfg.Clean == nil {
+		return nil
 	}
-	a.row.Body, err = i.cfg.Clean(ctx, tx, a.link, a.in.Kind, a.row.Body)
-	return err
+	if tx == nil {
+		return i.db.View(ctx, func(tx *store.Tx) error { return i.cleanAll(ctx, tx, came) })
+	}
+	for n := range came {
+		a := &came[n]
+		if a.err != nil || a.row.Large != "" {
+			continue
+		}
+		if a.row.Body, err = i.cfg.Clean(ctx, tx, a.link, a.in.Kind, a.row.Body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // veilAll veils and cleans what can be believed, in tx or, if that is nil, in transactions of its own. It may be called again with the same.
@@ -42,12 +53,9 @@ func (i *Inbox) veilAll(ctx context.Context, tx *store.Tx, came []arrival) error
 		} else {
 			a.row.Body, err = i.cfg.Veil.VeilAlone(ctx, i.db, a.row.Body)
 		}
-		if err == nil && i.cfg.Clean != nil {
-			err = i.clean(ctx, tx, a)
-		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return i.cleanAll(ctx, tx, came)
 }
