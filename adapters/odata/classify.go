@@ -21,6 +21,7 @@ type rule struct {
 	verdict     message.Verdict
 	link        bool // it is about the link, not about the message
 	throttled   bool
+	locked      bool // somebody works on what it is about
 	credentials bool
 	wait        time.Duration
 	kind        problem.Kind
@@ -170,7 +171,7 @@ func (c *Client) ruleOfDocument(a wire.Answer) rule {
 func (c *Client) ruleFor(m Meaning, hint string) rule {
 	switch m {
 	case MeansAgain:
-		return rule{verdict: message.Again, kind: problem.Conflict, hint: hint, wait: c.link.cfg.LockWait}
+		return rule{verdict: message.Again, locked: true, kind: problem.Conflict, hint: hint, wait: c.link.cfg.LockWait}
 	case MeansDown:
 		return rule{verdict: message.Again, link: true, kind: problem.Unavailable, hint: hint}
 	case MeansRefused:
@@ -187,7 +188,7 @@ func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 		return c.delivered(w, a)
 	}
 	out := message.Outcome{
-		Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: c.said(w.what, a),
+		Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: c.said(w.what, a),
 	}
 	if r.verdict == message.Again {
 		if out.After = wait; !later {

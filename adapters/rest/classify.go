@@ -19,6 +19,7 @@ type rule struct {
 	verdict     message.Verdict
 	link        bool // it is about the link, not about the message
 	throttled   bool
+	locked      bool // somebody works on what it is about
 	credentials bool
 	kind        problem.Kind
 	hint        string
@@ -71,7 +72,7 @@ func ruleOf(op *operation, a wire.Answer, later bool) rule {
 	case http.StatusRequestTimeout:
 		return unknown // a proxy says it too, for the ERP behind it
 	case http.StatusLocked, http.StatusTooEarly:
-		return rule{verdict: message.Again, kind: problem.Conflict, hint: "wait until the object is free again in the ERP"}
+		return rule{verdict: message.Again, locked: true, kind: problem.Conflict, hint: "wait until the object is free again in the ERP"}
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		refused.kind = problem.Conflict
 		if later && s == http.StatusConflict {
@@ -114,7 +115,7 @@ func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outco
 	if r.verdict == message.Delivered {
 		return l.delivered(op, what, a)
 	}
-	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
+	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
 	if r.verdict == message.Again {
 		out.After = wait
 	}

@@ -24,6 +24,7 @@ type said struct {
 	later   time.Duration // at least; 0 is not looked at
 	number  string
 	slowed  bool
+	locked  bool // it is tried again for as long as it lasts
 	renewed bool // a new token was fetched, and the request sent once more
 }
 
@@ -46,13 +47,13 @@ func answers() [][]said {
 	return [][]said{
 		{{status: 403, header: http.Header{"X-Csrf-Token": {"Required"}}, body: "CSRF token validation failed", want: message.Again, link: true, renewed: true}},
 		alike(message.Again, true, 401, 403, 407, 511),
-		{{status: 400, header: json, body: coded("ZLOCK/007", "x"), want: message.Again, later: time.Millisecond}, {status: 400, header: json, body: coded("Z1/001", "x"), want: message.Again, link: true}},
+		{{status: 400, header: json, body: coded("ZLOCK/007", "x"), want: message.Again, later: time.Millisecond, locked: true}, {status: 400, header: json, body: coded("Z1/001", "x"), want: message.Again, link: true}},
 		{{status: 400, header: json, body: coded("/IWBEP/CM_COS/005", "RequestID is outdated"), want: message.Unsure}},
 		{
-			{status: 400, header: json, body: coded("CO/469", "Order 1000001 is already being processed by MILLER"), want: message.Again, later: time.Millisecond},
-			{status: 400, header: json, body: coded("M3/024", "Material FG-100 is locked by user MILLER"), want: message.Again, later: time.Millisecond},
+			{status: 400, header: json, body: coded("CO/469", "Order 1000001 is already being processed by MILLER"), want: message.Again, later: time.Millisecond, locked: true},
+			{status: 400, header: json, body: coded("M3/024", "Material FG-100 is locked by user MILLER"), want: message.Again, later: time.Millisecond, locked: true},
 		},
-		{{status: 423, want: message.Again, later: time.Millisecond}, {status: 425, want: message.Again, later: time.Millisecond}},
+		{{status: 423, want: message.Again, later: time.Millisecond, locked: true}, {status: 425, want: message.Again, later: time.Millisecond, locked: true}},
 		{{status: 429, header: after, want: message.Again, link: true, later: 7 * time.Second, slowed: true}},
 		{{status: 503, header: after, want: message.Again, link: true, later: 7 * time.Second}},
 		alike(message.Unsure, true, 503, 502, 504),
@@ -147,7 +148,7 @@ func (a said) check(t *testing.T) {
 	}
 	defer l.Close()
 	out := l.Deliver(t.Context(), []message.Delivery{delivery(t, "m1", confirmation, `{"OrderID":"1"}`, nil)})[0]
-	if out.Verdict != a.want || out.LinkDown != a.link || out.Throttled != a.slowed || out.After < a.later || out.Receipt.Document != a.number {
+	if out.Verdict != a.want || out.LinkDown != a.link || out.Throttled != a.slowed || out.Locked != a.locked || out.After < a.later || out.Receipt.Document != a.number {
 		t.Errorf("%d %s: got %v (link down %t, slowed %t, after %s), want %v (%t, %t, %s)", a.status, a.body, out, out.LinkDown, out.Throttled, out.After, a.want, a.link, a.slowed, a.later)
 	}
 	if again := writes == 2 && tokens == 2; again != a.renewed {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,16 +16,70 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/amqp"
+	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/idocport"
 	"holdfast/adapters/sap/idoc"
 	"holdfast/cmd/holdfast/internal/rabbit"
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
 
-// TestAPacketOfIDocsOverABroker: an order and the one after it come in one message and both get in; what is no IDoc, or from somebody else,
+// ticketMapping makes a time ticket of an event that says nothing else.
+const ticketMapping = `from: {kind: operation.confirmed, version: 1}
+to: {idoc: PPCC2PRETTICKET01}
+fields:
+  E1BP_PP_TIMETICKET:
+    each: '["0010"]'
+    item: o
+    fields: {ORDERID: '"1000042"', OPERATION: o, YIELD: '"1.000"', CONF_QUAN_UNIT: '"PC"', POSTG_DATE: '"2026-11-24"'}
+`
+
+// TestIDocsOverABrokerOfTheirOwn: IDocs come and go through a RabbitMQ that is restarted in the middle.
+func TestIDocsOverABrokerOfTheirOwn(t *testing.T) {
+	p := startIDocPlant(t, "drops_known: true")
+	t.Run("a packet", p.packetIsTakenWhole)
+	t.Run("a restart", p.restartDoublesNothing)
+}
+
+// restartDoublesNothing: each IDoc is booked once, in its lane's order, and SAP's confirmation of each comes back and gives it its number.
+func (p *idocPlant) restartDoublesNothing(t *testing.T) {
+	const lanes, each = 4, 25
+	for n := range each {
+		if n == each/2 {
+			p.until("some are booked", func() bool { return len(p.effects()) > lanes })
+			if err := p.node.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for lane := range lanes {
+			p.owe(fmt.Sprintf("o%d", lane), n)
+		}
+	}
+	p.until("all have their numbers", func() bool { return p.numbered() == lanes*each })
+	booked := p.effects()
+	if len(booked) != lanes*each {
+		t.Errorf("%d IDocs are booked, want each of %d once", len(booked), lanes*each)
+	}
+	for lane := range lanes {
+		var got, want []string
+		for n := range each {
+			want = append(want, outbox.MessageID("sap", fmt.Sprintf("o%d-%03d", lane, n)))
+		}
+		for _, id := range booked {
+			if slices.Contains(want, id) {
+				got = append(got, id)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("lane o%d is booked in the order %v, want %v", lane, got, want)
+		}
+	}
+}
+
+// packetIsTakenWhole: an order and the one after it come in one message and both get in; what is no IDoc, or from somebody else,
 // goes to quarantine as it is, and holds up nothing behind it.
-func TestAPacketOfIDocsOverABroker(t *testing.T) {
-	p := startIDocPlant(t, "")
+func (p *idocPlant) packetIsTakenWhole(t *testing.T) {
 	of := idoc.Control{"MANDT": "100", "SNDPOR": "HOLDFAST", "SNDPRN": "HFPLANT1", "RCVPOR": "SAPS4H", "RCVPRN": "S4HCLNT100"}
 	stranger := idoc.Control{"MANDT": "100", "SNDPOR": "HOLDFAST", "SNDPRN": "HFPLANT1", "RCVPOR": "SAPS4H", "RCVPRN": "NOBODY"}
 	order := func(of idoc.Control, number, aufnr string) idoc.Document {
@@ -63,6 +118,7 @@ type idocPlant struct {
 	*floors
 	t    *testing.T
 	node *rabbit.Node
+	port *idocport.Port
 }
 
 func startIDocPlant(t *testing.T, send string) *idocPlant {
@@ -93,6 +149,7 @@ func (p *idocPlant) start(send string) {
 	dir := p.t.TempDir()
 	p.t.Setenv("HOLDFAST_TEST_MQ_PASSWORD", p.node.Password)
 	files := map[string]string{
+		"mappings/ticket/operation.confirmed.yaml": ticketMapping,
 		"holdfast.yaml": fmt.Sprintf(`plant: {number: "1000"}
 api: {listen: "127.0.0.1:0"}
 ops: {listen: "127.0.0.1:0"}
@@ -113,7 +170,7 @@ links:
       publish: {key: to-sap}
       receive: {queue: from-sap}
 routes:
-  - {kinds: [operation.confirmed], link: sap, mapping: sap-idoc-out}
+  - {kinds: [operation.confirmed], link: sap, mapping: ticket}
 `, send, p.node.Address, p.node.User),
 	}
 	for name, text := range files {
@@ -168,11 +225,42 @@ func (p *idocPlant) sap() brokerPort {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	port, err := idocport.New(idocport.Config{DropsKnown: true, Pay: payOver(mq)})
+	if p.port, err = idocport.New(idocport.Config{DropsKnown: true, Pay: payOver(mq)}); err != nil {
+		p.t.Fatal(err)
+	}
+	return brokerPort{p.port, mq}
+}
+
+// owe has the plant owe an event of a lane.
+func (p *idocPlant) owe(lane string, n int) {
+	p.t.Helper()
+	err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+		m, err := message.New(fmt.Sprintf("%s-%03d", lane, n), "operation.confirmed", lane, tx.Now, map[string]string{"n": fmt.Sprint(n + 1)})
+		if err != nil {
+			return err
+		}
+		return p.outbox.Append(p.t.Context(), tx, m)
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return brokerPort{port, mq}
+}
+
+// effects are the messages that SAP has booked, in its order.
+func (p *idocPlant) effects() []string {
+	var out []string
+	for _, e := range erpmock.EffectsOf(p.port.Log().Entries) {
+		out = append(out, e.MessageID)
+	}
+	return out
+}
+
+// numbered is how many messages have a document.
+func (p *idocPlant) numbered() (n int) {
+	p.view(func(ctx context.Context, tx *store.Tx) error {
+		return tx.Get(ctx, &n, `SELECT COUNT(*) FROM outbox_delivered WHERE document LIKE '49%'`)
+	})
+	return n
 }
 
 // orders are the numbers of the plant's orders.

@@ -3,6 +3,8 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -401,6 +403,16 @@ func (o *Outbox) note(ctx context.Context, tx *store.Tx, n Next) error {
 	what := string(n.Verdict)
 	if n.State != "" && n.State != Open {
 		what = string(n.State)
+	}
+	if n.Sent && !n.Spent && n.Verdict == message.Again { // a lock may last for hours: it is told once, not at each try
+		var last string
+		err := tx.Get(ctx, &last, `SELECT detail FROM outbox_events WHERE id = ? ORDER BY seq DESC LIMIT 1`, n.ID)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("read the history of message %s: %w", n.ID, err)
+		}
+		if last == n.Reason {
+			return nil
+		}
 	}
 	return history(ctx, tx, row{ID: n.ID}, what, n.Reason)
 }

@@ -286,6 +286,9 @@ func (l *lane) later(q outbox.Queued, o message.Outcome) outbox.Next {
 		// says nothing about the message: not even its history hears of it
 		n.ID, n.After = "", max(o.After, l.cfg.Probe)
 		return n
+	case o.Verdict == message.Again && o.Locked:
+		n.Sent, n.After = true, max(o.After, l.cfg.Backoff)
+		return n
 	case o.Verdict == message.Again:
 		n.Spent, n.Sent, n.After = true, true, max(o.After, backoff(q.Attempts+1, l.cfg.Backoff, l.out.Config().Backoff))
 	default:

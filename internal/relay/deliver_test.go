@@ -217,6 +217,31 @@ func TestMessageIsGivenUpAfterItsAttempts(t *testing.T) {
 	})
 }
 
+// TestALockIsTriedAgainSoonForAsLongAsItLasts: whoever has an order open in the ERP over lunch parks nothing, and the message goes soon after.
+func TestALockIsTriedAgainSoonForAsLongAsItLasts(t *testing.T) {
+	eachWay(t, func(t *testing.T, p *plant) {
+		p.link.Attempts = 6
+		began := time.Now()
+		p.erp.Answer = func(_ context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if time.Since(began) < 10*time.Minute {
+				return message.Outcome{Verdict: message.Again, Locked: true, After: 5 * time.Second, Err: errors.New("order is locked by MILLER")}, false
+			}
+			return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "1"}}, true
+		}
+		p.owe(event("a", "operation.confirmed", "o1"))
+		p.owe(event("b", "operation.confirmed", "o1"))
+		p.runFor(5 * time.Minute)
+		if l, d := p.lane("o1"), p.message("a"); l.State != outbox.Open || l.Reason != "order is locked by MILLER" || d.Attempts != 0 || len(d.History) != 1 {
+			t.Errorf("got %+v, %d attempts, %d lines of history", l, d.Attempts, len(d.History))
+		}
+		p.runFor(5*time.Minute + 10*time.Second)
+		p.wantOnce("a", "b")
+		if n := len(p.erp.Calls()); n < 80 {
+			t.Errorf("%d calls in ten minutes, want one every few seconds", n)
+		}
+	})
+}
+
 func TestPoisonThatIsNeverAnsweredParksWhileOthersGoOn(t *testing.T) {
 	eachWay(t, func(t *testing.T, p *plant) {
 		poison := outbox.MessageID("erp", "poison")

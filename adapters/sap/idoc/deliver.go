@@ -210,7 +210,7 @@ func verdictOf(status int, later bool) message.Outcome {
 	case http.StatusRequestTimeout:
 		return message.Outcome{Verdict: message.Unsure}
 	case http.StatusLocked, http.StatusTooEarly:
-		return message.Outcome{Verdict: message.Again}
+		return message.Outcome{Verdict: message.Again, Locked: true}
 	}
 	switch status / 100 {
 	case 2:
