@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
@@ -9,11 +10,17 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
 
 	"holdfast/internal/decimal"
 	"holdfast/internal/inbox"
@@ -60,10 +67,12 @@ func plantCanaries(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	searchCopy(t, p, dir, canaryPerson, canaryBody, canaryRefused, canaryAnswer)
 	searchAll(t, p, dir, log.Bytes(), canaryPerson, canaryBody, canaryRefused, canaryAnswer, secret)
 }
 
-// searchAll looks for values in the log, in the figures, in a dump of the database and in every file of the plant, while it is open.
+// searchAll looks for values in the log, in the figures, in a dump of the database and in every file of the plant, while it is open. Traces, as
+// they were sent (keepTraces), and copies are among these.
 func searchAll(t *testing.T, p *process, dir string, log []byte, planted ...string) {
 	t.Helper()
 	search := func(where string, text []byte) {
@@ -79,6 +88,9 @@ func searchAll(t *testing.T, p *process, dir string, log []byte, planted ...stri
 		t.Fatal(err)
 	}
 	search("the figures", []byte(fmt.Sprint(figures)))
+	if err := p.tel.traces.ForceFlush(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if p.db.Dialect() == store.Postgres {
 		search("a dump of the database", dump(t, p.db))
 	}
@@ -118,6 +130,89 @@ func canaryPlant(t *testing.T, cfg Config, log *slog.Logger) *process {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// searchCopy looks for values in a copy of the plant that is opened as a restore opens it.
+func searchCopy(t *testing.T, p *process, dir string, planted ...string) {
+	t.Helper()
+	text := openedCopy(t, p, dir)
+	for _, value := range planted {
+		if bytes.Contains(text, []byte(value)) || bytes.Contains(text, []byte(hex.EncodeToString([]byte(value)))) {
+			t.Errorf("a copy of the plant holds %s", value)
+		}
+	}
+}
+
+// openedCopy is a copy of the plant as whoever has its key reads it: the files of the archive one after the other, but for the passphrase, which
+// is in it for the sake of a new machine.
+func openedCopy(t *testing.T, p *process, dir string) []byte {
+	t.Helper()
+	places, err := p.cfg.backupPlaces(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.ring, places, nil, func(int64, int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := p.cfg.backupKey(t.Context(), filepath.Join(dir, backupKeys, siteKey+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := places[0].Get(t.Context(), m.ID+".tar.zst.age")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	plain, err := age.Decrypt(r, key.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unzipped, err := zstd.NewReader(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unzipped.Close()
+	var all []byte
+	for archive := tar.NewReader(unzipped); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		text, rerr := io.ReadAll(archive)
+		if err = errors.Join(err, rerr); err != nil {
+			t.Fatal(err)
+		}
+		if h.Name != passphraseFile {
+			all = append(all, text...)
+		}
+	}
+	if len(all) < 1<<16 {
+		t.Errorf("the copy has %d bytes, want a database in it", len(all))
+	}
+	return all
+}
+
+// keepTraces has what the plant tells of its traces be kept in a file of its folder, as it is sent.
+func keepTraces(t *testing.T, cfg *Config, dir string) (file string) {
+	t.Helper()
+	file = filepath.Join(dir, "traces")
+	var mu sync.Mutex
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = io.Copy(f, r.Body)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	cfg.Telemetry.Endpoint = srv.URL
+	return file
 }
 
 // work plants the values, and sees that whoever may read them does.
@@ -172,24 +267,30 @@ func work(t *testing.T, p *process) {
 }
 
 // canaryOrder is an order that the ERP has released.
-func canaryOrder(t *testing.T, p *process) (id string) {
+func canaryOrder(t *testing.T, p *process) (id string) { return releasedOrder(t, p, 1) }
+
+// releasedOrder is the n-th order that the ERP has released.
+func releasedOrder(t *testing.T, p *process, n int) (id string) {
 	t.Helper()
+	number := fmt.Sprintf("%012d", 1_000_000+n)
 	body, err := json.Marshal(map[string]any{
-		"erpNumber": "000001000001", "erpVersion": "1", "material": "M1", "quantity": "10", "unit": "PCE", "plant": "1000",
+		"erpNumber": number, "erpVersion": "1", "material": "M1", "quantity": "10", "unit": "PCE", "plant": "1000",
 		"start": "2026-11-27T06:00:00Z", "end": "2026-11-28T06:00:00Z",
 		"operations": []map[string]any{{"number": "0010", "workCentre": "W1"}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := message.Message{ID: "o", Source: "urn:erp", Kind: mes.OrderReleasedKind, Version: 1, Key: "order/1", Time: time.Now(), Body: body}
+	m := message.Message{ID: fmt.Sprint("o", n), Source: "urn:erp", Kind: mes.OrderReleasedKind, Version: 1, Key: fmt.Sprint("order/", n), Time: time.Now(), Body: body}
 	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
 		if err := p.plant.Apply(t.Context(), tx, m); err != nil {
 			return err
 		}
 		orders, err := p.plant.Orders(t.Context(), tx, mes.OrderFilter{}, mes.Page{})
-		if err == nil && len(orders.Items) == 1 {
-			id = orders.Items[0].ID
+		for _, o := range orders.Items {
+			if o.ERPNumber == number {
+				id = o.ID
+			}
 		}
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -64,6 +65,7 @@ func plantPerson(t *testing.T, database string, reveal bool) {
 		t.Setenv("HOLDFAST_CANARY_DATABASE", database)
 		cfg.Database.URL = "env:HOLDFAST_CANARY_DATABASE"
 	}
+	traces := keepTraces(t, &cfg, dir)
 	log := &lockedLog{}
 	p := canaryPlant(t, cfg, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err := p.takeSeat(t.Context()); err != nil {
@@ -71,12 +73,20 @@ func plantPerson(t *testing.T, database string, reveal bool) {
 	}
 	reportAs(t, p, theirs)
 	receiveOf(t, p)
+	if reveal {
+		receiveThousand(t, p)
+	}
 	deliverAll(t, p)
 
 	if got, want := strings.Contains(erp.said(), theirs), reveal; got != want {
 		t.Errorf("the ERP was told the number: %t, want %t: %s", got, want, erp.said())
 	}
-	searchAll(t, p, dir, log.Bytes(), theirs)
+	if err := p.tel.traces.ForceFlush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if told, err := os.ReadFile(traces); err != nil || !bytes.Contains(told, []byte("deliver")) {
+		t.Errorf("%d bytes of traces were sent, %v; want those of a delivery", len(told), err)
+	}
 	tok := storedToken(t, p)
 	err = p.db.View(t.Context(), func(tx *store.Tx) error {
 		found, err := p.tokens.Find(t.Context(), tx, "person", theirs)
@@ -95,8 +105,9 @@ func plantPerson(t *testing.T, database string, reveal bool) {
 	lookInConsole(t, p, tok)
 	if reveal {
 		mapWithoutKeys(t, p)
+		searchCopy(t, p, dir, theirs, oneOfThousand)
 	}
-	searchAll(t, p, dir, log.Bytes(), theirs)
+	searchAll(t, p, dir, log.Bytes(), theirs, oneOfThousand)
 }
 
 // TestALateAnswerThatRepeatsAValueIsKeptWithTheToken: what the ERP says after the delivery, by a refusal or by the status of an IDoc, is cleaned
@@ -240,9 +251,15 @@ func mapWithoutKeys(t *testing.T, p *process) {
 // reportAs confirms one piece over the API, by the key of its sender twice.
 func reportAs(t *testing.T, p *process, person string) {
 	t.Helper()
-	order := canaryOrder(t, p)
+	reportOn(t, p, 1, person)
+}
+
+// reportOn is reportAs on the n-th order.
+func reportOn(t *testing.T, p *process, n int, person string) {
+	t.Helper()
+	order := releasedOrder(t, p, n)
 	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
-		return p.outbox.SetReference(t.Context(), tx, "erp", "order/"+order, "000001000001")
+		return p.outbox.SetReference(t.Context(), tx, "erp", "order/"+order, fmt.Sprintf("%012d", 1_000_000+n))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +269,7 @@ func reportAs(t *testing.T, p *process, person string) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Idempotency-Key", path)
+		r.Header.Set("Idempotency-Key", fmt.Sprint(path, n))
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
 		if w.Code >= 300 || strings.Contains(w.Body.String(), person) {
@@ -262,6 +279,40 @@ func reportAs(t *testing.T, p *process, person string) {
 	post("/v1/orders/"+order+"/start", `{"by":"`+person+`"}`)
 	for range 2 {
 		post("/v1/confirmations", `{"order":"`+order+`","operation":"0010","yield":"1","personnel":"`+person+`"}`)
+	}
+}
+
+// oneOfThousand is in each of a thousand numbers.
+const oneOfThousand = "canary-4716-"
+
+// receiveThousand has the ERP send a thousand numbers, each of which gets a token of its own.
+func receiveThousand(t *testing.T, p *process) {
+	t.Helper()
+	var all []message.Incoming
+	for shift := range 20 {
+		var crew []string
+		for n := range 50 {
+			crew = append(crew, fmt.Sprintf(`{"personnel":"%s%03d"}`, oneOfThousand, 50*shift+n))
+		}
+		all = append(all, message.Incoming{Message: message.Message{
+			ID: fmt.Sprint("shift-", shift), Source: "urn:erp", Kind: "no.such.kind", Version: 1, Key: "x/crew", Time: p.db.Now(),
+			Body: []byte(`{"crew":[` + strings.Join(crew, ",") + `]}`), Place: message.Place{Role: message.Event},
+		}})
+	}
+	taken, err := p.inbox.ReceiveAll(t.Context(), all, "erp")
+	if err != nil || taken[0].Rejected != 0 || taken[0].Err != nil {
+		t.Fatalf("taken %+v, %v", taken, err)
+	}
+	err = p.db.View(t.Context(), func(tx *store.Tx) error {
+		for _, n := range []string{"000", "499", "999"} {
+			if _, err := p.tokens.Find(t.Context(), tx, "person", oneOfThousand+n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("numbers that came in have no token: %v", err)
 	}
 }
 
