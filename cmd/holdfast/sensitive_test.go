@@ -254,31 +254,39 @@ func reportAs(t *testing.T, p *process, person string) {
 	reportOn(t, p, 1, person)
 }
 
-// reportOn is reportAs on the n-th order.
-func reportOn(t *testing.T, p *process, n int, person string) {
+// reportOn is reportAs on the n-th order, which it gives.
+func reportOn(t *testing.T, p *process, n int, person string) (order string) {
 	t.Helper()
-	order := releasedOrder(t, p, n)
+	order = releasedOrder(t, p, n)
 	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
 		return p.outbox.SetReference(t.Context(), tx, "erp", "order/"+order, fmt.Sprintf("%012d", 1_000_000+n))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := p.floors.api().Handler()
-	post := func(path, body string) {
-		t.Helper()
-		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Idempotency-Key", fmt.Sprint(path, n))
-		w := httptest.NewRecorder()
-		api.ServeHTTP(w, r)
-		if w.Code >= 300 || strings.Contains(w.Body.String(), person) {
-			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
-		}
-	}
-	post("/v1/orders/"+order+"/start", `{"by":"`+person+`"}`)
+	post(t, p, "/v1/orders/"+order+"/start", order, `{"by":"`+person+`"}`)
 	for range 2 {
-		post("/v1/confirmations", `{"order":"`+order+`","operation":"0010","yield":"1","personnel":"`+person+`"}`)
+		confirmOn(t, p, order, "made", person)
+	}
+	return order
+}
+
+// confirmOn confirms one piece of an order with a text, by the key of its sender.
+func confirmOn(t *testing.T, p *process, order, text, person string) {
+	t.Helper()
+	post(t, p, "/v1/confirmations", order+text, `{"order":"`+order+`","operation":"0010","yield":"1","personnel":"`+person+`","text":"`+text+`"}`)
+}
+
+// post calls the plant's API, which takes it and does not repeat the value.
+func post(t *testing.T, p *process, path, key, body string) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Idempotency-Key", key)
+	w := httptest.NewRecorder()
+	p.floors.api().Handler().ServeHTTP(w, r)
+	if w.Code >= 300 || strings.Contains(w.Body.String(), "canary") {
+		t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 	}
 }
 

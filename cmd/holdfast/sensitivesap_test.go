@@ -104,7 +104,23 @@ func relaying(t *testing.T, p *process) {
 	})
 }
 
-// untilJudged waits until each of so many messages was taken or has parked its lane, and gives them.
+// confirmedLast is the last message that the plant owes.
+func confirmedLast(t *testing.T, p *process) (last outbox.Detail) {
+	t.Helper()
+	err := p.db.View(t.Context(), func(tx *store.Tx) error {
+		all, _, err := p.outbox.Messages(t.Context(), tx, outbox.Filter{Limit: 1}, "")
+		if err == nil && len(all) > 0 {
+			last, err = p.outbox.Message(t.Context(), tx, all[0].ID)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// untilJudged waits until each of so many messages is taken or has parked its lane, and gives them.
 func untilJudged(t *testing.T, p *process, messages int) []outbox.Detail {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
