@@ -120,12 +120,18 @@ access:
 
 func openClosed(t *testing.T) *closedPlant {
 	t.Helper()
-	p := &closedPlant{t: t, dir: t.TempDir(), ca: newAuthority(t)}
+	return openClosedIn(t, t.TempDir(), closedConfig)
+}
+
+// openClosedIn runs a plant of a configuration in a folder.
+func openClosedIn(t *testing.T, dir, text string) *closedPlant {
+	t.Helper()
+	p := &closedPlant{t: t, dir: dir, ca: newAuthority(t)}
 	p.ca.write(filepath.Join(p.dir, "ca.crt"), "CERTIFICATE", p.ca.cert.Raw)
 	p.ca.pair(filepath.Join(p.dir, "api.crt"), filepath.Join(p.dir, "api.key"), "")
 	p.client = p.calling()
 	file := filepath.Join(p.dir, "holdfast.yaml")
-	if err := os.WriteFile(file, []byte(closedConfig), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := loadConfig(file)
@@ -142,6 +148,9 @@ func openClosed(t *testing.T) *closedPlant {
 	}
 	s := &process{floors: f, tel: tel}
 	if err := s.takeSeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.openKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.listen(t.Context()); err != nil {

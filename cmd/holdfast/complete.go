@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/access"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
@@ -20,6 +21,9 @@ func completeNames(cmd *cobra.Command) {
 	for flag, what := range map[string]string{"link": "LINK", "lane": "LANE"} {
 		if cmd.Flags().Lookup(flag) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+				if serverOf(cmd) != "" {
+					return namesThere(cmd, "--"+flag, begun)
+				}
 				return names(cmd, what, nil, begun)
 			}) // the flag is there
 		}
@@ -31,6 +35,9 @@ func completeNames(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if len(args)+1 >= len(words) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		if serverOf(cmd) != "" {
+			return namesThere(cmd, append(args, begun)...)
 		}
 		return names(cmd, words[len(args)+1], args, begun)
 	}
@@ -56,6 +63,9 @@ func names(cmd *cobra.Command, what string, args []string, begun string) ([]stri
 func (r *records) names(ctx context.Context, what string, args []string) (all []string, err error) {
 	if what == "LINK" {
 		return slices.Sorted(maps.Keys(r.cfg.Links)), nil
+	}
+	if p, err := r.cfg.policy(); err != nil || p != nil && !p.May(r.actor().Rights, access.MsgRead, "") {
+		return nil, err
 	}
 	err = r.db.View(ctx, func(tx *store.Tx) error {
 		switch what {

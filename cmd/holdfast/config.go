@@ -12,6 +12,7 @@ import (
 	"holdfast/adapters/rest"
 	"holdfast/adapters/sap"
 	"holdfast/cmd/holdfast/internal/strict"
+	"holdfast/internal/access"
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
 )
@@ -43,7 +44,8 @@ type Config struct {
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`
 
-	file   string // absolute path of the file
+	file   string        // absolute path of the file
+	by     *access.Actor // who calls from elsewhere; nil: whoever has started the program
 	places strict.Places
 }
 

@@ -81,7 +81,7 @@ func (c Config) space() func(ctx context.Context) (console.Space, error) {
 // web is what browsers and the MES call: the API, and the pages on the same listener. The pages end their streams as the API ends.
 func (p *process) web() []part {
 	pages, api := p.openConsole(), p.floors.api()
-	api.Pages = pages.Handler()
+	api.Pages, api.Commands = pages.Handler(), p.command
 	if p.sessions != nil {
 		api.Pages = p.sessions.Wrap(api.Pages)
 	}

@@ -216,6 +216,9 @@ func (t *teller) over(line string) {
 
 // isTerminal tells whether a person watches.
 func isTerminal(w io.Writer) bool {
+	if there, ok := w.(interface{ terminal() bool }); ok {
+		return there.terminal()
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -5,10 +5,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +15,6 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -147,6 +144,7 @@ func msgShow() *cobra.Command {
 	}
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&file, "body", "", "write the body to this new file, and print nothing")
+	fileFlag(cmd, "body", isWritten)
 	return cmd
 }
 
@@ -157,17 +155,14 @@ func saveBody(ctx context.Context, m message.Message, file string) error {
 		return fmt.Errorf("read the body of %s: %w", m.ID, err)
 	}
 	defer from.Close()
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := makeFile(ctx, file)
 	if err != nil {
-		return &problem.Error{
-			Kind: problem.Conflict, What: "write the body to " + file, Why: why(err), Hint: "name a file that is not there yet, in a folder that is", Cause: err,
-		}
+		return err
 	}
-	_, err = io.Copy(f, from)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write the body of %s: %w", m.ID, err), os.Remove(file))
+	if _, err = io.Copy(f.to, from); err != nil {
+		err = fmt.Errorf("write the body of %s: %w", m.ID, err)
 	}
-	return nil
+	return f.end(err)
 }
 
 func (r *records) message(ctx context.Context, id string) (d outbox.Detail, err error) {

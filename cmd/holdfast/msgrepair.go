@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"strconv"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/outbox"
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -133,9 +131,9 @@ func msgAmend() *cobra.Command {
 		Example: "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := os.ReadFile(bodyFile)
+			body, err := callersText(cmd.Context(), bodyFile)
 			if err != nil {
-				return &problem.Error{Kind: problem.NotFound, What: "read the body " + bodyFile, Why: why(err), Hint: "write the whole corrected event into it; begin with the body of: holdfast msg show --json"}
+				return err
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
 				check, done, err := r.sendable(ctx)
@@ -149,6 +147,7 @@ func msgAmend() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	cmd.Flags().StringVar(&bodyFile, "body", "", "file with the whole corrected event as JSON (required)")
+	fileFlag(cmd, "body", isRead)
 	if err := cmd.MarkFlagRequired("body"); err != nil {
 		panic(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +40,7 @@ func checksLanes(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&p.from, "from", "", "check lanes with a message made at this time or later, with its zone")
 	cmd.Flags().StringVar(&p.to, "to", "", "check lanes with a message made before this time, with its zone")
 	cmd.Flags().StringVar(&p.export, "export", "", "write the statements of the lanes to this new file, for holdfast verify")
+	fileFlag(cmd, "export", isWritten)
 	jsonFlag(cmd, &p.asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		f := cmd.Flags()
@@ -182,16 +182,16 @@ func sayBroken(chains []prove.Chain, broken int) error {
 
 // exportProof writes what was signed of lanes to a file that is not there yet.
 func (r *records) exportProof(ctx context.Context, file string, chains []prove.Chain) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := makeFile(ctx, file)
 	if err != nil {
-		return &problem.Error{Kind: problem.Conflict, What: "write the proof to " + file, Why: why(err), Hint: "name a file that is not there yet, in a folder that is", Cause: err}
+		return err
 	}
 	for _, c := range chains {
-		if err = r.prove(ctx, f, outbox.Filter{Link: c.Link, Lane: c.Lane, OldestFirst: true, Limit: 1000}); err != nil {
+		if err = r.prove(ctx, f.to, outbox.Filter{Link: c.Link, Lane: c.Lane, OldestFirst: true, Limit: 1000}); err != nil {
 			break
 		}
 	}
-	return errors.Join(err, f.Close())
+	return f.end(err)
 }
 
 // originBy checks the signatures of messages by keys, also by those that have ended since: whether the record of acts held a message while

@@ -165,6 +165,7 @@ func quarantineShow() *cobra.Command {
 	}
 	jsonFlag(cmd, &asJSON)
 	cmd.Flags().StringVar(&file, "body", "", "write the document to this new file, and print nothing")
+	fileFlag(cmd, "body", isWritten)
 	return cmd
 }
 

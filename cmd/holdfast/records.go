@@ -61,6 +61,9 @@ func openRecords(ctx context.Context, cfg Config) (*records, error) {
 
 // with opens the records of a command's configuration, has fn work on them, and closes them.
 func with(cmd *cobra.Command, fn func(ctx context.Context, r *records) error) error {
+	if c := calledFrom(cmd.Context()); c != nil {
+		return fn(cmd.Context(), c.records())
+	}
 	cfg, err := configOf(cmd)
 	if err != nil {
 		return err
@@ -102,6 +105,9 @@ func (r *records) act(ctx context.Context, action, object, reason string, fn fun
 // localActor is whoever calls the program, with the rights that access.shell gives to the account. Whose account access.people knows has
 // the name that the console calls them by, so that the record has one name for one person.
 func (c Config) localActor() access.Actor {
+	if c.by != nil {
+		return *c.by
+	}
 	id := strconv.Itoa(os.Getuid())
 	name := "uid-" + id
 	if u, err := user.LookupId(id); err == nil { // user.Current believes $USER where the system's list does not have the number

@@ -48,8 +48,11 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-// configOf reads the file that --config names.
+// configOf reads the file that --config names; of a call from elsewhere it is what the server runs by.
 func configOf(cmd *cobra.Command) (Config, error) {
+	if c := calledFrom(cmd.Context()); c != nil {
+		return c.records().cfg, nil
+	}
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {
 		return Config{}, err

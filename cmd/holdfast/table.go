@@ -125,6 +125,9 @@ const endless = 1 << 20
 
 // terminal is the width of the terminal that w writes to. COLUMNS overrides it, as everywhere.
 func terminal(w io.Writer) int {
+	if there, ok := w.(interface{ columns() int }); ok {
+		return there.columns()
+	}
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
 		return n
 	}

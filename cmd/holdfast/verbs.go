@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,6 +59,9 @@ func permitted(cmd *cobra.Command, _ []string) error {
 	if known && action == free || holds(cmd) || verb(cmd) == "help" {
 		return nil
 	}
+	if serverOf(cmd) != "" || strings.HasPrefix(verb(cmd), cobra.ShellCompRequestCmd) {
+		return nil // the server holds its caller to it; and what a shell is offered, names does
+	}
 	cfg, err := configOf(cmd)
 	if err != nil || cfg.Access == nil {
 		return nil //nolint:nilerr // the command reads it too, and says what is wrong
@@ -69,6 +73,15 @@ func permitted(cmd *cobra.Command, _ []string) error {
 	by := cfg.localActor()
 	if _, known := access.Lookup(action); !known {
 		return &problem.Error{Kind: problem.Internal, What: "run " + verb(cmd), Why: "it has no action", Hint: "this is a defect of Holdfast; please report it"}
+	}
+	if c := calledFrom(cmd.Context()); c != nil && c.p.gate != nil {
+		permit := c.p.gate.Permit
+		if namesLink(cmd) {
+			permit = func(ctx context.Context, by access.Actor, action, _, object string) error {
+				return c.p.gate.PermitSome(ctx, by, action, object)
+			}
+		}
+		return permit(cmd.Context(), by, action, "", "command "+verb(cmd))
 	}
 	if policy.May(by.Rights, action, "") || namesLink(cmd) && policy.MayOnSome(by.Rights, action) {
 		return nil

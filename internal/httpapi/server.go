@@ -62,7 +62,7 @@ type Veil interface {
 	VeilAlone(ctx context.Context, db *store.DB, text []byte) ([]byte, error)
 }
 
-// Parts are what the API works on; all but Gate, Veil and Pages are required.
+// Parts are what the API works on; all but Gate, Veil, Pages and Commands are required.
 type Parts struct {
 	Gate    *access.Gate // nil: whoever calls from this machine is let in, and may do everything
 	Checker Checker
@@ -73,6 +73,8 @@ type Parts struct {
 	Doer    *access.Doer
 	Veil    Veil         // nil: bodies are kept as they come
 	Pages   http.Handler // the console, below /console/ on the same listener; nil: there is none
+	// Commands runs what a holdfast on another machine is told, in the name of who calls; nil: it is told nothing.
+	Commands func(w http.ResponseWriter, r *http.Request, by access.Actor)
 }
 
 // Server serves the API. It is safe for use by many goroutines.
