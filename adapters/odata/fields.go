@@ -1,6 +1,8 @@
 package odata
 
 import (
+	"strings"
+
 	"holdfast/adapters/odata/edm"
 	"holdfast/internal/schema"
 )
@@ -25,17 +27,29 @@ func (l *Link) TargetType(name string) (*schema.Operation, bool) {
 	return o, true
 }
 
-// DocumentType is the type of an entity that comes in, named as SERVICE/SET. It is false while no $metadata was read.
+// DocumentType is the type of an entity that comes in, named as SERVICE/SET, or as SET where one service alone has it. It is false while no
+// $metadata was read.
 func (l *Link) DocumentType(name string) (*schema.Type, bool) {
-	c, set, err := l.split(name)
-	if err != nil {
+	sets := l.setsOf(name)
+	if len(sets) != 1 {
 		return nil, false
 	}
-	m, _ := c.metadata.known()
-	if m == nil || m.Sets[set] == nil {
-		return nil, false
+	return sets[0].Of.Received(), true
+}
+
+// setsOf are the entity sets that a mapping in can mean by a name.
+func (l *Link) setsOf(name string) (sets []*edm.Set) {
+	service, set, full := strings.Cut(name, "/")
+	for _, s := range l.Services() {
+		if m, _ := l.services[s].metadata.known(); m != nil {
+			if found := m.Sets[set]; full && s == service && found != nil {
+				sets = append(sets, found)
+			} else if found := m.Sets[name]; !full && found != nil {
+				sets = append(sets, found)
+			}
+		}
 	}
-	return m.Sets[set].Of.Received(), true
+	return sets
 }
 
 // knownTarget is a target of a $metadata that is known, nil if there is none.

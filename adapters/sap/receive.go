@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	"holdfast/adapters/odata"
 	"holdfast/internal/message"
+	"holdfast/internal/schema"
 	"holdfast/openapi/contract"
 )
 
@@ -33,6 +35,18 @@ func (p *Poll) Poll(ctx context.Context, cursor string) ([]message.Incoming, str
 		return nil, cursor, err
 	}
 	return batch, next, nil
+}
+
+// DocumentType is that of an entity, as odata has it, with the plant's zone.
+func (l *Link) DocumentType(name string) (*schema.Type, bool) {
+	t, ok := l.Link.DocumentType(name)
+	if !ok {
+		return nil, false
+	}
+	zone := &schema.Field{Name: "Zone", Type: &schema.Type{Kind: schema.Text, Scale: schema.AnyScale}, Required: true, Label: "Time zone of the plant"}
+	out := *t
+	out.SetFields(append(slices.Clone(t.Fields), zone))
+	return &out, true
 }
 
 // zoned is a document with the zone and without nulls. Numbers keep their digits.

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"holdfast/adapters/sap"
+	"holdfast/internal/mapping"
 )
 
 // sapConfig is a plant with a link to SAP whose services are known by the shipped $metadata.
@@ -57,6 +59,100 @@ func TestTheShippedMappingsFitSAPsServices(t *testing.T) {
 	}
 	for _, w := range warnings(links["erp"]) {
 		t.Errorf("the link warns: %s", w)
+	}
+}
+
+// carriedConfig is a plant with a link to SAP that speaks IDocs.
+func carriedConfig(t *testing.T) Config {
+	t.Helper()
+	cfg, err := parseConfig(filepath.Join(t.TempDir(), "holdfast.yaml"), []byte(`plant: {number: "1000", zone: Europe/Berlin}
+links:
+  erp:
+    kind: sap-idoc
+    client: "100"
+    plant: {port: HOLDFAST, system: HFPLANT1}
+    sap: {port: SAPS4H, system: S4HCLNT100}
+    send: {folder: out}
+    receive: {folder: in}
+routes:
+  - {kinds: [operation.confirmed, goods.issued, goods.received, goods.scrapped], link: erp, mapping: sap-idoc-out}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// TestMistakesOfMappingsInAreFoundBySAPsOwnDescriptions: what comes in is held against the $metadata, or the description of its IDoc type.
+func TestMistakesOfMappingsInAreFoundBySAPsOwnDescriptions(t *testing.T) {
+	tests := []struct {
+		of               string
+		cfg              Config
+		right, bad, want string
+	}{
+		{"sap-in/material", sapConfig(t), "src.?WeightUnit.orValue", "src.?WeightUnt.orValue", "has no field WeightUnt (did you mean WeightUnit?)"},
+		{"sap-in/material", sapConfig(t), "value: decimal(src.NetWeight)", "value: decimal(src.TotalShelfLife)", "field TotalShelfLife may be missing"},
+		{"sap-in/material", sapConfig(t), "has(src.NetWeight)", "src.?NetWeight.orValue(0) > 0", "no matching overload for 'orValue'"},
+		{"sap-in/production-order", sapConfig(t), "src.Zone)", "src.Zon)", "did you mean Zone?"},
+		{"sap-in/production-order", sapConfig(t), "op.?MfgOrderOperationText", "op.?MfgOrderOperationTxt", "has no field MfgOrderOperationTxt (did you mean MfgOrderOperationText?)"},
+		{"sap-idoc-in/production-order", carriedConfig(t), "src.E1AFKOL.?AUFNR", "src.E1AFKOL.?AUFNRR", "has no field AUFNRR (did you mean AUFNR?)"},
+	}
+	for _, tt := range tests {
+		rules, links, err := tt.cfg.compile(slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer links["erp"].Close()
+		look, _ := rules.Look(tt.of)
+		text := strings.Replace(string(look.Text), tt.right, tt.bad, 1)
+		if text == string(look.Text) {
+			t.Fatalf("%s has no %s any more: write the test anew", tt.of, tt.right)
+		}
+		next, err := rules.With(tt.of+".yaml", []byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", tt.bad, err)
+		}
+		found := tt.cfg.fit(next, links)
+		if !slices.ContainsFunc(found, func(f misfit) bool { return f.Refused && strings.Contains(f.Error(), tt.want) }) {
+			t.Errorf("%s: got %v, want it refused with %q", tt.bad, found, tt.want)
+		}
+	}
+}
+
+// TestMadeUpMessagesOfSAPAreMapped: of each mapping of both links some of what is made up becomes a document, and each document fits.
+func TestMadeUpMessagesOfSAPAreMapped(t *testing.T) {
+	for name, cfg := range map[string]Config{"OData": sapConfig(t), "IDoc": carriedConfig(t)} {
+		rules, links, err := cfg.compile(slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer links["erp"].Close()
+		w := &workshop{cfg, rules, links}
+		var names []string
+		for _, m := range rules.Names() {
+			if len(cfg.usersOf(rules, m)) > 0 {
+				names = append(names, m)
+			}
+		}
+		report, err := rules.Test(t.Context(), mapping.TestConfig{Check: w.fits, Document: w.document, Fuzz: 60, Seed: 1}, names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tried := 0
+		for _, c := range report.Cases {
+			for _, e := range c.Errors {
+				t.Errorf("%s: %s: %s: %s", name, c.Mapping, c.Name, e)
+			}
+			if c.MadeUp > 0 {
+				tried++
+			}
+			if c.MadeUp > 0 && c.Mapped == 0 {
+				t.Errorf("%s: nothing that is made up is mapped by %s", name, c.Mapping)
+			}
+		}
+		if tried != len(names) || tried < 9 {
+			t.Errorf("%s: %d of %d mappings were tried", name, tried, len(names))
+		}
 	}
 }
 

@@ -60,6 +60,8 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 	}
 	if rules.source != nil {
 		body = fits(body, rules.source, 0)
+	} else if rules.inbound {
+		withoutNulls(body)
 	}
 	r := &run{ctx: ctx, observer: observerOf(ctx), rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
 	r.late = r.bindings()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,44 @@ import (
 type generator struct {
 	r     *rand.Rand
 	plain bool // everything is there once, and a text is the name of its field
+
+	tame  bool              // nearly everything is there, short, and often one of words: what a mapping takes
+	words []string          // that the mapping asks for
+	names map[string]string // what the other side calls an object of a kind
+}
+
+// tameChars and tameDigits are the most of a text, and of a number before the point, in a tame document; behind the point are three.
+const tameChars, tameDigits = 4, 6
+
+// forMapping makes up what a mapping may take: the words are those of its expressions and tables, the names those of its examples.
+func forMapping(seed uint64, m *mapping, examples []Example) *generator {
+	g := newGenerator(seed)
+	for _, w := range quotedWord.FindAllStringSubmatch(string(m.text), -1) {
+		g.words = append(g.words, w[1])
+	}
+	for _, name := range sortedKeys(m.tables) {
+		g.words = append(g.words, sortedKeys(m.tables[name].rows)...)
+	}
+	g.names = map[string]string{}
+	for _, e := range examples {
+		for object, name := range e.Refs {
+			kind, _, _ := strings.Cut(object, "/")
+			g.names[kind] = max(g.names[kind], name)
+		}
+	}
+	return g
+}
+
+// quotedWord is a text in an expression.
+var quotedWord = regexp.MustCompile(`"([A-Za-z0-9_.-]{1,20})"`)
+
+// word is one that the mapping asks for, and that there is room for; often none.
+func (g *generator) word(t *schema.Type) (string, bool) {
+	if !g.tame || len(g.words) == 0 || g.r.IntN(2) == 0 {
+		return "", false
+	}
+	w := g.words[g.r.IntN(len(g.words))]
+	return w, t.MaxLength == 0 || len(w) <= t.MaxLength
 }
 
 func newGenerator(seed uint64) *generator {
@@ -26,8 +65,14 @@ func newGenerator(seed uint64) *generator {
 }
 
 // refs knows a number for everything.
-func (g *generator) refs(context.Context, string) (string, bool, error) {
-	return "000001000001", true, nil
+func (g *generator) refs(_ context.Context, object string) (string, bool, error) {
+	kind, _, _ := strings.Cut(object, "/")
+	return cmp.Or(g.names[kind], usualNames()[kind], "000001000001"), true, nil
+}
+
+// usualNames are what an ERP may call objects of some kinds.
+func usualNames() map[string]string {
+	return map[string]string{"order": "000001000001", "lot": "0000000001", "confirmation": "0000000001", "movement": "0000000001"}
 }
 
 func (g *generator) document(t *schema.Type) []byte {
@@ -45,7 +90,7 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 	case schema.Object:
 		out := map[string]any{}
 		for _, f := range t.Fields {
-			if f.Required || depth < 6 && (g.plain || g.r.IntN(2) == 0) {
+			if f.Required || depth < 6 && (g.plain || g.tame && g.r.IntN(32) > 0 || g.r.IntN(2) == 0) {
 				out[f.Name] = g.value(f.Type, f.Name, depth+1)
 			}
 		}
@@ -57,7 +102,9 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 			n = 1
 		}
 		for range max(t.MinItems, n) {
-			out = append(out, g.value(t.Item, name, depth+1))
+			if v := g.value(t.Item, name, depth+1); t.Item.Kind != schema.Text || !slices.Contains(out, v) {
+				out = append(out, v) // serial numbers and the like are not there twice
+			}
 		}
 		return out
 	case schema.Decimal:
@@ -82,7 +129,7 @@ const alphabet = `ABCabc019 -./äßé"<&>\`
 
 func (g *generator) text(t *schema.Type, name string) string {
 	switch {
-	case strings.HasSuffix(name, "zone"):
+	case strings.HasSuffix(strings.ToLower(name), "zone"):
 		return "Europe/Berlin"
 	case name == "erpNumber":
 		return "000001000001"
@@ -108,14 +155,21 @@ func (g *generator) text(t *schema.Type, name string) string {
 	switch t.Format {
 	case "date":
 		return at.Format(time.DateOnly)
+	case "civil": // of no zone
+		return at.Format("2006-01-02T15:04:05")
+	case "time":
+		return at.Format(time.TimeOnly)
 	case "date-time":
 		return at.Format(time.RFC3339)
 	case "uuid":
 		return fmt.Sprintf("%08x-0000-4000-8000-%012x", g.r.Uint32(), g.r.Uint32())
 	}
-	most := t.MaxLength
-	if most == 0 {
-		most = 20
+	if w, ok := g.word(t); ok && t.Format == "" {
+		return w
+	}
+	most := cmp.Or(t.MaxLength, 20)
+	if g.tame {
+		most = min(most, tameChars)
 	}
 	n := []int{1, most, 1 + g.r.IntN(most)}[g.r.IntN(3)]
 	letters := []rune(alphabet)
@@ -143,6 +197,9 @@ func (g *generator) decimal(t *schema.Type) string {
 	}
 	if scale == schema.AnyScale {
 		scale = 6
+	}
+	if g.tame {
+		whole, scale = min(whole, tameDigits), min(scale, 3)
 	}
 	s := strings.TrimLeft(digits(1+g.r.IntN(whole)), "0")
 	if s == "" {

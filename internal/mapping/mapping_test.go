@@ -260,6 +260,17 @@ fields:
 			t.Errorf("keys %q and %q, %v", first.Key, again.Key, err)
 		}
 	})
+	t.Run("null counts as missing, also below", func(t *testing.T) {
+		s, err := load(t, map[string]string{"m.yaml": "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\n" +
+			"fields: {a: {when: has(src.a), value: decimal(src.a)}, b: 'src.?b.orValue(\"none\")', c: {each: src.c, value: 'item.?d.orValue(\"none\")'}}\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.ApplyIn(t.Context(), "m", confirmed(`{"a":null,"b":null,"c":[{"d":null}]}`), nil)
+		if err != nil || string(got.Body) != `{"b":"none","c":["none"]}` {
+			t.Errorf("got %s, %v", got.Body, err)
+		}
+	})
 	t.Run("a document that is left out", func(t *testing.T) {
 		in.Body = []byte(`{"status":"created"}`)
 		if _, err := s.ApplyIn(t.Context(), "in/order", in, nil); !errors.Is(err, mapping.ErrLeftOut) {

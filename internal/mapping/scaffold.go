@@ -44,8 +44,10 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 func firstExample(kind, target string, from *schema.Type) ([]byte, error) {
 	g := newGenerator(1)
 	g.plain = true
+	names := usualNames()
 	return FormatExamples([]Example{{
-		Name: "every field", Kind: kind, Refs: map[string]string{"order/ID": "000001000001", "lot/LOT": "0000000001", "confirmation/REVERSES": "0000000001", "movement/REVERSES": "0000000001"},
+		Name: "every field", Kind: kind,
+		Refs: map[string]string{"order/ID": names["order"], "lot/LOT": names["lot"], "confirmation/REVERSES": names["confirmation"], "movement/REVERSES": names["movement"]},
 		Body: indented(g.document(from)), Want: Expected{Target: target},
 	}})
 }

@@ -86,7 +86,7 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		s.length = len("2006-01-02")
 	case "clock":
 		s.length = len("15:04:05")
-	case "dateTime":
+	case "dateTime", "localTime":
 		s.length = len("2006-01-02T15:04:05.999999999+00:00")
 	case "compactDate":
 		s.length = len("20060102")

@@ -44,7 +44,13 @@ type Case struct {
 	Place       string       `json:"place,omitempty"`
 	Differences []Difference `json:"differences,omitempty"`
 	Errors      []string     `json:"errors,omitempty"`
+	// MadeUp are the made-up messages of the case, of which Mapped became a document and Refused were refused by a rule, in words; a condition
+	// of the mapping left out the others.
+	MadeUp  int `json:"made_up,omitempty"`
+	Mapped  int `json:"mapped,omitempty"`
+	Refused int `json:"refused,omitempty"`
 
+	refusal string // the last one of a made-up message
 	example Example
 	made    Made
 	back    Made
@@ -97,7 +103,7 @@ func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report
 			source = cfg.Document(name)
 		}
 		if cfg.Fuzz > 0 && source != nil && !m.whole {
-			r.Cases = append(r.Cases, s.fuzz(ctx, m, source, cfg))
+			r.Cases = append(r.Cases, s.fuzz(ctx, m, source, examples, cfg))
 		}
 		r.Coverage = append(r.Coverage, m.covered(o))
 	}
@@ -168,20 +174,26 @@ func (m *mapping) covered(o *observer) Coverage {
 const maxShown = 5
 
 // fuzz maps messages that are made up from the type of the source. A mapping may refuse one, in words; what it makes must fit.
-func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, cfg TestConfig) Case {
+// Every other one is tame, so that most mappings take some.
+func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, examples []Example, cfg TestConfig) Case {
 	c := Case{Mapping: m.name, Name: fmt.Sprintf("%d made-up messages, seed %d", cfg.Fuzz, cfg.Seed)}
-	g := newGenerator(cfg.Seed)
+	g := forMapping(cfg.Seed, m, examples)
 	for i := range cfg.Fuzz {
+		g.tame = i%2 == 0
 		e := Example{Name: fmt.Sprintf("made up %d", i+1), Kind: m.kind, Body: string(g.document(source))}
 		made, err := s.Try(ctx, m.name, e.Message(), g.refs)
 		var wrong []string
 		switch p, ok := errors.AsType[*problem.Error](err); {
-		case ok && p.Kind == problem.Invalid: // refused, as the rules say
+		case ok && p.Kind == problem.Invalid:
+			c.Refused++
+			c.refusal = p.Why
 		case err != nil:
 			wrong = []string{err.Error()}
-		default:
+		case !made.LeftOut && made.Waits == "":
+			c.Mapped++
 			wrong = m.wrong(e, made, cfg)
 		}
+		c.MadeUp++
 		for _, w := range wrong {
 			c.Errors = append(c.Errors, fmt.Sprintf("%s: %s; the message is %s", e.Name, w, e.Body))
 		}
@@ -207,6 +219,14 @@ func (r Report) WriteText(w io.Writer) error {
 		}
 		for _, e := range c.Errors {
 			fmt.Fprintf(&b, "      %s\n", e)
+		}
+	}
+	for _, c := range r.Cases {
+		if c.MadeUp > 0 {
+			fmt.Fprintf(&b, "%d made-up messages of %s: %d mapped, %d refused by a rule\n", c.MadeUp, c.Mapping, c.Mapped, c.Refused)
+			if c.Mapped == 0 {
+				fmt.Fprintf(&b, "      so that nothing was tried; the last one: %s\n", orNothing(c.refusal))
+			}
 		}
 	}
 	for _, c := range r.Coverage {

@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -174,4 +175,20 @@ func fitNumber(n json.Number, kind schema.Kind) any {
 		}
 	}
 	return n
+}
+
+// withoutNulls takes members without a value out of a document of the ERP and of what is in it, so that null counts as missing, as the check
+// of a mapping against the ERP's contract has it.
+func withoutNulls(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(_ string, inner any) bool { return inner == nil })
+		for _, inner := range v {
+			withoutNulls(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			withoutNulls(inner)
+		}
+	}
 }

@@ -82,6 +82,10 @@ func (d *describer) value(f *Field) *schema.Type {
 		t.Format, t.MaxLength = "date", len("2006-01-02")
 	case "Edm.DateTimeOffset":
 		t.Format = "date-time"
+	case "Edm.DateTime":
+		t.Format = onlyReceived(d, "civil")
+	case "Edm.Time", "Edm.TimeOfDay":
+		t.Format = onlyReceived(d, "time")
 	case "Edm.Boolean":
 		t.Kind = schema.Bool
 	case "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32":
@@ -98,4 +102,12 @@ func (d *describer) value(f *Field) *schema.Type {
 		t.Kind, t.Loose = schema.Decimal, true
 	}
 	return t
+}
+
+// onlyReceived is a format of what comes in: what is sent may stand in others too.
+func onlyReceived(d *describer, format string) string {
+	if d.sent {
+		return ""
+	}
+	return format
 }

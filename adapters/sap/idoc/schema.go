@@ -93,7 +93,7 @@ func (f *Field) schema(sent bool) *schema.Type {
 	case dats:
 		return &schema.Type{Kind: schema.Text, Format: "date", MaxLength: len("2026-11-24"), Scale: schema.AnyScale}
 	case tims:
-		return &schema.Type{Kind: schema.Text, MaxLength: len("06:30:00"), Scale: schema.AnyScale}
+		return &schema.Type{Kind: schema.Text, Format: "time", MaxLength: len("06:30:00"), Scale: schema.AnyScale}
 	case dec:
 		room := f.Length - f.Scale - 1 // the sign has a place of its own
 		if f.Scale > 0 {
