@@ -96,23 +96,28 @@ anomaly-report: ## planted errors that are found and false holds, with docs/img/
 
 bench: ## every figure beside its ceiling of the same run; ROWS=outbox for one row, BENCHFLAGS=-quick
 	@$(SERVICES) up
-	@eval "$$($(SERVICES) env)"; cd bench && $(GO) run . $(BENCHFLAGS) $(ROWS)
+	@$(SERVICES) fsync on; trap '$(CURDIR)/$(SERVICES) fsync off' EXIT; \
+	eval "$$($(SERVICES) env)"; cd bench && $(GO) run . $(BENCHFLAGS) $(ROWS)
 
 bench-profile: ## the same, and bench/profile/cpu.pprof and heap.pprof of it
 	@$(MAKE) bench BENCHFLAGS="-profile profile $(BENCHFLAGS)"
 
-# go test sometimes reports its own time limit as a failure although no input failed; only that is forgiven.
+# The program of a package's targets is built once. It sometimes reports its own time limit as a failure although no input failed; only that is
+# forgiven.
 fuzz: ## every fuzz target for FUZZTIME
-	@git ls-files -co --exclude-standard '*_test.go' | xargs grep -HoE '^func Fuzz[A-Za-z0-9_]+' | \
-	while IFS=: read -r file func; do \
-		name=$${func#func }; \
-		echo "fuzz: $$name in $$(dirname $$file) for $(FUZZTIME)"; \
-		log=$$(mktemp); \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" </dev/null 2>&1 | tee $$log || { \
-			grep -q 'context deadline exceeded' $$log && ! grep -qE 'Failing input|panic|DATA RACE' $$log || exit 1; \
-			echo "fuzz: $$name found nothing; go test only ended late (context deadline exceeded)"; \
-		}; \
-		rm -f $$log; \
+	@cache=$$($(GO) env GOCACHE)/fuzz; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	git ls-files -co --exclude-standard '*_test.go' | xargs grep -lE '^func Fuzz' | xargs -n 1 dirname | sort -u | \
+	while read -r dir; do \
+		package=$$($(GO) list "./$$dir"); \
+		$(GO) test -c -fuzz=Fuzz -o "$$work/fuzz" "./$$dir"; \
+		grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go | while read -r _ name; do \
+			echo "fuzz: $$name in $$dir for $(FUZZTIME)"; \
+			(cd "$$dir" && "$$work/fuzz" -test.run '^$$' -test.fuzz "^$$name\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir "$$cache/$$package") \
+				</dev/null 2>&1 | tee "$$work/log" || { \
+				grep -q 'context deadline exceeded' "$$work/log" && ! grep -qE 'Failing input|panic|DATA RACE' "$$work/log" || exit 1; \
+				echo "fuzz: $$name found nothing; it only ended late (context deadline exceeded)"; \
+			}; \
+		done; \
 	done
 
 # What torture starts itself it may restart: PostgreSQL and RabbitMQ are its own where their programs are installed. Elsewhere it takes

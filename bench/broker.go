@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
@@ -36,6 +37,20 @@ func (b *broker) declare() error {
 		_, err := ch.QueueDeclare(b.queue, true, false, false, false, quorum())
 		return err
 	})
+}
+
+// flushing fails unless PostgreSQL writes each commit to the disk: without that a figure would be no product's.
+func flushing(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, os.Getenv(postgresEnv))
+	if err != nil {
+		return fmt.Errorf("%s does not name a PostgreSQL (deploy/dev/services up prints one): %w", postgresEnv, err)
+	}
+	var fsync string
+	err = conn.QueryRow(ctx, "SHOW fsync").Scan(&fsync)
+	if err == nil && fsync != "on" {
+		err = errors.New("the PostgreSQL of the tests does not flush to its disk, so that no figure counts: call deploy/dev/services fsync on, or make bench")
+	}
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func quorum() amqp.Table { return amqp.Table{"x-queue-type": "quorum"} }

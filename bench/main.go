@@ -134,6 +134,9 @@ func run(ctx context.Context, args []string) error {
 	if err := known(flags.Args()); err != nil {
 		return err
 	}
+	if err := flushing(ctx); err != nil {
+		return err
+	}
 	stop, err := startProfile(o.profile)
 	if err != nil {
 		return err

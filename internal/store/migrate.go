@@ -3,8 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"io/fs"
@@ -41,6 +43,23 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 		out = append(out, Migration{Name: strings.TrimSuffix(filepath.Base(s.Source.Path), ".sql"), Applied: s.AppliedAt})
 	}
 	return out, nil
+}
+
+// SchemaDigest is the SHA-256, in hexadecimal, of all steps that this program knows for a kind of database. Programs of one digest have one schema.
+func SchemaDigest(d Dialect) string {
+	h := sha256.New()
+	err := fs.WalkDir(migrations, "migrations/"+string(d), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := migrations.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
+		return err
+	})
+	if err != nil { // the files are in the program
+		panic(err)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Migrate brings the schema up to date; Open has done so unless Config.NoMigrate was set.

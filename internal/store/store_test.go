@@ -261,7 +261,7 @@ func TestManyNodesMayOpenAtOnce(t *testing.T) {
 	for name, url := range map[string]string{"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "plant.db"), "postgres": ""} {
 		t.Run(name, func(t *testing.T) {
 			if url == "" {
-				url = storetest.PostgresURL(t)
+				url = storetest.EmptyPostgresURL(t)
 			}
 			var wg sync.WaitGroup
 			for range 6 {

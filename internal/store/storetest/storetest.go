@@ -1,15 +1,13 @@
 // Package storetest gives each test a real, empty database of its own, on SQLite and on PostgreSQL.
+//
+// To make the schema step by step costs half a second, and some tests need little more: it is made once and copied.
 package storetest
 
 import (
 	"context"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"holdfast/internal/store"
 )
@@ -35,36 +33,29 @@ func Each(t *testing.T, test func(t *testing.T, db *store.DB), opts ...Option) {
 // SQLite is a database in a file of the test's own folder.
 func SQLite(tb testing.TB, opts ...Option) *store.DB {
 	tb.Helper()
-	return open(tb, "sqlite:"+filepath.Join(tb.TempDir(), "plant.db"), opts)
+	file := filepath.Join(tb.TempDir(), "plant.db")
+	copySQLite(tb, file)
+	return open(tb, "sqlite:"+file, opts)
 }
 
-// Postgres is a schema of the test's own in the database that HOLDFAST_TEST_POSTGRES names. Without that variable the test is
+// Postgres is a database of the test's own on the server that HOLDFAST_TEST_POSTGRES names. Without that variable the test is
 // skipped, and fails where CI is set.
 func Postgres(tb testing.TB, opts ...Option) *store.DB {
 	tb.Helper()
 	return open(tb, PostgresURL(tb), opts)
 }
 
-// PostgresURL is the URL of a new schema, dropped when the test ends.
+// PostgresURL is the URL of a new database with the newest schema and no plant, dropped when the test ends.
 func PostgresURL(tb testing.TB) string {
 	tb.Helper()
-	base := os.Getenv("HOLDFAST_TEST_POSTGRES")
-	if base == "" {
-		if os.Getenv("CI") != "" {
-			tb.Fatal("HOLDFAST_TEST_POSTGRES is not set, and CI skips nothing: run deploy/dev/services up")
-		}
-		tb.Skip("skipped for want of PostgreSQL: set HOLDFAST_TEST_POSTGRES, or run make test, which starts one")
-	}
-	schema, drop, err := store.NewSchema(context.Background(), base, "t"+strings.ReplaceAll(uuid.NewString(), "-", ""))
-	if err != nil {
-		tb.Fatalf("make a schema in HOLDFAST_TEST_POSTGRES: %v", err)
-	}
-	tb.Cleanup(func() {
-		if err := drop(context.Background()); err != nil {
-			tb.Errorf("drop the test's schema: %v", err)
-		}
-	})
-	return schema
+	server := postgresServer(tb)
+	return newDatabase(tb, server, templateOf(tb, server))
+}
+
+// EmptyPostgresURL is the URL of a new database without any table, dropped when the test ends.
+func EmptyPostgresURL(tb testing.TB) string {
+	tb.Helper()
+	return newDatabase(tb, postgresServer(tb), "template1")
 }
 
 func open(tb testing.TB, rawURL string, opts []Option) *store.DB {
