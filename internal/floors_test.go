@@ -56,6 +56,7 @@ var floors = map[string]string{
 	"internal/access": plant + "internal/seal",
 
 	"internal/access/oidctest": "",
+	"internal/access/adtest":   "",
 
 	"internal/anomaly": plant,
 	// 4 movement
@@ -86,7 +87,7 @@ var floors = map[string]string{
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest internal/seal/vaulttest internal/access/oidctest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
+const helpers = words + "internal/store/storetest internal/seal/vaulttest internal/access/oidctest internal/access/adtest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.
@@ -105,6 +106,7 @@ var alone = map[string]string{
 	"github.com/go-jose":         "internal/seal internal/access",
 	"github.com/coreos/go-oidc":  "internal/access",
 	"golang.org/x/oauth2":        "internal/access",
+	"github.com/go-ldap":         "internal/access",
 	"github.com/alexedwards/scs": "internal/access",
 }
 

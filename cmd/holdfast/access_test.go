@@ -368,6 +368,17 @@ func (p *closedPlant) onRecord(token string) {
 func TestWhoMayCallIsCheckedAtLoad(t *testing.T) {
 	const head = "plant: {number: \"1000\"}\n"
 	const cert = "  tls: {cert: a.crt, key: a.key}\n"
+	// dir is a good directory but for one line.
+	dir := func(line string) string {
+		all := map[string]string{"urls": "[ldaps://dc]", "base": "DC=x", "user": "u", "password": "file:p", "roles": "{g: [viewer]}"}
+		key, value, _ := strings.Cut(line, ": ")
+		all[key] = value
+		text := "access:\n  directory:\n"
+		for key, value := range all {
+			text += "    " + key + ": " + value + "\n"
+		}
+		return text
+	}
 	tests := []struct{ name, text, want string }{
 		{"every address without access", "api:\n  listen: 0.0.0.0:8420\n", "api.listen: it is not a loopback address"},
 		{"every address with access and without TLS", "api:\n  listen: 0.0.0.0:8420\naccess: {}\n", "api.listen: it is not a loopback address"},
@@ -385,6 +396,13 @@ func TestWhoMayCallIsCheckedAtLoad(t *testing.T) {
 			"one issuer twice", "access: {issuers: [{issuer: i, audience: a, jwks: \"https://a.example/k\"}, {issuer: i, audience: b, jwks: \"https://b.example/k\"}]}\n",
 			"it is named twice",
 		},
+		{"a directory in clear", dir("urls: [\"http://dc\"]"), "it is no address of a controller"},
+		{"a directory with a password in its address", dir("urls: [\"ldaps://a:b@dc\"]"), "it is no address of a controller"},
+		{"a directory of nobody", dir("roles: {}"), "no group has a role"},
+		{"a directory that gives a role that is none", dir("roles: {g: [king]}"), "it is none of admin"},
+		{"a directory that is asked too seldom", dir("sync: 31s"), "sync is 30s at most"},
+		{"a directory without a user", dir("user: \"\""), "base, user and password are required"},
+		{"a directory", dir("keep: 4h"), ""},
 		{"an issuer for nobody", "access: {issuers: [{issuer: i, jwks: \"https://login.example/keys\"}]}\n", "issuer and audience are required"},
 	}
 	for _, tt := range tests {

@@ -24,17 +24,18 @@ import (
 
 // AccessConfig says who may do what. Where the file has no such section the API takes every call of its own machine, and no other.
 type AccessConfig struct {
-	Roles   map[string]access.Role   `yaml:"roles"`   // each replaces the built-in one of its name, or is one more
-	Apart   []access.Apart           `yaml:"apart"`   // who has done the one does not do the other; left out: the built-in ones
-	Shell   map[string][]string      `yaml:"shell"`   // accounts of the machine with their roles; left out: who can open the database may do everything
-	People  map[string]string        `yaml:"people"`  // accounts of the machine with whom they belong to, by the name in the console
-	Clients map[string]access.Client `yaml:"clients"` // machines that are known by their certificates
-	Issuers []IssuerConfig           `yaml:"issuers"` // OAuth2 servers whose access tokens are taken
-	URL     string                   `yaml:"url"`     // of the console as browsers open it; where providers send people back
-	OIDC    map[string]OIDCConfig    `yaml:"oidc"`    // providers that people sign in at
-	StepUp  access.StepUp            `yaml:"step_up"` // what people do only soon after showing the second factor
-	Idle    time.Duration            `yaml:"idle"`    // after which a session in the console has ended that nobody uses
-	Longest time.Duration            `yaml:"longest"` // after which it has ended however it is used
+	Roles     map[string]access.Role   `yaml:"roles"`     // each replaces the built-in one of its name, or is one more
+	Apart     []access.Apart           `yaml:"apart"`     // who has done the one does not do the other; left out: the built-in ones
+	Shell     map[string][]string      `yaml:"shell"`     // accounts of the machine with their roles; left out: who can open the database may do everything
+	People    map[string]string        `yaml:"people"`    // accounts of the machine with whom they belong to, by the name in the console
+	Clients   map[string]access.Client `yaml:"clients"`   // machines that are known by their certificates
+	Issuers   []IssuerConfig           `yaml:"issuers"`   // OAuth2 servers whose access tokens are taken
+	URL       string                   `yaml:"url"`       // of the console as browsers open it; where providers send people back
+	OIDC      map[string]OIDCConfig    `yaml:"oidc"`      // providers that people sign in at
+	Directory *DirectoryConfig         `yaml:"directory"` // an Active Directory that people have accounts in
+	StepUp    access.StepUp            `yaml:"step_up"`   // what people do only soon after showing the second factor
+	Idle      time.Duration            `yaml:"idle"`      // after which a session in the console has ended that nobody uses
+	Longest   time.Duration            `yaml:"longest"`   // after which it has ended however it is used
 }
 
 // IssuerConfig is one OAuth2 server.
@@ -87,13 +88,14 @@ func (c Config) checkAccess(k *checker) {
 		checkRoles(k, p, "access.shell."+user, roles)
 	}
 	for account, name := range a.People {
-		if err := access.CheckName(strings.TrimPrefix(name, "oidc:")); err != nil {
+		if err := access.CheckName(strings.TrimPrefix(strings.TrimPrefix(name, "oidc:"), "ad:")); err != nil {
 			e, _ := errors.AsType[*problem.Error](err)
 			k.wrong("access.people."+account, e.Why, "write the name that its person signs in by: holdfast access user list")
 		}
 	}
 	c.checkClients(k, p)
 	c.checkOIDC(k, p)
+	c.checkDirectory(k, p)
 	named := map[string]bool{}
 	for i, s := range a.Issuers {
 		at := fmt.Sprintf("access.issuers[%d]", i)

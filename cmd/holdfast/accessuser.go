@@ -160,14 +160,18 @@ func userList() *cobra.Command {
 	return cmd
 }
 
-// peopleAsUsers are those who have signed in at a provider, among the accounts, with the roles that their groups have now.
+// peopleAsUsers are those who have signed in at a provider or by a directory, among the accounts, with the roles that their groups have now.
 func (c Config) peopleAsUsers(people []access.Person) []access.User {
 	out := make([]access.User, 0, len(people))
 	for _, p := range people {
-		u := access.User{Name: "oidc:" + p.Name, MadeBy: p.Provider + " " + p.Subject, PasswordAt: p.Checked, MadeAt: p.MadeAt, Disabled: p.Disabled}
+		u := access.User{Name: p.Name, MadeBy: p.Provider + " " + p.Subject, PasswordAt: p.Checked, MadeAt: p.MadeAt, Disabled: p.Disabled}
 		if c.Access != nil {
+			of := c.Access.OIDC[p.Provider].Roles
+			if d := c.Access.Directory; d != nil && strings.HasPrefix(p.Name, "ad:") {
+				of = d.Roles
+			}
 			for _, g := range p.Groups {
-				u.Roles = append(u.Roles, c.Access.OIDC[p.Provider].Roles[g]...)
+				u.Roles = append(u.Roles, of[g]...)
 			}
 		}
 		out = append(out, u)

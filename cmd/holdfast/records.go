@@ -119,7 +119,7 @@ func (c Config) localActor() access.Actor {
 	}
 	if c.Access != nil && c.Access.People[name] != "" {
 		by.Name = c.Access.People[name]
-		if !strings.HasPrefix(by.Name, "oidc:") {
+		if !strings.Contains(by.Name, ":") { // oidc: or ad: of who is known elsewhere
 			by.Name = "user:" + by.Name
 		}
 	}

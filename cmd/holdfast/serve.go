@@ -102,6 +102,7 @@ type process struct {
 	rest *seal.Rest // seals what is kept; nil without a keyring
 
 	providers *access.Providers // that people sign in at; nil: there are none
+	directory *access.Members   // that people have accounts in; nil: there is none
 
 	issuers *access.Issuers // whose tokens the API believes; nil without access
 	anchor  *seal.Vault     // signs checkpoints of the audit record besides; nil without Vault
@@ -150,6 +151,9 @@ func (p *process) listen(ctx context.Context) (err error) {
 		if p.providers, err = p.cfg.providers(p.sessions); err != nil {
 			return err
 		}
+		if p.directory, err = p.members(); err != nil {
+			return err
+		}
 	}
 	if p.api, err = p.cfg.listenAPI(ctx); err != nil {
 		return err
@@ -192,6 +196,9 @@ func (p *process) Run(ctx context.Context) (err error) {
 	}
 	if p.providers != nil {
 		watchers = append(watchers, part{"providers", p.providers.Run})
+	}
+	if p.directory != nil {
+		watchers = append(watchers, part{"directory", p.directory.Run})
 	}
 	watchers = append(watchers, handing...)
 	if p.watch != nil {

@@ -68,7 +68,8 @@ func TestAPersonHasOneNameInConsoleAndShell(t *testing.T) {
 	}
 	for people, want := range map[string]string{
 		"people: {" + me.Username + ": anna.berg}": "user:anna.berg", "people: {" + me.Username + ": \"oidc:anna.berg\"}": "oidc:anna.berg",
-		"people: {somebody: anna.berg}": "local:" + me.Username, "": "local:" + me.Username,
+		"people: {" + me.Username + ": \"ad:anna.berg\"}": "ad:anna.berg",
+		"people: {somebody: anna.berg}":                   "local:" + me.Username, "": "local:" + me.Username,
 	} {
 		file := filepath.Join(t.TempDir(), "holdfast.yaml")
 		text := "plant: {number: \"1000\"}\naccess:\n  shell: {" + me.Username + ": [erp-team]}\n  " + people + "\n"

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -36,3 +37,6 @@ func (p *Providers) Look(ctx context.Context) {
 
 // Challenge is the S256 challenge of a PKCE verifier.
 func Challenge(verifier string) string { return oauth2.S256ChallengeFromVerifier(verifier) }
+
+// RefusedBy is what is made of a directory's words.
+func RefusedBy(words string) error { return refusedBy(errors.New(words)) }

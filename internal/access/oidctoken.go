@@ -78,10 +78,12 @@ func (m MFA) in(all map[string]json.RawMessage) bool {
 }
 
 // rolesOf are those that groups have.
-func (p *provider) rolesOf(groups []string) []string {
+func (p *provider) rolesOf(groups []string) []string { return rolesBy(p.Roles, groups) }
+
+func rolesBy(of map[string][]string, groups []string) []string {
 	var roles []string
 	for _, g := range groups {
-		roles = append(roles, p.Roles[g]...)
+		roles = append(roles, of[g]...)
 	}
 	slices.Sort(roles)
 	return slices.Compact(roles)

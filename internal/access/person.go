@@ -14,12 +14,31 @@ import (
 	"holdfast/internal/store"
 )
 
-// elsewhere begins the name of who signs in at a provider: oidc:anna.berg.
-const elsewhere = "oidc:"
+// What begins the name of who signs in at a provider, or by a directory: oidc:anna.berg, ad:anna.berg.
+const (
+	elsewhere   = "oidc:"
+	inDirectory = "ad:"
+)
 
-// Person is somebody who has signed in at a provider. Issuer and Subject say who it is; the name is theirs for good.
+// source is where a person is known who has no account of the plant.
+type source interface {
+	// signOut is where a browser ends its session there too; "" if there is none.
+	signOut() string
+	// stale says why a person has to sign in again, from how long ago the source last spoke of them; nil if that still counts.
+	stale(age time.Duration, opened bool, idle time.Duration) error
+}
+
+// bareName is a name without what tells that its person is known elsewhere.
+func bareName(name string) (bare string, isElsewhere bool) {
+	if bare, ok := strings.CutPrefix(name, inDirectory); ok {
+		return bare, true
+	}
+	return strings.CutPrefix(name, elsewhere)
+}
+
+// Person is somebody who has signed in at a provider, or by a directory. Issuer and Subject say who it is; the name is theirs for good.
 type Person struct {
-	Name     string // without oidc:
+	Name     string // with oidc: or ad:
 	Issuer   string
 	Subject  string
 	Provider string
@@ -29,7 +48,7 @@ type Person struct {
 	Disabled time.Time // zero: they are not
 }
 
-const selectPeople = `SELECT name, issuer, subject, provider, groups, checked_at, made_at, disabled_at, signed_out_at FROM access_people`
+const selectPeople = `SELECT name, issuer, subject, provider, groups, checked_at, made_at, disabled_at, signed_out_at, totp, recovery, signed_in_at FROM access_people`
 
 const insertPerson = `INSERT INTO access_people (name, issuer, subject, provider, groups, checked_at, made_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
@@ -43,11 +62,22 @@ type personRow struct {
 	Made      int64  `db:"made_at"`
 	Disabled  int64  `db:"disabled_at"`
 	SignedOut int64  `db:"signed_out_at"`
+	TOTP      []byte `db:"totp"`
+	Recovery  []byte `db:"recovery"`
+	SignedIn  int64  `db:"signed_in_at"`
+}
+
+// actor is what the record calls the person.
+func (r personRow) actor() string {
+	if r.Issuer == ofDirectory {
+		return inDirectory + r.Name
+	}
+	return elsewhere + r.Name
 }
 
 func (r personRow) person() (Person, error) {
 	p := Person{
-		Name: r.Name, Issuer: r.Issuer, Subject: r.Subject, Provider: r.Provider, Checked: store.FromMicros(r.Checked), MadeAt: store.FromMicros(r.Made),
+		Name: r.actor(), Issuer: r.Issuer, Subject: r.Subject, Provider: r.Provider, Checked: store.FromMicros(r.Checked), MadeAt: store.FromMicros(r.Made),
 		Disabled: store.FromMicros(r.Disabled),
 	}
 	if err := json.Unmarshal(r.Groups, &p.Groups); err != nil {
@@ -56,7 +86,7 @@ func (r personRow) person() (Person, error) {
 	return p, nil
 }
 
-// People lists everybody who has signed in at a provider, by name.
+// People lists everybody who has signed in at a provider or by a directory, by name.
 func People(ctx context.Context, tx *store.Tx) ([]Person, error) {
 	var rows []personRow
 	if err := tx.Select(ctx, &rows, selectPeople+` ORDER BY name`); err != nil {
@@ -85,9 +115,14 @@ func findPerson(ctx context.Context, tx *store.Tx, where string, args ...any) (p
 	return rows[0], nil
 }
 
-// changePerson changes somebody of a provider, called oidc:NAME.
+// changePerson changes somebody of a provider, called oidc:NAME, or of a directory, called ad:NAME.
 func changePerson(ctx context.Context, tx *store.Tx, name, set string, args ...any) error {
-	n, err := tx.Exec(ctx, `UPDATE access_people SET `+set+` WHERE name = ?`, append(args, strings.TrimPrefix(name, elsewhere))...)
+	bare, _ := bareName(name)
+	issuer := `issuer <> ?`
+	if strings.HasPrefix(name, inDirectory) {
+		issuer = `issuer = ?`
+	}
+	n, err := tx.Exec(ctx, `UPDATE access_people SET `+set+` WHERE name = ? AND `+issuer, append(args, bare, ofDirectory)...)
 	if err != nil {
 		return fmt.Errorf("change user %s: %w", name, err)
 	}
@@ -131,15 +166,15 @@ func (s *Sessions) enterFrom(r *http.Request, at *provider, t idToken) error {
 		if row, err = meet(ctx, tx, at.name, t); err != nil || row.Disabled != 0 {
 			return err
 		}
-		return audit.Append(ctx, tx, audit.Entry{Actor: elsewhere + row.Name, From: from, Action: SignedIn, Object: "console"})
+		return audit.Append(ctx, tx, audit.Entry{Actor: row.actor(), From: from, Action: SignedIn, Object: "console"})
 	})
 	if err != nil {
 		return err
 	}
 	if row.Disabled != 0 {
-		return s.turnedAway(r, elsewhere+row.Name, at.denied("the plant lets them in no more", "holdfast access user enable lets them in again"))
+		return s.turnedAway(r, row.actor(), at.denied("the plant lets them in no more", "holdfast access user enable lets them in again"))
 	}
-	return s.begin(ctx, elsewhere+row.Name, t.factor)
+	return s.begin(ctx, row.actor(), t.factor)
 }
 
 // turnedAway keeps on record that a sign-in was refused.
@@ -147,20 +182,25 @@ func (s *Sessions) turnedAway(r *http.Request, who string, why error) error {
 	return s.turned.away(r.Context(), Actor{Name: who, From: address(r)}, SignInRefused, "console", why)
 }
 
-// personOf is whoever of a provider a session is of, with what they may do now.
+// personOf is whoever of a provider or a directory a session is of, with what they may do now.
 func (s *Sessions) personOf(ctx context.Context, tx *store.Tx, name string) (a account, err error) {
-	row, err := findPerson(ctx, tx, `name = ?`, strings.TrimPrefix(name, elsewhere))
-	if err != nil || row.Name == "" {
+	bare, _ := bareName(name)
+	row, err := findPerson(ctx, tx, `name = ?`, bare)
+	if err != nil || row.Name == "" || row.actor() != name {
 		return a, err
 	}
 	p, err := row.person()
-	at := s.providers[p.Provider]
-	if err != nil || at == nil || at.Issuer != p.Issuer { // which the configuration names no more
+	if err != nil {
 		return a, err
 	}
-	return account{
-		actor: elsewhere + row.Name, roles: at.rolesOf(p.Groups), disabled: row.Disabled != 0, signedOut: row.SignedOut, checked: p.Checked, at: at,
-	}, nil
+	a = account{disabled: row.Disabled != 0, signedOut: row.SignedOut, checked: p.Checked}
+	if at := s.directory; row.Issuer == ofDirectory && at != nil {
+		a.actor, a.roles, a.at = name, at.rolesOf(p.Groups), at
+	}
+	if at := s.providers[p.Provider]; row.Issuer != ofDirectory && at != nil && at.Issuer == p.Issuer {
+		a.actor, a.roles, a.at = name, at.rolesOf(p.Groups), at
+	}
+	return a, nil // without a name for whom the configuration has no source any more
 }
 
 // stale says why a person of a provider has to sign in again; nil if what it last said still counts. A form and what a page asks by itself have some
@@ -169,15 +209,19 @@ func (a account) stale(now time.Time, opened bool, idle time.Duration) error {
 	if a.at == nil {
 		return nil
 	}
-	age, fresh := now.Sub(a.checked), a.at.Fresh
+	return a.at.stale(now.Sub(a.checked), opened, idle)
+}
+
+func (p *provider) stale(age time.Duration, opened bool, idle time.Duration) error {
+	fresh := p.Fresh
 	if !opened {
 		fresh += idle
 	}
 	switch {
-	case age >= a.at.Keep:
-		return nobody("what " + a.at.name + " said of them is too old")
-	case age >= fresh && a.at.up():
-		return nobody("it is time to ask " + a.at.name + " again; it may do so without a question")
+	case age >= p.Keep:
+		return nobody("what " + p.name + " said of them is too old")
+	case age >= fresh && p.up():
+		return nobody("it is time to ask " + p.name + " again; it may do so without a question")
 	default:
 		return nil
 	}

@@ -34,6 +34,7 @@ type Sessions struct {
 	turned *turned
 
 	providers map[string]*provider // see NewProviders
+	directory *directory           // see NewDirectory; nil: there is none
 
 	mu    sync.Mutex
 	fails map[string]failed // by account and address
@@ -47,7 +48,7 @@ type failed struct {
 
 // The keys of a session.
 const (
-	sessionUser   = "user"  // an account of the plant, or oidc: and somebody of a provider
+	sessionUser   = "user"  // an account of the plant, or somebody of a provider (oidc:) or of a directory (ad:)
 	sessionBegan  = "began" // microseconds
 	sessionSeen   = "seen"
 	sessionFactor = "factor" // when the second factor was shown
@@ -99,11 +100,11 @@ type account struct {
 	disabled  bool
 	signedOut int64     // microseconds
 	checked   time.Time // when a provider last said so
-	at        *provider // nil for an account of the plant
+	at        source    // nil for an account of the plant
 }
 
 func (s *Sessions) account(ctx context.Context, tx *store.Tx, name string) (account, error) {
-	if strings.HasPrefix(name, elsewhere) {
+	if _, ok := bareName(name); ok {
 		return s.personOf(ctx, tx, name)
 	}
 	row, err := find(ctx, tx, name)
@@ -144,7 +145,11 @@ func (s *Sessions) who(r *http.Request) (Actor, error) {
 	if used && now.Sub(seen) >= time.Minute { // not at each request, which would each be a write
 		s.scs.Put(ctx, sessionSeen, store.Micros(now))
 	}
-	return Actor{Name: a.actor, Rights: Rights{Roles: a.roles}, Person: true, Factor: store.FromMicros(s.scs.GetInt64(ctx, sessionFactor))}, nil
+	factor := store.FromMicros(s.scs.GetInt64(ctx, sessionFactor))
+	if a.at == s.directory && s.directory != nil && factor.IsZero() {
+		a.roles = byOneFactor(a.roles)
+	}
+	return Actor{Name: a.actor, Rights: Rights{Roles: a.roles}, Person: true, Factor: factor}, nil
 }
 
 func (s *Sessions) end(ctx context.Context, why string) error {
@@ -163,7 +168,18 @@ func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	if err := s.attempt(name, from); err != nil {
 		return err
 	}
-	row, right, err := s.judge(ctx, name, password, code, from)
+	row, err := s.local(ctx, name)
+	if err == nil && row.Name == "" && s.directory != nil {
+		err = s.enterByDirectory(r, name, password, code)
+		if problem.KindOf(err) != problem.Unknown {
+			s.forget(name, from, err == nil)
+		}
+		return err
+	}
+	right := false
+	if err == nil {
+		right, err = s.judge(ctx, row, password, code, from)
+	}
 	if err != nil || right {
 		s.forget(name, from, right)
 	}
@@ -175,29 +191,30 @@ func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 		if row.Name != "" {
 			by.Name = "user:" + row.Name // what was typed for a name may be a password, and is kept only if it is none
 		}
-		return s.turned.away(ctx, by, SignInRefused, "console", nobody("name, password or code is not right"))
+		return s.turned.away(ctx, by, SignInRefused, "console", notRight())
 	}
 	return s.begin(ctx, row.Name, s.db.Now())
 }
 
-// judge tells whether password and code are right, and uses the code up.
-func (s *Sessions) judge(ctx context.Context, name, password, code, from string) (row userRow, right bool, err error) {
+// local is the plant's own account of a name; an empty one if there is none.
+func (s *Sessions) local(ctx context.Context, name string) (row userRow, err error) {
 	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
 		row, err = find(ctx, tx, name)
 		return err
 	})
-	if err != nil {
-		return row, false, err
-	}
+	return row, err
+}
+
+// judge tells whether password and code are right, and uses the code up.
+func (s *Sessions) judge(ctx context.Context, row userRow, password, code, from string) (right bool, err error) {
 	if len(password) > 4*MostPassword {
 		password = ""
 	}
 	right, err = s.users.pass.is(ctx, password, row.Password, from)
 	if err != nil || !right || row.Disabled != 0 {
-		return row, false, err
+		return false, err
 	}
-	right, err = s.enter(ctx, row, from, code)
-	return row, right, err
+	return s.enter(ctx, row, from, code)
 }
 
 // enter uses the code up and keeps on record that somebody signed in, both or neither. An account that was changed while the password was
@@ -209,7 +226,7 @@ func (s *Sessions) enter(ctx context.Context, row userRow, from, code string) (r
 		if err != nil || now.Password != row.Password || now.Disabled != 0 {
 			return err
 		}
-		if right, err = useCode(ctx, tx, now, code); err != nil || !right {
+		if right, err = useCode(ctx, tx, `access_users`, now, code); err != nil || !right {
 			return err
 		}
 		return audit.Append(ctx, tx, audit.Entry{Actor: "user:" + row.Name, From: from, Action: SignedIn, Object: "console"})
@@ -252,7 +269,10 @@ func (s *Sessions) SignOut(r *http.Request, everywhere bool) (elsewhere string, 
 		}
 		return audit.Append(ctx, tx, audit.Entry{Actor: a.actor, From: address(r), Action: SignedOut, Object: object})
 	})
-	return a.at.signOut(), errors.Join(err, s.scs.Destroy(ctx))
+	if a.at != nil {
+		elsewhere = a.at.signOut()
+	}
+	return elsewhere, errors.Join(err, s.scs.Destroy(ctx))
 }
 
 // attempt counts an attempt before it is judged, so that many at once are not judged all, and refuses who has failed five times in a row from one
@@ -260,7 +280,7 @@ func (s *Sessions) SignOut(r *http.Request, everywhere bool) (elsewhere string, 
 func (s *Sessions) attempt(name, from string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, now := name+" "+network(from), s.db.Now()
+	key, now := attemptKey(name, from), s.db.Now()
 	f := s.fails[key]
 	wait := min(time.Second<<max(0, min(f.times-5, 9)), 5*time.Minute)
 	if left := wait - now.Sub(f.last); f.times >= 5 && left > 0 {
@@ -275,11 +295,18 @@ func (s *Sessions) attempt(name, from string) error {
 	return nil
 }
 
+// attemptKey is what attempts are counted by. However the name is written that a directory has somebody by, it is the same account: of the
+// attempts that lock it there, few come from one place.
+func attemptKey(name, from string) string {
+	account, _, _ := strings.Cut(withoutDomain(name), "@")
+	return strings.ToLower(account) + " " + network(from)
+}
+
 // forget takes the attempt back that could not be judged, or all of them once one was right.
 func (s *Sessions) forget(name, from string, right bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := name + " " + network(from)
+	key := attemptKey(name, from)
 	if f := s.fails[key]; !right && f.times > 1 {
 		s.fails[key] = failed{f.times - 1, f.last}
 		return

@@ -102,10 +102,10 @@ func (u *Users) Hash(ctx context.Context, password string) (string, error) {
 
 // checkOwn refuses what only an account of the plant has.
 func checkOwn(name, what string) error {
-	if !strings.HasPrefix(name, elsewhere) {
+	if _, ok := bareName(name); !ok || what == "factor" && strings.HasPrefix(name, inDirectory) { // a directory has none
 		return nil
 	}
-	return &problem.Error{Kind: problem.Invalid, What: "give " + name + " another " + what, Why: "they sign in at a provider, which keeps it", Hint: "have it changed there"}
+	return &problem.Error{Kind: problem.Invalid, What: "give " + name + " another " + what, Why: "they are known elsewhere, where it is kept", Hint: "have it changed there"}
 }
 
 // SetPassword replaces a password and ends the person's sessions.
@@ -128,7 +128,7 @@ func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown
 	return shown, u.change(ctx, tx, name, `totp = ?, recovery = ?, signed_out_at = ?`, secret, codes, store.Micros(tx.Now))
 }
 
-// Disable lets a person in no more, also one of a provider (oidc:NAME), and ends their sessions; Enable does again.
+// Disable lets a person in no more, also one of a provider (oidc:NAME) or of a directory (ad:NAME), and ends their sessions; Enable does again.
 func (u *Users) Disable(ctx context.Context, tx *store.Tx, name string) error {
 	return u.change(ctx, tx, name, `disabled_at = ?, signed_out_at = ?`, store.Micros(tx.Now), store.Micros(tx.Now))
 }
@@ -144,7 +144,7 @@ func (u *Users) SignOut(ctx context.Context, tx *store.Tx, name string) error {
 }
 
 func (u *Users) change(ctx context.Context, tx *store.Tx, name, set string, args ...any) error {
-	if strings.HasPrefix(name, elsewhere) {
+	if _, ok := bareName(name); ok {
 		return changePerson(ctx, tx, name, set, args...)
 	}
 	n, err := tx.Exec(ctx, `UPDATE access_users SET `+set+` WHERE name = ?`, append(args, name)...)
@@ -187,10 +187,10 @@ func find(ctx context.Context, tx *store.Tx, name string) (userRow, error) {
 }
 
 // useCode takes a one-time code or a recovery code of a person, once: of two that come at the same time one is refused.
-func useCode(ctx context.Context, tx *store.Tx, r userRow, code string) (bool, error) {
+func useCode(ctx context.Context, tx *store.Tx, table string, r userRow, code string) (bool, error) {
 	code = strings.ReplaceAll(strings.TrimSpace(code), " ", "")
 	if step := stepOf(r.TOTP, code, tx.Now); step > 0 {
-		n, err := tx.Exec(ctx, `UPDATE access_users SET totp_step = ? WHERE name = ? AND totp_step < ?`, step, r.Name, step)
+		n, err := tx.Exec(ctx, `UPDATE `+table+` SET totp_step = ? WHERE name = ? AND totp_step < ?`, step, r.Name, step)
 		if err != nil {
 			return false, fmt.Errorf("use a code of %s: %w", r.Name, err)
 		}
@@ -208,7 +208,7 @@ func useCode(ctx context.Context, tx *store.Tx, r userRow, code string) (bool, e
 	if err != nil {
 		return false, fmt.Errorf("write the recovery codes of %s: %w", r.Name, err)
 	}
-	n, err := tx.Exec(ctx, `UPDATE access_users SET recovery = ? WHERE name = ? AND recovery = ?`, rest, r.Name, r.Recovery)
+	n, err := tx.Exec(ctx, `UPDATE `+table+` SET recovery = ? WHERE name = ? AND recovery = ?`, rest, r.Name, r.Recovery)
 	if err != nil {
 		return false, fmt.Errorf("use a recovery code of %s: %w", r.Name, err)
 	}

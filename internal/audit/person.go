@@ -3,7 +3,7 @@ package audit
 import "strings"
 
 // TwoPersons tells whether two names of the record are two people for certain, as where one must have looked at what the other did. Who
-// signs in (user:anna), who does at a provider (oidc:anna) and who has an account of the machine (local:anna) are named by different lists, so
+// signs in (user:anna), who does at a provider (oidc:anna) or by a directory (ad:anna) and who has an account of the machine (local:anna) are named by different lists, so
 // that one person can stand in several: such names are not known to be two, and neither is whoever sits at the machine (local) beside anybody there. Two names of one
 // list are two, and a machine (token:, cert:, client:) is nobody but itself.
 func TwoPersons(a, b string) bool {
@@ -19,4 +19,6 @@ func TwoPersons(a, b string) bool {
 }
 
 // ofPeople tells whether a list of names is one of people.
-func ofPeople(list string) bool { return list == "user" || list == "oidc" || list == "local" }
+func ofPeople(list string) bool {
+	return list == "user" || list == "oidc" || list == "ad" || list == "local"
+}

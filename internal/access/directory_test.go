@@ -1,0 +1,359 @@
+package access_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base32"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/access/adtest"
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// domain is a plant whose people have their accounts in a real Active Directory.
+type domain struct {
+	t       *testing.T
+	dc      *adtest.Controller
+	db      *store.DB
+	clock   *clock
+	users   *access.Users
+	members *access.Members
+	url     string
+}
+
+func openDomain(t *testing.T, dc *adtest.Controller, change ...func(*access.Directory)) *domain {
+	t.Helper()
+	return joinDomain(t, dc, nil, change...)
+}
+
+// joinDomain has the plant use a database that is there already, if one is given.
+func joinDomain(t *testing.T, dc *adtest.Controller, db *store.DB, change ...func(*access.Directory)) *domain {
+	t.Helper()
+	c := realClock()
+	if db == nil {
+		db = storetest.SQLite(t, storetest.WithClock(c.now))
+	}
+	d := &domain{t: t, dc: dc, db: db, clock: c, users: access.NewUsers("1000", policy(t, nil, nil)).Cheap()}
+	s := access.NewSessions(d.db, d.users, access.SessionConfig{Absolute: 48 * time.Hour, Idle: 24 * time.Hour})
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(dc.CA)
+	cfg := access.Directory{
+		URLs: []string{dc.URL}, Base: adtest.Base, User: adtest.User, Password: func(context.Context) (string, error) { return adtest.Password("svc-holdfast"), nil },
+		Roles: map[string][]string{"Holdfast-Operators": {"operator", "viewer"}, "Holdfast-Leads": {"shift-lead"}}, TLS: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	d.members = access.NewDirectory(s, cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, by access.Actor, err error) {
+		if err != nil {
+			w.WriteHeader(problem.KindOf(err).HTTPStatus())
+			fmt.Fprint(w, err)
+			return
+		}
+		fmt.Fprint(w, by.Name, by.Rights.Roles)
+	}
+	mux.HandleFunc("POST /in", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, access.Actor{}, s.SignIn(r, r.FormValue("name"), r.FormValue("password"), r.FormValue("code")))
+	})
+	mux.HandleFunc("GET /who", func(w http.ResponseWriter, r *http.Request) {
+		by, err := s.Who(r, "")
+		answer(w, by, err)
+	})
+	srv := httptest.NewServer(s.Wrap(mux))
+	t.Cleanup(srv.Close)
+	d.url = srv.URL
+	return d
+}
+
+// in signs somebody in and says who they then are, or why they are not let in.
+func (d *domain) in(name, password, code string) (b *http.Client, status int, text string) {
+	d.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	b = &http.Client{Jar: jar}
+	res, err := b.PostForm(d.url+"/in", url.Values{"name": {name}, "password": {password}, "code": {code}})
+	if status, text = d.read(res, err); status == http.StatusOK {
+		status, text = d.who(b)
+	}
+	return b, status, text
+}
+
+func (d *domain) who(b *http.Client) (status int, text string) {
+	d.t.Helper()
+	res, err := b.Get(d.url + "/who")
+	return d.read(res, err)
+}
+
+func (d *domain) read(res *http.Response, err error) (status int, text string) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+func (d *domain) want(what string, status int, text string, wantStatus int, want string) {
+	d.t.Helper()
+	if status != wantStatus || !strings.Contains(text, want) {
+		d.t.Errorf("%s: %d %q, want %d %q", what, status, text, wantStatus, want)
+	}
+}
+
+// device gives somebody a second factor, whose codes it returns.
+func (d *domain) device(name string) func() string {
+	d.t.Helper()
+	var shown access.Shown
+	err := d.db.InTx(d.t.Context(), func(tx *store.Tx) (err error) {
+		shown, err = d.users.SetFactor(d.t.Context(), tx, name)
+		return err
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(shown.Secret)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.clock.add(time.Second) // a session that begins at the moment in which others were ended is taken for one of those
+	return func() string { return access.CodeAt(secret, d.clock.now()) }
+}
+
+func (d *domain) sync() {
+	d.t.Helper()
+	if err := d.members.Sync(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// TestPeopleOfAnActiveDirectory is against a real controller, which is started once.
+func TestPeopleOfAnActiveDirectory(t *testing.T) {
+	dc := adtest.Start(t)
+	t.Run("who is let in", func(t *testing.T) { testDirectorySignIn(t, dc) })
+	t.Run("why somebody is not", func(t *testing.T) { testDirectoryRefusals(t, dc) })
+	t.Run("a second factor", func(t *testing.T) { testDirectoryFactor(t, dc) })
+	t.Run("what cannot be believed", func(t *testing.T) { testDirectoryTLS(t, dc) })
+	t.Run("who is removed", func(t *testing.T) { testDirectoryRemoval(t, dc) })
+	t.Run("the controller is away", func(t *testing.T) { testDirectoryAway(t, dc) })
+}
+
+// testDirectorySignIn: op1 is in a group of the roles through another. Whatever a person types for their name, they are the same.
+func testDirectorySignIn(t *testing.T, dc *adtest.Controller) {
+	c := realClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for _, at := range []string{dc.URL, dc.StartTLS} {
+			d := joinDomain(t, dc, db, func(a *access.Directory) { a.URLs = []string{"ldaps://127.0.0.1:1", at} }) // the first controller is not there
+			for _, name := range []string{"op1", "OP1", `PLANT\op1`, "op1@plant.holdfast.test"} {
+				_, status, text := d.in(name, adtest.Password("op1"), "")
+				d.want(name, status, text, 200, "ad:op1[viewer]")
+			}
+		}
+		if got := entries(t, db, audit.Filter{Action: access.SignedIn}); len(got) != 8 || got[0].Actor != "ad:op1" {
+			t.Errorf("signed in: %+v", got)
+		}
+	}, storetest.WithClock(c.now))
+	db := storetest.SQLite(t)
+	for what, roles := range map[string]map[string][]string{
+		"by a DN":  {"CN=Holdfast-Operators,CN=Users," + adtest.Base: {"viewer"}},
+		"by a SID": {"S-1-5-32-545": {"viewer"}}, // BUILTIN\Users, in which the domain's users are
+	} {
+		d := joinDomain(t, dc, db, func(a *access.Directory) { a.Roles = roles })
+		_, status, text := d.in("op1", adtest.Password("op1"), "")
+		d.want(what, status, text, 200, "ad:op1[viewer]")
+	}
+	if n := dc.Open(); n != 0 {
+		t.Errorf("%d connections are still open, want none: what a person's password has opened must serve nobody else", n)
+	}
+}
+
+func testDirectoryRefusals(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	for range 3 {
+		d.in("locked1", "wrong", "")
+	}
+	tests := []struct {
+		name, account, password string
+		status                  int
+		why                     string
+	}{
+		{"a wrong password", "op1", "op2-Passw0rd!", 401, "name, password or code is not right"},
+		{"no password", "op1", "", 401, "name, password or code is not right"},
+		{"a name that nobody has", "op9", adtest.Password("op9"), 401, "name, password or code is not right"},
+		{"a name that is a filter", "op1)(cn=*", adtest.Password("op1"), 401, "name, password or code is not right"},
+		{"a name that fits many", "op*", adtest.Password("op1"), 401, "name, password or code is not right"},
+		{"a disabled account", "disabled1", adtest.Password("disabled1"), 403, "the account is disabled"},
+		{"a disabled account with a wrong password", "disabled1", "wrong", 401, "name, password or code is not right"},
+		{"an expired account", "expired1", adtest.Password("expired1"), 403, "the account has expired"},
+		{"a locked account", "locked1", adtest.Password("locked1"), 403, "the account is locked"},
+		{"a password that must be changed", "must1", adtest.Password("must1"), 403, "the password must be changed"},
+		{"no group of the roles", "nobody1", adtest.Password("nobody1"), 403, "no group of theirs has a role"},
+	}
+	for _, tt := range tests {
+		b, status, text := d.in(tt.account, tt.password, "")
+		d.want(tt.name, status, text, tt.status, tt.why)
+		status, text = d.who(b)
+		d.want(tt.name+", after it", status, text, 401, "nobody is signed in")
+	}
+	if got := entries(t, d.db, audit.Filter{Action: access.SignInRefused}); len(got) < 10 {
+		t.Errorf("%d refusals are on record, want 10 at least", len(got))
+	}
+}
+
+// TestWindowsErrorsAreToldApart has those that a test cannot bring a controller to say at once.
+func TestWindowsErrorsAreToldApart(t *testing.T) {
+	for code, want := range map[string]string{
+		"525": "not right", "52e": "not right", "530": "at this time", "531": "from this machine", "532": "password has expired", "533": "disabled", "701": "account has expired",
+		"773": "changed first", "775": "locked", "999": "not right",
+	} {
+		if err := access.RefusedBy("80090308: LdapErr: DSID-0C09044E, comment: AcceptSecurityContext error, data " + code + ", v2580"); !strings.Contains(err.Error(), want) {
+			t.Errorf("data %s: %v, want %q", code, err, want)
+		}
+	}
+}
+
+// testDirectoryFactor: a password alone gives no more than looking on, and a code is good once.
+func testDirectoryFactor(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc, func(a *access.Directory) {
+		a.Roles["Holdfast-Leads"] = []string{"shift-lead"}
+		delete(a.Roles, "Holdfast-Operators")
+	})
+	_, status, text := d.in("op2", adtest.Password("op2"), "")
+	d.want("with a password alone", status, text, 403, "no second factor in this plant")
+	code := d.device("ad:op2")
+	_, status, text = d.in("op2", adtest.Password("op2"), "")
+	d.want("without a code", status, text, 401, "not right")
+	now := code()
+	_, status, text = d.in("op2", adtest.Password("op2"), now)
+	d.want("with both", status, text, 200, "ad:op2[shift-lead]")
+	_, status, text = d.in("op2", adtest.Password("op2"), now)
+	d.want("with a code that was used", status, text, 401, "not right")
+	if got := entries(t, d.db, audit.Filter{Action: access.SignInRefused}); len(got) != 3 || got[0].Actor != "ad:op2" {
+		t.Errorf("refused: %+v", got)
+	}
+}
+
+// testDirectoryTLS: nothing is said to a controller that cannot be believed, and nobody is told that their password is wrong.
+func testDirectoryTLS(t *testing.T, dc *adtest.Controller) {
+	db := storetest.SQLite(t)
+	for what, change := range map[string]func(*access.Directory){
+		"a certificate of another CA": func(a *access.Directory) {
+			a.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		},
+		"a certificate of another CA, by StartTLS": func(a *access.Directory) { a.TLS, a.URLs = nil, []string{dc.StartTLS} },
+		"a certificate of another name":            func(a *access.Directory) { a.URLs = []string{strings.Replace(dc.URL, "127.0.0.1", "localhost", 1)} },
+		"a certificate that has expired":           func(a *access.Directory) { a.TLS.Time = func() time.Time { return time.Now().Add(48 * time.Hour) } },
+		"LDAPS where there is none":                func(a *access.Directory) { a.URLs = []string{strings.Replace(dc.StartTLS, "ldap:", "ldaps:", 1)} },
+		"a wrong password of the one who reads it": func(a *access.Directory) { a.Password = func(context.Context) (string, error) { return "wrong", nil } },
+	} {
+		d := joinDomain(t, dc, db, change)
+		_, status, text := d.in("op1", adtest.Password("op1"), "")
+		d.want(what, status, text, 503, "cannot be believed")
+	}
+}
+
+// testDirectoryRemoval: whoever loses a group, or the account, loses what it gave at the next look.
+func testDirectoryRemoval(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc, func(a *access.Directory) { a.Sync = time.Second }) // the configuration takes 30s at most
+	d.in("op2", adtest.Password("op2"), "")
+	code := d.device("ad:op2")
+	lead, status, text := d.in("op2", adtest.Password("op2"), code())
+	d.want("op2", status, text, 200, "ad:op2[operator shift-lead viewer]")
+	op3, status, text := d.in("op3", adtest.Password("op3"), "")
+	d.want("op3", status, text, 200, "ad:op3[viewer]")
+	gone, status, text := d.in("op1", adtest.Password("op1"), "")
+	d.want("op1", status, text, 200, "ad:op1[viewer]")
+
+	dc.Tool("group", "removemembers", "Holdfast-Leads", "op2")
+	d.sync()
+	status, text = d.who(lead)
+	d.want("op2 without one of two groups", status, text, 200, "ad:op2[operator viewer]")
+
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- d.members.Run(ctx) }()
+	dc.Tool("group", "removemembers", "Line1-Crew", "op2,op3")
+	removed := time.Now()
+	d.until(lead, "the session was ended", removed)
+	d.until(op3, "the session was ended", removed)
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	status, text = d.who(gone)
+	d.want("who was not removed", status, text, 200, "ad:op1[viewer]")
+	_, status, text = d.in("op3", adtest.Password("op3"), "")
+	d.want("op3 again", status, text, 403, "no group of theirs has a role")
+
+	dc.Tool("user", "disable", "op1")
+	d.sync()
+	status, text = d.who(gone)
+	d.want("op1, disabled", status, text, 401, "the session was ended")
+	dc.Tool("user", "enable", "op1")
+	out := entries(t, d.db, audit.Filter{Action: access.UserSignOut})
+	if len(out) != 3 || out[0].Object != "user/ad:op1" || !strings.Contains(out[0].Reason, "the account is disabled") || !strings.Contains(out[2].Reason, "no group of theirs") {
+		t.Errorf("on record: %+v", out)
+	}
+}
+
+// until waits until a browser is told what it must be told in under a minute.
+func (d *domain) until(b *http.Client, want string, since time.Time) {
+	d.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		if _, text := d.who(b); strings.Contains(text, want) {
+			return
+		}
+		if time.Since(since) > time.Minute {
+			d.t.Fatal("a minute later they are still in")
+		}
+	}
+}
+
+// testDirectoryAway: who is signed in works on for as long as the policy says, by the plant's own clock; new people are told why.
+func testDirectoryAway(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	b, status, text := d.in("op1", adtest.Password("op1"), "")
+	d.want("op1", status, text, 200, "ad:op1[viewer]")
+	dc.Away(true)
+	if err := d.members.Sync(t.Context()); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("the directory is asked: %v, want that it is away", err)
+	}
+	_, status, text = d.in("op1", adtest.Password("op1"), "")
+	d.want("a new session", status, text, 503, "does not answer")
+	d.clock.add(11*time.Hour + 50*time.Minute)
+	status, text = d.who(b)
+	d.want("ten minutes before the twelve hours are over", status, text, 200, "ad:op1[viewer]")
+	dc.Away(false)
+	d.sync()
+	dc.Away(true)
+	d.clock.add(11 * time.Hour)
+	status, text = d.who(b)
+	d.want("eleven hours after it has answered again", status, text, 200, "ad:op1[viewer]")
+	d.clock.add(time.Hour)
+	status, text = d.who(b)
+	d.want("twelve hours after it", status, text, 401, "too old")
+	dc.Away(false)
+}
