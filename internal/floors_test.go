@@ -72,7 +72,7 @@ var floors = map[string]string{
 	"adapters/odata/edm":     words,
 	"adapters/sap":           words + "adapters/odata adapters/odata/edm",
 	"adapters/sap/idoc":      words + "adapters/wire",
-	"adapters/amqp":          words,
+	"adapters/amqp":          words + "adapters/wire",
 	"adapters/amqp/amqptest": "",
 	"adapters/erpmock":       words,
 	"adapters/erpmock/edmx":  words + "adapters/erpmock adapters/odata/edm",

@@ -36,6 +36,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	door "holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
@@ -50,6 +51,7 @@ type Link struct {
 	resolve Resolve
 	out     *Publisher // nil without Config.Publish
 	log     *slog.Logger
+	guard   *door.Guard         // of the user
 	hands   *semaphore.Weighted // bytes of large bodies, see load
 	seal    message.Encrypter   // nil for none
 	opener  message.Decrypter   // nil for none
@@ -60,14 +62,20 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	l := &Link{cfg: cfg.withDefaults(), resolve: resolve, log: log, hands: semaphore.NewWeighted(handBytes)}
+	l := &Link{cfg: cfg.withDefaults(), resolve: resolve, log: log, guard: newGuard(), hands: semaphore.NewWeighted(handBytes)}
 	if cfg.Publish == nil {
 		return l, nil
 	}
 	var err error
-	l.out, err = NewPublisher(cfg, resolve, log)
+	l.out, err = newPublisher(cfg, resolve, log, l.guard)
 	return l, err
 }
+
+// newGuard is one whose secret is had anew for each connection in any case.
+func newGuard() *door.Guard { return door.NewGuard(func() {}) }
+
+// WhenDenied has f told that the broker refuses the link's user: when it begins, and each hour while it lasts. f must not call the link.
+func (l *Link) WhenDenied(f func(why error)) { l.guard.WhenDenied(f) }
 
 // Close waits for the confirms that are outstanding, up to Config.StopTimeout, and gives up the connection.
 func (l *Link) Close() {
@@ -99,7 +107,7 @@ func (l *Link) Accepts(target string) error {
 func (l *Link) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*l.cfg.ConnectTimeout)
 	defer cancel()
-	k := newKeeper("check", l.cfg, l.resolve, l.log)
+	k := newKeeper("check", l.cfg, l.resolve, l.log, l.guard)
 	s, err := k.dial(ctx)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	door "holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -80,6 +81,7 @@ type keeper struct {
 	cfg     Config
 	resolve Resolve
 	log     *slog.Logger
+	guard   *door.Guard // of the user; all connections of a link have one
 	// setup makes a new connection ready for use; what it starts ends when the session is dead, counted in session.tasks.
 	setup func(s *session) error
 	// ease lets what is under way come to its end, before a connection is closed in order.
@@ -94,9 +96,9 @@ type keeper struct {
 	changed chan struct{} // closed and replaced at each change; guarded by mu
 }
 
-func newKeeper(name string, cfg Config, resolve Resolve, log *slog.Logger) *keeper {
+func newKeeper(name string, cfg Config, resolve Resolve, log *slog.Logger, guard *door.Guard) *keeper {
 	return &keeper{
-		name: name, cfg: cfg, resolve: resolve, log: log.With("part", "amqp", "connection", name), changed: make(chan struct{}),
+		name: name, cfg: cfg, resolve: resolve, guard: guard, log: log.With("part", "amqp", "connection", name), changed: make(chan struct{}),
 		status: Status{State: Connecting, Since: time.Now(), Reason: errors.New("no connection has been made yet")},
 		setup:  func(*session) error { return nil }, ease: func(*session, time.Time) {},
 	}

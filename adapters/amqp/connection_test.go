@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ func TestAWriteThatHangsEndsTheConnection(t *testing.T) {
 func TestAConnectionThatHasEndedIsNotGiven(t *testing.T) {
 	near, far := net.Pipe()
 	defer far.Close()
-	k := newKeeper("receive", Config{}, nil, slog.New(slog.DiscardHandler))
+	k := newKeeper("receive", Config{}, nil, slog.New(slog.DiscardHandler), newGuard())
 	s := &session{wire: newWire(near, time.Minute), dead: make(chan struct{})}
 	k.tell(Connected, s, nil)
 	lost := errors.New("the broker is gone")
@@ -300,4 +301,45 @@ func TestTopologyIsDeclaredOrLookedAt(t *testing.T) {
 		t.Errorf("Check: got %v", err)
 	}
 	_ = b.Do(func(ch *amqp091.Channel) error { _, err := ch.QueueDelete(dead, false, false, false); return err })
+}
+
+// TestABrokersUserIsNotLockedByTries: both connections of a link try a wrong password once together, and another one at once.
+func TestABrokersUserIsNotLockedByTries(t *testing.T) {
+	b := amqptest.Shared(t)
+	c, queue := toQueue(t, b)
+	c.Receive = &Receive{Queue: queue}
+	var mu sync.Mutex
+	secret, told := "wrong", 0
+	l, err := Open(c, func(context.Context, string) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return secret, nil
+	}, testlog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := l.Run(ctx, func(context.Context, []message.Incoming) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	defer work.Wait()
+	defer cancel()
+	l.WhenDenied(func(error) { told++ })
+	tries := 0
+	until(t, "it was tried for a while", func() bool { // each look is one at the reason, and the connections are made anew all the time
+		o := one(t, l, "m")
+		tries++
+		return tries > 20 && o.LinkDown && strings.Contains(o.Err.Error(), "1 times in a row; so that no user is locked")
+	})
+	mu.Lock()
+	secret = b.Password
+	mu.Unlock()
+	until(t, "another password is tried at once", func() bool { return one(t, l, "n").Verdict == message.Delivered })
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
 }

@@ -13,6 +13,8 @@ import (
 
 	wm "github.com/ThreeDotsLabs/watermill/message"
 	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	door "holdfast/adapters/wire"
 )
 
 // Subscriber takes messages out of queues, over a connection of its own. It is a Watermill Subscriber and SubscribeInitializer, and
@@ -35,6 +37,10 @@ type Subscriber struct {
 
 // NewSubscriber begins to connect; the broker may be away. The caller closes it.
 func NewSubscriber(cfg Config, resolve Resolve, log *slog.Logger) (*Subscriber, error) {
+	return newSubscriber(cfg, resolve, log, newGuard())
+}
+
+func newSubscriber(cfg Config, resolve Resolve, log *slog.Logger, guard *door.Guard) (*Subscriber, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -42,7 +48,7 @@ func NewSubscriber(cfg Config, resolve Resolve, log *slog.Logger) (*Subscriber, 
 		return nil, wrong("receive", "it is missing", "name the queue")
 	}
 	s := &Subscriber{cfg: cfg.withDefaults(), most: 1}
-	s.k = newKeeper("receive", s.cfg, resolve, log)
+	s.k = newKeeper("receive", s.cfg, resolve, log, guard)
 	s.k.setup = func(x *session) error { return x.prepare(s.cfg.declares(), s.cfg.Exchanges, s.cfg.Queues) }
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -86,22 +87,39 @@ func (k *keeper) renewed(ctx context.Context, s *session) bool {
 	return id.mark != s.mark
 }
 
-// dial makes a connection to the next address, and signs in.
+// dial makes a connection to the next address, and signs in. A password that was refused is left alone for a while.
 func (k *keeper) dial(ctx context.Context) (*session, error) {
-	id, err := k.cfg.identify(ctx, k.resolve)
+	var id identity
+	left, err := k.guard.Enter(ctx, func(ctx context.Context) (password string, err error) {
+		id, err = k.cfg.identify(ctx, k.resolve)
+		return id.password, err
+	})
 	if err != nil {
 		return nil, err
 	}
 	address := k.cfg.Addresses[k.address%len(k.cfg.Addresses)]
 	k.address++
 	s, err := k.open(ctx, address, id)
-	if err != nil {
+	switch {
+	case err == nil:
+		left(http.StatusOK)
+	case k.cfg.User != "" && refusesUser(err):
+		k.guard.Refuse(id.password, "the broker refuses the credentials: "+words(err))
+		fallthrough
+	default:
+		left(0)
 		return nil, unreachable(address, err)
 	}
 	k.address-- // this one is good: it is tried first the next time
 	k.generation++
 	s.generation, s.mark = k.generation, id.mark
 	return s, nil
+}
+
+// refusesUser tells whether the broker does not take who we say we are.
+func refusesUser(err error) bool {
+	lib, ok := errors.AsType[*amqp091.Error](err)
+	return ok && lib != nil && (lib.Code == amqp091.AccessRefused || errors.Is(err, amqp091.ErrCredentials))
 }
 
 func (k *keeper) open(ctx context.Context, address string, id identity) (*session, error) {
@@ -176,8 +194,8 @@ func unreachable(address string, err error) error {
 		p.Hint = "see that tls.ca is the authority of the broker's certificate, and tls.server_name the name in it"
 	case errors.Is(err, amqp091.ErrSASL):
 		p.Hint = "the broker does not offer this way to sign in; for a client certificate, enable rabbitmq_auth_mechanism_ssl"
-	case errors.As(err, &lib) && (lib.Code == amqp091.AccessRefused || errors.Is(err, amqp091.ErrCredentials)):
-		p.Why, p.Hint = "the broker refuses the credentials: "+words(err), "see the user and where its password comes from; it is read again for each attempt"
+	case refusesUser(err):
+		p.Why, p.Hint = "the broker refuses the credentials: "+words(err), "see the user and where its password comes from; another one is tried at once"
 	case errors.As(err, &lib) && lib.Code == amqp091.NotAllowed:
 		p.Hint = "see that the virtual host exists and the user may use it"
 	case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):

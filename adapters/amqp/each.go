@@ -16,7 +16,7 @@ type Take func(ctx context.Context, in message.Incoming, done func())
 // one message may have to wait for a later one: Run acknowledges whole batches, and would never get to that. No more than
 // Receive.InFlight are in hand.
 func (l *Link) Each(ctx context.Context, take Take) error {
-	sub, err := NewSubscriber(l.cfg, l.resolve, l.log)
+	sub, err := newSubscriber(l.cfg, l.resolve, l.log, l.guard)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (l *Link) Emit(ctx context.Context, events ...message.Incoming) error {
 func (l *Link) Remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*l.cfg.ConnectTimeout)
 	defer cancel()
-	s, err := newKeeper("remove", l.cfg, l.resolve, l.log).dial(ctx)
+	s, err := newKeeper("remove", l.cfg, l.resolve, l.log, l.guard).dial(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	wm "github.com/ThreeDotsLabs/watermill/message"
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	door "holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -24,6 +25,10 @@ type Publisher struct {
 
 // NewPublisher begins to connect; the broker may be away. The caller closes it.
 func NewPublisher(cfg Config, resolve Resolve, log *slog.Logger) (*Publisher, error) {
+	return newPublisher(cfg, resolve, log, newGuard())
+}
+
+func newPublisher(cfg Config, resolve Resolve, log *slog.Logger, guard *door.Guard) (*Publisher, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -31,7 +36,7 @@ func NewPublisher(cfg Config, resolve Resolve, log *slog.Logger) (*Publisher, er
 		return nil, wrong("publish", "it is missing", "name the exchange")
 	}
 	p := &Publisher{cfg: cfg.withDefaults()}
-	p.k = newKeeper("publish", p.cfg, resolve, log)
+	p.k = newKeeper("publish", p.cfg, resolve, log, guard)
 	p.k.setup = p.setup
 	p.k.ease = func(s *session, by time.Time) { s.window.drain(by) }
 	ctx, cancel := context.WithCancel(context.Background())

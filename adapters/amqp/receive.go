@@ -40,7 +40,7 @@ func (l *Link) run(ctx context.Context, accept Accept, decode decoder) error {
 		<-ctx.Done()
 		return nil
 	}
-	sub, err := NewSubscriber(l.cfg, l.resolve, l.log)
+	sub, err := newSubscriber(l.cfg, l.resolve, l.log, l.guard)
 	if err != nil {
 		return err
 	}

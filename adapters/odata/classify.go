@@ -196,7 +196,7 @@ func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 		}
 	}
 	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {
-		c.link.creds.forbidden(out.Err)
+		c.link.creds.guard.Forbidden(out.Err)
 	}
 	return out
 }

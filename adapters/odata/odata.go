@@ -78,7 +78,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		cfg: cfg, base: base, http: client, log: log, now: time.Now, attempts: wire.NewAttempts(), services: map[string]*Client{},
 		session: &session{jar: jar, tokens: map[string]token{}}, slots: make(chan struct{}, cfg.Parallel),
 	}
-	l.creds = &credentials{auth: cfg.Auth, resolve: resolve, http: client, now: l.now, turn: make(chan struct{}, 1)}
+	l.creds = newCredentials(cfg.Auth, resolve, client)
 	for name, s := range cfg.Services {
 		c := &Client{link: l, name: name, cfg: s, path: strings.TrimRight(s.Path, "/")}
 		if s.Metadata != "" {
@@ -115,7 +115,7 @@ func (l *Link) Close() { l.http.Close() }
 
 // WhenDenied has f told that the ERP refuses the link's user or a right of it: when it begins, and each hour while it lasts. It is called
 // before the link is used, and f must not call the link.
-func (l *Link) WhenDenied(f func(why error)) { l.creds.denied = f }
+func (l *Link) WhenDenied(f func(why error)) { l.creds.guard.WhenDenied(f) }
 
 // Service is the client of one service of the configuration.
 func (l *Link) Service(name string) (*Client, error) {

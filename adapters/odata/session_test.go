@@ -187,7 +187,7 @@ func TestAUserIsNotLockedByTries(t *testing.T) {
 	}
 	defer w.link.Close()
 	at, told := time.Now(), 0
-	w.link.creds.now = func() time.Time { return at }
+	w.link.creds.guard.Now = func() time.Time { return at }
 	w.link.WhenDenied(func(why error) {
 		if told++; problem.KindOf(why) != problem.Denied {
 			t.Errorf("told %v", why)
@@ -284,7 +284,7 @@ func TestATokenOfOAuthIsFetchedOnceAndRenewed(t *testing.T) {
 		t.Errorf("%d tokens fetched, %d requests with a wrong one", fetched, wrongToken)
 	}
 	later := time.Now().Add(2 * time.Hour)
-	w.link.creds.now = func() time.Time { return later }
+	w.link.creds.guard.Now = func() time.Time { return later }
 	if out := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "later")})[0]; out.Verdict != message.Delivered || fetched != 2 {
 		t.Errorf("after the token's end: %v, %d fetched", out, fetched)
 	}

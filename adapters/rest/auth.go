@@ -7,17 +7,26 @@ import (
 	"net/http"
 	"sync"
 
+	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
-// credentials resolves the reference once, and again after the ERP refused what it got: secrets are rotated while we run.
+// credentials resolves the reference once, and again after the ERP refused what it got: secrets are rotated while we run. guard keeps the user
+// from being locked.
 type credentials struct {
 	auth    Auth
 	resolve Resolve
+	guard   *wire.Guard
 
 	mu     sync.Mutex // guards what follows
 	secret string
 	known  bool
+}
+
+func newCredentials(auth Auth, resolve Resolve) *credentials {
+	c := &credentials{auth: auth, resolve: resolve}
+	c.guard = wire.NewGuard(c.forget)
+	return c
 }
 
 // reference is where the secret is, "" if the ERP wants none.
@@ -31,16 +40,23 @@ func (c *credentials) reference() string {
 	return c.auth.Bearer
 }
 
-// apply signs the request in.
-func (c *credentials) apply(ctx context.Context, h http.Header) error {
+// apply signs the request in. answered must be called with the status of its answer, 0 if there was none.
+func (c *credentials) apply(ctx context.Context, h http.Header) (answered func(status int), err error) {
 	ref := c.reference()
 	if ref == "" {
-		return nil
+		return func(int) {}, nil
 	}
-	secret, err := c.get(ctx, ref)
-	if err != nil {
-		return err
-	}
+	return c.guard.Enter(ctx, func(ctx context.Context) (string, error) {
+		secret, err := c.get(ctx, ref)
+		if err == nil {
+			c.sign(h, secret)
+		}
+		return secret, err
+	})
+}
+
+// sign writes the header.
+func (c *credentials) sign(h http.Header, secret string) {
 	switch {
 	case c.auth.Basic != nil:
 		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.auth.Basic.User+":"+secret)))
@@ -49,7 +65,6 @@ func (c *credentials) apply(ctx context.Context, h http.Header) error {
 	default:
 		h.Set("Authorization", "Bearer "+secret)
 	}
-	return nil
 }
 
 func (c *credentials) get(ctx context.Context, ref string) (string, error) {

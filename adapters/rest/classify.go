@@ -109,15 +109,15 @@ func ruleFor(m Meaning) rule {
 func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outcome {
 	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
 	r := ruleOf(op, a, later)
-	if r.credentials {
-		l.creds.forget()
-	}
 	if r.verdict == message.Delivered {
 		return l.delivered(op, what, a)
 	}
 	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
 	if r.verdict == message.Again {
 		out.After = wait
+	}
+	if r.credentials && (a.Status != http.StatusUnauthorized || l.creds.reference() == "") {
+		l.creds.guard.Forbidden(out.Err)
 	}
 	return out
 }

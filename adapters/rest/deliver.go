@@ -9,6 +9,7 @@ import (
 
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
 )
 
@@ -114,13 +115,13 @@ func (l *Link) read(ctx context.Context, op *operation, req *contract.Request) (
 	}
 	if err != nil {
 		e := unreachable("call of "+op.ID, false, err)
-		if e.Hint = hintReach; sent {
-			e.Why = "the ERP did not answer in full"
+		switch {
+		case sent:
+			e.Why, e.Hint = "the ERP did not answer in full", hintReach
+		case e.Kind != problem.Denied:
+			e.Hint = hintReach
 		}
 		return wire.Answer{}, e
-	}
-	if a.Status == http.StatusUnauthorized {
-		l.creds.forget()
 	}
 	return a, nil
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -135,6 +136,9 @@ func clip(s string) string {
 
 // unreachable is the problem of a request that got no answer.
 func unreachable(what string, sent bool, err error) *problem.Error {
+	if p, ok := errors.AsType[*problem.Error](err); ok { // no secret, or one that rests
+		return p
+	}
 	e := &problem.Error{Kind: problem.Unavailable, What: what, Cause: err}
 	if sent {
 		e.Why, e.Hint = "the line broke before the answer; the ERP may have it", hintAsk

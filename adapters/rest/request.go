@@ -220,9 +220,6 @@ func (l *Link) httpRequest(ctx context.Context, op *operation, req *contract.Req
 	if trace.SpanContextFromContext(ctx).IsValid() {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
 	}
-	if err := l.creds.apply(ctx, h); err != nil {
-		return nil, err
-	}
 	out := (&http.Request{Method: op.Method, URL: u, Host: u.Host, Header: h}).WithContext(ctx)
 	if len(req.Body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(req.Body)), int64(len(req.Body))

@@ -75,7 +75,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	}
 	l := &Link{
 		cfg: cfg, base: base, doc: doc, log: log, now: time.Now,
-		creds: &credentials{auth: cfg.Auth, resolve: resolve}, attempts: wire.NewAttempts(), hands: semaphore.NewWeighted(message.MaxBody),
+		creds: newCredentials(cfg.Auth, resolve), attempts: wire.NewAttempts(), hands: semaphore.NewWeighted(message.MaxBody),
 	}
 	if err := l.checkOperations(); err != nil {
 		return nil, err
@@ -107,6 +107,10 @@ func load(spec string) (*contract.Document, error) {
 
 // Close gives up the idle connections. Calls in hand are not disturbed.
 func (l *Link) Close() { l.http.Close() }
+
+// WhenDenied has f told that the ERP refuses the link's user or a right of it: when it begins, and each hour while it lasts. It is called
+// before the link is used, and f must not call the link.
+func (l *Link) WhenDenied(f func(why error)) { l.creds.guard.WhenDenied(f) }
 
 // Polls are the sources of what comes in, in the order of the configuration.
 func (l *Link) Polls() []*Poll { return l.polls }

@@ -30,8 +30,13 @@ func newClient(cfg Config) (*wire.Client, error) {
 }
 
 // exchange sends the request once and reads the answer. If there is none, sent tells whether the ERP may have got the request. What the
-// contract has in headers of it is covered by its proof.
+// contract has in headers of it is covered by its proof. It signs in.
 func (l *Link) exchange(hr *http.Request, req *contract.Request) (a wire.Answer, sent bool, err error) {
+	answered, err := l.creds.apply(hr.Context(), hr.Header)
+	if err != nil {
+		return a, false, err
+	}
+	defer func() { answered(a.Status) }()
 	if a, sent, err = l.http.Exchange(hr, slices.Sorted(maps.Keys(req.Header))...); err == nil {
 		a.At = l.now()
 	}

@@ -95,6 +95,12 @@ func (l carriedIDoc) Check(ctx context.Context) error {
 	return errors.Join(l.Link.Check(ctx), l.broker.Check(ctx))
 }
 
+// WhenDenied has f told that the broker, or SAP's port, refuses the link's user.
+func (l carriedIDoc) WhenDenied(f func(why error)) {
+	l.Link.WhenDenied(f)
+	l.broker.WhenDenied(f)
+}
+
 // Close ends both.
 func (l carriedIDoc) Close() {
 	l.broker.Close()

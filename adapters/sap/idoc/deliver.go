@@ -3,7 +3,6 @@ package idoc
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -97,22 +96,31 @@ func (l *Link) number(ctx context.Context, d message.Delivery) (string, error) {
 	return number, nil
 }
 
-// request is one to SAP's port, signed in.
+// request is one to SAP's port.
 func (l *Link) request(ctx context.Context, method string, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, l.base.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("call SAP's IDoc port: %w", err)
 	}
 	req.Header.Set("Content-Type", "text/xml; charset=utf-8")
-	if l.cfg.Send.User == "" {
-		return req, nil
-	}
-	secret, err := l.secret(ctx, l.cfg.Send.Secret)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(l.cfg.Send.User+":"+secret)))
 	return req, nil
+}
+
+// exchange signs the request in and sends it once.
+func (l *Link) exchange(req *http.Request) (a wire.Answer, sent bool, err error) {
+	if l.cfg.Send.User == "" {
+		return l.http.Exchange(req)
+	}
+	answered, err := l.guard.Enter(req.Context(), func(ctx context.Context) (string, error) {
+		secret, err := l.secret(ctx, l.cfg.Send.Secret)
+		req.SetBasicAuth(l.cfg.Send.User, secret)
+		return secret, err
+	})
+	if err != nil {
+		return a, false, err
+	}
+	defer func() { answered(a.Status) }()
+	return l.http.Exchange(req)
 }
 
 // post sends one IDoc by HTTP.
@@ -129,8 +137,10 @@ func (l *Link) post(ctx context.Context, d message.Delivery, doc Document) messa
 		req.Header.Set("Traceparent", t)
 	}
 	what := "IDoc " + doc.Control["DOCNUM"] + " for message " + doc.Control["ARCKEY"]
-	a, sent, err := l.http.Exchange(req)
+	a, sent, err := l.exchange(req)
 	switch {
+	case problem.KindOf(err) == problem.Denied:
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	case err != nil && sent:
 		return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: unreachable(what, "no answer came: "+err.Error(), hintAsk)}
 	case err != nil:
@@ -154,7 +164,6 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 	hint := hintPerson
 	switch {
 	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
-		l.forget()
 		hint = hintSignIn
 	case out.Verdict == message.Unsure:
 		hint = hintAsk
@@ -172,10 +181,16 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 		return out
 	}
 	kind := problem.Unavailable
-	if out.Verdict == message.Refused {
+	switch {
+	case out.Verdict == message.Refused:
 		kind = problem.Invalid
+	case hint == hintSignIn:
+		kind = problem.Denied
 	}
 	out.Err = &problem.Error{Kind: kind, What: what, Why: "SAP answered " + said, Hint: hint}
+	if hint == hintSignIn && (a.Status == http.StatusForbidden || l.cfg.Send.User == "") {
+		l.guard.Forbidden(out.Err)
+	}
 	return out
 }
 

@@ -41,6 +41,7 @@ type Link struct {
 	carrier  Carrier    // nil where IDocs go by HTTP or folder
 	numbers  Numbers
 	attempts *wire.Attempts
+	guard    *wire.Guard // of send's user
 	resolve  Resolve
 	log      *slog.Logger
 	now      func() time.Time
@@ -56,6 +57,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{cfg: cfg, attempts: wire.NewAttempts(), resolve: resolve, log: log, now: time.Now, secrets: map[string]string{}}
+	l.guard = wire.NewGuard(l.forget)
 	if l.zone, err = time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
 	}
@@ -92,6 +94,10 @@ func (l *Link) openHTTP(s Send) error {
 	l.http = wire.New(wire.Config{Timeout: s.Timeout, ConnectTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second, Idle: parallel, MaxBody: 1 << 20, TLS: secure})
 	return nil
 }
+
+// WhenDenied has f told that SAP refuses the link's user or a right of it: when it begins, and each hour while it lasts. It is called before the
+// link is used, and f must not call the link.
+func (l *Link) WhenDenied(f func(why error)) { l.guard.WhenDenied(f) }
 
 // Remember gives the link its Numbers. It must not be called while anything is delivered; nothing is delivered without.
 func (l *Link) Remember(n Numbers) { l.numbers = n }
@@ -147,12 +153,14 @@ func (l *Link) checkPort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, _, err := l.http.Exchange(req)
+	a, _, err := l.exchange(req)
+	if problem.KindOf(err) == problem.Denied {
+		return err
+	}
 	if err != nil {
 		return unreachable("call of SAP's IDoc port", "nobody answered: "+err.Error(), hintReach)
 	}
 	if s := a.Status; s == http.StatusUnauthorized || s == http.StatusForbidden || s == http.StatusNotFound || s >= 500 && s != http.StatusNotImplemented {
-		l.forget()
 		return unreachable("call of SAP's IDoc port", "it answered "+statusLine(s), "activate the service idoc_xml in SICF, and give the link's user the right to it")
 	}
 	return nil

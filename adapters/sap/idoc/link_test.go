@@ -131,7 +131,7 @@ func faults() map[adaptertest.Fault]erpmock.Fault {
 		return erpmock.Fault{Kind: erpmock.Status, Status: s, Phase: erpmock.Before, RetryAfter: erpmock.Duration(adaptertest.RetryAfter)}
 	}
 	return map[adaptertest.Fault]erpmock.Fault{
-		adaptertest.Refuse: status(400, erpmock.Before), adaptertest.Throttle: later(429), adaptertest.Unavailable: later(503), adaptertest.SignIn: status(401, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
+		adaptertest.Refuse: status(400, erpmock.Before), adaptertest.Throttle: later(429), adaptertest.Unavailable: later(503), adaptertest.SignIn: status(403, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
 		adaptertest.ResetBefore: {Kind: erpmock.Reset, Phase: erpmock.Before}, adaptertest.ResetAfter: {Kind: erpmock.Reset, Phase: erpmock.After},
 		adaptertest.CloseBefore: {Kind: erpmock.Lost, Phase: erpmock.Before}, adaptertest.CloseAfter: {Kind: erpmock.Lost, Phase: erpmock.After},
 		adaptertest.HalfAfter:     {Kind: erpmock.Half, Phase: erpmock.After},
