@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 func newLink() *cobra.Command {
 	cmd := &cobra.Command{Use: "link", Short: "See the links to the ERPs, pause one, let it go on"}
-	cmd.AddCommand(linkList(), linkShow(), linkPause(), linkResume())
+	cmd.AddCommand(linkList(), linkShow(), linkPause(), linkResume(), linkRate())
 	return cmd
 }
 
@@ -76,6 +77,23 @@ func resumeLink(ctx context.Context, tx *store.Tx, o *outbox.Outbox, l outbox.Li
 		done += " when the pause ends that the ERP itself has asked for, in " + short(held.Round(time.Second))
 	}
 	return done, err
+}
+
+func linkRate() *cobra.Command {
+	var rate int
+	cmd := linkAct("rate LINK", "Change how many requests a second go over a link, on every node", "  holdfast link rate erp --rate 5 --reason 'the ERP closes its month'",
+		access.LinkRate, func(ctx context.Context, tx *store.Tx, o *outbox.Outbox, l outbox.Link, _ string) (string, error) {
+			done := fmt.Sprintf("sends at most %s a second", count(rate, "request", "requests"))
+			if rate == 0 {
+				done = "sends as fast as the configuration says"
+			}
+			return done, o.RateLink(ctx, tx, l.Name, rate)
+		})
+	cmd.Flags().IntVar(&rate, "rate", 0, "requests a second of each node at most; 0 for what the configuration says (required)")
+	if err := cmd.MarkFlagRequired("rate"); err != nil {
+		panic(err) // the flag is defined one line above
+	}
+	return cmd
 }
 
 // linkOperation acts on a link and says what became of it.

@@ -46,7 +46,9 @@ type linkStatus struct {
 	// InDoubt counts messages that may have been sent, and to which there was no answer.
 	InDoubt      int64     `json:"in_doubt"`
 	InDoubtSince time.Time `json:"in_doubt_since,omitzero"` // the oldest of them
-	Why          string    `json:"why,omitempty"`
+	// Rate is how many requests a second a person allows, in the place of the configuration; left out where nobody has said it.
+	Rate int    `json:"rate,omitempty"`
+	Why  string `json:"why,omitempty"`
 }
 
 type inboxStatus struct {
@@ -188,7 +190,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 		l := byName[name]
 		s := linkStatus{
 			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
-			Refused: l.Refused, Postponed: l.Postponed, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
+			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
@@ -269,6 +271,9 @@ func (s status) advise(w io.Writer) error {
 		}
 		if l.State == "removed" && l.Queued > 0 {
 			say("link %s owes %s, and %s: %s", l.Name, count(l.Queued, "message", "messages"), removedWhy, removedDo)
+		}
+		if l.Rate > 0 {
+			say("link %s sends at most %s a second, as a person has said: holdfast link rate %s --rate 0 --reason …", l.Name, count(l.Rate, "request", "requests"), l.Name)
 		}
 		if l.State == "paused" {
 			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)

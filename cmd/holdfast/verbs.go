@@ -29,7 +29,7 @@ func verbs() map[string]string {
 		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg amend": access.MsgAmend, "msg replay": access.MsgReplay,
 		"msg mark-delivered": access.MsgMarkDelivered, "msg send-again": access.MsgSendAgain, "msg postpone": access.MsgPostpone,
 		"lane list": access.MsgRead, "lane show": access.MsgRead, "link show": access.MsgRead, "msg note": access.MsgNote, "msg export": access.MsgRead, "lane pause": access.LanePause, "lane resume": access.LaneResume,
-		"link list": access.MsgRead, "link pause": access.LinkPause, "link resume": access.LinkResume,
+		"link list": access.MsgRead, "link pause": access.LinkPause, "link resume": access.LinkResume, "link rate": access.LinkRate,
 		"quarantine list": access.InboundRead, "quarantine show": access.InboundRead, "quarantine lanes": access.InboundRead,
 		"quarantine replay": access.QuarantineReplay, "quarantine discard": access.QuarantineDiscard, "quarantine skip": access.InboxSkip,
 		"conflict dismiss": access.ConflictDismiss,
@@ -96,7 +96,7 @@ func holds(cmd *cobra.Command) bool { return cmd.HasSubCommands() && cmd.Disable
 // command is about all of them.
 func namesLink(cmd *cobra.Command) bool {
 	switch verb(cmd) {
-	case "link pause", "link resume", "lane pause", "lane resume":
+	case "link pause", "link resume", "link rate", "lane pause", "lane resume":
 		return true
 	default:
 		return false

@@ -44,6 +44,7 @@ const (
 	LaneResume          = "lane.resume"
 	LinkPause           = "link.pause"
 	LinkResume          = "link.resume"
+	LinkRate            = "link.rate"
 	KeysRotate          = "keys.rotate"
 	KeysRevoke          = "keys.revoke"
 	KeysDrill           = "keys.drill"
@@ -177,6 +178,7 @@ func changesOfWork() []Action {
 		{LaneResume, Operate, "Let a paused or parked lane go on", true},
 		{LinkPause, Operate, "Stop sending over a link", true},
 		{LinkResume, Operate, "Let a link go on", true},
+		{LinkRate, Operate, "Change how fast a link sends", true},
 	}
 }
 

@@ -96,6 +96,7 @@ func notices() map[string]string {
 	return map[string]string{
 		"pause-link":        "The link is paused. What is under way is finished; messages are kept.",
 		"resume-link":       "The link goes on.",
+		"rate-link":         "The link sends at another rate now, on every node.",
 		"pause-lane":        "The lane is paused.",
 		"resume-lane":       "The lane goes on from its first message.",
 		"replay-lane":       "The messages are queued again. The ERP is asked for each first and gets what it does not have.",

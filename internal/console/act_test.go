@@ -81,6 +81,26 @@ func TestAFormThatIsRefusedIsShownAgain(t *testing.T) {
 	}
 }
 
+// TestTheRateOfALinkIsSet: the page says the rate that a person set in place of the configuration's, and the record who and why.
+func TestTheRateOfALinkIsSet(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	if _, page := p.get("/console/links"); !strings.Contains(page, "<dd>50 a second</dd>") {
+		t.Errorf("the page lacks the configuration's rate: %s", p.says(page))
+	}
+	if status, _, page := p.post("/console/links/erp/rate", form("rate", "many", "reason", "month end")); status != http.StatusUnprocessableEntity {
+		t.Errorf("no number: status %d: %s", status, p.says(page))
+	}
+	if status, to, page := p.post("/console/links/erp/rate", form("rate", "5", "reason", "month end")); status != http.StatusSeeOther || to != "/console/links?did=rate-link" {
+		t.Fatalf("status %d to %q: %s", status, to, p.says(page))
+	}
+	if _, page := p.get("/console/links?did=rate-link"); !strings.Contains(page, `5 a second <span class="note">set by a person</span>`) || !strings.Contains(page, "at another rate now") {
+		t.Errorf("the page does not say what was done: %s", p.says(page))
+	}
+	if list := p.record(access.LinkRate); len(list) != 2 || list[1].Outcome != "refused" || list[0].Reason != "month end" || list[0].Object != "link/erp" || !strings.Contains(string(list[0].After), `"rate":5`) {
+		t.Errorf("the record has %+v", list)
+	}
+}
+
 func TestACorrectionIsTriedThenKept(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := open(t, db)

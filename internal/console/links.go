@@ -62,6 +62,9 @@ func (v *linkView) fill(points []point, now time.Time) {
 	if v.State != "up" || recent == 0 {
 		by, how = best, "at the best pace since the charts began"
 	}
+	if v.Link.Rate > 0 {
+		v.Rate, v.Asked = v.Link.Rate, true
+	}
 	if v.Rate > 0 && (by == 0 || by > float64(v.Rate)) {
 		by, how = float64(v.Rate), "at its limit of "+fmt.Sprint(v.Rate)+" a second"
 	}
@@ -83,6 +86,13 @@ func (c *Console) actOnLink(r *http.Request) (*page, error) {
 		action string
 		do     func(ctx context.Context, tx *store.Tx, link, reason string) error
 	}{
+		"rate": {access.LinkRate, func(ctx context.Context, tx *store.Tx, link, _ string) error {
+			n, err := number(r, "rate", "write how many requests a second, or 0 for what the configuration says")
+			if err != nil {
+				return err
+			}
+			return c.Outbox.RateLink(ctx, tx, link, n)
+		}},
 		"pause":  {access.LinkPause, c.Outbox.PauseLink},
 		"resume": {access.LinkResume, c.Outbox.ResumeLink},
 	}
@@ -118,5 +128,5 @@ func (c *Console) linkState(ctx context.Context, tx *store.Tx, name string) (map
 	if problem.KindOf(err) == problem.NotFound { // nothing was ever sent over it
 		l, err = outbox.Link{Name: name, Breaker: "closed"}, nil
 	}
-	return map[string]any{"link": name, "paused": l.Paused, "reason": l.Reason, "breaker": l.Breaker, "owed": l.Owed}, err
+	return map[string]any{"link": name, "paused": l.Paused, "reason": l.Reason, "breaker": l.Breaker, "owed": l.Owed, "rate": l.Rate}, err
 }

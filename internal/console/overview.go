@@ -41,7 +41,8 @@ type runway struct {
 type linkView struct {
 	outbox.Link
 	Kind    string
-	Rate    int
+	Rate    int    // requests a second that it may send; 0 is no limit
+	Asked   bool   // a person has set Rate
 	State   string // up, down, paused or removed
 	Tone    string // of the word
 	Why     string

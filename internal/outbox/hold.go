@@ -15,24 +15,26 @@ func (o *Outbox) astray() time.Duration { return o.cfg.Lease / 2 }
 // Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called: never longer than it
 // asked for, and at most an hour. A hold that was written by a clock far ahead counts for nothing; the ERP says it again.
 func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (held time.Duration, err error) {
-	err = tx.Read(ctx, o.heldBy(tx, &held), holdQuery, link)
+	err = tx.Read(ctx, o.heldBy(tx, &held, new(int)), holdQuery, link)
 	if err != nil {
 		return 0, fmt.Errorf("read whether link %s may be called: %w", link, err)
 	}
 	return held, nil
 }
 
-// HeldToo is Held that needs no round trip of its own: held is told with the answer to the next statement.
-func (o *Outbox) HeldToo(ctx context.Context, tx *store.Tx, link string, held *time.Duration) error {
-	return tx.ReadLater(ctx, o.heldBy(tx, held), holdQuery, link)
+// HeldToo is Held that needs no round trip of its own, with the link's rate besides (RateLink): both are told with the answer to the next
+// statement.
+func (o *Outbox) HeldToo(ctx context.Context, tx *store.Tx, link string, held *time.Duration, rate *int) error {
+	return tx.ReadLater(ctx, o.heldBy(tx, held, rate), holdQuery, link)
 }
 
-const holdQuery = `SELECT COALESCE(MAX(hold_until), 0), COALESCE(MAX(hold_set), 0) FROM outbox_links WHERE link = ?`
+const holdQuery = `SELECT COALESCE(MAX(hold_until), 0), COALESCE(MAX(hold_set), 0), COALESCE(MAX(rate), 0) FROM outbox_links WHERE link = ?`
 
 // heldBy reads the row of holdQuery.
-func (o *Outbox) heldBy(tx *store.Tx, held *time.Duration) func(r *store.Row) {
+func (o *Outbox) heldBy(tx *store.Tx, held *time.Duration, rate *int) func(r *store.Row) {
 	return func(r *store.Row) {
 		until, set := r.Int(), r.Int()
+		*rate = int(r.Int())
 		if until == 0 || set > store.Micros(tx.Now.Add(o.astray())) {
 			return
 		}

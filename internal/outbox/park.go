@@ -31,6 +31,27 @@ func (o *Outbox) pauseLink(ctx context.Context, tx *store.Tx, link string, pause
 	return nil
 }
 
+// MostRate is the most requests a second that a person can allow a link.
+const MostRate = 10_000
+
+// RateLink has every node send at most so many requests a second over a link, in the place of relay.Link.Rate; 0 gives that its say again.
+// Errors: Invalid for a rate that is none.
+func (o *Outbox) RateLink(ctx context.Context, tx *store.Tx, link string, rate int) error {
+	if rate < 0 || rate > MostRate {
+		return &problem.Error{
+			Kind: problem.Invalid, What: fmt.Sprintf("rate %d of link %s", rate, link), Why: fmt.Sprintf("it is not between 0 and %d requests a second", MostRate),
+			Hint: "write 0 for what the configuration says; to send nothing, pause the link",
+		}
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_links (link, rate, changed_at) VALUES (?, ?, ?) ON CONFLICT (link) DO UPDATE SET rate = excluded.rate`,
+		link, rate, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("set the rate of link %s: %w", link, err)
+	}
+	tx.Wake(Topic)
+	return nil
+}
+
 // PauseLane stops claims of one lane until Resume; what is in hand is finished.
 func (o *Outbox) PauseLane(ctx context.Context, tx *store.Tx, link, lane, reason string) error {
 	return o.changeLane(ctx, tx, link, lane, `paused = TRUE, reason = ?`, reason)

@@ -178,6 +178,7 @@ type Link struct {
 	Name      string
 	Paused    bool   // by a person
 	Reason    string // of the pause
+	Rate      int    // requests a second that a person allows it; 0: what the configuration says
 	Breaker   string // closed, open or half-open, as the relay last saw it
 	Trouble   string // what opened the breaker
 	ChangedAt time.Time
@@ -205,6 +206,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		LastAt                                                        int64 `db:"last_at"`
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
 		Refused, Postponed                                            int64
+		Rate                                                          int
 	}
 	err := tx.Select(ctx, &rows, `WITH p AS MATERIALIZED (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
 			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
@@ -213,7 +215,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
 			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link)
 		SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
-		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at,
+		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at, COALESCE(k.rate, 0) AS rate,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
@@ -229,7 +231,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	links := make([]Link, 0, len(rows))
 	for _, r := range rows {
 		links = append(links, Link{
-			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
+			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Rate: r.Rate, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
 			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
 			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})

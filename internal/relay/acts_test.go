@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -89,6 +90,43 @@ func TestPauseOfLinkAndLane(t *testing.T) {
 		synctest.Wait()
 		p.wantOnce("e0-0", "e1-0")
 		stop()
+	})
+}
+
+// TestARateThatAPersonSets: it holds within two seconds, in place of the configuration's, and that has its say again.
+func TestARateThatAPersonSets(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		rate := func(n int) {
+			t.Helper()
+			if err := p.act(func(ctx context.Context, tx *store.Tx) error { return p.out.RateLink(ctx, tx, "erp", n) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rate(2)
+		stop := p.start()
+		p.oweMany(60, 1)
+		time.Sleep(5 * time.Second)
+		if got := len(p.erp.Calls()); got < 8 || got > 11 {
+			t.Errorf("%d calls in 5 s at 2 a second", got)
+		}
+		rate(10)
+		time.Sleep(2 * time.Second)
+		before := len(p.erp.Calls())
+		time.Sleep(2 * time.Second)
+		if got := len(p.erp.Calls()) - before; got < 18 || got > 22 {
+			t.Errorf("%d calls in 2 s at 10 a second", got)
+		}
+		rate(0)
+		time.Sleep(2 * time.Second)
+		if got := len(p.erp.Calls()); got != 60 || p.links().Rate != 0 {
+			t.Errorf("%d of 60 were sent without a cap, the link is %+v", got, p.links())
+		}
+		stop()
+		for _, n := range []int{-1, outbox.MostRate + 1} {
+			if err := p.act(func(ctx context.Context, tx *store.Tx) error { return p.out.RateLink(ctx, tx, "erp", n) }); problem.KindOf(err) != problem.Invalid {
+				t.Errorf("a rate of %d: %v, want it refused", n, err)
+			}
+		}
 	})
 }
 

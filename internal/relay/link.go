@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -221,9 +222,10 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	began, wall := time.Now(), w.db.Now()
 	var claims []outbox.Claim
 	var held time.Duration
+	rate := 0
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		held = 0
-		if err = w.out.HeldToo(ctx, tx, w.name, &held); err != nil {
+		if err = w.out.HeldToo(ctx, tx, w.name, &held, &rate); err != nil {
 			return err
 		}
 		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
@@ -232,6 +234,9 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 		}
 		return err
 	})
+	if err == nil || errors.Is(err, errHeld) {
+		w.pace.limit(cmp.Or(float64(rate), w.link.Rate))
+	}
 	if errors.Is(err, errHeld) { // another node was asked to wait, or this one before its start
 		w.pace.holdFor(held)
 		return 0, nil

@@ -19,10 +19,10 @@ const (
 // The spacing is our own: failsafe-go's limiter has a fixed rate, and replacing it at each step would let the permits that the
 // old one has promised pass beside those of the new one, above the cap.
 type pace struct {
-	top    float64 // the configured cap, requests a second; 0 is none
-	widest int     // the most requests under way at once
+	widest int // the most requests under way at once
 
 	mu      sync.Mutex
+	top     float64       // the cap of a person or the configuration, requests a second; 0 is none; guarded by mu
 	rate    float64       // the present cap; 0 is none; guarded by mu
 	raised  time.Time     // when rate last changed; guarded by mu
 	cut     time.Time     // when rate was last halved; guarded by mu
@@ -38,6 +38,22 @@ type pace struct {
 
 func newPace(top float64, widest, first int) *pace {
 	return &pace{top: top, rate: top, widest: widest, window: min(first, widest), moved: make(chan struct{})}
+}
+
+// limit makes top the cap from now on; 0 is none.
+func (p *pace) limit(top float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.top == top {
+		return
+	}
+	if now := time.Now(); top > 0 {
+		p.next = now.Add(time.Duration(float64(time.Second) / top)) // what the old cap promised is not waited for
+	} else {
+		p.next = now
+	}
+	p.top, p.rate = top, top
+	p.tell()
 }
 
 // enter waits until a request may begin, and says when it did. Each enter that returns nil is followed by one leave or
