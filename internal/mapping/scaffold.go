@@ -24,10 +24,10 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 	if !ok {
 		return nil, nil, &problem.Error{
 			Kind: problem.NotFound, What: "write a mapping to " + target, Why: "the contract has no such target",
-			Hint: "name an operationId of the OpenAPI document, or SERVICE/SET of the OData service",
+			Hint: "name an operationId of the OpenAPI document, SERVICE/SET of the OData service, or an IDoc type",
 		}
 	}
-	w := &scaffold{sources: sourcesOf(from)}
+	w := &scaffold{from: from, sources: sourcesOf(from)}
 	fmt.Fprintf(&w.b, "# What becomes of %s. Lines that end in \"guess\" were guessed by name: look at each, and take the word away.\n", kind)
 	fmt.Fprintf(&w.b, "from: {kind: %s, version: 1}\nto: {operation: %s}\n", kind, target)
 	if len(op.Params) > 0 {
@@ -55,7 +55,9 @@ func firstExample(kind, target string, from *schema.Type) ([]byte, error) {
 // scaffold is a mapping that is being written.
 type scaffold struct {
 	b       strings.Builder
+	from    *schema.Type
 	sources []candidate
+	depth   int
 }
 
 // candidate is a field of the source, with the expression that reads it.
@@ -65,8 +67,12 @@ type candidate struct {
 	optional   bool
 }
 
-// maxReach bounds how deep fields of the source are offered.
-const maxReach = 3
+// maxReach bounds how deep fields of the source are offered, and targetDepth how deep the target's objects are written.
+const (
+	maxReach    = 3
+	targetDepth = 6
+	maxNamed    = 8 // members of an object for which nothing was found
+)
 
 // sourcesOf lists the values of a message, the event's own first.
 func sourcesOf(from *schema.Type) []candidate {
@@ -78,6 +84,11 @@ func sourcesOf(from *schema.Type) []candidate {
 		{"lane", "event.lane", text, false},
 		{"laneNumber", "event.number", &schema.Type{Kind: schema.Integer}, false},
 	}
+	return append(out, valuesOf(from, "src")...)
+}
+
+// valuesOf are the values of an object and of the objects in it.
+func valuesOf(of *schema.Type, as string) (out []candidate) {
 	var walk func(t *schema.Type, path string, optional bool, depth int)
 	walk = func(t *schema.Type, path string, optional bool, depth int) {
 		for _, f := range t.Fields {
@@ -97,7 +108,7 @@ func sourcesOf(from *schema.Type) []candidate {
 			}
 		}
 	}
-	walk(from, "src", false, 0)
+	walk(of, as, false, 0)
 	return out
 }
 
@@ -108,18 +119,24 @@ func (w *scaffold) section(name string, fields []*schema.Field, params bool) {
 	for _, f := range fields {
 		w.field(f, "  ", params)
 	}
-	if w.b.Len() == before {
-		text := strings.TrimSuffix(w.b.String(), name+":\n")
+	text := w.b.String()
+	if written := text[before:]; onlyRemarks(written) {
 		w.b.Reset()
-		w.b.WriteString(text)
+		w.b.WriteString(strings.TrimSuffix(text[:before], name+":\n"))
+		if written != "" {
+			w.b.WriteString(name + ": {}\n" + written)
+		}
 	}
+}
+
+// onlyRemarks tells whether no rule was written.
+func onlyRemarks(text string) bool {
+	return !slices.ContainsFunc(strings.Split(text, "\n"), func(line string) bool { return line != "" && !strings.HasPrefix(strings.TrimSpace(line), "#") })
 }
 
 func (w *scaffold) field(f *schema.Field, indent string, param bool) {
 	if f.Type.Kind == schema.Object || f.Type.Kind == schema.List {
-		if f.Required {
-			fmt.Fprintf(&w.b, "%s# %s is required, and is a %s: write it with fields:, or go through a list with each:\n", indent, f.Name, f.Type.Kind)
-		}
+		w.nested(f, indent)
 		return
 	}
 	if f.Name == "order" || strings.EqualFold(f.Name, "orderid") || strings.EqualFold(f.Name, "manufacturingorder") {
@@ -135,6 +152,67 @@ func (w *scaffold) field(f *schema.Field, indent string, param bool) {
 	case f.Required:
 		fmt.Fprintf(&w.b, "%s# %s is required (%s), and nothing like it is in the message: write where it comes from\n%s# %s: {const: …}\n", indent, f.Name, f.Type.Kind, indent, f.Name)
 	}
+}
+
+// nested writes an object, or a list: of a list of the message, or of the message itself, once. What is not required is written where the
+// message has a list for it.
+func (w *scaffold) nested(f *schema.Field, indent string) {
+	of, list := f.Type, f.Type.Kind == schema.List
+	each, item := "'[src]'", (*schema.Type)(nil)
+	if list {
+		of = f.Type.Item
+		if at, t := w.listFor(f.Name); at != "" {
+			each, item = at, t
+		}
+	}
+	if !f.Required && item == nil || of == nil || of.Kind != schema.Object || w.depth > targetDepth {
+		if f.Required {
+			fmt.Fprintf(&w.b, "%s# %s is required, and is a %s: write it with fields:, or go through a list with each:\n", indent, f.Name, f.Type.Kind)
+		}
+		return
+	}
+	inner := &scaffold{from: w.from, sources: w.sources, depth: w.depth + 1}
+	if item != nil {
+		inner.sources = append(valuesOf(item, "item"), w.sources...)
+	}
+	for _, x := range of.Fields {
+		inner.field(x, indent+"    ", false)
+	}
+	text := inner.b.String()
+	if onlyRemarks(text) {
+		if f.Required {
+			names := of.Names()
+			fmt.Fprintf(&w.b, "%s# %s is required, and nothing like what is in it is in the message: write it with fields: (%s)\n", indent, f.Name,
+				strings.Join(names[:min(len(names), maxNamed)], ", "))
+		}
+		return
+	}
+	fmt.Fprintf(&w.b, "%s%s:\n", indent, f.Name)
+	if list {
+		fmt.Fprintf(&w.b, "%s  each: %s # guess\n", indent, each)
+	}
+	fmt.Fprintf(&w.b, "%s  fields:\n%s", indent, text)
+}
+
+// listFor is a list of the message that a list of the target may be made of, by its name without the s.
+func (w *scaffold) listFor(target string) (expr string, item *schema.Type) {
+	var walk func(t *schema.Type, path string, depth int)
+	walk = func(t *schema.Type, path string, depth int) {
+		for _, f := range t.Fields {
+			at := path + "." + f.Name
+			if !f.Required || f.Type.Nullable {
+				at = path + ".?" + f.Name
+			}
+			switch {
+			case f.Type.Kind == schema.Object && depth < maxReach:
+				walk(f.Type, at, depth+1)
+			case expr == "" && f.Type.Kind == schema.List && f.Type.Item.Kind == schema.Object && strings.Contains(letters(target), strings.TrimSuffix(letters(f.Name), "s")):
+				expr, item = at, f.Type.Item
+			}
+		}
+	}
+	walk(w.from, "src", 0)
+	return expr, item
 }
 
 // guess finds the source whose name is that of the field, or is part of it, and whose type fits.
@@ -175,8 +253,13 @@ func alike(target, source string) int {
 
 func letters(s string) string {
 	s = strings.ToLower(s)
-	s = strings.ReplaceAll(s, "center", "centre")
-	return strings.NewReplacer("_", "", "-", "").Replace(s)
+	s = strings.NewReplacer("_", "", "-", "").Replace(s)
+	return sapWords().Replace(s)
+}
+
+// sapWords are words that SAP's segments have short, and others long or in another spelling.
+func sapWords() *strings.Replacer {
+	return strings.NewReplacer("center", "centre", "cntr", "centre", "pstng", "posting", "postg", "posting", "stgeloc", "storagelocation", "qnt", "quantity", "uom", "unit")
 }
 
 func fitsKind(target, source *schema.Type) bool {
@@ -185,6 +268,9 @@ func fitsKind(target, source *schema.Type) bool {
 	}
 	if number(target) || number(source) {
 		return number(target) && number(source)
+	}
+	if target.MaxLength > 0 && longest(source.Enum) > target.MaxLength {
+		return false
 	}
 	return target.Kind == source.Kind || target.Kind == schema.Any
 }
@@ -217,6 +303,8 @@ func (c candidate) rule(f *schema.Field, param bool) string {
 		}
 	} else if c.t.Format == "date-time" && t.Format == "date" {
 		value = c.inPlant("date")
+	} else if c.t.Format == "date-time" && t.Format == "time" {
+		value = c.inPlant("clock")
 	} else if t.MaxLength > 0 && (c.t.MaxLength == 0 || c.t.MaxLength > t.MaxLength) && len(c.t.Enum) == 0 && t.Kind == schema.Text {
 		keys = append(keys, fmt.Sprintf("maxLength: %d", t.MaxLength))
 	}
