@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"sync"
 	"time"
@@ -12,6 +13,7 @@ type lease struct {
 	token     string
 	ttl       time.Duration // 0: it does not end
 	renewable bool
+	by        *tls.Certificate // of the login, which Vault wants to see again at a renewal; nil: it was another login
 }
 
 // tokens gets tokens from Vault. Errors are of kind Denied where Vault refuses and Unavailable where it does not answer.

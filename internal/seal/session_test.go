@@ -25,14 +25,14 @@ func (f *teller) login(context.Context) (lease, error) {
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
 	f.logins++
-	return lease{"token", time.Minute, true}, f.fails
+	return lease{token: "token", ttl: time.Minute, renewable: true}, f.fails
 }
 
 func (f *teller) renew(context.Context, lease) (lease, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, time.Now())
-	return lease{"token", time.Minute, true}, f.fails
+	return lease{token: "token", ttl: time.Minute, renewable: true}, f.fails
 }
 
 func (f *teller) say(err error) {

@@ -59,6 +59,56 @@ func TestANodeLogsInByItsCertificateAfterTheFirstTime(t *testing.T) {
 	certifies(t, vaultAgain(t, s, dir, "/nowhere", ""))
 }
 
+// TestATokenIsRenewedPastItsEnd: the token of a login by certificate is given new time, by that certificate, instead of another login.
+func TestATokenIsRenewedPastItsEnd(t *testing.T) {
+	v, s := vault(t, t.TempDir(), "TOKEN_PERIOD=2s")
+	certifies(t, v)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = v.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+	admin := s.Admin(t)
+	var mine []string
+	all, err := admin.Logical().List("auth/token/accessors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all.Data["keys"].([]any) {
+		if about, err := admin.Auth().Token().LookupAccessor(a.(string)); err == nil && about.Data["path"] == "auth/holdfast-cert/login" {
+			mine = append(mine, a.(string))
+		}
+	}
+	if len(mine) != 1 {
+		t.Fatalf("the node has %d tokens, want one", len(mine))
+	}
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for end := time.Now().Add(4 * time.Second); time.Now().Before(end); <-look.C {
+		if _, err := admin.Auth().Token().LookupAccessor(mine[0]); err != nil {
+			t.Fatalf("the token has ended: %v", err)
+		}
+	}
+}
+
+// TestALoginCertificateIsReplacedWhileItsTokenIsRenewed: a node that has to log in again only after a month still can.
+func TestALoginCertificateIsReplacedWhileItsTokenIsRenewed(t *testing.T) {
+	dir := t.TempDir()
+	v, s := vault(t, dir, "TOKEN_PERIOD=2s", "LOGIN_LIFE=6s")
+	certifies(t, v)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = v.Run(ctx) })
+	defer running.Wait()
+	defer stop()
+	ended := time.NewTimer(7 * time.Second)
+	defer ended.Stop()
+	<-ended.C
+	if _, err := vaultAgain(t, s, dir, "/nowhere", "").Certify(t.Context(), csr(t)); err != nil {
+		t.Errorf("once the first login certificate has ended: %v", err)
+	}
+}
+
 func TestASecretIDThatSomebodyElseUnwrappedIsAnAlarm(t *testing.T) {
 	s := vaulttest.Start(t)
 	s.Setup(t, nil, "plant", "1000")

@@ -54,9 +54,20 @@ func (v *Vault) login(ctx context.Context) (lease, error) {
 	}
 }
 
-// renew gives the token new time.
+// renew gives the token new time. Vault gives it to whoever shows the certificate of the login again, whatever the token says. Half a life of
+// that certificate is the end: a login gets the next one.
 func (v *Vault) renew(ctx context.Context, l lease) (lease, error) {
-	c, err := with(v.client, l.token)
+	from := v.client
+	if l.by != nil && halfSpent(l.by.Leaf) {
+		return v.login(ctx)
+	}
+	if l.by != nil {
+		var err error
+		if from, err = v.dial(l.by); err != nil {
+			return lease{}, err
+		}
+	}
+	c, err := with(from, l.token)
 	if err != nil {
 		return lease{}, err
 	}
@@ -64,14 +75,16 @@ func (v *Vault) renew(ctx context.Context, l lease) (lease, error) {
 	if err != nil {
 		return lease{}, v.explain(err, "update", "auth/token/renew-self")
 	}
-	return leaseOf(s)
+	renewed, err := leaseOf(s)
+	renewed.by = l.by
+	return renewed, err
 }
 
 func leaseOf(s *api.Secret) (lease, error) {
 	if s == nil || s.Auth == nil {
 		return lease{}, &problem.Error{Kind: problem.Internal, What: "log in at Vault", Why: "its answer holds no token"}
 	}
-	return lease{s.Auth.ClientToken, time.Duration(s.Auth.LeaseDuration) * time.Second, s.Auth.Renewable}, nil
+	return lease{token: s.Auth.ClientToken, ttl: time.Duration(s.Auth.LeaseDuration) * time.Second, renewable: s.Auth.Renewable}, nil
 }
 
 // tokenFile reads the file anew each half minute: whoever keeps it fresh tells nobody.
@@ -90,7 +103,7 @@ func (v *Vault) tokenFile(ctx context.Context) (lease, error) {
 	if _, err := c.Auth().Token().LookupSelfWithContext(ctx); err != nil {
 		return lease{}, v.explain(err, "read", "auth/token/lookup-self")
 	}
-	return lease{token, readTokenAgain, false}, nil
+	return lease{token: token, ttl: readTokenAgain}, nil
 }
 
 // kubernetes logs in as the pod's service account, by the token that is in the file now: Kubernetes replaces it long before it ends.
@@ -136,7 +149,7 @@ func (v *Vault) certificate(ctx context.Context) (lease, error) {
 		}
 		l, chain, err = v.byCertificate(ctx, s)
 	}
-	if err != nil || time.Since(chain[0].NotBefore) < chain[0].NotAfter.Sub(chain[0].NotBefore)/2 {
+	if err != nil || !halfSpent(chain[0]) {
 		return l, err
 	}
 	if _, err := v.newLogin(ctx, l.token, s.Bought); err != nil {
@@ -144,6 +157,9 @@ func (v *Vault) certificate(ctx context.Context) (lease, error) {
 	}
 	return l, nil
 }
+
+// halfSpent tells whether half of a certificate's time is over.
+func halfSpent(c *x509.Certificate) bool { return time.Since(c.NotBefore) >= c.NotAfter.Sub(c.NotBefore)/2 }
 
 // newWrapping tells whether the file holds another wrapping than the one that was used.
 func (v *Vault) newWrapping(s sealedLogin) bool {
@@ -162,7 +178,8 @@ func (v *Vault) byCertificate(ctx context.Context, s sealedLogin) (lease, []*x50
 	if err != nil || len(chain) == 0 || len(s.Key) != ed25519.SeedSize {
 		return lease{}, nil, v.safe.locked(v.loginFile(), err)
 	}
-	c, err := v.dial(&tls.Certificate{Certificate: [][]byte{chain[0].Raw}, PrivateKey: ed25519.NewKeyFromSeed(s.Key)})
+	shown := &tls.Certificate{Certificate: [][]byte{chain[0].Raw}, PrivateKey: ed25519.NewKeyFromSeed(s.Key), Leaf: chain[0]}
+	c, err := v.dial(shown)
 	if err != nil {
 		return lease{}, nil, err
 	}
@@ -172,6 +189,7 @@ func (v *Vault) byCertificate(ctx context.Context, s sealedLogin) (lease, []*x50
 		return lease{}, nil, v.explain(err, "login", path)
 	}
 	l, err := leaseOf(answer)
+	l.by = shown
 	return l, chain, err
 }
 
