@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/backup"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -44,11 +45,15 @@ func backupCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				anchor, err := r.cfg.backupAnchor(ctx, r.db, cmd.ErrOrStderr())
+				if err != nil {
+					return err
+				}
 				places, err := r.cfg.backupPlaces(ctx)
 				if err != nil {
 					return err
 				}
-				m, err := r.cfg.createBackup(ctx, r.db, by, places, nil, func(done, of int64) {
+				m, err := r.cfg.createBackup(ctx, r.db, by, anchor, places, nil, func(done, of int64) {
 					bar.ChangeMax64(of)
 					_ = bar.Set64(done)
 				})
@@ -74,8 +79,8 @@ func backupCreate() *cobra.Command {
 }
 
 // createBackup makes a copy for some places, signed by what is given. log, if there is one, follows it from then on.
-func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, to []backup.Place, log *backup.Log, tell func(done, of int64)) (m backup.Manifest, err error) {
-	o := backup.Options{Places: to, Log: log, Progress: tell, Signer: by}
+func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, anchor anchoring, to []backup.Place, log *backup.Log, tell func(done, of int64)) (m backup.Manifest, err error) {
+	o := backup.Options{Places: to, Log: log, Progress: tell, Signer: by, Anchor: anchor}
 	if o.Recipients, err = c.backupRecipients(ctx); err != nil {
 		return m, err
 	}
@@ -176,11 +181,13 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 type chosen struct {
 	place, identity string
 	increments      int64
+	anchors         []string
 }
 
 func (o *chosen) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places")
 	cmd.Flags().StringVar(&o.identity, "identity", "", "file of the key that opens it; default: backup.identity")
+	cmd.Flags().StringArrayVar(&o.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it: a copy that it has not signed is refused; may be given again")
 	cmd.Flags().Int64Var(&o.increments, "increments", -1, "how many of the increments that follow it are restored with it; default: all")
 }
 
@@ -213,7 +220,8 @@ func backupVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify [BACKUP]", Short: "Fetch a copy, open and restore it on trial, and hold it against its manifest", Args: cobra.MaximumNArgs(1),
 		Long: "Verify fetches a copy (by default the newest) from a place, checks every byte of it, opens it, restores it into a database for the trial,\n" +
-			"and compares rows, audit record and lanes with the manifest that was signed. Only then the copy counts as good.",
+			"compares rows, audit record and lanes with the manifest that was signed, and checks the signature of every message. Only then the copy\n" +
+			"counts as good.",
 		Example: "  holdfast backup verify\n  holdfast backup verify --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
@@ -226,7 +234,7 @@ func backupVerify() *cobra.Command {
 				}
 				signed := "not signed"
 				if proof.Signer != "" {
-					signed = "signed by " + proof.Signer
+					signed = "signed by " + proof.Signer + andAnchor(proof.Anchor)
 				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s%s, restored and compared in %s\n",
 					proof.ID, proof.Place, proof.Opened, signed, advanced(proof.Increments, proof.Through), short(time.Duration(proof.Took*float64(time.Second))))
@@ -257,7 +265,7 @@ func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string
 	if err != nil {
 		return backup.Proof{}, err
 	}
-	t, err := c.backupTrial(ctx, db, o.identity)
+	t, err := c.backupTrial(ctx, db, o)
 	if err != nil {
 		return backup.Proof{}, err
 	}
@@ -280,9 +288,12 @@ func recordBackup(ctx context.Context, db *store.DB, e audit.Entry, outcome map[
 	return db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
 }
 
-func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) (t backup.Trial, err error) {
+func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t backup.Trial, err error) {
 	t = backup.Trial{Origin: c.auditOrigin(), Work: c.backupWork(), Now: time.Now}
-	if t.Key, err = c.backupKey(ctx, identity); err != nil {
+	if t.Key, err = c.backupKey(ctx, o.identity); err != nil {
+		return t, err
+	}
+	if err := c.anchorTrial(ctx, &t, o.anchors); err != nil {
 		return t, err
 	}
 	if t.URL, err = c.databaseURL(ctx); err != nil {
@@ -296,8 +307,39 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, identity string) 
 	if t.Trust, err = c.backupTrust(ctx, db); err != nil {
 		return t, err
 	}
+	if by, ok := t.Trust.(*seal.Trust); ok {
+		t.Messages = c.signaturesOf(by)
+	}
 	t.Signer, err = c.backupSigner(ctx, db)
 	return t, err
+}
+
+// signaturesOf checks the signature of origin of every message in a database that was restored on trial. One that is not signed yet, since no key
+// counted when it was committed, is signed before it leaves.
+func (c Config) signaturesOf(by *seal.Trust) func(ctx context.Context, restored *store.DB) error {
+	return func(ctx context.Context, restored *store.DB) error {
+		c.sealLazily(restored)
+		out := outbox.New(nil, "", outbox.Config{})
+		for cursor, more := "", true; more; more = cursor != "" {
+			var some []outbox.Detail
+			err := restored.View(ctx, func(tx *store.Tx) (err error) {
+				some, cursor, err = out.Messages(ctx, tx, outbox.Filter{OldestFirst: true, Limit: 1000}, cursor)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			for _, d := range some {
+				if d.Origin == nil {
+					continue
+				}
+				if _, err := by.Genuine(d.Message); err != nil {
+					return fmt.Errorf("number %d of lane %s in the copy: %w", d.Number, d.Lane, err)
+				}
+			}
+		}
+		return nil
+	}
 }
 
 func backupPrune() *cobra.Command {

@@ -79,6 +79,9 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust 
 			return nil, backup.Trial{}, err
 		}
 		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now}
+		if err := givenAnchor(&t, o.anchors); err != nil {
+			return nil, t, err
+		}
 		if trust == "" { // bytes, rows and the record's tree are compared nevertheless
 			fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: WARNING: nobody checks who has signed the copy; whoever could write to %s could have made it. "+
 				"--trust FILE checks it, by what holdfast keys export has written\n", from)
@@ -99,7 +102,7 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust 
 	if err != nil {
 		return nil, backup.Trial{}, err
 	}
-	t, err := cfg.backupTrial(ctx, nil, o.identity)
+	t, err := cfg.backupTrial(ctx, nil, o)
 	return p, t, err
 }
 
@@ -178,6 +181,7 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 	if r.Signer != "" {
 		signed = "signed by " + r.Signer
 	}
+	signed += andAnchor(r.Anchor)
 	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
 		"%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,

@@ -77,6 +77,7 @@ type Sealed struct {
 	Manifest  json.RawMessage `json:"manifest"`
 	Key       string          `json:"key,omitempty"`       // that has signed the manifest
 	Signature string          `json:"signature,omitempty"` // in hexadecimal; none of a plant without a keyring
+	Anchor    string          `json:"anchor,omitempty"`    // the line by which Vault's anchor has signed the manifest too, where there was a Vault
 	Size      int64           `json:"size"`
 	SHA256    string          `json:"sha256"` // of the archive
 }
@@ -89,6 +90,23 @@ type Signer interface {
 // Trust checks signatures.
 type Trust interface {
 	Verify(p seal.Purpose, digest []byte, s message.Signature) (node string, err error)
+}
+
+// Anchor checks the signatures of Vault's anchor, which no node holds: who steals a node's key cannot make up a copy of earlier.
+type Anchor interface {
+	Verify(p seal.Purpose, digest []byte, line string) error
+}
+
+// anchored tells whether Vault's anchor has signed the manifest; a nil Anchor knows of none.
+func (s Sealed) anchored(by Anchor) (bool, error) {
+	if s.Anchor == "" || by == nil {
+		return false, nil
+	}
+	digest, err := s.digest()
+	if err != nil {
+		return false, err
+	}
+	return true, by.Verify(ForManifest, digest[:], s.Anchor)
 }
 
 // read gives the manifest.
@@ -181,6 +199,7 @@ type Proof struct {
 	Took   float64   `json:"seconds"`
 	Opened string    `json:"opened_by"` // the recipient whose key opened it
 	Signer string    `json:"signed_by,omitempty"`
+	Anchor bool      `json:"anchored,omitempty"` // Vault's anchor has signed the manifest too
 	// Increments were restored with it, up to the moment Through.
 	Increments int64     `json:"increments,omitempty"`
 	Through    time.Time `json:"through"`

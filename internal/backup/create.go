@@ -44,10 +44,12 @@ type Source struct {
 type Options struct {
 	Places     []Place
 	Recipients []Recipient
-	Signer     Signer                   // nil: the manifest is not signed
-	Progress   func(done, of int64)     // bytes of the archive that were written to places; may be nil
-	Written    func(place string) error // what is called when a place has the whole copy; may be nil
-	Log        *Log                     // begins anew with this copy; nil: no increments follow it
+	Signer     Signer // nil: the manifest is not signed
+	// Anchor has Vault's anchor sign the digest of the manifest too, and gives its line; "" where it cannot. nil: there is none.
+	Anchor   func(ctx context.Context, digest []byte) string
+	Progress func(done, of int64)     // bytes of the archive that were written to places; may be nil
+	Written  func(place string) error // what is called when a place has the whole copy; may be nil
+	Log      *Log                     // begins anew with this copy; nil: no increments follow it
 }
 
 // The name of the database's part.
@@ -73,6 +75,10 @@ func Create(ctx context.Context, src Source, o Options) (m Manifest, err error) 
 	sealed, err := m.seal(o.Signer, size, sum)
 	if err != nil {
 		return m, err
+	}
+	if o.Anchor != nil {
+		digest := sha256.Sum256(sealed.Manifest)
+		sealed.Anchor = o.Anchor(ctx, digest[:])
 	}
 	wrote, err := o.write(ctx, m.ID, archive, sealed)
 	if o.Log != nil && wrote > 0 {

@@ -24,7 +24,8 @@ type Restored struct {
 	Place    string `json:"place"`
 	Folder   string `json:"folder"`
 	Signer   string `json:"signed_by,omitempty"`
-	Doubtful int64  `json:"in_doubt"` // messages that were owed: each is asked for before it is sent
+	Anchor   bool   `json:"anchored,omitempty"` // Vault's anchor has signed the manifest too
+	Doubtful int64  `json:"in_doubt"`           // messages that were owed: each is asked for before it is sent
 	// Increments were restored with the copy, up to the moment Through.
 	Increments int64     `json:"increments,omitempty"`
 	Through    time.Time `json:"through"`
@@ -48,7 +49,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	}
 	// Until the outbox knows that it was restored nothing of it lies where a start would find it.
 	work := filepath.Join(folder, unsettled)
-	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
+	signed, err := unpack(ctx, p, c.ID, work, t)
 	if err != nil {
 		return Restored{}, err
 	}
@@ -63,7 +64,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
 	}
-	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signer, Increments: to.n, Through: to.through, last: to.last}
+	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, last: to.last}
 	if err = r.settleDown(ctx, url, p, t); err != nil {
 		return r, err
 	}

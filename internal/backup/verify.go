@@ -43,11 +43,17 @@ func ParseKey(name, text string) (Key, error) {
 type Trial struct {
 	Key   Key
 	Trust Trust // nil: signatures are not checked
+	// Anchor checks the signature of Vault's anchor, where a copy has one; nil: it is not checked.
+	Anchor Anchor
+	// MustAnchor refuses a copy without one. It needs Anchor.
+	MustAnchor bool
 	// Signer signs the proof; nil: nobody does, and a plant with keys does not believe it.
 	Signer Signer
 	Actor  string // who restores, for the audit record
 	// TrustBy makes the Trust of the archive of keys in a database that was restored, where the plant's own is lost; nil: none.
 	TrustBy func(ctx context.Context, restored *store.DB) (Trust, error)
+	// Messages looks at the messages of a database that was restored on trial, and says what is wrong with their signatures; nil: nobody does.
+	Messages func(ctx context.Context, restored *store.DB) error
 	// Increments is how many are restored with a copy; nil: all that follow it.
 	Increments *int64
 	Origin     string // of the audit record's checkpoints; default that of the plant that the manifest names
@@ -70,7 +76,7 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 	}
 	defer func() { err = errors.Join(err, leave()) }()
 	began := time.Now()
-	signer, err := unpack(ctx, p, c.ID, work, t.Key, t.Trust)
+	signed, err := unpack(ctx, p, c.ID, work, t)
 	var to reached
 	if err == nil {
 		to, err = advance(ctx, p, c, work, t)
@@ -84,7 +90,7 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 	if err != nil {
 		return Proof{}, err
 	}
-	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signer, Increments: to.n, Through: to.through}
+	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through}
 	return proof, t.keep(ctx, p, proof)
 }
 
@@ -123,7 +129,11 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string, exact bool)
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.compare(ctx, db, t.origin(m), exact), db.Close())
+	err = m.compare(ctx, db, t.origin(m), exact)
+	if err == nil && t.Messages != nil {
+		err = t.Messages(ctx, db)
+	}
+	return errors.Join(err, db.Close())
 }
 
 func (t Trial) origin(m Manifest) string {
@@ -170,42 +180,61 @@ func (m Manifest) compareRows(ctx context.Context, db *store.DB) error {
 	return nil
 }
 
-// unpack fetches and opens an archive into a folder, and checks each part. It returns which node has signed its manifest.
-func unpack(ctx context.Context, p Place, id, folder string, key Key, by Trust) (signer string, err error) {
+// signers are who has signed a manifest.
+type signers struct {
+	node   string
+	anchor bool
+}
+
+// signers tells who has signed the manifest of a copy, as far as it can be checked. Whoever can write to a place can encrypt to its recipients
+// too: what a Trial trusts must have signed it.
+func (t Trial) signers(s Sealed, id string) (by signers, err error) {
+	if t.Trust != nil {
+		if by.node, err = s.Signer(t.Trust); err != nil {
+			return by, err
+		}
+		if by.node == "" {
+			return by, damaged("open backup "+id, "its manifest is not signed")
+		}
+	}
+	by.anchor, err = s.anchored(t.Anchor)
+	if err == nil && !by.anchor && t.MustAnchor {
+		err = damaged("open backup "+id, "Vault's anchor has not signed its manifest")
+	}
+	return by, err
+}
+
+// unpack fetches and opens an archive into a folder, and checks each part. It returns who has signed its manifest.
+func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signers, err error) {
 	s, err := readSealed(ctx, p, id)
 	if err != nil {
-		return "", err
+		return by, err
 	}
-	if by != nil {
-		if signer, err = s.Signer(by); err != nil {
-			return "", err
-		}
-		if signer == "" { // whoever can write to a place can encrypt to its recipients too
-			return "", damaged("open backup "+id, "its manifest is not signed")
-		}
+	if by, err = t.signers(s, id); err != nil {
+		return by, err
 	}
 	m, err := s.read()
 	if err != nil {
-		return "", err
+		return by, err
 	}
 	if m.ID != id {
-		return "", damaged("open backup "+id, "its manifest is of backup "+m.ID)
+		return by, damaged("open backup "+id, "its manifest is of backup "+m.ID)
 	}
 	r, err := p.Get(ctx, id+archiveSuffix)
 	if err != nil {
-		return "", err
+		return by, err
 	}
 	defer r.Close()
 	counted := &counting{to: io.Discard, sum: sha256.New()}
 	whole := io.TeeReader(r, counted)
-	openErr := open(whole, key, folder, m, s)
+	openErr := open(whole, t.Key, folder, m, s)
 	if _, err := io.Copy(io.Discard, whole); err != nil {
-		return "", fmt.Errorf("read backup %s: %w", id, err)
+		return by, fmt.Errorf("read backup %s: %w", id, err)
 	}
 	if counted.n != s.Size || hex.EncodeToString(counted.sum.Sum(nil)) != s.SHA256 {
-		return "", damaged("open backup "+id+" of "+p.String(), fmt.Sprintf("the archive is not what was written: %d bytes, and were %d", counted.n, s.Size))
+		return by, damaged("open backup "+id+" of "+p.String(), fmt.Sprintf("the archive is not what was written: %d bytes, and were %d", counted.n, s.Size))
 	}
-	return signer, openErr
+	return by, openErr
 }
 
 // open decrypts an archive and writes its parts.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -141,6 +142,22 @@ func (v *Vault) AnchorCheckpoint(ctx context.Context, name, text string) (string
 	if err := forCheckpoint(text); err != nil {
 		return "", err
 	}
+	return v.anchorText(ctx, name, text)
+}
+
+// AnchorDigest has the anchor sign a SHA-256 for a purpose that is not ForCheckpoint, and returns a line like that of AnchorCheckpoint, which
+// Anchor checks.
+func (v *Vault) AnchorDigest(ctx context.Context, name string, p Purpose, digest []byte) (string, error) {
+	return v.anchorText(ctx, name, anchoredText(p, digest))
+}
+
+// anchoredText is what the anchor signs. Its first line is the purpose, which no checkpoint begins with: that begins with ForCheckpoint.
+func anchoredText(p Purpose, digest []byte) string {
+	return string(p) + "\n" + hex.EncodeToString(digest) + "\n"
+}
+
+// anchorText has the anchor sign a text under a name.
+func (v *Vault) anchorText(ctx context.Context, name, text string) (string, error) {
 	path := v.cfg.Transit + "/sign/" + anchorKey
 	s, err := v.write(ctx, path, map[string]any{"input": base64.StdEncoding.EncodeToString([]byte(text))})
 	if err != nil {
@@ -187,7 +204,7 @@ func (v *Vault) anchorOf(ctx context.Context, version, text string, signature []
 		}
 	case !ed25519.Verify(k, []byte(text), signature):
 		return nil, &problem.Error{
-			Kind: problem.Integrity, What: "have the anchor sign a checkpoint", Why: "what Vault answers is not version " + version + "'s signature over it",
+			Kind: problem.Integrity, What: "have the anchor sign", Why: "what Vault answers is not version " + version + "'s signature over it",
 			Hint: "look at what stands between this node and Vault, and that the key is not derived or prehashed",
 		}
 	}
@@ -219,6 +236,44 @@ func (v *Vault) Anchors(ctx context.Context) ([]ed25519.PublicKey, error) {
 		all = append(all, k)
 	}
 	return all, err
+}
+
+// Anchor checks what Vault's anchor has signed beside checkpoints, by its public keys.
+type Anchor struct {
+	name string
+	keys []ed25519.PublicKey
+}
+
+// NewAnchor is the anchor that signs under AnchorName(name).
+func NewAnchor(name string, keys []ed25519.PublicKey) *Anchor { return &Anchor{AnchorName(name), keys} }
+
+// Verify checks a line of AnchorDigest. Errors: NotFound for a key that is not known, Integrity for whatever is not its signature over that.
+func (a *Anchor) Verify(p Purpose, digest []byte, line string) error {
+	bad := func(kind problem.Kind, why string) error {
+		return &problem.Error{Kind: kind, What: "verify the anchor's signature", Why: why, Hint: "compare the key with what holdfast audit keys prints"}
+	}
+	parts := strings.Fields(line)
+	if len(parts) != 3 || parts[1] != a.name {
+		return bad(problem.Integrity, "it is none of "+a.name)
+	}
+	b, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(b) != 4+ed25519.SignatureSize {
+		return bad(problem.Integrity, "it is no signature")
+	}
+	known := false
+	for _, k := range a.keys {
+		if noteHash(a.name, k) != binary.BigEndian.Uint32(b) {
+			continue
+		}
+		known = true
+		if ed25519.Verify(k, []byte(anchoredText(p, digest)), b[4:]) {
+			return nil
+		}
+	}
+	if !known {
+		return bad(problem.NotFound, "no such key of the anchor is known here")
+	}
+	return bad(problem.Integrity, "it is not over this")
 }
 
 // NoteKey is the key as programs that check notes of name are told it.

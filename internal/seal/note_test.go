@@ -2,6 +2,8 @@ package seal_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -132,6 +134,42 @@ func TestTheAnchorIsNoNodes(t *testing.T) {
 	_, err = v.AnchorCheckpoint(t.Context(), noteName, "something else")
 	if problem.KindOf(err) != problem.Internal {
 		t.Errorf("something else: %v", err)
+	}
+	anchorsDigest(t, v, anchors, later)
+}
+
+// anchorsDigest: what the anchor signs beside checkpoints counts for its purpose, digest and name alone; checkpoint is a line of its own.
+func anchorsDigest(t *testing.T, v *seal.Vault, keys []ed25519.PublicKey, checkpoint string) {
+	t.Helper()
+	const purpose seal.Purpose = "holdfast/test/1"
+	digest := sha256.Sum256([]byte("manifest"))
+	line, err := v.AnchorDigest(t.Context(), noteName, purpose, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := seal.NewAnchor(noteName, keys)
+	if err := by.Verify(purpose, digest[:], line); err != nil {
+		t.Error(err)
+	}
+	other, flipped := sha256.Sum256([]byte("another")), strings.Replace(line, line[len(line)-9:len(line)-5], "AAAA", 1)
+	for name, tt := range map[string]struct {
+		by      *seal.Anchor
+		purpose seal.Purpose
+		digest  []byte
+		line    string
+		want    problem.Kind
+	}{
+		"another purpose":   {by, "holdfast/test/2", digest[:], line, problem.Integrity},
+		"another digest":    {by, purpose, other[:], line, problem.Integrity},
+		"an altered line":   {by, purpose, digest[:], flipped, problem.Integrity},
+		"a checkpoint's":    {by, purpose, digest[:], checkpoint, problem.Integrity},
+		"another plant's":   {seal.NewAnchor("another", keys), purpose, digest[:], line, problem.Integrity},
+		"a key not known":   {seal.NewAnchor(noteName, nil), purpose, digest[:], line, problem.NotFound},
+		"no line of a note": {by, purpose, digest[:], "x", problem.Integrity},
+	} {
+		if err := tt.by.Verify(tt.purpose, tt.digest, tt.line); problem.KindOf(err) != tt.want {
+			t.Errorf("%s: got %v, want a problem of kind %s", name, err, tt.want)
+		}
 	}
 }
 

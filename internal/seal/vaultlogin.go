@@ -159,7 +159,9 @@ func (v *Vault) certificate(ctx context.Context) (lease, error) {
 }
 
 // halfSpent tells whether half of a certificate's time is over.
-func halfSpent(c *x509.Certificate) bool { return time.Since(c.NotBefore) >= c.NotAfter.Sub(c.NotBefore)/2 }
+func halfSpent(c *x509.Certificate) bool {
+	return time.Since(c.NotBefore) >= c.NotAfter.Sub(c.NotBefore)/2
+}
 
 // newWrapping tells whether the file holds another wrapping than the one that was used.
 func (v *Vault) newWrapping(s sealedLogin) bool {

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"holdfast/internal/backup"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// TestVaultsAnchorSignsCopies beside the node. A copy without it, or with another signature, is refused by whoever asks for the anchor's; Vault that
+// is away keeps nobody from making copies.
+func TestVaultsAnchorSignsCopies(t *testing.T) {
+	w := openVaultWorld(t)
+	reportOn(t, w.process, 1, theirs)
+	untilJudged(t, w.process, 1)
+	m := copyWithAnchor(t, w.process)
+	origin := w.cfg.auditOrigin()
+	keys, err := w.anchor.Anchors(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := []string{seal.NoteKey(seal.AnchorName(origin), keys[0])}
+	for name, o := range map[string]chosen{"by what Vault shows": {}, "by a key that is given": {anchors: by}} {
+		if proof, err := w.cfg.verifyBackup(t.Context(), w.db, m.ID, "test", o); err != nil || !proof.Anchor || proof.Signer != w.cfg.nodeURI() {
+			t.Errorf("%s: signed by %q, by the anchor: %t, %v", name, proof.Signer, proof.Anchor, err)
+		}
+	}
+	file := filepath.Join(w.dir, "backups", m.ID+".json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, line := range map[string]string{"none": "", "the node's name": "— " + origin + " AAAA", "another signature": strings.Repeat("A", 40)} {
+		var s backup.Sealed
+		if err := json.Unmarshal(text, &s); err != nil || s.Anchor == "" {
+			t.Fatalf("the file beside the copy is %s, %v", text, err)
+		}
+		s.Anchor = line
+		altered, err := json.Marshal(s)
+		if err == nil {
+			err = os.WriteFile(file, altered, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.cfg.verifyBackup(t.Context(), w.db, m.ID, "test", chosen{anchors: by}); problem.KindOf(err) != problem.Integrity {
+			t.Errorf("%s: got %v, want a problem of kind %s", name, err, problem.Integrity)
+		}
+	}
+	w.vault.Seal(t)
+	if m := copyWithAnchor(t, w.process); m.ID == "" || !strings.Contains(string(w.log.Bytes()), "not by Vault's anchor") {
+		t.Errorf("with Vault sealed: copy %q, and the log does not tell", m.ID)
+	}
+}
+
+// copyWithAnchor makes a copy as serve does.
+func copyWithAnchor(t *testing.T, p *process) backup.Manifest {
+	t.Helper()
+	places, err := p.cfg.backupPlaces(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), places, nil, func(int64, int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestACopyOfWhatThePlantHasNotSignedIsRefused: rows, record and heads of lanes are those of the manifest, and a signature is not.
+func TestACopyOfWhatThePlantHasNotSignedIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Keys.AtRest = atRestOff // where bodies are sealed an altered signature breaks the seal too
+	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	reportOn(t, p, 1, "4711")
+	verify := func() error {
+		copyWithAnchor(t, p)
+		_, err := cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{})
+		return err
+	}
+	if err := verify(); err != nil {
+		t.Fatal(err)
+	}
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET signature = CAST(SUBSTR(signature, 1, LENGTH(signature) - 1) || X'00' AS BLOB)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "number 1 of lane") {
+		t.Errorf("got %v, want the number whose signature is not good", err)
+	}
+}
