@@ -47,6 +47,7 @@ type Config struct {
 	file   string        // absolute path of the file
 	by     *access.Actor // who calls from elsewhere; nil: whoever has started the program
 	places strict.Places
+	vault  *vaultSecrets
 }
 
 // PlantConfig says who and where the plant is, and how strict its rules are.
@@ -220,6 +221,7 @@ func parseConfig(file string, text []byte) (Config, error) {
 		return Config{}, errors.Join(mistakes...)
 	}
 	cfg.anchor()
+	cfg.vault = &vaultSecrets{}
 	return cfg, nil
 }
 

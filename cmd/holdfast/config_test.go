@@ -70,7 +70,7 @@ func TestEachMistakeIsToldWithItsLine(t *testing.T) {
 		{"another database", "url: sqlite:holdfast.db", "url: mysql://db/holdfast", []string{"database.url: it is neither sqlite: nor postgres:"}},
 		{"a password in the URL", "url: sqlite:holdfast.db", "url: postgres://u:hunter2@db/holdfast", []string{"database.url: it has a password in it", "file:"}},
 		{"a secret written out", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: hunter2}`, []string{"links.erp.auth.bearer: it is no reference to a secret"}},
-		{"a secret in Vault", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: "vault:kv/erp#token"}`, []string{"vault: references are not in this version"}},
+		{"a secret in Vault", `# auth: {bearer: "env:ERP_TOKEN"}`, `auth: {bearer: "vault:kv/erp#token"}`, []string{"links.erp.auth.bearer: the plant has no Vault"}},
 		{"a credential among the headers", "    concurrency: 8", "    headers: {X-Api-Key: hunter2}\n    concurrency: 8", []string{"it looks like a credential"}},
 		{"a kind that is nearly one", "kind: rest", "kind: odate", []string{"links.erp.kind: it is none of amqp, odata, rest, sap", "did you mean odata?"}},
 		{"a link without an address", "    base_url: http://127.0.0.1:8422\n", "", []string{"links.erp.base_url: it is missing"}},

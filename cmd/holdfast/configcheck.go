@@ -19,6 +19,7 @@ import (
 	"holdfast/internal/httpapi"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 )
 
 // mostInline is how many bytes of a body may be kept in its message's own row.
@@ -28,6 +29,7 @@ const mostInline = 1 << 20
 type checker struct {
 	strict.Places
 	mistakes []error
+	vault    bool // the plant has a Vault
 }
 
 // wrong notes a mistake, unless it would follow from one that has been told already: the value was not read as it stands there.
@@ -52,7 +54,7 @@ func (k *checker) among(path, value string, choices ...string) {
 
 // check tells everything that is wrong with the values, as far as the file alone can show it.
 func (c Config) check() error {
-	k := &checker{Places: c.places}
+	k := &checker{Places: c.places, vault: c.Keys.Kind == keysVault}
 	c.checkPlant(k)
 	c.checkDatabase(k)
 	if err := httpapi.CheckLoopback(c.Ops.Listen); err != nil {
@@ -286,8 +288,15 @@ func checkRESTAuth(k *checker, at string, a rest.Auth) {
 func checkReference(k *checker, at, ref string) {
 	kind, name, _ := strings.Cut(ref, ":")
 	switch {
-	case kind == "vault" && name != "":
-		k.wrong(at, "vault: references are not in this version", "write env:NAME or file:PATH for now; an agent of Vault can write the file")
+	case kind == "vault" && slices.Contains([]string{"keys.passphrase", "database.url", "backup.identity"}, at):
+		k.wrong(at, "it is needed before or without Vault", "write env:NAME or file:PATH")
+	case kind == "vault" && !k.vault:
+		k.wrong(at, "the plant has no Vault", "write keys: with kind: vault (docs/keys.md), or env:NAME or file:PATH here")
+	case kind == "vault":
+		if err := seal.CheckSecret(name); err != nil {
+			p, _ := errors.AsType[*problem.Error](err)
+			k.wrong(at, p.Why, p.Hint)
+		}
 	case kind != "env" && kind != "file" || name == "":
 		k.wrong(at, "it is no reference to a secret, and this file holds no secrets", "write env:NAME or file:PATH; file:PATH is best readable by one user only")
 	}

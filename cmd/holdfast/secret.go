@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 )
 
 // secrets finds what references name; relative files begin beside the configuration. The secret itself is in no error.
-func (c Config) secret(_ context.Context, reference string) (string, error) {
+func (c Config) secret(ctx context.Context, reference string) (string, error) {
 	kind, name, _ := strings.Cut(reference, ":")
 	bad := &problem.Error{Kind: problem.Invalid, What: "find the secret " + reference}
 	switch kind {
@@ -33,10 +37,49 @@ func (c Config) secret(_ context.Context, reference string) (string, error) {
 		return "", bad
 	case "credential":
 		return systemdCredential(name)
+	case "vault":
+		return c.vaultSecret(ctx, name)
 	default:
 		bad.What, bad.Why, bad.Hint = "find a secret", kind+": references are not in this version", "use env:NAME or file:PATH"
 		return "", bad
 	}
+}
+
+// vaultSecrets is where all who have this configuration find secrets of Vault's. It is opened by whoever wants the first.
+type vaultSecrets struct {
+	mu   sync.Mutex
+	from *seal.Secrets // guarded by mu
+}
+
+// vaultSecret finds a secret of Vault's kv engine.
+func (c Config) vaultSecret(ctx context.Context, name string) (string, error) {
+	if c.vault == nil || c.Keys.Kind != keysVault {
+		return "", &problem.Error{Kind: problem.Invalid, What: "find the secret vault:" + name, Why: "the plant has no Vault", Hint: "write keys: with kind: vault, or use env:NAME or file:PATH"}
+	}
+	from, err := c.vault.open(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return from.Get(ctx, name)
+}
+
+func (v *vaultSecrets) open(ctx context.Context, c Config) (*seal.Secrets, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.from != nil {
+		return v.from, nil
+	}
+	log := slog.Default().With("part", "keys")
+	k, err := c.openKeyring(ctx, time.Now, log)
+	if err != nil {
+		return nil, err
+	}
+	safe := k.safe
+	if c.Keys.ColdStart != sealedCache {
+		safe = nil
+	}
+	v.from = seal.NewSecrets(k.Keyring.(*seal.Vault), safe, time.Now, log) //nolint:forcetypeassert // of keyring's kind
+	return v.from, nil
 }
 
 // databaseURL is the URL to open, with its password where a reference brings one. It must not be printed.

@@ -65,7 +65,7 @@ func TestValuesWaitInOrderWhileVaultIsAwayBeyondTheBudget(t *testing.T) {
 	if got, want := strings.Join(told, ", "), theirs+" made, "+theirs+" away0, canary-4715-another away1"; got != want {
 		t.Errorf("the ERP was told %q, want %q", got, want)
 	}
-	searchAll(t, w.process, w.dir, w.log.Bytes(), "canary-4715")
+	searchAll(t, w.process, w.dir, w.log.Bytes(), "canary-4715", sharedToken, sharedHop)
 }
 
 // vaultWorld is a plant that runs, with keys of a real Vault which last six seconds, and reveals persons to its ERP.
@@ -96,8 +96,10 @@ func openVaultWorld(t *testing.T) vaultWorld {
 	}
 	cfg.Keys.Kind, cfg.Keys.Renew = keysVault, time.Second
 	cfg.Keys.Vault = KeysVaultConfig{Address: w.vault.Address, CA: w.vault.CA, Role: "a", RoleID: role, Wrapped: wrapped}
+	w.secretsInVault()
 	l := cfg.Links["erp"]
-	l.Reveal = []string{"person"}
+	l.Reveal, l.REST.Auth.Bearer = []string{"person"}, "vault:holdfast-kv/erp#token"
+	l.Proof, l.ProofSecret, l.ProofKey = "http-signature", "vault:holdfast-kv/erp#hop", "plant-1000"
 	cfg.Links["erp"], cfg.Sensitive = l, &SensitiveConfig{}
 	w.process = canaryPlant(t, cfg, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err := w.takeSeat(t.Context()); err != nil {
@@ -106,6 +108,21 @@ func openVaultWorld(t *testing.T) vaultWorld {
 	w.runKeys()
 	relaying(t, w.process)
 	return w
+}
+
+// The secrets that plant and ERP share by Vault: what stands for the plant, and what it signs the hop with, in base64.
+const (
+	sharedToken = "canary-4718-token"
+	sharedHop   = "Y2FuYXJ5LTQ3MTktaG9wLTAxMjM0NTY3ODkwMTIzNDU="
+)
+
+// secretsInVault lays them down. A new engine is not ready at once.
+func (w *vaultWorld) secretsInVault() {
+	w.t.Helper()
+	w.until("Vault keeps the secrets", func() bool {
+		_, err := w.vault.Admin(w.t).KVv2("holdfast-kv").Put(w.t.Context(), "erp", map[string]any{"token": sharedToken, "hop": sharedHop})
+		return err == nil
+	})
 }
 
 // runKeys runs what keeps keys fresh until the test ends.
@@ -135,9 +152,13 @@ func (w *vaultWorld) until(what string, is func() bool) {
 	}
 }
 
-// takes is an ERP that takes everything and tells nothing.
+// takes is an ERP that takes everything of whoever has the secrets, and tells nothing.
 func takes(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
+	if r.Header.Get("Authorization") != "Bearer "+sharedToken || !strings.Contains(r.Header.Get("Signature-Input"), `keyid="plant-1000";alg="hmac-sha256"`) {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if r.Method != http.MethodPost {
 		_, _ = io.WriteString(w, `{"items":[]}`)
 		return

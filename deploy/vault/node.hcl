@@ -23,6 +23,9 @@ path "holdfast-transit/decrypt/rest" {
 path "holdfast-transit/rewrap/rest" {
   capabilities = ["update"]
 }
+path "holdfast-kv/data/*" {
+  capabilities = ["read"]
+}
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }

@@ -1,0 +1,144 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast/internal/problem"
+)
+
+// How long a secret of Vault's is used before it is read again, how soon it is tried again where Vault does not answer, and how old one may be
+// that a start takes from the safe.
+const (
+	secretAgain  = 5 * time.Minute
+	secretSoon   = 30 * time.Second
+	secretBudget = 7 * 24 * time.Hour
+)
+
+// secretsFile is what the safe has of them.
+const secretsFile = "secrets.age"
+
+// Secrets reads secrets from Vault's kv engine, version 2, such as the key that a partner shares. The last value of each is used for as long as
+// Vault does not give another. It is safe for use by many goroutines.
+type Secrets struct {
+	vault *Vault
+	safe  *Safe // nil: they are kept in memory alone, so that a start needs Vault
+	now   func() time.Time
+	log   *slog.Logger
+
+	mu   sync.Mutex // held while Vault is asked
+	kept map[string]keptSecret
+	next map[string]time.Time // by reference: when Vault is asked again
+}
+
+// keptSecret is a value as it was at a time.
+type keptSecret struct {
+	Value string
+	At    time.Time
+}
+
+// NewSecrets asks nothing yet. What was read goes into the safe, if there is one, and comes out of it for a week.
+func NewSecrets(v *Vault, safe *Safe, now func() time.Time, log *slog.Logger) *Secrets {
+	return &Secrets{vault: v, safe: safe, now: now, log: log, next: map[string]time.Time{}}
+}
+
+// Get is the secret at MOUNT/PATH#FIELD. Errors: Invalid for what is no such reference or has no such field, Denied where Vault does not allow it,
+// Unavailable where it does not answer and nothing is kept.
+func (s *Secrets) Get(ctx context.Context, reference string) (string, error) {
+	mount, path, field, err := splitSecret(reference)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin(ctx)
+	now := s.now()
+	k, have := s.kept[reference]
+	if have && now.Before(s.next[reference]) {
+		return k.Value, nil
+	}
+	value, err := s.vault.kv(ctx, mount, path, field)
+	if err != nil && have {
+		s.log.WarnContext(ctx, "Vault does not give a secret: the last value is used", "part", "keys", "err", err)
+		s.next[reference] = now.Add(secretSoon)
+		return k.Value, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	s.next[reference] = now.Add(secretAgain)
+	s.keep(ctx, reference, keptSecret{value, now}, k)
+	return value, nil
+}
+
+// begin takes what the safe has. It needs mu.
+func (s *Secrets) begin(ctx context.Context) {
+	if s.kept != nil {
+		return
+	}
+	s.kept = map[string]keptSecret{}
+	if s.safe == nil {
+		return
+	}
+	if err := s.safe.read(secretsFile, &s.kept); err != nil && problem.KindOf(err) != problem.NotFound {
+		s.log.WarnContext(ctx, "secrets of Vault's that were sealed cannot be read", "part", "keys", "err", err)
+	}
+	for name, k := range s.kept {
+		if s.now().Sub(k.At) > secretBudget {
+			delete(s.kept, name)
+		}
+	}
+}
+
+// keep remembers a value, in the safe too: at once if it is another one, else once half of its time there is over. It needs mu.
+func (s *Secrets) keep(ctx context.Context, reference string, k, before keptSecret) {
+	if k.Value == before.Value && k.At.Sub(before.At) < secretBudget/2 {
+		return
+	}
+	s.kept[reference] = k
+	if s.safe == nil {
+		return
+	}
+	if err := s.safe.write(secretsFile, s.kept); err != nil {
+		s.log.WarnContext(ctx, "a secret of Vault's cannot be sealed for a start without it", "part", "keys", "err", err)
+	}
+}
+
+// CheckSecret tells whether Get can read a reference, as far as it shows.
+func CheckSecret(reference string) error {
+	_, _, _, err := splitSecret(reference)
+	return err
+}
+
+// splitSecret parts MOUNT/PATH#FIELD.
+func splitSecret(reference string) (mount, path, field string, err error) {
+	at, field, ok := strings.Cut(reference, "#")
+	mount, path, deep := strings.Cut(at, "/")
+	if !ok || !deep || mount == "" || path == "" || field == "" || strings.Contains(at, "..") || strings.ContainsAny(at, "?%") {
+		return "", "", "", &problem.Error{
+			Kind: problem.Invalid, What: "find the secret vault:" + reference, Why: "it is none of a kv engine", Hint: "write vault:MOUNT/PATH#FIELD, such as vault:holdfast-kv/erp#token",
+		}
+	}
+	return mount, path, field, nil
+}
+
+// kv reads one field of a secret.
+func (v *Vault) kv(ctx context.Context, mount, path, field string) (string, error) {
+	s, err := v.read(ctx, mount+"/data/"+path)
+	if err != nil {
+		return "", err
+	}
+	data, _ := s.Data["data"].(map[string]any)
+	value, ok := data[field].(string)
+	if !ok || value == "" {
+		return "", &problem.Error{
+			Kind: problem.Invalid, What: "find the secret vault:" + mount + "/" + path + "#" + field, Why: "the secret has no such field, or it is no text",
+			Hint: fmt.Sprintf("write it there: vault kv put -mount=%s %s %s=…", mount, path, field),
+		}
+	}
+	return value, nil
+}

@@ -1,0 +1,64 @@
+package seal_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+)
+
+// TestASecretOfVaultsIsReadAgainAndOutlivesIt: a new value is used after a while; while Vault is away the last one is, at another start too if a
+// safe has it, and for a week.
+func TestASecretOfVaultsIsReadAgainAndOutlivesIt(t *testing.T) {
+	dir := t.TempDir()
+	v, s := vault(t, dir)
+	put := func(path, value string) {
+		t.Helper()
+		kv := s.Admin(t).KVv2("holdfast-kv")
+		var err error
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // a new engine is not ready at once
+			if _, err = kv.Put(t.Context(), path, map[string]any{"hop": value}); err == nil {
+				return
+			}
+		}
+		t.Fatal(err)
+	}
+	if err := s.Admin(t).Sys().Mount("other-kv", &api.MountInput{Type: "kv", Options: map[string]string{"version": "2"}}); err != nil {
+		t.Fatal(err)
+	}
+	put("erp", "first")
+	now := time.Now()
+	clock := func() time.Time { return now }
+	safe := seal.NewSafe(dir, "correct horse", work)
+	secrets := seal.NewSecrets(v, safe, clock, quiet())
+	get := func(of *seal.Secrets, want string, kind problem.Kind) {
+		t.Helper()
+		if got, err := of.Get(t.Context(), "holdfast-kv/erp#hop"); got != want || problem.KindOf(err) != kind {
+			t.Errorf("got %q, %v, want %q and kind %q", got, err, want, kind)
+		}
+	}
+	get(secrets, "first", "")
+	put("erp", "second")
+	get(secrets, "first", "")
+	now = now.Add(6 * time.Minute)
+	get(secrets, "second", "")
+	for reference, want := range map[string]string{
+		"holdfast-kv/erp#none": "no such field", "holdfast-kv/none#hop": "there is nothing there", "other-kv/erp#hop": "read on other-kv/data/erp",
+		"holdfast-kv/erp": "none of a kv engine", "holdfast-kv/../other-kv/erp#hop": "none of a kv engine",
+	} {
+		if got, err := secrets.Get(t.Context(), reference); err == nil || got != "" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %q, %v, want words with %q", reference, got, err, want)
+		}
+	}
+	s.Seal(t)
+	now = now.Add(time.Hour)
+	get(secrets, "second", "")
+	get(seal.NewSecrets(v, safe, clock, quiet()), "second", "")
+	get(seal.NewSecrets(v, nil, clock, quiet()), "", problem.Unavailable)
+	now = now.Add(8 * 24 * time.Hour)
+	get(seal.NewSecrets(v, safe, clock, quiet()), "", problem.Unavailable)
+}
