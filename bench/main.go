@@ -91,6 +91,7 @@ func rows() []row {
 		{"claim-explain", "plan of the claim behind a million delivered messages", fixed(explainRow)},
 		{"drain", "10,000 messages behind a million delivered ones", fixed(drainRow)},
 		{"mapping", "a confirmation of 15 fields decoded, mapped and encoded, against Bloblang and gojq; 1,000 mappings loaded", mappingRow},
+		{"page", "a letter typed into the console's rules of a mapping, until its result is there", pageRow},
 		{"metadata", "a $metadata of 5 MB read, V2 and V4, against encoding/xml that walks through its tokens", metadataRow},
 		{"exact", "verdicts of the ERP mock against Prism", fixed(exactRow)},
 	}

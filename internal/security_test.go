@@ -64,8 +64,18 @@ func TestSecurityRequirements(t *testing.T) {
 
 // TestConsoleRequirements: each of the fifteen requirements of the console has one row that names tests which are there, and says what is missing.
 func TestConsoleRequirements(t *testing.T) {
+	requirements(t, "../docs/operating.md", "## What the console is held to", 15)
+}
+
+// TestMappingRequirements: so have the ten of mappings.
+func TestMappingRequirements(t *testing.T) {
+	requirements(t, "../docs/mapping-guide.md", "## What mappings are held to", 10)
+}
+
+func requirements(t *testing.T, file, heading string, want int) {
+	t.Helper()
 	tests := testsByPackage(t)
-	_, text, _ := strings.Cut(read(t, "../docs/operating.md"), "## What the console is held to")
+	_, text, _ := strings.Cut(read(t, file), heading)
 	text, _, _ = strings.Cut(text, "\n## ")
 	n := 0
 	for _, row := range tableRows(text) {
@@ -84,8 +94,8 @@ func TestConsoleRequirements(t *testing.T) {
 			}
 		}
 	}
-	if n != 15 {
-		t.Errorf("got %d rows, want 15", n)
+	if n != want {
+		t.Errorf("got %d rows, want %d", n, want)
 	}
 }
 

@@ -22,8 +22,16 @@ type misfit struct {
 
 // fit holds each mapping that a route or a poll names against the contract of its link, as far as that is known.
 func (c Config) fit(rules *mapping.Set, links map[string]link) []misfit {
+	return c.fitOf(rules, links, func(string) bool { return true })
+}
+
+// fitOf is fit for some of the mappings.
+func (c Config) fitOf(rules *mapping.Set, links map[string]link, wanted func(name string) bool) []misfit {
 	var out []misfit
 	add := func(name, kind, link string) {
+		if !wanted(rules.Name(name, kind)) {
+			return
+		}
 		contract, ok := links[link].(mapping.Contract)
 		if !ok {
 			return // its contract, if there is one, says nothing of fields

@@ -31,10 +31,8 @@ func (p mappingPage) Fit(set *mapping.Set, name string) map[string][]mapping.Fin
 	for _, link := range p.cfg.usersOf(set, name) {
 		out[link] = nil
 	}
-	for _, f := range p.cfg.fit(set, p.links) {
-		if f.mapping == name {
-			out[f.link] = append(out[f.link], f.Finding)
-		}
+	for _, f := range p.cfg.fitOf(set, p.links, func(n string) bool { return n == name }) {
+		out[f.link] = append(out[f.link], f.Finding)
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -174,6 +175,34 @@ func TestWhatIsTypedIsMappedAndPointsAtItsRule(t *testing.T) {
 		r.dispatchEvent(new Event("input", { bubbles: true })); return true; })()`)
 	b.await(`document.querySelector("#tried [data-bad]") && document.querySelector(".gutter .bad")`)
 	b.clean("the mapping")
+}
+
+// counting lets everybody in, and counts who asks for a preview.
+type counting struct{ previews *atomic.Int32 }
+
+// Who implements console.Gate.
+func (c counting) Who(r *http.Request, action string) (access.Actor, error) {
+	if action == access.MappingPreview {
+		c.previews.Add(1)
+	}
+	return console.Local{}.Who(r, action)
+}
+
+// TestFastTypingAsksOnce: what is typed in one breath is sent once, and its end is what is answered.
+func TestFastTypingAsksOnce(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	var previews atomic.Int32
+	p.gate.Store(counting{&previews})
+	b := browse(t, p)
+	b.open("/console/mapping?name="+outConfirmation, "light")
+	b.await(`window.htmx && document.querySelector(".made a[data-line]")`)
+	b.await(`(() => { const r = document.getElementById("rules"); r.value = r.value.replace("src.confirmation.yield", "src.confirmation.");
+		for (const letter of "yeld") { r.value = r.value.replace("decimal(src.confirmation." + ("yeld".split(letter)[0]), (was) => was + letter); r.dispatchEvent(new Event("input", { bubbles: true })); }
+		return true; })()`)
+	b.await(`document.querySelector("#tried [data-bad]")?.closest("li").textContent.includes("yeld")`)
+	if n := previews.Load(); n != 1 {
+		t.Errorf("four letters in a breath were sent %d times, want once", n)
+	}
 }
 
 // TestWhatComesInIsComparedToo: another mapping of an ERP's documents is held against those that were recorded.

@@ -1,6 +1,9 @@
 package mapping_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"holdfast/internal/problem"
@@ -44,6 +47,33 @@ func TestUnitsDatesAndTables(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestATableGoesThereAndBack: of any table in which each value stands for one code, forward and reverse give the code again; where two codes have
+// one value, reading back is refused before a message runs.
+func TestATableGoesThereAndBack(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	for range 50 {
+		codes, values := r.Perm(40), r.Perm(40)
+		var rows []string
+		for i := range 1 + r.IntN(20) {
+			rows = append(rows, fmt.Sprintf(`"%04d": "v%d"`, codes[i], values[i]))
+		}
+		table := "tables: {t: {rows: {" + strings.Join(rows, ", ") + "}}}\n"
+		fields := table + "fields: {a: {each: src.l, value: 'reverse(\"t\", lookup(\"t\", item))'}}"
+		var all []string
+		for i := range rows {
+			all = append(all, fmt.Sprintf("%q", fmt.Sprintf("%04d", codes[i])))
+		}
+		list := "[" + strings.Join(all, ",") + "]"
+		if got, err := apply(t, fields, `{"l":`+list+`}`, nil); err != nil || got != `{"a":`+list+`}` {
+			t.Fatalf("%s of %s became %s, %v", list, table, got, err)
+		}
+		twice := strings.Replace(fields, "{rows: {", fmt.Sprintf(`{rows: {x: "v%d", `, values[0]), 1)
+		if _, err := load(t, map[string]string{"m.yaml": header + twice}); err == nil || !contains(err.Error(), "stands for both") {
+			t.Fatalf("%s was taken: %v", twice, err)
+		}
 	}
 }
 

@@ -5,6 +5,29 @@ import (
 	"testing"
 )
 
+// TestDaysAreThoseOfTheNamedZone: a time becomes the day and the clock of a zone that is named, also when clocks change; markers of no day and of no end.
+func TestDaysAreThoseOfTheNamedZone(t *testing.T) {
+	const fields = `fields: {d: 'date(src.t, src.z)', c: 'clock(src.t, src.z)', o: 'dateTime(src.t, src.z)'}`
+	for _, tt := range []struct{ name, at, zone, want string }{
+		{"the next day in Berlin", "2026-11-24T23:30:00Z", "Europe/Berlin", `{"d":"2026-11-25","c":"00:30:00","o":"2026-11-25T00:30:00+01:00"}`},
+		{"the day before in New York", "2026-11-24T03:30:00Z", "America/New_York", `{"d":"2026-11-23","c":"22:30:00","o":"2026-11-23T22:30:00-05:00"}`},
+		{"before the gap", "2026-03-29T00:59:59Z", "Europe/Berlin", `{"d":"2026-03-29","c":"01:59:59","o":"2026-03-29T01:59:59+01:00"}`},
+		{"behind the gap", "2026-03-29T01:00:00Z", "Europe/Berlin", `{"d":"2026-03-29","c":"03:00:00","o":"2026-03-29T03:00:00+02:00"}`},
+		{"the hour that comes twice, first", "2026-10-25T00:30:00Z", "Europe/Berlin", `{"d":"2026-10-25","c":"02:30:00","o":"2026-10-25T02:30:00+02:00"}`},
+		{"the hour that comes twice, again", "2026-10-25T01:30:00Z", "Europe/Berlin", `{"d":"2026-10-25","c":"02:30:00","o":"2026-10-25T02:30:00+01:00"}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := apply(t, fields, `{"t":"`+tt.at+`","z":"`+tt.zone+`"}`, nil); err != nil || got != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+	got, err := apply(t, `fields: {none: 'fromCompactDate("00000000")', blank: 'fromCompactDate("0000-00-00")', never: 'fromCompactDate("99991231")', back: 'compactDate("9999-12-31")'}`, `{}`, nil)
+	if want := `{"never":"9999-12-31","back":"99991231"}`; err != nil || got != want {
+		t.Errorf("markers: got %s, %v, want %s", got, err, want)
+	}
+}
+
 // TestLocalTimesAreTheirZones: what an ERP gives without a zone, on the days too when the clocks change.
 func TestLocalTimesAreTheirZones(t *testing.T) {
 	tests := []struct{ name, day, clock, zone, want, wrong string }{

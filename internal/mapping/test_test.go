@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
 	"holdfast/internal/schema"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
@@ -237,6 +239,66 @@ func TestABadMappingNeverReplacesAGoodOne(t *testing.T) {
 	}
 	if again, err := live.Reload(accept, files); len(again) != 0 || err != nil {
 		t.Errorf("the same again: %+v, %v", again, err)
+	}
+}
+
+// TestAReloadUnderLoadMapsEachMessageByOneSet: while mappings are changed again and again, each of many messages becomes one document, every field
+// of it by the version that its record names.
+func TestAReloadUnderLoadMapsEachMessageByOneSet(t *testing.T) {
+	const messages, workers = 2000, 4
+	of := func(which string) fstest.MapFS {
+		return fstest.MapFS{"m.yaml": {Data: []byte(header + "fields: {a: {const: " + which + "}, n: src.n, l: {each: src.l, fields: {a: {const: " + which + "}}}, z: {const: " + which + "}}")}}
+	}
+	one, err := mapping.Load(of("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	live, says := mapping.NewLive(one), map[string]string{}
+	accept := func(*mapping.Set) error { return nil }
+	for _, which := range []string{"two", "one"} { // the versions, by what they make
+		if _, err := live.Reload(accept, of(which)); err != nil {
+			t.Fatal(err)
+		}
+		doc, err := live.Apply(t.Context(), "m", verified(t, confirmed(`{"n":0,"l":[]}`)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		says[doc.Mapping] = which
+	}
+	var work sync.WaitGroup
+	made := make([]message.Document, messages)
+	next := make(chan int)
+	for range workers {
+		work.Go(func() {
+			for i := range next {
+				doc, err := live.Apply(t.Context(), "m", verified(t, confirmed(fmt.Sprintf(`{"n":%d,"l":[1,2,3]}`, i))), nil)
+				if err != nil {
+					t.Error(err)
+				}
+				made[i] = doc
+			}
+		})
+	}
+	for i := range messages {
+		next <- i
+		if i%20 == 0 {
+			if _, err := live.Reload(accept, of([]string{"one", "two"}[i/20%2])); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(next)
+	work.Wait()
+	used := map[string]int{}
+	for i, doc := range made {
+		which := says[doc.Mapping]
+		used[which]++
+		if want := strings.ReplaceAll(fmt.Sprintf(`{"a":"W","n":%d,"l":[{"a":"W"},{"a":"W"},{"a":"W"}],"z":"W"}`, i), "W", which); string(doc.Body) != want {
+			t.Fatalf("message %d by %s became %s, want %s", i, doc.Mapping, doc.Body, want)
+		}
+	}
+	if used["one"] == 0 || used["two"] == 0 {
+		t.Errorf("used %v, want both", used)
 	}
 }
 

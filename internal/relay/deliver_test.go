@@ -3,8 +3,11 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -311,6 +314,73 @@ func TestMessageThatCannotBeMappedParks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAMappingThatRunsAwayParksItsLaneAlone: one that would take time and memory without end is stopped at its bound, which counts steps, and the
+// relay goes on with the other lanes.
+func TestAMappingThatRunsAwayParksItsLaneAlone(t *testing.T) {
+	set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: test.happened}\nto: {operation: post}\n" +
+		"fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: z}}}}}}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bubble(t, func(t *testing.T, p *plant) {
+		p.rule = func(ctx context.Context, m message.Verified, refs mapping.Resolver) (message.Document, error) {
+			return set.Apply(ctx, "m", m, refs)
+		}
+		runaway, good := event("a", "test.happened", "o1"), event("b", "test.happened", "o2")
+		runaway.Body = []byte(`{"l":[` + strings.TrimSuffix(strings.Repeat("1,", 3000), ",") + `]}`)
+		good.Body = []byte(`{"l":[1]}`)
+		p.owe(runaway)
+		p.owe(good)
+		p.runFor(5 * time.Second)
+		if l := p.lane("o1"); l.State != outbox.Parked || !strings.Contains(l.Reason, "more than") {
+			t.Errorf("got %+v, want it parked at its bound", l)
+		}
+		if calls := p.erp.Calls(); len(calls) != 1 || calls[0].Delivery.Event.Message().Key != "o2" {
+			t.Errorf("got %d calls, want one, of the other lane", len(calls))
+		}
+	})
+}
+
+// TestMappingsThatChangeUnderLoadLoseAndDoubleNothing: mappings are changed again and again while a backlog goes out.
+func TestMappingsThatChangeUnderLoadLoseAndDoubleNothing(t *testing.T) {
+	of := func(which string) fstest.MapFS {
+		return fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: operation.confirmed}\nto: {operation: post}\nfields: {id: event.id, by: {const: " + which + "}}\n")}}
+	}
+	first, err := mapping.Load(of("v0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bubble(t, func(t *testing.T, p *plant) {
+		live, n := mapping.NewLive(first), 0
+		var mu sync.Mutex
+		p.rule = func(ctx context.Context, m message.Verified, refs mapping.Resolver) (message.Document, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if n++; n%5 == 0 {
+				if _, err := live.Reload(func(*mapping.Set) error { return nil }, of(fmt.Sprintf("v%d", n%3))); err != nil {
+					return message.Document{}, err
+				}
+			}
+			return live.Apply(ctx, "m", m, refs)
+		}
+		ids := p.oweMany(10, 8)
+		p.runFor(5 * time.Second)
+		p.wantOnce(ids...)
+		used := map[string]string{}
+		for _, c := range p.erp.Calls() {
+			doc := c.Delivery.Doc
+			_, made, _ := strings.Cut(string(doc.Body), `"by":`)
+			if was, ok := used[doc.Mapping]; ok && was != made {
+				t.Errorf("%s made %s and %s", doc.Mapping, was, made)
+			}
+			used[doc.Mapping] = made
+		}
+		if len(used) < 2 {
+			t.Errorf("mapped by %v, want several versions", used)
+		}
+	})
 }
 
 // needsNumber waits for the number of the order that the message is about.
