@@ -40,6 +40,7 @@ type Config struct {
 	Sensitive      *SensitiveConfig      `yaml:"sensitive"`
 	Anomaly        *AnomalyConfig        `yaml:"anomaly"`
 	SIEM           []CollectorConfig     `yaml:"siem"`
+	Alerts         AlertsConfig          `yaml:"alerts"`
 	Access         *AccessConfig         `yaml:"access"`
 	Links          map[string]LinkConfig `yaml:"links"`
 	Routes         []RouteConfig         `yaml:"routes"`

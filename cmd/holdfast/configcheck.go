@@ -78,6 +78,7 @@ func (c Config) check() error {
 	c.checkSensitive(k)
 	c.checkAnomaly(k)
 	c.checkSIEM(k)
+	c.checkAlerts(k)
 	for _, name := range slices.Sorted(maps.Keys(c.Links)) {
 		checkLink(k, "links."+name, name, c.Links[name])
 	}

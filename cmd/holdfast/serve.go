@@ -190,6 +190,10 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
+	alerting, err := p.alerting(tree)
+	if err != nil {
+		return errors.Join(err, p.api.Close(), p.ops.Close())
+	}
 	watchers := []part{{"audit", tree.Run}, {"store", p.db.Run}, {"seat", p.seat.Run}, {"ops", func(ctx context.Context) error { return p.serveOps(ctx, p.ops) }}}
 	if p.issuers != nil {
 		watchers = append(watchers, part{"issuers", p.issuers.Run})
@@ -200,7 +204,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if p.directory != nil {
 		watchers = append(watchers, part{"directory", p.directory.Run})
 	}
-	watchers = append(watchers, handing...)
+	watchers = append(append(watchers, handing...), alerting...)
 	if p.watch != nil {
 		watchers = append(watchers, part{"anomaly", p.tidies})
 	}

@@ -86,6 +86,8 @@ const (
 	UserPassword        = "access.user-password"
 	UserFactor          = "access.user-totp"
 	UserSignOut         = "access.user-sign-out"
+	AlertTest           = "alert.try"
+	AlertSilence        = "alert.silence"
 )
 
 // What is recorded of callers besides their acts. Nobody is permitted these: they happen.
@@ -107,6 +109,7 @@ const (
 	RunPlant      = "plant:run"          // start the program and bring its database up to date
 	ReadAccess    = "access:read"        // see who may do what
 	ManageAccess  = "access:manage"      // give and take access
+	ManageAlerts  = "alerts:manage"      // try who is told of alerts, and silence one for a time
 	PlanOrders    = "orders:plan"        // make and re-plan orders of the plant
 	Report        = "production:report"  // report what was made, used, found
 	Correct       = "production:correct" // take a report back
@@ -214,6 +217,8 @@ func changesOfKeeping() []Action {
 		{UserPassword, ManageAccess, "Give a person another password", true},
 		{UserFactor, ManageAccess, "Give a person another second factor", true},
 		{UserSignOut, ManageAccess, "End every session of a person", true},
+		{AlertTest, ManageAlerts, "Tell the channels of a test alert", true},
+		{AlertSilence, ManageAlerts, "Keep an alert from the channels for a time", true},
 	}
 }
 

@@ -11,7 +11,7 @@ func DefaultRoles() map[string]Role {
 		"shift-lead": role(also(Report, PlanOrders, Correct, DecideLots)...),
 		"erp-team":   role(also(RepairInbound, RepairOut, Operate, ReadAudit, ManageMaps, ApproveMaps)...),
 		"erp":        role(Deliver),
-		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess),
+		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess, ManageAlerts),
 		"admin":      role(also(Operate, RunPlant, ManageBackups, ReadKeys, ReadAccess)...),
 		"privacy":    role(ReadStatus, Reveal),
 		"auditor":    role(also(ReadAudit, ReadKeys, ReadAccess)...),

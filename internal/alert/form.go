@@ -39,7 +39,7 @@ const (
 // severity is how bad an entry is: what Holdfast itself raises is critical, what was refused a warning.
 func severity(e audit.Entry) int {
 	switch {
-	case e.Outcome == audit.Refused && e.Actor == actor:
+	case e.Outcome == audit.Refused && e.Actor == actor && SeverityOf(e.Action) == Critical:
 		return critical
 	case e.Outcome == audit.Refused:
 		return warning

@@ -52,6 +52,9 @@ type Forwarder struct {
 	cfg   ForwarderConfig
 	log   *slog.Logger
 
+	carry func(ctx context.Context, entries []audit.Entry, from int64) error // hands a batch on
+	fresh bool                                                               // it begins with what is recorded from its first start on
+
 	away   bool // of Run
 	behind prometheus.Gauge
 }
@@ -60,6 +63,7 @@ type Forwarder struct {
 func NewForwarder(db *store.DB, place func(ctx context.Context) error, node string, to Collector, cfg ForwarderConfig, log *slog.Logger) *Forwarder {
 	cfg.Every, cfg.Timeout, cfg.Batch = cmp.Or(cfg.Every, every), cmp.Or(cfg.Timeout, 20*time.Second), cmp.Or(cfg.Batch, 500)
 	f := &Forwarder{db: db, place: place, node: node, to: to, cfg: cfg, log: log.With("part", "siem", "collector", to.Name)}
+	f.carry = f.send
 	f.behind = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "holdfast", Subsystem: "siem", Name: "behind_seconds", Help: "Age of the oldest entry that a collector does not have.",
 		ConstLabels: prometheus.Labels{"collector": to.Name},
@@ -119,7 +123,7 @@ func (f *Forwarder) Forward(ctx context.Context) (int, error) {
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	if err := f.send(ctx, entries, from); err != nil {
+	if err := f.carry(ctx, entries, from); err != nil {
 		return 0, errors.Join(err, f.trouble(ctx, err))
 	}
 	return len(entries), f.advance(ctx, from, next)
@@ -145,7 +149,14 @@ func (f *Forwarder) lease(ctx context.Context) (from int64, mine bool, err error
 			Place, Until int64
 			Owner        string
 		}
-		if _, err := tx.Exec(ctx, `INSERT INTO siem_cursors (collector) VALUES (?) ON CONFLICT (collector) DO NOTHING`, f.to.Name); err != nil {
+		var first int64
+		if f.fresh {
+			var err error
+			if first, err = audit.Size(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO siem_cursors (collector, place) VALUES (?, ?) ON CONFLICT (collector) DO NOTHING`, f.to.Name, first); err != nil {
 			return err
 		}
 		if err := tx.Get(ctx, &c, `SELECT place, owner, until FROM siem_cursors WHERE collector = ?`+tx.ForUpdate(), f.to.Name); err != nil {

@@ -189,18 +189,13 @@ func (w *Watch) doubts(ctx context.Context, tx *store.Tx, f *facts, kind string)
 	}
 	doubts := w.rules(f, earlier, kind)
 	f.relate(earlier)
-	var own []sampled
+	rings := map[Level][]sampled{}
 	for _, field := range judged() {
 		a := w.cfg.action(kind, field.String(), field.rules().action)
 		if _, says := field.scale(f.Values, 0); !says || a == Off {
 			continue
 		}
-		if own == nil {
-			if own, err = w.ring(ctx, tx, f, OfOperation); err != nil {
-				return nil, err
-			}
-		}
-		p, err := w.profile(ctx, tx, f, field, own)
+		p, err := w.profile(ctx, tx, f, field, rings)
 		if err != nil {
 			return nil, err
 		}
@@ -246,19 +241,20 @@ func (w *Watch) rules(f *facts, earlier []earlier, kind string) []Doubt {
 }
 
 // profile is what is usual of a field: of the material and operation, or while that has too few samples of what lies above it.
-func (w *Watch) profile(ctx context.Context, tx *store.Tx, f *facts, field Field, own []sampled) (Profile, error) {
-	p := profile(field, OfOperation, field.learned(own))
-	for _, level := range []Level{OfMaterial, OfPlant} {
+// Each ring is read once for all fields of a report.
+func (w *Watch) profile(ctx context.Context, tx *store.Tx, f *facts, field Field, rings map[Level][]sampled) (p Profile, err error) {
+	for _, level := range []Level{OfOperation, OfMaterial, OfPlant} {
+		if _, read := rings[level]; !read {
+			if rings[level], err = w.ring(ctx, tx, f, level); err != nil {
+				return Profile{}, err
+			}
+		}
+		p = profile(field, level, field.learned(rings[level]))
+		if level != OfOperation && p.Count < enough {
+			p.Count = 0 // above the operation there is no use in a few
+		}
 		if p.Count >= fewest {
 			break
-		}
-		ring, err := w.ring(ctx, tx, f, level)
-		if err != nil {
-			return Profile{}, err
-		}
-		p = profile(field, level, field.learned(ring))
-		if p.Count < enough {
-			p.Count = 0 // above the operation there is no use in a few
 		}
 	}
 	return p, nil

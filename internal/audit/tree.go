@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,6 +49,7 @@ type Tree struct {
 	cfg          Config
 	log          *slog.Logger
 	figures      *figures
+	trouble      atomic.Pointer[error] // the last; nil: there is none
 
 	last     map[Head]bool // what the round before held of lanes
 	sealed   time.Time     // of the last checkpoint that this node made
@@ -98,12 +100,23 @@ func (t *Tree) round(ctx context.Context, copies *copies) {
 	}
 }
 
+// Trouble is why this node cannot go on with the record now, or with its copy outside; nil if it can.
+func (t *Tree) Trouble() error {
+	if err := t.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // tell logs and counts what went wrong: build is the making of checkpoints, copy their writing outside the database.
 func (t *Tree) tell(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil && err != nil {
 		return
 	}
 	t.figures.trouble(what, err)
+	if err != nil || what == "build" {
+		t.trouble.Store(&err)
+	}
 	switch {
 	case err == nil:
 	case problem.KindOf(err) == problem.Integrity:

@@ -1,0 +1,303 @@
+package alert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/store"
+)
+
+// How bad an alert is.
+const (
+	Critical = "critical" // somebody looks now
+	Warning  = "warning"  // somebody looks today
+)
+
+// Kind is one sort of alert.
+type Kind struct {
+	Name     string
+	Severity string
+	Says     string // what has happened, in a user's words
+}
+
+// Kinds lists every sort of alert.
+func Kinds() []Kind {
+	all := []Kind{
+		{"inbound.refused", Critical, "What came in cannot be believed: its signature fails, its proof has expired or was used before (a replay)"},
+		{"receipt.refused", Critical, "A receipt of an ERP cannot be believed"},
+		{"message.altered", Critical, "A message was altered in the database"},
+		{"anomaly.held", Warning, "A doubtful report is held"},
+		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
+		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
+		{clockJumped, Warning, "The clock of a node was put forward or back"},
+		{"threat.keys-running-out", Warning, "More than half of the time is gone in which the node's key must be certified anew"},
+		{"threat.audit-gap", Critical, "The audit record is not what it was, or what is in it does not continue the copy outside"},
+		{"threat.traffic", Warning, "A link carries many times what it usually does"},
+		{Test, Warning, "A test, by holdfast alert test"},
+	}
+	for _, r := range rules() {
+		all = append(all, r.Kind)
+	}
+	return all
+}
+
+// Test is the alert of holdfast alert test.
+const Test = "alert.test"
+
+const clockJumped = "threat.clock-jump"
+
+// SeverityOf is how bad an alert is. One that the list does not have is critical.
+func SeverityOf(name string) string {
+	for _, k := range Kinds() {
+		if k.Name == name {
+			return k.Severity
+		}
+	}
+	return Critical
+}
+
+// rule is a threat that shows in the record: so many entries of some actions, counted by one thing, within a time; or what odd says of one.
+type rule struct {
+	Kind
+	actions []string
+	outcome string
+	by      func(e audit.Entry) string // what is counted by, and told about
+	times   int
+	within  time.Duration
+	odd     func(earlier []audit.Entry, e audit.Entry) bool // by what the same actor did before; nil: the times decide
+}
+
+func byActor(e audit.Entry) string { return e.Actor }
+
+func byPlace(e audit.Entry) string { return "from/" + placeOf(e.From) }
+
+func rules() []rule {
+	const done, refused = audit.Done, audit.Refused
+	kind := func(name, severity, says string) Kind { return Kind{"threat." + name, severity, says} }
+	return []rule{
+		{kind("sign-ins-fail", Critical, "Sign-ins from one place fail again and again"), []string{"access.sign-in"}, refused, byPlace, 10, 5 * time.Minute, nil},
+		{kind("account-guessed", Critical, "Sign-ins of one account fail again and again, from wherever"), []string{"access.sign-in"}, refused, byActor, 10, time.Hour, nil},
+		{kind("denied", Warning, "Somebody tries again and again what they may not do"), []string{"access.refusal"}, refused, byActor, 20, 10 * time.Minute, nil},
+		{kind("new-place", Warning, "Somebody signs in from where they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, newPlace},
+		{kind("new-hour", Warning, "Somebody signs in at an hour at which they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, newHour},
+		{
+			kind("privileges", Warning, "Who may do what was changed"),
+			[]string{"access.user-add", "access.user-enable", "access.user-password", "access.user-totp", "access.token-create"},
+			done, byActor, 1, 0, nil,
+		},
+		{kind("mass-export", Critical, "Much is taken out: the record, or what tokens stand for"), []string{"audit.export", "token.reveal", "token.find"}, done, byActor, 20, 10 * time.Minute, nil},
+		{
+			kind("mass-replay", Critical, "Much is sent or taken in once more"),
+			[]string{"msg.replay", "msg.send-again", "job.start", "quarantine.replay"},
+			done, byActor, 50,
+			10 * time.Minute, nil,
+		},
+	}
+}
+
+// placeOf is the network that somebody calls from.
+func placeOf(from string) string {
+	ip, err := netip.ParseAddr(from)
+	if err != nil {
+		return from
+	}
+	bits := 24
+	if ip = ip.Unmap(); ip.Is6() {
+		bits = 48
+	}
+	of, err := ip.WithZone("").Prefix(bits)
+	if err != nil {
+		return from
+	}
+	return of.String()
+}
+
+// newPlace tells whether somebody who has signed in five times never did so from there.
+func newPlace(earlier []audit.Entry, e audit.Entry) bool {
+	return len(earlier) >= 5 && !slices.ContainsFunc(earlier, func(b audit.Entry) bool { return placeOf(b.From) == placeOf(e.From) })
+}
+
+// newHour tells whether somebody who has signed in twenty times never did so within two hours of this one of the day.
+func newHour(earlier []audit.Entry, e audit.Entry) bool {
+	minute := func(at time.Time) int { at = at.UTC(); return 60*at.Hour() + at.Minute() }
+	return len(earlier) >= 20 && !slices.ContainsFunc(earlier, func(b audit.Entry) bool {
+		apart := (minute(b.At) - minute(e.At) + 24*60) % (24 * 60)
+		return min(apart, 24*60-apart) <= 120
+	})
+}
+
+// mostCounted bounds what is read back of the record for one entry.
+const mostCounted = 500
+
+// broken tells whether an entry of the record breaks a rule, and why. What it is counted with is read back from the record, so that nothing is
+// forgotten when the program starts anew, and every node counts the same.
+func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why string, err error) {
+	if e.Outcome != r.outcome || e.Actor == actor || !slices.Contains(r.actions, e.Action) || r.by(e) == "" || r.by(e) == "unknown" {
+		return "", nil
+	}
+	if r.times == 1 && r.odd == nil {
+		return fmt.Sprintf("%s: %s of %s by %s", r.Says, e.Action, e.Object, e.Actor), nil
+	}
+	var earlier []audit.Entry
+	for _, action := range r.actions {
+		f := audit.Filter{Action: action, Before: e.Seq, Limit: mostCounted}
+		if r.odd != nil {
+			f.Actor = e.Actor
+		}
+		page, err := audit.List(ctx, tx, f)
+		if err != nil {
+			return "", err
+		}
+		earlier = append(earlier, page...)
+	}
+	earlier = slices.DeleteFunc(earlier, func(b audit.Entry) bool {
+		return b.Outcome != r.outcome || r.by(b) != r.by(e) || r.within > 0 && e.At.Sub(b.At) > r.within
+	})
+	switch {
+	case r.odd != nil && r.odd(earlier, e):
+		return fmt.Sprintf("%s: %s from %s at %s", r.Says, e.Actor, e.From, e.At.UTC().Format("15:04Z07:00")), nil
+	case r.odd == nil && len(earlier)+1 >= r.times:
+		return fmt.Sprintf("%s: %d times in %s, last by %s", r.Says, len(earlier)+1, r.within, e.Actor), nil
+	}
+	return "", nil
+}
+
+// Probe looks for a threat that the record does not show. why is "" for none.
+type Probe struct {
+	Name, Object string
+	Look         func(ctx context.Context) (why string, err error)
+}
+
+// ruled is under which the rules remember how far they have come, and what they have raised.
+const ruled = "!rules"
+
+// NewRules returns a Forwarder that holds each entry of the record against the rules, and raises what it finds as alerts; see Kinds. It begins
+// with what is recorded from now on. The same about the same is raised once in again.
+func NewRules(db *store.DB, place func(ctx context.Context) error, node string, alerts *Alerts, again time.Duration, log *slog.Logger) *Forwarder {
+	f := NewForwarder(db, place, node, Collector{Name: ruled}, ForwarderConfig{}, log)
+	f.fresh = true
+	f.carry = func(ctx context.Context, entries []audit.Entry, _ int64) error {
+		for _, e := range entries {
+			if err := judge(ctx, db, alerts, again, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return f
+}
+
+func judge(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duration, e audit.Entry) error {
+	for _, r := range rules() {
+		if !slices.Contains(r.actions, e.Action) {
+			continue
+		}
+		err := db.InTx(ctx, func(tx *store.Tx) error {
+			why, err := r.broken(ctx, tx, e)
+			if err != nil || why == "" {
+				return err
+			}
+			return raiseOnce(ctx, tx, alerts, again, r.Name, r.by(e), why)
+		})
+		if err != nil {
+			return fmt.Errorf("hold the record against %s: %w", r.Name, err)
+		}
+	}
+	return nil
+}
+
+// raiseOnce raises an alert, unless the same was raised lately.
+func raiseOnce(ctx context.Context, tx *store.Tx, alerts *Alerts, again time.Duration, name, object, why string) error {
+	told, err := toldOf(ctx, tx, ruled, name, object)
+	if err != nil || told.At > 0 && tx.Now.Sub(store.FromMicros(told.At)) < again {
+		return err
+	}
+	if err := keepTold(ctx, tx, ruled, name, object, tx.Now, 0); err != nil {
+		return err
+	}
+	return alerts.Raise(ctx, tx, name, object, errors.New(why))
+}
+
+// Watch looks at what probes look at, and at the clock, until ctx ends.
+func Watch(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duration, node string, probes []Probe, log *slog.Logger) error {
+	const often = 30 * time.Second
+	probes = append(slices.Clone(probes), clockProbe(node, db.Now, time.Now))
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	for {
+		for _, p := range probes {
+			if err := p.look(ctx, db, alerts, again); err != nil && ctx.Err() == nil {
+				log.ErrorContext(ctx, "a threat cannot be looked for", "part", "alert", "alert", p.Name, "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (p Probe) look(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duration) error {
+	why, err := p.Look(ctx)
+	if err != nil || why == "" {
+		return err
+	}
+	return db.InTx(ctx, func(tx *store.Tx) error { return raiseOnce(ctx, tx, alerts, again, p.Name, p.Object, why) })
+}
+
+// clockProbe compares how far the process's clock has gone since it was last asked with what has passed: steady is a clock that nobody puts
+// forward or back.
+func clockProbe(node string, now, steady func() time.Time) Probe {
+	const most = 30 * time.Second
+	last, at := now().Round(0), steady()
+	return Probe{clockJumped, "node/" + node, func(context.Context) (string, error) {
+		passed := steady().Sub(at)
+		jump := now().Round(0).Sub(last) - passed
+		last, at = now().Round(0), steady()
+		if jump.Abs() < most {
+			return "", nil
+		}
+		way := "forward"
+		if jump < 0 {
+			way = "back"
+		}
+		return fmt.Sprintf("the node's clock was put %s by %s", way, jump.Abs().Round(time.Second)), nil
+	}}
+}
+
+// Unusual says why a number is far above those of the same sort before it, by their median and the median distance from it; "" if it is not.
+func Unusual(what string, earlier []int64, n int64) string {
+	if len(earlier) < 12 {
+		return ""
+	}
+	median := middle(earlier)
+	off := make([]int64, len(earlier))
+	for i, x := range earlier {
+		off[i] = max(x-median, median-x)
+	}
+	if most := max(median+12*middle(off), 5*median, 100); n <= most {
+		return ""
+	}
+	return fmt.Sprintf("%s: %d in an hour; usual are about %d", what, n, median)
+}
+
+func middle(all []int64) int64 {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2]
+}
+
+// alertName is that of an entry of the record; "" if it is no alert.
+func alertName(e audit.Entry) string {
+	if e.Actor == actor && e.Outcome == audit.Refused && !strings.HasPrefix(e.Action, "access.") {
+		return e.Action
+	}
+	return ""
+}

@@ -1,0 +1,385 @@
+package alert_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/mail"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/internal/alert"
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// watched is a plant whose record is held against the rules.
+type watched struct {
+	t      *testing.T
+	db     *store.DB
+	now    time.Time
+	tree   *audit.Tree
+	alerts *alert.Alerts
+	rules  *alert.Forwarder
+}
+
+func eachWatched(t *testing.T, test func(w *watched)) {
+	t.Helper()
+	w := &watched{now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w.t, w.db, w.alerts = t, db, alert.New(slog.New(slog.DiscardHandler))
+		w.tree = audit.NewTree(db, "plant-1000", "a", audit.Config{}, slog.New(slog.DiscardHandler))
+		w.rules = w.newRules("a")
+		w.forward(w.rules)
+		test(w)
+	}, storetest.WithClock(func() time.Time { return w.now }))
+}
+
+func (w *watched) newRules(node string) *alert.Forwarder {
+	return alert.NewRules(w.db, w.tree.Place, node, w.alerts, time.Hour, slog.New(slog.DiscardHandler))
+}
+
+func (w *watched) forward(f *alert.Forwarder) {
+	w.t.Helper()
+	for {
+		n, err := f.Forward(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// act records something, n times, a second apart.
+func (w *watched) act(n int, e audit.Entry) {
+	w.t.Helper()
+	if err := w.db.InTx(w.t.Context(), func(tx *store.Tx) error {
+		for range n {
+			w.now = w.now.Add(time.Second)
+			e.At = w.now
+			if err := audit.Append(w.t.Context(), tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.forward(w.rules)
+}
+
+// raised are the threats on record as "alert object", the first one first.
+func (w *watched) raised() []string {
+	w.t.Helper()
+	var got []string
+	if err := w.db.View(w.t.Context(), func(tx *store.Tx) error {
+		all, err := audit.List(w.t.Context(), tx, audit.Filter{Actor: "holdfast"})
+		for _, e := range all {
+			got = append(got, e.Action+" "+e.Object)
+		}
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Reverse(got)
+	return got
+}
+
+func (w *watched) want(what string, want ...string) {
+	w.t.Helper()
+	if got := w.raised(); !slices.Equal(got, want) {
+		w.t.Errorf("%s: raised %q, want %q", what, got, want)
+	}
+}
+
+// TestThreatsInTheRecordAreRaisedOnce has for each rule one act too few, then the one that breaks it, then more of the same.
+func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
+	entry := func(actor, from, action, outcome string) audit.Entry {
+		return audit.Entry{Actor: actor, From: from, Action: action, Object: "x", Reason: "y", Outcome: outcome}
+	}
+	eachWatched(t, func(w *watched) {
+		wrong := entry("unknown", "10.1.2.3", "access.sign-in", audit.Refused)
+		w.act(9, wrong)
+		w.want("nine failed sign-ins")
+		wrong.From = "10.1.2.77" // the same network
+		w.act(1, wrong)
+		w.rules = w.newRules("a") // another process goes on where it was
+		w.act(5, wrong)
+		want := []string{"threat.sign-ins-fail from/10.1.2.0/24"}
+		w.want("more than ten", want...)
+		w.now = w.now.Add(61 * time.Minute)
+		w.act(9, wrong)
+		w.want("nine, an hour later", want...)
+		w.act(1, wrong)
+		want = append(want, want[0])
+		w.want("ten, an hour later", want...)
+
+		for i := range 12 {
+			w.act(1, entry("user:eva", fmt.Sprintf("10.2.%d.1", i), "access.sign-in", audit.Refused))
+		}
+		want = append(want, "threat.account-guessed user:eva")
+		w.want("one account from everywhere", want...)
+
+		w.act(20, entry("user:ben", "10.1.2.3", "access.refusal", audit.Refused))
+		want = append(want, "threat.denied user:ben")
+		w.act(2, entry("user:sec", "10.1.2.3", "access.token-create", audit.Done))
+		want = append(want, "threat.privileges user:sec")
+		w.act(1, entry("user:x", "10.1.2.3", "access.token-create", audit.Refused))
+		w.act(19, entry("user:aud", "10.1.2.3", "token.reveal", audit.Done))
+		w.want("denied and privileges", want...)
+		w.act(1, entry("user:aud", "10.1.2.3", "audit.export", audit.Done))
+		want = append(want, "threat.mass-export user:aud")
+		w.act(49, entry("user:erp", "10.1.2.3", "msg.replay", audit.Done))
+		w.want("export", want...)
+		w.act(1, entry("user:erp", "10.1.2.3", "quarantine.replay", audit.Done))
+		want = append(want, "threat.mass-replay user:erp")
+		w.want("replay", want...)
+	})
+}
+
+// TestNewPlacesAndHoursAreOddOfWhoHasAHabit: not of who signs in for the first time.
+func TestNewPlacesAndHoursAreOddOfWhoHasAHabit(t *testing.T) {
+	eachWatched(t, func(w *watched) {
+		in := audit.Entry{Actor: "user:anna", From: "10.1.2.3", Action: "access.signed-in", Object: "console"}
+		w.now = time.Date(2026, 11, 1, 22, 30, 0, 0, time.UTC)
+		day := func(from string, after time.Duration) {
+			w.now = w.now.Add(after)
+			in.From = from
+			w.act(1, in)
+		}
+		day("10.9.9.9", 0)
+		for range 4 {
+			day("10.1.2.3", 24*time.Hour)
+		}
+		w.want("five sign-ins from two places")
+		day("10.1.3.4", 24*time.Hour)
+		want := []string{"threat.new-place user:anna"}
+		w.want("from a third", want...)
+		day("10.9.9.1", 24*time.Hour)
+		for range 14 {
+			day("10.1.2.3", 24*time.Hour)
+		}
+		w.want("where they were before", want...)
+		day("10.1.2.3", 24*time.Hour+119*time.Minute) // 0:30, across midnight
+		w.want("two hours later than ever", want...)
+		day("10.1.2.3", 10*time.Hour)
+		want = append(want, "threat.new-hour user:anna")
+		w.want("in the morning", want...)
+	})
+}
+
+func TestAClockThatIsPutForwardOrBackIsSeen(t *testing.T) {
+	steady := time.Now()
+	now := steady
+	p := alert.ClockProbe("a", func() time.Time { return now }, func() time.Time { return steady })
+	for _, tt := range []struct {
+		name            string
+		passed, claimed time.Duration
+		want            string
+	}{
+		{"as time passes", time.Minute, time.Minute, ""},
+		{"a little fast", time.Minute, 80 * time.Second, ""},
+		{"an hour forward", time.Minute, 61 * time.Minute, "put forward by 1h0m0s"},
+		{"and on", time.Minute, time.Minute, ""},
+		{"back", time.Minute, -29 * time.Minute, "put back by 30m0s"},
+		{"a machine that slept", time.Hour, time.Hour, ""},
+	} {
+		steady, now = steady.Add(tt.passed), now.Add(tt.claimed)
+		if why, err := p.Look(t.Context()); err != nil || !strings.Contains(why, tt.want) || tt.want == "" && why != "" {
+			t.Errorf("%s: %q, %v, want %q", tt.name, why, err, tt.want)
+		}
+	}
+}
+
+func TestTrafficIsUnusualBesideWhatIsUsual(t *testing.T) {
+	day := []int64{400, 410, 390, 405, 420, 20, 0, 0, 0, 0, 0, 0, 30, 400, 410, 395, 400, 390, 405, 410, 400, 395, 20, 0}
+	for n, want := range map[int64]bool{0: false, 420: false, 1500: false, 9000: true} {
+		if got := alert.Unusual("x", day, n) != ""; got != want {
+			t.Errorf("%d: unusual %t, want %t", n, got, want)
+		}
+	}
+	if alert.Unusual("x", make([]int64, 24), 90) != "" || alert.Unusual("x", make([]int64, 24), 101) == "" || alert.Unusual("x", day[:5], 1e6) != "" {
+		t.Error("a plant that has stood still, or is new, is judged wrongly")
+	}
+}
+
+// TestAChannelIsToldOnceAndLosesNothing: of what waits while it is away, of what is silent, and of what comes again.
+func TestAChannelIsToldOnceAndLosesNothing(t *testing.T) {
+	eachWatched(t, func(w *watched) {
+		raise := func(name, object string) {
+			t.Helper()
+			w.now = w.now.Add(time.Minute)
+			if err := w.db.InTx(w.t.Context(), func(tx *store.Tx) error { return w.alerts.Raise(w.t.Context(), tx, name, object, errors.New("a\r\nb")) }); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		var away atomic.Bool
+		var got []alert.Notice
+		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			mac := hmac.New(sha256.New, []byte("s3cret"))
+			fmt.Fprintf(mac, "%s.%s.%s", r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), body)
+			if r.Header.Get("Webhook-Signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
+				w.t.Error("the call is not signed")
+			}
+			if away.Load() {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			var n alert.Notice
+			if err := json.Unmarshal(body, &n); err != nil {
+				w.t.Error(err)
+			}
+			got = append(got, n)
+		}))
+		defer srv.Close()
+		open := func(least string) *alert.Forwarder {
+			hook := alert.Webhook{URL: srv.URL, Client: srv.Client(), Secret: func(context.Context) (string, error) { return "s3cret", nil }}
+			return alert.NewChannel(w.db, w.tree.Place, "a", alert.Channel{Name: "hook" + least, To: hook, Plant: "1000", Least: least}, slog.New(slog.DiscardHandler))
+		}
+		told := func(what string, want ...string) {
+			w.t.Helper()
+			var all []string
+			for _, n := range got {
+				all = append(all, fmt.Sprintf("%s %s %s +%d", n.Alert, n.Severity, n.Object, n.Besides))
+			}
+			if !slices.Equal(all, want) {
+				w.t.Errorf("%s: told %q, want %q", what, all, want)
+			}
+			got = nil
+		}
+		raise("inbound.refused", "link/old")
+		if err := w.tree.Place(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		hook, grave := open(""), open("critical")
+		w.forward(hook)
+		w.forward(grave)
+		told("what was before the channel")
+
+		away.Store(true)
+		raise("inbound.refused", "link/erp")
+		raise("anomaly.held", "event/1")
+		raise("inbound.refused", "link/erp")
+		raise("inbound.refused", "link/other")
+		if _, err := hook.Forward(w.t.Context()); problem.KindOf(err) != problem.Unavailable {
+			w.t.Errorf("a channel that is away: %v", err)
+		}
+		told("while it is away")
+		away.Store(false)
+		hook = open("") // another process
+		w.forward(hook)
+		told("once it is back", "inbound.refused critical link/erp +0", "anomaly.held warning event/1 +0", "inbound.refused critical link/other +0")
+		w.forward(grave)
+		told("what is critical alone", "inbound.refused critical link/erp +0", "inbound.refused critical link/other +0")
+
+		w.now = w.now.Add(time.Hour)
+		raise("inbound.refused", "link/erp")
+		w.forward(hook)
+		told("again, an hour later", "inbound.refused critical link/erp +1")
+
+		hush := func(object string, until time.Duration) error {
+			return w.db.InTx(w.t.Context(), func(tx *store.Tx) error {
+				return alert.Hush(w.t.Context(), tx, alert.Silence{Name: "anomaly.held", Object: object, Until: tx.Now.Add(until), By: "local:anna", Reason: "known"})
+			})
+		}
+		if err := hush("event/2", 2*time.Hour); err != nil {
+			w.t.Fatal(err)
+		}
+		raise("anomaly.held", "event/2")
+		raise("anomaly.held", "event/3")
+		w.forward(hook)
+		told("one that is silent", "anomaly.held warning event/3 +0")
+		w.now = w.now.Add(2 * time.Hour)
+		raise("anomaly.held", "event/2")
+		w.forward(hook)
+		told("when the silence is over", "anomaly.held warning event/2 +0")
+		if err := hush("", 31*24*time.Hour); problem.KindOf(err) != problem.Invalid {
+			w.t.Errorf("a silence of 31 days: %v", err)
+		}
+	})
+}
+
+// TestAMailTellsOfAnAlert: what a stranger can have put into an alert begins no line of its own.
+func TestAMailTellsOfAnAlert(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	mails := make(chan string, 1)
+	go sink(l, mails)
+	m := alert.Mail{Server: l.Addr().String(), Plain: true, TLS: &tls.Config{MinVersion: tls.VersionTLS12}, From: "plant@example.com", To: []string{"a@example.com", "b@example.com"}}
+	n := alert.Notice{
+		ID: "1000-7", Alert: "threat.denied", Severity: "warning", Object: "user:x\r\nBcc: all@example.com", Why: "tried\r\n.\r\nQUIT", At: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC),
+		Plant: "1000", Besides: 3, Place: 7,
+	}
+	if err := m.Tell(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	text := <-mails
+	got, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in %q", err, text)
+	}
+	subject, _ := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
+	body, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, got.Body))
+	if err != nil || got.Header.Get("Bcc") != "" || got.Header.Get("To") != "a@example.com, b@example.com" || !strings.HasPrefix(subject, "[Holdfast 1000] warning: threat.denied of user:x") ||
+		!strings.Contains(string(body), "besides since the last mail: 3") {
+		t.Errorf("%v: subject %q, head %v, body %q", err, subject, got.Header, body)
+	}
+	m.Plain = false
+	if err := m.Tell(t.Context(), n); problem.KindOf(err) != problem.Unavailable {
+		t.Errorf("a server without TLS: %v, want that nothing is said to it", err)
+	}
+}
+
+// sink is a mail server that takes everything and knows no TLS.
+func sink(l net.Listener, mails chan<- string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprint(c, "220 sink\r\n")
+		in := bufio.NewScanner(c)
+		for data, text := false, ""; in.Scan(); {
+			line := in.Text()
+			switch {
+			case data && line == ".":
+				data = false
+				mails <- text
+				fmt.Fprint(c, "250 taken\r\n")
+			case data:
+				text += line + "\r\n"
+			case strings.HasPrefix(line, "DATA"):
+				data = true
+				fmt.Fprint(c, "354 go on\r\n")
+			case strings.HasPrefix(line, "QUIT"):
+				fmt.Fprint(c, "221 bye\r\n")
+			default:
+				fmt.Fprint(c, "250 ok\r\n")
+			}
+		}
+		_ = c.Close()
+	}
+}
