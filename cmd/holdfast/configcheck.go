@@ -75,6 +75,7 @@ func (c Config) check() error {
 	c.checkAudit(k)
 	c.checkBackup(k)
 	c.checkReconcile(k)
+	c.checkReadBacks(k)
 	c.checkSensitive(k)
 	c.checkAnomaly(k)
 	c.checkSIEM(k)

@@ -23,7 +23,10 @@ import (
 // idocConfig is a link of kind sap-idoc, whose IDocs may go by a broker.
 type idocConfig struct {
 	idoc.Config `yaml:",inline"`
-	AMQP        *amqp.Config `yaml:"amqp,omitempty"` // the keys of kind amqp: publish sends by it, receive receives
+	AMQP        *amqp.Config `yaml:"amqp,omitempty"`      // the keys of kind amqp: publish sends by it, receive receives
+	ReadBack    *ReadBack    `yaml:"read_back,omitempty"` // nil: the final state comes by SAP's confirmation alone
+	// BookedWithin is after which time without a final state an alert is raised; 24 h.
+	BookedWithin time.Duration `yaml:"booked_within,omitempty"`
 }
 
 // carried is what the adapter is told: which ways are the broker's.

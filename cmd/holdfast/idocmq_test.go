@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
-	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/amqp"
 	"holdfast/adapters/erpmock"
@@ -25,14 +25,18 @@ import (
 	"holdfast/internal/store"
 )
 
-// ticketMapping makes a time ticket of an event that says nothing else.
-const ticketMapping = `from: {kind: operation.confirmed, version: 1}
-to: {idoc: PPCC2PRETTICKET01}
+// movedMapping makes a goods movement of an event that says nothing else.
+const movedMapping = `from: {kind: goods.issued, version: 1}
+to: {idoc: MBGMCR03}
 fields:
-  E1BP_PP_TIMETICKET:
-    each: '["0010"]'
-    item: o
-    fields: {ORDERID: '"1000042"', OPERATION: o, YIELD: '"1.000"', CONF_QUAN_UNIT: '"PC"', POSTG_DATE: '"2026-11-24"'}
+  E1MBGMCR:
+    fields:
+      E1BP2017_GM_HEAD_01: {fields: {PSTNG_DATE: '"2026-11-24"', DOC_DATE: '"2026-11-24"'}}
+      E1BP2017_GM_CODE: {fields: {GM_CODE: '"03"'}}
+      E1BP2017_GM_ITEM_CREATE:
+        each: '["261"]'
+        item: o
+        fields: {MATERIAL: '"RM-100"', PLANT: '"1000"', MOVE_TYPE: o, ENTRY_QNT: '"1.000"', ENTRY_UOM: '"PC"'}
 `
 
 // TestIDocsOverABrokerOfTheirOwn: IDocs come and go through a RabbitMQ that is restarted in the middle.
@@ -149,7 +153,7 @@ func (p *idocPlant) start(send string) {
 	dir := p.t.TempDir()
 	p.t.Setenv("HOLDFAST_TEST_MQ_PASSWORD", p.node.Password)
 	files := map[string]string{
-		"mappings/ticket/operation.confirmed.yaml": ticketMapping,
+		"mappings/moved/goods.issued.yaml": movedMapping,
 		"holdfast.yaml": fmt.Sprintf(`plant: {number: "1000"}
 api: {listen: "127.0.0.1:0"}
 ops: {listen: "127.0.0.1:0"}
@@ -170,7 +174,7 @@ links:
       publish: {key: to-sap}
       receive: {queue: from-sap}
 routes:
-  - {kinds: [operation.confirmed], link: sap, mapping: ticket}
+  - {kinds: [goods.issued], link: sap, mapping: moved}
 `, send, p.node.Address, p.node.User),
 	}
 	for name, text := range files {
@@ -182,35 +186,15 @@ routes:
 			p.t.Fatal(err)
 		}
 	}
-	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
-	run := &process{}
-	if run.tel, err = openTelemetry(ctx, cfg.Telemetry); err != nil {
-		p.t.Fatal(err)
-	}
-	if run.floors, err = openFloors(ctx, cfg, store.Config{}, slog.New(slog.DiscardHandler)); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := run.takeSeat(ctx); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := run.listen(ctx); err != nil {
-		p.t.Fatal(err)
-	}
-	p.floors = run.floors
+	p.floors = servePlant(p.t, filepath.Join(dir, "holdfast.yaml"))
 	sap := p.sap()
-	var work errgroup.Group
-	work.Go(func() error { return run.Run(ctx) })
-	work.Go(func() error { return sap.Run(ctx) })
+	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- sap.Run(ctx) }()
 	p.t.Cleanup(func() {
 		cancel()
-		for _, err := range []error{work.Wait(), sap.Close(), run.Close(), run.tel.Close(context.Background())} {
-			if err != nil {
-				p.t.Error(err)
-			}
+		if err := errors.Join(<-ended, sap.Close()); err != nil {
+			p.t.Error(err)
 		}
 	})
 }
@@ -235,7 +219,7 @@ func (p *idocPlant) sap() brokerPort {
 func (p *idocPlant) owe(lane string, n int) {
 	p.t.Helper()
 	err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
-		m, err := message.New(fmt.Sprintf("%s-%03d", lane, n), "operation.confirmed", lane, tx.Now, map[string]string{"n": fmt.Sprint(n + 1)})
+		m, err := message.New(fmt.Sprintf("%s-%03d", lane, n), "goods.issued", lane, tx.Now, map[string]string{"n": fmt.Sprint(n + 1)})
 		if err != nil {
 			return err
 		}

@@ -211,7 +211,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	err = runStages(ctx, p.bound(), log,
 		p.web(),
 		append(p.listeners(), part{"inbox", p.inbox.Run}, part{"access", p.doer.Run}, part{"job", p.jobs.Run}, part{"mapping", p.newReloader().Run}, part{"backup", backups.Run},
-			part{"backup-log", backups.RunLog}, part{"reconcile", p.reconciler().Run}),
+			part{"backup-log", backups.RunLog}, part{"reconcile", p.reconciler().Run}, part{"settling", p.settling().Run}),
 		[]part{{"relay", p.relay(p.tel.registry).Run}, {"numbering", p.numbering().Run}},
 		append(p.keys, watchers...),
 	)

@@ -3,7 +3,8 @@
 //
 // # Guarantees
 //
-//   - An IDoc is booked at once, as a document of its own, or refused with status 51 where it was told to. The journal has every request or
+//   - An IDoc is booked at once, as a document of its own, or refused with status 51 where it was told to. Of a time ticket the confirmation says
+//     no more than that it is stored, as SAP's does. The journal has every request or
 //     file with what came of it, in the form of every mock.
 //   - As standard SAP does, it books an IDoc again that it gets again. With Config.DropsKnown it drops a number that it knows from a sender.
 //   - What it owes its partner is sent until the partner has taken it, in order, also after a restart with the same ledger.
@@ -15,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -244,15 +246,18 @@ func (p *Port) take(e *erpmock.Entry, ds []idoc.Document) (sync func() error) {
 		if _, again := p.known[key]; again && p.cfg.DropsKnown {
 			continue
 		}
-		said := idoc.Status{Number: c["DOCNUM"], Code: "53", State: idoc.Booked, Kind: "BUS2017", At: p.cfg.Now()}
+		said := idoc.Status{Number: c["DOCNUM"], Code: "41", State: idoc.Booked, At: p.cfg.Now()}
 		if len(p.refuse) > 0 {
-			said.Code, said.State, said.Kind, said.Text = "51", idoc.Refused, "", p.refuse[0]
+			said.Code, said.State, said.Text = "51", idoc.Refused, p.refuse[0]
 			p.refuse, e.Refusal = p.refuse[1:], "51"
 		} else {
 			p.number, p.effects = p.number+1, p.effects+1
-			said.Document = fmt.Sprintf("49%08d", p.number)
-			e.Effects = append(e.Effects, erpmock.Effect{Seq: p.effects, Type: c["MESTYP"], Number: said.Document, Act: "created", MessageID: c["ARCKEY"], At: p.cfg.Now()})
-			p.known[key], known[key] = said.Document, said.Document
+			document := fmt.Sprintf("49%08d", p.number)
+			if !strings.HasPrefix(c["MESTYP"], "PPCC2") { // a time ticket is only stored, as PP-PDC does
+				said.Document, said.Kind = document+p.cfg.Now().Format("2006"), "BUS2017"
+			}
+			e.Effects = append(e.Effects, erpmock.Effect{Seq: p.effects, Type: c["MESTYP"], Number: document, Act: "created", MessageID: c["ARCKEY"], At: p.cfg.Now()})
+			p.known[key], known[key] = document, document
 		}
 		if p.cfg.Silent {
 			continue

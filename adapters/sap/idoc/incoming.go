@@ -2,6 +2,7 @@ package idoc
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -35,15 +36,23 @@ const (
 	Refused  State = "refused"  // not booked; a person in SAP may still repair it, and then SAP says that it is booked
 )
 
-// stateOf is what a status means: those of ALE's confirmation (39 to 41), and those of an IDoc that comes in to SAP.
-func stateOf(status string) State {
+// storedFirst is how the message types begin whose IDocs SAP's application only stores, to post them later.
+const storedFirst = "PPCC2P"
+
+// stateOf is what a status means for an IDoc of a message type: those of ALE's confirmation (39 to 41), and those of an IDoc that comes in to
+// SAP. Booked is only what ALE says of the application (41), and not that of a time ticket, which is stored then and may fail later: 53 says that
+// the IDoc was handed over.
+func stateOf(status, of string) State {
 	switch status {
-	case "41", "53":
+	case "41":
+		if strings.HasPrefix(of, storedFirst) {
+			return Received
+		}
 		return Booked
 	case "40", "51", "52", "56", "60", "63", "65", "68":
 		return Refused
 	}
-	return Received // 39, 50, 62, 64, 66, 69 and whatever else: no news but that it is there
+	return Received // 39, 50, 53, 62, 64, 66, 69 and whatever else: no news but that it is there
 }
 
 // keyOf is the field of the topmost segment that names what an IDoc is about.
@@ -196,7 +205,7 @@ func (l *Link) statuses(d *Document) ([]message.Incoming, error) {
 			in := l.message(d, StatusKind)
 			number = strings.Repeat("0", max(0, 16-len(number))) + number
 			in.ID, in.Key = fmt.Sprintf("%s/%d", in.ID, len(out)+1), KeyOfStatus(number)
-			body, err := json.Marshal(statusOf(s, number, in.Time))
+			body, err := json.Marshal(statusOf(s, cmp.Or(h.Get("MESTYP_LNG"), h.Get("MESTYP")), number, in.Time))
 			if err != nil {
 				return nil, fmt.Errorf("write the status of IDoc %s: %w", number, err)
 			}
@@ -210,8 +219,11 @@ func (l *Link) statuses(d *Document) ([]message.Incoming, error) {
 	return out, nil
 }
 
-func statusOf(s *Segment, number string, at time.Time) Status {
-	st := Status{Number: number, Code: s.Get("STATUS"), State: stateOf(s.Get("STATUS")), At: at}
+// materialDocument is how long the number of one is; the year follows it in the key of an object.
+const materialDocument = 10
+
+func statusOf(s *Segment, of, number string, at time.Time) Status {
+	st := Status{Number: number, Code: s.Get("STATUS"), State: stateOf(s.Get("STATUS"), of), At: at}
 	words := []string{}
 	for _, f := range []string{"STATXT", "STAPA1", "STAPA2", "STAPA3", "STAPA4"} {
 		if long := s.Get(f + "_LNG"); long != "" {
@@ -227,6 +239,9 @@ func statusOf(s *Segment, number string, at time.Time) Status {
 	for _, c := range s.Children {
 		if c.Name == "E1PRTOB" {
 			st.Document, st.Kind = strings.TrimLeft(c.Get("OBJKEY"), "0"), c.Get("OBJTYPE")
+			if key := c.Get("OBJKEY"); st.Kind == "BUS2017" && len(key) == materialDocument+4 {
+				st.Document = key[:materialDocument] + "/" + key[materialDocument:] // with its year, as the services have it
+			}
 		}
 	}
 	return st

@@ -398,8 +398,8 @@ func TestSAPSaysWhatBecameOfAnIDoc(t *testing.T) {
 	cfg.Receive = &idoc.Receive{Folder: t.TempDir()}
 	l, _ := open(t, cfg)
 	of := idoc.Control{"MANDT": "100", "MESTYP": "MBGMCR", "SNDPOR": "HOLDFAST", "SNDPRN": "HFPLANT1", "RCVPOR": "SAPS4H", "RCVPRN": "S4HCLNT100"}
-	d, err := idoc.Answer(of, "0000000000000900", time.Now(), idoc.Status{Number: "0000000000000001", Code: "53", Document: "4900000012", Kind: "BUS2017"},
-		idoc.Status{Number: "0000000000000002", Code: "51", State: idoc.Refused, Text: "Posting period is not open"}, idoc.Status{Number: "0000000000000003", Code: "39"})
+	d, err := idoc.Answer(of, "0000000000000900", time.Now(), idoc.Status{Number: "0000000000000001", Code: "41", Document: "49000000122026", Kind: "BUS2017"},
+		idoc.Status{Number: "0000000000000002", Code: "51", State: idoc.Refused, Text: "Posting period is not open"}, idoc.Status{Number: "0000000000000003", Code: "39"}, idoc.Status{Number: "0000000000000004", Code: "53"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,13 +408,28 @@ func TestSAPSaysWhatBecameOfAnIDoc(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := l.Incoming(text)
-	if err != nil || len(got) != 3 {
+	if err != nil || len(got) != 4 {
 		t.Fatal(len(got), err)
 	}
+	of["MESTYP"] = "PPCC2PRETTICKET" // SAP stores a time ticket first, and posts it later
+	stored, err := idoc.Answer(of, "0000000000000901", time.Now(), idoc.Status{Number: "0000000000000005", Code: "41"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err = idoc.WriteXML([]idoc.Document{stored}); err != nil {
+		t.Fatal(err)
+	}
+	more, err := l.Incoming(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, more...)
 	want := []idoc.Status{
-		{Number: "0000000000000001", State: idoc.Booked, Code: "53", Document: "4900000012", Kind: "BUS2017"},
+		{Number: "0000000000000001", State: idoc.Booked, Code: "41", Document: "4900000012/2026", Kind: "BUS2017"},
 		{Number: "0000000000000002", State: idoc.Refused, Code: "51", Text: "Posting period is not open"},
 		{Number: "0000000000000003", State: idoc.Received, Code: "39"},
+		{Number: "0000000000000004", State: idoc.Received, Code: "53"},
+		{Number: "0000000000000005", State: idoc.Received, Code: "41"},
 	}
 	for i, m := range got {
 		var s idoc.Status
