@@ -109,6 +109,32 @@ func TestALoginCertificateIsReplacedWhileItsTokenIsRenewed(t *testing.T) {
 	}
 }
 
+// TestTheNamespaceIsToldInAHeader of every request; Vault's free edition has none, so that it is taken off on the way.
+func TestTheNamespaceIsToldInAHeader(t *testing.T) {
+	s := vaulttest.Start(t)
+	s.Setup(t, nil, "plant", "1000")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var told, others atomic.Int64
+	between := proxied(t, s, func(r *http.Request) {
+		if r.Header.Get("X-Vault-Namespace") == "plants/1000" {
+			told.Add(1)
+		} else {
+			others.Add(1)
+		}
+		r.Header.Del("X-Vault-Namespace")
+	})
+	v, err := seal.NewVault(seal.VaultConfig{Address: between.URL, CA: certificateOf(t, between), Role: "a", Namespace: "plants/1000", TokenFile: token}, nil, nodeA, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Roots(t.Context()); err != nil || told.Load() < 2 || others.Load() != 0 {
+		t.Errorf("%d requests have the namespace and %d do not, %v", told.Load(), others.Load(), err)
+	}
+}
+
 func TestASecretIDThatSomebodyElseUnwrappedIsAnAlarm(t *testing.T) {
 	s := vaulttest.Start(t)
 	s.Setup(t, nil, "plant", "1000")
