@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"holdfast/internal/console"
 	"holdfast/internal/message"
 	"holdfast/internal/seal"
+	"holdfast/internal/store"
 )
 
 // openConsole joins the web pages with what they show.
@@ -40,6 +42,7 @@ func (p *process) openConsole() *console.Console {
 		cfg.Copies, cfg.CopiesAlarm = p.cfg.copies, cmp.Or(b.Alarm, 2*b.Every)
 	}
 	if p.ring != nil {
+		cfg.Signing = p.signing
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
@@ -54,6 +57,20 @@ func (p *process) receipts(link string) message.ReceiptVerifier {
 		return r
 	}
 	return nil // an interface that holds nothing is not nil
+}
+
+// signing is of the node whose key ends first.
+func (p *process) signing(ctx context.Context) (s console.Signing, err error) {
+	err = p.db.View(ctx, func(tx *store.Tx) error {
+		left, err := keysLeftOf(ctx, tx, p.cfg)
+		for i, l := range left {
+			if d := time.Duration(l.Left); i == 0 || d < s.Left {
+				s = console.Signing{Node: l.Node, Left: d, Half: l.Half}
+			}
+		}
+		return err
+	})
+	return s, err
 }
 
 // space measures the disk of a database that is a file; nil where it is elsewhere.

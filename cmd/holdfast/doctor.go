@@ -118,6 +118,7 @@ func examine(cmd *cobra.Command) []finding {
 	out = append(out, examineFields(cfg, rules, links)...)
 	out = append(out, examineDatabase(ctx, cfg)...)
 	out = append(out, examineKeys(ctx, cfg)...)
+	out = append(out, examinePeople(cfg)...)
 	out = append(out, examineDisk(cfg)...)
 	out = append(out, called...)
 	out = append(out, examineListeners(ctx, cfg)...)

@@ -36,6 +36,17 @@ func (s *SensitiveConfig) config() token.Config {
 	return c
 }
 
+// examinePeople tells where people are named in plain text, by a plant that could seal that.
+func examinePeople(cfg Config) []finding {
+	if cfg.Sensitive != nil || cfg.Keys.Kind == "" || cfg.Keys.AtRest == atRestOff {
+		return nil
+	}
+	return []finding{{
+		Subject: "people", State: look, Says: "who reported something (personnel, by) stands in plain text in orders, movements and copies of the plant",
+		Do: "write sensitive: {} into " + cfg.file + " before there is much of it: tokens stand for people then (docs/tokens.md)",
+	}}
+}
+
 func (c Config) checkSensitive(k *checker) {
 	classes := token.New(c.Sensitive.config()).Classes()
 	for name, l := range c.Links {

@@ -27,6 +27,7 @@ func TestValuesWaitInOrderWhileVaultIsAwayBeyondTheBudget(t *testing.T) {
 	w := openVaultWorld(t)
 	order := reportOn(t, w.process, 1, theirs)
 	untilJudged(t, w.process, 1)
+	w.overviewSays(w.cfg.nodeURI())
 	w.vault.Seal(t)
 	w.until("the certificate ends", func() bool { return w.ring.State().Left <= 0 })
 	for n, person := range []string{theirs, "canary-4715-another"} {
@@ -46,6 +47,7 @@ func TestValuesWaitInOrderWhileVaultIsAwayBeyondTheBudget(t *testing.T) {
 		figureOf(t, w.process, "holdfast_keys_unsigned_total") == 0 || !strings.Contains(string(w.log.Bytes()), "level=ERROR") {
 		t.Error("no alarm tells that the budget is spent")
 	}
+	w.overviewSays("not any more")
 	w.vault.Unseal(t)
 	for _, m := range untilJudged(t, w.process, 3) {
 		if !m.Settled || m.Origin == nil {
@@ -149,6 +151,19 @@ func (w *vaultWorld) until(what string, is func() bool) {
 		if time.Now().After(end) {
 			w.t.Fatal("not within a minute: " + what)
 		}
+	}
+}
+
+// overviewSays looks at the tile of the console's first page.
+func (w *vaultWorld) overviewSays(want string) {
+	w.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/console/", nil)
+	r.RemoteAddr = "127.0.0.1:1"
+	page := httptest.NewRecorder()
+	w.openConsole().Handler().ServeHTTP(page, r)
+	_, tile, _ := strings.Cut(page.Body.String(), "How long it signs without its keyring")
+	if tile, _, _ = strings.Cut(tile, "</section>"); page.Code != http.StatusOK || !strings.Contains(tile, want) {
+		w.t.Errorf("the console answers %d and says %q, want %q", page.Code, tile, want)
 	}
 }
 

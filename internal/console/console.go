@@ -75,6 +75,13 @@ type Link struct {
 	Rate       int // requests a second at most; 0 is no limit
 }
 
+// Signing is of the node that can sign for the shortest time if its keyring gives no other certificate.
+type Signing struct {
+	Node string
+	Left time.Duration // 0: it cannot sign any more
+	Half bool          // more than half of the time is gone for which the keyring may be away
+}
+
 // Space is how much room the store has and takes.
 type Space struct{ Free, Used int64 }
 
@@ -93,6 +100,8 @@ type Config struct {
 	Trust func(ctx context.Context) (*seal.Trust, error)
 	// Receipts gives what checks the receipts of a link's ERP, nil for one that signs none.
 	Receipts func(link string) message.ReceiptVerifier
+	// Signing tells how long the plant signs without its keyring; nil where it signs nothing.
+	Signing func(ctx context.Context) (Signing, error)
 	// Space measures the store; nil where nobody can: a database elsewhere.
 	Space func(ctx context.Context) (Space, error)
 	// Copies lists the copies of every place that can be read, the newest first, and says what is wrong with the others; nil where the plant has

@@ -22,6 +22,7 @@ type overviewView struct {
 	Stuck   int64 // lanes that stand still until a person acts
 	Queued  int64
 	Store   runway
+	Signing *Signing
 	Work    released
 	WorkFor string
 }
@@ -79,6 +80,13 @@ func (c *Console) overview(r *http.Request) (*page, error) {
 	v.Headers = headlineOf(v)
 	if v.Store, err = c.runway(ctx); err != nil {
 		return nil, err
+	}
+	if c.cfg.Signing != nil {
+		s, err := c.cfg.Signing(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v.Signing = &s
 	}
 	if left := v.Work.Until.Sub(c.DB.Now()); left > 0 {
 		v.WorkFor = length(left)
