@@ -2,6 +2,8 @@ package internal
 
 import (
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -51,6 +53,31 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 		if modules[m] != version {
 			t.Errorf("docs/dependencies.md explains %s %s, go.mod has %q", m, version, modules[m])
 		}
+	}
+}
+
+// TestEachModulesUpdatesAreWatched: a folder with a go.mod or a package.json is in .github/dependabot.yml.
+func TestEachModulesUpdatesAreWatched(t *testing.T) {
+	watched := read(t, "../.github/dependabot.yml")
+	found := 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git") {
+			return filepath.SkipDir
+		}
+		if d.Name() != "go.mod" && d.Name() != "package.json" {
+			return nil
+		}
+		found++
+		if dir := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), ".."); !strings.Contains(watched, fmt.Sprintf("%q", "/"+strings.TrimPrefix(dir, "/"))) {
+			t.Errorf("/%s is watched by nobody", strings.TrimPrefix(dir, "/"))
+		}
+		return nil
+	})
+	if err != nil || found < 8 {
+		t.Errorf("%d modules found: %v", found, err)
 	}
 }
 

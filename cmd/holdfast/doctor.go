@@ -41,15 +41,21 @@ const (
 )
 
 func newDoctor() *cobra.Command {
-	var asJSON bool
+	var asJSON, network bool
+	var policy string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check every connection and setting, and say what to do",
 		Long: "Doctor reads the configuration, opens the database as it is, looks at mappings, disk and clock, and calls one harmless\n" +
-			"operation of each ERP. It changes nothing. It exits 0 if nothing is bad.",
-		Example: "  holdfast doctor --config holdfast.yaml",
+			"operation of each ERP. It changes nothing. It exits 0 if nothing is bad.\n" +
+			"With --network it lists every port that serve opens and every host that it calls, calls none of them, and holds the list against\n" +
+			"what the network lets through (--policy).",
+		Example: "  holdfast doctor --config holdfast.yaml\n  holdfast doctor --network --policy network.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if network {
+				return doctorNetwork(cmd, policy, asJSON)
+			}
 			findings := examine(cmd)
 			if asJSON {
 				return errors.Join(printJSON(cmd.OutOrStdout(), findings), worst(findings))
@@ -59,6 +65,8 @@ func newDoctor() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&network, "network", false, "list ports and hosts instead")
+	cmd.Flags().StringVar(&policy, "policy", "", "`file` of what the network lets through, such as deploy/network.yaml")
 	return cmd
 }
 

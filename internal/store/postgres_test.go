@@ -247,3 +247,22 @@ func slowCommits(t *testing.T, db *store.DB, key int64) {
 		t.Fatal(err)
 	}
 }
+
+func TestTheDatabasesAddressIsTheDrivers(t *testing.T) {
+	t.Setenv("PGHOST", "")
+	for rawURL, want := range map[string]string{
+		"sqlite:plant.db":                                 " 0",
+		"postgres://plant@db.example/plant":               "db.example 5432",
+		"postgres://plant:s3cret@[2001:db8::1]:6432/p":    "2001:db8::1 6432",
+		"postgres://plant@/plant?host=/run/postgresql":    " 0",
+		"postgres://plant@/plant?host=far.example&port=7": "far.example 7",
+	} {
+		host, port, err := store.Address(rawURL)
+		if got := fmt.Sprintf("%s %d", host, port); err != nil || got != want {
+			t.Errorf("%s is at %q, want %q: %v", rawURL, got, want, err)
+		}
+	}
+	if _, _, err := store.Address("postgres://plant:s3cret@db:none/plant"); problem.KindOf(err) != problem.Invalid || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("a bad URL: %v", err)
+	}
+}
