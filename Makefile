@@ -170,9 +170,10 @@ upgrade-test: build ## torture with three nodes, of which one is the program of 
 	$(SERVICES) up; eval "$$($(SERVICES) env)"; $(TORTURE); \
 	torture nodes $(SEED) $(MINUTES) --old "$$old/holdfast-old" $(if $(OLD_FAULTS),--faults $(OLD_FAULTS))
 
-screenshots: ## pictures of the console's pages, light and dark, into docs/img; needs a Chromium
-	@mkdir -p docs/img
-	HOLDFAST_SCREENSHOTS=$(CURDIR)/docs/img $(GO) test -count=1 -run '^TestScreenshots$$' ./internal/console
+screenshots: ## pictures of the console's pages, light and dark, into build/screenshots, and those that documents show into docs/img; needs a Chromium
+	@mkdir -p docs/img build/screenshots
+	HOLDFAST_SCREENSHOTS=$(CURDIR)/build/screenshots $(GO) test -count=1 -run '^TestScreenshots$$' ./internal/console
+	@for shown in $$(ls docs/img | grep png); do cp build/screenshots/$$shown docs/img/; done
 
 demo: ## the plant, the ERP and an outage on this machine
 	$(GO) run ./cmd/holdfast demo

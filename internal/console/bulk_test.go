@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -139,21 +140,23 @@ func TestPagesAt200000Failures(t *testing.T) {
 				paths = append(paths, next)
 			}
 		}
-		took, known := map[string][]time.Duration{}, map[string]bool{}
-		for range 3 {
-			for _, path := range paths {
-				began := time.Now()
-				ran := heard.during(func() { p.get(path) })
-				took[nameOf(path)] = append(took[nameOf(path)], time.Since(began))
-				for _, q := range ran {
-					if !known[q] {
-						known[q] = true
-						for _, wrong := range unbounded(t, db, q) {
-							t.Errorf("%s: %s\n%s", path, wrong, q)
-						}
+		took, known, slow := map[string][]time.Duration{}, map[string]bool{}, map[string]time.Duration{}
+		for _, path := range paths {
+			began := time.Now()
+			ran := heard.during(func() { p.get(path) })
+			slow[path] = time.Since(began)
+			took[nameOf(path)] = append(took[nameOf(path)], slow[path])
+			for _, q := range ran {
+				if !known[q] {
+					known[q] = true
+					for _, wrong := range unbounded(t, db, q) {
+						t.Errorf("%s: %s\n%s", path, wrong, q)
 					}
 				}
 			}
+		}
+		for _, path := range slices.SortedFunc(maps.Keys(slow), func(a, b string) int { return cmp.Compare(slow[b], slow[a]) })[:8] {
+			t.Logf("slowest: %7.1f ms %s", slow[path].Seconds()*1e3, path)
 		}
 		tell(t, took)
 	}, storetest.WithBefore(heard.hear))

@@ -33,6 +33,7 @@ type page struct {
 	Who                 access.Actor
 	SignsOut            bool // there is a session to end
 	Theme, ZoneName     string
+	Clock               string // zone of the charts, by its IANA name; "" is the browser's
 	Now                 time.Time
 	Self                string // the page's own address
 	Notice              string
@@ -157,6 +158,9 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
 	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Who, p.Section), c.DB.Now(), r.URL.RequestURI()
 	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
+	if p.ZoneName != "browser" && p.zone != time.Local {
+		p.Clock = p.zone.String()
+	}
 	if r.Method == http.MethodGet {
 		p.Notice = notices()[r.URL.Query().Get("did")]
 	} else {

@@ -53,13 +53,15 @@
 
   // The charts.
   const box = document.querySelector("[data-figures]");
+  const zoned = (parts) => new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.documentElement.dataset.clock || undefined, ...parts });
+  const clock = zoned(), day = zoned({ day: "numeric", month: "short", year: "numeric", timeZoneName: "short" });
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const draw = async () => {
     const answer = await fetch(box.dataset.figures);
     if (!answer.ok) return;
     const f = await answer.json();
     const data = [f.at, f.in];
-    const series = [{}, { label: "in/s", stroke: colour("--sapChart_OrderedColor_3"), width: 2, scale: "rate" }];
+    const series = [{ label: "Time", value: (_, s) => (s == null ? "–" : day.format(s * 1000)) }, { label: "in/s", stroke: colour("--sapChart_OrderedColor_3"), width: 2, scale: "rate" }];
     f.links.forEach((l, i) => {
       data.push(l.out, l.queued);
       series.push({ label: l.link + " out/s", stroke: colour("--sapChart_OrderedColor_" + (2 * i + 1)), width: 2, scale: "rate" });
@@ -72,8 +74,8 @@
     }
     box.replaceChildren();
     box.chart = new uPlot({
-      width: box.clientWidth - 16, height: 240, series, scales: { x: { time: true } },
-      axes: [axis, { ...axis, label: "queued" }, { ...axis, side: 1, scale: "rate", label: "a second", grid: { show: false } }],
+      width: box.clientWidth - 16, height: 240, series, scales: { x: { time: true } }, tzDate: (s) => uPlot.tzDate(new Date(s * 1000), clock.resolvedOptions().timeZone),
+      axes: [{ ...axis, space: 80, values: (_, at) => at.map((s) => clock.format(s * 1000)), label: f.at.length ? "until " + day.format(f.at.at(-1) * 1000) : "" }, { ...axis, label: "queued" }, { ...axis, side: 1, scale: "rate", label: "a second", grid: { show: false } }],
     }, data, box);
   };
   if (box && window.uPlot) {
