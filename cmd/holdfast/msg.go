@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/console"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -31,16 +33,28 @@ func newMsg() *cobra.Command {
 func msgList() *cobra.Command {
 	var f outbox.Filter
 	var asJSON bool
+	var address string
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List messages, the newest first",
-		Example: "  holdfast msg list --owed --kind order.created",
+		Long:    "List messages, the newest first. With --url they are those that a list of the console shows at this address, all pages of it, in its order.",
+		Example: "  holdfast msg list --owed --kind order.created\n  holdfast msg list --url 'http://127.0.0.1:8420/console/messages?state=all&q=BIKE+NOT+PL1000-000007' -o csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var list []outbox.Detail
 				var now time.Time
 				var more string
+				if address != "" {
+					list, err := r.listed(ctx, address)
+					if err != nil {
+						return err
+					}
+					if asJSON {
+						return printJSON(cmd.OutOrStdout(), messageViews(list))
+					}
+					return printMessages(cmd.OutOrStdout(), list, r.db.Now(), false)
+				}
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 					now = tx.Now
 					list, more, err = r.out.Messages(ctx, tx, f, "")
@@ -68,7 +82,23 @@ func msgList() *cobra.Command {
 	cmd.Flags().BoolVar(&f.Refused, "refused", false, "only messages that the ERP refused after they were delivered")
 	cmd.Flags().BoolVar(&f.OldestFirst, "oldest-first", false, "the oldest first")
 	cmd.Flags().IntVar(&f.Limit, "limit", 50, "the most messages to list")
+	cmd.Flags().StringVar(&address, "url", "", "the address of a list of the console; no other choice then counts")
 	return cmd
+}
+
+// listed are the messages that the console shows at an address.
+func (r *records) listed(ctx context.Context, address string) (list []outbox.Detail, err error) {
+	cfg := console.Config{Plant: r.cfg.Plant.Number, Zone: r.cfg.zone()}
+	for name := range r.cfg.Links {
+		cfg.Links = append(cfg.Links, console.Link{Name: name})
+	}
+	pages := console.New(console.Parts{DB: r.db, Plant: r.plant, Outbox: r.out}, cfg, slog.New(slog.DiscardHandler))
+	err = pages.Listed(ctx, address, func(id string) error {
+		d, err := r.message(ctx, id)
+		list = append(list, d)
+		return err
+	})
+	return list, err
 }
 
 func messageViews(list []outbox.Detail) []messageView {

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -220,11 +221,31 @@ func TestAListFindsWhatItsWordsMean(t *testing.T) {
 			{"state=stuck&q=exceeds&from=2020-01-01&to=2020-01-02", 0},
 			{"state=stuck&from=2020-01-01", 1},
 			{"state=stuck&to=2020-01-01", 0},
+			{"state=all&q=BIKE+AND+" + number, 4},
+			{"state=all&q=BIKE+NOT+" + number, 1},
+			{"state=all&q=NOT+BIKE", 0},
+			{"state=all&q=NOT+nothing", 5},
+			{"state=all&q=" + number + "+NOT+" + p.stuck, 3},
+			{"state=stuck&q=exceeds+AND+refused", 1},
+			{"state=stuck&q=exceeds+NOT+refused", 0},
+			{"state=stuck&q=exceeds+NOT+locked", 1},
+			{"state=stuck&q=exceeds+AND+" + number, 1},
+			{"state=stuck&q=exceeds+NOT+" + p.stuck, 0},
 		}
 		for _, tt := range tests {
 			rows := p.csv(tt.query)
 			if len(rows) != tt.want {
 				t.Errorf("%s: %d rows, want %d", tt.query, len(rows), tt.want)
+			}
+			var ids, want []string
+			if err := p.pages.Listed(t.Context(), p.url+"/console/messages?"+tt.query, func(id string) error { ids = append(ids, id); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				want = append(want, row[0])
+			}
+			if !slices.Equal(ids, want) {
+				t.Errorf("%s: the address lists %v, the file %v", tt.query, ids, want)
 			}
 			if _, page := p.get("/console/messages?" + tt.query); strings.Count(page, `href="/console/messages/`) < len(rows) {
 				t.Errorf("%s: the page shows fewer than the %d rows of the file", tt.query, len(rows))

@@ -94,6 +94,7 @@ func (c *Console) queryOf(r *http.Request) (query, error) {
 	var err1, err2 error
 	q.from, err1 = timeIn(q.From, c.zone(r))
 	q.to, err2 = timeIn(q.To, c.zone(r))
+	q.From, q.To = stampOf(q.from, c.zone(r)), stampOf(q.to, c.zone(r)) // so that the address means the same to whoever is given it
 	return q, cmp.Or(err1, err2)
 }
 
@@ -132,6 +133,9 @@ func (c *Console) messages(r *http.Request) (*page, error) {
 	q, err := c.queryOf(r)
 	if err != nil {
 		return nil, err
+	}
+	if v := r.URL.Query(); v.Get("from") != q.From || v.Get("to") != q.To {
+		return &page{to: q.address("messages", func(*query) {})}, nil
 	}
 	v := messagesView{Query: q, Links: c.cfg.Links, Zone: c.zone(r).String()}
 	var groups []outbox.Group
@@ -181,18 +185,24 @@ func (c *Console) find(ctx context.Context, q query, limit int) (rows []messageR
 	err = c.view(ctx, func(tx *store.Tx) error {
 		var found []outbox.Found
 		s := outbox.Search{}
-		if q.Words != "" {
-			if s, meant, err = c.understand(ctx, tx, q); err != nil {
-				return err
-			}
+		var terms []outbox.Either
+		switch joined := strings.Contains(" "+q.Words, " NOT ") || strings.Contains(q.Words, " AND "); {
+		case joined:
+			terms, meant, err = c.understandAll(ctx, tx, q)
+		case q.Words != "":
+			s, meant, err = c.understand(ctx, tx, q)
+		}
+		if err != nil {
+			return err
 		}
 		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
-			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), From: q.from, To: q.to, Limit: limit}
-			if q.Words != "" {
+			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), All: terms, From: q.from, To: q.to, Limit: limit}
+			if q.Words != "" && terms == nil {
 				f.Like, meant = "%"+outbox.Pattern(q.Words)+"%", "a word of the reason"
 			}
 			found, next, err = c.Outbox.Stuck(ctx, tx, f, q.Cursor)
 		} else {
+			s.All = terms
 			s.Link, s.Kind, s.From, s.To, s.Limit = q.Link, q.Kind, q.from, q.to, limit
 			s.Owed, s.Settled, s.Refused = q.State == "owed" || q.State == "stuck", q.State == "delivered", q.State == "refused"
 			found, next, err = c.Outbox.Search(ctx, tx, s, q.Cursor)
@@ -227,6 +237,33 @@ func (c *Console) rows(ctx context.Context, tx *store.Tx, found []outbox.Found, 
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// understandAll finds what each of the terms stands for that AND and NOT, in capitals, are between: BIKE AND period NOT 1000042.
+func (c *Console) understandAll(ctx context.Context, tx *store.Tx, q query) (all []outbox.Either, meant string, err error) {
+	words := strings.ReplaceAll(" "+q.Words, " NOT ", " AND  NOT ")
+	var says []string
+	for term := range strings.SplitSeq(words, " AND ") {
+		one := q
+		var not bool
+		one.Words, not = strings.CutPrefix(term, " NOT ")
+		if one.Words = strings.TrimSpace(one.Words); one.Words == "" {
+			continue
+		}
+		s, what, err := c.understand(ctx, tx, one)
+		if err != nil {
+			return nil, "", err
+		}
+		e := outbox.Either{Lanes: s.Lanes, IDs: s.IDs, Not: not}
+		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
+			e.Like, what = "%"+outbox.Pattern(one.Words)+"%", "a word of the reason"
+		}
+		if not {
+			what = "not " + what
+		}
+		all, says = append(all, e), append(says, what)
+	}
+	return all, strings.Join(says, ", and "), nil
 }
 
 // understand finds what the words of a search stand for: an ID, a number of an order, a document of the ERP, a material or a batch.
@@ -338,6 +375,28 @@ func (c *Console) messagesCSV(r *http.Request) (*page, error) {
 			_ = conn.SetWriteDeadline(time.Now().Add(perReadLimit)) // where there is no connection, there is no deadline
 		})
 	}}, nil
+}
+
+// Listed calls each with the ID of every message that a list shows, in its order, all pages of it. The address is that of the list, as a browser
+// has it; a time without its offset is in the plant's zone. Errors: Invalid for an address that is none of a list.
+func (c *Console) Listed(ctx context.Context, address string, each func(id string) error) error {
+	u, err := url.Parse(address)
+	if err != nil || strings.TrimSuffix(u.Path, ".csv") != Root+"messages" {
+		return &problem.Error{Kind: problem.Invalid, What: "list what " + address + " shows", Why: "it is no address of a list of messages", Hint: "copy it from the browser: it has " + Root + "messages in it"}
+	}
+	q, err := c.queryOf(&http.Request{URL: u})
+	for more := err == nil; more && err == nil; more = q.Cursor != "" {
+		var rows []messageRow
+		if rows, q.Cursor, _, err = c.find(ctx, q, perRead); err != nil {
+			break
+		}
+		for _, m := range rows {
+			if err = each(m.ID); err != nil {
+				break
+			}
+		}
+	}
+	return err
 }
 
 // writeCSV writes all that q finds, however much it is: a file that ended early would be taken for the whole. It calls each before it reads on.

@@ -41,8 +41,24 @@ type Search struct {
 	Owed, Settled bool // only those; both or none means all
 	Refused       bool // only those that the ERP has refused after they were delivered
 	From, To      time.Time
-	Limit         int // default 50, at most 1,000
+	All           []Either // and each of these
+	Limit         int      // default 50, at most 1,000
 	nothing       bool
+}
+
+// Either is met by a message of one of the lanes, by one of the messages, or by one at which a lane stands still for a reason of a pattern
+// (Pattern; for Stuck alone). None of them is met by nothing; Not turns it round.
+type Either struct {
+	Lanes, IDs []string
+	Like       string
+	Not        bool
+}
+
+func (e Either) turned(condition string) string {
+	if e.Not {
+		return "NOT (" + condition + ")"
+	}
+	return condition
 }
 
 // Nobody is the search that finds nothing: for words that stand for nothing in the plant.
@@ -146,8 +162,12 @@ func (s Search) where(tx *store.Tx, links []string, cursor string) (string, []an
 		add("m.kind = ?", s.Kind)
 	}
 	if len(s.Lanes)+len(s.IDs) > 0 {
-		either, values := s.either(links)
+		either, values := Either{Lanes: s.Lanes, IDs: s.IDs}.found(links)
 		add(either, values...)
+	}
+	for _, e := range s.All {
+		either, values := e.found(links)
+		add(e.turned(either), values...)
 	}
 	if !s.From.IsZero() {
 		add("m.created_at >= ?", store.Micros(s.From))
@@ -174,19 +194,46 @@ func (s Search) where(tx *store.Tx, links []string, cursor string) (string, []an
 	return where, args, nil
 }
 
-// either is one of the lanes or one of the messages. A lane is asked for on each link by its name, so that the primary key finds it.
-func (s Search) either(links []string) (string, []any) {
+// found is one of the lanes or one of the messages. A lane is asked for on each link by its name, so that the primary key finds it.
+func (e Either) found(links []string) (string, []any) {
 	alternatives, args := []string{}, []any{}
-	for _, lane := range s.Lanes {
+	for _, lane := range e.Lanes {
 		for _, link := range links {
 			alternatives, args = append(alternatives, "m.link = ? AND m.lane = ?"), append(args, link, lane)
 		}
 	}
-	if len(s.IDs) > 0 {
-		alternatives = append(alternatives, "m.id IN (?"+strings.Repeat(", ?", len(s.IDs)-1)+")")
-		for _, id := range s.IDs {
+	if len(e.IDs) > 0 {
+		alternatives = append(alternatives, "m.id IN (?"+strings.Repeat(", ?", len(e.IDs)-1)+")")
+		for _, id := range e.IDs {
 			args = append(args, id)
 		}
+	}
+	if len(alternatives) == 0 {
+		return "1 = 0", nil
+	}
+	return "(" + strings.Join(alternatives, " OR ") + ")", args
+}
+
+// stuck is the same of the lane o that stands still, and of its reason.
+func (e Either) stuck() (string, []any) {
+	alternatives, args := []string{}, []any{}
+	for _, p := range []struct {
+		values       []string
+		before, back string
+	}{
+		{e.Lanes, "o.lane IN (", ")"},
+		{e.IDs, "EXISTS (SELECT 1 FROM outbox_messages AS i WHERE i.link = o.link AND i.lane = o.lane AND i.epoch = o.head_epoch AND i.number = o.head AND i.id IN (", "))"},
+	} {
+		if len(p.values) == 0 {
+			continue
+		}
+		alternatives = append(alternatives, p.before+"?"+strings.Repeat(", ?", len(p.values)-1)+p.back)
+		for _, v := range p.values {
+			args = append(args, v)
+		}
+	}
+	if e.Like != "" {
+		alternatives, args = append(alternatives, `reason LIKE ? ESCAPE '\'`), append(args, e.Like)
 	}
 	if len(alternatives) == 0 {
 		return "1 = 0", nil
@@ -208,6 +255,7 @@ type StuckFilter struct {
 	Link  string
 	Kind  string
 	Like  string    // a pattern of Pattern that the reason fits
+	All   []Either  // and each of these
 	From  time.Time // made at this time or later, as in Search
 	To    time.Time // and before this
 	Limit int       // default 50, at most 1,000
@@ -251,6 +299,10 @@ func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, curs
 	add := func(condition string, value ...any) { where, args = where+" AND "+condition, append(args, value...) }
 	if f.Kind != "" {
 		add("EXISTS (SELECT 1 FROM outbox_messages AS k WHERE k.link = o.link AND k.lane = o.lane AND k.epoch = o.head_epoch AND k.number = o.head AND k.kind = ?)", f.Kind)
+	}
+	for _, e := range f.All {
+		either, values := e.stuck()
+		add(e.turned(either), values...)
 	}
 	if f.Like != "" {
 		add(`reason LIKE ? ESCAPE '\'`, f.Like)
