@@ -438,3 +438,36 @@ func survive(t *testing.T, types Types, ds []Document, err error) {
 		}
 	}
 }
+
+// TestFieldsStandWhereTheyArePublished: EDI_DC40 by the lengths that two integration products have of it, the time ticket by the positions that an
+// MES maker's manual has (1 is the first).
+func TestFieldsStandWhereTheyArePublished(t *testing.T) {
+	lengths := map[string]int{
+		"TABNAM": 10, "MANDT": 3, "DOCNUM": 16, "DOCREL": 4, "STATUS": 2, "DIRECT": 1, "OUTMOD": 1, "EXPRSS": 1, "TEST": 1, "IDOCTYP": 30, "CIMTYP": 30,
+		"MESTYP": 30, "MESCOD": 3, "MESFCT": 3, "STD": 1, "STDVRS": 6, "STDMES": 6, "SNDPOR": 10, "SNDPRT": 2, "SNDPFC": 2, "SNDPRN": 10, "SNDSAD": 21,
+		"SNDLAD": 70, "RCVPOR": 10, "RCVPRT": 2, "RCVPFC": 2, "RCVPRN": 10, "RCVSAD": 21, "RCVLAD": 70, "CREDAT": 8, "CRETIM": 6, "REFINT": 14, "REFGRP": 14,
+		"REFMES": 14, "ARCKEY": 70, "SERIAL": 20,
+	}
+	at := 0
+	for _, f := range controlFields() {
+		if f.offset != at || f.length != lengths[f.name] {
+			t.Errorf("%s stands at %d with %d characters, want %d with %d", f.name, f.offset, f.length, at, lengths[f.name])
+		}
+		at += f.length
+	}
+	if at != controlLength || len(controlFields()) != len(lengths) {
+		t.Errorf("the control record has %d fields of %d characters", len(controlFields()), at)
+	}
+	ticket := Shipped()["PPCC2PRETTICKET01"].Segment("E1BP_PP_TIMETICKET")
+	for name, place := range map[string][2]int{
+		"CONF_NO": {1, 10}, "ORDERID": {11, 22}, "OPERATION": {29, 32}, "FIN_CONF": {43, 43}, "POSTG_DATE": {45, 52}, "CONF_TEXT": {57, 96}, "WORK_CNTR": {101, 108},
+		"RECORDTYPE": {109, 111}, "YIELD": {118, 132}, "REWORK": {148, 162}, "CONF_ACTIVITY3": {213, 227}, "CONF_BUS_PROC1": {301, 315}, "EXEC_START_DATE": {317, 324},
+		"EXEC_FIN_TIME": {395, 400}, "FORCAST_STD_VAL6": {506, 516}, "PERS_NO": {538, 545}, "BREAK_TIME": {576, 586}, "EX_CREATED_BY": {587, 598}, "EX_IDENT": {620, 651},
+		"LOGDATE": {652, 659}, "LOGTIME": {660, 665},
+	} {
+		f := ticket.Field(name)
+		if f == nil || f.Offset+1 != place[0] || f.Offset+f.Length != place[1] {
+			t.Errorf("%s: got %+v, want it from %d to %d", name, f, place[0], place[1])
+		}
+	}
+}
