@@ -45,6 +45,9 @@ func (d desk) Fit(set *mapping.Set, name string) map[string][]mapping.Finding {
 	return map[string][]mapping.Finding{"erp": set.Check(name, "operation.confirmed", d.contract)}
 }
 
+// Words implements console.Workshop.
+func (d desk) Words(set *mapping.Set, name string) []mapping.Word { return set.Words(name, d.contract) }
+
 // Ready implements console.Workshop.
 func (desk) Ready(context.Context, edition.Edition) error { return nil }
 

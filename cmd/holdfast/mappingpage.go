@@ -37,6 +37,16 @@ func (p mappingPage) Fit(set *mapping.Set, name string) map[string][]mapping.Fin
 	return out
 }
 
+// Words implements console.Workshop.
+func (p mappingPage) Words(set *mapping.Set, name string) []mapping.Word {
+	for _, link := range p.cfg.usersOf(set, name) {
+		if c, ok := p.links[link].(mapping.Contract); ok {
+			return set.Words(name, c)
+		}
+	}
+	return set.Words(name, nil)
+}
+
 // usersOf are the links that a mapping is used for.
 func (c Config) usersOf(set *mapping.Set, name string) (out []string) {
 	for _, r := range c.Routes {

@@ -39,6 +39,9 @@ func TestAPreviewHoldsOneMappingAlone(t *testing.T) {
 	defer links["erp"].Close()
 	counted := &countedLink{link: links["erp"], Contract: links["erp"].(mapping.Contract)}
 	p := mappingPage{&floors{cfg: cfg, links: map[string]link{"erp": counted}}}
+	if n := len(p.Words(rules, "sap-in/production-order")); n < 100 || n > 2000 {
+		t.Errorf("%d words for an order of SAP", n)
+	}
 	for name, want := range map[string]string{"sap-out/operation.confirmed": "confirmations/ProdnOrdConf2", "sap-in/material": "A_Product"} {
 		counted.asked = nil
 		found := p.Fit(rules, name)

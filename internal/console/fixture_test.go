@@ -86,6 +86,9 @@ func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
 	return map[string][]mapping.Finding{"erp": nil}
 }
 
+// Words knows the source alone, as where no link uses a mapping.
+func (shelf) Words(set *mapping.Set, name string) []mapping.Word { return set.Words(name, nil) }
+
 func (shelf) Ready(context.Context, edition.Edition) error { return nil }
 
 // madeCopies are a copy that was proven, one that was not, one that is damaged, and a place that cannot be reached.

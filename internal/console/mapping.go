@@ -53,6 +53,7 @@ type mappingView struct {
 	Gutter   []gutter
 	Samples  []sample
 	Source   []line
+	Words    []mapping.Word
 	Pasted   string // a message that was written into the page
 	Result   result
 	Compared *effectsView // nil: nobody has asked
@@ -147,6 +148,9 @@ func (c *Console) workbench(r *http.Request, set *mapping.Set, l mapping.Look, t
 	}
 	v.Result.Took = time.Since(begun)
 	v.number()
+	if r.Method != http.MethodPost || r.Header.Get("HX-Request") == "" { // the answer to what is typed is the result alone
+		v.Words = c.Workshop.Words(set, v.Name)
+	}
 	return v, err
 }
 

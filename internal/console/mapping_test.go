@@ -177,6 +177,25 @@ func TestWhatIsTypedIsMappedAndPointsAtItsRule(t *testing.T) {
 	b.clean("the mapping")
 }
 
+// TestTheEditorCompletesWhatIsTyped from the fields of the source, by the keyboard alone; without a script they stand on the page.
+func TestTheEditorCompletesWhatIsTyped(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	if _, body := p.get("/console/mapping?name=" + outConfirmation); !strings.Contains(body, `data-word="src.confirmation.yield"`) || !strings.Contains(body, `data-word="lookup("`) {
+		t.Error("the page does not say what can be written")
+	}
+	b := browse(t, p)
+	b.open("/console/mapping?name="+outConfirmation, "light")
+	b.await(`window.htmx && document.querySelector(".made a[data-line]")`)
+	b.await(`(() => { const r = document.getElementById("rules"); const at = r.value.indexOf("decimal(src.confirmation.yield") + "decimal(src.confirmation.".length;
+		r.focus(); r.setRangeText("yie", at, at + "yield".length, "end"); r.dispatchEvent(new Event("input", { bubbles: true }));
+		return document.querySelector("#complete:not([hidden]) [aria-selected=true]")?.dataset.text === "src.confirmation.yield"; })()`)
+	b.clean("words that fit")
+	b.await(`(() => { const r = document.getElementById("rules");
+		r.dispatchEvent(new KeyboardEvent("keydown", { key: "Tab", bubbles: true, cancelable: true }));
+		return r.value.includes("decimal(src.confirmation.yield") && document.getElementById("complete").hidden; })()`)
+	b.await(`document.activeElement.id === "rules"`)
+}
+
 // counting lets everybody in, and counts who asks for a preview.
 type counting struct{ previews *atomic.Int32 }
 

@@ -24,6 +24,8 @@ type Workshop interface {
 	Base(ctx context.Context) (edition.Edition, error)
 	// Fit is what the contracts of the links that use a mapping have against it, by link; a link that has nothing against it has none.
 	Fit(set *mapping.Set, name string) map[string][]mapping.Finding
+	// Words are what can be written into a mapping, by the contract of a link that uses it.
+	Words(set *mapping.Set, name string) []mapping.Word
 	// Ready refuses an edition that has a mistake, does not fit its links, or makes something else than its examples say.
 	Ready(ctx context.Context, e edition.Edition) error
 }

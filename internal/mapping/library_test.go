@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,6 +209,32 @@ func TestEveryKindHasAMapping(t *testing.T) {
 		if !s.Covers("erp-in/"+name, "") {
 			t.Errorf("nothing maps a %s", name)
 		}
+	}
+}
+
+// TestWordsAreThoseOfBothSides: for completion, the fields of the message and of the document, and the language's own.
+func TestWordsAreThoseOfBothSides(t *testing.T) {
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mapping.FromOpenAPI(doc)
+	for name, want := range map[string][]string{
+		"erp-out/operation.confirmed": {"src.confirmation.yield", "src.confirmation.?reason", "event.digest", "lookup(", "ref(", "messageId: "},
+		"erp-in/production-order":     {"src.number", "plantID(", "erpNumber: ", "item.workCentre"},
+	} {
+		var got []string
+		for _, w := range shipped(t).Words(name, c) {
+			got = append(got, w.Text)
+		}
+		for _, w := range want {
+			if !slices.Contains(got, w) {
+				t.Errorf("%s: no %q in %q", name, w, got)
+			}
+		}
+	}
+	if got := shipped(t).Words("none", c); got != nil {
+		t.Errorf("of no mapping: %v", got)
 	}
 }
 

@@ -117,6 +117,64 @@
       for (const n of gutter.querySelectorAll(".at")) n.classList.remove("at");
       if (a) gutter.children[a.dataset.line - 1]?.classList.add("at");
     };
+    const offered = document.getElementById("complete");
+    const words = [...document.querySelectorAll("#words [data-word]")].map((w) => ({ text: w.dataset.word, note: w.querySelector("dd").textContent }));
+    const plainWord = (text) => text.replaceAll("?", "").toLowerCase();
+    let taking = -1; // the word that Tab takes
+    const begun = () => { // the word before the caret
+      const line = rules.value.slice(0, rules.selectionStart).split("\n").pop();
+      return { line, word: rules.selectionStart === rules.selectionEnd ? line.match(/[A-Za-z_][\w.?]*$/)?.[0] ?? "" : "" };
+    };
+    const choose = (n) => {
+      taking = n;
+      [...offered.children].forEach((o, i) => o.setAttribute("aria-selected", i === n));
+      rules.setAttribute("aria-activedescendant", offered.children[n].id);
+    };
+    const hide = () => {
+      offered.hidden = true;
+      taking = -1;
+      rules.removeAttribute("aria-activedescendant");
+    };
+    const take = (n) => {
+      const { word } = begun();
+      const text = offered.children[n].dataset.text;
+      hide();
+      rules.setRangeText(text, rules.selectionStart - word.length, rules.selectionEnd, "end");
+      rules.dispatchEvent(new Event("input", { bubbles: true }));
+      hide();
+    };
+    const offer = () => {
+      const { line, word } = begun();
+      const start = plainWord(word);
+      const fit = start.length < 2 ? [] : words.filter((w) => plainWord(w.text).startsWith(start) || plainWord(w.text).split(".").pop().startsWith(start)).slice(0, 8);
+      if (fit.length === 0 || (fit.length === 1 && fit[0].text.trim() === word)) return hide();
+      offered.replaceChildren(...fit.map((w, i) => {
+        const o = document.createElement("li");
+        o.id = "complete-" + i;
+        o.setAttribute("role", "option");
+        o.dataset.text = w.text;
+        o.textContent = w.text + "  " + w.note;
+        o.addEventListener("mousedown", (e) => { e.preventDefault(); take(i); });
+        return o;
+      }));
+      const above = rules.value.slice(0, rules.selectionStart).split("\n").length;
+      offered.style.top = rules.offsetTop + above * parseFloat(getComputedStyle(rules).lineHeight) + 6 + "px";
+      offered.style.left = "calc(" + rules.offsetLeft + "px + " + Math.max(0, line.length - word.length - 1) + "ch)";
+      offered.hidden = false;
+      choose(0);
+    };
+    rules.addEventListener("input", offer);
+    rules.addEventListener("blur", hide);
+    rules.addEventListener("keydown", (e) => {
+      if (offered.hidden) return;
+      const n = offered.children.length;
+      if (e.key === "Tab" && !e.shiftKey) take(taking);
+      else if (e.key === "ArrowDown") choose((taking + 1) % n);
+      else if (e.key === "ArrowUp") choose((taking + n - 1) % n);
+      else if (e.key === "Escape") hide();
+      else return;
+      e.preventDefault();
+    });
     rules.addEventListener("input", number);
     document.body.addEventListener("htmx:after:swap", mark);
     document.addEventListener("mouseover", point);
