@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
@@ -18,7 +19,8 @@ import (
 // TestVaultsAnchorSignsCopies beside the node. A copy without it, or with another signature, is refused by whoever asks for the anchor's; Vault that
 // is away keeps nobody from making copies.
 func TestVaultsAnchorSignsCopies(t *testing.T) {
-	w := openVaultWorld(t)
+	t.Parallel()
+	w := openVaultWorld(t, 168*time.Hour)
 	reportOn(t, w.process, 1, theirs)
 	untilJudged(t, w.process, 1)
 	m := copyWithAnchor(t, w.process)
@@ -38,7 +40,7 @@ func TestVaultsAnchorSignsCopies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, line := range map[string]string{"none": "", "the node's name": "— " + origin + " AAAA", "another signature": strings.Repeat("A", 40)} {
+	for name, line := range map[string]string{"none": "", "another signature": "— " + seal.AnchorName(origin) + " " + strings.Repeat("A", 92)} {
 		var s backup.Sealed
 		if err := json.Unmarshal(text, &s); err != nil || s.Anchor == "" {
 			t.Fatalf("the file beside the copy is %s, %v", text, err)
@@ -77,6 +79,7 @@ func copyWithAnchor(t *testing.T, p *process) backup.Manifest {
 
 // TestACopyOfWhatThePlantHasNotSignedIsRefused: rows, record and heads of lanes are those of the manifest, and a signature is not.
 func TestACopyOfWhatThePlantHasNotSignedIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
 		t.Fatalf("init ended with %d", status)

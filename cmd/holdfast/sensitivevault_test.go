@@ -24,7 +24,8 @@ import (
 // with persons whom it sees for the first time; nothing leaves, nothing is parked, and an alarm tells. Once Vault is unsealed what was owed goes
 // out signed, in its order, with the values, which are nowhere else.
 func TestValuesWaitInOrderWhileVaultIsAwayBeyondTheBudget(t *testing.T) {
-	w := openVaultWorld(t)
+	t.Parallel()
+	w := openVaultWorld(t, 6*time.Second)
 	order := reportOn(t, w.process, 1, theirs)
 	untilJudged(t, w.process, 1)
 	w.overviewSays(w.cfg.nodeURI())
@@ -70,14 +71,14 @@ func TestValuesWaitInOrderWhileVaultIsAwayBeyondTheBudget(t *testing.T) {
 	searchAll(t, w.process, w.dir, w.log.Bytes(), "canary-4715", sharedToken, sharedHop)
 }
 
-// vaultWorld is a plant that runs, with keys of a real Vault which last six seconds, and reveals persons to its ERP.
+// vaultWorld is a plant that runs, with keys of a real Vault which last so long, and reveals persons to its ERP.
 type vaultWorld struct {
 	sapWorld
 	t     *testing.T
 	vault *vaulttest.Server
 }
 
-func openVaultWorld(t *testing.T) vaultWorld {
+func openVaultWorld(t *testing.T, life time.Duration) vaultWorld {
 	t.Helper()
 	w := vaultWorld{sapWorld{dir: t.TempDir(), log: &lockedLog{}, heard: &hearing{next: http.HandlerFunc(takes)}}, t, vaulttest.Start(t)}
 	srv := httptest.NewServer(w.heard)
@@ -89,14 +90,14 @@ func openVaultWorld(t *testing.T) vaultWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"TOKEN_PERIOD=2s", "KEY_LIFE=6s"}
+	env := []string{"TOKEN_PERIOD=2s", "KEY_LIFE=" + life.String()}
 	w.vault.Setup(t, env, "plant", cfg.Plant.Number)
 	wrapped := filepath.Join(t.TempDir(), "wrapped")
 	role := strings.TrimPrefix(w.vault.Setup(t, env, "node", "a", cfg.nodeURI()), "role_id: ")
 	if err := os.WriteFile(wrapped, []byte(w.vault.Setup(t, nil, "secret-id", "a")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Keys.Kind, cfg.Keys.Renew = keysVault, time.Second
+	cfg.Keys.Kind, cfg.Keys.Renew = keysVault, life/6
 	cfg.Keys.Vault = KeysVaultConfig{Address: w.vault.Address, CA: w.vault.CA, Role: "a", RoleID: role, Wrapped: wrapped}
 	w.secretsInVault()
 	l := cfg.Links["erp"]

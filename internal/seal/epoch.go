@@ -180,8 +180,12 @@ func (r *Rest) unwrap(ctx context.Context, ids []int64, wrapped []string) error 
 	}
 	if isDenied(err) {
 		r.mu.Lock()
-		defer r.mu.Unlock()
+		_, told := r.closed[ids[0]]
 		r.closed[ids[0]] = err.Error()
+		r.mu.Unlock()
+		if !told {
+			r.log.ErrorContext(ctx, "ALARM: the keyring refuses a seed, and what was sealed by it cannot be read", "part", "keys", "epoch", ids[0], "err", err)
+		}
 		return nil
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 // TestASecretOfVaultsIsReadAgainAndOutlivesIt: a new value is used after a while; while Vault is away the last one is, at another start too if a
 // safe has it, and for a week.
 func TestASecretOfVaultsIsReadAgainAndOutlivesIt(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	v, s := vault(t, dir)
 	put := func(path, value string) {

@@ -47,6 +47,11 @@ func (r *Rest) measure(to prometheus.Registerer) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, of))
 	}
 	gauge("keys_rest_ready", "Epochs of what is sealed at rest that lie ready for when the keyring is away.", func() float64 { return float64(r.ready.Load()) })
+	gauge("keys_rest_refused", "Epochs whose seed the keyring refuses, so that nothing sealed by them can be read: an alarm.", func() float64 {
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+		return float64(len(r.closed))
+	})
 	flag := func(name, help string, is *atomic.Bool) {
 		gauge(name, help, func() float64 {
 			if is.Load() {

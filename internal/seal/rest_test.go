@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -365,8 +367,19 @@ func TestARotatedKeyringWrapsEpochsAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.unseal(w.must(seal.RestConfig{}), cellA, epoch, sealed); problem.KindOf(err) != problem.Unavailable {
+	figures := prometheus.NewRegistry()
+	if _, err := w.unseal(w.must(seal.RestConfig{Metrics: figures}), cellA, epoch, sealed); problem.KindOf(err) != problem.Unavailable {
 		t.Errorf("by a version that is no longer shown: got %v, want a problem of kind %s", err, problem.Unavailable)
+	}
+	told, err := figures.Gather()
+	refused := 0.0
+	for _, f := range told {
+		if f.GetName() == "holdfast_keys_rest_refused" {
+			refused = f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	if err != nil || refused != 1 {
+		t.Errorf("%v seeds are said to be refused, %v; want one", refused, err)
 	}
 }
 

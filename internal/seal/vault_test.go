@@ -61,6 +61,7 @@ func TestANodeLogsInByItsCertificateAfterTheFirstTime(t *testing.T) {
 
 // TestATokenIsRenewedPastItsEnd: the token of a login by certificate is given new time, by that certificate, instead of another login.
 func TestATokenIsRenewedPastItsEnd(t *testing.T) {
+	t.Parallel()
 	v, s := vault(t, t.TempDir(), "TOKEN_PERIOD=2s")
 	certifies(t, v)
 	ctx, stop := context.WithCancel(t.Context())
@@ -93,6 +94,7 @@ func TestATokenIsRenewedPastItsEnd(t *testing.T) {
 
 // TestALoginCertificateIsReplacedWhileItsTokenIsRenewed: a node that has to log in again only after a month still can.
 func TestALoginCertificateIsReplacedWhileItsTokenIsRenewed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	v, s := vault(t, dir, "TOKEN_PERIOD=2s", "LOGIN_LIFE=6s")
 	certifies(t, v)
@@ -111,6 +113,7 @@ func TestALoginCertificateIsReplacedWhileItsTokenIsRenewed(t *testing.T) {
 
 // TestTheNamespaceIsToldInAHeader of every request; Vault's free edition has none, so that it is taken off on the way.
 func TestTheNamespaceIsToldInAHeader(t *testing.T) {
+	t.Parallel()
 	s := vaulttest.Start(t)
 	s.Setup(t, nil, "plant", "1000")
 	token := filepath.Join(t.TempDir(), "token")
