@@ -62,6 +62,35 @@ func TestSecurityRequirements(t *testing.T) {
 	}
 }
 
+// TestASVS: each item of OWASP ASVS has one row, in order; a row names tests that are there, or says that it is not built.
+func TestASVS(t *testing.T) {
+	tests := testsByPackage(t)
+	var last [3]int
+	rows := tableRows(read(t, "../docs/security/asvs.md"))
+	for _, row := range rows {
+		var id [3]int
+		for i, n := range strings.Split(row[0], ".") {
+			id[min(i, 2)], _ = strconv.Atoi(n)
+		}
+		if slices.Compare(id[:], last[:]) <= 0 || len(row) != 4 {
+			t.Errorf("row %s does not follow %v, or has not four columns", row[0], last)
+		}
+		last = id
+		named := regexp.MustCompile("`([^` ]+[.]Test[A-Za-z0-9]+)`").FindAllStringSubmatch(row[3], -1)
+		if len(named) == 0 && !strings.Contains(row[2], "**not built**") {
+			t.Errorf("row %s names no test, and does not say that it is not built", row[0])
+		}
+		for _, n := range named {
+			if !tests[n[1]] {
+				t.Errorf("row %s names %s, which is not there", row[0], n[1])
+			}
+		}
+	}
+	if len(rows) < 90 {
+		t.Errorf("there are %d rows, want those of seven chapters", len(rows))
+	}
+}
+
 // TestConsoleRequirements: each of the fifteen requirements of the console has one row that names tests which are there, and says what is missing.
 func TestConsoleRequirements(t *testing.T) {
 	requirements(t, "../docs/operating.md", "## What the console is held to", 15)

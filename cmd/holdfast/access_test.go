@@ -286,11 +286,33 @@ func TestAPersonSignsInToTheConsole(t *testing.T) {
 			t.Fatal(err)
 		}
 		res.Body.Close()
+		if !strings.HasPrefix(res.Header.Get("Strict-Transport-Security"), "max-age=31536000") {
+			t.Errorf("%s %s has no Strict-Transport-Security", method, path)
+		}
+		if res.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("%s %s may be read by other sites", method, path)
+		}
 		return seen{res.StatusCode, res.Request}
 	}
 	if res := at("GET", "/console/messages?link=erp", nil); res.StatusCode != 200 || res.Request.URL.Path != "/console/sign-in" || res.Request.URL.Query().Get("back") != "/console/messages?link=erp" {
 		t.Errorf("nobody: %d at %s, want the form", res.StatusCode, res.Request.URL)
 	}
+	// has tells whether the text of a page has all of some words.
+	has := func(path string, words ...string) {
+		t.Helper()
+		res, err := browser.Get(p.api + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		for _, word := range words {
+			if err != nil || !strings.Contains(string(text), word) {
+				t.Errorf("%s has no %s, %v", path, word, err)
+			}
+		}
+	}
+	has("/console/sign-in", `type="password"`, `autocomplete="current-password"`, `autocomplete="one-time-code"`)
 	form := url.Values{"name": {"anna"}, "password": {password}, "code": {recovery[0]}, "back": {"https://evil.example/console/"}}
 	if res := at("POST", "/console/sign-in", form, "Sec-Fetch-Site", "cross-site"); res.StatusCode != 403 {
 		t.Errorf("a form of another site: %d, want 403", res.StatusCode)
@@ -305,6 +327,7 @@ func TestAPersonSignsInToTheConsole(t *testing.T) {
 	if a, b, c := at("GET", "/console/messages", nil), at("GET", "/console/audit", nil), at("GET", "/v1/orders", nil); a.StatusCode != 200 || b.StatusCode != 403 || c.StatusCode != 401 {
 		t.Errorf("messages %d, the record %d, the API %d; want 200, 403 and 401", a.StatusCode, b.StatusCode, c.StatusCode)
 	}
+	has("/console/", `action="/console/sign-out"`)
 	p.command(0, "access", "user", "sign-out", "anna", "--reason", "laptop lost")
 	if res := at("GET", "/console/messages", nil); res.Request.URL.Path != "/console/sign-in" {
 		t.Errorf("signed out everywhere: at %s, want the form", res.Request.URL)

@@ -91,6 +91,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			s.fail(w, r, foreign("it is called by a name that is not this machine's own"))
 			return
 		}
+		if r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
