@@ -31,6 +31,8 @@ func TestEachAddressIsListed(t *testing.T) {
 	cfg.Backup = &BackupConfig{Places: []BackupPlaceConfig{{Folder: "/backups"}, {SFTP: "far.example:22", HostKey: "ssh-ed25519 AAAA"}}}
 	cfg.SIEM = []CollectorConfig{{Address: "siem.example:6514"}}
 	cfg.Access = &AccessConfig{URL: "https://console.example", Issuers: []IssuerConfig{{Issuer: "https://iss.example", JWKS: "https://keys.example/jwks"}}}
+	cfg.Access.Directory = &DirectoryConfig{URLs: []string{"ldaps://dc1.example", "ldap://dc2.example:3389"}}
+	cfg.Alerts = AlertsConfig{Webhooks: []WebhookConfig{{URL: "https://hook.example/a"}}, Mail: &MailConfig{Server: "mail.example:587"}}
 	var dial amqp.Config
 	dial.Addresses = []string{"amqps://mq1.example/plant", "amqp://mq2.example:5673/plant"}
 	cfg.Links = map[string]LinkConfig{
@@ -51,7 +53,11 @@ func TestEachAddressIsListed(t *testing.T) {
 		"in 0.0.0.0:8420 api.listen",
 		"in 10.10.0.7:8443 links.idoc.receive.listen",
 		"in 127.0.0.1:8421 ops.listen",
+		"out dc1.example:636 access.directory.urls",
+		"out dc2.example:3389 access.directory.urls",
 		"out keys.example:443 access.issuers[0].jwks",
+		"out mail.example:587 alerts.mail.server",
+		"out hook.example:443 alerts.webhooks[0].url",
 		"out far.example:22 backup.places[1].sftp",
 		"out db.plant.example:5432 database.url",
 		"out vault.example:8200 keys.vault.address",
