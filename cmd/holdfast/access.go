@@ -20,7 +20,7 @@ func newAccess() *cobra.Command {
 		Long: "Who calls the API says who it is, and may do what its roles permit, where holdfast.yaml has a section access (docs/access.md).\n" +
 			"These commands print the roles, make and revoke the tokens that machines call with, and keep the accounts of people.",
 	}
-	cmd.AddCommand(accessRoles(), accessActions(), accessToken(), accessUser())
+	cmd.AddCommand(accessRoles(), accessActions(), accessToken(), accessUser(), accessGlass())
 	return cmd
 }
 

@@ -31,6 +31,28 @@ func accessUser() *cobra.Command {
 	return cmd
 }
 
+// accessGlass keeps the account for when nobody else gets in.
+func accessGlass() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "break-glass", Short: "Keep an account for when nobody else gets in: sealed, and opened by two people for a time",
+	}
+	var length time.Duration
+	open := userAct("open NAME", "Open a sealed account for a time, which somebody else has asked for", access.GlassOpen, func(ctx context.Context, u *access.Users, tx *store.Tx, c *userCall) error {
+		return u.Open(ctx, tx, c.name, c.by, length)
+	})
+	open.Flags().DurationVar(&length, "for", time.Hour, "how long it is open, 4h at most")
+	seal := userAct("seal NAME", "Seal an account, and end its sessions; nothing unseals it", access.GlassSeal, func(ctx context.Context, u *access.Users, tx *store.Tx, c *userCall) error {
+		return u.Seal(ctx, tx, c.name)
+	})
+	ask := userAct("ask NAME", "Ask for a sealed account to be opened; somebody else opens it within an hour", access.GlassAsk,
+		func(context.Context, *access.Users, *store.Tx, *userCall) error { return nil })
+	for word, c := range map[string]*cobra.Command{"open": open, "seal": seal, "ask": ask} {
+		c.Example = "  holdfast access break-glass " + word + " emergency --reason 'the directory is away and nobody has a code'"
+	}
+	cmd.AddCommand(seal, ask, open)
+	return cmd
+}
+
 // userCall is one act on an account, with what is told of it once.
 type userCall struct {
 	name     string

@@ -86,6 +86,9 @@ const (
 	UserPassword        = "access.user-password"
 	UserFactor          = "access.user-totp"
 	UserSignOut         = "access.user-sign-out"
+	GlassSeal           = "access.break-glass-seal"
+	GlassAsk            = "access.break-glass-ask"
+	GlassOpen           = "access.break-glass-open"
 	AlertTest           = "alert.try"
 	AlertSilence        = "alert.silence"
 )
@@ -217,6 +220,9 @@ func changesOfKeeping() []Action {
 		{UserPassword, ManageAccess, "Give a person another password", true},
 		{UserFactor, ManageAccess, "Give a person another second factor", true},
 		{UserSignOut, ManageAccess, "End every session of a person", true},
+		{GlassSeal, ManageAccess, "Seal an account, so that only two people together open it", true},
+		{GlassAsk, ManageAccess, "Ask for a sealed account to be opened", true},
+		{GlassOpen, ManageAccess, "Open a sealed account for a time, which somebody else has asked for", true},
 		{AlertTest, ManageAlerts, "Tell the channels of a test alert", true},
 		{AlertSilence, ManageAlerts, "Keep an alert from the channels for a time", true},
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"holdfast/internal/store"
 )
@@ -59,7 +60,7 @@ func (r tokenRow) token() (Token, error) {
 const insertUser = `INSERT INTO access_users (name, password, roles, totp, recovery, made_by, made_at, password_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`
 
-const selectUsers = `SELECT name, password, roles, totp, recovery, made_by, made_at, password_at, disabled_at, signed_out_at FROM access_users`
+const selectUsers = `SELECT name, password, roles, totp, recovery, made_by, made_at, password_at, disabled_at, signed_out_at, sealed, open_until FROM access_users`
 
 type userRow struct {
 	Name       string `db:"name"`
@@ -72,6 +73,13 @@ type userRow struct {
 	PasswordAt int64  `db:"password_at"`
 	Disabled   int64  `db:"disabled_at"`
 	SignedOut  int64  `db:"signed_out_at"`
+	Sealed     int64  `db:"sealed"`
+	OpenUntil  int64  `db:"open_until"`
+}
+
+// closed tells whether the account lets nobody in at a time: it is disabled, or sealed and not open.
+func (r userRow) closed(now time.Time) bool {
+	return r.Disabled != 0 || r.Sealed != 0 && store.Micros(now) >= r.OpenUntil
 }
 
 func (r userRow) user() (User, error) {

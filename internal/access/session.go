@@ -112,7 +112,7 @@ func (s *Sessions) account(ctx context.Context, tx *store.Tx, name string) (acco
 		return account{}, err
 	}
 	u, err := row.user()
-	return account{actor: "user:" + name, roles: u.Roles, disabled: row.Disabled != 0, signedOut: row.SignedOut}, err
+	return account{actor: "user:" + name, roles: u.Roles, disabled: row.closed(tx.Now), signedOut: row.SignedOut}, err
 }
 
 // who tells who is signed in. What a page asks by itself does not keep the session from ending unused.
@@ -211,7 +211,7 @@ func (s *Sessions) judge(ctx context.Context, row userRow, password, code, from 
 		password = ""
 	}
 	right, err = s.users.pass.is(ctx, password, row.Password, from)
-	if err != nil || !right || row.Disabled != 0 {
+	if err != nil || !right || row.closed(s.db.Now()) {
 		return false, err
 	}
 	return s.enter(ctx, row, from, code)
@@ -223,7 +223,7 @@ func (s *Sessions) enter(ctx context.Context, row userRow, from, code string) (r
 	err = s.db.InTx(ctx, func(tx *store.Tx) error {
 		right = false
 		now, err := find(ctx, tx, row.Name)
-		if err != nil || now.Password != row.Password || now.Disabled != 0 {
+		if err != nil || now.Password != row.Password || now.closed(tx.Now) {
 			return err
 		}
 		if right, err = useCode(ctx, tx, `access_users`, now, code); err != nil || !right {

@@ -76,6 +76,8 @@ type rule struct {
 
 func byActor(e audit.Entry) string { return e.Actor }
 
+func byObject(e audit.Entry) string { return e.Object }
+
 func byPlace(e audit.Entry) string { return "from/" + placeOf(e.From) }
 
 func rules() []rule {
@@ -92,6 +94,7 @@ func rules() []rule {
 			[]string{"access.user-add", "access.user-enable", "access.user-password", "access.user-totp", "access.token-create"},
 			done, byActor, 1, 0, nil,
 		},
+		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil},
 		{kind("mass-export", Critical, "Much is taken out: the record, or what tokens stand for"), []string{"audit.export", "token.reveal", "token.find"}, done, byActor, 20, 10 * time.Minute, nil},
 		{
 			kind("mass-replay", Critical, "Much is sent or taken in once more"),
