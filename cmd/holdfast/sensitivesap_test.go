@@ -123,7 +123,7 @@ func confirmedLast(t *testing.T, p *process) (last outbox.Detail) {
 // untilJudged waits until each of so many messages is taken or has parked its lane, and gives them.
 func untilJudged(t *testing.T, p *process, messages int) []outbox.Detail {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 3*time.Minute) // a keyring that was away is asked every half minute
 	defer stop()
 	woken, done := p.db.Subscribe(outbox.Settled)
 	defer done()

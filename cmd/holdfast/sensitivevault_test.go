@@ -148,9 +148,9 @@ func (w *vaultWorld) until(what string, is func() bool) {
 	w.t.Helper()
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
-	for end := time.Now().Add(time.Minute); !is(); <-look.C {
+	for end := time.Now().Add(3 * time.Minute); !is(); <-look.C {
 		if time.Now().After(end) {
-			w.t.Fatal("not within a minute: " + what)
+			w.t.Fatal("not within three minutes: " + what)
 		}
 	}
 }
