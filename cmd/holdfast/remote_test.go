@@ -98,7 +98,7 @@ func runsCommands(t *testing.T, p *far) {
 		}
 	}
 	out, _ := p.there(0, viewer, "status", "-o", "json")
-	contains(t, out, `"name": "erp"`, `"served": true`)
+	contains(t, out, `"name": "erp"`, `"served": true`, `"kind": "order.created"`, `"oldest_at": "20`, `"until": "20`, `"free_bytes": `)
 
 	p.thereWithFiles(team)
 
@@ -112,6 +112,8 @@ func runsCommands(t *testing.T, p *far) {
 	contains(t, told, "--yes")
 	out, _ = p.there(0, team, "link", "resume", "erp", "--reason", "release is done")
 	contains(t, out, "link erp goes on")
+	out, _ = p.there(0, viewer, "status", "-o", "json")
+	contains(t, out, `"since": "20`)
 	out = p.command(0, "audit", "list", "--action", "link.pause", "--json")
 	contains(t, out, `"cert:team"`, "release tonight")
 	out = p.command(0, "audit", "list", "--action", access.Refusal, "--json")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/console"
 	"holdfast/internal/inbox"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -25,24 +26,43 @@ type status struct {
 	Inbox inboxStatus  `json:"inbox"`
 	Plant plantStatus  `json:"plant"`
 	Keys  []keysLeft   `json:"keys,omitempty"`
+	// Kinds, Work and Store are what the console's first page says besides, where they were asked for; Store is left out where it is no file.
+	Kinds []kindStatus  `json:"kinds,omitempty"`
+	Work  *console.Work `json:"work,omitempty"`
+	Store *storeStatus  `json:"store,omitempty"`
 	// Served tells whether a process of this configuration runs the plant: without one nothing is sent or taken in.
 	Served bool `json:"served"`
 	nobody string
 }
 
+// kindStatus is what is queued of one kind.
+type kindStatus struct {
+	Link     string    `json:"link"`
+	Kind     string    `json:"kind"`
+	Queued   int64     `json:"queued"`
+	OldestAt time.Time `json:"oldest_at"`
+}
+
+// storeStatus is the room of the database and of its disk, in bytes.
+type storeStatus struct {
+	Used int64 `json:"used_bytes"`
+	Free int64 `json:"free_bytes"`
+}
+
 type linkStatus struct {
-	Name      string  `json:"name"`
-	State     string  `json:"state"` // up, down, paused, or removed from the configuration
-	Queued    int64   `json:"queued"`
-	OldestAge seconds `json:"oldest_age_seconds"`
-	Lanes     int64   `json:"lanes"`
-	Parked    int64   `json:"lanes_parked"`
-	Waiting   int64   `json:"lanes_waiting"`
-	Paused    int64   `json:"lanes_paused"`    // whether they owe something or not
-	Postponed int64   `json:"lanes_postponed"` // their first message is put off to a later time
-	Delivered int64   `json:"delivered"`
-	Voided    int64   `json:"voided"`
-	Refused   int64   `json:"refused"` // by the ERP, after they were delivered
+	Name      string    `json:"name"`
+	Since     time.Time `json:"since,omitzero"` // when State last changed
+	State     string    `json:"state"`          // up, down, paused, or removed from the configuration
+	Queued    int64     `json:"queued"`
+	OldestAge seconds   `json:"oldest_age_seconds"`
+	Lanes     int64     `json:"lanes"`
+	Parked    int64     `json:"lanes_parked"`
+	Waiting   int64     `json:"lanes_waiting"`
+	Paused    int64     `json:"lanes_paused"`    // whether they owe something or not
+	Postponed int64     `json:"lanes_postponed"` // their first message is put off to a later time
+	Delivered int64     `json:"delivered"`
+	Voided    int64     `json:"voided"`
+	Refused   int64     `json:"refused"` // by the ERP, after they were delivered
 	// InDoubt counts messages that may have been sent, and to which there was no answer.
 	InDoubt      int64     `json:"in_doubt"`
 	InDoubtSince time.Time `json:"in_doubt_since,omitzero"` // the oldest of them
@@ -98,7 +118,8 @@ func newStatus() *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), s)
+					err := r.outlook(ctx, &s)
+					return errors.Join(err, printJSON(cmd.OutOrStdout(), s))
 				}
 				return s.print(cmd.OutOrStdout())
 			})
@@ -176,6 +197,29 @@ func (r *records) status(ctx context.Context) (status, error) {
 	return s, nil
 }
 
+// outlook adds for how long the plant can go on, as the console's first page says it.
+func (r *records) outlook(ctx context.Context, s *status) error {
+	err := r.db.View(ctx, func(tx *store.Tx) error {
+		kinds, err := r.out.Kinds(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, k := range kinds {
+			s.Kinds = append(s.Kinds, kindStatus{k.Link, k.Kind, k.Owed, k.OldestAt})
+		}
+		w, err := console.WorkLeft(ctx, tx, r.plant)
+		s.Work = &w
+		return err
+	})
+	measure := r.cfg.space()
+	if err != nil || measure == nil {
+		return err
+	}
+	room, err := measure(ctx)
+	s.Store = &storeStatus{room.Used, room.Free}
+	return err
+}
+
 // linkStatuses joins what the database knows with the links of the configuration, of which some may never have been used.
 func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus {
 	byName := map[string]outbox.Link{}
@@ -189,7 +233,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		l := byName[name]
 		s := linkStatus{
-			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
+			Name: name, Since: l.ChangedAt, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
 			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
 		}
 		if !l.OldestAt.IsZero() {

@@ -116,7 +116,7 @@ type board struct {
 	inbox  kept[inbox.Status]
 	kinds  kept[[]outbox.Tally]
 	groups kept[[]outbox.Group]
-	orders kept[released]
+	orders kept[Work]
 	copies kept[copies]
 
 	running atomic.Bool   // somebody is in Run
@@ -126,12 +126,28 @@ type board struct {
 	points []point // oldest first; guarded by mu
 }
 
-// released is the work that the ERP has released and the plant has not finished.
-type released struct {
-	Orders int
-	More   bool      // there are more than were counted
-	Until  time.Time // planned end of the last of them; zero if there is none
-	Late   int       // whose planned end has passed
+// Work is what the ERP has released and the plant has not finished.
+type Work struct {
+	Orders int       `json:"orders"`
+	More   bool      `json:"more,omitempty"` // there are more than were counted
+	Until  time.Time `json:"until,omitzero"` // planned end of the last of them; zero if there is none
+	Late   int       `json:"late,omitempty"` // whose planned end has passed
+}
+
+// WorkLeft counts the first 500 orders that are released and not finished.
+func WorkLeft(ctx context.Context, tx *store.Tx, plant *mes.Plant) (v Work, err error) {
+	f := mes.OrderFilter{Status: []mes.Status{mes.Released, mes.Started, mes.PartlyConfirmed}}
+	list, err := plant.Orders(ctx, tx, f, mes.Page{Limit: 500})
+	for _, o := range list.Items {
+		if o.End.After(v.Until) {
+			v.Until = o.End
+		}
+		if o.End.Before(tx.Now) {
+			v.Late++
+		}
+	}
+	v.Orders, v.More = len(list.Items), list.Next != ""
+	return v, err
 }
 
 func newBoard(c *Console) *board {
@@ -162,23 +178,8 @@ func (c *Console) view(ctx context.Context, fn func(tx *store.Tx) error) error {
 	return c.DB.View(ctx, fn)
 }
 
-func (b *board) countOrders(ctx context.Context) (v released, err error) {
-	var list mes.List[mes.Order]
-	f := mes.OrderFilter{Status: []mes.Status{mes.Released, mes.Started, mes.PartlyConfirmed}}
-	err = b.c.view(ctx, func(tx *store.Tx) (err error) {
-		list, err = b.c.Plant.Orders(ctx, tx, f, mes.Page{Limit: 500})
-		return err
-	})
-	now := b.c.DB.Now()
-	for _, o := range list.Items {
-		if o.End.After(v.Until) {
-			v.Until = o.End
-		}
-		if o.End.Before(now) {
-			v.Late++
-		}
-	}
-	v.Orders, v.More = len(list.Items), list.Next != ""
+func (b *board) countOrders(ctx context.Context) (v Work, err error) {
+	err = b.c.view(ctx, func(tx *store.Tx) (err error) { v, err = WorkLeft(ctx, tx, b.c.Plant); return err })
 	return v, err
 }
 

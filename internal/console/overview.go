@@ -23,7 +23,7 @@ type overviewView struct {
 	Queued  int64
 	Store   runway
 	Signing *Signing
-	Work    released
+	Work    Work
 	WorkFor string
 }
 
