@@ -17,7 +17,7 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 	if from == nil {
 		return nil, nil, &problem.Error{
 			Kind: problem.NotFound, What: "write a mapping from " + kind, Why: "the plant has no such kind of message",
-			Hint: didYouMean(kind, PlantKinds(), "the kinds are: "+strings.Join(PlantKinds(), ", ")),
+			Hint: kindHint(kind),
 		}
 	}
 	op, ok := c.TargetType(target)
@@ -38,6 +38,17 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 	}
 	example, err = firstExample(kind, target, from)
 	return []byte(w.b.String()), example, err
+}
+
+// kindHint names the kind that says the same of another object (operation.confirmed for order.confirmed), or the nearest.
+func kindHint(kind string) string {
+	_, happened, _ := strings.Cut(kind, ".")
+	for _, k := range PlantKinds() {
+		if _, h, _ := strings.Cut(k, "."); h == happened {
+			return "did you mean " + k + "?"
+		}
+	}
+	return didYouMean(kind, PlantKinds(), "the kinds are: "+strings.Join(PlantKinds(), ", "))
 }
 
 // firstExample is a message in which every text is the name of its field, so that a reader sees what went where.
