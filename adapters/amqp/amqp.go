@@ -71,8 +71,12 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	return l, err
 }
 
-// newGuard is one whose secret is had anew for each connection in any case.
-func newGuard() *door.Guard { return door.NewGuard(func() {}) }
+// newGuard is one whose secret is had anew for each connection in any case. What looks like a refusal once may be a broker that hung and then died.
+func newGuard() *door.Guard {
+	g := door.NewGuard(func() {})
+	g.Spare = 1
+	return g
+}
 
 // WhenDenied has f told that the broker refuses the link's user: when it begins, and each hour while it lasts. f must not call the link.
 func (l *Link) WhenDenied(f func(why error)) { l.guard.WhenDenied(f) }

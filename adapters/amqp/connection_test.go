@@ -93,6 +93,69 @@ func TestCredentialsThatTheBrokerRefuses(t *testing.T) {
 	}
 }
 
+// A broker that restarts cuts whoever is just signing in. It has refused nobody: the credentials are tried again at once.
+func TestABrokerThatGoesAwayAtTheSignInHasRefusedNobody(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadFull(c, make([]byte, 8)) // the protocol's header
+			_, _ = c.Write(connectionStart())
+			_, _ = c.Read(make([]byte, 1)) // of connection.start-ok
+			_ = c.Close()
+		}
+	}()
+	cfg := Config{Addresses: []string{"amqp://" + l.Addr().String()}, User: "plant", Password: "env:PASSWORD", WriteTimeout: time.Second}
+	k := newKeeper("publish", cfg, func(context.Context, string) (string, error) { return "right", nil }, slog.New(slog.DiscardHandler), newGuard())
+	for n := range 3 {
+		if _, err := k.dial(t.Context()); err == nil || !strings.Contains(err.Error(), "it went away while we signed in") {
+			t.Errorf("attempt %d: %v", n+1, err)
+		}
+	}
+}
+
+func TestWhatTheEndOfASignInMeans(t *testing.T) {
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	said := &amqp091.Error{Code: amqp091.AccessRefused, Reason: "ACCESS_REFUSED - Login was refused", Server: true}
+	for name, tt := range map[string]struct {
+		ctx  context.Context
+		took time.Duration
+		err  error
+		want bool // the user is refused
+	}{
+		"it went in":                        {t.Context(), time.Second, nil, false},
+		"cut at once":                       {t.Context(), 10 * time.Millisecond, amqp091.ErrCredentials, false},
+		"closed as RabbitMQ does":           {t.Context(), 3 * time.Second, amqp091.ErrCredentials, true},
+		"no answer in our time":             {late, 10 * time.Second, amqp091.ErrCredentials, false},
+		"the broker says so":                {t.Context(), 10 * time.Millisecond, said, true},
+		"the broker is stopped":             {t.Context(), 3 * time.Second, &amqp091.Error{Code: amqp091.ConnectionForced, Server: true}, false},
+		"it offers no way that we know":     {t.Context(), 10 * time.Millisecond, amqp091.ErrSASL, false},
+		"the virtual host is another's":     {t.Context(), 10 * time.Millisecond, amqp091.ErrVhost, false},
+		"the line breaks before any answer": {t.Context(), 3 * time.Second, io.ErrUnexpectedEOF, false},
+	} {
+		if got := refusesUser(signedIn(tt.ctx, tt.took, tt.err)); got != tt.want {
+			t.Errorf("%s: refused is %t, want %t", name, got, tt.want)
+		}
+	}
+}
+
+// connectionStart is the frame of AMQP 0-9-1 with which a broker greets (section 1.4.2.1): version 0-9, no properties, PLAIN, en_US.
+func connectionStart() []byte {
+	method := []byte{0, 10, 0, 10, 0, 9, 0, 0, 0, 0}
+	for _, text := range []string{"PLAIN", "en_US"} {
+		method = append(append(method, 0, 0, 0, byte(len(text))), text...)
+	}
+	return append(append([]byte{1, 0, 0, 0, 0, 0, byte(len(method))}, method...), 0xCE)
+}
+
 // The client's certificate is replaced while messages flow: the connection is made anew, and no message is unknown.
 func TestCertificatesAreRenewedWithoutARestart(t *testing.T) {
 	b := amqptest.Shared(t)

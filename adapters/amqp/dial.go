@@ -116,10 +116,26 @@ func (k *keeper) dial(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// silentClose is nearly how long RabbitMQ waits before it ends the connection of a user that it refuses, without a word, since the library does not
+// say that it would take one (rabbit_reader's SILENT_CLOSE_DELAY is 3 s).
+const silentClose = 2500 * time.Millisecond
+
+// errWentAway is a connection that was cut while we signed in. The library calls that a refusal too (ErrCredentials), but a broker that restarts
+// and a line that breaks cut many, and have refused nobody.
+var errWentAway = errors.New("it went away while we signed in")
+
+// signedIn says what the end of a sign-in that took so long means.
+func signedIn(ctx context.Context, took time.Duration, err error) error {
+	if errors.Is(err, amqp091.ErrCredentials) && (took < silentClose || ctx.Err() != nil) {
+		return errWentAway
+	}
+	return err
+}
+
 // refusesUser tells whether the broker does not take who we say we are.
 func refusesUser(err error) bool {
 	lib, ok := errors.AsType[*amqp091.Error](err)
-	return ok && lib != nil && (lib.Code == amqp091.AccessRefused || errors.Is(err, amqp091.ErrCredentials))
+	return ok && lib != nil && (lib.Server && lib.Code == amqp091.AccessRefused || errors.Is(err, amqp091.ErrCredentials))
 }
 
 func (k *keeper) open(ctx context.Context, address string, id identity) (*session, error) {
@@ -152,8 +168,9 @@ func (k *keeper) open(ctx context.Context, address string, id identity) (*sessio
 		return nil, err
 	}
 	w := newWire(raw, k.cfg.WriteTimeout)
+	began := time.Now()
 	conn, err := amqp091.Open(w, k.protocol(u, id))
-	if err != nil {
+	if err = signedIn(ctx, time.Since(began), err); err != nil {
 		_ = w.Close() // never fails
 		w.wait()
 		return nil, err

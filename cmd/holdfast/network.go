@@ -118,23 +118,21 @@ func (c Config) endpoint(ctx context.Context, key, text string) (*endpoint, erro
 	if key == "database.url" {
 		return c.databaseEndpoint(ctx)
 	}
-	host, port := text, ""
+	host, port, err := net.SplitHostPort(text)
 	if scheme, _, found := strings.Cut(text, "://"); found {
 		u, err := url.Parse(text)
 		if err != nil {
 			return nil, &problem.Error{Kind: problem.Invalid, What: "read the address of " + key, Why: "it is no URL", Hint: "write https://host:port"}
 		}
 		host, port = u.Hostname(), cmp.Or(u.Port(), strconv.Itoa(defaultPorts[scheme]))
-	} else if h, p, err := net.SplitHostPort(text); err == nil {
-		host, port = cmp.Or(h, "0.0.0.0"), p
-	} else {
+	} else if err != nil {
 		return nil, nil // a file
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, &problem.Error{Kind: problem.Invalid, What: "read the address of " + key, Why: "its port is no number from 0 to 65535", Hint: "write host:port"}
 	}
-	return &endpoint{Key: key, Host: host, Port: int(n)}, nil
+	return &endpoint{Key: key, Host: cmp.Or(host, "0.0.0.0"), Port: int(n)}, nil
 }
 
 // databaseEndpoint is where PostgreSQL is; nil for a file or a socket of this machine.

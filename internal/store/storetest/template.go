@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -17,12 +18,12 @@ import (
 )
 
 // migratedSQLite is a file of a database with the newest schema, made once for each process.
-var migratedSQLite = sync.OnceValues(func() ([]byte, error) {
+var migratedSQLite = sync.OnceValues(func() (content []byte, err error) {
 	dir, err := os.MkdirTemp("", "holdfast-schema-")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	file := filepath.Join(dir, "plant.db")
 	if err := migrate("sqlite:" + file); err != nil {
 		return nil, err
