@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -21,6 +23,7 @@ type mapping struct {
 	inbound       bool
 
 	kind        string // out: what it takes
+	kindAt      place
 	fromVersion int
 	target      string // out: the operation that it feeds
 	params      []*rule
@@ -302,7 +305,50 @@ func (c *compiler) head(root *yaml.Node, top map[string]*yaml.Node) {
 	if n := f["version"]; n != nil {
 		c.m.fromVersion = c.count(n, "from.version", 1, 1_000_000)
 	}
+	c.takes(f)
 	c.source(c.out, PlantType(c.m.kind, c.m.fromVersion))
+}
+
+// takes looks at the kind that a mapping out is for: a route finds the file by it.
+func (c *compiler) takes(from map[string]*yaml.Node) {
+	kind, version := from["kind"], from["version"]
+	if kind == nil {
+		return
+	}
+	c.m.kindAt = place{c.src.file, kind.Line, kind.Column}
+	if what, why, hint := unknownKind(c.m.kind, c.m.fromVersion); what == "version" && version != nil {
+		c.wrong(version, "from.version", why, hint)
+	} else if what != "" {
+		c.wrong(kind, "from.kind", why, hint)
+	}
+	if named := strings.TrimSuffix(path.Base(c.src.file), ".yaml"); named != c.m.kind && slices.Contains(PlantKinds(), named) {
+		c.wrong(kind, "from.kind", fmt.Sprintf("the file is named after %s, and maps %s", named, clip(c.m.kind)),
+			fmt.Sprintf("write kind: %s, or name the file %s.yaml", named, clip(c.m.kind)))
+	}
+}
+
+// unknownKind says what is wrong with a kind of message: a version that a known kind has not, or a name that is meant to be another. What
+// resembles no kind of the plant is one of its user's own, of which nothing is known.
+func unknownKind(kind string, version int) (what, why, hint string) {
+	if PlantType(kind, version) != nil {
+		return "", "", ""
+	}
+	for _, known := range PlantKinds() {
+		switch {
+		case known == kind:
+			return "version", fmt.Sprintf("messages of kind %s have no version %d", kind, version), "write version: 1"
+		case resembles(strings.ToLower(kind), known):
+			return "kind", "the plant has no kind " + kind,
+				"did you mean " + known + "? A kind of your own differs from the plant's by more than two letters of a word"
+		}
+	}
+	return "", "", ""
+}
+
+// resembles tells whether each word of a kind is that of another, or a long one that two letters would make so.
+func resembles(kind, known string) bool {
+	words := strings.Split(clip(kind), ".")
+	return slices.EqualFunc(words, strings.Split(known, "."), func(a, b string) bool { return a == b || len(b) > 4 && distance(a, b) <= 2 })
 }
 
 // feeds reads what a mapping out is for: an operation of a contract, an entity set of an OData service, an IDoc or a CloudEvent.
@@ -348,5 +394,13 @@ func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
 			continue
 		}
 		*r = c.rule(key, n, "to."+key, true)
+	}
+	if c.m.toKind == nil {
+		return
+	}
+	for _, kind := range c.m.toKind.known().enum {
+		if what, why, hint := unknownKind(kind, c.m.makes); what != "" {
+			c.add(c.m.toKind.at, "to.kind", why, hint)
+		}
 	}
 }

@@ -33,7 +33,8 @@ func (s *Set) With(file string, text []byte) (*Set, error) {
 	if len(s.from) > 0 {
 		c.fsys, c.own = s.from[len(s.from)-1], true
 	}
-	if next.add(file, text, c); len(c.mistakes) > 0 {
+	next.add(file, text, c)
+	if next.oneOfAKind(c); len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
 	}
 	return next, nil

@@ -116,6 +116,7 @@ func Load(fsys ...fs.FS) (*Set, error) {
 			return nil, err
 		}
 	}
+	s.oneOfAKind(c)
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
 	}
@@ -197,6 +198,24 @@ func (s *Set) add(file string, text []byte, c *compiler) {
 	s.byName[m.name] = m
 }
 
+// oneOfAKind finds files of one folder that are for the same kind, of which a route by the folder would find any.
+func (s *Set) oneOfAKind(c *compiler) {
+	first := map[string]string{}
+	for _, n := range s.Names() {
+		m, folder := s.byName[n], path.Dir(n)
+		route := folder + "/" + m.kind
+		named, was := s.byName[route], first[route]
+		switch {
+		case m.inbound || folder == "." || named != nil && named.kind == m.kind:
+		case was != "":
+			c.add(m.kindAt, "from.kind", fmt.Sprintf("%s maps %s too, and a route by %s finds one", was, m.kind, folder),
+				fmt.Sprintf("move one of them to another folder, or name the one for such routes %s.yaml", m.kind))
+		default:
+			first[route] = m.file
+		}
+	}
+}
+
 // Names lists the mappings in order.
 func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }
 
@@ -229,7 +248,7 @@ func (s *Set) find(name, kind string) (*mapping, error) {
 	if m := s.byName[name]; m != nil && (kind == "" || m.inbound || m.kind == kind) {
 		return m, nil
 	}
-	if m := s.byName[name+"/"+kind]; m != nil {
+	if m := s.byName[name+"/"+kind]; m != nil && !m.inbound && m.kind == kind {
 		return m, nil
 	}
 	for _, n := range s.Names() {

@@ -228,7 +228,7 @@ func TestAMappingIn(t *testing.T) {
 	s, err := load(t, map[string]string{"in/order.yaml": `
 from: {document: ProductionOrder}
 to:
-  kind: 'src.status == "cancelled" ? "order.cancelled" : "order.released"'
+  kind: 'src.status == "cancelled" ? "job.cancelled" : "job.released"'
   version: 2
   key: 'plantID("order", src.number)'
   time: src.?changed
@@ -245,7 +245,7 @@ fields:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Kind != "order.released" || got.Version != 2 || got.Key != "o-1" || string(got.Body) != `{"id":"o-1","quantity":"10.50"}` ||
+	if got.Kind != "job.released" || got.Version != 2 || got.Key != "o-1" || string(got.Body) != `{"id":"o-1","quantity":"10.50"}` ||
 		got.Time.Format(time.RFC3339) != "2026-11-24T06:00:00+01:00" || got.ID != in.ID {
 		t.Errorf("got %+v %s", got, got.Body)
 	}

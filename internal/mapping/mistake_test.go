@@ -27,6 +27,11 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"no operation", "from: {kind: k}\nto: {}", "m.yaml:2:5: to: operation is missing"},
 		{"a bad version", "from: {kind: k, version: one}\nto: {operation: post}", `m.yaml:1:26: from.version: "one" is no whole number from 1`},
 		{"a kind and a document", "from: {kind: k, document: d}\nto: {kind: '\"k\"', key: src.a}\nfields: {a: src.a}", "m.yaml:1:14: from.kind: a mapping takes either a kind of message or a document"},
+		{"a kind that is none", "from: {kind: operation.confirmd}\nto: {operation: post}", "m.yaml:1:14: from.kind: the plant has no kind operation.confirmd (did you mean operation.confirmed? A kind of your own differs from the plant's by more than two letters of a word)"},
+		{"a kind in capitals", "from: {kind: Goods.Issue}\nto: {operation: post}", "m.yaml:1:14: from.kind: the plant has no kind Goods.Issue (did you mean goods.issued?"},
+		{"a version that a kind has not", "from: {kind: operation.confirmed, version: 2}\nto: {operation: post}", "m.yaml:1:44: from.version: messages of kind operation.confirmed have no version 2 (write version: 1)"},
+		{"a kind that is none, in", "from: {document: d}\nto: {kind: '\"material.chnaged\"', key: src.a}\nfields: {a: src.a}", "m.yaml:2:12: to.kind: the plant has no kind material.chnaged (did you mean material.changed?"},
+		{"a version that a kind has not, in", "from: {document: d}\nto: {kind: '\"material.changed\"', version: 2, key: src.a}\nfields: {a: src.a}", "m.yaml:2:12: to.kind: messages of kind material.changed have no version 2 (write version: 1)"},
 		{"a mapping in without a key", "from: {document: d}\nto: {kind: '\"k\"'}\nfields: {a: src.a}", "m.yaml:2:5: to: key is missing"},
 		{"a body that is made and goes through", header + "fields: {a: src.a}\nbody: event\n", "m.yaml:3:9: fields: the body goes through as it is"},
 		{"a body of another kind", header + "body: src\n", "m.yaml:3:7: body: it can only be event"},
@@ -106,6 +111,43 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 				t.Errorf("err = %v\nwant  …%s…", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestAFileMapsTheKindThatItIsNamedAfter: of what stands in a folder, a route finds the mapping by the kind alone, so that there is one for each.
+func TestAFileMapsTheKindThatItIsNamedAfter(t *testing.T) {
+	const scrapped = "from: {kind: goods.scrapped}\nto: {operation: createGoodsMovement}\nfields: {messageId: event.id}\n"
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  string
+	}{
+		{
+			"a file of another kind", map[string]string{"mine/goods.issued.yaml": scrapped},
+			"mine/goods.issued.yaml:1:14: from.kind: the file is named after goods.issued, and maps goods.scrapped (write kind: goods.issued, or name the file goods.scrapped.yaml)",
+		},
+		{
+			"two files of one kind", map[string]string{"mine/b.yaml": scrapped, "mine/a.yaml": scrapped},
+			"mine/b.yaml:1:14: from.kind: mine/a.yaml maps goods.scrapped too, and a route by mine finds one (move one of them to another folder, or name the one for such routes goods.scrapped.yaml)",
+		},
+		{"two that routes name one by one", map[string]string{"b.yaml": scrapped, "a.yaml": scrapped}, ""},
+		{"one that is named after the kind, and another", map[string]string{"mine/goods.scrapped.yaml": scrapped, "mine/a.yaml": scrapped}, ""},
+		{"kinds of the plant's own", map[string]string{"mine/a.yaml": header + "fields: {a: src.a}", "mine/slot.changed.yaml": "from: {kind: slot.changed, version: 7}\nto: {operation: post}\nfields: {a: src.a}"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := load(t, tt.files)
+			if tt.want != "" && (err == nil || err.Error() != tt.want) || tt.want == "" && err != nil {
+				t.Fatalf("err = %v\nwant  %s", err, tt.want)
+			}
+			if s != nil && s.Name("mine", "goods.scrapped") == "mine/a" {
+				t.Error("another than the one that is named after the kind is found")
+			}
+		})
+	}
+	s, err := load(t, map[string]string{"mine/test.came.yaml": header + "fields: {a: src.a}"})
+	if err != nil || s.Covers("mine", "test.came") || !s.Covers("mine", "test.happened") {
+		t.Errorf("a file of the plant's own kind is found by its name and not by its kind: %v", err)
 	}
 }
 
