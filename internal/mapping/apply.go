@@ -165,8 +165,9 @@ func (r *run) derive(object string) ref.Val {
 func (r *run) eval(rl *rule, e *expr, s *scope) (v ref.Val, present bool, err error) {
 	r.err = nil
 	v, details, err := r.evaluate(rl, e, s)
-	if c := details.ActualCost(); c != nil {
-		r.spent += *c
+	r.spent++ // a constant costs CEL nothing, and loops go round it
+	if c := details.ActualCost(); c != nil && *c > 0 {
+		r.spent += *c - 1
 	}
 	if err == nil && r.spent > costOfAll {
 		err = fmt.Errorf("the whole mapping costs more than %d steps", costOfAll)
@@ -304,6 +305,9 @@ func (r *run) elements(rl *rule, s *scope, do func(s *scope) error) (present boo
 		return false, r.failAt(rl, rl.each.at, fmt.Errorf("each goes through a list, not a %s", v.Type().TypeName()), "")
 	}
 	for i, it := 0, l.Iterator(); it.HasNext() == types.True; i++ {
+		if err := r.ctx.Err(); err != nil {
+			return true, fmt.Errorf("map %s %s: %w", r.m.Kind, r.m.ID, err)
+		}
 		if err := do(&scope{run: r, outer: s, item: rl.item, value: it.Next(), index: i}); err != nil {
 			return true, err
 		}

@@ -1,7 +1,9 @@
 package mapping_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
@@ -107,6 +109,7 @@ func TestAnExpressionCannotRunAway(t *testing.T) {
 		{"a loop for each element", "fields: {a: {each: src.l, value: 'src.l.filter(x, x == item).size()'}}", `{"l":[` + numbers + `]}`},
 		{"three loops of fields", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: z}}}}}}", `{"l":[` + numbers + `]}`},
 		{"three loops of constants", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, fields: {d: {const: 1}}}}}}}}", `{"l":[` + numbers + `]}`},
+		{"loops of nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, value: 'null'}}}}", `{"l":[` + numbers + `]}`},
 		{"loops that write nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: src.?gone}}}}}}", `{"l":[` + numbers + `]}`},
 	}
 	for _, tt := range tests {
@@ -124,6 +127,25 @@ func TestAnExpressionCannotRunAway(t *testing.T) {
 				t.Errorf("the next message fails too: %v", err)
 			}
 		})
+	}
+}
+
+// TestAMappingEndsWhenNobodyWaitsForIt: a loop asks after each element.
+func TestAMappingEndsWhenNobodyWaitsForIt(t *testing.T) {
+	s, err := load(t, map[string]string{"m.yaml": header + "fields: {a: {each: src.l, value: 'ref(\"order\", item)'}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	asked := 0
+	_, err = s.Apply(ctx, "m", verified(t, confirmed(`{"l":["a","b","c"]}`)), func(context.Context, string) (string, bool, error) {
+		asked++
+		end()
+		return "1", true, nil
+	})
+	if !errors.Is(err, context.Canceled) || problem.KindOf(err) == problem.Invalid || asked != 1 {
+		t.Errorf("err = %v after %d elements, want it to end after the first, and the message not to be called invalid", err, asked)
 	}
 }
 

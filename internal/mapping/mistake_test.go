@@ -123,11 +123,13 @@ func TestAFileMapsTheKindThatItIsNamedAfter(t *testing.T) {
 		want  string
 	}{
 		{
-			"a file of another kind", map[string]string{"mine/goods.issued.yaml": scrapped},
+			"a file of another kind",
+			map[string]string{"mine/goods.issued.yaml": scrapped},
 			"mine/goods.issued.yaml:1:14: from.kind: the file is named after goods.issued, and maps goods.scrapped (write kind: goods.issued, or name the file goods.scrapped.yaml)",
 		},
 		{
-			"two files of one kind", map[string]string{"mine/b.yaml": scrapped, "mine/a.yaml": scrapped},
+			"two files of one kind",
+			map[string]string{"mine/b.yaml": scrapped, "mine/a.yaml": scrapped},
 			"mine/b.yaml:1:14: from.kind: mine/a.yaml maps goods.scrapped too, and a route by mine finds one (move one of them to another folder, or name the one for such routes goods.scrapped.yaml)",
 		},
 		{"two that routes name one by one", map[string]string{"b.yaml": scrapped, "a.yaml": scrapped}, ""},
