@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -32,16 +33,55 @@ type reloader struct {
 	log    *slog.Logger
 	trials *trials
 
-	from  string       // what was last taken, or refused: an edition, or the folder as it was then
-	by    string       // who had approved it then: what was refused for want of that may be approved later
-	tried string       // the edition that was last taken for a trial, or refused
-	node  edition.Node // as it was last reported
+	used  attempt      // an edition, or the folder as it was then
+	tried attempt      // an edition
+	node  edition.Node // what it maps by
+	kept  edition.Node // as it was last reported
 }
+
+// refitEvery is how often a node looks whether mappings fit by now that did not fit a link: a contract may be learnt later, or anew.
+const refitEvery = time.Minute
+
+// attempt is what was last taken, or could not be.
+type attempt struct {
+	what, by string    // by is who had approved it: what was refused for want of that may be approved later
+	again    time.Time // when it is looked at again; zero if it was taken, or stays wrong
+	trouble  string    // why it was not taken
+}
+
+// stands tells whether nothing has changed since, and nothing may have become better.
+func (a *attempt) stands(what, by string, now time.Time) bool {
+	return a.what == what && a.by == by && (a.again.IsZero() || now.Before(a.again))
+}
+
+// came remembers what came of an attempt, and tells whether that is news. Only what is wrong in itself stays refused: a database that was
+// away, or a contract that is not known yet, would else keep one node on other mappings than the rest for ever.
+func (a *attempt) came(what, by string, err error, now time.Time) (news bool) {
+	next := attempt{what: what, by: by}
+	if err != nil {
+		next.trouble = err.Error()
+		if _, ok := errors.AsType[unfitError](err); ok {
+			next.again = now.Add(refitEvery)
+		} else if kind := problem.KindOf(err); kind != problem.Invalid && kind != problem.Denied {
+			next.again = now
+		}
+	}
+	news = next.what != a.what || next.trouble != a.trouble
+	*a = next
+	return news
+}
+
+// unfitError is that of mappings which have no mistake, and do not fit what they are for.
+type unfitError struct{ error }
+
+// Unwrap gives what does not fit.
+func (e unfitError) Unwrap() error { return e.error }
 
 // newReloader begins with what the plant was opened with.
 func (f *floors) newReloader() *reloader {
 	return &reloader{
-		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{}, from: f.mapsBy,
+		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{},
+		used: attempt{what: f.mapsBy},
 	}
 }
 
@@ -78,14 +118,16 @@ func (r *reloader) begin(ctx context.Context) {
 	if err != nil && ctx.Err() == nil {
 		r.log.WarnContext(ctx, "what this node mapped by before is not known", "err", err)
 	}
-	n := edition.Node{Name: r.cfg.node(), Used: r.from}
-	if strings.HasPrefix(r.from, folderMark) {
+	r.kept = r.node
+	n := edition.Node{Name: r.cfg.node(), Used: r.used.what}
+	if strings.HasPrefix(r.used.what, folderMark) {
 		e, err := r.cfg.folder()
 		if err != nil {
 			return // look tells of it
 		}
-		n.Used = e.Hash
-		r.noteFolder(ctx, e)
+		if n.Used = e.Hash; !r.noteFolder(ctx, e) {
+			n.Used, r.used.what = r.node.Used, "" // look notes it
+		}
 	}
 	r.report(ctx, n)
 }
@@ -100,33 +142,36 @@ func (r *reloader) look(ctx context.Context) {
 	n := r.node
 	r.use(ctx, s, &n)
 	r.try(ctx, s.Tried.Edition, &n)
+	n.Trouble = strings.Trim(r.used.trouble+"; "+r.tried.trouble, "; ")
 	r.report(ctx, n)
 }
 
 // use takes other mappings, if there are others.
 func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
+	now := r.db.Now()
 	from, err := r.cfg.mapsBy(s)
-	if err != nil || from == r.from && s.Used.Approver == r.by {
+	if err != nil || r.used.stands(from, s.Used.Approver, now) {
 		return // a folder that cannot be read says nothing
 	}
-	r.from, r.by = from, s.Used.Approver
 	e, err := r.cfg.edition(ctx, r.db, s)
 	var changes []mapping.Change
 	if err == nil {
 		changes, err = r.reload(e)
 	}
-	if err != nil {
-		n.Trouble = err.Error()
-		r.log.ErrorContext(ctx, "the changed mappings are not used: those from before stay", "err", err)
+	if news := r.used.came(from, s.Used.Approver, err, now); err != nil {
+		if news {
+			r.log.ErrorContext(ctx, "the changed mappings are not used: those from before stay", "err", err)
+		}
 		return
 	}
-	n.Used, n.Trouble = e.Hash, ""
 	for _, c := range changes {
 		r.log.InfoContext(ctx, "a mapping was changed", "message", fmt.Sprintf("%s: %s → %s", c.Name, hashOf(c.Before), hashOf(c.After)))
 	}
-	if s.Used.Edition == "" {
-		r.noteFolder(ctx, e)
+	if s.Used.Edition == "" && !r.noteFolder(ctx, e) {
+		r.used.again = now
+		return
 	}
+	n.Used = e.Hash
 }
 
 func (r *reloader) reload(e edition.Edition) ([]mapping.Change, error) {
@@ -140,14 +185,18 @@ func (r *reloader) reload(e edition.Edition) ([]mapping.Change, error) {
 
 // accept refuses mappings that do not fit what they are for.
 func (r *reloader) accept(next *mapping.Set) error {
-	return errors.Join(r.cfg.checkAgainst(next, r.links), r.cfg.refuseUnfit(next, r.links))
+	if err := errors.Join(r.cfg.checkAgainst(next, r.links), r.cfg.refuseUnfit(next, r.links)); err != nil {
+		return unfitError{err}
+	}
+	return nil
 }
 
-// noteFolder keeps the folder that this node maps by, so that somebody can go back to it, with an audit entry if it was another before.
-func (r *reloader) noteFolder(ctx context.Context, e edition.Edition) {
+// noteFolder keeps the folder that this node maps by, so that somebody can go back to it, with an audit entry if it was another before. It
+// tells whether the folder is kept.
+func (r *reloader) noteFolder(ctx context.Context, e edition.Edition) bool {
 	before := r.node.Used
 	if before == e.Hash {
-		return
+		return true
 	}
 	by := edition.By{Actor: "node:" + r.cfg.node(), Reason: "the files in the folder of mappings were changed"}
 	note := func(ctx context.Context, tx *store.Tx) error { return edition.Folder(ctx, tx, e, before, by) }
@@ -163,22 +212,28 @@ func (r *reloader) noteFolder(ctx context.Context, e edition.Edition) {
 	if err != nil && ctx.Err() == nil {
 		r.log.WarnContext(ctx, "the folder of mappings could not be kept to go back to", "err", err)
 	}
+	return err == nil
 }
 
 // try begins or ends a trial.
 func (r *reloader) try(ctx context.Context, hash string, n *edition.Node) {
-	if hash == r.tried {
+	now := r.db.Now()
+	if r.tried.stands(hash, "", now) {
 		return
 	}
-	r.tried = hash
 	r.live.Try(nil, nil)
 	if n.Tried = ""; hash == "" {
+		r.tried = attempt{}
 		return
 	}
 	set, err := r.trialSet(ctx, hash)
 	if err != nil {
-		n.Trouble = "edition " + edition.Short(hash) + " is not tried: " + err.Error()
-		r.log.ErrorContext(ctx, "the mappings to be tried are not", "err", err)
+		err = fmt.Errorf("edition %s is not tried: %w", edition.Short(hash), err)
+	}
+	if news := r.tried.came(hash, "", err, now); err != nil {
+		if news {
+			r.log.ErrorContext(ctx, "the mappings to be tried are not", "err", err)
+		}
 		return
 	}
 	n.Tried = hash
@@ -194,14 +249,14 @@ func (r *reloader) trialSet(ctx context.Context, hash string) (*mapping.Set, err
 	return set, r.accept(set)
 }
 
-// report keeps what this node maps by, where it is something else than before.
+// report keeps what this node maps by, where it is something else than was kept.
 func (r *reloader) report(ctx context.Context, n edition.Node) {
-	n.Name, n.At = r.cfg.node(), r.node.At
-	if n == r.node {
+	n.Name, n.At = r.cfg.node(), r.kept.At
+	if r.node = n; n == r.kept {
 		return
 	}
 	if err := r.db.InTx(ctx, func(tx *store.Tx) error { return edition.Report(ctx, tx, n) }); err == nil {
-		r.node = n
+		r.kept = n
 	}
 }
 

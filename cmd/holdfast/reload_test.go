@@ -3,15 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/access"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -69,6 +73,7 @@ type manyNodes struct {
 	t   *testing.T
 	db  *store.DB
 	cfg Config
+	erp map[string]link // the links of a node that is started
 	all []*reloader
 	log bytes.Buffer
 }
@@ -82,7 +87,7 @@ func (m *manyNodes) node(name string) *reloader {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil))}
+	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), links: m.erp, db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil))}
 	if f.mapsBy, err = cfg.mapsBy(edition.State{}); err != nil {
 		m.t.Fatal(err)
 	}
@@ -275,5 +280,117 @@ func TestATrialIsKept(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestANodeCatchesUpAfterItsDatabaseWasAway fails each statement of a look in turn, once, of one node of two.
+func TestANodeCatchesUpAfterItsDatabaseWasAway(t *testing.T) {
+	anna := edition.By{Actor: "anna", Reason: "b is better"}
+	publish := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, false, anna)
+	}
+	try := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Try(ctx, tx, hash, anna)
+	}
+	asked, fails := 0, 1
+	away := func(context.Context, string) error {
+		if asked--; asked == 0 {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	m := &manyNodes{t: t, db: storetest.SQLite(t, storetest.WithBefore(away)), cfg: Config{Mappings: t.TempDir()}}
+	m.write(mapsTo("a"))
+	late := m.node("n1")
+	for failed := true; failed; fails++ {
+		m.all = nil // no node looks while this is done
+		for _, step := range []struct {
+			text string
+			do   func(context.Context, *store.Tx, string) (edition.State, error)
+		}{{strings.Replace(mapsTo("a"), "src.a", fmt.Sprintf("'\"%d\"'", fails), 1), publish}, {mapsTo("a") + strings.Repeat("#", fails), try}} {
+			m.write(step.text)
+			if err := m.act(step.do); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.all = []*reloader{late}
+		asked = fails
+		late.look(t.Context())
+		failed, asked = asked <= 0, 0
+		late.look(t.Context())
+		if got, want := m.made(), fmt.Sprintf(`{"a":"%d"}`, fails); got != want {
+			t.Fatalf("statement %d failed once: the node makes %s for ever; it says %s", fails, got, m.log.String())
+		}
+		s := mustCurrent(t, m.db)
+		if n := lastReport(t, m.db); n.Used != s.Used.Edition || n.Tried != s.Tried.Edition || n.Trouble != "" {
+			t.Errorf("statement %d failed once: the node is said to be %+v", fails, n)
+		}
+	}
+	if fails < 10 {
+		t.Errorf("a look has %d statements alone", fails)
+	}
+}
+
+func lastReport(t *testing.T, db *store.DB) (n edition.Node) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		nodes, err := edition.Nodes(t.Context(), tx)
+		if len(nodes) == 1 {
+			n = nodes[0]
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// learningERP is a link whose contract has post and, once it is learnt anew, put.
+type learningERP struct {
+	link
+
+	learnt *bool
+}
+
+// Accepts implements link.
+func (l learningERP) Accepts(target string) error {
+	if target == "post" || *l.learnt {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Invalid, What: "target " + target, Why: "the contract has none of this name"}
+}
+
+func TestAnEditionIsTakenOnceTheContractIsLearnt(t *testing.T) {
+	now, learnt := time.Date(2026, 11, 28, 1, 0, 0, 0, time.UTC), false
+	m := &manyNodes{
+		t: t, db: storetest.SQLite(t, storetest.WithClock(func() time.Time { return now })),
+		cfg: Config{Mappings: t.TempDir(), Routes: []RouteConfig{{Kinds: []string{mes.OrderCompletedKind}, Link: "erp", Mapping: "m"}}},
+		erp: map[string]link{"erp": learningERP{learnt: &learnt}},
+	}
+	of := func(target string) string {
+		return "from: {kind: " + mes.OrderCompletedKind + "}\nto: {operation: " + target + "}\nfields: {a: event.id}\n"
+	}
+	m.write(of("post"))
+	r := m.node("n1")
+	m.write(of("put"))
+	err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, false, edition.By{Actor: "anna"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := func() string { return r.live.Set().Target("m", mes.OrderCompletedKind) }
+	if target() != "post" || !strings.Contains(r.node.Trouble, "the contract has none of this name") {
+		t.Fatalf("it maps to %s, and says %q", target(), r.node.Trouble)
+	}
+	m.log.Reset()
+	now = now.Add(refitEvery)
+	if r.look(t.Context()); target() != "post" || m.log.Len() > 0 {
+		t.Errorf("while it does not fit: it maps to %s, and tells again %s", target(), m.log.String())
+	}
+	learnt, now = true, now.Add(refitEvery)
+	if r.look(t.Context()); target() != "put" || r.node.Trouble != "" {
+		t.Errorf("once it fits: it maps to %s, and says %q", target(), r.node.Trouble)
 	}
 }
