@@ -158,6 +158,43 @@ func TestGoingBackGoesStepByStep(t *testing.T) {
 	}
 }
 
+// TestGoingBackReachesWhatWasUsedFirst: editions that were used more than once, and going back in between, make no circle of it.
+func TestGoingBackReachesWhatWasUsedFirst(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		run := func(steps, want string) {
+			t.Helper()
+			got := ""
+			for _, step := range strings.Split(steps, "") {
+				act := publish(false, "anna")
+				if step == "<" {
+					act = rollBack(false)
+				}
+				s, err := p.do(step, act)
+				switch {
+				case step != "<" && err != nil:
+					t.Fatal(err)
+				case step != "<":
+				case problem.KindOf(err) == problem.Conflict:
+					got += "."
+				default:
+					for _, text := range []string{"F", "A", "B", "C"} {
+						if made(t, text).Hash == s.Used.Edition {
+							got += text
+						}
+					}
+				}
+			}
+			if got != want {
+				t.Errorf("after %s it went back to %s, want %s", steps, got, want)
+			}
+		}
+		run("FABA<<<<", "BAF.")
+		run("AFA<B<<<<", "FFAF.")
+		run("CB<<C<<", "CFF.")
+	})
+}
+
 func TestFourEyes(t *testing.T) {
 	p := plant{t, storetest.SQLite(t)}
 	s, err := p.do("a", publish(true, "anna"))

@@ -24,6 +24,9 @@ const selectStep = `SELECT ` + stepColumns + ` FROM mapping_steps WHERE seq = ?`
 // selectTaken is the last step, other than one back, by which an edition came into use.
 const selectTaken = `SELECT ` + stepColumns + ` FROM mapping_steps WHERE edition = ? AND step IN ('folder', 'publish', 'approve') ORDER BY seq DESC LIMIT 1`
 
+// selectUsed is each step by which an edition came into use, in order.
+const selectUsed = `SELECT ` + stepColumns + ` FROM mapping_steps WHERE step IN ('folder', 'publish', 'approve', 'rollback') ORDER BY seq`
+
 // selectInUse is the last step by which any edition came into use.
 const selectInUse = `SELECT ` + stepColumns + ` FROM mapping_steps WHERE step IN ('folder', 'publish', 'approve', 'rollback') ORDER BY seq DESC LIMIT 1`
 

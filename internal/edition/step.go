@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"holdfast/internal/audit"
@@ -227,31 +228,58 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 	return s, s.keep(ctx, tx, step)
 }
 
-// RollBack has every node use the edition again that was used before the one that is used now; called again, the one before that. With
-// fourEyes it goes back only to one that was approved then.
+// lastOf is where an edition stands last, -1 if nowhere.
+func lastOf(all []string, edition string) int {
+	for i, e := range slices.Backward(all) {
+		if e == edition {
+			return i
+		}
+	}
+	return -1
+}
+
+// trail is the editions that were used one after the other, up to the one in use; those that somebody went back from are left out.
+func trail(ctx context.Context, tx *store.Tx) (all []string, err error) {
+	var rows []stepRow
+	if err := tx.Select(ctx, &rows, selectUsed); err != nil {
+		return nil, fmt.Errorf("read what was done with mappings: %w", err)
+	}
+	published := false
+	for _, r := range rows {
+		if r.Step == FromFolder && published {
+			continue // of a node that did not know yet
+		}
+		published = r.Step != FromFolder
+		if at := lastOf(all, r.Edition); at >= 0 && (r.Step == RolledBack || at == len(all)-1) {
+			all = all[:at]
+		}
+		all = append(all, r.Edition)
+	}
+	return all, nil
+}
+
+// RollBack has every node use the edition again that was used before the one that is used now; called again, the one before that, until
+// the first. With fourEyes it goes back only to one that was approved then.
 func RollBack(ctx context.Context, tx *store.Tx, fourEyes bool, by By) (State, error) {
 	s, err := begin(ctx, tx)
 	if err != nil {
 		return s, err
 	}
-	now, err := s.inUse(ctx, tx)
+	used, err := trail(ctx, tx)
 	if err != nil {
 		return s, err
 	}
-	came, err := stepAt(ctx, tx, selectTaken, now)
-	if err != nil {
-		return s, err
-	}
-	if now == "" || came.Previous == "" {
+	if len(used) < 2 {
 		return s, &problem.Error{
 			Kind: problem.Conflict, What: "go back to earlier mappings", Why: "no others were used before", Hint: "mend the files in the folder of mappings, and publish them",
 		}
 	}
-	was, err := stepAt(ctx, tx, selectTaken, came.Previous)
+	now, before := used[len(used)-1], used[len(used)-2]
+	was, err := stepAt(ctx, tx, selectTaken, before)
 	if err != nil {
 		return s, err
 	}
-	step := s.step(RolledBack, came.Previous, now, by)
+	step := s.step(RolledBack, before, now, by)
 	if step.Author, step.Approver = was.Author, was.Approver; fourEyes && !step.FourEyes() {
 		return s, &problem.Error{
 			Kind: problem.Denied, What: "go back to edition " + Short(step.Edition), Why: "nobody has approved it, and policy asks for four eyes",
