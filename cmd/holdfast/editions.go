@@ -51,6 +51,21 @@ func (c Config) edition(ctx context.Context, db *store.DB, s edition.State) (e e
 	return e, err
 }
 
+// base is what another edition is compared with: the published one or, before the first, the folder; under four eyes that does not count until
+// it is published, and nothing is laid over the shipped mappings.
+func (c Config) base(ctx context.Context, db *store.DB) (edition.Edition, error) {
+	s, err := currentEdition(ctx, db)
+	switch {
+	case err != nil:
+		return edition.Edition{}, err
+	case s.Used.Edition != "":
+		return c.edition(ctx, db, s)
+	case c.MappingsPolicy == fourEyes:
+		return edition.None()
+	}
+	return c.folder()
+}
+
 // loadEdition compiles an edition over the shipped mappings.
 func loadEdition(ctx context.Context, db *store.DB, hash string) (*mapping.Set, error) {
 	var e edition.Edition
@@ -73,14 +88,15 @@ func compileEdition(e edition.Edition) (*mapping.Set, error) {
 	return set, toldMistakes(err)
 }
 
-// usedMappings are those that a plant maps by: of the published edition or, before the first one, of the folder.
+// usedMappings are those that a plant maps by: of the published edition or, before the first one, of the folder, unless that has to be
+// approved.
 func usedMappings(ctx context.Context, cfg Config, db *store.DB) (*mapping.Set, error) {
 	s, err := currentEdition(ctx, db)
-	if err != nil || s.Used.Edition == "" {
+	if err != nil || s.Used.Edition == "" && cfg.MappingsPolicy != fourEyes {
 		set, errSet := loadMappings(cfg)
 		return set, errors.Join(err, errSet)
 	}
-	e, err := cfg.edition(ctx, db, s)
+	e, err := cfg.base(ctx, db)
 	if err != nil {
 		return nil, err
 	}

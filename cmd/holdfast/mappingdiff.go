@@ -61,6 +61,9 @@ func (r *records) named(ctx context.Context, name string) (*mapping.Set, error) 
 	if name != "-" {
 		if _, errFolder := os.ReadDir(name); errFolder != nil {
 			e, err := r.candidate(ctx, []string{name})
+			if problem.KindOf(err) == problem.NotFound && name == "used" {
+				e, err = r.cfg.base(ctx, r.db) // before the first was published
+			}
 			if problem.KindOf(err) == problem.NotFound && strings.ContainsAny(name, "/.") {
 				return nil, noFolder(name, errFolder)
 			}

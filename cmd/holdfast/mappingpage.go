@@ -15,14 +15,7 @@ type mappingPage struct{ *floors }
 
 // Base implements console.Workshop.
 func (p mappingPage) Base(ctx context.Context) (edition.Edition, error) {
-	s, err := currentEdition(ctx, p.db)
-	if err != nil {
-		return edition.Edition{}, err
-	}
-	if s.Used.Edition == "" {
-		return p.cfg.folder()
-	}
-	return p.cfg.edition(ctx, p.db, s)
+	return p.cfg.base(ctx, p.db)
 }
 
 // Fit implements console.Workshop.

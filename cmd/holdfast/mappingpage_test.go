@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"testing"
 
+	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/schema"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 // countedLink notes what of its contract is asked for.
@@ -49,5 +53,53 @@ func TestAPreviewHoldsOneMappingAlone(t *testing.T) {
 		if got := slices.Compact(counted.asked); len(found["erp"]) > 0 || !slices.Equal(got, []string{want}) {
 			t.Errorf("%s: asked for %q, found %v; want %s alone and nothing found", name, got, found, want)
 		}
+	}
+}
+
+// TestWhatTheSecondPersonComparesWith: before the first edition each node maps by the shipped mappings under four eyes, whatever files somebody
+// has put into the folder; so all of what is proposed from there is new to whoever approves it.
+func TestWhatTheSecondPersonComparesWith(t *testing.T) {
+	m := &manyNodes{t: t, db: storetest.SQLite(t), cfg: Config{Mappings: t.TempDir(), MappingsPolicy: fourEyes}}
+	m.write(mapsTo("a"))
+	err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, true, edition.By{Actor: "user:anna"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := func(cfg Config) (out []string) {
+		t.Helper()
+		r := &records{cfg: cfg, db: m.db}
+		before, err := r.named(t.Context(), "used")
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := r.named(t.Context(), "proposed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range before.Changes(after) {
+			out = append(out, c.Name)
+		}
+		return out
+	}
+	base, err := mappingPage{&floors{cfg: m.cfg, db: m.db}}.Base(t.Context())
+	if err != nil || !base.Empty() {
+		t.Errorf("the page compares with %s, %v; it is the folder that nobody has approved", edition.Short(base.Hash), err)
+	}
+	if _, err := base.FS(); err != nil {
+		t.Errorf("nothing can be laid over it: %v", err)
+	}
+	if got := changes(m.cfg); !slices.Equal(got, []string{"m"}) {
+		t.Errorf("the command says that %q change, want m", got)
+	}
+	rules, err := usedMappings(t.Context(), m.cfg, m.db)
+	if err != nil || rules.Covers("m", "test.happened") {
+		t.Errorf("a command maps by what nobody has approved: %v", err)
+	}
+	open := m.cfg
+	open.MappingsPolicy = "open"
+	if got := changes(open); len(got) != 0 { // each node uses the folder
+		t.Errorf("without the policy the command says that %q change", got)
 	}
 }

@@ -20,7 +20,8 @@ import (
 
 // Workshop is what the Mappings page needs of the program around it.
 type Workshop interface {
-	// Base is what a changed mapping is laid over: the edition in use or, before the first was published, the folder of mappings.
+	// Base is what a changed mapping is laid over and compared with: the edition in use or, before the first was published, the folder of
+	// mappings; no file where four eyes must see that first.
 	Base(ctx context.Context) (edition.Edition, error)
 	// Fit is what the contracts of the links that use a mapping have against it, by link; a link that has nothing against it has none.
 	Fit(set *mapping.Set, name string) map[string][]mapping.Finding

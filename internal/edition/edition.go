@@ -80,6 +80,9 @@ func Read(folder fs.FS) (Edition, error) {
 	return pack(all)
 }
 
+// None is the edition without a file.
+func None() (Edition, error) { return pack(nil) }
+
 // pack makes an edition of files, whatever their order.
 func pack(all []file) (Edition, error) {
 	slices.SortFunc(all, func(a, b file) int { return strings.Compare(a.name, b.name) })
