@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"maps"
 	"sync"
 
@@ -132,13 +131,10 @@ func slotsJSON(slots map[string]string) json.RawMessage {
 	return text
 }
 
-// mostWaiting is how many results of a trial wait to be kept. More are passed over while the database is away.
-const mostWaiting = 5000
-
 // trials gathers what comes of trying mappings, so that no message waits for it to be kept.
 type trials struct {
 	mu      sync.Mutex
-	waiting map[string][]edition.Trial // by edition; guarded by mu
+	waiting map[string]edition.Gathered // by edition; guarded by mu
 }
 
 // of takes what comes of trying one edition.
@@ -148,27 +144,33 @@ func (t *trials) of(hash string) func(mapping.Trial) {
 		for _, d := range one.Differences {
 			trial.Places = append(trial.Places, d.At)
 		}
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if t.waiting == nil {
-			t.waiting = map[string][]edition.Trial{}
-		}
-		if len(t.waiting[hash]) < mostWaiting {
-			t.waiting[hash] = append(t.waiting[hash], trial)
-		}
+		t.change(hash, func(g *edition.Gathered) { g.Add(trial) })
 	}
 }
 
-// keep writes what has come.
-func (t *trials) keep(ctx context.Context, db *store.DB, log *slog.Logger) {
+func (t *trials) change(hash string, do func(*edition.Gathered)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting == nil {
+		t.waiting = map[string]edition.Gathered{}
+	}
+	g := t.waiting[hash]
+	do(&g)
+	t.waiting[hash] = g
+}
+
+// keep writes what has come. What the database does not take waits for the next time, and left says how many results that are; one whose
+// commit was not answered may be counted twice.
+func (t *trials) keep(ctx context.Context, db *store.DB) (left int64, err error) {
 	t.mu.Lock()
 	waiting := t.waiting
 	t.waiting = nil
 	t.mu.Unlock()
-	for hash, all := range waiting {
-		err := db.InTx(ctx, func(tx *store.Tx) error { return edition.Record(ctx, tx, hash, all) })
-		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "what came of trying mappings is not kept", "err", err)
+	for hash, g := range waiting {
+		if errOne := db.InTx(ctx, func(tx *store.Tx) error { return edition.Record(ctx, tx, hash, g) }); errOne != nil {
+			t.change(hash, func(now *edition.Gathered) { now.AddAll(g) })
+			left, err = left+g.Mapped(), errors.Join(err, errOne)
 		}
 	}
+	return left, err
 }

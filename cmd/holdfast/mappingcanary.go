@@ -45,7 +45,8 @@ func canaryShow() *cobra.Command {
 		Use:   "show",
 		Short: "Show how many live messages the tried mappings would have mapped differently, and where",
 		Long: "Show tells for each mapping how often it has mapped a live message, and how often to another document. The latest messages that differ\n" +
-			"are mapped once more by both editions, to show what each document has.",
+			"are mapped once more by both editions, to show what each document has. Each node adds its results within seconds, or when the database is\n" +
+			"back; those of a node that was killed before are missing. Beyond a thousand messages that differ, only their number is kept.",
 		Example: "  holdfast mapping canary show",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

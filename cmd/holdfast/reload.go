@@ -96,11 +96,18 @@ func (r *reloader) Run(ctx context.Context) error {
 		r.look(ctx)
 		select {
 		case <-ctx.Done():
-			r.trials.keep(context.WithoutCancel(ctx), r.db, r.log)
+			r.lastTrials(context.WithoutCancel(ctx))
 			return nil
 		case <-tick.C:
 		case <-told:
 		}
+	}
+}
+
+// lastTrials keeps what came of trying mappings before the node stops, or says what is lost.
+func (r *reloader) lastTrials(ctx context.Context) {
+	if left, err := r.trials.keep(ctx, r.db); err != nil {
+		r.log.WarnContext(ctx, "what came of trying mappings is not kept: the figures of the trial are too small by these", "count", left, "err", err)
 	}
 }
 
@@ -134,7 +141,7 @@ func (r *reloader) begin(ctx context.Context) {
 
 // look takes what is to be used and what is to be tried, if either has changed, and says once what came of it.
 func (r *reloader) look(ctx context.Context) {
-	r.trials.keep(ctx, r.db, r.log)
+	_, _ = r.trials.keep(ctx, r.db) // while the database is away, as others tell, they wait
 	s, err := currentEdition(ctx, r.db)
 	if err != nil {
 		return // the database is away, as others tell; the mappings in use stay

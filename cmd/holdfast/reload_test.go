@@ -394,3 +394,45 @@ func TestAnEditionIsTakenOnceTheContractIsLearnt(t *testing.T) {
 		t.Errorf("once it fits: it maps to %s, and says %q", target(), r.node.Trouble)
 	}
 }
+
+// TestEveryTrialCounts: more results than are remembered one by one, while the database takes none.
+func TestEveryTrialCounts(t *testing.T) {
+	away := true
+	db := storetest.SQLite(t, storetest.WithBefore(func(context.Context, string) error {
+		if away {
+			return errors.New("connection refused")
+		}
+		return nil
+	}))
+	const many = 6000
+	var all trials
+	tell := all.of("e")
+	for i := range many {
+		one := mapping.Trial{Mapping: "m", Link: "erp"}
+		if one.Message = fmt.Sprint("m-", i); i == many-1 {
+			one.Differences = []mapping.Difference{{At: "body/a"}}
+		}
+		if tell(one); i%1000 != 0 {
+			continue
+		}
+		if left, err := all.keep(t.Context(), db); err == nil || left != int64(i+1) {
+			t.Fatalf("%d left, %v", left, err)
+		}
+	}
+	away = false
+	for range 2 { // what was kept is not kept again
+		if left, err := all.keep(t.Context(), db); err != nil || left != 0 {
+			t.Fatalf("%d left, %v", left, err)
+		}
+	}
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		tallies, differing, err := edition.Trials(t.Context(), tx, "e", 10, anyLink)
+		if len(tallies) != 1 || tallies[0] != (edition.Tally{Mapping: "m", Mapped: many, Differed: 1}) || len(differing) != 1 {
+			t.Errorf("got %+v, %+v", tallies, differing)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -346,7 +346,10 @@ func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
 		differs := edition.Trial{Mapping: "out/m", Message: "m-2", Kind: "k", Link: "erp", Places: []string{"body/a", "body/b"}}
 		for range 2 { // the same message again
 			err := db.InTx(t.Context(), func(tx *store.Tx) error {
-				return edition.Record(t.Context(), tx, hash, []edition.Trial{{Mapping: "out/m", Message: "m-1", Kind: "k", Link: "erp"}, differs})
+				var g edition.Gathered
+				g.Add(edition.Trial{Mapping: "out/m", Message: "m-1", Kind: "k", Link: "erp"})
+				g.Add(differs)
+				return edition.Record(t.Context(), tx, hash, g)
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package edition
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -123,28 +124,74 @@ type Tally struct {
 // mostTrials is how many messages are kept whose documents differ.
 const mostTrials = 1000
 
+// Gathered is what has come of trying an edition and is not recorded yet. Every result counts, however long it waits; where documents differ is
+// remembered of as many messages as are kept.
+type Gathered struct {
+	tallies map[string]Tally
+	differ  map[[2]string]Trial // by mapping and message
+}
+
+// Add takes one result.
+func (g *Gathered) Add(t Trial) {
+	sum := Tally{Mapping: t.Mapping, Mapped: 1}
+	if len(t.Places) > 0 {
+		sum.Differed = 1
+	}
+	g.add(sum)
+	if len(t.Places) > 0 {
+		g.differs(t)
+	}
+}
+
+// AddAll takes what came later.
+func (g *Gathered) AddAll(later Gathered) {
+	for _, sum := range later.tallies {
+		g.add(sum)
+	}
+	for _, t := range later.differ {
+		g.differs(t)
+	}
+}
+
+// Mapped is how many results it has.
+func (g *Gathered) Mapped() (n int64) {
+	for _, sum := range g.tallies {
+		n += sum.Mapped
+	}
+	return n
+}
+
+func (g *Gathered) add(sum Tally) {
+	if g.tallies == nil {
+		g.tallies, g.differ = map[string]Tally{}, map[[2]string]Trial{}
+	}
+	was := g.tallies[sum.Mapping]
+	g.tallies[sum.Mapping] = Tally{sum.Mapping, was.Mapped + sum.Mapped, was.Differed + sum.Differed}
+}
+
+func (g *Gathered) differs(t Trial) {
+	at := [2]string{t.Mapping, t.Message}
+	if _, has := g.differ[at]; has || len(g.differ) < mostTrials {
+		g.differ[at] = t
+	}
+}
+
 // Record keeps what came of trying an edition. Of more than a thousand messages only the number is kept.
-func Record(ctx context.Context, tx *store.Tx, hash string, trials []Trial) error {
-	tallies := map[string]Tally{}
+func Record(ctx context.Context, tx *store.Tx, hash string, g Gathered) error {
 	var kept int
 	if err := tx.Get(ctx, &kept, countTrialMessages, hash); err != nil {
 		return fmt.Errorf("read what was tried: %w", err)
 	}
-	for _, t := range trials {
-		sum := tallies[t.Mapping]
-		sum.Mapped++
-		if len(t.Places) > 0 {
-			sum.Differed++
-			if kept++; kept <= mostTrials {
-				if _, err := tx.Exec(ctx, insertTrialMessage, hash, t.Mapping, t.Message, t.Kind, t.Link, strings.Join(t.Places, "\n"), store.Micros(tx.Now)); err != nil {
-					return fmt.Errorf("keep what was tried: %w", err)
-				}
-			}
+	places := slices.SortedFunc(maps.Values(g.differ), func(a, b Trial) int {
+		return cmp.Or(strings.Compare(a.Mapping, b.Mapping), strings.Compare(a.Message, b.Message))
+	})
+	for _, t := range places[:max(0, min(len(places), mostTrials-kept))] {
+		if _, err := tx.Exec(ctx, insertTrialMessage, hash, t.Mapping, t.Message, t.Kind, t.Link, strings.Join(t.Places, "\n"), store.Micros(tx.Now)); err != nil {
+			return fmt.Errorf("keep what was tried: %w", err)
 		}
-		tallies[t.Mapping] = sum
 	}
-	for _, mapping := range slices.Sorted(maps.Keys(tallies)) { // nodes that do this at the same time do it in one order
-		sum := tallies[mapping]
+	for _, mapping := range slices.Sorted(maps.Keys(g.tallies)) { // nodes that do this at the same time do it in one order
+		sum := g.tallies[mapping]
 		if _, err := tx.Exec(ctx, upsertTrial, hash, mapping, sum.Mapped, sum.Differed); err != nil {
 			return fmt.Errorf("keep what was tried: %w", err)
 		}
