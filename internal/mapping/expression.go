@@ -145,6 +145,10 @@ func (c *compiler) walk(n *yaml.Node, path string, parsed *cel.Ast) {
 				c.add(at(e), path, "a floating-point number loses digits", fmt.Sprintf(`write decimal("%v")`, float64(d)))
 			}
 		case ast.CallKind:
+			if e.AsCall().FunctionName() == operators.Divide {
+				c.add(at(e), path, "numbers are not divided: a quotient may not end, and that of whole numbers loses its rest",
+					"use ratio(value, numerator, denominator) of decimals, and round")
+			}
 			c.call(e.AsCall(), path, at)
 		}
 	}))
@@ -295,8 +299,6 @@ func (c *compiler) explain(message string) (why, hint string) {
 	switch {
 	case undeclared != nil:
 		return fmt.Sprintf("there is no %s here", undeclared[1]), didYouMean(undeclared[1], c.words(), "an expression sees src, event.… and the variables of the loops around it")
-	case strings.Contains(message, "no matching overload") && strings.Contains(message, "'_/_'"):
-		return "decimals are not divided: a quotient may not end", "use ratio(value, numerator, denominator), and round"
 	case strings.Contains(message, "no matching overload") && strings.Contains(message, "decimal"):
 		return why, "make both sides the same: decimal(…), or string(…) for a text"
 	case strings.Contains(message, "no matching overload"):

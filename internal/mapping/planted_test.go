@@ -117,7 +117,11 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"a division", without + "  yield: decimal(src.confirmation.yield) / decimal(\"3\")\n",
-			"m.yaml:9:42: fields.yield: decimals are not divided: a quotient may not end (use ratio(value, numerator, denominator), and round)",
+			"m.yaml:9:42: fields.yield: numbers are not divided: a quotient may not end, and that of whole numbers loses its rest (use ratio(value, numerator, denominator) of decimals, and round)",
+		},
+		{
+			"a division of whole numbers", planted + "  text: {value: string(event.number / 2), maxLength: 40}\n",
+			"m.yaml:10:37: fields.text.value: numbers are not divided: a quotient may not end",
 		},
 		{
 			"a unit that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"GRN\")'\n",
