@@ -124,6 +124,18 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:37: fields.text.value: numbers are not divided: a quotient may not end",
 		},
 		{
+			"quantities compared as texts", planted + "  text: {when: 'src.confirmation.yield > src.confirmation.scrap', value: event.id}\n",
+			"m.yaml:10:40: fields.text.when: quantities come as texts, of which 9 is more than 10 and 1.0 is not 1 (write decimal(…) on both sides)",
+		},
+		{
+			"a quantity compared with a text", planted + "  text: {when: 'src.confirmation.?rework.orValue(\"0\") == \"0\"', value: event.id}\n",
+			"m.yaml:10:55: fields.text.when: quantities come as texts, of which 9 is more than 10 and 1.0 is not 1 (write decimal(…) on both sides)",
+		},
+		{
+			"quantities joined as texts", without + "  yield: {value: src.confirmation.yield + src.confirmation.scrap, as: number}\n",
+			"m.yaml:9:41: fields.yield.value: quantities come as texts, and + joins texts: 1 + 2 would be 12 (write decimal(…) on both sides)",
+		},
+		{
 			"a unit that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"GRN\")'\n",
 			`m.yaml:9:59: fields.yield: there is no unit "GRN" (did you mean GRM?)`,
 		},
@@ -183,6 +195,12 @@ func TestPlantedMistakes(t *testing.T) {
 			reachesNoLink(t, tt.file, mapping.FromOpenAPI(doc))
 		})
 	}
+	t.Run("quantities as decimals, and beside texts", func(t *testing.T) {
+		file := planted + "  text: {when: 'decimal(src.confirmation.yield) > decimal(src.confirmation.scrap) && src.confirmation.?machineTime.orValue(\"\") != \"\"', value: 'src.confirmation.yield + \" PCE\"', maxLength: 40}\n"
+		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {
+			t.Errorf("got %q, want none", got)
+		}
+	})
 	t.Run("a loop that is cheap", func(t *testing.T) {
 		file := "from: {kind: order.created}\nto: {operation: other}\nfields: {n: 'src.order.?components.orValue([]).filter(c, c.backflush).size()', m: 'src.order.?components.orValue([]).exists(c, c.material == src.order.material)'}\n"
 		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {

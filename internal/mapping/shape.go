@@ -25,6 +25,7 @@ type shape struct {
 	enum   []string     // every text that it can be; nil: not known
 	absent bool         // it may have no value
 	theirs bool         // a text of the ERP's own, which it is given back
+	amount bool         // a text that holds a decimal
 	always *bool        // a condition that is the same for every message
 	guards []string     // fields that are there if this condition holds
 }
@@ -35,6 +36,7 @@ func (s shape) known() bool { return s.kind != schema.Any }
 // shapeOf is that of a value of a type.
 func shapeOf(t *schema.Type) shape {
 	s := shape{kind: t.Kind, length: t.MaxLength, digits: t.Digits, scale: t.Scale, enum: t.Enum, theirs: t.Theirs}
+	s.amount = t.Kind == schema.Text && t.Format == schema.IsDecimal
 	switch t.Kind {
 	case schema.Object, schema.List:
 		s.typ = t
@@ -64,7 +66,7 @@ func (s shape) or(o shape) shape {
 		s.absent = true
 		return s
 	}
-	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs}
+	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount}
 	if s.kind != o.kind {
 		out.kind = schema.Any
 	}

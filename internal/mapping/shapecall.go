@@ -9,12 +9,14 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
+	"holdfast/internal/decimal"
 	"holdfast/internal/schema"
 )
 
 // result is what is known of a call's result. What stands in no line here is known by its type alone.
 func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) shape {
 	s := a.byType(e)
+	a.amounts(e, c.FunctionName(), args)
 	switch name := c.FunctionName(); name {
 	case "orValue", "or":
 		s = on
@@ -43,6 +45,34 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		return a.sized(s, c, on, args)
 	}
 	return s
+}
+
+// amounts finds decimals in texts that are compared or added as texts. A text that holds no number, such as "", may be compared with one, and
+// joined to it.
+func (a *analysis) amounts(e ast.Expr, operator string, args []shape) {
+	if len(args) != 2 || !args[0].amount && !args[1].amount || args[0].kind != args[1].kind {
+		return
+	}
+	why := "quantities come as texts, of which 9 is more than 10 and 1.0 is not 1"
+	switch operator {
+	case operators.Equals, operators.NotEquals:
+		if args[0].wordy() || args[1].wordy() {
+			return
+		}
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+	case operators.Add:
+		if why = "quantities come as texts, and + joins texts: 1 + 2 would be 12"; !args[0].amount || !args[1].amount {
+			return
+		}
+	default:
+		return
+	}
+	a.wrong(e, why, "write decimal(…) on both sides")
+}
+
+// wordy tells whether a text is known to be no number.
+func (s shape) wordy() bool {
+	return s.enum != nil && !slices.ContainsFunc(s.enum, func(v string) bool { _, err := decimal.Parse(v); return err == nil })
 }
 
 // compared is what comes of comparing texts of which one can never be the other.
