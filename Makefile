@@ -44,7 +44,7 @@ test: $(BIN)/testrun ## start the services and run every test with -race; PKG=./
 	@command -v cc gcc >/dev/null || $(SERVICES) install gcc libc6-dev
 	@$(SERVICES) up || { test -z "$${CI:-}"; echo 'make test: goes on without that service' >&2; }
 	@eval "$$($(SERVICES) env)"; \
-	$(BIN)/testrun $${CI:+-no-skip -again 3} -profile coverage.txt -cover $(COVERED) -- $(RACE) -timeout 40m $(PKG)
+	$(BIN)/testrun $${CI:+-no-skip -again 3} -profile coverage.txt -cover $(COVERED) -- $(RACE) -timeout 60m $(PKG)
 
 conformance: ## Watermill's own suite against adapters/amqp, with restarts of a real broker
 	@$(SERVICES) up
