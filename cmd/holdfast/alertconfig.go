@@ -151,8 +151,8 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 			return "", nil
 		}})
 	}
-	for link := range p.cfg.Links {
-		all = append(all, alert.Probe{Name: "threat.traffic", Object: "link/" + link, Look: func(ctx context.Context) (why string, err error) {
+	for link := range p.cfg.Links { // a day's messages are counted
+		all = append(all, alert.Probe{Name: "threat.traffic", Object: "link/" + link, Every: time.Hour, Look: func(ctx context.Context) (why string, err error) {
 			err = p.db.View(ctx, func(tx *store.Tx) error {
 				earlier, last, err := p.outbox.Traffic(ctx, tx, link)
 				why = alert.Unusual("messages to "+link, earlier, last)

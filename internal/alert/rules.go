@@ -176,6 +176,7 @@ func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why stri
 type Probe struct {
 	Name, Object string
 	Look         func(ctx context.Context) (why string, err error)
+	Every        time.Duration // for what is dear to look at; default each half minute
 }
 
 // ruled is under which the rules remember how far they have come, and what they have raised.
@@ -234,8 +235,13 @@ func Watch(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duratio
 	probes = append(slices.Clone(probes), clockProbe(node, db.Now, time.Now))
 	tick := time.NewTicker(often)
 	defer tick.Stop()
+	next := make([]time.Time, len(probes))
 	for {
-		for _, p := range probes {
+		for i, p := range probes {
+			if time.Now().Before(next[i]) {
+				continue
+			}
+			next[i] = time.Now().Add(p.Every)
 			if err := p.look(ctx, db, alerts, again); err != nil && ctx.Err() == nil {
 				log.ErrorContext(ctx, "a threat cannot be looked for", "part", "alert", "alert", p.Name, "err", err)
 			}
@@ -261,7 +267,7 @@ func (p Probe) look(ctx context.Context, db *store.DB, alerts *Alerts, again tim
 func clockProbe(node string, now, steady func() time.Time) Probe {
 	const most = 30 * time.Second
 	last, at := now().Round(0), steady()
-	return Probe{clockJumped, "node/" + node, func(context.Context) (string, error) {
+	return Probe{Name: clockJumped, Object: "node/" + node, Look: func(context.Context) (string, error) {
 		passed := steady().Sub(at)
 		jump := now().Round(0).Sub(last) - passed
 		last, at = now().Round(0), steady()

@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast/internal/alert"
@@ -382,4 +383,21 @@ func sink(l net.Listener, mails chan<- string) {
 		}
 		_ = c.Close()
 	}
+}
+
+// TestWhatIsDearToLookAtIsLookedAtSeldom: a day's messages are counted each hour, and the clock each half minute.
+func TestWhatIsDearToLookAtIsLookedAtSeldom(t *testing.T) {
+	db := storetest.SQLite(t, storetest.WithClock(time.Now))
+	synctest.Test(t, func(t *testing.T) {
+		var often, seldom int
+		look := func(n *int) func(context.Context) (string, error) {
+			return func(context.Context) (string, error) { *n++; return "", nil }
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour+time.Minute+15*time.Second)
+		defer cancel()
+		err := alert.Watch(ctx, db, nil, time.Hour, "n1", []alert.Probe{{Look: look(&often)}, {Look: look(&seldom), Every: time.Hour}}, slog.New(slog.DiscardHandler))
+		if err != nil || often != 243 || seldom != 3 {
+			t.Errorf("looked %d and %d times in two hours, a minute and a quarter of one: %v", often, seldom, err)
+		}
+	})
 }
