@@ -366,7 +366,7 @@ func TestTopologyIsDeclaredOrLookedAt(t *testing.T) {
 	_ = b.Do(func(ch *amqp091.Channel) error { _, err := ch.QueueDelete(dead, false, false, false); return err })
 }
 
-// TestABrokersUserIsNotLockedByTries: both connections of a link try a wrong password once together, and another one at once.
+// TestABrokersUserIsNotLockedByTries: both connections of a link try a wrong password twice together, and another one at once.
 func TestABrokersUserIsNotLockedByTries(t *testing.T) {
 	b := amqptest.Shared(t)
 	c, queue := toQueue(t, b)
@@ -396,7 +396,7 @@ func TestABrokersUserIsNotLockedByTries(t *testing.T) {
 	until(t, "it was tried for a while", func() bool { // each look is one at the reason, and the connections are made anew all the time
 		o := one(t, l, "m")
 		tries++
-		return tries > 20 && o.LinkDown && strings.Contains(o.Err.Error(), "1 times in a row; so that no user is locked")
+		return tries > 20 && o.LinkDown && strings.Contains(o.Err.Error(), "2 times in a row; so that no user is locked")
 	})
 	mu.Lock()
 	secret = b.Password

@@ -330,7 +330,7 @@ func (c Config) signaturesOf(by *seal.Trust) func(ctx context.Context, restored 
 				return err
 			}
 			for _, d := range some {
-				if d.Origin == nil {
+				if d.Origin == nil && !d.Garbled {
 					continue
 				}
 				if _, err := by.Genuine(d.Message); err != nil {

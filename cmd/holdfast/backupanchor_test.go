@@ -99,14 +99,28 @@ func TestACopyOfWhatThePlantHasNotSignedIsRefused(t *testing.T) {
 	if err := verify(); err != nil {
 		t.Fatal(err)
 	}
-	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET signature = CAST(SUBSTR(signature, 1, LENGTH(signature) - 1) || X'00' AS BLOB)`)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	for part, at := range map[string]int{"the version": 0, "the key": 1, "the time": 40, "the value": 50} {
+		if err := p.db.InTx(t.Context(), flipSignature(t, at)); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(); problem.KindOf(err) != problem.Integrity && problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "number 1 of lane") {
+			t.Errorf("%s: got %v, want the number whose signature is not good", part, err)
+		}
+		if err := p.db.InTx(t.Context(), flipSignature(t, at)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := verify(); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "number 1 of lane") {
-		t.Errorf("got %v, want the number whose signature is not good", err)
+}
+
+// flipSignature alters a bit of the only signature, and back.
+func flipSignature(t *testing.T, at int) func(tx *store.Tx) error {
+	return func(tx *store.Tx) error {
+		var signature []byte
+		if err := tx.Get(t.Context(), &signature, `SELECT signature FROM outbox_messages`); err != nil {
+			return err
+		}
+		signature[at] ^= 1
+		_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET signature = ?`, signature)
+		return err
 	}
 }

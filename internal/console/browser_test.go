@@ -58,16 +58,29 @@ func browse(t *testing.T, p *plant) *browser {
 		chromedp.WindowSize(1360, 900), chromedp.WSURLReadTimeout(patience))
 	alloc, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	b := &browser{t: t, p: p, ctx: ctx}
-	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := chromedp.Listen(ctx, b.hear); err != nil {
+	b := &browser{t: t, p: p, ctx: start(t, alloc)}
+	if err := chromedp.Listen(b.ctx, b.hear); err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// start starts the program. Debian's Chromium ends with a segmentation fault before it has opened its socket once in some hundred starts, which says
+// nothing of our pages: it is started again.
+func start(t *testing.T, alloc context.Context) context.Context { //nolint:revive // the allocator is chromedp's context
+	t.Helper()
+	for tries := 1; ; tries++ {
+		ctx, cancel := chromedp.NewContext(alloc)
+		t.Cleanup(cancel)
+		_, err := chromedp.Call(ctx, log.Enable, cdp.Empty{})
+		if err == nil {
+			return ctx
+		}
+		if tries == 3 || !strings.Contains(err.Error(), "chrome failed to start") {
+			t.Fatal(err)
+		}
+		t.Log("again: ", err)
+	}
 }
 
 // hear keeps what the browser complains of.

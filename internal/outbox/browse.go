@@ -36,6 +36,7 @@ type Detail struct {
 	Refused    string     // what the ERP said against it after it was delivered, "" if nothing, see Answer
 	History    []Happened // oldest first; filled by Message only
 	LaneState  Lane       // the lane now; of what is settled, filled by Message and Of only
+	Garbled    bool       // it has a signature that cannot be read, for which Origin is nil
 }
 
 // Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
@@ -105,8 +106,9 @@ func (f full) detail(tx *store.Tx) Detail {
 	if f.SettledAt > 0 {
 		f.NotBefore, f.ExpiresAt = 0, 0
 	}
+	m := f.message(tx)
 	return Detail{
-		Message: f.message(tx), Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
+		Message: m, Garbled: m.Origin == nil && len(f.Signature) > 0, Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
 		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
 		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
