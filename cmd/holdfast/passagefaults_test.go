@@ -90,6 +90,7 @@ func lacking(t *testing.T, what string, err error) {
 // narrow and broken, and PostgreSQL, which holds both sides, is ended in the middle of transactions, in order and as by a crash. By the
 // receiver's ledger nothing is lost, doubled or out of order in a lane.
 func TestFromOutboxToInboxOnPostgreSQL(t *testing.T) {
+	t.Parallel()
 	_, err := exec.LookPath("rabbitmq-server")
 	lacking(t, "RabbitMQ's server", err)
 	server, err := postgres.Open(t.Context(), filepath.Join(t.TempDir(), "postgres.log"))
@@ -124,6 +125,7 @@ func TestFromOutboxToInboxOnPostgreSQL(t *testing.T) {
 
 // TestFromOutboxToInboxOnAFullDisk: the same with both databases on one SQLite disk, which fills up and is freed.
 func TestFromOutboxToInboxOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	_, err := exec.LookPath("rabbitmq-server")
 	lacking(t, "RabbitMQ's server", err)
 	dir := filepath.Join(t.TempDir(), "small")
