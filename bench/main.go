@@ -22,6 +22,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"holdfast/internal/heap"
 	"holdfast/internal/store"
 )
 
@@ -107,6 +108,7 @@ func errands() []row {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	heap.Keep() // as serve does; whoever competes here has it too
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {

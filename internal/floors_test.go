@@ -34,6 +34,7 @@ var floors = map[string]string{
 	"internal/problem": "",
 	"internal/decimal": "internal/problem",
 	"internal/port":    "",
+	"internal/heap":    "",
 	"openapi":          "",
 	"openapi/contract": "internal/problem internal/decimal",
 	// 1 resources

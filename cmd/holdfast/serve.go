@@ -13,6 +13,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/console"
+	"holdfast/internal/heap"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/seal"
 )
@@ -62,6 +63,7 @@ func configOf(cmd *cobra.Command) (Config, error) {
 
 // serve runs a plant until ctx ends.
 func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (err error) {
+	defer heap.Keep()()
 	tamper := newTamper()
 	tel, err := openTelemetry(ctx, cfg.Telemetry)
 	if err != nil {
