@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/message"
@@ -251,8 +251,10 @@ func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 		}, "", "", func() {}},
 		{"sealed for longer than a token lives", func() { w.vault.Seal(t); w.past("sealed", 4*time.Second) }, problem.Unavailable, "", func() { w.vault.Unseal(t) }},
 		{"stopped, also at another start", func() { w.vault.Stop(t); w.startsAgain() }, problem.Unavailable, "", func() { w.vault.Restart(t); w.vault.Unseal(t) }},
-		{"slow beyond patience", func() { w.front.set(stalls) }, problem.Unavailable, "", func() { w.front.set(passes) }},
-		{"answers 500", func() { w.front.set(breaks) }, problem.Unavailable, "500", func() { w.front.set(passes) }},
+		{"slow", func() { w.front.set(w.front.vault, latency(300), trickle) }, "", "", w.front.heal},
+		{"slow beyond patience", func() { w.front.set(w.front.vault, latency(60_000)) }, problem.Unavailable, "", w.front.heal},
+		{"breaks off its answers", func() { w.front.set(w.front.vault, `{"type": "limit_data", "attributes": {"bytes": 3000}}`) }, problem.Unavailable, "", w.front.heal},
+		{"answers 500", func() { w.front.set(w.front.broken) }, problem.Unavailable, "500", w.front.heal},
 		{"its tokens are revoked", func() { w.forget() }, "", "", func() {}},
 		{"the policy lacks something", func() { w.policy(`path "auth/token/renew-self" { capabilities = ["update"] }`) }, problem.Denied, "update on holdfast-pki/sign/a", admin},
 		{"the node's key is revoked", w.revoke, "", "", func() {}},
@@ -277,6 +279,13 @@ func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 		})
 	}
 }
+
+// latency delays what Vault answers by so many milliseconds; trickle lets 20 KB/s through.
+func latency(ms int) string {
+	return fmt.Sprintf(`{"type": "latency", "attributes": {"latency": %d}}`, ms)
+}
+
+const trickle = `{"type": "bandwidth", "attributes": {"rate": 20}}`
 
 // startsAgain starts the node's keys a second time without Vault: with the key that is sealed it works, without it is said why not.
 func (w *workshop) startsAgain() {
@@ -333,24 +342,15 @@ func (w *workshop) revoke() {
 	}
 }
 
-// front stands before Vault. What it does with a connection, it does with those that are there too.
+// front is a Toxiproxy before Vault. The node reaches Vault through it alone.
 type front struct {
+	t       *testing.T
+	server  *toxiproxy.ApiServer
+	proxy   *toxiproxy.Proxy
 	address string // https://…
 	vault   string
 	broken  string // answers 500 to everything, with Vault's certificate
-
-	mu    sync.Mutex
-	does  doing
-	conns map[net.Conn]bool
 }
-
-type doing int
-
-const (
-	passes doing = iota
-	stalls       // takes what is asked, and answers nothing
-	breaks
-)
 
 func openFront(t *testing.T, s *vaulttest.Server) *front {
 	t.Helper()
@@ -368,67 +368,33 @@ func openFront(t *testing.T, s *vaulttest.Server) *front {
 	broken.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	broken.StartTLS()
 	t.Cleanup(broken.Close)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	f := &front{
+		t: t, server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), vault: u.Host, broken: broken.Listener.Addr().String(),
 	}
-	f := &front{address: "https://" + l.Addr().String(), vault: u.Host, broken: broken.Listener.Addr().String(), conns: map[net.Conn]bool{}}
-	var work sync.WaitGroup
-	work.Go(func() { f.accept(l, &work) })
-	t.Cleanup(func() {
-		_ = l.Close()
-		f.set(passes)
-		work.Wait()
-	})
+	f.to(f.vault, "127.0.0.1:0")
+	f.address = "https://" + f.proxy.Listen
+	t.Cleanup(func() { f.proxy.Stop() })
 	return f
 }
 
-// set changes what it does, and ends every connection.
-func (f *front) set(d doing) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.does = d
-	for c := range f.conns {
-		_ = c.Close()
-	}
+// set ends every connection; from now on they go to a host (as they did at first), each with the toxics.
+func (f *front) set(host string, toxics ...string) {
+	f.t.Helper()
+	f.proxy.Stop()
+	f.to(host, f.proxy.Listen, toxics...)
 }
 
-func (f *front) accept(l net.Listener, work *sync.WaitGroup) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
+func (f *front) to(host, listen string, toxics ...string) {
+	f.t.Helper()
+	f.proxy = toxiproxy.NewProxy(f.server, "vault", listen, host)
+	for _, x := range toxics {
+		if _, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(x)); err != nil {
+			f.t.Fatal(err)
 		}
-		f.mu.Lock()
-		f.conns[c] = true
-		does := f.does
-		f.mu.Unlock()
-		work.Go(func() {
-			defer f.forget(c)
-			f.serve(c, does)
-		})
+	}
+	if err := f.proxy.Start(); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-func (f *front) forget(c net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.conns, c)
-	_ = c.Close()
-}
-
-func (f *front) serve(near net.Conn, does doing) {
-	target := map[doing]string{passes: f.vault, breaks: f.broken}[does]
-	if target == "" {
-		_, _ = io.Copy(io.Discard, near)
-		return
-	}
-	far, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	var both sync.WaitGroup
-	both.Go(func() { _, _ = io.Copy(far, near); _ = far.Close() })
-	both.Go(func() { _, _ = io.Copy(near, far); _ = near.Close() })
-	both.Wait()
-}
+func (f *front) heal() { f.set(f.vault) }
