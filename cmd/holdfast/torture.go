@@ -173,6 +173,7 @@ func printTorture(w io.Writer, r torture.Report, asJSON bool) error {
 	}
 	fmt.Fprintf(w, "lost %d, duplicated %d, out of order %d, unpromised %d; %d of %d attempts were repeats, %d may be\n",
 		r.Lost, r.Doubled, r.Disordered, r.Unpromised, r.Repeats, r.Attempts, r.Bound)
+	fmt.Fprintf(w, "with the plant's public keys alone: verified %d, bad signatures %d\n", r.Verified, r.BadSigned)
 	if r.Settled != int64(r.Promised) || r.Unfiled > 0 || r.LostBodies > 0 {
 		fmt.Fprintf(w, "the plant counts %d messages as settled; %s not filed; %s lost\n", r.Settled, count(int(r.Unfiled), "receipt", "receipts"),
 			count(int(r.LostBodies), "large body", "large bodies"))

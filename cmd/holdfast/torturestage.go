@@ -24,6 +24,7 @@ import (
 	"holdfast/cmd/holdfast/internal/torture"
 	"holdfast/internal/body"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 	"holdfast/openapi"
@@ -36,7 +37,9 @@ type tortured struct {
 	cfg     torture.Config
 	mock    *erpmock.Mock
 	erp     net.Listener
-	ends    []func(clean bool) error // give back what was opened, the last first; clean: nothing of it is to be looked at
+
+	originals originals
+	ends      []func(clean bool) error // give back what was opened, the last first; clean: nothing of it is to be looked at
 }
 
 // The times of a node under torture: short, so that a takeover is a matter of seconds.
@@ -48,7 +51,7 @@ const (
 )
 
 func openTorture(ctx context.Context, f tortureFlags, dir string, progress io.Writer) (t *tortured, err error) {
-	t = &tortured{}
+	t = &tortured{originals: originals{seen: map[string]message.Message{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close(true))
@@ -188,6 +191,7 @@ func (t *tortured) openERP(ctx context.Context, f tortureFlags, plan planner) er
 	t.mock, err = erpmock.New(openapi.ERP(), erpmock.Config{
 		Name: "erp.yaml", Seed: int64(f.seed), //nolint:gosec // any bits will do
 		Journal: erpmock.Limits{Count: 10_000_000, Bytes: 4 << 30}, Store: erpmock.Limits{Count: 10_000_000, Bytes: 4 << 30}, BodyKept: 1,
+		Origin: t.originals.take,
 	})
 	if err != nil {
 		return err
@@ -243,6 +247,9 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 		return err
 	}
 	t.cfg.Unfiled = unfiled(database, dir)
+	if f.old == "" { // an older one among them signs nothing
+		t.cfg.Signatures = t.originals.signatures(dir, database)
+	}
 	if f.nodes < 2 {
 		return nil
 	}
@@ -265,13 +272,18 @@ func makeTortureKeys(ctx context.Context, dir string) error {
 	return cfg.makeKeys(ctx)
 }
 
-// unfiled asks a plant's database, which for SQLite is a file beside the configurations.
-func unfiled(database, dir string) torture.Unfiled {
+// besides is the URL of a plant's database, which for SQLite is a file beside the configurations in dir.
+func besides(dir, database string) string {
 	if file, ok := strings.CutPrefix(database, "sqlite:"); ok {
-		database = "sqlite:" + filepath.Join(dir, file)
+		return "sqlite:" + filepath.Join(dir, file)
 	}
+	return database
+}
+
+// unfiled asks a plant's database.
+func unfiled(database, dir string) torture.Unfiled {
 	return func(ctx context.Context) (receipts, bodies int64, err error) {
-		db, err := store.Open(ctx, database, store.Config{NoMigrate: true})
+		db, err := store.Open(ctx, besides(dir, database), store.Config{NoMigrate: true})
 		if err != nil {
 			return 0, 0, err
 		}

@@ -228,7 +228,8 @@ func (r *Ring) Sign(p Purpose, digest []byte) (Signature, error) {
 	return sign(k.private, k.id, p, now, digest), nil
 }
 
-// ready is the key that signs now, or why none does.
+// ready is the key that signs now and the time to sign with, or why none does. On a clock that was set back to before the key's certificate
+// it is the certificate's beginning: it is later than that, and a receiver believes nothing earlier.
 func (r *Ring) ready() (*nodeKey, time.Time, error) {
 	k, now := r.key.Load(), r.cfg.Now()
 	why := ""
@@ -237,6 +238,8 @@ func (r *Ring) ready() (*nodeKey, time.Time, error) {
 		why = "its key was revoked"
 	case now.After(k.to()):
 		why = "its certificate ended at " + k.to().Format(time.RFC3339)
+	case now.Before(k.from()):
+		return k, k.from(), nil
 	default:
 		return k, now, nil
 	}

@@ -76,6 +76,31 @@ func running(t *testing.T, r *seal.Ring, fn func()) {
 	}
 }
 
+// TestANodeWhoseClockWasSetBackIsStillBelieved: what it signs is never earlier than its certificate, which receivers would refuse.
+func TestANodeWhoseClockWasSetBackIsStillBelieved(t *testing.T) {
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		var back time.Duration
+		cfg := seal.RingConfig{Renew: time.Hour, Now: func() time.Time { return time.Now().Add(-back) }}
+		r, err := seal.OpenRing(t.Context(), db, k, nil, nodeA, cfg, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust, err := r.Trust(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, back = range []time.Duration{0, 30 * time.Second, 2 * time.Hour} {
+			s, err := r.Sign(seal.ForCheckpoint, []byte("digest"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := trust.Verify(seal.ForCheckpoint, []byte("digest"), s); err != nil {
+				t.Errorf("signed on a clock that is %s behind: %v", back, err)
+			}
+		}
+	})
+}
+
 // TestAColdStartEndsWhenTheKeyringIsBack: the key that was sealed is used no longer than it must, however young it is.
 func TestAColdStartEndsWhenTheKeyringIsBack(t *testing.T) {
 	dir := t.TempDir()

@@ -20,12 +20,20 @@ type Verdict struct {
 	Attempts   int      `json:"attempts"`     // requests with a message's ID
 	Repeats    int      `json:"repeats"`      // attempts beyond the first of their message
 	Bound      int      `json:"repeat_bound"` // the most repeats that the faults explain
+	Verified   int      `json:"verified"`     // messages with an effect and the signature that they were committed with, if the plant signs
+	BadSigned  int      `json:"bad_signatures"`
 	Examples   []string `json:"examples,omitempty"`
 }
 
-// OK tells whether nothing was lost, doubled, disordered or made up, and no more was repeated than the faults explain.
+// Signatures is what a receiver says of the signatures with which messages came.
+type Signatures struct {
+	Verified map[string]bool // by ID: each time it came with the signature that it was committed with, by a key of the plant, and fits its lane
+	Bad      []string        // what is wrong with others
+}
+
+// OK tells whether nothing was lost, doubled, disordered, made up or signed by somebody else, and no more was repeated than the faults explain.
 func (v Verdict) OK() bool {
-	return v.Lost+v.Doubled+v.Disordered+v.Unpromised == 0 && v.Repeats <= v.Bound
+	return v.Lost+v.Doubled+v.Disordered+v.Unpromised+v.BadSigned == 0 && v.Repeats <= v.Bound
 }
 
 // maxExamples bounds what is told of one run.
@@ -68,6 +76,27 @@ func judge(promises []promise, journal []erpmock.Entry, silent []string, inHand,
 	}
 	v.repeats(journal, inHand, ends)
 	return v
+}
+
+// signed adds what the signatures say. What has an effect and no signature counts as one that is bad.
+func (v *Verdict) signed(journal []erpmock.Entry, s Signatures) {
+	v.BadSigned = len(s.Bad)
+	for _, bad := range s.Bad {
+		v.example("%s", bad)
+	}
+	seen := map[string]bool{}
+	for _, e := range erpmock.EffectsOf(journal) {
+		if e.MessageID == "" || e.Lane == "" || seen[e.MessageID] {
+			continue
+		}
+		seen[e.MessageID] = true
+		if s.Verified[e.MessageID] {
+			v.Verified++
+		} else {
+			v.BadSigned++
+			v.example("%s %s belongs to message %s, of which no signature counts", e.Type, e.Number, e.MessageID)
+		}
+	}
 }
 
 func (v *Verdict) count(p promise, effects []erpmock.Effect, silent bool) {

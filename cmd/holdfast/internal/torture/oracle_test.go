@@ -71,3 +71,24 @@ func TestTheOracleSeesWhatItIsThereFor(t *testing.T) {
 func numbers(v Verdict) [8]int {
 	return [8]int{v.Promised, v.Effects, v.Lost, v.Doubled, v.Disordered, v.Unpromised, v.Attempts, v.Repeats}
 }
+
+// TestTheOracleWantsTheSignatureOfTheCommit with each effect.
+func TestTheOracleWantsTheSignatureOfTheCommit(t *testing.T) {
+	journal := []erpmock.Entry{entry(1, "a", "o", 1, 1), entry(2, "b", "o", 2, 1)}
+	both := map[string]bool{"a": true, "b": true}
+	for name, tt := range map[string]struct {
+		says     Signatures
+		verified int
+		bad      int
+	}{
+		"all is well":               {Signatures{Verified: both}, 2, 0},
+		"one has none":              {Signatures{Verified: map[string]bool{"a": true}}, 1, 1},
+		"one came with another too": {Signatures{Verified: both, Bad: []string{"message b: it came with another signature before"}}, 2, 1},
+	} {
+		v := judge([]promise{{ID: "a", Lane: "o", Number: 1}, {ID: "b", Lane: "o", Number: 2}}, journal, nil, 8, 0)
+		v.signed(journal, tt.says)
+		if v.Verified != tt.verified || v.BadSigned != tt.bad || v.OK() != (tt.bad == 0) || len(v.Examples) != tt.bad {
+			t.Errorf("%s: got %+v", name, v)
+		}
+	}
+}

@@ -40,11 +40,16 @@ type Config struct {
 	Poll    time.Duration // how often a node looks for lanes that nobody has
 	Idle    time.Duration // how long the database leaves a transaction its locks whose node stands still
 
-	Nodes     []Node     // the plant's processes, all on one database
-	Disk      *disk.Disk // of its database, that may be filled; nil leaves full-disk out
-	Postgres  Database   // whose server may be restarted; nil leaves postgres-restart out
-	Lanes     Lanes      // of several nodes
-	Unfiled   Unfiled
+	Nodes    []Node     // the plant's processes, all on one database
+	Disk     *disk.Disk // of its database, that may be filled; nil leaves full-disk out
+	Postgres Database   // whose server may be restarted; nil leaves postgres-restart out
+	Lanes    Lanes      // of several nodes
+	Unfiled  Unfiled
+
+	// Signatures says at the end what a receiver with the plant's public keys alone makes of what reached the ERP; nil for a plant that signs
+	// nothing.
+	Signatures func(ctx context.Context) (Signatures, error)
+
 	Broker    Broker     // between plant and ERP; nil if they talk over HTTP
 	Wire      *line.Line // between plant and broker
 	Mock      *erpmock.Mock
@@ -150,10 +155,18 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	verdict := judge(r.book.promises, cfg.Mock.Journal(), cfg.Silent, cfg.InHand, r.ends)
+	if cfg.Signatures != nil {
+		s, err := cfg.Signatures(ctx)
+		if err != nil {
+			return Report{}, fmt.Errorf("check the signatures: %w", err)
+		}
+		verdict.signed(cfg.Mock.Journal(), s)
+	}
 	return Report{
 		Seed: cfg.Seed, Nodes: len(r.nodes), Strikes: r.counts, Starts: starts, Takeovers: r.taken, Orders: r.book.orders, Acts: r.book.acts,
 		DrainSeconds: drained, Stuck: stuck, Settled: settled, Unfiled: unfiled, LostBodies: bodies,
-		Verdict: judge(r.book.promises, cfg.Mock.Journal(), cfg.Silent, cfg.InHand, r.ends),
+		Verdict: verdict,
 	}, nil
 }
 
