@@ -8,6 +8,7 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 )
 
 // EncryptBy has the data of what is published be readable by their receiver alone; the attributes stay as they are. It must not be called while
@@ -40,12 +41,11 @@ func (d data) sealed(by message.Encrypter, event string) (data, error) {
 	return data{text, message.MediaJOSE}, err
 }
 
-// incoming reads what was delivered. Data that are encrypted, and that nobody here can read, stay as they are: the digest of the event is not over
-// them, so that it has no effect.
+// incoming reads what was delivered. Data that are encrypted, and that nobody here can read, stay as they are and have no effect.
 func (l *Link) incoming(ctx context.Context, d *amqp091.Delivery, queue string, now time.Time) message.Incoming {
 	in := l.cfg.Receive.decode(d, queue, now)
 	attrs, _ := attributes(d)
-	if l.opener == nil || attrs["specversion"] != "1.0" || attrs["datacontenttype"] != message.MediaJOSE && d.ContentType != message.MediaJOSE {
+	if attrs["specversion"] != "1.0" || attrs["datacontenttype"] != message.MediaJOSE && d.ContentType != message.MediaJOSE {
 		return in
 	}
 	text := in.Body
@@ -53,9 +53,16 @@ func (l *Link) incoming(ctx context.Context, d *amqp091.Delivery, queue string, 
 	if json.Unmarshal(text, &quoted) == nil {
 		text = []byte(quoted)
 	}
+	if l.opener == nil {
+		in.Unread = &problem.Error{
+			Kind: problem.Integrity, What: "read message " + in.ID, Why: "it is encrypted, and this link has no key", Hint: "set decrypt_with of the link to the plant's private key",
+		}
+		return in
+	}
 	body, _, err := l.opener.Decrypt(text, in.ID)
 	if err != nil {
 		l.log.WarnContext(ctx, "what came encrypted cannot be read", "part", "amqp", "message", in.ID, "err", err)
+		in.Unread = err
 		return in
 	}
 	in.Body = body

@@ -32,7 +32,8 @@ type brokerPlant struct {
 	in     string // queue of what the ERP says
 }
 
-func startBrokerPlant(t *testing.T) *brokerPlant {
+// startBrokerPlant starts one; edit may change its configuration.
+func startBrokerPlant(t *testing.T, edit ...func(text string) string) *brokerPlant {
 	t.Helper()
 	b := amqptest.Shared(t)
 	p := &brokerPlant{t: t, broker: b, file: filepath.Join(t.TempDir(), "holdfast.yaml"), out: b.Name(t), in: b.Name(t)}
@@ -55,6 +56,9 @@ links:
 routes:
   - {kinds: ["order.*"], link: erp}
 `, b.Address, b.User, p.out, p.in)
+	for _, e := range edit {
+		text = e(text)
+	}
 	if err := os.WriteFile(p.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +75,9 @@ routes:
 		t.Fatal(err)
 	}
 	if err := run.takeSeat(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.openKeys(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := run.listen(ctx); err != nil {

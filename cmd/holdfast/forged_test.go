@@ -184,23 +184,28 @@ type counted struct{ taken, rejected, alerts int }
 
 func (g *guarded) tally() (n counted) {
 	g.t.Helper()
-	err := g.db.View(g.t.Context(), func(tx *store.Tx) error {
-		s, err := g.inbox.Status(g.t.Context(), tx)
+	return g.floors.tally(g.t)
+}
+
+func (f *floors) tally(t *testing.T) (n counted) {
+	t.Helper()
+	err := f.db.View(t.Context(), func(tx *store.Tx) error {
+		s, err := f.inbox.Status(t.Context(), tx)
 		if err != nil {
 			return err
 		}
-		all, err := g.inbox.Messages(g.t.Context(), tx, inbox.Filter{Limit: 1000})
+		all, err := f.inbox.Messages(t.Context(), tx, inbox.Filter{Limit: 1000})
 		n.taken, n.rejected = len(all), int(s.Rejected)
 		return err
 	})
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(g.alerts.Collector())
+	metrics.MustRegister(f.alerts.Collector())
 	families, err := metrics.Gather()
 	if err != nil {
-		g.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {

@@ -49,7 +49,8 @@ type floors struct {
 	alerts  *alert.Alerts
 	watch   *anomaly.Watch // nil: nothing is judged
 	guard   *seal.Guard
-	fetches []*fetchedKeys // keys of senders that are asked for by HTTP
+	openers map[string]message.Decrypter // by link: what reads events that are encrypted to the plant
+	fetches []*fetchedKeys               // keys of senders that are asked for by HTTP
 }
 
 // openFloors opens the database and everything on it. Close ends it.
@@ -207,7 +208,10 @@ func (f *floors) api() *httpapi.Server {
 			c.Link = name
 		}
 	}
-	return httpapi.New(httpapi.Parts{Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links}, Veil: f.tokens, DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate}, c, f.log.With("part", "api"))
+	return httpapi.New(httpapi.Parts{
+		Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links}, Veil: f.tokens, Openers: f.openers,
+		DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate,
+	}, c, f.log.With("part", "api"))
 }
 
 // Close closes links and database; it is safe on floors that were opened in part.

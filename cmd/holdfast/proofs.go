@@ -18,7 +18,7 @@ type prover interface{ ProveBy(p wire.Proofs) }
 // proveLinks has the links prove what they send and ask for proofs, as the configuration says, and read what is encrypted. It keeps the keys of
 // senders fresh, and raises an alert where an ERP refuses a link.
 func (p *process) proveLinks(ctx context.Context) error {
-	if err := p.decryptLinks(ctx); err != nil {
+	if err := p.encryptLinks(ctx); err != nil {
 		return err
 	}
 	for _, f := range p.fetches {

@@ -97,12 +97,15 @@ func (e FieldErrorIn) Valid() bool {
 // Defines values for InboundCreateDatacontenttype.
 const (
 	InboundCreateDatacontenttypeApplicationJSON InboundCreateDatacontenttype = "application/json"
+	InboundCreateDatacontenttypeApplicationJose InboundCreateDatacontenttype = "application/jose"
 )
 
 // Valid indicates whether the value is a known member of the InboundCreateDatacontenttype enum.
 func (e InboundCreateDatacontenttype) Valid() bool {
 	switch e {
 	case InboundCreateDatacontenttypeApplicationJSON:
+		return true
+	case InboundCreateDatacontenttypeApplicationJose:
 		return true
 	default:
 		return false
@@ -555,8 +558,13 @@ type Inbound struct {
 
 // InboundCreate A CloudEvent in structured mode; lane and the attributes after it are extensions
 type InboundCreate struct {
-	// Data The ERP's document; either this or dataref
-	Data            json.RawMessage              `json:"data,omitempty,omitzero"`
+	// Data The ERP's document; this, data_base64 or dataref
+	Data json.RawMessage `json:"data,omitempty,omitzero"`
+
+	// DataBase64 The ERP's document, encrypted to the plant: a compact JWE, in base64
+	DataBase64 []byte `json:"data_base64,omitempty,omitzero"`
+
+	// Datacontenttype application/jose with data_base64, else application/json
 	Datacontenttype InboundCreateDatacontenttype `json:"datacontenttype,omitempty,omitzero"`
 
 	// Dataref The ERP's document where it was kept before (CloudEvents extension dataref)
@@ -597,7 +605,7 @@ type InboundCreate struct {
 	Type Kind `json:"type"`
 }
 
-// InboundCreateDatacontenttype defines model for InboundCreate.Datacontenttype.
+// InboundCreateDatacontenttype application/jose with data_base64, else application/json
 type InboundCreateDatacontenttype string
 
 // InboundCreateSpecversion defines model for InboundCreate.Specversion.

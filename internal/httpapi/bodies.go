@@ -221,14 +221,19 @@ func (p *part) Write(b []byte) (int, error) {
 
 // named has the message of an ERP take the body that it names.
 func named(ctx context.Context, tx *store.Tx, m *message.Message, b *InboundCreate) error {
-	has := len(bytes.TrimSpace(b.Data)) > 0
-	if has == (b.Dataref != "") {
-		return &problem.Error{
-			Kind: problem.Invalid, What: "take message " + b.ID + " of " + b.Source, Why: "it must have either data or dataref", Hint: "give one of the two",
-			Fields: []problem.Field{{Pointer: "/data", Why: "or /dataref, and not both"}},
+	has := 0
+	for _, given := range []bool{len(bytes.TrimSpace(b.Data)) > 0, len(b.DataBase64) > 0, b.Dataref != ""} {
+		if given {
+			has++
 		}
 	}
-	if has {
+	if has != 1 {
+		return &problem.Error{
+			Kind: problem.Invalid, What: "take message " + b.ID + " of " + b.Source, Why: "it must have either data, data_base64 or dataref", Hint: "give one of them",
+			Fields: []problem.Field{{Pointer: "/data", Why: "or /data_base64 or /dataref, and no two"}},
+		}
+	}
+	if b.Dataref == "" {
 		return nil
 	}
 	digest, err := digestOf(strings.TrimPrefix(b.Dataref, bodies))

@@ -34,6 +34,9 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 		}
 		in := incoming(*b, tx.Now, Traceparent(ctx))
 		in.Proof = proof
+		if err := s.decrypt(&in, b, link); err != nil {
+			return did[inbox.Taken]{}, err
+		}
 		if err := named(ctx, tx, &in.Message, b); err != nil {
 			return did[inbox.Taken]{}, err
 		}
@@ -54,6 +57,37 @@ func (s *Server) ReceiveInbound(ctx context.Context, r ReceiveInboundRequestObje
 		}
 	}
 	return ReceiveInbound202JSONResponse(InboundReceipt{ID: b.ID, Source: b.Source, Fresh: taken.Fresh}), nil
+}
+
+// decrypt reads data that are encrypted to the plant. What cannot be read is kept as rejected; the error is that of a message which does not say
+// what it has.
+func (s *Server) decrypt(in *message.Incoming, b *InboundCreate, link string) error {
+	jose := b.Datacontenttype == InboundCreateDatacontenttypeApplicationJose
+	if jose != (len(b.DataBase64) > 0) {
+		return &problem.Error{
+			Kind: problem.Invalid, What: "take message " + b.ID + " of " + b.Source, Why: "data_base64 and datacontenttype application/jose go together",
+			Hint: "give both, or neither", Fields: []problem.Field{{Pointer: "/datacontenttype", Why: "does not fit the data"}},
+		}
+	}
+	if !jose {
+		return nil
+	}
+	in.Body = b.DataBase64
+	by := s.Openers[link]
+	if by == nil {
+		in.Unread = &problem.Error{
+			Kind: problem.Integrity, What: "read message " + b.ID, Why: "it is encrypted, and this link has no key", Hint: "set decrypt_with of the link to the plant's private key",
+		}
+		return nil
+	}
+	body, _, err := by.Decrypt(b.DataBase64, b.ID)
+	if err == nil && !json.Valid(body) {
+		err = &problem.Error{Kind: problem.Invalid, What: "read message " + b.ID, Why: "what is encrypted is no JSON", Hint: "encrypt the document as the mapping reads it"}
+	}
+	if in.Unread = err; err == nil {
+		in.Body = body
+	}
+	return nil
 }
 
 // serves refuses a message over a link that is not there: nothing says by what such a message is believed, and whoever sends it could leave

@@ -275,6 +275,7 @@ func FuzzInboundMessage(f *testing.F) {
 	}
 	f.Add([]byte(`{"specversion":"1.0","id":"` + strings.Repeat("x", 300) + `","source":"\u0000","type":"a","data":{"n":1e400,"n":2}}`))
 	f.Add([]byte(`{"specversion":"1.0","id":"m","source":"s","type":"a","time":"0000-01-01T00:00:00Z","lanenumber":9223372036854775808,"data":{}}`))
+	f.Add([]byte(`{"specversion":"1.0","id":"m","source":"urn:s","type":"a.b","datacontenttype":"application/jose","data_base64":"Li4uLg=="}`))
 	db := storetest.SQLite(f)
 	log := slog.New(slog.DiscardHandler)
 	in := inbox.New(db, mapping{}, func(context.Context, *store.Tx, message.Message) error { return nil }, inbox.Config{}, log)

@@ -71,8 +71,9 @@ type Parts struct {
 	Outbox  *outbox.Outbox
 	Inbox   *inbox.Inbox
 	Doer    *access.Doer
-	Veil    Veil         // nil: bodies are kept as they come
-	Pages   http.Handler // the console, below /console/ on the same listener; nil: there is none
+	Openers map[string]message.Decrypter // by link: what reads events that are encrypted to the plant
+	Veil    Veil                         // nil: bodies are kept as they come
+	Pages   http.Handler                 // the console, below /console/ on the same listener; nil: there is none
 	// Commands runs what a holdfast on another machine is told, in the name of who calls; nil: it is told nothing.
 	Commands func(w http.ResponseWriter, r *http.Request, by access.Actor)
 }

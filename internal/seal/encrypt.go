@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,7 +122,7 @@ func (r *Receiver) Encrypt(body []byte, media, event string) ([]byte, error) {
 	if now := r.now(); !r.ends.IsZero() && now.After(r.ends) {
 		return nil, &problem.Error{
 			Kind: problem.Unavailable, What: "encrypt to key " + r.to.KeyID, Why: "its certificate ended at " + r.ends.UTC().Format(time.RFC3339),
-			Hint: "have the receiver send a new one, put it where encrypt_to says, and restart; until then messages wait",
+			Hint: "have the receiver send a new one, put it where encrypt_to says; until then messages wait",
 		}
 	}
 	opts := (&jose.EncrypterOptions{}).WithType(payloadJWE).WithContentType(jose.ContentType(media)).WithHeader(eventHeader, event)
@@ -136,17 +138,39 @@ func (r *Receiver) Encrypt(body []byte, media, event string) ([]byte, error) {
 	return []byte(text), err
 }
 
-// Opener reads what was encrypted to a private key. It implements message.Decrypter and is safe for concurrent use.
-type Opener struct {
-	key jose.JSONWebKey
+// Opener reads what was encrypted to a private key, or to one of several. It implements message.Decrypter and is safe for concurrent use.
+type Opener struct{ keys map[string]openerKey } // by the key's ID
+
+type openerKey struct {
+	key any
 	alg jose.KeyAlgorithm
 }
 
-// ParseOpener reads a private key as a JWK.
+// ParseOpener reads a private key as a JWK, or several as a JWK set: while senders change to a new key, what they encrypted to the one before is
+// still under way.
 func ParseOpener(text []byte) (*Opener, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if json.Unmarshal(text, &set) != nil || set.Keys == nil {
+		set.Keys = []json.RawMessage{text}
+	}
+	o := &Opener{map[string]openerKey{}}
+	for _, one := range set.Keys {
+		if err := o.add(one); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.keys) == 0 {
+		return nil, &problem.Error{Kind: problem.Invalid, What: "read a private key", Why: "the set has none", Hint: "put one in"}
+	}
+	return o, nil
+}
+
+func (o *Opener) add(text []byte) error {
 	var k jose.JSONWebKey
 	if err := k.UnmarshalJSON(text); err != nil || !k.Valid() || k.IsPublic() {
-		return nil, &problem.Error{
+		return &problem.Error{
 			Kind: problem.Invalid, What: "read a private key", Why: "it is no JWK of a private key", Hint: "give the key pair whose public half senders have",
 		}
 	}
@@ -154,10 +178,14 @@ func ParseOpener(text []byte) (*Opener, error) {
 	if err == nil && k.KeyID == "" {
 		k.KeyID, err = thumbprint(k.Public())
 	}
-	if err != nil {
-		return nil, &problem.Error{Kind: problem.Invalid, What: "read a private key", Why: err.Error(), Hint: "make one on P-256, or by RSA"}
+	if _, twice := o.keys[k.KeyID]; err == nil && twice {
+		err = fmt.Errorf("two of them are called %s", shown(k.KeyID))
 	}
-	return &Opener{k, alg}, nil
+	if err != nil {
+		return &problem.Error{Kind: problem.Invalid, What: "read a private key", Why: err.Error(), Hint: "make one on P-256, or by RSA"}
+	}
+	o.keys[k.KeyID] = openerKey{k.Key, alg}
+	return nil
 }
 
 // jweHeader is all that the header of a payload may have. What brings a key, a compression or something that would have to be understood
@@ -178,6 +206,7 @@ const mostJWEHeader = 4 << 10
 // Decrypt implements message.Decrypter. Whatever is wrong with the text, it is an error of kind Integrity.
 func (o *Opener) Decrypt(text []byte, event string) (body []byte, media string, err error) {
 	h, err := readJWEHeader(string(text))
+	k, known := o.keys[h.Key]
 	switch {
 	case err != nil:
 		return nil, "", err
@@ -185,14 +214,14 @@ func (o *Opener) Decrypt(text []byte, event string) (body []byte, media string, 
 		return nil, "", bad(problem.Integrity, "what is encrypted is of type "+shown(h.Type)+", not "+payloadJWE)
 	case h.Event != event:
 		return nil, "", bad(problem.Integrity, "what is encrypted is of event "+shown(h.Event))
-	case h.Key != o.key.KeyID:
-		return nil, "", bad(problem.Integrity, "it is encrypted to key "+shown(h.Key)+", not to "+o.key.KeyID)
+	case !known:
+		return nil, "", bad(problem.Integrity, "it is encrypted to key "+shown(h.Key)+", not to "+strings.Join(slices.Sorted(maps.Keys(o.keys)), " or "))
 	}
-	e, err := jose.ParseEncryptedCompact(string(text), []jose.KeyAlgorithm{o.alg}, []jose.ContentEncryption{jose.A256GCM})
+	e, err := jose.ParseEncryptedCompact(string(text), []jose.KeyAlgorithm{k.alg}, []jose.ContentEncryption{jose.A256GCM})
 	if err != nil {
-		return nil, "", bad(problem.Integrity, "it is no JWE by "+string(o.alg)+" and "+string(jose.A256GCM))
+		return nil, "", bad(problem.Integrity, "it is no JWE by "+string(k.alg)+" and "+string(jose.A256GCM))
 	}
-	if body, err = e.Decrypt(o.key.Key); err != nil {
+	if body, err = e.Decrypt(k.key); err != nil {
 		return nil, "", bad(problem.Integrity, "it was altered, or is encrypted to another key")
 	}
 	return body, h.Media, nil

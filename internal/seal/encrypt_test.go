@@ -100,6 +100,34 @@ func TestAPayloadIsReadByItsReceiverAlone(t *testing.T) {
 	}
 }
 
+// TestAPlantMayHaveSeveralKeysToOpenWith: what is under way was encrypted to the one before.
+func TestAPlantMayHaveSeveralKeysToOpenWith(t *testing.T) {
+	one, two := pairs()["ECDH-ES+A256KW"], pairs()["RSA-OAEP-256"]
+	set := func(keys ...[]byte) []byte { return []byte(`{"keys":[` + string(bytes.Join(keys, []byte(","))) + `]}`) }
+	both, err := ParseOpener(set(jsonOf(t, one), jsonOf(t, two)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alg := range pairs() {
+		to, _ := sides(t, alg)
+		jwe, err := to.Encrypt([]byte("{}"), "application/json", "m1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := both.Decrypt(jwe, "m1"); err != nil || string(got) != "{}" {
+			t.Errorf("%s: got %s, %v", alg, got, err)
+		}
+	}
+	public := one.Public()
+	for name, text := range map[string][]byte{
+		"an empty set": set(), "a name twice": set(jsonOf(t, one), jsonOf(t, one)), "a public key among them": set(jsonOf(t, two), jsonOf(t, public)), "no keys": []byte(`{"keys":3}`),
+	} {
+		if _, err := ParseOpener(text); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s: got %v, want it refused", name, err)
+		}
+	}
+}
+
 // TestOfWhatIsEncryptedNothingChoosesHowItIsRead: another algorithm, type, key or compression, and what a header brings along.
 func TestOfWhatIsEncryptedNothingChoosesHowItIsRead(t *testing.T) {
 	_, by := sides(t, "ECDH-ES+A256KW")
