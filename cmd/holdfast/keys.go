@@ -100,9 +100,12 @@ func keysStatus() *cobra.Command {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var all []seal.Archived
 				var now time.Time
+				var rest seal.RestState
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 					now = tx.Now
-					all, err = seal.Archive(ctx, tx)
+					if all, err = seal.Archive(ctx, tx); err == nil {
+						rest, err = seal.ReadRestState(ctx, tx)
+					}
 					return err
 				})
 				if err != nil {
@@ -114,9 +117,9 @@ func keysStatus() *cobra.Command {
 					seen[a.Node] = true
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"node": r.cfg.nodeURI(), "keyring": r.cfg.Keys.Kind, "keys": list})
+					return printJSON(cmd.OutOrStdout(), map[string]any{"node": r.cfg.nodeURI(), "keyring": r.cfg.Keys.Kind, "keys": list, "rest": rest})
 				}
-				return printKeys(cmd.OutOrStdout(), r.cfg, list)
+				return printKeys(cmd.OutOrStdout(), r.cfg, list, rest)
 			})
 		},
 	}
@@ -125,12 +128,15 @@ func keysStatus() *cobra.Command {
 	return cmd
 }
 
-func printKeys(w io.Writer, cfg Config, list []keyStatus) error {
+func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState) error {
 	kind := cfg.Keys.Kind
 	if kind == "" {
 		kind = "none: this node signs nothing"
 	}
 	fmt.Fprintf(w, "this node: %s\nkeyring: %s\n", cfg.nodeURI(), kind)
+	if rest.Epochs > 0 {
+		fmt.Fprintf(w, "at rest: %s, %d of them wrapped by an earlier version of the key than others\n", count(rest.Epochs, "epoch", "epochs"), rest.Earlier)
+	}
 	if len(list) == 0 {
 		return nil
 	}

@@ -96,6 +96,9 @@ type RestState struct {
 	Epoch int64     `json:"epoch"`          // that was used last
 	Since time.Time `json:"since,omitzero"` // since when
 	Ready int       `json:"ready"`          // epochs that lie ready
+
+	Epochs  int `json:"epochs"`          // all that there are
+	Earlier int `json:"wrapped_earlier"` // of them, those that are wrapped by an earlier version of the key than others: a rewrap has come so far
 }
 
 // ReadRestState tells what the database knows of it.
@@ -104,7 +107,7 @@ func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.Ready = len(kept.unused())
+	s.Ready, s.Epochs, s.Earlier = len(kept.unused()), len(kept.rows), earlier(kept.rows)
 	if kept.beganAt > 0 {
 		s.Began = store.FromMicros(kept.beganAt)
 	}

@@ -47,6 +47,7 @@ func (r *Rest) measure(to prometheus.Registerer) {
 		to.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "holdfast", Name: name, Help: help}, of))
 	}
 	gauge("keys_rest_ready", "Epochs of what is sealed at rest that lie ready for when the keyring is away.", func() float64 { return float64(r.ready.Load()) })
+	gauge("keys_rest_wrapped_earlier", "Epochs whose seed is still wrapped by an earlier version of the key than others: a rewrap that is under way has so many to go.", func() float64 { return float64(r.earlier.Load()) })
 	gauge("keys_rest_refused", "Epochs whose seed the keyring refuses, so that nothing sealed by them can be read: an alarm.", func() float64 {
 		r.mu.RLock()
 		defer r.mu.RUnlock()

@@ -68,6 +68,7 @@ type Rest struct {
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
 	doubted  atomic.Bool           // the database contradicts what the plant's keys have said
 	ready    atomic.Int64          // epochs that lie ready
+	earlier  atomic.Int64          // epochs that were wrapped by an earlier version of the key when this was last looked at
 	rewrapAt atomic.Int64
 }
 

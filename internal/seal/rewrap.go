@@ -3,6 +3,8 @@ package seal
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"holdfast/internal/store"
 )
@@ -31,11 +33,36 @@ func (r *Rest) Rewrap(ctx context.Context) (all, changed int, err error) {
 		part := kept.rows[from:min(from+rewrapRows, len(kept.rows))]
 		n, err := r.rewrapPart(ctx, part)
 		changed += n
+		r.earlier.Store(int64(earlier(kept.rows)))
 		if err != nil {
 			return len(kept.rows), changed, err
 		}
 	}
 	return len(kept.rows), changed, nil
+}
+
+// earlier counts the epochs that are wrapped by an earlier version of the key than others.
+func earlier(rows []epochRow) (n int) {
+	latest := 0
+	for _, row := range rows {
+		latest = max(latest, wrapVersion(row.Wrapped))
+	}
+	for _, row := range rows {
+		if wrapVersion(row.Wrapped) < latest {
+			n++
+		}
+	}
+	return n
+}
+
+// wrapVersion is 3 of what version 3 of a key wrapped, at Vault or in the plant's own keyring; 0 of what says none.
+func wrapVersion(wrapped string) int {
+	v := versionOf(wrapped)
+	n, err := strconv.Atoi(strings.TrimPrefix(v[strings.LastIndexByte(v, ':')+1:], "v"))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // rewrapRows is how many epochs are wrapped anew with one call.
@@ -63,5 +90,10 @@ func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, er
 		}
 		return nil
 	})
+	for n := range part {
+		if err == nil {
+			part[n].Wrapped = fresh[n]
+		}
+	}
 	return changed, err
 }
