@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -35,6 +39,29 @@ func TestVaultsAnchorSignsCopies(t *testing.T) {
 			t.Errorf("%s: signed by %q, by the anchor: %t, %v", name, proof.Signer, proof.Anchor, err)
 		}
 	}
+	restore := func(anchor string) (folder, said string, status int) {
+		var out bytes.Buffer
+		folder = filepath.Join(t.TempDir(), "new")
+		identity := w.cfg.beside(strings.TrimPrefix(w.cfg.Backup.Identity, "file:"))
+		status = run(t.Context(), []string{
+			"backup", "restore", folder, m.ID, "--from", filepath.Join(w.dir, "backups"), "--identity", identity, "--anchor", anchor,
+		}, &out, &out)
+		return folder, out.String(), status
+	}
+	if folder, said, status := restore(by[0]); status != 0 {
+		t.Errorf("restored with the anchor's key: %d, %s", status, said)
+	} else if _, err := os.Stat(filepath.Join(folder, "holdfast.yaml")); err != nil {
+		t.Error(err)
+	}
+	stranger := seal.NoteKey(seal.AnchorName(origin), ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)).Public().(ed25519.PublicKey))
+	refuses := func(name, anchor string) {
+		t.Helper()
+		folder, said, status := restore(anchor)
+		if left, err := os.ReadDir(folder); status == 0 || len(left) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) || !strings.Contains(said, "anchor") {
+			t.Errorf("restored with %s: %d, there is %v, %v: %s", name, status, left, err, said)
+		}
+	}
+	refuses("a stranger's key", stranger)
 	file := filepath.Join(w.dir, "backups", m.ID+".json")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -56,6 +83,7 @@ func TestVaultsAnchorSignsCopies(t *testing.T) {
 		if _, err := w.cfg.verifyBackup(t.Context(), w.db, m.ID, "test", chosen{anchors: by}); problem.KindOf(err) != problem.Integrity {
 			t.Errorf("%s: got %v, want a problem of kind %s", name, err, problem.Integrity)
 		}
+		refuses(name, by[0])
 	}
 	w.vault.Seal(t)
 	if m := copyWithAnchor(t, w.process); m.ID == "" || !strings.Contains(string(w.log.Bytes()), "not by Vault's anchor") {
