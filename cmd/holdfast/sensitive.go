@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -134,28 +135,35 @@ func cleaned(err error, shown token.Shown) error {
 	return message.ScrubError(err, shown)
 }
 
-// withoutValues takes out of what an ERP says later of a message, by a receipt, a refusal or the status of an IDoc, the values that it was told with
-// it. What names the message stays. It is inbox.Clean.
+// withoutValues takes out of what an ERP says later of messages, by a receipt, a refusal, the status of an IDoc or a kind of its own, the values that
+// it was told with them. What names the messages stays. It is inbox.Clean.
 func (f *floors) withoutValues(ctx context.Context, tx *store.Tx, link, kind string, text []byte) ([]byte, error) {
 	classes := f.cfg.Links[link].Reveal
 	if len(classes) == 0 || !f.tokens.On() {
 		return text, nil
 	}
-	id, err := answered(ctx, tx, link, kind, text)
-	if id == "" || problem.KindOf(err) == problem.NotFound {
+	ids, own, err := answered(ctx, tx, link, kind, text)
+	if problem.KindOf(err) == problem.NotFound {
 		return text, nil
 	} else if err != nil {
 		return nil, err
 	}
-	shown, err := f.shown(ctx, tx, link, id, classes)
-	if err != nil || len(shown) == 0 {
-		return text, err
+	var shown token.Shown
+	for _, id := range ids {
+		s, err := f.shown(ctx, tx, link, id, classes)
+		if err != nil {
+			return nil, err
+		}
+		shown = append(shown, s...)
 	}
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return text, nil //nolint:nilerr // whoever reads the answer tells of it
+	if len(shown) == 0 || json.Unmarshal(text, &fields) != nil {
+		return text, nil // whoever reads the answer tells of what is no object
 	}
 	shown = shown.Cuts(text)
+	if own {
+		return shown.ScrubBut(text, ids...), nil
+	}
 	for name, value := range fields {
 		if !slices.Contains([]string{"message", "number", "state", "at"}, strings.ToLower(name)) {
 			fields[name] = shown.ScrubBody(value)
@@ -164,20 +172,33 @@ func (f *floors) withoutValues(ctx context.Context, tx *store.Tx, link, kind str
 	return json.Marshal(fields)
 }
 
-// answered is the message that an ERP speaks of, "" if it speaks of none.
-func answered(ctx context.Context, tx *store.Tx, link, kind string, text []byte) (string, error) {
+// mostNamed bounds the messages that are looked for in one event of a kind of the ERP's own.
+const mostNamed = 20
+
+// answered are the messages that an ERP speaks of, none if it speaks of none. In a kind of the ERP's own, which only its mapping could read, that is
+// whatever has the form of a message's ID.
+func answered(ctx context.Context, tx *store.Tx, link, kind string, text []byte) (ids []string, own bool, err error) {
 	var of struct{ Message, Number string }
-	if json.Unmarshal(text, &of) != nil {
-		return "", nil
-	}
+	known := json.Unmarshal(text, &of) == nil
 	switch kind {
 	case outbox.ReceiptKind, outbox.RefusalKind:
-		return of.Message, nil
+		if known && of.Message != "" {
+			ids = []string{of.Message}
+		}
 	case idoc.StatusKind:
-		return docnum.Message(ctx, tx, link, of.Number)
+		if known {
+			id, err := docnum.Message(ctx, tx, link, of.Number)
+			return []string{id}, false, err
+		}
+	default:
+		ids, own = messageID.FindAllString(string(text), mostNamed), true
+		slices.Sort(ids)
+		ids = slices.Compact(ids)
 	}
-	return "", nil
+	return ids, own, nil
 }
+
+var messageID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 
 // shown are the values that an ERP was told with a message; none if it is no message of the link.
 func (f *floors) shown(ctx context.Context, tx *store.Tx, link, id string, classes []string) (token.Shown, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -47,12 +48,20 @@ func (s Shown) Scrub(text string) string {
 }
 
 // ScrubBody is Scrub of an answer's body, which stays JSON if it was.
-func (s Shown) ScrubBody(text []byte) []byte {
+func (s Shown) ScrubBody(text []byte) []byte { return s.ScrubBut(text) }
+
+// ScrubBut is ScrubBody that leaves the values of some fields as they are.
+func (s Shown) ScrubBut(text []byte, spared ...string) []byte {
 	if len(s) == 0 || len(text) == 0 {
 		return text
 	}
 	if json.Valid(text) {
-		out, err := rewrite(text, func(_ []string, value string) (string, error) { return s.Scrub(value), nil })
+		out, err := rewrite(text, func(_ []string, value string) (string, error) {
+			if slices.Contains(spared, value) {
+				return value, nil
+			}
+			return s.Scrub(value), nil
+		})
 		if err == nil {
 			return out
 		}
