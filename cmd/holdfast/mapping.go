@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,8 +126,12 @@ func mappingNew() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if file == "" {
-				file = "mine/" + from
+			file = cmp.Or(file, "mine/"+from)
+			if !filepath.IsLocal(filepath.FromSlash(file)) {
+				return &problem.Error{
+					Kind: problem.Invalid, What: "write mapping " + file, Why: "its name leads out of the folder of mappings (" + cfg.Mappings + ")",
+					Hint: "name it FOLDER/KIND, such as mine/" + from,
+				}
 			}
 			at := filepath.Join(cfg.Mappings, filepath.FromSlash(file))
 			if err := errors.Join(saveNew(at+".yaml", text), saveNew(at+".example.yaml", example)); err != nil {

@@ -70,11 +70,8 @@ func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, 
 	if f.update {
 		return w.update(out, report)
 	}
-	return errors.Join(writeMappingReport(out, report, f.form), exitUnless(report.OK() && covered(report, f.coverage)))
-}
-
-func covered(r mapping.Report, least int) bool {
-	return !slices.ContainsFunc(r.Coverage, func(c mapping.Coverage) bool { return c.Percent() < least })
+	report.Ask(f.coverage)
+	return errors.Join(writeMappingReport(out, report, f.form), exitUnless(report.OK()))
 }
 
 func writeMappingReport(w io.Writer, r mapping.Report, form string) error {

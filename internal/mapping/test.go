@@ -78,6 +78,17 @@ func (c Coverage) Percent() int {
 // OK tells whether every case is as it should be.
 func (r Report) OK() bool { return !slices.ContainsFunc(r.Cases, func(c Case) bool { return !c.OK() }) }
 
+// Ask adds a case that fails for each mapping of which the examples use less than so many percent.
+func (r *Report) Ask(least int) {
+	for _, c := range r.Coverage {
+		if c.Percent() < least {
+			r.Cases = append(r.Cases, Case{Mapping: c.Mapping, Name: "coverage", Errors: []string{
+				fmt.Sprintf("its examples use %d %% of it, and %d %% are asked for: add examples of what none uses", c.Percent(), least),
+			}})
+		}
+	}
+}
+
 // Test maps the examples beside mappings and compares; with none named, those of all.
 func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report, error) {
 	var r Report
@@ -173,6 +184,9 @@ func (m *mapping) covered(o *observer) Coverage {
 // maxShown bounds how many failures of made-up messages are told.
 const maxShown = 5
 
+// leastTried is how many made-up messages say something of a mapping that takes none of them.
+const leastTried = 20
+
 // fuzz maps messages that are made up from the type of the source. A mapping may refuse one, in words; what it makes must fit.
 // Every other one is tame, so that most mappings take some.
 func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, examples []Example, cfg TestConfig) Case {
@@ -201,6 +215,9 @@ func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, example
 			break
 		}
 	}
+	if c.Mapped == 0 && c.MadeUp >= leastTried {
+		c.Errors = append(c.Errors, fmt.Sprintf("not one of %d was mapped, so that nothing was tried; the last was refused: %s", c.MadeUp, orNothing(c.refusal)))
+	}
 	return c
 }
 
@@ -213,7 +230,11 @@ func (r Report) WriteText(w io.Writer) error {
 			continue
 		}
 		failed++
-		fmt.Fprintf(&b, "FAIL  %s: %s (%s)\n", c.Mapping, c.Name, c.Place)
+		fmt.Fprintf(&b, "FAIL  %s: %s", c.Mapping, c.Name)
+		if c.Place != "" {
+			fmt.Fprintf(&b, " (%s)", c.Place)
+		}
+		b.WriteString("\n")
 		for _, d := range c.Differences {
 			fmt.Fprintf(&b, "      %s\n        - %s\n        + %s\n", d.At, orNothing(d.Want), orNothing(d.Got))
 		}
@@ -224,9 +245,6 @@ func (r Report) WriteText(w io.Writer) error {
 	for _, c := range r.Cases {
 		if c.MadeUp > 0 {
 			fmt.Fprintf(&b, "%d made-up messages of %s: %d mapped, %d refused by a rule\n", c.MadeUp, c.Mapping, c.Mapped, c.Refused)
-			if c.Mapped == 0 {
-				fmt.Fprintf(&b, "      so that nothing was tried; the last one: %s\n", orNothing(c.refusal))
-			}
 		}
 	}
 	for _, c := range r.Coverage {
