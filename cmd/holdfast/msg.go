@@ -26,7 +26,7 @@ func newMsg() *cobra.Command {
 		Long: "A message is what the plant owes one link: queued, delivered (with the ERP's document number) or voided. Its number in its lane\n" +
 			"is never used again and never left out.",
 	}
-	cmd.AddCommand(msgList(), msgShow(), msgRetry(), msgDiscard(), msgAmend(), msgMarkDelivered(), msgSendAgain(), msgPostpone(), msgReplay(), msgNote(), msgExport(), checksLanes(msgProve()))
+	cmd.AddCommand(msgList(), msgShow(), msgRetry(), msgDiscard(), msgUndiscard(), msgAmend(), msgMarkDelivered(), msgSendAgain(), msgPostpone(), msgReplay(), msgNote(), msgExport(), checksLanes(msgProve()))
 	return cmd
 }
 

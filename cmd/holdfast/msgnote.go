@@ -15,28 +15,54 @@ import (
 )
 
 func msgNote() *cobra.Command {
-	return &cobra.Command{
-		Use: "note ID TEXT", Short: "Write a note to a message, for whoever looks next; it stays whatever becomes of the message", Args: cobra.ExactArgs(2),
-		Example: "  holdfast msg note 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a 'the ERP team looks at it, ticket 4711'",
+	var link, group string
+	cmd := &cobra.Command{
+		Use: "note [ID] TEXT", Short: "Write a note to a message or a group, for whoever looks next; it stays whatever becomes of them", Args: cobra.RangeArgs(1, 2),
+		Long: "Write a note to a message, or with --link and --group to all lanes that stand still for one reason: holdfast lane show shows it at each of\n" +
+			"them, and at those that come to stand still for it later.",
+		Example: "  holdfast msg note 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a 'the ERP team looks at it, ticket 4711'\n" +
+			"  holdfast msg note --link erp --group 'the ERP refused it (M7 021): no material 4711' 'ticket 4711'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text := strings.TrimSpace(args[1])
+			text := strings.TrimSpace(args[len(args)-1])
+			if (group == "") != (len(args) == 2) || (group == "") != (link == "") {
+				return misuse(cmd, "", "a note is to one message, or to one group", "give the ID of a message, or --link and --group with the reason.")
+			}
 			if n := len([]rune(text)); n < access.LeastReason || n > access.MostReason {
 				return &problem.Error{
-					Kind: problem.Invalid, What: "note to message " + args[0], Why: fmt.Sprintf("it needs %d to %d characters", access.LeastReason, access.MostReason),
+					Kind: problem.Invalid, What: "write the note " + text, Why: fmt.Sprintf("it needs %d to %d characters", access.LeastReason, access.MostReason),
 					Hint: "say what the next shift should know",
 				}
 			}
-			return with(cmd, func(ctx context.Context, r *records) error {
-				err := r.act(ctx, access.MsgNote, "message/"+args[0], text, func(ctx context.Context, tx *store.Tx) error {
-					return r.out.Note(ctx, tx, args[0], text)
-				})
-				if err != nil {
-					return err
-				}
-				return sentence(cmd.OutOrStdout(), "message %s has a note; it is in its history: holdfast msg show %s", args[0], args[0])
-			})
+			if group == "" {
+				return with(cmd, func(ctx context.Context, r *records) error { return r.note(ctx, cmd, args[0], text) })
+			}
+			return with(cmd, func(ctx context.Context, r *records) error { return r.noteGroup(ctx, cmd, link, group, text) })
 		},
 	}
+	cmd.Flags().StringVar(&link, "link", "", "with --group: the link of the lanes")
+	cmd.Flags().StringVar(&group, "group", "", "the reason for which lanes stand still, as lane list --stuck has it")
+	return cmd
+}
+
+func (r *records) note(ctx context.Context, cmd *cobra.Command, id, text string) error {
+	err := r.act(ctx, access.MsgNote, "message/"+id, text, func(ctx context.Context, tx *store.Tx) error { return r.out.Note(ctx, tx, id, text) })
+	if err != nil {
+		return err
+	}
+	return sentence(cmd.OutOrStdout(), "message %s has a note; it is in its history: holdfast msg show %s", id, id)
+}
+
+func (r *records) noteGroup(ctx context.Context, cmd *cobra.Command, link, reason, text string) error {
+	if err := r.knowsLink(link); err != nil {
+		return err
+	}
+	err := r.act(ctx, access.MsgNote, "link/"+link, text, func(ctx context.Context, tx *store.Tx) error {
+		return r.out.NoteGroup(ctx, tx, link, reason, r.me(), text)
+	})
+	if err != nil {
+		return err
+	}
+	return sentence(cmd.OutOrStdout(), "the lanes of link %s that stand still for this reason have a note: %s", link, outbox.Alike(reason))
 }
 
 func msgExport() *cobra.Command {

@@ -122,6 +122,18 @@ func msgDiscard() *cobra.Command {
 	return cmd
 }
 
+func msgUndiscard() *cobra.Command {
+	return msgAct("undiscard ID", "Owe a message again that was discarded or has expired", "  holdfast msg undiscard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'it was the other order'",
+		access.MsgUndiscard,
+		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			id, err := r.out.Undiscard(ctx, tx, d.ID, reason)
+			if id == d.ID {
+				return "is owed again, under its own number", err
+			}
+			return "stays void, since its number is closed; what it said is owed again as message " + id, err
+		})
+}
+
 func msgAmend() *cobra.Command {
 	var reason, bodyFile string
 	cmd := &cobra.Command{

@@ -51,6 +51,14 @@ func linkShow() *cobra.Command {
 type laneShown struct {
 	laneView
 	Messages []messageView `json:"messages"`
+	Notes    []noteView    `json:"notes,omitempty"` // to the reason for which it stands still
+}
+
+// noteView is a note to a group as --json prints it.
+type noteView struct {
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
+	Text string    `json:"text"`
 }
 
 func laneShow() *cobra.Command {
@@ -75,11 +83,15 @@ func laneShow() *cobra.Command {
 func (r *records) showLane(ctx context.Context, cmd *cobra.Command, link, name string, limit int, asJSON bool) error {
 	var l outbox.Lane
 	var list []outbox.Detail
+	var notes []outbox.GroupNote
 	var more string
 	var now time.Time
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now
 		if l, err = r.out.Lane(ctx, tx, link, name); err != nil {
+			return err
+		}
+		if notes, err = r.out.GroupNotes(ctx, tx, link, l.Reason); err != nil {
 			return err
 		}
 		list, more, err = r.out.Messages(ctx, tx, outbox.Filter{Link: link, Lane: name, Owed: true, OldestFirst: true, Limit: limit}, "")
@@ -90,9 +102,16 @@ func (r *records) showLane(ctx context.Context, cmd *cobra.Command, link, name s
 	}
 	w := cmd.OutOrStdout()
 	if asJSON {
-		return printJSON(w, laneShown{laneViewOf(l), messageViews(list)})
+		shown := laneShown{laneView: laneViewOf(l), Messages: messageViews(list)}
+		for _, n := range notes {
+			shown.Notes = append(shown.Notes, noteView{n.At, n.Author, n.Text})
+		}
+		return printJSON(w, shown)
 	}
 	fmt.Fprintf(w, "lane %s of link %s\n", name, link)
+	for _, n := range notes {
+		fmt.Fprintf(w, "  note of %s, %s ago: %s\n", n.Author, ago(now, n.At), n.Text)
+	}
 	if err := sentence(w, "%s", laneWords(outbox.Detail{LaneState: l})); err != nil || len(list) == 0 {
 		return err
 	}

@@ -24,6 +24,7 @@ const (
 	InboxSkip           = "inbox.skip"
 	MsgRetry            = "msg.retry"
 	MsgDiscard          = "msg.discard"
+	MsgUndiscard        = "msg.undiscard"
 	MsgAmend            = "msg.amend"
 	MsgReplay           = "msg.replay"
 	MsgMarkDelivered    = "msg.mark-delivered"
@@ -164,12 +165,13 @@ func changesOfWork() []Action {
 		{InboxSkip, RepairInbound, "Go on without a message that will never come", true},
 		{MsgRetry, RepairOut, "Send a message again that waits or has parked its lane", true},
 		{MsgDiscard, RepairOut, "Give a message up and send a void under its number", true},
+		{MsgUndiscard, RepairOut, "Owe a message again that was discarded", true},
 		{MsgAmend, RepairOut, "Correct a message that was not delivered", true},
 		{MsgMarkDelivered, RepairOut, "Say that the ERP has a message of which nobody knew", true},
 		{MsgSendAgain, RepairOut, "Say that the ERP does not have a message of which nobody knew", true},
 		{MsgPostpone, RepairOut, "Have a message, and all that follow it in its lane, sent later", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
-		{MsgNote, RepairOut, "Write a note to a message, for whoever looks next", false},
+		{MsgNote, RepairOut, "Write a note to a message or to a group, for whoever looks next", false},
 		{AnomalyAccept, RepairOut, "Say that a doubtful report is right, send it and learn it", true},
 		{AnomalyReset, RepairOut, "Forget what was learned of a material", true},
 		{JobPlan, RepairOut, "Look at which messages a replay would send, and keep that as a plan", false},

@@ -109,6 +109,8 @@ func notices() map[string]string {
 		"retry":             "The message is next to be sent.",
 		"amend":             "The correction is kept and signed under the same number. The lane goes on with it.",
 		"discard":           "The message is given up; a void keeps its number.",
+		"undiscard":         "What it says is owed again. Its history says under which number.",
+		"note":              "The note is kept.",
 		"mark-delivered":    "The message counts as delivered.",
 		"send-again":        "The message is sent once without asking the ERP.",
 		"postpone":          "The message is put off, and what follows it in its lane.",

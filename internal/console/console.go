@@ -207,6 +207,7 @@ func (c *Console) routes() []route {
 		get("messages.csv", access.MsgRead, c.messagesCSV),
 		get("messages/{id}", access.MsgRead, c.message),
 		get("messages/{id}/body", access.MsgRead, c.messageBody),
+		post("messages/note", access.MsgRead, c.noteGroup),
 		post("messages/{id}/{act}", access.MsgRead, c.actOnMessage),
 		get("lanes", access.MsgRead, c.lanes),
 		get("lane", access.MsgRead, c.lane),

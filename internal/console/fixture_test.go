@@ -393,6 +393,7 @@ func (p *plant) paths() []string {
 	lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}}.Encode()
 	return []string{
 		"/console/", "/console/messages", "/console/messages?state=all", "/console/messages?state=all&q=BIKE", "/console/messages/" + p.stuck,
+		"/console/messages?" + url.Values{"link": {"erp"}, "reason": {"the ERP refused it: yield … PCE exceeds what is open <b>now</b>"}}.Encode(),
 		"/console/lanes", "/console/lanes?state=all", lane, lane + "&prove=now", "/console/links", "/console/quarantine", "/console/quarantine?tab=taken",
 		"/console/quarantine?tab=waiting", "/console/quarantine?tab=rejected", "/console/quarantine/1", "/console/shopfloor", "/console/shopfloor/" + p.orders[0],
 		"/console/shopfloor/" + p.orders[1], "/console/audit", "/console/alerts", "/console/keys", "/console/conflicts", "/console/jobs", "/console/jobs/" + p.replay, "/console/backups", "/console/reconcile", "/console/nothing",

@@ -304,7 +304,7 @@ func toneOf(what string) string {
 func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	if d.Settled {
 		if d.Role == message.Void {
-			return nil
+			return []string{"undiscard"}
 		}
 		if d.Refused != "" {
 			return []string{"mark-delivered", "replay"}
@@ -324,6 +324,8 @@ func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	}
 	if d.Role != message.Void {
 		may = append(may, "discard", "postpone")
+	} else {
+		may = append(may, "undiscard")
 	}
 	return may
 }

@@ -26,6 +26,11 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			}
 			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
 		}},
+		"undiscard": {access.MsgUndiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			_, err := out.Undiscard(ctx, tx, d.ID, reason)
+			return err
+		}},
+		"note":  {access.MsgNote, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return out.Note(ctx, tx, d.ID, reason) }},
 		"amend": {access.MsgAmend, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.amend(ctx, tx, d, r) }},
 		"mark-delivered": {access.MsgMarkDelivered, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			return out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.PostFormValue("document"), reason)

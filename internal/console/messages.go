@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/access"
 	"holdfast/internal/mes"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -50,6 +52,7 @@ type messagesView struct {
 	Query    query
 	States   []tab
 	Groups   []groupRow
+	Notes    []outbox.GroupNote // of the group that is shown
 	GroupsAt time.Time
 	Rows     []messageRow
 	Next     string // address of the next page
@@ -161,8 +164,40 @@ func (c *Console) messages(r *http.Request) (*page, error) {
 	if v.Rows, next, v.Meant, err = c.find(r.Context(), q, perPage); err != nil {
 		return nil, err
 	}
+	if err := c.groupNotes(r.Context(), &v); err != nil {
+		return nil, err
+	}
 	v.link(q, next)
 	return &page{name: "messages", Title: "Messages", Section: "Messages", Live: q.Cursor == "", Body: v}, nil
+}
+
+// groupNotes reads what people wrote about the group that a list shows.
+func (c *Console) groupNotes(ctx context.Context, v *messagesView) error {
+	if v.Query.Reason == "" || v.Query.Link == "" {
+		return nil
+	}
+	return c.view(ctx, func(tx *store.Tx) (err error) {
+		v.Notes, err = c.Outbox.GroupNotes(ctx, tx, v.Query.Link, v.Query.Reason)
+		return err
+	})
+}
+
+// noteGroup answers POST /console/messages/note: it writes a note to a group.
+func (c *Console) noteGroup(r *http.Request) (*page, error) {
+	link, why := r.PostFormValue("link"), r.PostFormValue("why")
+	err := c.act(r, deed{access.MsgNote, "link/" + link, link}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		text := strings.TrimSpace(r.PostFormValue("reason"))
+		if n := utf8.RuneCountInString(text); n < access.LeastReason || n > access.MostReason {
+			return change{}, &problem.Error{
+				Kind: problem.Invalid, What: "write a note", Why: fmt.Sprintf("it needs %d to %d characters", access.LeastReason, access.MostReason), Hint: "say what the next shift should know",
+			}
+		}
+		return change{after: map[string]any{"group": outbox.Alike(why)}}, c.Outbox.NoteGroup(ctx, tx, link, why, actorOf(ctx).Name, text)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &page{to: Root + "messages?" + url.Values{"state": {"stuck"}, "link": {link}, "reason": {outbox.Alike(why)}, "did": {"note"}}.Encode()}, nil
 }
 
 // link fills in the addresses of a list.

@@ -51,7 +51,7 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	if w.Redelivery > 0 {
 		return o.giveUpReplay(ctx, tx, l, w, reason)
 	}
-	what := "voided"
+	what := voided
 	if w.Number <= l.SentTo {
 		if what = VoidedInDoubt; !inDoubt {
 			return l.mayHave(w)
@@ -68,8 +68,11 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	return o.goOn(ctx, tx, l, w, reason)
 }
 
-// VoidedInDoubt is in the history of a message that was discarded although the ERP may have it.
-const VoidedInDoubt = "voided in doubt"
+// VoidedInDoubt is in the history of a message that was discarded although the ERP may have it, voided of each other void.
+const (
+	VoidedInDoubt = "voided in doubt"
+	voided        = "voided"
+)
 
 // mayHave is why a message is not discarded of which nobody knows whether it was taken.
 func (l *lane) mayHave(w row) error {
@@ -145,7 +148,7 @@ func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, what, reason st
 	if err != nil {
 		return fmt.Errorf("write the reason: %w", err)
 	}
-	return o.replace(ctx, tx, w, message.Void, text, what, reason)
+	return o.replace(ctx, tx, w, message.Void, message.Message{Body: text}, what, reason)
 }
 
 // Amend corrects the body of a message that is still owed, under the same number: the amendment names the digest of the original,
@@ -180,18 +183,18 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte
 	if text, err = o.veiled(ctx, tx, text); err != nil {
 		return err
 	}
-	if err := o.replace(ctx, tx, &w, message.Amendment, text, "amended", reason); err != nil {
+	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: text}, "amended", reason); err != nil {
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)
 }
 
-// replace gives w another role and body under its own number. Its history keeps the body that it had, and the message holds both.
-func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, text []byte, what, reason string) error {
+// replace gives w another role and the body of m under its own number. Its history keeps the body that it had, and the message holds both.
+func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message.Role, m message.Message, what, reason string) error {
 	if err := history(ctx, tx, *w, what, reason); err != nil {
 		return err
 	}
-	m, err := o.aside(ctx, tx, message.Message{Body: text})
+	m, err := o.aside(ctx, tx, m)
 	if err == nil {
 		err = w.hold(ctx, tx, m.Large)
 	}

@@ -148,7 +148,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	for i := range rows {
 		w := &rows[i]
 		if w.expired(o.expiry.at(tx.Now)) && !w.maySent(l.SentTo) {
-			if err := o.void(ctx, tx, w, "voided", "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
+			if err := o.void(ctx, tx, w, voided, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, 0, err
 			}
 		}

@@ -13,7 +13,7 @@
 //     from the lanes' own counters.
 //
 // The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_restores, outbox_delivered, outbox_events,
-// outbox_purged and outbox_refs; nothing else reads or writes them.
+// outbox_purged, outbox_refs and outbox_group_notes; nothing else reads or writes them.
 package outbox
 
 import (

@@ -1,0 +1,108 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// Undiscard owes again what a person has discarded, or what has expired, for as long as its body is kept, and returns the ID under which it
+// is owed. A void whose turn has not come becomes the message that it was, under the same number. A number that is closed stays closed: the event is
+// owed under the next of its lane, by an ID of its own, and names the void as its cause. Conflict if it is no void, if it is owed again already, or if
+// the ERP may have it.
+func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string) (string, error) {
+	d, err := o.Message(ctx, tx, id)
+	if err != nil {
+		return "", err
+	}
+	l, err := lockLane(ctx, tx, d.Link, d.Lane)
+	if err == nil {
+		d, err = o.Message(ctx, tx, id) // again: it may have been settled before the lock was had
+	}
+	if err != nil {
+		return "", err
+	}
+	last := len(d.History) - 1
+	for last >= 0 && d.History[last].What != voided && d.History[last].What != VoidedInDoubt {
+		last--
+	}
+	if d.Role != message.Void || last < 0 {
+		return "", d.stays("it was not discarded", "see holdfast msg show "+id)
+	}
+	was := d.History[last]
+	if was.Large != nil && was.Large.Gone {
+		return "", d.stays("its body was shredded", "book it in the plant once more")
+	}
+	if !d.Settled {
+		return id, o.revive(ctx, tx, l, d.ID, was, reason)
+	}
+	return o.oweAnew(ctx, tx, l, d, was, reason)
+}
+
+// stays says why a void is not undone.
+func (d Detail) stays(why, hint string) error {
+	return &problem.Error{Kind: problem.Conflict, What: "undo the discard of message " + d.ID, Why: why, Hint: hint}
+}
+
+// revive makes of a void that is still owed what it was. It no longer expires: a person has said that it is wanted.
+func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, id string, was Happened, reason string) error {
+	w, err := owed(ctx, tx, `id = ?`, id)
+	if err == nil {
+		err = w.inHand(ctx, tx, l)
+	}
+	if err == nil {
+		err = l.free(ctx, tx, w.Link, w.Number)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET expires_at = 0 WHERE id = ?`, id); err != nil {
+		return fmt.Errorf("let message %s expire no more: %w", id, err)
+	}
+	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: was.Body, Large: was.Large}, "discard undone", reason); err != nil {
+		return err
+	}
+	return o.goOn(ctx, tx, l, w, reason)
+}
+
+// oweAnew appends the event of a void whose number is closed.
+func (o *Outbox) oweAnew(ctx context.Context, tx *store.Tx, l *lane, d Detail, was Happened, reason string) (string, error) {
+	event := uuid.NewSHA1(namespace, []byte("undiscard\n"+d.ID)).String()
+	id := MessageID(d.Link, event)
+	if _, err := o.Message(ctx, tx, id); problem.KindOf(err) != problem.NotFound {
+		if err != nil {
+			return "", err
+		}
+		return "", d.stays("it is owed again already, as message "+id, "see holdfast msg show "+id)
+	}
+	if was.What == VoidedInDoubt {
+		return "", d.stays("the ERP may have it: under another ID it would have it twice", "look in the ERP; if it is not there, book it in the plant once more")
+	}
+	r := Route{Link: d.Link, Mapping: d.Mapping}
+	if n := slices.IndexFunc(o.routes, func(r Route) bool { return r.Link == d.Link && r.takes(d.Kind) }); n >= 0 {
+		r = o.routes[n]
+	}
+	r.Delay = 0
+	m := d.Message
+	m.ID, m.Cause, m.Body, m.Large, m.Place, m.Origin = event, d.ID, was.Body, was.Large, message.Place{Lane: d.Lane}, nil
+	var all appended
+	if err := o.append(ctx, tx, r, m, options{}, &all); err != nil {
+		return "", fmt.Errorf("owe message %s again: %w", d.ID, err)
+	}
+	all.wake(tx, 1)
+	if d.Creates != "" && l.Pending == 0 { // else what comes first and needs its number would wait for it for ever: it parks, for a person to discard too
+		if _, err := tx.Exec(ctx, `UPDATE outbox_refs SET voided = FALSE WHERE link = ? AND object = ?`, d.Link, d.Creates); err != nil {
+			return "", fmt.Errorf("expect the number of %s again: %w", d.Creates, err)
+		}
+	}
+	if err := history(ctx, tx, row{ID: d.ID}, "discard undone", "owed again as message "+id+": "+reason); err != nil {
+		return "", err
+	}
+	return id, history(ctx, tx, row{ID: id}, "discard undone", "it was discarded as message "+d.ID+": "+reason)
+}
