@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,9 +72,13 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs, "shipped": shipped}
 }
 
-// owe makes an order of the plant's own in the database of a configuration, so that its ERP is owed a message: owe FILE MATERIAL.
+// owe makes orders of the plant's own in the database of a configuration, so that its ERP is owed a message for each: owe FILE MATERIAL [HOWMANY].
 func owe(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(oweOrder(context.Background(), ts.MkAbs(args[0]), args[1]))
+	n, err := strconv.Atoi(append(args, "1")[2])
+	ts.Check(err)
+	for range n {
+		ts.Check(oweOrder(context.Background(), ts.MkAbs(args[0]), args[1]))
+	}
 }
 
 func oweOrder(ctx context.Context, file, material string) (err error) {
