@@ -207,7 +207,7 @@ func keysShred() *cobra.Command {
 				what, act = person, shredPerson(person)
 			}
 			if !yes {
-				return &problem.Error{Kind: problem.Conflict, What: "shred " + what, Why: "nothing brings it back", Hint: "say that you mean it: --yes"}
+				return &problem.Error{Kind: problem.Invalid, What: "shred " + what, Why: "nothing brings it back", Hint: "say that you mean it: --yes"}
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
 				said, err := act(ctx, r, reason)
