@@ -174,3 +174,42 @@ func (t *trials) keep(ctx context.Context, db *store.DB) (left int64, err error)
 	}
 	return left, err
 }
+
+// keepSet keeps everything that a set was made of, and names it after that: what is sent by it can be asked for by it.
+func keepSet(ctx context.Context, db *store.DB, set *mapping.Set, plant edition.Edition) error {
+	if set == nil {
+		return nil
+	}
+	whole, err := edition.Whole(mapping.Library(), plant)
+	if err == nil {
+		err = db.InTx(ctx, func(tx *store.Tx) error { return edition.KeepSet(ctx, tx, whole, set.Versions()) })
+	}
+	set.Kept = edition.Short(whole.Hash)
+	return err
+}
+
+// earlierRules compiles the set that a message may have been sent by.
+func (f *floors) earlierRules(ctx context.Context, by string) (*mapping.Set, error) {
+	var whole edition.Edition
+	var kept bool
+	err := f.db.View(ctx, func(tx *store.Tx) (err error) {
+		whole, kept, err = edition.LoadSet(ctx, tx, by)
+		return err
+	})
+	if err == nil && !kept || problem.KindOf(err) == problem.Integrity {
+		return nil, errors.Join(mapping.ErrGone, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	folders, err := whole.Folders()
+	if err != nil {
+		return nil, err
+	}
+	set, err := mapping.Load(folders...)
+	if err != nil {
+		return nil, errors.Join(mapping.ErrGone, err)
+	}
+	set.Kept = edition.Short(whole.Hash)
+	return set, nil
+}

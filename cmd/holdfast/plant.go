@@ -85,15 +85,28 @@ func (f *floors) useEdition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before, err := f.cfg.mapsBy(s)
+	if err != nil {
+		return err
+	}
 	e, err := f.cfg.edition(ctx, f.db, s)
-	if err != nil || s.Used.Edition == "" {
+	if err != nil {
 		return err
 	}
-	if f.rules, err = compileEdition(e); err != nil {
+	after, err := f.cfg.mapsBy(s)
+	if err != nil {
 		return err
 	}
-	f.mapsBy = e.Hash
-	return errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links))
+	if before != f.mapsBy || before != after { // e is not what was compiled, or need not be
+		if f.rules, err = compileEdition(e); err != nil {
+			return err
+		}
+		if err = errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links)); err != nil {
+			return err
+		}
+		f.mapsBy = before
+	}
+	return keepSet(ctx, f.db, f.rules, e)
 }
 
 func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.DB, error) {
@@ -109,6 +122,7 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 // join builds the floors upon each other; nothing in it can fail.
 func (f *floors) join() {
 	f.live = mapping.NewLive(f.rules)
+	f.live.Recall(f.earlierRules)
 	f.tokens = token.New(f.cfg.Sensitive.config())
 	f.alerts = alert.New(f.log)
 	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)
@@ -121,6 +135,7 @@ func (f *floors) join() {
 		Inline: f.cfg.Outbox.Inline,
 	})
 	f.outbox.AlarmWith(f.alerts)
+	f.outbox.MapBy(f.live.Kept)
 	if f.tokens.On() {
 		f.outbox.VeilWith(f.tokens)
 	}

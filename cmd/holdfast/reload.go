@@ -163,7 +163,7 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	e, err := r.cfg.edition(ctx, r.db, s)
 	var changes []mapping.Change
 	if err == nil {
-		changes, err = r.reload(e)
+		changes, err = r.reload(ctx, e)
 	}
 	if news := r.used.came(from, s.Used.Approver, err, now); err != nil {
 		if news {
@@ -181,12 +181,18 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	n.Used = e.Hash
 }
 
-func (r *reloader) reload(e edition.Edition) ([]mapping.Change, error) {
+func (r *reloader) reload(ctx context.Context, e edition.Edition) ([]mapping.Change, error) {
 	files, err := e.FS()
 	if err != nil {
 		return nil, err
 	}
-	changes, err := r.live.Reload(r.accept, mapping.Library(), files)
+	kept := func(next *mapping.Set) error { // before anything is sent by it
+		if err := r.accept(next); err != nil {
+			return err
+		}
+		return keepSet(ctx, r.db, next, e)
+	}
+	changes, err := r.live.Reload(kept, mapping.Library(), files)
 	return changes, toldMistakes(err)
 }
 

@@ -4,6 +4,12 @@ const insertEdition = `INSERT INTO mapping_editions (hash, files, at) VALUES (?,
 
 const selectEdition = `SELECT files FROM mapping_editions WHERE hash = ?`
 
+const insertSet = `INSERT INTO mapping_sets (name, hash, files, mappings, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`
+
+const selectSet = `SELECT hash, files, mappings FROM mapping_sets WHERE name = ?`
+
+const selectSetOf = `SELECT hash, files, mappings FROM mapping_sets WHERE mappings LIKE '%' || CAST(? AS TEXT) || '%' ORDER BY at DESC, name LIMIT 4`
+
 const selectHashes = `SELECT hash FROM mapping_editions WHERE substr(hash, 1, length(?)) = ? ORDER BY hash LIMIT 2`
 
 const selectState = `SELECT revision, used, tried, proposed FROM mapping_state WHERE id = 1`

@@ -13,6 +13,7 @@ import (
 type Live struct {
 	set   atomic.Pointer[Set]
 	trial atomic.Pointer[trial]
+	past  past
 }
 
 // NewLive begins with a set.
@@ -25,14 +26,17 @@ func NewLive(s *Set) *Live {
 // Set is the one that is used now.
 func (l *Live) Set() *Set { return l.set.Load() }
 
-// Apply is Set.Apply by the set that is used now.
+// Apply is Set.Apply by the set that is used now, or the one that ctx asks for (By).
 func (l *Live) Apply(ctx context.Context, name string, v message.Verified, refs Resolver) (message.Document, error) {
+	set := l.Set()
+	if by := asked(ctx); by != "" && !set.is(by) {
+		return l.past.apply(ctx, by, name, v, refs)
+	}
 	t := l.trial.Load()
 	if t == nil {
-		return l.Set().Apply(ctx, name, v, refs)
+		return set.Apply(ctx, name, v, refs)
 	}
 	refs = remembering(refs)
-	set := l.Set()
 	doc, err := set.Apply(ctx, name, v, refs)
 	was, met := set.plain(ctx, name, v, refs, doc, err)
 	t.out(Filling(ctx, nil), name, v, refs, was, met)
@@ -69,6 +73,7 @@ func (l *Live) Reload(accept func(*Set) error, fsys ...fs.FS) ([]Change, error) 
 	if err := accept(next); err != nil {
 		return nil, err
 	}
+	l.past.add(before)
 	l.set.Store(next)
 	return changes, nil
 }

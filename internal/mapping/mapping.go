@@ -87,6 +87,10 @@ var ErrLeftOut = errors.New("the mapping leaves this document out")
 
 // Set is the mappings that compiled, by name. It is immutable and safe for use by many goroutines.
 type Set struct {
+	// Kept is the name under which the files that the set was made of are kept (package edition), "" if they are not. It is given before the
+	// set is used.
+	Kept string
+
 	byName map[string]*mapping
 	from   []fs.FS
 	base   *compiler // what the mappings share, to compile one of them once more

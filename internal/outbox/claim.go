@@ -17,8 +17,9 @@ const longest = time.Hour
 // Claim is a lane in the hand of one node, with its first messages in order.
 type Claim struct {
 	Link, Lane string
-	Token      int64 // fences: grows with each claim, and only its holder can settle
-	SentTo     int64 // messages up to this number may have been sent by a holder that is gone
+	Token      int64  // fences: grows with each claim, and only its holder can settle
+	SentTo     int64  // messages up to this number may have been sent by a holder that is gone
+	SentBy     string // the set of mappings that the lane names from now on; "": the one in use
 	Messages   []Queued
 }
 
@@ -29,6 +30,7 @@ type Queued struct {
 	Mapping    string
 	Attempts   int       // attempts that the ERP refused for the message's own sake
 	Ask        bool      // it may have been sent: ask before sending
+	SentBy     string    // by an earlier set of mappings, or version of its mapping; "": Claim.SentBy, or nobody knows
 	Again      bool      // it was delivered before, and a person wants it replayed
 	Redelivery int       // how often it was delivered before
 	Replay     Replay    // how; "" once it may have been sent again
@@ -61,6 +63,7 @@ type lane struct {
 	State   string `db:"state"`
 	Reason  string `db:"reason"`
 	own
+	by
 }
 
 // laneOf reads laneColumns.
@@ -71,13 +74,14 @@ func laneOf(r *store.Row) lane {
 	}
 }
 
-// claimColumns are those that a claim and an act read: with the secret of the lane.
-const claimColumns = laneColumns + `, ` + ownColumns
+// claimColumns are those that a claim and an act read: with the secret of the lane, and how it was marked.
+const claimColumns = laneColumns + `, ` + ownColumns + `, ` + byColumns
 
 // claimed reads claimColumns.
 func claimed(r *store.Row) lane {
 	l := laneOf(r)
 	l.own = own{Sealed: r.Bytes(), Epoch: r.Int(), ShreddedAt: r.Int()}
+	l.by = by{SentBy: r.Text(), Token: r.Int()}
 	return l
 }
 
@@ -120,8 +124,9 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 		return nil, err
 	}
 	claims, last := make([]Claim, 0, len(lanes)), make([]int64, 0, len(lanes))
+	now := o.sets()
 	for _, l := range lanes {
-		c, sent, err := o.take(ctx, tx, link, l, firsts[l.Lane])
+		c, sent, err := o.take(ctx, tx, link, l, firsts[l.Lane], now)
 		if err != nil {
 			return nil, fmt.Errorf("take lane %s of link %s: %w", l.Lane, link, err)
 		}
@@ -129,12 +134,13 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 			claims, last = append(claims, c), append(last, sent)
 		}
 	}
-	return claims, o.mark(ctx, tx, node, link, claims, last)
+	return claims, o.mark(ctx, tx, node, link, claims, last, now)
 }
 
-// take makes a claim of a lane and its first messages; last is up to which number they may have been sent from now on.
-func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, rows []row) (c Claim, last int64, err error) {
-	c = Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo}
+// take makes a claim of a lane and its first messages, to go out by the set of mappings now; last is up to which number they may have been sent
+// from then on.
+func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, rows []row, now string) (c Claim, last int64, err error) {
+	c = Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo, SentBy: now}
 	if len(rows) == 0 { // it must not hold up the others
 		why := fmt.Sprintf("%d messages are owed from number %d, and none is there: they were deleted behind Holdfast", l.Pending, l.Head)
 		return c, 0, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
@@ -156,6 +162,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	if rows, err = o.signFirst(ctx, tx, rows); err != nil || len(rows) == 0 {
 		return Claim{}, 0, err
 	}
+	if err := o.remember(ctx, tx, link, l, rows, now); err != nil {
+		return Claim{}, 0, err
+	}
 	last = l.SentTo
 	c.Messages = make([]Queued, 0, len(rows))
 	for _, w := range rows {
@@ -169,15 +178,15 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 func (w row) queued(tx *store.Tx, sentTo int64) Queued {
 	return Queued{
 		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced,
-		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, CreatedAt: store.FromMicros(w.CreatedAt),
+		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, SentBy: w.SentBy, CreatedAt: store.FromMicros(w.CreatedAt),
 	}
 }
 
 // maySent tells whether a message may have been sent by a holder that is gone, which may have sent those up to sentTo, or was delivered before.
 func (w row) maySent(sentTo int64) bool { return w.Number <= sentTo || w.Redelivery > 0 }
 
-// mark puts lanes into the hand of node, and their messages down as possibly sent.
-func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64) error {
+// mark puts lanes into the hand of node, and their messages down as possibly sent by the set of mappings now.
+func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64, now string) error {
 	if len(claims) == 0 {
 		return nil
 	}
@@ -186,8 +195,8 @@ func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, clai
 		names = append(names, c.Lane)
 	}
 	g := store.Give(store.Col("lane", names), store.Col("sent_to", last))
-	err := updateLanes(ctx, tx, g, link, `lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE`,
-		node, store.Micros(tx.Now.Add(o.cfg.Lease)))
+	err := updateLanes(ctx, tx, g, link, `lease_owner = ?, lease_token = lease_token + 1, due_at = ?, sent_to = g.sent_to, scheduled = FALSE,
+		sent_by = ?, sent_by_token = lease_token + 1`, node, store.Micros(tx.Now.Add(o.cfg.Lease)), now)
 	if err != nil {
 		return fmt.Errorf("put lanes of link %s into the hand of %s: %w", link, node, err)
 	}

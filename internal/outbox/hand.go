@@ -36,9 +36,10 @@ type next struct {
 	first int64 // epoch in which the lane begins if it is new
 	all   *appended
 
-	place Place  // nil: the lane waits to be claimed
-	node  string // in whose hand it is
-	until int64  // end of the lease
+	place  Place  // nil: the lane waits to be claimed
+	node   string // in whose hand it is
+	until  int64  // end of the lease
+	sentBy string // the set of mappings that its message goes out by
 }
 
 // appended counts the lanes that one append has put in a hand; each is known when its statement is answered.
@@ -64,6 +65,7 @@ func (o *Outbox) next(tx *store.Tx, w *row, class int, first int64, all *appende
 	if n.node, n.place = o.hand.Reach(w.Link, w.Lane, len(w.Body)); n.place == nil {
 		return n
 	}
+	n.sentBy = o.sets()
 	n.until = store.Micros(tx.DB().Now().Add(o.cfg.Lease)) // read after the relay has read its clocks: no earlier than it takes the lane for its own
 	tx.AfterEnd(n.place.End)
 	return n
@@ -94,14 +96,17 @@ const free = `excluded.lease_owner <> '' AND outbox_lanes.pending = 0 AND outbox
 // nextTaken is nextNumber that also does what a claim would (mark), in the hand of a node, if nothing speaks against it.
 const nextTaken = `
 	INSERT INTO outbox_lanes (link, lane, epoch, head_epoch, next_number, pending, head_at, priority, scheduled, due_at, changed_at, last_digest,
-		lease_owner, lease_token, sent_to)
+		lease_owner, lease_token, sent_to, sent_by, sent_by_token)
 	SELECT ?, ?, CAST(? AS BIGINT), CAST(? AS BIGINT), 2, 1, CAST(? AS BIGINT), ?, FALSE, CASE WHEN h.node = '' THEN CAST(? AS BIGINT) ELSE CAST(? AS BIGINT) END, CAST(? AS BIGINT), ?,
-		h.node, CASE WHEN h.node = '' THEN 0 ELSE 1 END, CASE WHEN h.node = '' THEN 0 ELSE 1 END
+		h.node, CASE WHEN h.node = '' THEN 0 ELSE 1 END, CASE WHEN h.node = '' THEN 0 ELSE 1 END,
+		CAST(? AS TEXT), CASE WHEN h.node = '' THEN 0 ELSE 1 END
 	FROM (SELECT CASE WHEN EXISTS (SELECT 1 FROM outbox_links AS k WHERE k.link = ? AND (k.paused OR k.hold_until > ?)) THEN ''
 		ELSE CAST(? AS TEXT) END AS node) AS h WHERE TRUE` + onConflict + `,
 		lease_owner = CASE WHEN ` + free + ` THEN excluded.lease_owner ELSE outbox_lanes.lease_owner END,
 		lease_token = CASE WHEN ` + free + ` THEN outbox_lanes.lease_token + 1 ELSE outbox_lanes.lease_token END,
 		sent_to     = CASE WHEN ` + free + ` THEN outbox_lanes.next_number ELSE outbox_lanes.sent_to END,
+		sent_by     = CASE WHEN ` + free + ` THEN excluded.sent_by ELSE outbox_lanes.sent_by END,
+		sent_by_token = CASE WHEN ` + free + ` THEN outbox_lanes.lease_token + 1 ELSE outbox_lanes.sent_by_token END,
 		due_at      = CASE WHEN ` + free + ` THEN excluded.due_at
 		                   WHEN outbox_lanes.pending = 0 AND outbox_lanes.lease_owner = '' THEN excluded.head_at ELSE outbox_lanes.due_at END`
 
@@ -119,7 +124,7 @@ func (n next) args(w row, digest string) []any {
 	if n.place == nil {
 		return []any{w.Link, w.Lane, n.first, n.first, w.CreatedAt, n.class, w.NotBefore > w.CreatedAt, due, w.CreatedAt, digest}
 	}
-	return []any{w.Link, w.Lane, n.first, n.first, w.CreatedAt, n.class, due, n.until, w.CreatedAt, digest, w.Link, w.CreatedAt, n.node}
+	return []any{w.Link, w.Lane, n.first, n.first, w.CreatedAt, n.class, due, n.until, w.CreatedAt, digest, n.sentBy, w.Link, w.CreatedAt, n.node}
 }
 
 // token is the column by which sql tells that it has taken the lane: its number is marked, in a lease that this append has written.
@@ -186,7 +191,7 @@ func (o *Outbox) Taken(ctx context.Context, tx *store.Tx, link string, all []Tak
 		for _, w := range firsts[l.Lane] {
 			if o.asAppended(ctx, tx, link, l, &w) {
 				before := l.Head - 1
-				claims = append(claims, Claim{Link: link, Lane: l.Lane, Token: l.Token, SentTo: before, Messages: []Queued{w.queued(tx, before)}})
+				claims = append(claims, Claim{Link: link, Lane: l.Lane, Token: l.Token, SentTo: before, SentBy: l.sentBy(), Messages: []Queued{w.queued(tx, before)}})
 			}
 		}
 	}

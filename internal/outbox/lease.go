@@ -83,7 +83,7 @@ func (o *Outbox) Abandon(ctx context.Context, tx *store.Tx, link string, h Holdi
 // of the same name that is gone (so the name must be unique in the plant); later, those of a claim whose commit nobody heard of. What
 // may have been sent stays marked, and becomes due once it has had the time to arrive.
 func (o *Outbox) TakeBack(ctx context.Context, tx *store.Tx, node, link string, held []Holding) (lanes int64, err error) {
-	take, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1,
+	take, args := `UPDATE outbox_lanes SET lease_owner = '', lease_token = lease_token + 1, sent_by_token = sent_by_token + 1,
 		due_at = CASE WHEN sent_to >= head THEN ? WHEN head_at > ? THEN ? ELSE head_at END WHERE lease_owner = ? AND link = ?`,
 		[]any{store.Micros(tx.Now.Add(o.cfg.AskAfter)), store.Micros(tx.Now), store.Micros(tx.Now), node, link}
 	if len(held) > 0 {

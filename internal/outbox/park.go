@@ -257,8 +257,8 @@ func (l *lane) free(ctx context.Context, tx *store.Tx, link string, number int64
 		return nil
 	}
 	if l.DueAt <= store.Micros(tx.Now) {
-		l.Owner, l.Token = "", l.Token+1
-		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = ? WHERE link = ? AND lane = ?`, l.Token, link, l.Lane)
+		l.Owner, l.Token, l.by.Token = "", l.Token+1, l.by.Token+1
+		_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET lease_owner = '', lease_token = ?, sent_by_token = sent_by_token + 1 WHERE link = ? AND lane = ?`, l.Token, link, l.Lane)
 		if err != nil {
 			return fmt.Errorf("end the lease of lane %s of link %s: %w", l.Lane, link, err)
 		}

@@ -44,6 +44,7 @@ type row struct {
 	Redelivery int         `db:"redelivery"`
 	Replay     Replay      `db:"replay"`
 	Sends      int         `db:"sends"`
+	SentBy     string      `db:"sent_by"` // what it may have been sent by, where that is not what its lane names
 
 	own []byte // the secret of its lane; nil if that has none
 }
@@ -56,11 +57,11 @@ const kept = `link, lane, epoch, number, id, event, source, kind, version, key, 
 const written = kept + `, not_before, expires_at`
 
 // hot are those that a row reads.
-const hot = written + `, replay, sends, signature`
+const hot = written + `, replay, sends, signature, sent_by`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay, signature, sealed`
+	expires_at, attempts, redelivery, replay, signature, sealed, sent_by`
 
 // firstOf reads first of a message of link.
 func firstOf(r *store.Row, link string) row {
@@ -69,6 +70,7 @@ func firstOf(r *store.Row, link string) row {
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
 		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(), Sealed: r.Int(),
+		SentBy: r.Text(),
 	}
 }
 

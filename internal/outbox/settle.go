@@ -31,7 +31,7 @@ type Settlement struct {
 	Done    []Done // from the head on, in order
 	Release bool   // the holder gives the lane back; Next says how
 	SentTo  int64  // with Release: messages up to this number may have been sent
-	Unsent  Queued // with Release: the message to replay that was certainly not sent; its zero value if there is none
+	Unsent  Queued // with Release: the replayed message of which Replay and SentBy are known better than its claim could; its zero value if there is none
 	Next    Next
 	Again   bool      // it was given before, and nobody knows whether that was kept
 	Hold    time.Time // the ERP asked not to be called before; zero if it did not
@@ -317,8 +317,8 @@ func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lan
 	back.sentTo, back.states = append(back.sentTo, s.SentTo), append(back.states, l.State)
 	back.awaits, back.reasons = append(back.awaits, awaits), append(back.reasons, l.Reason)
 	if u := s.Unsent; u.ID != "" {
-		if err := setReplay(ctx, tx, row{ID: u.ID}, u.Replay); err != nil {
-			return err
+		if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = ?, sent_by = ? WHERE id = ?`, string(u.Replay), u.SentBy, u.ID); err != nil {
+			return fmt.Errorf("say how message %s is replayed: %w", u.ID, err)
 		}
 	}
 	return o.note(ctx, tx, s.Next)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,11 @@ import (
 type lane struct {
 	*runner
 	claim  outbox.Claim
-	sentTo int64     // messages up to this number may have been sent
-	gone   bool      // something of the claim may have been sent
-	hold   time.Time // the ERP asked not to be called before
-	heard  bool      // the ERP itself has just answered that it does not have the message in hand
+	sentTo int64          // messages up to this number may have been sent
+	gone   bool           // something of the claim may have been sent
+	hold   time.Time      // the ERP asked not to be called before
+	heard  bool           // the ERP itself has just answered that it does not have the message in hand
+	absent *outbox.Queued // a replay that the ERP does not have as it was sent before
 }
 
 // verdict is what became of one message: done, or the lane stops here.
@@ -82,6 +84,9 @@ func (p *progress) add(v verdict) bool {
 		if q := p.claim.Messages[0]; q.Replay != "" && !p.gone {
 			p.s.Unsent = q
 		}
+		if p.absent != nil {
+			p.s.Unsent = *p.absent
+		}
 		p.reports <- p.s
 	} else if time.Since(p.reported) >= reportEvery {
 		p.reports <- p.s
@@ -97,7 +102,7 @@ func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
 		return *v
 	}
 	if l.mustAsk(q) {
-		if v := l.ask(ctx, hard, q, d); v != nil {
+		if v := l.question(ctx, hard, q, &d); v != nil {
 			return *v
 		}
 	}
@@ -113,14 +118,17 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 	if q.Role == message.Void && q.Mapping != "" {
 		return message.Delivery{}, &verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
 	}
-	d, v := l.document(ctx, q)
+	d, v := l.document(ctx, q, cmp.Or(q.SentBy, l.claim.SentBy))
+	if v == nil && q.SentBy != "" && !l.mustAsk(q) {
+		v = l.change(ctx, q, &d)
+	}
 	d.Quiet = q.Replay == outbox.AskFirst
 	l.heard = false
 	return d, v
 }
 
-// document verifies a message and maps it; what cannot be mapped stops the lane.
-func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery, *verdict) {
+// document verifies a message and maps it by a set of mappings; what cannot be mapped stops the lane.
+func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (message.Delivery, *verdict) {
 	park := func(err error) (message.Delivery, *verdict) {
 		return message.Delivery{}, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused}}
 	}
@@ -136,7 +144,7 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 	if q.Mapping == "" {
 		return message.Delivery{Event: m, Digest: q.Stored}, nil
 	}
-	doc, err := l.mapper.Apply(ctx, q.Mapping, m, l.reference(l.name))
+	doc, err := l.mapper.Apply(mapping.By(ctx, by), q.Mapping, m, l.reference(l.name))
 	if err == nil {
 		return message.Delivery{Event: m, Digest: q.Stored, Doc: doc}, nil
 	}
@@ -145,10 +153,47 @@ func (l *lane) document(ctx context.Context, q outbox.Queued) (message.Delivery,
 			State: outbox.Waiting, ID: q.ID, Reason: missing.Error(), Awaits: missing.Object, Verdict: message.Again,
 		}}
 	}
-	if p, ok := errors.AsType[*problem.Error](err); ok && p.Kind != problem.Unavailable {
+	p, ok := errors.AsType[*problem.Error](err)
+	ok = ok && p.Kind != problem.Unavailable
+	switch {
+	case q.SentBy != "" && by == q.SentBy && (ok || errors.Is(err, mapping.ErrGone)):
+		return message.Delivery{}, &verdict{next: outbox.Next{
+			State: outbox.Unknown, ID: q.ID, Verdict: message.Unsure,
+			Reason: "it may have been sent, mapped as " + q.SentBy + " had it, and cannot be asked for as that: look in the ERP, then mark it as delivered or have it " +
+				"sent again, which sends it by the mappings in use. " + err.Error(),
+		}}
+	case ok:
 		return park(err)
+	case errors.Is(err, mapping.ErrGone): // the next claim names the set in use
+		return message.Delivery{}, &verdict{}
 	}
 	return again(err)
+}
+
+// question asks for a message that may have been sent, as it was mapped then. nil means that d can be sent: by the mappings in use, or just as it
+// was, where only the adapter says so, of a target that takes the same request twice.
+func (l *lane) question(ctx, hard context.Context, q outbox.Queued, d *message.Delivery) *verdict {
+	if v := l.ask(ctx, hard, q, *d); v != nil || q.SentBy == "" || !l.heard {
+		return v
+	}
+	return l.change(ctx, q, d)
+}
+
+// change goes over to the set of mappings that the lane names by now, for a message that is known not to be there as it was mapped before. What
+// that makes another document of is given back: the next claim writes down what it is sent by, before it is.
+func (l *lane) change(ctx context.Context, q outbox.Queued, d *message.Delivery) *verdict {
+	now, v := l.document(ctx, q, l.claim.SentBy)
+	if v != nil {
+		return v
+	}
+	if now.Doc.Mapping == d.Doc.Mapping {
+		return nil
+	}
+	if q.Again {
+		q.SentBy = ""
+		l.absent = &q
+	}
+	return &verdict{}
 }
 
 // ask finds out whether a message took effect that may have been sent. nil means that it can be sent: it took none, or may take effect

@@ -174,7 +174,7 @@ func (s *stream) send(ctx context.Context, f *flight) (wait time.Duration, moved
 		return wait, moved
 	}
 	q := f.claim.Messages[f.next]
-	d, v := f.document(ctx, q)
+	d, v := f.document(ctx, q, f.claim.SentBy)
 	if v != nil {
 		f.pace.cancel()
 		f.add(*v)

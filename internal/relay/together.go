@@ -114,7 +114,7 @@ func (g *crowd) put(ctx, hard context.Context, m *member) {
 func (g *crowd) question(ctx, hard context.Context, m *member, q outbox.Queued) {
 	v := m.make(ctx)
 	if v == nil {
-		if v = m.ask(ctx, hard, q, m.delivery); v == nil {
+		if v = m.question(ctx, hard, q, &m.delivery); v == nil {
 			m.asked = true
 			g.put(ctx, hard, m)
 			return
