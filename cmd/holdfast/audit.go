@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -73,10 +74,12 @@ type entryView struct {
 	Before  string    `json:"before,omitempty"`
 	After   string    `json:"after,omitempty"`
 	Outcome string    `json:"outcome"`
+
+	Signature json.RawMessage `json:"signature,omitempty"`
 }
 
 func entryViewOf(e audit.Entry) entryView {
-	return entryView{e.Seq, e.At, e.Actor, e.From, e.Action, e.Object, e.Reason, string(e.Before), string(e.After), e.Outcome}
+	return entryView{e.Seq, e.At, e.Actor, e.From, e.Action, e.Object, e.Reason, string(e.Before), string(e.After), e.Outcome, json.RawMessage(e.Signature)}
 }
 
 func entryViews(list []audit.Entry) []entryView {
@@ -94,12 +97,25 @@ func printEntries(w io.Writer, list []audit.Entry, limit int) error {
 	}
 	rows := make([]string, 0, len(list))
 	for _, e := range list {
-		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s", e.Seq, e.At.Format(time.RFC3339), orDash(e.Actor), e.Action, orDash(e.Object), e.Outcome, orDash(e.Reason)))
+		rows = append(rows, fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s", e.Seq, e.At.Format(time.RFC3339), orDash(e.Actor), e.Action, orDash(e.Object), e.Outcome, orDash(e.Reason)+meant(e)))
 	}
 	if err := table(w, "NUMBER\tAT\tACTOR\tACTION\tOBJECT\tOUTCOME\tREASON", rows); err != nil || len(list) < limit {
 		return err
 	}
 	return andMore(w, len(list))
+}
+
+// meant is what whoever signed an entry meant by it.
+func meant(e audit.Entry) string {
+	s, err := e.Signed()
+	switch {
+	case err != nil:
+		return " [its signature is not good]"
+	case s == nil:
+		return ""
+	default:
+		return " [signed: " + s.Meaning + "]"
+	}
 }
 
 func auditProve() *cobra.Command {

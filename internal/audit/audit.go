@@ -41,6 +41,8 @@ type Entry struct {
 	Before  []byte    // JSON of the object before the act, nil if not kept
 	After   []byte    // JSON of the object after it, nil if not kept
 	Outcome string    // Done or Refused
+
+	Signature []byte // JSON of a Signature, nil if nobody signed; see Sign and Signed
 }
 
 // Filter chooses entries; empty fields choose all that somebody did, and so none of LanesMoved.
@@ -56,12 +58,20 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	if e.At.IsZero() {
 		e.At = tx.Now
 	}
-	text := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") } // a leaf of the tree is text
-	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), text(e.Actor), text(e.From), text(e.Action), text(e.Object), text(e.Reason),
-		e.Before, e.After, cmp.Or(text(e.Outcome), Done)); err != nil {
+	e = e.text()
+	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After, e.Outcome, e.Signature); err != nil {
 		return fmt.Errorf("write the audit entry of %s %s: %w", e.Action, e.Object, err)
 	}
 	return nil
+}
+
+// text is the entry as it is written: a leaf of the tree is text.
+func (e Entry) text() Entry {
+	for _, s := range []*string{&e.Actor, &e.From, &e.Action, &e.Object, &e.Reason, &e.Outcome} {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	e.Outcome = cmp.Or(e.Outcome, Done)
+	return e
 }
 
 // List is one page of entries, the latest first.

@@ -40,6 +40,8 @@ type exportedEntry struct {
 	Before  *string   `json:"before"`
 	After   *string   `json:"after"`
 	Outcome string    `json:"outcome"`
+
+	Signature *string `json:"signature,omitempty"`
 }
 
 // Export writes the record as far as the tree has it: one JSON object a line, entries in the order of their places, each checkpoint after
@@ -87,7 +89,7 @@ func exportPage(ctx context.Context, tx *store.Tx, to *json.Encoder, from int64)
 			}
 		}
 		line := exported{Place: &l.Leaf, Hash: &hashes[i][0], Entry: &exportedEntry{
-			e.Seq, e.At, e.Actor, e.From, e.Action, e.Object, e.Reason, textOf(e.Before), textOf(e.After), e.Outcome,
+			e.Seq, e.At, e.Actor, e.From, e.Action, e.Object, e.Reason, textOf(e.Before), textOf(e.After), e.Outcome, textOf(e.Signature),
 		}}
 		if err := to.Encode(line); err != nil {
 			return 0, err
@@ -121,7 +123,7 @@ func bytesOf(s *string) []byte {
 func (e exportedEntry) entry() Entry {
 	return Entry{
 		Seq: e.Seq, At: e.At, Actor: e.Actor, From: e.From, Action: e.Action, Object: e.Object, Reason: e.Reason,
-		Before: bytesOf(e.Before), After: bytesOf(e.After), Outcome: e.Outcome,
+		Before: bytesOf(e.Before), After: bytesOf(e.After), Outcome: e.Outcome, Signature: bytesOf(e.Signature),
 	}
 }
 
@@ -164,7 +166,7 @@ func (v *verifier) exported(place int64, e Entry, hash tlog.Hash) {
 	}
 	r := row{
 		Seq: e.Seq, At: store.Micros(e.At), Actor: e.Actor, Origin: e.From, Action: e.Action, Object: e.Object, Reason: e.Reason,
-		Old: e.Before, New: e.After, Outcome: e.Outcome,
+		Old: e.Before, New: e.After, Outcome: e.Outcome, Sig: e.Signature,
 	}
 	v.leaf(placed{Leaf: v.read.size, Entry: e.Seq, row: r}, []tlog.Hash{hash})
 }

@@ -19,7 +19,7 @@ const leafForm = "holdfast/audit-entry/1"
 const absent = ^uint64(0)
 
 // Leaf is the entry as the tree has it: leafForm, then every column, each preceded by its length in eight bytes, most significant first.
-// Whoever knows this can check the record without Holdfast (docs/audit.md). The time is in microseconds since 1970.
+// An entry that a person signed has its signature as one more part. Whoever knows this can check the record without Holdfast (docs/audit.md). The time is in microseconds since 1970.
 func (e Entry) Leaf() ([]byte, error) {
 	b := make([]byte, 0, 256+len(e.Before)+len(e.After))
 	for _, part := range []string{
@@ -34,7 +34,11 @@ func (e Entry) Leaf() ([]byte, error) {
 		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
 		b = append(b, part...)
 	}
-	for _, part := range [][]byte{e.Before, e.After} {
+	last := [][]byte{e.Before, e.After}
+	if e.Signature != nil {
+		last = append(last, e.Signature)
+	}
+	for _, part := range last {
 		if part == nil {
 			b = binary.BigEndian.AppendUint64(b, absent)
 			continue

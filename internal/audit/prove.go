@@ -178,9 +178,12 @@ func checkProof(text string) (Proven, error) {
 
 // ParseLeaf reads what Entry.Leaf wrote, and nothing else.
 func ParseLeaf(leaf []byte) (Entry, error) {
-	var parts [11][]byte
+	var parts [12][]byte // the last one of an entry that a person signed
 	rest := leaf
 	for i := range parts {
+		if i == 11 && len(rest) == 0 {
+			break
+		}
 		if len(rest) < 8 {
 			return Entry{}, errors.New("the entry is cut")
 		}
@@ -198,7 +201,7 @@ func ParseLeaf(leaf []byte) (Entry, error) {
 	at, err2 := strconv.ParseInt(string(parts[2]), 10, 64)
 	e := Entry{
 		Seq: seq, At: store.FromMicros(at), Actor: string(parts[3]), From: string(parts[4]), Action: string(parts[5]), Object: string(parts[6]),
-		Reason: string(parts[7]), Outcome: string(parts[8]), Before: parts[9], After: parts[10],
+		Reason: string(parts[7]), Outcome: string(parts[8]), Before: parts[9], After: parts[10], Signature: parts[11],
 	}
 	again, err3 := e.Leaf()
 	if errors.Join(err1, err2, err3) != nil || !bytes.Equal(again, leaf) {

@@ -10,10 +10,10 @@ import (
 	"holdfast/internal/store"
 )
 
-const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, signature)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome`
+const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome, signature`
 
 const selectEntries = `SELECT ` + columns + ` FROM audit_entries`
 
@@ -32,7 +32,7 @@ const selectCheckpoints = `SELECT size, at, node, note FROM audit_checkpoints`
 
 // selectPlaced is one page of the tree's leaves with their entries; an entry that is gone has no columns.
 const selectPlaced = `SELECT leaf, entry, COALESCE(at, 0) AS at, COALESCE(actor, '') AS actor, COALESCE(origin, '') AS origin, COALESCE(action, '') AS action,
-COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALESCE(outcome, '') AS outcome, COALESCE(seq, 0) AS seq
+COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALESCE(outcome, '') AS outcome, COALESCE(seq, 0) AS seq, signature
 FROM audit_leaves LEFT JOIN audit_entries ON seq = entry WHERE leaf >= ? AND leaf < ? ORDER BY leaf`
 
 type row struct {
@@ -46,12 +46,13 @@ type row struct {
 	Old     []byte `db:"old"`
 	New     []byte `db:"new"`
 	Outcome string `db:"outcome"`
+	Sig     []byte `db:"signature"`
 }
 
 func (r row) entry() Entry {
 	return Entry{
 		Seq: r.Seq, At: store.FromMicros(r.At), Actor: r.Actor, From: r.Origin, Action: r.Action, Object: r.Object, Reason: r.Reason,
-		Before: r.Old, After: r.New, Outcome: r.Outcome,
+		Before: r.Old, After: r.New, Outcome: r.Outcome, Signature: r.Sig,
 	}
 }
 

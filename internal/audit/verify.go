@@ -94,6 +94,9 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 	case h != kept[0]:
 		v.wrong(p.Entry, "entry %d is not what was sealed (place %d)", p.Entry, p.Leaf)
 	}
+	if _, err := p.entry().Signed(); err != nil {
+		v.wrong(p.Entry, "the signature of entry %d (place %d) is not of what the entry says", p.Entry, p.Leaf)
+	}
 	if p.Seq == 0 {
 		h = kept[0]
 	}

@@ -365,6 +365,9 @@ type AuditEntry struct {
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty,omitzero"`
 	Seq     int64  `json:"seq"`
+
+	// Signature Of the person who did it, where access.sign asks for one: signer, meaning, at, shown, digest
+	Signature json.RawMessage `json:"signature,omitempty,omitzero"`
 }
 
 // AuditPage defines model for AuditPage.

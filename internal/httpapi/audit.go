@@ -25,7 +25,7 @@ func (s *Server) ListAudit(ctx context.Context, r ListAuditRequestObject) (ListA
 func auditEntry(e audit.Entry) AuditEntry {
 	return AuditEntry{
 		Seq: e.Seq, At: e.At, Actor: e.Actor, From: e.From, Action: e.Action, Object: e.Object, Reason: e.Reason, Outcome: e.Outcome,
-		Before: json.RawMessage(e.Before), After: json.RawMessage(e.After),
+		Before: json.RawMessage(e.Before), After: json.RawMessage(e.After), Signature: json.RawMessage(e.Signature),
 	}
 }
 
