@@ -34,6 +34,7 @@ type AccessConfig struct {
 	OIDC      map[string]OIDCConfig    `yaml:"oidc"`      // providers that people sign in at
 	Directory *DirectoryConfig         `yaml:"directory"` // an Active Directory that people have accounts in
 	StepUp    access.StepUp            `yaml:"step_up"`   // what people do only soon after showing the second factor
+	Sign      []string                 `yaml:"sign"`      // actions that a person signs in the console, or patterns of them
 	Idle      time.Duration            `yaml:"idle"`      // after which a session in the console has ended that nobody uses
 	Longest   time.Duration            `yaml:"longest"`   // after which it has ended however it is used
 }
@@ -177,7 +178,10 @@ func (c Config) policy() (*access.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.Demand(c.Access.StepUp)
+	if p, err = p.Demand(c.Access.StepUp); err != nil {
+		return nil, err
+	}
+	return p.Sign(c.Access.Sign)
 }
 
 // gate is what the API asks who calls, with the issuers of tokens that it believes; nil where the configuration does not say who may do what.

@@ -56,11 +56,12 @@ type Key struct {
 type Act struct {
 	Action      string // a name of the registry
 	Actor       Actor
-	Object      string // what is acted upon, such as order/1000042; empty if the act makes it
-	Link        string // that the object belongs to; "" for none, or where it is not known
-	Asks        bool   // the act itself finds the link and calls Permit; else who may act on some links only is refused where Link is not known
-	Reason      string // why; required where the action needs one
-	Idempotency *Key   // nil if the caller gave none
+	Object      string     // what is acted upon, such as order/1000042; empty if the act makes it
+	Link        string     // that the object belongs to; "" for none, or where it is not known
+	Asks        bool       // the act itself finds the link and calls Permit; else who may act on some links only is refused where Link is not known
+	Reason      string     // why; required where the action needs one
+	Idempotency *Key       // nil if the caller gave none
+	Signature   *Signature // of the person who acts; nil: they have not signed
 }
 
 // Result is what an act brought about.
@@ -98,7 +99,7 @@ func (d *Doer) Permit(by Actor, action, link string) error {
 // was used for the same request gives the first answer without running fn. fn may be run more than once, see store.DB.InTx.
 //
 // Errors: Internal for an action that is not registered, Invalid for a missing reason, Denied for what the policy does not permit,
-// Duplicate for a key used for something else, and those of fn. The refusal of an action that needs a reason is itself recorded, and so is
+// Duplicate for a key used for something else, and those of fn. What a person must sign and has not is refused with Unsigned. The refusal of an action that needs a reason is itself recorded, and so is
 // what is denied, whatever the action.
 func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx *store.Tx) (Result, error)) (Result, error) {
 	action, err := act.check()
@@ -111,29 +112,49 @@ func (d *Doer) Do(ctx context.Context, act Act, fn func(ctx context.Context, tx 
 	if err := d.policy.demand(act, d.db.Now()); err != nil {
 		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
+	sign, err := d.signed(ctx, act)
+	if err != nil && act.Actor.Person && act.Signature == nil {
+		return Result{}, err // which asks for it, and refuses nothing yet
+	}
+	if err != nil {
+		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
+	}
 	var res Result
-	err = d.db.InTx(ctx, func(tx *store.Tx) error {
-		res = Result{}
-		earlier, err := claim(ctx, tx, act)
-		if err != nil || earlier != nil {
-			res = deref(earlier)
-			return err
-		}
-		if err := d.policy.separate(ctx, tx, act); err != nil {
-			return err
-		}
-		if res, err = fn(ctx, tx); err != nil {
-			return err
-		}
-		if err := keep(ctx, tx, act, res); err != nil {
-			return err
-		}
-		return audit.Append(ctx, tx, act.entry(res))
-	})
+	err = sign.settle(ctx, act, d.db.InTx(ctx, func(tx *store.Tx) (err error) {
+		res, err = d.once(ctx, tx, act, sign, fn)
+		return err
+	}))
 	if err != nil {
 		return Result{}, errors.Join(err, d.recordRefusal(ctx, action, act, err))
 	}
 	return res, nil
+}
+
+// once does an act in its transaction, or gives the answer of the first time.
+func (d *Doer) once(ctx context.Context, tx *store.Tx, act Act, sign *signing, fn func(ctx context.Context, tx *store.Tx) (Result, error)) (Result, error) {
+	earlier, err := claim(ctx, tx, act)
+	if err != nil || earlier != nil {
+		return deref(earlier), err
+	}
+	if err := d.policy.separate(ctx, tx, act); err != nil {
+		return Result{}, err
+	}
+	if err := sign.spend(ctx, tx); err != nil {
+		return Result{}, err
+	}
+	res, err := fn(ctx, tx)
+	if err != nil {
+		return res, err
+	}
+	if err := keep(ctx, tx, act, res); err != nil {
+		return res, err
+	}
+	e := act.entry(res)
+	e.At = tx.Now
+	if e, err = sign.on(e); err != nil {
+		return res, err
+	}
+	return res, audit.Append(ctx, tx, e)
 }
 
 // permitted refuses what the actor may not do. Where the act asks for itself, it is enough to be permitted on some link.

@@ -75,6 +75,7 @@ func joinDomain(t *testing.T, dc *adtest.Controller, db *store.DB, change ...fun
 		by, err := s.Who(r, "")
 		answer(w, by, err)
 	})
+	signing(t, d.db, mux, s)
 	srv := httptest.NewServer(s.Wrap(mux))
 	t.Cleanup(srv.Close)
 	d.url = srv.URL
@@ -236,7 +237,7 @@ func TestWindowsErrorsAreToldApart(t *testing.T) {
 // testDirectoryFactor: a password alone gives no more than looking on, and a code is good once.
 func testDirectoryFactor(t *testing.T, dc *adtest.Controller) {
 	d := openDomain(t, dc, func(a *access.Directory) {
-		a.Roles["Holdfast-Leads"] = []string{"shift-lead"}
+		a.Roles["Holdfast-Leads"] = []string{"erp-team"}
 		delete(a.Roles, "Holdfast-Operators")
 	})
 	_, status, text := d.in("op2", adtest.Password("op2"), "")
@@ -245,12 +246,19 @@ func testDirectoryFactor(t *testing.T, dc *adtest.Controller) {
 	_, status, text = d.in("op2", adtest.Password("op2"), "")
 	d.want("without a code", status, text, 401, "not right")
 	now := code()
-	_, status, text = d.in("op2", adtest.Password("op2"), now)
-	d.want("with both", status, text, 200, "ad:op2[shift-lead]")
+	lead, status, text := d.in("op2", adtest.Password("op2"), now)
+	d.want("with both", status, text, 200, "ad:op2[erp-team]")
 	_, status, text = d.in("op2", adtest.Password("op2"), now)
 	d.want("with a code that was used", status, text, 401, "not right")
 	if got := entries(t, d.db, audit.Filter{Action: access.SignInRefused}); len(got) != 3 || got[0].Actor != "ad:op2" {
 		t.Errorf("refused: %+v", got)
+	}
+	d.clock.add(time.Minute) // or the code were the one that was used
+	if got, asks := doAt(t, d.url, lead, access.MsgDiscard, "message/1", shown("wrong", code())...); got != 403 || !asks {
+		t.Errorf("signed with a wrong password: %d, asks %v, want 403 that asks again", got, asks)
+	}
+	if got, _ := doAt(t, d.url, lead, access.MsgDiscard, "message/1", shown(adtest.Password("op2"), code())...); got != 200 {
+		t.Errorf("signed: %d", got)
 	}
 }
 

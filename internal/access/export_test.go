@@ -40,3 +40,8 @@ func Challenge(verifier string) string { return oauth2.S256ChallengeFromVerifier
 
 // RefusedBy is what is made of a directory's words.
 func RefusedBy(words string) error { return refusedBy(errors.New(words)) }
+
+// Unnamed is a signature of whoever has a name, without a request.
+func (s *Sessions) Unnamed(user, meaning, password, code string) *Signature {
+	return &Signature{s, user, "192.0.2.1", meaning, password, code}
+}

@@ -33,6 +33,7 @@ type Policy struct {
 	roles map[string]Role
 	apart []Apart
 	step  StepUp
+	sign  []string // what a person signs; see Sign
 }
 
 // StepUp is what a person does only soon after showing the second factor.

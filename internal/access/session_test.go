@@ -70,6 +70,7 @@ func openDoor(t *testing.T, db *store.DB, c *clock) *door {
 		_, err := s.SignOut(r, r.FormValue("all") != "")
 		answer(w, err)
 	})
+	signing(t, db, mux, s)
 	mux.HandleFunc("GET /{action...}", func(w http.ResponseWriter, r *http.Request) {
 		by, err := s.Who(r, r.PathValue("action"))
 		answer(w, err)

@@ -30,6 +30,9 @@ type change struct {
 // act does what a form asks for, once however often it is sent: its key stands in the form.
 func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *store.Tx) (change, error)) error {
 	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Link: d.link, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	if r.PostFormValue("meaning") != "" && c.SignIn != nil {
+		a.Signature = c.SignIn.Sign(r, r.PostFormValue("meaning"), r.PostFormValue("password"), r.PostFormValue("code"))
+	}
 	if key := r.PostFormValue("key"); key != "" && len(key) <= 200 {
 		asked, err := asked(r, d)
 		if err != nil {
@@ -44,13 +47,15 @@ func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *
 		}
 		return ch.result()
 	})
-	return err
+	return toSign(d, err)
 }
 
 // asked is the same for two forms that ask for the same.
 func asked(r *http.Request, d deed) (string, error) {
 	fields := maps.Clone(r.PostForm)
-	delete(fields, "key")
+	for _, name := range append(signingFields(), "key") { // whoever signs once more asks for the same, and nothing that is kept may tell of a password
+		delete(fields, name)
+	}
 	b, err := json.Marshal([]any{d.action, d.object, fields})
 	if err != nil {
 		return "", fmt.Errorf("write the request of %s: %w", d.action, err)
@@ -75,6 +80,9 @@ func (ch change) result() (access.Result, error) {
 
 // again shows the page of a form once more, with what its act met above it and what was typed still in it.
 func (c *Console) again(r *http.Request, p *page, err error) (*page, error) {
+	if sign := c.signPage(r, err); sign != nil {
+		return sign, nil
+	}
 	if p == nil || p.name == "" {
 		return nil, err
 	}

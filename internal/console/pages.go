@@ -120,6 +120,9 @@ func (c *Console) shown(f show) http.HandlerFunc {
 			}
 		}
 		p, err := f(r)
+		if sign := c.signPage(r, err); sign != nil {
+			p, err = sign, nil
+		}
 		if err != nil {
 			c.fail(w, r, err)
 			return

@@ -29,6 +29,9 @@ type auditRow struct {
 	audit.Entry
 	Lines   []line // of what it changed
 	Address string // of the object; "" if it has no page
+
+	Signed   *audit.Signature // nil: it is not
+	Unsigned string           // why its signature is none
 }
 
 // auditRecord answers GET /console/audit.
@@ -55,6 +58,11 @@ func (c *Console) recordPage(r *http.Request, v auditView, path, title string) (
 		row := auditRow{Entry: e, Address: objectAddress(e.Object)}
 		if len(e.Before) > 0 || len(e.After) > 0 {
 			row.Lines = changed(e)
+		}
+		if signature, wrong := e.Signed(); wrong != nil {
+			row.Unsigned = c.told(r, wrong).Why
+		} else {
+			row.Signed = signature
 		}
 		v.Rows = append(v.Rows, row)
 	}

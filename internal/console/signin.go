@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"holdfast/internal/access"
 	"holdfast/internal/problem"
 )
 
@@ -13,6 +14,8 @@ type SignIn interface {
 	SignIn(r *http.Request, name, password, code string) error // Unknown, TooMany: in words that tell a guesser nothing
 	// SignOut says where the person's session at their provider is ended too; "" if they have none.
 	SignOut(r *http.Request, everywhere bool) (elsewhere string, err error)
+	// Sign is the signature of the session's person under an act; it is judged with the act.
+	Sign(r *http.Request, meaning, password, code string) *access.Signature
 }
 
 // Elsewhere lets in who signs in at a provider. What comes back counts only in the browser that began, which the cookies see to.

@@ -1,0 +1,266 @@
+package access_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// signing gives the pages of a test an act that has to be signed, and one that need not be. The act fails where the form has fail.
+func signing(t *testing.T, db *store.DB, mux *http.ServeMux, s *access.Sessions) {
+	t.Helper()
+	signs, err := policy(t, nil, nil).Sign([]string{"msg.discard"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doer := access.New(db).Under(signs)
+	mux.HandleFunc("POST /do", func(w http.ResponseWriter, r *http.Request) {
+		by, err := s.Who(r, "")
+		act := access.Act{Action: r.FormValue("action"), Actor: by, Object: r.FormValue("object"), Link: "erp", Reason: "booked by hand"}
+		if r.FormValue("meaning") != "" {
+			act.Signature = s.Sign(r, r.FormValue("meaning"), r.FormValue("password"), r.FormValue("code"))
+		}
+		if key := r.FormValue("key"); key != "" {
+			act.Idempotency = &access.Key{Value: key, Request: act.Object}
+		}
+		if err == nil {
+			_, err = doer.Do(r.Context(), act, func(context.Context, *store.Tx) (access.Result, error) {
+				if r.FormValue("fail") != "" {
+					return access.Result{}, &problem.Error{Kind: problem.Conflict, Why: "it is not parked"}
+				}
+				return access.Result{Before: json.RawMessage(`{"state":"parked"}`), After: json.RawMessage(`{"state":"void"}`)}, nil
+			})
+		}
+		if err != nil {
+			w.WriteHeader(problem.KindOf(err).HTTPStatus())
+			if _, ask := errors.AsType[access.Unsigned](err); ask {
+				fmt.Fprint(w, "sign")
+			}
+		}
+	})
+}
+
+// do acts; more are fields of the form. asks tells whether it may be tried again with a signature.
+func (d *door) do(c *http.Client, action, object string, more ...string) (status int, asks bool) {
+	d.t.Helper()
+	return doAt(d.t, d.url, c, action, object, more...)
+}
+
+func doAt(t *testing.T, at string, c *http.Client, action, object string, more ...string) (status int, asks bool) {
+	t.Helper()
+	form := url.Values{"action": {action}, "object": {object}}
+	for i := 0; i+1 < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	res, err := c.PostForm(at+"/do", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var told [4]byte
+	n, _ := res.Body.Read(told[:])
+	return res.StatusCode, string(told[:n]) == "sign"
+}
+
+// shown are the fields of a signature.
+func shown(password, code string) []string {
+	return []string{"meaning", "approval", "password", password, "code", code}
+}
+
+// signedIn is a browser in which anna is signed in.
+func (d *door) signedIn() *http.Client {
+	d.t.Helper()
+	b := d.browser()
+	if got := d.in(b, "anna", goodPassword, d.code()); got != 200 {
+		d.t.Fatalf("signing in: %d", got)
+	}
+	d.next()
+	return b
+}
+
+// TestAnActIsSigned has an open session do nothing that is to be signed before its person shows who they are, for each act anew.
+func TestAnActIsSigned(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		b := d.signedIn()
+		if got, _ := d.do(b, access.MsgRetry, "message/1"); got != 200 {
+			t.Fatalf("an act that need not be signed: %d", got)
+		}
+		if got, asks := d.do(b, access.MsgDiscard, "message/1"); got != 403 || !asks {
+			t.Errorf("without a signature: %d, asks %v, want 403 that asks for one", got, asks)
+		}
+		if list := entries(t, db, audit.Filter{Action: access.MsgDiscard}); len(list) != 0 {
+			t.Errorf("to be asked for a signature is on record as %+v", list)
+		}
+		used := d.code()
+		if got, _ := d.do(b, access.MsgDiscard, "message/1", shown(goodPassword, used)...); got != 200 {
+			t.Fatalf("signed: %d", got)
+		}
+		list := entries(t, db, audit.Filter{Action: access.MsgDiscard})
+		if len(list) != 1 {
+			t.Fatalf("got %+v, want one entry", list)
+		}
+		s, err := list[0].Signed()
+		if err != nil || s == nil || s.Signer != "user:anna" || s.Meaning != "approval" || s.Shown != "password and code" || !s.At.Equal(list[0].At) || len(s.Digest) != 64 {
+			t.Errorf("got %+v, %v, want anna's approval at the time of the entry", s, err)
+		}
+		if got, asks := d.do(b, access.MsgDiscard, "message/2", shown(goodPassword, used)...); got != 403 || !asks {
+			t.Errorf("the same signature under another act: %d, asks %v, want 403 that asks for one", got, asks)
+		}
+		d.next()
+		if got, asks := d.do(b, access.MsgDiscard, "message/2", "meaning", "fun", "password", goodPassword, "code", d.code()); got != 422 || !asks {
+			t.Errorf("a meaning that is none: %d, asks %v", got, asks)
+		}
+		if list := entries(t, db, audit.Filter{Action: access.MsgDiscard, Object: "message/2"}); len(list) != 2 || list[0].Outcome != audit.Refused || list[1].Outcome != audit.Refused {
+			t.Errorf("got %+v, want both refusals on record, and nothing done", list)
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestAWrongSignatureCountsAsAWrongSignIn has five wrong ones make the sixth wait, also a right one, and nobody elsewhere.
+func TestAWrongSignatureCountsAsAWrongSignIn(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		b := d.signedIn()
+		again := append(shown(goodPassword, d.code()), "key", "k1")
+		if got, _ := d.do(b, access.MsgDiscard, "message/1", again...); got != 200 {
+			t.Fatalf("signed: %d", got)
+		}
+		d.next()
+		for i, wrong := range [][]string{
+			shown("not the password", d.code()), shown(goodPassword, "000000"), shown(goodPassword, ""), shown("", ""), shown(goodPassword, "111111"),
+		} {
+			if got, asks := d.do(b, access.MsgDiscard, "message/2", wrong...); got != 403 || !asks {
+				t.Errorf("wrong %d: %d, asks %v, want 403 that asks again", i, got, asks)
+			}
+			if i == 3 { // a repetition is answered, and forgives nothing
+				if got, _ := d.do(b, access.MsgDiscard, "message/1", again...); got != 200 {
+					t.Errorf("the first act once more: %d, want its answer", got)
+				}
+			}
+		}
+		refused := entries(t, db, audit.Filter{Action: access.SignInRefused})
+		if len(refused) != 5 || refused[0].Actor != "user:anna" || refused[0].Object != "signature" {
+			t.Errorf("%d failures of %+v are on record, want 5 of anna's", len(refused), refused)
+		}
+		if got, _ := d.do(b, access.MsgDiscard, "message/2", shown(goodPassword, d.code())...); got != 403 {
+			t.Errorf("a right one after five wrong ones: %d, want it to wait", got)
+		}
+		if got := d.in(d.browser(), "anna", goodPassword, d.code()); got != 429 {
+			t.Errorf("signing in from there: %d, want it to wait too", got)
+		}
+		c.add(time.Minute)
+		if got, _ := d.do(b, access.MsgDiscard, "message/2", shown(goodPassword, d.code())...); got != 200 {
+			t.Errorf("after a minute: %d", got)
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestASignatureIsUsedWithItsAct has an act that fails use no code up, and two at a time with one code do one act.
+func TestASignatureIsUsedWithItsAct(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		b := d.signedIn()
+		with := shown(goodPassword, d.code())
+		if got, asks := d.do(b, access.MsgDiscard, "message/1", append(with, "fail", "yes")...); got != 409 || asks {
+			t.Errorf("an act that fails: %d, asks %v, want 409", got, asks)
+		}
+		var all sync.WaitGroup
+		var done atomic.Int32
+		for i := range 4 {
+			all.Go(func() {
+				if got, _ := d.do(b, access.MsgDiscard, fmt.Sprintf("message/%d", i), with...); got == 200 {
+					done.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if done.Load() != 1 {
+			t.Errorf("%d acts were done with one code, want 1", done.Load())
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestNobodyElseSigns has machines and commands do nothing that a person signs, and nobody sign by another's session.
+func TestNobodyElseSigns(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p, err := policy(t, nil, nil).Sign([]string{access.MsgDiscard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		act := access.Act{Action: access.MsgDiscard, Actor: access.Actor{Name: "token:erp", Rights: access.Everything()}, Object: "message/1", Reason: "booked by hand"}
+		_, err = access.New(db).Under(p).Do(t.Context(), act, effect(`{}`))
+		if e, ok := errors.AsType[*problem.Error](err); !ok || e.Kind != problem.Denied || !strings.Contains(e.Hint, "console") {
+			t.Errorf("a machine: %v, want it denied and sent to the console", err)
+		}
+		d := openDoor(t, db, c)
+		users := access.NewSessions(db, d.users, access.SessionConfig{})
+		act.Actor.Person = true
+		act.Signature = users.Unnamed("anna", "approval", goodPassword, d.code())
+		if _, err = access.New(db).Under(p).Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Denied {
+			t.Errorf("anna's signature under the act of somebody else: %v, want it denied", err)
+		}
+	}, storetest.WithClock(c.now))
+}
+
+func TestWhatIsSignedIsDoneInTheConsole(t *testing.T) {
+	for _, word := range []string{"order.create", "keys.rotate", "msg.discrd", "nothing.*"} {
+		if _, err := policy(t, nil, nil).Sign([]string{word}); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s: %v, want it refused", word, err)
+		}
+	}
+	if _, err := policy(t, nil, nil).Sign([]string{"msg.*", access.MappingApprove}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAPersonOfAProviderSignsBySigningInAnew has each new sign-in sign one act, and one of long ago none.
+func TestAPersonOfAProviderSignsBySigningInAnew(t *testing.T) {
+	c := realClock()
+	co := openCompany(t, storetest.SQLite(t, storetest.WithClock(c.now)), c)
+	co.providers.Look(t.Context())
+	b := co.browser()
+	discard := func() (int, bool) { return doAt(t, co.url, b, access.MsgDiscard, "message/1", "meaning", "review") }
+	co.in(b, "ben", "otp")
+	if got, asks := discard(); got != 403 || !asks {
+		t.Errorf("signed in without being asked for a time: %d, asks %v, want 403 that asks", got, asks)
+	}
+	co.in(b, "ben", "otp", "fresh=yes")
+	if got, _ := discard(); got != 200 {
+		t.Errorf("signed in anew: %d", got)
+	}
+	if got, asks := discard(); got != 403 || !asks {
+		t.Errorf("by the same sign-in once more: %d, asks %v, want 403 that asks", got, asks)
+	}
+	co.clock.add(6 * time.Minute)
+	if got, asks := discard(); got != 403 || !asks {
+		t.Errorf("six minutes later: %d, asks %v, want 403 that asks", got, asks)
+	}
+	done := 0
+	for _, e := range entries(t, co.db, audit.Filter{Action: access.MsgDiscard}) {
+		if s, err := e.Signed(); s != nil && err == nil && s.Signer == "oidc:ben" && s.Meaning == "review" {
+			done++
+		}
+	}
+	if done != 1 {
+		t.Errorf("%d acts are signed, want 1", done)
+	}
+}
