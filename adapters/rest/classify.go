@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -115,6 +116,9 @@ func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outco
 	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
 	if r.verdict == message.Again {
 		out.After = wait
+	}
+	if r.credentials && a.Status == http.StatusForbidden {
+		out.After = cmp.Or(wait, wire.ForbiddenWait)
 	}
 	if r.credentials && (a.Status != http.StatusUnauthorized || l.creds.reference() == "") {
 		l.creds.guard.Forbidden(out.Err)

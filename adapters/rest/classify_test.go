@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -85,6 +86,9 @@ func TestWhatAStatusMeans(t *testing.T) {
 			got := want{out.Verdict, out.LinkDown, problem.KindOf(out.Err)}
 			if got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
+			}
+			if rests := got.kind == problem.Denied && tt.status == 403; rests != (out.After == time.Minute) {
+				t.Errorf("tried again after %s", out.After)
 			}
 			if out.Throttled != (tt.status == 429) {
 				t.Errorf("throttled: %t", out.Throttled)

@@ -119,7 +119,7 @@ func (e *oldERP) get(w http.ResponseWriter, ref string) {
 
 // statuses are the faults that are an answer.
 var statuses = map[adaptertest.Fault]int{
-	adaptertest.Refuse: 400, adaptertest.Throttle: 429, adaptertest.Unavailable: 503, adaptertest.SignIn: 403, adaptertest.Redirect: 301,
+	adaptertest.Refuse: 400, adaptertest.Throttle: 429, adaptertest.Unavailable: 503, adaptertest.SignIn: 401, adaptertest.Redirect: 301,
 	adaptertest.ErrorBefore: 500, adaptertest.ErrorAfter: 500, adaptertest.GatewayBefore: 502, adaptertest.GatewayAfter: 502,
 	adaptertest.MaintainBefore: 503, adaptertest.MaintainAfter: 503, adaptertest.GarbageBefore: 200, adaptertest.GarbageAfter: 200,
 }

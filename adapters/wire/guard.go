@@ -136,6 +136,9 @@ func (g *Guard) Refuse(secret, why string) {
 	}
 }
 
+// ForbiddenWait is how long a link rests whose user lacks a right: somebody must give it to him, and each try until then is one in vain.
+const ForbiddenWait = time.Minute
+
 // Forbidden takes in that a right is refused, or that a sign-in page answered.
 func (g *Guard) Forbidden(why error) {
 	g.Forget()

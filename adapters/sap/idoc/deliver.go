@@ -2,6 +2,7 @@ package idoc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -155,6 +156,9 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 	out := verdictOf(a.Status, later)
 	if out.Verdict == message.Again {
 		out.After = wait
+	}
+	if a.Status == http.StatusForbidden {
+		out.After = cmp.Or(wait, wire.ForbiddenWait)
 	}
 	out.Receipt.Status = a.Status
 	said := statusLine(a.Status)

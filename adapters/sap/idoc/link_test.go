@@ -131,7 +131,7 @@ func faults() map[adaptertest.Fault]erpmock.Fault {
 		return erpmock.Fault{Kind: erpmock.Status, Status: s, Phase: erpmock.Before, RetryAfter: erpmock.Duration(adaptertest.RetryAfter)}
 	}
 	return map[adaptertest.Fault]erpmock.Fault{
-		adaptertest.Refuse: status(400, erpmock.Before), adaptertest.Throttle: later(429), adaptertest.Unavailable: later(503), adaptertest.SignIn: status(403, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
+		adaptertest.Refuse: status(400, erpmock.Before), adaptertest.Throttle: later(429), adaptertest.Unavailable: later(503), adaptertest.SignIn: status(407, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
 		adaptertest.ResetBefore: {Kind: erpmock.Reset, Phase: erpmock.Before}, adaptertest.ResetAfter: {Kind: erpmock.Reset, Phase: erpmock.After},
 		adaptertest.CloseBefore: {Kind: erpmock.Lost, Phase: erpmock.Before}, adaptertest.CloseAfter: {Kind: erpmock.Lost, Phase: erpmock.After},
 		adaptertest.HalfAfter:     {Kind: erpmock.Half, Phase: erpmock.After},
@@ -260,6 +260,21 @@ func TestWhatDoesNotFitIsRefusedWithItsPlace(t *testing.T) {
 				t.Errorf("got %v, want it refused for %q", out, tt.want)
 			}
 		})
+	}
+}
+
+// TestARightThatIsMissingStopsTheLink: no storm of IDocs until somebody gives the right.
+func TestARightThatIsMissingStopsTheLink(t *testing.T) {
+	sap := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusForbidden) }))
+	defer sap.Close()
+	cfg := config()
+	cfg.Send = &idoc.Send{URL: sap.URL}
+	l, _ := open(t, cfg)
+	told := 0
+	l.WhenDenied(func(error) { told++ })
+	out := l.Deliver(t.Context(), []message.Delivery{delivery(t, "m1", "PPCC2PRETTICKET01", `{"E1BP_PP_TIMETICKET":[{"ORDERID":"1"}]}`)})[0]
+	if out.Verdict != message.Again || !out.LinkDown || out.After != time.Minute || problem.KindOf(out.Err) != problem.Denied || told != 1 {
+		t.Errorf("got %v after %s (link down %t), told %d times", out, out.After, out.LinkDown, told)
 	}
 }
 
