@@ -159,6 +159,9 @@ func (u *units) convert(a ...ref.Val) ref.Val {
 	if err != nil {
 		return types.WrapErr(err)
 	}
+	if from == to {
+		return a[0] // as it is spelt
+	}
 	q := a[0].(number).Decimal
 	num, err1 := from.numerator.Mul(to.denominator)
 	den, err2 := from.denominator.Mul(to.numerator)
