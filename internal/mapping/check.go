@@ -42,7 +42,7 @@ func (s *Set) Check(name, kind string, c Contract) []Finding {
 	if !ok {
 		return nil
 	}
-	k := &checking{whose: "operation " + m.target, typed: m.source != nil}
+	k := &checking{whose: "operation " + m.target, typed: m.source != nil, forms: m.source != nil}
 	k.params(m, op.Params)
 	if op.Body != nil && !m.whole {
 		k.object(m.fields, op.Body, "fields", m.root)
@@ -143,6 +143,7 @@ func constantShape(text []byte) shape {
 type checking struct {
 	whose string // operation createConfirmation, or a kind of message
 	typed bool   // the source's limits are known
+	forms bool   // and the formats of its texts
 	found []Finding
 }
 
@@ -336,12 +337,31 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 	case r.length == 0 && s.length > t.MaxLength:
 		k.wrong(at, r.path, fmt.Sprintf("it can have %d characters, and %s takes %d", s.length, name, t.MaxLength), lengthHint(t))
 	}
+	if k.misformed(s, t) {
+		k.wrong(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, t.Format), formatHint(t))
+		return
+	}
 	for _, v := range s.enum {
 		if why := refuses(t, v); why != "" {
 			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", v, name, why), didYouMean(v, t.Enum, "it takes "+strings.Join(t.Enum, ", ")))
 			return
 		}
 	}
+}
+
+// misformed tells whether a text is known to be of another format than a day or a time is.
+func (k *checking) misformed(s shape, t *schema.Type) bool {
+	if s.enum != nil || s.format == "" || s.format == t.Format || t.Format != "date" && t.Format != dateTime {
+		return false
+	}
+	return s.format != unformatted || k.forms
+}
+
+func formatHint(t *schema.Type) string {
+	if t.Format == "date" {
+		return "make it one: date(…, \"Europe/Berlin\") of a time, with the plant's zone"
+	}
+	return "make it one: localTime(day, clock, \"Europe/Berlin\"), with the plant's zone"
 }
 
 func lengthHint(t *schema.Type) string {

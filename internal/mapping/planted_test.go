@@ -156,6 +156,22 @@ func TestPlantedMistakes(t *testing.T) {
 			`m.yaml:10:10: fields.start: it can be "2026-13-01T00:00:00Z", and start is a date-time`,
 		},
 		{
+			"a text in the place of a day", without[:len(without)-len("  postingDate: src.confirmation.postingDate\n")] + "  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.unit\n",
+			`m.yaml:9:16: fields.postingDate: it makes a text of any form, and postingDate is a date (make it one: date(…, "Europe/Berlin") of a time, with the plant's zone)`,
+		},
+		{
+			"a time in the place of a day", without[:len(without)-len("  postingDate: src.confirmation.postingDate\n")] + "  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.postedAt\n",
+			`m.yaml:9:16: fields.postingDate: it makes a date-time, and postingDate is a date (make it one`,
+		},
+		{
+			"a day in the place of a time", planted + "  start: src.confirmation.postingDate\n",
+			`m.yaml:10:10: fields.start: it makes a date, and start is a date-time (make it one`,
+		},
+		{
+			"the day that is cut from a time", without[:len(without)-len("  postingDate: src.confirmation.postingDate\n")] + "  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.postedAt.substring(0, 10)\n",
+			`m.yaml:9:32: fields.postingDate: a piece of a time is cut from its own offset, which may be another day in the plant's zone (name the zone: date(…, "Europe/Berlin"), or clock(…, …))`,
+		},
+		{
 			"a fragment that is missing", planted + "use: [envelop]\n",
 			`m.yaml:10:7: fields.use: there is no fragment "envelop" (did you mean envelope?)`,
 		},
@@ -166,6 +182,14 @@ func TestPlantedMistakes(t *testing.T) {
 		{
 			"a value that stands for two codes, read back", "tables: {r: {rows: {a: '1', b: '1'}}}\n" + planted + "  text: 'reverse(\"r\", event.id)'\n",
 			`m.yaml:11:18: fields.text: "1" stands for both "a" and "b" in table r (a table that is read back needs one code for each value)`,
+		},
+		{
+			"a value that stands for no code, read back", "tables: {unit: {rows: {S: sec, MIN: min}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, reverse(\"unit\", u))'\n",
+			`m.yaml:11:67: fields.timeUnit: table unit has no row with the value "S" (add the row, or say otherwise: or missing:)`,
+		},
+		{
+			"a decimal that is compared with what has no type", "from: {document: d}\nto: {kind: '\"k\"', key: src.number}\nfields:\n  full: src.count == decimal(\"12\")\n",
+			"m.yaml:4:19: fields.full: what comes has no type while it runs, and a whole number on the left is never equal to a decimal (write decimal(…) on both sides)",
 		},
 		{
 			"a parameter that nothing makes", "from: {kind: order.completed}\nto: {operation: completeProductionOrder}\nfields: {messageId: event.id}\n",

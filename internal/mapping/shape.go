@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,9 +27,16 @@ type shape struct {
 	absent bool         // it may have no value
 	theirs bool         // a text of the ERP's own, which it is given back
 	amount bool         // a text that holds a decimal
+	format string       // date, date-time and the like of a text, or unformatted; "": not known
 	always *bool        // a condition that is the same for every message
 	guards []string     // fields that are there if this condition holds
 }
+
+// unformatted is the format of a text whose schema asks for none.
+const (
+	unformatted = "text of any form"
+	dateTime    = "date-time"
+)
 
 // known tells whether anything is known.
 func (s shape) known() bool { return s.kind != schema.Any }
@@ -38,6 +46,8 @@ func shapeOf(t *schema.Type) shape {
 	s := shape{kind: t.Kind, length: t.MaxLength, digits: t.Digits, scale: t.Scale, enum: t.Enum, theirs: t.Theirs}
 	s.amount = t.Kind == schema.Text && t.Format == schema.IsDecimal
 	switch t.Kind {
+	case schema.Text:
+		s.format = cmp.Or(t.Format, unformatted)
 	case schema.Object, schema.List:
 		s.typ = t
 	case schema.Integer:
@@ -67,6 +77,9 @@ func (s shape) or(o shape) shape {
 		return s
 	}
 	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount}
+	if s.format == o.format {
+		out.format = s.format
+	}
 	if s.kind != o.kind {
 		out.kind = schema.Any
 	}
@@ -228,6 +241,9 @@ func eventLengths() map[string]int {
 func (a *analysis) eventShape(e ast.Expr) shape {
 	s := a.byType(e)
 	s.length = eventLengths()[e.AsIdent()]
+	if e.AsIdent() == "event.time" {
+		s.format = dateTime
+	}
 	return s
 }
 
@@ -236,7 +252,9 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 	sel := e.AsSelect()
 	if sel.Operand().Kind() == ast.IdentKind && sel.Operand().AsIdent() == "event" {
 		s := a.byType(e)
-		s.length = eventLengths()["event."+sel.FieldName()]
+		if s.length = eventLengths()["event."+sel.FieldName()]; sel.FieldName() == "time" {
+			s.format = dateTime
+		}
 		return s
 	}
 	on := a.of(sel.Operand(), guards)

@@ -31,11 +31,14 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		return shape{scale: schema.AnyScale, absent: true}
 	case "lookup":
 		return a.looked(c, args[1])
+	case "reverse":
+		a.readBack(c, args[1])
 	case "ref", "plantID":
 		s.theirs = name == "ref"
 		s.length = map[string]int{"plantID": 36}[name]
 	case operators.Equals, operators.NotEquals:
 		s.always = compared(name == operators.Equals, args[0], args[1])
+		a.untyped(e, c.Args())
 	case operators.LogicalNot:
 		if args[0].always != nil {
 			no := !*args[0].always
@@ -68,6 +71,14 @@ func (a *analysis) amounts(e ast.Expr, operator string, args []shape) {
 		return
 	}
 	a.wrong(e, why, "write decimal(…) on both sides")
+}
+
+// untyped finds a decimal that is compared with what has no type while it runs: a whole number of it would never be equal to one.
+func (a *analysis) untyped(e ast.Expr, args []ast.Expr) {
+	left, right := plain(a.ast.GetType(args[0].ID())), plain(a.ast.GetType(args[1].ID()))
+	if left.IsDyn() && right.IsExactType(decimalType) {
+		a.wrong(e, "what comes has no type while it runs, and a whole number on the left is never equal to a decimal", "write decimal(…) on both sides")
+	}
 }
 
 // wordy tells whether a text is known to be no number.
@@ -107,17 +118,21 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case "upper", "lower", "trim", "stripZeros":
 		s.length, s.theirs = on.length, on.theirs
 	case "substring":
+		if on.format == dateTime {
+			a.wrong(c.Target(), "a piece of a time is cut from its own offset, which may be another day in the plant's zone",
+				"name the zone: date(…, \"Europe/Berlin\"), or clock(…, …)")
+		}
 		s.length = between(c.Args(), on.length)
 	case "pad", "padRight":
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.length = n
 		}
 	case "date":
-		s.length = len("2006-01-02")
+		s.length, s.format = len("2006-01-02"), "date"
 	case "clock":
 		s.length = len("15:04:05")
 	case "dateTime", "localTime":
-		s.length = len("2006-01-02T15:04:05.999999999+00:00")
+		s.length, s.format = len("2006-01-02T15:04:05.999999999+00:00"), dateTime
 	case "compactDate":
 		s.length = len("20060102")
 	case "compactTime":
@@ -169,6 +184,20 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 		s.digits, s.scale = max(x.digits, y.digits)+1, max(x.scale, y.scale)
 	}
 	return s
+}
+
+// readBack wants a row for every value that can be asked for.
+func (a *analysis) readBack(c ast.CallExpr, value shape) {
+	name, _ := literal(c.Args()[0])
+	t := a.c.m.tables[name]
+	if t == nil || t.missing != missingRefuse || t.otherwise != nil {
+		return
+	}
+	for _, v := range value.enum {
+		if _, ok := t.back[v]; !ok {
+			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row with the value %q", name, v), didYouMean(v, sortedKeys(t.back), "add the row, or say otherwise: or missing:"))
+		}
+	}
 }
 
 // looked is the result of a table; every code that can be asked for must have a row.

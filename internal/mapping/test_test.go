@@ -380,3 +380,29 @@ func TestAConfirmationAllocatesLittle(t *testing.T) {
 	}
 	t.Logf("%.0f allocations", got)
 }
+
+// TestCoverageBelowTheLimitIsACaseThatFails: a build server reads the JUnit file, not the exit status alone.
+func TestCoverageBelowTheLimitIsACaseThatFails(t *testing.T) {
+	r := mapping.Report{Coverage: []mapping.Coverage{{Mapping: "full", Parts: 2, Used: 2}, {Mapping: "half", Parts: 2, Used: 1}}}
+	r.Require(80)
+	var b strings.Builder
+	if err := r.WriteJUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "the examples use 50 % of it, and 80 % is asked for"
+	if got := b.String(); r.OK() || strings.Count(got, "<failure") != 1 || !strings.Contains(got, want) {
+		t.Errorf("got %s, want one failure: %s", got, want)
+	}
+}
+
+// TestMadeUpMessagesOfWhichNoneWasMappedAreNoPass: nothing was tried, and the report says so.
+func TestMadeUpMessagesOfWhichNoneWasMappedAreNoPass(t *testing.T) {
+	r := mapping.Report{Cases: []mapping.Case{{Mapping: "m", Name: "made up", MadeUp: 9, Refused: 9}, {Mapping: "m", Name: "mapped", MadeUp: 9, Mapped: 1}}}
+	var b strings.Builder
+	if err := r.WriteJUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); strings.Count(got, "<skipped") != 1 || !strings.Contains(got, "nothing was tried") {
+		t.Errorf("got %s, want one case skipped", got)
+	}
+}
