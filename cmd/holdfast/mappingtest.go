@@ -70,7 +70,7 @@ func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, 
 	if f.update {
 		return w.update(out, report)
 	}
-	report.Ask(f.coverage)
+	report.Require(f.coverage)
 	return errors.Join(writeMappingReport(out, report, f.form), exitUnless(report.OK()))
 }
 

@@ -78,8 +78,8 @@ func (c Coverage) Percent() int {
 // OK tells whether every case is as it should be.
 func (r Report) OK() bool { return !slices.ContainsFunc(r.Cases, func(c Case) bool { return !c.OK() }) }
 
-// Ask adds a case that fails for each mapping of which the examples use less than so many percent.
-func (r *Report) Ask(least int) {
+// Require adds a case that fails for each mapping of which the examples use less than so many percent.
+func (r *Report) Require(least int) {
 	for _, c := range r.Coverage {
 		if c.Percent() < least {
 			r.Cases = append(r.Cases, Case{Mapping: c.Mapping, Name: "coverage", Errors: []string{
@@ -275,6 +275,7 @@ func (r Report) WriteJUnit(w io.Writer) error {
 		Class   string   `xml:"classname,attr"`
 		Name    string   `xml:"name,attr"`
 		Failure *failure `xml:"failure,omitempty"`
+		Skipped *failure `xml:"skipped,omitempty"`
 	}
 	suite := struct {
 		XMLName  xml.Name   `xml:"testsuite"`
@@ -293,6 +294,9 @@ func (r Report) WriteJUnit(w io.Writer) error {
 			}
 			lines = append(lines, c.Errors...)
 			tc.Failure = &failure{lines[0], c.Place + "\n" + strings.Join(lines, "\n")}
+		}
+		if c.OK() && c.MadeUp > 0 && c.Mapped == 0 {
+			tc.Skipped = &failure{Message: "every made-up message was refused, so that nothing was tried; the last one: " + orNothing(c.refusal)}
 		}
 		suite.Cases = append(suite.Cases, tc)
 	}

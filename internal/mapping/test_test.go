@@ -389,7 +389,7 @@ func TestCoverageBelowTheLimitIsACaseThatFails(t *testing.T) {
 	if err := r.WriteJUnit(&b); err != nil {
 		t.Fatal(err)
 	}
-	want := "the examples use 50 % of it, and 80 % is asked for"
+	want := "its examples use 50 % of it, and 80 % are asked for"
 	if got := b.String(); r.OK() || strings.Count(got, "<failure") != 1 || !strings.Contains(got, want) {
 		t.Errorf("got %s, want one failure: %s", got, want)
 	}
