@@ -42,7 +42,6 @@ func TestTheHeapIsCollectedByWhatLives(t *testing.T) {
 	}
 	until(t, "and as usual while much does", func() bool { return set() == usual })
 	runtime.KeepAlive(ballast)
-	ballast = nil
 	until(t, "and seldom again", func() bool { return set() > 2*usual })
 	stop()
 	until(t, "and as usual in the end", func() bool { return set() == usual })
