@@ -60,17 +60,24 @@ func TestAThreatReachesAWebhook(t *testing.T) {
 
 func TestWhoIsToldOfAlertsIsCheckedAtLoad(t *testing.T) {
 	for text, want := range map[string]string{
-		"alerts: {webhooks: [{name: a, url: \"http://hook.example\"}]}\n":                                "it is no https address",
-		"alerts: {webhooks: [{name: mail, url: \"https://hook.example\"}]}\n":                            "used twice",
-		"alerts: {mail: {server: mail, from: a@example.com, to: [b@example.com]}}\n":                     "it is no host and port",
-		"alerts: {mail: {server: \"mail:587\", from: \"A <a@example.com>\", to: [b@example.com]}}\n":     "address 1 of from and to is none",
-		"alerts: {mail: {server: \"mail:587\", from: a@example.com}}\n":                                  "nobody gets the mails",
-		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com], least: low}}\n": "it is none of warning, critical",
-		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com]}}\n":             "",
+		"alerts: {webhooks: [{name: a, url: \"http://hook.example\"}]}\n":                                                    "it is no https address",
+		"alerts: {webhooks: [{name: mail, url: \"https://hook.example\"}]}\n":                                                "used twice",
+		"alerts: {mail: {server: mail, from: a@example.com, to: [b@example.com]}}\n":                                         "it is no host and port",
+		"alerts: {mail: {server: \"mail:587\", from: \"A <a@example.com>\", to: [b@example.com]}}\n":                         "address 1 of from and to is none",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com}}\n":                                                      "nobody gets the mails",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com], least: low}}\n":                     "it is none of warning, critical",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com]}}\n":                                 "",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com], tls: none}}\n":                      "it is none of starttls, implicit",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com], user: plant}}\n":                    "one is missing",
+		"alerts: {mail: {server: \"mail:587\", from: a@example.com, to: [b@example.com], user: plant, password: hunter2}}\n": "alerts.mail.password: it is no reference to a secret",
+		"alerts: {webhooks: [{name: a, url: \"https://hook.example\", secret: hunter2}]}\n":                                  "secret: it is no reference to a secret",
 	} {
 		_, err := parseConfig("/x/holdfast.yaml", []byte("plant: {number: \"1000\"}\n"+text))
 		if want == "" && err != nil || want != "" && (problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: a secret is in %v", text, err)
 		}
 	}
 }

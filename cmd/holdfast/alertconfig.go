@@ -34,7 +34,8 @@ type WebhookConfig struct {
 
 // MailConfig is the server that takes mails, and who gets them.
 type MailConfig struct {
-	Server   string   `yaml:"server"`   // host:port; TLS from the first byte on port 465, STARTTLS on every other
+	Server   string   `yaml:"server"`   // host:port
+	TLS      string   `yaml:"tls"`      // starttls or implicit, which is from the first byte; left out: implicit on port 465, starttls on every other
 	User     string   `yaml:"user"`     // left out: nobody signs in
 	Password string   `yaml:"password"` // reference
 	CA       string   `yaml:"ca"`       // certificates that it is believed by; left out: those of the system
@@ -57,6 +58,9 @@ func (c Config) checkAlerts(k *checker) {
 		if !secure(w.URL) {
 			k.wrong(at+".url", "it is no https address", "write https://oncall.example/hook")
 		}
+		if w.Secret != "" {
+			checkReference(k, at+".secret", w.Secret)
+		}
 		checkLeast(k, at, w.Least)
 	}
 	m := c.Alerts.Mail
@@ -73,6 +77,15 @@ func (c Config) checkAlerts(k *checker) {
 	}
 	if len(m.To) == 0 {
 		k.wrong("alerts.mail.to", "nobody gets the mails", "write to: [oncall@example.com]")
+	}
+	if m.TLS != "" {
+		k.among("alerts.mail.tls", m.TLS, "starttls", "implicit")
+	}
+	if (m.User == "") != (m.Password == "") {
+		k.wrong("alerts.mail.password", "a user and a password belong together, and one is missing", "write both, or neither")
+	}
+	if m.Password != "" {
+		checkReference(k, "alerts.mail.password", m.Password)
 	}
 	checkLeast(k, "alerts.mail", m.Least)
 }
@@ -101,9 +114,10 @@ func (c Config) channels() ([]alert.Channel, error) {
 	if m == nil {
 		return all, nil
 	}
-	host, _, _ := net.SplitHostPort(m.Server)
+	host, port, _ := net.SplitHostPort(m.Server)
 	to := alert.Mail{
-		Server: m.Server, User: m.User, From: m.From, To: m.To, TLS: &tls.Config{MinVersion: tls.VersionTLS12}, Plain: m.CA == "" && m.User == "" && httpapi.Loopback(host),
+		Implicit: m.TLS == "implicit" || m.TLS == "" && port == "465",
+		Server:   m.Server, User: m.User, From: m.From, To: m.To, TLS: &tls.Config{MinVersion: tls.VersionTLS12}, Plain: m.TLS == "" && m.CA == "" && m.User == "" && port != "465" && httpapi.Loopback(host),
 		Password: func(ctx context.Context) (string, error) { return c.secret(ctx, m.Password) },
 	}
 	if m.CA != "" {

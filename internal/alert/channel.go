@@ -5,19 +5,13 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"mime"
-	"net"
 	"net/http"
-	"net/smtp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -148,105 +142,6 @@ func (w Webhook) Tell(ctx context.Context, n Notice) error {
 		return untold("the webhook", "it answered "+res.Status, nil)
 	}
 	return nil
-}
-
-// Mail tells by e-mail.
-type Mail struct {
-	Server   string // host:port
-	TLS      *tls.Config
-	Plain    bool // without TLS: for a server of this machine alone
-	User     string
-	Password func(ctx context.Context) (string, error)
-	From     string
-	To       []string
-}
-
-// Tell implements Teller.
-func (m Mail) Tell(ctx context.Context, n Notice) error {
-	if err := m.send(ctx, m.text(n)); err != nil {
-		return untold("the mail server", "it did not take the mail", err)
-	}
-	return nil
-}
-
-func (m Mail) send(ctx context.Context, text []byte) error {
-	c, err := m.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if m.User != "" {
-		password, err := m.Password(ctx)
-		if err != nil {
-			return err
-		}
-		host, _, _ := net.SplitHostPort(m.Server)
-		if err := c.Auth(smtp.PlainAuth("", m.User, password, host)); err != nil {
-			return err
-		}
-	}
-	if err := c.Mail(m.From); err != nil {
-		return err
-	}
-	for _, to := range m.To {
-		if err := c.Rcpt(to); err != nil {
-			return err
-		}
-	}
-	w, err := c.Data()
-	if err != nil {
-		return err
-	}
-	if _, err = w.Write(text); err != nil {
-		return err
-	}
-	return errors.Join(w.Close(), c.Quit())
-}
-
-// open connects, by TLS from the first byte on port 465 and by STARTTLS on every other.
-func (m Mail) open(ctx context.Context) (*smtp.Client, error) {
-	host, port, err := net.SplitHostPort(m.Server)
-	if err != nil {
-		return nil, err
-	}
-	conf := m.TLS.Clone()
-	conf.ServerName = host
-	raw, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", m.Server)
-	if err != nil {
-		return nil, err
-	}
-	if err := raw.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	if port == "465" {
-		raw = tls.Client(raw, conf)
-	}
-	c, err := smtp.NewClient(raw, host)
-	if err != nil {
-		return nil, errors.Join(err, raw.Close())
-	}
-	if port != "465" && !m.Plain {
-		if err := c.StartTLS(conf); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-	}
-	return c, nil
-}
-
-// text is the mail. What strangers can have put into the alert is one line of plain text in it.
-func (m Mail) text(n Notice) []byte {
-	subject := fmt.Sprintf("[Holdfast %s] %s: %s of %s", n.Plant, n.Severity, n.Alert, n.Object)
-	head := []string{
-		"From: " + m.From, "To: " + strings.Join(m.To, ", "), "Subject: " + mime.QEncoding.Encode("utf-8", plain(subject)), "Date: " + n.At.Format(time.RFC1123Z),
-		"Message-ID: <" + n.ID + "@holdfast>", "MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: base64", "",
-	}
-	body := fmt.Sprintf("%s\r\n\r\nalert: %s\r\nseverity: %s\r\nabout: %s\r\nat: %s\r\nbesides since the last mail: %d\r\nplace in the record: %d\r\n",
-		plain(n.Why), n.Alert, n.Severity, plain(n.Object), n.At.Format(time.RFC3339), n.Besides, n.Place)
-	b64 := base64.StdEncoding.EncodeToString([]byte(body))
-	for len(b64) > 76 {
-		head, b64 = append(head, b64[:76]), b64[76:]
-	}
-	return []byte(strings.Join(append(head, b64, ""), "\r\n"))
 }
 
 func untold(whom, why string, cause error) error {

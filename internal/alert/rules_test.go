@@ -1,22 +1,17 @@
 package alert_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"mime"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/mail"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -318,71 +313,6 @@ func TestAChannelIsToldOnceAndLosesNothing(t *testing.T) {
 			w.t.Errorf("a silence of 31 days: %v", err)
 		}
 	})
-}
-
-// TestAMailTellsOfAnAlert: what a stranger can have put into an alert begins no line of its own.
-func TestAMailTellsOfAnAlert(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	mails := make(chan string, 1)
-	go sink(l, mails)
-	m := alert.Mail{Server: l.Addr().String(), Plain: true, TLS: &tls.Config{MinVersion: tls.VersionTLS12}, From: "plant@example.com", To: []string{"a@example.com", "b@example.com"}}
-	n := alert.Notice{
-		ID: "1000-7", Alert: "threat.denied", Severity: "warning", Object: "user:x\r\nBcc: all@example.com", Why: "tried\r\n.\r\nQUIT", At: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC),
-		Plant: "1000", Besides: 3, Place: 7,
-	}
-	if err := m.Tell(t.Context(), n); err != nil {
-		t.Fatal(err)
-	}
-	text := <-mails
-	got, err := mail.ReadMessage(strings.NewReader(text))
-	if err != nil {
-		t.Fatalf("%v in %q", err, text)
-	}
-	subject, _ := new(mime.WordDecoder).DecodeHeader(got.Header.Get("Subject"))
-	body, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, got.Body))
-	if err != nil || got.Header.Get("Bcc") != "" || got.Header.Get("To") != "a@example.com, b@example.com" || !strings.HasPrefix(subject, "[Holdfast 1000] warning: threat.denied of user:x") ||
-		!strings.Contains(string(body), "besides since the last mail: 3") {
-		t.Errorf("%v: subject %q, head %v, body %q", err, subject, got.Header, body)
-	}
-	m.Plain = false
-	if err := m.Tell(t.Context(), n); problem.KindOf(err) != problem.Unavailable {
-		t.Errorf("a server without TLS: %v, want that nothing is said to it", err)
-	}
-}
-
-// sink is a mail server that takes everything and knows no TLS.
-func sink(l net.Listener, mails chan<- string) {
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		fmt.Fprint(c, "220 sink\r\n")
-		in := bufio.NewScanner(c)
-		for data, text := false, ""; in.Scan(); {
-			line := in.Text()
-			switch {
-			case data && line == ".":
-				data = false
-				mails <- text
-				fmt.Fprint(c, "250 taken\r\n")
-			case data:
-				text += line + "\r\n"
-			case strings.HasPrefix(line, "DATA"):
-				data = true
-				fmt.Fprint(c, "354 go on\r\n")
-			case strings.HasPrefix(line, "QUIT"):
-				fmt.Fprint(c, "221 bye\r\n")
-			default:
-				fmt.Fprint(c, "250 ok\r\n")
-			}
-		}
-		_ = c.Close()
-	}
 }
 
 // TestWhatIsDearToLookAtIsLookedAtSeldom: a day's messages are counted each hour, and the clock each half minute.
