@@ -26,6 +26,7 @@ import (
 	"holdfast/internal/httpapi"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/port"
 	"holdfast/internal/store"
 	"holdfast/openapi"
 )
@@ -223,11 +224,15 @@ func (t *tortured) openERP(ctx context.Context, f tortureFlags, plan planner) er
 	return nil
 }
 
-// openNodes writes the configuration of each node, on ports that are free now, and says how its process is started.
+// openNodes writes the configuration of each node, on ports that stay free while a node is away, and says how its process is started.
 func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
+	}
+	ports, err := port.Free(2 * f.nodes)
+	if err != nil {
+		return err
 	}
 	for i := range f.nodes {
 		n := tortureNode{name: fmt.Sprintf("node-%d", i+1), program: program, database: database, dir: dir, mixed: f.old != ""}
@@ -236,7 +241,9 @@ func (t *tortured) openNodes(ctx context.Context, f tortureFlags, database, dir 
 				return fmt.Errorf("find %s: %w", f.old, err)
 			}
 		}
-		node, log, err := n.open(ctx, t.initial(database, t.node != nil))
+		in := t.initial(database, t.node != nil)
+		in.API, in.Ops = fmt.Sprintf("127.0.0.1:%d", ports[2*i]), fmt.Sprintf("127.0.0.1:%d", ports[2*i+1])
+		node, log, err := n.open(in)
 		if err != nil {
 			return err
 		}
@@ -308,13 +315,7 @@ type tortureNode struct {
 // tortureDatabase is the variable by which the plant's process learns the URL of its database.
 const tortureDatabase = "HOLDFAST_TORTURE_DATABASE"
 
-func (n tortureNode) open(ctx context.Context, in initial) (torture.Node, *os.File, error) {
-	var aerr, oerr error
-	in.API, aerr = freeAddress(ctx)
-	in.Ops, oerr = freeAddress(ctx)
-	if err := errors.Join(aerr, oerr); err != nil {
-		return torture.Node{}, nil, err
-	}
+func (n tortureNode) open(in initial) (torture.Node, *os.File, error) {
 	file := filepath.Join(n.dir, n.name+".yaml")
 	if err := n.configure(file, in); err != nil {
 		return torture.Node{}, nil, err
@@ -386,15 +387,6 @@ func older(cfg map[string]any) {
 		r.(map[string]any)["kinds"] = []string{"order.created", "order.completed", "operation.confirmed", "goods.*"}
 	}
 	delete(cfg["links"].(map[string]any)["erp"].(map[string]any), "operations")
-}
-
-// freeAddress is a loopback address that nobody listens on just now.
-func freeAddress(ctx context.Context) (string, error) {
-	l, err := httpapi.Listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // tortureLanes asks the database who holds what.
