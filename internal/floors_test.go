@@ -56,7 +56,7 @@ var floors = map[string]string{
 	"internal/mes":    plant + "internal/outbox",
 	"internal/access": plant + "internal/seal",
 
-	"internal/access/oidctest": "",
+	"internal/access/oidctest": "internal/port",
 	"internal/access/adtest":   "",
 
 	"internal/anomaly": plant,

@@ -28,6 +28,7 @@ import (
 
 	"holdfast/internal/alert"
 	"holdfast/internal/audit"
+	"holdfast/internal/port"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
@@ -91,21 +92,17 @@ func newRsyslog(t *testing.T) *rsyslog {
 		}
 		t.Skip("skipped for want of rsyslog: set HOLDFAST_TEST_RSYSLOG, or run make test, which installs it")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := port.Free(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rsyslog{t: t, program: program, id: newIdentity(t), dir: t.TempDir(), address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(r.address)
+	r := &rsyslog{t: t, program: program, id: newIdentity(t), dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	conf := fmt.Sprintf(`global(workDirectory="%[1]s" defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="%[2]s" defaultNetstreamDriverCertFile="%[2]s" defaultNetstreamDriverKeyFile="%[3]s")
 module(load="imtcp" streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="anon")
 template(name="raw" type="string" string="%%rawmsg%%\n")
 ruleset(name="all") { action(type="omfile" file="%[1]s/got" template="raw") }
-input(type="imtcp" address="127.0.0.1" port="%[4]s" ruleset="all")
-`, r.dir, r.id.cert, r.id.key, port)
+input(type="imtcp" address="127.0.0.1" port="%[4]d" ruleset="all")
+`, r.dir, r.id.cert, r.id.key, ports[0])
 	if err := os.WriteFile(filepath.Join(r.dir, "rsyslog.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

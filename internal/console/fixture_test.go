@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -29,6 +30,7 @@ import (
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/port"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -149,7 +151,11 @@ func empty(t *testing.T, db *store.DB, change ...func(*console.Config)) *plant {
 	p.pages = console.New(console.Parts{
 		DB: db, Plant: p.mes, Outbox: out, Inbox: p.in, Doer: access.New(db), Gate: p, Checker: p, Rules: mapping.NewLive(rules), Jobs: p.jobs, Workshop: shelf{},
 	}, cfg, log)
-	p.start("127.0.0.1:0")
+	ports, err := port.Free(1) // a test starts it there again
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start(fmt.Sprintf("127.0.0.1:%d", ports[0]))
 	t.Cleanup(p.stop)
 	return p
 }

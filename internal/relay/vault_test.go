@@ -21,6 +21,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/port"
 	"holdfast/internal/problem"
 	"holdfast/internal/relay"
 	"holdfast/internal/seal"
@@ -371,7 +372,11 @@ func openFront(t *testing.T, s *vaulttest.Server) *front {
 	f := &front{
 		t: t, server: toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), vault: u.Host, broken: broken.Listener.Addr().String(),
 	}
-	f.to(f.vault, "127.0.0.1:0")
+	ports, err := port.Free(1) // set listens on it again
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.to(f.vault, fmt.Sprintf("127.0.0.1:%d", ports[0]))
 	f.address = "https://" + f.proxy.Listen
 	t.Cleanup(func() { f.proxy.Stop() })
 	return f

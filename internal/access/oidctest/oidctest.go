@@ -7,13 +7,14 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/internal/port"
 )
 
 // Client is a program that the provider knows.
@@ -35,15 +36,14 @@ type Provider struct {
 	cmd     *exec.Cmd
 }
 
-// Address is an address of this machine that nobody listens on.
+// Address is an address of this machine that nobody listens on, nor is given by the system.
 func Address(t *testing.T) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	ports, err := port.Free(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", ports[0])
 }
 
 // Start starts a provider, which ends with the test. It calls itself issuer; "" is its own address. Without HOLDFAST_TEST_OIDC the test is skipped, in CI
@@ -72,8 +72,8 @@ func (p *Provider) Up() {
 		}
 		p.t.Skip("skipped for want of npm's oidc-provider: set HOLDFAST_TEST_OIDC, or run make test, which installs it")
 	}
-	_, port, _ := strings.Cut(p.address, ":")
-	args, err := json.Marshal(map[string]any{"port": json.Number(port), "issuer": p.Issuer, "clients": p.clients, "ahead": p.Ahead.Milliseconds()})
+	_, at, _ := strings.Cut(p.address, ":")
+	args, err := json.Marshal(map[string]any{"port": json.Number(at), "issuer": p.Issuer, "clients": p.clients, "ahead": p.Ahead.Milliseconds()})
 	if err != nil {
 		p.t.Fatal(err)
 	}
