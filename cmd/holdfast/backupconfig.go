@@ -24,6 +24,7 @@ type BackupConfig struct {
 	Identity   string              `yaml:"identity"`   // reference to the key with which copies are proven
 	Every      time.Duration       `yaml:"every"`      // 0: only by holdfast backup create
 	Ship       time.Duration       `yaml:"ship"`       // between two increments that follow a copy; 0: none
+	Behind     time.Duration       `yaml:"behind"`     // age of the recovery point that is an alarm; default ten times ship, or ten minutes
 	Verify     time.Duration       `yaml:"verify"`     // default as often as every
 	Alarm      time.Duration       `yaml:"alarm"`      // age of the newest proven copy; default twice every
 	Keep       BackupKeepConfig    `yaml:"keep"`
@@ -77,6 +78,9 @@ func (c Config) checkBackup(k *checker) {
 	}
 	if b.Ship != 0 && (b.Every == 0 || b.Ship < time.Second || b.Ship > b.Every) {
 		k.wrong("backup.ship", "it is less than a second, or backup.every is not longer", "write 30s, and every: 24h")
+	}
+	if b.Behind != 0 && b.Behind < b.Ship {
+		k.wrong("backup.behind", "it is less than backup.ship, so that it would always be an alarm", "write 1m")
 	}
 	if b.Every != 0 && b.Identity == "" {
 		k.wrong("backup.identity", "it is missing, so that no copy could be proven", "name the site's key: file:backup-keys/site.key")

@@ -33,7 +33,7 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 		}
 	}
 	return &backup.Schedule{
-		Ship: b.Ship, Log: shipped, Node: p.cfg.node(), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, places) },
+		Ship: b.Ship, Behind: b.Behind, Log: shipped, Turn: p.db.Turn("backup"), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, places) },
 		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Now: p.db.Now,
 		Trust: func(ctx context.Context) (backup.Trust, error) { return p.cfg.backupTrust(ctx, p.db) },
 		Make: func(ctx context.Context, to []backup.Place) error {
@@ -61,13 +61,16 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 			}
 			return nil
 		},
-		Raise: func(ctx context.Context, why string) error {
-			return p.db.InTx(ctx, func(tx *store.Tx) error {
-				return p.alerts.Raise(ctx, tx, "backup-not-proven", "backup/newest", errors.New(why))
-			})
-		},
+		Raise: p.alarmsOf("backup-not-proven"), Late: p.alarmsOf("backup-behind"),
 		Metrics: p.tel.registry, Logger: p.log,
 	}, nil
+}
+
+// alarmsOf raises an alert of that kind about backups.
+func (p *process) alarmsOf(kind string) func(ctx context.Context, why string) error {
+	return func(ctx context.Context, why string) error {
+		return p.db.InTx(ctx, func(tx *store.Tx) error { return p.alerts.Raise(ctx, tx, kind, "backup/newest", errors.New(why)) })
+	}
 }
 
 // signsBackups is the node's key, if the plant has any.

@@ -182,6 +182,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, p.api.Close(), p.ops.Close())
 	}
+	defer func() { err = errors.Join(err, backups.Turn.Close()) }()
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox}, p.alerts.Collector())
 	api := p.api.Addr().String()
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),

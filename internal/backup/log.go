@@ -29,6 +29,7 @@ type Log struct {
 	mu   sync.Mutex // guards what follows
 	at   position
 	last time.Time // when the last increment was made
+	lost bool      // no place that could be reached has the copy any more
 	know *known
 }
 
@@ -140,7 +141,7 @@ func (l *Log) begin(k *known, s Sealed, m Manifest) error {
 		return err
 	}
 	k.fresh = nil
-	l.at, l.know = at, k
+	l.at, l.know, l.lost = at, k, false
 	return nil
 }
 
@@ -164,6 +165,14 @@ func (l *Log) Base() (id string, made time.Time) {
 	return l.at.Base, l.at.Made
 }
 
+// Lost tells that of the places that could be reached at the last Ship none had the copy that the log follows: somebody has removed it, and what was
+// shipped is nowhere.
+func (l *Log) Lost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
+}
+
 // idle is how long no increment is made while nothing has changed.
 const idle = 10 * time.Minute
 
@@ -179,14 +188,17 @@ func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Tim
 		return through, err
 	}
 	var errs []error
-	shipped := false
+	shipped, lacking := false, 0
 	for _, p := range o.Places {
 		here, err := l.shipTo(ctx, p)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("ship what has changed to %s: %w", p, err))
+		} else if !here {
+			lacking++
 		}
 		shipped = shipped || here
 	}
+	l.lost = !shipped && lacking > 0
 	if shipped {
 		through = l.last
 	}

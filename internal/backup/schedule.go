@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/internal/store"
 )
 
 // Schedule makes and proves copies by itself.
@@ -29,9 +32,12 @@ type Schedule struct {
 	Raise  func(ctx context.Context, why string) error // an alarm
 
 	Ship    time.Duration                                            // between two increments; 0: none are made
+	Behind  time.Duration                                            // age of the recovery point from which on it is an alarm; default ten times Ship, or ten minutes
 	Log     *Log                                                     // what makes them
-	Node    string                                                   // this one
 	Shipped func(ctx context.Context) (through time.Time, err error) // makes one and ships it (Log.Ship)
+	Late    func(ctx context.Context, why string) error              // an alarm of the recovery point
+
+	Turn *store.Turn // of the plant's nodes the one that has it makes, proves and ships; nil: there is but one
 
 	Metrics prometheus.Registerer
 	Logger  *slog.Logger
@@ -47,8 +53,8 @@ const (
 const tryAgain = time.Hour
 
 // Run makes a copy whenever the newest in the places is old enough, proves the newest of one place after the other, and removes what need not be
-// kept, until ctx ends. It asks the places themselves when the last was, so that nothing is done twice over restarts; two nodes that begin at the
-// same moment may both make one, which harms nothing.
+// kept, until ctx ends. It asks the places themselves when the last was, so that nothing is done twice over restarts, and works while the turn is this
+// node's.
 func (s *Schedule) Run(ctx context.Context) error {
 	if s.Every == 0 {
 		return nil
@@ -64,6 +70,10 @@ func (s *Schedule) Run(ctx context.Context) error {
 	tried := map[string]time.Time{} // when a copy was made last for a place
 	var proved time.Time            // when one was proven last, or was to be
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
+		if !s.mine(ctx) {
+			began, alarmed = s.Now(), false
+			continue
+		}
 		made, good, err := s.newest(ctx)
 		acted := false
 		if to := s.lacking(made, tried); len(to) > 0 {
@@ -118,11 +128,9 @@ func (s *Schedule) lacking(made, tried map[string]time.Time) (to []Place) {
 // newest is when the newest copy was made that is believed, for each place that can be listed, and the newest in any that was proven. The error tells
 // of the places that cannot. Where nobody knows whom to believe, no place is told.
 func (s *Schedule) newest(ctx context.Context) (made map[string]time.Time, proven time.Time, err error) {
-	var by Trust
-	if s.Trust != nil {
-		if by, err = s.Trust(ctx); err != nil {
-			return nil, proven, err
-		}
+	by, err := s.trust(ctx)
+	if err != nil {
+		return nil, proven, err
 	}
 	made = map[string]time.Time{}
 	for _, p := range s.Places {
@@ -149,12 +157,9 @@ func (s *Schedule) proveAndPrune(ctx context.Context, p Place) error {
 	if err := s.Prove(ctx, p); err != nil {
 		return err
 	}
-	var by Trust
-	if s.Trust != nil {
-		var err error
-		if by, err = s.Trust(ctx); err != nil {
-			return err
-		}
+	by, err := s.trust(ctx)
+	if err != nil {
+		return err
 	}
 	var errs []error
 	for _, p := range s.Places {
@@ -167,8 +172,20 @@ func (s *Schedule) proveAndPrune(ctx context.Context, p Place) error {
 	return errors.Join(errs...)
 }
 
-// RunLog has what the database has become shipped into the places every Ship, until ctx ends; less often where that takes long. That nothing was
-// shipped for ten times as long, or ten minutes, is an alarm.
+// mine tells whether it is this node that works.
+func (s *Schedule) mine(ctx context.Context) bool {
+	if s.Turn == nil {
+		return true
+	}
+	mine, err := s.Turn.Mine(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.Logger.Error("nobody knows which node makes backups", "part", "backup", "err", err)
+	}
+	return mine
+}
+
+// RunLog has what the database has become shipped into the places every Ship, until ctx ends; less often where that takes long. A recovery point that
+// is older than Behind is an alarm, also where it is one of before a restart or of another node.
 func (s *Schedule) RunLog(ctx context.Context) error {
 	if s.Ship == 0 {
 		return nil
@@ -180,54 +197,91 @@ func (s *Schedule) RunLog(ctx context.Context) error {
 		s.Metrics.MustRegister(point)
 		defer s.Metrics.Unregister(point)
 	}
-	last, alarmed := s.Now(), false
-	var begun time.Time
+	var at recoveryPoint
 	for wait := s.Ship; pause(ctx, wait); {
-		began := s.Now()
-		err := s.beginLog(ctx, &begun)
-		through, serr := s.Shipped(ctx)
-		if through.After(last) {
-			last = through
-			point.Set(seconds(through))
+		if !s.mine(ctx) {
+			at = recoveryPoint{}
+			point.Set(0)
+			continue
 		}
-		if err = errors.Join(err, serr); err != nil && ctx.Err() == nil {
+		began := s.Now()
+		if err := s.round(ctx, &at); err != nil && ctx.Err() == nil {
 			s.Logger.Error("what has changed is not shipped", "part", "backup", "err", err)
 		}
-		late := s.Now().Sub(last) > max(10*s.Ship, 10*time.Minute)
-		if late && !alarmed {
-			late = s.Raise(ctx, "nothing was shipped since "+last.Format(time.RFC3339)) == nil // else it is tried again
-		}
-		alarmed = late
+		point.Set(seconds(at.through))
 		wait = max(s.Ship, 10*s.Now().Sub(began))
 	}
 	return nil
 }
 
-// beginLog makes a copy for the log to follow where there is none, unless another node's log goes on.
-func (s *Schedule) beginLog(ctx context.Context, begun *time.Time) error {
-	if base, _ := s.Log.Base(); base != "" || s.Now().Sub(*begun) < min(s.Every, tryAgain) {
-		return nil
+// recoveryPoint is how far a plant could be brought back, as long as the turn is this node's.
+type recoveryPoint struct {
+	through time.Time // zero: nobody has looked yet
+	alarmed bool
+	failed  time.Time // when a copy could not be made for the log to follow
+}
+
+// round ships once, and raises the alarm once if the recovery point is too old all the same.
+func (s *Schedule) round(ctx context.Context, at *recoveryPoint) error {
+	var err error
+	if at.through.IsZero() {
+		at.through, err = s.known(ctx)
 	}
-	var by Trust
-	if s.Trust != nil {
-		var err error
-		if by, err = s.Trust(ctx); err != nil {
-			return err
-		}
+	err = errors.Join(err, s.beginLog(ctx, &at.failed))
+	through, serr := s.Shipped(ctx)
+	if through.After(at.through) {
+		at.through = through
+	}
+	late := s.Now().Sub(at.through) > cmp.Or(s.Behind, max(10*s.Ship, 10*time.Minute))
+	if late && !at.alarmed && ctx.Err() == nil {
+		aerr := s.Late(ctx, "the plant could be brought back to "+at.through.Format(time.RFC3339)+" and no further: nothing was shipped since")
+		late, err = aerr == nil, errors.Join(err, aerr) // one that is not recorded is tried again
+	}
+	at.alarmed = late
+	return errors.Join(err, serr)
+}
+
+// known is the moment to which a place could bring the plant back; now where there is nothing yet. A place that cannot be listed has nothing.
+func (s *Schedule) known(ctx context.Context) (point time.Time, err error) {
+	by, err := s.trust(ctx)
+	if err != nil {
+		return point, err
 	}
 	for _, p := range s.Places {
 		all, err := List(ctx, p, by)
 		if err != nil {
-			continue // what is away is told when it is written to
+			continue // it is told when it is written to
 		}
 		for _, c := range all {
-			if c.Node != s.Node && c.Increments > 0 && s.Now().Sub(c.Through) < 2*idle {
-				return nil
+			if c.Trouble == "" && c.Through.After(point) {
+				point = c.Through
 			}
 		}
 	}
-	*begun = s.Now()
-	return s.Make(ctx, s.Places)
+	if point.IsZero() {
+		point = s.Now()
+	}
+	return point, nil
+}
+
+func (s *Schedule) trust(ctx context.Context) (Trust, error) {
+	if s.Trust == nil {
+		return nil, nil //nolint:nilnil // a plant without keys believes all
+	}
+	return s.Trust(ctx)
+}
+
+// beginLog makes a copy for the log to follow, where there is none or no place has it any more.
+func (s *Schedule) beginLog(ctx context.Context, failed *time.Time) error {
+	base, _ := s.Log.Base()
+	if base != "" && !s.Log.Lost() || s.Now().Sub(*failed) < min(s.Every, tryAgain) {
+		return nil
+	}
+	err := s.Make(ctx, s.Places)
+	if err != nil {
+		*failed = s.Now()
+	}
+	return err
 }
 
 func seconds(t time.Time) float64 {

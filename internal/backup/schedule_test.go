@@ -205,3 +205,54 @@ func TestADateThatNobodyHasSignedStopsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestARecoveryPointThatIsTooOldIsAnAlarm: once each time, and also where it is one of before the start.
+func TestARecoveryPointThatIsTooOldIsAnAlarm(t *testing.T) {
+	near, folder := backup.Folder(t.TempDir()), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		c := &clockwork{made: map[string]int{}, proved: map[string]int{}, broken: true}
+		if err := c.make(t.Context(), []backup.Place{near}); err != nil { // of an earlier life
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Minute)
+		log, err := backup.OpenLog(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.s = backup.Schedule{
+			Every: 24 * time.Hour, Ship: 30 * time.Second, Behind: 5 * time.Minute, Places: []backup.Place{near}, Log: log, Now: time.Now, Late: c.raise,
+			Make: func(context.Context, []backup.Place) error { return errors.New("no room") }, Logger: slog.New(slog.DiscardHandler),
+			Shipped: func(context.Context) (time.Time, error) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				if c.broken {
+					return time.Time{}, errors.New("no route to it")
+				}
+				return time.Now(), nil
+			},
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.s.RunLog(ctx) }()
+		want := func(after time.Duration, broken bool, alarms int) {
+			t.Helper()
+			time.Sleep(after)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(c.alarms) != alarms {
+				t.Errorf("got %d alarms %q, want %d", len(c.alarms), c.alarms, alarms)
+			}
+			c.broken = broken
+		}
+		want(time.Minute, true, 0)    // four minutes old
+		want(2*time.Minute, true, 1)  // six
+		want(time.Hour, false, 1)     // told
+		want(10*time.Minute, true, 1) // it is shipped again
+		want(4*time.Minute, true, 1)  // four minutes
+		want(2*time.Minute, false, 2) // six
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
