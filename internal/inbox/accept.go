@@ -83,12 +83,17 @@ func (i *Inbox) receiveNow(ctx context.Context, came []arrival) (all []Taken, er
 	if err := i.asideAll(came, i.keep(ctx)); err != nil {
 		return nil, err
 	}
-	err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		all, err = i.take(ctx, tx, came, true)
-		return err
-	})
-	if err == nil || ctx.Err() != nil || troubled(err) {
-		return all, err
+	for _, atOnce := range [...]bool{true, false} { // what speaks against an effect may come as late as with the answer to the commit
+		err = i.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			all, err = i.take(ctx, tx, came, atOnce)
+			return err
+		})
+		if err == nil || ctx.Err() != nil {
+			return all, err
+		}
+	}
+	if troubled(err) {
+		return nil, err
 	}
 	return i.receiveEach(ctx, came)
 }
@@ -149,11 +154,7 @@ func (i *Inbox) take(ctx context.Context, tx *store.Tx, came []arrival, atOnce b
 			good = append(good, &a)
 		}
 	}
-	err := i.accept(ctx, tx, good, atOnce)
-	if errors.Is(err, errNotAtOnce) {
-		return i.take(ctx, tx, came, false)
-	}
-	if err != nil {
+	if err := i.accept(ctx, tx, good, atOnce); err != nil {
 		return nil, err
 	}
 	out := make([]Taken, len(all))

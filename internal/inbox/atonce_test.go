@@ -65,6 +65,41 @@ func TestARefusalInABatchUndoesNothingElse(t *testing.T) {
 	}
 }
 
+// TestWhatIsSaidAgainstAnEffectWithTheCommitHoldsUpItsLaneAlone has the plant leave a statement for the round trip of the commit, which fails.
+func TestWhatIsSaidAgainstAnEffectWithTheCommitHoldsUpItsLaneAlone(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		w.tx(func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `CREATE TABLE once (id TEXT PRIMARY KEY)`)
+			if err == nil {
+				_, err = tx.Exec(t.Context(), `INSERT INTO once (id) VALUES ('m2')`)
+			}
+			return err
+		})
+		late := inbox.New(w.db, mapper{}, func(ctx context.Context, tx *store.Tx, m message.Message) error {
+			if err := w.plant.apply(ctx, tx, m); err != nil {
+				return err
+			}
+			return tx.Later(ctx, `INSERT INTO once (id) VALUES (?)`, m.ID)
+		}, inbox.Config{}, quiet())
+		w.Inbox = late
+		w.all(numbered(1))
+		batch := []message.Incoming{plain("a", "o2"), numbered(2), numbered(3), plain("b", "o3")}
+		for n, taken := range w.all(batch...) {
+			if !taken.Fresh || taken.Rejected != 0 || taken.Err != nil {
+				t.Errorf("message %d was taken as %+v, want stored", n, taken)
+			}
+		}
+		w.wantEffects("m1")
+		w.drain()
+		got := w.effects()
+		slices.Sort(got)
+		if want := []string{"a", "b", "m1"}; !slices.Equal(got, want) {
+			t.Errorf("effects = %q, want %q", got, want)
+		}
+		w.wantStates(map[string]inbox.State{"a": inbox.Done, "b": inbox.Done, "m1": inbox.Done, "m2": inbox.Ready, "m3": inbox.Ready})
+	})
+}
+
 func TestACrashBetweenTheEffectsOfABatchAndItsCommitKeepsNothing(t *testing.T) {
 	each(t, inbox.Config{}, func(t *testing.T, w *world) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -340,7 +340,7 @@ func TestWhatFollowsAMessageThatIsNotTakenWaits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			storetest.Each(t, func(t *testing.T, db *store.DB) {
 				w := newWorld(t, db, c, inbox.Config{})
-				refusals = 2 // the batch, and its first message
+				refusals = 3 // the batch with its effects, the batch, and its first message
 				for n, taken := range w.all(tt.ins...) {
 					if got, want := taken.Err == nil, tt.want[n]; got != want {
 						t.Errorf("%s: taken %t, want %t (%v)", tt.ins[n].ID, got, want, taken.Err)

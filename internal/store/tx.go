@@ -200,6 +200,7 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 	err := fn()
 	s, ok := tx.tx.(*session)
 	if ok && err == nil {
+		s.queue = append(s.queue, queued{query: release}) // it does not run if one before it fails
 		err = s.flush(ctx)
 	}
 	if err != nil {
@@ -214,15 +215,20 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func() error) error {
 		}
 		return err
 	}
-	if _, err := tx.tx.ExecContext(ctx, "RELEASE SAVEPOINT part"); err != nil {
+	if ok {
+		return nil
+	}
+	if _, err := tx.tx.ExecContext(ctx, release); err != nil {
 		return fmt.Errorf("release a savepoint: %w", err)
 	}
 	return nil
 }
 
+const release = "RELEASE SAVEPOINT part"
+
 // undo rolls back to the savepoint and removes it: they all have one name, and the one around it must be found by its own rollback.
 func (tx *Tx) undo(ctx context.Context) error {
-	for _, statement := range []string{"ROLLBACK TO SAVEPOINT part", "RELEASE SAVEPOINT part"} {
+	for _, statement := range []string{"ROLLBACK TO SAVEPOINT part", release} {
 		if _, err := tx.tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("roll back to the savepoint: %w", err)
 		}
