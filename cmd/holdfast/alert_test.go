@@ -58,6 +58,21 @@ func TestAThreatReachesAWebhook(t *testing.T) {
 	}
 }
 
+func TestCollectorsAreCheckedAtLoad(t *testing.T) {
+	for text, want := range map[string]string{
+		"form: otlp, path: /otlp/v1/logs, headers: {Authorization: \"file:token\"}": "",
+		"form: otlp, path: otlp":                               "siem[0].path: it does not begin with /",
+		"form: otlp, headers: {Authorization: Bearer hunter2}": "siem[0].headers.Authorization: it is no reference to a secret",
+		"headers: {Authorization: \"file:token\"}":             "syslog has neither path nor headers",
+		"form: leef": "it is none of syslog, cef, ocsf, otlp",
+	} {
+		_, err := parseConfig("/x/holdfast.yaml", []byte("plant: {number: \"1000\"}\nsiem: [{name: soc, address: \"soc:4318\", "+text+"}]\n"))
+		if want == "" && err != nil || want != "" && (problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestWhoIsToldOfAlertsIsCheckedAtLoad(t *testing.T) {
 	for text, want := range map[string]string{
 		"alerts: {webhooks: [{name: a, url: \"http://hook.example\"}]}\n":                                                    "it is no https address",

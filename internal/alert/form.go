@@ -10,7 +10,7 @@ import (
 	"holdfast/internal/audit"
 )
 
-// The forms of what collectors are sent; each stands in a message of RFC 5424. docs/siem.md lists the fields.
+// The forms of what collectors are sent; each but OTLP stands in a message of RFC 5424. docs/siem.md lists the fields.
 const (
 	Syslog = "syslog" // structured data and a sentence
 	CEF    = "cef"    // ArcSight Common Event Format, version 0
@@ -18,7 +18,7 @@ const (
 )
 
 // Forms are the forms that a collector can be sent.
-func Forms() []string { return []string{Syslog, CEF, OCSF} }
+func Forms() []string { return []string{Syslog, CEF, OCSF, OTLP} }
 
 // Form writes entries of the record for collectors.
 type Form struct {

@@ -19,12 +19,14 @@ import (
 	"holdfast/internal/store"
 )
 
-// Collector is where the record is handed on to, by syslog over TLS (RFC 5424, RFC 5425).
+// Collector is where the record is handed on to, by syslog over TLS (RFC 5424, RFC 5425), or by OTLP where its Form is that.
 type Collector struct {
 	Name    string // of its place in the record, which outlives the configuration
 	Address string // host:port
 	TLS     *tls.Config
 	Form    Form
+	Path    string                                               // of OTLP; default /v1/logs
+	Headers func(ctx context.Context) (map[string]string, error) // of OTLP: who calls, asked for each time; nil: none
 }
 
 // ForwarderConfig tunes a Forwarder; zero fields mean the default.
@@ -40,8 +42,9 @@ type ForwarderConfig struct {
 // # Guarantees
 //
 //   - Nothing is lost: an entry counts as handed on once the collector has closed the connection over which it went, after all that was
-//     written to it, as TLS tells (close_notify). Syslog knows no other answer; bytes that lie in a buffer of the network when the collector
-//     dies are sent again. While it is away the backlog stays where it is, in the database.
+//     written to it, as TLS tells (close_notify), or by OTLP once it has answered that it has taken all. Syslog knows no other answer; bytes that
+//     lie in a buffer of the network when the collector dies are sent again. While it is away the backlog stays where it is, in the database.
+//   - An entry that a collector refuses by OTLP is sent alone and again, until it is taken; what comes after it waits.
 //   - In order: by the places of the tree, one connection after the other, by one node at a time.
 //   - Repetitions are possible, and told by the place that each message bears.
 type Forwarder struct {
@@ -56,6 +59,7 @@ type Forwarder struct {
 	fresh bool                                                               // it begins with what is recorded from its first start on
 
 	away   bool // of Run
+	narrow bool // a batch was refused: entries go one by one, so that what was taken of it is repeated once and not with each attempt
 	behind prometheus.Gauge
 }
 
@@ -63,7 +67,12 @@ type Forwarder struct {
 func NewForwarder(db *store.DB, place func(ctx context.Context) error, node string, to Collector, cfg ForwarderConfig, log *slog.Logger) *Forwarder {
 	cfg.Every, cfg.Timeout, cfg.Batch = cmp.Or(cfg.Every, every), cmp.Or(cfg.Timeout, 20*time.Second), cmp.Or(cfg.Batch, 500)
 	f := &Forwarder{db: db, place: place, node: node, to: to, cfg: cfg, log: log.With("part", "siem", "collector", to.Name)}
-	f.carry = f.send
+	if f.carry = f.send; to.Form.Name == OTLP {
+		o := &otlp{to: to, timeout: f.cfg.Timeout, records: &records{}}
+		f.carry = func(ctx context.Context, entries []audit.Entry, from int64) error {
+			return f.judged(o.send(ctx, entries, from))
+		}
+	}
 	f.behind = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "holdfast", Subsystem: "siem", Name: "behind_seconds", Help: "Age of the oldest entry that a collector does not have.",
 		ConstLabels: prometheus.Labels{"collector": to.Name},
@@ -121,6 +130,7 @@ func (f *Forwarder) Forward(ctx context.Context) (int, error) {
 	}
 	entries, next, err := f.page(ctx, from)
 	if err != nil || len(entries) == 0 {
+		f.narrow = f.narrow && err != nil
 		return 0, err
 	}
 	if err := f.carry(ctx, entries, from); err != nil {
@@ -131,8 +141,12 @@ func (f *Forwarder) Forward(ctx context.Context) (int, error) {
 
 // page reads what is next, and how old it is.
 func (f *Forwarder) page(ctx context.Context, from int64) (entries []audit.Entry, next int64, err error) {
+	most := f.cfg.Batch
+	if f.narrow {
+		most = 1
+	}
 	err = f.db.View(ctx, func(tx *store.Tx) (err error) {
-		entries, next, err = audit.Placed(ctx, tx, from, f.cfg.Batch)
+		entries, next, err = audit.Placed(ctx, tx, from, most)
 		f.behind.Set(0)
 		if len(entries) > 0 {
 			f.behind.Set(tx.Now.Sub(entries[0].At).Seconds())
@@ -239,6 +253,18 @@ func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
 	w.ended = w.ended || errors.Is(err, io.EOF)
 	return n, err
+}
+
+// judged is how handing on by OTLP went.
+func (f *Forwarder) judged(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, refused := errors.AsType[refusal](err); refused {
+		f.narrow = true
+		return f.unreached("it does not take them", err)
+	}
+	return f.unreached("it did not confirm what it was sent", err)
 }
 
 // tls is the configuration of a connection: it asks for the name in the address, unless another one is configured.
