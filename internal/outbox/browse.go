@@ -42,6 +42,7 @@ type Detail struct {
 // Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
 // changed it.
 type Happened struct {
+	Seq    int64 // from 1, without gaps as long as nobody has removed one
 	At     time.Time
 	What   string // again, refused, parked, waiting, unknown, resumed, retried, amended, voided, replayed, …
 	Detail string // the reason
@@ -265,12 +266,12 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 		return Detail{}, err
 	}
 	var rows []struct {
-		At, Sealed                 int64
+		Seq, At, Sealed            int64
 		What, Detail, Digest, Role string
 		Body, Signature            []byte
 		Large                      body.Ref
 	}
-	if err := tx.Select(ctx, &rows, `SELECT at, what, detail, digest, role, body, sealed, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
+	if err := tx.Select(ctx, &rows, `SELECT seq, at, what, detail, digest, role, body, sealed, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
 		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
 	}
 	for _, r := range rows {
@@ -279,7 +280,7 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 			return Detail{}, err
 		}
 		d.History = append(d.History, Happened{
-			store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role), row{Signature: r.Signature}.origin(),
+			r.Seq, store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role), row{Signature: r.Signature}.origin(),
 		})
 	}
 	return d, nil

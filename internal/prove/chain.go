@@ -131,7 +131,9 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	if digest != d.Digest {
 		c.wrong(d.Number, "it is not what it was when it was committed: its digest is another")
 	}
-	c.signature(d.Number, d.Message)
+	if c.signature(d.Number, "it", d.Message) {
+		c.Signed++
+	}
 	if d.Role != message.Event {
 		if err := c.before(ctx, tx, out, d); err != nil {
 			return err
@@ -154,16 +156,17 @@ func digestOf(ctx context.Context, m message.Message) (string, error) {
 	return m.Digest(), errors.Join(err, body.Close())
 }
 
-func (c *chain) signature(number int64, m message.Message) {
+// signature tells whether the signature of a message counts; which says which of those under its number it is.
+func (c *chain) signature(number int64, which string, m message.Message) bool {
 	if m.Origin == nil {
-		c.wrong(number, "it is not signed")
-		return
+		c.wrong(number, "%s is not signed", which)
+		return false
 	}
 	if err := c.by.Origin(m); err != nil {
-		c.wrong(number, "its signature does not count: %s", whyOf(err))
-		return
+		c.wrong(number, "the signature of %s does not count: %s", which, whyOf(err))
+		return false
 	}
-	c.Signed++
+	return true
 }
 
 // whyOf is what a person is told of an error.
@@ -185,9 +188,13 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		return err
 	}
 	first := ""
-	for _, h := range whole.History {
-		if h.Digest == "" {
-			continue
+	for i, h := range whole.History {
+		if h.Seq != int64(i+1) {
+			c.wrong(d.Number, "a part of its history was removed")
+			break
+		}
+		if h.Digest == "" && h.Role == "" {
+			continue // nobody has changed it then
 		}
 		m := d.Message
 		m.Role, m.Body, m.Large, m.Origin = h.Role, h.Body, h.Large, h.Origin
@@ -204,10 +211,7 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		if first == "" {
 			first = h.Digest
 		}
-		if m.Origin != nil {
-			c.signature(d.Number, m)
-			c.Signed--
-		}
+		c.signature(d.Number, "what it was before it was "+h.What, m)
 	}
 	if first != d.Refers {
 		c.wrong(d.Number, "what it was at first is no longer kept, or is something else")

@@ -196,6 +196,9 @@ func TestALaneIsWholeUntilSomebodyChangesIt(t *testing.T) {
 		{"what an amended one was", "UPDATE outbox_events SET body = (SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1) WHERE what = 'amended'", 4},
 		{"that it was amended", "DELETE FROM outbox_events WHERE what = 'amended'", 4},
 		{"what a void was", "UPDATE outbox_events SET digest = 'x' WHERE what = 'voided'", 5},
+		{"signature of what a void was", "UPDATE outbox_events SET signature = (SELECT signature FROM outbox_events WHERE what = 'amended') WHERE what = 'voided'", 5},
+		{"a byte too many in the signature of what a void was", "UPDATE outbox_events SET signature = signature || 'x' WHERE what = 'voided'", 5},
+		{"no signature of what a void was", "UPDATE outbox_events SET signature = NULL WHERE what = 'voided'", 5},
 	}
 	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
 		w.owe("o1", 5)
@@ -221,6 +224,72 @@ func TestALaneIsWholeUntilSomebodyChangesIt(t *testing.T) {
 					t.Errorf("got %+v, want lane o1 broken at number %d", broken, tt.number)
 				}
 			})
+		}
+	})
+}
+
+// TestADiscardThatWasUndoneIsProvenToo: under its own number with all that it was in between, or, where that number was closed, as a void and
+// what is owed under a new one, each in its place.
+func TestADiscardThatWasUndoneIsProvenToo(t *testing.T) {
+	const anew = "outbox_messages"
+	id := outbox.MessageID("erp", "o1-2")
+	set := func(table, column, value string, number int) string {
+		return fmt.Sprintf("UPDATE %s SET %s = %s WHERE lane = 'o1' AND number = %d", table, column, value, number)
+	}
+	history := func(what string) string {
+		return what + " WHERE id = '" + outbox.MessageID("erp", "o1-3") + "' AND seq = "
+	}
+	tests := []struct {
+		name   string
+		change string
+		number int64
+	}{
+		{"the void removed", "DELETE FROM outbox_delivered WHERE lane = 'o1' AND number = 2", 2},
+		{"the void made an event", set("outbox_delivered", "role", "'event'", 2), 2},
+		{"the void's reason", set("outbox_delivered", "body", "(SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 2), 2},
+		{"what was discarded", "UPDATE outbox_events SET body = (SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1) WHERE what = 'voided' AND id = '" + id + "'", 2},
+		{"that it was discarded", "DELETE FROM outbox_events WHERE what = 'voided' AND id = '" + id + "'", 2},
+		{"owed anew: removed", "DELETE FROM outbox_messages WHERE lane = 'o1' AND number = 5", 5},
+		{"owed anew: its cause", set(anew, "cause", "'another'", 5), 5},
+		{"owed anew: body", set(anew, "body", "(SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 5), 5},
+		{"owed anew: number", set(anew, "number", "6", 5), 5},
+		{"owed anew: predecessor", set(anew, "prev", "refers", 5), 5},
+		{"owed anew: signature", set(anew, "signature", "(SELECT signature FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 5), 5},
+		{"in its place: body", set("outbox_delivered", "body", "(SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 3), 3},
+		{"in its place: what it was at first", history("UPDATE outbox_events SET digest = 'x'") + "1", 3},
+		{"in its place: the void in between", history("UPDATE outbox_events SET body = (SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1)") + "2", 3},
+		{"in its place: the void's signature", history("UPDATE outbox_events SET signature = NULL") + "2", 3},
+		{"in its place: the void said to be nothing", history("UPDATE outbox_events SET digest = ''") + "2", 3},
+		{"in its place: the first part of its history removed", history("DELETE FROM outbox_events") + "1", 3},
+		{"in its place: the void removed", history("DELETE FROM outbox_events") + "2", 3},
+	}
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.owe("o1", 4)
+		undo := func(ctx context.Context, tx *store.Tx, event string) error {
+			_, err := w.out.Undiscard(ctx, tx, outbox.MessageID("erp", event), "it is wanted")
+			return err
+		}
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(w.out.Discard(ctx, tx, "erp", "o1", 2, "not wanted"), w.out.Discard(ctx, tx, "erp", "o1", 3, "not wanted"), undo(ctx, tx, "o1-3"),
+				w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-3"), []byte(`{"piece":33}`), "typo"))
+		})
+		w.deliver(4)
+		w.do(func(ctx context.Context, tx *store.Tx) error { return undo(ctx, tx, "o1-2") })
+		all, broken := w.after(t)
+		if len(all) != 1 || len(broken) != 0 || all[0].Last != 5 || all[0].Messages != 5 || all[0].Signed != 5 {
+			t.Fatalf("got %+v, want a whole lane of five", all)
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				_, broken := w.after(t, tt.change)
+				if len(broken) != 1 || !slices.ContainsFunc(broken[0].Wrong, func(d prove.Defect) bool { return d.Number == tt.number }) {
+					t.Errorf("got %+v, want the lane broken at number %d", broken, tt.number)
+				}
+			})
+		}
+		w.deliver(1)
+		if all, broken := w.after(t); len(broken) != 0 || all[0].Receipts != 4 {
+			t.Errorf("once it is delivered: got %+v, want the lane whole with four receipts", all)
 		}
 	})
 }
