@@ -135,7 +135,7 @@ func (f fate) outcome(id, key, said string) message.Outcome {
 	}
 	err := f.problem(id, key, said)
 	switch f {
-	case returned:
+	case returned, tooLarge:
 		return message.Outcome{Verdict: message.Refused, Err: err}
 	case nacked:
 		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}

@@ -86,6 +86,11 @@ func (p *Publisher) Publish(topic string, messages ...*wm.Message) error {
 	defer c.free()
 	var failed []error
 	for i, m := range messages {
+		if len(failed) > 0 { // what follows must not overtake what is published again
+			w.skip(c)
+			c.fates[i] = confirmed // the error is told already
+			continue
+		}
 		out := &outgoing{exchange: p.cfg.Publish.Exchange, key: topic, msg: fromWatermill(m)}
 		err := out.check()
 		if err != nil {
@@ -132,6 +137,10 @@ func (f fate) problem(id, key, said string) error {
 		p.Kind = problem.Invalid
 		p.Why = fmt.Sprintf("the broker returned it: %s for the routing key %q", said, key)
 		p.Hint = "bind a queue to the exchange for this key, then have the message sent again"
+	case tooLarge:
+		p.Kind = problem.TooLarge
+		p.Why = "the broker takes no body of this size: " + said
+		p.Hint = "raise max_message_size on the broker, then have the message sent again; until then its lane stands still"
 	case nacked:
 		p.Why = "the broker turned it away, as it does when a queue is full or has no leader"
 		p.Hint = "see the queue's length and consumers; it is sent again by itself"

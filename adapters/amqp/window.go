@@ -33,6 +33,7 @@ const (
 	confirmed             // the broker has it
 	returned              // no queue took it
 	nacked                // the broker turned it away
+	tooLarge              // the broker takes no body of this size, and ended the channel for it
 )
 
 // call is one caller's messages on their way to their fates. Its fields are guarded by the mutex of the window that they go
@@ -94,6 +95,11 @@ type flight struct {
 	index int
 	told  func(message.Outcome) // nil when its caller waits
 
+	// sent tells what the broker said of this message itself. The library's ordered confirmations take one that was turned away before its turn
+	// for acknowledged when an acknowledgement of "all up to" a later one comes.
+	sent *amqp091.DeferredConfirmation
+
+	size              int    // of the body, in bytes
 	id, exchange, key string // by which a return finds it
 	returned          bool
 	said              string
@@ -215,9 +221,9 @@ func (w *window) write(m *outgoing, to flight) error {
 	}
 	f := w.at(w.next)
 	*f = to
-	f.id, f.exchange, f.key = m.msg.MessageId, m.exchange, m.key
+	f.id, f.exchange, f.key, f.size = m.msg.MessageId, m.exchange, m.key, len(m.msg.Body)
 	w.next++
-	if _, err = w.ch.PublishWithDeferredConfirm(m.exchange, m.key, true, false, m.msg); err != nil {
+	if f.sent, err = w.ch.PublishWithDeferredConfirm(m.exchange, m.key, true, false, m.msg); err != nil {
 		// The library gives the tag back, and whatever was written of it is no whole message. The connection is over.
 		w.next--
 		*f = flight{}
@@ -272,7 +278,7 @@ func (w *window) run() {
 		w.mu.Unlock()
 	}
 	reason, told := <-w.closes
-	w.lose()
+	w.lose(reason)
 	if told && !w.s.conn.IsClosed() { // the channel alone; the end of a connection is told by the keeper
 		w.s.kill(misplaced("publish in virtual host", w.s.conn.Config.Vhost, reason))
 	}
@@ -290,7 +296,7 @@ func (w *window) confirm(c amqp091.Confirmation) {
 	switch {
 	case f.returned:
 		w.settle(f, returned, f.said)
-	case c.Ack:
+	case f.sent.Acked():
 		w.settle(f, confirmed, "")
 	default:
 		w.settle(f, nacked, "")
@@ -339,20 +345,33 @@ func (w *window) takeBack(r amqp091.Return) {
 	}
 }
 
-// lose settles what was never confirmed: nobody knows whether the broker has it.
-func (w *window) lose() {
+// lose settles what was never confirmed: nobody knows whether the broker has it, save of a body for whose size it has ended the channel. The
+// first of that size is the one, and were it sent again, it would end the next channel too, with all that waits there.
+func (w *window) lose(reason *amqp091.Error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.readReturns()
 	w.close(errRetiring)
-	for w.oldest < w.next {
+	for refused := refusedSize(reason); w.oldest < w.next; {
 		f := w.at(w.oldest)
-		if f.returned {
+		switch {
+		case f.returned:
 			w.settle(f, returned, f.said)
-			continue
+		case refused > 0 && f.size == refused:
+			refused = 0
+			w.settle(f, tooLarge, reason.Reason)
+		default:
+			w.settle(f, unknown, "")
 		}
-		w.settle(f, unknown, "")
 	}
+}
+
+// refusedSize is the size of the body for which the broker has ended the channel; 0 if that was not the reason.
+func refusedSize(reason *amqp091.Error) (n int) {
+	if reason != nil && reason.Code == amqp091.PreconditionFailed {
+		_, _ = fmt.Sscanf(reason.Reason, "PRECONDITION_FAILED - message size %d is larger than", &n) // else 0
+	}
+	return n
 }
 
 // close lets nothing more out. The caller holds mu.

@@ -184,6 +184,12 @@ func (b *Broker) Relieve(ctx context.Context) error {
 	return err
 }
 
+// MaxMessage has the broker take no body of more bytes on channels that are opened from then on.
+func (b *Broker) MaxMessage(ctx context.Context, bytes int) error {
+	_, err := b.run(ctx, "rabbitmqctl", "-q", "eval", fmt.Sprintf("application:set_env(rabbit, max_message_size, %d).", bytes))
+	return err
+}
+
 // Name is a name that nobody else has. Queues and exchanges of this name are deleted when the test ends.
 func (b *Broker) Name(tb testing.TB) string {
 	tb.Helper()
