@@ -268,10 +268,16 @@ func (o *Outbox) restLane(ctx context.Context, tx *store.Tx, link, lane string, 
 
 func (o *Outbox) parkAltered(ctx context.Context, tx *store.Tx, link, lane string, number int64, err error) error {
 	why := fmt.Sprintf("message %d is not what the plant has committed: %v", number, err)
-	if o.alarm != nil {
-		if err := o.alarm.Raise(ctx, tx, alteredAlert, "lane/"+link+"/"+lane, err); err != nil {
-			return err
-		}
+	if err := o.alert(ctx, tx, link, lane, err); err != nil {
+		return err
 	}
 	return o.changeLane(ctx, tx, link, lane, `state = 'parked', reason = ?`, why)
+}
+
+// alert raises the alarm of a message that was altered, if there is a why.
+func (o *Outbox) alert(ctx context.Context, tx *store.Tx, link, lane string, why error) error {
+	if o.alarm == nil || why == nil {
+		return nil
+	}
+	return o.alarm.Raise(ctx, tx, alteredAlert, "lane/"+link+"/"+lane, why)
 }

@@ -60,6 +60,7 @@ type Next struct {
 	Reason  string        // for a person
 	Awaits  string        // Waiting: the object
 	Verdict message.Verdict
+	Altered error // it is not what the plant has committed, which is an alarm
 }
 
 // Settle records what became of lanes in hand, many in one transaction. It returns the settlements that must be given again
@@ -320,6 +321,9 @@ func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lan
 		if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = ?, sent_by = ? WHERE id = ?`, string(u.Replay), u.SentBy, u.ID); err != nil {
 			return fmt.Errorf("say how message %s is replayed: %w", u.ID, err)
 		}
+	}
+	if err := o.alert(ctx, tx, link, l.Lane, s.Next.Altered); err != nil {
+		return err
 	}
 	return o.note(ctx, tx, s.Next)
 }

@@ -116,6 +116,9 @@ func (l *lane) mustAsk(q outbox.Queued) bool { return q.Ask && (q.Again || q.Num
 // takes the events themselves must see each number.
 func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, *verdict) {
 	if q.Role == message.Void && q.Mapping != "" {
+		if _, v := l.genuine(ctx, q); v != nil { // else who writes in the database would make a void of what is owed
+			return message.Delivery{}, v
+		}
 		return message.Delivery{}, &verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
 	}
 	d, v := l.document(ctx, q, cmp.Or(q.SentBy, l.claim.SentBy))
@@ -127,6 +130,18 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 	return d, v
 }
 
+// genuine is a message that is what the plant has committed. One that is not stops its lane, with an alarm; a large body that cannot be read just
+// now is read later.
+func (l *lane) genuine(ctx context.Context, q outbox.Queued) (message.Verified, *verdict) {
+	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
+	if kind := problem.KindOf(err); kind == problem.Unavailable || ctx.Err() != nil {
+		return m, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
+	} else if err != nil {
+		return m, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused, Altered: err}}
+	}
+	return m, nil
+}
+
 // document verifies a message and maps it by a set of mappings; what cannot be mapped stops the lane.
 func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (message.Delivery, *verdict) {
 	park := func(err error) (message.Delivery, *verdict) {
@@ -135,11 +150,9 @@ func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (messag
 	again := func(err error) (message.Delivery, *verdict) {
 		return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
 	}
-	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
-	if kind := problem.KindOf(err); kind == problem.Unavailable || ctx.Err() != nil { // a large body could not be read just now
-		return again(err)
-	} else if err != nil {
-		return park(err)
+	m, v := l.genuine(ctx, q)
+	if v != nil {
+		return message.Delivery{}, v
 	}
 	if q.Mapping == "" {
 		return message.Delivery{Event: m, Digest: q.Stored}, nil
