@@ -53,7 +53,7 @@ func Drill(ctx context.Context, from Keyring, node string, renew time.Duration) 
 	if _, err := r.Sign(ForDrill, nil); problem.KindOf(err) != problem.Unavailable {
 		return report, drillFailed(now, "it still signs although its certificate has ended")
 	}
-	r.from = from
+	r.from, r.cfg.Now = from, time.Now // the keyring's clock was not moved
 	begun := time.Now()
 	if _, err := r.make(ctx); err != nil {
 		return report, fmt.Errorf("the keyring is back, and gives no key: %w", err)

@@ -167,34 +167,29 @@ func (r *Rest) take(ctx context.Context, kept epochs) error {
 	return nil
 }
 
-// unwrap opens seeds together, or each by itself where one of them is refused.
+// unwrap opens seeds, all with one call: however many the keyring refuses, it is not asked for each.
 func (r *Rest) unwrap(ctx context.Context, ids []int64, wrapped []string) error {
 	plain, err := r.from.Unwrap(ctx, wrapped)
-	if isDenied(err) && len(ids) > 1 {
-		for n, id := range ids {
-			if err := r.unwrap(ctx, []int64{id}, wrapped[n:n+1]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if isDenied(err) {
-		r.mu.Lock()
-		_, told := r.closed[ids[0]]
-		r.closed[ids[0]] = err.Error()
-		r.mu.Unlock()
-		if !told {
-			r.log.ErrorContext(ctx, "ALARM: the keyring refuses a seed, and what was sealed by it cannot be read", "part", "keys", "epoch", ids[0], "err", err)
-		}
-		return nil
-	}
-	if err != nil {
+	if err != nil && !isDenied(err) {
 		return err
 	}
 	for n, id := range ids {
-		r.learn(id, plain[n])
+		if n < len(plain) && plain[n] != nil {
+			r.learn(id, plain[n])
+		} else if r.shut(id, err) {
+			r.log.ErrorContext(ctx, "ALARM: the keyring refuses a seed, and what was sealed by it cannot be read", "part", "keys", "epoch", id, "err", err)
+		}
 	}
 	return nil
+}
+
+// shut notes why the seed of an epoch is not shown, and tells whether that is new.
+func (r *Rest) shut(id int64, why error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, told := r.closed[id]
+	r.closed[id] = why.Error()
+	return !told
 }
 
 // turnEpoch goes on to the next epoch if that of the moment has had its time or its number of seals, and reserves seals of the one in use.

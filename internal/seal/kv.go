@@ -30,9 +30,9 @@ type Secrets struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	mu   sync.Mutex // held while Vault is asked
-	kept map[string]keptSecret
-	next map[string]time.Time // by reference: when Vault is asked again
+	mu   sync.Mutex
+	kept map[string]keptSecret // guarded by mu
+	next map[string]time.Time  // by reference: when Vault is asked again; guarded by mu
 }
 
 // keptSecret is a value as it was at a time.
@@ -53,26 +53,37 @@ func (s *Secrets) Get(ctx context.Context, reference string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begin(ctx)
-	now := s.now()
-	k, have := s.kept[reference]
-	if have && now.Before(s.next[reference]) {
+	k, have, due := s.have(ctx, reference)
+	if have && !due {
 		return k.Value, nil
 	}
 	value, err := s.vault.kv(ctx, mount, path, field)
 	if err != nil && have {
 		s.log.WarnContext(ctx, "Vault does not give a secret: the last value is used", "part", "keys", "err", err)
-		s.next[reference] = now.Add(secretSoon)
 		return k.Value, nil
 	}
 	if err != nil {
 		return "", err
 	}
-	s.next[reference] = now.Add(secretAgain)
-	s.keep(ctx, reference, keptSecret{value, now}, k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next[reference] = s.now().Add(secretAgain)
+	s.keep(ctx, reference, keptSecret{value, s.now()}, k)
 	return value, nil
+}
+
+// have is the last value, and whether Vault is to be asked for another: by the caller alone, so that the others go on with it meanwhile, however
+// long Vault takes.
+func (s *Secrets) have(ctx context.Context, reference string) (k keptSecret, have, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin(ctx)
+	k, have = s.kept[reference]
+	if have && s.now().Before(s.next[reference]) {
+		return k, true, false
+	}
+	s.next[reference] = s.now().Add(secretSoon)
+	return k, have, true
 }
 
 // begin takes what the safe has. It needs mu.

@@ -1,7 +1,10 @@
 package seal_test
 
 import (
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
+	"holdfast/internal/seal/vaulttest"
 )
 
 // TestASecretOfVaultsIsReadAgainAndOutlivesIt: a new value is used after a while; while Vault is away the last one is, at another start too if a
@@ -62,4 +66,42 @@ func TestASecretOfVaultsIsReadAgainAndOutlivesIt(t *testing.T) {
 	get(seal.NewSecrets(v, nil, clock, quiet()), "", problem.Unavailable)
 	now = now.Add(8 * 24 * time.Hour)
 	get(seal.NewSecrets(v, safe, clock, quiet()), "", problem.Unavailable)
+}
+
+// TestAVaultThatHangsHoldsUpOneReaderOfASecret, and not those beside it, who use the last value.
+func TestAVaultThatHangsHoldsUpOneReaderOfASecret(t *testing.T) {
+	t.Parallel()
+	s := vaulttest.Start(t)
+	if err := s.Admin(t).Sys().Mount("holdfast-kv", &api.MountInput{Type: "kv", Options: map[string]string{"version": "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	// What Secrets reads of version 2 stands at data/… with a field data; an engine of version 1 is ready at once and keeps just that.
+	if _, err := s.Admin(t).Logical().WriteWithContext(t.Context(), "holdfast-kv/data/erp", map[string]any{"data": map[string]any{"hop": "first"}}); err != nil {
+		t.Fatal(err)
+	}
+	var hangs atomic.Bool
+	asked, heal := make(chan struct{}), make(chan struct{})
+	v := through(t, s, func(*http.Request) {
+		if hangs.Load() {
+			asked <- struct{}{}
+			<-heal
+		}
+	})
+	var ahead atomic.Int64
+	secrets := seal.NewSecrets(v, nil, func() time.Time { return noon.Add(time.Duration(ahead.Load())) }, quiet())
+	get := func() {
+		if got, err := secrets.Get(t.Context(), "holdfast-kv/erp#hop"); got != "first" || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	get()
+	hangs.Store(true)
+	ahead.Store(int64(time.Hour))
+	var first sync.WaitGroup
+	first.Go(get)
+	<-asked
+	get() // would wait for ever
+	hangs.Store(false)
+	close(heal)
+	first.Wait()
 }

@@ -38,10 +38,8 @@ type Local struct {
 	life time.Duration
 	now  func() time.Time
 
-	opened func() (authority, error)
-
 	mu    sync.Mutex
-	known authority // as the file was last read for the sake of its wrapping keys; guarded by mu
+	known authority // as the file was last read; guarded by mu
 }
 
 // authority is a CA with its key.
@@ -57,11 +55,10 @@ type sealedAuthority struct {
 	Rest      [][]byte `json:",omitempty"`
 }
 
-// NewLocal is the keyring in the safe, which certifies node alone and for life. The file is opened at the first use.
+// NewLocal is the keyring in the safe, which certifies node alone and for life. The file is opened at the first use that it
+// can be, so that a node goes on by itself once a folder that was away is back.
 func NewLocal(safe *Safe, node string, life time.Duration, now func() time.Time) *Local {
-	l := &Local{safe: safe, node: node, life: life, now: now}
-	l.opened = sync.OnceValues(l.open)
-	return l
+	return &Local{safe: safe, node: node, life: life, now: now}
 }
 
 // InitLocal makes the CA of a plant. One that is there stays: the error is then of kind Conflict.
@@ -113,7 +110,7 @@ func (l *Local) Certify(_ context.Context, request *x509.CertificateRequest) ([]
 	if err := l.admits(request); err != nil {
 		return nil, err
 	}
-	ca, err := l.opened()
+	ca, err := l.reopen(0)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +146,7 @@ func (l *Local) admits(request *x509.CertificateRequest) error {
 
 // Revoke adds the certificate to the list.
 func (l *Local) Revoke(_ context.Context, c *x509.Certificate) error {
-	ca, err := l.opened()
+	ca, err := l.reopen(0)
 	if err != nil {
 		return err
 	}
@@ -205,7 +202,7 @@ func (l *Local) list(ca authority) (*x509.RevocationList, error) {
 
 // Roots is the CA's certificate and its list.
 func (l *Local) Roots(context.Context) ([]*x509.Certificate, []*x509.RevocationList, error) {
-	ca, err := l.opened()
+	ca, err := l.reopen(0)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -262,3 +262,18 @@ func certificateOf(t *testing.T, srv *httptest.Server) string {
 	}
 	return file
 }
+
+// through is a keyring at a Vault that it reaches by way of change, with the administrator's token.
+func through(t *testing.T, s *vaulttest.Server, change func(r *http.Request)) *seal.Vault {
+	t.Helper()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	between := proxied(t, s, change)
+	v, err := seal.NewVault(seal.VaultConfig{Address: between.URL, CA: certificateOf(t, between), Role: "a", TokenFile: token}, nil, nodeA, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -16,29 +17,32 @@ func (r *Rest) rewrap(ctx context.Context) error {
 		return nil
 	}
 	_, _, err := r.Rewrap(ctx)
-	if err == nil {
+	if err == nil || isDenied(err) {
 		r.rewrapAt.Store(now.Add(r.cfg.Rewrap).UnixMicro())
 	}
 	return err
 }
 
 // Rewrap has the keyring wrap every epoch under the latest version of its key. It says how many there are, and how many were of an earlier
-// one. What is sealed stays as it is.
+// one. What is sealed stays as it is. An epoch that the keyring refuses keeps no other from it: the error, of kind Denied, comes at the end.
 func (r *Rest) Rewrap(ctx context.Context) (all, changed int, err error) {
 	kept, err := r.read(ctx)
 	if err != nil || len(kept.rows) == 0 {
 		return 0, 0, err
 	}
+	var refused error
 	for from := 0; from < len(kept.rows); from += rewrapRows {
 		part := kept.rows[from:min(from+rewrapRows, len(kept.rows))]
 		n, err := r.rewrapPart(ctx, part)
 		changed += n
 		r.earlier.Store(int64(earlier(kept.rows)))
-		if err != nil {
+		if isDenied(err) {
+			refused = err
+		} else if err != nil {
 			return len(kept.rows), changed, err
 		}
 	}
-	return len(kept.rows), changed, nil
+	return len(kept.rows), changed, refused
 }
 
 // earlier counts the epochs that are wrapped by an earlier version of the key than others.
@@ -73,9 +77,9 @@ func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, er
 	for _, row := range part {
 		old = append(old, row.Wrapped)
 	}
-	fresh, err := r.from.Rewrap(ctx, old)
-	if err != nil {
-		return 0, err
+	fresh, refused := r.from.Rewrap(ctx, old)
+	if fresh == nil {
+		return 0, refused
 	}
 	err = r.db.InTx(ctx, func(tx *store.Tx) error {
 		changed = 0
@@ -95,5 +99,5 @@ func (r *Rest) rewrapPart(ctx context.Context, part []epochRow) (changed int, er
 			part[n].Wrapped = fresh[n]
 		}
 	}
-	return changed, err
+	return changed, cmp.Or(err, refused)
 }

@@ -215,6 +215,12 @@ func (r *Ring) make(ctx context.Context) (*nodeKey, error) {
 	if err := fits(k, r.node); err != nil {
 		return nil, err
 	}
+	if !k.made.Before(k.to()) {
+		return nil, &problem.Error{
+			Kind: problem.Denied, What: "take the certificate that the keyring gave", Why: "by this node's clock it has ended already, at " + k.to().Format(time.RFC3339),
+			Hint: "set the clocks of this node and of the keyring",
+		}
+	}
 	return k, nil
 }
 

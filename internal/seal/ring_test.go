@@ -297,3 +297,47 @@ func TestNoSecretIsReadableInTheFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestACertificateThatHasEndedAlreadyIsNotTaken: a node whose clock is ahead by more than a certificate lasts would else make a key and a row of
+// the archive every few seconds, and sign with none of them.
+func TestACertificateThatHasEndedAlreadyIsNotTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		var ahead atomic.Int64
+		cfg := seal.RingConfig{Renew: time.Hour, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
+		r, err := seal.OpenRing(t.Context(), db, k, nil, nodeA, cfg, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		running(t, r, func() {
+			asked := k.asked.Load()
+			ahead.Store(int64(8 * time.Hour))
+			time.Sleep(30 * time.Minute)
+			if got := k.asked.Load() - asked; got < 10 || got > 1800/20 {
+				t.Errorf("the keyring was asked %d times in half an hour, want every half a minute", got)
+			}
+			var kept []seal.Archived
+			if err := db.View(t.Context(), func(tx *store.Tx) (err error) { kept, err = seal.Archive(t.Context(), tx); return err }); err != nil || len(kept) != 1 {
+				t.Errorf("%d keys are archived, %v, want the first alone", len(kept), err)
+			}
+			ahead.Store(0)
+			if _, err := r.Sign(forTest, []byte("digest")); err != nil {
+				t.Errorf("on a clock that is right again: %v", err)
+			}
+		})
+	})
+}
+
+// TestAKeyringThatWasAwayAtFirstIsOpenedLater: a folder that comes back, or a passphrase that is put right, needs no other start.
+func TestAKeyringThatWasAwayAtFirstIsOpenedLater(t *testing.T) {
+	safe := seal.NewSafe(t.TempDir(), "correct horse", work)
+	k := seal.NewLocal(safe, nodeA, time.Hour, time.Now)
+	if _, err := k.Certify(t.Context(), csr(t)); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("without a file: %v", err)
+	}
+	if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Certify(t.Context(), csr(t)); err != nil {
+		t.Errorf("once the file is there: %v", err)
+	}
+}

@@ -114,7 +114,8 @@ func with(c *api.Client, token string) (*api.Client, error) {
 	return c, nil
 }
 
-// call does one thing at Vault. A token that Vault refuses is replaced once; what it refuses then, it does not allow.
+// call does one thing at Vault. A token that Vault refuses is replaced once; what it refuses then, it does not allow. What it takes for a bad
+// request is no matter of the token: a login for each would be all that Vault does.
 func (v *Vault) call(ctx context.Context, capability, path string, do func(c *api.Client) (*api.Secret, error)) (*api.Secret, error) {
 	for again := false; ; again = true {
 		token, err := v.session.token(ctx)
@@ -129,8 +130,8 @@ func (v *Vault) call(ctx context.Context, capability, path string, do func(c *ap
 		if err == nil {
 			return s, nil
 		}
-		err = v.explain(err, capability, path)
-		if !isDenied(err) || again {
+		answer, answered := errors.AsType[*api.ResponseError](err)
+		if err = v.explain(err, capability, path); again || !answered || answer.StatusCode != http.StatusForbidden {
 			return nil, err
 		}
 		v.session.refused(token)

@@ -301,16 +301,8 @@ func TestVaultSeesFewerThanOneCallPerTenThousandMessages(t *testing.T) {
 	s := vaulttest.Start(t)
 	s.Setup(t, nil, "plant", "1000")
 	s.Setup(t, nil, "node", "a", nodeA)
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte(s.Token), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	var calls atomic.Int64
-	between := proxied(t, s, func(*http.Request) { calls.Add(1) })
-	v, err := seal.NewVault(seal.VaultConfig{Address: between.URL, CA: certificateOf(t, between), Role: "a", TokenFile: token}, nil, nodeA, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := through(t, s, func(*http.Request) { calls.Add(1) })
 	r := ring(t, storetest.SQLite(t), v, nil)
 	ctx, stop := context.WithCancel(t.Context())
 	var runs sync.WaitGroup

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -9,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -22,9 +24,10 @@ import (
 type Wrapper interface {
 	// Wrap makes n new seeds: each plain, and as it is kept.
 	Wrap(ctx context.Context, n int) (plain [][]byte, wrapped []string, err error)
-	// Unwrap gives the seeds of what is kept, in its order.
+	// Unwrap gives the seeds of what is kept, in its order. With an error of kind Denied those that it refuses are nil, or there are none at all.
 	Unwrap(ctx context.Context, wrapped []string) ([][]byte, error)
-	// Rewrap gives what is to be kept after a rotation of the wrapping key, in its order: what is of its latest version already is as it was.
+	// Rewrap gives what is to be kept after a rotation of the wrapping key, in its order: what is of its latest version already is as it was, and
+	// with an error of kind Denied what it refuses.
 	Rewrap(ctx context.Context, wrapped []string) ([]string, error)
 }
 
@@ -148,22 +151,25 @@ func (l *Local) Unwrap(_ context.Context, wrapped []string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	var refused error
 	plain := make([][]byte, 0, len(wrapped))
 	for _, w := range wrapped {
 		seed, err := ca.unwrap(w)
-		if err != nil {
+		if isDenied(err) {
+			refused = cmp.Or(refused, err)
+		} else if err != nil {
 			return nil, err
 		}
 		plain = append(plain, seed)
 	}
-	return plain, nil
+	return plain, refused
 }
 
 // Rewrap wraps seeds anew that are not under the latest wrapping key.
 func (l *Local) Rewrap(ctx context.Context, wrapped []string) ([]string, error) {
-	plain, err := l.Unwrap(ctx, wrapped)
-	if err != nil {
-		return nil, err
+	plain, refused := l.Unwrap(ctx, wrapped)
+	if plain == nil && refused != nil {
+		return nil, refused
 	}
 	ca, err := l.reopen(0)
 	if err != nil {
@@ -171,14 +177,14 @@ func (l *Local) Rewrap(ctx context.Context, wrapped []string) ([]string, error) 
 	}
 	fresh := make([]string, len(wrapped))
 	for n, w := range wrapped {
-		if fresh[n] = w; strings.HasPrefix(w, localPrefix+strconv.Itoa(ca.latest())+":") {
+		if fresh[n] = w; plain[n] == nil || strings.HasPrefix(w, localPrefix+strconv.Itoa(ca.latest())+":") {
 			continue
 		}
 		if fresh[n], err = ca.wrap(plain[n]); err != nil {
 			return nil, err
 		}
 	}
-	return fresh, nil
+	return fresh, refused
 }
 
 // reopen is the authority with a wrapping key of that version at least, if the file has one.
@@ -259,39 +265,41 @@ func strange(path string) error {
 // Unwrap has Vault's transit engine open what it wrapped, all in one call.
 func (v *Vault) Unwrap(ctx context.Context, wrapped []string) ([][]byte, error) {
 	path := v.cfg.Transit + "/decrypt/" + restKey
-	texts, err := v.batch(ctx, path, wrapped, "plaintext")
-	if err != nil {
-		return nil, err
+	texts, refused := v.batch(ctx, path, wrapped, "plaintext")
+	if texts == nil {
+		return nil, refused
 	}
-	plain := make([][]byte, 0, len(texts))
-	for _, t := range texts {
+	plain := make([][]byte, len(texts))
+	for n, t := range texts {
+		if t == "" {
+			continue
+		}
 		seed, err := base64.StdEncoding.DecodeString(t)
 		if err != nil || len(seed) != seedSize {
-			return nil, strange(path)
+			refused = cmp.Or(refused, strange(path))
+			continue
 		}
-		plain = append(plain, seed)
+		plain[n] = seed
 	}
-	return plain, nil
+	return plain, refused
 }
 
 // Rewrap has Vault's transit engine wrap seeds under the key's latest version, without showing them.
 func (v *Vault) Rewrap(ctx context.Context, wrapped []string) ([]string, error) {
 	fresh, err := v.batch(ctx, v.cfg.Transit+"/rewrap/"+restKey, wrapped, "ciphertext")
-	if err != nil {
-		return nil, err
-	}
 	for n := range fresh {
-		if versionOf(fresh[n]) == versionOf(wrapped[n]) {
+		if fresh[n] == "" || versionOf(fresh[n]) == versionOf(wrapped[n]) {
 			fresh[n] = wrapped[n]
 		}
 	}
-	return fresh, nil
+	return fresh, err
 }
 
 // versionOf is "vault:v3" of what version 3 of a key wrapped.
 func versionOf(wrapped string) string { return wrapped[:max(0, strings.LastIndexByte(wrapped, ':'))] }
 
-// batch does one thing to many ciphertexts, and gives a field of each answer.
+// batch does one thing to many ciphertexts, and gives a field of each answer. With an error of kind Denied those that Vault refuses are empty, or
+// there are none at all.
 func (v *Vault) batch(ctx context.Context, path string, wrapped []string, field string) ([]string, error) {
 	if len(wrapped) == 0 {
 		return nil, nil
@@ -300,7 +308,7 @@ func (v *Vault) batch(ctx context.Context, path string, wrapped []string, field 
 	for _, w := range wrapped {
 		input = append(input, map[string]any{"ciphertext": w})
 	}
-	s, err := v.write(ctx, path, map[string]any{"batch_input": input})
+	s, err := v.write(ctx, path, map[string]any{"batch_input": input, "partial_failure_response_code": http.StatusOK})
 	if err != nil {
 		return nil, err
 	}
@@ -308,17 +316,17 @@ func (v *Vault) batch(ctx context.Context, path string, wrapped []string, field 
 	if len(results) != len(wrapped) {
 		return nil, strange(path)
 	}
-	texts := make([]string, 0, len(results))
-	for _, r := range results {
+	var refused error
+	texts := make([]string, len(results))
+	for n, r := range results {
 		one, _ := r.(map[string]any)
 		if said, _ := one["error"].(string); said != "" {
-			return nil, &problem.Error{
-				Kind: problem.Denied, What: "ask Vault for " + path, Why: "it does not open a seed: " + said,
-				Hint: "lower min_decryption_version of the key, if what it has sealed is needed",
-			}
+			refused = cmp.Or(refused, error(&problem.Error{Kind: problem.Denied, What: "ask Vault for " + path, Why: "it does not open a seed: " + said, Hint: hintBrake}))
+			continue
 		}
-		text, _ := one[field].(string)
-		texts = append(texts, text)
+		texts[n], _ = one[field].(string)
 	}
-	return texts, nil
+	return texts, refused
 }
+
+const hintBrake = "lower min_decryption_version of the key, if what it has sealed is needed"
