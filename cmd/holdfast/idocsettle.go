@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,16 +25,16 @@ type ReadBack struct {
 	Every time.Duration `yaml:"every,omitempty"` // how soon it is asked, and again; each time twice as long, up to an hour; 1 min
 }
 
-// readBackTargets are where the services have what was sent by an IDoc, by the beginning of its type: both keep the message's ID.
+// readBackTargets are where the services have what was sent by an IDoc, by the beginning of its receipt's kind: both keep the message's ID.
 func readBackTargets() map[string]string {
-	return map[string]string{"PPCC2PRETTICKET": "confirmations/ProdnOrdConf2", "MBGMCR": "movements/A_MaterialDocumentHeader"}
+	return map[string]string{"IDoc PPCC2PRETTICKET": "confirmations/ProdnOrdConf2", "IDoc MBGMCR": "movements/A_MaterialDocumentHeader"}
 }
 
 const (
 	unconfirmed     = "link.unconfirmed" // the alert
 	tellUnconfirmed = time.Hour          // how often it is told while it lasts
-	mostUnconfirmed = 1000               // messages of a link that are looked at
 	longestReadBack = time.Hour
+	mostTroubles    = 10 // that one round tells
 )
 
 // checkReadBacks tells what is wrong with the ways to a final state.
@@ -50,20 +51,10 @@ func (c Config) checkReadBacks(k *checker) {
 }
 
 // settling finds the final state of what SAP has got by IDocs, where its confirmation does not bring it: it reads back by another link what the
-// message's ID is found in, and raises an alert of what has had none for too long.
-type settling struct {
-	*floors
-	due map[string]turn // of messages that were asked for; Run's alone
-}
+// message's ID is found in, and raises an alert of what has had none for too long. Of several nodes each looks for some.
+type settling struct{ *floors }
 
-// turn is when a message is asked for again, and how long after that.
-type turn struct {
-	link string
-	at   time.Time
-	wait time.Duration
-}
-
-func (f *floors) settling() *settling { return &settling{f, map[string]turn{}} }
+func (f *floors) settling() *settling { return &settling{f} }
 
 // Run looks again and again until ctx ends.
 func (s *settling) Run(ctx context.Context) error {
@@ -106,67 +97,72 @@ func (l LinkConfig) tellsLater() bool {
 
 // link looks after one link.
 func (s *settling) link(ctx context.Context, name string, c idocConfig) error {
-	var open []outbox.Detail
+	var errs []error
+	if c.ReadBack != nil {
+		errs = s.readBacks(ctx, name, *c.ReadBack)
+	}
+	var late outbox.Overdue
 	err := s.db.View(ctx, func(tx *store.Tx) (err error) {
-		open, _, err = s.outbox.Messages(ctx, tx, outbox.Filter{Link: name, Unanswered: true, OldestFirst: true, Limit: mostUnconfirmed}, "")
+		late, err = s.outbox.Overdue(ctx, tx, name, tx.Now.Add(-cmp.Or(c.BookedWithin, 24*time.Hour)))
 		return err
 	})
-	if err != nil {
-		return err
+	if err == nil && late.Messages > 0 {
+		err = s.tell(ctx, name, late)
 	}
-	var late []outbox.Detail
-	known := map[string]turn{} // of what has its number, or was purged, nothing is remembered
-	for _, d := range open {
-		found := false
-		if t, asked := s.due[d.ID]; asked {
-			known[d.ID] = t
-		}
-		if c.ReadBack != nil && err == nil { // else the services are away, and none is asked for
-			found, err = s.readBack(ctx, *c.ReadBack, d, known)
-		}
-		if within := cmp.Or(c.BookedWithin, 24*time.Hour); !found && d.Refused == "" && s.db.Now().Sub(d.SettledAt) > within {
-			late = append(late, d)
-		}
-	}
-	maps.DeleteFunc(s.due, func(_ string, t turn) bool { return t.link == name })
-	maps.Copy(s.due, known)
-	if len(late) > 0 {
-		err = errors.Join(err, s.tell(ctx, name, late))
-	}
-	return err
+	return errors.Join(append(errs, err)...)
 }
 
-// readBack asks for one message, if it is its turn, and keeps what is found as SAP's confirmation.
-func (s *settling) readBack(ctx context.Context, r ReadBack, d outbox.Detail, known map[string]turn) (found bool, err error) {
-	t, asked := known[d.ID]
-	if !asked {
-		t = turn{d.Link, d.SettledAt.Add(r.every()), r.every()}
+// readBacks asks for each message whose turn it is. One that cannot be asked for does not hold up the others; a link that is away does.
+func (s *settling) readBacks(ctx context.Context, name string, r ReadBack) (errs []error) {
+	l := outbox.Looking{Link: name, Kinds: slices.Sorted(maps.Keys(readBackTargets())), Every: r.every(), Most: longestReadBack}
+	for begun := s.db.Now(); ctx.Err() == nil; {
+		var id string
+		err := s.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			id, err = s.outbox.Look(ctx, tx, l, begun)
+			return err
+		})
+		if err != nil || id == "" {
+			return append(errs, err)
+		}
+		away, err := s.readBack(ctx, r, id)
+		if err != nil && len(errs) < mostTroubles {
+			errs = append(errs, err)
+		}
+		if away {
+			return errs
+		}
 	}
-	target := readBackTarget(d.Receipt.Kind)
-	if target == "" || s.db.Now().Before(t.at) {
-		return false, nil
+	return errs
+}
+
+// readBack asks for one message, and keeps what is found as SAP's confirmation. away tells that the link is, or wants to be left alone.
+func (s *settling) readBack(ctx context.Context, r ReadBack, id string) (away bool, err error) {
+	var d outbox.Detail
+	err = s.db.View(ctx, func(tx *store.Tx) (err error) { d, err = s.outbox.Message(ctx, tx, id); return err })
+	if err != nil || !d.Settled || d.Receipt.Document != "" {
+		return false, err // it is being sent again, or its number has come meanwhile
 	}
 	verified, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message)
 	if err != nil {
 		return false, err
 	}
-	known[d.ID] = turn{d.Link, s.db.Now().Add(t.wait), min(2*t.wait, longestReadBack)}
-	o, err := s.links[r.Link].Ask(ctx, message.Delivery{Event: verified, Digest: d.Digest, Quiet: true, Doc: message.Document{Target: target}})
+	q := message.Delivery{Event: verified, Digest: d.Digest, Quiet: true, Doc: message.Document{Target: readBackTarget(d.Receipt.Kind)}}
+	o, err := s.links[r.Link].Ask(ctx, q)
 	if err != nil || o.Verdict != message.Delivered {
-		return false, err
+		return o.LinkDown || o.Throttled || o.After > 0, cmp.Or(err, o.Err)
 	}
 	body, err := json.Marshal(map[string]any{"message": d.ID, "document": o.Receipt.Document, "kind": o.Receipt.Kind, "at": o.Receipt.At})
 	if err != nil {
 		return false, fmt.Errorf("write what was read back of message %s: %w", d.ID, err)
 	}
 	m := message.Message{ID: "read-back/" + d.ID, Kind: outbox.ReceiptKind, Time: s.db.Now(), Body: body, Place: message.Place{Link: d.Link}}
-	return true, s.db.InTx(ctx, func(tx *store.Tx) error { return s.outbox.Answer(ctx, tx, m) })
+	return false, s.db.InTx(ctx, func(tx *store.Tx) error { return s.outbox.Answer(ctx, tx, m) })
 }
 
 // readBackTarget is where to ask for what an IDoc has brought about, "" for nowhere.
 func readBackTarget(kind string) string {
 	for begin, target := range readBackTargets() {
-		if strings.HasPrefix(strings.TrimPrefix(kind, "IDoc "), begin) {
+		if strings.HasPrefix(kind, begin) {
 			return target
 		}
 	}
@@ -174,10 +170,10 @@ func readBackTarget(kind string) string {
 }
 
 // tell raises the alert, unless this or another node has not long ago.
-func (s *settling) tell(ctx context.Context, name string, late []outbox.Detail) error {
+func (s *settling) tell(ctx context.Context, name string, late outbox.Overdue) error {
 	why := &problem.Error{
-		Kind: problem.Unavailable, What: fmt.Sprintf("%d IDocs of link %s", len(late), name),
-		Why:  fmt.Sprintf("SAP has got them, and nothing says that they are booked; the oldest is message %s, of %s", late[0].ID, late[0].SettledAt.UTC().Format(time.RFC3339)),
+		Kind: problem.Unavailable, What: fmt.Sprintf("%d IDocs of link %s", late.Messages, name),
+		Why:  fmt.Sprintf("SAP has got them, and nothing says that they are booked; the oldest is message %s, of %s", late.Oldest, late.Since.UTC().Format(time.RFC3339)),
 		Hint: "plan RBDSTATE in SAP, and look in WE02 and CO1P for what stands still; read_back asks the services for it",
 	}
 	object := "link/" + name

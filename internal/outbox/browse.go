@@ -71,7 +71,6 @@ type Filter struct {
 	Links                 []string  // only of these; nil means of any
 	Owed, Settled         bool      // only those; both or none means all
 	Refused               bool      // only those that the ERP has refused after they were delivered
-	Unanswered            bool      // only those that were delivered and have no document's number
 	SettledFrom           time.Time // only those that were settled at this time or later
 	SettledTo             time.Time // only those that were settled before this
 	OldestFirst           bool
@@ -132,7 +131,7 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	for _, p := range []struct {
 		from, and string
 		want      bool
-	}{{fromHot, f.filed(), !f.Refused && !f.Unanswered}, {fromCold, "", f.Refused || f.Unanswered || f.Settled || !f.Owed}} {
+	}{{fromHot, f.filed(), !f.Refused}, {fromCold, "", f.Refused || f.Settled || !f.Owed}} {
 		if p.want {
 			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+p.and+order+`) AS p`+strconv.Itoa(len(parts)))
 			all = append(all, args...)
@@ -202,9 +201,6 @@ func (f Filter) where(tx *store.Tx, cursor string) (string, []any, error) {
 	}
 	if f.Refused {
 		where += " AND refused <> ''"
-	}
-	if f.Unanswered {
-		where += " AND document = '' AND role <> 'void'"
 	}
 	if !f.SettledFrom.IsZero() {
 		where, args = where+" AND settled_at >= ?", append(args, store.Micros(f.SettledFrom))
