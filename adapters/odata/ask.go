@@ -29,7 +29,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	m, err := c.Model(ctx)
 	if err != nil {
-		return message.Outcome{Verdict: message.Unsure, LinkDown: true}, err
+		return message.Outcome{Verdict: message.Unsure, LinkDown: true, After: rests(err)}, err
 	}
 	t, err := c.target(m, rest)
 	if err != nil {
@@ -95,6 +95,9 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 	if a.Status != http.StatusOK {
 		wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
 		r := c.rule(a, listen(a.Body), later)
+		if !later {
+			wait = r.wait
+		}
 		return message.Outcome{Verdict: message.Unsure, After: wait, LinkDown: r.link, Throttled: r.throttled}, c.said(what, a)
 	}
 	p, err := c.page(m, set.Of, a)

@@ -138,9 +138,6 @@ func (c *Client) rule(a wire.Answer, s spoken, later bool) rule {
 	return unknown // 302 and 303 may answer what was done; 500 tells nothing
 }
 
-// deniedWait is how long a link rests whose user lacks a right: somebody must give it to him, and each try until then is one in vain.
-const deniedWait = time.Minute
-
 // ruleOfAccess is what a refused sign-in, right or token means. Every message would be refused alike: the link stops, no attempt is
 // spent, and credentials see to it that no user is locked out by tries.
 func ruleOfAccess(a wire.Answer) rule {
@@ -149,7 +146,7 @@ func ruleOfAccess(a wire.Answer) rule {
 	}
 	r := rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
 	if a.Status == http.StatusForbidden {
-		r.wait = deniedWait
+		r.wait = wire.ForbiddenWait
 	}
 	return r
 }
@@ -194,9 +191,6 @@ func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 		if out.After = wait; !later {
 			out.After = r.wait
 		}
-	}
-	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {
-		c.link.creds.guard.Forbidden(out.Err)
 	}
 	return out
 }

@@ -136,7 +136,7 @@ func (l *Link) prepare(ctx context.Context, d message.Delivery) (*write, message
 func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (*write, message.Outcome) {
 	m, err := c.Model(ctx)
 	if err != nil {
-		return nil, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+		return nil, message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: err}
 	}
 	t, err := c.target(m, rest)
 	if err != nil {
@@ -173,7 +173,7 @@ func (c *Client) unmatched(err error) message.Outcome {
 	if errors.As(err, &p) && p.Kind == problem.Invalid {
 		return message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+	return message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: err}
 }
 
 // sendAlone puts one write on the wire.
@@ -187,7 +187,7 @@ func (c *Client) sendAlone(ctx context.Context, w *write) message.Outcome {
 
 // failed is the outcome of a write that got no answer.
 func (c *Client) failed(w *write, sent bool, err error) message.Outcome {
-	out := message.Outcome{Verdict: message.Again, LinkDown: true, Err: c.unreachable(w.what, sent, err)}
+	out := message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: c.unreachable(w.what, sent, err)}
 	if sent {
 		out.Verdict = message.Unsure
 	}

@@ -3,8 +3,11 @@ package odata
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
@@ -134,7 +137,7 @@ func first(m map[string]any, names ...string) string {
 }
 
 // said makes the problem of an answer that is no good one, in the ERP's own words: its text, its code, and every detail with the
-// field that it is about.
+// field that it is about. That a right is missing is told, whatever was asked for.
 func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	s := listen(a.Body)
 	r := c.rule(a, s, false)
@@ -171,7 +174,24 @@ func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	if s.Transaction != "" {
 		e.Why += "; SAP transaction " + clip(s.Transaction)
 	}
+	if r.credentials && a.Status == http.StatusForbidden {
+		e.Cause = errForbidden
+	}
+	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {
+		c.link.creds.guard.Forbidden(e)
+	}
 	return e
+}
+
+// errForbidden is the cause of a problem whose user lacks a right.
+var errForbidden = errors.New("forbidden")
+
+// rests is how long a link rests whose token, $metadata or entity could not be had: a user who lacks a right is given it by a person.
+func rests(err error) time.Duration {
+	if errors.Is(err, errForbidden) {
+		return wire.ForbiddenWait
+	}
+	return 0
 }
 
 // clip bounds a text and takes out what would break a line of a log.

@@ -249,6 +249,51 @@ func TestARightThatIsMissingStopsTheLink(t *testing.T) {
 	}
 }
 
+// TestARightThatIsMissingIsNoStormWhateverIsAskedFor: to whoever may not call the service at all, SAP says so at its $metadata, its token and a question
+// too. What is sent and asked for rests as after a write that was refused, and somebody is told once.
+func TestARightThatIsMissingIsNoStormWhateverIsAskedFor(t *testing.T) {
+	d := dialects()[0]
+	for _, tt := range []struct {
+		name string
+		what func(r *http.Request) bool
+		do   func(w *world) (message.Outcome, error)
+	}{
+		{"$metadata, before a write", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
+			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err }},
+		{"$metadata, before a question", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
+			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) }},
+		{"the token", func(r *http.Request) bool { return r.Header.Get(csrf) == "Fetch" },
+			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err }},
+		{"a question", func(r *http.Request) bool { return r.URL.Query().Has("$filter") },
+			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if tt.what(r) {
+					rw.WriteHeader(http.StatusForbidden)
+					return
+				}
+				m.Handler().ServeHTTP(rw, r)
+			}))
+			defer srv.Close()
+			w, told := &world{dialect: d, mock: m, link: open(t, d.config(srv.URL))}, 0
+			w.link.WhenDenied(func(error) { told++ })
+			for range 3 {
+				if out, err := tt.do(w); !out.LinkDown || out.After != time.Minute || problem.KindOf(err) != problem.Denied {
+					t.Errorf("got %v after %s (link down %t): %v", out, out.After, out.LinkDown, err)
+				}
+			}
+			if told != 1 {
+				t.Errorf("told %d times", told)
+			}
+		})
+	}
+}
+
 func TestATokenOfOAuthIsFetchedOnceAndRenewed(t *testing.T) {
 	fetched, wrongToken := 0, 0
 	auth := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

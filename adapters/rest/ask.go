@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -103,6 +104,9 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 func (l *Link) unanswered(op *operation, a wire.Answer) message.Outcome {
 	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
 	r := ruleOf(op, a, later)
+	if r.credentials && a.Status == http.StatusForbidden {
+		wait = cmp.Or(wait, wire.ForbiddenWait)
+	}
 	return message.Outcome{After: wait, LinkDown: r.link, Throttled: r.throttled}
 }
 

@@ -159,6 +159,7 @@ func TestABadAnswerToAQuestionProvesNothing(t *testing.T) {
 		{"not found, of a search", 404, "application/problem+json", `{}`, ""},
 		{"no content", 204, "application/json", "", ""},
 		{"not signed in", 401, "application/problem+json", `{}`, ""},
+		{"not permitted", 403, "application/problem+json", `{}`, ""},
 		{"an error", 500, "application/problem+json", `{}`, ""},
 		{"a redirect", 302, "text/html", "", ""},
 	}
@@ -169,6 +170,9 @@ func TestABadAnswerToAQuestionProvesNothing(t *testing.T) {
 			out, err := l.Ask(t.Context(), confirmation(t, "m1"))
 			if (err != nil) != (tt.want == "") || err == nil && out.Verdict != tt.want {
 				t.Errorf("got %v, %v; want %q", out, err, tt.want)
+			}
+			if rests := tt.status == http.StatusForbidden; rests != (out.LinkDown && out.After == time.Minute) {
+				t.Errorf("asked again after %s (link down %t)", out.After, out.LinkDown)
 			}
 		})
 	}

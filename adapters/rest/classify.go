@@ -120,9 +120,6 @@ func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outco
 	if r.credentials && a.Status == http.StatusForbidden {
 		out.After = cmp.Or(wait, wire.ForbiddenWait)
 	}
-	if r.credentials && (a.Status != http.StatusUnauthorized || l.creds.reference() == "") {
-		l.creds.guard.Forbidden(out.Err)
-	}
 	return out
 }
 

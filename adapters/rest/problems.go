@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"holdfast/adapters/wire"
@@ -44,6 +45,9 @@ func (l *Link) said(op *operation, what string, a wire.Answer) *problem.Error {
 	if to := a.Header.Get("Location"); a.Status/100 == 3 && to != "" {
 		to, _, _ = strings.Cut(to, "?")
 		e.Why += " to " + clip(to) + "; redirects are not followed"
+	}
+	if r.credentials && (a.Status != http.StatusUnauthorized || l.creds.reference() == "") {
+		l.creds.guard.Forbidden(e)
 	}
 	return e
 }
