@@ -375,7 +375,7 @@ func (l *lane) done(q outbox.Queued, d message.Delivery, o message.Outcome) verd
 		o.Receipt.At = l.db.Now()
 	}
 	if q.Creates != "" && o.Receipt.Document == "" && q.Role != message.Void {
-		l.log.Error("the ERP's answer has no number for what it created; whoever needs it waits", "link", l.name, "message", q.ID, "creates", q.Creates)
+		l.log.Info("the ERP has it and has not told its number yet; what names it waits for that", "link", l.name, "message", q.ID, "creates", q.Creates)
 	}
 	return verdict{done: doneOf(q, d.Doc.Mapping, o.Receipt)}
 }

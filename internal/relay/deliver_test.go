@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -418,6 +419,25 @@ func TestLateReferenceWaitsForTheReceipt(t *testing.T) {
 			if c.Delivery.Event.Message().Kind == "operation.confirmed" && c.Delivery.Doc.Params["order"] != "D-"+outbox.MessageID("erp", "creates") {
 				t.Errorf("sent with number %q", c.Delivery.Doc.Params["order"])
 			}
+		}
+	})
+}
+
+// TestANumberThatComesLaterIsNoTrouble: many ERPs tell the document's number in a confirmation of their own, as SAP of an IDoc.
+func TestANumberThatComesLaterIsNoTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T, p *plant) {
+		var trouble strings.Builder
+		p.log = slog.New(slog.NewTextHandler(&trouble, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		creates := event("creates", "plain", "o1")
+		creates.Creates = "order/o1"
+		p.owe(creates)
+		p.runFor(3 * time.Second)
+		p.wantOnce("creates")
+		if trouble.Len() > 0 {
+			t.Errorf("logged %s", trouble.String())
 		}
 	})
 }

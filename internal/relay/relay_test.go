@@ -23,6 +23,7 @@ import (
 
 // plant is a plant with one link in a synctest bubble: its database is in memory, and time passes when everything waits.
 type plant struct {
+	log  *slog.Logger
 	t    *testing.T
 	db   *store.DB
 	out  *outbox.Outbox
@@ -118,7 +119,7 @@ func bubble(t *testing.T, test func(t *testing.T, p *plant)) {
 }
 
 func newPlant(t *testing.T, db *store.DB) *plant {
-	p := &plant{t: t, db: db, out: outbox.New(routes, "urn:plant:1000", outbox.Config{}), erp: &adaptertest.Recorder{}}
+	p := &plant{t: t, db: db, out: outbox.New(routes, "urn:plant:1000", outbox.Config{}), erp: &adaptertest.Recorder{}, log: slog.New(slog.DiscardHandler)}
 	p.link.Deliverer = p.erp
 	return p
 }
@@ -145,7 +146,7 @@ func (p *plant) act(fn func(ctx context.Context, tx *store.Tx) error) error {
 func (p *plant) start() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	r := relay.New(p.db, p.out, p.rule, seal.Chain, map[string]relay.Link{"erp": p.link}, p.cfg, slog.New(slog.DiscardHandler))
+	r := relay.New(p.db, p.out, p.rule, seal.Chain, map[string]relay.Link{"erp": p.link}, p.cfg, p.log)
 	p.out.HandTo(r)
 	go func() { done <- r.Run(ctx) }()
 	return func() {
