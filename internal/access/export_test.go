@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -45,3 +46,6 @@ func RefusedBy(words string) error { return refusedBy(errors.New(words)) }
 func (s *Sessions) Unnamed(user, meaning, password, code string) *Signature {
 	return &Signature{s, user, "192.0.2.1", meaning, password, code}
 }
+
+// Address is what counts as a caller's address.
+func Address(r *http.Request) string { return address(r) }

@@ -277,3 +277,15 @@ func TestAFullDiskRefusesNoGoodToken(t *testing.T) {
 		t.Errorf("got %q, %v; want the token's actor", by.Name, err)
 	}
 }
+
+// TestAnAddressIsTheConnections: nobody says from where they call, or a guesser would be somebody else each time.
+func TestAnAddressIsTheConnections(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/orders", nil)
+	r.RemoteAddr = "192.0.2.7:4711"
+	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "True-Client-Ip"} {
+		r.Header.Set(name, "for=10.0.0.1")
+	}
+	if got := access.Address(r); got != "192.0.2.7" {
+		t.Errorf("got %q, want the connection's", got)
+	}
+}

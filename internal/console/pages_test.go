@@ -189,6 +189,14 @@ func TestEveryAnswerHasThePolicy(t *testing.T) {
 		if !strings.HasPrefix(got, "default-src 'none'; script-src 'self'; style-src 'self';") || strings.Contains(got, "unsafe") {
 			t.Errorf("%s: policy %q", path, got)
 		}
+		for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store"} {
+			if got := res.Header.Get(name); got != want && !(name == "Cache-Control" && strings.Contains(path, "/static/")) {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+		if got := res.Header.Get("Content-Type"); got != "application/json" && !strings.Contains(got, "charset=utf-8") {
+			t.Errorf("%s: type %q, want one with its charset", path, got)
+		}
 	}
 }
 

@@ -81,6 +81,7 @@ func TestWhatDoesNotFitTheContractIsRefusedFieldByField(t *testing.T) {
 		{"a material that there is not", "POST", "/v1/orders", `{"material":"CAR","quantity":"1"}`, nil, 404, "not-found", nil},
 		{"a path that there is not", "GET", "/v1/cars", "", nil, 404, "not-found", nil},
 		{"a method that there is not", "PUT", "/v1/orders", `{}`, nil, 405, "invalid", nil},
+		{"TRACE", "TRACE", "/v1/orders", ``, nil, 405, "invalid", nil},
 		{"too much", "POST", "/v1/orders", `{"material":"` + strings.Repeat("A", 5000) + `"}`, nil, 413, "too-large", nil},
 		{"a page of another site", "POST", "/v1/orders", `{}`, []string{"Sec-Fetch-Site", "cross-site"}, 403, "denied", nil},
 	}
