@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 )
 
 // misfit is one place where a mapping does not fit the contract of the link that it is for.
@@ -56,6 +58,23 @@ func (c Config) fitOf(rules *mapping.Set, links map[string]link, wanted func(nam
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col, strings.Compare(a.link, b.link), strings.Compare(a.Why, b.Why))
 	})
 	return slices.CompactFunc(out, func(a, b misfit) bool { return a.Mistake == b.Mistake && a.link == b.link })
+}
+
+// documentsOf are the types of what comes in through links, by their contracts, each as it was when it was first known.
+func documentsOf(links map[string]link) mapping.Documents {
+	var types sync.Map // by link and document: *schema.Type
+	return func(link, _, document string) *schema.Type {
+		if t, ok := types.Load([2]string{link, document}); ok {
+			return t.(*schema.Type)
+		}
+		if c, ok := links[link].(mapping.Contract); ok {
+			if t, known := c.DocumentType(document); known {
+				types.Store([2]string{link, document}, t)
+				return t
+			}
+		}
+		return nil
+	}
 }
 
 // refuseUnfit says what a plant does not start with: documents that the ERP would refuse.

@@ -19,6 +19,7 @@ import (
 	"holdfast/adapters/rest"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
 )
@@ -243,6 +244,7 @@ func mappingPreview() *cobra.Command {
 					return &problem.Error{Kind: problem.NotFound, What: "preview " + args[0], Why: "it has no such example", Hint: "write one beside it: " + args[0] + ".example.yaml"}
 				}
 				e := examples[i]
+				ctx = mapping.Reading(ctx, func(_, name, _ string) *schema.Type { return w.document(name) })
 				m, err := w.rules.Try(ctx, args[0], e.Message(), e.Resolve)
 				if err != nil {
 					return err

@@ -123,6 +123,7 @@ func openDatabase(ctx context.Context, cfg Config, hooks store.Config) (*store.D
 func (f *floors) join() {
 	f.live = mapping.NewLive(f.rules)
 	f.live.Recall(f.earlierRules)
+	f.live.Read(documentsOf(f.links))
 	f.tokens = token.New(f.cfg.Sensitive.config())
 	f.alerts = alert.New(f.log)
 	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)

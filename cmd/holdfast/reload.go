@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -285,23 +286,41 @@ func (c Config) mapsBy(s edition.State) (string, error) {
 	return folderMark + sum, err
 }
 
-// folderState is a sum over names, sizes and times of the files in the folder.
+// folderState is a sum over names, sizes and times of the files in the folder. Links are followed: a volume of Kubernetes changes where one
+// leads to, and not the link.
 func (c Config) folderState() (string, error) {
 	h := fnv.New64a()
 	if !c.hasMappings() {
 		return "", nil
 	}
-	err := filepath.WalkDir(c.Mappings, func(file string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	root, err := filepath.EvalSymlinks(c.Mappings)
+	if err != nil {
+		return "", err
+	}
+	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch hidden := file != root && strings.HasPrefix(d.Name(), "."); {
+		case err != nil:
 			return err
+		case hidden && d.IsDir():
+			return fs.SkipDir
+		case hidden || d.IsDir():
+			return nil
 		}
-		info, err := d.Info()
-		if err == nil {
-			fmt.Fprintf(h, "%s %d %d\n", file, info.Size(), info.ModTime().UnixNano())
-		}
-		return err
+		return addState(h, file)
 	})
 	return fmt.Sprint(h.Sum64()), err
+}
+
+func addState(h io.Writer, file string) error {
+	to, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(to)
+	if err == nil {
+		_, err = fmt.Fprintf(h, "%s %s %d %d\n", file, to, info.Size(), info.ModTime().UnixNano())
+	}
+	return err
 }
 
 // folder is the plant's own folder as it is now.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,63 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	write("bad.yaml", good)
 	if after := live.Set(); !after.Covers("bad", "test.happened") || !after.Covers("other", "test.happened") {
 		t.Errorf("after it was mended: %q", after.Names())
+	}
+}
+
+// TestAMountedFolderIsReadByItsLinks: Kubernetes mounts a ConfigMap as links into a folder that it exchanges as a whole. What is read is each
+// file once, and an exchange is seen though no link in the folder of mappings has changed.
+func TestAMountedFolderIsReadByItsLinks(t *testing.T) {
+	const good = "from: {kind: test.happened}\nto: {operation: post}\nfields: {a: src.a}\n"
+	mount := t.TempDir()
+	edit := func(version, text string) {
+		t.Helper()
+		if err := errors.Join(
+			os.Mkdir(filepath.Join(mount, version), 0o700), os.WriteFile(filepath.Join(mount, version, "m.yaml"), []byte(text), 0o600),
+			os.Symlink(version, filepath.Join(mount, "..tmp")), os.Rename(filepath.Join(mount, "..tmp"), filepath.Join(mount, "..data")),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit("..first", good)
+	dir := filepath.Join(t.TempDir(), "mappings")
+	if err := errors.Join(os.Symlink(filepath.Join("..data", "m.yaml"), filepath.Join(mount, "m.yaml")), os.Symlink(mount, dir)); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Mappings: dir}
+	read := func() string {
+		t.Helper()
+		e, err := cfg.folder()
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := compileEdition(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := slices.DeleteFunc(set.Versions(), func(v string) bool { return strings.Contains(v, "/") })
+		if folder, err := mapping.Load(os.DirFS(dir)); err != nil || !slices.Equal(folder.Versions(), own) {
+			t.Errorf("the folder has %q, %v; the edition made of it %q", folder.Versions(), err, own)
+		}
+		return strings.Join(own, " ")
+	}
+	state := func() string {
+		t.Helper()
+		s, err := cfg.folderState()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	first, was := read(), state()
+	if !strings.HasPrefix(first, "m@") || strings.Contains(first, " ") {
+		t.Errorf("it has %q, want m alone", first)
+	}
+	if state() != was {
+		t.Error("it changes by itself")
+	}
+	edit("..second", strings.Replace(good, "src.a", "src.b", 1))
+	if read() == first || state() == was {
+		t.Error("what the links lead to now is not seen")
 	}
 }
 

@@ -53,7 +53,8 @@ type file struct {
 	text []byte
 }
 
-// Read takes the files of a folder that mappings are made of: those in YAML and CSV. A folder that is not there is an empty edition.
+// Read takes the files of a folder that mappings are made of: those in YAML and CSV, and those in .yml, which the mappings refuse by name. What
+// begins with a dot is passed over, as the mappings do. A folder that is not there is an empty edition.
 func Read(folder fs.FS) (Edition, error) {
 	var all []file
 	size := 0
@@ -63,7 +64,9 @@ func Read(folder fs.FS) (Edition, error) {
 			return nil
 		case err != nil:
 			return err
-		case d.IsDir() || !slices.Contains([]string{".yaml", ".csv"}, path.Ext(name)):
+		case name != "." && d.IsDir() && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case d.IsDir() || strings.HasPrefix(d.Name(), ".") || !slices.Contains([]string{".yaml", ".yml", ".csv"}, path.Ext(name)):
 			return nil
 		}
 		text, err := fs.ReadFile(folder, name)

@@ -131,6 +131,65 @@ func TestAFolderThatIsNotThereIsAnEmptyEdition(t *testing.T) {
 	}
 }
 
+// TestASetIsFoundByAVersionOfItsOwn: among many sets, and not by one that resembles it.
+func TestASetIsFoundByAVersionOfItsOwn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		keep := func(text, version string) edition.Edition {
+			whole, err := edition.Whole(fstest.MapFS{}, made(t, text))
+			if err == nil {
+				err = db.InTx(t.Context(), func(tx *store.Tx) error { return edition.KeepSet(t.Context(), tx, whole, []string{"a", version, "z"}) })
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return whole
+		}
+		want := keep("first", "mine/m_1!@abc")
+		for _, later := range []string{"mine/mx1!@abc", "mine/m%1!@abc", "mine/m_1!@abcd", "not/mine/m_1!@abc", "mine/m_1@abc"} {
+			keep(later, later)
+		}
+		for by, found := range map[string]bool{"mine/m_1!@abc": true, "mine/m_1!@ab": false, "m_1!@abc": false, "mine/%@abc": false} {
+			err := db.View(t.Context(), func(tx *store.Tx) error {
+				got, ok, err := edition.LoadSet(t.Context(), tx, by)
+				if ok != found || ok && got.Hash != want.Hash {
+					t.Errorf("%s: found %t %s, want %t %s", by, ok, got.Hash, found, want.Hash)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestOnlyWhatMappingsAreMadeOfIsTaken: what Kubernetes and editors keep beside them is not, and what would be passed over is, to be refused.
+func TestOnlyWhatMappingsAreMadeOfIsTaken(t *testing.T) {
+	e, err := edition.Read(fstest.MapFS{
+		"m.yaml": {Data: []byte("m")}, "c.csv": {Data: []byte("c")}, "o.yml": {Data: []byte("o")},
+		"..v1/m.yaml": {Data: []byte("old")}, ".#m.yaml": {Data: []byte("lock")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := e.FS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	if err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if !d.IsDir() {
+			got = append(got, name)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"c.csv", "m.yaml", "o.yml"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestGoingBackGoesStepByStep(t *testing.T) {
 	p := plant{t, storetest.SQLite(t)}
 	if _, err := p.do("", rollBack(false)); problem.KindOf(err) != problem.Conflict {

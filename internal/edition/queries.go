@@ -8,7 +8,9 @@ const insertSet = `INSERT INTO mapping_sets (name, hash, files, mappings, at) VA
 
 const selectSet = `SELECT hash, files, mappings FROM mapping_sets WHERE name = ?`
 
-const selectSetOf = `SELECT hash, files, mappings FROM mapping_sets WHERE mappings LIKE '%' || CAST(? AS TEXT) || '%' ORDER BY at DESC, name LIMIT 4`
+// selectSetOf takes a line feed, and a version between two of them, escaped.
+const selectSetOf = `SELECT hash, files, mappings FROM mapping_sets WHERE CAST(? AS TEXT) || mappings LIKE '%' || CAST(? AS TEXT) || '%' ESCAPE '!'
+ORDER BY at DESC, name LIMIT 4`
 
 const selectHashes = `SELECT hash FROM mapping_editions WHERE substr(hash, 1, length(?)) = ? ORDER BY hash LIMIT 2`
 

@@ -66,7 +66,7 @@ func LoadSet(ctx context.Context, tx *store.Tx, by string) (whole Edition, ok bo
 		Files          []byte
 	}
 	if strings.Contains(by, "@") {
-		err = tx.Select(ctx, &rows, selectSetOf, by+"\n")
+		err = tx.Select(ctx, &rows, selectSetOf, "\n", "\n"+strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(by)+"\n")
 	} else {
 		err = tx.Select(ctx, &rows, selectSet, by)
 	}

@@ -58,11 +58,12 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 			}
 		}
 	}
-	if rules.source != nil {
-		body = fits(body, rules.source, 0)
-	} else if rules.inbound {
+	source := rules.source
+	if rules.inbound {
 		withoutNulls(body)
+		source = documentOf(ctx, m.Link, rules)
 	}
+	body = fits(body, source, 0)
 	r := &run{ctx: ctx, observer: observerOf(ctx), rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
 	r.late = r.bindings()
 	r.scope = &scope{run: r}

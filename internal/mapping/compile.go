@@ -105,6 +105,7 @@ type compiler struct {
 	known  *provider
 	locals map[string]shape
 	guards []string // fields that are there
+	stops  bool     // the value in hand is required: a message without it shall stop
 	used   uses     // of the mapping in hand
 	rulesN int
 }

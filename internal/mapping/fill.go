@@ -6,6 +6,7 @@ import (
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 )
 
 // Fill changes the text of a message's body on its way into a mapping, such as what stands for a value into the value.
@@ -25,6 +26,25 @@ func filled(ctx context.Context, text []byte) ([]byte, error) {
 		return text, nil
 	}
 	return fill(ctx, text)
+}
+
+// Documents gives the type of the document that a mapping in takes through a link, nil where nothing is known of it.
+type Documents func(link, mapping, document string) *schema.Type
+
+type documentsKey struct{}
+
+// Reading has ApplyIn read documents by their types, as the check of the mappings has them: what a contract has as a decimal is one however
+// it is written, so that 12 equals 12.0.
+func Reading(ctx context.Context, documents Documents) context.Context {
+	return context.WithValue(ctx, documentsKey{}, documents)
+}
+
+func documentOf(ctx context.Context, link string, m *mapping) *schema.Type {
+	documents, _ := ctx.Value(documentsKey{}).(Documents)
+	if documents == nil || m.whole {
+		return nil
+	}
+	return documents(link, m.name, m.document)
 }
 
 // plain maps a message without filling it, for a trial, which keeps what it compares.

@@ -14,6 +14,7 @@ type Live struct {
 	set   atomic.Pointer[Set]
 	trial atomic.Pointer[trial]
 	past  past
+	types Documents
 }
 
 // NewLive begins with a set.
@@ -22,6 +23,9 @@ func NewLive(s *Set) *Live {
 	l.set.Store(s)
 	return l
 }
+
+// Read has ApplyIn read documents by their types (Reading). It is called before anything else uses l.
+func (l *Live) Read(documents Documents) { l.types = documents }
 
 // Set is the one that is used now.
 func (l *Live) Set() *Set { return l.set.Load() }
@@ -45,6 +49,7 @@ func (l *Live) Apply(ctx context.Context, name string, v message.Verified, refs 
 
 // ApplyIn is Set.ApplyIn by the set that is used now.
 func (l *Live) ApplyIn(ctx context.Context, name string, m message.Message, refs Resolver) (message.Message, error) {
+	ctx = Reading(ctx, l.types)
 	t := l.trial.Load()
 	if t == nil {
 		return l.Set().ApplyIn(ctx, name, m, refs)

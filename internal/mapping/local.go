@@ -10,7 +10,8 @@ import (
 )
 
 // localTime is localTime(day, clock, zone): what an ERP's date and time of day, which have no zone, are in a named one, RFC 3339 with its
-// offset. Of a time that the clocks pass twice it is the first; one that they leave out is an error, since no clock ever showed it.
+// offset. Of a time that the clocks pass twice it is the first; one that they leave out is an error, since no clock ever showed it. 24:00:00, as
+// SAP writes the end of a day, is the beginning of the next.
 func localTime(z *zones) cel.EnvOption {
 	str := cel.StringType
 	return cel.Function("localTime", cel.Overload("local_time_in_zone", []*cel.Type{str, str, str}, str, cel.FunctionBinding(
@@ -34,11 +35,14 @@ func inZone(day, clock string, loc *time.Location) (string, error) {
 		return "", fmt.Errorf("%q is no day as 2026-11-24 is", clip(day))
 	}
 	c, err := time.Parse(time.TimeOnly, clock)
+	if clock == "24:00:00" {
+		d, err = d.AddDate(0, 0, 1), nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("%q is no time of day as 06:30:00 is", clip(clock))
 	}
 	t := time.Date(d.Year(), d.Month(), d.Day(), c.Hour(), c.Minute(), c.Second(), 0, loc)
-	if t.Hour() != c.Hour() || t.Minute() != c.Minute() {
+	if t.Day() != d.Day() || t.Hour() != c.Hour() || t.Minute() != c.Minute() {
 		return "", fmt.Errorf("%s %s is left out by the clocks of %s", clip(day), clock, loc)
 	}
 	if earlier := t.Add(-time.Hour); earlier.In(loc).Format(time.TimeOnly) == t.Format(time.TimeOnly) {

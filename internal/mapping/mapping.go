@@ -155,7 +155,8 @@ func (c *compiler) prepare(fsys []fs.FS) error {
 	return err
 }
 
-// files calls do with each file below a folder, which need not be there.
+// files calls do with each file below a folder, which need not be there. What begins with a dot is not the plant's: an editor's, or the
+// folder of a volume in which Kubernetes keeps what the names beside it are links to.
 func files(fsys fs.FS, do func(file string) error) error {
 	return fs.WalkDir(fsys, ".", func(file string, d fs.DirEntry, err error) error {
 		switch {
@@ -163,11 +164,20 @@ func files(fsys fs.FS, do func(file string) error) error {
 			return nil // a plant without mappings of its own
 		case err != nil:
 			return fmt.Errorf("look for mappings in %s: %w", file, err)
+		case file != "." && strings.HasPrefix(d.Name(), "."):
+			return hidden(d)
 		case d.IsDir():
 			return nil
 		}
 		return do(file)
 	})
+}
+
+func hidden(d fs.DirEntry) error {
+	if d.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
 }
 
 // isMapping tells whether a file is one.
@@ -177,6 +187,9 @@ func isMapping(file string) bool {
 
 func (s *Set) loadAll(fsys fs.FS, c *compiler) error {
 	return files(fsys, func(file string) error {
+		if path.Ext(file) == ".yml" {
+			c.add(place{file, 1, 1}, "the file", "only files that end in .yaml and .csv are read, and this one would be passed over", "name it "+strings.TrimSuffix(file, ".yml")+".yaml")
+		}
 		if !isMapping(file) || strings.HasPrefix(path.Base(file), tablePrefix) {
 			return nil
 		}

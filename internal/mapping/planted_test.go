@@ -78,6 +78,18 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:35: fields.reason.value: field reason may be missing (write .?reason, or ask has(src.confirmation.reason) first)",
 		},
 		{
+			"an optional value that is taken as if it were there", planted + "  text: {value: src.confirmation.?reason.value(), maxLength: 40}\n",
+			"fields.text.value: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
+		},
+		{
+			"the first element of a list that may be empty", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: {when: has(src.order.components), value: 'src.order.components[0].material'}\n",
+			"fields.n.value: the list may have no element 0 (write [?0], ask size(src.order.components) > 0 first, or say required: true, which stops a message without it)",
+		},
+		{
+			"an element of a list that is made", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: 'src.order.?components.orValue([])[0].material'\n",
+			"fields.n: the list may be shorter (write [?…], which is no value where there is none)",
+		},
+		{
 			"a dead rule", planted + "  text: {when: 'src.confirmation.?timeUnit.orValue(\"S\") == \"DAY\"', value: event.id}\n",
 			"m.yaml:10:16: fields.text.when: the condition never holds, so that the rule is dead (compare with a value that there can be, or leave the rule out)",
 		},
@@ -225,6 +237,23 @@ func TestPlantedMistakes(t *testing.T) {
 			t.Errorf("got %q, want none", got)
 		}
 	})
+	for _, right := range []string{
+		`src.order.?components.orValue([])[?0].?material`, `src.order.?components.hasValue() ? src.order.?components.value()[?0].?material : optional.of("")`,
+		`src.order.?components.optMap(c, c[?0].?material.orValue(""))`, `has(src.order.components) && size(src.order.components) > 1 ? src.order.components[1].material : ""`,
+		`!has(src.order.components) || src.order.components.size() == 0 ? "" : src.order.components[0].material`,
+		`src.order.?components.orValue([])[?0].optMap(c, c.material)`, `(src.order.?components.orValue([])[?0]).optMap(c, c.material).optMap(m, m + "x")`,
+	} {
+		t.Run("guarded: "+right, func(t *testing.T) {
+			for _, file := range []string{
+				"from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: '" + right + "'\n",
+				"from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: {required: true, when: has(src.order.components), value: 'src.order.components[0].material + src.order.?storageLocation.value()'}\n",
+			} {
+				if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {
+					t.Errorf("got %q, want none", got)
+				}
+			}
+		})
+	}
 	t.Run("a loop that is cheap", func(t *testing.T) {
 		file := "from: {kind: order.created}\nto: {operation: other}\nfields: {n: 'src.order.?components.orValue([]).filter(c, c.backflush).size()', m: 'src.order.?components.orValue([]).exists(c, c.material == src.order.material)'}\n"
 		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v4"
@@ -34,7 +35,9 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	r := &rule{name: name, path: path, at: place{c.src.file, n.Line, n.Column}, item: "item", number: c.rulesN}
 	c.rulesN++
 	if n.Kind != yaml.MappingNode {
+		c.stops = strings.HasPrefix(path, "to.") // a message needs a kind and a key
 		r.value = c.value(n, path, r, flat)
+		c.stops = false
 		return r
 	}
 	k := c.object(n, path, "value", "const", "use", "fields", "each", "item", "when", "default", "required", "as", "scale", "maxScale", "maxDigits", "round",
@@ -54,8 +57,10 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	if v := k["default"]; v != nil {
 		r.absent = c.value(v, path+".default", r, flat)
 	}
+	c.stops = r.required || strings.HasPrefix(path, "to.")
 	leave := c.loop(r, k, path)
 	defer leave()
+	c.stops = c.stops && k["value"] != nil // each field below says for itself
 	switch {
 	case k["const"] != nil:
 		r.constant = c.constant(k["const"], path+".const", flat)
@@ -64,6 +69,7 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	case k["value"] != nil:
 		r.value = c.value(k["value"], path+".value", r, flat)
 	}
+	c.stops = false
 	c.idleDefault(r, k["default"], path)
 	c.roundingSaid(r, k, path)
 	return r

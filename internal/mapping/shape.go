@@ -281,13 +281,6 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 	return s
 }
 
-func pathOr(p, name string) string {
-	if p == "" {
-		return "…." + name
-	}
-	return p
-}
-
 // tested is has(): of a field that is always there it is true for every message.
 func (a *analysis) tested(e ast.Expr, t *schema.Type) shape {
 	s := shape{kind: schema.Bool, scale: schema.AnyScale}
@@ -313,60 +306,6 @@ func plain(t *types.Type) *types.Type {
 
 func isOptional(t *types.Type) bool { return t != nil && t.TypeName() == "optional_type" }
 
-// pathOf writes a chain of fields, such as src.order.number; ok is false for anything else.
-func pathOf(e ast.Expr) (string, bool) {
-	switch e.Kind() {
-	case ast.IdentKind:
-		return e.AsIdent(), true
-	case ast.SelectKind:
-		p, ok := pathOf(e.AsSelect().Operand())
-		return p + "." + e.AsSelect().FieldName(), ok
-	case ast.CallKind: // .?name
-		if c := e.AsCall(); c.FunctionName() == operators.OptSelect && len(c.Args()) == 2 {
-			name, _ := literal(c.Args()[1])
-			p, ok := pathOf(c.Args()[0])
-			return p + "." + name, ok
-		}
-	}
-	return "", false
-}
-
-// guarded lists the fields that are there if the condition holds, and if it does not.
-func guarded(e ast.Expr) (yes, no []string) {
-	if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
-		if p, ok := pathOf(e); ok {
-			return []string{p}, nil
-		}
-	}
-	if e.Kind() != ast.CallKind {
-		return nil, nil
-	}
-	c := e.AsCall()
-	args := c.Args()
-	switch c.FunctionName() {
-	case operators.LogicalNot:
-		yes, no = guarded(args[0])
-		return no, yes
-	case operators.LogicalAnd:
-		for _, x := range args {
-			y, _ := guarded(x)
-			yes = append(yes, y...)
-		}
-		return yes, nil
-	case operators.LogicalOr:
-		for _, x := range args {
-			_, n := guarded(x)
-			no = append(no, n...)
-		}
-		return nil, no
-	case "hasValue":
-		if p, ok := pathOf(c.Target()); ok {
-			return []string{p}, nil
-		}
-	}
-	return nil, nil
-}
-
 // called is the result of a function or operator.
 func (a *analysis) called(e ast.Expr, guards []string) shape {
 	c := e.AsCall()
@@ -385,6 +324,12 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 	args := make([]shape, 0, len(c.Args()))
 	for _, x := range c.Args() {
 		args = append(args, a.of(x, guards))
+	}
+	switch c.FunctionName() {
+	case "value":
+		a.unwrapped(e, c, on, guards)
+	case operators.Index, operators.OptIndex:
+		return a.indexed(e, c, args[0], guards)
 	}
 	return a.result(e, c, on, args)
 }

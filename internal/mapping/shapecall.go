@@ -39,6 +39,8 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 	case operators.Equals, operators.NotEquals:
 		s.always = compared(name == operators.Equals, args[0], args[1])
 		a.untyped(e, c.Args())
+	case operators.In:
+		a.untypedIn(e, c.Args())
 	case operators.LogicalNot:
 		if args[0].always != nil {
 			no := !*args[0].always
@@ -78,6 +80,14 @@ func (a *analysis) untyped(e ast.Expr, args []ast.Expr) {
 	left, right := plain(a.ast.GetType(args[0].ID())), plain(a.ast.GetType(args[1].ID()))
 	if left.IsDyn() && right.IsExactType(decimalType) {
 		a.wrong(e, "what comes has no type while it runs, and a whole number on the left is never equal to a decimal", "write decimal(…) on both sides")
+	}
+}
+
+// untypedIn finds the same of a decimal that is looked for in a list.
+func (a *analysis) untypedIn(e ast.Expr, args []ast.Expr) {
+	in := plain(a.ast.GetType(args[1].ID()))
+	if plain(a.ast.GetType(args[0].ID())).IsDyn() && in.Kind() == types.ListKind && in.Parameters()[0].IsExactType(decimalType) {
+		a.wrong(e, "what comes has no type while it runs, and a whole number is in no list of decimals", "write decimal(…) of what is looked for")
 	}
 }
 

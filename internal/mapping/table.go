@@ -106,6 +106,9 @@ func (c *compiler) tableFile(t *table, keys map[string]*yaml.Node, at string) {
 	file := path.Join(path.Dir(c.src.file), n.Value)
 	text, err := fs.ReadFile(c.fsys, file)
 	switch {
+	case path.Ext(file) != ".csv" && path.Ext(file) != ".yaml":
+		c.wrong(n, at+".file", "a table stands in a file that ends in .csv or .yaml, and no other goes with the mappings that are published", "name it table-….yaml, or ….csv")
+		return
 	case err != nil:
 		c.wrong(n, at+".file", fmt.Sprintf("there is no file %s that can be read", file), didYouMean(n.Value, c.filesBeside(), "put it beside the mapping"))
 		return

@@ -92,6 +92,10 @@ func (r *Report) Require(least int) {
 // Test maps the examples beside mappings and compares; with none named, those of all.
 func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report, error) {
 	var r Report
+	if cfg.Document != nil {
+		cfg.Document = once(cfg.Document)
+		ctx = Reading(ctx, func(_, name, _ string) *schema.Type { return cfg.Document(name) })
+	}
 	if len(names) == 0 {
 		names = s.Names()
 	}
@@ -119,6 +123,17 @@ func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report
 		r.Coverage = append(r.Coverage, m.covered(o))
 	}
 	return r, nil
+}
+
+// once asks for each type once, since a contract is read for it.
+func once(document func(name string) *schema.Type) func(name string) *schema.Type {
+	known := map[string]*schema.Type{}
+	return func(name string) *schema.Type {
+		if _, asked := known[name]; !asked {
+			known[name] = document(name)
+		}
+		return known[name]
+	}
 }
 
 func (s *Set) example(ctx context.Context, m *mapping, e Example, o *observer, cfg TestConfig) Case {
