@@ -131,7 +131,8 @@ type InboxConfig struct {
 
 // PolicyConfig says what needs a second person.
 type PolicyConfig struct {
-	ReplayOver int `yaml:"replay_over"` // a replay of more messages; 0: none does
+	ReplayOver int  `yaml:"replay_over"` // a replay of more messages; 0: none does
+	FourEyes   bool `yaml:"four_eyes"`   // a correction or discard of a message
 }
 
 // LinkConfig is one connection to one ERP.

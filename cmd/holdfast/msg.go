@@ -26,7 +26,7 @@ func newMsg() *cobra.Command {
 		Long: "A message is what the plant owes one link: queued, delivered (with the ERP's document number) or voided. Its number in its lane\n" +
 			"is never used again and never left out.",
 	}
-	cmd.AddCommand(msgList(), msgShow(), msgRetry(), msgDiscard(), msgUndiscard(), msgAmend(), msgMarkDelivered(), msgSendAgain(), msgPostpone(), msgReplay(), msgNote(), msgExport(), checksLanes(msgProve()))
+	cmd.AddCommand(msgList(), msgShow(), msgRetry(), msgDiscard(), msgUndiscard(), msgAmend(), msgAsked(), msgApprove(), msgRefuse(), msgMarkDelivered(), msgSendAgain(), msgPostpone(), msgReplay(), msgNote(), msgExport(), checksLanes(msgProve()))
 	return cmd
 }
 
@@ -338,7 +338,11 @@ func printBodies(w io.Writer, d outbox.Detail) error {
 		if len(text) == 0 {
 			continue
 		}
-		if err := printBody(w, "body before it was "+h.What+" at "+h.At.Format(time.RFC3339), text); err != nil {
+		title := "body before it was " + h.What
+		if h.What == outbox.Asked {
+			title = "body that was asked for"
+		}
+		if err := printBody(w, title+" at "+h.At.Format(time.RFC3339), text); err != nil {
 			return fmt.Errorf("print what %s was: %w", d.ID, err)
 		}
 	}

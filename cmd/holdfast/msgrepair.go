@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -31,19 +32,26 @@ func msgAct(use, summary, example, action string, do msgRepair) *cobra.Command {
 // repair does one act on a message, and prints what became of it and of its lane.
 func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, reason string, do msgRepair) error {
 	var done, lane string
-	err := r.act(ctx, action, "message/"+id, reason, func(ctx context.Context, tx *store.Tx) error {
+	act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: "message/" + id, Reason: reason}
+	_, err := r.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 		d, err := r.out.Message(ctx, tx, id)
 		if err != nil {
-			return err
+			return access.Result{}, err
 		}
 		if done, err = do(ctx, r, tx, d, reason); err != nil {
-			return err
+			return access.Result{}, err
+		}
+		if r.waits(action) {
+			return r.requested(ctx, tx, id)
 		}
 		lane, err = r.goesOn(ctx, tx, d.Link, d.Lane)
-		return err
+		return access.Result{}, err
 	})
 	if err != nil {
 		return err
+	}
+	if r.waits(action) {
+		return errors.Join(sentence(cmd.OutOrStdout(), "message %s %s", id, done), approval)
 	}
 	return sentence(cmd.OutOrStdout(), "message %s %s; %s", id, done, lane)
 }
@@ -109,6 +117,9 @@ func msgDiscard() *cobra.Command {
 	cmd := msgAct("discard ID", "Give a message up; its number is kept as a void", "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'posted by hand as 4900000123'",
 		access.MsgDiscard,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			if r.waits(access.MsgDiscard) {
+				return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: force, Reason: reason}, nil)
+			}
 			discard, done := r.out.Discard, "is voided"
 			if d.Redelivery > 0 {
 				done = "is not replayed; it stays delivered as it was"
@@ -169,6 +180,9 @@ func msgAmend() *cobra.Command {
 // amendment gives a message another body, if that can be sent.
 func amendment(body []byte, check sendable) msgRepair {
 	return func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+		if r.waits(access.MsgAmend) {
+			return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: body, Reason: reason}, check.Check)
+		}
 		if err := r.out.Amend(ctx, tx, d.ID, body, reason); err != nil {
 			return "", err
 		}

@@ -28,6 +28,7 @@ func verbs() map[string]string {
 		"msg list": access.MsgRead, "msg show": access.MsgRead, "msg prove": access.MsgProve, "mapping diff": access.MsgRead,
 		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg undiscard": access.MsgUndiscard, "msg amend": access.MsgAmend, "msg replay": access.MsgReplay,
 		"msg mark-delivered": access.MsgMarkDelivered, "msg send-again": access.MsgSendAgain, "msg postpone": access.MsgPostpone,
+		"msg asked": access.MsgRead, "msg approve": access.MsgApprove, "msg refuse": access.MsgRefuse,
 		"lane list": access.MsgRead, "lane show": access.MsgRead, "link show": access.MsgRead, "msg note": access.MsgNote, "msg export": access.MsgRead, "lane pause": access.LanePause, "lane resume": access.LaneResume,
 		"link list": access.MsgRead, "link pause": access.LinkPause, "link resume": access.LinkResume, "link rate": access.LinkRate,
 		"quarantine list": access.InboundRead, "quarantine show": access.InboundRead, "quarantine lanes": access.InboundRead,

@@ -51,6 +51,7 @@ type happened struct {
 	What   string          `json:"what"`
 	Detail string          `json:"detail,omitempty"`
 	Body   json.RawMessage `json:"body_before,omitempty"` // what it was before a person changed it, or it expired
+	Wanted json.RawMessage `json:"body_wanted,omitempty"` // what somebody has asked that it become
 	Digest string          `json:"digest_before,omitempty"`
 }
 
@@ -123,7 +124,11 @@ func messageViewOf(d outbox.Detail, whole bool) messageView {
 		v.Receipt = &receiptView{Document: r.Document, Kind: r.Kind, Status: r.Status, At: r.At, Answer: string(r.Answer), Signed: r.Signed}
 	}
 	for _, h := range d.History {
-		v.History = append(v.History, happened{h.At, h.What, h.Detail, message.Shown(h.Body, h.Large), h.Digest})
+		was := happened{At: h.At, What: h.What, Detail: h.Detail, Body: message.Shown(h.Body, h.Large), Digest: h.Digest}
+		if h.What == outbox.Asked {
+			was.Body, was.Wanted = nil, was.Body
+		}
+		v.History = append(v.History, was)
 	}
 	return v
 }

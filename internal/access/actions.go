@@ -31,6 +31,8 @@ const (
 	MsgSendAgain        = "msg.send-again"
 	MsgPostpone         = "msg.postpone"
 	MsgNote             = "msg.note"
+	MsgApprove          = "msg.approve"
+	MsgRefuse           = "msg.refuse"
 	AnomalyAccept       = "anomaly.accept"
 	AnomalyReset        = "anomaly.reset"
 	JobPlan             = "job.plan"
@@ -171,6 +173,8 @@ func changesOfWork() []Action {
 		{MsgSendAgain, RepairOut, "Say that the ERP does not have a message of which nobody knew", true},
 		{MsgPostpone, RepairOut, "Have a message, and all that follow it in its lane, sent later", true},
 		{MsgReplay, RepairOut, "Send delivered messages once more", true},
+		{MsgApprove, RepairOut, "Approve a correction or discard that somebody else has asked for", true},
+		{MsgRefuse, RepairOut, "Refuse a correction or discard that was asked for, or take it back", true},
 		{MsgNote, RepairOut, "Write a note to a message or to a group, for whoever looks next", false},
 		{AnomalyAccept, RepairOut, "Say that a doubtful report is right, send it and learn it", true},
 		{AnomalyReset, RepairOut, "Forget what was learned of a material", true},

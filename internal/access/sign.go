@@ -20,7 +20,7 @@ func Meanings() []string { return []string{"approval", "review", "responsibility
 // signable are the actions that the console does, where a person can sign them.
 func signable() []string {
 	return []string{
-		MsgRetry, MsgDiscard, MsgAmend, MsgMarkDelivered, MsgSendAgain, MsgPostpone, MsgReplay, JobStart, JobApprove, JobPause, JobResume, JobCancel, JobRate,
+		MsgRetry, MsgDiscard, MsgAmend, MsgApprove, MsgRefuse, MsgMarkDelivered, MsgSendAgain, MsgPostpone, MsgReplay, JobStart, JobApprove, JobPause, JobResume, JobCancel, JobRate,
 		LanePause, LaneResume, LinkPause, LinkResume, LinkRate, QuarantineReplay, QuarantineDiscard, QuarantineAmend, InboxSkip,
 		ConflictDismiss, MappingPublish, MappingPropose, MappingApprove, MappingRollback, MappingTry, MappingEndTrial,
 	}

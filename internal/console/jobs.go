@@ -60,17 +60,27 @@ func jobRowOf(b job.Job) jobRow {
 	return r
 }
 
+// jobsView are the jobs, and the changes of messages that wait for approval as some jobs do.
+type jobsView struct {
+	Rows   []jobRow
+	Wishes []outbox.Wish
+}
+
 // jobs answers GET /console/jobs.
 func (c *Console) jobs(r *http.Request) (*page, error) {
-	var rows []jobRow
+	var v jobsView
 	err := c.view(r.Context(), func(tx *store.Tx) error {
 		list, err := c.Jobs.List(r.Context(), tx, perPage)
-		for _, b := range list {
-			rows = append(rows, jobRowOf(b))
+		if err != nil {
+			return err
 		}
+		for _, b := range list {
+			v.Rows = append(v.Rows, jobRowOf(b))
+		}
+		v.Wishes, err = c.Outbox.Wishes(r.Context(), tx)
 		return err
 	})
-	return &page{name: "jobs", Title: "Jobs", Section: "Jobs", Live: true, Body: rows}, err
+	return &page{name: "jobs", Title: "Jobs", Section: "Jobs", Live: true, Body: v}, err
 }
 
 // jobView is one job with a page of its messages.

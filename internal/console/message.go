@@ -41,6 +41,14 @@ type messageView struct {
 	Draft            string   // what stands in the form of a correction
 	Tried            *mapped  // what the draft would become; nil if it was not tried
 	Theirs           []line   // what somebody else has made of it meanwhile, against the draft
+	Wish             *wishView
+	FourEyes         bool // a correction or discard waits for another person
+}
+
+// wishView is what somebody wants done to the message and another has to approve.
+type wishView struct {
+	outbox.Wish
+	Lines []line // of a correction, what it changes
 }
 
 // step is one thing that happened to it.
@@ -142,6 +150,15 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 		v.Answer.Fields = named(v.Mapped.Lines, v.Why)
 	}
 	v.Versions, v.Steps, v.May = versionsOf(d), stepsOf(d), mayOf(d, v.State, tx.Now)
+	v.FourEyes = c.Outbox.Config().FourEyes
+	if w, err := c.Outbox.WishOf(ctx, tx, id); err != nil {
+		return v, err
+	} else if w != nil && !w.Changed {
+		v.Wish = &wishView{Wish: *w}
+		if w.Act == outbox.ToAmend {
+			v.Wish.Lines = diff(pretty(d.Body), pretty(w.Body))
+		}
+	}
 	v.Draft = pretty(d.Body)
 	return v, nil
 }
@@ -257,7 +274,7 @@ func versionsOf(d outbox.Detail) []version {
 	}
 	at, reason := d.CreatedAt, ""
 	for _, h := range d.History {
-		if len(h.Body) > 0 || h.Large != nil {
+		if (len(h.Body) > 0 || h.Large != nil) && h.What != outbox.Asked {
 			add(fmt.Sprintf("Version %d", len(out)+1), at, reason, h.Digest, h.Body, h.Large)
 			at, reason = h.At, h.Detail
 		}

@@ -21,10 +21,22 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return out.Retry(ctx, tx, d.ID, reason)
 		}},
 		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			if r.PostFormValue("force") == "yes" && d.MaySent() {
+			inDoubt := r.PostFormValue("force") == "yes" && d.MaySent()
+			if out.Config().FourEyes {
+				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt})
+			}
+			if inDoubt {
 				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, reason)
 			}
 			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+		}},
+		"approve": {access.MsgApprove, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			w, err := out.Approve(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason, c.Checker.Check)
+			return errors.Join(err, sameMessage(w, d, err))
+		}},
+		"refuse": {access.MsgRefuse, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			w, err := out.Refuse(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason)
+			return errors.Join(err, sameMessage(w, d, err))
 		}},
 		"undiscard": {access.MsgUndiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			_, err := out.Undiscard(ctx, tx, d.ID, reason)
@@ -63,6 +75,9 @@ func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *h
 	if r.PostFormValue("version") != d.Digest {
 		return errChanged(d)
 	}
+	if c.Outbox.Config().FourEyes {
+		return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: compact(r.PostFormValue("body"))})
+	}
 	if err := c.Outbox.Amend(ctx, tx, d.ID, compact(r.PostFormValue("body")), r.PostFormValue("reason")); err != nil {
 		return err
 	}
@@ -71,6 +86,21 @@ func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *h
 		return err
 	}
 	return c.Checker.Check(ctx, tx, amended)
+}
+
+// ask keeps what somebody wants done to a message, for another person to approve.
+func (c *Console) ask(ctx context.Context, tx *store.Tx, r *http.Request, w outbox.Wish) error {
+	w.By, w.Reason = actorOf(r.Context()).Name, r.PostFormValue("reason")
+	_, err := c.Outbox.Ask(ctx, tx, w, c.Checker.Check)
+	return err
+}
+
+// sameMessage refuses a request that is about another message than its page, for which the right was looked up.
+func sameMessage(w outbox.Wish, d outbox.Detail, err error) error {
+	if err != nil || w.Message == d.ID {
+		return nil
+	}
+	return &problem.Error{Kind: problem.NotFound, What: "request " + w.ID, Why: "it is about another message", Hint: "open the page of message " + w.Message}
 }
 
 // errChanged is told to whoever corrects a message that somebody else has corrected meanwhile.
@@ -93,6 +123,10 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 	}
 	err = c.act(r, deed{a.action, "message/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Outbox.Message(ctx, tx, id)
+		asked := ""
+		if err == nil {
+			asked, err = c.askedOf(ctx, tx, id)
+		}
 		if err == nil {
 			err = c.Doer.Permit(actorOf(r.Context()), a.action, before.Link)
 		}
@@ -103,11 +137,19 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 			return change{}, err
 		}
 		after, err := c.Outbox.Message(ctx, tx, id)
-		return change{before: recorded(before), after: recorded(after)}, err
+		if err != nil {
+			return change{}, err
+		}
+		now, err := c.askedOf(ctx, tx, id)
+		return change{before: recorded(before, asked), after: recorded(after, now)}, err
 	})
 	c.board.forget()
 	if err == nil {
-		return &page{to: Root + "messages/" + id + "?did=" + name}, nil
+		did := name
+		if c.Outbox.Config().FourEyes && (name == "amend" || name == "discard") {
+			did = "asked"
+		}
+		return &page{to: Root + "messages/" + id + "?did=" + did}, nil
 	}
 	if name == "amend" {
 		return c.tryDraft(r, err)
@@ -116,12 +158,25 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 	return c.again(r, messagePage(v), errOr(err, again))
 }
 
-// recorded is a message as the audit record keeps it.
-func recorded(d outbox.Detail) map[string]any {
+// askedOf is the request that waits at a message; "" if none does.
+func (c *Console) askedOf(ctx context.Context, tx *store.Tx, id string) (string, error) {
+	w, err := c.Outbox.WishOf(ctx, tx, id)
+	if err != nil || w == nil || w.Changed {
+		return "", err
+	}
+	return w.ID, nil
+}
+
+// recorded is a message as the audit record keeps it, with the request that waits at it.
+func recorded(d outbox.Detail, asked string) map[string]any {
 	state, _, why := stand(foundOf(d))
-	return map[string]any{
+	m := map[string]any{
 		"id": d.ID, "kind": d.Kind, "link": d.Link, "lane": d.Lane, "number": d.Number, "state": state, "why": why, "digest": d.Digest, "replay": d.Redelivery,
 	}
+	if asked != "" {
+		m["request"] = asked
+	}
+	return m
 }
 
 // tryDraft shows what a correction would become, and changes nothing. met is why it was not kept, if somebody tried that.

@@ -163,7 +163,11 @@ func detail(d outbox.Detail) MessageDetail {
 		}
 	}
 	for _, h := range d.History {
-		out.History = append(out.History, Happened{At: h.At, What: h.What, Detail: h.Detail, Body: json.RawMessage(message.Shown(h.Body, h.Large)), Digest: h.Digest})
+		was := Happened{At: h.At, What: h.What, Detail: h.Detail, Digest: h.Digest}
+		if h.What != outbox.Asked { // whose body it never was
+			was.Body = json.RawMessage(message.Shown(h.Body, h.Large))
+		}
+		out.History = append(out.History, was)
 	}
 	return out
 }

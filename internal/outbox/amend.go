@@ -17,13 +17,19 @@ import (
 
 // Discard makes a void of a message that is still owed: its number is kept and nothing is sent under it. A lane that stood still
 // because of it goes on. Of a message that was delivered before, only the replay is given up: what was delivered stays delivered.
-// Conflict if it was discarded before, or if the ERP may have it.
+// Conflict if it was discarded before, or if the ERP may have it; Denied where a second person has to approve it, see Ask.
 func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
+		return err
+	}
 	return o.discard(ctx, tx, link, name, number, reason, false)
 }
 
 // DiscardInDoubt is Discard also of a message that the ERP may have: a person answers for that, and its history says so.
 func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
+		return err
+	}
 	return o.discard(ctx, tx, link, name, number, reason, true)
 }
 
@@ -153,8 +159,15 @@ func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, what, reason st
 
 // Amend corrects the body of a message that is still owed, under the same number: the amendment names the digest of the original,
 // which stays in the chain. A lane that stood still because of it goes on. Invalid if text is not JSON, Conflict if the message
-// is being sent or may have been sent.
+// is being sent or may have been sent, Denied where a second person has to approve it, see Ask.
 func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte, reason string) error {
+	if err := o.alone("amend message " + id); err != nil {
+		return err
+	}
+	return o.amend(ctx, tx, id, text, reason)
+}
+
+func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte, reason string) error {
 	w, l, err := lockMessage(ctx, tx, id)
 	if err != nil {
 		return err

@@ -88,6 +88,12 @@ func forget(ctx context.Context, tx *store.Tx, rows []purged) error {
 		if err := tx.Select(ctx, &events, query, args...); err != nil {
 			return fmt.Errorf("purge the history of old messages: %w", err)
 		}
+		if query, args, err = tx.In(`DELETE FROM outbox_asked WHERE message IN (?)`, part); err == nil {
+			_, err = tx.Exec(ctx, query, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("forget what was asked of old messages: %w", err)
+		}
 		large = append(large, events...)
 	}
 	return freeBodies(ctx, tx, large)

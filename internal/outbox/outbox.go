@@ -13,7 +13,7 @@
 //     from the lanes' own counters.
 //
 // The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_restores, outbox_delivered, outbox_events,
-// outbox_purged, outbox_refs and outbox_group_notes; nothing else reads or writes them.
+// outbox_purged, outbox_refs, outbox_group_notes and outbox_asked; nothing else reads or writes them.
 package outbox
 
 import (
@@ -97,6 +97,8 @@ type Config struct {
 	// ClaimBytes is how many bytes the bodies of one claim have at most, those that are kept beside their messages not counted; default 16 MiB.
 	ClaimBytes int64
 	Inline     int // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
+	// FourEyes has a person's correction or discard of a message wait for the approval of another, see Ask.
+	FourEyes bool
 }
 
 // Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
