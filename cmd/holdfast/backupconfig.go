@@ -38,6 +38,8 @@ type BackupPlaceConfig struct {
 	User    string `yaml:"user"`
 	Key     string `yaml:"key"`      // reference to the private key
 	HostKey string `yaml:"host_key"` // the machine's, "ssh-ed25519 AAAA…"
+
+	Timeout time.Duration `yaml:"timeout"` // how long it may be silent; default 30s
 }
 
 // BackupKeepConfig says which copies stay.
@@ -58,6 +60,9 @@ func (c Config) checkBackup(k *checker) {
 		at := fmt.Sprintf("backup.places[%d]", i)
 		if p.Folder == "" {
 			k.wrong(at+".folder", "it is missing", "name the folder")
+		}
+		if p.Timeout < 0 || p.Timeout > 0 && p.SFTP == "" {
+			k.wrong(at+".timeout", "it is below zero, or the place is a folder, which is the operating system's to time", "write 30s beside sftp; mount a share so that it fails (soft)")
 		}
 		if p.SFTP == "" {
 			continue
@@ -116,7 +121,7 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 		if err := s.Check(); err != nil {
 			return nil, err
 		}
-		all = append(all, s)
+		all = append(all, backup.Timed(s, cmp.Or(p.Timeout, 30*time.Second)))
 	}
 	return all, nil
 }

@@ -62,15 +62,20 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 			return nil
 		},
 		Raise: p.alarmsOf("backup-not-proven"), Late: p.alarmsOf("backup-behind"),
+		Failing: func(ctx context.Context, at backup.Place, why string) error {
+			return p.alarm(ctx, "backup-place", "backup/"+at.String(), why)
+		},
 		Metrics: p.tel.registry, Logger: p.log,
 	}, nil
 }
 
 // alarmsOf raises an alert of that kind about backups.
 func (p *process) alarmsOf(kind string) func(ctx context.Context, why string) error {
-	return func(ctx context.Context, why string) error {
-		return p.db.InTx(ctx, func(tx *store.Tx) error { return p.alerts.Raise(ctx, tx, kind, "backup/newest", errors.New(why)) })
-	}
+	return func(ctx context.Context, why string) error { return p.alarm(ctx, kind, "backup/newest", why) }
+}
+
+func (p *process) alarm(ctx context.Context, kind, object, why string) error {
+	return p.db.InTx(ctx, func(tx *store.Tx) error { return p.alerts.Raise(ctx, tx, kind, object, errors.New(why)) })
 }
 
 // signsBackups is the node's key, if the plant has any.

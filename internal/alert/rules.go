@@ -37,6 +37,7 @@ func Kinds() []Kind {
 		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
 		{"backup-behind", Warning, "The moment to which the plant could be brought back is older than allowed"},
+		{"backup-place", Warning, "One of the places for backups takes none, or cannot be reached"},
 		{clockJumped, Warning, "The clock of a node was put forward or back"},
 		{"threat.keys-running-out", Warning, "More than half of the time is gone in which the node's key must be certified anew"},
 		{"threat.audit-gap", Critical, "The audit record is not what it was, or what is in it does not continue the copy outside"},

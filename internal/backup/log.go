@@ -29,7 +29,8 @@ type Log struct {
 	mu   sync.Mutex // guards what follows
 	at   position
 	last time.Time // when the last increment was made
-	lost bool      // no place that could be reached has the copy any more
+	cost time.Duration
+	lost bool // no place that could be reached has the copy any more
 	know *known
 }
 
@@ -173,6 +174,13 @@ func (l *Log) Lost() bool {
 	return l.lost
 }
 
+// Cost is how long the last increment took to make, without the way to the places.
+func (l *Log) Cost() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cost
+}
+
 // idle is how long no increment is made while nothing has changed.
 const idle = 10 * time.Minute
 
@@ -184,7 +192,9 @@ func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Tim
 	if l.at.Base == "" {
 		return through, nil
 	}
-	if err := l.increment(ctx, src, o); err != nil {
+	began := time.Now()
+	err = l.increment(ctx, src, o)
+	if l.cost = time.Since(began); err != nil {
 		return through, err
 	}
 	var errs []error

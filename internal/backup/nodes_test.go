@@ -26,8 +26,8 @@ type shipper struct {
 	alarms []string
 }
 
-// shipping has a node ship what the plant of first becomes, from a database and a folder of its own.
-func shipping(t *testing.T, first *site, name string) *shipper {
+// shipping has a node ship what the plant of first becomes, from a connection and a folder of its own, while it has the turn.
+func shipping(t *testing.T, first *site, name string, turn *store.Turn) *shipper {
 	t.Helper()
 	db, err := store.Open(t.Context(), first.url, store.Config{})
 	if err != nil {
@@ -41,9 +41,8 @@ func shipping(t *testing.T, first *site, name string) *shipper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stands := time.Now() // the rounds follow each other at once, however long one takes
 	n.s = &backup.Schedule{
-		Every: time.Hour, Ship: time.Millisecond, Behind: time.Hour, Log: log, Places: own.opt.Places, Now: func() time.Time { return stands }, Turn: db.Turn("backup"), Logger: slog.New(slog.DiscardHandler),
+		Every: time.Hour, Ship: time.Millisecond, Behind: time.Hour, Log: log, Places: own.opt.Places, Now: time.Now, Turn: turn, Logger: slog.New(slog.DiscardHandler),
 		Trust: func(context.Context) (backup.Trust, error) { return own.signer, nil },
 		Make: func(ctx context.Context, to []backup.Place) error {
 			n.mu.Lock()
@@ -105,11 +104,20 @@ func (n *shipper) ships(t *testing.T) {
 
 // TestOfTwoNodesOneShips, and the other goes on with a copy of its own as soon as the first has ended.
 func TestOfTwoNodesOneShips(t *testing.T) {
-	s := newSite(t, storetest.PostgresURL(t))
+	shared := storetest.PostgresURL(t) // where the nodes take turns; their plant is in a file, which is copied sooner
+	turn := func() *store.Turn {
+		db, err := store.Open(t.Context(), shared, store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db.Turn("backup")
+	}
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
 	s.owe("o1", 5)
-	one := shipping(t, s, "one")
+	one := shipping(t, s, "one", turn())
 	one.ships(t)
-	two := shipping(t, s, "two")
+	two := shipping(t, s, "two", turn())
 	s.owe("o1", 1)
 	one.ships(t)
 	two.mu.Lock()
@@ -130,7 +138,7 @@ func TestOfTwoNodesOneShips(t *testing.T) {
 func TestALogWhoseCopyIsGoneFollowsAnother(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
 	s.owe("o1", 5)
-	n := shipping(t, s, node)
+	n := shipping(t, s, node, nil)
 	n.ships(t)
 	gone, _ := n.s.Log.Base()
 	for _, p := range s.opt.Places {

@@ -30,6 +30,8 @@ type Schedule struct {
 	Prove  func(ctx context.Context, p Place) error    // proves the newest of a place and records it
 	Pruned func(ctx context.Context, p Place, ids []string) error
 	Raise  func(ctx context.Context, why string) error // an alarm
+	// Failing is an alarm of one place; nil: none.
+	Failing func(ctx context.Context, p Place, why string) error
 
 	Ship    time.Duration                                            // between two increments; 0: none are made
 	Behind  time.Duration                                            // age of the recovery point from which on it is an alarm; default ten times Ship, or ten minutes
@@ -68,10 +70,11 @@ func (s *Schedule) Run(ctx context.Context) error {
 	}
 	turn, alarmed, began := 0, false, s.Now()
 	tried := map[string]time.Time{} // when a copy was made last for a place
-	var proved time.Time            // when one was proven last, or was to be
+	places := failing{}
+	var proved time.Time // when one was proven last, or was to be
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
 		if !s.mine(ctx) {
-			began, alarmed = s.Now(), false
+			began, alarmed, places = s.Now(), false, failing{}
 			continue
 		}
 		made, good, err := s.newest(ctx)
@@ -90,8 +93,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 			s.Logger.Error("a backup is not made, or not proven", "part", "backup", "err", err)
 		}
 		if acted {
-			_, good, _ = s.newest(ctx) // what cannot be listed was told above
+			made, good, _ = s.newest(ctx) // what cannot be listed was told above
 		}
+		s.tellFailing(ctx, made, places)
 		proven.Set(seconds(good))
 		since, says := good, "the newest backup that was proven is of "+good.Format(time.RFC3339)
 		if good.IsZero() {
@@ -107,6 +111,37 @@ func (s *Schedule) Run(ctx context.Context) error {
 		alarmed = late
 	}
 	return nil
+}
+
+// failing is since when a place lacks its copy or cannot be listed, and whether that was told.
+type failing map[string]struct {
+	since time.Time
+	told  bool
+}
+
+// tellFailing raises an alarm for each place that fails for as long as it takes to try again, once.
+func (s *Schedule) tellFailing(ctx context.Context, made map[string]time.Time, places failing) {
+	for _, p := range s.Places {
+		last, listed := made[p.String()]
+		f := places[p.String()]
+		switch {
+		case listed && s.Now().Sub(last) < s.Every+look:
+			delete(places, p.String())
+			continue
+		case f.since.IsZero():
+			f.since = s.Now()
+		case !f.told && s.Failing != nil && s.Now().Sub(f.since) >= tryAgain:
+			why := "it cannot be listed"
+			if listed {
+				why = "it has no copy that is young enough"
+			}
+			err := s.Failing(ctx, p, "since "+f.since.Format(time.RFC3339)+" "+why)
+			if f.told = err == nil; err != nil {
+				s.Logger.Error("an alarm of backups is not recorded", "part", "backup", "err", err) // and is tried again
+			}
+		}
+		places[p.String()] = f
+	}
 }
 
 // due tells whether it is time, and was not tried a short while ago.
@@ -204,12 +239,11 @@ func (s *Schedule) RunLog(ctx context.Context) error {
 			point.Set(0)
 			continue
 		}
-		began := s.Now()
 		if err := s.round(ctx, &at); err != nil && ctx.Err() == nil {
 			s.Logger.Error("what has changed is not shipped", "part", "backup", "err", err)
 		}
 		point.Set(seconds(at.through))
-		wait = max(s.Ship, 10*s.Now().Sub(began))
+		wait = max(s.Ship, 10*s.Log.Cost()) // not how long a place takes: one that is silent would cost the others what is new
 	}
 	return nil
 }
