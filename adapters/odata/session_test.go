@@ -258,14 +258,22 @@ func TestARightThatIsMissingIsNoStormWhateverIsAskedFor(t *testing.T) {
 		what func(r *http.Request) bool
 		do   func(w *world) (message.Outcome, error)
 	}{
-		{"$metadata, before a write", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
-			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err }},
-		{"$metadata, before a question", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
-			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) }},
-		{"the token", func(r *http.Request) bool { return r.Header.Get(csrf) == "Fetch" },
-			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err }},
-		{"a question", func(r *http.Request) bool { return r.URL.Query().Has("$filter") },
-			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) }},
+		{
+			"$metadata, before a write", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
+			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err },
+		},
+		{
+			"$metadata, before a question", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") },
+			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) },
+		},
+		{
+			"the token", func(r *http.Request) bool { return r.Header.Get(csrf) == "Fetch" },
+			func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err },
+		},
+		{
+			"a question", func(r *http.Request) bool { return r.URL.Query().Has("$filter") },
+			func(w *world) (message.Outcome, error) { return w.link.Ask(t.Context(), w.delivery(t, "m")) },
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
