@@ -273,7 +273,7 @@ const mostWishes = 200
 func (o *Outbox) Wishes(ctx context.Context, tx *store.Tx) ([]Wish, error) {
 	var rows []wishRow
 	err := tx.Select(ctx, &rows, `SELECT `+wishColumns+` FROM outbox_asked AS a
-		WHERE EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = a.message AND m.digest = a.digest AND m.redelivery = a.redelivery)
+		WHERE digest = (SELECT m.digest FROM outbox_messages AS m WHERE m.id = a.message AND m.redelivery = a.redelivery)
 		ORDER BY asked_at, id LIMIT `+fmt.Sprint(mostWishes))
 	if err != nil {
 		return nil, fmt.Errorf("read what is asked of messages: %w", err)

@@ -2,8 +2,8 @@
 -- What one person wants done to a message and another has to approve: at most one thing for a message. The body that a correction would give it
 -- is in its history (outbox_events), sealed as that is. The release before does not know the table.
 CREATE TABLE outbox_asked (
-    id         TEXT COLLATE "C" PRIMARY KEY, -- a digest of all that was asked, the body too
-    message    TEXT COLLATE "C" NOT NULL UNIQUE,
+    id         TEXT PRIMARY KEY, -- a digest of all that was asked, the body too
+    message    TEXT NOT NULL UNIQUE,
     seq        BIGINT NOT NULL, -- in outbox_events
     act        TEXT NOT NULL, -- amend or discard
     in_doubt   BOOLEAN NOT NULL, -- discard also what the ERP may have
