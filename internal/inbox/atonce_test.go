@@ -162,6 +162,9 @@ func TestBatchesEndAsSingleMessagesDo(t *testing.T) {
 			each(t, inbox.Config{}, func(t *testing.T, w *world) {
 				r := rand.New(rand.NewPCG(uint64(seed), 7))
 				all := disorder(r, w.plant)
+				if batches {
+					w.crash(3, all[slices.IndexFunc(all, func(in message.Incoming) bool { return in.Deliveries > 0 })])
+				}
 				for size := 0; len(all) > 0; all = all[size:] {
 					size = min(1+r.IntN(12), len(all))
 					if batches {
@@ -241,6 +244,7 @@ func TestAnIDOfAnotherLaneBehindAPoisonedMessageIsNoted(t *testing.T) {
 		poison.ID, poison.Lane, poison.Deliveries = "p1", "N", 10
 		again.Lane, again.Number = "N", 2
 		behind.ID, behind.Lane = "p3", "N"
+		w.crash(3, poison)
 		got := w.all(poison, again, behind)
 		if !got[0].Fresh || got[1].Rejected == 0 || !strings.Contains(got[1].Reason, "taken before") || !got[2].Fresh {
 			t.Errorf("taken as %+v, want the second one rejected", got)

@@ -430,6 +430,7 @@ func TestAnIDOrNumberThatIsUsedTwiceIsRejected(t *testing.T) {
 func TestPoisonGoesToQuarantine(t *testing.T) {
 	each(t, inbox.Config{MaxDeliveries: 3}, func(t *testing.T, w *world) {
 		poison := func(in message.Incoming, deliveries int) message.Incoming { in.Deliveries = deliveries; return in }
+		w.crash(3, poison(numbered(2), 3), poison(versioned("o2", "1"), 9))
 		w.all(numbered(3), poison(numbered(2), 3), poison(numbered(1), 2), poison(versioned("o2", "1"), 9), versioned("o2", "2"))
 		w.drain()
 		w.wantStates(map[string]inbox.State{
@@ -482,6 +483,11 @@ func TestWhatTheDatabaseRefusesSpoilsNoBatch(t *testing.T) {
 			t.Errorf("taken as %+v", got)
 		}
 		bad.Deliveries = 3
+		for range 3 {
+			if got := w.all(bad); got[0].Err == nil {
+				t.Errorf("taken as %+v before it was tried three times", got)
+			}
+		}
 		if got := w.all(bad, numbered(3)); got[0].Rejected == 0 || got[0].Err != nil || !got[1].Fresh {
 			t.Errorf("taken as %+v after three deliveries", got)
 		}
