@@ -100,6 +100,11 @@ func misplaced(what, name string, err error) error {
 		p.Why = "it is not on the broker, or what it refers to is not: " + lib.Reason
 		p.Hint = "have it made by whoever owns the broker, or set declare: true; the link goes on by itself"
 	case amqp091.PreconditionFailed:
+		if refusedSize(lib) > 0 {
+			p.Why = "a body is larger than the broker takes: " + lib.Reason
+			p.Hint = "raise max_message_size on the broker, or send less in one message; what it refuses waits for a person, all else is sent again"
+			break
+		}
 		p.Why = "it is there, but made otherwise: " + lib.Reason
 		p.Hint = "change the configuration to what is there, or set declare: false, or have it deleted when it is empty"
 	case amqp091.AccessRefused:
