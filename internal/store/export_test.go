@@ -21,3 +21,6 @@ func (db *DB) CommitTime(d time.Duration) { db.commitTime = d }
 
 // StayOpen sets what keeps an idle session of PostgreSQL.
 var StayOpen = stayOpen
+
+// PID is the server's process of the session that has the turn.
+func (t *Turn) PID() uint32 { return t.seat.conn.PgConn().PID() }

@@ -49,8 +49,7 @@ func TestATurnEndsWithItsSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close(t.Context())
-	if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory'
-		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
+	if _, err := admin.Exec(t.Context(), `SELECT pg_terminate_backend($1, 10000)`, first.PID()); err != nil {
 		t.Fatal(err)
 	}
 	hasTurn(t, second, true)
