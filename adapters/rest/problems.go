@@ -24,7 +24,8 @@ const (
 	mostFields = 50
 )
 
-// said makes the problem of an answer that is no good one, in the ERP's own words as far as it has any.
+// said makes the problem of an answer that is no good one, in the ERP's own words as far as it has any. That a right is missing is told, whatever
+// was asked for.
 func (l *Link) said(op *operation, what string, a wire.Answer) *problem.Error {
 	r := ruleOf(op, a, a.Header.Get("Retry-After") != "")
 	s := listen(a.Body)

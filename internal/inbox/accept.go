@@ -59,8 +59,8 @@ func (i *Inbox) receiveOne(ctx context.Context, tx *store.Tx, a arrival) (Taken,
 // once this returns. Messages of one lane keep their order. Those whose turn it is have their effect in this transaction too; should
 // the plant or a mapping say anything against one of them, none has, and they wait for Run. Should the database refuse the batch for
 // the sake of one message, each is received by itself: that one has an Err, or, once its transport has delivered it
-// Config.MaxDeliveries times and it was tried three times since, is kept as rejected. One that cannot be judged yet has an Err too, of kind Unavailable, and holds up what must
-// not overtake it, but no other; after a quarter of an hour it is kept as rejected. An error means that none is known to be taken: it is
+// Config.MaxDeliveries times and it was tried three times since, is kept as rejected. One that cannot be judged yet has an Err too, of kind
+// Unavailable, and holds up what must not overtake it, but no other; after a quarter of an hour it is kept as rejected. An error means that none is known to be taken: it is
 // Unavailable or Full if all of them shall be sent again later.
 func (i *Inbox) ReceiveAll(ctx context.Context, ins []message.Incoming, link string) (all []Taken, err error) {
 	ins, last, err := i.tryLast(ctx, ins, link)
