@@ -41,7 +41,9 @@ type Status struct {
 type session struct {
 	generation uint64
 	conn       *amqp091.Connection
+	drops      bool // whether the broker's queues have a delivery limit where none was asked for
 	wire       *wire
+	log        *slog.Logger
 	mark       [32]byte // of the credentials it was made with
 	window     *window  // for what goes out; nil on a connection that only receives
 	tasks      sync.WaitGroup
@@ -87,8 +89,9 @@ type keeper struct {
 	// ease lets what is under way come to its end, before a connection is closed in order.
 	ease func(s *session, by time.Time)
 
-	generation uint64 // of the last connection; owned by run
-	address    int    // the next to try; owned by run
+	generation uint64         // of the last connection; owned by run
+	address    int            // the next to try; owned by run
+	asking     sync.WaitGroup // for credentials, beside a connection
 
 	mu      sync.Mutex
 	status  Status        // guarded by mu
@@ -137,6 +140,7 @@ func (k *keeper) run(ctx context.Context) {
 		k.tell(Connecting, nil, cmp.Or(s.reason, errClosed))
 		rest(ctx, rand.N(firstPause))
 	}
+	k.asking.Wait()
 	k.tell(Closed, nil, errClosed)
 }
 
@@ -176,9 +180,11 @@ const looks = 4
 // watch returns when the connection is over, and nothing of it runs any more.
 func (k *keeper) watch(ctx context.Context, s *session) {
 	closed, blockings := s.closed, s.blockings
-	renew, look := time.NewTicker(k.cfg.Renew), time.NewTicker(k.cfg.ConfirmTimeout/looks)
-	defer renew.Stop()
+	look := time.NewTicker(k.cfg.ConfirmTimeout / looks)
 	defer look.Stop()
+	asking, enough := context.WithCancel(ctx)
+	defer enough()
+	renewed := k.renewal(asking, s)
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,12 +217,10 @@ func (k *keeper) watch(ctx context.Context, s *session) {
 					Hint: "see whether its queues have a leader (rabbitmq-queues); the link tries again by itself",
 				})
 			}
-		case <-renew.C:
-			if k.renewed(ctx, s) {
-				k.log.Info("the credentials have changed: the connection is made anew")
-				k.retire(s)
-				return
-			}
+		case <-renewed:
+			k.log.Info("the credentials have changed: the connection is made anew")
+			k.retire(s)
+			return
 		}
 	}
 }

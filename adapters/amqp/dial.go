@@ -77,11 +77,35 @@ func (c Config) identify(ctx context.Context, resolve Resolve) (identity, error)
 	return id, nil
 }
 
+// renewal looks at the credentials every Config.Renew. What it gives is closed when they have changed since the session was made. It asks beside
+// the watch of the connection: a vault that does not answer must not keep the end of a connection from being seen.
+func (k *keeper) renewal(ctx context.Context, s *session) <-chan struct{} {
+	changed := make(chan struct{})
+	k.asking.Go(func() {
+		renew := time.NewTicker(k.cfg.Renew)
+		defer renew.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-renew.C:
+				if k.renewed(ctx, s) {
+					close(changed)
+					return
+				}
+			}
+		}
+	})
+	return changed
+}
+
 // renewed tells whether the credentials have changed since the session was made. What cannot be read now has not changed.
 func (k *keeper) renewed(ctx context.Context, s *session) bool {
 	id, err := k.cfg.identify(ctx, k.resolve)
 	if err != nil {
-		k.log.Warn("the credentials cannot be read again; the connection stays", "err", err)
+		if ctx.Err() == nil {
+			k.log.Warn("the credentials cannot be read again; the connection stays", "err", err)
+		}
 		return false
 	}
 	return id.mark != s.mark
@@ -176,7 +200,7 @@ func (k *keeper) open(ctx context.Context, address string, id identity) (*sessio
 		return nil, err
 	}
 	return &session{
-		conn: conn, wire: w, dead: make(chan struct{}),
+		conn: conn, drops: dropsByItself(conn.Properties["version"]), wire: w, log: k.log, dead: make(chan struct{}),
 		closed: conn.NotifyClose(make(chan *amqp091.Error, 1)), blockings: conn.NotifyBlocked(make(chan amqp091.Blocking, 16)),
 	}, nil
 }

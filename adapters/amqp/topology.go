@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"strconv"
+	"strings"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
@@ -25,7 +28,7 @@ func (s *session) prepare(declare bool, exchanges []Exchange, queues []Queue) er
 		}
 	}
 	for _, q := range queues {
-		if _, err := ch.QueueDeclare(q.Name, true, false, false, false, q.arguments()); err != nil {
+		if err := s.declare(ch, q); err != nil {
 			return misplaced("declare queue", q.Name, err)
 		}
 		for _, b := range q.Bindings {
@@ -35,6 +38,46 @@ func (s *session) prepare(declare bool, exchanges []Exchange, queues []Queue) er
 		}
 	}
 	return ch.Close()
+}
+
+// declare makes a queue, or finds it as it should be. From RabbitMQ 4.0 on a quorum queue drops what was given back 20 times, by a lost connection
+// too, unless it was declared to have no limit. One that was made before, without that word, is left as it is, and the log says so.
+func (s *session) declare(ch *amqp091.Channel, q Queue) error {
+	args := q.arguments()
+	if s.drops && q.Kind != "classic" && q.DeliveryLimit == 0 && q.DeadLetter == "" {
+		err := s.declareUnlimited(q.Name, args)
+		lib, ok := errors.AsType[*amqp091.Error](err)
+		if !ok || lib.Code != amqp091.PreconditionFailed {
+			return err
+		}
+		s.log.Warn("the broker drops what this queue has offered 20 times: it was made without a word on that",
+			"queue", q.Name, "hint", "give it a dead-letter exchange by a policy, or have it made anew when it is empty")
+	}
+	_, err := ch.QueueDeclare(q.Name, true, false, false, false, args)
+	return err
+}
+
+// declareUnlimited has a channel of its own, which a refusal closes.
+func (s *session) declareUnlimited(name string, args amqp091.Table) error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	args = maps.Clone(args)
+	args["x-delivery-limit"] = -1
+	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
+		return err
+	}
+	return ch.Close()
+}
+
+// dropsByItself tells whether a broker of that version has a delivery limit where none was asked for. An older one takes -1 for 0
+// (rabbitmq-server pull requests 11937 and 12250, both in 4.0).
+func dropsByItself(version any) bool {
+	v, _ := version.(string)
+	major, _, _ := strings.Cut(v, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= 4
 }
 
 // verify looks whether exchanges and queues are there, and changes nothing.
