@@ -169,17 +169,11 @@ func strayFinding(cfg Config, name, link string, s mapping.Finding) finding {
 	return f
 }
 
-// examineUnused names own mappings that nothing uses: most often a name that was mistyped, on either side.
 func examineUnused(cfg Config, rules *mapping.Set) []finding {
-	names, err := cfg.unusedMappings(rules)
-	if err != nil {
-		return bad("mappings", err)
-	}
 	var out []finding
-	for _, name := range names {
+	for _, m := range cfg.unrouted(rules) {
 		out = append(out, finding{
-			Subject: "mapping " + name, State: look, Says: filepath.Join(cfg.Mappings, name+".yaml") + " is used by no route and by nothing that comes in",
-			Do: "name it under routes, polls or receive, give it the name of the shipped one that it is to replace, or remove it; a message that is pushed may still name it",
+			Subject: "mapping " + strings.TrimSuffix(m.File, ".yaml"), State: look, Says: fmt.Sprintf("%s:%d:%d: %s", cfg.mappingFile(m.File), m.Line, m.Col, m.Why), Do: m.Hint,
 		})
 	}
 	return out

@@ -60,6 +60,20 @@ func (c Config) fitOf(rules *mapping.Set, links map[string]link, wanted func(nam
 	return slices.CompactFunc(out, func(a, b misfit) bool { return a.Mistake == b.Mistake && a.link == b.link })
 }
 
+// unrouted are the plant's own mappings that no route of a link reaches, and that nothing that comes in names: most often a name that was
+// mistyped, on either side.
+func (c Config) unrouted(rules *mapping.Set) (out []mapping.Mistake) {
+	for _, name := range rules.Names() {
+		if look, _ := rules.Look(name); look.Own && len(c.usersOf(rules, name)) == 0 {
+			out = append(out, mapping.Mistake{
+				File: look.File, Line: look.Line, Col: look.Col, What: "from", Why: name + " is used by no route and by nothing that comes in",
+				Hint: "name it under routes, polls or receive, give it the name of the shipped one that it is to replace, or remove it; a message that is pushed may still name it",
+			})
+		}
+	}
+	return out
+}
+
 // documentsOf are the types of what comes in through links, by their contracts, each as it was when it was first known.
 func documentsOf(links map[string]link) mapping.Documents {
 	var types sync.Map // by link and document: *schema.Type

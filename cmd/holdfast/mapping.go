@@ -81,7 +81,8 @@ func mappingCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Hold every mapping against the plant's messages and the ERP's contract",
 		Long: "Check compiles every mapping and tells each mistake with its file, line and column: a field that is not there or of another type, a\n" +
-			"required one that nothing makes, a value that is too long or too exact, a code without a row, a rule that is never used. It calls no ERP.",
+			"required one that nothing makes, a value that is too long or too exact, a code without a row, a rule that is never used. What does no harm\n" +
+			"and is hardly meant it shows as look: a row that no message asks for, a mapping that no route reaches. It calls no ERP.",
 		Example: "  holdfast mapping check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -91,6 +92,9 @@ func mappingCheck() *cobra.Command {
 				}
 				if err := w.cfg.refuseUnfit(w.rules, w.links); err != nil {
 					return err
+				}
+				for _, m := range w.cfg.unrouted(w.rules) {
+					fmt.Fprintf(cmd.OutOrStdout(), "look  %s:%d:%d: %s: %s (%s)\n", w.cfg.mappingFile(m.File), m.Line, m.Col, m.What, m.Why, m.Hint)
 				}
 				for _, f := range w.cfg.fit(w.rules, w.links) {
 					fmt.Fprintf(cmd.OutOrStdout(), "look  %s:%d:%d: %s: link %s: %s (%s)\n", w.cfg.mappingFile(f.File), f.Line, f.Col, f.What, f.link, f.Why, f.Hint)

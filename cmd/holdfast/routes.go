@@ -55,29 +55,6 @@ func (c Config) hasMappings() bool {
 	return err == nil && info.IsDir()
 }
 
-// unusedMappings are the files in the folder of own mappings that no route and nothing inbound names.
-func (c Config) unusedMappings(rules *mapping.Set) ([]string, error) {
-	if !c.hasMappings() {
-		return nil, nil
-	}
-	own, err := mapping.Load(os.DirFS(c.Mappings))
-	if err != nil {
-		return nil, err
-	}
-	used := map[string]bool{}
-	for _, r := range c.Routes {
-		for _, kind := range plantKinds() {
-			used[rules.Name(r.Mapping, kind)] = true
-		}
-	}
-	for _, l := range c.Links {
-		for _, name := range l.inbound() {
-			used[rules.Name(name, "")] = true
-		}
-	}
-	return slices.DeleteFunc(own.Names(), func(name string) bool { return used[name] }), nil
-}
-
 // openLinks opens every link; what is wrong with one is told with its line.
 func openLinks(cfg Config, log *slog.Logger) (map[string]link, error) {
 	links, kinds := map[string]link{}, linkKinds()

@@ -40,9 +40,9 @@ func (s *Set) Check(name, kind string, c Contract) []Finding {
 	}
 	op, ok := c.TargetType(m.target)
 	if !ok {
-		return nil
+		return m.found()
 	}
-	k := &checking{whose: "operation " + m.target, typed: m.source != nil, forms: m.source != nil}
+	k := &checking{found: m.found(), whose: "operation " + m.target, typed: m.source != nil, forms: m.source != nil}
 	k.params(m, op.Params)
 	if op.Body != nil && !m.whole {
 		k.object(m.fields, op.Body, "fields", m.root)
@@ -50,15 +50,25 @@ func (s *Set) Check(name, kind string, c Contract) []Finding {
 	return k.found
 }
 
+// found is what was found in a mapping that compiled.
+func (m *mapping) found() (out []Finding) {
+	for _, l := range m.looks {
+		out = append(out, Finding{Mistake: l})
+	}
+	return out
+}
+
 // checkIn compiles a mapping in again, now that the type of its document is known.
 func (s *Set) checkIn(m *mapping, c Contract) []Finding {
 	if _, ok := c.DocumentType(m.document); !ok || m.whole {
-		return nil
+		return m.found()
 	}
 	again := s.base.again(c.DocumentType)
 	again.fsys = m.folder
-	again.compile(m.file, m.text)
 	var found []Finding
+	if typed := again.compile(m.file, m.text); typed != nil {
+		found = typed.found()
+	}
 	for _, mistake := range Mistakes(errors.Join(again.mistakes...)) {
 		found = append(found, Finding{*mistake, true})
 	}

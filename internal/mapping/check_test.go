@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -62,6 +63,46 @@ func TestNamesThatTheContractDoesNotKnow(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestRowsThatNoMessageCanAskFor: a table may be one that several mappings share, so that such a row is told, and refused by nobody.
+func TestRowsThatNoMessageCanAskFor(t *testing.T) {
+	codes := fstest.MapFS{"codes.csv": {Data: []byte("plant,erp\nS,SEC\nDAY,D\nMIN,MIN\nH,H\nWEE,W\n")}, "table-codes.yaml": {Data: []byte("S: SEC\nMIN: MIN\nDAY: D\nH: H\n")}}
+	const ask = "fields: {unit: 'src.confirmation.?timeUnit.optMap(u, lookup(\"time\", u))'}"
+	tests := []struct{ name, file, want string }{
+		{"rows that the source does not know", "tables: {time: {rows: {S: a, DAY: b, MIN: c, WEE: d, H: e}}}\n" + ask, `m.yaml:3:30: tables.time: no message can ask for "DAY", "WEE" (leave it out, or correct it; asked for can be "H", "MIN", "S")`},
+		{"in a CSV file", "tables: {time: {file: codes.csv}}\n" + ask, `codes.csv:3:1: tables.time: no message can ask for "DAY", "WEE" (leave it out, or correct it; asked for can be "H", "MIN", "S")`},
+		{"in a YAML file", "tables: {time: {file: table-codes.yaml}}\n" + ask, `table-codes.yaml:3:1: tables.time: no message can ask for "DAY" (leave it out, or correct it; asked for can be "H", "MIN", "S")`},
+		{"read back", "tables: {time: {rows: {sec: S, day: DAY}, missing: keep}}\nfields: {unit: 'src.confirmation.?timeUnit.optMap(u, reverse(\"time\", u))'}", `m.yaml:3:32: tables.time: no message can ask for "day" (leave it out, or correct it; asked for can be "sec")`},
+		{"a code that may be any", "tables: {time: {rows: {DAY: b}, missing: keep}}\nfields: {unit: 'lookup(\"time\", src.confirmation.unit)', time: 'src.confirmation.?timeUnit.optMap(u, lookup(\"time\", u))'}", ""},
+		{"each row", "tables: {time: {rows: {S: a, MIN: c, H: e}}}\n" + ask, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			codes["m.yaml"] = &fstest.MapFile{Data: []byte("from: {kind: operation.confirmed}\nto: {operation: post}\n" + tt.file)}
+			set, err := mapping.Load(codes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range set.Check("m", "operation.confirmed", oneOperation{}) {
+				if got = append(got, f.Error()); f.Refused {
+					t.Error("it is refused")
+				}
+			}
+			if strings.Join(got, "\n") != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+	document := schema.NewObject("D", &schema.Field{Name: "unit", Type: &schema.Type{Kind: schema.Text, Enum: []string{"S"}, Scale: schema.AnyScale}, Required: true})
+	set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {document: D}\nto: {kind: '\"k\"', key: event.id}\ntables: {t: {rows: {S: a, M: b}}}\nfields: {a: 'lookup(\"t\", src.unit)'}")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Check("m", "", oneOperation{document: document}); len(got) != 1 || got[0].Refused || got[0].Line != 3 || got[0].Col != 27 {
+		t.Errorf("of a document: got %v, want one for M", got)
 	}
 }
 

@@ -23,7 +23,7 @@ type mapping struct {
 	inbound       bool
 
 	kind        string // out: what it takes
-	kindAt      place
+	kindAt      place  // of what it takes
 	fromVersion int
 	target      string // out: the operation that it feeds
 	params      []*rule
@@ -34,6 +34,7 @@ type mapping struct {
 	toKind, toKey, toTime *rule
 
 	tables map[string]*table
+	looks  []Mistake // what does no harm, and is hardly meant
 	fields []*rule
 	whole  bool // the body goes through as it is
 
@@ -137,7 +138,8 @@ type typed struct {
 // uses are what a mapping uses beside its own text.
 type uses struct {
 	tables map[string]bool
-	files  []byte // the texts of fragments and tables, for the version
+	asked  map[string]*asking // by table
+	files  []byte             // the texts of fragments and tables, for the version
 	stack  []string
 }
 
@@ -172,7 +174,7 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	if !ok {
 		return nil
 	}
-	c.m, c.guards, c.used, c.rulesN = &mapping{tables: map[string]*table{}, file: file}, nil, uses{tables: map[string]bool{}}, 0
+	c.m, c.guards, c.used, c.rulesN = &mapping{tables: map[string]*table{}, file: file}, nil, uses{tables: map[string]bool{}, asked: map[string]*asking{}}, 0
 	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "use", "fields", "body")
 	if n := top["tables"]; n != nil {
 		c.readTables(n)
@@ -200,10 +202,16 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	}
 	c.body(root, top)
 	c.unused(top["tables"])
+	c.deadRows()
 	if len(c.mistakes) > before {
 		return nil
 	}
 	return c.m
+}
+
+// look notes what does no harm and is hardly meant.
+func (m *mapping) look(at place, what, why, hint string) {
+	m.looks = append(m.looks, Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint})
 }
 
 // body reads the fields, those of fragments first.
@@ -375,7 +383,7 @@ func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
 		}
 	}
 	if n := f["document"]; c.scalar(n, "from.document") {
-		c.m.document = n.Value
+		c.m.document, c.m.kindAt = n.Value, place{c.src.file, n.Line, n.Column}
 	}
 	var t0 *schema.Type
 	if c.documents != nil {

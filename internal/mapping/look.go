@@ -14,6 +14,7 @@ type Look struct {
 	Kind, Target        string // out: what it takes, and the operation that it feeds
 	Document            string // in: what it takes
 	Own                 bool   // it is of a folder that stands over the first one, which is Holdfast's own
+	Line, Col           int    // of what it takes
 }
 
 // Look shows the mapping of exactly this name; false if there is none.
@@ -22,7 +23,7 @@ func (s *Set) Look(name string) (Look, bool) {
 	if m == nil {
 		return Look{}, false
 	}
-	return Look{m.name, m.version, m.file, slices.Clone(m.text), m.inbound, m.kind, m.target, m.document, m.own}, true
+	return Look{m.name, m.version, m.file, slices.Clone(m.text), m.inbound, m.kind, m.target, m.document, m.own, m.kindAt.line, m.kindAt.col}, true
 }
 
 // With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others

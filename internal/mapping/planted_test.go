@@ -204,6 +204,14 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:4:19: fields.full: what comes has no type while it runs, and a whole number on the left is never equal to a decimal (write decimal(…) on both sides)",
 		},
 		{
+			"a late reference of a kind that is none", planted + "  text: 'ref(\"oder\", event.key)'\n",
+			`m.yaml:10:14: fields.text: there is no kind of reference "oder" (did you mean order?)`,
+		},
+		{
+			"a late reference to what the ERP never numbers", planted + "  text: 'ref(\"machine\", event.key)'\n",
+			`m.yaml:10:14: fields.text: there is no kind of reference "machine" (it is one of confirmation, lot, movement, order)`,
+		},
+		{
 			"a parameter that nothing makes", "from: {kind: order.completed}\nto: {operation: completeProductionOrder}\nfields: {messageId: event.id}\n",
 			"m.yaml:2:5: params.number: operation completeProductionOrder requires this parameter, and nothing makes it (add it below params:)",
 		},

@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/common/ast"
@@ -34,6 +35,7 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 	case "reverse":
 		a.readBack(c, args[1])
 	case "ref", "plantID":
+		a.referred(c.Args()[0], name, args[0])
 		s.theirs = name == "ref"
 		s.length = map[string]int{"plantID": 36}[name]
 	case operators.Equals, operators.NotEquals:
@@ -200,11 +202,12 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 func (a *analysis) readBack(c ast.CallExpr, value shape) {
 	name, _ := literal(c.Args()[0])
 	t := a.c.m.tables[name]
-	if t == nil || t.missing != missingRefuse || t.otherwise != nil {
+	if t == nil {
 		return
 	}
+	a.c.used.asks(name, t.codesOf(value.enum))
 	for _, v := range value.enum {
-		if _, ok := t.back[v]; !ok {
+		if _, ok := t.back[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {
 			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row with the value %q", name, v), didYouMean(v, sortedKeys(t.back), "add the row, or say otherwise: or missing:"))
 		}
 	}
@@ -218,6 +221,7 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 	if t == nil {
 		return s
 	}
+	a.c.used.asks(name, code.enum)
 	if t.missing == missingRefuse && t.otherwise == nil {
 		for _, v := range code.enum {
 			if _, ok := t.rows[v]; !ok {
@@ -242,4 +246,19 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 		s.length = max(s.length, 1, utf8.RuneCountInString(v))
 	}
 	return s
+}
+
+// references are the kinds of objects to which an ERP gives a number of its own: those that the plant's messages create.
+func references() []string { return []string{"confirmation", "lot", "movement", "order"} }
+
+// referred finds a reference of a kind that no ERP will ever number, for which a message would wait for ever. The plant's ID of an ERP's object
+// follows from any kind, so that only a slip is found there.
+func (a *analysis) referred(e ast.Expr, function string, kind shape) {
+	for _, k := range kind.enum {
+		like := func(known string) bool { return resembles(k, known) }
+		if slices.Contains(references(), k) || function == "plantID" && !slices.ContainsFunc(references(), like) {
+			continue
+		}
+		a.wrong(e, fmt.Sprintf("there is no kind of reference %q", clip(k)), didYouMean(k, references(), "it is one of "+strings.Join(references(), ", ")))
+	}
 }

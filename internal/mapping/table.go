@@ -2,11 +2,13 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -33,10 +35,11 @@ type table struct {
 	twice     map[string][2]string // values that stand for more than one code, with two of these
 	otherwise *string
 	missing   string
+	at        map[string]place // of each row, while the mapping is compiled
 }
 
-func (t *table) add(code, value string) {
-	t.rows[code] = value
+func (t *table) add(code, value string, at place) {
+	t.rows[code], t.at[code] = value, at
 	if first, has := t.back[value]; has {
 		t.twice[value] = [2]string{first, code}
 		return
@@ -65,7 +68,7 @@ func (c *compiler) readTables(n *yaml.Node) {
 	for _, e := range c.entries(n, "tables") {
 		path := "tables." + e.key.Value
 		keys := c.object(e.value, path, "rows", "file", "from", "to", "otherwise", "missing")
-		t := &table{rows: map[string]string{}, back: map[string]string{}, twice: map[string][2]string{}, missing: missingRefuse}
+		t := &table{rows: map[string]string{}, back: map[string]string{}, twice: map[string][2]string{}, missing: missingRefuse, at: map[string]place{}}
 		c.m.tables[e.key.Value] = t
 		if m := keys["missing"]; m != nil {
 			t.missing = c.oneOf(m, path+".missing", missingRefuse, missingKeep, missingLeaveOut)
@@ -92,7 +95,7 @@ func (c *compiler) inlineRows(t *table, n *yaml.Node, path string) {
 	for _, row := range c.entries(n, path) {
 		at := path + "." + row.key.Value
 		if c.text(row.key, at) && c.text(row.value, at) {
-			t.add(row.key.Value, row.value.Value)
+			t.add(row.key.Value, row.value.Value, place{c.src.file, row.key.Line, row.key.Column})
 		}
 	}
 }
@@ -177,12 +180,12 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 			return
 		}
 		code := row[columns[0]]
+		line, col := r.FieldPos(columns[0])
 		if _, twice := t.rows[code]; twice {
-			line, col := r.FieldPos(columns[0])
 			c.add(place{file, line, col}, at, fmt.Sprintf("row %q is there twice", clip(code)), "leave one of them out")
 			continue
 		}
-		t.add(code, row[columns[1]])
+		t.add(code, row[columns[1]], place{file, line, col})
 	}
 }
 
@@ -196,4 +199,68 @@ func (c *compiler) unused(n *yaml.Node) {
 			c.wrong(n.Content[i], "tables."+name, "nothing looks into this table", `leave it out, or use it: lookup("`+name+`", …)`)
 		}
 	}
+}
+
+// asking is which rows of a table a mapping may ask for: those of codes, or any.
+type asking struct {
+	any   bool
+	codes map[string]bool
+}
+
+// asks notes that a table is looked into with one of these codes; nil means that it may be any.
+func (u *uses) asks(table string, codes []string) {
+	if u.asked[table] == nil {
+		u.asked[table] = &asking{codes: map[string]bool{}}
+	}
+	a := u.asked[table]
+	a.any = a.any || codes == nil
+	for _, code := range codes {
+		a.codes[code] = true
+	}
+}
+
+// codesOf are those of the rows with these values; nil of nil.
+func (t *table) codesOf(values []string) (codes []string) {
+	if values == nil {
+		return nil
+	}
+	codes = []string{}
+	for _, v := range values {
+		if code, ok := t.back[v]; ok {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
+// deadRows finds the rows that no expression can ask for, one finding for each table.
+func (c *compiler) deadRows() {
+	for _, name := range sortedKeys(c.m.tables) {
+		t, a := c.m.tables[name], c.used.asked[name]
+		var dead []string
+		for code := range t.rows {
+			if a != nil && !a.any && !a.codes[code] {
+				dead = append(dead, code)
+			}
+		}
+		slices.SortFunc(dead, func(x, y string) int { return cmp.Or(t.at[x].line-t.at[y].line, t.at[x].col-t.at[y].col) })
+		if len(dead) > 0 {
+			c.m.look(t.at[dead[0]], "tables."+name, fmt.Sprintf("no message can ask for %s", listed(dead)),
+				"leave it out, or correct it; asked for can be "+listed(slices.Sorted(maps.Keys(a.codes))))
+		}
+		t.at = nil
+	}
+}
+
+// listed writes the first of some texts in quotes, and how many more there are.
+func listed(all []string) string {
+	shown := make([]string, 0, mostCodes)
+	for _, s := range all[:min(len(all), mostCodes)] {
+		shown = append(shown, fmt.Sprintf("%q", clip(s)))
+	}
+	out := strings.Join(shown, ", ")
+	if n := len(all) - len(shown); n > 0 {
+		out += fmt.Sprintf(" and %d more", n)
+	}
+	return out
 }
