@@ -210,6 +210,35 @@ func TestCAPBooksALostAnswerOnce(t *testing.T) {
 	}
 }
 
+// TestCAPBooksOnceWhateverItsGatewayRemembers: an answer that is lost before the effect and one that is lost after it leave one confirmation
+// each, where SAP's gateway knows a repeated request and where it does not. Where it does, the very same request has no second effect.
+func TestCAPBooksOnceWhateverItsGatewayRemembers(t *testing.T) {
+	for _, replay := range []string{"off", "on"} {
+		for _, lost := range []string{"before", "after"} {
+			for _, s := range capServers(t) {
+				t.Run(s.name()+", replay "+replay+", lost "+lost, func(t *testing.T) {
+					d := capDelivery(t, uuid.NewString(), "000001000001", `,"ConfirmationYieldQuantity":"1.000"`)
+					s.control(t, "replay="+replay+"&fault=close&phase="+lost)
+					if out := s.link.Deliver(t.Context(), []message.Delivery{d})[0]; out.Verdict != message.Unsure {
+						t.Fatalf("the answer was not lost: %v", out)
+					}
+					booked := s.settle(t, d)
+					if n := len(s.find(t, d.Event.Message().ID)); booked.Verdict != message.Delivered || n != 1 {
+						t.Errorf("%v, the ERP has %d", booked, n)
+					}
+					if replay == "off" {
+						return
+					}
+					again := s.link.Deliver(t.Context(), []message.Delivery{d})[0]
+					if n := len(s.find(t, d.Event.Message().ID)); again.Receipt.Document != booked.Receipt.Document || n != 1 {
+						t.Errorf("the same request again: %v %q after %q, the ERP has %d", again, again.Receipt.Document, booked.Receipt.Document, n)
+					}
+				})
+			}
+		}
+	}
+}
+
 // settle asks, and sends again what the ERP does not have.
 func (s *capServer) settle(t *testing.T, d message.Delivery) message.Outcome {
 	t.Helper()

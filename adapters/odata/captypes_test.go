@@ -238,3 +238,8 @@ func typesMetadata(v edm.Version) []byte {
 	b.WriteString(`</EntityType><EntityContainer Name="C" ><EntitySet Name="Values" EntityType="S.Value"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
 	return []byte(b.String())
 }
+
+// TestEveryTypeIsKeptInEveryZone in which the process can run: a calendar date stays that date, and a moment its instant.
+func TestEveryTypeIsKeptInEveryZone(t *testing.T) {
+	adaptertest.InZones(t, "TestTheMockKeepsEveryType")
+}

@@ -261,3 +261,8 @@ func TestAComponentIsIssuedFromItsReservation(t *testing.T) {
 		t.Errorf("reservation %v", got)
 	}
 }
+
+// TestAnOrderStaysTheSameInEveryZone in which the process can run: its start lies in the night in which Europe's clocks change.
+func TestAnOrderStaysTheSameInEveryZone(t *testing.T) {
+	adaptertest.InZones(t, "TestAnOrderComesWithItsZone")
+}

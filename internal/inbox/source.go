@@ -32,6 +32,7 @@ type Feed struct {
 const (
 	defaultEvery = 5 * time.Second
 	feedLease    = 15 * time.Second // at least; after a crash, another node polls the feed that much later
+	deniedRest   = time.Minute      // before a source that refuses us is asked again: a person must give the right first
 )
 
 // receive polls one feed until ctx ends. Of several nodes one polls it; the others stand by. A node that was killed takes its own
@@ -43,7 +44,7 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 		more, err := i.pollOnce(ctx, f, owner)
 		wait := f.Every
 		if failures = i.tell(ctx, f, failures, err); failures > 0 {
-			wait = max(wait, i.pause(failures))
+			wait = max(wait, i.rest(failures, err))
 		} else if more {
 			continue
 		}
@@ -55,6 +56,14 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 		t.Stop()
 	}
 	return i.release(context.WithoutCancel(ctx), f, owner)
+}
+
+// rest is how long a feed that cannot be polled is left alone.
+func (i *Inbox) rest(failures int, err error) time.Duration {
+	if problem.KindOf(err) == problem.Denied {
+		return max(deniedRest, i.pause(failures))
+	}
+	return i.pause(failures)
 }
 
 // tell logs when a feed begins to fail and when that ends; what it says in between stands in the status. It counts the failures in

@@ -1,5 +1,5 @@
 'use strict';
-// SAP's rule of CSRF tokens, faults and the loss of answers, which CAP does not have. POST /control?client=C says what happens next to the
+// SAP's rule of CSRF tokens, its gateway's memory of requests (off by default, as in SAP), faults and the loss of answers, which CAP does not have. POST /control?client=C says what happens next to the
 // writes of a sap-client; each test has one of its own. Below /plain the V4 services take writes without a token, as another maker's do.
 const cds = require('@sap/cds');
 const crypto = require('node:crypto');
@@ -10,7 +10,7 @@ const clients = new Map(); // by number: the fault that its next write meets, an
 const cookieOf = (req) => /(?:^|;\s*)SAP_SESSIONID_CAP_100=([^;]+)/.exec(req.headers.cookie || '')?.[1];
 const queryOf = (req) => new URL(req.url, 'http://x').searchParams;
 const clientOf = (req) => queryOf(req).get('sap-client') || req.headers['sap-client'] || '';
-const clientNamed = (name) => clients.get(name) || clients.set(name, { drop: 0, fault: null, attempts: {} }).get(name);
+const clientNamed = (name) => clients.get(name) || clients.set(name, { drop: 0, fault: null, replay: null, attempts: {} }).get(name);
 
 function control(req, res) {
   const what = queryOf(req);
@@ -22,6 +22,7 @@ function control(req, res) {
   }
   if (what.has('expire')) sessions.forEach((s, cookie) => s.client === name && sessions.delete(cookie));
   if (what.has('drop-after')) client.drop = Number(what.get('drop-after'));
+  if (what.has('replay')) client.replay = what.get('replay') === 'on' ? new Map() : null;
   if (what.has('fault')) client.fault = what.get('fault') ? Object.fromEntries(what) : null;
   res.statusCode = 204;
   return res.end();
@@ -49,6 +50,30 @@ function swallow(res, fault) {
   res.write = () => true;
   res.writeHead = (status) => { res.statusCode = status; return res; };
   res.end = () => { answer(res, fault); return res; };
+}
+
+// remember keeps the answer to a request that took effect, for whoever sends it again.
+function remember(res, answers, request) {
+  const { write, end } = res;
+  const parts = [];
+  const keep = (chunk) => { if (chunk && typeof chunk !== 'function') parts.push(Buffer.from(chunk)); };
+  res.write = (chunk, ...rest) => { keep(chunk); return write.call(res, chunk, ...rest); };
+  res.end = (chunk, ...rest) => {
+    keep(chunk);
+    if (res.statusCode < 300) answers.set(request, { status: res.statusCode, headers: res.getHeaders(), body: Buffer.concat(parts) });
+    return end.call(res, chunk, ...rest);
+  };
+}
+
+// replay gives the answer that a request got before.
+function replay(req, res, known) {
+  req.resume();
+  req.on('end', () => {
+    res.statusCode = known.status;
+    Object.entries(known.headers).forEach(([name, value]) => res.setHeader(name, value));
+    res.setHeader('RepeatabilityResult', 'accepted');
+    res.end(known.body);
+  });
 }
 
 function trusted(req, res) {
@@ -91,14 +116,17 @@ function sap(req, res, next) {
     client.drop -= 1;
     fault = { fault: 'close', phase: 'after' };
   }
-  if (!fault) return next();
-  if (fault.phase === 'after') {
-    swallow(res, fault);
-    return next();
+  if (fault && fault.phase !== 'after') {
+    req.resume();
+    req.on('end', () => answer(res, fault));
+    return undefined;
   }
-  req.resume();
-  req.on('end', () => answer(res, fault));
-  return undefined;
+  if (fault) swallow(res, fault);
+  const request = `${id} ${req.headers.repeatabilitycreation}`;
+  const known = client.replay?.get(request);
+  if (known) return replay(req, res, known);
+  if (client.replay && id) remember(res, client.replay, request);
+  return next();
 }
 
 cds.on('bootstrap', (app) => {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/adapters/adaptertest"
 	"holdfast/adapters/odata/edm"
 	"holdfast/internal/decimal"
 )
@@ -304,4 +305,9 @@ func FuzzLiteralsStayInTheirPlace(f *testing.F) {
 			t.Errorf("%q leaves its place in an address: %s", s, esc)
 		}
 	})
+}
+
+// TestValuesAreTheSameInEveryZone in which the process can run.
+func TestValuesAreTheSameInEveryZone(t *testing.T) {
+	adaptertest.InZones(t, "TestValuesAreReadInEveryFormThatIsMet", "TestValuesAreWrittenAsEachVersionTakesThem", "TestEntitiesAreReadFromBothVersions")
 }
