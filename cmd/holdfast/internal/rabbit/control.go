@@ -36,6 +36,14 @@ func (n *Node) Free(ctx context.Context) error {
 	return n.control(ctx, "set_disk_free_limit", leastFree)
 }
 
+// Limit has each queue turn away what comes while some messages wait in it, until Unlimit.
+func (n *Node) Limit(ctx context.Context) error {
+	return n.control(ctx, "set_policy", "--apply-to", "queues", "full", ".*", `{"max-length":5,"overflow":"reject-publish"}`)
+}
+
+// Unlimit undoes Limit.
+func (n *Node) Unlimit(ctx context.Context) error { return n.control(ctx, "clear_policy", "full") }
+
 // Restart ends the node and starts it again with all it holds.
 func (n *Node) Restart(ctx context.Context) error {
 	if err := n.Stop(); err != nil {

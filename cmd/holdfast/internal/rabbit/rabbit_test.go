@@ -38,7 +38,7 @@ func TestANodeOfOnesOwn(t *testing.T) {
 		if err := dial(); err != nil {
 			t.Error(err)
 		}
-		for _, control := range []func(context.Context) error{n.Fill, n.Free, n.CloseConnections} {
+		for _, control := range []func(context.Context) error{n.Fill, n.Free, n.Limit, n.Unlimit, n.CloseConnections} {
 			if err := control(t.Context()); err != nil {
 				t.Error(err)
 			}

@@ -31,6 +31,7 @@ const (
 	BrokerRestart     Fault = "broker-restart"     // RabbitMQ is ended and started again
 	ConnectionsClosed Fault = "connections-closed" // RabbitMQ closes every connection
 	BrokerFull        Fault = "broker-full"        // RabbitMQ takes its disk for full, and takes nothing for a while
+	QueueFull         Fault = "queue-full"         // queues take little: RabbitMQ turns away some of what is published, among what it takes
 	WireDelay         Fault = "wire-delay"         // what passes between plant and broker takes longer
 	WireLimit         Fault = "wire-limit"         // few bytes a second pass between them
 	WireCut           Fault = "wire-cut"           // nothing passes for a while
@@ -41,13 +42,13 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		Kill, Term, Freeze, FrozenPastLease, Cut, Lost, Reset, Hang, Throttle, Errors, FullDisk, SlowDB, Clock, PostgresRestart,
-		BrokerRestart, ConnectionsClosed, BrokerFull, WireDelay, WireLimit, WireCut, WireReset,
+		BrokerRestart, ConnectionsClosed, BrokerFull, QueueFull, WireDelay, WireLimit, WireCut, WireReset,
 	}
 }
 
 // OfBroker lists the faults of a broker, and of the line to it.
 func OfBroker() []Fault {
-	return []Fault{BrokerRestart, ConnectionsClosed, BrokerFull, WireDelay, WireLimit, WireCut, WireReset}
+	return []Fault{BrokerRestart, ConnectionsClosed, BrokerFull, QueueFull, WireDelay, WireLimit, WireCut, WireReset}
 }
 
 // ofProcess tells whether a fault befalls a process by itself; the others happen around it.
@@ -83,7 +84,7 @@ func (s strike) String() string {
 		return text + " until another has its lanes"
 	case s.Fault == PostgresRestart && s.Hard:
 		return text + " at once"
-	case slices.Contains([]Fault{Freeze, Cut, FullDisk, SlowDB, BrokerFull, WireDelay, WireLimit, WireCut}, s.Fault):
+	case slices.Contains([]Fault{Freeze, Cut, FullDisk, SlowDB, BrokerFull, QueueFull, WireDelay, WireLimit, WireCut}, s.Fault):
 		return fmt.Sprintf("%s for %s", text, s.For.Round(time.Millisecond))
 	default:
 		return text

@@ -142,7 +142,7 @@ func (r *run) strikeAround(ctx context.Context, s strike) error {
 		return r.slow(ctx, r.nodes[s.Nodes[0]], s.For)
 	case PostgresRestart:
 		return r.restartPostgres(ctx, s)
-	case BrokerRestart, ConnectionsClosed, BrokerFull:
+	case BrokerRestart, ConnectionsClosed, BrokerFull, QueueFull:
 		return r.strikeBroker(ctx, s)
 	case WireDelay:
 		return hold(ctx, s.For, r.Wire.Delay(50*time.Millisecond))
@@ -230,6 +230,12 @@ func (r *run) strikeBroker(ctx context.Context, s strike) error {
 		return r.Broker.Restart(ctx)
 	case ConnectionsClosed:
 		return r.Broker.CloseConnections(ctx)
+	case QueueFull:
+		if err := r.Broker.Limit(ctx); err != nil {
+			return err
+		}
+		pause(ctx, s.For)
+		return r.Broker.Unlimit(context.WithoutCancel(ctx)) // else what is left could not be drained
 	default:
 		if err := r.Broker.Fill(ctx); err != nil {
 			return err

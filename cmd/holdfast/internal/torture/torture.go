@@ -77,6 +77,8 @@ type Broker interface {
 	// Fill has the broker take its disk for full: it takes nothing, until Free.
 	Fill(ctx context.Context) error
 	Free(ctx context.Context) error
+	Limit(ctx context.Context) error   // queues turn away what comes while some messages wait
+	Unlimit(ctx context.Context) error // undoes it
 }
 
 // Unfiled asks the database how many messages' receipts are not filed, and how many large bodies are lost, which no message holds and
