@@ -30,7 +30,7 @@ type AccessConfig struct {
 	People    map[string]string        `yaml:"people"`    // accounts of the machine with whom they belong to, by the name in the console
 	Clients   map[string]access.Client `yaml:"clients"`   // machines that are known by their certificates
 	Issuers   []IssuerConfig           `yaml:"issuers"`   // OAuth2 servers whose access tokens are taken
-	URL       string                   `yaml:"url"`       // of the console as browsers open it; where providers send people back
+	URL       string                   `yaml:"url"`       // of the console as browsers open it; where providers send people back, and what passkeys are bound to
 	OIDC      map[string]OIDCConfig    `yaml:"oidc"`      // providers that people sign in at
 	Directory *DirectoryConfig         `yaml:"directory"` // an Active Directory that people have accounts in
 	StepUp    access.StepUp            `yaml:"step_up"`   // what people do only soon after showing the second factor
@@ -201,6 +201,15 @@ func (c Config) gate(db *store.DB) (*access.Gate, *access.Issuers, error) {
 func (c Config) sessions(db *store.DB, p *access.Policy) *access.Sessions {
 	s := access.SessionConfig{Idle: c.Access.Idle, Absolute: c.Access.Longest, Secure: c.API.TLS.Cert != ""}
 	return access.NewSessions(db, access.NewUsers(c.Plant.Number, p), s)
+}
+
+// passkeys are those of the console's own address; nil where the file has none, or one without a name, for which browsers keep none.
+func (c Config) passkeys(s *access.Sessions) (*access.Passkeys, error) {
+	u, err := url.Parse(c.Access.URL)
+	if err != nil || u.Hostname() == "" || net.ParseIP(u.Hostname()) != nil {
+		return nil, nil //nolint:nilnil // no passkeys are not an error
+	}
+	return access.NewPasskeys(s, c.Access.URL)
 }
 
 func (c Config) issuers(now func() time.Time) (*access.Issuers, error) {

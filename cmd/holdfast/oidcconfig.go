@@ -31,8 +31,8 @@ type OIDCConfig struct {
 
 func (c Config) checkOIDC(k *checker, p *access.Policy) {
 	a := c.Access
-	if len(a.OIDC) > 0 && !secure(a.URL) {
-		k.wrong("access.url", "it is no https address", "write where browsers open the console, such as https://plant.example:8420; the provider sends people back there")
+	if (len(a.OIDC) > 0 || a.URL != "") && !secure(a.URL) {
+		k.wrong("access.url", "it is no https address", "write where browsers open the console, such as https://plant.example:8420; providers send people back there, and passkeys are bound to it")
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.OIDC)) {
 		at, o := "access.oidc."+name, a.OIDC[name]

@@ -104,6 +104,7 @@ type process struct {
 	rest *seal.Rest // seals what is kept; nil without a keyring
 
 	providers *access.Providers // that people sign in at; nil: there are none
+	passkeys  *access.Passkeys  // of the plant's accounts; nil: none is taken
 	directory *access.Members   // that people have accounts in; nil: there is none
 
 	issuers *access.Issuers // whose tokens the API believes; nil without access
@@ -151,6 +152,9 @@ func (p *process) listen(ctx context.Context) (err error) {
 	if p.gate != nil {
 		p.sessions = p.cfg.sessions(p.db, p.gate.Policy())
 		if p.providers, err = p.cfg.providers(p.sessions); err != nil {
+			return err
+		}
+		if p.passkeys, err = p.cfg.passkeys(p.sessions); err != nil {
 			return err
 		}
 		if p.directory, err = p.members(); err != nil {

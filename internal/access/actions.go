@@ -92,6 +92,8 @@ const (
 	GlassSeal           = "access.break-glass-seal"
 	GlassAsk            = "access.break-glass-ask"
 	GlassOpen           = "access.break-glass-open"
+	PasskeyAdd          = "access.passkey-add"
+	PasskeyRemove       = "access.passkey-remove"
 	AlertTest           = "alert.try"
 	AlertSilence        = "alert.silence"
 )
@@ -102,6 +104,7 @@ const (
 	Refusal       = "access.refusal" // somebody known called for what is not permitted
 	SignedIn      = "access.signed-in"
 	SignedOut     = "access.signed-out"
+	PasskeyCloned = "access.passkey-cloned" // a passkey exists twice, as its count says; it counts for nothing any more
 )
 
 // The permissions. A role is a set of them, see Role.
@@ -115,6 +118,7 @@ const (
 	RunPlant      = "plant:run"          // start the program and bring its database up to date
 	ReadAccess    = "access:read"        // see who may do what
 	ManageAccess  = "access:manage"      // give and take access
+	OwnAccount    = "account:own"        // change one's own ways in
 	ManageAlerts  = "alerts:manage"      // try who is told of alerts, and silence one for a time
 	PlanOrders    = "orders:plan"        // make and re-plan orders of the plant
 	Report        = "production:report"  // report what was made, used, found
@@ -229,6 +233,8 @@ func changesOfKeeping() []Action {
 		{GlassSeal, ManageAccess, "Seal an account, so that only two people together open it", true},
 		{GlassAsk, ManageAccess, "Ask for a sealed account to be opened", true},
 		{GlassOpen, ManageAccess, "Open a sealed account for a time, which somebody else has asked for", true},
+		{PasskeyAdd, OwnAccount, "Add a passkey to one's own account", false},
+		{PasskeyRemove, OwnAccount, "Remove a passkey of one's own account, and end one's sessions", false},
 		{AlertTest, ManageAlerts, "Tell the channels of a test alert", true},
 		{AlertSilence, ManageAlerts, "Keep an alert from the channels for a time", true},
 	}

@@ -60,7 +60,7 @@ func (r tokenRow) token() (Token, error) {
 const insertUser = `INSERT INTO access_users (name, password, roles, totp, recovery, made_by, made_at, password_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`
 
-const selectUsers = `SELECT name, password, roles, totp, recovery, made_by, made_at, password_at, disabled_at, signed_out_at, sealed, open_until FROM access_users`
+const selectUsers = `SELECT name, password, roles, totp, recovery, made_by, made_at, password_at, disabled_at, signed_out_at, sealed, open_until, handle FROM access_users`
 
 type userRow struct {
 	Name       string `db:"name"`
@@ -75,6 +75,7 @@ type userRow struct {
 	SignedOut  int64  `db:"signed_out_at"`
 	Sealed     int64  `db:"sealed"`
 	OpenUntil  int64  `db:"open_until"`
+	Handle     string `db:"handle"`
 }
 
 // closed tells whether the account lets nobody in at a time: it is disabled, or sealed and not open.
@@ -92,6 +93,24 @@ func (r userRow) user() (User, error) {
 	}
 	u.Recovery = len(codes)
 	return u, nil
+}
+
+const selectPasskeys = `SELECT id, owner, label, credential, sign_count, made_at, used_at, suspect_at FROM access_passkeys`
+
+const insertPasskey = `INSERT INTO access_passkeys (id, owner, label, credential, sign_count, made_at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+
+// usePasskey counts a use: only upwards, except where the authenticator does not count.
+const usePasskey = `UPDATE access_passkeys SET sign_count = ?, used_at = ? WHERE id = ? AND owner = ? AND suspect_at = 0 AND (sign_count < ? OR sign_count = 0 AND ? = 0)`
+
+type passkeyRow struct {
+	ID         string `db:"id"`
+	Owner      string `db:"owner"`
+	Label      string `db:"label"`
+	Credential []byte `db:"credential"`
+	Count      int64  `db:"sign_count"`
+	Made       int64  `db:"made_at"`
+	Used       int64  `db:"used_at"`
+	Suspect    int64  `db:"suspect_at"`
 }
 
 const insertSession = `INSERT INTO access_sessions (token, data, expires) VALUES (?, ?, ?)`

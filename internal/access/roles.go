@@ -2,18 +2,18 @@ package access
 
 // DefaultRoles is the built-in table. Each role has the least that its people need; docs/access.md prints it, and a test compares the two.
 func DefaultRoles() map[string]Role {
-	see := []string{ReadPlant, ReadInbound, ReadMessages, ReadStatus}
+	see := []string{ReadPlant, ReadInbound, ReadMessages, ReadStatus, OwnAccount}
 	role := func(may ...string) Role { return Role{{May: may}} }
 	also := func(may ...string) []string { return append(append([]string{}, see...), may...) }
 	return map[string]Role{
 		"viewer":     role(see...),
-		"operator":   role(ReadPlant, ReadMessages, ReadStatus, Report),
+		"operator":   role(ReadPlant, ReadMessages, ReadStatus, OwnAccount, Report),
 		"shift-lead": role(also(Report, PlanOrders, Correct, DecideLots)...),
 		"erp-team":   role(also(RepairInbound, RepairOut, Operate, ReadAudit, ManageMaps, ApproveMaps)...),
 		"erp":        role(Deliver),
-		"security":   role(ReadStatus, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess, ManageAlerts),
+		"security":   role(ReadStatus, OwnAccount, ReadAudit, ReadKeys, ManageKeys, ReadAccess, ManageAccess, ManageAlerts),
 		"admin":      role(also(Operate, RunPlant, ManageBackups, ReadKeys, ReadAccess)...),
-		"privacy":    role(ReadStatus, Reveal),
+		"privacy":    role(ReadStatus, OwnAccount, Reveal),
 		"auditor":    role(also(ReadAudit, ReadKeys, ReadAccess)...),
 	}
 }

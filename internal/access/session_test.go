@@ -45,17 +45,7 @@ func openDoor(t *testing.T, db *store.DB, c *clock) *door {
 	t.Helper()
 	p := policy(t, nil, nil)
 	d := &door{t: t, db: db, clock: c, users: access.NewUsers("1000", p).Cheap()}
-	hash, err := d.users.Hash(t.Context(), goodPassword)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.tx(func(tx *store.Tx) (err error) {
-		d.shown, err = d.users.Add(t.Context(), tx, "local:test", "anna", hash, []string{"erp-team"})
-		return err
-	})
-	if d.secret, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(d.shown.Secret); err != nil {
-		t.Fatal(err)
-	}
+	d.shown, d.secret = d.person("anna")
 	s := access.NewSessions(db, d.users, access.SessionConfig{})
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, err error) {
@@ -71,6 +61,7 @@ func openDoor(t *testing.T, db *store.DB, c *clock) *door {
 		answer(w, err)
 	})
 	signing(t, db, mux, s)
+	passkeyRoutes(t, db, mux, s)
 	mux.HandleFunc("GET /{action...}", func(w http.ResponseWriter, r *http.Request) {
 		by, err := s.Who(r, r.PathValue("action"))
 		answer(w, err)
@@ -80,6 +71,23 @@ func openDoor(t *testing.T, db *store.DB, c *clock) *door {
 	t.Cleanup(srv.Close)
 	d.url = srv.URL
 	return d
+}
+
+// person gives somebody an account.
+func (d *door) person(name string) (shown access.Shown, secret []byte) {
+	d.t.Helper()
+	hash, err := d.users.Hash(d.t.Context(), goodPassword)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.tx(func(tx *store.Tx) (err error) {
+		shown, err = d.users.Add(d.t.Context(), tx, "local:test", name, hash, []string{"erp-team"})
+		return err
+	})
+	if secret, err = base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(shown.Secret); err != nil {
+		d.t.Fatal(err)
+	}
+	return shown, secret
 }
 
 func (d *door) tx(fn func(tx *store.Tx) error) {

@@ -13,6 +13,14 @@ type sessionStore struct{ db *store.DB }
 // foundKey is where the context of a request has the token, as it is kept, of the session that was there when the request began.
 type foundKey struct{}
 
+// foundToken is that token; "" if there was no session.
+func foundToken(ctx context.Context) string {
+	if found, ok := ctx.Value(foundKey{}).(*string); ok {
+		return *found
+	}
+	return ""
+}
+
 // FindCtx implements scs.CtxStore.
 func (s sessionStore) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
 	var rows [][]byte
@@ -34,7 +42,7 @@ func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, 
 			return err
 		}
 		var err error
-		if found, ok := ctx.Value(foundKey{}).(*string); ok && *found == token {
+		if found := foundToken(ctx); found != "" && found == token {
 			_, err = tx.Exec(ctx, updateSession, data, store.Micros(expiry), token)
 		} else {
 			_, err = tx.Exec(ctx, insertSession, token, data, store.Micros(expiry))

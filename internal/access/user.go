@@ -116,7 +116,7 @@ func (u *Users) SetPassword(ctx context.Context, tx *store.Tx, name, hash string
 	return u.change(ctx, tx, name, `password = ?, password_at = ?, signed_out_at = ?`, hash, store.Micros(tx.Now), store.Micros(tx.Now))
 }
 
-// SetFactor replaces the second factor and the recovery codes, and ends the person's sessions.
+// SetFactor replaces the second factor and the recovery codes, takes the passkeys away, and ends the person's sessions.
 func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown, error) {
 	if err := checkOwn(name, "factor"); err != nil {
 		return Shown{}, err
@@ -125,7 +125,13 @@ func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown
 	if err != nil {
 		return Shown{}, err
 	}
-	return shown, u.change(ctx, tx, name, `totp = ?, recovery = ?, signed_out_at = ?`, secret, codes, store.Micros(tx.Now))
+	if err := u.change(ctx, tx, name, `totp = ?, recovery = ?, signed_out_at = ?`, secret, codes, store.Micros(tx.Now)); err != nil {
+		return Shown{}, err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM access_passkeys WHERE owner = ?`, name); err != nil {
+		return Shown{}, fmt.Errorf("take the passkeys of %s away: %w", name, err)
+	}
+	return shown, nil
 }
 
 // Disable lets a person in no more, also one of a provider (oidc:NAME) or of a directory (ad:NAME), and ends their sessions; Enable does again.
@@ -176,8 +182,12 @@ func (u *Users) List(ctx context.Context, tx *store.Tx) ([]User, error) {
 
 // find is the row of a name; an empty one if there is none.
 func find(ctx context.Context, tx *store.Tx, name string) (userRow, error) {
+	return findUser(ctx, tx, `name = ?`, name)
+}
+
+func findUser(ctx context.Context, tx *store.Tx, where string, args ...any) (userRow, error) {
 	var rows []userRow
-	if err := tx.Select(ctx, &rows, selectUsers+` WHERE name = ?`, name); err != nil {
+	if err := tx.Select(ctx, &rows, selectUsers+` WHERE `+where, args...); err != nil {
 		return userRow{}, fmt.Errorf("read a user: %w", err)
 	}
 	if len(rows) == 0 {

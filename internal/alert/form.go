@@ -165,7 +165,7 @@ func (f Form) cef(e audit.Entry, place int64) string {
 func (f Form) ocsf(e audit.Entry, place int64) []byte {
 	class, category, activity := 6003, 6, 99
 	switch e.Action {
-	case "access.signed-in", "access.sign-in":
+	case "access.signed-in", "access.sign-in", "access.passkey-cloned":
 		class, category, activity = 3002, 3, 1
 	case "access.signed-out":
 		class, category, activity = 3002, 3, 2

@@ -97,6 +97,7 @@ func rules() []rule {
 			done, byActor, 1, 0, nil,
 		},
 		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil},
+		{kind("passkey-cloned", Critical, "A passkey was used whose count went back: somebody may have a copy of it"), []string{"access.passkey-cloned"}, refused, byObject, 1, 0, nil},
 		{kind("mass-export", Critical, "Much is taken out: the record, or what tokens stand for"), []string{"audit.export", "token.reveal", "token.find"}, done, byActor, 20, 10 * time.Minute, nil},
 		{
 			kind("mass-replay", Critical, "Much is sent or taken in once more"),

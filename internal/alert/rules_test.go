@@ -140,6 +140,8 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 		w.act(2, entry("user:sec", "10.1.2.3", "access.token-create", audit.Done))
 		want = append(want, "threat.privileges user:sec")
 		w.act(1, entry("user:x", "10.1.2.3", "access.token-create", audit.Refused))
+		w.act(2, entry("user:x", "10.1.2.3", "access.passkey-cloned", audit.Refused))
+		want = append(want, "threat.passkey-cloned x")
 		w.act(19, entry("user:aud", "10.1.2.3", "token.reveal", audit.Done))
 		w.want("denied and privileges", want...)
 		w.act(1, entry("user:aud", "10.1.2.3", "audit.export", audit.Done))

@@ -140,6 +140,7 @@ func notices() map[string]string {
 		"approve-mapping":   "The edition is approved. Each node takes it within seconds.",
 		"rollback-mapping":  "The edition before is used again.",
 		"end-trial-mapping": "The trial has ended.",
+		"add-passkey":       "The passkey is added. You sign in by it from now on, or as before.",
 		"dismiss":           "The conflict needs nobody any more.",
 	}
 }

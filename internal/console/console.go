@@ -50,7 +50,7 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the pages show and act on; all but SignIn, Elsewhere and Tokens are required.
+// Parts are what the pages show and act on; all but SignIn, Elsewhere, Passkeys and Tokens are required.
 type Parts struct {
 	DB     *store.DB
 	Plant  *mes.Plant
@@ -61,10 +61,12 @@ type Parts struct {
 	SignIn SignIn // nil: nobody signs in
 	// Elsewhere are the providers that people sign in at besides; nil: there are none.
 	Elsewhere Elsewhere
-	Checker   Checker
-	Rules     *mapping.Live
-	Jobs      *job.Jobs
-	Tokens    *token.Tokens // nil: nothing is sensitive
+	// Passkeys let accounts of the plant in besides; nil: none is taken.
+	Passkeys *access.Passkeys
+	Checker  Checker
+	Rules    *mapping.Live
+	Jobs     *job.Jobs
+	Tokens   *token.Tokens // nil: nothing is sensitive
 	// Workshop is what the Mappings page needs of the program.
 	Workshop Workshop
 }
@@ -240,6 +242,12 @@ func (c *Console) routes() []route {
 		get("conflicts", access.PlantRead, c.conflicts),
 		post("conflicts/dismiss", access.PlantRead, c.dismiss),
 		post("preferences", "", c.prefer),
+	}
+	if c.Passkeys != nil {
+		all = append(
+			all, get("account", access.PasskeyAdd, c.account), post("account/passkeys/begin", access.PasskeyAdd, c.invitePasskey),
+			post("account/passkeys", access.PasskeyAdd, c.addPasskey), post("account/passkeys/{id}/remove", access.PasskeyRemove, c.removePasskey),
+		)
 	}
 	if c.Tokens.On() {
 		all = append(all, get("tokens", access.TokenReveal, c.tokens), post("tokens/show", access.TokenReveal, c.showToken))

@@ -32,6 +32,7 @@ type page struct {
 	Plant, Env, Version string
 	Who                 access.Actor
 	SignsOut            bool // there is a session to end
+	Account             bool // there is a page about it
 	Theme, ZoneName     string
 	Clock               string // zone of the charts, by its IANA name; "" is the browser's
 	Now                 time.Time
@@ -161,6 +162,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
 	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Who, p.Section), c.DB.Now(), r.URL.RequestURI()
 	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
+	p.Account = p.SignsOut && c.Passkeys != nil && c.Doer.Permit(p.Who, access.PasskeyAdd, "") == nil
 	if p.ZoneName != "browser" && p.zone != time.Local {
 		p.Clock = p.zone.String()
 	}

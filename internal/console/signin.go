@@ -30,10 +30,11 @@ type signInView struct {
 	Back      string
 	Fresh     bool
 	Providers []string
+	Passkeys  bool
 }
 
 func (c *Console) signInForm(to string, fresh bool) *page {
-	v := signInView{Back: back(to), Fresh: fresh}
+	v := signInView{Back: back(to), Fresh: fresh, Passkeys: c.Passkeys != nil}
 	if c.Elsewhere != nil {
 		v.Providers = c.Elsewhere.Names()
 	}
@@ -123,6 +124,10 @@ func (c *Console) door(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+Root+"sign-in", c.shown(c.signIn))
 	mux.HandleFunc("POST "+Root+"sign-in", c.shown(c.signIn))
 	mux.HandleFunc("POST "+Root+"sign-out", c.shown(c.signOut))
+	if c.Passkeys != nil {
+		mux.HandleFunc("POST "+Root+"sign-in/passkey/begin", c.shown(c.askPasskey))
+		mux.HandleFunc("POST "+Root+"sign-in/passkey", c.shown(c.byPasskey))
+	}
 	if c.Elsewhere != nil {
 		mux.HandleFunc("GET "+Root+"sign-in/{provider}", c.shown(c.leave))
 		mux.HandleFunc("GET "+Root+"sign-in/{provider}/done", c.shown(c.comeBack))

@@ -84,6 +84,29 @@
     window.addEventListener("resize", () => { if (box.chart) box.chart.setSize({ width: box.clientWidth - 16, height: 240 }); });
   }
 
+  // Passkeys: what the server asks goes to the authenticators, and what they answer into the form.
+  const known = window.PublicKeyCredential && PublicKeyCredential.parseRequestOptionsFromJSON;
+  for (const form of known ? document.querySelectorAll("form[data-passkey]") : []) {
+    form.hidden = false;
+    document.querySelector("[data-no-passkey]")?.remove();
+    form.addEventListener("submit", async (e) => {
+      e.preventDefault();
+      const told = form.querySelector(".told");
+      told.textContent = "";
+      try {
+        const asked = await (await fetch(form.dataset.passkey, { method: "POST" })).json();
+        if (asked.trouble) throw new Error(asked.trouble);
+        const answer = asked.user
+          ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(asked) })
+          : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(asked) });
+        form.elements.answer.value = JSON.stringify(answer.toJSON());
+        form.submit();
+      } catch (bad) {
+        told.textContent = "It was not done: " + bad.message;
+      }
+    });
+  }
+
   // A scanner types a number and Enter, whatever has the focus: what it types belongs into the field for it.
   const scan = document.getElementById("scan");
   if (scan) {
