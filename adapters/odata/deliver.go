@@ -155,7 +155,7 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 		r.header.Set(wire.Statement, event.Statement(cmp.Or(d.Digest, event.Digest())))
 	}
 	if err := c.match(ctx, m, t, &r); err != nil {
-		return nil, c.unmatched(err)
+		return nil, NotSent(err)
 	}
 	if f, ok := t.field(t.cfg.ID); ok {
 		if w.mark, err = idFor(f, event.ID); err != nil {
@@ -166,9 +166,9 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	return w, message.Outcome{}
 }
 
-// unmatched is the outcome of a write whose entity could not be read: nothing was sent. One that is not there is nobody's but a
-// person's to settle.
-func (c *Client) unmatched(err error) message.Outcome {
+// NotSent is the outcome of a write for which something that it needs could not be read, such as the entity that it changes: nothing was
+// sent. What is not there is nobody's but a person's to settle.
+func NotSent(err error) message.Outcome {
 	var p *problem.Error
 	if errors.As(err, &p) && p.Kind == problem.Invalid {
 		return message.Outcome{Verdict: message.Refused, Err: err}

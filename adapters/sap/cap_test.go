@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func openCAP(t *testing.T, client string, v4 bool) *capWorld {
 		c.Services = map[string]odata.Service{
 			Orders:        {Path: "/odata/v4/orders", IEEE754: true},
 			Confirmations: {Path: "/odata/v4/confirmation", IEEE754: true}, Movements: {Path: "/odata/v4/movements", IEEE754: true},
+			Inspections: {Path: "/odata/v4/inspections", IEEE754: true},
 		}
 		c.Writes = map[string]odata.Write{"movements/Cancel": writes("")["movements/Cancel"]}
 	}
@@ -136,5 +138,65 @@ func (w *capWorld) checkReadBack(t *testing.T, order, moved, booked, reversal st
 	}
 	if len(got) != 3 || !got[moved].Reversed || got[moved].Items[0].Quantity != "1.250" || got[moved].Posted != "2026-03-29" || got[booked].Yield != "4.500" || got[reversal].Reverses != moved {
 		t.Errorf("documents %+v", got)
+	}
+}
+
+// TestCAPKeepsAnInspectionResultOnce: the order's lots are found on SAP's own server, in process and of the goods receipt, and a lost answer leaves
+// one single result. A measurement that is made again is a result of its own.
+func TestCAPKeepsAnInspectionResultOnce(t *testing.T) {
+	adaptertest.OpenCAP(t, "210", capRoot+"API_INSPECTIONLOT_SRV") // an older server is skipped
+	for client, v4 := range map[string]bool{"212": false, "214": true} {
+		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
+			w := openCAP(t, client, v4)
+			made := w.link.Deliver(t.Context(), []message.Delivery{delivery(t, w.Message("order"), "orders/A_ProductionOrder_2",
+				`{"ManufacturingOrderType":"PP01","Material":"FG-100","ProductionPlant":"1000","TotalQuantity":"10.000"}`, nil)})[0]
+			if made.Verdict != message.Delivered {
+				t.Fatalf("order: %v", made)
+			}
+			result := func(name, spec string) message.Delivery {
+				return delivery(t, w.Message(name), inspection, `{"InspResultFrmtdMeasuredValue":"12.34567890123456789","InspectionValuationResult":"A","Inspector":"4711",
+					"InspectionStartDate":"2026-03-29","InspectionStartTime":"01:30:00"}`,
+					map[string]string{"ManufacturingOrder": made.Receipt.Document, "InspectionOperation": "0010", "InspectionSpecification": spec})
+			}
+			first := result("first", "DIAMETER")
+			w.Control(t, "drop-after=1")
+			lost := w.link.Deliver(t.Context(), []message.Delivery{first})[0]
+			found, err := w.link.Ask(t.Context(), first)
+			if lost.Verdict != message.Unsure || err != nil || found.Verdict != message.Delivered {
+				t.Fatalf("a lost answer: %v, then %v, %v", lost, found, err)
+			}
+			out := w.link.Deliver(t.Context(), []message.Delivery{result("again", "DIAMETER"), result("surface", "SURFACE"), result("none", "WEIGHT")})
+			if out[0].Verdict != message.Delivered || out[1].Verdict != message.Delivered || out[2].Verdict != message.Refused {
+				t.Fatalf("got %v", out)
+			}
+			lot := func(o message.Outcome) string { number, _, _ := strings.Cut(o.Receipt.Document, "/"); return number }
+			if lot(found) != lot(out[0]) || lot(found) == lot(out[1]) {
+				t.Errorf("lots of %q, %q and %q", found.Receipt.Document, out[0].Receipt.Document, out[1].Receipt.Document)
+			}
+			w.checkResults(t, lot(found), first.Event.Message().ID)
+		})
+	}
+}
+
+// checkResults reads the two results of a lot, one of which is that of a message.
+func (w *capWorld) checkResults(t *testing.T, lot, id string) {
+	t.Helper()
+	c, err := w.link.Service(Inspections)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, mine := 0, 0
+	_, err = c.All(t.Context(), odata.Query{Set: "A_InspectionResultValue", Where: odata.Equal("InspectionLot", lot)}, func(e odata.Entity) error {
+		rows++
+		if text(e, "InspRsltFreeDefinedTestEquip") == odata.Mark(id, 18) {
+			mine++
+		}
+		if text(e, "InspResultFrmtdMeasuredValue") != "12.34567890123456789" || text(e, "InspectionStartTime") != "01:30:00" || text(e, "InspectionStartDate")[:10] != "2026-03-29" {
+			t.Errorf("row %v", e.Values)
+		}
+		return nil
+	})
+	if err != nil || rows != 2 || mine != 1 {
+		t.Errorf("%d results, %d of the message, %v", rows, mine, err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 // Deliver sends each document once, as that of odata does. Of a confirmation that carries goods movements it reads back which of them SAP
 // has posted: those that failed wait there for a person, and no answer says so. A goods movement that names an item of its order's
-// reservation is given the reservation's number first; where that cannot be read, nothing is sent.
+// reservation is given the reservation's number first, and an inspection result its lot, operation and characteristic; where they cannot be
+// read, nothing is sent.
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
 	out := make([]message.Outcome, len(ds))
 	filled := make([]message.Delivery, len(ds))
@@ -25,7 +26,7 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	g.SetLimit(together)
 	for i, d := range ds {
 		g.Go(func() error {
-			filled[i], failed[i] = l.reserved(ctx, d)
+			filled[i], failed[i] = l.completed(ctx, d)
 			return nil
 		})
 	}
@@ -44,6 +45,17 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	}
 	l.readBack(ctx, ds, out)
 	return out
+}
+
+// completed fills in what SAP alone knows; failed says why nothing can be sent.
+func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, failed *message.Outcome) {
+	switch d.Doc.Target {
+	case movement:
+		return l.reserved(ctx, d)
+	case inspection:
+		return l.placed(ctx, d)
+	}
+	return d, nil
 }
 
 // Ask settles what became of a delivery whose outcome is unknown, as that of odata does.

@@ -17,9 +17,6 @@ const movement = Movements + "/A_MaterialDocumentHeader"
 // reserved fills in the number of the reservation of each item that names only the reservation's item and its order. All components of an
 // order are in one reservation. Without anything to fill in, the delivery is as it was; failed says why nothing can be sent.
 func (l *Link) reserved(ctx context.Context, d message.Delivery) (out message.Delivery, failed *message.Outcome) {
-	if d.Doc.Target != movement {
-		return d, nil
-	}
 	v, err := contract.Decode(d.Doc.Body)
 	doc, _ := v.(map[string]any)
 	items, _ := doc["to_MaterialDocumentItem"].([]any)
@@ -59,7 +56,8 @@ func (l *Link) reservation(ctx context.Context, order string) (string, *message.
 	number, err := l.readReservation(ctx, order)
 	switch {
 	case err != nil:
-		return "", &message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+		failed := odata.NotSent(err)
+		return "", &failed
 	case number == "":
 		return "", &message.Outcome{Verdict: message.Refused, Err: &problem.Error{
 			Kind: problem.Invalid, What: "goods movement of order " + order, Why: "SAP has no reservation for the order, and the movement names an item of it",

@@ -71,6 +71,7 @@ const (
 	Routings      = "routings"
 	WorkCenters   = "work-centers"
 	Stock         = "stock"
+	Inspections   = "inspections"
 )
 
 // services are where S/4HANA has them.
@@ -86,6 +87,7 @@ func services() map[string]odata.Service {
 		Routings:      {Path: root + "API_PRODUCTION_ROUTING"},
 		WorkCenters:   {Path: root + "API_WORK_CENTERS"},
 		Stock:         {Path: root + "API_MATERIAL_STOCK_SRV", Optional: true}, // reconciliation alone needs it
+		Inspections:   {Path: root + "API_INSPECTIONLOT_SRV", Optional: true},  // inspection results alone need it
 	}
 }
 
@@ -111,6 +113,8 @@ func writes(movementID string) map[string]odata.Write {
 		Batches + "/Batch": {
 			Kind: "batch", Number: []string{"Batch"}, AskFields: map[string]string{"BatchBySupplier": "BatchBySupplier", "Material": "Material"},
 		},
+		// The place for remarks on test equipment: the only free text of a result that is as long as an ID.
+		inspection:                {ID: "InspRsltFreeDefinedTestEquip", Kind: "inspection result"},
 		Batches + "/Batch/change": {Kind: "batch", Number: []string{"Batch"}, Idempotent: true},
 		Orders + "/TechlyCmpltOrder": {
 			Kind: "order", AskSet: "A_ProductionOrder_2", AskFields: map[string]string{"ManufacturingOrder": "ManufacturingOrder"},
@@ -199,6 +203,7 @@ type Link struct {
 
 	mu           sync.Mutex        // guards what follows
 	reservations map[string]string // by order
+	plans        map[string][]spot // what is in an inspection lot, by its number
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
@@ -210,7 +215,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if _, err := time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
 	}
-	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}}
+	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}, plans: map[string][]spot{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}

@@ -54,15 +54,23 @@ func start(t *testing.T, change ...func(*Config)) *world {
 			}
 		}
 	}
-	c := Config{Config: odata.Config{BaseURL: w.url, Client: "100", LockWait: time.Millisecond, Timeout: 20 * time.Second}, Plant: "1000", Zone: "Europe/Berlin"}
+	w.link = open(t, w.url, change...)
+	return w
+}
+
+// open makes a link to a system.
+func open(t *testing.T, url string, change ...func(*Config)) *Link {
+	t.Helper()
+	c := Config{Config: odata.Config{BaseURL: url, Client: "100", LockWait: time.Millisecond, Timeout: 20 * time.Second}, Plant: "1000", Zone: "Europe/Berlin"}
 	for _, f := range change {
 		f(&c)
 	}
-	if w.link, err = Open(c, nil, slog.New(slog.DiscardHandler)); err != nil {
+	l, err := Open(c, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	t.Cleanup(w.link.Close)
-	return w
+	t.Cleanup(l.Close)
+	return l
 }
 
 // delivery is a document for a target.
@@ -97,6 +105,7 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 	moved := `{"GoodsMovementCode":"03","to_MaterialDocumentItem":[{"Material":"RM-1","Plant":"1000","GoodsMovementType":"261","QuantityInEntryUnit":"1.000"}]}`
 	tests := []struct {
 		target, doc string
+		params      map[string]string
 		before      func(t *testing.T, w *world) (doc string)
 		number      string
 	}{
@@ -116,6 +125,10 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 			number, year, _ := strings.Cut(out.Receipt.Document, "/")
 			return `{"MaterialDocument":"` + number + `","MaterialDocumentYear":"` + year + `"}`
 		}},
+		{target: inspection, doc: measured, params: diameter(), number: "10000001/00000010/DIAM/00000001", before: func(t *testing.T, w *world) string {
+			w.lot(t, "10000001", false, "0010/DIAMETER/Outer diameter")
+			return ""
+		}},
 		{target: "batches/Batch", doc: `{"Material":"FG-100","BatchBySupplier":"L00000001"}`, number: "0000000001"},
 	}
 	for _, tt := range tests {
@@ -127,7 +140,7 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 					doc = made
 				}
 			}
-			d := delivery(t, "m1", tt.target, doc, nil)
+			d := delivery(t, "m1", tt.target, doc, tt.params)
 			if out, err := w.link.Ask(t.Context(), d); err != nil || out.Verdict != message.Again {
 				t.Fatalf("asked before it was sent: %v, %v", out, err)
 			}

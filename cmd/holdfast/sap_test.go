@@ -38,7 +38,7 @@ links:
     read: [` + strings.Join(sap.Reads(), ", ") + `]
     services:
 ` + services.String() + `routes:
-  - {kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, "goods.*", lot.created, lot.changed], link: erp, mapping: sap-out}
+  - {kinds: [order.created, order.completed, operation.confirmed, confirmation.reversed, "goods.*", lot.created, lot.changed, inspection.recorded], link: erp, mapping: sap-out}
 `
 	cfg, err := parseConfig(filepath.Join(dir, "holdfast.yaml"), []byte(text))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/mes"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 	"holdfast/internal/token"
@@ -194,6 +195,7 @@ func sapWithReveal(t *testing.T, kind string, batch int, refusal edmx.Rule) sapW
 	l.SAP.BaseURL, l.SAP.Batch, l.Reveal = srv.URL, batch, []string{"person"}
 	if kind == "odata" {
 		l.Kind, l.OData = kind, l.SAP.Config
+		at.Routes[0].Kinds = slices.DeleteFunc(at.Routes[0].Kinds, func(k string) bool { return k == mes.InspectionRecordedKind }) // sap alone looks up its keys
 	}
 	cfg.Links, cfg.Routes, cfg.Sensitive = map[string]LinkConfig{"erp": l}, at.Routes, &SensitiveConfig{}
 	w.process = canaryPlant(t, cfg, slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})))

@@ -1,0 +1,247 @@
+package sap
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"holdfast/adapters/odata"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+	"holdfast/internal/schema"
+	"holdfast/openapi/contract"
+)
+
+// inspection is the target whose place in an inspection lot is looked up: one measured value or code of a characteristic.
+const inspection = Inspections + "/A_InspectionResultValue"
+
+// wanted is the characteristic that a result belongs to, as the plant knows it: QM alone knows the keys. It is made of the parameters of a
+// document. What is "" is not asked for.
+type wanted struct {
+	order, batch, material string
+	operation              string // the order's number of it
+	spec, text             string // the master characteristic, or what the characteristic is called
+}
+
+// finders are the parameters of an inspection result, each with the set whose field it is compared with.
+func finders() map[string]string {
+	return map[string]string{
+		"ManufacturingOrder": "A_InspectionLot", "Batch": "A_InspectionLot", "Material": "A_InspectionLot", "InspectionOperation": "A_InspectionOperation",
+		"InspectionSpecification": "A_InspectionCharacteristic", "InspectionSpecificationText": "A_InspectionCharacteristic",
+	}
+}
+
+// search reads the parameters.
+func search(params map[string]string) (wanted, error) {
+	known := finders()
+	for name := range params {
+		if known[name] == "" {
+			return wanted{}, unfound("it has the parameter "+name, "the parameters by which a characteristic is found are ManufacturingOrder (or Batch and Material), InspectionOperation, and InspectionSpecification or InspectionSpecificationText")
+		}
+	}
+	q := wanted{
+		order: params["ManufacturingOrder"], batch: params["Batch"], material: params["Material"], operation: params["InspectionOperation"],
+		spec: params["InspectionSpecification"], text: params["InspectionSpecificationText"],
+	}
+	if q.spec == "" && q.text == "" || q.order == "" && (q.batch == "" || q.material == "") {
+		return q, unfound("it names no characteristic of an order, or of a batch and its material", "have the mapping's params name them; without any params it has to make the keys itself")
+	}
+	return q, nil
+}
+
+// unfound is the problem of a result that has no place: a person's to settle.
+func unfound(why, hint string) error {
+	return &problem.Error{Kind: problem.Invalid, What: "inspection result", Why: why, Hint: hint}
+}
+
+// Fits tells whether a delivery would be sent, as that of odata does. What SAP alone can look up is not looked at.
+func (l *Link) Fits(d message.Delivery) error {
+	if d.Doc.Target == inspection && len(d.Doc.Params) > 0 {
+		if _, err := search(d.Doc.Params); err != nil {
+			return err
+		}
+		d.Doc.Params = nil
+	}
+	return l.Link.Fits(d)
+}
+
+// TargetType is that of odata. An inspection result has parameters besides, by which the link finds what it belongs to.
+func (l *Link) TargetType(name string) (*schema.Operation, bool) {
+	o, ok := l.Link.TargetType(name)
+	if !ok || name != inspection {
+		return o, ok
+	}
+	known := finders()
+	for _, param := range slices.Sorted(maps.Keys(known)) {
+		of, ok := l.Link.DocumentType(Inspections + "/" + known[param])
+		if !ok {
+			continue
+		}
+		if f, ok := of.Field(param); ok {
+			o.Params = append(o.Params, &schema.Field{Name: param, Type: f.Type, Label: f.Label})
+		}
+	}
+	return o, true
+}
+
+// placed fills in the lot, operation and characteristic of an inspection result, and takes out the parameters by which they were found. A
+// result without parameters has its keys from the mapping, and is as it was; failed says why nothing can be sent.
+func (l *Link) placed(ctx context.Context, d message.Delivery) (out message.Delivery, failed *message.Outcome) {
+	v, err := contract.Decode(d.Doc.Body)
+	doc, _ := v.(map[string]any)
+	if err != nil || doc == nil || len(d.Doc.Params) == 0 {
+		return d, nil // odata says what is wrong with it
+	}
+	q, err := search(d.Doc.Params)
+	var at spot
+	if err == nil {
+		at, err = l.find(ctx, q)
+	}
+	if err != nil {
+		o := odata.NotSent(err)
+		return d, &o
+	}
+	doc["InspectionLot"], doc["InspPlanOperationInternalID"], doc["InspectionCharacteristic"] = at.lot, at.node, at.characteristic
+	if d.Doc.Body, err = json.Marshal(doc); err != nil {
+		return d, &message.Outcome{Verdict: message.Refused, Err: fmt.Errorf("write the inspection result: %w", err)}
+	}
+	d.Doc.Params = nil
+	return d, nil
+}
+
+// spot is one characteristic of an inspection lot: its keys, and by what else it is known. It never changes.
+type spot struct {
+	lot, node, characteristic string
+	operation, spec, text     string
+}
+
+// is tells whether a characteristic is the one that is wanted.
+func (s spot) is(q wanted) bool {
+	return (q.operation == "" || s.operation == q.operation) && (q.spec == "" || s.spec == q.spec) && (q.text == "" || s.text == q.text)
+}
+
+// find asks SAP which characteristic a result belongs to. Of several the one is taken whose lot alone takes results still: it has no usage
+// decision. Lots come and go, and are asked for each time; what is in one is remembered, and asked for anew where nothing in it fits.
+func (l *Link) find(ctx context.Context, q wanted) (spot, error) {
+	c, err := l.Service(Inspections)
+	if err != nil {
+		return spot{}, err
+	}
+	lots, err := l.lots(ctx, c, q)
+	if err != nil {
+		return spot{}, err
+	}
+	found, err := l.among(ctx, c, lots, q, false)
+	if err == nil && len(found) == 0 {
+		found, err = l.among(ctx, c, lots, q, true)
+	}
+	if err != nil {
+		return spot{}, err
+	}
+	if open := slices.DeleteFunc(slices.Clone(found), func(s spot) bool { return lots[s.lot] }); len(found) > 1 && len(open) > 0 {
+		found = open
+	}
+	if len(found) != 1 {
+		return spot{}, q.unclear(slices.Sorted(maps.Keys(lots)), found)
+	}
+	return found[0], nil
+}
+
+// lots are the numbers of the inspection lots of an order or a batch, each with whether its usage decision was made.
+func (l *Link) lots(ctx context.Context, c *odata.Client, q wanted) (map[string]bool, error) {
+	where := odata.Equal("ManufacturingOrder", q.order)
+	if q.order == "" {
+		where = odata.And(odata.Equal("Batch", q.batch), odata.Equal("Material", q.material), odata.Equal("Plant", l.plant))
+	}
+	lots := map[string]bool{}
+	_, err := c.All(ctx, odata.Query{Set: "A_InspectionLot", Where: where}, func(e odata.Entity) error {
+		lots[text(e, "InspectionLot")] = e.Values["InspectionLotHasUsageDecision"] == true
+		return nil
+	})
+	return lots, err
+}
+
+// among are those characteristics of the lots that are wanted. anew has SAP asked for what is remembered too.
+func (l *Link) among(ctx context.Context, c *odata.Client, lots map[string]bool, q wanted, anew bool) ([]spot, error) {
+	var out []spot
+	for _, lot := range slices.Sorted(maps.Keys(lots)) {
+		l.mu.Lock()
+		all, known := l.plans[lot]
+		l.mu.Unlock()
+		if !known || anew {
+			var err error
+			if all, err = l.readPlan(ctx, c, lot); err != nil {
+				return nil, err
+			}
+		}
+		for _, s := range all {
+			if s.is(q) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out, nil
+}
+
+// mostPlans bounds how many lots are remembered.
+const mostPlans = 1_000
+
+// readPlan asks SAP for the characteristics of a lot, and remembers them.
+func (l *Link) readPlan(ctx context.Context, c *odata.Client, lot string) ([]spot, error) {
+	operations := map[string]string{}
+	where := odata.Equal("InspectionLot", lot)
+	_, err := c.All(ctx, odata.Query{Set: "A_InspectionOperation", Where: where}, func(e odata.Entity) error {
+		operations[text(e, "InspPlanOperationInternalID")] = text(e, "InspectionOperation")
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []spot
+	_, err = c.All(ctx, odata.Query{Set: "A_InspectionCharacteristic", Where: where}, func(e odata.Entity) error {
+		node := text(e, "InspPlanOperationInternalID")
+		all = append(all, spot{
+			lot: lot, node: node, characteristic: text(e, "InspectionCharacteristic"), operation: operations[node],
+			spec: text(e, "InspectionSpecification"), text: text(e, "InspectionSpecificationText"),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.plans) >= mostPlans {
+		clear(l.plans)
+	}
+	l.plans[lot] = all
+	return all, nil
+}
+
+// unclear says why a result has no place of its own, and what to do.
+func (q wanted) unclear(lots []string, found []spot) error {
+	of := "order " + q.order
+	if q.order == "" {
+		of = "batch " + q.batch + " of material " + q.material
+	}
+	what := "characteristic " + q.spec + q.text
+	if q.operation != "" {
+		what += " in operation " + q.operation
+	}
+	switch {
+	case len(lots) == 0:
+		return unfound("SAP has no inspection lot for "+of, "create the lot in SAP (an order has one after its release if its material is inspected in process), then send the message again")
+	case len(found) == 0:
+		return unfound(fmt.Sprintf("the inspection lots of %s (%s) have no %s", of, strings.Join(lots, ", "), what),
+			"correct what the mapping calls it, or add it to the lot in SAP, then send the message again")
+	}
+	var in []string
+	for _, s := range found {
+		in = append(in, s.lot+" operation "+s.operation)
+	}
+	return unfound(fmt.Sprintf("%s has %s more than once: in lot %s", of, what, strings.Join(in, ", ")),
+		"name the operation with the result, or make the usage decision of the lots that are done, then send the message again")
+}
