@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,7 @@ type sapSide struct {
 	services []edmx.Source
 	now      atomic.Pointer[edmx.System]
 	down     atomic.Bool
+	qm       sync.Mutex // held while QM makes a lot, and while the system ends
 	restarts int
 	orders   int
 }
@@ -106,7 +108,13 @@ func (b *sapSide) begin() error {
 
 // Handler serves whichever system runs.
 func (b *sapSide) Handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.now.Load().Handler().ServeHTTP(w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := b.quality(r); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		b.now.Load().Handler().ServeHTTP(w, r)
+	})
 }
 
 // IsDown tells whether it is unreachable.
@@ -115,6 +123,8 @@ func (b *sapSide) IsDown() bool { return b.down.Load() || b.now.Load().IsDown() 
 // cut ends the system. What it had promised is on the disk; what it was just doing is lost with its answer.
 func (b *sapSide) cut() error {
 	b.down.Store(true)
+	b.qm.Lock()
+	defer b.qm.Unlock()
 	return b.now.Load().Close()
 }
 
