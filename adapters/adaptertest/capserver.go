@@ -5,11 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -22,13 +19,15 @@ type CAP struct {
 	// Find reads the numbers of the documents that a message has brought about.
 	Find func(t *testing.T, id string) []string
 
-	t *testing.T
+	own string // names this test and this run of it
+	t   *testing.T
 }
 
 // OpenCAP gives the server, seen from a sap-client of the test's own, and of this run: others may run the same test on the server. A test without a server that has the service at path is skipped.
 func OpenCAP(t *testing.T, client, path string) *CAP {
 	t.Helper()
-	c := &CAP{URL: os.Getenv("HOLDFAST_TEST_CAP"), Client: client + "-" + run(), t: t}
+	own := uuid.NewString()
+	c := &CAP{URL: os.Getenv("HOLDFAST_TEST_CAP"), Client: client + "-" + own, own: own, t: t}
 	if c.URL == "" {
 		t.Skip("no CAP server: set HOLDFAST_TEST_CAP (docs/odata.md)")
 	}
@@ -121,8 +120,5 @@ func (c *CAP) Message(name string) string {
 	if _, err := uuid.Parse(name); err == nil {
 		return name
 	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(run()+"/"+c.t.Name()+"/"+name)).String()
+	return uuid.NewSHA1(uuid.NameSpaceOID, []byte(c.own+"/"+name)).String()
 }
-
-// run names this run of the tests.
-var run = sync.OnceValue(func() string { return strconv.FormatInt(time.Now().UnixNano(), 36) })
