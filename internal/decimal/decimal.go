@@ -114,6 +114,24 @@ func (d Decimal) Ratio(num, den Decimal) (Decimal, error) {
 	return q, nil
 }
 
+// RatioTo is d × num ÷ den with exactly scale places behind the point, rounded once, by mode.
+func (d Decimal) RatioTo(num, den Decimal, scale int32, mode Mode) (Decimal, error) {
+	if den.Sign() == 0 {
+		return Decimal{}, errors.New("division by zero")
+	}
+	p, err := d.Mul(num)
+	if err != nil {
+		return Decimal{}, err
+	}
+	c := exact()
+	c.Rounding, c.Traps = apd.Round05Up, c.Traps&^apd.Inexact // its last digit tells that there are more, so that Round sees no half where there is none
+	var q apd.Decimal
+	if _, err := c.Quo(&q, &p.d, &den.d); err != nil {
+		return Decimal{}, fmt.Errorf("%s × %s ÷ %s: %w", d, num, den, err)
+	}
+	return Decimal{q}.Round(scale, mode)
+}
+
 // Round is d with exactly scale places behind the point, rounded by mode.
 func (d Decimal) Round(scale int32, mode Mode) (Decimal, error) {
 	ways := map[Mode]apd.Rounder{HalfUp: apd.RoundHalfUp, HalfEven: apd.RoundHalfEven, Up: apd.RoundUp, Down: apd.RoundDown}
@@ -129,6 +147,10 @@ func (d Decimal) Round(scale int32, mode Mode) (Decimal, error) {
 	var out apd.Decimal
 	if _, err := c.Quantize(&out, &d.d, -scale); err != nil {
 		return Decimal{}, fmt.Errorf("round %s to %d places: %w", d, scale, err)
+	}
+	if mode == Up && out.IsZero() && !d.IsZero() { // apd passes over what is less than a tenth of the last place
+		out.Coeff.SetInt64(1)
+		out.Negative = d.Sign() < 0
 	}
 	r := Decimal{out}
 	return r, r.Check()

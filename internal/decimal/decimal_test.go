@@ -3,6 +3,9 @@ package decimal_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -50,6 +53,14 @@ func TestParseKeepsEveryDigitAndRefusesTheRest(t *testing.T) {
 	}
 }
 
+func TestTheLeastIsRoundedUpToo(t *testing.T) {
+	for in, want := range map[string]string{"0.00099": "0.01", "-0.0000001": "-0.01", "0.000": "0.00", "0.99001": "1.00"} {
+		if got, err := decimal.MustParse(in).Round(2, decimal.Up); err != nil || got.String() != want {
+			t.Errorf("%s rounded up: got %s, %v, want %s", in, got, err, want)
+		}
+	}
+}
+
 func TestArithmeticIsExactOrAnError(t *testing.T) {
 	p := decimal.MustParse
 	if got := p("0.1").Add(p("0.2")); got.String() != "0.3" {
@@ -66,6 +77,65 @@ func TestArithmeticIsExactOrAnError(t *testing.T) {
 	}
 	if got, err := p(strings.Repeat("9", 30)).Mul(p(strings.Repeat("9", 30))); !errors.Is(err, decimal.ErrInexact) {
 		t.Errorf("a product of 60 digits = %s, %v, want ErrInexact", got, err)
+	}
+}
+
+// TestAQuotientIsRoundedOnce compares with fractions, which are never rounded.
+func TestAQuotientIsRoundedOnce(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 3))
+	some := func() decimal.Decimal { // small ones too, so that halves come up
+		d, err := decimal.MustParse(fmt.Sprint(r.Int64N(1 << (1 + r.IntN(30))))).Mul(decimal.MustParse([]string{"1", "-0.5", "0.001", "1000"}[r.IntN(4)]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	fraction := func(d decimal.Decimal) *big.Rat {
+		f, _ := new(big.Rat).SetString(d.String())
+		return f
+	}
+	for range 5000 {
+		d, num, den, scale := some(), some(), some(), int32(r.IntN(7))
+		if den.IsZero() {
+			continue
+		}
+		whole := new(big.Rat).Quo(new(big.Rat).Mul(fraction(d), fraction(num)), fraction(den))
+		whole.Mul(whole, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)))
+		size := new(big.Rat).Abs(whole)
+		low := new(big.Int).Quo(size.Num(), size.Denom())
+		half := new(big.Rat).Sub(size, new(big.Rat).SetInt(low)).Cmp(big.NewRat(1, 2))
+		exact := size.IsInt()
+		for mode, up := range map[decimal.Mode]bool{
+			decimal.Down: false, decimal.Up: !exact, decimal.HalfUp: half >= 0, decimal.HalfEven: half > 0 || half == 0 && low.Bit(0) == 1,
+		} {
+			want := new(big.Int).Set(low)
+			if up {
+				want.Add(want, big.NewInt(1))
+			}
+			if whole.Sign() < 0 {
+				want.Neg(want)
+			}
+			got, err := d.RatioTo(num, den, scale, mode)
+			scaled := fraction(got)
+			if err != nil || got.Scale() != scale || scaled.Mul(scaled, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil))).Cmp(new(big.Rat).SetInt(want)) != 0 {
+				t.Fatalf("%s × %s ÷ %s to %d places, %s: got %s, %v, want %s of them", d, num, den, scale, mode, got, err, want)
+			}
+		}
+	}
+	for _, bad := range []func() (decimal.Decimal, error){
+		func() (decimal.Decimal, error) {
+			return decimal.FromInt(1).RatioTo(decimal.FromInt(1), decimal.FromInt(0), 3, decimal.HalfUp)
+		},
+		func() (decimal.Decimal, error) {
+			return decimal.FromInt(1).RatioTo(decimal.FromInt(1), decimal.FromInt(3), 3, "about")
+		},
+		func() (decimal.Decimal, error) {
+			return decimal.MustParse(strings.Repeat("9", 38)).RatioTo(decimal.FromInt(1), decimal.MustParse("0.1"), 3, decimal.HalfUp)
+		},
+	} {
+		if got, err := bad(); err == nil {
+			t.Errorf("got %s, want an error", got)
+		}
 	}
 }
 

@@ -156,17 +156,18 @@ func (c *compiler) walk(n *yaml.Node, path string, parsed *cel.Ast) {
 
 func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place) {
 	args := call.Args()
+	if name := call.FunctionName(); len(args) == 3 && (name == "convert" || name == "ratio") {
+		c.endless(call, path, at)
+	}
 	switch name := call.FunctionName(); {
 	case (name == "lookup" || name == "reverse") && len(args) == 2:
 		c.checkTable(name, args[0], path, at)
-	case (name == "convert" || name == "unitCode") && len(args) == 3:
+	case name == "convert" && (len(args) == 3 || len(args) == 5), name == "unitCode" && len(args) == 3:
 		c.checkUnits(name, args, path, at)
 	case (name == "date" || name == "clock" || name == "dateTime") && len(args) == 2:
 		c.checkTime(args, path, at)
-	case name == "round" && len(args) == 3:
-		if mode, ok := literal(args[2]); ok && !slices.Contains(roundings(), mode) {
-			c.add(at(args[2]), path, fmt.Sprintf("%q is no way to round", clip(mode)), didYouMean(mode, roundings(), "use "+strings.Join(roundings(), ", ")))
-		}
+	case name == "round" && len(args) == 3, name == "ratio" && len(args) == 5:
+		c.checkRounding(args[len(args)-1], path, at)
 	case name == "decimal" && len(args) == 1:
 		if text, ok := literal(args[0]); ok {
 			if _, err := decimal.Parse(text); err != nil {
@@ -177,6 +178,13 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 		if isInt(args[0]) && !isInt(args[1]) {
 			c.add(at(args[0]), path, "a number on the left is not compared with a decimal on the right", "write the field first: src.count == 3")
 		}
+	}
+}
+
+// checkRounding finds a way to round that is none.
+func (c *compiler) checkRounding(e ast.Expr, path string, at func(ast.Expr) place) {
+	if mode, ok := literal(e); ok && !slices.Contains(roundings(), mode) {
+		c.add(at(e), path, fmt.Sprintf("%q is no way to round", clip(mode)), didYouMean(mode, roundings(), "use "+strings.Join(roundings(), ", ")))
 	}
 }
 

@@ -111,6 +111,9 @@ func numbers() []cel.EnvOption {
 		cel.Function("ratio", cel.Overload("ratio_decimal", []*cel.Type{decimalType, decimalType, decimalType}, decimalType,
 			cel.FunctionBinding(func(a ...ref.Val) ref.Val {
 				return result(a[0].(number).Ratio(a[1].(number).Decimal, a[2].(number).Decimal))
+			})), cel.Overload("ratio_decimal_rounded", []*cel.Type{decimalType, decimalType, decimalType, cel.IntType, cel.StringType}, decimalType,
+			cel.FunctionBinding(func(a ...ref.Val) ref.Val {
+				return ratioTo(a[0].(number).Decimal, a[1].(number).Decimal, a[2].(number).Decimal, a[3:])
 			}))),
 	}
 }
@@ -140,6 +143,15 @@ func roundTo(a ...ref.Val) ref.Val {
 		return types.NewErr("scale %d is not between 0 and %d", scale, decimal.MaxDigits)
 	}
 	return result(a[0].(number).Round(int32(scale), decimal.Mode(a[2].(types.String))))
+}
+
+// ratioTo is a quotient with so many places, rounded as it is said.
+func ratioTo(x, num, den decimal.Decimal, a []ref.Val) ref.Val {
+	scale := a[0].(types.Int)
+	if scale < 0 || scale > decimal.MaxDigits {
+		return types.NewErr("scale %d is not between 0 and %d", scale, decimal.MaxDigits)
+	}
+	return result(x.RatioTo(num, den, int32(scale), decimal.Mode(a[1].(types.String))))
 }
 
 func texts() []cel.EnvOption {

@@ -79,11 +79,11 @@ func TestATableGoesThereAndBack(t *testing.T) {
 
 func TestWhatCannotBeConvertedStopsTheMessage(t *testing.T) {
 	for _, fields := range []string{
-		`fields: {a: 'convert(decimal(src.a), src.u, "GRM")'}`, `fields: {a: 'convert(decimal(src.a), "SEC", "HUR")'}`, `fields: {a: 'unitCode(src.u, "unece", "sap")'}`,
+		`fields: {a: 'convert(decimal(src.a), src.u, "GRM")'}`, `fields: {a: 'convert(decimal(src.a), "SEC", src.h)'}`, `fields: {a: 'unitCode(src.u, "unece", "sap")'}`,
 		`fields: {a: compactDate(src.u)}`, `fields: {a: fromEdmDate(src.u)}`, `fields: {a: fromEdmTime(src.u)}`, `fields: {a: {value: decimal(src.a), maxDigits: 1}}`,
 		`fields: {a: {value: decimal("1.23456"), maxScale: 3}}`,
 	} {
-		if got, err := apply(t, fields, `{"a":"10","u":"XYZ"}`, nil); problem.KindOf(err) != problem.Invalid {
+		if got, err := apply(t, fields, `{"a":"10","u":"XYZ","h":"HUR"}`, nil); problem.KindOf(err) != problem.Invalid {
 			t.Errorf("%s made %s, %v", fields, got, err)
 		}
 	}

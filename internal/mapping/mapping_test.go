@@ -83,6 +83,8 @@ func TestFieldsAreMadeAsTheirRulesSay(t *testing.T) {
 		{"scale adds zeros", `fields: {a: {value: decimal(src.a), scale: 3}}`, `{"a":"1.5"}`, `{"a":"1.500"}`},
 		{"rounding by name", `fields: {a: {value: decimal(src.a), scale: 2, round: half-even}}`, `{"a":"0.125"}`, `{"a":"0.12"}`},
 		{"round in an expression", `fields: {a: 'round(decimal(src.a), 2, "half-up")'}`, `{"a":"0.125"}`, `{"a":"0.13"}`},
+		{"a ratio that does not end", `fields: {a: 'ratio(decimal(src.a), decimal("1"), decimal("3"), 3, "half-up")', b: 'ratio(-decimal(src.a), decimal("2"), decimal("3"), 2, "down")'}`, `{"a":"1"}`, `{"a":"0.333","b":"-0.66"}`},
+		{"minutes as hours", `fields: {a: 'convert(decimal(src.a), "MIN", "HUR", 4, "half-up")', b: 'convert(decimal(src.a), "MIN", "MIN", 1, "half-up")'}`, `{"a":"20"}`, `{"a":"0.3333","b":"20.0"}`},
 		{"a ratio", `fields: {a: 'ratio(decimal(src.a), decimal("1"), decimal("8"))'}`, `{"a":"3"}`, `{"a":"0.375"}`},
 		{"minus, times and abs", `fields: {a: 'abs(-decimal(src.a) * 2 - 1)'}`, `{"a":"1.5"}`, `{"a":"4.0"}`},
 		{
@@ -154,7 +156,7 @@ func TestAMessageThatDoesNotFitIsRefusedWithItsField(t *testing.T) {
 		{"a required field", "fields: {a: {value: src.?a, required: true}}", `{}`, "fields.a (m.yaml:3:13): it is required and has no value"},
 		{"more digits than the scale", "fields: {a: {value: decimal(src.a), scale: 3}}", `{"a":"1.23456"}`, "1.23456 with 3 places would be 1.234"},
 		{"a text that is no decimal", "fields: {a: decimal(src.a)}", `{"a":"NaN"}`, `"NaN" is not a decimal number`},
-		{"an endless quotient", `fields: {a: 'ratio(decimal(src.a), decimal("1"), decimal("3"))'}`, `{"a":"1"}`, "more digits than can be kept"},
+		{"an endless quotient", `fields: {a: 'ratio(decimal(src.a), decimal("1"), decimal(src.b))'}`, `{"a":"1","b":"3"}`, "more digits than can be kept"},
 		{"a fraction as an int", `fields: {a: int(decimal(src.a))}`, `{"a":"3.5"}`, "3.5 with 0 places would be 3"},
 		{"no row", "tables: {t: {rows: {a: '01'}}}\nfields: {a: 'lookup(\"t\", src.a)'}", `{"a":"z"}`, `table t has no row "z"`},
 		{"too long", `fields: {a: {value: src.a, maxLength: 3}}`, `{"a":"abcd"}`, `"abcd" is longer than 3 characters`},

@@ -136,6 +136,18 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:37: fields.text.value: numbers are not divided: a quotient may not end",
 		},
 		{
+			"a quotient that does not end", without + "  yield: {value: 'ratio(decimal(src.confirmation.yield), decimal(\"1\"), decimal(\"3\"))', maxScale: 3, round: half-up}\n",
+			`m.yaml:9:79: fields.yield.value: a quotient by 3 may not end, and such a message would stop (name a scale: ratio(…, …, …, 3, "half-up"))`,
+		},
+		{
+			"minutes as hours, exactly", without + "  yield: {value: 'convert(decimal(src.confirmation.yield), \"MIN\", \"HUR\")', maxScale: 3, round: half-up}\n",
+			`m.yaml:9:67: fields.yield.value: a number of MIN may have no end in HUR, and such a message would stop (name a scale: convert(…, …, …, 3, "half-up"))`,
+		},
+		{
+			"a quotient rounded in a way that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"MIN\", \"HUR\", 3, \"half\")'\n",
+			`m.yaml:9:69: fields.yield: "half" is no way to round`,
+		},
+		{
 			"quantities compared as texts", planted + "  text: {when: 'src.confirmation.yield > src.confirmation.scrap', value: event.id}\n",
 			"m.yaml:10:40: fields.text.when: quantities come as texts, of which 9 is more than 10 and 1.0 is not 1 (write decimal(…) on both sides)",
 		},
@@ -262,6 +274,20 @@ func TestPlantedMistakes(t *testing.T) {
 			}
 		})
 	}
+	t.Run("quotients that end, or have a scale", func(t *testing.T) {
+		for _, right := range []string{
+			`ratio(decimal(src.confirmation.yield), decimal("3"), decimal("24"))`, `ratio(decimal(src.confirmation.yield), decimal("1"), decimal("3"), 6, "half-even")`,
+			`convert(decimal(src.confirmation.yield), "HUR", "MIN")`, `convert(decimal(src.confirmation.yield), "MIN", "HUR", 6, "half-up")`,
+		} {
+			if got := mistakesOf(without+"  yield: {value: '"+right+"', maxScale: 6, maxDigits: 12, round: half-up}\n", mapping.FromOpenAPI(doc)); len(got) > 0 {
+				t.Errorf("%s: got %q, want none", right, got)
+			}
+		}
+		got := mistakesOf(without+"  yield: {value: 'convert(decimal(src.confirmation.yield), src.confirmation.unit, \"DAY\")', maxScale: 6, maxDigits: 12, round: half-up}\n", mapping.FromOpenAPI(doc))
+		if len(got) != 1 || !contains(got[0], "m.yaml:9:83: fields.yield.value: a number of C26 may have no end in DAY") {
+			t.Errorf("of a unit that is not known: got %q", got)
+		}
+	})
 	t.Run("a loop that is cheap", func(t *testing.T) {
 		file := "from: {kind: order.created}\nto: {operation: other}\nfields: {n: 'src.order.?components.orValue([]).filter(c, c.backflush).size()', m: 'src.order.?components.orValue([]).exists(c, c.material == src.order.material)'}\n"
 		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {

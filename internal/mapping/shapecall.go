@@ -121,6 +121,10 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 				s.digits++
 			}
 		}
+	case "ratio", "convert":
+		if n, ok := intLiteral(c.Args()[min(3, len(c.Args())-1)]); ok {
+			s.scale = n
+		}
 	case "string":
 		if n := args[0]; n.kind == schema.Text {
 			return n

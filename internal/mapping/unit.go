@@ -4,8 +4,10 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -142,7 +144,8 @@ func (u *units) code(code, from, to string) (string, error) {
 func (u *units) functions() []cel.EnvOption {
 	str := cel.StringType
 	return []cel.EnvOption{
-		cel.Function("convert", cel.Overload("convert_decimal", []*cel.Type{decimalType, str, str}, decimalType, cel.FunctionBinding(u.convert))),
+		cel.Function("convert", cel.Overload("convert_decimal", []*cel.Type{decimalType, str, str}, decimalType, cel.FunctionBinding(u.convert)),
+			cel.Overload("convert_decimal_rounded", []*cel.Type{decimalType, str, str, cel.IntType, str}, decimalType, cel.FunctionBinding(u.convert))),
 		cel.Function("unitCode", cel.Overload("unit_code", []*cel.Type{str, str, str}, str, cel.FunctionBinding(func(a ...ref.Val) ref.Val {
 			out, err := u.code(string(a[0].(types.String)), string(a[1].(types.String)), string(a[2].(types.String)))
 			if err != nil {
@@ -153,22 +156,101 @@ func (u *units) functions() []cel.EnvOption {
 	}
 }
 
-// convert is a quantity in another unit of its dimension, exactly. A quotient that does not end is an error: ratio and round say how.
+// convert is a quantity in another unit of its dimension: exactly, or with so many places and rounded as two more arguments say. Without them a
+// quotient that does not end is an error.
 func (u *units) convert(a ...ref.Val) ref.Val {
 	from, to, err := u.between(string(a[1].(types.String)), string(a[2].(types.String)))
 	if err != nil {
 		return types.WrapErr(err)
 	}
-	if from == to {
+	if from == to && len(a) == 3 {
 		return a[0] // as it is spelt
 	}
-	q := a[0].(number).Decimal
+	num, den, err := factor(from, to)
+	switch {
+	case err != nil:
+		return types.NewErr("the factor of %s and %s has too many digits", a[1], a[2])
+	case len(a) == 5:
+		return ratioTo(a[0].(number).Decimal, num, den, a[3:])
+	}
+	return result(a[0].(number).Ratio(num, den))
+}
+
+// factor is what a quantity is multiplied with, and divided by, to be one in another unit.
+func factor(from, to *unit) (num, den decimal.Decimal, err error) {
 	num, err1 := from.numerator.Mul(to.denominator)
 	den, err2 := from.denominator.Mul(to.numerator)
-	if err1 != nil || err2 != nil {
-		return types.NewErr("the factor of %s and %s has too many digits", a[1], a[2])
+	return num, den, errors.Join(err1, err2)
+}
+
+// ends tells whether a quotient ends for each number, since what num does not take away of den divides a power of ten.
+func ends(num, den decimal.Decimal) bool {
+	n, ok1 := new(big.Rat).SetString(num.String())
+	d, ok2 := new(big.Rat).SetString(den.String())
+	if !ok1 || !ok2 || d.Sign() == 0 {
+		return true // another error is told of it
 	}
-	return result(q.Ratio(num, den))
+	left := new(big.Int).Set(n.Quo(n, d).Denom())
+	for _, prime := range []*big.Int{big.NewInt(2), big.NewInt(5)} {
+		for q, rest := new(big.Int), new(big.Int); ; {
+			if q.QuoRem(left, prime, rest); rest.Sign() != 0 {
+				break
+			}
+			left.Set(q)
+		}
+	}
+	return left.IsInt64() && left.Int64() == 1
+}
+
+// endless finds a quotient without a named scale that does not end: a message in which it does not would stop. Where the unit that comes is
+// not known, it may be one of those for which it ends.
+func (c *compiler) endless(call ast.CallExpr, path string, at func(ast.Expr) place) {
+	args := call.Args()
+	if call.FunctionName() == "ratio" {
+		num, ok1 := numberLiteral(args[1])
+		den, ok2 := numberLiteral(args[2])
+		if ok2 && (!ok1 && !ends(decimal.FromInt(1), den) || ok1 && !ends(num, den)) {
+			c.add(at(args[2]), path, fmt.Sprintf("a quotient by %s may not end, and such a message would stop", den), "name a scale: ratio(…, …, …, 3, \"half-up\")")
+		}
+		return
+	}
+	from, known := literal(args[1])
+	to, ok := literal(args[2])
+	target, err := c.units.find(to)
+	if !ok || err != nil {
+		return
+	}
+	for _, u := range c.units.all {
+		num, den, err := factor(u, target)
+		switch {
+		case err != nil || u.dimension != target.dimension || known && !u.is(from) || ends(num, den):
+		case known:
+			c.add(at(args[2]), path, fmt.Sprintf("a number of %s may have no end in %s, and such a message would stop", from, to), "name a scale: convert(…, …, …, 3, \"half-up\")")
+			return
+		default:
+			c.m.look(at(args[2]), path, fmt.Sprintf("a number of %s may have no end in %s, and such a message would stop", u.codes["unece"], to), "name a scale: convert(…, …, …, 3, \"half-up\")")
+			return
+		}
+	}
+}
+
+// is tells whether a unit has a code.
+func (u *unit) is(code string) bool {
+	return slices.Contains(slices.Collect(maps.Values(u.codes)), code)
+}
+
+// numberLiteral is a number that stands in an expression, as decimal("3").
+func numberLiteral(e ast.Expr) (decimal.Decimal, bool) {
+	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "decimal" || len(e.AsCall().Args()) != 1 {
+		return decimal.Decimal{}, false
+	}
+	arg := e.AsCall().Args()[0]
+	if n, ok := intLiteral(arg); ok {
+		return decimal.FromInt(int64(n)), true
+	}
+	text, ok := literal(arg)
+	d, err := decimal.Parse(text)
+	return d, ok && err == nil
 }
 
 // checkUnits holds units that an expression names against those that there are.
@@ -186,6 +268,9 @@ func (c *compiler) checkUnits(name string, args []ast.Expr, path string, at func
 			}
 		}
 		return
+	}
+	if len(args) == 5 {
+		c.checkRounding(args[4], path, at)
 	}
 	for i, code := range []string{from, to} {
 		if i == 0 && !ok1 || i == 1 && !ok2 {
