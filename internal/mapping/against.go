@@ -94,6 +94,9 @@ func (t holding) text(x, at string, say func(at, why string)) {
 	if len(t.Enum) > 0 && !slices.Contains(t.Enum, x) {
 		say(at, fmt.Sprintf("%q is none of what it can be", x))
 	}
+	if !formed(t.Format, x) {
+		say(at, fmt.Sprintf("%q is no %s", x, t.Format))
+	}
 	if t.Format == schema.IsDecimal {
 		t.number(x, at, say)
 	}
@@ -104,6 +107,12 @@ func (t holding) number(x, at string, say func(at, why string)) {
 	if err != nil {
 		say(at, fmt.Sprintf("%q is no number", x))
 		return
+	}
+	if least := bound(t.Least); least != nil && beyond(least.Cmp(d), t.Least.Open) {
+		say(at, fmt.Sprintf("%s is less than %s", x, t.Least))
+	}
+	if most := bound(t.Most); most != nil && beyond(d.Cmp(*most), t.Most.Open) {
+		say(at, fmt.Sprintf("%s is more than %s", x, t.Most))
 	}
 	before, behind, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
 	whole, places := len(before), len(behind)

@@ -13,7 +13,9 @@ func TestAValueIsHeldAgainstItsType(t *testing.T) {
 	row := schema.NewObject("Row",
 		&schema.Field{Name: "unit", Type: text, Required: true}, &schema.Field{Name: "code", Type: &schema.Type{Kind: schema.Text, Enum: []string{"A"}, Scale: schema.AnyScale}},
 		&schema.Field{Name: "yield", Type: &schema.Type{Kind: schema.Text, Format: schema.IsDecimal, Digits: 3, Scale: 2}},
-		&schema.Field{Name: "count", Type: &schema.Type{Kind: schema.Integer}}, &schema.Field{Name: "final", Type: &schema.Type{Kind: schema.Bool, Nullable: true}})
+		&schema.Field{Name: "count", Type: &schema.Type{Kind: schema.Integer, Least: schema.Bound{Value: "0", Open: true}, Most: schema.Bound{Value: "9007199254740993"}}},
+		&schema.Field{Name: "id", Type: &schema.Type{Kind: schema.Text, Format: "uuid"}}, &schema.Field{Name: "day", Type: &schema.Type{Kind: schema.Text, Format: "date"}},
+		&schema.Field{Name: "time", Type: &schema.Type{Kind: schema.Text, Format: "date-time"}}, &schema.Field{Name: "final", Type: &schema.Type{Kind: schema.Bool, Nullable: true}})
 	row.Closed = true
 	doc := schema.NewObject("Doc", &schema.Field{Name: "rows", Type: &schema.Type{Kind: schema.List, Item: row, MinItems: 1, Scale: schema.AnyScale}, Required: true})
 	tests := []struct {
@@ -28,6 +30,12 @@ func TestAValueIsHeldAgainstItsType(t *testing.T) {
 		{"a number that is too exact", map[string]any{"unit": "a", "yield": "1.234"}, []string{"/rows/0/yield: 1.234 has 3 places behind the point"}},
 		{"a number that is too large", map[string]any{"unit": "a", "yield": "1234"}, []string{"/rows/0/yield: 1234 has 4 digits before the point, and 3 are allowed"}},
 		{"a text that is no number", map[string]any{"unit": "a", "yield": "x"}, []string{`/rows/0/yield: "x" is no number`}},
+		{"a number below its least", map[string]any{"unit": "a", "count": json.Number("0")}, []string{"/rows/0/count: 0 is less than 0, without it"}},
+		{"a number above its most", map[string]any{"unit": "a", "count": json.Number("9007199254740994")}, []string{"/rows/0/count: 9007199254740994 is more than 9007199254740993"}},
+		{"a number at its most", map[string]any{"unit": "a", "count": json.Number("9007199254740993")}, nil},
+		{"what is no UUID", map[string]any{"unit": "a", "id": "7"}, []string{`/rows/0/id: "7" is no uuid`}},
+		{"a UUID, a day and a time", map[string]any{"unit": "a", "id": "018f6b1e-7d7f-7c3a-9a59-0f1e2d3c4b5a", "day": "2024-02-29", "time": "2026-11-24T06:00:00+01:00"}, nil},
+		{"a day that is none", map[string]any{"unit": "a", "day": "2026-02-29"}, []string{`/rows/0/day: "2026-02-29" is no date`}},
 		{"a part of a whole number", map[string]any{"unit": "a", "count": json.Number("1.5")}, []string{"/rows/0/count: 1.5 has 1 places behind the point"}},
 		{"another type", map[string]any{"unit": true}, []string{"/rows/0/unit: it is no text"}},
 		{"a member that it does not know", map[string]any{"unit": "a", "x": "y"}, []string{"/rows/0: it must not have x"}},

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/decimal"
 	"holdfast/internal/schema"
 	"holdfast/openapi/contract"
@@ -103,6 +105,10 @@ func (c *compiler) plantTargets() {
 		k.object(c.m.fields, t, "fields", c.m.root)
 		for _, f := range k.found {
 			m := f.Mistake
+			if !f.Refused {
+				c.m.looked(m)
+				continue
+			}
 			if !slices.ContainsFunc(c.mistakes, func(o error) bool {
 				was, ok := o.(*Mistake) //nolint:errorlint // the compiler's own list
 				return ok && was.File == m.File && was.Line == m.Line && was.Col == m.Col
@@ -226,6 +232,7 @@ func (k *checking) field(r *rule, f *schema.Field) {
 			k.wrong(r.at, r.path, fmt.Sprintf("it makes a list, and %s is a %s", f.Name, t.Kind), "leave out each:")
 			return
 		}
+		k.elements(r.path+".each", r.each.shape, f.Name, t, r.each.at)
 		if t = t.Item; t == nil {
 			return
 		}
@@ -276,8 +283,11 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 		return
 	}
 	switch {
-	case t.Format == schema.IsDecimal || t.Kind == schema.Decimal:
-		k.digits(r, s, name, t, at)
+	case t.Format == schema.IsDecimal || t.Kind == schema.Decimal || t.Kind == schema.Integer:
+		k.within(r, s, name, t, at)
+		if t.Kind != schema.Integer {
+			k.digits(r, s, name, t, at)
+		}
 	case t.Kind == schema.Text:
 		k.text(r, s, name, t, at)
 	case s.kind == schema.List && s.typ != nil && t.Item != nil && t.Item.Kind == schema.Text && t.Item.Format != schema.IsDecimal:
@@ -285,7 +295,57 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 			k.text(&rule{path: r.path, at: r.at}, item, "each element of "+name, t.Item, at)
 		}
 	}
+	if s.kind == schema.List {
+		k.elements(r.path, s, name, t, at)
+	}
 }
+
+// look notes what a message may bring that the target has no room for, where the mapping has no word to stop it.
+func (k *checking) look(at place, what, why, hint string) {
+	k.found = append(k.found, Finding{Mistake: Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint}})
+}
+
+// elements looks at how many elements a list of the document has, and may have in the target.
+func (k *checking) elements(path string, s shape, name string, t *schema.Type, at place) {
+	if s.typ == nil || s.typ.Kind != schema.List || s.made || !k.typed {
+		return
+	}
+	from, most := s.typ.MinItems, "any number of"
+	if s.typ.MaxItems > 0 {
+		most = fmt.Sprint(s.typ.MaxItems)
+	}
+	switch {
+	case t.MaxItems > 0 && from > t.MaxItems:
+		k.wrong(at, path, fmt.Sprintf("the list has at least %d elements, and %s takes %d", from, name, t.MaxItems), "take those that are meant: src.….filter(x, …)")
+	case s.typ.MaxItems > 0 && s.typ.MaxItems < t.MinItems:
+		k.wrong(at, path, fmt.Sprintf("the list has at most %d elements, and %s needs %d", s.typ.MaxItems, name, t.MinItems), "go through another list")
+	case t.MaxItems > 0 && (s.typ.MaxItems == 0 || s.typ.MaxItems > t.MaxItems):
+		k.look(at, path, fmt.Sprintf("the list can have %s elements, and %s takes %d", most, name, t.MaxItems), "a message with more would be refused by the contract")
+	}
+	if from < t.MinItems && (s.typ.MaxItems == 0 || s.typ.MaxItems >= t.MinItems) {
+		k.look(at, path, fmt.Sprintf("the list can have %d elements, and %s needs %d", from, name, t.MinItems), "leave the field out of such a message: when: size(…) > 0")
+	}
+}
+
+// within looks at the least and the most of a number. What is the same for every message is refused; what comes may be beyond a limit.
+func (k *checking) within(r *rule, s shape, name string, t *schema.Type, at place) {
+	if s.kind == schema.Text {
+		s = s.number()
+	}
+	say := k.look
+	if s.least != nil && s.most != nil && s.least.Cmp(*s.most) == 0 {
+		say = k.wrong
+	}
+	if least := bound(t.Least); least != nil && s.least != nil && beyond(least.Cmp(*s.least), t.Least.Open) {
+		say(at, r.path, fmt.Sprintf("it can be %s, and %s is at least %s", s.least, name, t.Least), "a message with less would be refused by the contract")
+	}
+	if most := bound(t.Most); most != nil && s.most != nil && beyond(s.most.Cmp(*most), t.Most.Open) {
+		say(at, r.path, fmt.Sprintf("it can be %s, and %s is at most %s", s.most, name, t.Most), "a message with more would be refused by the contract")
+	}
+}
+
+// beyond tells whether a value that compares so with a limit is beyond it.
+func beyond(compared int, open bool) bool { return compared > 0 || open && compared == 0 }
 
 // written is the kind of what a rule writes.
 func (r *rule) written(s shape) (kind schema.Kind, hint string) {
@@ -348,12 +408,20 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		k.wrong(at, r.path, fmt.Sprintf("it can have %d characters, and %s takes %d", s.length, name, t.MaxLength), lengthHint(t))
 	}
 	if k.misformed(s, t) {
-		k.wrong(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, t.Format), formatHint(t))
+		say := k.wrong
+		if t.Format == isUUID && s.format == unformatted {
+			say = k.look // it may be one
+		}
+		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, t.Format), formatHint(t))
 		return
 	}
 	for _, v := range s.enum {
 		if why := refuses(t, v); why != "" {
-			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", v, name, why), didYouMean(v, t.Enum, "it takes "+strings.Join(t.Enum, ", ")))
+			takes := "it takes " + strings.Join(t.Enum, ", ")
+			if t.Enum == nil {
+				takes = formatHint(t)
+			}
+			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", v, name, why), didYouMean(v, t.Enum, takes))
 			return
 		}
 	}
@@ -361,14 +429,17 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 
 // misformed tells whether a text is known to be of another format than a day or a time is.
 func (k *checking) misformed(s shape, t *schema.Type) bool {
-	if s.enum != nil || s.format == "" || s.format == t.Format || t.Format != "date" && t.Format != dateTime {
+	if s.enum != nil || s.format == "" || s.format == t.Format || t.Format != "date" && t.Format != dateTime && t.Format != isUUID {
 		return false
 	}
 	return s.format != unformatted || k.forms
 }
 
 func formatHint(t *schema.Type) string {
-	if t.Format == "date" {
+	switch t.Format {
+	case isUUID:
+		return "make it of what has one, such as event.id"
+	case "date":
 		return "make it one: date(…, \"Europe/Berlin\") of a time, with the plant's zone"
 	}
 	return "make it one: localTime(day, clock, \"Europe/Berlin\"), with the plant's zone"
@@ -380,16 +451,32 @@ func lengthHint(t *schema.Type) string {
 
 // refuses says why a text is none that a type takes, "" if it does.
 func refuses(t *schema.Type, v string) string {
-	layouts := map[string]string{"date": time.DateOnly, "date-time": time.RFC3339Nano}
-	if layout := layouts[t.Format]; layout != "" {
-		if _, err := time.Parse(layout, v); err != nil {
-			return "is a " + t.Format
-		}
+	if !formed(t.Format, v) {
+		return "is a " + t.Format
 	}
 	if t.Enum != nil && !slices.Contains(t.Enum, v) {
 		return "knows no such value"
 	}
 	return ""
+}
+
+// isUUID is the format of a text that holds a UUID.
+const isUUID = "uuid"
+
+// formed tells whether a text is of a format. Of one that is not known each is.
+func formed(format, v string) bool {
+	var err error
+	switch format {
+	case "date":
+		_, err = time.Parse(time.DateOnly, v)
+	case dateTime:
+		_, err = time.Parse(time.RFC3339Nano, v)
+	case isUUID:
+		if _, err = uuid.Parse(v); err == nil && len(v) != len(uuid.Nil.String()) {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // digits looks at the places of a number on both sides of the point.

@@ -106,6 +106,58 @@ func TestRowsThatNoMessageCanAskFor(t *testing.T) {
 	}
 }
 
+// TestLimitsOfNumbersListsAndForms: what is the same for every message is refused, and what a message may bring is told.
+func TestLimitsOfNumbersListsAndForms(t *testing.T) {
+	few := listOf(schema.NewObject("Item", anything("m")...))
+	few.MinItems, few.MaxItems = 1, 50
+	body := schema.NewObject("Body",
+		&schema.Field{Name: "n", Type: &schema.Type{Kind: schema.Integer, Least: schema.Bound{Value: "1"}, Most: schema.Bound{Value: "9", Open: true}}},
+		&schema.Field{Name: "q", Type: &schema.Type{Kind: schema.Decimal, Scale: 3, Digits: 30, Least: schema.Bound{Value: "0"}}},
+		&schema.Field{Name: "id", Type: &schema.Type{Kind: schema.Text, Format: "uuid", MaxLength: 36}},
+		&schema.Field{Name: "day", Type: &schema.Type{Kind: schema.Text, Format: "date", MaxLength: 10}}, &schema.Field{Name: "items", Type: few})
+	tests := []struct {
+		name, field string
+		refused     bool
+		want        string
+	}{
+		{"a constant that is too large", "n: {const: 9}", true, `m.yaml:3:13: fields.n: it can be 9, and n is at most 9, without it (a message with more would be refused by the contract)`},
+		{"a constant that is too small", "q: {value: 'decimal(\"-0.001\")', as: number}", true, `m.yaml:3:21: fields.q: it can be -0.001, and q is at least 0 (a message with less would be refused by the contract)`},
+		{"a constant between", "n: {const: 8}", false, ""},
+		{
+			"a number that may be too small and too large", "n: 'src.order.?priority.orValue(1)'", false,
+			`m.yaml:3:13: fields.n: it can be 0, and n is at least 1 (a message with less would be refused by the contract); m.yaml:3:13: fields.n: it can be 9, and n is at most 9, without it (a message with more would be refused by the contract)`,
+		},
+		{"a number with limits of its own", "q: {value: 'src.order.?priority.orValue(0)', as: number}", false, ""},
+		{
+			"a list that may be too long, or empty", "items: {each: 'src.order.?components.orValue([])', fields: {m: item.material}}", false,
+			`m.yaml:3:24: fields.items.each: the list can have 1000 elements, and items takes 50 (a message with more would be refused by the contract); m.yaml:3:24: fields.items.each: the list can have 0 elements, and items needs 1 (leave the field out of such a message: when: size(…) > 0)`,
+		},
+		{"a list of one", "items: {each: '[src.order]', fields: {m: item.material}}", false, ""},
+		{"a part of a list", "items: {each: 'src.order.?components.orValue([]).filter(c, c.backflush)', fields: {m: item.material}}", false, ""},
+		{"a text that is no UUID", "id: {const: seven}", true, `m.yaml:3:14: fields.id: it can be "seven", and id is a uuid (make it of what has one, such as event.id)`},
+		{"a text of any form as a UUID", "id: {value: src.order.material, maxLength: 36}", false, `m.yaml:3:22: fields.id: it makes a text of any form, and id is a uuid (make it of what has one, such as event.id)`},
+		{"the message's own UUID", "id: {value: event.id, maxLength: 36}", false, ""},
+		{"a day that is none", "day: {const: '2026-02-29'}", true, `m.yaml:3:15: fields.day: it can be "2026-02-29", and day is a date (make it one: date(…, "Europe/Berlin") of a time, with the plant's zone)`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: order.created}\nto: {operation: post}\nfields: {" + tt.field + "}")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range set.Check("m", "order.created", oneOperation{body: body}) {
+				if got = append(got, f.Error()); f.Refused != tt.refused {
+					t.Errorf("refused: %t", f.Refused)
+				}
+			}
+			if strings.Join(got, "; ") != tt.want {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestOnlyWhatTheContractRefusesIsRefused(t *testing.T) {
 	set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: k}\nto: {operation: post}\nfields: {a: src.a, items: {each: src.l, fields: {b: item.b}}}")}})
 	if err != nil {

@@ -211,7 +211,13 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 
 // look notes what does no harm and is hardly meant.
 func (m *mapping) look(at place, what, why, hint string) {
-	m.looks = append(m.looks, Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint})
+	m.looked(Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint})
+}
+
+func (m *mapping) looked(l Mistake) {
+	if !slices.Contains(m.looks, l) {
+		m.looks = append(m.looks, l)
+	}
 }
 
 // body reads the fields, those of fragments first.

@@ -19,17 +19,20 @@ import (
 // shape is what is known of an expression's value before it runs. What is not known is not limited.
 type shape struct {
 	kind   schema.Kind
-	typ    *schema.Type // of an object or list that comes from the document as it is
-	length int          // the most characters of a text; 0: not known
-	digits int          // before the point; 0: not known
-	scale  int          // behind the point; schema.AnyScale: not known
-	enum   []string     // every text that it can be; nil: not known
-	absent bool         // it may have no value
-	theirs bool         // a text of the ERP's own, which it is given back
-	amount bool         // a text that holds a decimal
-	format string       // date, date-time and the like of a text, or unformatted; "": not known
-	always *bool        // a condition that is the same for every message
-	guards []string     // fields that are there if this condition holds
+	typ    *schema.Type     // of an object or list that comes from the document as it is
+	length int              // the most characters of a text; 0: not known
+	digits int              // before the point; 0: not known
+	scale  int              // behind the point; schema.AnyScale: not known
+	least  *decimal.Decimal // of a number, or of one in a text; nil: not known
+	most   *decimal.Decimal
+	enum   []string // every text that it can be; nil: not known
+	absent bool     // it may have no value
+	theirs bool     // a text of the ERP's own, which it is given back
+	made   bool     // a list that an expression makes: how many elements it has is not known
+	amount bool     // a text that holds a decimal
+	format string   // date, date-time and the like of a text, or unformatted; "": not known
+	always *bool    // a condition that is the same for every message
+	guards []string // fields that are there if this condition holds
 }
 
 // unformatted is the format of a text whose schema asks for none.
@@ -56,7 +59,31 @@ func shapeOf(t *schema.Type) shape {
 	if s.length == 0 {
 		s.length = longest(t.Enum)
 	}
+	s.least, s.most = bound(t.Least), bound(t.Most)
 	return s
+}
+
+// bound is a limit as a number, nil if there is none that can be kept.
+func bound(b schema.Bound) *decimal.Decimal {
+	d, err := decimal.Parse(b.Value)
+	if err != nil {
+		return nil
+	}
+	return &d
+}
+
+// between tells the limits of a value that is one of two.
+func (s *shape) between(x, y shape) {
+	if x.least != nil && y.least != nil {
+		if s.least = x.least; y.least.Cmp(*x.least) < 0 {
+			s.least = y.least
+		}
+	}
+	if x.most != nil && y.most != nil {
+		if s.most = x.most; y.most.Cmp(*x.most) > 0 {
+			s.most = y.most
+		}
+	}
 }
 
 func longest(texts []string) (n int) {
@@ -76,7 +103,7 @@ func (s shape) or(o shape) shape {
 		s.absent = true
 		return s
 	}
-	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount}
+	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made}
 	if s.format == o.format {
 		out.format = s.format
 	}
@@ -85,9 +112,11 @@ func (s shape) or(o shape) shape {
 	}
 	switch {
 	case s.typ == o.typ, o.kind == schema.List && (o.typ == nil || s.typ != nil && s.typ.Item == o.typ.Item):
-		out.typ = s.typ
+		if out.typ = s.typ; o.typ == nil {
+			out.typ = orNone(s.typ)
+		}
 	case s.typ == nil && s.kind == schema.List:
-		out.typ = o.typ
+		out.typ = orNone(o.typ)
 	}
 	if !s.limitless() && !o.limitless() {
 		out.length = max(s.length, o.length)
@@ -98,6 +127,7 @@ func (s shape) or(o shape) shape {
 	if s.scale != schema.AnyScale && o.scale != schema.AnyScale {
 		out.scale = max(s.scale, o.scale)
 	}
+	out.between(s, o)
 	if s.enum != nil && o.enum != nil {
 		out.enum = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(s.enum), o.enum...))))
 	}
@@ -156,7 +186,7 @@ func (a *analysis) byType(e ast.Expr) shape {
 	case t.IsExactType(types.BoolType):
 		s.kind = schema.Bool
 	case t.Kind() == types.ListKind:
-		s.kind, s.typ = schema.List, a.listType(t)
+		s.kind, s.typ, s.made = schema.List, a.listType(t), true
 	case t.Kind() == types.MapKind, t.Kind() == types.StructKind:
 		s.kind, s.typ = schema.Object, a.c.objectType(t)
 	}
@@ -207,12 +237,34 @@ func (a *analysis) part(e ast.Expr, guards []string) shape {
 		for _, x := range e.AsList().Elements() {
 			a.of(x, guards)
 		}
+		return a.listed(e)
 	case ast.MapKind:
 		for _, x := range e.AsMap().Entries() {
 			a.of(x.AsMapEntry().Value(), guards)
 		}
 	}
 	return a.byType(e)
+}
+
+// listed is a list that is written out, with as many elements as there stand.
+func (a *analysis) listed(e ast.Expr) shape {
+	s, n := a.byType(e), e.AsList().Size()
+	if s.made = false; s.typ != nil && n > 0 {
+		t := *s.typ
+		t.MinItems, t.MaxItems = n-len(e.AsList().OptionalIndices()), n
+		s.typ = &t
+	}
+	return s
+}
+
+// orNone is the type of a list that may be empty instead.
+func orNone(t *schema.Type) *schema.Type {
+	if t == nil || t.Kind != schema.List || t.MinItems == 0 {
+		return t
+	}
+	none := *t
+	none.MinItems = 0
+	return &none
 }
 
 func literalShape(e ast.Expr) shape {
@@ -223,7 +275,8 @@ func literalShape(e ast.Expr) shape {
 		b := bool(v)
 		return shape{kind: schema.Bool, always: &b, scale: schema.AnyScale}
 	case types.Int:
-		return shape{kind: schema.Integer, digits: len(strings.TrimPrefix(fmt.Sprint(int64(v)), "-"))}
+		d := decimal.FromInt(int64(v))
+		return shape{kind: schema.Integer, digits: len(strings.TrimPrefix(fmt.Sprint(int64(v)), "-")), least: &d, most: &d}
 	case types.Null:
 		return shape{absent: true, scale: schema.AnyScale}
 	default:
@@ -423,12 +476,12 @@ func (a *analysis) loop(e ast.Expr, guards []string) shape {
 
 // number is what is known of a decimal's digits, whether it is one or stands in a text.
 func (s shape) number() shape {
-	out := shape{kind: schema.Decimal, digits: s.digits, scale: s.scale}
+	out := shape{kind: schema.Decimal, digits: s.digits, scale: s.scale, least: s.least, most: s.most}
 	if s.kind == schema.Text && s.digits == 0 {
 		out.scale = schema.AnyScale
 		if len(s.enum) == 1 {
 			if d, err := decimal.Parse(s.enum[0]); err == nil {
-				out.scale = int(d.Scale())
+				out.scale, out.least, out.most = int(d.Scale()), &d, &d
 				whole, _, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
 				out.digits = len(whole)
 			}

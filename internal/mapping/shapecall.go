@@ -113,7 +113,10 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case operators.Add, operators.Subtract, operators.Multiply:
 		return arithmeticShape(c.FunctionName(), s, args)
 	case operators.Negate, "abs", "decimal":
-		s.digits, s.scale = args[0].number().digits, args[0].number().scale
+		n := args[0].number()
+		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == "decimal" {
+			s.least, s.most = n.least, n.most
+		}
 	case "round":
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.digits, s.scale = args[0].digits, n

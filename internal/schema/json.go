@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -125,7 +126,34 @@ func (r *reader) scalar(t *Type, s map[string]any) {
 	if m, ok := s["multipleOf"]; ok && t.Kind == Decimal {
 		t.Scale = places(fmt.Sprint(m))
 	}
+	t.bounds(s)
 	t.lengths()
+}
+
+// bounds keeps the narrower of the limits of a number. An exclusive one is a number of its own or, before OpenAPI 3.1, true beside the other.
+func (t *Type) bounds(s map[string]any) {
+	for _, of := range []struct {
+		to             *Bound
+		key, exclusive string
+		beyond         int
+	}{{&t.Least, "minimum", "exclusiveMinimum", -1}, {&t.Most, "maximum", "exclusiveMaximum", 1}} {
+		of.to.narrow(s[of.key], s[of.exclusive] == true, of.beyond)
+		if s[of.exclusive] != true && s[of.exclusive] != false {
+			of.to.narrow(s[of.exclusive], true, of.beyond)
+		}
+	}
+}
+
+// narrow takes another limit in place of one that it is within; beyond is the sign of what lies behind a limit.
+func (b *Bound) narrow(v any, open bool, beyond int) {
+	limit, ok := new(big.Rat).SetString(fmt.Sprint(v))
+	if !ok {
+		return
+	}
+	if was, ok := new(big.Rat).SetString(b.Value); ok && (limit.Cmp(was) == beyond || limit.Cmp(was) == 0 && !open) {
+		return
+	}
+	*b = Bound{fmt.Sprint(v), open}
 }
 
 var kinds = map[string]Kind{"object": Object, "array": List, "string": Text, "number": Decimal, "integer": Integer, "boolean": Bool}
@@ -174,7 +202,9 @@ var (
 // pattern reads digits and places of a decimal in a text, or the length of a text of one class of characters.
 func (t *Type) pattern(p string) {
 	if m := decimalPattern.FindStringSubmatch(p); m != nil && t.Format == IsDecimal {
-		t.Digits, t.Scale = atoi(m[1]), atoi(m[2])
+		if t.Digits, t.Scale = atoi(m[1]), atoi(m[2]); !strings.HasPrefix(p, "^-") {
+			t.Least.narrow("0", false, -1)
+		}
 		return
 	}
 	if m := lengthPattern.FindStringSubmatch(p); m != nil {

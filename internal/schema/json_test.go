@@ -25,6 +25,9 @@ components:
       additionalProperties: false
       properties:
         version: {type: integer, readOnly: true}
+        priority: {minimum: 0, allOf: [{type: integer, maximum: 9}, {maximum: 12, minimum: -5}]}
+        share: {type: number, exclusiveMinimum: 0, maximum: 9007199254740993}
+        delta: {type: string, format: decimal, pattern: '^-?[0-9]{1,3}$'}
         id: {type: string, maxLength: 12}
         quantity: {type: string, format: decimal, pattern: '^[0-9]{1,13}([.][0-9]{1,6})?$'}
         unit: {type: [string, 'null'], enum: [KG, G]}
@@ -41,7 +44,7 @@ func TestAnOpenAPIDocumentSaysWhatAnOperationTakes(t *testing.T) {
 	if len(op.Params) != 1 || !op.Params[0].Required || op.Params[0].Type.MaxLength != 12 {
 		t.Errorf("parameters %+v", op.Params)
 	}
-	if got, want := op.Body.Names(), []string{"id", "quantity", "unit", "parts"}; !slices.Equal(got, want) || !op.Body.Closed {
+	if got, want := op.Body.Names(), []string{"priority", "share", "delta", "id", "quantity", "unit", "parts"}; !slices.Equal(got, want) || !op.Body.Closed {
 		t.Errorf("fields %q, closed %t, want %q: what the service fills in is not sent", got, op.Body.Closed, want)
 	}
 	quantity, _ := op.Body.Field("quantity")
@@ -51,6 +54,13 @@ func TestAnOpenAPIDocumentSaysWhatAnOperationTakes(t *testing.T) {
 	unit, _ := op.Body.Field("unit")
 	if u := unit.Type; unit.Required || !u.Nullable || !slices.Equal(u.Enum, []string{"KG", "G"}) {
 		t.Errorf("unit is %+v", u)
+	}
+	for name, want := range map[string][2]schema.Bound{
+		"priority": {{Value: "0"}, {Value: "9"}}, "share": {{Value: "0", Open: true}, {Value: "9007199254740993"}}, "delta": {}, "quantity": {{Value: "0"}, {}},
+	} {
+		if f, _ := op.Body.Field(name); f.Type.Least != want[0] || f.Type.Most != want[1] {
+			t.Errorf("%s is within %+v and %+v, want %+v", name, f.Type.Least, f.Type.Most, want)
+		}
 	}
 	parts, _ := op.Body.Field("parts")
 	if p := parts.Type; p.Kind != schema.List || p.MaxItems != 9 || p.Item != op.Body {

@@ -45,9 +45,11 @@ type Type struct {
 	Item      *Type    // of a list
 	MinItems  int
 	MaxItems  int
-	MaxLength int    // characters of a text
-	Digits    int    // before the point, of a number or a decimal in a text
-	Scale     int    // behind it
+	MaxLength int   // characters of a text
+	Digits    int   // before the point, of a number or a decimal in a text
+	Scale     int   // behind it
+	Least     Bound // of a number, or of a decimal in a text
+	Most      Bound
 	Format    string // of a text: decimal, date, date-time, …
 	Pattern   string // of a text
 	Enum      []string
@@ -56,6 +58,20 @@ type Type struct {
 	Theirs    bool // a text of the ERP's own, which it is given back
 
 	byName map[string]*Field
+}
+
+// Bound is a limit of a number as its document writes it, digit for digit; without a Value there is none.
+type Bound struct {
+	Value string
+	Open  bool // the limit itself is beyond it
+}
+
+// String says the limit, for a person.
+func (b Bound) String() string {
+	if b.Open {
+		return b.Value + ", without it"
+	}
+	return b.Value
 }
 
 // Field is a member of an object.

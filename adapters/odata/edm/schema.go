@@ -1,6 +1,10 @@
 package edm
 
-import "holdfast/internal/schema"
+import (
+	"fmt"
+
+	"holdfast/internal/schema"
+)
 
 // Sent is the type of what is sent as s, with what a service fills in itself left out. Of a change nothing is required, and what cannot be
 // changed is left out too.
@@ -90,8 +94,10 @@ func (d *describer) value(f *Field) *schema.Type {
 		t.Kind = schema.Bool
 	case "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32":
 		t.Kind, t.Loose = schema.Integer, true
+		t.Least, t.Most = within(f.Type)
 	case "Edm.Int64":
 		t.Format, t.Digits, t.Scale, t.Loose = schema.IsDecimal, 19, 0, true
+		t.Least, t.Most = within(f.Type)
 	case "Edm.Decimal":
 		t.Format, t.Loose = schema.IsDecimal, true
 		if f.Scale != AnyScale {
@@ -102,6 +108,16 @@ func (d *describer) value(f *Field) *schema.Type {
 		t.Kind, t.Loose = schema.Decimal, true
 	}
 	return t
+}
+
+// within are the least and the most of a whole number.
+func within(typ string) (least, most schema.Bound) {
+	n, signed := bits(typ)
+	if !signed {
+		return schema.Bound{Value: "0"}, schema.Bound{Value: fmt.Sprint(uint64(1)<<n - 1)}
+	}
+	half := uint64(1) << (n - 1)
+	return schema.Bound{Value: "-" + fmt.Sprint(half)}, schema.Bound{Value: fmt.Sprint(half - 1)}
 }
 
 // onlyReceived is a format of what comes in: what is sent may stand in others too.
