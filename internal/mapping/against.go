@@ -79,8 +79,8 @@ func (t holding) members(x map[string]any, at string, depth int, say func(at, wh
 }
 
 func (t holding) elements(x []any, at string, depth int, say func(at, why string)) {
-	if len(x) < t.MinItems || t.MaxItems > 0 && len(x) > t.MaxItems {
-		say(at, fmt.Sprintf("it has %d elements", len(x)))
+	if err := counted(t.Type, len(x)); err != nil {
+		say(at, err.Error())
 	}
 	for i, v := range x {
 		holding{t.Item}.value(v, at+"/"+strconv.Itoa(i), depth+1, say)
@@ -108,11 +108,8 @@ func (t holding) number(x, at string, say func(at, why string)) {
 		say(at, fmt.Sprintf("%q is no number", x))
 		return
 	}
-	if least := bound(t.Least); least != nil && beyond(least.Cmp(d), t.Least.Open) {
-		say(at, fmt.Sprintf("%s is less than %s", x, t.Least))
-	}
-	if most := bound(t.Most); most != nil && beyond(d.Cmp(*most), t.Most.Open) {
-		say(at, fmt.Sprintf("%s is more than %s", x, t.Most))
+	if err := limited(t.Type, d); err != nil {
+		say(at, err.Error())
 	}
 	before, behind, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
 	whole, places := len(before), len(behind)

@@ -47,7 +47,7 @@ func TestAValueIsHeldAgainstItsType(t *testing.T) {
 			}
 		})
 	}
-	if got, want := against(doc, map[string]any{"rows": []any{}}), []string{"/rows: it has 0 elements"}; !slices.Equal(got, want) {
+	if got, want := against(doc, map[string]any{"rows": []any{}}), []string{"/rows: it has 0 elements, and 1 are needed"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

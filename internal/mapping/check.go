@@ -101,7 +101,7 @@ func (c *compiler) plantTargets() {
 		if t = PlantType(kind, c.m.makes); t == nil {
 			return
 		}
-		k := &checking{whose: kind, typed: c.known != nil}
+		k := &checking{whose: kind, typed: c.known != nil, binds: true}
 		k.object(c.m.fields, t, "fields", c.m.root)
 		for _, f := range k.found {
 			m := f.Mistake
@@ -160,6 +160,7 @@ type checking struct {
 	whose string // operation createConfirmation, or a kind of message
 	typed bool   // the source's limits are known
 	forms bool   // and the formats of its texts
+	binds bool   // a number beyond the target's limits stops the message
 	found []Finding
 }
 
@@ -232,6 +233,9 @@ func (k *checking) field(r *rule, f *schema.Field) {
 			k.wrong(r.at, r.path, fmt.Sprintf("it makes a list, and %s is a %s", f.Name, t.Kind), "leave out each:")
 			return
 		}
+		if k.binds && (t.MinItems > 0 || t.MaxItems > 0) {
+			r.most = t
+		}
 		k.elements(r.path+".each", r.each.shape, f.Name, t, r.each.at)
 		if t = t.Item; t == nil {
 			return
@@ -244,6 +248,9 @@ func (k *checking) field(r *rule, f *schema.Field) {
 	case r.fields != nil:
 		k.object(r.fields, t, r.path, r.at)
 	default:
+		if k.binds && (t.Least.Value != "" || t.Most.Value != "") {
+			r.target = t
+		}
 		k.value(r, f.Name, t)
 	}
 }
@@ -319,6 +326,8 @@ func (k *checking) elements(path string, s shape, name string, t *schema.Type, a
 		k.wrong(at, path, fmt.Sprintf("the list has at least %d elements, and %s takes %d", from, name, t.MaxItems), "take those that are meant: src.….filter(x, …)")
 	case s.typ.MaxItems > 0 && s.typ.MaxItems < t.MinItems:
 		k.wrong(at, path, fmt.Sprintf("the list has at most %d elements, and %s needs %d", s.typ.MaxItems, name, t.MinItems), "go through another list")
+	case k.binds: // a message with too many or too few stops at the rule
+		return
 	case t.MaxItems > 0 && (s.typ.MaxItems == 0 || s.typ.MaxItems > t.MaxItems):
 		k.look(at, path, fmt.Sprintf("the list can have %s elements, and %s takes %d", most, name, t.MaxItems), "a message with more would be refused by the contract")
 	}
@@ -333,8 +342,11 @@ func (k *checking) within(r *rule, s shape, name string, t *schema.Type, at plac
 		s = s.number()
 	}
 	say := k.look
-	if s.least != nil && s.most != nil && s.least.Cmp(*s.most) == 0 {
+	switch {
+	case s.least != nil && s.most != nil && s.least.Cmp(*s.most) == 0:
 		say = k.wrong
+	case k.binds:
+		return
 	}
 	if least := bound(t.Least); least != nil && s.least != nil && beyond(least.Cmp(*s.least), t.Least.Open) {
 		say(at, r.path, fmt.Sprintf("it can be %s, and %s is at least %s", s.least, name, t.Least), "a message with less would be refused by the contract")

@@ -58,6 +58,7 @@ type rule struct {
 	required bool
 	format
 	each   *expr
+	most   *schema.Type // of a list that the plant limits; nil otherwise
 	item   string
 	fields []*rule
 	number int // among all rules of the mapping, for coverage
@@ -72,6 +73,8 @@ type format struct {
 	round     decimal.Mode
 	length    int // maxLength, 0 for none
 	cut       bool
+
+	target *schema.Type // of a number that the plant limits; nil otherwise
 }
 
 // expr is one CEL expression, ready to run.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"math/big"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/decimal"
 	"holdfast/internal/schema"
 )
 
@@ -97,11 +100,7 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 		return out
 	case schema.List:
 		out := []any{}
-		n := g.r.IntN(4)
-		if g.plain {
-			n = 1
-		}
-		for range max(t.MinItems, n) {
+		for range g.elements(t, depth) {
 			if v := g.value(t.Item, name, depth+1); t.Item.Kind != schema.Text || !slices.Contains(out, v) {
 				out = append(out, v) // serial numbers and the like are not there twice
 			}
@@ -110,7 +109,7 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 	case schema.Decimal:
 		return json.Number(g.decimal(t))
 	case schema.Integer:
-		return g.r.IntN(10)
+		return json.Number(g.whole(t))
 	case schema.Bool:
 		return g.r.IntN(2) == 0
 	default:
@@ -171,42 +170,102 @@ func (g *generator) text(t *schema.Type, name string) string {
 	if g.tame {
 		most = min(most, tameChars)
 	}
+	if !g.tame && t.MaxLength == 0 && g.r.IntN(4) == 0 {
+		most = longText
+	}
 	n := []int{1, most, 1 + g.r.IntN(most)}[g.r.IntN(3)]
 	letters := []rune(alphabet)
 	out := make([]rune, n)
 	for i := range out {
 		out[i] = letters[g.r.IntN(len(letters))]
 	}
-	if s := strings.TrimSpace(string(out)); s != "" {
-		return s
+	for _, end := range []int{0, n - 1} { // a text that is trimmed keeps its length
+		if out[end] == ' ' {
+			out[end] = 'A'
+		}
 	}
-	return "A"
+	return string(out)
 }
 
-func (g *generator) decimal(t *schema.Type) string {
-	digits := func(n int) string {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte('0' + g.r.IntN(10))
+// longText is how long a text is at most that has no limit, and longList how long a list.
+const longText, longList = 300, 20
+
+// elements is how many elements a list has: none, the fewest, the most, or some.
+func (g *generator) elements(t *schema.Type, depth int) int {
+	most := max(t.MinItems, 3)
+	if t.MaxItems > 0 {
+		most = max(t.MinItems, min(most, t.MaxItems))
+	}
+	switch {
+	case g.plain:
+		return max(t.MinItems, 1)
+	case !g.tame && depth < 3 && t.MaxItems <= longList && g.r.IntN(4) == 0:
+		return max(t.MinItems, t.MaxItems)
+	}
+	return t.MinItems + g.r.IntN(most-t.MinItems+1)
+}
+
+// whole is a whole number: a small one, or the least, the most, or a long one that the type has.
+func (g *generator) whole(t *schema.Type) string {
+	n := big.NewInt(int64(g.r.IntN(10)))
+	if !g.plain && !g.tame {
+		n = []*big.Int{big.NewInt(0), big.NewInt(-1), big.NewInt(math.MaxInt64), big.NewInt(math.MinInt64), big.NewInt(g.r.Int64() >> g.r.IntN(63))}[g.r.IntN(5)]
+	}
+	return g.within(t, n.String())
+}
+
+// within is a number or, if it is beyond a limit of the type, one at that limit.
+func (g *generator) within(t *schema.Type, s string) string {
+	d := decimal.MustParse(s)
+	step := decimal.FromInt(1)
+	if t.Kind != schema.Integer && t.Scale > 0 {
+		step = decimal.MustParse("0." + strings.Repeat("0", t.Scale-1) + "1")
+	}
+	switch least, most := bound(t.Least), bound(t.Most); {
+	case least != nil && beyond(least.Cmp(d), t.Least.Open):
+		if d = *least; t.Least.Open {
+			d = d.Add(step)
 		}
-		return string(b)
+	case most != nil && beyond(d.Cmp(*most), t.Most.Open):
+		if d = *most; t.Most.Open {
+			d = d.Sub(step)
+		}
+	default:
+		return s
 	}
-	whole, scale := t.Digits, t.Scale
-	if whole == 0 {
-		whole = 12
-	}
+	return d.String()
+}
+
+// decimal is a number with some digits on both sides of the point; of a type that is not tame all of them at times, and below zero where it may be.
+func (g *generator) decimal(t *schema.Type) string {
+	whole, scale := cmp.Or(t.Digits, 12), t.Scale
 	if scale == schema.AnyScale {
 		scale = 6
 	}
 	if g.tame {
 		whole, scale = min(whole, tameDigits), min(scale, 3)
 	}
-	s := strings.TrimLeft(digits(1+g.r.IntN(whole)), "0")
+	before, behind := 1+g.r.IntN(whole), g.r.IntN(min(scale, decimal.MaxDigits-1)+1)
+	if longest := !g.tame && !g.plain && g.r.IntN(4) == 0; longest {
+		before, behind = whole, scale
+	}
+	s := strings.TrimLeft(g.digits(before), "0")
 	if s == "" {
 		s = "0"
 	}
-	if n := g.r.IntN(min(scale, 38-len(s)) + 1); n > 0 {
-		s += "." + digits(n)
+	if n := min(behind, decimal.MaxDigits-len(s)); n > 0 {
+		s += "." + g.digits(n)
 	}
-	return s
+	if !g.tame && !g.plain && g.r.IntN(3) == 0 && strings.Trim(s, "0.") != "" {
+		s = "-" + s
+	}
+	return g.within(t, s)
+}
+
+func (g *generator) digits(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte('0' + g.r.IntN(10))
+	}
+	return string(b)
 }

@@ -3,6 +3,8 @@ package mapping_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -62,6 +64,38 @@ func apply(t testing.TB, fields, body string, refs mapping.Resolver) (string, er
 	}
 	doc, err := s.Apply(t.Context(), "m", verified(t, confirmed(body)), refs)
 	return string(doc.Body), err
+}
+
+// TestAListThatThePlantDoesNotTakeStopsAtItsRule: as a number does.
+func TestAListThatThePlantDoesNotTakeStopsAtItsRule(t *testing.T) {
+	for n, want := range map[int]string{0: "", 50: "", 51: "it has 51 elements, and 50 are allowed"} {
+		s, err := load(t, map[string]string{"m.yaml": "from: {document: d}\nto: {kind: '\"material.changed\"', key: src.number}\nfields:\n" +
+			"  number: src.number\n  description: src.number\n  baseUnit: src.number\n  batchManaged: {const: false}\n  serialised: {const: false}\n" +
+			"  units: {each: src.units, fields: {unit: item, numerator: {const: '1'}, denominator: {const: '1'}}}\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.ApplyIn(t.Context(), "m", confirmed(fmt.Sprintf(`{"number":"M","units":[%s]}`, strings.TrimSuffix(strings.Repeat(`"u",`, n), ","))), nil)
+		if n <= 50 && err != nil || n > 50 && (problem.KindOf(err) != problem.Invalid || !contains(err.Error(), want)) {
+			t.Errorf("%d units: %v, want %q", n, err, want)
+		}
+	}
+}
+
+// TestWhatThePlantDoesNotTakeStopsAtItsRule: a number of the ERP beyond a limit of the plant's own is told with the place of the rule.
+func TestWhatThePlantDoesNotTakeStopsAtItsRule(t *testing.T) {
+	s, err := load(t, map[string]string{"m.yaml": "from: {document: d}\nto: {kind: '\"material.changed\"', key: src.number}\nfields:\n" +
+		"  number: src.number\n  description: src.number\n  baseUnit: src.number\n  batchManaged: {const: false}\n  serialised: {const: false}\n  netWeight: {value: src.?weight, default: '\"0\"'}\n  weightUnit: src.number\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for weight, want := range map[string]string{`"-0.001"`: "fields.netWeight (m.yaml:9:14): -0.001 is less than 0", `-1`: "-1 is less than 0", `"light"`: `"light" is not a decimal number`, `"0.5"`: "", `7`: ""} {
+		m := confirmed(`{"number":"M","weight":` + weight + `}`)
+		_, err := s.ApplyIn(t.Context(), "m", m, nil)
+		if want == "" && err != nil || want != "" && (problem.KindOf(err) != problem.Invalid || !contains(err.Error(), want)) {
+			t.Errorf("a weight of %s: %v, want %q", weight, err, want)
+		}
+	}
 }
 
 func TestFieldsAreMadeAsTheirRulesSay(t *testing.T) {

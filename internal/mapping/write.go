@@ -15,6 +15,7 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"holdfast/internal/decimal"
+	"holdfast/internal/schema"
 )
 
 // maxDepth is how deep a value that is passed through may be.
@@ -100,21 +101,36 @@ func (r *run) field(w *writer, rl *rule, s *scope) (bool, error) {
 		return r.one(w, rl, s)
 	}
 	w.b = append(w.b, '[')
-	first := true
+	first, n := true, 0
 	present, err := r.elements(rl, s, func(s *scope) error {
 		start := len(w.b)
 		if !first {
 			w.b = append(w.b, ',')
 		}
 		wrote, err := r.one(w, rl, s)
-		if !wrote {
+		if wrote {
+			first, n = false, n+1
+		} else {
 			w.b = w.b[:start]
 		}
-		first = first && !wrote
 		return err
 	})
 	w.b = append(w.b, ']')
+	if err == nil && present && rl.most != nil {
+		err = r.orFail(rl, counted(rl.most, n))
+	}
 	return present, err
+}
+
+// counted tells whether a list has too few or too many elements for its type.
+func counted(t *schema.Type, n int) error {
+	switch {
+	case n < t.MinItems:
+		return fmt.Errorf("it has %d elements, and %d are needed", n, t.MinItems)
+	case t.MaxItems > 0 && n > t.MaxItems:
+		return fmt.Errorf("it has %d elements, and %d are allowed", n, t.MaxItems)
+	}
+	return nil
 }
 
 func (r *run) one(w *writer, rl *rule, s *scope) (present bool, err error) {
@@ -179,6 +195,9 @@ func (w *writer) number(rl *rule, d decimal.Decimal, quoted bool) error {
 	if err != nil {
 		return err
 	}
+	if err := rl.limited(s); err != nil {
+		return err
+	}
 	if quoted {
 		return w.text(s)
 	}
@@ -195,10 +214,36 @@ func (w *writer) stringValue(rl *rule, s string) error {
 		return w.number(rl, d, rl.as != "number")
 	}
 	s, err := rl.fit(s)
+	if err == nil {
+		err = rl.limited(s)
+	}
 	if err != nil {
 		return err
 	}
 	return w.text(s)
+}
+
+// limited refuses a number that the plant would not take.
+func (f *format) limited(s string) error {
+	if f.target == nil {
+		return nil
+	}
+	d, err := decimal.Parse(s)
+	if err != nil {
+		return err
+	}
+	return limited(f.target, d)
+}
+
+// limited tells whether a number is beyond a limit of its type.
+func limited(t *schema.Type, d decimal.Decimal) error {
+	if least := bound(t.Least); least != nil && beyond(least.Cmp(d), t.Least.Open) {
+		return fmt.Errorf("%s is less than %s", d, t.Least)
+	}
+	if most := bound(t.Most); most != nil && beyond(d.Cmp(*most), t.Most.Open) {
+		return fmt.Errorf("%s is more than %s", d, t.Most)
+	}
+	return nil
 }
 
 func (w *writer) mapValue(rl *rule, m traits.Mapper, depth int) error {
