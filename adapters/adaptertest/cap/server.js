@@ -2,6 +2,7 @@
 // SAP's rule of CSRF tokens, its gateway's memory of requests (off by default, as in SAP), faults and the loss of answers, which CAP does not have. POST /control?client=C says what happens next to the
 // writes of a sap-client; each test has one of its own. Below /plain the V4 services take writes without a token, as another maker's do.
 const cds = require('@sap/cds');
+const { parse } = require('@sap-ux/edmx-parser');
 const crypto = require('node:crypto');
 
 const sessions = new Map(); // by cookie: its token and client
@@ -26,6 +27,31 @@ function control(req, res) {
   if (what.has('fault')) client.fault = what.get('fault') ? Object.fromEntries(what) : null;
   res.statusCode = 204;
   return res.end();
+}
+
+// reread answers an EDMX document with what SAP's own parser finds in it: of each entity set its key, its fields with type, length and whether
+// they may be null, and its links.
+function reread(req, res) {
+  const parts = [];
+  req.on('data', (part) => parts.push(part));
+  req.on('end', () => {
+    try {
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify(setsOf(parse(Buffer.concat(parts).toString(), 'document').schema)));
+    } catch (err) {
+      res.statusCode = 400;
+      res.end(String(err));
+    }
+  });
+}
+
+function setsOf(schema) {
+  const named = (list) => list.map((one) => one.name);
+  return Object.fromEntries(schema.entitySets.map((set) => {
+    const of = schema.entityTypes.find((type) => type.fullyQualifiedName === set.entityTypeName);
+    const fields = of.entityProperties.map((f) => [f.name, { type: f.type, length: f.maxLength || 0, null: f.nullable !== false }]);
+    return [set.name, { key: named(of.keys), fields: Object.fromEntries(fields), links: named(of.navigationProperties).sort() }];
+  }));
 }
 
 // answer gives what a fault has instead of an answer.
@@ -94,6 +120,7 @@ function trusted(req, res) {
 const outer = (req) => req.headers['x-cap-inner'] === undefined;
 
 function sap(req, res, next) {
+  if (req.url === '/control/edmx') return reread(req, res);
   if (req.url.startsWith('/control')) return control(req, res);
   if (!outer(req)) return next();
   const plain = req.url.startsWith('/plain/');
