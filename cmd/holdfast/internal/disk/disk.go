@@ -15,8 +15,8 @@ import (
 // Disk is one mounted file system.
 type Disk struct{ dir string }
 
-// size is enough for the database of a run of some minutes.
-const size = "512m"
+// size is enough for the databases of both ends of a passage through 50 restarts of its broker.
+const size = "1g"
 
 // Open mounts a new disk in a folder, which is made if it is not there.
 func Open(ctx context.Context, dir string) (*Disk, error) {
