@@ -1213,6 +1213,20 @@ type ReplayResult struct {
 	Messages int64 `json:"messages"`
 }
 
+// RevealedValue What a token stands for
+type RevealedValue struct {
+	// Class The class of sensitive values that it is of
+	//
+	// Example: person
+	Class string `json:"class"`
+
+	// Token Example: tok_mfrggzdfmztwq2lknnwg23tpoa
+	Token TokenText `json:"token"`
+
+	// Value The value as it came in
+	Value string `json:"value"`
+}
+
 // ReversalCreate defines model for ReversalCreate.
 type ReversalCreate = mes.Reversal
 
@@ -1244,6 +1258,9 @@ type Time = time.Time
 
 // TimeUnit defines model for TimeUnit.
 type TimeUnit string
+
+// TokenText Example: tok_mfrggzdfmztwq2lknnwg23tpoa
+type TokenText = string
 
 // UUID Made by the caller: the same again has no second effect
 //
@@ -1328,6 +1345,9 @@ type OrderPath = Identifier
 
 // PreferHeader defines model for PreferHeader.
 type PreferHeader = string
+
+// TokenPath Example: tok_mfrggzdfmztwq2lknnwg23tpoa
+type TokenPath = TokenText
 
 // WorkCentrePath Example: PCE-100
 type WorkCentrePath = Identifier
@@ -1759,6 +1779,12 @@ type GetRoutingParams struct {
 	On OnQuery `form:"on,omitempty" json:"on,omitempty,omitzero"`
 }
 
+// RevealTokenParams defines parameters for RevealToken.
+type RevealTokenParams struct {
+	// IdempotencyKey Chosen by the caller, best a UUID: the same key is one act, however often it is sent. A short one might be chosen twice by chance.
+	IdempotencyKey IdempotencyKeyHeader `json:"Idempotency-Key,omitempty,omitzero"`
+}
+
 // ListWorkCentresParams defines parameters for ListWorkCentres.
 type ListWorkCentresParams struct {
 	// Prefix Only those whose number begins so
@@ -1857,6 +1883,9 @@ type CompleteOrderJSONRequestBody = ActCreate
 
 // StartOrderJSONRequestBody defines body for StartOrder for application/json ContentType.
 type StartOrderJSONRequestBody = ActCreate
+
+// RevealTokenJSONRequestBody defines body for RevealToken for application/json ContentType.
+type RevealTokenJSONRequestBody = Reason
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -2034,6 +2063,9 @@ type ServerInterface interface {
 	// GetRouting The routing of a material, as it is valid on a day
 	// (GET /v1/routings/{material})
 	GetRouting(w http.ResponseWriter, r *http.Request, material MaterialPath, params GetRoutingParams)
+	// RevealToken See the sensitive value that a token stands for
+	// (POST /v1/tokens/{token}/reveal)
+	RevealToken(w http.ResponseWriter, r *http.Request, token TokenPath, params RevealTokenParams)
 	// ListWorkCentres The plant's copy of the work centres
 	// (GET /v1/work-centres)
 	ListWorkCentres(w http.ResponseWriter, r *http.Request, params ListWorkCentresParams)
@@ -5216,6 +5248,56 @@ func (siw *ServerInterfaceWrapper) GetRouting(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// RevealToken operation middleware
+func (siw *ServerInterfaceWrapper) RevealToken(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "token" -------------
+	var token TokenPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "token", r.PathValue("token"), &token, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "token", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevealTokenParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyHeader
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevealToken(w, r, token, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWorkCentres operation middleware
 func (siw *ServerInterfaceWrapper) ListWorkCentres(w http.ResponseWriter, r *http.Request) {
 
@@ -5479,6 +5561,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/links/{link}/resume", wrapper.ResumeLink)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-entries", wrapper.ListAudit)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-entries/{entry}/proof", wrapper.ProveAudit)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/tokens/{token}/reveal", wrapper.RevealToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-checkpoint", wrapper.GetAuditCheckpoint)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/audit-consistency", wrapper.ProveAuditConsistency)
 
@@ -10407,6 +10490,113 @@ func (response GetRoutingdefaultApplicationProblemPlusJSONResponse) VisitGetRout
 	return err
 }
 
+type RevealTokenRequestObject struct {
+	Token  TokenPath `json:"token"`
+	Params RevealTokenParams
+	Body   *RevealTokenJSONRequestBody
+}
+
+type RevealTokenResponseObject interface {
+	VisitRevealTokenResponse(w http.ResponseWriter) error
+}
+
+type RevealToken200ResponseHeaders struct {
+	CacheControl string
+}
+
+type RevealToken200JSONResponse struct {
+	Body    RevealedValue
+	Headers RevealToken200ResponseHeaders
+}
+
+func (response RevealToken200JSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", fmt.Sprint(response.Headers.CacheControl))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealToken400ApplicationProblemPlusJSONResponse struct {
+	RefusalApplicationProblemPlusJSONResponse
+}
+
+func (response RevealToken400ApplicationProblemPlusJSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealToken404ApplicationProblemPlusJSONResponse Problem
+
+func (response RevealToken404ApplicationProblemPlusJSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealToken422ApplicationProblemPlusJSONResponse Problem
+
+func (response RevealToken422ApplicationProblemPlusJSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealToken429ApplicationProblemPlusJSONResponse Problem
+
+func (response RevealToken429ApplicationProblemPlusJSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevealTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevealTokendefaultApplicationProblemPlusJSONResponse) VisitRevealTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkCentresRequestObject struct {
 	Params ListWorkCentresParams
 }
@@ -10707,6 +10897,9 @@ type StrictServerInterface interface {
 	// GetRouting The routing of a material, as it is valid on a day
 	// (GET /v1/routings/{material})
 	GetRouting(ctx context.Context, request GetRoutingRequestObject) (GetRoutingResponseObject, error)
+	// RevealToken See the sensitive value that a token stands for
+	// (POST /v1/tokens/{token}/reveal)
+	RevealToken(ctx context.Context, request RevealTokenRequestObject) (RevealTokenResponseObject, error)
 	// ListWorkCentres The plant's copy of the work centres
 	// (GET /v1/work-centres)
 	ListWorkCentres(ctx context.Context, request ListWorkCentresRequestObject) (ListWorkCentresResponseObject, error)
@@ -12488,6 +12681,40 @@ func (sh *strictHandler) GetRouting(w http.ResponseWriter, r *http.Request, mate
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetRoutingResponseObject); ok {
 		if err := validResponse.VisitGetRoutingResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevealToken operation middleware
+func (sh *strictHandler) RevealToken(w http.ResponseWriter, r *http.Request, token TokenPath, params RevealTokenParams) {
+	var request RevealTokenRequestObject
+
+	request.Token = token
+	request.Params = params
+
+	var body RevealTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevealToken(ctx, request.(RevealTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevealToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevealTokenResponseObject); ok {
+		if err := validResponse.VisitRevealTokenResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

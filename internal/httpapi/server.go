@@ -29,6 +29,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
+	"holdfast/internal/token"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
 )
@@ -62,7 +63,7 @@ type Veil interface {
 	VeilAlone(ctx context.Context, db *store.DB, text []byte) ([]byte, error)
 }
 
-// Parts are what the API works on; all but Gate, Veil, Pages and Commands are required.
+// Parts are what the API works on; all but Gate, Veil, Tokens, Pages and Commands are required.
 type Parts struct {
 	Gate    *access.Gate // nil: whoever calls from this machine is let in, and may do everything
 	Checker Checker
@@ -73,6 +74,7 @@ type Parts struct {
 	Doer    *access.Doer
 	Openers map[string]message.Decrypter // by link: what reads events that are encrypted to the plant
 	Veil    Veil                         // nil: bodies are kept as they come
+	Tokens  *token.Tokens                // nil: nothing is sensitive
 	Pages   http.Handler                 // the console, below /console/ on the same listener; nil: there is none
 	// Commands runs what a holdfast on another machine is told, in the name of who calls; nil: it is told nothing.
 	Commands func(w http.ResponseWriter, r *http.Request, by access.Actor)
