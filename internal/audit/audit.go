@@ -65,10 +65,15 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	return nil
 }
 
-// text is the entry as it is written: a leaf of the tree is text.
+// text is the entry as it is written and read again: a leaf of the tree is text, and SQLite gives nothing back for what is empty.
 func (e Entry) text() Entry {
 	for _, s := range []*string{&e.Actor, &e.From, &e.Action, &e.Object, &e.Reason, &e.Outcome} {
 		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	for _, b := range []*[]byte{&e.Before, &e.After} {
+		if len(*b) == 0 {
+			*b = nil
+		}
 	}
 	e.Outcome = cmp.Or(e.Outcome, Done)
 	return e

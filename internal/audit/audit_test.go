@@ -15,7 +15,7 @@ import (
 
 func at() time.Time { return time.Date(2026, 11, 24, 6, 0, 0, 123456000, time.UTC) }
 
-func write(t *testing.T, db *store.DB, es ...audit.Entry) {
+func write(t testing.TB, db *store.DB, es ...audit.Entry) {
 	t.Helper()
 	err := db.InTx(t.Context(), func(tx *store.Tx) error {
 		for _, e := range es {

@@ -71,6 +71,20 @@ func digestOf(t *testing.T, e *audit.Entry) string {
 	return s.Digest
 }
 
+// TestASignatureHoldsOverWhatIsEmpty: no database makes another entry of it.
+func TestASignatureHoldsOverWhatIsEmpty(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		e, err := audit.Entry{At: time.Unix(5, 0), Actor: "user:anna", Action: "msg.discard", Before: []byte{}, After: []byte{}}.Sign("approval", "password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, db, e)
+		if s, err := list(t, db, audit.Filter{})[0].Signed(); err != nil || s == nil {
+			t.Errorf("got %v, %v", s, err)
+		}
+	})
+}
+
 // TestASignatureThatWasMovedIsFoundOut also where whoever did it has the keys: in a record that is sealed with the moved signature in it.
 func TestASignatureThatWasMovedIsFoundOut(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -50,7 +50,7 @@ func signer(t testing.TB, db *store.DB) (sign func(context.Context, string, stri
 }
 
 // entries writes n entries, each with all that an entry can have.
-func entries(t *testing.T, db *store.DB, n int) {
+func entries(t testing.TB, db *store.DB, n int) {
 	t.Helper()
 	for i := range n {
 		write(t, db, audit.Entry{
@@ -61,7 +61,7 @@ func entries(t *testing.T, db *store.DB, n int) {
 }
 
 // sealed makes a checkpoint, which there has to be.
-func sealed(t *testing.T, tree *audit.Tree) audit.Checkpoint {
+func sealed(t testing.TB, tree *audit.Tree) audit.Checkpoint {
 	t.Helper()
 	c, err := tree.Seal(t.Context())
 	if err != nil || c == nil {

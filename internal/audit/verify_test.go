@@ -264,12 +264,12 @@ func TestASignatureThatIsNotTheNodesIsFoundOut(t *testing.T) {
 }
 
 // ran lets the tree of node a run for one round, and tells what it logged.
-func ran(t *testing.T, db *store.DB, cfg audit.Config) string {
+func ran(t testing.TB, db *store.DB, cfg audit.Config) string {
 	t.Helper()
 	return ranAs(t, db, "a", cfg)
 }
 
-func ranAs(t *testing.T, db *store.DB, node string, cfg audit.Config) string {
+func ranAs(t testing.TB, db *store.DB, node string, cfg audit.Config) string {
 	t.Helper()
 	var said bytes.Buffer
 	ctx, stop := context.WithCancel(t.Context())
