@@ -426,6 +426,11 @@ func TestWhoMayCallIsCheckedAtLoad(t *testing.T) {
 		{"a directory that is asked too seldom", dir("sync: 31s"), "sync is 30s at most"},
 		{"a directory without a user", dir("user: \"\""), "base, user and password are required"},
 		{"a directory", dir("keep: 4h"), ""},
+		{"badges without a key", "access: {badges: {terminals: {press: 10.1.7.21}}}\n", "access.badges.key: it is missing"},
+		{"badges nowhere", "access: {badges: {key: \"file:k\"}}\n", "access.badges.terminals: there is none"},
+		{"a terminal that is no address", "access: {badges: {key: \"file:k\", terminals: {press: press-7}}}\n", "it is no address and no network"},
+		{"badges", "access: {badges: {key: \"file:k\", terminals: {press: 10.1.7.21, weld: \"10.1.8.0/24\", paint: \"2001:db8::/64\"}}}\n", ""},
+		{"a console in clear", "access: {url: \"http://plant.example\"}\n", "access.url: it is no https address"},
 		{"an issuer for nobody", "access: {issuers: [{issuer: i, jwks: \"https://login.example/keys\"}]}\n", "issuer and audience are required"},
 	}
 	for _, tt := range tests {

@@ -33,6 +33,7 @@ type AccessConfig struct {
 	URL       string                   `yaml:"url"`       // of the console as browsers open it; where providers send people back, and what passkeys are bound to
 	OIDC      map[string]OIDCConfig    `yaml:"oidc"`      // providers that people sign in at
 	Directory *DirectoryConfig         `yaml:"directory"` // an Active Directory that people have accounts in
+	Badges    *BadgesConfig            `yaml:"badges"`    // by which people of providers and directories sign in at terminals
 	StepUp    access.StepUp            `yaml:"step_up"`   // what people do only soon after showing the second factor
 	Sign      []string                 `yaml:"sign"`      // actions that a person signs in the console, or patterns of them
 	Idle      time.Duration            `yaml:"idle"`      // after which a session in the console has ended that nobody uses
@@ -97,6 +98,7 @@ func (c Config) checkAccess(k *checker) {
 	c.checkClients(k, p)
 	c.checkOIDC(k, p)
 	c.checkDirectory(k, p)
+	checkBadges(k, a.Badges)
 	named := map[string]bool{}
 	for i, s := range a.Issuers {
 		at := fmt.Sprintf("access.issuers[%d]", i)

@@ -46,7 +46,7 @@ func (p *process) openConsole() *console.Console {
 		cfg.Trust = func(ctx context.Context) (*seal.Trust, error) { return p.ring.Trust(ctx) }
 	}
 	return console.New(console.Parts{
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Elsewhere: elsewhere, Passkeys: p.passkeys, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Elsewhere: elsewhere, Passkeys: p.passkeys, Badges: p.badges, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
 		Workshop: mappingPage{p.floors},
 	}, cfg, p.log.With("part", "console"))
 }

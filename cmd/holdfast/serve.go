@@ -105,6 +105,7 @@ type process struct {
 
 	providers *access.Providers // that people sign in at; nil: there are none
 	passkeys  *access.Passkeys  // of the plant's accounts; nil: none is taken
+	badges    *access.Badges    // at terminals of the shop floor; nil: none counts
 	directory *access.Members   // that people have accounts in; nil: there is none
 
 	issuers *access.Issuers // whose tokens the API believes; nil without access
@@ -154,6 +155,7 @@ func (p *process) listen(ctx context.Context) (err error) {
 		if p.providers, err = p.cfg.providers(p.sessions); err != nil {
 			return err
 		}
+		p.badges = p.cfg.badges(p.sessions)
 		if p.passkeys, err = p.cfg.passkeys(p.sessions); err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@
 //
 //   - A credential is known by its hash alone; nothing that is stored or logged lets anybody in.
 //
-// The package owns the tables access_keys, access_tokens, access_users, access_passkeys, access_people and access_sessions; nothing else reads or writes them.
+// The package owns the tables access_keys, access_tokens, access_users, access_passkeys, access_badges, access_people and access_sessions; nothing else reads or writes them.
 package access
 
 import (

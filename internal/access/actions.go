@@ -94,6 +94,8 @@ const (
 	GlassOpen           = "access.break-glass-open"
 	PasskeyAdd          = "access.passkey-add"
 	PasskeyRemove       = "access.passkey-remove"
+	BadgeSet            = "access.badge-set"
+	BadgeRemove         = "access.badge-remove"
 	AlertTest           = "alert.try"
 	AlertSilence        = "alert.silence"
 )
@@ -235,6 +237,8 @@ func changesOfKeeping() []Action {
 		{GlassOpen, ManageAccess, "Open a sealed account for a time, which somebody else has asked for", true},
 		{PasskeyAdd, OwnAccount, "Add a passkey to one's own account", false},
 		{PasskeyRemove, OwnAccount, "Remove a passkey of one's own account, and end one's sessions", false},
+		{BadgeSet, OwnAccount, "Set the badge and PIN by which one signs in at terminals of the shop floor", false},
+		{BadgeRemove, OwnAccount, "Remove one's badge and PIN, and end one's sessions", false},
 		{AlertTest, ManageAlerts, "Tell the channels of a test alert", true},
 		{AlertSilence, ManageAlerts, "Keep an alert from the channels for a time", true},
 	}

@@ -76,6 +76,7 @@ func joinDomain(t *testing.T, dc *adtest.Controller, db *store.DB, change ...fun
 		answer(w, by, err)
 	})
 	signing(t, d.db, mux, s)
+	badgeRoutes(t, d.db, mux, s)
 	srv := httptest.NewServer(s.Wrap(mux))
 	t.Cleanup(srv.Close)
 	d.url = srv.URL
@@ -158,6 +159,7 @@ func TestPeopleOfAnActiveDirectory(t *testing.T) {
 	t.Run("what cannot be believed", func(t *testing.T) { testDirectoryTLS(t, dc) })
 	t.Run("who is removed", func(t *testing.T) { testDirectoryRemoval(t, dc) })
 	t.Run("the controller is away", func(t *testing.T) { testDirectoryAway(t, dc) })
+	t.Run("badges", func(t *testing.T) { testDirectoryBadges(t, dc) })
 }
 
 // testDirectorySignIn: op1 is in a group of the roles through another. Whatever a person types for their name, they are the same.

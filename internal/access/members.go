@@ -49,12 +49,13 @@ func (m *Members) Run(ctx context.Context) error {
 	}
 }
 
-// Sync asks the directory once about everybody who may be signed in.
+// Sync asks the directory once about everybody who may be signed in, or has a badge.
 func (m *Members) Sync(ctx context.Context) error {
 	var rows []personRow
 	err := m.sessions.db.View(ctx, func(tx *store.Tx) error {
 		since := store.Micros(tx.Now.Add(-m.sessions.cfg.Absolute))
-		return tx.Select(ctx, &rows, selectPeople+` WHERE issuer = ? AND signed_in_at > ? AND disabled_at = 0 ORDER BY name`, ofDirectory, since)
+		return tx.Select(ctx, &rows, selectPeople+` WHERE issuer = ? AND disabled_at = 0
+AND (signed_in_at > ? OR 'ad:' || name IN (SELECT owner FROM access_badges)) ORDER BY name`, ofDirectory, since)
 	})
 	if err != nil || len(rows) == 0 {
 		return err

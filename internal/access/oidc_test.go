@@ -141,6 +141,7 @@ func (co *company) console(s *access.Sessions) http.Handler {
 		fmt.Fprint(w, to)
 	})
 	signing(co.t, co.db, mux, s)
+	badgeRoutes(co.t, co.db, mux, s)
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		by, err := s.Who(r, "")
 		if err == nil && r.Method == http.MethodPost {

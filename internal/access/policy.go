@@ -132,6 +132,7 @@ type Rights struct {
 	Roles []string // of the policy
 	Own   []Grant  // besides the roles: what a token permits itself
 	Links []string // patterns; not empty: on no other link, whatever the roles say
+	Only  []string `json:",omitempty"` // actions; not empty: no other one, whatever the roles say
 }
 
 // Everything is the right of the plant's own program to what it does by itself.
@@ -144,11 +145,14 @@ func (p *Policy) May(r Rights, action, link string) bool {
 		return true
 	}
 	a, known := Lookup(action)
-	if !known || link != "" && len(r.Links) > 0 && !matchesAny(r.Links, link) || link == "" && !r.whole(a) {
+	if !known || r.not(action) || link != "" && len(r.Links) > 0 && !matchesAny(r.Links, link) || link == "" && !r.whole(a) {
 		return false
 	}
 	return slices.ContainsFunc(p.grants(r), func(g Grant) bool { return p.permits(g, a, link) })
 }
+
+// not tells whether the rights are limited to other actions.
+func (r Rights) not(action string) bool { return len(r.Only) > 0 && !slices.Contains(r.Only, action) }
 
 // whole tells whether rights that are limited to some links reach an action that belongs to none: what is done to the plant itself does.
 func (r Rights) whole(a Action) bool { return len(r.Links) == 0 || !a.onLinks() }
@@ -164,7 +168,7 @@ func (p *Policy) MayOnSome(r Rights, action string) bool {
 		return true
 	}
 	a, known := Lookup(action)
-	return known && slices.ContainsFunc(p.grants(r), func(g Grant) bool { return p.permits(g, a, "") || len(g.Links) > 0 && p.permitsAnywhere(g, a) })
+	return known && !r.not(action) && slices.ContainsFunc(p.grants(r), func(g Grant) bool { return p.permits(g, a, "") || len(g.Links) > 0 && p.permitsAnywhere(g, a) })
 }
 
 func (p *Policy) grants(r Rights) []Grant {

@@ -35,6 +35,7 @@ type Sessions struct {
 
 	providers map[string]*provider // see NewProviders
 	directory *directory           // see NewDirectory; nil: there is none
+	badges    *Badges              // see NewBadges; nil: nobody signs in by one
 
 	mu    sync.Mutex
 	fails map[string]failed // by account and address
@@ -52,6 +53,7 @@ const (
 	sessionBegan  = "began" // microseconds
 	sessionSeen   = "seen"
 	sessionFactor = "factor" // when the second factor was shown
+	sessionFloor  = "floor"  // the terminal at which it began by badge and PIN
 )
 
 // NewSessions returns Sessions for the accounts of users.
@@ -146,10 +148,11 @@ func (s *Sessions) who(r *http.Request) (Actor, error) {
 		s.scs.Put(ctx, sessionSeen, store.Micros(now))
 	}
 	factor := store.FromMicros(s.scs.GetInt64(ctx, sessionFactor))
-	if a.at == s.directory && s.directory != nil && factor.IsZero() {
-		a.roles = byOneFactor(a.roles)
+	rights, err := s.limit(r, a, factor)
+	if err != nil {
+		return Actor{}, err
 	}
-	return Actor{Name: a.actor, Rights: Rights{Roles: a.roles}, Person: true, Factor: factor}, nil
+	return Actor{Name: a.actor, Rights: rights, Person: true, Factor: factor}, nil
 }
 
 func (s *Sessions) end(ctx context.Context, why string) error {
@@ -240,6 +243,7 @@ func (s *Sessions) begin(ctx context.Context, name string, factor time.Time) err
 		return fmt.Errorf("begin a session: %w", err)
 	}
 	now := store.Micros(s.db.Now())
+	s.scs.Remove(ctx, sessionFloor)
 	s.scs.Put(ctx, sessionUser, name)
 	s.scs.Put(ctx, sessionBegan, now)
 	s.scs.Put(ctx, sessionSeen, now)

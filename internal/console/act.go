@@ -141,6 +141,7 @@ func notices() map[string]string {
 		"rollback-mapping":  "The edition before is used again.",
 		"end-trial-mapping": "The trial has ended.",
 		"add-passkey":       "The passkey is added. You sign in by it from now on, or as before.",
+		"set-badge":         "Badge and PIN are set. At a terminal you sign in by them from now on.",
 		"dismiss":           "The conflict needs nobody any more.",
 	}
 }

@@ -50,7 +50,7 @@ type Checker interface {
 	Check(ctx context.Context, tx *store.Tx, m outbox.Detail) error
 }
 
-// Parts are what the pages show and act on; all but SignIn, Elsewhere, Passkeys and Tokens are required.
+// Parts are what the pages show and act on; all but SignIn, Elsewhere, Passkeys, Badges and Tokens are required.
 type Parts struct {
 	DB     *store.DB
 	Plant  *mes.Plant
@@ -63,10 +63,12 @@ type Parts struct {
 	Elsewhere Elsewhere
 	// Passkeys let accounts of the plant in besides; nil: none is taken.
 	Passkeys *access.Passkeys
-	Checker  Checker
-	Rules    *mapping.Live
-	Jobs     *job.Jobs
-	Tokens   *token.Tokens // nil: nothing is sensitive
+	// Badges let people of providers and directories in at terminals of the shop floor; nil: none does.
+	Badges  *access.Badges
+	Checker Checker
+	Rules   *mapping.Live
+	Jobs    *job.Jobs
+	Tokens  *token.Tokens // nil: nothing is sensitive
 	// Workshop is what the Mappings page needs of the program.
 	Workshop Workshop
 }
@@ -243,12 +245,7 @@ func (c *Console) routes() []route {
 		post("conflicts/dismiss", access.PlantRead, c.dismiss),
 		post("preferences", "", c.prefer),
 	}
-	if c.Passkeys != nil {
-		all = append(
-			all, get("account", access.PasskeyAdd, c.account), post("account/passkeys/begin", access.PasskeyAdd, c.invitePasskey),
-			post("account/passkeys", access.PasskeyAdd, c.addPasskey), post("account/passkeys/{id}/remove", access.PasskeyRemove, c.removePasskey),
-		)
-	}
+	all = append(all, c.accountRoutes(get, post)...)
 	if c.Tokens.On() {
 		all = append(all, get("tokens", access.TokenReveal, c.tokens), post("tokens/show", access.TokenReveal, c.showToken))
 	}

@@ -162,7 +162,7 @@ func (c *Console) render(w http.ResponseWriter, r *http.Request, p *page) {
 	p.Theme, p.ZoneName = cookie(r, "theme", themeValues()), cookie(r, "zone", zoneValues())
 	p.Sheets, p.Sections, p.Now, p.Self = stylesheets(p.Theme), c.sections(p.Who, p.Section), c.DB.Now(), r.URL.RequestURI()
 	p.zone, p.form, p.SignsOut = c.zone(r), r.PostForm, c.SignIn != nil && p.Who.Name != ""
-	p.Account = p.SignsOut && c.Passkeys != nil && c.Doer.Permit(p.Who, access.PasskeyAdd, "") == nil
+	p.Account = p.SignsOut && c.hasAccounts() && c.Doer.Permit(p.Who, access.PasskeyAdd, "") == nil
 	if p.ZoneName != "browser" && p.zone != time.Local {
 		p.Clock = p.zone.String()
 	}

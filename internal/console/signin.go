@@ -31,10 +31,11 @@ type signInView struct {
 	Fresh     bool
 	Providers []string
 	Passkeys  bool
+	Badges    bool
 }
 
 func (c *Console) signInForm(to string, fresh bool) *page {
-	v := signInView{Back: back(to), Fresh: fresh, Passkeys: c.Passkeys != nil}
+	v := signInView{Back: back(to), Fresh: fresh, Passkeys: c.Passkeys != nil, Badges: c.Badges != nil}
 	if c.Elsewhere != nil {
 		v.Providers = c.Elsewhere.Names()
 	}
@@ -127,6 +128,10 @@ func (c *Console) door(mux *http.ServeMux) {
 	if c.Passkeys != nil {
 		mux.HandleFunc("POST "+Root+"sign-in/passkey/begin", c.shown(c.askPasskey))
 		mux.HandleFunc("POST "+Root+"sign-in/passkey", c.shown(c.byPasskey))
+	}
+	if c.Badges != nil {
+		mux.HandleFunc("GET "+Root+"floor", c.shown(c.floorForm))
+		mux.HandleFunc("POST "+Root+"floor", c.shown(c.byBadge))
 	}
 	if c.Elsewhere != nil {
 		mux.HandleFunc("GET "+Root+"sign-in/{provider}", c.shown(c.leave))
