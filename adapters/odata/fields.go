@@ -37,6 +37,9 @@ func (l *Link) DocumentType(name string) (*schema.Type, bool) {
 	return sets[0].Of.Received(), true
 }
 
+// Learnt changes whenever a service has given a $metadata anew, so that what was known of its types may be old.
+func (l *Link) Learnt() int64 { return l.learnt.Load() }
+
 // setsOf are the entity sets that a mapping in can mean by a name.
 func (l *Link) setsOf(name string) (sets []*edm.Set) {
 	service, set, full := strings.Cut(name, "/")

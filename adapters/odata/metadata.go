@@ -127,6 +127,7 @@ func (c *Client) readMetadata(ctx context.Context) (*edm.Model, error) {
 	defer m.mu.Unlock()
 	if m.asked = c.link.now(); model != nil {
 		m.model, m.etag, m.date = model, a.Header.Get("ETag"), a.Header.Get("Last-Modified")
+		c.link.learnt.Add(1)
 	}
 	return m.model, nil
 }

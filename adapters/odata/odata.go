@@ -36,6 +36,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"holdfast/adapters/odata/edm"
@@ -56,6 +57,7 @@ type Link struct {
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
 	now      func() time.Time
+	learnt   atomic.Int64 // how often a $metadata was read that is another one
 }
 
 // Open checks the configuration and reads the certificates and the $metadata files that it names. It does not call the ERP, which

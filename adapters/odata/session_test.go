@@ -354,8 +354,14 @@ func TestMetadataIsAskedForItsVersionOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, err := c.Metadata(t.Context())
-	if err != nil || again != first {
-		t.Errorf("the same $metadata was read twice: %v", err)
+	if err != nil || again != first || w.link.Learnt() != 1 {
+		t.Errorf("the same $metadata was read twice, learnt %d times: %v", w.link.Learnt(), err)
+	}
+	c.metadata.etag, c.metadata.date = "of an older one", ""
+	if other, err := c.Metadata(t.Context()); err != nil || other == first || w.link.Learnt() != 2 {
+		t.Errorf("another $metadata was learnt %d times, want that known: %v", w.link.Learnt(), err)
+	} else {
+		first = other
 	}
 	w.Meet(t, adaptertest.Down)
 	old := w.link.now

@@ -74,20 +74,32 @@ func (c Config) unrouted(rules *mapping.Set) (out []mapping.Mistake) {
 	return out
 }
 
-// documentsOf are the types of what comes in through links, by their contracts, each as it was when it was first known.
+// documentsOf are the types of what comes in through links, by their contracts, each as it was when the link last learnt its contract.
 func documentsOf(links map[string]link) mapping.Documents {
-	var types sync.Map // by link and document: *schema.Type
+	type known struct {
+		learnt int64
+		as     *schema.Type
+	}
+	var types sync.Map // by link and document: known
 	return func(link, _, document string) *schema.Type {
-		if t, ok := types.Load([2]string{link, document}); ok {
-			return t.(*schema.Type)
+		c, ok := links[link].(mapping.Contract)
+		if !ok {
+			return nil
 		}
-		if c, ok := links[link].(mapping.Contract); ok {
-			if t, known := c.DocumentType(document); known {
-				types.Store([2]string{link, document}, t)
-				return t
-			}
+		var now int64 // read before the type, which may be a later one
+		if l, learns := c.(interface{ Learnt() int64 }); learns {
+			now = l.Learnt()
 		}
-		return nil
+		at := [2]string{link, document}
+		if k, ok := types.Load(at); ok && k.(known).learnt == now {
+			return k.(known).as
+		}
+		t, ok := c.DocumentType(document)
+		if !ok {
+			return nil
+		}
+		types.Store(at, known{now, t})
+		return t
 	}
 }
 

@@ -33,6 +33,46 @@ func (c *countedLink) DocumentType(name string) (*schema.Type, bool) {
 	return c.Contract.DocumentType(name)
 }
 
+// learning is a link that learns its contract anew.
+type learning struct {
+	countedLink
+	times int64
+}
+
+// Learnt tells how often it has.
+func (l *learning) Learnt() int64 { return l.times }
+
+// TestADocumentIsReadByTheContractThatWasLearntLast: a type is asked for once, and again when there is another.
+func TestADocumentIsReadByTheContractThatWasLearntLast(t *testing.T) {
+	first, second := &schema.Type{Kind: schema.Text}, &schema.Type{Kind: schema.Decimal}
+	of := documentType{first}
+	l := &learning{countedLink: countedLink{Contract: &of}}
+	types := documentsOf(map[string]link{"erp": l})
+	for range 2 {
+		if got := types("erp", "m", "A"); got != first {
+			t.Errorf("got %v, want the first", got)
+		}
+	}
+	if of.Type = second; types("erp", "m", "A") != first || len(l.asked) != 1 {
+		t.Errorf("asked for %q, want once for all messages", l.asked)
+	}
+	if l.times++; types("erp", "m", "A") != second {
+		t.Error("a contract that was learnt anew is not gone by")
+	}
+	if types("other", "m", "A") != nil {
+		t.Error("a link that there is none of has a type")
+	}
+}
+
+// documentType is a contract of one document.
+type documentType struct{ *schema.Type }
+
+// TargetType implements mapping.Contract.
+func (documentType) TargetType(string) (*schema.Operation, bool) { return nil, false }
+
+// DocumentType implements mapping.Contract.
+func (d *documentType) DocumentType(string) (*schema.Type, bool) { return d.Type, true }
+
 // TestAPreviewHoldsOneMappingAlone: what is typed into the page costs the check of the mapping in hand, however many others the plant has.
 func TestAPreviewHoldsOneMappingAlone(t *testing.T) {
 	cfg := sapConfig(t)

@@ -32,6 +32,8 @@ type Example struct {
 
 	file string
 	node *yaml.Node
+	text []byte // of the whole file
+	nth  int    // in it
 }
 
 // Expected is what a mapping shall make of an example.
@@ -96,7 +98,7 @@ func ParseExamples(file string, text []byte) ([]Example, error) {
 		return nil, bad(err)
 	}
 	for i := range all {
-		all[i].file, all[i].node = file, &nodes[i]
+		all[i].file, all[i].node, all[i].text, all[i].nth = file, &nodes[i], text, i
 		if all[i].Name == "" {
 			return nil, bad(fmt.Errorf("line %d: the example has no name", nodes[i].Line))
 		}

@@ -323,31 +323,91 @@ func (r Report) WriteJUnit(w io.Writer) error {
 	return err
 }
 
-// Updated is the file of a mapping's examples with what the mapping makes now in the place of what was expected; nil if nothing changes.
+// Updated is the file of a mapping's examples with what the mapping makes now in the place of what was expected; nil if nothing changes. Comments,
+// the order and what is not changed stay as somebody wrote them.
 func (r Report) Updated(name string) ([]byte, error) {
-	var all []Example
-	changed := false
+	var file *yaml.Node
 	for _, c := range r.Cases {
-		if c.Mapping != name || c.example.node == nil {
+		if c.Mapping != name || c.example.node == nil || len(c.Differences) == 0 {
 			continue
 		}
-		e := c.example
-		if len(c.Differences) > 0 {
-			changed = true
-			e.Waits, e.LeftOut, e.Want = c.made.Waits, c.made.LeftOut, Expected{}
-			if e.Waits == "" && !e.LeftOut {
-				if e.Back != nil && c.back.Version != "" {
-					e.Back = e.Back.updated(c.back)
-				}
-				e.Want = Expected{Target: c.made.Target, Params: c.made.Params, Kind: c.made.Kind, Key: c.made.Key, Body: indented(e.marked(c.made.Body))}
+		if file == nil {
+			file = &yaml.Node{}
+			if err := yaml.Load(c.example.text, file); err != nil {
+				return nil, fmt.Errorf("read the examples %s again: %w", c.example.file, err)
 			}
 		}
-		all = append(all, e)
+		text, err := yaml.Dump(c.updated())
+		var now yaml.Node
+		if err == nil {
+			err = yaml.Load(text, &now)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("write an example of %s: %w", name, err)
+		}
+		rewrite(file.Content[0].Content[c.example.nth], now.Content[0])
 	}
-	if !changed {
+	if file == nil {
 		return nil, nil
 	}
-	return FormatExamples(all)
+	out, err := yaml.Dump(file)
+	if err != nil {
+		return nil, fmt.Errorf("write examples: %w", err)
+	}
+	return out, nil
+}
+
+// updated is the example with what was made in the place of what was expected.
+func (c Case) updated() Example {
+	e := c.example
+	e.Waits, e.LeftOut, e.Want = c.made.Waits, c.made.LeftOut, Expected{}
+	if e.Waits != "" || e.LeftOut {
+		return e
+	}
+	if e.Back != nil && c.back.Version != "" {
+		e.Back = e.Back.updated(c.back)
+	}
+	e.Want = Expected{Target: c.made.Target, Params: c.made.Params, Kind: c.made.Kind, Key: c.made.Key, Body: indented(e.marked(c.made.Body))}
+	return e
+}
+
+// rewrite makes a node say what another one does, and leaves what is the same as it stands, with its comments.
+func rewrite(node, now *yaml.Node) {
+	switch {
+	case node.Kind != now.Kind || node.Kind == yaml.SequenceNode:
+		node.Kind, node.Tag, node.Style, node.Value, node.Content, node.Alias = now.Kind, now.Tag, now.Style, now.Value, now.Content, nil
+	case node.Kind == yaml.MappingNode:
+		rewriteMembers(node, now)
+	case node.Value != now.Value:
+		node.Tag, node.Style, node.Value = now.Tag, now.Style, now.Value
+	}
+}
+
+func rewriteMembers(node, now *yaml.Node) {
+	kept := make([]*yaml.Node, 0, len(now.Content))
+	has := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		if to := memberNode(now, key.Value); to != nil {
+			rewrite(value, to)
+			kept, has[key.Value] = append(kept, key, value), true
+		}
+	}
+	for i := 0; i+1 < len(now.Content); i += 2 {
+		if !has[now.Content[i].Value] {
+			kept = append(kept, now.Content[i], now.Content[i+1])
+		}
+	}
+	node.Content = kept
+}
+
+func memberNode(n *yaml.Node, name string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }
 
 // FormatExamples writes a file of examples.

@@ -185,6 +185,46 @@ func TestAnUpdateTakesWhatWasMade(t *testing.T) {
 	}
 }
 
+// TestAnUpdateKeepsWhatSomebodyWrote: comments, the order, and how an example is written that does not change.
+func TestAnUpdateKeepsWhatSomebodyWrote(t *testing.T) {
+	const file = `# examples of the line at hall 3
+- name: as it is # with the customer
+  kind: test.happened
+  body: '{"a":1,"b":"x"}'
+  want: {body: '{"a":"one","b":"x"}', target: post}
+# this one came from a real order
+- kind: test.happened # before its name
+  name: one
+  body: '{"a":1,"b":"x"}' # as it was sent
+  want:
+    # what the ERP shall have
+    body: '{"a":"uno","b":"x"}'
+    target: nowhere # its old name
+    params: {gone: '1'}
+`
+	text, err := testSet(t, file).Updated("m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := -1
+	for _, want := range []string{
+		"# examples of the line at hall 3\n- name: as it is # with the customer\n", `want: {body: '{"a":"one","b":"x"}', target: post}`, "# this one came from a real order\n",
+		"kind: test.happened # before its name\n  name: one\n", `body: '{"a":1,"b":"x"}' # as it was sent`, "# what the ERP shall have\n", `"a": "one"`, "target: post # its old name\n",
+	} {
+		i := strings.Index(string(text), want)
+		if i <= at {
+			t.Errorf("no %q in its place in\n%s", want, text)
+		}
+		at = max(at, i)
+	}
+	if contains(string(text), "gone") {
+		t.Errorf("a parameter that is not made stays in\n%s", text)
+	}
+	if r := testSet(t, string(text)); !r.OK() || len(r.Cases) != 2 {
+		t.Errorf("after the update %+v in\n%s", r.Cases, text)
+	}
+}
+
 func TestAFirstMappingFitsItsTarget(t *testing.T) {
 	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
 	if err != nil {
