@@ -40,19 +40,7 @@ type moving struct {
 func (m *moving) run(node, file string, together int, askAfter time.Duration, done func(outbox.Link) bool) {
 	m.t.Helper()
 	f := &floors{db: m.db}
-	folder := fstest.MapFS{"moving.yaml": {Data: []byte(file)}}
-	set, err := mapping.Load(mapping.Library(), folder)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	own, err := edition.Read(folder)
-	if err == nil {
-		err = keepSet(m.t.Context(), m.db, set, own)
-	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	live := mapping.NewLive(set)
+	live := mapping.NewLive(m.keep(file))
 	live.Recall(f.earlierRules)
 	out := outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "moving"}}, "urn:plant:1000", outbox.Config{AskAfter: askAfter})
 	out.MapBy(live.Kept)
@@ -85,6 +73,29 @@ func (m *moving) run(node, file string, together int, askAfter time.Duration, do
 	if err := work.Wait(); err != nil {
 		m.t.Error(err)
 	}
+}
+
+// keep makes a set of one file and keeps it as keepSet does, without the shipped mappings, whose compiling would take most of the test.
+func (m *moving) keep(file string) *mapping.Set {
+	m.t.Helper()
+	folder := fstest.MapFS{"moving.yaml": {Data: []byte(file)}}
+	set, err := mapping.Load(fstest.MapFS{}, folder)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	own, err := edition.Read(folder)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	whole, err := edition.Whole(fstest.MapFS{}, own)
+	if err == nil {
+		err = m.db.InTx(m.t.Context(), func(tx *store.Tx) error { return edition.KeepSet(m.t.Context(), tx, whole, set.Versions()) })
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	set.Kept = edition.Short(whole.Hash)
+	return set
 }
 
 // owe has the plant owe an event for each of three orders.
