@@ -33,7 +33,13 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	defer release()
 	c := newCall(len(ds))
 	defer c.free()
+	var ended error // why nothing more is sent: what follows must not overtake what was not
 	for i, d := range ds {
+		if ended != nil {
+			w.skip(c)
+			out[i] = notSent(ended)
+			continue
+		}
 		m, err := l.outgoing(d, c.room[:0])
 		if m.msg.ContentType == structured {
 			c.keep(m.msg.Body) // it was made there, and is free again when it was written
@@ -43,8 +49,8 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 			out[i] = unmade(err)
 			continue
 		}
-		if err := w.send(ctx, &m, c, i); err != nil {
-			out[i] = notSent(err)
+		if ended = w.send(ctx, &m, c, i); ended != nil {
+			out[i] = notSent(ended)
 		}
 	}
 	if len(ds) > 0 {
@@ -128,7 +134,8 @@ func unmade(err error) message.Outcome {
 // outcome is what the fate of a message means for the relay.
 //
 // A message that is nacked has nothing wrong with it: the queue is full, or the broker in trouble. It counts as the link's failure,
-// so that it spends no attempt and the breaker keeps the rest back until there is room.
+// so that it spends no attempt and the breaker keeps the rest back until there is room. Of several queues behind the exchange others may
+// have taken it, so that it counts as sent: it is neither changed nor given up as one that nobody has seen.
 func (f fate) outcome(id, key, said string) message.Outcome {
 	if f == confirmed {
 		return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Kind: "message"}}
@@ -138,7 +145,7 @@ func (f fate) outcome(id, key, said string) message.Outcome {
 	case returned, tooLarge:
 		return message.Outcome{Verdict: message.Refused, Err: err}
 	case nacked:
-		return message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
+		return message.Outcome{Verdict: message.Again, LinkDown: true, Sent: true, Err: err}
 	}
 	return message.Outcome{Verdict: message.Unsure, LinkDown: true, Err: err}
 }

@@ -98,8 +98,8 @@ func TestAFullQueueIsTheLinksTrouble(t *testing.T) {
 	l := open(t, b, c)
 	until(t, "the queue is full", func() bool { return one(t, l, "filler").Verdict != message.Delivered })
 	o := one(t, l, "too much")
-	if o.Verdict != message.Again || !o.LinkDown || o.Err == nil {
-		t.Errorf("got %v, link down %t", o, o.LinkDown)
+	if o.Verdict != message.Again || !o.LinkDown || !o.Sent || o.Err == nil {
+		t.Errorf("got %v, link down %t, sent %t", o, o.LinkDown, o.Sent)
 	}
 	b.Drain(t, queue)
 	until(t, "there is room again", func() bool { return one(t, l, "again").Verdict == message.Delivered })

@@ -41,5 +41,8 @@ func TestANackIsNotLostAmongAcks(t *testing.T) {
 			}
 		}
 	}
+	if n := ready(t, b, queue); n != 200 {
+		t.Errorf("%d messages are on the queue that has room, want 200", n)
+	}
 	t.Logf("%d of %d outcomes are wrong; on the full queue are %d messages, on the other %d", wrong, len(ds), ready(t, b, full), ready(t, b, queue))
 }

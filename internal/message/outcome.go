@@ -23,6 +23,9 @@ type Outcome struct {
 	// LinkDown tells that the failure says nothing about this message but all about the link (no connection, 429, 503): it spends
 	// no attempt and counts for the circuit breaker.
 	LinkDown bool
+	// Sent tells with Again that somebody may have the message all the same. It is sent once more under its ID, and counts as sent for whoever
+	// would change it, discard it or let it expire.
+	Sent bool
 	// Locked tells that somebody works in the ERP on what the message is about: Again, soon, for as long as that lasts. It spends no attempt.
 	Locked bool
 	// Throttled tells that the ERP asked for less (429): the relay halves its rate.

@@ -316,7 +316,7 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 // alone: a mark of an earlier one stays.
 func (l *lane) markSent(q outbox.Queued, o message.Outcome) {
 	switch {
-	case o.Verdict == message.Again, o.Verdict == message.Refused:
+	case o.Verdict == message.Again && !o.Sent, o.Verdict == message.Refused:
 	case q.Again: // it is asked for in any case
 		l.gone = true
 	default:

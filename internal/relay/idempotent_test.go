@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/internal/message"
+	"holdfast/internal/outbox"
 )
 
 // TestAnIdempotentNeighbourProvesNothing has a process killed that has sent two messages of a lane. The operation of the first may be
@@ -49,6 +50,36 @@ func TestAnIdempotentNeighbourProvesNothing(t *testing.T) {
 					if m := c.Delivery.Event.Message(); m.Kind == "operation.confirmed" && !c.Ask {
 						t.Error("the second message was sent again without a question")
 					}
+				}
+			})
+		})
+	}
+}
+
+// TestWhatSomebodyMayHaveDoesNotExpire: a broker turns away a message of which another of its queues may have a copy. It is sent once more under
+// its ID, and is no message of which nobody has heard.
+func TestWhatSomebodyMayHaveDoesNotExpire(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sent bool
+		want message.Role
+	}{{"it may be with somebody", true, message.Event}, {"it is with nobody", false, message.Void}} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *plant) {
+				began := time.Now()
+				p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+					if time.Since(began) < 2*time.Minute {
+						return message.Outcome{Verdict: message.Again, LinkDown: true, Sent: tt.sent, Err: errDown}, false
+					}
+					return message.Outcome{Verdict: message.Delivered}, true
+				}
+				p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+					return message.Outcome{Verdict: message.Again}, nil // a broker cannot tell
+				}
+				p.owe(event("a", "operation.confirmed", "o1"), outbox.Expires(p.db.Now().Add(time.Minute)))
+				p.runFor(5 * time.Minute)
+				if d := p.message("a"); d.Role != tt.want || !d.Settled {
+					t.Errorf("got %+v, want it settled as %s", d, tt.want)
 				}
 			})
 		})
