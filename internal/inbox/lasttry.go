@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -48,8 +49,14 @@ func (i *Inbox) tryLast(ctx context.Context, ins []message.Incoming, link string
 			if err != nil {
 				return fmt.Errorf("write down the last try of a message: %w", err)
 			}
-			if n <= lastTries {
+			switch {
+			case n <= lastTries:
 				lighter[t.at].Deliveries = i.cfg.MaxDeliveries - 1
+			case n > lastTries+1: // it is not even stored as poison: to verify it is what brings the process down
+				lighter[t.at].Unread = &problem.Error{
+					Kind: problem.Internal, What: "read message " + ins[t.at].ID, Why: fmt.Sprintf("it was tried %d times, and nothing was heard of any", n-1),
+					Hint: "look into the log for what happened when it came; have it sent again once that is mended",
+				}
 			}
 		}
 		_, err := tx.Exec(ctx, `DELETE FROM inbox_tries WHERE tried_at < ?`, store.Micros(tx.Now.Add(-triesKept)))

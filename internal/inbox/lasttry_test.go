@@ -71,6 +71,23 @@ func TestWhatWasInHandInAnOutageIsNotPoison(t *testing.T) {
 	})
 }
 
+// TestPoisonThatBreaksWhoeverLooksIsNotLookedAt: the try to put it aside has brought the process down as well.
+func TestPoisonThatBreaksWhoeverLooksIsNotLookedAt(t *testing.T) {
+	each(t, inbox.Config{MaxDeliveries: 3}, func(t *testing.T, w *world) {
+		bad := numbered(1)
+		bad.Deliveries = 9
+		w.crash(4, bad)
+		in := w.another(inbox.Config{MaxDeliveries: 3, Guard: looks(func(message.Incoming) (message.Verified, error) { panic("down") })})
+		got, err := in.ReceiveAll(t.Context(), []message.Incoming{bad}, "erp")
+		if err != nil || got[0].Rejected == 0 || got[0].Err != nil {
+			t.Fatalf("taken as %+v, %v, want it kept as rejected", got, err)
+		}
+		if got := w.all(plain("a", "o2")); !got[0].Fresh {
+			t.Errorf("the next one was taken as %+v", got)
+		}
+	})
+}
+
 // TestTriesAreForgotten: what was taken leaves nothing behind.
 func TestTriesAreForgotten(t *testing.T) {
 	each(t, inbox.Config{MaxDeliveries: 3}, func(t *testing.T, w *world) {
