@@ -32,14 +32,21 @@ func (l *Link) Carry(ctx context.Context, ps []Parcel) []message.Outcome {
 	c := newCall(len(ps))
 	defer c.free()
 	keys := make([]string, len(ps))
+	var ended error // as in Deliver
 	for i, p := range ps {
 		keys[i] = l.routed(p.Of, p.Type)
 		m := outgoing{exchange: l.cfg.Publish.Exchange, key: keys[i], msg: wrap(p)}
-		if err := m.check(); err != nil {
+		switch err := m.check(); {
+		case ended != nil:
+			w.skip(c)
+			out[i] = notSent(ended)
+		case err != nil:
 			w.skip(c)
 			out[i] = message.Outcome{Verdict: message.Refused, Err: err}
-		} else if err := w.send(ctx, &m, c, i); err != nil {
-			out[i] = notSent(err)
+		default:
+			if ended = w.send(ctx, &m, c, i); ended != nil {
+				out[i] = notSent(ended)
+			}
 		}
 	}
 	if len(ps) > 0 {

@@ -168,6 +168,7 @@ func (k *keeper) connect(ctx context.Context) (*session, error) {
 		err = cmp.Or(err, ctx.Err())
 	}
 	if err != nil {
+		k.address++ // one that takes connections and cannot serve: another may
 		s.close(soon())
 		return nil, err
 	}
@@ -212,6 +213,7 @@ func (k *keeper) watch(ctx context.Context, s *session) {
 			}
 		case <-look.C:
 			if s.window != nil && s.window.stuck() {
+				k.address++
 				s.kill(&problem.Error{
 					Kind: problem.Unavailable, What: "publish to RabbitMQ", Why: fmt.Sprintf("the broker confirmed nothing for %s", k.cfg.ConfirmTimeout),
 					Hint: "see whether its queues have a leader (rabbitmq-queues); the link tries again by itself",

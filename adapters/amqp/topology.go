@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +28,7 @@ func (s *session) prepare(declare bool, exchanges []Exchange, queues []Queue) er
 		}
 	}
 	for _, q := range queues {
-		if err := s.declare(ch, q); err != nil {
+		if err := s.declare(q); err != nil {
 			return misplaced("declare queue", q.Name, err)
 		}
 		for _, b := range q.Bindings {
@@ -41,31 +41,44 @@ func (s *session) prepare(declare bool, exchanges []Exchange, queues []Queue) er
 }
 
 // declare makes a queue, or finds it as it should be. From RabbitMQ 4.0 on a quorum queue drops what was given back 20 times, by a lost connection
-// too, unless it was declared to have no limit. One that was made before, without that word, is left as it is, and the log says so.
-func (s *session) declare(ch *amqp091.Channel, q Queue) error {
-	args := q.arguments()
-	if s.drops && q.Kind != "classic" && q.DeliveryLimit == 0 && q.DeadLetter == "" {
-		err := s.declareUnlimited(q.Name, args)
-		lib, ok := errors.AsType[*amqp091.Error](err)
-		if !ok || lib.Code != amqp091.PreconditionFailed {
-			return err
-		}
+// too, unless it was declared to have no limit. One that was made before, without that word, is left as it is, and the log says so; one that has
+// it is known by it to an older broker as well.
+func (s *session) declare(q Queue) error {
+	words := []any{nil}
+	if q.Kind != "classic" && q.DeliveryLimit == 0 && q.DeadLetter == "" {
+		words = append(words, unlimited)
+	}
+	if s.drops {
+		slices.Reverse(words)
+	}
+	err := s.declareLimited(q, words[0])
+	if lib, ok := errors.AsType[*amqp091.Error](err); !ok || lib.Code != amqp091.PreconditionFailed || len(words) == 1 {
+		return err
+	}
+	if s.declareLimited(q, words[1]) != nil {
+		return err // the first says what is wrong
+	}
+	if words[1] == nil {
 		s.log.Warn("the broker drops what this queue has offered 20 times: it was made without a word on that",
 			"queue", q.Name, "hint", "give it a dead-letter exchange by a policy, or have it made anew when it is empty")
 	}
-	_, err := ch.QueueDeclare(q.Name, true, false, false, false, args)
-	return err
+	return nil
 }
 
-// declareUnlimited has a channel of its own, which a refusal closes.
-func (s *session) declareUnlimited(name string, args amqp091.Table) error {
+// unlimited is the delivery limit of a queue that has none. RabbitMQ before 4.0 takes it for 0, so that no queue may be made there with it.
+const unlimited = -1
+
+// declareLimited has a channel of its own, which a refusal closes. Without a limit it says none.
+func (s *session) declareLimited(q Queue, limit any) error {
 	ch, err := s.conn.Channel()
 	if err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
-	args = maps.Clone(args)
-	args["x-delivery-limit"] = -1
-	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
+	args := q.arguments()
+	if limit != nil {
+		args["x-delivery-limit"] = limit
+	}
+	if _, err := ch.QueueDeclare(q.Name, true, false, false, false, args); err != nil {
 		return err
 	}
 	return ch.Close()

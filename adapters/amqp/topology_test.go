@@ -3,8 +3,10 @@ package amqp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,13 +32,9 @@ func TestAQueueThatWasMadeBeforeIsUsedAsItIs(t *testing.T) {
 	c, queue := toQueue(t, b)
 	l := open(t, b, c)
 	s, _ := l.out.k.now()
-	ch, err := s.conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var said bytes.Buffer
 	other := &session{conn: s.conn, drops: true, log: slog.New(slog.NewTextHandler(&said, nil))}
-	if err := other.declare(ch, Queue{Name: queue}); err != nil {
+	if err := other.declare(Queue{Name: queue}); err != nil {
 		t.Fatalf("the queue is not used: %v", err)
 	}
 	if !strings.Contains(said.String(), "offered 20 times") || !strings.Contains(said.String(), queue) {
@@ -44,7 +42,7 @@ func TestAQueueThatWasMadeBeforeIsUsedAsItIs(t *testing.T) {
 	}
 	said.Reset()
 	for _, q := range []Queue{{Name: b.Name(t), DeliveryLimit: 5, DeadLetter: "amq.topic"}, {Name: b.Name(t), Kind: "classic"}} {
-		if err := other.declare(ch, q); err != nil || said.Len() > 0 {
+		if err := other.declare(q); err != nil || said.Len() > 0 {
 			t.Errorf("queue %s: %v, %s", q.Name, err, said.String())
 		}
 	}
@@ -81,5 +79,32 @@ func TestAHangingVaultKeepsNoConnectionFromItsEnd(t *testing.T) {
 	until(t, "there is another connection", func() bool { return l.Status().Generation > generation && l.Status().State == Connected })
 	if o := one(t, l, "m"); o.Verdict != message.Delivered {
 		t.Errorf("got %v", o)
+	}
+}
+
+// A node that takes connections and cannot serve is no reason not to try the others.
+func TestAnAddressThatCannotServeIsLeft(t *testing.T) {
+	b := amqptest.Shared(t)
+	quietly(t)
+	c := config(b).withDefaults()
+	c.Addresses = append(c.Addresses, strings.Replace(b.Address, "127.0.0.1", "localhost", 1))
+	k := newKeeper("publish", c, password(b), testlog(t), newGuard())
+	var tried []int
+	k.setup = func(*session) error {
+		if tried = append(tried, k.address%len(c.Addresses)); len(tried) == 1 {
+			return errors.New("its queues have no leader")
+		}
+		return nil
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { k.run(ctx) })
+	if _, err := k.await(ctx); err != nil {
+		t.Error(err)
+	}
+	stop()
+	running.Wait()
+	if len(tried) != 2 || tried[0] == tried[1] {
+		t.Errorf("tried addresses %v", tried)
 	}
 }

@@ -320,7 +320,8 @@ func (w *window) settle(f *flight, is fate, said string) {
 }
 
 // readReturns marks what came back. The broker sends a return before the confirm of the same message, and the library hands both over
-// in that order; two returns of one ID belong to its publishes in their order. The caller holds mu.
+// in that order. Which of two publishes of one ID came back nobody can tell: both did, since one that is on no queue must not pass for delivered, and one
+// that is there under its ID may be sent again. The caller holds mu.
 func (w *window) readReturns() {
 	for {
 		select {
@@ -340,7 +341,6 @@ func (w *window) takeBack(r amqp091.Return) {
 		f := w.at(tag)
 		if !f.returned && f.id == r.MessageId && f.exchange == r.Exchange && f.key == r.RoutingKey {
 			f.returned, f.said = true, fmt.Sprintf("%d %s", r.ReplyCode, r.ReplyText)
-			return
 		}
 	}
 }

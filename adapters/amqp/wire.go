@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,7 +11,7 @@ import (
 const wireRoom = 1 << 20
 
 // wire is a network connection that gathers what is written while an earlier write is under way: under load hundreds of messages
-// go out in one system call. No write can hang longer than patience; when one does, the connection is over. amqp091-go itself has
+// go out in few system calls. No piece of it can hang longer than patience; when one does, the connection is over. amqp091-go itself has
 // no write deadline, and holds locks while it writes.
 type wire struct {
 	net.Conn
@@ -89,11 +90,7 @@ func (w *wire) pump() {
 		w.moved.Broadcast()
 		w.mu.Unlock()
 
-		err := w.SetWriteDeadline(time.Now().Add(w.patience))
-		if err == nil {
-			_, err = w.Conn.Write(b)
-		}
-		if err != nil {
+		if err := w.writeAll(b); err != nil {
 			w.fail(err)
 			return
 		}
@@ -101,6 +98,22 @@ func (w *wire) pump() {
 			spare = nil // a large message is over; its memory is not kept
 		}
 	}
+}
+
+// piece is what must go out within the patience of a wire: a slow line is not one that hangs.
+const piece = 32 << 10
+
+func (w *wire) writeAll(b []byte) error {
+	for p := range slices.Chunk(b, piece) {
+		err := w.SetWriteDeadline(time.Now().Add(w.patience))
+		if err == nil {
+			_, err = w.Conn.Write(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fail ends the connection for a reason, and lets go of whoever waits in it.
