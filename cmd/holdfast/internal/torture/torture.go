@@ -102,9 +102,9 @@ type Report struct {
 	Verdict
 }
 
-// OK tells whether the run holds what the product promises.
+// OK tells whether the run holds what the product promises. One in which nothing was promised shows nothing.
 func (r Report) OK() bool {
-	return r.Stuck == "" && r.Takeovers.Late == 0 && r.Settled == int64(r.Promised) && r.Unfiled == 0 && r.LostBodies == 0 && r.Verdict.OK()
+	return r.Promised > 0 && r.Stuck == "" && r.Takeovers.Late == 0 && r.Settled == int64(r.Promised) && r.Unfiled == 0 && r.LostBodies == 0 && r.Verdict.OK()
 }
 
 // run is a Config at work.
