@@ -292,6 +292,48 @@ func TestAlteredMessageIsNotSent(t *testing.T) {
 	})
 }
 
+// TestWhatIsSentIsTheCopyThatWasVerified: rows that somebody alters once they are claimed, while the first of them is under way, change nothing of
+// what leaves the plant; a copy that a later claim reads is looked at anew, and stays.
+func TestWhatIsSentIsTheCopyThatWasVerified(t *testing.T) {
+	eachWay(t, func(t *testing.T, p *plant) {
+		var alter sync.Once
+		var failed error
+		p.erp.Answer = func(ctx context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			alter.Do(func() {
+				failed = p.act(func(ctx context.Context, tx *store.Tx) error {
+					_, err := tx.Exec(ctx, `UPDATE outbox_messages SET body = ?, kind = ?`, []byte(`{"yield":"999"}`), "operation.reversed")
+					return err
+				})
+			})
+			if m := d.Event.Message(); !strings.HasPrefix(string(m.Body), `{"id":"`) || m.Kind != "operation.confirmed" || strings.Contains(string(d.Doc.Body), "999") {
+				t.Errorf("%s left as %s with %s", m.ID, m.Kind, m.Body)
+			}
+			return message.Outcome{Verdict: message.Delivered}, true
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			p.owe(event(id, "operation.confirmed", "o1"))
+		}
+		p.runFor(5 * time.Second)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		if n := len(p.erp.Delivered()); n == 0 {
+			t.Error("nothing left the plant")
+		}
+		p.owe(event("d", "operation.confirmed", "o1"))
+		if err := p.act(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET body = ? WHERE number = 4`, []byte(`{"yield":"999"}`))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		p.runFor(5 * time.Second)
+		if l := p.lane("o1"); l.State != outbox.Parked || !strings.Contains(l.Reason, "digest") {
+			t.Errorf("got %+v, want what was altered before its claim parked", l)
+		}
+	})
+}
+
 func TestMessageThatCannotBeMappedParks(t *testing.T) {
 	tests := []struct {
 		name string
