@@ -24,7 +24,7 @@ func newAudit() *cobra.Command {
 		Long: "Each act of a person and each event of its keys is an entry of a record that only grows: a Merkle tree, whose checkpoints the node\n" +
 			"signs every minute and also writes outside the database. Who changes, removes or puts in an entry behind Holdfast is found out.",
 	}
-	cmd.AddCommand(auditList(), auditVerify(), auditProve(), auditExport(), auditKeys())
+	cmd.AddCommand(auditList(), auditSearch(), auditVerify(), auditProve(), auditExport(), auditKeys())
 	return cmd
 }
 

@@ -48,9 +48,13 @@ type Entry struct {
 // Filter chooses entries; empty fields choose all that somebody did, and so none of LanesMoved.
 type Filter struct {
 	Actor, Action string
-	Object        string // this object, or with a trailing / every object of that sort
-	Before        int64  // only entries with a smaller Seq: the last one of the page before
-	Limit         int    // default 100
+	Object        string    // this object, or with a trailing / every object of that sort
+	Person        string    // an Actor, or a name without the list that it is in: anna is user:anna, oidc:anna, ad:anna and local:anna
+	Outcome       string    // Done or Refused
+	Since, Until  time.Time // from Since on, before Until; zero: without an end
+	Text          string    // words that all stand somewhere in the entry, in upper or lower case
+	Before        int64     // only entries with a smaller Seq: the last one of the page before
+	Limit         int       // default 100
 }
 
 // Append writes an entry. Seq is ignored; a zero At means the transaction's time.
@@ -81,6 +85,14 @@ func (e Entry) text() Entry {
 
 // List is one page of entries, the latest first.
 func List(ctx context.Context, tx *store.Tx, f Filter) ([]Entry, error) {
+	if f.Text != "" {
+		var out []Entry
+		err := f.each(ctx, tx, func(e Entry) bool {
+			out = append(out, e)
+			return len(out) < cmp.Or(f.Limit, 100)
+		})
+		return out, err
+	}
 	where, args := f.where()
 	var rows []row
 	query := selectEntries + where + " ORDER BY seq DESC LIMIT ?"
@@ -105,11 +117,15 @@ func (f Filter) where() (string, []any) {
 		}
 	}
 	add(f.Actor != "", "actor = ?", f.Actor)
+	add(f.Person != "", "actor IN (?, 'user:' || ?, 'oidc:' || ?, 'ad:' || ?, 'local:' || ?)", f.Person)
 	add(f.Action != "", "action = ?", f.Action)
 	add(f.Action == "", "action <> ?", LanesMoved)
 	prefix := strings.HasSuffix(f.Object, "/")
 	add(f.Object != "" && !prefix, "object = ?", f.Object)
 	add(prefix, "substr(object, 1, length(?)) = ?", f.Object)
+	add(f.Outcome != "", "outcome = ?", f.Outcome)
+	add(!f.Since.IsZero(), "at >= ?", store.Micros(f.Since))
+	add(!f.Until.IsZero(), "at < ?", store.Micros(f.Until))
 	add(f.Before > 0, "seq < ?", f.Before)
 	return " WHERE " + strings.Join(parts, " AND "), args
 }

@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/internal/access"
@@ -17,11 +19,14 @@ import (
 
 // auditView is a page of the audit record.
 type auditView struct {
-	Actor, Action, Object string
-	Actions               []access.Action
-	Rows                  []auditRow
-	Next                  string
-	Alerts                bool // the record's alerts alone
+	Actor, Action, Object, Outcome, Words, From, To string
+	Actions                                         []access.Action
+	Outcomes                                        []string
+	Zone                                            string // of From and To
+	Rows                                            []auditRow
+	Found                                           *int64 // how many there are in all, where something was searched for
+	Next                                            string
+	Alerts                                          bool // the record's alerts alone
 }
 
 // auditRow is an entry with its object's page.
@@ -36,22 +41,40 @@ type auditRow struct {
 
 // auditRecord answers GET /console/audit.
 func (c *Console) auditRecord(r *http.Request) (*page, error) {
-	q := r.URL.Query()
-	v := auditView{Actor: q.Get("actor"), Action: q.Get("action"), Object: q.Get("object"), Actions: access.Actions()}
-	return c.recordPage(r, v, "audit", "Audit")
+	q, zone := r.URL.Query(), c.zone(r)
+	v := auditView{
+		Actor: strings.TrimSpace(q.Get("actor")), Action: q.Get("action"), Object: strings.TrimSpace(q.Get("object")), Outcome: q.Get("outcome"),
+		Words: strings.TrimSpace(q.Get("q")), From: q.Get("from"), To: q.Get("to"),
+		Actions: access.Actions(), Outcomes: []string{audit.Done, audit.Refused}, Zone: zone.String(),
+	}
+	f := audit.Filter{Person: v.Actor, Action: v.Action, Object: v.Object, Outcome: v.Outcome, Text: v.Words}
+	var err1, err2 error
+	f.Since, err1 = timeIn(v.From, zone)
+	f.Until, err2 = timeIn(v.To, zone)
+	if err := cmp.Or(err1, err2); err != nil {
+		return nil, err
+	}
+	v.From, v.To = stampOf(f.Since, zone), stampOf(f.Until, zone)
+	return c.recordPage(r, v, f, "audit", "Audit")
 }
 
 // alerts answers GET /console/alerts: what Holdfast itself has told of.
 func (c *Console) alerts(r *http.Request) (*page, error) {
-	return c.recordPage(r, auditView{Actor: "holdfast", Alerts: true}, "alerts", "Alerts")
+	return c.recordPage(r, auditView{Alerts: true}, audit.Filter{Actor: "holdfast"}, "alerts", "Alerts")
 }
 
-func (c *Console) recordPage(r *http.Request, v auditView, path, title string) (*page, error) {
-	before, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64) // what is no number begins at the newest
-	f := audit.Filter{Actor: v.Actor, Action: v.Action, Object: v.Object, Before: before, Limit: perPage}
+func (c *Console) recordPage(r *http.Request, v auditView, f audit.Filter, path, title string) (*page, error) {
+	whole := f == audit.Filter{} || v.Alerts
+	f.Before, _ = strconv.ParseInt(r.URL.Query().Get("after"), 10, 64) // what is no number begins at the newest
+	f.Limit = perPage
 	var list []audit.Entry
 	err := c.view(r.Context(), func(tx *store.Tx) (err error) {
-		list, err = audit.List(r.Context(), tx, f)
+		if whole {
+			list, err = audit.List(r.Context(), tx, f)
+			return err
+		}
+		v.Found = new(int64)
+		list, *v.Found, err = audit.Search(r.Context(), tx, f)
 		return err
 	})
 	for _, e := range list {
@@ -68,14 +91,16 @@ func (c *Console) recordPage(r *http.Request, v auditView, path, title string) (
 	}
 	if len(list) == perPage {
 		u := url.Values{"after": {strconv.FormatInt(list[perPage-1].Seq, 10)}}
-		for name, value := range map[string]string{"actor": v.Actor, "action": v.Action, "object": v.Object} {
-			if value != "" && !v.Alerts {
+		for name, value := range map[string]string{
+			"actor": v.Actor, "action": v.Action, "object": v.Object, "outcome": v.Outcome, "q": v.Words, "from": v.From, "to": v.To,
+		} {
+			if value != "" {
 				u.Set(name, value)
 			}
 		}
 		v.Next = Root + path + "?" + u.Encode()
 	}
-	return &page{name: path, Title: title, Section: title, Live: before == 0, Body: v}, err
+	return &page{name: path, Title: title, Section: title, Live: f.Before == 0 && f.Text == "", Body: v}, err
 }
 
 // changed are the lines of an entry that differ.

@@ -11,7 +11,9 @@ import (
 // ListAudit answers GET /v1/audit-entries.
 func (s *Server) ListAudit(ctx context.Context, r ListAuditRequestObject) (ListAuditResponseObject, error) {
 	p := r.Params
-	f := audit.Filter{Actor: p.Actor, Action: p.Action, Object: p.Object}
+	f := audit.Filter{
+		Actor: p.Actor, Action: p.Action, Object: p.Object, Person: p.Person, Outcome: string(p.Outcome), Since: p.Since, Until: p.Until, Text: p.Q,
+	}
 	page := AuditPage{}
 	var err error
 	page.Items, page.NextCursor, err = numbered(ctx, s, p.Cursor, p.Limit, func(ctx context.Context, tx *store.Tx, before int64, n int) ([]AuditEntry, error) {

@@ -171,6 +171,15 @@ func (p *plant) replayed(t *testing.T, lane string) {
 		t.Errorf("%d replayed, want the one that is not void", n.Messages)
 	}
 	p.call("GET", "/v1/audit-entries", nil).want(t, 200, nil)
+	for query, want := range map[string]int{
+		"q=GONE+msg.discard": 0, "q=RESTORED": 1, "q=RESTORED&outcome=refused": 0, "q=RESTORED&until=2000-01-01T00:00:00Z": 0, "q=RESTORED&since=2000-01-01T00:00:00%2B01:00": 1,
+		"person=nobody": 0,
+	} {
+		var found httpapi.AuditPage
+		if p.call("GET", "/v1/audit-entries?"+query, nil).want(t, 200, &found); len(found.Items) != want {
+			t.Errorf("%s: %d entries, want %d", query, len(found.Items), want)
+		}
+	}
 	var record httpapi.AuditPage
 	p.call("GET", "/v1/audit-entries?object=message/", nil).want(t, 200, &record)
 	outcomes := []string{}
