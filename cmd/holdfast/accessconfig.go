@@ -35,7 +35,7 @@ type AccessConfig struct {
 	Directory *DirectoryConfig         `yaml:"directory"` // an Active Directory that people have accounts in
 	Badges    *BadgesConfig            `yaml:"badges"`    // by which people of providers and directories sign in at terminals
 	StepUp    access.StepUp            `yaml:"step_up"`   // what people do only soon after showing the second factor
-	Sign      []string                 `yaml:"sign"`      // actions that a person signs in the console, or patterns of them
+	Sign      []string                 `yaml:"sign"`      // actions that a person signs, in the console or by a command, or patterns of them
 	Idle      time.Duration            `yaml:"idle"`      // after which a session in the console has ended that nobody uses
 	Longest   time.Duration            `yaml:"longest"`   // after which it has ended however it is used
 }
@@ -85,6 +85,10 @@ func (c Config) checkAccess(k *checker) {
 		e, _ := errors.AsType[*problem.Error](err)
 		k.wrong("access", e.What+": "+e.Why, e.Hint)
 		return
+	}
+	d := access.New(nil).Under(p)
+	if c.MappingsPolicy != fourEyes && (d.Signs(access.MappingPublish) || d.Signs(access.MappingApprove)) {
+		k.wrong("access.sign", "mappings are to be signed, and a changed file in their folder is used without that", "write mappings_policy: four_eyes, by which a folder counts for nothing until it is published")
 	}
 	for user, roles := range a.Shell {
 		checkRoles(k, p, "access.shell."+user, roles)

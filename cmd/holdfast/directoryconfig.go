@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"slices"
@@ -54,22 +55,22 @@ func (c Config) checkDirectory(k *checker, p *access.Policy) {
 	}
 }
 
-// members keeps up with the directory; nil where there is none.
-func (p *process) members() (*access.Members, error) {
-	d := p.cfg.Access.Directory
+// members keeps up with the directory, and has s ask it; nil where there is none.
+func (c Config) members(s *access.Sessions, log *slog.Logger) (*access.Members, error) {
+	d := c.Access.Directory
 	if d == nil {
 		return nil, nil //nolint:nilnil // no directory is not an error
 	}
 	cfg := access.Directory{
 		URLs: d.URLs, Base: d.Base, User: d.User, Roles: d.Roles, Sync: d.Sync, Keep: d.Keep,
-		Password: func(ctx context.Context) (string, error) { return p.cfg.secret(ctx, d.Password) },
+		Password: func(ctx context.Context) (string, error) { return c.secret(ctx, d.Password) },
 	}
 	if d.CA != "" {
-		pool, err := certificates(p.cfg.beside(d.CA))
+		pool, err := certificates(c.beside(d.CA))
 		if err != nil {
 			return nil, err
 		}
 		cfg.TLS = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return access.NewDirectory(p.sessions, cfg, p.log), nil
+	return access.NewDirectory(s, cfg, log), nil
 }

@@ -60,6 +60,7 @@ is back every report arrives once and in order.`,
 	root.InitDefaultCompletionCmd()
 	explainMistakes(root)
 	printFormats(root)
+	meaningFlags(root)
 	remotely(root)
 	completeNames(root)
 	return root

@@ -109,7 +109,7 @@ func (c Config) readySet(ctx context.Context, set *mapping.Set, links map[string
 func (r *records) step(ctx context.Context, action, hash, reason string, do func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error)) (edition.State, error) {
 	var s edition.State
 	act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: "mapping/" + edition.Short(hash), Reason: reason}
-	_, err := r.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 		before, err := edition.Current(ctx, tx)
 		if err != nil {
 			return access.Result{}, err

@@ -117,7 +117,7 @@ func msgDecide(use, summary, example, action string, do func(ctx context.Context
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var says string
 				act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: "request/" + args[0], Reason: reason}
-				_, err := r.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+				_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 					w, done, err := do(ctx, r, tx, args[0], reason)
 					says = done
 					if err != nil {

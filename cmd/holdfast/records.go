@@ -37,6 +37,8 @@ type records struct {
 	plant *mes.Plant
 
 	tokens *token.Tokens
+
+	pen *pen // nil: nobody is there to sign
 }
 
 // openRecords opens the database as it is: it makes none and changes no schema.
@@ -75,6 +77,7 @@ func with(cmd *cobra.Command, fn func(ctx context.Context, r *records) error) er
 	if err := r.current(cmd.Context()); err != nil {
 		return errors.Join(err, r.db.Close())
 	}
+	r.pen = penOf(cmd)
 	return errors.Join(fn(cmd.Context(), r), r.db.Close())
 }
 
@@ -97,7 +100,7 @@ func (r *records) current(ctx context.Context) error {
 
 // act does one act in the name of the person at this machine, with its entry in the audit record.
 func (r *records) act(ctx context.Context, action, object, reason string, fn func(ctx context.Context, tx *store.Tx) error) error {
-	_, err := r.doer.Do(ctx, access.Act{Action: action, Actor: r.cfg.localActor(), Object: object, Link: linkOf(object), Reason: reason},
+	_, err := r.do(ctx, access.Act{Action: action, Actor: r.cfg.localActor(), Object: object, Link: linkOf(object), Reason: reason},
 		func(ctx context.Context, tx *store.Tx) (access.Result, error) { return access.Result{}, fn(ctx, tx) })
 	return err
 }

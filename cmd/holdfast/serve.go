@@ -159,7 +159,7 @@ func (p *process) listen(ctx context.Context) (err error) {
 		if p.passkeys, err = p.cfg.passkeys(p.sessions); err != nil {
 			return err
 		}
-		if p.directory, err = p.members(); err != nil {
+		if p.directory, err = p.cfg.members(p.sessions, p.log); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func RefusedBy(words string) error { return refusedBy(errors.New(words)) }
 
 // Unnamed is a signature of whoever has a name, without a request.
 func (s *Sessions) Unnamed(user, meaning, password, code string) *Signature {
-	return &Signature{s, user, "192.0.2.1", meaning, password, code}
+	return &Signature{s, user, "192.0.2.1", meaning, password, code, false}
 }
 
 // Address is what counts as a caller's address.

@@ -17,10 +17,10 @@ import (
 // Meanings are what a person may mean by a signature (21 CFR 11.50).
 func Meanings() []string { return []string{"approval", "review", "responsibility", "authorship"} }
 
-// signable are the actions that the console does, where a person can sign them.
-func signable() []string {
+// Signable are the actions that a person can sign, in the console or by a command: those that both do, with a reason.
+func Signable() []string {
 	return []string{
-		MsgRetry, MsgDiscard, MsgAmend, MsgApprove, MsgRefuse, MsgMarkDelivered, MsgSendAgain, MsgPostpone, MsgReplay, JobStart, JobApprove, JobPause, JobResume, JobCancel, JobRate,
+		MsgRetry, MsgDiscard, MsgUndiscard, MsgAmend, MsgApprove, MsgRefuse, MsgMarkDelivered, MsgSendAgain, MsgPostpone, MsgReplay, JobStart, JobApprove, JobPause, JobResume, JobCancel, JobRate,
 		LanePause, LaneResume, LinkPause, LinkResume, LinkRate, QuarantineReplay, QuarantineDiscard, QuarantineAmend, InboxSkip,
 		ConflictDismiss, MappingPublish, MappingPropose, MappingApprove, MappingRollback, MappingTry, MappingEndTrial,
 	}
@@ -30,10 +30,10 @@ func signable() []string {
 // no action of the console.
 func (p *Policy) Sign(actions []string) (*Policy, error) {
 	for _, word := range actions {
-		if !slices.ContainsFunc(signable(), func(name string) bool { return matches(word, name) }) {
+		if !slices.ContainsFunc(Signable(), func(name string) bool { return matches(word, name) }) {
 			return nil, &problem.Error{
-				Kind: problem.Invalid, What: "have acts signed", Why: fmt.Sprintf("%q is no action that the console does with a reason, and fits none", word),
-				Hint: "those that can be signed are: " + strings.Join(signable(), ", "),
+				Kind: problem.Invalid, What: "have acts signed", Why: fmt.Sprintf("%q is no action that can be signed, and fits none", word),
+				Hint: "those that can be signed are: " + strings.Join(Signable(), ", "),
 			}
 		}
 	}
@@ -44,8 +44,11 @@ func (p *Policy) Sign(actions []string) (*Policy, error) {
 
 // signs tells whether an action has to be signed.
 func (p *Policy) signs(action string) bool {
-	return p != nil && matchesAny(p.sign, action) && slices.Contains(signable(), action)
+	return p != nil && matchesAny(p.sign, action) && slices.Contains(Signable(), action)
 }
+
+// Signs tells whether whoever does an action has to sign it.
+func (d *Doer) Signs(action string) bool { return d.policy.signs(action) }
 
 // Unsigned is in the tree of the error by which an act is refused that a person can do by signing it, now or once more.
 type Unsigned struct{}
@@ -53,18 +56,44 @@ type Unsigned struct{}
 // Error implements error.
 func (Unsigned) Error() string { return "it is not signed" }
 
-// Signature is with what a person signs one act. Only Sessions make one: of whoever the session is of, and of nobody else.
+// Signature is with what a person signs one act. Only Sessions make one: of whoever the session is of, or of whose account of the machine gives
+// a command, and of nobody else.
 type Signature struct {
 	sessions       *Sessions
 	user, from     string
 	meaning        string
 	password, code string
+	command        bool
 }
 
 // Sign is the signature of whoever makes a request: what they mean by it, and their password with a new code. Who signs in at a provider shows who
 // they are there, just before.
 func (s *Sessions) Sign(r *http.Request, meaning, password, code string) *Signature {
-	return &Signature{s, s.scs.GetString(r.Context(), sessionUser), address(r), meaning, password, code}
+	return &Signature{s, s.scs.GetString(r.Context(), sessionUser), address(r), meaning, password, code, false}
+}
+
+// SignHere is the signature of whoever gives a command on the plant's machine: an account of the plant or of a directory, which their password and a
+// new code show. The error is of kind Denied for who has neither.
+func (s *Sessions) SignHere(by Actor, meaning, password, code string) (*Signature, error) {
+	if err := s.CanSignHere(by); err != nil {
+		return nil, err
+	}
+	user := strings.TrimPrefix(by.Name, "user:")
+	return &Signature{s, user, by.From, meaning, password, code, true}, nil
+}
+
+// CanSignHere refuses, before anybody is asked for a password, whoever has none that this plant or its directory can judge.
+func (s *Sessions) CanSignHere(by Actor) error {
+	p := &problem.Error{Kind: problem.Denied, What: "sign as " + by.Name}
+	switch {
+	case strings.HasPrefix(by.Name, "user:"), strings.HasPrefix(by.Name, inDirectory) && s.directory != nil:
+		return nil
+	case strings.HasPrefix(by.Name, elsewhere):
+		p.Why, p.Hint = "whoever signs in at a provider signs by signing in there anew, which only a browser can", "do it in the console"
+	default:
+		p.Why, p.Hint = "nothing says which person this account of the machine belongs to", "name them in access.people, or do it in the console"
+	}
+	return p
 }
 
 // called is by what the attempts of the signer are counted: the same as at the sign-in.
@@ -89,9 +118,10 @@ func (d *Doer) signed(ctx context.Context, act Act) (*signing, error) {
 	}
 	g := act.Signature
 	switch {
-	case !act.Actor.Person:
+	case !act.Actor.Person && g == nil:
 		return nil, &problem.Error{
-			Kind: problem.Denied, What: act.Action + " " + act.Object, Why: "a person must sign it, which machines and commands cannot", Hint: "do it in the console, where it is signed",
+			Kind: problem.Denied, What: act.Action + " " + act.Object, Why: "a person must sign it, which machines, and commands over --server, cannot",
+			Hint: "do it in the console, or by a command on the plant's own machine, which asks for the signature",
 		}
 	case g == nil:
 		return nil, unsigned(act, "it must be signed", "show who you are once more, and say what your signature means")
@@ -114,9 +144,15 @@ func unsigned(act Act, why, hint string) error {
 // byPassword judges a password, of an account of the plant or of the directory. Wrong ones count as they do at the sign-in, and are on record.
 func (g *Signature) byPassword(ctx context.Context, act Act) (*signing, error) {
 	s := g.sessions
-	if err := s.attempt(g.called(), g.from); err != nil {
-		p, _ := errors.AsType[*problem.Error](err)
+	err := g.tooOften(ctx, act)
+	if err == nil {
+		err = s.attempt(g.called(), g.from)
+	}
+	if p, _ := errors.AsType[*problem.Error](err); p != nil && p.Kind == problem.TooMany {
 		return nil, unsigned(act, p.Why, p.Hint)
+	}
+	if err != nil {
+		return nil, err
 	}
 	row, is, err := g.judge(ctx)
 	if err != nil && problem.KindOf(err) != problem.Unknown && problem.KindOf(err) != problem.Denied {
@@ -128,6 +164,31 @@ func (g *Signature) byPassword(ctx context.Context, act Act) (*signing, error) {
 	}
 	return &signing{Signature: g, shown: "password and code", use: func(ctx context.Context, tx *store.Tx) (bool, error) { return useCodeOf(ctx, tx, row, g.code) }}, nil
 }
+
+// How often a command may be signed wrongly, by one person within the time: each command is a process of its own, so that the record counts.
+const (
+	wrongAtMost = 5
+	wrongWithin = 5 * time.Minute
+)
+
+// tooOften refuses whoever goes on signing commands wrongly.
+func (g *Signature) tooOften(ctx context.Context, act Act) error {
+	if !g.command {
+		return nil
+	}
+	var wrong int64
+	err := g.sessions.db.View(ctx, func(tx *store.Tx) (err error) {
+		_, wrong, err = audit.Search(ctx, tx, audit.Filter{Actor: act.Actor.Name, Action: SignInRefused, Object: ofSignature, Since: tx.Now.Add(-wrongWithin), Limit: 1})
+		return err
+	})
+	if err == nil && wrong >= wrongAtMost {
+		err = &problem.Error{Kind: problem.TooMany, Why: "it has failed too often", Hint: fmt.Sprintf("try again in %s", wrongWithin)}
+	}
+	return err
+}
+
+// ofSignature is the object of a wrong signature on record.
+const ofSignature = "signature"
 
 // judge tells whether the password is that of the session's person.
 func (g *Signature) judge(ctx context.Context) (row userRow, right bool, err error) {
@@ -198,7 +259,7 @@ func (g *Signature) byProvider(act Act) (*signing, error) {
 // wrong keeps on record, beside the refusal of the act, that somebody did not show who they are.
 func (g *Signature) wrong(ctx context.Context, act Act) error {
 	why := unsigned(act, "password or code is not right", "try again with a code that is new")
-	return g.sessions.turned.away(ctx, act.Actor, SignInRefused, "signature", why)
+	return g.sessions.turned.away(ctx, act.Actor, SignInRefused, ofSignature, why)
 }
 
 // errCode is a code that is not right.

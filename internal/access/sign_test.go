@@ -264,3 +264,95 @@ func TestAPersonOfAProviderSignsBySigningInAnew(t *testing.T) {
 		t.Errorf("%d acts are signed, want 1", done)
 	}
 }
+
+// TestNoActionThatMustBeSignedPassesUnsigned tries each of them by a machine, by a command and in a session without a signature, by a command with a
+// wrong one, and by a command with a right one: only that is done, and its entry is signed.
+func TestNoActionThatMustBeSignedPassesUnsigned(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		s := access.NewSessions(db, d.users, access.SessionConfig{})
+		p, err := policy(t, nil, nil).Sign([]string{"*"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doer := access.New(db).Under(p)
+		anna := access.Actor{Name: "user:anna", Rights: access.Everything()}
+		here := func(password, code string) *access.Signature {
+			g, err := s.SignHere(anna, "review", password, code)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		for _, action := range access.Signable() {
+			did := 0
+			try := func(by access.Actor, g *access.Signature) error {
+				_, err := doer.Do(t.Context(), access.Act{Action: action, Actor: by, Object: "x/1", Reason: "looked at it", Signature: g}, func(context.Context, *store.Tx) (access.Result, error) {
+					did++
+					return access.Result{}, nil
+				})
+				return err
+			}
+			inSession := anna
+			inSession.Person, inSession.Factor = true, c.now()
+			for name, err := range map[string]error{
+				"a machine": try(access.Actor{Name: "token:x", Rights: access.Everything()}, nil), "a command": try(anna, nil), "a session": try(inSession, nil),
+				"a machine with anna's signature": try(access.Actor{Name: "token:x", Rights: access.Everything()}, here(goodPassword, d.code())),
+				"a wrong code":                    try(anna, here(goodPassword, "000000")),
+			} {
+				if problem.KindOf(err) != problem.Denied || did != 0 {
+					t.Fatalf("%s, %s: done %d times, %v", action, name, did, err)
+				}
+			}
+			if err := try(anna, here(goodPassword, d.code())); err != nil || did != 1 {
+				t.Fatalf("%s, signed: done %d times, %v", action, did, err)
+			}
+			done := entries(t, db, audit.Filter{Action: action, Outcome: audit.Done})
+			if len(done) != 1 {
+				t.Fatalf("%s: %d entries, want one", action, len(done))
+			}
+			if g, err := done[0].Signed(); err != nil || g == nil || g.Signer != "user:anna" || g.Meaning != "review" {
+				t.Errorf("%s: signed %+v, %v", action, g, err)
+			}
+			c.add(6 * time.Minute) // a new code, and the wrong ones are forgotten
+		}
+		for _, name := range []string{"local:anna", "oidc:anna", "ad:anna", "token:anna", ""} {
+			if _, err := s.SignHere(access.Actor{Name: name}, "review", "x", "1"); problem.KindOf(err) != problem.Denied {
+				t.Errorf("%q: %v, want it denied", name, err)
+			}
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestACommandThatIsSignedWronglyWaits: each is a process of its own, so the record counts.
+func TestACommandThatIsSignedWronglyWaits(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		p, err := policy(t, nil, nil).Sign([]string{access.MsgDiscard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		anna := access.Actor{Name: "user:anna", Rights: access.Everything()}
+		try := func(password string) error {
+			g, err := access.NewSessions(db, d.users, access.SessionConfig{}).SignHere(anna, "approval", password, d.code())
+			if err == nil {
+				_, err = access.New(db).Under(p).Do(t.Context(), access.Act{Action: access.MsgDiscard, Actor: anna, Object: "message/1", Reason: "booked by hand", Signature: g}, effect(`{}`))
+			}
+			return err
+		}
+		for range 5 {
+			if err := try("wrong"); !strings.Contains(fmt.Sprint(err), "not right") {
+				t.Fatalf("a wrong password: %v", err)
+			}
+		}
+		if err := try(goodPassword); !strings.Contains(fmt.Sprint(err), "too often") {
+			t.Errorf("a right one after five wrong ones: %v, want it to wait", err)
+		}
+		c.add(5*time.Minute + time.Second)
+		if err := try(goodPassword); err != nil {
+			t.Errorf("five minutes later: %v", err)
+		}
+	}, storetest.WithClock(c.now))
+}
