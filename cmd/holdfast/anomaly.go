@@ -198,7 +198,11 @@ func anomalyAccept() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return watched(cmd, func(ctx context.Context, r *records, w *anomaly.Watch) error {
 				var released int
-				err := r.act(ctx, access.AnomalyAccept, "event/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
+				object, err := r.doubtfulObject(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				err = r.act(ctx, access.AnomalyAccept, object, reason, func(ctx context.Context, tx *store.Tx) (err error) {
 					released, err = acceptDoubtful(ctx, tx, w, r.out, args[0], r.cfg.localActor().Name, reason)
 					return err
 				})
@@ -211,6 +215,20 @@ func anomalyAccept() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// doubtfulObject is the message of an event by its name in the audit record, as the console has it, so that who has amended it is seen to accept it
+// both ways; the event itself where no message of it is left.
+func (r *records) doubtfulObject(ctx context.Context, event string) (object string, err error) {
+	object = "event/" + event
+	err = r.db.View(ctx, func(tx *store.Tx) error {
+		all, err := r.out.Of(ctx, tx, event)
+		if len(all) > 0 {
+			object = "message/" + all[0].ID
+		}
+		return err
+	})
+	return object, err
 }
 
 // acceptDoubtful learns an event as its message stands now, which somebody may have amended, and lets it go at each link.

@@ -22,7 +22,7 @@ func Signable() []string {
 	return []string{
 		MsgRetry, MsgDiscard, MsgUndiscard, MsgAmend, MsgApprove, MsgRefuse, MsgMarkDelivered, MsgSendAgain, MsgPostpone, MsgReplay, JobStart, JobApprove, JobPause, JobResume, JobCancel, JobRate,
 		LanePause, LaneResume, LinkPause, LinkResume, LinkRate, QuarantineReplay, QuarantineDiscard, QuarantineAmend, InboxSkip,
-		ConflictDismiss, MappingPublish, MappingPropose, MappingApprove, MappingRollback, MappingTry, MappingEndTrial,
+		AnomalyAccept, ConflictDismiss, MappingPublish, MappingPropose, MappingApprove, MappingRollback, MappingTry, MappingEndTrial,
 	}
 }
 

@@ -118,6 +118,7 @@ func notices() map[string]string {
 		"amend":             "The correction is kept and signed under the same number. The lane goes on with it.",
 		"discard":           "The message is given up; a void keeps its number.",
 		"undiscard":         "What it says is owed again. Its history says under which number.",
+		"accept":            "The report counts as right, and is learned. What was held of it goes on.",
 		"asked":             "Somebody else has to approve it. Until then the message stays as it is.",
 		"approve":           "What was asked is done.",
 		"refuse":            "The request has ended; the message stays as it is.",

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/anomaly"
 	"holdfast/internal/backup"
 	"holdfast/internal/inbox"
 	"holdfast/internal/job"
@@ -71,6 +72,10 @@ type Parts struct {
 	Tokens  *token.Tokens // nil: nothing is sensitive
 	// Workshop is what the Mappings page needs of the program.
 	Workshop Workshop
+	// Doubts are what is doubtful about the plant's reports; nil: none is judged.
+	Doubts *anomaly.Watch
+	// Accept says that an event is right which is doubtful, learns it, and lets it go at each link where it is held.
+	Accept func(ctx context.Context, tx *store.Tx, event, by, reason string) (released int, err error)
 }
 
 // Link is a link as the configuration has it.

@@ -42,7 +42,8 @@ type messageView struct {
 	Tried            *mapped  // what the draft would become; nil if it was not tried
 	Theirs           []line   // what somebody else has made of it meanwhile, against the draft
 	Wish             *wishView
-	FourEyes         bool // a correction or discard waits for another person
+	Doubt            *doubtView // nil: nothing is doubtful about what it reports
+	FourEyes         bool       // a correction or discard waits for another person
 }
 
 // wishView is what somebody wants done to the message and another has to approve.
@@ -151,6 +152,12 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 	}
 	v.Versions, v.Steps, v.May = versionsOf(d), stepsOf(d), mayOf(d, v.State, tx.Now)
 	v.FourEyes = c.Outbox.Config().FourEyes
+	if v.Doubt, err = c.doubtOf(ctx, tx, d); err != nil {
+		return v, err
+	}
+	if v.Doubt != nil && v.Doubt.DecidedAt.IsZero() && d.Role != message.Void {
+		v.May = append(v.May, "accept")
+	}
 	if w, err := c.Outbox.WishOf(ctx, tx, id); err != nil {
 		return v, err
 	} else if w != nil && !w.Changed {

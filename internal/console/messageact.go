@@ -38,6 +38,9 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			w, err := out.Refuse(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason)
 			return errors.Join(err, sameMessage(w, d, err))
 		}},
+		"accept": {access.AnomalyAccept, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			return c.acceptDoubtful(ctx, tx, d, actorOf(r.Context()), reason)
+		}},
 		"undiscard": {access.MsgUndiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			_, err := out.Undiscard(ctx, tx, d.ID, reason)
 			return err

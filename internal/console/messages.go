@@ -41,8 +41,11 @@ type query struct {
 
 // states are the lists of messages.
 func states() []choice {
-	return []choice{{"stuck", "Stand still"}, {"owed", "Queued"}, {"delivered", "Delivered"}, {"refused", "Refused later"}, {"all", "All"}}
+	return []choice{{"stuck", "Stand still"}, {"owed", "Queued"}, {"delivered", "Delivered"}, {"refused", "Refused later"}, {doubtful, "Held as doubtful"}, {"all", "All"}}
 }
+
+// doubtful is the list of what waits for a person because its report is doubtful.
+const doubtful = "doubtful"
 
 // choice is one value of a field.
 type choice struct{ Value, Name string }
@@ -167,7 +170,7 @@ func (c *Console) messages(r *http.Request) (*page, error) {
 	if err := c.groupNotes(r.Context(), &v); err != nil {
 		return nil, err
 	}
-	v.link(q, next)
+	v.link(q, next, c.Doubts != nil)
 	return &page{name: "messages", Title: "Messages", Section: "Messages", Live: q.Cursor == "", Body: v}, nil
 }
 
@@ -200,9 +203,12 @@ func (c *Console) noteGroup(r *http.Request) (*page, error) {
 	return &page{to: Root + "messages?" + url.Values{"state": {"stuck"}, "link": {link}, "reason": {outbox.Alike(why)}, "did": {"note"}}.Encode()}, nil
 }
 
-// link fills in the addresses of a list.
-func (v *messagesView) link(q query, next string) {
+// link fills in the addresses of a list. The one of doubtful messages is shown where there can be some.
+func (v *messagesView) link(q query, next string, judged bool) {
 	for _, s := range states() {
+		if s.Value == doubtful && !judged {
+			continue
+		}
 		address := q.address("messages", func(q *query) { q.State, q.Cursor, q.Reason = s.Value, "", "" })
 		v.States = append(v.States, tab{s, address, s.Value == q.State})
 	}
@@ -239,14 +245,16 @@ func (c *Console) find(ctx context.Context, q query, limit int) (rows []messageR
 		} else {
 			s.All = terms
 			s.Link, s.Kind, s.From, s.To, s.Limit = q.Link, q.Kind, q.from, q.to, limit
-			s.Owed, s.Settled, s.Refused = q.State == "owed" || q.State == "stuck", q.State == "delivered", q.State == "refused"
+			s.Owed, s.Settled, s.Refused, s.Held = slices.Contains([]string{"owed", "stuck", doubtful}, q.State), q.State == "delivered", q.State == "refused", q.State == doubtful
 			found, next, err = c.Outbox.Search(ctx, tx, s, q.Cursor)
 		}
 		if err != nil {
 			return err
 		}
-		rows, err = c.rows(ctx, tx, found, q.State == "stuck")
-		return err
+		if rows, err = c.rows(ctx, tx, found, q.State == "stuck"); err != nil || q.State != doubtful {
+			return err
+		}
+		return c.doubtsOf(ctx, tx, rows)
 	})
 	return rows, next, meant, err
 }

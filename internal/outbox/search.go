@@ -40,6 +40,7 @@ type Search struct {
 	IDs           []string
 	Owed, Settled bool // only those; both or none means all
 	Refused       bool // only those that the ERP has refused after they were delivered
+	Held          bool // with Owed: only those that wait for a person to let them go (Hold)
 	From, To      time.Time
 	All           []Either // and each of these
 	Limit         int      // default 50, at most 1,000
@@ -144,6 +145,8 @@ func (s Search) filed() string {
 	switch {
 	case s.Owed == s.Settled:
 		return ""
+	case s.Owed && s.Held:
+		return " AND r.id IS NULL AND m.not_before >= " + strconv.FormatInt(store.Micros(heldUntil()), 10)
 	case s.Owed:
 		return " AND r.id IS NULL"
 	default:
