@@ -94,8 +94,13 @@ func (s *searching) read() (err error) {
 // asked are the filters in words, in the order of the flags.
 func (s *searching) asked() (names, values []string) {
 	for _, f := range [][2]string{
-		{"words", s.filter.Text}, {"person", s.filter.Person}, {"action", s.filter.Action}, {"object", s.filter.Object},
-		{"since", s.since}, {"until", s.until}, {"outcome", s.filter.Outcome},
+		{"words", s.filter.Text},
+		{"person", s.filter.Person},
+		{"action", s.filter.Action},
+		{"object", s.filter.Object},
+		{"since", s.since},
+		{"until", s.until},
+		{"outcome", s.filter.Outcome},
 	} {
 		if f[1] != "" {
 			names, values = append(names, f[0]), append(values, f[1])
