@@ -55,8 +55,18 @@ func lockWords() []string {
 	return []string{"is already being processed by", "is being processed by", "is currently being processed", "locked by user", "is locked by"}
 }
 
+// mayLock tells whether words of an answer with this status can say that an object is locked, and nothing was done. After a 5xx or 408 the ERP may
+// have done it, whatever it says of a later step; a user that is locked (403) is no object that somebody works on.
+func mayLock(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout:
+		return false
+	}
+	return status/100 == 4
+}
+
 // meaning is what the error's codes, then its words, say, before the status is looked at.
-func (c *Client) meaning(s spoken) (Meaning, string) {
+func (c *Client) meaning(status int, s spoken) (Meaning, string) {
 	for _, code := range s.codes() {
 		if m, ok := c.link.cfg.Codes[code]; ok {
 			return m, hintWait
@@ -69,6 +79,9 @@ func (c *Client) meaning(s spoken) (Meaning, string) {
 		if m, ok := known(code); ok {
 			return m, hintWait
 		}
+	}
+	if !mayLock(status) {
+		return "", ""
 	}
 	texts := []string{s.Text}
 	for _, d := range s.Details {
@@ -96,7 +109,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 // answer has a Retry-After.
 func (c *Client) rule(a wire.Answer, s spoken, later bool) rule {
 	if a.Status >= 400 && a.Status != http.StatusUnauthorized && !mustRenew(a) {
-		if m, hint := c.meaning(s); m != "" {
+		if m, hint := c.meaning(a.Status, s); m != "" {
 			return c.ruleFor(m, hint)
 		}
 	}

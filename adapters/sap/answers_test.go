@@ -155,3 +155,21 @@ func (a said) check(t *testing.T) {
 		t.Errorf("%d: %d writes, %d tokens", a.status, writes, tokens)
 	}
 }
+
+// TestWordsOfALockProveNothingOfWhatMayBeDone: a 5xx or 408 says nothing of whether the document was posted, whatever it tells of a later step, and
+// a user that is locked is not tried every few seconds.
+func TestWordsOfALockProveNothingOfWhatMayBeDone(t *testing.T) {
+	const body = `{"error":{"code":"CO/512","message":{"lang":"en","value":"Order 1 is being processed by MILLER; user MES is locked by administrator"}}}`
+	for status, want := range map[int]said{
+		http.StatusBadRequest:          {want: message.Again, locked: true},
+		http.StatusForbidden:           {want: message.Again, link: true},
+		http.StatusRequestTimeout:      {want: message.Unsure},
+		http.StatusInternalServerError: {want: message.Unsure},
+		http.StatusBadGateway:          {want: message.Unsure, link: true},
+		http.StatusServiceUnavailable:  {want: message.Unsure, link: true},
+		http.StatusGatewayTimeout:      {want: message.Unsure, link: true},
+	} {
+		want.status, want.body = status, body
+		want.check(t)
+	}
+}
