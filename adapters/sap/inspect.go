@@ -112,7 +112,7 @@ func (l *Link) placed(ctx context.Context, d message.Delivery) (out message.Deli
 	return d, nil
 }
 
-// spot is one characteristic of an inspection lot: its keys, and by what else it is known. It never changes.
+// spot is one characteristic of an inspection lot: its keys, and by what else it is known.
 type spot struct {
 	lot, node, characteristic string
 	operation, spec, text     string
@@ -124,7 +124,7 @@ func (s spot) is(q wanted) bool {
 }
 
 // find asks SAP which characteristic a result belongs to. Of several the one is taken whose lot alone takes results still: it has no usage
-// decision. Lots come and go, and are asked for each time; what is in one is remembered, and asked for anew where nothing in it fits.
+// decision. Lots come and go and their plans change, so that each result asks anew: by what is remembered it could go to another's place.
 func (l *Link) find(ctx context.Context, q wanted) (spot, error) {
 	c, err := l.Service(Inspections)
 	if err != nil {
@@ -134,12 +134,13 @@ func (l *Link) find(ctx context.Context, q wanted) (spot, error) {
 	if err != nil {
 		return spot{}, err
 	}
-	found, err := l.among(ctx, c, lots, q, false)
-	if err == nil && len(found) == 0 {
-		found, err = l.among(ctx, c, lots, q, true)
-	}
-	if err != nil {
-		return spot{}, err
+	var found []spot
+	for _, lot := range slices.Sorted(maps.Keys(lots)) {
+		all, err := characteristics(ctx, c, lot)
+		if err != nil {
+			return spot{}, err
+		}
+		found = append(found, slices.DeleteFunc(all, func(s spot) bool { return !s.is(q) })...)
 	}
 	if open := slices.DeleteFunc(slices.Clone(found), func(s spot) bool { return lots[s.lot] }); len(found) > 1 && len(open) > 0 {
 		found = open
@@ -164,43 +165,17 @@ func (l *Link) lots(ctx context.Context, c *odata.Client, q wanted) (map[string]
 	return lots, err
 }
 
-// among are those characteristics of the lots that are wanted. anew has SAP asked for what is remembered too.
-func (l *Link) among(ctx context.Context, c *odata.Client, lots map[string]bool, q wanted, anew bool) ([]spot, error) {
-	var out []spot
-	for _, lot := range slices.Sorted(maps.Keys(lots)) {
-		l.mu.Lock()
-		all, known := l.plans[lot]
-		l.mu.Unlock()
-		if !known || anew {
-			var err error
-			if all, err = l.readPlan(ctx, c, lot); err != nil {
-				return nil, err
-			}
-		}
-		for _, s := range all {
-			if s.is(q) {
-				out = append(out, s)
-			}
-		}
-	}
-	return out, nil
-}
-
-// mostPlans bounds how many lots are remembered.
-const mostPlans = 1_000
-
-// readPlan asks SAP for the characteristics of a lot, and remembers them.
-func (l *Link) readPlan(ctx context.Context, c *odata.Client, lot string) ([]spot, error) {
+// characteristics are those of a lot.
+func characteristics(ctx context.Context, c *odata.Client, lot string) (all []spot, err error) {
 	operations := map[string]string{}
 	where := odata.Equal("InspectionLot", lot)
-	_, err := c.All(ctx, odata.Query{Set: "A_InspectionOperation", Where: where}, func(e odata.Entity) error {
+	_, err = c.All(ctx, odata.Query{Set: "A_InspectionOperation", Where: where}, func(e odata.Entity) error {
 		operations[text(e, "InspPlanOperationInternalID")] = text(e, "InspectionOperation")
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	var all []spot
 	_, err = c.All(ctx, odata.Query{Set: "A_InspectionCharacteristic", Where: where}, func(e odata.Entity) error {
 		node := text(e, "InspPlanOperationInternalID")
 		all = append(all, spot{
@@ -209,16 +184,7 @@ func (l *Link) readPlan(ctx context.Context, c *odata.Client, lot string) ([]spo
 		})
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.plans) >= mostPlans {
-		clear(l.plans)
-	}
-	l.plans[lot] = all
-	return all, nil
+	return all, err
 }
 
 // unclear says why a result has no place of its own, and what to do.

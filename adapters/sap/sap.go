@@ -203,7 +203,6 @@ type Link struct {
 
 	mu           sync.Mutex        // guards what follows
 	reservations map[string]string // by order
-	plans        map[string][]spot // what is in an inspection lot, by its number
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
@@ -215,7 +214,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if _, err := time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
 	}
-	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}, plans: map[string][]spot{}}
+	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}
