@@ -3,7 +3,10 @@ package seal
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +40,39 @@ func FuzzVaultPEM(f *testing.F) {
 		}
 		if b, _ := pem.Decode(rest); b != nil {
 			t.Errorf("of %q a certificate is left over", text)
+		}
+	})
+}
+
+// FuzzRevocations reads what Vault, or whoever stands before it, answers for the list of revoked keys: it is the one list that stands in it, or it is refused.
+// Only an answer without a word is no list.
+func FuzzRevocations(f *testing.F) {
+	safe := NewSafe(f.TempDir(), "correct horse", 10)
+	if err := InitLocal(safe, "1000", time.Unix(1795500000, 0)); err != nil {
+		f.Fatal(err)
+	}
+	ca, err := (&Local{safe: safe, now: time.Now}).reopen(0)
+	if err != nil {
+		f.Fatal(err)
+	}
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1)}, ca.root, ca.key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	one := string(pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: list}))
+	for _, text := range []string{one, one + one, "x\n" + one, one[:len(one)/2], strings.Replace(one, "X509 CRL", "CERTIFICATE", 2), "null", " \n", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := revocations(text)
+		if (err == nil && len(got) == 0) != (strings.TrimSpace(text) == "") {
+			t.Fatalf("%q is %d lists (%v)", text, len(got), err)
+		}
+		if err != nil || len(got) == 0 {
+			return
+		}
+		if b, _ := pem.Decode([]byte(text)); len(got) != 1 || !bytes.Equal(b.Bytes, got[0].Raw) {
+			t.Errorf("%q gives a list that is not there", text)
 		}
 	})
 }

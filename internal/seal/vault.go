@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -291,9 +292,18 @@ func (v *Vault) list(ctx context.Context) ([]*x509.RevocationList, error) {
 		return nil, err
 	}
 	text, _ := s.Data["certificate"].(string)
-	b, _ := pem.Decode([]byte(text))
-	if b == nil {
+	return revocations(text)
+}
+
+// revocations is the list of revoked keys in the PEM that Vault answers. An engine that has revoked nothing yet may answer none at all;
+// words that are no list are refused, so that no broken answer takes a revocation back.
+func revocations(text string) ([]*x509.RevocationList, error) {
+	if strings.TrimSpace(text) == "" {
 		return nil, nil
+	}
+	b, rest := pem.Decode([]byte(text))
+	if b == nil || b.Type != "X509 CRL" || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, &problem.Error{Kind: problem.Internal, What: "ask Vault for its list of revoked keys", Why: "its answer holds no list, or more than one"}
 	}
 	l, err := x509.ParseRevocationList(b.Bytes)
 	if err != nil {
