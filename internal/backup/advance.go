@@ -185,9 +185,13 @@ func (r *replay) body(in io.Reader, inc Increment) error {
 		return err
 	}
 	r.files = append(r.files, f)
-	sum := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(f, sum), unzipped); err != nil {
+	sum, most := sha256.New(), mostBody(inc.Size)
+	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(unzipped, most+1))
+	if err != nil {
 		return err
+	}
+	if n > most {
+		return errors.New("its body is longer than any that its database needs")
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != inc.SHA256 {
 		return errors.New("its body is not what was written")
@@ -197,6 +201,10 @@ func (r *replay) body(in io.Reader, inc Increment) error {
 	}
 	return r.read(&offset{r: bufio.NewReaderSize(f, 1<<20)})
 }
+
+// mostBody is how many bytes the body of an increment has at most, of a database of that size: each of its pieces once, and at most as much again for
+// their lengths and their order. Whoever can write to a place could else fill the disk of whoever restores, before the hash tells.
+func mostBody(size int64) int64 { return 2*max(size, 0) + 1<<20 }
 
 // offset counts what was read.
 type offset struct {
@@ -260,7 +268,9 @@ func (r *replay) write() (err error) {
 			}
 			d := digestPiece(buf[:at.size])
 			order.Write(d[:])
-			size += int64(at.size)
+			if size += int64(at.size); size > r.size {
+				break
+			}
 			if _, err = out.Write(buf[:at.size]); err != nil {
 				return errors.Join(fmt.Errorf("put the database together: %w", err), f.Close())
 			}
