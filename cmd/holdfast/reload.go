@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -33,6 +34,7 @@ type reloader struct {
 	doer   *access.Doer
 	log    *slog.Logger
 	trials *trials
+	out    *outbox.Outbox
 
 	used  attempt      // an edition, or the folder as it was then
 	tried attempt      // an edition
@@ -42,6 +44,9 @@ type reloader struct {
 
 // refitEvery is how often a node looks whether mappings fit by now that did not fit a link: a contract may be learnt later, or anew.
 const refitEvery = time.Minute
+
+// purgeEvery is how often a node notes that it maps by its set, and deletes those that nobody names.
+const purgeEvery = time.Hour
 
 // attempt is what was last taken, or could not be.
 type attempt struct {
@@ -82,7 +87,7 @@ func (e unfitError) Unwrap() error { return e.error }
 func (f *floors) newReloader() *reloader {
 	return &reloader{
 		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{},
-		used: attempt{what: f.mapsBy},
+		out: f.outbox, used: attempt{what: f.mapsBy},
 	}
 }
 
@@ -91,17 +96,39 @@ func (r *reloader) Run(ctx context.Context) error {
 	told, end := r.db.Subscribe(edition.Topic)
 	defer end()
 	r.begin(ctx)
-	tick := time.NewTicker(reloadEvery)
+	tick, house := time.NewTicker(reloadEvery), time.NewTicker(purgeEvery)
 	defer tick.Stop()
+	defer house.Stop()
+	r.purgeSets(ctx)
 	for {
 		r.look(ctx)
 		select {
 		case <-ctx.Done():
 			r.lastTrials(context.WithoutCancel(ctx))
 			return nil
+		case <-house.C:
+			r.purgeSets(ctx)
 		case <-tick.C:
 		case <-told:
 		}
+	}
+}
+
+// purgeSets notes that this node maps by its set, and deletes those that nothing names any more.
+func (r *reloader) purgeSets(ctx context.Context) {
+	var gone int64
+	err := r.db.InTx(ctx, func(tx *store.Tx) error {
+		named, err := outbox.Marked(ctx, tx)
+		if err == nil {
+			gone, err = edition.PurgeSets(ctx, tx, append(named, r.live.Kept()), r.out.Config().Keep)
+		}
+		return err
+	})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		r.log.WarnContext(ctx, "sets of mappings that nobody names are not purged", "err", err)
+	case gone > 0:
+		r.log.InfoContext(ctx, "sets of mappings that nobody names were deleted", "count", gone)
 	}
 }
 

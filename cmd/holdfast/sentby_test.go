@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -96,6 +97,29 @@ func (m *moving) keep(file string) *mapping.Set {
 	}
 	set.Kept = edition.Short(whole.Hash)
 	return set
+}
+
+// purge has a node that maps by another set delete those that nothing names, all of which were last used long ago.
+func (m *moving) purge() {
+	m.t.Helper()
+	m.keep("from: {kind: operation.confirmed}\nto: {operation: nobody}\nfields: {a: {const: b}}\n")
+	live := mapping.NewLive(m.keep(m.second))
+	var before, after int
+	count := func(n *int) func(tx *store.Tx) error {
+		return func(tx *store.Tx) error { return tx.Get(m.t.Context(), n, `SELECT COUNT(*) FROM mapping_sets`) }
+	}
+	err := m.db.InTx(m.t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(m.t.Context(), `UPDATE mapping_sets SET at = 1`)
+		return errors.Join(err, count(&before)(tx))
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r := &reloader{db: m.db, live: live, out: outbox.New(nil, "urn:plant:1000", outbox.Config{}), log: slog.New(slog.DiscardHandler)}
+	r.purgeSets(m.t.Context())
+	if err := m.db.View(m.t.Context(), count(&after)); err != nil || before != 3 || after != 2 {
+		m.t.Errorf("of %d sets of mappings %d are left, want those that are named: %v", before, after, err)
+	}
 }
 
 // owe has the plant owe an event for each of three orders.
@@ -199,6 +223,7 @@ func TestALostAnswerAndOtherMappingsDoubleNothing(t *testing.T) {
 					m := open(t, db, together)
 					m.run("n1", m.first, together, time.Hour, func(outbox.Link) bool { return m.effects() > 0 })
 					sent := m.effects()
+					m.purge()
 					m.run("n2", m.second, together, 10*time.Millisecond, func(l outbox.Link) bool { return l.Owed == 0 })
 					if n := m.effects(); sent == 0 || n != 6 {
 						t.Errorf("the ERP has made %d documents of 6 events, %d of them by the first node", n, sent)

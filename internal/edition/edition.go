@@ -11,7 +11,8 @@
 //     beside it, so that each node can look for itself.
 //   - What was done is kept in order, and nothing of it changes: going back takes the edition that was used before, approval and all.
 //   - An edition whose files are not what its name says is never given out.
-//   - Each set of mappings that a node has mapped by stays readable, so that what may have been sent by it is asked for as it was sent.
+//   - Each set of mappings that a node has mapped by stays readable for as long as anything may have been sent by it that is owed or can be
+//     replayed, so that it is asked for as it was sent.
 //   - Of what is tried beside the edition in use, places where documents differ are kept, and no value of a message.
 //
 // The package owns the tables mapping_editions, mapping_steps, mapping_state, mapping_nodes, mapping_sets, mapping_trials and

@@ -3,10 +3,12 @@ package edition_test
 import (
 	"context"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +163,84 @@ func TestASetIsFoundByAVersionOfItsOwn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOnlySetsThatNobodyNamesArePurged: a set goes once nobody has named it for as long as settled messages are kept, and a month more; what is owed
+// names it or a version of a mapping in it, and a node that which it maps by.
+func TestOnlySetsThatNobodyNamesArePurged(t *testing.T) {
+	var now time.Time
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		const day = 24 * time.Hour
+		do := func(fn func(tx *store.Tx) error) {
+			t.Helper()
+			if err := db.InTx(t.Context(), fn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name := map[string]string{}
+		keep := func(set, version string) {
+			whole, err := edition.Whole(fstest.MapFS{}, made(t, set))
+			if err != nil {
+				t.Fatal(err)
+			}
+			name[set] = edition.Short(whole.Hash)
+			do(func(tx *store.Tx) error { return edition.KeepSet(t.Context(), tx, whole, []string{"other@0", version}) })
+		}
+		purge := func(names ...string) (gone int64) {
+			do(func(tx *store.Tx) (err error) {
+				gone, err = edition.PurgeSets(t.Context(), tx, append(names, "", "no such set", "none@9"), 90*day)
+				return err
+			})
+			return gone
+		}
+		left := func(want ...string) {
+			t.Helper()
+			var got []string
+			do(func(tx *store.Tx) error {
+				for set, short := range name {
+					if _, ok, err := edition.LoadSet(t.Context(), tx, short); err != nil {
+						return err
+					} else if ok {
+						got = append(got, set)
+					}
+				}
+				return nil
+			})
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("these are kept (-want):\n%s", diff)
+			}
+		}
+		keep("before", "m@1")
+		keep("nobody", "m@2")
+		keep("owed", "m@3")
+		keep("present", "m@4")
+		now = now.Add(119 * day)
+		keep("version", "m@1") // one edit later: the same mapping, in another set
+		named := []string{name["owed"], "m@1", name["present"]}
+		if gone := purge(named...); gone != 0 {
+			t.Errorf("%d sets were deleted too early", gone)
+		}
+		now = now.Add(2 * day)
+		if gone := purge(named...); gone != 2 {
+			t.Errorf("%d sets were deleted, want those that nobody names", gone)
+		}
+		left("owed", "present", "version")
+		now = now.Add(119 * day)
+		purge(name["present"])
+		left("owed", "present", "version") // what was settled yesterday can be replayed
+		now = now.Add(2 * day)
+		purge(name["present"])
+		left("present")
+		keep("nobody", "m@2") // somebody goes back to it
+		left("nobody", "present")
+		now = now.Add(119 * day)
+		keep("nobody", "m@2") // another node begins with it
+		now = now.Add(2 * day)
+		purge(name["present"])
+		left("nobody", "present")
+	}, storetest.WithClock(func() time.Time { return now }))
 }
 
 // TestOnlyWhatMappingsAreMadeOfIsTaken: what Kubernetes and editors keep beside them is not, and what would be passed over is, to be refused.

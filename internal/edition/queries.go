@@ -4,13 +4,19 @@ const insertEdition = `INSERT INTO mapping_editions (hash, files, at) VALUES (?,
 
 const selectEdition = `SELECT files FROM mapping_editions WHERE hash = ?`
 
-const insertSet = `INSERT INTO mapping_sets (name, hash, files, mappings, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`
+const insertSet = `INSERT INTO mapping_sets (name, hash, files, mappings, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at`
 
 const selectSet = `SELECT hash, files, mappings FROM mapping_sets WHERE name = ?`
 
 // selectSetOf takes a line feed, and a version between two of them, escaped.
 const selectSetOf = `SELECT hash, files, mappings FROM mapping_sets WHERE CAST(? AS TEXT) || mappings LIKE '%' || CAST(? AS TEXT) || '%' ESCAPE '!'
 ORDER BY at DESC, name LIMIT 4`
+
+const selectSets = `SELECT name, mappings FROM mapping_sets ORDER BY at DESC, name`
+
+const touchSet = `UPDATE mapping_sets SET at = ? WHERE name = ?`
+
+const deleteSets = `DELETE FROM mapping_sets WHERE at < ?`
 
 const selectHashes = `SELECT hash FROM mapping_editions WHERE substr(hash, 1, length(?)) = ? ORDER BY hash LIMIT 2`
 

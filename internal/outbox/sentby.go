@@ -19,6 +19,16 @@ func (o *Outbox) sets() string {
 	return o.version()
 }
 
+// Marked are the sets of mappings, and the versions of single ones, by which something may have been sent that is owed.
+func Marked(ctx context.Context, tx *store.Tx) ([]string, error) {
+	var out []string
+	err := tx.Select(ctx, &out, `SELECT sent_by FROM outbox_lanes WHERE owing AND sent_by <> '' UNION SELECT sent_by FROM outbox_messages WHERE sent_by <> ''`)
+	if err != nil {
+		return nil, fmt.Errorf("read what the owed may have been sent by: %w", err)
+	}
+	return out, nil
+}
+
 // by is how a lane was last marked.
 type by struct {
 	SentBy string `db:"sent_by"`
