@@ -3,8 +3,7 @@ package odata
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -133,17 +132,23 @@ type stand struct {
 	since string // the watermark up to which everything was read
 	high  string // the highest that this reading has met, while it is not complete
 	link  string // to what changes, or to the next page where a whole one has the same watermark
+	seen  sights // what was read above the watermark at which the next reading begins
 }
 
 func readStand(cursor string) (stand, error) {
-	v, err := url.ParseQuery(cursor)
+	place, seen, _ := strings.Cut(cursor, "#")
+	v, err := url.ParseQuery(place)
+	at := stand{v.Get("since"), v.Get("high"), v.Get("link"), sights{}}
+	if err == nil && seen != "" {
+		err = json.Unmarshal([]byte(seen), &at.seen)
+	}
 	if err != nil {
 		return stand{}, &problem.Error{
 			Kind: problem.Invalid, What: "place of a poll", Why: "the stored cursor is not one of ours",
 			Hint: "delete it; everything is then read again, and known states are passed over", Cause: err,
 		}
 	}
-	return stand{v.Get("since"), v.Get("high"), v.Get("link")}, nil
+	return at, nil
 }
 
 func (s stand) String() string {
@@ -153,7 +158,7 @@ func (s stand) String() string {
 			v.Set(name, text)
 		}
 	}
-	return v.Encode()
+	return v.Encode() + s.seen.suffix()
 }
 
 // fresh is how many new entities end a reading; those that were read before, in the overlap, do not count.
@@ -179,7 +184,8 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 		page, a, err := p.page(ctx, m, set, at)
 		if at.link != "" && forgotten(a, err) {
 			p.client.link.log.Warn("a poll begins anew where it last was complete", "part", "odata", "poll", p.cfg.Name, "err", err)
-			return nil, stand{since: at.since}.String(), nil
+			begun, err := readStand(cursor) // what this call has read is not given, and so not seen
+			return nil, stand{since: begun.since, seen: begun.seen}.String(), err
 		}
 		if err == nil && pages >= p.client.link.cfg.MaxPages {
 			err = p.client.invalid("poll "+p.cfg.Name, fmt.Errorf("the pages do not end"))
@@ -188,11 +194,13 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 			return nil, cursor, err
 		}
 		for _, e := range page.Entities {
-			in, err := p.incoming(set.Of, e, a.At)
+			in, known, err := p.incoming(set.Of, e, at.seen, a.At)
 			if err != nil {
 				return nil, cursor, err
 			}
-			batch = append(batch, in)
+			if !known {
+				batch = append(batch, in)
+			}
 			if p.cfg.Delta || p.cfg.Whole || later(str(e.Values[p.cfg.Watermark]), at.since) {
 				n++
 			}
@@ -280,46 +288,57 @@ func (p *Poll) after(at stand, page Page) stand {
 			high = w
 		}
 	}
+	seen := at.seen.above(earlier(cmp.Or(high, at.since), p.cfg.Overlap))
 	switch {
 	case page.Next != "" && later(high, begin):
-		return stand{since: at.since, high: high}
+		return stand{since: at.since, high: high, seen: seen}
 	case page.Next != "":
-		return stand{since: at.since, high: high, link: page.Next}
+		return stand{since: at.since, high: high, link: page.Next, seen: seen}
 	case later(high, at.since):
-		return stand{since: high}
+		return stand{since: high, seen: seen}
 	}
-	return stand{since: at.since}
+	return stand{since: at.since, seen: seen}
 }
 
-// incoming makes a message of an entity. Its ID is the object's number and version, so that the same state is the same message
-// however often it is read; where it has no version, the content stands in.
-func (p *Poll) incoming(of *edm.Struct, e Entity, now time.Time) (message.Incoming, error) {
+// incoming makes a message of an entity. Its ID is the object's number, version and content, so that the same state is the same message
+// however often it is read, and another content another one, though neither key nor version have changed. By a watermark, known tells that
+// the last reading has seen it as it is.
+func (p *Poll) incoming(of *edm.Struct, e Entity, seen sights, now time.Time) (in message.Incoming, known bool, err error) {
 	if e.Gone {
 		e.Values = map[string]any{"@removed": true, "@id": e.ID}
 	}
 	body, err := e.JSON()
 	if err != nil {
-		return message.Incoming{}, p.client.unread(err)
+		return message.Incoming{}, false, p.client.unread(err)
 	}
-	sum := sha256.Sum256(body)
-	content := "sha256:" + hex.EncodeToString(sum[:])
-	if p.cfg.Whole { // what was changed and changed back is told anew, the next day at the latest
-		content += "/" + now.UTC().Format(time.DateOnly)
+	content, err := contentOf(body)
+	if err != nil {
+		return message.Incoming{}, false, p.client.unread(err)
 	}
 	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
-	in := message.Incoming{
+	id, object := cmp.Or(version, e.ETag)+"/"+content, version
+	if p.cfg.Whole { // what was changed and changed back is told anew, the next day at the latest
+		id += "/" + now.UTC().Format(time.DateOnly)
+	}
+	if p.cfg.Watermark != "" {
+		var again string
+		if again, object, known = p.look(of, e, seen, version, content, now); again != "" {
+			id += "~" + again
+		}
+	}
+	in = message.Incoming{
 		Message: message.Message{
-			ID: p.cfg.Kind + "/" + key + "@" + cmp.Or(version, e.ETag, content), Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1,
+			ID: p.cfg.Kind + "/" + key + "@" + id, Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1,
 			Key: key, Time: now, Body: body, Place: message.Place{Role: message.Event},
 		},
-		ObjectVersion: version, Mapping: p.cfg.Mapping, Undated: true,
+		ObjectVersion: object, Mapping: p.cfg.Mapping, Undated: true,
 	}
 	if f, ok := of.Field(p.cfg.Watermark); ok && f.Type == "Edm.DateTimeOffset" {
 		if t, err := time.Parse(time.RFC3339Nano, version); err == nil {
 			in.Time, in.Undated = t, false
 		}
 	}
-	return in, nil
+	return in, known, nil
 }
 
 // later tells whether one watermark is above another.

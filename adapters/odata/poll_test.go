@@ -18,7 +18,9 @@ func orders(t *testing.T, n int, cfg edmx.Config, poll PollConfig) *world {
 	t.Helper()
 	d := dialect{"V2", "order-v2.xml", "A_ProductionOrder_2", "/sap/opu/odata/sap/ORDERS", 1, ""}
 	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
-	cfg.Now = func() time.Time { now = now.Add(time.Second); return now }
+	if cfg.Now == nil {
+		cfg.Now = func() time.Time { now = now.Add(time.Second); return now }
+	}
 	w := d.start(t, cfg, func(c *Config) {
 		poll.Name, poll.Set, poll.Key = "orders", "conf/"+d.set, "ManufacturingOrder"
 		poll.Source, poll.Kind, poll.Mapping = "urn:erp", "erp.order", "in"
@@ -89,6 +91,57 @@ func TestAPollBringsEachChangeOnce(t *testing.T) {
 				t.Errorf("a round without changes brought %d", len(again))
 			}
 		})
+	}
+}
+
+// TestWhatChangesWithoutItsChangeTimeIsAMessageOfItsOwn: quantities move without it, and two saves within a second have one. The newest
+// content is the newest version, also when it is one that was there before; a crash between two polls reads the same once more.
+func TestWhatChangesWithoutItsChangeTimeIsAMessageOfItsOwn(t *testing.T) {
+	now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
+	w := orders(t, 3, edmx.Config{Coarse: true, Now: func() time.Time { return now }}, PollConfig{Watermark: "LastChangeDateTime"})
+	b := &inbox{seen: map[string]message.Incoming{}}
+	if got := b.round(t, w.link.Polls()[0]); len(got) != 3 {
+		t.Fatalf("the first round brought %d", len(got))
+	}
+	last := ""
+	for i, material := range []string{"M2", "M1", "M2", "M1"} {
+		w.mock.Change(w.set, "ManufacturingOrder", "1", map[string]any{"Material": material})
+		crashed, _, err := w.link.Polls()[0].Poll(t.Context(), b.cursor)
+		if err != nil || len(crashed) != 1 {
+			t.Fatalf("change %d: %d, %v", i, len(crashed), err)
+		}
+		cfg := w.link.cfg
+		cfg.AskAfter = 0
+		w.link = open(t, cfg)
+		got := b.round(t, w.link.Polls()[0])
+		if len(got) != 1 || got[0].ID != crashed[0].ID || !strings.Contains(string(got[0].Body), material) {
+			t.Fatalf("change %d to %s brought %v; before the crash it was %s", i, material, got, crashed[0].ID)
+		}
+		if !later(got[0].ObjectVersion, last) {
+			t.Errorf("change %d: version %q does not come after %q", i, got[0].ObjectVersion, last)
+		}
+		last = got[0].ObjectVersion
+		if again := b.round(t, w.link.Polls()[0]); len(again) != 0 {
+			t.Errorf("a round without a change brought %d", len(again))
+		}
+	}
+	now = now.Add(time.Hour)
+	w.mock.Change(w.set, "ManufacturingOrder", "2", map[string]any{"Material": "M2"})
+	if got := b.round(t, w.link.Polls()[0]); len(got) != 1 || got[0].Key != "2" {
+		t.Errorf("an hour later: %d", len(got))
+	}
+	if at, err := readStand(b.cursor); err != nil || len(at.seen) != 1 {
+		t.Errorf("the cursor keeps %d objects, %v; want the one that is read again", len(at.seen), err)
+	}
+}
+
+// TestAStateIsTheSameInWhateverOrderItsPartsCome: a database gives operations and components as it likes.
+func TestAStateIsTheSameInWhateverOrderItsPartsCome(t *testing.T) {
+	one, err := contentOf([]byte(`{"a":[{"n":"1","q":1.50},{"n":"2"}],"b":"x"}`))
+	other, err2 := contentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.50,"n":"1"}]}`))
+	third, err3 := contentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.51,"n":"1"}]}`))
+	if one != other || one == third || err != nil || err2 != nil || err3 != nil {
+		t.Errorf("%s, %s, %s; %v, %v, %v", one, other, third, err, err2, err3)
 	}
 }
 

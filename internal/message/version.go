@@ -16,7 +16,29 @@ const civil = "2006-01-02T15:04:05"
 // CompareVersions compares two versions of one object, such as Incoming.ObjectVersion, as cmp.Compare does: numbers by their size, exactly,
 // whole ones of any length; RFC 3339 times by the moment; dates with a time and no zone by the clock; other texts of equal length letter by
 // letter. It is an error if a and b are not of one kind. An empty text is no version, and for the caller to judge.
+//
+// A version may end in ~ and a whole number, which decides between states for which the sender has one version: 7~2 comes after 7~1, and
+// both after 7.
 func CompareVersions(a, b string) (int, error) {
+	a, nthA := nth(a)
+	b, nthB := nth(b)
+	c, err := compareWhole(a, b)
+	if c != 0 || err != nil || nthA == nthB {
+		return c, err
+	}
+	return compareWhole(cmp.Or(nthA, "0"), cmp.Or(nthB, "0"))
+}
+
+// nth parts a version from the number that follows it, "" if none does.
+func nth(version string) (rest, number string) {
+	if i := strings.LastIndexByte(version, '~'); i > 0 && digits(version[i+1:]) {
+		return version[:i], version[i+1:]
+	}
+	return version, ""
+}
+
+// compareWhole compares versions without such a number.
+func compareWhole(a, b string) (int, error) {
 	if digits(a) && digits(b) {
 		a, b := strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)), nil

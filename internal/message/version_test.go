@@ -33,6 +33,11 @@ func TestVersionsAreComparedByWhatTheyAre(t *testing.T) {
 		{"a number and a text of one length", "20261124", "A0000001", -1, false},
 		{"texts of two lengths", "a-9", "a-10", 0, true},
 		{"a moment and a number", "2026-11-24T05:00:00Z", "7", 0, true},
+		{"states of one version", "20261124060000~9", "20261124060000~10", -1, false},
+		{"a version and a state of it", "2026-11-24T06:00:00Z", "2026-11-24T06:00:00Z~1764396000000000", -1, false},
+		{"versions before their states", "20261124060001~1", "20261124060000~2", 1, false},
+		{"texts with a tilde and no number", "a~b", "a~c", -1, false},
+		{"states of versions that cannot be compared", "a-9~1", "a-10~2", 0, true},
 		{"a moment and a text of its length", "2026-11-24T05:00:00Z", "2026-11-24 05:00:00Z", 0, true},
 	}
 	for _, tt := range tests {

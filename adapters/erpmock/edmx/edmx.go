@@ -36,6 +36,7 @@ type Config struct {
 	IDFields       []string         // fields that carry the ID of a message, for the journal; without one the RequestID names it
 	Repeatable     bool             // honour RequestID: the same one is answered again
 	Delta          bool             // give delta links
+	Coarse         bool             // two changes in one second have one change time, as with SAP; by default they have two
 	SessionWrites  int              // end every session after so many writes; 0 never
 	Host           string           // that links to the next page name; default the request's
 	BodyLimit      int64            // bytes of a request; default 16 MiB

@@ -51,7 +51,7 @@ func (m *Mock) touch(s *edm.Set, r *row) {
 		switch f.Type {
 		case "Edm.String":
 			v := at.Format("20060102150405")
-			if old, _ := r.values[f.Name].(string); old >= v { // two changes in one second are two versions
+			if old, _ := r.values[f.Name].(string); old >= v && !m.cfg.Coarse { // two changes in one second are two versions
 				v = fmt.Sprintf("%014d", 1+number(old))
 			}
 			r.values[f.Name] = v

@@ -1,0 +1,118 @@
+package odata
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/adapters/odata/edm"
+	"holdfast/openapi/contract"
+)
+
+// sight is the state in which a poll last saw an object.
+type sight struct {
+	At  string `json:"w"` // its watermark
+	Sum string `json:"c"` // its version and content
+	On  int64  `json:"t"` // when it was first seen in this state, in microseconds; it grows with each state
+}
+
+// sights are the objects of which a poll may read the same watermark again, by their whole key. They are part of the cursor, which is
+// stored in the transaction that takes the messages: what is seen was taken, on whichever node and before whatever crash.
+//
+// A watermark alone does not tell two states apart: SAP moves quantities of an order without its change time, and two saves within a
+// second have one.
+type sights map[string]sight
+
+// suffix is how sights stand in a cursor.
+func (s sights) suffix() string {
+	if len(s) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // texts and numbers
+	}
+	return "#" + string(text)
+}
+
+// above are those that a reading from this watermark meets again.
+func (s sights) above(begin string) sights {
+	out := maps.Clone(s)
+	maps.DeleteFunc(out, func(_ string, x sight) bool { return x.At != begin && !later(x.At, begin) })
+	return out
+}
+
+// look tells whether a reading shows an object as it was last seen, and notes how it is now. Of a new state, again is "" unless the object
+// was seen under the same watermark before: a content that comes back is then a message of its own. object orders the states: by version
+// and, where that is the same, by when each was seen first, which a clock that was set back does not turn round.
+func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content string, now time.Time) (again, object string, known bool) {
+	w, on := str(e.Values[p.cfg.Watermark]), now.UnixMicro()
+	var keys []string
+	for _, name := range of.Key {
+		keys = append(keys, str(e.Values[name]))
+	}
+	key := strings.Join(keys, "/")
+	last, met := seen[key]
+	sum := short(version + " " + content)
+	switch {
+	case met && last.At == w && last.Sum == sum:
+		on, known = last.On, true
+	case met && later(last.At, w): // an older state comes late
+		on = min(on, last.On-1)
+	case met:
+		if on = max(on, last.On+1); last.At == w || p.cfg.Version != p.cfg.Watermark {
+			again = strconv.FormatInt(last.On, 10)
+		}
+		fallthrough
+	default:
+		seen[key] = sight{w, sum, on}
+	}
+	if version != "" {
+		object = version + "~" + strconv.FormatInt(on, 10)
+	}
+	return again, object, known
+}
+
+// contentOf is a hash of a document that depends on neither the order of names nor that of lists: services give what belongs to an entity
+// in whatever order their database has it.
+func contentOf(body []byte) (string, error) {
+	v, err := contract.Decode(body)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(sorted(v))
+	return short(string(text)), err
+}
+
+// sorted is a tree whose lists are in the order of what their elements are as JSON.
+func sorted(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			v[name] = sorted(inner)
+		}
+	case []any:
+		texts := make([]string, 0, len(v))
+		for _, inner := range v {
+			text, err := json.Marshal(sorted(inner))
+			if err != nil {
+				panic(err) // it was read as JSON
+			}
+			texts = append(texts, string(text))
+		}
+		slices.Sort(texts)
+		return texts
+	}
+	return v
+}
+
+// short is a hash of 128 bits.
+func short(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
+}
