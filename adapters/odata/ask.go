@@ -16,6 +16,9 @@ import (
 	"holdfast/internal/problem"
 )
 
+// askEvery is how often the ERP is asked for what it may still be working on: what it has booked late need not wait for the end.
+const askEvery = 30 * time.Second
+
 // Ask settles what became of a delivery whose outcome is unknown, by looking for a document that carries the message's ID.
 //
 // It says Delivered, with the document's number, as soon as the ERP has one. It says Again where the write is idempotent, or where
@@ -52,10 +55,10 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		return out, err
 	}
 	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
-		return message.Outcome{Verdict: message.Unsure, After: wait}, &problem.Error{
+		return message.Outcome{Verdict: message.Unsure, After: min(wait, askEvery)}, &problem.Error{
 			Kind: problem.Unavailable, What: "question after message " + id,
 			Why:  fmt.Sprintf("the ERP does not have it, but may still be working on it for %s", wait.Round(time.Millisecond)),
-			Hint: "nothing; it is asked again then",
+			Hint: "nothing; it is asked again meanwhile, and only sent again if it is not there then",
 		}
 	}
 	l.attempts.Drop(id)

@@ -41,8 +41,13 @@ type Config struct {
 	// ConnectTimeout is for the TCP connection, and again for the TLS handshake; 10 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout,omitempty"`
 	// AskAfter is how long the ERP may still be working on a request whose answer was lost. Before it has passed since the attempt,
-	// "not found" is not believed. It is no less than Timeout; 2 × Timeout.
+	// "not found" is not believed. It is no less than Timeout and WorkLimit; 2 × Timeout, or half as long again as WorkLimit if that is more.
 	AskAfter time.Duration `yaml:"ask_after,omitempty"`
+	// WorkLimit is how long the ERP lets one step of a request work, whether or not anybody still waits for its answer. SAPWorkLimit where the
+	// ERP is SAP; else it is not known.
+	WorkLimit time.Duration `yaml:"work_limit,omitempty"`
+	// SAP says that the ERP is an SAP system, as a Client does.
+	SAP bool `yaml:"-"`
 	// MaxRetryAfter bounds how long an ERP can put us off by Retry-After; 1 h.
 	MaxRetryAfter time.Duration `yaml:"max_retry_after,omitempty"`
 	// MetadataAge is how long a $metadata is used before the service is asked whether it has changed; 1 h.
@@ -165,11 +170,21 @@ func wrong(key, why, hint string) error {
 
 const defaultTimeout = 30 * time.Second
 
+// SAPWorkLimit is how long an SAP system lets a dialog step work if nobody has set it otherwise: rdisp/max_wprun_time, or
+// rdisp/scheduler/prio_normal/max_runtime, 600 s. A step that hangs in the database is ended up to a minute later.
+const SAPWorkLimit = 10 * time.Minute
+
+// mustOutlast is what ask_after is held against: the limit, and a tenth for a step that must be ended by force.
+func mustOutlast(limit time.Duration) time.Duration { return limit + limit/10 }
+
 // withDefaults fills in the zero fields.
 func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 10*time.Second)
-	c.AskAfter = cmp.Or(c.AskAfter, 2*c.Timeout)
+	if c.SAP || c.Client != "" {
+		c.WorkLimit = cmp.Or(c.WorkLimit, SAPWorkLimit)
+	}
+	c.AskAfter = cmp.Or(c.AskAfter, max(2*c.Timeout, c.WorkLimit+c.WorkLimit/2))
 	c.MaxRetryAfter = cmp.Or(c.MaxRetryAfter, time.Hour)
 	c.MetadataAge = cmp.Or(c.MetadataAge, time.Hour)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
@@ -192,7 +207,7 @@ const mostBatch = 1000
 // check tells what is wrong with the configuration by itself, and gives the base URL.
 func (c Config) check() (*url.URL, error) {
 	for key, n := range map[string]int64{
-		"timeout": int64(c.Timeout), "connect_timeout": int64(c.ConnectTimeout), "ask_after": int64(c.AskAfter),
+		"timeout": int64(c.Timeout), "connect_timeout": int64(c.ConnectTimeout), "ask_after": int64(c.AskAfter), "work_limit": int64(c.WorkLimit),
 		"max_retry_after": int64(c.MaxRetryAfter), "metadata_age": int64(c.MetadataAge), "idle_timeout": int64(c.IdleTimeout),
 		"lock_wait": int64(c.LockWait), "parallel": int64(c.Parallel), "batch": int64(c.Batch), "max_body": c.MaxBody,
 		"max_receipt": int64(c.MaxReceipt), "max_pages": int64(c.MaxPages),
@@ -204,6 +219,9 @@ func (c Config) check() (*url.URL, error) {
 	switch most := cmp.Or(c.Timeout, defaultTimeout); {
 	case c.AskAfter != 0 && c.AskAfter < most:
 		return nil, wrong("ask_after", fmt.Sprintf("%s is less than the timeout of %s", c.AskAfter, most), "give at least the timeout, better twice it")
+	case c.AskAfter != 0 && c.AskAfter < c.WorkLimit:
+		return nil, wrong("ask_after", fmt.Sprintf("%s is less than the work_limit of %s: what is not there yet could be sent a second time", c.AskAfter, c.WorkLimit),
+			"leave it out, or give more than the ERP may work on a request")
 	case c.Batch > mostBatch:
 		return nil, wrong("batch", fmt.Sprintf("%d is more than %d", c.Batch, mostBatch), "some 50 to 100 take away most of the requests")
 	case c.BatchFormat != "" && c.BatchFormat != Multipart && c.BatchFormat != JSON:

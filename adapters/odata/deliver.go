@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -229,11 +230,31 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcom
 // notABatch tells whether a service has refused a batch as such: nothing of it was done, since the parts were not even looked at.
 func (c *Client) notABatch(a wire.Answer) bool {
 	switch a.Status {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return true
+	case http.StatusNotFound:
+		return untouched(a)
 	}
 	_, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
-	return a.Status/100 == 4 && c.rule(a, listen(a.Body), later).verdict == message.Refused
+	return untouched(a) && c.rule(a, listen(a.Body), later).verdict == message.Refused
+}
+
+// untouched tells whether a 4xx to a batch as a whole proves that no part of it was done: it speaks of the sender, of the request's form or
+// of its size, or it is SAP's gateway that could not read it. Any other may be what became of one part, after others were done.
+func untouched(a wire.Answer) bool {
+	switch a.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusProxyAuthRequired,
+		http.StatusLengthRequired, http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType,
+		http.StatusExpectationFailed, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusUpgradeRequired, http.StatusTooManyRequests,
+		http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	case http.StatusBadRequest:
+		return strings.HasPrefix(listen(a.Body).Code, "/IWFND/")
+	case http.StatusNotFound:
+		code := listen(a.Body).Code
+		return code == "" || strings.HasPrefix(code, "/IWFND/")
+	}
+	return false
 }
 
 // apart sends one by one what was refused as a batch: one of them may be the reason. Once the link fails, the rest is not sent.
@@ -257,6 +278,9 @@ func (c *Client) whole(w *write, a wire.Answer) message.Outcome {
 		return message.Outcome{Verdict: message.Unsure, LinkDown: a.Cut != nil, Err: &problem.Error{
 			Kind: problem.Unavailable, What: w.what, Why: "the answer to the batch cannot be read", Hint: hintAsk,
 		}}
+	}
+	if a.Status/100 == 4 && !untouched(a) {
+		return message.Outcome{Verdict: message.Unsure, Receipt: message.Receipt{Status: a.Status}, Err: c.said(w.what, a)}
 	}
 	return c.classify(w, a)
 }

@@ -3,6 +3,7 @@ package odata
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/adapters/erpmock/edmx"
 	"holdfast/internal/message"
 )
 
@@ -179,6 +181,97 @@ func TestABatchThatIsRefusedAsAWholeIsSentMessageByMessage(t *testing.T) {
 				t.Errorf("%d: message %d: got %v, want %v", status, i+1, out[i], want)
 			}
 		}
+	}
+}
+
+// TestARefusalOfAWholeBatchProvesLittle: what may be the fate of one part, after others were done, has all of them asked for.
+func TestARefusalOfAWholeBatchProvesLittle(t *testing.T) {
+	for _, tt := range []struct {
+		status     int
+		code, text string
+	}{
+		{400, "M7/021", "Deficit of stock"},
+		{400, "", ""},
+		{400, "RU/505", "Order is already being processed by MEYER"},
+		{404, "CO/100", "Order does not exist"},
+		{409, "", ""},
+		{412, "", ""},
+		{422, "", ""},
+		{423, "", ""},
+		{499, "", ""},
+	} {
+		l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/$batch") {
+				t.Errorf("%d: %s %s after the batch", tt.status, r.Method, r.URL.Path)
+			}
+			rw.WriteHeader(tt.status)
+			_, _ = io.WriteString(rw, coded(tt.code, tt.text)) // the client has left if it fails
+		}, func(c *Config) { c.Batch = 10 })
+		for i, o := range l.post(t, "m1", "m2", "m3") {
+			if o.Verdict != message.Unsure || o.Err == nil {
+				t.Errorf("%d %s: message %d: %+v, want unknown", tt.status, tt.code, i+1, o)
+			}
+		}
+	}
+}
+
+// TestSAPMayWorkLongerThanWeWait: a request that we gave up can be booked for as long as SAP lets a step work. Until then the ERP is asked
+// again and again, and nothing is sent a second time.
+func TestSAPMayWorkLongerThanWeWait(t *testing.T) {
+	d := dialects()[0]
+	w := d.start(t, edmx.Config{}, func(c *Config) { c.Client = "100" })
+	w.link.cfg.AskAfter = 0
+	w.link.cfg = w.link.cfg.withDefaults()
+	now := time.Now()
+	w.link.now = func() time.Time { return now }
+	late := w.delivery(t, "late")
+	w.link.note("late", message.Outcome{Verdict: message.Unsure})
+	w.link.note("never", message.Outcome{Verdict: message.Unsure})
+	for range 22 { // 11 minutes: the limit, and the minute in which SAP ends a step by force
+		o, err := w.link.Ask(t.Context(), late)
+		if err == nil || o.Verdict != message.Unsure || o.After <= 0 || o.After > askEvery {
+			t.Fatalf("%v %+v, want a question half a minute later", err, o)
+		}
+		now = now.Add(o.After)
+	}
+	if o := w.link.Deliver(t.Context(), []message.Delivery{late})[0]; o.Verdict != message.Delivered { // it is booked at last
+		t.Fatal(o.Err)
+	}
+	w.link.note("late", message.Outcome{Verdict: message.Unsure})
+	if o, err := w.link.Ask(t.Context(), late); err != nil || o.Verdict != message.Delivered {
+		t.Errorf("what was booked late: %v, %v", o.Verdict, err)
+	}
+	now = now.Add(5 * time.Minute)
+	if o, err := w.link.Ask(t.Context(), w.delivery(t, "never")); err != nil || o.Verdict != message.Again {
+		t.Errorf("what never came: %v, %v", o.Verdict, err)
+	}
+}
+
+// TestAskAfterOutlastsWhatSAPWorks: by default, by refusal of what contradicts itself, and by a warning of what only the system can tell.
+func TestAskAfterOutlastsWhatSAPWorks(t *testing.T) {
+	base := Config{BaseURL: "http://127.0.0.1:1", Services: map[string]Service{"conf": {Path: "/srv"}}}
+	for name, tt := range map[string]struct {
+		client           string
+		limit, ask, want time.Duration
+		refused, warned  bool
+	}{
+		"not SAP": {want: time.Minute}, "SAP": {client: "100", want: 15 * time.Minute}, "a limit of its own": {limit: time.Hour, want: 90 * time.Minute},
+		"too early for what was said": {limit: time.Hour, ask: time.Minute, refused: true}, "too early for SAP as it is installed": {client: "100", ask: time.Minute, want: time.Minute, warned: true},
+		"a system that is quicker": {client: "100", limit: 30 * time.Second, ask: time.Minute, want: time.Minute},
+	} {
+		c := base
+		c.Client, c.WorkLimit, c.AskAfter = tt.client, tt.limit, tt.ask
+		l, err := Open(c, secret, slog.New(slog.DiscardHandler))
+		if tt.refused != (err != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		if warned := strings.Contains(strings.Join(l.Warnings(), "\n"), "ask_after"); l.cfg.AskAfter != tt.want || warned != tt.warned {
+			t.Errorf("%s: %s, warned: %t; want %s, %t", name, l.cfg.AskAfter, warned, tt.want, tt.warned)
+		}
+		l.Close()
 	}
 }
 

@@ -153,9 +153,14 @@ func (l *Link) Accepts(name string) error {
 	return err
 }
 
-// Warnings name what was passed over in the $metadata that is known, and the writes whose lost answers a person must settle.
+// Warnings name what was passed over in the $metadata that is known, the writes whose lost answers a person must settle, and a question that
+// may come too early.
 func (l *Link) Warnings() []string {
 	var out []string
+	if need := mustOutlast(l.cfg.WorkLimit); l.cfg.AskAfter < need {
+		out = append(out, fmt.Sprintf("ask_after: %s is less than the %s for which the ERP may work on a request after we gave it up: what is booked later would be sent and booked "+
+			"twice. Leave ask_after out, or write as work_limit what the system has (rdisp/max_wprun_time, rdisp/scheduler/prio_normal/max_runtime)", l.cfg.AskAfter, need))
+	}
 	for _, name := range l.Services() {
 		if m, _ := l.services[name].metadata.known(); m != nil {
 			for _, w := range m.Warnings {

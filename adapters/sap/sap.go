@@ -163,6 +163,7 @@ func (c Config) Complete() (Config, error) {
 		c.Read = []string{"orders"}
 	}
 	c.Language = cmp.Or(c.Language, "EN") // texts tell a lock where no code does
+	c.SAP = true
 	c.Services = over(services(), c.Services)
 	c.Writes = over(writes(c.MovementID), c.Writes)
 	known, own := c.polls(), slices.Clone(c.Polls)
