@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/edition"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
@@ -124,7 +125,7 @@ func examine(cmd *cobra.Command) []finding {
 	}
 	out = append(out, examineMappings(cfg, rules, err)...)
 	out = append(out, examineFields(cfg, rules, links)...)
-	out = append(out, examineDatabase(ctx, cfg)...)
+	out = append(out, examineDatabase(ctx, cfg, links)...)
 	out = append(out, examineKeys(ctx, cfg)...)
 	out = append(out, examinePeople(cfg)...)
 	out = append(out, examineDisk(cfg)...)
@@ -179,7 +180,7 @@ func examineUnused(cfg Config, rules *mapping.Set) []finding {
 	return out
 }
 
-func examineDatabase(ctx context.Context, cfg Config) []finding {
+func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []finding {
 	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
 		if _, err := os.Stat(path); err != nil {
 			return []finding{{Subject: "database", State: look, Says: path + " is not there yet", Do: "nothing: holdfast serve makes it"}}
@@ -203,10 +204,32 @@ func examineDatabase(ctx context.Context, cfg Config) []finding {
 		}
 	}
 	if missing > 0 {
-		return []finding{{Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up"}}
+		return append(examineEdition(ctx, cfg, db, links), finding{
+			Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up",
+		})
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return slices.Concat([]finding{ok}, examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+	return slices.Concat([]finding{ok}, examineEdition(ctx, cfg, db, links), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+}
+
+// examineEdition tells if this program would not start with the edition that was published, which another release may have taken.
+func examineEdition(ctx context.Context, cfg Config, db *store.DB, links map[string]link) []finding {
+	s, err := currentEdition(ctx, db)
+	if err != nil || s.Used.Edition == "" {
+		return nil
+	}
+	e, err := cfg.edition(ctx, db, s)
+	var set *mapping.Set
+	if err == nil {
+		set, err = compileEdition(e)
+	}
+	if err == nil {
+		err = errors.Join(cfg.checkAgainst(set, links), cfg.refuseUnfit(set, links))
+	}
+	if err == nil {
+		return nil
+	}
+	return append(bad("edition "+edition.Short(s.Used.Edition)+" of the mappings", err), bad("mappings that were published", refusedEdition(s))...)
 }
 
 // examineServed tells if no process runs the plant.

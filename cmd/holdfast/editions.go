@@ -50,6 +50,18 @@ func (c Config) edition(ctx context.Context, db *store.DB, s edition.State) (e e
 	return e, err
 }
 
+// refusedEdition says where mappings come from that are refused at start: not from the folder, where a person looks first.
+func refusedEdition(s edition.State) error {
+	if s.Used.Edition == "" {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "start with edition " + edition.Short(s.Used.Edition) + " of the mappings, which was published",
+		Why:  "this release, configuration or contract does not take it, whatever the folder has by now",
+		Hint: "mend the mappings in their folder, then: holdfast mapping publish --reason …; nothing was changed or sent",
+	}
+}
+
 // base is what another edition is compared with: the published one or, before the first, the folder; under four eyes that does not count until
 // it is published, and nothing is laid over the shipped mappings.
 func (c Config) base(ctx context.Context, db *store.DB) (edition.Edition, error) {

@@ -98,11 +98,11 @@ func (f *floors) useEdition(ctx context.Context) error {
 		return err
 	}
 	if before != f.mapsBy || before != after { // e is not what was compiled, or need not be
-		if f.rules, err = compileEdition(e); err != nil {
-			return err
+		if f.rules, err = compileEdition(e); err == nil {
+			err = errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links))
 		}
-		if err = errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links)); err != nil {
-			return err
+		if err != nil {
+			return errors.Join(err, refusedEdition(s))
 		}
 		f.mapsBy = before
 	}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"holdfast/internal/access"
@@ -264,6 +266,73 @@ func TestEveryNodeTakesTheEditionThatWasPublished(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart: the release before took a quotient that may not end. The plant does not start, says where
+// the mistake stands and that the folder is not what counts, and starts once the mended folder is published.
+func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("holdfast.yaml", "plant: {number: \"1000\"}\n")
+	const before = "from: {kind: test.happened}\nto: {operation: post}\nfields:\n  hours: ratio(decimal(src.minutes), decimal(\"1\"), decimal(\"60\"))\n"
+	if err := os.Mkdir(filepath.Join(dir, "mappings"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("mappings/m.yaml", strings.Replace(before, `"60"))`, `"60"), 3, "half-up")`, 1))
+	cfg, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() error {
+		f, err := openFloors(t.Context(), cfg, store.Config{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := openRecords(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.db.Close()
+	e, err := edition.Read(fstest.MapFS{"m.yaml": {Data: []byte(before)}})
+	if err == nil {
+		err = r.publish(t.Context(), io.Discard, e, "as the release before did")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = start()
+	for _, want := range []string{"m.yaml:4:59: fields.hours: a quotient by 60 may not end", edition.Short(e.Hash)} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if found := examineDatabase(t.Context(), cfg, nil); !slices.ContainsFunc(found, func(f finding) bool {
+		return f.State == isBad && strings.Contains(f.Says, "a quotient by 60 may not end")
+	}) {
+		t.Errorf("doctor finds only %+v", found)
+	}
+	if e, err = r.candidate(t.Context(), nil); err == nil {
+		err = errors.Join(r.ready(t.Context(), io.Discard, e), r.publish(t.Context(), io.Discard, e, "three places"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := start(); err != nil {
+		t.Errorf("with the mended edition: %v", err)
+	}
+	if found := examineDatabase(t.Context(), cfg, nil); slices.ContainsFunc(found, func(f finding) bool { return f.State == isBad }) {
+		t.Errorf("doctor finds %+v", found)
 	}
 }
 
