@@ -25,7 +25,7 @@ RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.o
 SCRIPTS  := $(SERVICES) deploy/vault/setup deploy/package/release .ci/run .ci/contract .ci/deploy .ci/prism .ci/lib.sh internal/console/fetch-assets
 MODULES  := . tools deploy/kubernetes $(patsubst %/go.mod,%,$(wildcard bench/go.mod))
 
-.PHONY: help build install test conformance cover lint fmt vuln generate generated anomaly-report bench bench-profile fuzz torture soak faults upgrade-test screenshots demo services release clean
+.PHONY: help build install test conformance cover lint fmt vuln generate generated anomaly-report bench bench-profile fuzz torture soak faults upgrade-test screenshots demo services release sbom clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -185,8 +185,11 @@ services: ## start PostgreSQL and RabbitMQ for tests, make sure of a Vault, and 
 release: ## dist/: programs, bills of materials, Debian packages and checksums; RELEASE_KEY=FILE signs them
 	deploy/package/release
 
+sbom: ## build/sbom/: the program that is published, its bill of materials (CycloneDX) and its licences, held against each other
+	RELEASE_ARCHES=$${RELEASE_ARCHES:-$$($(GO) env GOARCH)} deploy/package/release --bills
+
 clean: ## remove what was built here; services and their data stay
-	rm -rf $(BIN) dist coverage.txt
+	rm -rf $(BIN) dist build/sbom coverage.txt
 
 $(BIN)/testrun: tools/go.mod $(wildcard tools/testrun/*.go)
 	@mkdir -p $(BIN)

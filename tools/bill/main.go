@@ -1,7 +1,8 @@
 // Command bill holds the bill of materials of a program against the program, and its licences against those that are allowed.
 //
-//	bill -bill FILE.cdx.json -program FILE -licences FILE
+//	bill -bill FILE.cdx.json -program FILE -licences FILE [-list FILE]
 //
+// With -list it writes a line for each module: path, version and licences.
 // It fails if a module is in one and not in the other, if a licence is not allowed or not known, and if a rule of the licences' file
 // serves for nothing. The file has a rule a line: "allow LICENCE", "module PATH LICENCE" where the licence was found by eye, and "never PATH"
 // for what must not be in the program.
@@ -25,14 +26,15 @@ func main() {
 	bill := flag.String("bill", "", "a CycloneDX bill of materials, as JSON")
 	program := flag.String("program", "", "the program that it is of")
 	licences := flag.String("licences", "", "which licences are allowed")
+	list := flag.String("list", "", "where to write each module with its licences")
 	flag.Parse()
-	if err := check(*bill, *program, *licences, os.Stdout); err != nil {
+	if err := check(*bill, *program, *licences, *list, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func check(bill, program, licences string, out io.Writer) error {
+func check(bill, program, licences, list string, out io.Writer) error {
 	listed, err := readBill(bill)
 	if err != nil {
 		return err
@@ -54,6 +56,11 @@ func check(bill, program, licences string, out io.Writer) error {
 	errs = append(errs, r.judge(listed)...)
 	if len(errs) > 0 {
 		return errors.Join(errs...)
+	}
+	if list != "" {
+		if err := os.WriteFile(list, r.list(listed), 0o644); err != nil {
+			return fmt.Errorf("write the list of licences: %w", err)
+		}
 	}
 	fmt.Fprintf(out, "%d modules, as in the program; %s\n", len(listed), r.count(listed))
 	return nil
@@ -187,6 +194,15 @@ func (r rules) judge(listed map[string]module) []error {
 		}
 	}
 	return errs
+}
+
+// list has a line for each module, in the order of their paths.
+func (r rules) list(listed map[string]module) []byte {
+	var b []byte
+	for _, path := range slices.Sorted(maps.Keys(listed)) {
+		b = fmt.Appendf(b, "%s %s %s\n", path, listed[path].version, strings.Join(r.of(path, listed[path]), " and "))
+	}
+	return b
 }
 
 // count tells how many modules have which licence.

@@ -41,11 +41,38 @@ func TestABillIsHeldAgainstItsProgram(t *testing.T) {
 			bill := built(info)
 			tt.change(bill)
 			dir := t.TempDir()
-			err := check(writeBill(t, dir, bill), self, writeText(t, dir, "licences.txt", tt.rules), io.Discard)
+			err := check(writeBill(t, dir, bill), self, writeText(t, dir, "licences.txt", tt.rules), "", io.Discard)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLicencesAreListed: a line for each module of the program, none for a bill that is refused.
+func TestLicencesAreListed(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	bill, list := writeBill(t, dir, built(info)), filepath.Join(dir, "list.txt")
+	if err := check(bill, self, writeText(t, dir, "no.txt", "allow ISC"), list, io.Discard); err == nil {
+		t.Error("a licence that is not allowed passed")
+	}
+	if _, err := os.Stat(list); !os.IsNotExist(err) {
+		t.Errorf("a refused bill has a list: %v", err)
+	}
+	if err := check(bill, self, writeText(t, dir, "yes.txt", "allow MIT\nallow BSD-3-Clause\nmodule std BSD-3-Clause"), list, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(list)
+	if want := "std " + info.GoVersion + " BSD-3-Clause\n"; err != nil || !strings.HasSuffix(string(got), want) {
+		t.Errorf("got %q, %v, want it to end in %q", got, err, want)
 	}
 }
 
