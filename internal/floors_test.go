@@ -43,6 +43,7 @@ var floors = map[string]string{
 	"internal/body":            words + "internal/store",
 	"internal/mapping":         words,
 	"internal/seal":            words + "internal/store",
+	"internal/backup/s3test":   words,
 	"internal/seal/vaultdev":   words,
 	"internal/seal/vaulttest":  "internal/seal/vaultdev",
 	"internal/audit":           words + "internal/store internal/seal",
@@ -88,7 +89,7 @@ var floors = map[string]string{
 }
 
 // helpers are what every _test.go file may import besides.
-const helpers = words + "internal/store/storetest internal/seal/vaulttest internal/access/oidctest internal/access/adtest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
+const helpers = words + "internal/store/storetest internal/seal/vaulttest internal/backup/s3test internal/access/oidctest internal/access/adtest adapters/adaptertest adapters/erpmock adapters/erpmock/edmx adapters/erpmock/idocport adapters/sap/idoc adapters/amqp/amqptest "
 
 // alone names the libraries that one package hides from all others, so that
 // each can be replaced in one place.
@@ -101,6 +102,7 @@ var alone = map[string]string{
 	"github.com/spf13/cobra":     program,
 	"github.com/ThreeDotsLabs":   "adapters/amqp",
 	"github.com/rabbitmq/amqp09": "adapters/amqp adapters/amqp/amqptest",
+	"github.com/minio":           "internal/backup internal/backup/s3test",
 	"github.com/hashicorp/vault": "internal/seal internal/seal/vaultdev internal/seal/vaulttest",
 	"filippo.io/age":             "internal/seal internal/backup",
 	"golang.org/x/mod":           "internal/audit",

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/adapters/odata"
+	"holdfast/adapters/wire"
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -31,13 +32,19 @@ type BackupConfig struct {
 	Work       string              `yaml:"work"` // folder in which copies are put together
 }
 
-// BackupPlaceConfig is a folder of this machine, or of another one that is reached by SFTP.
+// BackupPlaceConfig is a folder of this machine, of another one that is reached by SFTP, or of a bucket of a store that speaks S3.
 type BackupPlaceConfig struct {
 	Folder  string `yaml:"folder"`
-	SFTP    string `yaml:"sftp"` // host:port
-	User    string `yaml:"user"`
-	Key     string `yaml:"key"`      // reference to the private key
+	SFTP    string `yaml:"sftp"`     // host:port
+	S3      string `yaml:"s3"`       // https://host:port
+	User    string `yaml:"user"`     // for s3 the access key's ID
+	Key     string `yaml:"key"`      // reference to the private key, for s3 to the access key's secret
 	HostKey string `yaml:"host_key"` // the machine's, "ssh-ed25519 AAAA…"
+
+	Bucket    string `yaml:"bucket"`
+	Region    string `yaml:"region"`     // default us-east-1
+	PathStyle bool   `yaml:"path_style"` // https://host/bucket even where a store has a host for each
+	CA        string `yaml:"ca"`         // instead of the system's
 
 	Timeout time.Duration `yaml:"timeout"` // how long it may be silent; default 30s
 }
@@ -57,20 +64,7 @@ func (c Config) checkBackup(k *checker) {
 		k.wrong("backup.places", "there are none", "write - folder: backups, and one on another machine")
 	}
 	for i, p := range b.Places {
-		at := fmt.Sprintf("backup.places[%d]", i)
-		if p.Folder == "" {
-			k.wrong(at+".folder", "it is missing", "name the folder")
-		}
-		if p.Timeout < 0 || p.Timeout > 0 && p.SFTP == "" {
-			k.wrong(at+".timeout", "it is below zero, or the place is a folder, which is the operating system's to time", "write 30s beside sftp; mount a share so that it fails (soft)")
-		}
-		if p.SFTP == "" {
-			continue
-		}
-		if p.User == "" || p.HostKey == "" {
-			k.wrong(at+".host_key", "user or host_key is missing", "write both; ssh-keyscan prints the machine's key")
-		}
-		checkReference(k, at+".key", p.Key)
+		p.check(k, fmt.Sprintf("backup.places[%d]", i))
 	}
 	if len(b.Recipients) < 2 {
 		k.wrong("backup.recipients", "there are fewer than two", "name the site's key and a recovery key that lies in a safe: age1…, or file:PATH")
@@ -92,6 +86,31 @@ func (c Config) checkBackup(k *checker) {
 	}
 }
 
+func (p BackupPlaceConfig) check(k *checker, at string) {
+	if p.Folder == "" && p.S3 == "" {
+		k.wrong(at+".folder", "it is missing", "name the folder")
+	}
+	if p.SFTP != "" && p.S3 != "" {
+		k.wrong(at+".s3", "the place has sftp as well", "make two places of it")
+	}
+	far := p.SFTP != "" || p.S3 != ""
+	if p.Timeout < 0 || p.Timeout > 0 && !far {
+		k.wrong(at+".timeout", "it is below zero, or the place is a folder, which is the operating system's to time", "write 30s beside sftp or s3; mount a share so that it fails (soft)")
+	}
+	if p.SFTP != "" && (p.User == "" || p.HostKey == "") {
+		k.wrong(at+".host_key", "user or host_key is missing", "write both; ssh-keyscan prints the machine's key")
+	}
+	if p.S3 != "" && (p.User == "" || p.Bucket == "") {
+		k.wrong(at+".bucket", "user or bucket is missing", "write the bucket, and as user the ID of an access key")
+	}
+	if p.S3 == "" && (p.Bucket != "" || p.Region != "" || p.PathStyle || p.CA != "") {
+		k.wrong(at+".s3", "bucket, region, path_style or ca stands there without it", "write s3: https://host:port beside it")
+	}
+	if far {
+		checkReference(k, at+".key", p.Key)
+	}
+}
+
 // backups is the part of a configuration that says where copies go.
 func (c Config) backups() (*BackupConfig, error) {
 	if c.Backup == nil {
@@ -109,7 +128,7 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 	}
 	var all []backup.Place
 	for _, p := range b.Places {
-		if p.SFTP == "" {
+		if p.SFTP == "" && p.S3 == "" {
 			all = append(all, backup.Folder(c.beside(p.Folder)))
 			continue
 		}
@@ -117,13 +136,28 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := &backup.SFTP{Address: p.SFTP, User: p.User, Folder: p.Folder, PrivateKey: []byte(key + "\n"), HostKey: p.HostKey}
-		if err := s.Check(); err != nil {
+		far, err := c.farPlace(p, key)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, backup.Timed(s, cmp.Or(p.Timeout, 30*time.Second)))
+		all = append(all, backup.Timed(far, cmp.Or(p.Timeout, 30*time.Second)))
 	}
 	return all, nil
+}
+
+// farPlace is on another machine.
+func (c Config) farPlace(p BackupPlaceConfig, key string) (backup.Place, error) {
+	if p.SFTP != "" {
+		s := &backup.SFTP{Address: p.SFTP, User: p.User, Folder: p.Folder, PrivateKey: []byte(key + "\n"), HostKey: p.HostKey}
+		return s, s.Check()
+	}
+	trust, err := wire.TLS(c.beside(p.CA), "", "", "")
+	if err != nil {
+		return nil, &problem.Error{Kind: problem.Invalid, What: "read backup.places.ca, " + c.beside(p.CA), Why: why(err), Hint: "name the file with the certificate, in PEM, of the authority that vouches for the store"}
+	}
+	return backup.NewS3(backup.S3Config{
+		URL: p.S3, Bucket: p.Bucket, Folder: p.Folder, Region: p.Region, PathStyle: p.PathStyle, User: p.User, Key: key, TLS: trust,
+	})
 }
 
 // backupRecipients reads them; a file holds one key a line, and comments.
@@ -182,15 +216,22 @@ func (c Config) backupFiles() map[string]string {
 			files[filepath.ToSlash(filepath.Clean(name))] = c.beside(name)
 		}
 	}
+	var public []string
 	for _, l := range c.Links {
-		for _, path := range l.publicFiles() {
-			name, err := filepath.Rel(filepath.Dir(c.file), path)
-			if top, _, below := strings.Cut(filepath.ToSlash(name), "/"); below && files[top] != "" {
-				continue // it goes with its folder
-			}
-			if err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
-				files[name] = path
-			}
+		public = append(public, l.publicFiles()...)
+	}
+	for _, p := range c.Backup.Places {
+		if p.CA != "" {
+			public = append(public, c.beside(p.CA))
+		}
+	}
+	for _, path := range public {
+		name, err := filepath.Rel(filepath.Dir(c.file), path)
+		if top, _, below := strings.Cut(filepath.ToSlash(name), "/"); below && files[top] != "" {
+			continue // it goes with its folder
+		}
+		if err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
+			files[name] = path
 		}
 	}
 	return files

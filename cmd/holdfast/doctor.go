@@ -129,6 +129,7 @@ func examine(cmd *cobra.Command) []finding {
 	out = append(out, examineKeys(ctx, cfg)...)
 	out = append(out, examinePeople(cfg)...)
 	out = append(out, examineDisk(cfg)...)
+	out = append(out, examineBackups(ctx, cfg)...)
 	out = append(out, called...)
 	out = append(out, examineListeners(ctx, cfg)...)
 	return append(out, examineClock(cfg))
@@ -263,6 +264,29 @@ func examineDisk(cfg Config) []finding {
 		return []finding{{Subject: "disk", State: look, Says: says, Do: "make room: during an outage every message is kept here, and a full disk stops the plant's reports"}}
 	}
 	return []finding{{Subject: "disk", State: isOK, Says: says}}
+}
+
+// examineBackups asks each place what it has.
+func examineBackups(ctx context.Context, cfg Config) []finding {
+	if cfg.Backup == nil {
+		return nil
+	}
+	places, err := cfg.backupPlaces(ctx)
+	if err != nil {
+		return bad("backups", err)
+	}
+	var out []finding
+	for _, p := range places {
+		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+		names, err := p.List(ctx)
+		cancel()
+		if err != nil {
+			out = append(out, bad("backups", err)...)
+			continue
+		}
+		out = append(out, finding{Subject: "backups", State: isOK, Says: fmt.Sprintf("%s answers; it has %s", p, count(len(names), "file", "files"))})
+	}
+	return out
 }
 
 // examineLinks calls each link that could be opened; what is wrong with another has been told with the mappings.

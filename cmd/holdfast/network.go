@@ -27,7 +27,7 @@ import (
 // sounds like an address is in none of them.
 var (
 	listenKeys = []string{"listen"}
-	reachKeys  = []string{"address", "addresses", "base_url", "endpoint", "issuer", "jwks", "keys", "receipts", "server", "sftp", "token_url", "url", "urls"}
+	reachKeys  = []string{"address", "addresses", "base_url", "endpoint", "issuer", "jwks", "keys", "receipts", "s3", "server", "sftp", "token_url", "url", "urls"}
 	// notCalled are an access token's iss, a client's and the console's own addresses, names inside certificates, signatures and IDocs, and an ERP's
 	// other names.
 	notCalled = []string{"access.clients.uri", "access.issuers.issuer", "access.url", "authority", "host_key", "hosts", "port", "server_name"}

@@ -28,7 +28,7 @@ func TestEachAddressIsListed(t *testing.T) {
 	cfg.API.Listen = ":8420"
 	cfg.Telemetry.Endpoint = "https://traces.example/v1"
 	cfg.Keys.Vault.Address = "https://vault.example:8200"
-	cfg.Backup = &BackupConfig{Places: []BackupPlaceConfig{{Folder: "/backups"}, {SFTP: "far.example:22", HostKey: "ssh-ed25519 AAAA"}}}
+	cfg.Backup = &BackupConfig{Places: []BackupPlaceConfig{{Folder: "/backups"}, {SFTP: "far.example:22", HostKey: "ssh-ed25519 AAAA"}, {S3: "https://s3.example"}}}
 	cfg.SIEM = []CollectorConfig{{Address: "siem.example:6514"}}
 	cfg.Access = &AccessConfig{URL: "https://console.example", Issuers: []IssuerConfig{{Issuer: "https://iss.example", JWKS: "https://keys.example/jwks"}}}
 	cfg.Access.Directory = &DirectoryConfig{URLs: []string{"ldaps://dc1.example", "ldap://dc2.example:3389"}}
@@ -59,6 +59,7 @@ func TestEachAddressIsListed(t *testing.T) {
 		"out mail.example:587 alerts.mail.server",
 		"out hook.example:443 alerts.webhooks[0].url",
 		"out far.example:22 backup.places[1].sftp",
+		"out s3.example:443 backup.places[2].s3",
 		"out db.plant.example:5432 database.url",
 		"out vault.example:8200 keys.vault.address",
 		"out mq1.example:5671 links.idoc.amqp.addresses",
@@ -76,7 +77,7 @@ func TestEachAddressIsListed(t *testing.T) {
 
 // TestNoKeyThatSoundsLikeAnAddressIsForgotten: whoever adds one says whether it is listed.
 func TestNoKeyThatSoundsLikeAnAddressIsForgotten(t *testing.T) {
-	sounds := regexp.MustCompile(`(?i)addr|broker|endpoint|host|issuer|jwks|listen|port$|server|sftp|smtp|ur[il]|webhook`)
+	sounds := regexp.MustCompile(`(?i)addr|broker|endpoint|host|issuer|jwks|listen|port$|s3$|server|sftp|smtp|ur[il]|webhook`)
 	seen := map[reflect.Type]bool{}
 	var walk func(at reflect.Type, key string)
 	walk = func(at reflect.Type, key string) {

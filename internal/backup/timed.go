@@ -51,6 +51,34 @@ func (t *timed) away(why string) error {
 	}
 }
 
+// movedKey is that of a watch in its own context.
+type movedKey struct{}
+
+// Value is context.Context: what works for the place finds the watch.
+func (w *watch) Value(key any) any {
+	if key == (movedKey{}) {
+		return w
+	}
+	return w.Context.Value(key)
+}
+
+// Sending is for a place that reads a piece ahead of sending it: each read says that bytes have gone out. nil if nobody watches.
+func Sending(ctx context.Context) io.Reader {
+	w, ok := ctx.Value(movedKey{}).(*watch)
+	if !ok {
+		return nil
+	}
+	return moved{w}
+}
+
+type moved struct{ w *watch }
+
+// Read is io.Reader.
+func (m moved) Read(b []byte) (int, error) {
+	m.w.timer.Reset(m.w.of.limit)
+	return len(b), nil
+}
+
 // end is what an operation ended with.
 func (w *watch) end(err error) error {
 	w.timer.Stop()

@@ -170,3 +170,38 @@ func TestAPlaceThatFailsIsAnAlarmOfItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// ahead is a place that reads all it is given, and then sends a byte after each pause.
+type ahead struct {
+	backup.Folder
+	pause time.Duration
+	bytes int
+}
+
+func (a ahead) Put(ctx context.Context, _ string, r io.Reader) error {
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	for range a.bytes {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(a.pause):
+		}
+		_, _ = backup.Sending(ctx).Read(make([]byte, 1))
+	}
+	return nil
+}
+
+// TestWhatIsSentAfterItWasReadIsNoSilence: a store that is given pieces has the time that a piece takes on a slow line.
+func TestWhatIsSentAfterItWasReadIsNoSilence(t *testing.T) {
+	const limit = 30 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		if err := backup.Timed(ahead{pause: limit - time.Second, bytes: 100}, limit).Put(t.Context(), "a", strings.NewReader("x")); err != nil {
+			t.Error(err)
+		}
+		if err := backup.Timed(ahead{pause: limit + time.Second, bytes: 2}, limit).Put(t.Context(), "a", strings.NewReader("x")); problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("got %v, want it silent", err)
+		}
+	})
+}
