@@ -109,6 +109,7 @@ func TestAnExpressionCannotRunAway(t *testing.T) {
 		{"a loop for each element", "fields: {a: {each: src.l, value: 'src.l.filter(x, x == item).size()'}}", `{"l":[` + numbers + `]}`},
 		{"three loops of fields", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: z}}}}}}", `{"l":[` + numbers + `]}`},
 		{"three loops of constants", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, fields: {d: {const: 1}}}}}}}}", `{"l":[` + numbers + `]}`},
+		{"a list that is joined with itself", "fields: {a: '" + strings.Repeat("src.l + ", 20) + "src.l'}", `{"l":[` + numbers + `]}`},
 		{"loops of nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, value: 'null'}}}}", `{"l":[` + numbers + `]}`},
 		{"loops that write nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: src.?gone}}}}}}", `{"l":[` + numbers + `]}`},
 	}
@@ -125,6 +126,27 @@ func TestAnExpressionCannotRunAway(t *testing.T) {
 			}
 			if _, err := s.Apply(t.Context(), "m", verified(t, confirmed(`{"l":[],"a":""}`)), nil); err != nil && bound.MatchString(err.Error()) {
 				t.Errorf("the next message fails too: %v", err)
+			}
+		})
+	}
+}
+
+// TestAnExpressionThatCopiesWhatItHasIsRefused: each turn of these doubles a value, or takes it as often as it has parts, for one step.
+func TestAnExpressionThatCopiesWhatItHasIsRefused(t *testing.T) {
+	many := func(start, turn string, n int) string { return "optional.of(" + start + ")" + strings.Repeat(turn, n) }
+	tests := []struct{ name, expression, want string }{
+		{"a list joined with itself", many("[src.a]", ".optMap(a, a + a)", 40) + `.optMap(a, "x" in a).orValue(false)`, "more than 1000 times"},
+		{"a list of itself twice", many("[src.a]", ".optMap(a, [a, a])", 40) + `.optMap(a, a == [a]).orValue(false)`, "more than 1000 times"},
+		{"a map of itself", many("{'a': src.l}", ".optMap(a, {'a': a, 'b': a})", 40) + `.optMap(a, a == {'a': a}).orValue(false)`, "more than 1000 times"},
+		{"itself for each of its parts", many("src.l", ".optMap(a, a.map(x, a))", 5) + `.optMap(a, a == [a]).orValue(false)`, "more than 1000 times"},
+		{"a text that is named", `src.?a.optMap(a, a + ":" + a).optMap(b, [b, b].size()).orValue(0)`, ""},
+		{"parts of each", `src.l.map(x, {"a": src.a, "b": src.b, "c": x.c}).size()`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, map[string]string{"m.yaml": header + "fields:\n  a: >-\n    " + tt.expression})
+			if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}

@@ -158,6 +158,42 @@ func TestLimitsOfNumbersListsAndForms(t *testing.T) {
 	}
 }
 
+// TestWhatGrowsOnItsWayIsFound: a number that is rounded has one digit more in the worst case, one that is filled up with zeros more characters, and
+// a table that keeps what it does not know makes texts as long as those it is asked for.
+func TestWhatGrowsOnItsWayIsFound(t *testing.T) {
+	body := schema.NewObject("Body",
+		&schema.Field{Name: "q", Type: &schema.Type{Kind: schema.Decimal, Scale: 3, Digits: 13}},
+		&schema.Field{Name: "t", Type: &schema.Type{Kind: schema.Text, MaxLength: 21}}, &schema.Field{Name: "c", Type: &schema.Type{Kind: schema.Text, MaxLength: 4}})
+	tests := []struct{ name, field, want string }{
+		{"rounded", "q: {value: 'decimal(src.order.quantity)', scale: 3, round: half-up, as: number}", "it can have 14 digits before the point, and q takes 13"},
+		{"cut", "q: {value: 'decimal(src.order.quantity)', scale: 3, round: down, as: number}", ""},
+		{"filled up", "t: {value: 'decimal(\"12345\")', scale: 20}", "it can have 27 characters, and t takes 21"},
+		{"kept", "c: 'lookup(\"codes\", event.source)'", "c takes 4"},
+		{"kept and cut", "c: {value: 'lookup(\"codes\", event.source)', maxLength: 4, cut: TRUE, required: True}", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tables := ""
+			if strings.Contains(tt.field, "lookup") {
+				tables = "tables: {codes: {rows: {a: abcd}, missing: keep}}\n"
+			}
+			set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: order.created}\nto: {operation: post}\n" + tables + "fields: {" + tt.field + "}")}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, f := range set.Check("m", "order.created", oneOperation{body: body}) {
+				if f.Refused {
+					got += f.Error()
+				}
+			}
+			if (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestOnlyWhatTheContractRefusesIsRefused(t *testing.T) {
 	set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte("from: {kind: k}\nto: {operation: post}\nfields: {a: src.a, items: {each: src.l, fields: {b: item.b}}}")}})
 	if err != nil {

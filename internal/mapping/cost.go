@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -80,6 +81,13 @@ type lengths struct{}
 // CallCost implements cost.ActualCostEstimator; nil is CEL's own count.
 func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	switch function {
+	case operators.Add: // CEL joins two lists in one step, and goes through both later
+		l, ok := result.(traits.Lister)
+		if !ok {
+			return nil
+		}
+		n, _ := l.Size().(types.Int)
+		return new(uint64(n)) //nolint:gosec // a size is not below 0
 	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse":
 	default:
 		return nil

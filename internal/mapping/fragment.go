@@ -101,7 +101,7 @@ func (c *compiler) use(n *yaml.Node, path string) []*rule {
 func (c *compiler) expand(f *fragment, path string) []*rule {
 	src := c.src
 	c.src, c.used.stack = f.src, append(c.used.stack, f.name)
-	c.used.files = append(c.used.files, strings.Join(f.src.lines, "\n")...)
+	c.used.files = append(c.used.files, piece(f.src.file, []byte(strings.Join(f.src.lines, "\n")))...)
 	defer func() { c.src, c.used.stack = src, c.used.stack[:len(c.used.stack)-1] }()
 	if f.keys["fields"] == nil && f.keys["use"] == nil {
 		c.wrong(f.at, "fragments."+f.name, "it has no fields", "write fields: below it")

@@ -49,7 +49,7 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	}
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
-		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals()),
+		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals(), copies{}),
 		cel.RegexProgramSizeLimit(1000),
 	}
 	for name, t := range eventVars() {
@@ -241,7 +241,7 @@ func (z *zones) load(name string) (*time.Location, error) {
 	if loc, ok := z.known.Load(name); ok {
 		return loc.(*time.Location), nil
 	}
-	if name == "" || name == "Local" {
+	if name == "" || name == "Local" || strings.HasPrefix(name, "right/") || strings.HasPrefix(name, "posix/") {
 		return nil, errors.New("a time needs a zone by its IANA name, such as Europe/Berlin")
 	}
 	loc, err := time.LoadLocation(name)

@@ -88,3 +88,26 @@ func TestWhatCannotBeConvertedStopsTheMessage(t *testing.T) {
 		}
 	}
 }
+
+// TestACodeIsOfOneUnit: a row of the plant does not take another unit's code, and PAL, pascal here and pallet there, is converted where it is said whose it is.
+func TestACodeIsOfOneUnit(t *testing.T) {
+	for _, tt := range []struct{ name, units, field, want string }{
+		{"a code that another has", "unece,sap,dimension,numerator,denominator\nNMP,ST,count,100,1\n", `decimal("5")`, `"ST" is a code of sap for both`},
+		{"one's own code anew", "unece,sap,dimension,numerator,denominator\nH87,ST,count,1,1\n", `convert(decimal("5"), "DZN", "ST")`, ""},
+		{"a code of two schemes", "", `convert(decimal("5"), "PAL", "PCE")`, "is a unit of unece and another of sap"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files := map[string]string{"m.yaml": header + "fields: {a: '" + tt.field + "'}"}
+			if tt.units != "" {
+				files["units.csv"] = tt.units
+			}
+			s, err := load(t, files)
+			if err == nil {
+				_, err = s.Apply(t.Context(), "m", verified(t, confirmed(`{}`)), nil)
+			}
+			if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}

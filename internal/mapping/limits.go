@@ -63,7 +63,11 @@ func beyond(compared int, open bool) bool { return compared > 0 || open && compa
 func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place) {
 	if s.kind == schema.Decimal || s.kind == schema.Integer {
 		s.enum = nil
-		if s.length = s.digits + max(0, s.scale) + len("-."); s.digits == 0 || s.scale == schema.AnyScale {
+		places := s.scale
+		if r.scale != nil && int(*r.scale) > places {
+			places = int(*r.scale) // it is filled up with zeros
+		}
+		if s.length = s.digits + max(0, places) + len("-."); s.digits == 0 || s.scale == schema.AnyScale {
 			s.length = 0
 		}
 	}
@@ -168,6 +172,9 @@ func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at plac
 	case k.typed && given == nil && (n.scale == schema.AnyScale || n.scale > t.Scale):
 		k.wrong(at, r.path, fmt.Sprintf("it can have %s, and %s takes %d", n.places(), name, t.Scale),
 			fmt.Sprintf("add maxScale: %d (or scale: %d, which fills up with zeros) and round:", t.Scale, t.Scale))
+	}
+	if given != nil && n.digits > 0 && n.scale > int(*given) && r.round != decimal.Down && r.round != roundNever {
+		n.digits++ // 9.99 is 10.0 when it is rounded
 	}
 	switch {
 	case t.Digits == 0 || s.kind == schema.Integer:

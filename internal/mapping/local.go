@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"cel.dev/cel-go/cel"
@@ -30,11 +32,15 @@ func localTime(z *zones) cel.EnvOption {
 
 // inZone reads a day, with or without a midnight behind it, and a time of day.
 func inZone(day, clock string, loc *time.Location) (string, error) {
-	d, err := time.Parse(time.DateOnly, day[:min(len(day), len(time.DateOnly))])
-	if err != nil {
+	date, rest, _ := strings.Cut(day, "T")
+	d, err := time.Parse(time.DateOnly, date)
+	if err != nil || strings.Contains(day, "T") && !midnight(rest) {
 		return "", fmt.Errorf("%q is no day as 2026-11-24 is", clip(day))
 	}
 	c, err := time.Parse(time.TimeOnly, clock)
+	if len(clock) > len(time.TimeOnly) {
+		err = errors.New("a part of a second would be lost")
+	}
 	if clock == "24:00:00" {
 		d, err = d.AddDate(0, 0, 1), nil
 	}
@@ -45,8 +51,26 @@ func inZone(day, clock string, loc *time.Location) (string, error) {
 	if t.Day() != d.Day() || t.Hour() != c.Hour() || t.Minute() != c.Minute() {
 		return "", fmt.Errorf("%s %s is left out by the clocks of %s", clip(day), clock, loc)
 	}
-	if earlier := t.Add(-time.Hour); earlier.In(loc).Format(time.TimeOnly) == t.Format(time.TimeOnly) {
-		t = earlier
+	return first(t).Format(time.RFC3339), nil
+}
+
+// first is the earlier of two times that a clock which was set back has shown alike: most by an hour, that of Lord Howe by half of one.
+func first(t time.Time) time.Time {
+	since, _ := t.ZoneBounds()
+	if since.IsZero() {
+		return t
 	}
-	return t.Format(time.RFC3339), nil
+	_, now := t.Zone()
+	_, before := since.Add(-time.Second).Zone()
+	earlier := t.Add(time.Duration(now-before) * time.Second)
+	if earlier.Before(t) && earlier.Format(time.DateTime) == t.Format(time.DateTime) {
+		return earlier
+	}
+	return t
+}
+
+// midnight tells whether what stands behind a day's T is one, as services that have no type for a day write it.
+func midnight(rest string) bool {
+	clock, part, _ := strings.Cut(strings.TrimSuffix(rest, "Z"), ".")
+	return clock == "00:00:00" && strings.Trim(part, "0") == ""
 }

@@ -151,7 +151,9 @@ func (c *compiler) prepare(fsys []fs.FS) error {
 		c.mistakes = append(c.mistakes, m)
 		err = c.units.fill()
 	}
-	c.ownUnits = bytes.Join(own, nil)
+	for _, text := range own {
+		c.ownUnits = append(c.ownUnits, piece(unitFile, text)...)
+	}
 	return err
 }
 
@@ -209,10 +211,15 @@ func (s *Set) add(file string, text []byte, c *compiler) {
 	if m == nil {
 		return
 	}
-	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits))
+	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits)) // each of the others is a piece
 	m.name, m.text, m.folder, m.own = strings.TrimSuffix(file, ".yaml"), text, c.fsys, c.own
 	m.version = m.name + "@" + hex.EncodeToString(sum[:])[:12]
 	s.byName[m.name] = m
+}
+
+// piece is a text as a part of what is hashed: with its name and length, so that no two lists of texts hash alike.
+func piece(name string, text []byte) []byte {
+	return slices.Concat(fmt.Appendf(nil, "\x00%d %s %d\x00", len(name), name, len(text)), text)
 }
 
 // oneOfAKind finds files of one folder that are for the same kind, of which a route by the folder would find any.

@@ -382,3 +382,36 @@ func TestARefusedValueSaysWhatToDo(t *testing.T) {
 		})
 	}
 }
+
+// TestAVersionIsOfOneMapping: the same letters in other files are another mapping.
+func TestAVersionIsOfOneMapping(t *testing.T) {
+	version := func(a, b string) string {
+		s, err := load(t, map[string]string{
+			"m.yaml":       header + "tables: {a: {file: table-a.yaml}, b: {file: table-b.yaml}}\nfields: {x: 'lookup(\"a\", src.x)', y: 'lookup(\"b\", src.x)'}",
+			"table-a.yaml": a, "table-b.yaml": b,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := s.Apply(t.Context(), "m", verified(t, confirmed(`{"x":"LTR"}`)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc.Mapping
+	}
+	if one, other := version("LTR: A\nKGM: B\nPCE: C\n", "LTR: D\nKGM: D\n"), version("LTR: A\nKGM: B\n", "PCE: C\nLTR: D\nKGM: D\n"); one == other {
+		t.Errorf("both are %s", one)
+	}
+	if one, again := version("LTR: A\n", "LTR: D\n"), version("LTR: A\n", "LTR: D\n"); one != again {
+		t.Errorf("the same is %s and %s", one, again)
+	}
+}
+
+// TestTrueIsTrueHoweverYAMLSpellsIt: a rule that must not be left out is not left out for a capital letter.
+func TestTrueIsTrueHoweverYAMLSpellsIt(t *testing.T) {
+	for _, yes := range []string{"true", "True", "TRUE"} {
+		if _, err := apply(t, "fields: {a: {value: 'src.?a', required: "+yes+"}, b: {const: 1}}", `{}`, nil); err == nil {
+			t.Errorf("%s: the document goes without it", yes)
+		}
+	}
+}

@@ -244,8 +244,10 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 	}
 	slices.Sort(s.enum)
 	if s.enum = slices.Compact(s.enum); t.missing == missingKeep {
-		s.length = max(longest(s.enum), code.length)
-		s.enum = nil
+		if s.length = 0; code.length > 0 { // a code of any length is kept as it is
+			s.length = max(longest(s.enum), code.length)
+		}
+		s.enum, s.theirs = nil, code.theirs
 		return s
 	}
 	s.absent = t.missing == missingLeaveOut

@@ -119,7 +119,7 @@ func (c *compiler) tableFile(t *table, keys map[string]*yaml.Node, at string) {
 		c.wrong(n, at+".file", fmt.Sprintf("%s is larger than %d bytes", file, maxTable), "")
 		return
 	}
-	c.used.files = append(c.used.files, text...)
+	c.used.files = append(c.used.files, piece(file, text)...)
 	if path.Ext(file) == ".csv" {
 		c.csvRows(t, file, text, keys, at)
 		return

@@ -62,10 +62,16 @@ func (u *units) fill(files ...[]byte) error {
 	u.byCode = map[string]map[string]*unit{"unece": {}, "sap": {}, "plant": {}}
 	for _, one := range u.all {
 		for scheme, code := range one.codes {
+			if was := u.byCode[scheme][code]; was != nil {
+				err = &Mistake{
+					unitFile, 1, 1, "the units", fmt.Sprintf("%q is a code of %s for both %s and %s", code, scheme, was.codes["unece"], one.codes["unece"]),
+					"give each unit a code of its own, or replace the other's row by its unece code",
+				}
+			}
 			u.byCode[scheme][code] = one
 		}
 	}
-	return nil
+	return err
 }
 
 // parseUnits reads a table with the columns unece, sap, plant, dimension, numerator and denominator, in any order.
@@ -100,12 +106,20 @@ func parseUnits(text []byte) ([]*unit, error) {
 	return out, nil
 }
 
-// find is a unit by any of its codes: UN/CEFACT's first.
-func (u *units) find(code string) (*unit, error) {
+// find is a unit by any of its codes. One that two schemes have for different units, as PAL is UN/CEFACT's pascal and SAP's pallet, is none.
+func (u *units) find(code string) (found *unit, err error) {
+	of := ""
 	for _, scheme := range []string{"unece", "sap", "plant"} {
-		if one := u.byCode[scheme][code]; one != nil {
-			return one, nil
+		one := u.byCode[scheme][code]
+		if one != nil && found != nil && one != found {
+			return nil, fmt.Errorf("%q is a unit of %s and another of %s: say which, with unitCode(…, %q, \"unece\")", clip(code), of, scheme, scheme)
 		}
+		if one != nil && found == nil {
+			found, of = one, scheme
+		}
+	}
+	if found != nil {
+		return found, nil
 	}
 	hint := didYouMean(code, slices.Sorted(maps.Keys(u.byCode["unece"])), "add it to "+unitFile)
 	return nil, fmt.Errorf("there is no unit %q: %s", clip(code), hint)

@@ -125,7 +125,7 @@ func (c *compiler) yes(n *yaml.Node, path string) bool {
 	if n.ShortTag() != "!!bool" {
 		c.wrong(n, path, fmt.Sprintf("%q is neither true nor false", clip(n.Value)), "")
 	}
-	return n.Value == "true"
+	return strings.EqualFold(n.Value, "true") // True and TRUE are YAML's as well
 }
 
 func (c *compiler) oneOf(n *yaml.Node, path string, allowed ...string) string {
