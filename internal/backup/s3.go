@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,6 +30,7 @@ type S3Config struct {
 	// PathStyle writes the bucket behind the host wherever it is; without it that is so but at Amazon, Google and Alibaba.
 	PathStyle bool
 	User, Key string      // of an access key: its ID and its secret
+	Piece     int64       // bytes that are held in memory and sent at once; default 16 MiB, least 5 MiB. A store takes 10,000 for an object
 	TLS       *tls.Config // whose certificate is trusted; nil is the system's
 }
 
@@ -37,9 +39,6 @@ type S3 struct {
 	cfg    S3Config
 	client *minio.Client
 }
-
-// s3Part is how much is held in memory and sent in one piece. A store takes 10,000, so that a copy may have 156 GiB.
-const s3Part = 16 << 20
 
 // NewS3 checks the configuration, without a connection.
 func NewS3(cfg S3Config) (*S3, error) {
@@ -53,9 +52,7 @@ func NewS3(cfg S3Config) (*S3, error) {
 	if cfg.PathStyle {
 		lookup = minio.BucketLookupPath
 	}
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
+	cfg.Region, cfg.Piece = cmp.Or(cfg.Region, "us-east-1"), cmp.Or(cfg.Piece, 16<<20)
 	client, err := minio.New(u.Host, &minio.Options{
 		Creds: credentials.NewStaticV4(cfg.User, cfg.Key, ""), Secure: u.Scheme == "https", Transport: wire, Region: cfg.Region, BucketLookup: lookup, MaxRetries: 3,
 	})
@@ -94,13 +91,13 @@ func (s *S3) trouble(what string, err error) error {
 // Put is Place. An object is there once all of it has arrived; what came of one that ended early is thrown away by the store.
 func (s *S3) Put(ctx context.Context, name string, r io.Reader) error {
 	r = whole{r}
-	head, err := io.ReadAll(io.LimitReader(r, s3Part))
+	head, err := io.ReadAll(io.LimitReader(r, s.cfg.Piece))
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", s, err)
 	}
-	opt := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: s3Part, SendContentMd5: true, Progress: Sending(ctx)}
+	opt := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: uint64(s.cfg.Piece), SendContentMd5: true, Progress: Sending(ctx)}
 	size := int64(len(head))
-	if r = io.MultiReader(bytes.NewReader(head), r); size == s3Part {
+	if r = io.MultiReader(bytes.NewReader(head), r); size == s.cfg.Piece {
 		size = -1 // nobody knows
 	}
 	if _, err = s.client.PutObject(ctx, s.cfg.Bucket, s.object(name), r, size, opt); err != nil {

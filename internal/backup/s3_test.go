@@ -29,7 +29,7 @@ func serveS3(t *testing.T) *server {
 }
 
 // file is where an object lies.
-func (s *server) file(name string) string { return s.File(s.S3Config.Folder + "/" + name) }
+func (s *server) file(name string) string { return s.File(s.Folder + "/" + name) }
 
 // place is that with what change makes of its configuration.
 func (s *server) place(t *testing.T, change func(*backup.S3Config)) *backup.S3 {
@@ -107,12 +107,19 @@ func TestCopiesInABucket(t *testing.T) {
 
 // TestAnObjectIsThereWholeOrNotAtAll, of one piece and of several: whatever ends it early leaves neither an object nor pieces that are paid for.
 func TestAnObjectIsThereWholeOrNotAtAll(t *testing.T) {
-	const piece = 16 << 20
+	const piece = 5 << 20
 	server := serveS3(t)
-	for name, folder := range map[string]string{"in a folder": "copies/a", "in the bucket": ""} {
-		there := server.place(t, func(c *backup.S3Config) { c.Folder, c.PathStyle = folder, true })
-		for _, size := range []int{0, 1, piece, piece + 1} {
-			want := bytes.Repeat([]byte("holdfast"), size/8+1)[:size]
+	server.Piece = piece
+	for name, tt := range map[string]struct {
+		folder     string
+		whole, cut []int64
+	}{
+		"in a folder":   {"copies/a", []int64{0, 1, piece, piece + 1}, []int64{5, piece + 5}},
+		"in the bucket": {"", []int64{1}, []int64{5}},
+	} {
+		there := server.place(t, func(c *backup.S3Config) { c.Folder, c.PathStyle = tt.folder, true })
+		for _, size := range tt.whole {
+			want := bytes.Repeat([]byte("holdfast"), int(size/8)+1)[:size]
 			if err := there.Put(t.Context(), "whole", io.MultiReader(bytes.NewReader(want))); err != nil {
 				t.Fatalf("%s, %d bytes: %v", name, size, err)
 			}
@@ -125,7 +132,7 @@ func TestAnObjectIsThereWholeOrNotAtAll(t *testing.T) {
 				t.Errorf("%s: got %d bytes, %v, want %d", name, len(got), err, size)
 			}
 		}
-		for _, size := range []int64{5, piece + 5} {
+		for _, size := range tt.cut {
 			for _, end := range []error{io.ErrUnexpectedEOF, errors.New("the disk is gone")} {
 				r := io.MultiReader(io.LimitReader(zeros{}, size), iotest.ErrReader(end))
 				if err := there.Put(t.Context(), "cut", r); !errors.Is(err, end) {
@@ -133,17 +140,17 @@ func TestAnObjectIsThereWholeOrNotAtAll(t *testing.T) {
 				}
 			}
 		}
-		ctx, leave := context.WithCancel(t.Context())
-		r := io.MultiReader(io.LimitReader(zeros{}, piece+5), leaving{leave}, io.LimitReader(zeros{}, piece))
-		if err := there.Put(ctx, "left", r); err == nil {
-			t.Errorf("%s: what was left is there", name)
-		}
 		if names, err := there.List(t.Context()); err != nil || len(names) != 1 || names[0] != "whole" {
 			t.Errorf("%s: got %v, %v, want what is whole alone", name, names, err)
 		}
 		if _, err := there.Get(t.Context(), "cut"); problem.KindOf(err) != problem.NotFound {
 			t.Errorf("%s: got %v, want it not found", name, err)
 		}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r := io.MultiReader(io.LimitReader(zeros{}, piece+5), leaving{leave}, io.LimitReader(zeros{}, piece))
+	if err := server.place(t, asItIs).Put(ctx, "left", r); err == nil {
+		t.Error("what was left is there")
 	}
 	for left := range server.Admin(t).ListIncompleteUploads(t.Context(), server.S3Config.Bucket, "", true) {
 		t.Errorf("pieces of %s are still there (%v)", left.Key, left.Err)
