@@ -58,9 +58,13 @@ func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.D
 	return d, nil
 }
 
-// Ask settles what became of a delivery whose outcome is unknown, as that of odata does.
+// Ask settles what became of a delivery whose outcome is unknown, as that of odata does. A document that somebody has reversed in part is
+// not reversed: a person must say what is to become of the rest.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
 	out, err := l.Link.Ask(ctx, d)
+	if err == nil && out.Verdict == message.Delivered && d.Doc.Target == reversal {
+		out, err = l.wholly(ctx, d, out)
+	}
 	if err == nil {
 		all := []message.Outcome{out}
 		l.readBack(ctx, []message.Delivery{d}, all)

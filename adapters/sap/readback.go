@@ -146,13 +146,13 @@ func (l *Link) movements(ctx context.Context, orders []string, each func(message
 	return l.heads(ctx, c, items, found, each)
 }
 
-// addItem takes in one item of a material document.
+// addItem takes in one item of a material document, which is reversed when all of its items are.
 func addItem(d *message.DocumentRead, e odata.Entity) {
+	d.Reversed = (d.Reversed || len(d.Items) == 0) && e.Values["GoodsMovementIsCancelled"] == true
 	d.Items = append(d.Items, message.ItemRead{
 		Movement: text(e, "GoodsMovementType"), Material: text(e, "Material"), Batch: text(e, "Batch"), Quantity: text(e, "QuantityInEntryUnit"),
 		Unit: text(e, "EntryUnit"),
 	})
-	d.Reversed = d.Reversed || e.Values["GoodsMovementIsCancelled"] == true
 	if r := text(e, "ReversedMaterialDocument"); r != "" {
 		d.Kind, d.Reverses = "reversal", r+"/"+text(e, "ReversedMaterialDocumentYear")
 	}

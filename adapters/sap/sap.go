@@ -94,6 +94,9 @@ func services() map[string]odata.Service {
 // confirmation is the target whose goods movements are read back.
 const confirmation = Confirmations + "/ProdnOrdConf2"
 
+// reversal is the target of which all items must be found.
+const reversal = Movements + "/Cancel"
+
 // writes say in which field each document keeps the message's ID, or by what its effect is known.
 func writes(movementID string) map[string]odata.Write {
 	document := []string{"MaterialDocument", "MaterialDocumentYear"}
@@ -102,7 +105,7 @@ func writes(movementID string) map[string]odata.Write {
 		Confirmations + "/CancelProdnOrdConf":   {ID: "ExternalSystemConfirmation", Kind: "reversal"},
 		Movements + "/A_MaterialDocumentHeader": {ID: movementID, Number: document, Kind: "material document"},
 		// A document can be reversed once; whoever did it, it is done.
-		Movements + "/Cancel": {
+		reversal: {
 			AskSet: "A_MaterialDocumentItem", Number: document, Kind: "reversal",
 			AskFields: map[string]string{"ReversedMaterialDocument": "MaterialDocument", "ReversedMaterialDocumentYear": "MaterialDocumentYear"},
 		},
