@@ -24,6 +24,7 @@ type wanted struct {
 	order, batch, material string
 	operation              string // the order's number of it
 	spec, text             string // the master characteristic, or what the characteristic is called
+	unit                   string // in which it was measured
 }
 
 // finders are the parameters of an inspection result, each with the set whose field it is compared with.
@@ -31,6 +32,7 @@ func finders() map[string]string {
 	return map[string]string{
 		"ManufacturingOrder": "A_InspectionLot", "Batch": "A_InspectionLot", "Material": "A_InspectionLot", "InspectionOperation": "A_InspectionOperation",
 		"InspectionSpecification": "A_InspectionCharacteristic", "InspectionSpecificationText": "A_InspectionCharacteristic",
+		"InspectionSpecificationUnit": "A_InspectionCharacteristic",
 	}
 }
 
@@ -45,6 +47,7 @@ func search(params map[string]string) (wanted, error) {
 	q := wanted{
 		order: params["ManufacturingOrder"], batch: params["Batch"], material: params["Material"], operation: params["InspectionOperation"],
 		spec: params["InspectionSpecification"], text: params["InspectionSpecificationText"],
+		unit: params["InspectionSpecificationUnit"],
 	}
 	if q.spec == "" && q.text == "" || q.order == "" && (q.batch == "" || q.material == "") {
 		return q, unfound("it names no characteristic of an order, or of a batch and its material", "have the mapping's params name them; without any params it has to make the keys itself")
@@ -116,6 +119,7 @@ func (l *Link) placed(ctx context.Context, d message.Delivery) (out message.Deli
 type spot struct {
 	lot, node, characteristic string
 	operation, spec, text     string
+	unit                      string // of its values; a result has none of its own
 }
 
 // is tells whether a characteristic is the one that is wanted.
@@ -148,10 +152,14 @@ func (l *Link) find(ctx context.Context, q wanted) (spot, error) {
 	if len(found) != 1 {
 		return spot{}, q.unclear(slices.Sorted(maps.Keys(lots)), found)
 	}
+	if has := found[0].unit; q.unit != "" && has != "" && !strings.EqualFold(q.unit, has) {
+		return spot{}, unfound(fmt.Sprintf("it was measured in %s, and SAP takes the values of this characteristic (lot %s) in %s", q.unit, found[0].lot, has),
+			"have the mapping convert the value and name SAP's unit, or correct the unit in the inspection plan; a value goes to SAP without a unit")
+	}
 	return found[0], nil
 }
 
-// lots are the numbers of the inspection lots of an order or a batch, each with whether its usage decision was made.
+// lots are the numbers of the inspection lots of an order or a batch that were not cancelled, each with whether its usage decision was made.
 func (l *Link) lots(ctx context.Context, c *odata.Client, q wanted) (map[string]bool, error) {
 	where := odata.Equal("ManufacturingOrder", q.order)
 	if q.order == "" {
@@ -162,7 +170,40 @@ func (l *Link) lots(ctx context.Context, c *odata.Client, q wanted) (map[string]
 		lots[text(e, "InspectionLot")] = e.Values["InspectionLotHasUsageDecision"] == true
 		return nil
 	})
+	if err == nil && len(lots) > 0 {
+		err = l.withoutCancelled(ctx, c, lots)
+	}
 	return lots, err
+}
+
+// withoutCancelled takes out the lots that were cancelled: they have no usage decision and take no results. A system that does not tell is
+// taken at its word for the others.
+func (l *Link) withoutCancelled(ctx context.Context, c *odata.Client, lots map[string]bool) error {
+	const set = "A_InspectionLotWithStatus"
+	m, err := c.Model(ctx)
+	if err != nil || m.Sets[set] == nil {
+		return err
+	}
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(lots)), together) {
+		var numbers []any
+		for _, lot := range some {
+			numbers = append(numbers, lot)
+		}
+		_, err := c.All(ctx, odata.Query{Set: set, Where: odata.AnyOf("InspectionLot", numbers...)}, func(e odata.Entity) error {
+			if text(e, "InspLotStatusCanceled") != "" {
+				delete(lots, text(e, "InspectionLot"))
+			}
+			return nil
+		})
+		if problem.KindOf(err) == problem.Invalid {
+			l.log.Warn("whether inspection lots were cancelled cannot be read", "part", "sap", "err", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // characteristics are those of a lot.
@@ -180,7 +221,7 @@ func characteristics(ctx context.Context, c *odata.Client, lot string) (all []sp
 		node := text(e, "InspPlanOperationInternalID")
 		all = append(all, spot{
 			lot: lot, node: node, characteristic: text(e, "InspectionCharacteristic"), operation: operations[node],
-			spec: text(e, "InspectionSpecification"), text: text(e, "InspectionSpecificationText"),
+			spec: text(e, "InspectionSpecification"), text: text(e, "InspectionSpecificationText"), unit: text(e, "InspectionSpecificationUnit"),
 		})
 		return nil
 	})

@@ -139,6 +139,41 @@ func TestAnInspectionResultFindsItsCharacteristic(t *testing.T) {
 	}
 }
 
+// TestALotThatWasCancelledTakesNoResult: it has no usage decision, and is not open either.
+func TestALotThatWasCancelledTakesNoResult(t *testing.T) {
+	w := start(t)
+	for _, lot := range []string{"10000001", "10000002"} {
+		w.lot(t, lot, false, "0010/DIAMETER/Outer diameter")
+		canceled := map[string]string{"10000001": "X"}[lot]
+		if err := w.system.Seed("A_InspectionLotWithStatus", map[string]any{"InspectionLot": lot, "InspLotStatusCanceled": canceled}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := w.deliver(t, delivery(t, "m1", inspection, measured, diameter())); !strings.HasPrefix(out.Receipt.Document, "10000002/") {
+		t.Errorf("with a cancelled lot: %v %q", out, out.Receipt.Document)
+	}
+	w.mock[Inspections].Change("A_InspectionLotWithStatus", "InspectionLot", "10000002", map[string]any{"InspLotStatusCanceled": "X"})
+	if out := w.deliver(t, delivery(t, "m2", inspection, measured, diameter())); out.Verdict != message.Refused || !strings.Contains(out.Err.Error(), "no inspection lot") {
+		t.Errorf("with all of them cancelled: %v", out)
+	}
+}
+
+// TestAValueInAnotherUnitIsRefused: a result has no unit of its own, so that 1.2 cm would be 1.2 mm.
+func TestAValueInAnotherUnitIsRefused(t *testing.T) {
+	for unit, want := range map[string]message.Verdict{"": message.Delivered, "MM": message.Delivered, "mm": message.Delivered, "CM": message.Refused} {
+		w := start(t)
+		w.lot(t, "10000001", false, "0010/DIAMETER/Outer diameter")
+		w.mock[Inspections].Change("A_InspectionCharacteristic", "InspectionLot", "10000001", map[string]any{"InspectionSpecificationUnit": "MM"})
+		params := diameter()
+		if unit != "" {
+			params["InspectionSpecificationUnit"] = unit
+		}
+		if out := w.deliver(t, delivery(t, "m1", inspection, measured, params)); out.Verdict != want || want == message.Refused && !strings.Contains(out.Err.Error(), "measured in CM") {
+			t.Errorf("measured in %q: %v, want %v", unit, out, want)
+		}
+	}
+}
+
 // TestAnInspectionResultFits its target by what the plant says of it; what only SAP can look up is not looked at.
 func TestAnInspectionResultFits(t *testing.T) {
 	w := start(t)
