@@ -18,6 +18,9 @@ import (
 // inspection is the target whose place in an inspection lot is looked up: one measured value or code of a characteristic.
 const inspection = Inspections + "/A_InspectionResultValue"
 
+// unitOf is the field with the unit of a characteristic's values.
+const unitOf = "InspectionSpecificationUnit"
+
 // wanted is the characteristic that a result belongs to, as the plant knows it: QM alone knows the keys. It is made of the parameters of a
 // document. What is "" is not asked for.
 type wanted struct {
@@ -32,7 +35,7 @@ func finders() map[string]string {
 	return map[string]string{
 		"ManufacturingOrder": "A_InspectionLot", "Batch": "A_InspectionLot", "Material": "A_InspectionLot", "InspectionOperation": "A_InspectionOperation",
 		"InspectionSpecification": "A_InspectionCharacteristic", "InspectionSpecificationText": "A_InspectionCharacteristic",
-		"InspectionSpecificationUnit": "A_InspectionCharacteristic",
+		unitOf: "A_InspectionCharacteristic",
 	}
 }
 
@@ -47,7 +50,7 @@ func search(params map[string]string) (wanted, error) {
 	q := wanted{
 		order: params["ManufacturingOrder"], batch: params["Batch"], material: params["Material"], operation: params["InspectionOperation"],
 		spec: params["InspectionSpecification"], text: params["InspectionSpecificationText"],
-		unit: params["InspectionSpecificationUnit"],
+		unit: params[unitOf],
 	}
 	if q.spec == "" && q.text == "" || q.order == "" && (q.batch == "" || q.material == "") {
 		return q, unfound("it names no characteristic of an order, or of a batch and its material", "have the mapping's params name them; without any params it has to make the keys itself")
@@ -84,7 +87,11 @@ func (l *Link) TargetType(name string) (*schema.Operation, bool) {
 			continue
 		}
 		if f, ok := of.Field(param); ok {
-			o.Params = append(o.Params, &schema.Field{Name: param, Type: f.Type, Label: f.Label})
+			typ := *f.Type
+			if param == unitOf { // it is compared and not sent: one that SAP has no room for is another one
+				typ.MaxLength = 0
+			}
+			o.Params = append(o.Params, &schema.Field{Name: param, Type: &typ, Label: f.Label})
 		}
 	}
 	return o, true
@@ -221,7 +228,7 @@ func characteristics(ctx context.Context, c *odata.Client, lot string) (all []sp
 		node := text(e, "InspPlanOperationInternalID")
 		all = append(all, spot{
 			lot: lot, node: node, characteristic: text(e, "InspectionCharacteristic"), operation: operations[node],
-			spec: text(e, "InspectionSpecification"), text: text(e, "InspectionSpecificationText"), unit: text(e, "InspectionSpecificationUnit"),
+			spec: text(e, "InspectionSpecification"), text: text(e, "InspectionSpecificationText"), unit: text(e, unitOf),
 		})
 		return nil
 	})

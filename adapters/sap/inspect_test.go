@@ -160,7 +160,7 @@ func TestALotThatWasCancelledTakesNoResult(t *testing.T) {
 
 // TestAValueInAnotherUnitIsRefused: a result has no unit of its own, so that 1.2 cm would be 1.2 mm.
 func TestAValueInAnotherUnitIsRefused(t *testing.T) {
-	for unit, want := range map[string]message.Verdict{"": message.Delivered, "MM": message.Delivered, "mm": message.Delivered, "CM": message.Refused} {
+	for unit, want := range map[string]message.Verdict{"": message.Delivered, "MM": message.Delivered, "mm": message.Delivered, "CM": message.Refused, "CM/BRIX": message.Refused} {
 		w := start(t)
 		w.lot(t, "10000001", false, "0010/DIAMETER/Outer diameter")
 		w.mock[Inspections].Change("A_InspectionCharacteristic", "InspectionLot", "10000001", map[string]any{"InspectionSpecificationUnit": "MM"})
