@@ -153,6 +153,24 @@ func (l *Link) Accepts(name string) error {
 	return err
 }
 
+// Targets are the sets and operations that Accepts takes, of the services whose $metadata is known.
+func (l *Link) Targets() (out []string) {
+	for name, c := range l.services {
+		m, _ := c.metadata.known()
+		if m == nil {
+			continue
+		}
+		for _, what := range slices.Concat(slices.Collect(maps.Keys(m.Sets)), slices.Collect(maps.Keys(m.Operations))) {
+			for _, whole := range []string{what, what + changed} {
+				if _, err := c.target(m, whole); err == nil {
+					out = append(out, name+"/"+whole)
+				}
+			}
+		}
+	}
+	return out
+}
+
 // Warnings name what was passed over in the $metadata that is known, the writes whose lost answers a person must settle, and a question that
 // may come too early.
 func (l *Link) Warnings() []string {

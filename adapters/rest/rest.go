@@ -146,6 +146,16 @@ func (l *Link) Accepts(target string) error {
 	return nil
 }
 
+// Targets are the operationIds that Accepts takes.
+func (l *Link) Targets() (out []string) {
+	for _, op := range l.doc.Operations() {
+		if writes(op.Method) {
+			out = append(out, op.ID)
+		}
+	}
+	return out
+}
+
 // Check tries the connection and the credentials, for the doctor: with Config.Probe it calls that operation and wants a 2xx;
 // without, any answer of the base URL will do that does not ask for credentials.
 func (l *Link) Check(ctx context.Context) error {

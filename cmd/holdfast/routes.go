@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/problem"
@@ -138,10 +139,25 @@ func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.
 		} else if to == nil {
 			continue
 		} else if err := to.Accepts(rules.Target(r.Mapping, kind)); err != nil {
-			k.wrong(at+".mapping", fmt.Sprintf("the mapping for %s does not fit the link: %v", kind, err),
-				"name a target in the mapping that the ERP's contract has")
+			k.mistakes = append(k.mistakes, c.noTarget(rules, rules.Name(r.Mapping, kind), r.Link, to, err))
 		}
 	}
+}
+
+// noTarget says, at its place in the mapping, that a link has nothing of the name that is fed, and what there is of nearly the same.
+func (c Config) noTarget(rules *mapping.Set, name, of string, to link, err error) error {
+	file, line, col := rules.TargetAt(name)
+	hint := "name a target that the ERP's contract has"
+	if p, ok := errors.AsType[*problem.Error](err); ok && p.Hint != "" {
+		hint = p.Hint
+	}
+	if l, ok := to.(interface{ Targets() []string }); ok {
+		look, _ := rules.Look(name)
+		if near := strict.Nearest(look.Target, l.Targets()); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+	}
+	return &problem.Error{Kind: problem.Invalid, What: fmt.Sprintf("%s:%d:%d: to", c.mappingFile(file), line, col), Why: fmt.Sprintf("link %s does not take it: %v", of, err), Hint: hint}
 }
 
 // matches tells whether a pattern of a route fits a kind.

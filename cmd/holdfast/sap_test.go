@@ -83,8 +83,8 @@ routes:
 	return cfg
 }
 
-// TestMistakesOfMappingsInAreFoundBySAPsOwnDescriptions: what comes in is held against the $metadata, or the description of its IDoc type.
-func TestMistakesOfMappingsInAreFoundBySAPsOwnDescriptions(t *testing.T) {
+// TestMistakesOfMappingsAreFoundBySAPsOwnDescriptions: what comes in and what goes out is held against the $metadata, or the description of its IDoc type.
+func TestMistakesOfMappingsAreFoundBySAPsOwnDescriptions(t *testing.T) {
 	tests := []struct {
 		of               string
 		cfg              Config
@@ -96,6 +96,13 @@ func TestMistakesOfMappingsInAreFoundBySAPsOwnDescriptions(t *testing.T) {
 		{"sap-in/production-order", sapConfig(t), "src.Zone)", "src.Zon)", "did you mean Zone?"},
 		{"sap-in/production-order", sapConfig(t), "op.?MfgOrderOperationText", "op.?MfgOrderOperationTxt", "has no field MfgOrderOperationTxt (did you mean MfgOrderOperationText?)"},
 		{"sap-idoc-in/production-order", carriedConfig(t), "src.E1AFKOL.?AUFNR", "src.E1AFKOL.?AUFNRR", "has no field AUFNRR (did you mean AUFNR?)"},
+		{"sap-out/operation.confirmed", sapConfig(t), "IsFinalConfirmation:", "IsFinalConfirmaton:", `knows no "IsFinalConfirmaton", and the contract refuses it (did you mean IsFinalConfirmation?)`},
+		{"sap-out/operation.confirmed", sapConfig(t), "ConfirmationText: {value: 'src.confirmation.?text.or(src.confirmation.?reason)', maxLength: 40", "ConfirmationText: {value: 'src.confirmation.?text.or(src.confirmation.?reason)', maxLength: 41", "more than the 40 that ConfirmationText takes (maxLength: 40)"},
+		{"sap-out/operation.confirmed", sapConfig(t), "src.confirmation.yield), scale: 3", "src.confirmation.yield), scale: 4", "4 places are more than the 3 that ConfirmationYieldQuantity takes (scale: 3)"},
+		{"sap-out/operation.confirmed", sapConfig(t), "PostingDate: src.confirmation.postingDate", "PostingDate: src.confirmation.operation", "it makes a text of any form, and PostingDate is a day, or a time without a zone (make it one"},
+		{"sap-out/operation.confirmed", sapConfig(t), "PostingDate: src.confirmation.postingDate", "PostingDate: src.confirmation.postedAt", "it makes a date-time, and PostingDate is a day, or a time without a zone (make it one"},
+		{"sap-idoc-out/operation.confirmed", carriedConfig(t), "POSTG_DATE:", "POSTG_DAT:", `knows no "POSTG_DAT", and the contract refuses it (did you mean POSTG_DATE?)`},
+		{"sap-idoc-out/operation.confirmed", carriedConfig(t), "maxLength: 4}", "maxLength: 5}", "more than the 4 that PLANT takes (maxLength: 4)"},
 	}
 	for _, tt := range tests {
 		rules, links, err := tt.cfg.compile(slog.New(slog.DiscardHandler))

@@ -154,7 +154,7 @@ func (g *generator) text(t *schema.Type, name string) string {
 	switch t.Format {
 	case "date":
 		return at.Format(time.DateOnly)
-	case "civil": // of no zone
+	case schema.IsCivil: // of no zone
 		return at.Format("2006-01-02T15:04:05")
 	case "time":
 		return at.Format(time.TimeOnly)

@@ -85,7 +85,7 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		if t.Format == isUUID && s.format == unformatted {
 			say = k.look // it may be one
 		}
-		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, t.Format), formatHint(t))
+		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, formName(t.Format)), formatHint(t))
 		return
 	}
 	for _, v := range s.enum {
@@ -102,17 +102,34 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 
 // misformed tells whether a text is known to be of another format than a day or a time is.
 func (k *checking) misformed(s shape, t *schema.Type) bool {
-	if s.enum != nil || s.format == "" || s.format == t.Format || t.Format != "date" && t.Format != dateTime && t.Format != isUUID {
+	switch t.Format {
+	case "date", dateTime, isUUID:
+	case schema.IsCivil:
+		if s.format == "date" {
+			return false
+		}
+	default:
+		return false
+	}
+	if s.enum != nil || s.format == "" || s.format == t.Format {
 		return false
 	}
 	return s.format != unformatted || k.forms
+}
+
+// formName is what a person calls a format.
+func formName(format string) string {
+	if format == schema.IsCivil {
+		return "day, or a time without a zone"
+	}
+	return format
 }
 
 func formatHint(t *schema.Type) string {
 	switch t.Format {
 	case isUUID:
 		return "make it of what has one, such as event.id"
-	case "date":
+	case "date", schema.IsCivil:
 		return "make it one: date(…, \"Europe/Berlin\") of a time, with the plant's zone"
 	}
 	return "make it one: localTime(day, clock, \"Europe/Berlin\"), with the plant's zone"

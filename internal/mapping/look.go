@@ -26,6 +26,15 @@ func (s *Set) Look(name string) (Look, bool) {
 	return Look{m.name, m.version, m.file, slices.Clone(m.text), m.inbound, m.kind, m.target, m.document, m.own, m.kindAt.line, m.kindAt.col}, true
 }
 
+// TargetAt is where the mapping of exactly this name says what it feeds; "" if there is none.
+func (s *Set) TargetAt(name string) (file string, line, col int) {
+	m := s.byName[name]
+	if m == nil {
+		return "", 0, 0
+	}
+	return m.root.file, m.root.line, m.root.col
+}
+
 // With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others
 // are not compiled again. The error joins the mistakes of the file.
 func (s *Set) With(file string, text []byte) (*Set, error) {

@@ -32,6 +32,9 @@ func (k Kind) String() string {
 // AnyScale is the Scale of a number whose places behind the point are not limited.
 const AnyScale = -1
 
+// IsCivil is the Format of a text that holds a day, or a day and a time of no zone. One that is sent may stand in a form of the target's own too.
+const IsCivil = "civil"
+
 // IsDecimal is the Format of a text that holds an exact decimal.
 const IsDecimal = "decimal"
 

@@ -87,7 +87,7 @@ func (d *describer) value(f *Field) *schema.Type {
 	case "Edm.DateTimeOffset":
 		t.Format = "date-time"
 	case "Edm.DateTime":
-		t.Format = onlyReceived(d, "civil")
+		t.Format = schema.IsCivil
 	case "Edm.Time", "Edm.TimeOfDay":
 		t.Format = onlyReceived(d, "time")
 	case "Edm.Boolean":
