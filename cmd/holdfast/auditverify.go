@@ -24,6 +24,7 @@ type verification struct {
 	proof       string
 	keys        string
 	anchors     []string
+	unsigned    bool
 	asJSON      bool
 }
 
@@ -54,6 +55,7 @@ func auditVerify() *cobra.Command {
 	cmd.Flags().StringVar(&v.proof, "proof", "", "check this file of holdfast audit prove instead of the database")
 	cmd.Flags().StringVar(&v.keys, "keys", "", "file of holdfast keys export that tells whose signatures count, instead of asking the keyring")
 	cmd.Flags().StringArrayVar(&v.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it; may be given again")
+	cmd.Flags().BoolVar(&v.unsigned, "without-signatures", false, "check hashes and checkpoints alone where the keyring cannot be read: what somebody wrote anew and did not sign passes")
 	cmd.MarkFlagsMutuallyExclusive("export", "proof")
 	return cmd
 }
@@ -73,20 +75,32 @@ func (v *verification) run(cmd *cobra.Command) error {
 	}
 }
 
-// outside reads the checkpoints to compare with.
-func (*verification) outside(paths []string, must bool) ([]audit.Checkpoint, error) {
-	var all []audit.Checkpoint
+// outside reads the checkpoints to compare with, and tells what is wrong with how they were kept. Each path has some.
+func outside(paths []string) (all []audit.Checkpoint, wrong []audit.Wrong, err error) {
 	for _, p := range paths {
-		some, _, err := audit.ReadCopies(p)
-		if problem.KindOf(err) == problem.NotFound && !must {
-			continue
-		}
+		some, spoiled, err := audit.ReadCopies(p)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		for _, where := range spoiled {
+			wrong = append(wrong, audit.Wrong{What: where + " holds no checkpoint, and no crash explains it: the copies outside were altered"})
+		}
+		if len(some)+len(spoiled) == 0 {
+			return nil, nil, &problem.Error{
+				Kind: problem.NotFound, What: "read checkpoints from " + p, Why: "there is none in it", Hint: "name the folder of audit.checkpoints, a copy of it, or a file with a checkpoint",
+			}
 		}
 		all = append(all, some...)
 	}
-	return all, nil
+	return all, wrong, nil
+}
+
+// ownCopies are the checkpoints outside where the configuration has them kept. None is right only while the database has none either.
+func ownCopies(folder string, inside int64) []audit.Wrong {
+	if folder == "" || inside == 0 {
+		return nil
+	}
+	return []audit.Wrong{{What: fmt.Sprintf("the database has %s, and %s, where each is written too, has none: name a copy with --checkpoint", count(inside, "checkpoint", "checkpoints"), folder)}}
 }
 
 // fromFiles is what checks signatures by the keys that were named, those of an anchor alone too; nil without any.
@@ -130,8 +144,9 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		if paths == nil && r.cfg.Audit.Checkpoints != "" {
 			paths = []string{r.cfg.Audit.Checkpoints}
 		}
-		outside, err := v.outside(paths, v.checkpoints != nil)
-		if err != nil {
+		points, wrong, err := outside(paths)
+		gone := v.checkpoints == nil && problem.KindOf(err) == problem.NotFound
+		if err != nil && !gone {
 			return err
 		}
 		by, err := v.fromFiles(origin)
@@ -143,17 +158,22 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		}
 		var report audit.Report
 		err = r.db.View(ctx, func(tx *store.Tx) (err error) {
-			report, err = audit.Verify(ctx, tx, origin, outside, by)
+			report, err = audit.Verify(ctx, tx, origin, points, by)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		if gone {
+			wrong = ownCopies(r.cfg.Audit.Checkpoints, report.Checkpoints)
+		}
+		report.Wrong = append(report.Wrong, wrong...)
 		return v.print(cmd.OutOrStdout(), report, r.db.Now())
 	})
 }
 
-// fromKeyring asks the plant's own keyring. Where that does not answer, signatures are left unchecked, which is said.
+// fromKeyring asks the plant's own keyring. Where nothing tells whose signatures count, they are left unchecked only if that is asked for; those of an
+// anchor that does not answer are, which is said.
 func (v *verification) fromKeyring(ctx context.Context, w io.Writer, r *records) (audit.Signatures, error) {
 	origin := r.cfg.auditOrigin()
 	anchors, err := anchorKeys(origin, v.anchors)
@@ -165,15 +185,19 @@ func (v *verification) fromKeyring(ctx context.Context, w io.Writer, r *records)
 	if len(anchors) == 0 {
 		anchors, aerr = anchorsOf(ctx, k)
 	}
-	for _, e := range []error{err, aerr} {
-		if e != nil {
-			fmt.Fprintf(w, "holdfast: signatures are not all checked: %v\n", e)
-		}
+	if e := errors.Join(err, aerr); e != nil {
+		fmt.Fprintf(w, "holdfast: signatures are not all checked: %v\n", e)
 	}
-	if err != nil && len(v.anchors) == 0 {
+	switch {
+	case err == nil || len(v.anchors) > 0:
+		return notes(origin, b, anchors), nil
+	case v.unsigned:
 		return nil, nil
 	}
-	return notes(origin, b, anchors), nil
+	return nil, &problem.Error{
+		Kind: problem.Unavailable, What: "check the signatures of checkpoints", Why: "whose count cannot be read of the plant's keyring and database",
+		Hint: "mend that, give --keys FILE, or check the hashes alone with --without-signatures", Cause: err,
+	}
 }
 
 func (v *verification) verifyExport(cmd *cobra.Command) error {
@@ -182,7 +206,7 @@ func (v *verification) verifyExport(cmd *cobra.Command) error {
 		return &problem.Error{Kind: problem.NotFound, What: "read " + v.export, Why: why(err), Hint: "make the file with: holdfast audit export"}
 	}
 	defer f.Close()
-	outside, err := v.outside(v.checkpoints, true)
+	points, wrong, err := outside(v.checkpoints)
 	if err != nil {
 		return err
 	}
@@ -194,10 +218,11 @@ func (v *verification) verifyExport(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	report, err := audit.VerifyExport(f, origin, outside, by)
+	report, err := audit.VerifyExport(f, origin, points, by)
 	if err != nil {
 		return err
 	}
+	report.Wrong = append(report.Wrong, wrong...)
 	return v.print(cmd.OutOrStdout(), report, time.Now())
 }
 

@@ -180,7 +180,7 @@ func (c *copies) readLast() error {
 			if p.Size >= c.last.Size {
 				c.last = p
 			}
-		}, func() {})
+		})
 		if err != nil {
 			return fmt.Errorf("read the checkpoints outside: %w", err)
 		}
@@ -204,8 +204,8 @@ func escapeGlob(s string) string {
 	return string(b)
 }
 
-// eachCopy hands over each checkpoint of a file, and calls none for each line that holds none. torn tells that the file ends within a line.
-func eachCopy(name string, fn func(Checkpoint), none func()) (torn bool, err error) {
+// eachCopy hands over each checkpoint of a file. torn tells that the file ends within a line.
+func eachCopy(name string, fn func(Checkpoint)) (torn bool, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return false, err
@@ -218,8 +218,6 @@ func eachCopy(name string, fn func(Checkpoint), none func()) (torn bool, err err
 		}
 		if p, ok := parseCopy(line); ok {
 			fn(p)
-		} else if len(bytes.TrimSpace(line)) > 0 {
-			none()
 		}
 		if err != nil {
 			return len(line) > 0, nil
@@ -237,26 +235,57 @@ func parseCopy(line []byte) (Checkpoint, bool) {
 	return p, err == nil && p.Size == k.Size
 }
 
-// ReadCopies reads the checkpoints of a file, or of every file of a folder, that a Tree has written. cut counts lines that hold none: a
-// crash leaves one.
-func ReadCopies(path string) (all []Checkpoint, cut int, err error) {
+// ReadCopies reads the checkpoints of a file, or of every file of a folder, that a Tree has written; or the one of a file that is a note. spoiled
+// says where there is a line that holds none and is not the trace of a crash.
+func ReadCopies(path string) (all []Checkpoint, spoiled []string, err error) {
 	names := []string{path}
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		names, err = filepath.Glob(filepath.Join(escapeGlob(path), "*.jsonl"))
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, &problem.Error{
+		return nil, nil, &problem.Error{
 			Kind: problem.NotFound, What: "read checkpoints from " + path, Why: "there is no such file or folder", Hint: "name the folder of audit.checkpoints, or a copy of it",
 		}
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("find checkpoints in %s: %w", path, err)
+		return nil, nil, fmt.Errorf("find checkpoints in %s: %w", path, err)
 	}
 	for _, name := range names {
-		if _, err := eachCopy(name, func(p Checkpoint) { all = append(all, p) }, func() { cut++ }); err != nil {
-			return nil, 0, fmt.Errorf("read checkpoints: %w", err)
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read checkpoints: %w", err)
+		}
+		some, bad := copiesOf(text)
+		for _, line := range bad {
+			spoiled = append(spoiled, fmt.Sprintf("line %d of %s", line, name))
+		}
+		all = append(all, some...)
+	}
+	return all, spoiled, nil
+}
+
+// copiesOf reads what a file holds. bad are the numbers of lines without a checkpoint that no crash explains: a crash cuts a line, and the next
+// one that is written is the same, whole; so only the last may be cut.
+func copiesOf(text []byte) (all []Checkpoint, bad []int) {
+	if p, err := ParseCheckpoint(string(text)); err == nil {
+		return []Checkpoint{p}, nil
+	}
+	lines := bytes.Split(text, []byte{'\n'})
+	var whole []byte // of which a cut line is the beginning
+	for i, line := range slices.Backward(lines) {
+		p, ok := parseCopy(line)
+		cut := bytes.TrimRight(line, "\x00 \r") // a file system may put zeros where a crash kept the rest away
+		switch {
+		case ok:
+			all, whole = append(all, p), line
+		case i == len(lines)-1 && bytes.HasPrefix(cut, []byte(`{"size":`)):
+			whole = line
+		case len(cut) > 0 && !bytes.HasPrefix(whole, cut):
+			bad = append(bad, i+1)
 		}
 	}
-	return all, cut, nil
+	slices.Reverse(all)
+	slices.Reverse(bad)
+	return all, bad
 }

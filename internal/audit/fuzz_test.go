@@ -103,8 +103,8 @@ func FuzzCopies(f *testing.F) {
 			t.Fatal(err)
 		}
 		all, lost, err := audit.ReadCopies(name)
-		if err != nil || text == copies && (len(all) != len(points) || lost != 0) {
-			t.Fatalf("%q: %d checkpoints, %d lines without, %v", text, len(all), lost, err)
+		if err != nil || text == copies && (len(all) != len(points) || len(lost) != 0) {
+			t.Fatalf("%q: %d checkpoints, %v without, %v", text, len(all), lost, err)
 		}
 		for _, c := range all {
 			if again, err := audit.ParseCheckpoint(c.Note); err != nil || again != c {

@@ -274,14 +274,14 @@ func TestACrashAnywhereLosesNothing(t *testing.T) {
 			said = ran(t, db, audit.Config{Folder: folder})
 			left.Store(1 << 40)
 		}
-		outside, cut, err := audit.ReadCopies(folder)
+		outside, spoiled, err := audit.ReadCopies(folder)
 		r := verify(t, db, nil, outside...)
 		whole(t, r)
 		if err != nil || r.Entries != n.Load() || r.Covered != n.Load() || r.Waiting != 0 {
 			t.Errorf("got %d entries, %d covered, %d waiting, %v, want %d", r.Entries, r.Covered, r.Waiting, err, n.Load())
 		}
-		if cut != 0 || int64(len(outside)) != r.Checkpoints || outside[len(outside)-1].Size != n.Load() {
-			t.Errorf("%d checkpoints outside and %d lines that are none, want all %d, each once", len(outside), cut, r.Checkpoints)
+		if len(spoiled) != 0 || int64(len(outside)) != r.Checkpoints || outside[len(outside)-1].Size != n.Load() {
+			t.Errorf("%d checkpoints outside and %v that are none, want all %d, each once", len(outside), spoiled, r.Checkpoints)
 		}
 	}, storetest.WithBefore(before))
 }

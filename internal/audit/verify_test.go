@@ -314,12 +314,69 @@ func TestCheckpointsAreKeptOutsideWhateverHappens(t *testing.T) {
 		entries(t, db, 1)
 		ran(t, db, cfg)
 		has("after a crash within a line", 2, 3, 4)
-		all, cut, err := audit.ReadCopies(folder)
-		if err != nil || cut != 1 {
-			t.Errorf("cut %d, %v, want 1", cut, err)
+		all, spoiled, err := audit.ReadCopies(folder)
+		if err != nil || len(spoiled) != 0 {
+			t.Errorf("spoiled %v, %v, want none: a crash explains it", spoiled, err)
 		}
 		whole(t, verify(t, db, nil, all...))
 	})
+}
+
+// TestWhatIsKeptOutsideIsReadOrNamed: of what is given as checkpoints nothing is passed over but the traces of crashes.
+func TestWhatIsKeptOutsideIsReadOrNamed(t *testing.T) {
+	db, folder := storetest.SQLite(t), t.TempDir()
+	for range 3 {
+		entries(t, db, 1)
+		ran(t, db, audit.Config{Folder: folder})
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "a-*.jsonl"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := audit.ReadCopies(files[0])
+	if err != nil || len(all) != 3 {
+		t.Fatalf("got %v, %v", all, err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	cut := strings.TrimSpace(lines[1])[:30]
+	tests := []struct {
+		name, text string
+		want       int
+		spoiled    []int
+	}{
+		{"as it was written", string(text), 3, nil},
+		{"a note alone", all[2].Note, 1, nil},
+		{"the last line cut", string(text[:len(text)-20]), 2, nil},
+		{"a line cut by a crash, then written", lines[0] + cut + "\n" + lines[1] + lines[2], 3, nil},
+		{"cut twice", lines[0] + cut[:12] + "\n" + cut + "\x00\x00\n" + lines[1] + lines[2], 3, nil},
+		{"a line cut, and another follows", lines[0] + cut + "\n" + lines[2], 2, []int{2}},
+		{"the last lines cut", lines[0] + cut + "\n" + lines[2][:30], 1, []int{2}},
+		{"the last lines cut, which end", lines[0] + cut + "\n" + lines[2][:30] + "\n", 1, []int{2, 3}},
+		{"garbage at the end", lines[0] + lines[1] + "garbage", 2, []int{3}},
+		{"garbage", "garbage\n", 0, []int{1}},
+		{"another size than the note's", strings.Replace(string(text), `"size":2`, `"size":1`, 1), 2, []int{2}},
+		{"nothing", "", 0, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			name := filepath.Join(t.TempDir(), "copy.jsonl")
+			if err := os.WriteFile(name, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for _, n := range tt.spoiled {
+				want = append(want, fmt.Sprintf("line %d of %s", n, name))
+			}
+			all, spoiled, err := audit.ReadCopies(name)
+			if err != nil || len(all) != tt.want || !slices.Equal(spoiled, want) {
+				t.Errorf("got %d checkpoints, spoiled %v, %v, want %d, %v", len(all), spoiled, err, tt.want, want)
+			}
+		})
+	}
 }
 
 // TestANodeIsAWitness: it takes over nothing that does not continue what it has, and says so at once.
