@@ -167,14 +167,14 @@ func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 			who, action, object string
 			want                problem.Kind
 		}{
-			{"anna", access.QuarantineReplay, "inbound/1", ""},
-			{"anna", access.QuarantineAmend, "inbound/1", ""},
-			{"anna", access.QuarantineReplay, "inbound/1", problem.Denied},
-			{"anna", access.QuarantineReplay, "inbound/2", ""},
-			{"ben", access.QuarantineReplay, "inbound/1", ""},
-			{"ben", access.QuarantineAmend, "inbound/1", ""},
-			{"anna", access.QuarantineReplay, "inbound/1", ""},
-			{"ben", access.QuarantineReplay, "inbound/1", problem.Denied},
+			{"user:anna", access.QuarantineReplay, "inbound/1", ""},
+			{"user:anna", access.QuarantineAmend, "inbound/1", ""},
+			{"user:anna", access.QuarantineReplay, "inbound/1", problem.Denied},
+			{"user:anna", access.QuarantineReplay, "inbound/2", ""},
+			{"user:ben", access.QuarantineReplay, "inbound/1", ""},
+			{"user:ben", access.QuarantineAmend, "inbound/1", ""},
+			{"user:anna", access.QuarantineReplay, "inbound/1", ""},
+			{"user:ben", access.QuarantineReplay, "inbound/1", problem.Denied},
 			{"user:cleo", access.QuarantineAmend, "inbound/3", ""},
 			{"local:cleo", access.QuarantineReplay, "inbound/3", problem.Denied},
 			{"user:dora", access.QuarantineReplay, "inbound/3", ""},

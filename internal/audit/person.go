@@ -5,17 +5,14 @@ import "strings"
 // TwoPersons tells whether two names of the record are two people for certain, as where one must have looked at what the other did. Who
 // signs in (user:anna), who does at a provider (oidc:anna) or by a directory (ad:anna) and who has an account of the machine (local:anna) are named by different lists, so
 // that one person can stand in several: such names are not known to be two, and neither is whoever sits at the machine (local) beside anybody there. Two names of one
-// list are two, and a machine (token:, cert:, client:) is nobody but itself.
+// list are two. A machine (token:, cert:, client:) is no pair of eyes: a person may hold its credential.
 func TwoPersons(a, b string) bool {
-	if a == "" || b == "" || a == b {
+	if a == b {
 		return false
 	}
 	list, someone, _ := strings.Cut(a, ":")
 	other, another, _ := strings.Cut(b, ":")
-	if !ofPeople(list) || !ofPeople(other) {
-		return true
-	}
-	return list == other && someone != "" && another != ""
+	return list == other && ofPeople(list) && someone != "" && another != ""
 }
 
 // ofPeople tells whether a list of names is one of people.

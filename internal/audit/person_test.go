@@ -24,9 +24,10 @@ func TestOnePersonUnderTwoNamesIsNotTwo(t *testing.T) {
 		{"one of the directory, and an account of the plant", "ad:anna.berg", "user:anna", false},
 		{"one of the directory, and of the provider", "ad:anna.berg", "oidc:anna", false},
 		{"two of the directory", "ad:anna", "ad:ben", true},
-		{"one of the provider and a machine", "oidc:anna.berg", "token:gateway", true},
-		{"a person and a machine", "user:anna", "token:gateway", true},
-		{"two machines", "cert:a", "token:a", true},
+		{"one of the provider and a machine", "oidc:anna.berg", "token:gateway", false},
+		{"a person and a machine", "user:anna", "token:gateway", false},
+		{"two machines", "cert:a", "cert:b", false},
+		{"a person, and a token that they have", "user:anna", "token:anna-laptop", false},
 		{"nobody", "", "user:anna", false},
 	}
 	for _, tt := range tests {

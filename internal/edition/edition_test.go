@@ -62,7 +62,7 @@ func approve(actor string) func(context.Context, *store.Tx, string) (edition.Sta
 
 func rollBack(fourEyes bool) func(context.Context, *store.Tx, string) (edition.State, error) {
 	return func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
-		return edition.RollBack(ctx, tx, fourEyes, edition.By{Actor: "anna"})
+		return edition.RollBack(ctx, tx, fourEyes, edition.By{Actor: "user:anna"})
 	}
 }
 
@@ -72,7 +72,7 @@ func TestAnEditionIsItsFiles(t *testing.T) {
 		if again := made(t, "one"); again.Hash != e.Hash || made(t, "two").Hash == e.Hash {
 			t.Error("the hash is not that of the files")
 		}
-		if _, err := p.do("one", publish(false, "anna")); err != nil {
+		if _, err := p.do("one", publish(false, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
 		err := db.View(t.Context(), func(tx *store.Tx) error {
@@ -276,23 +276,23 @@ func TestGoingBackGoesStepByStep(t *testing.T) {
 		t.Errorf("with nothing before: %v", err)
 	}
 	for _, text := range []string{"a", "b", "c"} {
-		if _, err := p.do(text, publish(false, "anna")); err != nil {
+		if _, err := p.do(text, publish(false, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.do("c", publish(false, "anna")); problem.KindOf(err) != problem.Conflict {
+	if _, err := p.do("c", publish(false, "user:anna")); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("the same again: %v", err)
 	}
 	for _, want := range []string{"b", "a"} {
 		s, err := p.do("", rollBack(false))
-		if err != nil || s.Used.Edition != made(t, want).Hash || s.Used.Author != "anna" {
+		if err != nil || s.Used.Edition != made(t, want).Hash || s.Used.Author != "user:anna" {
 			t.Errorf("got %+v, %v, want %s", s.Used, err, want)
 		}
 	}
 	if _, err := p.do("", rollBack(false)); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("before the first: %v", err)
 	}
-	if s, err := p.do("d", publish(false, "ben")); err != nil || s.Used.Previous != made(t, "a").Hash {
+	if s, err := p.do("d", publish(false, "user:ben")); err != nil || s.Used.Previous != made(t, "a").Hash {
 		t.Errorf("got %+v, %v", s.Used, err)
 	}
 }
@@ -305,7 +305,7 @@ func TestGoingBackReachesWhatWasUsedFirst(t *testing.T) {
 			t.Helper()
 			got := ""
 			for _, step := range strings.Split(steps, "") {
-				act := publish(false, "anna")
+				act := publish(false, "user:anna")
 				if step == "<" {
 					act = rollBack(false)
 				}
@@ -336,31 +336,31 @@ func TestGoingBackReachesWhatWasUsedFirst(t *testing.T) {
 
 func TestFourEyes(t *testing.T) {
 	p := plant{t, storetest.SQLite(t)}
-	s, err := p.do("a", publish(true, "anna"))
+	s, err := p.do("a", publish(true, "user:anna"))
 	if err != nil || s.Used.Edition != "" || s.Proposed.Edition != made(t, "a").Hash {
 		t.Fatalf("got %+v, %v", s, err)
 	}
-	if _, err := p.do("a", approve("anna")); problem.KindOf(err) != problem.Denied {
+	if _, err := p.do("a", approve("user:anna")); problem.KindOf(err) != problem.Denied {
 		t.Errorf("its author approves: %v", err)
 	}
-	if _, err := p.do("b", approve("ben")); problem.KindOf(err) != problem.Conflict {
+	if _, err := p.do("b", approve("user:ben")); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("another is approved: %v", err)
 	}
-	s, err = p.do("a", approve("ben"))
-	if err != nil || s.Used.Edition != made(t, "a").Hash || !s.Used.FourEyes() || s.Used.Author != "anna" || s.Proposed.Edition != "" {
+	s, err = p.do("a", approve("user:ben"))
+	if err != nil || s.Used.Edition != made(t, "a").Hash || !s.Used.FourEyes() || s.Used.Author != "user:anna" || s.Proposed.Edition != "" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if _, err := p.do("a", approve("carl")); problem.KindOf(err) != problem.Conflict {
+	if _, err := p.do("a", approve("user:carl")); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("a second time: %v", err)
 	}
-	if _, err := p.do("b", publish(false, "anna")); err != nil { // before the policy was made
+	if _, err := p.do("b", publish(false, "user:anna")); err != nil { // before the policy was made
 		t.Fatal(err)
 	}
 	if s, err := p.do("", rollBack(true)); err != nil || !s.Used.FourEyes() {
 		t.Errorf("back to what was approved: %+v, %v", s.Used, err)
 	}
 	for _, text := range []string{"b", "c"} {
-		if _, err := p.do(text, publish(false, "anna")); err != nil {
+		if _, err := p.do(text, publish(false, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -390,18 +390,18 @@ func TestOnePersonInConsoleAndShellIsNoFourEyes(t *testing.T) {
 func TestWhatIsUsedIsApprovedOnceThePolicyAsksForIt(t *testing.T) {
 	p := plant{t, storetest.SQLite(t)}
 	for _, text := range []string{"a", "b"} {
-		if _, err := p.do(text, publish(false, "anna")); err != nil {
+		if _, err := p.do(text, publish(false, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.do("b", publish(true, "anna")); err != nil {
+	if _, err := p.do("b", publish(true, "user:anna")); err != nil {
 		t.Fatal(err)
 	}
-	s, err := p.do("b", approve("ben"))
+	s, err := p.do("b", approve("user:ben"))
 	if err != nil || s.Used.Edition != made(t, "b").Hash || !s.Used.FourEyes() || s.Proposed.Edition != "" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if _, err := p.do("b", publish(true, "anna")); problem.KindOf(err) != problem.Conflict {
+	if _, err := p.do("b", publish(true, "user:anna")); problem.KindOf(err) != problem.Conflict {
 		t.Errorf("once more: %v", err)
 	}
 	if s, err := p.do("", rollBack(false)); err != nil || s.Used.Edition != made(t, "a").Hash {
@@ -415,23 +415,23 @@ func TestAnApprovalBringsNothingBack(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := plant{t, db}
 		for _, text := range []string{"one", "two"} {
-			if _, err := p.do(text, publish(false, "anna")); err != nil {
+			if _, err := p.do(text, publish(false, "user:anna")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := p.do("two and more", publish(true, "anna")); err != nil {
+		if _, err := p.do("two and more", publish(true, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := p.do("", rollBack(false)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.do("two and more", approve("bert")); problem.KindOf(err) != problem.Conflict {
+		if _, err := p.do("two and more", approve("user:bert")); problem.KindOf(err) != problem.Conflict {
 			t.Errorf("approved: %v, want a conflict", err)
 		}
-		if _, err := p.do("two and more", publish(true, "anna")); err != nil {
+		if _, err := p.do("two and more", publish(true, "user:anna")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.do("two and more", approve("bert")); err != nil {
+		if _, err := p.do("two and more", approve("user:bert")); err != nil {
 			t.Errorf("proposed anew: %v", err)
 		}
 	})
@@ -475,7 +475,7 @@ func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := plant{t, db}
 		begin := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
-			return edition.Try(ctx, tx, hash, edition.By{Actor: "anna"})
+			return edition.Try(ctx, tx, hash, edition.By{Actor: "user:anna"})
 		}
 		s, err := p.do("a", begin)
 		if err != nil || s.Tried.Edition != made(t, "a").Hash || s.Used.Edition != "" {
@@ -507,11 +507,11 @@ func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err := p.do("a", publish(false, "anna")); err != nil || s.Tried.Edition != "" {
+		if s, err := p.do("a", publish(false, "user:anna")); err != nil || s.Tried.Edition != "" {
 			t.Errorf("what is used is not tried any more: %+v, %v", s, err)
 		}
 		end := func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
-			return edition.EndTrial(ctx, tx, edition.By{Actor: "anna"})
+			return edition.EndTrial(ctx, tx, edition.By{Actor: "user:anna"})
 		}
 		if _, err := p.do("", end); problem.KindOf(err) != problem.Conflict {
 			t.Errorf("with no trial: %v", err)
