@@ -213,8 +213,12 @@ func noWish(id string) error {
 }
 
 func (o *Outbox) endWish(ctx context.Context, tx *store.Tx, w Wish, what, detail string) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM outbox_asked WHERE id = ?`, w.ID); err != nil {
+	n, err := tx.Exec(ctx, `DELETE FROM outbox_asked WHERE id = ?`, w.ID)
+	if err != nil {
 		return fmt.Errorf("end request %s: %w", w.ID, err)
+	}
+	if n == 0 { // somebody else has ended it since it was read
+		return noWish(w.ID)
 	}
 	return history(ctx, tx, row{ID: w.Message}, what, detail)
 }

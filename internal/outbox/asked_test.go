@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"holdfast/internal/message"
@@ -191,6 +192,55 @@ func TestARequestIsRefused(t *testing.T) {
 		})
 		if !errors.Is(err, cannot) || len(b.wishes()) != 0 {
 			t.Errorf("what cannot be sent: got %v, and %q wait", err, b.wishes())
+		}
+	})
+}
+
+// TestOfTwoWhoDecideAtOnceOneIsHeard: the change is made once or not at all, and its history tells of one decision.
+func TestOfTwoWhoDecideAtOnceOneIsHeard(t *testing.T) {
+	decisions := map[string]func(b box, ctx context.Context, tx *store.Tx, id, by string) error{
+		"change approved": func(b box, ctx context.Context, tx *store.Tx, id, by string) error {
+			_, err := b.Approve(ctx, tx, id, by, "looked at it", sendable)
+			return err
+		},
+		"change refused": func(b box, ctx context.Context, tx *store.Tx, id, by string) error {
+			_, err := b.Refuse(ctx, tx, id, by, "looked at it")
+			return err
+		},
+	}
+	eachOfTwo(t, func(t *testing.T, b box) {
+		for event, second := range map[string]string{"a": "change approved", "b": "change refused"} {
+			was := b.message(event)
+			w, err := b.ask(outbox.Wish{Message: was.ID, Act: outbox.ToAmend, Body: []byte(`{"id":"x"}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun, decided := make(chan struct{}), make(chan error, 1)
+			var once sync.Once // the transaction may be run again
+			go func() {
+				<-begun
+				decided <- b.try(func(ctx context.Context, tx *store.Tx) error { return decisions[second](b, ctx, tx, w.ID, "user:carl") })
+			}()
+			first := b.try(func(ctx context.Context, tx *store.Tx) error {
+				err := decisions["change approved"](b, ctx, tx, w.ID, "user:berta")
+				once.Do(func() { close(begun) })
+				return err
+			})
+			if other := <-decided; problem.KindOf(first) == problem.KindOf(other) || first != nil && problem.KindOf(first) != problem.NotFound || other != nil && problem.KindOf(other) != problem.NotFound {
+				t.Errorf("%s beside an approval: %v and %v, want one heard, and the other told that nothing waits", second, first, other)
+			}
+			ends, amended := 0, 0
+			for _, h := range b.message(event).History {
+				if decisions[h.What] != nil {
+					ends++
+				}
+				if h.What == "amended" {
+					amended++
+				}
+			}
+			if ends != 1 || amended > 1 {
+				t.Errorf("%s beside an approval: %d decisions and %d changes are in the history", second, ends, amended)
+			}
 		}
 	})
 }
