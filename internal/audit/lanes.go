@@ -84,6 +84,23 @@ func (e Entry) Heads() ([]Head, error) {
 	return heads, nil
 }
 
+// HeldAt is what Hold has written down in transactions of this time.
+func HeldAt(ctx context.Context, tx *store.Tx, at time.Time) (all []Head, err error) {
+	var rows []row
+	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = '`+lanes+`' AND at = ? AND action = ? ORDER BY seq`, store.Micros(at), LanesMoved)
+	if err != nil {
+		return nil, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	for _, r := range rows {
+		heads, err := r.entry().Heads()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, heads...)
+	}
+	return all, nil
+}
+
 // EachMoved calls fn with each entry of the action LanesMoved since then, the earliest first.
 func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(Entry) error) error {
 	for after := int64(0); ; {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -187,7 +188,7 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		}
 		return err
 	}
-	first := ""
+	first, last := "", time.Time{}
 	for i, h := range whole.History {
 		if h.Seq != int64(i+1) {
 			c.wrong(d.Number, "a part of its history was removed")
@@ -211,10 +212,41 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		if first == "" {
 			first = h.Digest
 		}
+		last = h.At
 		c.signature(d.Number, "what it was before it was "+h.What, m)
 	}
 	if first != d.Refers {
 		c.wrong(d.Number, "what it was at first is no longer kept, or is something else")
+	}
+	return c.lastChange(ctx, tx, d, last)
+}
+
+// lastChange checks that a message became what it is when its history says that it was changed for the last time: nothing in the history comes
+// after its last row, so that only the audit record, which holds what each change made of it, tells that one was removed.
+func (c *chain) lastChange(ctx context.Context, tx *store.Tx, d outbox.Detail, at time.Time) error {
+	if at.IsZero() {
+		return nil // before has told that
+	}
+	held, err := audit.HeldAt(ctx, tx, at)
+	if problem.KindOf(err) == problem.Integrity {
+		c.wrong(d.Number, "what the audit record says of its last change cannot be read")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	other := false
+	for _, h := range held {
+		if h.Link != d.Link || h.Lane != d.Lane || h.Epoch != d.Epoch || h.Number != d.Number {
+			continue
+		}
+		if h.Digest == d.Digest {
+			return nil
+		}
+		other = true
+	}
+	if other { // nothing at all: the plant had no keys then, or its record begins later
+		c.wrong(d.Number, "a part of its history was removed: the audit record has it changed into something else then")
 	}
 	return nil
 }

@@ -262,6 +262,8 @@ func TestADiscardThatWasUndoneIsProvenToo(t *testing.T) {
 		{"in its place: the void said to be nothing", history("UPDATE outbox_events SET digest = ''") + "2", 3},
 		{"in its place: the first part of its history removed", history("DELETE FROM outbox_events") + "1", 3},
 		{"in its place: the void removed", history("DELETE FROM outbox_events") + "2", 3},
+		{"in its place: the last part of its history removed", history("DELETE FROM outbox_events") + "3", 3},
+		{"in its place: the last two parts removed", history("DELETE FROM outbox_events") + "2 OR id = '" + outbox.MessageID("erp", "o1-3") + "' AND seq = 3", 3},
 	}
 	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
 		w.owe("o1", 4)
@@ -269,10 +271,17 @@ func TestADiscardThatWasUndoneIsProvenToo(t *testing.T) {
 			_, err := w.out.Undiscard(ctx, tx, outbox.MessageID("erp", event), "it is wanted")
 			return err
 		}
-		w.do(func(ctx context.Context, tx *store.Tx) error {
-			return errors.Join(w.out.Discard(ctx, tx, "erp", "o1", 2, "not wanted"), w.out.Discard(ctx, tx, "erp", "o1", 3, "not wanted"), undo(ctx, tx, "o1-3"),
-				w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-3"), []byte(`{"piece":33}`), "typo"))
-		})
+		for _, change := range []func(ctx context.Context, tx *store.Tx) error{
+			func(ctx context.Context, tx *store.Tx) error {
+				return errors.Join(w.out.Discard(ctx, tx, "erp", "o1", 2, "not wanted"), w.out.Discard(ctx, tx, "erp", "o1", 3, "not wanted"))
+			},
+			func(ctx context.Context, tx *store.Tx) error { return undo(ctx, tx, "o1-3") },
+			func(ctx context.Context, tx *store.Tx) error {
+				return w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-3"), []byte(`{"piece":33}`), "typo")
+			},
+		} {
+			w.do(change)
+		}
 		w.deliver(4)
 		w.do(func(ctx context.Context, tx *store.Tx) error { return undo(ctx, tx, "o1-2") })
 		all, broken := w.after(t)
