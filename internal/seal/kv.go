@@ -23,7 +23,7 @@ const (
 const secretsFile = "secrets.age"
 
 // Secrets reads secrets from Vault's kv engine, version 2, such as the key that a partner shares. The last value of each is used for as long as
-// Vault does not give another. It is safe for use by many goroutines.
+// Vault does not answer; what Vault has no more, or does not allow any more, is not used. It is safe for use by many goroutines.
 type Secrets struct {
 	vault *Vault
 	safe  *Safe // nil: they are kept in memory alone, so that a start needs Vault
@@ -33,6 +33,8 @@ type Secrets struct {
 	mu   sync.Mutex
 	kept map[string]keptSecret // guarded by mu
 	next map[string]time.Time  // by reference: when Vault is asked again; guarded by mu
+
+	failed map[string]error // by reference, why there is no value; guarded by mu
 }
 
 // keptSecret is a value as it was at a time.
@@ -43,7 +45,7 @@ type keptSecret struct {
 
 // NewSecrets asks nothing yet. What was read goes into the safe, if there is one, and comes out of it for a week.
 func NewSecrets(v *Vault, safe *Safe, now func() time.Time, log *slog.Logger) *Secrets {
-	return &Secrets{vault: v, safe: safe, now: now, log: log, next: map[string]time.Time{}}
+	return &Secrets{vault: v, safe: safe, now: now, log: log, next: map[string]time.Time{}, failed: map[string]error{}}
 }
 
 // Get is the secret at MOUNT/PATH#FIELD. Errors: Invalid for what is no such reference or has no such field, Denied where Vault does not allow it,
@@ -57,16 +59,24 @@ func (s *Secrets) Get(ctx context.Context, reference string) (string, error) {
 	if have && !due {
 		return k.Value, nil
 	}
+	if err := s.failing(reference); err != nil && !due {
+		return "", err
+	}
 	value, err := s.vault.kv(ctx, mount, path, field)
-	if err != nil && have {
+	gone := problem.KindOf(err) == problem.Denied || problem.KindOf(err) == problem.Invalid
+	if err != nil && have && !gone {
 		s.log.WarnContext(ctx, "Vault does not give a secret: the last value is used", "part", "keys", "err", err)
 		return k.Value, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed[reference] = err
+	if have && gone { // taken back, as after a leak
+		s.drop(ctx, reference)
 	}
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.next[reference] = s.now().Add(secretAgain)
 	s.keep(ctx, reference, keptSecret{value, s.now()}, k)
 	return value, nil
@@ -79,11 +89,27 @@ func (s *Secrets) have(ctx context.Context, reference string) (k keptSecret, hav
 	defer s.mu.Unlock()
 	s.begin(ctx)
 	k, have = s.kept[reference]
-	if have && s.now().Before(s.next[reference]) {
-		return k, true, false
+	if s.now().Before(s.next[reference]) {
+		return k, have, false
 	}
-	s.next[reference] = s.now().Add(secretSoon)
+	if s.next[reference] = s.now().Add(secretSoon); !have {
+		s.next[reference] = s.now().Add(firstPause)
+	}
 	return k, have, true
+}
+
+// failing is why there is no value, as of the last time that Vault was asked; nil if it was not yet.
+func (s *Secrets) failing(reference string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed[reference]
+}
+
+// drop forgets a value, in the safe too. It needs mu.
+func (s *Secrets) drop(ctx context.Context, reference string) {
+	s.log.WarnContext(ctx, "Vault has a secret no more: its last value is no longer used", "part", "keys", "secret", reference)
+	delete(s.kept, reference)
+	s.write(ctx)
 }
 
 // begin takes what the safe has. It needs mu.
@@ -111,6 +137,11 @@ func (s *Secrets) keep(ctx context.Context, reference string, k, before keptSecr
 		return
 	}
 	s.kept[reference] = k
+	s.write(ctx)
+}
+
+// write has the safe keep them. It needs mu.
+func (s *Secrets) write(ctx context.Context) {
 	if s.safe == nil {
 		return
 	}

@@ -59,6 +59,15 @@ func TestASecretOfVaultsIsReadAgainAndOutlivesIt(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want words with %q", reference, got, err, want)
 		}
 	}
+	if err := s.Admin(t).KVv2("holdfast-kv").DeleteMetadata(t.Context(), "erp"); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	get(secrets, "", problem.Denied)
+	get(seal.NewSecrets(v, safe, clock, quiet()), "", problem.Denied)
+	put("erp", "second")
+	now = now.Add(time.Hour)
+	get(secrets, "second", "")
 	s.Seal(t)
 	now = now.Add(time.Hour)
 	get(secrets, "second", "")
@@ -104,4 +113,40 @@ func TestAVaultThatHangsHoldsUpOneReaderOfASecret(t *testing.T) {
 	hangs.Store(false)
 	close(heal)
 	first.Wait()
+}
+
+// TestASecretThatVaultDoesNotHaveIsNotAskedForWithEachUse, as a partner's key is with each request.
+func TestASecretThatVaultDoesNotHaveIsNotAskedForWithEachUse(t *testing.T) {
+	t.Parallel()
+	s := vaulttest.Start(t)
+	var asked atomic.Int64
+	v := through(t, s, func(*http.Request) { asked.Add(1) })
+	secrets := seal.NewSecrets(v, nil, func() time.Time { return noon }, quiet())
+	for range 100 {
+		if _, err := secrets.Get(t.Context(), "holdfast-kv/none#hop"); problem.KindOf(err) != problem.Denied {
+			t.Fatalf("got %v, want that it is denied", err)
+		}
+	}
+	if n := asked.Load(); n == 0 || n > 10 {
+		t.Errorf("Vault was asked %d times", n)
+	}
+}
+
+// TestVaultIsWhereTheConfigurationSays, whatever the environment says of agents, proxies and headers.
+func TestVaultIsWhereTheConfigurationSays(t *testing.T) {
+	s := vaulttest.Start(t)
+	for name, value := range map[string]string{
+		"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_AGENT_ADDR": "http://127.0.0.1:1", "VAULT_PROXY_ADDR": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1",
+		"VAULT_HEADERS": `{"X-Stolen":"1"}`, "VAULT_NAMESPACE": "other", "VAULT_TOKEN": "stolen",
+	} {
+		t.Setenv(name, value)
+	}
+	var got http.Header
+	v := through(t, s, func(r *http.Request) { got = r.Header.Clone() })
+	if err := v.Health(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got == nil || got.Get("X-Stolen") != "" || got.Get("X-Vault-Namespace") != "" || got.Get("X-Vault-Token") != "" || got.Get("X-Vault-Request") == "" {
+		t.Errorf("Vault sees the headers %v", got)
+	}
 }

@@ -37,6 +37,7 @@ type session struct {
 	pause time.Duration // after the next failure
 	last  error         // of the last attempt
 	until time.Time     // end of lease
+	calm  time.Time     // until then a refusal is not the token's: a new one was refused too
 }
 
 func newSession(from tokens, log *slog.Logger) *session {
@@ -57,13 +58,22 @@ func (s *session) token(ctx context.Context) (string, error) {
 	return s.lease.token, nil
 }
 
-// refused says that Vault did not accept the token: the next call logs in again.
-func (s *session) refused(token string) {
+// refused says that Vault did not accept the token, and tells whether another may be: the next call logs in again then.
+func (s *session) refused(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lease.token == token {
-		s.used = true
+	if s.lease.token != token {
+		return true
 	}
+	s.used = s.used || time.Now().After(s.calm)
+	return s.used
+}
+
+// futile says that a new token was refused as well, so that what was asked for is not allowed: who asks again and again has no login for each.
+func (s *session) futile() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calm = time.Now().Add(mostPause)
 }
 
 // attempt gets a lease by login or renewal, unless it is too early for any attempt.
@@ -106,10 +116,10 @@ func (s *session) wait() time.Duration {
 	defer s.mu.Unlock()
 	now := time.Now()
 	switch {
+	case !s.have || s.lease.ttl == 0: // there is nothing to renew
+		return lookAgain
 	case s.last != nil:
 		return max(0, s.next.Sub(now))
-	case !s.have || s.lease.ttl == 0:
-		return lookAgain
 	default:
 		two := s.until.Add(-s.lease.ttl / 3)
 		return max(firstPause, two.Sub(now)-jitter(s.lease.ttl/20))

@@ -105,3 +105,41 @@ func TestManyWhoWantATokenAreOneAttempt(t *testing.T) {
 		}
 	})
 }
+
+// TestASessionThatNeverBeganRests: where Vault was away from the start there is nothing to renew, and nothing to go round for.
+func TestASessionThatNeverBeganRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSession(&teller{fails: &problem.Error{Kind: problem.Unavailable}}, slog.New(slog.DiscardHandler))
+		if _, err := s.token(t.Context()); err == nil {
+			t.Fatal("there is a token")
+		}
+		time.Sleep(time.Minute)
+		if got := s.wait(); got < firstPause {
+			t.Errorf("it looks again after %s", got)
+		}
+	})
+}
+
+// TestARefusalThatIsNotTheTokensIsNoReasonToLogIn: who asks for what is not allowed has one login in half a minute for it.
+func TestARefusalThatIsNotTheTokensIsNoReasonToLogIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &teller{}
+		s := newSession(f, slog.New(slog.DiscardHandler))
+		for range 60 {
+			token, err := s.token(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.refused(token) {
+				if _, err := s.token(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				s.futile()
+			}
+			time.Sleep(time.Second)
+		}
+		if f.logins > 4 {
+			t.Errorf("%d logins in a minute", f.logins)
+		}
+	})
+}

@@ -72,12 +72,9 @@ func (v *Vault) Run(ctx context.Context) error {
 // dial is a client of Vault that takes nothing from the environment, tries once and waits ten seconds at most. With a certificate it
 // is the client of the certificate login.
 func (v *Vault) dial(certificate *tls.Certificate) (*api.Client, error) {
-	c := api.DefaultConfig()
-	if c.Error != nil {
-		return nil, fmt.Errorf("set up the client of Vault: %w", c.Error)
-	}
-	c.Address, c.MaxRetries, c.Timeout = v.cfg.Address, 0, 10*time.Second
+	c := &api.Config{Address: v.cfg.Address, Timeout: 10 * time.Second} // DefaultConfig would read an agent's address from the environment
 	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	if v.cfg.CA != "" {
 		b, err := os.ReadFile(v.cfg.CA)
@@ -98,7 +95,7 @@ func (v *Vault) dial(certificate *tls.Certificate) (*api.Client, error) {
 		return nil, fmt.Errorf("set up the client of Vault: %w", err)
 	}
 	client.ClearToken()
-	client.ClearNamespace()
+	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}}) // not those of VAULT_HEADERS, nor its namespace
 	if v.cfg.Namespace != "" {
 		client.SetNamespace(v.cfg.Namespace)
 	}
@@ -132,10 +129,17 @@ func (v *Vault) call(ctx context.Context, capability, path string, do func(c *ap
 			return s, nil
 		}
 		answer, answered := errors.AsType[*api.ResponseError](err)
-		if err = v.explain(err, capability, path); again || !answered || answer.StatusCode != http.StatusForbidden {
+		err = v.explain(err, capability, path)
+		if !answered || answer.StatusCode != http.StatusForbidden {
 			return nil, err
 		}
-		v.session.refused(token)
+		if again {
+			v.session.futile()
+			return nil, err
+		}
+		if !v.session.refused(token) {
+			return nil, err
+		}
 	}
 }
 
