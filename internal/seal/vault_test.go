@@ -212,6 +212,22 @@ func TestAnOperatorRevokesAndANodeDoesNot(t *testing.T) {
 	}
 }
 
+// TestANodeThatWasStolenIsShutOut: neither the token that it has nor its login is worth anything any more.
+func TestANodeThatWasStolenIsShutOut(t *testing.T) {
+	dir := t.TempDir()
+	v, s := vault(t, dir)
+	certifies(t, v)
+	s.Setup(t, nil, "revoke", "a")
+	for name, thief := range map[string]*seal.Vault{"its token": v, "its login": vaultAgain(t, s, dir, "/nowhere", "")} {
+		if _, err := thief.Certify(t.Context(), csr(t)); problem.KindOf(err) != problem.Denied {
+			t.Errorf("%s: got %v, want a refusal", name, err)
+		}
+		if _, err := thief.AnchorCheckpoint(t.Context(), noteName, noteText); problem.KindOf(err) != problem.Denied {
+			t.Errorf("%s: got %v of the anchor, want a refusal", name, err)
+		}
+	}
+}
+
 // TestANodeSignsThroughVaultsTroubles: sealed for longer than a token lives, stopped, its tokens revoked. The node signs on throughout,
 // and has a new key once Vault answers again.
 func TestANodeSignsThroughVaultsTroubles(t *testing.T) {
