@@ -134,3 +134,28 @@ func TestWhileItIsDownNothingIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestAServiceIsServedUnderItsVersionToo: SAP's bills of material are at …;v=0002, and a link to the next page names that.
+func TestAServiceIsServedUnderItsVersionToo(t *testing.T) {
+	m, _ := start(t, "order-v2.xml", edmx.Config{Page: 1, NoCSRF: true})
+	for _, number := range []string{"1", "2"} {
+		if err := m.Seed("A_ProductionOrder_2", map[string]any{"ManufacturingOrder": number}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		return w.Code, w.Body.String()
+	}
+	for path, want := range map[string]string{
+		"/srv;v=0002/$metadata": "EntityType", "/srv;v=0002/A_ProductionOrder_2?$format=json": "/srv;v=0002/A_ProductionOrder_2?", "/srv/A_ProductionOrder_2?$format=json": "/srv/A_ProductionOrder_2?",
+	} {
+		if status, body := get(path); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d, without %q: %.300s", path, status, want, body)
+		}
+	}
+	if status, _ := get("/srv;w=1/$metadata"); status != http.StatusNotFound {
+		t.Errorf("what is no version: %d", status)
+	}
+}

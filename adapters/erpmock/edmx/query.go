@@ -163,10 +163,10 @@ func (m *Mock) list(s *edm.Set, list []any, total int, next string, q url.Values
 		d["__count"] = strconv.Itoa(total)
 	}
 	if next != "" {
-		d["__next"] = "http://" + host + m.cfg.Root + "/" + next
+		d["__next"] = "http://" + host + "/" + next
 	}
 	if delta != "" {
-		d["__delta"] = "http://" + host + m.cfg.Root + "/" + strings.Replace(delta, "$delta", "!delta", 1)
+		d["__delta"] = "http://" + host + "/" + strings.Replace(delta, "$delta", "!delta", 1)
 	}
 	return m.json(200, map[string]any{"d": d})
 }
@@ -228,7 +228,7 @@ func (m *Mock) entity(s *edm.Set, r *row, sel, expand, host string, listed bool)
 		return nil, err
 	}
 	out := map[string]any{}
-	uri := "http://" + host + m.cfg.Root + "/" + s.Name + path
+	uri := "http://" + host + "/" + s.Name + path
 	if m.model.Version == edm.V2 {
 		meta := map[string]any{"id": uri, "uri": uri, "type": s.Of.Name}
 		if tag := etag(s, r); tag != "" {

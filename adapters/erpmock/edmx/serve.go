@@ -39,11 +39,12 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 		m.write(w, r, m.refused(bad(413, "/IWFND/CM_MGW/413", "", "The request is too large")))
 		return
 	}
-	path, below := strings.CutPrefix(r.URL.EscapedPath(), m.cfg.Root)
+	path, below := m.below(r.URL.EscapedPath())
 	c := call{method: r.Method, query: r.URL.Query(), header: r.Header, body: body, host: r.Host}
 	if m.cfg.Host != "" {
 		c.host = m.cfg.Host
 	}
+	c.host += strings.TrimSuffix(r.URL.EscapedPath(), path) // links name the service as the request did
 	if below {
 		c, err = m.inner(c, r.Method, path+"?"+r.URL.RawQuery, r.Header, body)
 	}

@@ -61,6 +61,16 @@ func (s *System) Services() []*Mock { return s.services }
 // Root is the path at which a service is served.
 func (m *Mock) Root() string { return m.cfg.Root }
 
+// below is what follows the service's root in an address. A version of the service may stand between, as in API_BILL_OF_MATERIAL_SRV;v=0002:
+// there is one.
+func (m *Mock) below(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, m.cfg.Root)
+	if version, found := strings.CutPrefix(rest, ";v="); found {
+		rest = strings.TrimLeft(version, "0123456789")
+	}
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
 // Service is the one that has a set, nil if none has.
 func (s *System) Service(set string) *Mock {
 	for _, m := range s.services {
@@ -88,7 +98,7 @@ func (s *System) Handler() http.Handler {
 			return
 		}
 		for _, m := range s.services {
-			if below, ok := strings.CutPrefix(r.URL.EscapedPath(), m.cfg.Root); ok && (below == "" || below[0] == '/') {
+			if _, ok := m.below(r.URL.EscapedPath()); ok {
 				m.serve(w, r)
 				return
 			}

@@ -135,7 +135,7 @@ func (m *Mock) create(tx *transaction, s *edm.Set, c call) answer {
 	}
 	a := m.single(201, e)
 	path, _ := s.Of.KeyPath(keyOf(s, r), m.model.Version) // the entity was written by it
-	a.header["Location"] = "http://" + c.host + m.cfg.Root + "/" + s.Name + path
+	a.header["Location"] = "http://" + c.host + "/" + s.Name + path
 	if tag := etag(s, r); tag != "" {
 		a.header["ETag"] = tag
 	}
