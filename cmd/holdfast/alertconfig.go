@@ -165,6 +165,14 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 			return "", nil
 		}})
 	}
+	if p.directory != nil {
+		all = append(all, alert.Probe{Name: "threat.directory-unread", Object: "access/directory", Look: func(context.Context) (string, error) {
+			if unread := p.directory.Unread(); len(unread) > 0 {
+				return fmt.Sprintf("the directory's user may not read %s, of %s; let it read their tokenGroups", count(int64(len(unread)), "person", "people"), unread[0]), nil
+			}
+			return "", nil
+		}})
+	}
 	for link := range p.cfg.Links { // a day's messages are counted
 		all = append(all, alert.Probe{Name: "threat.traffic", Object: "link/" + link, Every: time.Hour, Look: func(ctx context.Context) (why string, err error) {
 			err = p.db.View(ctx, func(tx *store.Tx) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/access"
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -42,7 +43,7 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			id := ""
-			t.Increments = o.upTo()
+			t.Increments, t.Settle = o.upTo(), access.EndSessions
 			if len(args) == 2 {
 				id = args[1]
 			}
@@ -184,7 +185,9 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 	signed += andAnchor(r.Anchor)
 	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
 		"%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
+		"every session has ended. What was changed of tokens, accounts, passkeys and badges after %s is not in it, and nobody can know it: what was revoked, disabled or used up\n"+
+		"since counts again. Before the first start look at: holdfast access token list, holdfast access user list, both with --config %s\n"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
-		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, count(r.Doubtful, "message was", "messages were"), file, file)
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
 	return err
 }

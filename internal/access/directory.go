@@ -173,7 +173,7 @@ func (d *directory) member(c *ldap.Conn, e *ldap.Entry, sids map[string]string) 
 		}
 	}
 	if len(in) == 0 || m.guid == "" { // everybody is in one at least
-		return m, d.away(fmt.Errorf("user %s may not read the objectGUID or the tokenGroups of %s", d.User, m.called))
+		return m, d.away(fmt.Errorf("user %s may not read the objectGUID or the tokenGroups of %s", d.User, cmp.Or(m.called, e.DN)))
 	}
 	for _, group := range slices.Sorted(maps.Keys(d.Roles)) {
 		if in[sids[group]] {
@@ -288,9 +288,9 @@ func outDenied(why string) error {
 	return &problem.Error{Kind: problem.Denied, What: "sign in by the directory", Why: why, Hint: "whoever looks after the directory can change it there"}
 }
 
-// signIn is whoever has the name and the password. What the directory says besides is judged after the password, so that it is told to nobody
-// else; a name that nobody has takes as long.
-func (d *directory) signIn(ctx context.Context, name, password string) (m member, err error) {
+// signIn is whoever has the name and the password, which is not tried where attempt, given who it is or the name that nobody has, refuses. What the
+// directory says besides is judged after the password, so that it is told to nobody else; a name that nobody has takes as long.
+func (d *directory) signIn(ctx context.Context, name, password string, attempt func(account string) error) (m member, err error) {
 	select {
 	case d.busy <- struct{}{}:
 		defer func() { <-d.busy }()
@@ -298,6 +298,9 @@ func (d *directory) signIn(ctx context.Context, name, password string) (m member
 		return m, &problem.Error{Kind: problem.TooMany, What: "sign in by the directory", Why: "too many sign in at the same time", Hint: "try again in a moment"}
 	}
 	if err := d.read(ctx, func(c *ldap.Conn) (err error) { m, err = d.find(c, withoutDomain(name)); return err }); err != nil {
+		return m, err
+	}
+	if err := attempt(cmp.Or(m.guid, name)); err != nil {
 		return m, err
 	}
 	if err := d.prove(cmp.Or(m.dn, "CN=nobody,"+d.Base), password); err != nil {
@@ -342,5 +345,5 @@ func (d *directory) stale(age time.Duration, _ bool, _ time.Duration) error {
 func NewDirectory(s *Sessions, cfg Directory, log *slog.Logger) *Members {
 	cfg.Sync, cfg.Keep = cmp.Or(cfg.Sync, 20*time.Second), cmp.Or(cfg.Keep, 12*time.Hour)
 	s.directory = &directory{cfg, s.db.Now, make(chan struct{}, exchanges)}
-	return &Members{s, s.directory, log.With("part", "access")}
+	return &Members{sessions: s, at: s.directory, log: log.With("part", "access")}
 }

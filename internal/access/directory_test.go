@@ -160,6 +160,8 @@ func TestPeopleOfAnActiveDirectory(t *testing.T) {
 	t.Run("who is removed", func(t *testing.T) { testDirectoryRemoval(t, dc) })
 	t.Run("the controller is away", func(t *testing.T) { testDirectoryAway(t, dc) })
 	t.Run("badges", func(t *testing.T) { testDirectoryBadges(t, dc) })
+	t.Run("attempts are counted by the account", func(t *testing.T) { testDirectoryAttempts(t, dc) })
+	t.Run("one who cannot be read", func(t *testing.T) { testDirectoryUnread(t, dc) })
 }
 
 // testDirectorySignIn: op1 is in a group of the roles through another. Whatever a person types for their name, they are the same.
@@ -366,4 +368,54 @@ func testDirectoryAway(t *testing.T, dc *adtest.Controller) {
 	status, text = d.who(b)
 	d.want("twelve hours after it", status, text, 401, "too old")
 	dc.Away(false)
+}
+
+// testDirectoryAttempts: whatever somebody is called, of the attempts that lock their account few come from one place. Here the account stands for two names.
+func testDirectoryAttempts(t *testing.T, dc *adtest.Controller) {
+	dc.Tool("domain", "passwordsettings", "set", "--account-lockout-threshold=0")
+	dc.Tool("user", "rename", "expired1", "--upn=other.name@plant.holdfast.test")
+	d := openDomain(t, dc)
+	for _, name := range []string{"expired1", "other.name@plant.holdfast.test", "expired1", "other.name@plant.holdfast.test"} {
+		_, status, text := d.in(name, "wrong", "")
+		d.want(name, status, text, 401, "not right")
+	}
+	for name, password := range map[string]string{"expired1": "wrong", "other.name@plant.holdfast.test": adtest.Password("expired1")} {
+		_, status, text := d.in(name, password, "")
+		d.want(name+", the fifth time", status, text, 429, "failed too often")
+	}
+	_, status, text := d.in("op1", adtest.Password("op1"), "")
+	d.want("somebody else", status, text, 200, "ad:op1")
+	d.clock.add(10 * time.Minute)
+	_, status, text = d.in("expired1", adtest.Password("expired1"), "")
+	d.want("ten minutes later", status, text, 403, "the account has expired")
+}
+
+// testDirectoryUnread: an account that may not be read (a controller takes that right away from members of protected groups by itself) keeps nobody else in.
+func testDirectoryUnread(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	dc.Tool("group", "addmembers", "Line1-Crew", "op2,op3")
+	browsers := map[string]*http.Client{}
+	for _, name := range []string{"op1", "op2", "op3"} {
+		b, status, text := d.in(name, adtest.Password(name), "")
+		d.want(name, status, text, 200, "ad:"+name+"[")
+		browsers[name] = b
+	}
+	d.sync()
+	if got := d.members.Unread(); len(got) != 0 {
+		t.Errorf("unread at first: %v", got)
+	}
+	dc.Tool("dsacl", "set", "--objectdn=CN=op1,CN=Users,"+adtest.Base, "--sddl=(D;;RP;;;AU)")
+	dc.Tool("group", "removemembers", "Line1-Crew", "op2,op3")
+	d.clock.add(11 * time.Hour)
+	d.sync()
+	if got := d.members.Unread(); len(got) != 1 || got[0] != "ad:op1" {
+		t.Errorf("unread: %v, want ad:op1", got)
+	}
+	status, text := d.who(browsers["op3"])
+	d.want("who was removed", status, text, 401, "the session was ended")
+	status, text = d.who(browsers["op1"])
+	d.want("who cannot be read, within keep", status, text, 200, "ad:op1")
+	d.clock.add(time.Hour)
+	status, text = d.who(browsers["op1"])
+	d.want("who cannot be read, after keep", status, text, 401, "too old")
 }

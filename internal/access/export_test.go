@@ -47,5 +47,8 @@ func (s *Sessions) Unnamed(user, meaning, password, code string) *Signature {
 	return &Signature{s, user, "192.0.2.1", meaning, password, code, false}
 }
 
+// Attempt counts an attempt, as a sign-in does.
+func (s *Sessions) Attempt(name, from string) error { return s.attempt(name, from) }
+
 // Address is what counts as a caller's address.
 func Address(r *http.Request) string { return address(r) }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -25,6 +26,7 @@ type Members struct {
 	sessions *Sessions
 	at       *directory
 	log      *slog.Logger
+	unread   atomic.Pointer[[]string] // whom it could not look up at the last look
 }
 
 // Run looks up those who may be signed in, again and again, until ctx ends. That the directory does not answer is told once.
@@ -49,7 +51,16 @@ func (m *Members) Run(ctx context.Context) error {
 	}
 }
 
-// Sync asks the directory once about everybody who may be signed in, or has a badge.
+// Unread are those whom the directory answered nothing about when they were last looked up, as a controller does whose administrators took the right to read
+// them away: what it said before counts for them, until it is too old.
+func (m *Members) Unread() []string {
+	if names := m.unread.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
+
+// Sync asks the directory once about everybody who may be signed in, or has a badge. Who cannot be read keeps nobody else from being looked up.
 func (m *Members) Sync(ctx context.Context) error {
 	var rows []personRow
 	err := m.sessions.db.View(ctx, func(tx *store.Tx) error {
@@ -57,23 +68,40 @@ func (m *Members) Sync(ctx context.Context) error {
 		return tx.Select(ctx, &rows, selectPeople+` WHERE issuer = ? AND disabled_at = 0
 AND (signed_in_at > ? OR 'ad:' || name IN (SELECT owner FROM access_badges)) ORDER BY name`, ofDirectory, since)
 	})
-	if err != nil || len(rows) == 0 {
+	if err != nil {
 		return err
 	}
-	found := make([]member, len(rows))
+	var unread []string
+	found := map[string]member{}
 	err = m.at.read(ctx, func(c *ldap.Conn) error {
 		sids, err := m.at.sids(c)
 		for i := 0; i < len(rows) && err == nil; i++ {
-			found[i], err = m.at.again(c, rows[i].Subject, sids)
+			one, not := m.at.again(c, rows[i].Subject, sids)
+			switch {
+			case not == nil:
+				found[rows[i].Name] = one
+			case ldap.IsErrorWithCode(not, ldap.ErrorNetwork) || c.IsClosing():
+				err = not
+			default:
+				unread = append(unread, rows[i].actor())
+			}
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	if len(unread) > 0 && !slices.Equal(unread, m.Unread()) {
+		m.log.WarnContext(ctx, "the directory says nothing of some people; what it said before counts for them", "people", len(unread))
+	}
+	m.unread.Store(&unread)
 	return m.sessions.db.InTx(ctx, func(tx *store.Tx) error {
-		for i, row := range rows {
-			if err := keepUp(ctx, tx, row, found[i]); err != nil {
+		for _, row := range rows {
+			one, ok := found[row.Name]
+			if !ok {
+				continue
+			}
+			if err := keepUp(ctx, tx, row, one); err != nil {
 				return err
 			}
 		}
@@ -109,9 +137,10 @@ func keepUp(ctx context.Context, tx *store.Tx, row personRow, m member) error {
 }
 
 // enterByDirectory begins the session of whoever has the name and the password in the directory, and a code if they have a second factor here.
-func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string) error {
+func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string) (err error) {
 	ctx := r.Context()
-	m, err := s.directory.signIn(ctx, name, password)
+	m, settle, err := s.proveBy(ctx, name, password, address(r))
+	defer func() { settle(err) }()
 	if err != nil {
 		return s.turnedAway(r, s.knownAs(ctx, m), err)
 	}
@@ -139,6 +168,24 @@ func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string
 		return s.turnedAway(r, row.actor(), refusal)
 	}
 	return s.begin(ctx, row.actor(), factor)
+}
+
+// proveBy is whoever has the name and the password in the directory. The attempt counts for the account that it is of; settle, which must be called, takes it
+// back where the sign-in was not judged, and all of them where it was right.
+func (s *Sessions) proveBy(ctx context.Context, name, password, from string) (m member, settle func(err error), err error) {
+	counted := ""
+	m, err = s.directory.signIn(ctx, name, password, func(account string) error {
+		err := s.attemptAt(inDirectory+account, from)
+		if err == nil {
+			counted = inDirectory + account
+		}
+		return err
+	})
+	return m, func(err error) {
+		if kind := problem.KindOf(err); counted != "" && kind != problem.Unknown {
+			s.forget(counted, from, err == nil)
+		}
+	}, err
 }
 
 // secondFactor uses the code up. Who has no second factor here is let in to look on, if they have a role for that.

@@ -28,6 +28,7 @@ const (
 	signInWithin  = 10 * time.Minute // from when the browser leaves for the provider until it is back
 	providerEvery = 30 * time.Second // in which a provider that is away is noticed
 	providerWait  = 10 * time.Second // for its answer
+	brokenFor     = 5 * time.Minute  // in which a provider counts as away once a sign-in could not be ended
 	exchanges     = 8                // sign-ins that wait for a provider's answer at the same time
 )
 
@@ -66,7 +67,8 @@ type provider struct {
 	now  func() time.Time
 	busy chan struct{} // holds a place for each exchange that is under way
 
-	said atomic.Pointer[said] // nil until it has first answered
+	said   atomic.Pointer[said] // nil until it has first answered
+	broken atomic.Int64         // microseconds: when a sign-in could last not be ended, though nobody was refused; 0: the last one was
 }
 
 // said is what a provider has said of itself.
@@ -145,10 +147,21 @@ func (p *provider) look(ctx context.Context) (known bool) {
 	return true
 }
 
-// up tells whether the provider answered when it was last asked.
+// up tells whether the provider answered when it was last asked, and people can sign in there as far as is known: one that gives its keys but no
+// tokens is as good as away.
 func (p *provider) up() bool {
 	s := p.said.Load()
-	return s != nil && s.keys.answers()
+	return s != nil && s.keys.answers() && p.now().Sub(time.UnixMicro(p.broken.Load())) >= brokenFor
+}
+
+// note remembers how the end of a sign-in went. One that its browser left says nothing.
+func (p *provider) note(ctx context.Context, err error) {
+	switch kind := problem.KindOf(err); {
+	case err == nil:
+		p.broken.Store(0)
+	case kind != problem.Unknown && kind != problem.TooMany && ctx.Err() == nil:
+		p.broken.Store(p.now().UnixMicro())
+	}
 }
 
 // signOut is where a browser ends its session at the provider (OpenID Connect RP-Initiated Logout 1.0); "" if it has none. No token is kept for it:
@@ -275,6 +288,7 @@ func (p *provider) token(r *http.Request, f flow) (idToken, error) {
 		return idToken{}, nobody("the provider let nobody in")
 	}
 	raw, err := p.exchange(r, s, f)
+	p.note(r.Context(), err)
 	if err != nil {
 		return idToken{}, err
 	}

@@ -37,6 +37,7 @@ type company struct {
 	providers *access.Providers
 	url       string                                    // of the plant
 	change    atomic.Pointer[func(token string) string] // what becomes of an ID token on its way
+	broken    atomic.Bool                               // the provider gives no tokens
 	asked     atomic.Int64                              // calls of the provider that the plant and the browsers made
 }
 
@@ -103,6 +104,10 @@ func (co *company) between() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		co.asked.Add(1)
+		if co.broken.Load() && strings.HasSuffix(r.URL.Path, "/token") {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
 		pass.ServeHTTP(w, r)
 	})
 }
@@ -537,6 +542,39 @@ func TestThePlantWorksOnWhileTheProviderIsAway(t *testing.T) {
 	co.clock.add(5 * time.Minute)
 	status, text = co.who(b)
 	co.want("after twelve hours away", status, text, 401, "too old")
+}
+
+// TestAProviderThatGivesKeysAndNoTokensIsAway: nobody is sent away to sign in where nobody can; one in five minutes finds out whether that is still so.
+func TestAProviderThatGivesKeysAndNoTokensIsAway(t *testing.T) {
+	c := realClock()
+	co := openCompany(t, storetest.SQLite(t, storetest.WithClock(c.now)), c, func(p *access.Provider) { p.Fresh = 10 * time.Minute })
+	co.providers.Look(t.Context())
+	b, other := co.browser(), co.browser()
+	co.in(b, "anna", "otp")
+	co.in(other, "anna", "otp")
+	co.broken.Store(true)
+	who := func(what string, b *http.Client, status int, want string) {
+		t.Helper()
+		co.providers.Look(t.Context())
+		got, text := co.who(b)
+		co.want(what, got, text, status, want)
+	}
+	co.clock.add(10 * time.Minute)
+	who("ten minutes later", b, 401, "time to ask company again")
+	status, text := co.in(b, "anna", "otp")
+	co.want("asked again", status, text, 503, "does not answer")
+	who("the one who tried", b, 200, "oidc:anna.berg")
+	who("somebody else", other, 200, "oidc:anna.berg")
+	co.clock.add(5 * time.Minute)
+	who("five more minutes later", b, 401, "time to ask company again")
+	co.broken.Store(false)
+	co.idp.Down()
+	co.idp.Ahead = 15 * time.Minute // as the plant's clock is
+	co.idp.Up()
+	co.clock.add(10 * time.Second)
+	co.providers.Look(t.Context())
+	status, text = co.in(b, "anna", "otp")
+	co.want("once it gives tokens", status, text, 200, "oidc:anna.berg")
 }
 
 // TestKeysOfAProviderMayChange: a new key counts at the next sign-in, though nobody said so before.

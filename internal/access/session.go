@@ -282,28 +282,57 @@ func (s *Sessions) SignOut(r *http.Request, everywhere bool) (elsewhere string, 
 // attempt counts an attempt before it is judged, so that many at once are not judged all, and refuses who has failed five times in a row from one
 // address, for a time that doubles up to five minutes.
 func (s *Sessions) attempt(name, from string) error {
+	return s.count(attemptKey(name, from), 5, time.Second, 5*time.Minute)
+}
+
+// attemptAt counts an attempt at an account of a directory, which locks accounts by itself, and for everybody: four from one address, then one in
+// ten minutes. account is the same however its name is written.
+func (s *Sessions) attemptAt(account, from string) error {
+	return s.count(attemptKey(account, from), 4, 10*time.Minute, 10*time.Minute)
+}
+
+// count refuses who has failed so many times in a row, for a time that doubles from the first wait to the longest.
+func (s *Sessions) count(key string, free int, first, longest time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, now := attemptKey(name, from), s.db.Now()
-	f := s.fails[key]
-	wait := min(time.Second<<max(0, min(f.times-5, 9)), 5*time.Minute)
-	if left := wait - now.Sub(f.last); f.times >= 5 && left > 0 {
+	f, now := s.fails[key], s.db.Now()
+	wait := min(first<<max(0, min(f.times-free, 9)), longest)
+	if left := wait - now.Sub(f.last); f.times >= free && left > 0 {
 		return &problem.Error{
 			Kind: problem.TooMany, What: "sign in", Why: "it has failed too often from here", Hint: fmt.Sprintf("try again in %s", left.Round(time.Second)),
 		}
 	}
-	if len(s.fails) >= mostPlaces {
-		clear(s.fails) // a flood of names: each is slow by its password alone
+	if f.times == 0 && len(s.fails) >= mostPlaces {
+		s.makeRoom(now)
 	}
 	s.fails[key] = failed{f.times + 1, now}
 	return nil
 }
 
-// attemptKey is what attempts are counted by. However the name is written that a directory has somebody by, it is the same account: of the
-// attempts that lock it there, few come from one place.
+// failsCount is how long those who have failed are remembered where there are too many of them.
+const failsCount = time.Hour
+
+// makeRoom forgets who has failed an hour ago, or else the one who has failed least, the longest ago: a flood of names ends nobody's wait.
+func (s *Sessions) makeRoom(now time.Time) {
+	least := ""
+	for key, f := range s.fails {
+		l := s.fails[least]
+		switch {
+		case now.Sub(f.last) > failsCount:
+			delete(s.fails, key)
+		case least == "" || f.times < l.times || f.times == l.times && f.last.Before(l.last):
+			least = key
+		}
+	}
+	if len(s.fails) >= mostPlaces {
+		delete(s.fails, least)
+	}
+}
+
+// attemptKey is what attempts are counted by: the name as a directory reads it, without domain, blanks that count for nothing, upper and lower case.
 func attemptKey(name, from string) string {
 	account, _, _ := strings.Cut(withoutDomain(name), "@")
-	return strings.ToLower(account) + " " + network(from)
+	return strings.ToLower(strings.Join(strings.Fields(account), " ")) + " " + network(from)
 }
 
 // forget takes the attempt back that could not be judged, or all of them once one was right.

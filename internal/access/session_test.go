@@ -290,6 +290,23 @@ func TestTheTokenOfASessionIsNewAtSignInAndKeptByHash(t *testing.T) {
 	}
 }
 
+// TestAfterARestoreNobodyIsSignedIn: a copy has sessions whose people may have signed out since.
+func TestAfterARestoreNobodyIsSignedIn(t *testing.T) {
+	c := newClock()
+	d := openDoor(t, storetest.SQLite(t, storetest.WithClock(c.now)), c)
+	b := d.browser()
+	if got := d.in(b, "anna", goodPassword, d.code()); got != 200 {
+		t.Fatalf("signed in: %d", got)
+	}
+	if got := d.sees(b, access.MsgRead); got != 200 {
+		t.Fatalf("before: %d, want 200", got)
+	}
+	d.tx(func(tx *store.Tx) error { return access.EndSessions(t.Context(), tx) })
+	if got := d.sees(b, access.MsgRead); got != 401 {
+		t.Errorf("after: %d, want 401", got)
+	}
+}
+
 // TestFailingLocksNobodyElseOut: whoever fails from one address waits there, and the person signs in from another all the while.
 func TestFailingLocksNobodyElseOut(t *testing.T) {
 	c := newClock()
@@ -318,6 +335,48 @@ func TestFailingLocksNobodyElseOut(t *testing.T) {
 	d.next()
 	if got := from("192.0.2.1", goodPassword, d.code()); got != "" {
 		t.Errorf("from the guesser's address, later: kind %q, want none", got)
+	}
+}
+
+// TestAWaitIsOfTheAccountHoweverItIsWritten: a directory takes all of these for the same.
+func TestAWaitIsOfTheAccountHoweverItIsWritten(t *testing.T) {
+	c := newClock()
+	s := access.NewSessions(storetest.SQLite(t, storetest.WithClock(c.now)), access.NewUsers("1000", policy(t, nil, nil)), access.SessionConfig{})
+	for i, name := range []string{"anna  berg", "anna berg ", " Anna Berg", `PLANT\ anna berg`, "anna berg @plant.example"} {
+		if err := s.Attempt(name, "192.0.2.1"); err != nil {
+			t.Errorf("attempt %d: %v", i, err)
+		}
+	}
+	if err := s.Attempt("anna berg", "192.0.2.1"); problem.KindOf(err) != problem.TooMany {
+		t.Errorf("the sixth: %v, want that it waits", err)
+	}
+}
+
+// TestAFloodOfNamesEndsNobodysWait: who waits is forgotten last, and who has failed an hour ago first.
+func TestAFloodOfNamesEndsNobodysWait(t *testing.T) {
+	c := newClock()
+	s := access.NewSessions(storetest.SQLite(t, storetest.WithClock(c.now)), access.NewUsers("1000", policy(t, nil, nil)), access.SessionConfig{})
+	for range 12 {
+		_ = s.Attempt("anna", "192.0.2.1")
+		c.add(5 * time.Minute)
+	}
+	_ = s.Attempt("anna", "192.0.2.1")
+	for i := range 5000 {
+		if err := s.Attempt(fmt.Sprint("name", i), "192.0.2.1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Attempt("anna", "192.0.2.1"); problem.KindOf(err) != problem.TooMany {
+		t.Errorf("after a flood of names: %v, want that anna still waits", err)
+	}
+	c.add(2 * time.Hour)
+	for range 5 {
+		if err := s.Attempt("ben", "192.0.2.1"); err != nil {
+			t.Errorf("two hours later: %v", err)
+		}
+	}
+	if err := s.Attempt("ben", "192.0.2.1"); problem.KindOf(err) != problem.TooMany {
+		t.Errorf("the sixth of another: %v, want that it waits", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"holdfast/internal/store"
@@ -71,3 +72,11 @@ func (s sessionStore) Commit(token string, data []byte, expiry time.Time) error 
 
 // Delete implements scs.Store; the manager calls DeleteCtx.
 func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+// EndSessions ends every session of a database that was restored, in the restore's transaction: those who have signed out since would be signed in again.
+func EndSessions(ctx context.Context, tx *store.Tx) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM access_sessions`); err != nil {
+		return fmt.Errorf("end all sessions: %w", err)
+	}
+	return nil
+}

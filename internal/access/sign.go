@@ -211,7 +211,8 @@ func (g *Signature) judge(ctx context.Context) (row userRow, right bool, err err
 	}); err != nil {
 		return row, false, err
 	}
-	m, err := s.directory.signIn(ctx, bare, g.password)
+	m, settle, err := s.proveBy(ctx, bare, g.password, g.from)
+	settle(err)
 	return userRow{Name: p.actor()}, err == nil && m.guid == p.Subject && p.Disabled == 0, err
 }
 

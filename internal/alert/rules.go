@@ -42,6 +42,7 @@ func Kinds() []Kind {
 		{"threat.keys-running-out", Warning, "More than half of the time is gone in which the node's key must be certified anew"},
 		{"threat.audit-gap", Critical, "The audit record is not what it was, or what is in it does not continue the copy outside"},
 		{"threat.traffic", Warning, "A link carries many times what it usually does"},
+		{"threat.directory-unread", Critical, "The directory says nothing of some people: who is removed there stays in here"},
 		{Test, Warning, "A test, by holdfast alert test"},
 	}
 	for _, r := range rules() {

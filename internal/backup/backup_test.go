@@ -230,9 +230,19 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 	}
 	by := s.trial(s.recovery)
 	by.Trust, by.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return s.signer, nil }
+	settled := errors.New("settled")
+	by.Settle = func(context.Context, *store.Tx) error { return settled }
+	if _, err := backup.Restore(t.Context(), s.far, "", filepath.Join(t.TempDir(), "unsettled"), "", by); !errors.Is(err, settled) {
+		t.Errorf("what must not come back cannot be ended: got %v, want that nothing is ready", err)
+	}
+	ended := 0
+	by.Settle = func(context.Context, *store.Tx) error { ended++; return nil }
 	got, err := backup.Restore(t.Context(), s.far, "", folder, "", by)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if ended == 0 {
+		t.Error("what must not come back was not ended")
 	}
 	if got.ID != m.ID || got.Doubtful != 3 || got.Signer != node {
 		t.Errorf("got %+v, want 3 in doubt", got)

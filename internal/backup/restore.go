@@ -122,6 +122,11 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 		if r.Doubtful, err = outbox.New(nil, "", outbox.Config{}).Restored(ctx, tx); err != nil {
 			return err
 		}
+		if t.Settle != nil {
+			if err := t.Settle(ctx, tx); err != nil {
+				return err
+			}
+		}
 		return audit.Append(ctx, tx, audit.Entry{Actor: cmp.Or(t.Actor, "unknown"), Action: "backup.restore", Object: "backup/" + r.ID, After: after})
 	})
 }
