@@ -22,7 +22,8 @@ func newAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "audit", Short: "See who did what, and prove that nobody has altered the record of it",
 		Long: "Each act of a person and each event of its keys is an entry of a record that only grows: a Merkle tree, whose checkpoints the node\n" +
-			"signs every minute and also writes outside the database. Who changes, removes or puts in an entry behind Holdfast is found out.",
+			"signs every minute and also writes outside the database. Who changes or removes an entry, or puts one in before others, behind Holdfast is\n" +
+			"found out; docs/audit.md says what is not.",
 	}
 	cmd.AddCommand(auditList(), auditSearch(), auditVerify(), auditProve(), auditExport(), auditKeys())
 	return cmd
