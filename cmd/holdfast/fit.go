@@ -54,21 +54,88 @@ func (c Config) fitOf(rules *mapping.Set, links map[string]link, wanted func(nam
 			add(name, "", link)
 		}
 	}
+	return inOrder(out)
+}
+
+// inOrder is each misfit once, by its place.
+func inOrder(out []misfit) []misfit {
 	slices.SortFunc(out, func(a, b misfit) int {
 		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col, strings.Compare(a.link, b.link), strings.Compare(a.Why, b.Why))
 	})
 	return slices.CompactFunc(out, func(a, b misfit) bool { return a.Mistake == b.Mistake && a.link == b.link })
 }
 
-// unrouted are the plant's own mappings that no route of a link reaches, and that nothing that comes in names: most often a name that was
-// mistyped, on either side.
-func (c Config) unrouted(rules *mapping.Set) (out []mapping.Mistake) {
+// unreached are the plant's own mappings that no route of a link reaches, and that nothing that comes in names.
+func (c Config) unreached(rules *mapping.Set) (out []mapping.Look) {
 	for _, name := range rules.Names() {
 		if look, _ := rules.Look(name); look.Own && len(c.usersOf(rules, name)) == 0 {
-			out = append(out, mapping.Mistake{
-				File: look.File, Line: look.Line, Col: look.Col, What: "from", Why: name + " is used by no route and by nothing that comes in",
-				Hint: "name it under routes, polls or receive, give it the name of the shipped one that it is to replace, or remove it; a message that is pushed may still name it",
-			})
+			out = append(out, look)
+		}
+	}
+	return out
+}
+
+// unrouted tells of those that are not reached: most often a name was mistyped, on either side.
+func (c Config) unrouted(rules *mapping.Set) (out []mapping.Mistake) {
+	for _, look := range c.unreached(rules) {
+		out = append(out, mapping.Mistake{
+			File: look.File, Line: look.Line, Col: look.Col, What: "from", Why: look.Name + " is used by no route and by nothing that comes in",
+			Hint: "name it under routes, polls or receive, give it the name of the shipped one that it is to replace, or remove it; a message that is pushed may still name it",
+		})
+	}
+	return out
+}
+
+// fitUnrouted holds what nothing reaches yet against each link whose contract knows what it is for, so that it is known to be good before a
+// route names it. A target that no link takes is an error.
+func (c Config) fitUnrouted(rules *mapping.Set, links map[string]link) (out []misfit, err error) {
+	var stray []error
+	for _, look := range c.unreached(rules) {
+		out = append(out, fitKnowing(rules, links, look)...)
+		if len(knowing(look, links)) == 0 && !look.Inbound {
+			stray = append(stray, c.taken(rules, look, links))
+		}
+	}
+	return inOrder(out), errors.Join(stray...)
+}
+
+// fitKnowing holds one mapping against each link whose contract knows what it is for.
+func fitKnowing(rules *mapping.Set, links map[string]link, look mapping.Look) (out []misfit) {
+	for _, link := range knowing(look, links) {
+		for _, f := range rules.Check(look.Name, look.Kind, links[link].(mapping.Contract)) {
+			out = append(out, misfit{f, look.Name, link})
+		}
+	}
+	return out
+}
+
+// taken says that no link takes what a mapping feeds; a plant without links says nothing.
+func (c Config) taken(rules *mapping.Set, look mapping.Look, links map[string]link) error {
+	var refused []error
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		err := links[name].Accepts(look.Target)
+		if err == nil {
+			return nil
+		}
+		refused = append(refused, c.noTarget(rules, look.Name, name, links[name], err))
+	}
+	return errors.Join(refused...)
+}
+
+// knowing are the links whose contract knows what a mapping feeds or, of one in, takes.
+func knowing(look mapping.Look, links map[string]link) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(links)) {
+		c, ok := links[name].(mapping.Contract)
+		if !ok {
+			continue
+		}
+		if look.Inbound {
+			_, ok = c.DocumentType(look.Document)
+		} else {
+			_, ok = c.TargetType(look.Target)
+		}
+		if ok {
+			out = append(out, name)
 		}
 	}
 	return out
@@ -105,8 +172,13 @@ func documentsOf(links map[string]link) mapping.Documents {
 
 // refuseUnfit says what a plant does not start with: documents that the ERP would refuse.
 func (c Config) refuseUnfit(rules *mapping.Set, links map[string]link) error {
+	return c.refused(c.fit(rules, links))
+}
+
+// refused are the problems of misfits that the ERP would refuse.
+func (c Config) refused(found []misfit) error {
 	var wrong []error
-	for _, f := range c.fit(rules, links) {
+	for _, f := range found {
 		if f.Refused {
 			wrong = append(wrong, f.problem(c))
 		}

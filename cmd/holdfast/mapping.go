@@ -86,23 +86,27 @@ func mappingCheck() *cobra.Command {
 		Example: "  holdfast mapping check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return inWorkshop(cmd, func(_ context.Context, w *workshop) error {
-				if err := w.cfg.checkAgainst(w.rules, w.links); err != nil {
-					return err
-				}
-				if err := w.cfg.refuseUnfit(w.rules, w.links); err != nil {
-					return err
-				}
-				for _, m := range w.cfg.unrouted(w.rules) {
-					fmt.Fprintf(cmd.OutOrStdout(), "look  %s:%d:%d: %s: %s (%s)\n", w.cfg.mappingFile(m.File), m.Line, m.Col, m.What, m.Why, m.Hint)
-				}
-				for _, f := range w.cfg.fit(w.rules, w.links) {
-					fmt.Fprintf(cmd.OutOrStdout(), "look  %s:%d:%d: %s: link %s: %s (%s)\n", w.cfg.mappingFile(f.File), f.Line, f.Col, f.What, f.link, f.Why, f.Hint)
-				}
-				return sentence(cmd.OutOrStdout(), "%s, and fit what they are for", count(len(w.rules.Names()), "mapping compiles", "mappings compile"))
-			})
+			return inWorkshop(cmd, func(_ context.Context, w *workshop) error { return w.check(cmd.OutOrStdout()) })
 		},
 	}
+}
+
+func (w *workshop) check(out io.Writer) error {
+	if err := w.cfg.checkAgainst(w.rules, w.links); err != nil {
+		return err
+	}
+	found := w.cfg.fit(w.rules, w.links)
+	more, err := w.cfg.fitUnrouted(w.rules, w.links)
+	if err := errors.Join(err, w.cfg.refused(append(found, more...))); err != nil {
+		return err
+	}
+	for _, m := range w.cfg.unrouted(w.rules) {
+		fmt.Fprintf(out, "look  %s:%d:%d: %s: %s (%s)\n", w.cfg.mappingFile(m.File), m.Line, m.Col, m.What, m.Why, m.Hint)
+	}
+	for _, f := range append(found, more...) {
+		fmt.Fprintf(out, "look  %s:%d:%d: %s: link %s: %s (%s)\n", w.cfg.mappingFile(f.File), f.Line, f.Col, f.What, f.link, f.Why, f.Hint)
+	}
+	return sentence(out, "%s, and fit what they are for", count(len(w.rules.Names()), "mapping compiles", "mappings compile"))
 }
 
 func mappingNew() *cobra.Command {

@@ -24,7 +24,11 @@ func (p mappingPage) Fit(set *mapping.Set, name string) map[string][]mapping.Fin
 	for _, link := range p.cfg.usersOf(set, name) {
 		out[link] = nil
 	}
-	for _, f := range p.cfg.fitOf(set, p.links, func(n string) bool { return n == name }) {
+	found := p.cfg.fitOf(set, p.links, func(n string) bool { return n == name })
+	if look, ok := set.Look(name); ok && look.Own && len(out) == 0 { // nothing reaches it yet
+		found = fitKnowing(set, p.links, look)
+	}
+	for _, f := range found {
 		out[f.link] = append(out[f.link], f.Finding)
 	}
 	return out

@@ -63,6 +63,9 @@ func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, 
 		defer stop()
 		check = func(name string, e mapping.Example, m mapping.Made) []string { return w.sent(ctx, mocks, name, e, m) }
 	}
+	if f.against != "" || f.fuzz > 0 {
+		check = w.contracted(check)
+	}
 	report, err := w.rules.Test(ctx, mapping.TestConfig{Check: check, Document: w.document, Fuzz: f.fuzz, Seed: f.seed}, names...)
 	if err != nil {
 		return err
@@ -108,13 +111,27 @@ func (w *workshop) update(out io.Writer, r mapping.Report) error {
 	return sentence(out, "%s; look at what has changed before you keep it", count(written, "file of examples was written", "files of examples were written"))
 }
 
-// destinations are the links that a route sends the messages of a mapping to.
+// contracted adds to a check of the plant's own mappings that there is a link to hold what they make against.
+func (w *workshop) contracted(check func(string, mapping.Example, mapping.Made) []string) func(string, mapping.Example, mapping.Made) []string {
+	return func(name string, e mapping.Example, m mapping.Made) []string {
+		if look, _ := w.rules.Look(name); look.Own && len(w.destinations(name, e.Kind)) == 0 {
+			return []string{"no link of the configuration has a contract that knows " + m.Target + ", so that there is nothing to hold it against"}
+		}
+		return check(name, e, m)
+	}
+}
+
+// destinations are the links that a route sends the messages of a mapping to or, of one of the plant's own that nothing reaches yet, those
+// whose contract knows its target.
 func (w *workshop) destinations(name, kind string) []string {
 	var out []string
 	for _, r := range w.cfg.Routes {
 		if r.takes(kind) && w.rules.Name(r.Mapping, kind) == name && !slices.Contains(out, r.Link) {
 			out = append(out, r.Link)
 		}
+	}
+	if look, _ := w.rules.Look(name); len(out) == 0 && look.Own {
+		return knowing(look, w.links)
 	}
 	return out
 }
@@ -125,7 +142,11 @@ func (w *workshop) document(name string) *schema.Type {
 	if !ok || !look.Inbound {
 		return nil
 	}
-	for _, link := range w.cfg.usersOf(w.rules, name) {
+	links := w.cfg.usersOf(w.rules, name)
+	if len(links) == 0 && look.Own {
+		links = knowing(look, w.links)
+	}
+	for _, link := range links {
 		if c, ok := w.links[link].(mapping.Contract); ok {
 			if t, known := c.DocumentType(look.Document); known {
 				return t
