@@ -8,6 +8,12 @@ path "holdfast-pki/sign/@ROLE@-login" {
 path "holdfast-pki/cert/*" {
   capabilities = ["read"]
 }
+path "holdfast-pki/issuers" {
+  capabilities = ["list"]
+}
+path "holdfast-pki/issuer/*" {
+  capabilities = ["read"]
+}
 path "holdfast-transit/sign/anchor" {
   capabilities = ["update"]
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -258,27 +259,80 @@ func (v *Vault) Revoke(ctx context.Context, c *x509.Certificate) error {
 	return err
 }
 
-// Roots is what the engine says of its CA.
+// Roots is what the engine says of its CA, and of each that was its CA before: what those vouched for is checked by them.
 func (v *Vault) Roots(ctx context.Context) ([]*x509.Certificate, []*x509.RevocationList, error) {
-	s, err := v.read(ctx, v.cfg.PKI+"/cert/ca_chain")
+	ids, err := v.issuers(ctx)
+	if isDenied(err) { // by a policy of a setup that knew one CA only
+		return v.rootOf(ctx, "cert/ca_chain", "cert/crl", "certificate")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	var roots []*x509.Certificate
+	var lists []*x509.RevocationList
+	for _, id := range ids {
+		r, l, err := v.rootOf(ctx, "issuer/"+id+"/json", "issuer/"+id+"/crl", "crl")
+		if err != nil {
+			return nil, nil, err
+		}
+		roots, lists = append(roots, r...), append(lists, l...)
+	}
+	return roots, lists, nil
+}
+
+// issuers are the IDs of the engine's CAs.
+func (v *Vault) issuers(ctx context.Context) (ids []string, err error) {
+	path := v.cfg.PKI + "/issuers"
+	s, err := v.call(ctx, "list", path, func(c *api.Client) (*api.Secret, error) { return c.Logical().ListWithContext(ctx, path) })
+	if err != nil {
+		return nil, err
+	}
+	if s != nil {
+		all, _ := s.Data["keys"].([]any)
+		for _, one := range all {
+			if id, ok := one.(string); ok {
+				ids = append(ids, id)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil, &problem.Error{Kind: problem.Internal, What: "ask Vault for its CAs", Why: "its answer names none", Hint: "set it up with deploy/vault/setup"}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// rootOf is the root of the CA whose certificates are at one path of the engine, with the list of revoked keys in a field of what is at another.
+func (v *Vault) rootOf(ctx context.Context, ca, crl, field string) ([]*x509.Certificate, []*x509.RevocationList, error) {
+	s, err := v.read(ctx, v.cfg.PKI+"/"+ca)
 	if err != nil {
 		return nil, nil, err
 	}
 	text, _ := s.Data["certificate"].(string)
+	chain, _ := s.Data["ca_chain"].([]any)
+	for _, one := range chain {
+		if more, ok := one.(string); ok {
+			text += "\n" + more
+		}
+	}
 	all, err := certificates(text)
 	if err != nil || len(all) == 0 {
 		return nil, nil, &problem.Error{Kind: problem.Internal, What: "ask Vault for its CA", Why: "its answer holds no certificate", Cause: err}
 	}
 	var roots []*x509.Certificate
 	for _, c := range all {
-		if selfSigned(c) {
+		if selfSigned(c) && !slices.ContainsFunc(roots, c.Equal) {
 			roots = append(roots, c)
 		}
 	}
 	if len(roots) == 0 { // the engine knows only an issuer that another CA vouches for: that one is as far as its word goes
 		roots = all[len(all)-1:]
 	}
-	list, err := v.list(ctx)
+	if s, err = v.read(ctx, v.cfg.PKI+"/"+crl); err != nil {
+		return nil, nil, err
+	}
+	text, _ = s.Data[field].(string)
+	list, err := revocations(text)
 	return roots, list, err
 }
 
@@ -288,15 +342,6 @@ func (v *Vault) read(ctx context.Context, path string) (*api.Secret, error) {
 		err = &problem.Error{Kind: problem.Denied, What: "ask Vault for " + path, Why: "there is nothing there", Hint: "set it up with deploy/vault/setup"}
 	}
 	return s, err
-}
-
-func (v *Vault) list(ctx context.Context) ([]*x509.RevocationList, error) {
-	s, err := v.read(ctx, v.cfg.PKI+"/cert/crl")
-	if err != nil {
-		return nil, err
-	}
-	text, _ := s.Data["certificate"].(string)
-	return revocations(text)
 }
 
 // revocations is the list of revoked keys in the PEM that Vault answers. An engine that has revoked nothing yet may answer none at all;

@@ -212,6 +212,59 @@ func TestAnOperatorRevokesAndANodeDoesNot(t *testing.T) {
 	}
 }
 
+// TestWhatAFormerCAVouchedForIsStillBelieved: the engine has a new CA, and what the node signed before is checked by the former one, whose list of
+// revoked keys counts too.
+func TestWhatAFormerCAVouchedForIsStillBelieved(t *testing.T) {
+	v, s := vault(t, t.TempDir())
+	db := storetest.SQLite(t)
+	r := ring(t, db, v, nil)
+	old, err := r.Sign(forTest, []byte("digest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := s.Admin(t).Logical().Write("holdfast-pki/root/rotate/internal", map[string]any{"common_name": "The next CA", "key_type": "ed25519", "ttl": "8760h", "not_before_duration": "60s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Admin(t).Logical().Write("holdfast-pki/config/issuers", map[string]any{"default": ca.Data["issuer_id"]}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := r.Sign(forTest, []byte("digest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := func() *seal.Trust {
+		t.Helper()
+		b, err := seal.ReadBundle(t.Context(), db, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Trust()
+	}
+	for name, signature := range map[string]seal.Signature{"before": old, "after": fresh} {
+		if _, err := trust().Verify(forTest, []byte("digest"), signature); err != nil {
+			t.Errorf("signed %s: %v", name, err)
+		}
+	}
+	archive, err := seal.ReadBundle(t.Context(), db, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range archive.Keys {
+		if k.Key == old.Key {
+			if err := v.As(s.Token).Revoke(t.Context(), k.Chain[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := trust().Verify(forTest, []byte("digest"), old); problem.KindOf(err) != problem.Denied {
+		t.Errorf("revoked at the former CA: got %v, want that it is denied", err)
+	}
+}
+
 // TestANodeThatWasStolenIsShutOut: neither the token that it has nor its login is worth anything any more.
 func TestANodeThatWasStolenIsShutOut(t *testing.T) {
 	dir := t.TempDir()
