@@ -278,6 +278,9 @@ func (v *verification) print(w io.Writer, r audit.Report, now time.Time) error {
 	for _, x := range r.Wrong {
 		fmt.Fprintf(w, "WRONG: %s\n", x.What)
 	}
+	for _, x := range r.Doubtful {
+		fmt.Fprintf(w, "DOUBTFUL: %s: a clock was put back, or somebody put it in\n", x.What)
+	}
 	if r.More > 0 {
 		fmt.Fprintf(w, "… and %d more\n", r.More)
 	}

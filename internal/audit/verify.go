@@ -40,6 +40,8 @@ type Report struct {
 	Root        string    `json:"root"`          // of the tree, hexadecimal
 	Wrong       []Wrong   `json:"wrong"`
 	More        int64     `json:"more,omitempty"` // that are wrong besides
+	// Doubtful are entries that took their place long after the time that they say: no fault of the record, for a clock may have been put back.
+	Doubtful []Wrong `json:"doubtful,omitempty"`
 }
 
 // Err is nil if nothing is wrong; else a *problem.Error of kind Integrity that tells the first.
@@ -63,6 +65,7 @@ type verifier struct {
 	good    int64        // up to here a checkpoint was right
 	sealed  int64        // up to here there are checkpoints
 	signed  int64        // the size of the last checkpoint with a good signature
+	at      time.Time    // of the latest checkpoint that was right
 	open    string       // what is wrong if no checkpoint with a good signature follows, "" for nothing
 	report  Report
 }
@@ -81,6 +84,9 @@ func (v *verifier) wrong(entry int64, format string, args ...any) {
 	v.report.Wrong = append(v.report.Wrong, Wrong{entry, fmt.Sprintf(format, args...)})
 }
 
+// latest is how long after its time an entry may take its place: acts take as long as their transaction, and clocks of nodes differ.
+const latest = 10 * time.Minute
+
 // leaf takes the next leaf: the entry and the hashes that are kept of it, its own first; those over it are not known everywhere.
 func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 	h, err := p.entry().hash()
@@ -93,6 +99,10 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 		v.wrong(p.Entry, "entry %d was changed (place %d): it is not text any more", p.Entry, p.Leaf)
 	case h != kept[0]:
 		v.wrong(p.Entry, "entry %d is not what was sealed (place %d)", p.Entry, p.Leaf)
+	}
+	if p.Seq != 0 && len(v.report.Doubtful) < mostWrong && v.at.Sub(store.FromMicros(p.At)) > latest {
+		v.report.Doubtful = append(v.report.Doubtful, Wrong{p.Seq, fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
+			p.Seq, p.Leaf, store.FromMicros(p.At).UTC().Format(time.RFC3339), v.at.Format(time.RFC3339))})
 	}
 	if _, err := p.entry().Signed(); err != nil {
 		v.wrong(p.Entry, "the signature of entry %d (place %d) is not of what the entry says", p.Entry, p.Leaf)
@@ -130,6 +140,9 @@ func (v *verifier) compare(c Checkpoint, where string) {
 		v.wrong(0, "the checkpoint of %d entries %s has no place in the tree", c.Size, where)
 	case c.Root == v.read.root():
 		v.good = max(v.good, c.Size)
+		if c.At.After(v.at) {
+			v.at = c.At
+		}
 		if vouched {
 			v.covered(c)
 		}

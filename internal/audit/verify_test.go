@@ -120,6 +120,33 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 	})
 }
 
+// TestAnEntryThatIsPutInWithATimeOfLongAgoIsDoubtful: it takes its place and is signed as every other, but what was there at that time was sealed before.
+func TestAnEntryThatIsPutInWithATimeOfLongAgoIsDoubtful(t *testing.T) {
+	start := time.Date(2026, 11, 1, 8, 0, 0, 0, time.UTC)
+	now := start
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		now = start
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 2)
+		now = now.Add(24 * time.Hour) // in which no node ran
+		entries(t, db, 1)
+		sealed(t, tree)
+		if r := verify(t, db, by); len(r.Doubtful) != 0 {
+			t.Errorf("what waited for the first checkpoint: %v", r.Doubtful)
+		}
+		now = now.Add(time.Hour)
+		write(t, db, audit.Entry{At: now.Add(-70 * time.Minute), Actor: "local:eve", Action: "slow", Object: "link/1"})
+		write(t, db, audit.Entry{At: now.Add(-71 * time.Minute), Actor: "local:ben", Action: "link.pause", Object: "link/1"})
+		sealed(t, tree)
+		r := verify(t, db, by)
+		whole(t, r)
+		if len(r.Doubtful) != 1 || r.Doubtful[0].Entry != 5 || !strings.Contains(r.Doubtful[0].What, "2026-11-02T07:49:00Z") {
+			t.Errorf("got %+v, want that entry 5 is doubtful", r.Doubtful)
+		}
+	}, storetest.WithClock(func() time.Time { return now }))
+}
+
 // altered is what is found in a record that was altered, which is then undone.
 func altered(t *testing.T, db *store.DB, statements []string, outside []audit.Checkpoint, by audit.Signatures) (r audit.Report) {
 	t.Helper()
