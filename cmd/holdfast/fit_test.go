@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"holdfast/internal/mapping"
+	"holdfast/internal/schema"
 )
 
 // TestAMappingThatNothingReachesIsHeldAgainstWhatKnowsItsTarget: mapping new writes to mine/KIND, which no route names yet. It is checked and
@@ -39,6 +43,30 @@ func TestAMappingThatNothingReachesIsHeldAgainstWhatKnowsItsTarget(t *testing.T)
 				tells(t, "test against "+against, out.String(), tt.test)
 			}
 		})
+	}
+}
+
+// TestWhatComesInIsTypedBeforeItIsPublished: a mapping that is right by the contract's types is, by its example, also found right by those that
+// publish it.
+func TestWhatComesInIsTypedBeforeItIsPublished(t *testing.T) {
+	set, err := mapping.Load(fstest.MapFS{}, fstest.MapFS{
+		"m.yaml":         {Data: []byte("from: {document: Stock}\nto: {kind: '\"stock.counted\"', key: src.key}\nfields: {sum: src.q * src.f}\n")},
+		"m.example.yaml": {Data: []byte("- name: one\n  body: '{\"key\":\"k\",\"q\":12,\"f\":2.5}'\n  want: {kind: stock.counted, key: k, body: '{\"sum\":\"30.0\"}'}\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := &schema.Type{Kind: schema.Decimal, Digits: 12, Scale: 3}
+	stock := &documentType{schema.NewObject("Stock",
+		&schema.Field{Name: "key", Type: &schema.Type{Kind: schema.Text, MaxLength: 20, Scale: schema.AnyScale}, Required: true},
+		&schema.Field{Name: "q", Type: number, Required: true}, &schema.Field{Name: "f", Type: number, Required: true})}
+	links := map[string]link{"erp": &countedLink{Contract: stock}}
+	report, err := Config{}.readySet(t.Context(), set, links)
+	if err != nil || !report.OK() {
+		t.Errorf("got %+v, %v", report.Cases, err)
+	}
+	if got := (mappingPage{&floors{links: links}}).Document(set, "m"); got != stock.Type {
+		t.Errorf("the console has it as %v", got)
 	}
 }
 

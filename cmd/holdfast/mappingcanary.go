@@ -84,6 +84,11 @@ func (r *records) canary(ctx context.Context, limit int) (c canary, err error) {
 	if err != nil {
 		return c, err
 	}
+	ctx, done, err := r.reading(ctx)
+	if err != nil {
+		return c, err
+	}
+	defer done()
 	err = r.db.View(ctx, func(tx *store.Tx) error {
 		if c.Tallies, c.Differ, err = edition.Trials(ctx, tx, c.Edition, limit, anyLink); err != nil {
 			return err

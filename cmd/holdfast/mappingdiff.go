@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -86,6 +87,11 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 			out = append(out, e)
 		}
 	}
+	ctx, done, err := r.reading(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer done()
 	err = r.db.View(ctx, func(tx *store.Tx) error {
 		out, looked = nil, 0
 		list, _, err := r.out.Messages(ctx, tx, outbox.Filter{Limit: limit}, "")
@@ -119,6 +125,17 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 		return nil
 	})
 	return out, looked, err
+}
+
+// reading has what came in read by the contracts of the links, as a running plant reads it.
+func (r *records) reading(ctx context.Context) (context.Context, func(), error) {
+	links, err := openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
+	w := &workshop{cfg: r.cfg, links: links}
+	if err != nil {
+		w.close()
+		return ctx, nil, err
+	}
+	return mapping.Reading(ctx, documentsOf(links)), w.close, nil
 }
 
 // references are the ERP's numbers that are known of what a message names.

@@ -8,6 +8,7 @@ import (
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 )
 
 // mappingPage is what the console's Mappings page needs of the program: the folder, the links and their contracts.
@@ -32,6 +33,11 @@ func (p mappingPage) Fit(set *mapping.Set, name string) map[string][]mapping.Fin
 		out[f.link] = append(out[f.link], f.Finding)
 	}
 	return out
+}
+
+// Document implements console.Workshop.
+func (p mappingPage) Document(set *mapping.Set, name string) *schema.Type {
+	return (&workshop{p.cfg, set, p.links}).document(name)
 }
 
 // Words implements console.Workshop.

@@ -102,7 +102,8 @@ func (c Config) readySet(ctx context.Context, set *mapping.Set, links map[string
 	if err := errors.Join(c.checkAgainst(set, links), c.refuseUnfit(set, links)); err != nil {
 		return mapping.Report{}, err
 	}
-	return set.Test(ctx, mapping.TestConfig{Check: (&workshop{c, set, links}).fits})
+	w := &workshop{c, set, links}
+	return set.Test(ctx, mapping.TestConfig{Check: w.fits, Document: w.document})
 }
 
 // step does what is done with an edition in the name of the person at this machine, with the editions before and after in the audit record.

@@ -32,6 +32,7 @@ import (
 	"holdfast/internal/outbox"
 	"holdfast/internal/port"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
@@ -87,6 +88,9 @@ func (shelf) Base(context.Context) (edition.Edition, error) { return edition.Rea
 func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
 	return map[string][]mapping.Finding{"erp": nil}
 }
+
+// Document is not known.
+func (shelf) Document(*mapping.Set, string) *schema.Type { return nil }
 
 // Words knows the source alone, as where no link uses a mapping.
 func (shelf) Words(set *mapping.Set, name string) []mapping.Word { return set.Words(name, nil) }

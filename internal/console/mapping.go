@@ -19,6 +19,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/internal/store"
 )
 
@@ -141,7 +142,7 @@ func (c *Console) workbench(r *http.Request, set *mapping.Set, l mapping.Look, t
 		err = c.view(ctx, func(tx *store.Tx) error {
 			t, err := c.sampleOf(ctx, tx, set, &v, chosen)
 			if err == nil && draft != nil {
-				err = v.Result.try(ctx, draft, v.Name, t)
+				err = v.Result.try(ctx, draft, v.Name, t, c.Workshop.Document)
 			}
 			return err
 		})
@@ -317,14 +318,14 @@ func (c *Console) inboundSample(ctx context.Context, tx *store.Tx, v *mappingVie
 // anyNumber names whatever a message that was written into the page refers to.
 func anyNumber(context.Context, string) (string, bool, error) { return "000001000001", true, nil }
 
-// try maps the sample.
-func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *taken) error {
+// try maps the sample, where typed says what comes in.
+func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *taken, typed func(*mapping.Set, string) *schema.Type) error {
 	res.Wrong, res.Says, res.By, res.Lines, res.Params = nil, "", "", nil, nil // a transaction may be tried again
 	if t == nil {
 		res.Says = "There is neither an example nor a recorded message to try it on."
 		return nil
 	}
-	made, err := set.Try(ctx, name, t.m, t.refs)
+	made, err := set.Try(mapping.Reading(ctx, func(_, name, _ string) *schema.Type { return typed(set, name) }), name, t.m, t.refs)
 	p, told := errors.AsType[*problem.Error](err)
 	switch {
 	case told && p.Kind != problem.Internal:

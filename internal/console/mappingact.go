@@ -9,6 +9,7 @@ import (
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/internal/store"
 )
 
@@ -95,7 +96,7 @@ func (c *Console) edited(r *http.Request, base edition.Edition, name string) (ed
 	if err != nil {
 		return next, &problem.Error{Kind: problem.Invalid, What: "publish mapping " + name, Why: err.Error(), Hint: "mend what is marked"}
 	}
-	report, err := set.Test(r.Context(), mapping.TestConfig{}, name)
+	report, err := set.Test(r.Context(), mapping.TestConfig{Document: func(name string) *schema.Type { return c.Workshop.Document(set, name) }}, name)
 	if err != nil {
 		return next, err
 	}

@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/schema"
 	"holdfast/internal/store"
 )
 
@@ -25,6 +26,8 @@ type Workshop interface {
 	Base(ctx context.Context) (edition.Edition, error)
 	// Fit is what the contracts of the links that use a mapping have against it, by link; a link that has nothing against it has none.
 	Fit(set *mapping.Set, name string) map[string][]mapping.Finding
+	// Document is the type of what a mapping in takes, by the contract of a link that it is for; nil where none knows it.
+	Document(set *mapping.Set, name string) *schema.Type
 	// Words are what can be written into a mapping, by the contract of a link that uses it.
 	Words(set *mapping.Set, name string) []mapping.Word
 	// Ready refuses an edition that has a mistake, does not fit its links, or makes something else than its examples say.
@@ -240,6 +243,7 @@ func (c *Console) effect(r *http.Request) (*page, error) {
 func (c *Console) compare(r *http.Request, before, after *mapping.Set, name string) (v effectsView, err error) {
 	ctx, end := context.WithTimeout(r.Context(), previewTime)
 	defer end()
+	ctx = c.Rules.Reading(ctx)
 	l, _ := before.Look(name)
 	err = c.view(ctx, func(tx *store.Tx) error {
 		v = effectsView{}

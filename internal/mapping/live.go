@@ -27,6 +27,9 @@ func NewLive(s *Set) *Live {
 // Read has ApplyIn read documents by their types (Reading). It is called before anything else uses l.
 func (l *Live) Read(documents Documents) { l.types = documents }
 
+// Reading has mappings that are tried read documents by their types, as ApplyIn does.
+func (l *Live) Reading(ctx context.Context) context.Context { return Reading(ctx, l.types) }
+
 // Set is the one that is used now.
 func (l *Live) Set() *Set { return l.set.Load() }
 
