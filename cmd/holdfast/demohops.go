@@ -15,7 +15,6 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
-	"holdfast/internal/store"
 )
 
 // erpKeys is the file, beside the demo's configuration, with the public key by which its ERP signs receipts.
@@ -56,11 +55,7 @@ func (p plantHops) VerifyHop(ctx context.Context, h message.Hop) (message.Witnes
 // openHops gives the ERP the plant's public keys, those of later days too.
 func (s *stage) openHops(ctx context.Context) {
 	keys := newReadKeys("the keys of the plant", func() ([]seal.Key, error) {
-		var b seal.Bundle
-		err := s.plant.db.View(ctx, func(tx *store.Tx) (err error) {
-			b.Keys, err = seal.Archive(ctx, tx)
-			return err
-		})
+		b, err := s.plant.ring.Bundle(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -12,9 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
-
-	"holdfast/internal/seal"
-	"holdfast/internal/store"
 )
 
 // serveOps serves what watches the process: /livez says that it runs, /readyz that its database answers (an ERP that is away is no
@@ -51,20 +48,16 @@ func (p *process) serveOps(ctx context.Context, l net.Listener) error {
 	return g.Wait()
 }
 
-// jwks tells the public keys that the plant signs with, old ones too (RFC 7517). It asks the database alone: Vault may be away.
+// jwks tells the public keys that the plant signs with, old ones too (RFC 7517). While Vault is away it goes by what Vault said last.
 func (p *process) jwks(w http.ResponseWriter, r *http.Request) {
-	var b seal.Bundle
-	err := p.db.View(r.Context(), func(tx *store.Tx) (err error) {
-		b.Keys, err = seal.Archive(r.Context(), tx)
-		return err
-	})
+	b, err := p.ring.Bundle(r.Context())
 	var set []byte
 	if err == nil {
 		set, err = b.JWKS()
 	}
 	if err != nil {
 		p.log.WarnContext(r.Context(), "the public keys cannot be told", "part", "ops", "err", err)
-		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		http.Error(w, "the database or the keyring does not answer", http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Content-Type", "application/jwk-set+json")

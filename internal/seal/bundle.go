@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -167,15 +166,16 @@ type jwk struct {
 }
 
 // JWKS is the set of public keys (RFC 7517) that still vouch for something, for receivers that speak JOSE: also those whose
-// certificates have ended, because old messages are checked by them. What was revoked is not in it.
+// certificates have ended, because old messages are checked by them. What was revoked is not in it, nor what no root vouches for: a row
+// in the archive is no proof.
 func (b Bundle) JWKS() ([]byte, error) {
-	keys := []jwk{}
+	keys, trust := []jwk{}, b.Trust()
 	for _, k := range b.Keys {
-		public, ok := k.Chain[0].PublicKey.(ed25519.PublicKey) // no archive and no file has a key without a certificate
-		if _, revoked := listed(b.Lists, b.Roots, k.Chain); !ok || revoked || !k.Revoked.IsZero() {
+		good := trust.keys[k.Key]
+		if good.broken != "" || !good.revoked.IsZero() {
 			continue
 		}
-		keys = append(keys, jwk{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(public), k.Key, "sig", "EdDSA", raw(k.Chain)})
+		keys = append(keys, jwk{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(good.public), k.Key, "sig", "EdDSA", raw(k.Chain)})
 	}
 	return json.Marshal(map[string][]jwk{"keys": keys})
 }

@@ -361,6 +361,15 @@ func jitter(d time.Duration) time.Duration {
 // Trust is what checks the signatures of every node of the plant, as keyring and archive know them now. While the keyring does not answer,
 // what it said last counts: no check waits for it.
 func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
+	b, err := r.Bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.Trust(), nil
+}
+
+// Bundle is what Trust goes by.
+func (r *Ring) Bundle(ctx context.Context) (Bundle, error) {
 	b, err := ReadBundle(ctx, r.db, r.from)
 	if last := r.said.Load(); problem.KindOf(err) == problem.Unavailable && last != nil {
 		b = *last
@@ -370,8 +379,8 @@ func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
 		})
 	}
 	if err != nil {
-		return nil, err
+		return Bundle{}, err
 	}
 	r.said.Store(&Bundle{Roots: b.Roots, Lists: b.Lists})
-	return b.Trust(), nil
+	return b, nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +157,20 @@ func FuzzParseSignature(f *testing.F) {
 			t.Errorf("%x was read as %x", b, s.Bytes())
 		}
 	})
+}
+
+// TestAKeyThatNoRootVouchesForIsNotPublished: whoever can write to the archive publishes nothing by it.
+func TestAKeyThatNoRootVouchesForIsNotPublished(t *testing.T) {
+	l, ours := authorityOf(t, "urn:a")
+	_, theirs := authorityOf(t, "urn:a")
+	roots, lists, err := l.Roots(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := Bundle{Roots: roots, Lists: lists, Keys: []Archived{{Certificate: certificate("urn:a", theirs)}, {Certificate: certificate("urn:a", ours)}}}.JWKS()
+	if err != nil || strings.Count(string(set), `"kid"`) != 1 || !strings.Contains(string(set), string(ours.id)) {
+		t.Errorf("got %s, %v, want the key of our own CA alone", set, err)
+	}
 }
 
 func FuzzParseBundle(f *testing.F) {
