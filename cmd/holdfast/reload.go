@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -190,6 +191,9 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	}
 	e, err := r.cfg.edition(ctx, r.db, s)
 	var changes []mapping.Change
+	if err == nil && s.Used.Edition == "" {
+		err = r.emptied(e)
+	}
 	if err == nil {
 		changes, err = r.reload(ctx, e)
 	}
@@ -207,6 +211,20 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 		return
 	}
 	n.Used = e.Hash
+}
+
+// emptied refuses a folder without a file while the plant maps by some of its own: a mount that was lost looks like that, and the shipped
+// mappings would take the place of the plant's.
+func (r *reloader) emptied(e edition.Edition) error {
+	none, err := edition.None()
+	set := r.live.Set()
+	if err != nil || e.Hash != none.Hash || !slices.ContainsFunc(set.Names(), func(name string) bool { look, _ := set.Look(name); return look.Own }) {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "map by the folder " + r.cfg.Mappings, Why: "it is gone or has no file any more, and the plant maps by mappings that stood there",
+		Hint: "bring the folder back; if the shipped mappings are to be used, restart the plant",
+	}
 }
 
 func (r *reloader) reload(ctx context.Context, e edition.Edition) ([]mapping.Change, error) {

@@ -71,6 +71,46 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// TestAFolderThatIsLostIsNotAnEmptyOne: a mount that is lost, or a folder that is moved, does not put the shipped mappings in the place of the
+// plant's, and is told once; what comes back is taken.
+func TestAFolderThatIsLostIsNotAnEmptyOne(t *testing.T) {
+	m := &manyNodes{t: t, db: storetest.SQLite(t), cfg: Config{Mappings: filepath.Join(t.TempDir(), "mappings")}}
+	move := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(m.cfg.Mappings, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.write(mapsTo("a"))
+	r := m.node("n1")
+	away := m.cfg.Mappings + ".away"
+	for _, lost := range []struct {
+		what       string
+		goes, back func()
+	}{
+		{"the folder is gone", func() { move(m.cfg.Mappings, away) }, func() { move(away, m.cfg.Mappings) }},
+		{"the folder is empty", func() { move(m.cfg.Mappings+"/m.yaml", away) }, func() { move(away, m.cfg.Mappings+"/m.yaml") }},
+	} {
+		lost.goes()
+		m.log.Reset()
+		r.look(t.Context())
+		r.look(t.Context())
+		if got := m.made(); got != `{"a":1}` || !strings.Contains(r.node.Trouble, "it is gone or has no file any more") || strings.Count(m.log.String(), "level=ERROR") != 1 {
+			t.Errorf("%s: it makes %s and says %q, %s", lost.what, got, r.node.Trouble, m.log.String())
+		}
+		lost.back()
+		if r.look(t.Context()); r.node.Trouble != "" {
+			t.Errorf("%s no longer: it says %q", lost.what, r.node.Trouble)
+		}
+	}
+	m.write(mapsTo("b"))
+	if r.look(t.Context()); m.made() != `{"a":2}` {
+		t.Errorf("after a change it makes %s", m.made())
+	}
+}
+
 // TestAMountedFolderIsReadByItsLinks: Kubernetes mounts a ConfigMap as links into a folder that it exchanges as a whole. What is read is each
 // file once, and an exchange is seen though no link in the folder of mappings has changed.
 func TestAMountedFolderIsReadByItsLinks(t *testing.T) {
