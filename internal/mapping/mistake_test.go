@@ -10,6 +10,7 @@ import (
 
 func TestMistakesAreFoundAtLoad(t *testing.T) {
 	const in = "from: {document: Order}\nto: {kind: '\"order.released\"', key: src.number}\n"
+	const leavesOut = "tables: {r: {rows: {a: b}, missing: leave-out}}\n"
 	tests := []struct {
 		name, file, want string
 	}{
@@ -38,6 +39,12 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a mapping in without fields", in, "m.yaml:1:1: the mapping: fields are missing"},
 		{"a mapping in with parameters", in + "params: {a: src.a}\nfields: {a: src.a}", "m.yaml:3:9: params: a mapping in makes a message"},
 		{"a condition for a mapping out", header + "when: src.a == 1\nfields: {a: src.a}", "m.yaml:3:7: when: whether a message is sent is decided by its route"},
+		// A code that a table leaves out is nothing to go on with.
+		{"a code that may be left out, in capitals", header + leavesOut + "fields: {a: 'lookup(\"r\", src.a).upper()'}", "m.yaml:4:20: fields.a: table r leaves out a code without a row"},
+		{"a code that may be left out, in a sum", header + leavesOut + "fields: {a: '\"x\" + reverse(\"r\", src.a)'}", "fields.a: table r leaves out a code without a row"},
+		{"a code that may be left out, in a list", header + leavesOut + "fields: {a: '[lookup(\"r\", src.a)]'}", "fields.a: table r leaves out a code without a row"},
+		{"a code that is read back and may be left out, into a required field", "from: {document: d}\nto: {kind: '\"material.changed\"', key: src.a}\n" + leavesOut +
+			"fields: {number: 'reverse(\"r\", src.a)'}", "fields.number: it may have no value, and material.changed requires number"},
 		// A field's keys.
 		{"an unknown key of a field", header + "fields: {a: {valeu: src.a}}", `m.yaml:3:14: fields.a: there is no key "valeu" (did you mean value?)`},
 		{"neither value, const nor fields", header + "fields: {a: {required: true}}", "m.yaml:3:13: fields.a: it has 0 of value, const and fields"},

@@ -237,6 +237,7 @@ func (a *analysis) part(e ast.Expr, guards []string) shape {
 		for _, x := range e.AsList().Elements() {
 			a.of(x, guards)
 		}
+		a.nothing(e.AsList().Elements()...)
 		return a.listed(e)
 	case ast.MapKind:
 		for _, x := range e.AsMap().Entries() {
@@ -373,12 +374,15 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 	var on shape
 	if c.IsMemberFunction() {
 		on = a.of(c.Target(), guards)
+		a.nothing(c.Target())
 	}
 	args := make([]shape, 0, len(c.Args()))
 	for _, x := range c.Args() {
 		args = append(args, a.of(x, guards))
 	}
 	switch c.FunctionName() {
+	case operators.Add, "lookup", "reverse", "decimal", "int":
+		a.nothing(c.Args()...)
 	case "value":
 		a.unwrapped(e, c, on, guards)
 	case operators.Index, operators.OptIndex:

@@ -33,7 +33,7 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 	case "lookup":
 		return a.looked(c, args[1])
 	case "reverse":
-		a.readBack(c, args[1])
+		s.absent = a.readBack(c, args[1])
 	case "ref", "plantID":
 		a.referred(c.Args()[0], name, args[0])
 		s.theirs = name == "ref"
@@ -205,18 +205,31 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 	return s
 }
 
-// readBack wants a row for every value that can be asked for.
-func (a *analysis) readBack(c ast.CallExpr, value shape) {
+// readBack wants a row for every value that can be asked for, and tells whether there may be no code.
+func (a *analysis) readBack(c ast.CallExpr, value shape) (absent bool) {
 	name, _ := literal(c.Args()[0])
 	t := a.c.m.tables[name]
 	if t == nil {
-		return
+		return false
 	}
 	a.c.used.asks(name, t.codesOf(value.enum))
 	for _, v := range value.enum {
 		if _, ok := t.back[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {
 			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row with the value %q", name, v), didYouMean(v, sortedKeys(t.back), "add the row, or say otherwise: or missing:"))
 		}
+	}
+	return t.leavesOut()
+}
+
+// nothing finds a code that a table leaves out where a text is needed.
+func (a *analysis) nothing(parts ...ast.Expr) {
+	for _, e := range parts {
+		if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "lookup" && e.AsCall().FunctionName() != "reverse" || !a.shapes[e.ID()].absent {
+			continue
+		}
+		name, _ := literal(e.AsCall().Args()[0])
+		a.wrong(e, fmt.Sprintf("table %s leaves out a code without a row, and there is no value to go on with", name),
+			"say otherwise: in the table, or let the lookup be all that the field has")
 	}
 }
 
@@ -250,7 +263,7 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 		s.enum, s.theirs = nil, code.theirs
 		return s
 	}
-	s.absent = t.missing == missingLeaveOut
+	s.absent = t.leavesOut()
 	for _, v := range s.enum {
 		s.length = max(s.length, 1, utf8.RuneCountInString(v))
 	}

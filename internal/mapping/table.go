@@ -47,6 +47,9 @@ func (t *table) add(code, value string, at place) {
 	t.back[value] = code
 }
 
+// leavesOut tells whether a code without a row has no value.
+func (t *table) leavesOut() bool { return t.missing == missingLeaveOut && t.otherwise == nil }
+
 // find is a row of a table, read forwards or back.
 func (t *table) find(rows map[string]string, name, code string) ref.Val {
 	if v, ok := rows[code]; ok {
