@@ -45,6 +45,12 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a code that may be left out, in a list", header + leavesOut + "fields: {a: '[lookup(\"r\", src.a)]'}", "fields.a: table r leaves out a code without a row"},
 		{"a code that is read back and may be left out, into a required field", "from: {document: d}\nto: {kind: '\"material.changed\"', key: src.a}\n" + leavesOut +
 			"fields: {number: 'reverse(\"r\", src.a)'}", "fields.number: it may have no value, and material.changed requires number"},
+		// What is written into a call stops every message.
+		{"a scale beyond all, in round", header + "fields: {a: 'round(decimal(src.a), 99, \"half-up\")'}", "m.yaml:3:36: fields.a: scale 99 is not between 0 and 38"},
+		{"a negative scale, in round", header + "fields: {a: 'round(decimal(src.a), -1, \"half-up\")'}", "fields.a: scale -1 is not between 0 and 38"},
+		{"a text that ends before it begins", header + "fields: {a: 'src.a.substring(5, 2)'}", "m.yaml:3:30: fields.a: characters 5 to 2 are no part of a text"},
+		{"a fill that is empty", header + "fields: {a: 'src.a.pad(10, \"\")'}", `fields.a: fill with one character, not ""`},
+		{"a local time in a zone that is none", header + "fields: {a: 'localTime(src.a, src.b, \"Europe/Berln\")'}", "m.yaml:3:38: fields.a: \"Europe/Berln\" is no IANA time zone"},
 		// A field's keys.
 		{"an unknown key of a field", header + "fields: {a: {valeu: src.a}}", `m.yaml:3:14: fields.a: there is no key "valeu" (did you mean value?)`},
 		{"neither value, const nor fields", header + "fields: {a: {required: true}}", "m.yaml:3:13: fields.a: it has 0 of value, const and fields"},
