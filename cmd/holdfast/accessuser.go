@@ -17,7 +17,7 @@ import (
 func accessUser() *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Give people accounts, change and end them"}
 	cmd.AddCommand(userAdd(), userList(),
-		userAct("password NAME", "Give a person another password, and end their sessions", access.UserPassword, setPassword),
+		userAct("password NAME", "Give a person another password, take their passkeys and badge away, and end their sessions", access.UserPassword, setPassword),
 		userAct("totp NAME", "Give a person another second factor, and end their sessions", access.UserFactor, setFactor),
 		userAct("disable NAME", "Let a person in no more, and end their sessions", access.UserDisable, func(ctx context.Context, u *access.Users, tx *store.Tx, c *userCall) error {
 			return u.Disable(ctx, tx, c.name)

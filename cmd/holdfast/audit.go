@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -158,6 +159,9 @@ func auditExport() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				if err := r.act(ctx, access.AuditExport, "audit", "", func(context.Context, *store.Tx) error { return nil }); err != nil {
+					return err
+				}
 				return audit.Export(ctx, r.db, r.cfg.auditOrigin(), cmd.OutOrStdout())
 			})
 		},

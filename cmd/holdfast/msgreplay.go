@@ -180,9 +180,6 @@ func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name str
 		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err != nil {
 			return err
 		}
-		if r.jobs.NeedsApproval(int(n)) {
-			return tooMany(n, r.cfg.Policy.ReplayOver)
-		}
 		lane, err = r.goesOn(ctx, tx, link, name)
 		return err
 	})
@@ -202,12 +199,4 @@ func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name str
 		}
 	}
 	return sentence(cmd.OutOrStdout(), "what becomes of each: holdfast msg list --link %s --lane %s", link, name)
-}
-
-// tooMany refuses a replay at once of more messages than one person may send.
-func tooMany(n int64, most int) error {
-	return &problem.Error{
-		Kind: problem.Denied, What: fmt.Sprintf("replay %d messages", n), Why: fmt.Sprintf("more than %d need the approval of a second person", most),
-		Hint: "make a job of it: holdfast msg replay --link LINK --lane LANE --dry-run",
-	}
 }

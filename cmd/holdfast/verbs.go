@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -89,7 +90,16 @@ func permitted(cmd *cobra.Command, _ []string) error {
 	if policy.May(by.Rights, action, "") || namesLink(cmd) && policy.MayOnSome(by.Rights, action) {
 		return nil
 	}
-	return access.NotPermitted(by, action, "")
+	return refusedHere(cmd, cfg, by, access.NotPermitted(by, action, ""))
+}
+
+// refusedHere keeps on record what was refused to an account of the machine; an account that cannot write the plant's database leaves nothing.
+func refusedHere(cmd *cobra.Command, cfg Config, by access.Actor, why error) error {
+	r, err := openRecords(cmd.Context(), cfg)
+	if err != nil {
+		return why
+	}
+	return errors.Join(r.doer.Refused(cmd.Context(), by, "command "+verb(cmd), why), r.db.Close())
 }
 
 // holds tells whether a command only holds others; explainMistakes has marked it.

@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
+	"holdfast/internal/store"
 )
 
 // runnable are the commands that do something, by their names.
@@ -100,6 +102,37 @@ func TestEveryCommandIsPermittedToWhomTheTableSays(t *testing.T) {
 				t.Errorf("holdfast %s as %q: %v, and it is permitted: %t", name, role, err, want)
 			}
 		}
+	}
+}
+
+// TestARefusedCommandIsOnRecord, of an account of the machine that access.shell gives no role.
+func TestARefusedCommandIsOnRecord(t *testing.T) {
+	config := shellConfig(t, "")
+	file := filepath.Join(t.TempDir(), "holdfast.db")
+	text, err := os.ReadFile(config)
+	if err == nil {
+		err = os.WriteFile(config, append(text, "database: {url: \"sqlite:"+file+"\"}\n"...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), "sqlite:"+file, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if got := problem.KindOf(tryVerb(t, config, "keys shred")); got != problem.Denied {
+		t.Errorf("kind %q, want it denied", got)
+	}
+	err = db.View(t.Context(), func(tx *store.Tx) error {
+		got, err := audit.List(t.Context(), tx, audit.Filter{Action: access.Refusal})
+		if len(got) != 1 || !strings.HasPrefix(got[0].Actor, "local:") || got[0].Object != "command keys shred" {
+			t.Errorf("got %+v, want the refusal", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

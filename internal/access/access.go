@@ -95,6 +95,11 @@ func (d *Doer) Permit(by Actor, action, link string) error {
 	return NotPermitted(by, action, link)
 }
 
+// Refused keeps on record that somebody known was refused, as Gate.Refused does.
+func (d *Doer) Refused(ctx context.Context, by Actor, object string, why error) error {
+	return d.turned.away(ctx, by, Refusal, object, why)
+}
+
 // Do runs fn in one transaction with the act's audit entry and, if there is a key, the answer kept for its repetition. A key that
 // was used for the same request gives the first answer without running fn. fn may be run more than once, see store.DB.InTx.
 //
@@ -203,12 +208,16 @@ func (a Act) entry(res Result) audit.Entry {
 	}
 }
 
-// recordRefusal keeps the attempt of an operator's act that was refused by a rule, in a transaction of its own: the act's is gone. Of other
-// acts, which machines do by the thousand, it keeps what was denied, within the limits of turned.
+// recordRefusal keeps the attempt of an operator's act that was refused by a rule, in a transaction of its own: the act's is gone. What was
+// denied, whatever the act, is kept within the limits of turned: who may not do a thing can try it by the thousand.
 func (d *Doer) recordRefusal(ctx context.Context, action Action, act Act, cause error) error {
 	p, ok := errors.AsType[*problem.Error](cause)
-	if ok && !action.NeedsReason && p.Kind == problem.Denied {
-		_, err := d.turned.tell(ctx, act.Actor, act.Action, act.Object, cause)
+	if ok && p.Kind == problem.Denied {
+		reason := act.Reason // of a length that was checked, where the action needs one
+		if !action.NeedsReason {
+			reason = ""
+		}
+		_, err := d.turned.tell(ctx, act.Actor, act.Action, act.Object, reason, cause)
 		return err
 	}
 	if !ok || !action.NeedsReason || p.Kind == problem.Internal || p.Kind == problem.Unavailable || p.Kind == problem.Full {
@@ -220,5 +229,7 @@ func (d *Doer) recordRefusal(ctx context.Context, action Action, act Act, cause 
 	}
 	e := act.entry(Result{After: why})
 	e.Outcome = audit.Refused
+	ctx, stop := afterAll(ctx)
+	defer stop()
 	return d.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) })
 }

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -259,6 +261,86 @@ func TestAFloodOfStrangersLocksNobodyOut(t *testing.T) {
 			t.Errorf("got %s, want the count of those before it", told[0].After)
 		}
 	}, storetest.WithClock(c.now))
+}
+
+// TestARefusalIsOnRecord although its caller has hung up; one that cannot be written is counted in the next entry.
+func TestARefusalIsOnRecord(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		g := access.NewGate(db, policy(t, nil, nil), nil, nil)
+		gone, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		why := access.NotPermitted(access.Actor{Name: "user:ben"}, access.LinkPause, "erp")
+		for range 5 {
+			_ = g.Refused(gone, access.Actor{Name: "user:ben", From: "192.0.2.7"}, "link/erp", why)
+		}
+		act := access.Act{Action: access.LinkPause, Object: "link/erp", Link: "erp", Reason: "maintenance", Actor: access.Actor{Name: "user:ben", Rights: roles("viewer")}}
+		_, _ = access.New(db).Under(policy(t, nil, nil)).Do(gone, act, effect(`{}`))
+		if got := entries(t, db, audit.Filter{Actor: "user:ben"}); len(got) != 6 {
+			t.Errorf("%d entries of who hung up, want 6", len(got))
+		}
+	})
+	db := storetest.SQLite(t)
+	g := access.NewGate(db, policy(t, nil, nil), nil, nil)
+	refuse := func() error {
+		return g.Refused(t.Context(), access.Actor{Name: "user:ben"}, "link/erp", access.NotPermitted(access.Actor{Name: "user:ben"}, access.LinkPause, ""))
+	}
+	execute := func(sql string) {
+		t.Helper()
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), sql)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	execute(`CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END`)
+	if err := refuse(); err == nil || !strings.Contains(err.Error(), "record a refusal") {
+		t.Errorf("got %v, want what became of the record", err)
+	}
+	execute(`DROP TRIGGER full`)
+	_ = refuse()
+	if got := entries(t, db, audit.Filter{}); len(got) != 1 || !strings.Contains(string(got[0].After), `"before_it":1`) {
+		t.Errorf("got %+v, want one that counts the lost one", got)
+	}
+}
+
+// TestDeniedActsAreToldInPart: whoever may not do a thing fills the record as little by acts that need a reason, and the reason is kept.
+func TestDeniedActsAreToldInPart(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := access.New(db).Under(policy(t, nil, nil))
+		act := access.Act{Action: access.LinkPause, Object: "link/erp", Link: "erp", Reason: "maintenance", Actor: access.Actor{Name: "user:ben", Rights: roles("viewer")}}
+		for range 30 {
+			if _, err := d.Do(t.Context(), act, effect(`{}`)); problem.KindOf(err) != problem.Denied {
+				t.Fatalf("got %v, want it denied", err)
+			}
+		}
+		got := entries(t, db, audit.Filter{Action: access.LinkPause})
+		if len(got) != 10 || got[0].Reason != "maintenance" || got[0].Object != "link/erp" || got[0].Outcome != audit.Refused {
+			t.Errorf("%d entries, want 10 with the reason: %+v", len(got), got)
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestStrangersDoNotHideWhatSomebodyKnownIsRefused: a flood from many addresses uses nothing up of what is told of people.
+func TestStrangersDoNotHideWhatSomebodyKnownIsRefused(t *testing.T) {
+	c := newClock()
+	db := storetest.SQLite(t, storetest.WithClock(c.now))
+	g := access.NewGate(db, policy(t, nil, nil), nil, nil)
+	for i := range 130 {
+		r := bearer("hfat_00000000_guess")
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:4711", i)
+		_, _ = g.Identify(t.Context(), r)
+	}
+	ben := access.Actor{Name: "user:ben", From: "198.51.100.1"}
+	_ = g.Refused(t.Context(), ben, "link/erp", access.NotPermitted(ben, access.LinkPause, "erp"))
+	if got := entries(t, db, audit.Filter{Actor: "user:ben"}); len(got) != 1 {
+		t.Errorf("%d entries of what ben was refused, want one", len(got))
+	}
+	if got := entries(t, db, audit.Filter{Action: access.SignInRefused, Limit: 500}); len(got) != 120 {
+		t.Errorf("%d entries of strangers, want 120", len(got))
+	}
 }
 
 // TestAFullDiskRefusesNoGoodToken: the hour in which a token was used is a note for people, and lets nobody in or out.

@@ -59,11 +59,9 @@ func (u *Users) Open(ctx context.Context, tx *store.Tx, name, by string, length 
 
 // lastTime is the last time that an action was done to an account; an empty entry if it never was.
 func lastTime(ctx context.Context, tx *store.Tx, action, name string) (audit.Entry, error) {
-	page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: "user/" + strings.TrimSpace(name)})
-	for _, e := range page {
-		if e.Outcome == audit.Done {
-			return e, err
-		}
+	page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: "user/" + strings.TrimSpace(name), Outcome: audit.Done, Limit: 1})
+	if err != nil || len(page) == 0 {
+		return audit.Entry{}, err
 	}
-	return audit.Entry{}, err
+	return page[0], nil
 }

@@ -67,7 +67,13 @@ func TestASealedAccountIsOpenedByTwo(t *testing.T) {
 		b, status := enter()
 		want("open", status, 200)
 		want("the session", d.sees(b, ""), 200)
-		want("opened again by one request", open("local:cleo", time.Hour), problem.Denied)
+		for range 101 { // a page of the record is 100
+			if got := open("local:cleo", time.Hour); got != problem.Denied {
+				t.Fatalf("opened again by one request: %q, want it denied", got)
+			}
+			c.add(7 * time.Second)
+			d.sees(b, "")
+		}
 		for range 5 {
 			c.add(12 * time.Minute)
 			if d.sees(b, "") == 401 {
@@ -77,7 +83,7 @@ func TestASealedAccountIsOpenedByTwo(t *testing.T) {
 		want("when the time is over", d.sees(b, ""), 401)
 		_, status = enter()
 		want("signing in then", status, 401)
-		if got := entries(t, db, audit.Filter{Action: access.GlassOpen}); len(got) != 8 || got[0].Outcome != audit.Refused {
+		if got := entries(t, db, audit.Filter{Action: access.GlassOpen}); len(got) != 100 || got[0].Outcome != audit.Refused {
 			t.Errorf("on record: %d %+v", len(got), got)
 		}
 	}, storetest.WithClock(c.now))

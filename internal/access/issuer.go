@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,11 +103,23 @@ type tokenClaims struct {
 	Scopes json.RawMessage `json:"scp"`       // Entra ID: what a person lets the client do in his name; a machine's own token has roles
 	Type   string          `json:"idtyp"`     // Entra ID: app or user
 	Nonce  json.RawMessage `json:"nonce"`     // OpenID Connect Core 1.0, section 2: of ID tokens
+
+	Session any    `json:"sid"`           // Keycloak: of a person's session, which client credentials have none of
+	Earlier any    `json:"session_state"` // the same, of its older releases
+	SignIn  any    `json:"auth_time"`     // RFC 9068, section 2.2.1: when a person signed in; AD FS writes a text, into a machine's as well
+	Scope   string `json:"scope"`         // with openid: a person has signed in
+}
+
+// person tells whether somebody has signed in for the token.
+func (c tokenClaims) person() bool {
+	at, _ := c.SignIn.(float64)
+	return c.Nonce != nil || c.Scopes != nil || c.Type != "" && c.Type != "app" || c.Session != nil || c.Earlier != nil || at > 0 ||
+		slices.Contains(strings.Fields(c.Scope), "openid")
 }
 
 // client is the machine whose own token it is. sub does not name it: there may stand a person, whose name he chooses.
 func (c tokenClaims) client() (string, error) {
-	if c.Nonce != nil || c.Scopes != nil || c.Type != "" && c.Type != "app" {
+	if c.person() {
 		return "", unknown("the token is a person's: machines call with one that they got by client credentials")
 	}
 	id := cmp.Or(c.Client, c.Azp, c.App)

@@ -427,6 +427,33 @@ func TestPasskeysEndWithTheAccountAndWithItsFactor(t *testing.T) {
 		if got := d.enters(d.browser(), dev); got != 200 {
 			t.Errorf("enabled: %d", got)
 		}
+		hash, err := d.users.Hash(t.Context(), goodPassword)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.tx(func(tx *store.Tx) error {
+			if _, err := tx.Exec(t.Context(), `INSERT INTO access_badges (owner, badge, pin, set_at) VALUES ('anna', 'b', 'p', 0)`); err != nil {
+				return err
+			}
+			return d.users.SetPassword(t.Context(), tx, "anna", hash)
+		})
+		if got := d.enters(d.browser(), dev); got != 401 {
+			t.Errorf("with another password: %d", got)
+		}
+		var badges int
+		d.tx(func(tx *store.Tx) error { return tx.Get(t.Context(), &badges, `SELECT COUNT(*) FROM access_badges`) })
+		if badges != 0 {
+			t.Errorf("with another password the badge is still there")
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// TestAnotherFactorTakesPasskeysAway, for whoever has lost what they had.
+func TestAnotherFactorTakesPasskeysAway(t *testing.T) {
+	c := newClock()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := openDoor(t, db, c)
+		_, dev := d.enrolled()
 		d.tx(func(tx *store.Tx) error {
 			_, err := d.users.SetFactor(t.Context(), tx, "anna")
 			return err

@@ -48,16 +48,9 @@ func (p *Policy) separate(ctx context.Context, tx *store.Tx, act Act) error {
 
 // lastDone is who did an action to an object last, "" if nobody did.
 func lastDone(ctx context.Context, tx *store.Tx, action, object string) (string, error) {
-	for before := int64(0); ; {
-		page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: object, Before: before})
-		if err != nil || len(page) == 0 {
-			return "", err
-		}
-		for _, e := range page {
-			if e.Outcome == audit.Done {
-				return e.Actor, nil
-			}
-		}
-		before = page[len(page)-1].Seq
+	page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: object, Outcome: audit.Done, Limit: 1})
+	if err != nil || len(page) == 0 {
+		return "", err
 	}
+	return page[0].Actor, nil
 }

@@ -169,7 +169,7 @@ func nobody(why string) error {
 func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	ctx, from := r.Context(), address(r)
 	if err := s.attempt(name, from); err != nil {
-		return err
+		return s.turned.away(ctx, Actor{From: from}, SignInRefused, "console", err)
 	}
 	row, err := s.local(ctx, name)
 	if err == nil && row.Name == "" && s.directory != nil {

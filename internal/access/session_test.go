@@ -329,6 +329,9 @@ func TestFailingLocksNobodyElseOut(t *testing.T) {
 	if got := from("192.0.2.1", goodPassword, d.code()); got != problem.TooMany {
 		t.Errorf("from the guesser's address: kind %q, want too-many", got)
 	}
+	if got := len(entries(t, d.db, audit.Filter{Action: access.SignInRefused})); got != 6 {
+		t.Errorf("%d refusals on record, want the five guesses and the one that had to wait", got)
+	}
 	if got := from("192.0.2.2", goodPassword, d.code()); got != "" {
 		t.Errorf("from another address: kind %q, want none", got)
 	}

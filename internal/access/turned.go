@@ -15,7 +15,7 @@ import (
 // How much of what is refused is told, in a minute and from one place. Beyond it each is counted, and the count stands in the next entry.
 const (
 	toldEach   = 10   // entries from one caller
-	toldAll    = 120  // entries from all callers: a flood from many addresses must not fill the record either
+	toldAll    = 120  // entries from all callers, of those known and of strangers each: a flood from many addresses must not fill the record either
 	mostFailed = 60   // attempts of nobody known from one address, after which only 429 is answered
 	mostPlaces = 4096 // that are told apart in a minute; the rest counts as one
 )
@@ -26,19 +26,24 @@ type turned struct {
 
 	mu     sync.Mutex
 	minute time.Time
-	places map[string]*place // by address and actor, of this minute
-	told   int               // entries in this minute
-	untold int               // refusals since the last entry that no entry tells of
+	of     map[bool]*budget // of those known, and of strangers, who use nothing of theirs up
+	untold int              // refusals since the last entry that no entry tells of
+}
+
+// budget is what is told in a minute of one sort of callers.
+type budget struct {
+	places map[string]*place // by address and actor
+	told   int               // entries
 }
 
 type place struct{ seen, told int }
 
-func newTurned(db *store.DB) *turned { return &turned{db: db, places: map[string]*place{}} }
+func newTurned(db *store.DB) *turned { return &turned{db: db, of: map[bool]*budget{}} }
 
 // away records one refusal, within the limits, and returns the error to answer with: cause, or TooMany for nobody known who goes on
 // trying.
 func (t *turned) away(ctx context.Context, by Actor, action, object string, cause error) error {
-	seen, err := t.tell(ctx, by, action, object, cause)
+	seen, err := t.tell(ctx, by, action, object, "", cause)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
@@ -51,8 +56,16 @@ func (t *turned) away(ctx context.Context, by Actor, action, object string, caus
 	return cause
 }
 
-// tell records one refusal, within the limits. seen is how many there were from the same caller this minute.
-func (t *turned) tell(ctx context.Context, by Actor, action, object string, cause error) (seen int, err error) {
+// recordWithin is how long the record of a refusal may take. It is written also for a caller who has hung up: that must not hide it.
+const recordWithin = 10 * time.Second
+
+func afterAll(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+}
+
+// tell records one refusal, within the limits. seen is how many there were from the same caller this minute. One that cannot be written is
+// told by the count in the next entry.
+func (t *turned) tell(ctx context.Context, by Actor, action, object, reason string, cause error) (seen int, err error) {
 	who := by
 	if action == SignInRefused {
 		who.Name = ""
@@ -62,7 +75,13 @@ func (t *turned) tell(ctx context.Context, by Actor, action, object string, caus
 		return seen, nil
 	}
 	e := refusalEntry(by, action, cut(object), untold, cause)
+	e.Reason = reason
+	ctx, stop := afterAll(ctx)
+	defer stop()
 	if err := t.db.InTx(ctx, func(tx *store.Tx) error { return audit.Append(ctx, tx, e) }); err != nil {
+		t.mu.Lock()
+		t.untold += untold + 1
+		t.mu.Unlock()
 		return seen, fmt.Errorf("record a refusal: %w", err)
 	}
 	return seen, nil
@@ -73,28 +92,33 @@ func (t *turned) count(by Actor, now time.Time) (tell bool, untold, seen int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := now.Truncate(time.Minute); !m.Equal(t.minute) {
-		t.minute, t.told = m, 0
-		clear(t.places)
+		t.minute = m
+		clear(t.of)
+	}
+	b := t.of[by.Name != ""]
+	if b == nil {
+		b = &budget{places: map[string]*place{}}
+		t.of[by.Name != ""] = b
 	}
 	key := network(by.From) + " " + by.Name
-	p := t.places[key]
+	p := b.places[key]
 	if p == nil {
-		if len(t.places) >= mostPlaces {
+		if len(b.places) >= mostPlaces {
 			key = ""
-			p = t.places[key]
+			p = b.places[key]
 		}
 		if p == nil {
 			p = new(place)
-			t.places[key] = p
+			b.places[key] = p
 		}
 	}
 	p.seen++
-	if p.told >= toldEach || t.told >= toldAll {
+	if p.told >= toldEach || b.told >= toldAll {
 		t.untold++
 		return false, 0, p.seen
 	}
 	p.told++
-	t.told++
+	b.told++
 	untold, t.untold = t.untold, 0
 	return true, untold, p.seen
 }

@@ -108,15 +108,28 @@ func checkOwn(name, what string) error {
 	return &problem.Error{Kind: problem.Invalid, What: "give " + name + " another " + what, Why: "they are known elsewhere, where it is kept", Hint: "have it changed there"}
 }
 
-// SetPassword replaces a password and ends the person's sessions.
+// SetPassword replaces a password, takes passkeys and badge away, which whoever knew it may have set, and ends the person's sessions.
 func (u *Users) SetPassword(ctx context.Context, tx *store.Tx, name, hash string) error {
 	if err := checkOwn(name, "password"); err != nil {
 		return err
 	}
-	return u.change(ctx, tx, name, `password = ?, password_at = ?, signed_out_at = ?`, hash, store.Micros(tx.Now), store.Micros(tx.Now))
+	if err := u.change(ctx, tx, name, `password = ?, password_at = ?, signed_out_at = ?`, hash, store.Micros(tx.Now), store.Micros(tx.Now)); err != nil {
+		return err
+	}
+	return takeAway(ctx, tx, name)
 }
 
-// SetFactor replaces the second factor and the recovery codes, takes the passkeys away, and ends the person's sessions.
+// takeAway ends every other way in than password and code.
+func takeAway(ctx context.Context, tx *store.Tx, name string) error {
+	for _, table := range []string{"access_passkeys", "access_badges"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE owner = ?`, name); err != nil {
+			return fmt.Errorf("take the passkeys and the badge of %s away: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// SetFactor replaces the second factor and the recovery codes, takes passkeys and badge away, and ends the person's sessions.
 func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown, error) {
 	if err := checkOwn(name, "factor"); err != nil {
 		return Shown{}, err
@@ -128,10 +141,7 @@ func (u *Users) SetFactor(ctx context.Context, tx *store.Tx, name string) (Shown
 	if err := u.change(ctx, tx, name, `totp = ?, recovery = ?, signed_out_at = ?`, secret, codes, store.Micros(tx.Now)); err != nil {
 		return Shown{}, err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM access_passkeys WHERE owner = ?`, name); err != nil {
-		return Shown{}, fmt.Errorf("take the passkeys of %s away: %w", name, err)
-	}
-	return shown, nil
+	return shown, takeAway(ctx, tx, name)
 }
 
 // Disable lets a person in no more, also one of a provider (oidc:NAME) or of a directory (ad:NAME), and ends their sessions; Enable does again.
