@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/job"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
+	source "holdfast/internal/schema"
 	"holdfast/internal/store"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
@@ -47,6 +48,9 @@ func (d desk) Fit(set *mapping.Set, name string) map[string][]mapping.Finding {
 
 // Words implements console.Workshop.
 func (d desk) Words(set *mapping.Set, name string) []mapping.Word { return set.Words(name, d.contract) }
+
+// Document implements console.Workshop: what the page shows goes out.
+func (desk) Document(*mapping.Set, string) *source.Type { return nil }
 
 // Ready implements console.Workshop.
 func (desk) Ready(context.Context, edition.Edition) error { return nil }
