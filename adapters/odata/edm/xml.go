@@ -2,6 +2,7 @@ package edm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -104,6 +105,11 @@ func read(text []byte) (*node, error) {
 		s.pos = strings.IndexFunc(s.text, func(r rune) bool { return r == utf8.RuneError })
 		return nil, s.bad("the document is not in UTF-8")
 	}
+	if i := strings.IndexFunc(s.text, func(r rune) bool { return !character(r) }); i >= 0 {
+		s.pos = i
+		r, _ := utf8.DecodeRuneInString(s.text[i:])
+		return nil, s.bad("%U is no character of XML", r)
+	}
 	for s.pos < len(s.text) {
 		if err := s.step(); err != nil {
 			return nil, err
@@ -116,6 +122,11 @@ func read(text []byte) (*node, error) {
 		return nil, s.bad("there is no element in it")
 	}
 	return s.root, nil
+}
+
+// character tells whether a document may hold it (XML 1.0, production 2).
+func character(r rune) bool {
+	return r >= ' ' && r != 0xFFFE && r != 0xFFFF || r == '\t' || r == '\n' || r == '\r'
 }
 
 // bad is a mistake at the present place.
@@ -376,6 +387,29 @@ func (s *scanner) name(n *node) error {
 			return s.bad("the prefix %q of attribute %s is not bound to a namespace", a.space, a.name)
 		}
 	}
+	return s.twice(n)
+}
+
+// mostAttributes bounds those of one tag.
+const mostAttributes = 200
+
+// twice refuses a tag with an attribute, or the name of a namespace, that is there twice (XML 1.0, section 3.1; Namespaces in XML 1.0, section 6.3).
+func (s *scanner) twice(n *node) error {
+	if len(n.attrs) > mostAttributes {
+		return s.bad("the tag %s has more than %d attributes", n.tag, mostAttributes)
+	}
+	for i, a := range n.attrs {
+		for _, b := range n.attrs[:i] {
+			if a.name == b.name && a.space == b.space {
+				return s.bad("the tag %s has the attribute %s twice", n.tag, a.name)
+			}
+		}
+	}
+	for i := len(s.names) - 1; i > 0 && s.names[i].depth == len(s.stack); i-- {
+		if slices.ContainsFunc(s.names[:i], func(b binding) bool { return b.depth == len(s.stack) && b.prefix == s.names[i].prefix }) {
+			return s.bad("the tag %s binds the prefix %q twice", n.tag, s.names[i].prefix)
+		}
+	}
 	return nil
 }
 
@@ -430,5 +464,5 @@ func reference(name string) (rune, bool) {
 		digits, base = hex, 16
 	}
 	n, err := strconv.ParseUint(digits, base, 32)
-	return rune(n), ok && err == nil && n <= utf8.MaxRune && utf8.ValidRune(rune(n)) && n != 0
+	return rune(n), ok && err == nil && n <= utf8.MaxRune && utf8.ValidRune(rune(n)) && character(rune(n))
 }

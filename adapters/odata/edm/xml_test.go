@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -117,5 +118,29 @@ func TestANameThatIsNotQualifiedIsRefused(t *testing.T) {
 		if _, err := read([]byte(text)); err == nil || !strings.Contains(err.Error(), "is no name of XML") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// TestWhatIsNotWellFormedIsRefusedWithItsLine: encoding/xml takes an attribute that is there twice, of which a service would mean one.
+func TestWhatIsNotWellFormedIsRefusedWithItsLine(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"an attribute twice", "<a>\n<b Name='x' Type='y' Name='z'/></a>", "line 2: the tag b has the attribute Name twice"},
+		{"one by two prefixes", "<a xmlns:p='urn:1'\n xmlns:q='urn:1' p:x='1' q:x='2'/>", "has the attribute x twice"},
+		{"a prefix twice", "<a xmlns:p='urn:1' xmlns:p='urn:2'/>", `binds the prefix "p" twice`},
+		{"a prefix anew below", "<a xmlns:p='urn:1' p:x='1'><b xmlns:p='urn:2' p:x='2'/></a>", ""},
+		{"the same name with and without a prefix", "<a xmlns:p='urn:1' p:x='1' x='2'/>", ""},
+		{"a NUL", "<a>\n\n\x00</a>", "line 3: U+0000 is no character of XML"},
+		{"a NUL as a reference", "<a x='&#0;'/>", "must be escaped"},
+		{"another control as a reference", "<a x='&#x1;'/>", "must be escaped"},
+		{"a tab", "<a x='\t&#9;'/>", ""},
+		{"too many attributes", "<a " + strings.Repeat("x='1' ", 300) + "/>", "more than 200 attributes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := read([]byte(tt.text))
+			if got := fmt.Sprint(err); (tt.want == "") != (err == nil) || !strings.Contains(got, tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
 	}
 }
