@@ -30,11 +30,11 @@ func localTime(z *zones) cel.EnvOption {
 		})))
 }
 
-// inZone reads a day, with or without a midnight behind it, and a time of day.
+// inZone reads a day, with or without a time behind it, and a time of day.
 func inZone(day, clock string, loc *time.Location) (string, error) {
 	date, rest, _ := strings.Cut(day, "T")
 	d, err := time.Parse(time.DateOnly, date)
-	if err != nil || strings.Contains(day, "T") && !midnight(rest) {
+	if err != nil || strings.Contains(day, "T") && !behindDay(rest) {
 		return "", fmt.Errorf("%q is no day as 2026-11-24 is", clip(day))
 	}
 	c, err := time.Parse(time.TimeOnly, clock)
@@ -69,8 +69,10 @@ func first(t time.Time) time.Time {
 	return t
 }
 
-// midnight tells whether what stands behind a day's T is one, as services that have no type for a day write it.
-func midnight(rest string) bool {
-	clock, part, _ := strings.Cut(strings.TrimSuffix(rest, "Z"), ".")
-	return clock == "00:00:00" && strings.Trim(part, "0") == ""
+// behindDay tells whether what stands behind a day's T leaves it that day: a time without a zone, as services write one that have no type for a day,
+// or a midnight of UTC's.
+func behindDay(rest string) bool {
+	clock, utc := strings.CutSuffix(rest, "Z")
+	t, err := time.Parse(time.TimeOnly, clock)
+	return err == nil && (!utc || t.Equal(t.Truncate(24*time.Hour)))
 }

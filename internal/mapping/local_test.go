@@ -44,6 +44,7 @@ func TestLocalTimesAreTheirZones(t *testing.T) {
 		{"half an hour that comes twice is the first", "2026-04-05", "01:45:00", "Australia/Lord_Howe", "2026-04-05T01:45:00+11:00", ""},
 		{"a midnight as V4 has it", "2026-07-01T00:00:00.000Z", "12:00:00", "UTC", "2026-07-01T12:00:00Z", ""},
 		{"a time behind the day", "2026-10-25T23:00:00Z", "12:00:00", "UTC", "", "is no day"},
+		{"a time without a zone behind the day", "2026-10-25T23:00:00", "12:00:00", "UTC", "2026-10-25T12:00:00Z", ""},
 		{"half a time behind the day", "2026-11-24T", "12:00:00", "UTC", "", "is no day"},
 		{"a part of a second", "2026-11-24", "12:00:00.5", "UTC", "", "is no time of day"},
 		{"a zone with leap seconds", "2026-11-24", "12:00:00", "right/Europe/Berlin", "", "by its IANA name"},
