@@ -50,7 +50,13 @@ func mappingTest() *cobra.Command {
 	return cmd
 }
 
+// mostMadeUp bounds --fuzz: with more a slip of the finger would run for days.
+const mostMadeUp = 1_000_000
+
 func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, names []string) (err error) {
+	if f.fuzz < 0 || f.fuzz > mostMadeUp {
+		return &problem.Error{Kind: problem.Invalid, What: fmt.Sprintf("make up %d messages", f.fuzz), Why: fmt.Sprintf("0 to %d are", mostMadeUp), Hint: "write --fuzz 200"}
+	}
 	check := w.fits
 	if f.against != "" {
 		if f.against != "mock" {

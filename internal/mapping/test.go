@@ -208,6 +208,10 @@ func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, example
 	c := Case{Mapping: m.name, Name: fmt.Sprintf("%d made-up messages, seed %d", cfg.Fuzz, cfg.Seed)}
 	g := forMapping(cfg.Seed, m, examples)
 	for i := range cfg.Fuzz {
+		if ctx.Err() != nil {
+			c.Errors = append(c.Errors, fmt.Sprintf("it was ended after %d of %d", i, cfg.Fuzz))
+			return c
+		}
 		g.tame = i%2 == 0
 		e := Example{Name: fmt.Sprintf("made up %d", i+1), Kind: m.kind, Body: string(g.document(source))}
 		made, err := s.Try(ctx, m.name, e.Message(), g.refs)

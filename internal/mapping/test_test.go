@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -444,5 +445,21 @@ func TestMadeUpMessagesOfWhichNoneWasMappedAreNoPass(t *testing.T) {
 	}
 	if got := b.String(); strings.Count(got, "<skipped") != 1 || !strings.Contains(got, "nothing was tried") {
 		t.Errorf("got %s, want one case skipped", got)
+	}
+}
+
+// TestMadeUpMessagesEndWithWhoAskedForThem: whoever presses Ctrl-C gets what was tried until then.
+func TestMadeUpMessagesEndWithWhoAskedForThem(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	tried := 0
+	check := func(string, mapping.Example, mapping.Made) []string {
+		if tried++; tried > 30 {
+			end()
+		}
+		return nil
+	}
+	r, err := shipped(t).Test(ctx, mapping.TestConfig{Check: check, Fuzz: 1 << 40, Seed: 1}, "erp-out/operation.confirmed")
+	if err != nil || r.OK() {
+		t.Errorf("got %v, want a report that says that it was ended", err)
 	}
 }
