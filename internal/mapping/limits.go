@@ -208,3 +208,27 @@ func digitsOf(n shape) string {
 	}
 	return fmt.Sprintf("%d digits", n.digits)
 }
+
+// number is what is known of a decimal's digits, whether it is one or stands in a text.
+func (s shape) number() shape {
+	out := shape{kind: schema.Decimal, digits: s.digits, scale: s.scale, least: s.least, most: s.most}
+	if s.kind == schema.Text && s.digits == 0 {
+		out.scale = schema.AnyScale
+		if len(s.enum) == 1 {
+			if d, err := decimal.Parse(s.enum[0]); err == nil {
+				out.scale, out.least, out.most = int(d.Scale()), &d, &d
+				whole, _, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
+				out.digits = len(whole)
+			}
+		}
+	}
+	return out
+}
+
+// places says how many places a number can have behind the point.
+func (s shape) places() string {
+	if s.scale == schema.AnyScale {
+		return "any number of places behind the point"
+	}
+	return fmt.Sprintf("%d places behind the point", s.scale)
+}
