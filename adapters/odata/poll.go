@@ -26,6 +26,7 @@ type PollConfig struct {
 	Every     time.Duration     `yaml:"every,omitempty"`     // how often, when nothing changes; 5 s, of a whole set 1 h
 	Watermark string            `yaml:"watermark,omitempty"` // the field that grows; required without delta and whole
 	Overlap   time.Duration     `yaml:"overlap,omitempty"`   // how far back each reading begins, for changes that were committed late; 2 m
+	Zone      string            `yaml:"zone,omitempty"`      // of a watermark that is a time without one (Edm.DateTime, ABAP's 14 digits); the plant's
 	Delta     bool              `yaml:"delta,omitempty"`     // follow the service's delta links
 	Whole     bool              `yaml:"whole,omitempty"`     // read everything each time; what has not changed is known by its content
 	Equal     map[string]string `yaml:"equal,omitempty"`     // fields that must have these values
@@ -43,6 +44,7 @@ type Poll struct {
 	client *Client
 	set    string
 	cfg    PollConfig
+	zone   *time.Location // of the watermark; nil if none is known
 }
 
 // Polls are the sources of what comes in, in the order of the configuration.
@@ -82,9 +84,25 @@ func (l *Link) newPolls() ([]*Poll, error) {
 		}
 		c.Every, c.Overlap = cmp.Or(c.Every, usual), cmp.Or(c.Overlap, 2*time.Minute)
 		c.Version = cmp.Or(c.Version, c.Watermark)
-		out = append(out, &Poll{client, set, c})
+		zone, err := zoneOf(at, c.Zone)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, &Poll{client, set, c, zone})
 	}
 	return out, nil
+}
+
+// zoneOf reads the time zone of a poll's watermark.
+func zoneOf(at, name string) (*time.Location, error) {
+	if name == "" {
+		return nil, nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, wrong(at+".zone", fmt.Sprintf("%q is no time zone", name), "write a name of the IANA database, such as Europe/Berlin")
+	}
+	return zone, nil
 }
 
 // check holds a poll against the $metadata: its set, and each field that it names.
@@ -201,7 +219,7 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 			if !known {
 				batch = append(batch, in)
 			}
-			if p.cfg.Delta || p.cfg.Whole || later(str(e.Values[p.cfg.Watermark]), at.since) {
+			if p.cfg.Delta || p.cfg.Whole || !known && later(str(e.Values[p.cfg.Watermark]), at.since) {
 				n++
 			}
 		}
@@ -268,10 +286,13 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 
 // begin is the watermark from which the next page is read, itself included.
 func (p *Poll) begin(at stand) string {
-	if at.high != "" || at.since == "" {
-		return at.high
+	switch {
+	case at.high != "":
+		return p.earlier(at.high, 0)
+	case at.since != "":
+		return p.earlier(at.since, p.cfg.Overlap)
 	}
-	return earlier(at.since, p.cfg.Overlap)
+	return ""
 }
 
 // after is where a page says to go on.
@@ -288,9 +309,9 @@ func (p *Poll) after(at stand, page Page) stand {
 			high = w
 		}
 	}
-	seen := at.seen.above(earlier(cmp.Or(high, at.since), p.cfg.Overlap))
+	seen := at.seen.above(p.earlier(cmp.Or(high, at.since), p.cfg.Overlap))
 	switch {
-	case page.Next != "" && later(high, begin):
+	case page.Next != "" && later(high, cmp.Or(at.high, begin)):
 		return stand{since: at.since, high: high, seen: seen}
 	case page.Next != "":
 		return stand{since: at.since, high: high, link: page.Next, seen: seen}
@@ -349,21 +370,3 @@ func later(a, b string) bool {
 	c, err := message.CompareVersions(a, b)
 	return err == nil && c > 0
 }
-
-// earlier is a watermark by which a reading begins, if it is a time: ABAP's 14 digits, with or without a fraction, or one of OData's forms.
-func earlier(watermark string, overlap time.Duration) string {
-	if whole, fraction, ok := strings.Cut(watermark, "."); ok && len(whole) == 14 && strings.Trim(fraction, "0123456789") == "" {
-		return earlier(whole, overlap)
-	}
-	for _, layout := range []string{"20060102150405", time.RFC3339Nano, civil} {
-		if layout == "20060102150405" && (len(watermark) != 14 || strings.Trim(watermark, "0123456789") != "") {
-			continue
-		}
-		if t, err := time.Parse(layout, watermark); err == nil {
-			return t.Add(-overlap).Format(layout)
-		}
-	}
-	return watermark
-}
-
-const civil = "2006-01-02T15:04:05.999999999"

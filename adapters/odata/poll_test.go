@@ -215,7 +215,7 @@ func TestAWatermarkIsComparedExactly(t *testing.T) {
 		}
 	}
 	for from, want := range map[string]string{"20261124060000.1234567": "20261124055800", "2026-11-24T06:00:00.5": "2026-11-24T05:58:00.5", "00000000000000.x": "00000000000000.x"} {
-		if got := earlier(from, 2*time.Minute); got != want {
+		if got := (&Poll{}).earlier(from, 2*time.Minute); got != want {
 			t.Errorf("two minutes before %s is %s, want %s", from, got, want)
 		}
 	}

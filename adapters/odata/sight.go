@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -16,9 +17,10 @@ import (
 
 // sight is the state in which a poll last saw an object.
 type sight struct {
-	At  string `json:"w"` // its watermark
-	Sum string `json:"c"` // its version and content
-	On  int64  `json:"t"` // when it was first seen in this state, in microseconds; it grows with each state
+	At  string `json:"w"`           // its watermark
+	Sum string `json:"c"`           // its version and content
+	On  int64  `json:"t"`           // when it was first seen in this state, in microseconds; it grows with each state
+	Top string `json:"v,omitempty"` // the version by which it is put in order, if a clock that went back gave it a lesser one
 }
 
 // sights are the objects of which a poll may read the same watermark again, by their whole key. They are part of the cursor, which is
@@ -48,7 +50,7 @@ func (s sights) above(begin string) sights {
 }
 
 // look tells whether a reading shows an object as it was last seen, and notes how it is now. Of a new state, again is "" unless the object
-// was seen under the same watermark before: a content that comes back is then a message of its own. object orders the states: by version
+// was seen under the same watermark before, or may have been: a content that comes back is then a message of its own. object orders the states: by version
 // and, where that is the same, by when each was seen first, which a clock that was set back does not turn round.
 func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content string, now time.Time) (again, object string, known bool) {
 	w, on := str(e.Values[p.cfg.Watermark]), now.UnixMicro()
@@ -58,22 +60,26 @@ func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content stri
 	}
 	key := strings.Join(keys, "/")
 	last, met := seen[key]
-	sum := short(version + " " + content)
+	sum, top := short(version+" "+content), ""
+	back := met && p.twice(w) && p.twice(last.At) // in an hour that repeats, the lesser watermark may be the later one
+	if back && p.cfg.Version == p.cfg.Watermark && later(cmp.Or(last.Top, last.At), version) {
+		top = cmp.Or(last.Top, last.At)
+	}
 	switch {
 	case met && last.At == w && last.Sum == sum:
-		on, known = last.On, true
-	case met && later(last.At, w): // an older state comes late
+		on, top, known = last.On, last.Top, true
+	case met && !back && later(last.At, w): // an older state comes late
 		on = min(on, last.On-1)
 	case met:
-		if on = max(on, last.On+1); last.At == w || p.cfg.Version != p.cfg.Watermark {
+		if on = max(on, last.On+1); last.At == w || back || p.cfg.Version != p.cfg.Watermark {
 			again = strconv.FormatInt(last.On, 10)
 		}
 		fallthrough
 	default:
-		seen[key] = sight{w, sum, on}
+		seen[key] = sight{w, sum, on, top}
 	}
 	if version != "" {
-		object = version + "~" + strconv.FormatInt(on, 10)
+		object = cmp.Or(top, version) + "~" + strconv.FormatInt(on, 10)
 	}
 	return again, object, known
 }

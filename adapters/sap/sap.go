@@ -179,6 +179,9 @@ func (c Config) Complete() (Config, error) {
 			own = append(own, p)
 		}
 	}
+	for i := range own {
+		own[i].Zone = cmp.Or(own[i].Zone, c.Zone)
+	}
 	c.Polls = own
 	return c, nil
 }

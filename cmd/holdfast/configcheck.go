@@ -355,6 +355,9 @@ func (c *Config) anchor() {
 				services[name] = s
 			}
 		}
+		for i := range l.OData.Polls {
+			l.OData.Polls[i].Zone = cmp.Or(l.OData.Polls[i].Zone, c.Plant.Zone)
+		}
 		l.IDoc.Zone = cmp.Or(l.IDoc.Zone, c.Plant.Zone)
 		l.SAP.Plant, l.SAP.Zone = cmp.Or(l.SAP.Plant, c.Plant.Number), cmp.Or(l.SAP.Zone, c.Plant.Zone)
 		if l.REST.Spec != rest.Builtin {

@@ -37,6 +37,7 @@ type Config struct {
 	Repeatable     bool             // honour RequestID: the same one is answered again
 	Delta          bool             // give delta links
 	Coarse         bool             // two changes in one second have one change time, as with SAP; by default they have two
+	Zone           *time.Location   // of change times in 14 digits; default UTC
 	SessionWrites  int              // end every session after so many writes; 0 never
 	Host           string           // that links to the next page name; default the request's
 	BodyLimit      int64            // bytes of a request; default 16 MiB
@@ -90,7 +91,7 @@ func newMock(metadata []byte, cfg Config) (*Mock, error) {
 		return nil, fmt.Errorf("serve a $metadata: %w", err)
 	}
 	cfg.Root = cmp.Or(strings.TrimRight(cfg.Root, "/"), usualRoot(model))
-	cfg.Page = cmp.Or(cfg.Page, 50)
+	cfg.Page, cfg.Zone = cmp.Or(cfg.Page, 50), cmp.Or(cfg.Zone, time.UTC)
 	cfg.BodyLimit = cmp.Or(cfg.BodyLimit, 16<<20)
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -50,7 +50,7 @@ func (m *Mock) touch(s *edm.Set, r *row) {
 		at := m.clock().UTC()
 		switch f.Type {
 		case "Edm.String":
-			v := at.Format("20060102150405")
+			v := at.In(m.cfg.Zone).Format("20060102150405")
 			if old, _ := r.values[f.Name].(string); old >= v && !m.cfg.Coarse { // two changes in one second are two versions
 				v = fmt.Sprintf("%014d", 1+number(old))
 			}
