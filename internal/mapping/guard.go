@@ -40,6 +40,24 @@ func pathOf(e ast.Expr) (string, bool) {
 	return "", false
 }
 
+// missing notes a field that may not be there, unless it is guarded.
+func (a *analysis) missing(e ast.Expr, guards []string) {
+	name := e.AsSelect().FieldName()
+	if p, ok := pathOf(e); !ok || !slices.Contains(guards, p) {
+		a.wrong(e, fmt.Sprintf("field %s may be missing", name), fmt.Sprintf("write .?%s, or ask has(%s) first", name, pathOr(p, name)))
+	}
+}
+
+// open looks at a field of an object that takes any, of which CEL knows no type: it is there if the schema says that it must be.
+func (a *analysis) open(e ast.Expr, on *schema.Type, guards []string) {
+	if on == nil || on.Kind != schema.Object || isOptional(a.ast.GetType(e.AsSelect().Operand().ID())) {
+		return
+	}
+	if f, ok := on.Field(e.AsSelect().FieldName()); !ok || !f.Required || f.Type.Nullable {
+		a.missing(e, guards)
+	}
+}
+
 // guarded lists the fields that are there if the condition holds, and if it does not.
 func guarded(e ast.Expr) (yes, no []string) {
 	if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
@@ -72,13 +90,9 @@ func guarded(e ast.Expr) (yes, no []string) {
 		if p, ok := pathOf(c.Target()); ok {
 			return []string{p}, nil
 		}
-		return []string{anyValue}, nil
 	}
 	return guardedSize(c.FunctionName(), args)
 }
-
-// anyValue guards each optional value that no path names: optMap asks for its own before it takes it.
-const anyValue = "?"
 
 func elementOf(list string, n int) string { return fmt.Sprintf("%s[%d]", list, n) }
 
@@ -138,11 +152,7 @@ func sizeOf(e ast.Expr) (list string, ok bool) {
 
 // unwrapped wants to know that an optional value is there before value() takes it.
 func (a *analysis) unwrapped(e ast.Expr, c ast.CallExpr, on shape, guards []string) {
-	p, ok := pathOf(c.Target())
-	if !ok {
-		p = anyValue
-	}
-	if on.absent && !a.c.stops && !slices.Contains(guards, p) {
+	if p, ok := pathOf(c.Target()); on.absent && !a.c.stops && (!ok || !slices.Contains(guards, p)) {
 		a.wrong(e, "there may be no value, and value() would stop the message",
 			"say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it")
 	}
@@ -151,7 +161,7 @@ func (a *analysis) unwrapped(e ast.Expr, c ast.CallExpr, on shape, guards []stri
 // indexed is an element of a list; the document's own may be shorter.
 func (a *analysis) indexed(e ast.Expr, c ast.CallExpr, list shape, guards []string) shape {
 	s := a.byType(e)
-	of, known := plain(a.ast.GetType(c.Args()[0].ID())), list.typ != nil && list.typ.Kind == schema.List && list.typ.Item != nil
+	of, known := c.Args()[0], list.typ != nil && list.typ.Kind == schema.List && list.typ.Item != nil
 	if known && list.typ.Item.Kind != schema.Any {
 		s = shapeOf(list.typ.Item)
 	}
@@ -159,17 +169,54 @@ func (a *analysis) indexed(e ast.Expr, c ast.CallExpr, list shape, guards []stri
 		s.absent = true
 		return s
 	}
-	if !known || of.Kind() != types.ListKind || c.Args()[0].Kind() == ast.ListKind {
+	if plain(a.ast.GetType(of.ID())).Kind() != types.ListKind {
 		return s
 	}
 	n, isNumber := intLiteral(c.Args()[1])
-	path, isPath := pathOf(c.Args()[0])
+	path, isPath := pathOf(of)
 	switch {
-	case a.c.stops, isNumber && isPath && n >= 0 && (n < list.typ.MinItems || slices.Contains(guards, elementOf(path, n))):
+	case a.c.stops, isNumber && n >= 0 && (n < fewest(of, list) || isPath && slices.Contains(guards, elementOf(path, n))):
 	case isNumber && isPath:
 		a.wrong(e, fmt.Sprintf("the list may have no element %d", n), fmt.Sprintf("write [?%d], ask size(%s) > %d first, or say required: true, which stops a message without it", n, path, n))
 	default:
 		a.wrong(e, "the list may be shorter", "write [?…], which is no value where there is none")
 	}
 	return s
+}
+
+// hides refuses a name of filter, optMap and the like that is that of something else around it: what is known of one would be taken for the other's.
+func (a *analysis) hides(e ast.Expr, name string) {
+	_, bound := a.binds[name]
+	_, local := a.c.locals[name]
+	if isWord(name) && (bound || local || name == "src" || name == "event") {
+		a.wrong(e, fmt.Sprintf("%q is the name of something else around it", name), "choose another name")
+	}
+}
+
+// fewest is how many elements a list has at least.
+func fewest(e ast.Expr, list shape) int {
+	switch {
+	case e.Kind() == ast.ListKind:
+		return e.AsList().Size() - len(e.AsList().OptionalIndices())
+	case e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "split":
+		return 1
+	case list.typ != nil:
+		return list.typ.MinItems
+	}
+	return 0
+}
+
+// fewestInEach is how many elements each of the lists has that a list is written of.
+func fewestInEach(e ast.Expr) int {
+	if e.Kind() != ast.ListKind {
+		return 0
+	}
+	var all []int
+	for _, x := range e.AsList().Elements() {
+		all = append(all, fewest(x, shape{}))
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	return slices.Min(all)
 }

@@ -200,7 +200,8 @@ func (c *compiler) loop(r *rule, k map[string]*yaml.Node, path string) func() {
 	}
 	outer, locals := c.env, c.locals
 	leave := func() { c.env, c.locals = outer, locals }
-	if _, taken := c.locals[r.item]; taken || r.item == "src" || r.item == "event" || !isWord(r.item) {
+	_, taken := c.locals[r.item]
+	if _, counts := c.locals[r.item+"Index"]; taken || counts || r.item == "src" || r.item == "event" || !isWord(r.item) {
 		c.wrong(k["each"], path+".item", fmt.Sprintf("%q cannot name the element here", r.item), "choose a word that is not used around it: item: part")
 		return leave
 	}

@@ -27,6 +27,7 @@ type shape struct {
 	most   *decimal.Decimal
 	enum   []string // every text that it can be; nil: not known
 	absent bool     // it may have no value
+	null   string   // the table that leaves it out, also where an optional value is there; "": none does
 	theirs bool     // a text of the ERP's own, which it is given back
 	made   bool     // a list that an expression makes: how many elements it has is not known
 	amount bool     // a text that holds a decimal
@@ -103,7 +104,8 @@ func (s shape) or(o shape) shape {
 		s.absent = true
 		return s
 	}
-	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made}
+	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made,
+		null: cmp.Or(s.null, o.null)}
 	if s.format == o.format {
 		out.format = s.format
 	}
@@ -112,7 +114,7 @@ func (s shape) or(o shape) shape {
 	}
 	switch {
 	case s.typ == o.typ, o.kind == schema.List && (o.typ == nil || s.typ != nil && s.typ.Item == o.typ.Item):
-		if out.typ = s.typ; o.typ == nil {
+		if out.typ = s.typ; o.typ == nil || o.typ != s.typ && o.typ.MinItems < s.typ.MinItems {
 			out.typ = orNone(s.typ)
 		}
 	case s.typ == nil && s.kind == schema.List:
@@ -242,6 +244,7 @@ func (a *analysis) part(e ast.Expr, guards []string) shape {
 	case ast.MapKind:
 		for _, x := range e.AsMap().Entries() {
 			a.of(x.AsMapEntry().Value(), guards)
+			a.nothing(x.AsMapEntry().Value())
 		}
 	}
 	return a.byType(e)
@@ -317,6 +320,7 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 		return a.tested(e, t)
 	}
 	if t == nil {
+		a.open(e, on.typ, guards)
 		return a.byType(e)
 	}
 	f, ok := t.Field(sel.FieldName())
@@ -328,9 +332,8 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 		s.absent = true
 		return s
 	}
-	s.absent = on.absent
-	if p, ok := pathOf(e); (!f.Required || f.Type.Nullable) && (!ok || !slices.Contains(guards, p)) {
-		a.wrong(e, fmt.Sprintf("field %s may be missing", f.Name), fmt.Sprintf("write .?%s, or ask has(%s) first", f.Name, pathOr(p, f.Name)))
+	if s.absent = on.absent; !f.Required || f.Type.Nullable {
+		a.missing(e, guards)
 	}
 	return s
 }
@@ -374,19 +377,21 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 	var on shape
 	if c.IsMemberFunction() {
 		on = a.of(c.Target(), guards)
-		a.nothing(c.Target())
 	}
 	args := make([]shape, 0, len(c.Args()))
 	for _, x := range c.Args() {
 		args = append(args, a.of(x, guards))
 	}
 	switch c.FunctionName() {
-	case operators.Add, "lookup", "reverse", "decimal", "int":
-		a.nothing(c.Args()...)
+	case operators.Equals, operators.NotEquals, operators.In, "optional.of", "optional.ofNonZeroValue", "or", "orValue", "hasValue":
 	case "value":
 		a.unwrapped(e, c, on, guards)
 	case operators.Index, operators.OptIndex:
 		return a.indexed(e, c, args[0], guards)
+	default:
+		if a.nothing(c.Args()...); c.IsMemberFunction() {
+			a.nothing(c.Target())
+		}
 	}
 	return a.result(e, c, on, args)
 }
@@ -454,6 +459,8 @@ func (a *analysis) optional(e ast.Expr, c ast.CallExpr, guards []string) shape {
 func (a *analysis) loop(e ast.Expr, guards []string) shape {
 	c := e.AsComprehension()
 	over := a.of(c.IterRange(), guards)
+	a.hides(e, c.IterVar())
+	a.hides(e, c.AccuVar())
 	outer := a.binds
 	a.binds = map[string]shape{}
 	for name, s := range outer {
@@ -462,9 +469,12 @@ func (a *analysis) loop(e ast.Expr, guards []string) shape {
 	defer func() { a.binds = outer }()
 	if item := c.IterVar(); over.typ != nil && over.typ.Item != nil {
 		a.binds[item] = shapeOf(over.typ.Item)
+	} else if least := fewestInEach(c.IterRange()); least > 0 {
+		a.binds[item] = shape{kind: schema.List, scale: schema.AnyScale, made: true,
+			typ: &schema.Type{Kind: schema.List, Item: &schema.Type{Scale: schema.AnyScale}, MinItems: least, Scale: schema.AnyScale}}
 	}
 	init := a.of(c.AccuInit(), guards)
-	init.absent = false
+	init.absent = init.null != ""
 	bind := c.IterRange().Kind() == ast.ListKind && c.IterRange().AsList().Size() == 0
 	if bind {
 		a.binds[c.AccuVar()] = init

@@ -21,19 +21,25 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 	switch name := c.FunctionName(); name {
 	case "orValue", "or":
 		s = on
-		s.absent = false
+		s.absent = s.null != ""
 		return s.or(args[0])
 	case "value":
-		on.absent = false
+		on.absent = on.null != ""
 		return on
-	case "optional.of", "optional.ofNonZeroValue":
+	case "optional.of":
 		return args[0]
+	case "optional.ofNonZeroValue":
+		s = args[0]
+		s.absent = true
+		return s
 	case "optional.none":
 		return shape{scale: schema.AnyScale, absent: true}
 	case "lookup":
 		return a.looked(c, args[1])
 	case "reverse":
-		s.absent = a.readBack(c, args[1])
+		if s.absent = a.readBack(c, args[1]); s.absent {
+			s.null, _ = literal(c.Args()[0])
+		}
 	case "ref", "plantID":
 		a.referred(c.Args()[0], name, args[0])
 		s.theirs = name == "ref"
@@ -224,12 +230,10 @@ func (a *analysis) readBack(c ast.CallExpr, value shape) (absent bool) {
 // nothing finds a code that a table leaves out where a text is needed.
 func (a *analysis) nothing(parts ...ast.Expr) {
 	for _, e := range parts {
-		if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "lookup" && e.AsCall().FunctionName() != "reverse" || !a.shapes[e.ID()].absent {
-			continue
+		if table := a.shapes[e.ID()].null; table != "" {
+			a.wrong(e, fmt.Sprintf("table %s leaves out a code without a row, and there is no value to go on with", table),
+				"say otherwise: in the table, or let the lookup be all that the field has")
 		}
-		name, _ := literal(e.AsCall().Args()[0])
-		a.wrong(e, fmt.Sprintf("table %s leaves out a code without a row, and there is no value to go on with", name),
-			"say otherwise: in the table, or let the lookup be all that the field has")
 	}
 }
 
@@ -263,7 +267,9 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 		s.enum, s.theirs = nil, code.theirs
 		return s
 	}
-	s.absent = t.leavesOut()
+	if s.absent = t.leavesOut(); s.absent {
+		s.null = name
+	}
 	for _, v := range s.enum {
 		s.length = max(s.length, 1, utf8.RuneCountInString(v))
 	}
