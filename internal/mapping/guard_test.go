@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"slices"
 	"testing"
+	"testing/fstest"
 
 	"holdfast/internal/mapping"
 	"holdfast/internal/schema"
@@ -148,5 +149,26 @@ func TestWhatIsThereNeedsNoGuard(t *testing.T) {
 		if got := mistakesOf(file, oneOperation{}); len(got) > 0 {
 			t.Errorf("%s: got %q, want none", file, got)
 		}
+	}
+}
+
+// TestAnElementThatIsNullIsNone: in a list whose elements may be null, null is no element, as a member that is null is no member. Each expression
+// may then take what the check says is there.
+func TestAnElementThatIsNullIsNone(t *testing.T) {
+	line := schema.NewObject("Line", &schema.Field{Name: "code", Type: &schema.Type{Kind: schema.Text, Scale: schema.AnyScale}, Required: true})
+	line.Nullable = true
+	document := schema.NewObject("Document", &schema.Field{Name: "lines", Type: listOf(line), Required: true})
+	set, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte(
+		"from: {document: d}\nto: {kind: '\"k\"', key: event.id}\nfields: {codes: {each: src.lines, value: item.code}, n: size(src.lines)}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := set.Check("m", "", oneOperation{document: document}); len(found) > 0 {
+		t.Fatalf("the check has against it: %v", found)
+	}
+	ctx := mapping.Reading(t.Context(), func(_, _, _ string) *schema.Type { return document })
+	got, err := set.ApplyIn(ctx, "m", confirmed(`{"lines":[null,{"code":"a"},null,{"code":"b"}]}`), nil)
+	if want := `{"codes":["a","b"],"n":2}`; err != nil || string(got.Body) != want {
+		t.Errorf("got %s, %v, want %s", got.Body, err, want)
 	}
 }

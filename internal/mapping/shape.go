@@ -104,8 +104,10 @@ func (s shape) or(o shape) shape {
 		s.absent = true
 		return s
 	}
-	out := shape{kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made,
-		null: cmp.Or(s.null, o.null)}
+	out := shape{
+		kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made,
+		null: cmp.Or(s.null, o.null),
+	}
 	if s.format == o.format {
 		out.format = s.format
 	}
@@ -470,8 +472,10 @@ func (a *analysis) loop(e ast.Expr, guards []string) shape {
 	if item := c.IterVar(); over.typ != nil && over.typ.Item != nil {
 		a.binds[item] = shapeOf(over.typ.Item)
 	} else if least := fewestInEach(c.IterRange()); least > 0 {
-		a.binds[item] = shape{kind: schema.List, scale: schema.AnyScale, made: true,
-			typ: &schema.Type{Kind: schema.List, Item: &schema.Type{Scale: schema.AnyScale}, MinItems: least, Scale: schema.AnyScale}}
+		a.binds[item] = shape{
+			kind: schema.List, scale: schema.AnyScale, made: true,
+			typ: &schema.Type{Kind: schema.List, Item: &schema.Type{Scale: schema.AnyScale}, MinItems: least, Scale: schema.AnyScale},
+		}
 	}
 	init := a.of(c.AccuInit(), guards)
 	init.absent = init.null != ""

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -136,7 +137,7 @@ func (p *provider) FindStructFieldType(name, field string) (*types.FieldType, bo
 	return &types.FieldType{Type: p.of(f.Type)}, true
 }
 
-// fits brings a decoded document to what its schema says: null counts as missing where a field may be null, a number is a decimal where the
+// fits brings a decoded document to what its schema says: null counts as missing where a field or an element may be null, a number is a decimal where the
 // schema has one, a whole number however it is written. What is not as the schema says stays as it is.
 func fits(v any, t *schema.Type, depth int) any {
 	if t == nil || depth > maxDepth {
@@ -153,9 +154,13 @@ func fits(v any, t *schema.Type, depth int) any {
 			}
 		}
 	case []any:
+		if t.Item != nil && t.Item.Nullable {
+			x = slices.DeleteFunc(x, func(e any) bool { return e == nil })
+		}
 		for i := range x {
 			x[i] = fits(x[i], t.Item, depth+1)
 		}
+		return x
 	case json.Number:
 		return fitNumber(x, t.Kind)
 	}
