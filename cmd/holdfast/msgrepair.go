@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,23 +115,50 @@ func msgRetry() *cobra.Command {
 
 func msgDiscard() *cobra.Command {
 	var force bool
-	cmd := msgAct("discard ID", "Give a message up; its number is kept as a void", "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'posted by hand as 4900000123'",
-		access.MsgDiscard,
-		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
-			if r.waits(access.MsgDiscard) {
-				return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: force, Reason: reason}, nil)
+	var cause, words string
+	discard := func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+		if r.waits(access.MsgDiscard) {
+			return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: force, Reason: reason}, nil)
+		}
+		discard, done := r.out.Discard, "is voided"
+		if d.Redelivery > 0 {
+			done = "is not replayed; it stays delivered as it was"
+		}
+		if force && d.MaySent() {
+			discard, done = r.out.DiscardInDoubt, done+"; the ERP may have it all the same"
+		}
+		return done, discard(ctx, tx, d.Link, d.Lane, d.Number, outbox.Why(reason))
+	}
+	cmd := &cobra.Command{
+		Use: "discard ID", Short: "Give a message up; its number is kept as a void",
+		Example: "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --cause booked-by-hand --reason 'posted as 4900000123'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			why, err := outbox.Because(outbox.Cause(cause), words)
+			if err != nil {
+				return err
 			}
-			discard, done := r.out.Discard, "is voided"
-			if d.Redelivery > 0 {
-				done = "is not replayed; it stays delivered as it was"
-			}
-			if force && d.MaySent() {
-				discard, done = r.out.DiscardInDoubt, done+"; the ERP may have it all the same"
-			}
-			return done, discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
-		})
+			return with(cmd, func(ctx context.Context, r *records) error {
+				return r.repair(ctx, cmd, access.MsgDiscard, args[0], string(why), discard)
+			})
+		},
+	}
+	reasonFlag(cmd, &words)
+	causeFlag(cmd, &cause)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it may have been sent; you then answer for what the ERP has")
 	return cmd
+}
+
+// causeFlag is the cause of a discard.
+func causeFlag(cmd *cobra.Command, cause *string) {
+	names, said := make([]string, 0, len(outbox.Causes())), make([]string, 0, len(outbox.Causes()))
+	for _, c := range outbox.Causes() {
+		names, said = append(names, string(c)), append(said, string(c)+"\t"+c.Says())
+	}
+	cmd.Flags().StringVar(cause, "cause", "", "what went wrong: "+strings.Join(names, ", ")+" (required)")
+	if err := errors.Join(cmd.MarkFlagRequired("cause"), cmd.RegisterFlagCompletionFunc("cause", cobra.FixedCompletions(said, cobra.ShellCompDirectiveNoFileComp))); err != nil {
+		panic(err)
+	}
 }
 
 func msgUndiscard() *cobra.Command {

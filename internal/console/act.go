@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"holdfast/internal/access"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -29,7 +30,7 @@ type change struct {
 
 // act does what a form asks for, once however often it is sent: its key stands in the form.
 func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *store.Tx) (change, error)) error {
-	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Link: d.link, Reason: strings.TrimSpace(r.PostFormValue("reason"))}
+	a := access.Act{Action: d.action, Actor: actorOf(r.Context()), Object: d.object, Link: d.link, Reason: reasonOf(r, d.action)}
 	if r.PostFormValue("meaning") != "" && c.SignIn != nil {
 		a.Signature = c.SignIn.Sign(r, r.PostFormValue("meaning"), r.PostFormValue("password"), r.PostFormValue("code"))
 	}
@@ -48,6 +49,18 @@ func (c *Console) act(r *http.Request, d deed, fn func(ctx context.Context, tx *
 		return ch.result()
 	})
 	return toSign(d, err)
+}
+
+// reasonOf is what the form of an action says of why: for a discard its cause, and then the words.
+func reasonOf(r *http.Request, action string) string {
+	words := strings.TrimSpace(r.PostFormValue("reason"))
+	if action != access.MsgDiscard {
+		return words
+	}
+	if why, err := outbox.Because(outbox.Cause(r.PostFormValue("cause")), words); err == nil {
+		return string(why)
+	}
+	return words
 }
 
 // asked is the same for two forms that ask for the same.

@@ -55,7 +55,7 @@ func TestAFormThatIsRefusedIsShownAgain(t *testing.T) {
 		want       int
 		says       string
 	}{
-		{"without a reason", "/console/messages/" + p.stuck + "/discard", form("reason", " "), nil, http.StatusUnprocessableEntity, "no reason is given"},
+		{"without a reason", "/console/messages/" + p.stuck + "/discard", form("cause", "other", "reason", " "), nil, http.StatusUnprocessableEntity, "no reason is given"},
 		{"a message that is not there", "/console/messages/none/retry", form("reason", "a reason"), nil, http.StatusNotFound, "never owed"},
 		{"an act that is none", "/console/messages/" + p.stuck + "/eat", form("reason", "a reason"), nil, http.StatusNotFound, "no such act"},
 		{"of another site", "/console/links/erp/pause", form("reason", "a reason"), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden, "another site"},

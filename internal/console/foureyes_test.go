@@ -55,7 +55,7 @@ func TestACorrectionAndADiscardWaitForAnother(t *testing.T) {
 		}
 		was := p.detail(p.stuck)
 		p.as("user:anna")
-		if to := post("discard", http.StatusSeeOther, "reason", "posted by hand"); !strings.HasSuffix(to, "?did=asked") {
+		if to := post("discard", http.StatusSeeOther, "cause", "booked-by-hand", "reason", "posted by hand"); !strings.HasSuffix(to, "?did=asked") {
 			t.Errorf("it goes to %s", to)
 		}
 		request := p.requested(p.stuck)
@@ -76,7 +76,7 @@ func TestACorrectionAndADiscardWaitForAnother(t *testing.T) {
 		})
 		p.as("user:berta")
 		post("approve", http.StatusConflict, "reason", "looked at it", "request", voided)
-		post("discard", http.StatusSeeOther, "reason", "posted by hand")
+		post("discard", http.StatusSeeOther, "cause", "booked-by-hand", "reason", "posted by hand")
 		request = p.requested(p.stuck)
 		p.as("user:anna")
 		post("approve", http.StatusSeeOther, "reason", "seen in the ERP", "request", request)

@@ -42,8 +42,9 @@ type messageView struct {
 	Tried            *mapped  // what the draft would become; nil if it was not tried
 	Theirs           []line   // what somebody else has made of it meanwhile, against the draft
 	Wish             *wishView
-	Doubt            *doubtView // nil: nothing is doubtful about what it reports
-	FourEyes         bool       // a correction or discard waits for another person
+	Doubt            *doubtView     // nil: nothing is doubtful about what it reports
+	FourEyes         bool           // a correction or discard waits for another person
+	Causes           []outbox.Cause // of a discard
 }
 
 // wishView is what somebody wants done to the message and another has to approve.
@@ -151,7 +152,7 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 		v.Answer.Fields = named(v.Mapped.Lines, v.Why)
 	}
 	v.Versions, v.Steps, v.May = versionsOf(d), stepsOf(d), mayOf(d, v.State, tx.Now)
-	v.FourEyes = c.Outbox.Config().FourEyes
+	v.FourEyes, v.Causes = c.Outbox.Config().FourEyes, outbox.Causes()
 	if v.Doubt, err = c.doubtOf(ctx, tx, d); err != nil {
 		return v, err
 	}

@@ -21,14 +21,18 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return out.Retry(ctx, tx, d.ID, reason)
 		}},
 		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			why, err := outbox.Because(outbox.Cause(r.PostFormValue("cause")), r.PostFormValue("reason"))
+			if err != nil {
+				return err
+			}
 			inDoubt := r.PostFormValue("force") == "yes" && d.MaySent()
 			if out.Config().FourEyes {
-				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt})
+				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt, Reason: string(why)})
 			}
 			if inDoubt {
-				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, reason)
+				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, why)
 			}
-			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, why)
 		}},
 		"approve": {access.MsgApprove, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			w, err := out.Approve(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason, c.Checker.Check)
@@ -79,7 +83,7 @@ func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *h
 		return errChanged(d)
 	}
 	if c.Outbox.Config().FourEyes {
-		return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: compact(r.PostFormValue("body"))})
+		return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: compact(r.PostFormValue("body")), Reason: r.PostFormValue("reason")})
 	}
 	if err := c.Outbox.Amend(ctx, tx, d.ID, compact(r.PostFormValue("body")), r.PostFormValue("reason")); err != nil {
 		return err
@@ -93,7 +97,7 @@ func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *h
 
 // ask keeps what somebody wants done to a message, for another person to approve.
 func (c *Console) ask(ctx context.Context, tx *store.Tx, r *http.Request, w outbox.Wish) error {
-	w.By, w.Reason = actorOf(r.Context()).Name, r.PostFormValue("reason")
+	w.By = actorOf(r.Context()).Name
 	_, err := c.Outbox.Ask(ctx, tx, w, c.Checker.Check)
 	return err
 }

@@ -48,7 +48,7 @@ func (c *Console) signPage(r *http.Request, err error) *page {
 	}
 	a, _ := access.Lookup(act.action)
 	v := signView{
-		Summary: a.Summary, Object: act.object, Reason: strings.TrimSpace(r.PostFormValue("reason")), Meanings: access.Meanings(),
+		Summary: a.Summary, Object: act.object, Reason: reasonOf(r, act.action), Meanings: access.Meanings(),
 		Provider: strings.HasPrefix(actorOf(r.Context()).Name, "oidc:"), To: r.URL.RequestURI(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {

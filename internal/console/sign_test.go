@@ -60,7 +60,7 @@ func TestAnActIsSignedOnAPageOfItsOwn(t *testing.T) {
 		t.Fatalf("signing in: %d %s", status, p.says(body))
 	}
 	discard := "/console/messages/" + p.stuck + "/discard"
-	f := form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a", "reason", "booked <by> hand")
+	f := form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a", "cause", "booked-by-hand", "reason", "booked <by> hand")
 	status, body := post(discard, f)
 	if status != http.StatusForbidden || p.detail(p.stuck).LaneState.State != outbox.Parked {
 		t.Fatalf("without a signature: %d %s", status, p.says(body))

@@ -19,7 +19,11 @@ func TestADiscardIsUndoneByItsPage(t *testing.T) {
 		p := open(t, db)
 		act := func(id, act, reason string) {
 			t.Helper()
-			if status, _, page := p.post("/console/messages/"+id+"/"+act, form("reason", reason)); status != http.StatusSeeOther {
+			f := form("reason", reason)
+			if act == "discard" {
+				f.Set("cause", "booked-by-hand")
+			}
+			if status, _, page := p.post("/console/messages/"+id+"/"+act, f); status != http.StatusSeeOther {
 				t.Fatalf("%s: status %d: %s", act, status, p.says(page))
 			}
 		}

@@ -40,6 +40,36 @@ func (e ConflictSort) Valid() bool {
 	}
 }
 
+// Defines values for DiscardCreateCause.
+const (
+	DiscardCreateCauseBookedByHand DiscardCreateCause = "booked-by-hand"
+	DiscardCreateCauseDuplicate    DiscardCreateCause = "duplicate"
+	DiscardCreateCauseEnteredWrong DiscardCreateCause = "entered-wrong"
+	DiscardCreateCauseNotWanted    DiscardCreateCause = "not-wanted"
+	DiscardCreateCauseOther        DiscardCreateCause = "other"
+	DiscardCreateCauseTest         DiscardCreateCause = "test"
+)
+
+// Valid indicates whether the value is a known member of the DiscardCreateCause enum.
+func (e DiscardCreateCause) Valid() bool {
+	switch e {
+	case DiscardCreateCauseBookedByHand:
+		return true
+	case DiscardCreateCauseDuplicate:
+		return true
+	case DiscardCreateCauseEnteredWrong:
+		return true
+	case DiscardCreateCauseNotWanted:
+		return true
+	case DiscardCreateCauseOther:
+		return true
+	case DiscardCreateCauseTest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ERPProgress.
 const (
 	ERPProgressDelivered ERPProgress = "delivered"
@@ -459,6 +489,9 @@ type Decimal = decimal.Decimal
 
 // DiscardCreate defines model for DiscardCreate.
 type DiscardCreate struct {
+	// Cause What went wrong, to be counted: entered-wrong: what was reported did not happen so; duplicate: it was reported twice; booked-by-hand: in the ERP; not-wanted: the ERP has no use for it any more; test; other: told in the reason
+	Cause DiscardCreateCause `json:"cause"`
+
 	// Force Also if it may have been sent, which is refused otherwise (409); whoever does so answers for what the ERP has
 	Force bool `json:"force,omitempty,omitzero"`
 
@@ -467,6 +500,9 @@ type DiscardCreate struct {
 	// Example: the posting period is open again
 	Reason ReasonText `json:"reason"`
 }
+
+// DiscardCreateCause What went wrong, to be counted: entered-wrong: what was reported did not happen so; duplicate: it was reported twice; booked-by-hand: in the ERP; not-wanted: the ERP has no use for it any more; test; other: told in the reason
+type DiscardCreateCause string
 
 // DispatchItem defines model for DispatchItem.
 type DispatchItem struct {

@@ -60,13 +60,17 @@ func (s *Server) RetryMessage(ctx context.Context, r RetryMessageRequestObject) 
 
 // DiscardMessage answers POST /v1/messages/{message}/discard.
 func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObject) (DiscardMessageResponseObject, error) {
-	c := call{access.MsgDiscard, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	why, err := outbox.Because(outbox.Cause(r.Body.Cause), r.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	c := call{access.MsgDiscard, "message/" + r.Message, string(why), r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 		discard := s.Outbox.Discard
 		if r.Body.Force {
 			discard = s.Outbox.DiscardInDoubt
 		}
-		return discard(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
+		return discard(ctx, tx, d.Link, d.Lane, d.Number, why)
 	})
 	return DiscardMessage200JSONResponse(m), err
 }

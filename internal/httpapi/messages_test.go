@@ -147,8 +147,8 @@ func TestARefusedMessageIsSeenAndRepaired(t *testing.T) {
 		if m.Role != "amendment" {
 			t.Errorf("role %q, want amendment", m.Role)
 		}
-		p.call("POST", second+"/discard", object{"reason": "not wanted"}).want(t, 200, &m)
-		p.call("POST", second+"/discard", object{"reason": "once more"}).refused(t, 409, "conflict")
+		p.call("POST", second+"/discard", object{"cause": "not-wanted", "reason": "not wanted"}).want(t, 200, &m)
+		p.call("POST", second+"/discard", object{"cause": "other", "reason": "once more"}).refused(t, 409, "conflict")
 		p.deliver(outbox.Next{}, "4711")
 		p.call("GET", first, nil).want(t, 200, &d)
 		if d.Message.State != httpapi.MessageStateDelivered || d.Receipt.Document != "4711" || len(d.History) < 2 || string(d.Body) != `{"order":"corrected"}` {
@@ -213,10 +213,10 @@ func TestWhatTheERPMayHaveIsDiscardedByForceOnly(t *testing.T) {
 		var list httpapi.MessagePage
 		p.call("GET", "/v1/messages?owed=true&kind=order.created&lane="+o.ID, nil).want(t, 200, &list)
 		discard := "/v1/messages/" + list.Items[0].ID + "/discard"
-		p.call("POST", discard, object{"reason": "made by hand"}).refused(t, 409, "conflict")
-		p.call("POST", discard, object{"reason": "made by hand", "force": false}).refused(t, 409, "conflict")
+		p.call("POST", discard, object{"cause": "booked-by-hand", "reason": "made by hand"}).refused(t, 409, "conflict")
+		p.call("POST", discard, object{"cause": "booked-by-hand", "reason": "made by hand", "force": false}).refused(t, 409, "conflict")
 		var m httpapi.Message
-		p.call("POST", discard, object{"reason": "made by hand", "force": true}).want(t, 200, &m)
+		p.call("POST", discard, object{"cause": "booked-by-hand", "reason": "made by hand", "force": true}).want(t, 200, &m)
 		if m.Role != "void" {
 			t.Errorf("after a discard by force it is %q, want void", m.Role)
 		}

@@ -18,19 +18,19 @@ import (
 // Discard makes a void of a message that is still owed: its number is kept and nothing is sent under it. A lane that stood still
 // because of it goes on. Of a message that was delivered before, only the replay is given up: what was delivered stays delivered.
 // Conflict if it was discarded before, or if the ERP may have it; Denied where a second person has to approve it, see Ask.
-func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, why Why) error {
 	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
 		return err
 	}
-	return o.discard(ctx, tx, link, name, number, reason, false)
+	return o.discard(ctx, tx, link, name, number, string(why), false)
 }
 
 // DiscardInDoubt is Discard also of a message that the ERP may have: a person answers for that, and its history says so.
-func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string) error {
+func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, link, name string, number int64, why Why) error {
 	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
 		return err
 	}
-	return o.discard(ctx, tx, link, name, number, reason, true)
+	return o.discard(ctx, tx, link, name, number, string(why), true)
 }
 
 func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string, inDoubt bool) error {
