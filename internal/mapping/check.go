@@ -291,6 +291,7 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 		if t.Kind != schema.Integer {
 			k.digits(r, s, name, t, at)
 		}
+		k.said(r, s, name, t, at)
 	case t.Kind == schema.Text:
 		k.text(r, s, name, t, at)
 	case s.kind == schema.List && s.typ != nil && t.Item != nil && t.Item.Kind == schema.Text && t.Item.Format != schema.IsDecimal:

@@ -2,9 +2,12 @@ package mapping
 
 import (
 	"fmt"
+	"math/big"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -62,7 +65,6 @@ func beyond(compared int, open bool) bool { return compared > 0 || open && compa
 // text looks at the length of a text and at what it may be.
 func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place) {
 	if s.kind == schema.Decimal || s.kind == schema.Integer {
-		s.enum = nil
 		places := s.scale
 		if r.scale != nil && int(*r.scale) > places {
 			places = int(*r.scale) // it is filled up with zeros
@@ -88,16 +90,69 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, formName(t.Format)), formatHint(t))
 		return
 	}
-	for _, v := range s.enum {
-		if why := refuses(t, v); why != "" {
-			takes := "it takes " + strings.Join(t.Enum, ", ")
-			if t.Enum == nil {
-				takes = formatHint(t)
+	k.said(r, s, name, t, at)
+}
+
+// said looks at the texts and numbers that stand in the mapping and its tables: each must be one that the target takes.
+func (k *checking) said(r *rule, s shape, name string, t *schema.Type, at place) {
+	if t.Kind != schema.Text {
+		if d, ok := r.exactly(s); ok {
+			if why := notTaken(t, d); why != "" {
+				k.wrong(at, r.path, fmt.Sprintf("it can be %s, and %s %s", d, name, why), fitHint)
 			}
-			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", v, name, why), didYouMean(v, t.Enum, takes))
+		}
+		return
+	}
+	refuses := refusing(t)
+	for _, v := range r.texts(s) {
+		if why, hint := refuses(v); why != "" {
+			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", clip(v), name, why), hint)
 			return
 		}
 	}
+}
+
+// fitHint is what to do about a value that stands in the mapping.
+const fitHint = "write it as the contract has it, here or in the table's row"
+
+// exactly is the number that a rule writes into every document, if there is one.
+func (r *rule) exactly(s shape) (decimal.Decimal, bool) {
+	n := s
+	if s.kind == schema.Text {
+		n = s.number()
+	}
+	if n.least == nil || n.most == nil || n.least.Cmp(*n.most) != 0 || n.scale == schema.AnyScale {
+		return decimal.Decimal{}, false
+	}
+	d, err := r.scaled(*n.least)
+	return d, err == nil
+}
+
+// texts are those that a rule is known to write.
+func (r *rule) texts(s shape) (all []string) {
+	if d, ok := r.exactly(s); ok && (s.kind != schema.Text || r.numeric()) {
+		return []string{d.String()}
+	}
+	for _, v := range slices.Concat(s.enum, s.some) {
+		if v, err := r.fit(v); err == nil && !r.numeric() {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// notTaken says why a number is none that a type takes, "" if it does. Its least and most are looked at elsewhere.
+func notTaken(t *schema.Type, d decimal.Decimal) string {
+	same := func(n string) bool { o, err := decimal.Parse(n); return err == nil && o.Cmp(d) == 0 }
+	if t.Numbers != nil && !slices.ContainsFunc(t.Numbers, same) {
+		return "takes " + strings.Join(t.Numbers, ", ")
+	}
+	step, ok1 := new(big.Rat).SetString(t.Step)
+	n, ok2 := new(big.Rat).SetString(d.String())
+	if ok1 && ok2 && step.Sign() != 0 && !n.Quo(n, step).IsInt() {
+		return "goes in steps of " + t.Step
+	}
+	return ""
 }
 
 // misformed tells whether a text is known to be of another format than a day or a time is.
@@ -139,15 +194,28 @@ func lengthHint(t *schema.Type) string {
 	return fmt.Sprintf("add maxLength: %d, which stops a longer one, and cut: true if the rest may be lost", t.MaxLength)
 }
 
-// refuses says why a text is none that a type takes, "" if it does.
-func refuses(t *schema.Type, v string) string {
-	if !formed(t.Format, v) {
-		return "is a " + t.Format
+// refusing says why a text is none that a type takes, "" if it does, and what to do. A pattern that Go cannot compile matches all, as it does
+// where a document is held against the contract.
+func refusing(t *schema.Type) func(v string) (why, hint string) {
+	pattern, err := regexp.Compile(t.Pattern)
+	if err != nil {
+		pattern = regexp.MustCompile("")
 	}
-	if t.Enum != nil && !slices.Contains(t.Enum, v) {
-		return "knows no such value"
+	return func(v string) (why, hint string) {
+		switch {
+		case t.Format == "time" && !formed(t.Format, v):
+			return "is a time", fitHint
+		case !formed(t.Format, v):
+			return "is a " + t.Format, formatHint(t)
+		case t.Enum != nil && !slices.Contains(t.Enum, v):
+			return "knows no such value", didYouMean(v, t.Enum, "it takes "+strings.Join(t.Enum, ", "))
+		case utf8.RuneCountInString(v) < t.MinLength:
+			return fmt.Sprintf("takes at least %d characters", t.MinLength), fitHint
+		case !pattern.MatchString(v):
+			return "takes what matches " + t.Pattern, fitHint
+		}
+		return "", ""
 	}
-	return ""
 }
 
 // formed tells whether a text is of a format. Of one that is not known each is.
@@ -158,6 +226,10 @@ func formed(format, v string) bool {
 		_, err = time.Parse(time.DateOnly, v)
 	case dateTime:
 		_, err = time.Parse(time.RFC3339Nano, v)
+	case "time": // with an offset, as JSON Schema has it, or without one, as ERPs do
+		if _, err = time.Parse(time.TimeOnly, v); err != nil {
+			_, err = time.Parse("15:04:05.999999999Z07:00", v)
+		}
 	case isUUID:
 		if _, err = uuid.Parse(v); err == nil && len(v) != len(uuid.Nil.String()) {
 			return false

@@ -26,6 +26,7 @@ type shape struct {
 	least  *decimal.Decimal // of a number, or of one in a text; nil: not known
 	most   *decimal.Decimal
 	enum   []string // every text that it can be; nil: not known
+	some   []string // texts that it can be, beside others that are not known
 	absent bool     // it may have no value
 	null   string   // the table that leaves it out, also where an optional value is there; "": none does
 	theirs bool     // a text of the ERP's own, which it is given back
@@ -132,8 +133,11 @@ func (s shape) or(o shape) shape {
 		out.scale = max(s.scale, o.scale)
 	}
 	out.between(s, o)
+	either := slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.enum, s.some, o.enum, o.some))))
 	if s.enum != nil && o.enum != nil {
-		out.enum = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(s.enum), o.enum...))))
+		out.enum = either
+	} else {
+		out.some = either
 	}
 	return out
 }

@@ -264,7 +264,7 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 		if s.length = 0; code.length > 0 { // a code of any length is kept as it is
 			s.length = max(longest(s.enum), code.length)
 		}
-		s.enum, s.theirs = nil, code.theirs
+		s.enum, s.some, s.theirs = nil, s.enum, code.theirs
 		return s
 	}
 	if s.absent = t.leavesOut(); s.absent {

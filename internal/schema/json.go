@@ -49,7 +49,15 @@ func (r *reader) read(pointer string) *Type {
 	r.known[at] = t
 	parts := r.parts(at)
 	for _, p := range parts {
-		r.scalar(t, p.schema)
+		t.is(p.schema)
+	}
+	for _, p := range parts {
+		if !p.optional { // a limit that one choice has is none of the others'
+			t.limits(p.schema)
+		}
+	}
+	if t.mixed {
+		*t = Type{Scale: AnyScale, Nullable: t.Nullable, Theirs: t.Theirs}
 	}
 	if t.Kind == Object {
 		r.object(t, at, parts)
@@ -87,19 +95,31 @@ func (r *reader) parts(at string) []part {
 		for _, key := range []string{"allOf", "anyOf", "oneOf"} {
 			list, _ := schema[key].([]any)
 			for i := range list {
-				todo = append(todo, part{at: fmt.Sprintf("%s/%s/%d", where, key, i), optional: p.optional || key != "allOf"})
+				todo = append(todo, part{at: fmt.Sprintf("%s/%s/%d", where, key, i), optional: p.optional || key != "allOf" && several(list)})
 			}
 		}
 	}
 	return out
 }
 
-// scalar adds what one schema says of the value itself.
-func (r *reader) scalar(t *Type, s map[string]any) {
+// several tells whether there is a choice: null beside one schema is none.
+func several(choices []any) bool {
+	n := len(choices)
+	for _, v := range choices {
+		if s, _ := v.(map[string]any); s["type"] == "null" {
+			n--
+		}
+	}
+	return n > 1
+}
+
+// is adds what one schema says that the value is. One that may be of two kinds is of any.
+func (t *Type) is(s map[string]any) {
 	names := types(s)
 	t.Nullable = t.Nullable || s["nullable"] == true || slices.Contains(names, "null")
 	for _, name := range names {
 		if k, ok := kinds[name]; ok {
+			t.mixed = t.mixed || t.Kind != Any && t.Kind != k
 			t.Kind = k
 		}
 	}
@@ -107,14 +127,21 @@ func (r *reader) scalar(t *Type, s map[string]any) {
 		t.Kind = Object
 	}
 	t.Theirs = t.Theirs || s["x-theirs"] == true
+}
+
+// limits adds what one schema that holds says of the value.
+func (t *Type) limits(s map[string]any) {
 	if f, ok := s["format"].(string); ok {
 		t.Format = f
 	}
 	limit(&t.MaxLength, s["maxLength"])
 	limit(&t.MaxItems, s["maxItems"])
 	limit(&t.MinItems, s["minItems"])
+	if n, err := strconv.Atoi(fmt.Sprint(s["minLength"])); err == nil {
+		t.MinLength = max(t.MinLength, n)
+	}
 	if values, ok := s["enum"].([]any); ok {
-		t.Enum = texts(values)
+		t.choices(values)
 	}
 	if c, ok := s["const"].(string); ok {
 		t.Enum = []string{c}
@@ -123,8 +150,10 @@ func (r *reader) scalar(t *Type, s map[string]any) {
 		t.Pattern = p
 		t.pattern(p)
 	}
-	if m, ok := s["multipleOf"]; ok && t.Kind == Decimal {
-		t.Scale = places(fmt.Sprint(m))
+	if m, ok := s["multipleOf"]; ok && (t.Kind == Decimal || t.Kind == Integer) {
+		if t.Step = fmt.Sprint(m); t.Kind == Decimal {
+			t.Scale = places(t.Step)
+		}
 	}
 	t.bounds(s)
 	t.lengths()
@@ -219,10 +248,25 @@ func atoi(s string) int {
 
 // places are those behind the point of a number such as 0.001.
 func places(step string) int {
-	if _, behind, ok := strings.Cut(step, "."); ok {
-		return len(behind)
+	n, ok := new(big.Rat).SetString(step)
+	if !ok {
+		return AnyScale
 	}
-	return 0
+	behind, _ := n.FloatPrec() // a number in JSON ends
+	return behind
+}
+
+// choices keeps the values that an enum lists: the texts, or of a number all of them.
+func (t *Type) choices(values []any) {
+	if t.Kind != Decimal && t.Kind != Integer {
+		t.Enum = texts(values)
+		return
+	}
+	for _, v := range values {
+		if v != nil {
+			t.Numbers = append(t.Numbers, fmt.Sprint(v))
+		}
+	}
 }
 
 // object reads the members that parts describe together.

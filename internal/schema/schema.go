@@ -48,19 +48,23 @@ type Type struct {
 	Item      *Type    // of a list
 	MinItems  int
 	MaxItems  int
+	MinLength int
 	MaxLength int   // characters of a text
 	Digits    int   // before the point, of a number or a decimal in a text
 	Scale     int   // behind it
 	Least     Bound // of a number, or of a decimal in a text
 	Most      Bound
-	Format    string // of a text: decimal, date, date-time, …
-	Pattern   string // of a text
+	Step      string   // of a number: what it is a multiple of; "": of none
+	Numbers   []string // of a number: all that it can be; nil: any
+	Format    string   // of a text: decimal, date, date-time, …
+	Pattern   string   // of a text
 	Enum      []string
 	Nullable  bool
 	Loose     bool // a text that may be written as a number, or a number as a text
 	Theirs    bool // a text of the ERP's own, which it is given back
 
 	byName map[string]*Field
+	mixed  bool // it was read as of two kinds
 }
 
 // Bound is a limit of a number as its document writes it, digit for digit; without a Value there is none.
