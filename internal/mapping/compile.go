@@ -141,6 +141,7 @@ type typed struct {
 // uses are what a mapping uses beside its own text.
 type uses struct {
 	tables map[string]bool
+	read   map[[2]string]bool // table and function
 	asked  map[string]*asking // by table
 	files  []byte             // the texts of fragments and tables, for the version
 	stack  []string
@@ -177,7 +178,7 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	if !ok {
 		return nil
 	}
-	c.m, c.guards, c.used, c.rulesN = &mapping{tables: map[string]*table{}, file: file}, nil, uses{tables: map[string]bool{}, asked: map[string]*asking{}}, 0
+	c.m, c.guards, c.used, c.rulesN = &mapping{tables: map[string]*table{}, file: file}, nil, uses{tables: map[string]bool{}, read: map[[2]string]bool{}, asked: map[string]*asking{}}, 0
 	top := c.object(root, "the mapping", "from", "to", "tables", "when", "params", "use", "fields", "body")
 	if n := top["tables"]; n != nil {
 		c.readTables(n)
@@ -205,6 +206,7 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	}
 	c.body(root, top)
 	c.unused(top["tables"])
+	c.bothWays()
 	c.deadRows()
 	if len(c.mistakes) > before {
 		return nil

@@ -229,7 +229,7 @@ func (c *compiler) checkTable(function string, named ast.Expr, path string, at f
 		c.add(at(named), path, fmt.Sprintf("there is no table %q", clip(name)), didYouMean(name, sortedKeys(c.m.tables), "write it under tables:"))
 		return
 	}
-	c.used.tables[name] = true
+	c.used.tables[name], c.used.read[[2]string{name, function}] = true, true
 	for _, value := range sortedKeys(t.twice) {
 		if function == "reverse" {
 			codes := t.twice[value]

@@ -213,6 +213,23 @@ func TestPlantedMistakes(t *testing.T) {
 			`m.yaml:11:67: fields.timeUnit: table unit has no row with the value "S" (add the row, or say otherwise: or missing:)`,
 		},
 		{
+			"a code that the target does not know, read back", "tables: {unit: {rows: {SEC: S, MIN: MIN, H: H}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, reverse(\"unit\", u))'\n",
+			`m.yaml:11:13: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
+		},
+		{
+			"another code for what is missing, read back, that the target does not know", "tables: {unit: {otherwise: DAY, rows: {S: sec}}}\n" + planted + "  timeUnit: 'reverse(\"unit\", src.confirmation.unit)'\n",
+			`m.yaml:11:13: fields.timeUnit: it can be "DAY", and timeUnit knows no such value (it takes S, MIN, H)`,
+		},
+		{
+			"another code for what is missing, read back, that is too long", "tables: {unit: {otherwise: 'SEVENTH', rows: {S: sec}}}\n" + without[:len(without)-len("  unit: src.confirmation.unit\n  postingDate: src.confirmation.postingDate\n")] +
+				"  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.postingDate\n  unit: 'reverse(\"unit\", src.confirmation.unit)'\n",
+			`m.yaml:10:9: fields.unit: it can have 7 characters, and unit takes 6 (add maxLength: 6, which stops a longer one, and cut: true if the rest may be lost)`,
+		},
+		{
+			"one word for a missing value and for a missing code", "tables: {unit: {rows: {S: sec}, otherwise: none}}\n" + planted + "  text: 'lookup(\"unit\", src.confirmation.unit) + reverse(\"unit\", src.confirmation.unit)'\n",
+			`m.yaml:1:44: tables.unit.otherwise: the table is read in both directions, and "none" is no code or no value of it (make two tables of the same rows, each with an otherwise: of its own)`,
+		},
+		{
 			"a decimal that is compared with what has no type", "from: {document: d}\nto: {kind: '\"k\"', key: src.number}\nfields:\n  full: src.count == decimal(\"12\")\n",
 			"m.yaml:4:19: fields.full: what comes has no type while it runs, and a whole number on the left is never equal to a decimal (write decimal(…) on both sides)",
 		},
@@ -291,6 +308,12 @@ func TestPlantedMistakes(t *testing.T) {
 		got := mistakesOf(without+"  yield: {value: 'convert(decimal(src.confirmation.yield), src.confirmation.unit, \"DAY\")', maxScale: 6, maxDigits: 12, round: half-up}\n", mapping.FromOpenAPI(doc))
 		if len(got) != 1 || !contains(got[0], "m.yaml:9:83: fields.yield.value: a number of C26 may have no end in DAY") {
 			t.Errorf("of a unit that is not known: got %q", got)
+		}
+	})
+	t.Run("one word for what is missing, which is a code and a value", func(t *testing.T) {
+		file := "tables: {unit: {rows: {S: sec, other: other}, otherwise: other}}\n" + planted + "  text: 'lookup(\"unit\", src.confirmation.unit) + reverse(\"unit\", src.confirmation.unit)'\n"
+		if got := mistakesOf(file, mapping.FromOpenAPI(doc)); len(got) > 0 {
+			t.Errorf("got %q, want none", got)
 		}
 	})
 	t.Run("a loop that is cheap", func(t *testing.T) {

@@ -34,12 +34,8 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		return s
 	case "optional.none":
 		return shape{scale: schema.AnyScale, absent: true}
-	case "lookup":
+	case "lookup", "reverse":
 		return a.looked(c, args[1])
-	case "reverse":
-		if s.absent = a.readBack(c, args[1]); s.absent {
-			s.null, _ = literal(c.Args()[0])
-		}
 	case "ref", "plantID":
 		a.referred(c.Args()[0], name, args[0])
 		s.theirs = name == "ref"
@@ -211,22 +207,6 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 	return s
 }
 
-// readBack wants a row for every value that can be asked for, and tells whether there may be no code.
-func (a *analysis) readBack(c ast.CallExpr, value shape) (absent bool) {
-	name, _ := literal(c.Args()[0])
-	t := a.c.m.tables[name]
-	if t == nil {
-		return false
-	}
-	a.c.used.asks(name, t.codesOf(value.enum))
-	for _, v := range value.enum {
-		if _, ok := t.back[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {
-			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row with the value %q", name, v), didYouMean(v, sortedKeys(t.back), "add the row, or say otherwise: or missing:"))
-		}
-	}
-	return t.leavesOut()
-}
-
 // nothing finds a code that a table leaves out where a text is needed.
 func (a *analysis) nothing(parts ...ast.Expr) {
 	for _, e := range parts {
@@ -237,23 +217,25 @@ func (a *analysis) nothing(parts ...ast.Expr) {
 	}
 }
 
-// looked is the result of a table; every code that can be asked for must have a row.
-func (a *analysis) looked(c ast.CallExpr, code shape) shape {
+// looked is the result of a table, read forwards or back; every code, or value, that can be asked for must have a row.
+func (a *analysis) looked(c ast.CallExpr, asked shape) shape {
 	s := shape{kind: schema.Text, scale: schema.AnyScale}
 	name, _ := literal(c.Args()[0])
 	t := a.c.m.tables[name]
 	if t == nil {
 		return s
 	}
-	a.c.used.asks(name, code.enum)
-	if t.missing == missingRefuse && t.otherwise == nil {
-		for _, v := range code.enum {
-			if _, ok := t.rows[v]; !ok {
-				a.wrong(c.Args()[1], fmt.Sprintf("table %s has no row %q", name, v), didYouMean(v, sortedKeys(t.rows), "add the row, or say otherwise: or missing:"))
-			}
+	rows, row, codes := t.rows, "row", asked.enum
+	if c.FunctionName() == "reverse" {
+		rows, row, codes = t.back, "row with the value", t.codesOf(asked.enum)
+	}
+	a.c.used.asks(name, codes)
+	for _, v := range asked.enum {
+		if _, ok := rows[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {
+			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no %s %q", name, row, v), didYouMean(v, sortedKeys(rows), "add the row, or say otherwise: or missing:"))
 		}
 	}
-	for _, v := range t.rows {
+	for _, v := range rows {
 		s.enum = append(s.enum, v)
 	}
 	if t.otherwise != nil {
@@ -261,10 +243,10 @@ func (a *analysis) looked(c ast.CallExpr, code shape) shape {
 	}
 	slices.Sort(s.enum)
 	if s.enum = slices.Compact(s.enum); t.missing == missingKeep {
-		if s.length = 0; code.length > 0 { // a code of any length is kept as it is
-			s.length = max(longest(s.enum), code.length)
+		if s.length = 0; asked.length > 0 { // a code of any length is kept as it is
+			s.length = max(longest(s.enum), asked.length)
 		}
-		s.enum, s.some, s.theirs = nil, s.enum, code.theirs
+		s.enum, s.some, s.theirs = nil, s.enum, asked.theirs
 		return s
 	}
 	if s.absent = t.leavesOut(); s.absent {

@@ -34,6 +34,7 @@ type table struct {
 	back      map[string]string
 	twice     map[string][2]string // values that stand for more than one code, with two of these
 	otherwise *string
+	says      place // of otherwise
 	missing   string
 	at        map[string]place // of each row, while the mapping is compiled
 }
@@ -77,7 +78,7 @@ func (c *compiler) readTables(n *yaml.Node) {
 			t.missing = c.oneOf(m, path+".missing", missingRefuse, missingKeep, missingLeaveOut)
 		}
 		if o := keys["otherwise"]; o != nil && c.text(o, path+".otherwise") {
-			if t.otherwise = &o.Value; keys["missing"] != nil {
+			if t.otherwise, t.says = &o.Value, (place{c.src.file, o.Line, o.Column}); keys["missing"] != nil {
 				c.wrong(keys["missing"], path+".missing", "it has no effect beside otherwise", "leave one of them out")
 			}
 		}
@@ -200,6 +201,21 @@ func (c *compiler) unused(n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if name := n.Content[i].Value; !c.used.tables[name] && c.m.tables[name] != nil {
 			c.wrong(n.Content[i], "tables."+name, "nothing looks into this table", `leave it out, or use it: lookup("`+name+`", …)`)
+		}
+	}
+}
+
+// bothWays refuses one word that stands for a missing value and for a missing code, unless it is a row's in both directions.
+func (c *compiler) bothWays() {
+	for _, name := range sortedKeys(c.m.tables) {
+		t := c.m.tables[name]
+		if t.otherwise == nil || !c.used.read[[2]string{name, "lookup"}] || !c.used.read[[2]string{name, "reverse"}] {
+			continue
+		}
+		_, isCode := t.rows[*t.otherwise]
+		if _, isValue := t.back[*t.otherwise]; !isCode || !isValue {
+			c.add(t.says, "tables."+name+".otherwise", fmt.Sprintf("the table is read in both directions, and %q is no code or no value of it", clip(*t.otherwise)),
+				"make two tables of the same rows, each with an otherwise: of its own")
 		}
 	}
 }
