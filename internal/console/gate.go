@@ -57,7 +57,7 @@ func (c *Console) admitted(action string, next http.HandlerFunc) http.HandlerFun
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, err := c.Gate.Who(r, action)
 		if err != nil {
-			if !c.toSignIn(w, r, err) {
+			if !c.toSignIn(w, r, err) && !c.keeps(w, r, err) {
 				c.fail(w, r, err)
 			}
 			return

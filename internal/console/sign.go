@@ -40,6 +40,18 @@ type signView struct {
 	Fields                  [][2]string
 }
 
+// fieldsOf is what was typed in a form, but for what it was signed with.
+func fieldsOf(r *http.Request) (all [][2]string) {
+	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
+		for _, value := range r.PostForm[name] {
+			if !slices.Contains(signingFields(), name) {
+				all = append(all, [2]string{name, value})
+			}
+		}
+	}
+	return all
+}
+
 // signPage asks whoever has not signed an act, or not rightly, to do so; nil for any other error.
 func (c *Console) signPage(r *http.Request, err error) *page {
 	act, ok := errors.AsType[mustSign](err)
@@ -51,13 +63,7 @@ func (c *Console) signPage(r *http.Request, err error) *page {
 		Summary: a.Summary, Object: act.object, Reason: reasonOf(r, act.action), Meanings: access.Meanings(),
 		Provider: strings.HasPrefix(actorOf(r.Context()).Name, "oidc:"), To: r.URL.RequestURI(),
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.PostForm)) {
-		for _, value := range r.PostForm[name] {
-			if !slices.Contains(signingFields(), name) {
-				v.Fields = append(v.Fields, [2]string{name, value})
-			}
-		}
-	}
+	v.Fields = fieldsOf(r)
 	p := &page{name: "sign", Title: "Sign", Body: v, status: problem.Denied.HTTPStatus()}
 	if r.PostFormValue("meaning") != "" {
 		p.Trouble = c.told(r, act.error)

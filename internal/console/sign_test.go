@@ -16,6 +16,50 @@ import (
 	"holdfast/internal/store/storetest"
 )
 
+// signedIn serves the plant's console to people of the plant, and signs one in, who has her role, with a browser of her own.
+func (p *plant) signedIn(policy *access.Policy, name, password, role string) (browser *http.Client, at string, shown access.Shown) {
+	p.t.Helper()
+	users := access.NewUsers("1000", policy)
+	hash, err := users.Hash(p.t.Context(), password)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.tx(func(tx *store.Tx) (err error) {
+		shown, err = users.Add(p.t.Context(), tx, "local:test", name, hash, []string{role})
+		return err
+	})
+	sessions := access.NewSessions(p.db, users, access.SessionConfig{})
+	parts := p.pages.Parts
+	parts.Doer, parts.Gate, parts.SignIn = access.New(p.db).Under(policy), sessions, sessions
+	pages := console.New(parts, console.Config{Plant: "1000"}, slog.New(slog.DiscardHandler))
+	srv := httptest.NewServer(sessions.Wrap(pages.Handler()))
+	p.t.Cleanup(srv.Close)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	browser = &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	p.signIn(browser, srv.URL, form("name", name, "password", password, "code", shown.Recovery[0]))
+	return browser, srv.URL, shown
+}
+
+func (p *plant) signIn(browser *http.Client, at string, f url.Values) {
+	p.t.Helper()
+	if status, body := p.send(browser, at+"/console/sign-in", f); status != http.StatusSeeOther {
+		p.t.Fatalf("signing in: %d %s", status, p.says(body))
+	}
+}
+
+// send posts a form in a browser.
+func (p *plant) send(browser *http.Client, to string, f url.Values) (int, string) {
+	p.t.Helper()
+	res, err := browser.PostForm(to, f)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.read(res)
+}
+
 // TestAnActIsSignedOnAPageOfItsOwn has anna give a message up, which asks her to sign it; with what was typed for the act kept, and her password not.
 func TestAnActIsSignedOnAPageOfItsOwn(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
@@ -27,37 +71,10 @@ func TestAnActIsSignedOnAPageOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	const password = "four words nobody guesses"
-	users := access.NewUsers("1000", policy)
-	hash, err := users.Hash(t.Context(), password)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var shown access.Shown
-	p.tx(func(tx *store.Tx) (err error) {
-		shown, err = users.Add(t.Context(), tx, "local:test", "anna", hash, []string{"erp-team"})
-		return err
-	})
-	sessions := access.NewSessions(p.db, users, access.SessionConfig{})
-	parts := p.pages.Parts
-	parts.Doer, parts.Gate, parts.SignIn = access.New(p.db).Under(policy), sessions, sessions
-	pages := console.New(parts, console.Config{Plant: "1000"}, slog.New(slog.DiscardHandler))
-	srv := httptest.NewServer(sessions.Wrap(pages.Handler()))
-	t.Cleanup(srv.Close)
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	anna := http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	anna, at, shown := p.signedIn(policy, "anna", password, "erp-team")
 	post := func(path string, f url.Values) (int, string) {
 		t.Helper()
-		res, err := anna.PostForm(srv.URL+path, f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p.read(res)
-	}
-	if status, body := post("/console/sign-in", form("name", "anna", "password", password, "code", shown.Recovery[0])); status != http.StatusSeeOther {
-		t.Fatalf("signing in: %d %s", status, p.says(body))
+		return p.send(anna, at+path, f)
 	}
 	discard := "/console/messages/" + p.stuck + "/discard"
 	f := form("key", "0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a", "cause", "booked-by-hand", "reason", "booked <by> hand")
