@@ -167,9 +167,9 @@ type idocNumbers struct {
 }
 
 // Number implements idoc.Numbers. It looks before it writes: most numbers that are asked for a second time are there.
-func (n idocNumbers) Number(ctx context.Context, message, key string) (number string, err error) {
+func (n idocNumbers) Number(ctx context.Context, message, key, document string) (number string, err error) {
 	err = n.db.InTx(ctx, func(tx *store.Tx) error {
-		number, err = docnum.Number(ctx, tx, n.link, message, key)
+		number, err = docnum.Number(ctx, tx, n.link, message, key, document)
 		return err
 	})
 	return number, err
@@ -198,7 +198,7 @@ func (f *floors) idocStatus(ctx context.Context, tx *store.Tx, m message.Message
 	if err := json.Unmarshal(text, &s); err != nil || s.Number == "" {
 		return &problem.Error{Kind: problem.Invalid, What: "read what SAP says of an IDoc", Why: "it names no number", Hint: "have SAP send ALEAUD01", Cause: err}
 	}
-	id, err := docnum.Message(ctx, tx, m.Link, s.Number)
+	id, own, err := docnum.Message(ctx, tx, m.Link, s.Number)
 	if err != nil || s.State == idoc.Received {
 		return err
 	}
@@ -208,8 +208,9 @@ func (f *floors) idocStatus(ctx context.Context, tx *store.Tx, m message.Message
 		m.Kind = outbox.RefusalKind
 		answer["code"], answer["text"] = s.Code, s.Text
 	} else {
-		// Some IDocs are stored first and posted later, as time tickets are. SAP names no document then, and the IDoc's number has to do.
-		answer["document"], answer["kind"] = cmp.Or(s.Document, "IDoc "+s.Number), cmp.Or(s.Kind, "status "+s.Code)
+		// Some IDocs are stored first and posted later, as time tickets are. SAP names no document then, and the IDoc's number has to do. A batch has
+		// the number that it was sent under, whatever SAP's key of it looks like.
+		answer["document"], answer["kind"] = cmp.Or(own, s.Document, "IDoc "+s.Number), cmp.Or(s.Kind, "status "+s.Code)
 	}
 	m.Large = nil
 	if m.Body, err = json.Marshal(answer); err != nil {

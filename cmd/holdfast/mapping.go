@@ -128,12 +128,12 @@ func mappingNew() *cobra.Command {
 			target := cfg.Links[where].target(to[min(i+1, len(to)):])
 			c, done, err := contractOf(cmd.Context(), cfg, where, target)
 			if err != nil {
-				return err
+				return cfg.noPlace(where, from, err)
 			}
 			defer done()
 			text, example, err := mapping.Scaffold(from, target, c)
 			if err != nil {
-				return err
+				return cfg.noPlace(where, from, err)
 			}
 			file = cmp.Or(file, "mine/"+from)
 			if !filepath.IsLocal(filepath.FromSlash(file)) {
@@ -189,6 +189,15 @@ func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.
 		return nil, nothing, invalid("read the contract "+where, err)
 	}
 	return mapping.FromOpenAPI(doc), nothing, nil
+}
+
+// noPlace says of a mapping that cannot be written where the ERP has no place for the kind at all, and what is done instead.
+func (c Config) noPlace(where, kind string, err error) error {
+	why, instead := mapping.NoTarget(map[string]string{"rest": "erp-out", "sap": "sap-out", "sap-idoc": "sap-idoc-out"}[c.Links[where].Kind], kind)
+	if why == "" || c.Links[where].Kind == "rest" && c.Links[where].REST.Spec != rest.Builtin {
+		return err
+	}
+	return &problem.Error{Kind: problem.KindOf(err), What: "write a mapping from " + kind + " for link " + where, Why: why, Hint: instead, Cause: err}
 }
 
 // target is one of the link's, where it is written by the service's own name: API_BATCH_SRV/Batch for batches/Batch.

@@ -135,7 +135,12 @@ func (c Config) checkAgainst(rules *mapping.Set, links map[string]link) error {
 func (c Config) checkKinds(k *checker, at string, r RouteConfig, rules *mapping.Set, to link) {
 	for _, kind := range c.checkPatterns(k, at, r) {
 		if !rules.Covers(r.Mapping, kind) {
-			k.wrong(at+".mapping", fmt.Sprintf("%s has no mapping for %s", cmp.Or(r.Mapping, "a route without a mapping"), kind), "leave the kind out of the route, or write the mapping")
+			why, instead := mapping.NoTarget(r.Mapping, kind)
+			if why != "" {
+				why = ": " + why
+			}
+			k.wrong(at+".mapping", fmt.Sprintf("%s has no mapping for %s%s", cmp.Or(r.Mapping, "a route without a mapping"), kind, why),
+				cmp.Or(instead, "leave the kind out of the route, or write the mapping"))
 		} else if to == nil {
 			continue
 		} else if err := to.Accepts(rules.Target(r.Mapping, kind)); err != nil {

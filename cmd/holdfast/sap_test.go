@@ -75,7 +75,7 @@ links:
     send: {folder: out}
     receive: {folder: in}
 routes:
-  - {kinds: [operation.confirmed, goods.issued, goods.received, goods.scrapped, goods.reversed], link: erp, mapping: sap-idoc-out}
+  - {kinds: [operation.confirmed, goods.issued, goods.received, goods.scrapped, goods.reversed, lot.created, lot.changed], link: erp, mapping: sap-idoc-out}
 `))
 	if err != nil {
 		t.Fatal(err)

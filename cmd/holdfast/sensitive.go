@@ -187,7 +187,7 @@ func answered(ctx context.Context, tx *store.Tx, link, kind string, text []byte)
 		}
 	case idoc.StatusKind:
 		if known {
-			id, err := docnum.Message(ctx, tx, link, of.Number)
+			id, _, err := docnum.Message(ctx, tx, link, of.Number)
 			return []string{id}, false, err
 		}
 	default:

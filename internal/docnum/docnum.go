@@ -6,7 +6,7 @@
 //   - What is sent has one number of 16 digits, the same each time it is asked for. It follows from what is sent, so that a plant that was
 //     restored from an older copy gives it again, and never gives a number of the lost time to something else.
 //   - No two things that are sent over a link have the same number.
-//   - A number is given away only once it is committed which message it stands for.
+//   - A number is given away only once it is committed which message it stands for, and what was last sent under it calls its document.
 //
 // The package owns the table docnums; nothing else reads or writes it.
 package docnum
@@ -35,17 +35,16 @@ const mostTries = 20
 const span = 9_999_999_999_999_999
 
 // Number gives the number of what key names, which carries message over link. The key is the message's ID, or more where one message is sent
-// in several forms.
-func Number(ctx context.Context, tx *store.Tx, link, message, key string) (string, error) {
-	var known string
-	err := tx.Get(ctx, &known, `SELECT number FROM docnums WHERE link = ? AND key = ?`, link, key)
+// in several forms. Document is what it calls the document that the ERP shall make of it, "" where the ERP numbers that, and where it is not sent.
+func Number(ctx context.Context, tx *store.Tx, link, message, key, document string) (string, error) {
+	known, err := find(ctx, tx, link, key, document)
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {
 		return known, wrap("find", message, err)
 	}
 	for try := range mostTries {
 		number := candidate(link, key, try)
-		n, err := tx.Exec(ctx, `INSERT INTO docnums (link, number, key, message, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			link, number, key, message, store.Micros(tx.Now))
+		n, err := tx.Exec(ctx, `INSERT INTO docnums (link, number, key, message, document, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			link, number, key, message, document, store.Micros(tx.Now))
 		if err != nil {
 			return "", wrap("keep", message, err)
 		}
@@ -55,13 +54,25 @@ func Number(ctx context.Context, tx *store.Tx, link, message, key string) (strin
 		if n == 1 {
 			return number, nil
 		}
-		if err := tx.Get(ctx, &known, `SELECT number FROM docnums WHERE link = ? AND key = ?`, link, key); err == nil {
+		if known, err := find(ctx, tx, link, key, document); err == nil {
 			return known, nil // another node was faster
 		} else if !errors.Is(err, sql.ErrNoRows) {
 			return "", wrap("find", message, err)
 		}
 	}
 	return "", fmt.Errorf("number message %s: %d numbers in a row are taken", message, mostTries)
+}
+
+// find is the number that key has. What is sent under it now may call its document otherwise than before, by other mappings.
+func find(ctx context.Context, tx *store.Tx, link, key, document string) (number string, err error) {
+	var known struct{ Number, Document string }
+	if err := tx.Get(ctx, &known, `SELECT number, document FROM docnums WHERE link = ? AND key = ?`, link, key); err != nil {
+		return "", err
+	}
+	if document != "" && document != known.Document {
+		_, err = tx.Exec(ctx, `UPDATE docnums SET document = ? WHERE link = ? AND key = ?`, document, link, key)
+	}
+	return known.Number, err
 }
 
 func wrap(what, message string, err error) error {
@@ -77,20 +88,20 @@ func candidate(link, key string, try int) string {
 	return fmt.Sprintf("%016d", 1+binary.BigEndian.Uint64(sum[:])%span)
 }
 
-// Message is the ID of the message that has the number; NotFound if there is none.
-func Message(ctx context.Context, tx *store.Tx, link, number string) (string, error) {
-	var message string
-	err := tx.Get(ctx, &message, `SELECT message FROM docnums WHERE link = ? AND number = ?`, link, number)
+// Message is the ID of the message that has the number, and what it calls its document; NotFound if there is none.
+func Message(ctx context.Context, tx *store.Tx, link, number string) (message, document string, err error) {
+	var known struct{ Message, Document string }
+	err = tx.Get(ctx, &known, `SELECT message, document FROM docnums WHERE link = ? AND number = ?`, link, number)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", &problem.Error{
+		return "", "", &problem.Error{
 			Kind: problem.NotFound, What: "find the message that went out as number " + number, Why: "link " + link + " has sent nothing under it, or longer ago than is remembered",
 			Hint: "find out in the ERP who has sent it: its ARCKEY is the ID of the message",
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("find the message that went out as number %s: %w", number, err)
+		return "", "", fmt.Errorf("find the message that went out as number %s: %w", number, err)
 	}
-	return message, nil
+	return known.Message, known.Document, nil
 }
 
 // forget removes what is older than Keep, some at a time.

@@ -17,7 +17,7 @@ func number(t *testing.T, db *store.DB, link, message, key string) string {
 	t.Helper()
 	var out string
 	err := db.InTx(t.Context(), func(tx *store.Tx) (err error) {
-		out, err = Number(t.Context(), tx, link, message, key)
+		out, err = Number(t.Context(), tx, link, message, key, "")
 		return err
 	})
 	if err != nil {
@@ -28,7 +28,7 @@ func number(t *testing.T, db *store.DB, link, message, key string) string {
 
 func message(ctx context.Context, db *store.DB, link, number string) (out string, err error) {
 	err = db.View(ctx, func(tx *store.Tx) (err error) {
-		out, err = Message(ctx, tx, link, number)
+		out, _, err = Message(ctx, tx, link, number)
 		return err
 	})
 	return out, err
@@ -124,5 +124,31 @@ func TestOldNumbersAreForgotten(t *testing.T) {
 		if got, err := message(t.Context(), db, "sap", young); got != "young" {
 			t.Errorf("got %q, %v, want it kept", got, err)
 		}
+	})
+}
+
+// TestADocumentIsCalledAsItWasLastSent: asking for the number does not forget it, another mapping may change it.
+func TestADocumentIsCalledAsItWasLastSent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sent := func(document, want string) {
+			t.Helper()
+			err := db.InTx(t.Context(), func(tx *store.Tx) error {
+				number, err := Number(t.Context(), tx, "sap", "m1", "m1", document)
+				if err != nil {
+					return err
+				}
+				if id, got, err := Message(t.Context(), tx, "sap", number); id != "m1" || got != want || err != nil {
+					t.Errorf("sent as %q: got %q of message %q, %v, want %q", document, got, id, err, want)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent("", "")
+		sent("L000001", "L000001")
+		sent("", "L000001")
+		sent("L1", "L1")
 	})
 }

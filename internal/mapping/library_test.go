@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -187,27 +188,55 @@ func TestShippedMappingsGoThereAndBack(t *testing.T) {
 	}
 }
 
-// TestEveryKindHasAMapping lists what the plant says and hears. order.started has no counterpart in openapi/erp.yaml.
-func TestEveryKindHasAMapping(t *testing.T) {
+// TestEveryKindHasAMappingOrAReason: of each kind that the plant sends, a shipped folder has a mapping or says why there is none, and the guide's table
+// tells the same; each way in has all that the plant takes of an ERP.
+func TestEveryKindHasAMappingOrAReason(t *testing.T) {
 	s := shipped(t)
-	for _, kind := range []string{
-		"order.created", "order.completed", "operation.confirmed", "confirmation.reversed", "goods.issued", "goods.received",
-		"goods.scrapped", "goods.reversed", "lot.created", "lot.changed", "inspection.recorded",
-	} {
-		for _, folder := range []string{"erp-out", "b2mml-out"} {
-			if !s.Covers(folder, kind) {
-				t.Errorf("nothing in %s maps %s", folder, kind)
+	guide, err := os.ReadFile("../../docs/mapping-guide.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := []string{"erp-out", "sap-out", "sap-idoc-out", "b2mml-out"}
+	kinds := 0
+	for _, name := range s.Names() {
+		kind, out := strings.CutPrefix(name, "b2mml-out/") // which has a place for everything
+		if !out {
+			continue
+		}
+		kinds++
+		row := "| `" + kind + "` |"
+		var reasons []string
+		for _, folder := range folders {
+			why, instead := mapping.NoTarget(folder, kind)
+			if has := s.Covers(folder, kind); has == (why != "") || has == (instead != "") {
+				t.Errorf("%s %s: a mapping: %t, a reason: %q, instead: %q", folder, kind, has, why, instead)
 			}
+			cell := "–"
+			if why == "" {
+				look, _ := s.Look(s.Name(folder, kind))
+				cell = "`" + look.Target + "`"
+			} else if !slices.Contains(reasons, why) {
+				reasons = append(reasons, why)
+			}
+			row += " " + cell + " |"
+		}
+		row += " " + strings.Join(reasons, "; ") + " |"
+		if !bytes.Contains(guide, []byte(row+"\n")) {
+			t.Errorf("docs/mapping-guide.md lacks the line\n%s", row)
 		}
 	}
-	for _, name := range []string{"b2mml-out/order.started", "b2mml-in/operations-schedule", "b2mml-in/material-definition", "b2mml-in/equipment", "b2mml-in/operations-definition", "b2mml-in/operations-material-bill"} {
-		if s.Name(name, "") == "" {
-			t.Errorf("there is no %s", name)
-		}
+	if kinds != 12 {
+		t.Errorf("b2mml-out has %d kinds, want all 12 that the plant sends", kinds)
 	}
-	for _, name := range []string{"production-order", "material", "work-centre", "bill-of-material", "routing"} {
-		if !s.Covers("erp-in/"+name, "") {
-			t.Errorf("nothing maps a %s", name)
+	ways := map[string][]string{"b2mml-in": {"operations-schedule", "material-definition", "equipment", "operations-definition", "operations-material-bill"}}
+	for _, folder := range []string{"erp-in", "sap-in", "sap-idoc-in"} {
+		ways[folder] = []string{"production-order", "material", "work-centre", "bill-of-material", "routing"}
+	}
+	for folder, names := range ways {
+		for _, name := range names {
+			if !s.Covers(folder+"/"+name, "") {
+				t.Errorf("there is no %s/%s", folder, name)
+			}
 		}
 	}
 }

@@ -253,7 +253,7 @@ func (p *Port) take(e *erpmock.Entry, ds []idoc.Document) (sync func() error) {
 		} else {
 			p.number, p.effects = p.number+1, p.effects+1
 			document := fmt.Sprintf("49%08d", p.number)
-			if !strings.HasPrefix(c["MESTYP"], "PPCC2") { // a time ticket is only stored, as PP-PDC does
+			if strings.HasPrefix(c["MESTYP"], "MBGM") { // a time ticket is only stored, as PP-PDC does; a batch was numbered by the partner
 				said.Document, said.Kind = document+p.cfg.Now().Format("2006"), "BUS2017"
 			}
 			e.Effects = append(e.Effects, erpmock.Effect{Seq: p.effects, Type: c["MESTYP"], Number: document, Act: "created", MessageID: c["ARCKEY"], At: p.cfg.Now()})

@@ -21,7 +21,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	if err != nil {
 		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
 	}
-	number, err := l.number(ctx, d)
+	number, err := l.number(ctx, d, "")
 	if err != nil {
 		return message.Outcome{Verdict: message.Unsure}, err
 	}

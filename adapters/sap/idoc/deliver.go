@@ -62,17 +62,15 @@ func (l *Link) Fits(d message.Delivery) error {
 
 // numbered makes the IDoc of a delivery, with its number; the outcome has no verdict if it can be sent.
 func (l *Link) numbered(ctx context.Context, d message.Delivery) (Document, message.Outcome) {
-	if err := l.Fits(d); err != nil {
+	doc, err := l.document(d, "")
+	if err != nil {
 		return Document{}, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	number, err := l.number(ctx, d)
+	number, err := l.number(ctx, d, namedBy(doc))
 	if err != nil {
 		return Document{}, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}
-	doc, err := l.document(d, number)
-	if err != nil {
-		return doc, message.Outcome{Verdict: message.Refused, Err: err}
-	}
+	doc.Control["DOCNUM"] = number
 	return doc, message.Outcome{}
 }
 
@@ -84,13 +82,13 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery, doc Document) me
 }
 
 // number is that of the IDoc that carries a message. An amendment is another IDoc: SAP has refused the first under its number.
-func (l *Link) number(ctx context.Context, d message.Delivery) (string, error) {
+func (l *Link) number(ctx context.Context, d message.Delivery, document string) (string, error) {
 	m := d.Event.Message()
 	key := m.ID
 	if m.Role == message.Amendment {
 		key += " " + m.Digest()
 	}
-	number, err := l.numbers.Number(ctx, m.ID, key)
+	number, err := l.numbers.Number(ctx, m.ID, key, document)
 	if err != nil {
 		return "", fmt.Errorf("number the IDoc of message %s: %w", m.ID, err)
 	}

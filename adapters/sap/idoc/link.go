@@ -25,7 +25,8 @@ type Resolve func(ctx context.Context, reference string) (string, error)
 // Numbers remembers which IDoc carries which message, and what SAP has said of it.
 type Numbers interface {
 	// Number is the number of the IDoc that carries what key names, the same each time, once it is certain to be remembered as one of message.
-	Number(ctx context.Context, message, key string) (string, error)
+	// Document is what the IDoc itself calls what SAP makes of it, "" where SAP numbers that or nothing is sent; the last one is remembered.
+	Number(ctx context.Context, message, key, document string) (string, error)
 	// Heard tells whether SAP has said anything of the IDoc with this number: then it has it.
 	Heard(ctx context.Context, number string) (bool, error)
 }
@@ -210,6 +211,14 @@ func idFields(basic, id string) (segment, field, value string) {
 		return "E1BP2017_GM_HEAD_01", "REF_DOC_NO", value
 	}
 	return "", "", ""
+}
+
+// namedBy is what an IDoc calls the document that SAP makes of it: a batch has the number that its sender gives it. "" is what SAP numbers.
+func namedBy(doc Document) string {
+	if doc.Control["MESTYP"] == "BATMAS" && len(doc.Segments) > 0 {
+		return doc.Segments[0].Get("BATCH")
+	}
+	return ""
 }
 
 // archiveKey is what stands in ARCKEY: the message's ID, or its digest where that is too long.

@@ -36,7 +36,7 @@ type numbers struct {
 
 func newNumbers() *numbers { return &numbers{by: map[string]string{}, heard: map[string]bool{}} }
 
-func (n *numbers) Number(_ context.Context, _, key string) (string, error) {
+func (n *numbers) Number(_ context.Context, _, key, _ string) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.by[key] == "" {
