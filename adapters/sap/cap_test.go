@@ -200,3 +200,32 @@ func (w *capWorld) checkResults(t *testing.T, lot, id string) {
 		t.Errorf("%d results, %d of the message, %v", rows, mine, err)
 	}
 }
+
+// TestCAPBooksAReceiptOnceThatItsOwnControlKeysBook: the receipt that SAP has booked itself is found on SAP's own server, and ours is not
+// sent beside it; a service that does not tell control keys has nothing sent on trust.
+func TestCAPBooksAReceiptOnceThatItsOwnControlKeysBook(t *testing.T) {
+	for client, v4 := range map[string]bool{"216": false, "218": true} {
+		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
+			w := openCAP(t, client, v4)
+			order := w.Message("order")[:12]
+			deliver := func(name string) message.Outcome {
+				return w.link.Deliver(t.Context(), []message.Delivery{delivery(t, w.Message(name), movement, received(order, "4.000"), nil)})[0]
+			}
+			bySAP := deliver("sap") // as SAP would with a confirmation
+			if bySAP.Verdict != message.Delivered {
+				t.Fatal(bySAP.Err)
+			}
+			w.link.automatic = []string{always}
+			if out := deliver("ours"); out.Verdict != message.Delivered || out.Receipt.Document != bySAP.Receipt.Document || len(w.documents(t, w.Message("ours"))) != 0 {
+				t.Errorf("%v %q, want %q; %d documents of ours", out, out.Receipt.Document, bySAP.Receipt.Document, len(w.documents(t, w.Message("ours"))))
+			}
+			w.link.automatic = []string{"PP05"}
+			if out := deliver("blind"); out.Verdict != message.Refused || len(w.documents(t, w.Message("blind"))) != 0 {
+				t.Errorf("where control keys cannot be read: %v", out)
+			}
+			if err := w.link.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "automatic_receipt") {
+				t.Errorf("the doctor says %v", err)
+			}
+		})
+	}
+}

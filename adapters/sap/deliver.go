@@ -47,11 +47,16 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	return out
 }
 
-// completed fills in what SAP alone knows; failed says why nothing can be sent.
-func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, failed *message.Outcome) {
+// completed fills in what SAP alone knows; settled says why nothing can be sent, or need be.
+func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, settled *message.Outcome) {
 	switch d.Doc.Target {
 	case movement:
+		if settled = l.bookedBySAP(ctx, d); settled != nil {
+			return d, settled
+		}
 		return l.reserved(ctx, d)
+	case reversal:
+		return d, l.keepsReversal(ctx, d)
 	case inspection:
 		return l.placed(ctx, d)
 	}

@@ -9,6 +9,7 @@
 //     mapping, a route or a poll does not name.
 //   - A confirmation that SAP took without all of its goods movements is reported: in its receipt, and in the log. SAP keeps such
 //     movements for a person (COGI), and says so in no answer.
+//   - A receipt of an order for which SAP books receipts itself (Config.AutomaticReceipt) is not sent: it is delivered with SAP's own document.
 //   - Dates and times of a document that comes in have the plant's zone beside them: SAP's have none.
 //
 // What S/4HANA's services are called, and what they hold, was learned from published facts; docs/sap-guide.md names what no system has
@@ -52,6 +53,9 @@ type Config struct {
 	// MovementID is the field of a material document that carries the message's ID: ReferenceDocument (16 characters, the default) or
 	// MaterialDocumentHeaderText (25). It must not be changed while a message is unknown.
 	MovementID string `yaml:"movement_id,omitempty"`
+	// AutomaticReceipt are the control keys by which SAP books the receipt itself with the confirmation of an operation (transaction OPK4);
+	// "*" stands for every order. Receipts of orders that have one are not sent.
+	AutomaticReceipt []string `yaml:"automatic_receipt,omitempty"`
 	// Every is how often changed orders are asked for, 5 s; MasterEvery how often master data are read, 1 h.
 	Every       time.Duration `yaml:"every,omitempty"`
 	MasterEvery time.Duration `yaml:"master_every,omitempty"`
@@ -207,6 +211,7 @@ type Link struct {
 	polls      []*Poll
 	plant      string // in SAP
 	movementID string // the field of a material document that carries the message's ID
+	automatic  []string
 
 	mu           sync.Mutex        // guards what follows
 	reservations map[string]string // by order
@@ -221,7 +226,10 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if _, err := time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
 	}
-	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, reservations: map[string]string{}}
+	if err := checkAutomatic(cfg.AutomaticReceipt); err != nil {
+		return nil, err
+	}
+	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}
