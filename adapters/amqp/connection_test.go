@@ -357,11 +357,15 @@ func TestTopologyIsDeclaredOrLookedAt(t *testing.T) {
 		return reason != nil && strings.Contains(reason.Error(), "declare queue \""+queue+"\"") && strings.Contains(reason.Error(), "made otherwise")
 	})
 	gone := looked
-	gone.Queues = []Queue{{Name: "test.no-such-queue"}}
+	gone.Queues = []Queue{{Name: "test.no-such-queue"}, {Name: "test.nor-this"}}
+	gone.Exchanges = []Exchange{{Name: "test.no-such-exchange"}}
 	l2 := open(t, b, Config{Addresses: c.Addresses, User: c.User, Password: c.Password, Publish: &Publish{}})
 	l2.cfg = gone.withDefaults()
-	if err := l2.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "look for queue \"test.no-such-queue\"") {
-		t.Errorf("Check: got %v", err)
+	err = l2.Check(t.Context())
+	for _, want := range []string{"queue \"test.no-such-queue\"", "queue \"test.nor-this\"", "exchange \"test.no-such-exchange\""} {
+		if err == nil || !strings.Contains(err.Error(), "look for "+want) {
+			t.Errorf("Check does not name %s: %v", want, err)
+		}
 	}
 	_ = b.Do(func(ch *amqp091.Channel) error { _, err := ch.QueueDelete(dead, false, false, false); return err })
 }

@@ -93,24 +93,37 @@ func dropsByItself(version any) bool {
 	return err == nil && n >= 4
 }
 
-// verify looks whether exchanges and queues are there, and changes nothing.
+// verify looks whether exchanges and queues are there, tells all that are not, and changes nothing.
 func (s *session) verify(exchanges []Exchange, queues []Queue) error {
-	ch, err := s.conn.Channel()
-	if err != nil {
-		return fmt.Errorf("open a channel: %w", err)
-	}
+	var all []error
 	for _, e := range exchanges {
 		if e.Name == "" {
 			continue // the default exchange is always there, and may not be declared
 		}
-		if err := ch.ExchangeDeclarePassive(e.Name, cmp.Or(e.Kind, "topic"), true, false, false, false, nil); err != nil {
-			return misplaced("look for exchange", e.Name, err)
-		}
+		all = append(all, s.look("look for exchange", e.Name, func(ch *amqp091.Channel) error {
+			return ch.ExchangeDeclarePassive(e.Name, cmp.Or(e.Kind, "topic"), true, false, false, false, nil)
+		}))
 	}
 	for _, q := range queues {
-		if _, err := ch.QueueDeclarePassive(q.Name, true, false, false, false, nil); err != nil {
-			return misplaced("look for queue", q.Name, err)
+		all = append(all, s.look("look for queue", q.Name, func(ch *amqp091.Channel) error {
+			_, err := ch.QueueDeclarePassive(q.Name, true, false, false, false, nil)
+			return err
+		}))
+		if s.conn.IsClosed() {
+			break
 		}
+	}
+	return errors.Join(all...)
+}
+
+// look asks for one thing on a channel of its own: the broker closes that on which something is not found.
+func (s *session) look(what, name string, ask func(*amqp091.Channel) error) error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	if err := ask(ch); err != nil {
+		return misplaced(what, name, err)
 	}
 	return ch.Close()
 }

@@ -26,7 +26,6 @@
 package odata
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +38,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
@@ -192,48 +190,6 @@ func (l *Link) Warnings() []string {
 		}
 	}
 	return out
-}
-
-// Check tries each service, for the doctor: its $metadata is read anew, and everything that the configuration names must be in it.
-func (l *Link) Check(ctx context.Context) error {
-	for _, name := range l.Services() {
-		m, err := l.services[name].Metadata(ctx)
-		if err != nil && l.services[name].cfg.Optional {
-			l.log.Warn("an optional service of the link cannot be used", "part", "odata", "service", name, "err", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for target, w := range l.cfg.Writes {
-			if service, rest, _ := strings.Cut(target, "/"); service == name {
-				t, err := l.services[name].target(m, rest)
-				if err != nil {
-					return err
-				}
-				if err := t.checkWrite(m, w); err != nil {
-					return err
-				}
-			}
-		}
-		if err := l.checkPolls(l.services[name], m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkPolls holds what the configuration says of the polls of a service against its $metadata.
-func (l *Link) checkPolls(c *Client, m *edm.Model) error {
-	for i, p := range l.polls {
-		if p.client != c {
-			continue
-		}
-		if err := p.check(m, fmt.Sprintf("polls[%d]", i)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // statusLine names a status.

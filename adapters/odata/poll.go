@@ -105,38 +105,6 @@ func zoneOf(at, name string) (*time.Location, error) {
 	return zone, nil
 }
 
-// check holds a poll against the $metadata: its set, and each field that it names.
-func (p *Poll) check(m *edm.Model, at string) error {
-	set, ok := m.Sets[p.set]
-	if !ok {
-		return wrong(at+".set", "the service's $metadata has no set "+p.set+like(m, p.set), "use a name of its $metadata")
-	}
-	for _, n := range []struct{ key, name string }{{"watermark", p.cfg.Watermark}, {"key", p.cfg.Key}, {"version", p.cfg.Version}} {
-		f, ok := set.Of.Field(n.name)
-		switch {
-		case n.name != "" && !ok:
-			return wrong(at+"."+n.key, fmt.Sprintf("%s has no field %q", p.set, n.name), "use a field of the service's $metadata")
-		case n.key == "watermark" && n.name != "" && f.NoFilter:
-			return wrong(at+"."+n.key, fmt.Sprintf("%s cannot be searched by %s", p.set, n.name), "use another field that grows, delta: true or whole: true")
-		case n.key != "key" && n.name != "" && !grows(f):
-			return wrong(at+"."+n.key, fmt.Sprintf("%s is of type %s, whose values have no exact order", n.name, f.Type), "use a field of whole numbers, decimals, dates or moments")
-		}
-	}
-	if _, err := p.request(m, set, stand{}); err != nil {
-		return wrong(at, err.Error(), "use names and values of the service's $metadata")
-	}
-	return nil
-}
-
-// grows tells whether the values of a field can be told apart and put in order without losing a digit.
-func grows(f *edm.Field) bool {
-	switch f.Type {
-	case "Edm.String", "Edm.Int16", "Edm.Int32", "Edm.Int64", "Edm.Byte", "Edm.Decimal", "Edm.Date", "Edm.DateTime", "Edm.DateTimeOffset":
-		return !f.Many
-	}
-	return false
-}
-
 // Name is the poll's name in the configuration; its cursor is kept under it.
 func (p *Poll) Name() string { return p.cfg.Name }
 

@@ -309,22 +309,23 @@ func examineLinks(ctx context.Context, cfg Config, links map[string]link) []find
 	return out
 }
 
-// examineLink tells what came of calling a link. What it makes by itself at its start is not missed before.
+// examineLink tells all that came of calling a link. What it makes by itself at its start is not missed before.
 func examineLink(subject string, c LinkConfig, err error) []finding {
-	switch {
-	case err == nil:
+	if err == nil {
 		return []finding{{Subject: subject, State: isOK, Says: c.address() + " answers as it should"}}
-	case c.makes() && problem.KindOf(err) == problem.NotFound:
-		return []finding{{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), err), Do: "nothing: holdfast serve makes it"}}
-	case c.Kind != "amqp" && problem.KindOf(err) == problem.Unavailable: // its own hint is for a message, which is sent again
-		out := bad(subject, err)
-		for i := range out {
-			out[i].Do = "start the ERP, or correct the link's address in holdfast.yaml; the plant can be started without it, and keeps what it owes"
-		}
-		return out
-	default:
-		return bad(subject, err)
 	}
+	var out []finding
+	for _, e := range leaves(err) {
+		f := bad(subject, e)[0]
+		switch {
+		case c.makes() && f.kind == problem.NotFound:
+			f = finding{Subject: subject, State: look, Says: fmt.Sprintf("%s answers; %v", c.address(), e), Do: "nothing: holdfast serve makes it"}
+		case c.Kind != "amqp" && f.kind == problem.Unavailable && !strings.Contains(f.Do, "/IWFND/"): // its own hint is for a message, which is sent again
+			f.Do = "start the ERP, or correct the link's address in holdfast.yaml; the plant can be started without it, and keeps what it owes"
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // examineListeners tries both addresses. One that is taken is no fault where Holdfast itself has it.
