@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -179,33 +178,6 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 	case (name == operators.Equals || name == operators.NotEquals) && len(args) == 2:
 		if isInt(args[0]) && !isInt(args[1]) {
 			c.add(at(args[0]), path, "a number on the left is not compared with a decimal on the right", "write the field first: src.count == 3")
-		}
-	}
-}
-
-// hopeless finds what is written into a call and stops every message.
-func (c *compiler) hopeless(call ast.CallExpr, path string, at func(ast.Expr) place) {
-	name, args := call.FunctionName(), call.Args()
-	switch {
-	case name == "round" && len(args) == 3, name == "ratio" && len(args) == 5:
-		e := args[len(args)-2]
-		if n, ok := intLiteral(e); ok && (n < 0 || n > decimal.MaxDigits) {
-			c.add(at(e), path, fmt.Sprintf("scale %d is not between 0 and %d", n, decimal.MaxDigits), "write how many places stand behind the point")
-		}
-	case name == "substring" && len(args) == 2:
-		from, known := intLiteral(args[0])
-		if to, both := intLiteral(args[1]); known && (from < 0 || both && to < from) {
-			c.add(at(args[0]), path, fmt.Sprintf("characters %d to %d are no part of a text", from, to), "name the first one, counted from 0, and the one behind the last")
-		}
-	case (name == "pad" || name == "padRight") && len(args) == 2:
-		if fill, ok := literal(args[1]); ok && utf8.RuneCountInString(fill) != 1 {
-			c.add(at(args[1]), path, fmt.Sprintf("fill with one character, not %q", clip(fill)), `such as "0"`)
-		}
-	case name == "localTime" && len(args) == 3:
-		if zone, ok := literal(args[2]); ok {
-			if _, err := (&zones{}).load(zone); err != nil {
-				c.add(at(args[2]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
-			}
 		}
 	}
 }

@@ -174,8 +174,11 @@ func (k *checking) misformed(s shape, t *schema.Type) bool {
 
 // formName is what a person calls a format.
 func formName(format string) string {
-	if format == schema.IsCivil {
+	switch format {
+	case schema.IsCivil:
 		return "day, or a time without a zone"
+	case timeOfDay:
+		return "time of day"
 	}
 	return format
 }

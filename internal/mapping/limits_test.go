@@ -77,6 +77,14 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 		{"a text of another pattern, or null", "  maybe: {const: A}\n", `m.yaml:4:10: fields.maybe: it can be "A", and maybe takes what matches ^[0-9]+$ (` + fit + `)`},
 		{"right: one of two patterns", "  either: {const: '42'}\n", ""},
 		{"right: one of two kinds", "  mixed: {const: low}\n", ""},
+		{
+			"right: a text where it is not empty", "  name: {when: 'src.confirmation.?reason.orValue(\"\") != \"\" && src.plant != \"\"', value: 'src.confirmation.?reason.orValue(\"\")', maxLength: 80}\n" +
+				"  at: {value: 'src.confirmation.?reason.orValue(\"\") == \"\" ? \"06:30:00\" : src.confirmation.?reason.orValue(\"\")', maxLength: 80}\n", "",
+		},
+		{
+			"a text where it is another that is not empty", "  name: {when: 'src.confirmation.?reason.orValue(\"\") != \"\"', value: 'src.confirmation.?text.orValue(\"\")', maxLength: 80}\n",
+			`m.yaml:4:69: fields.name: it can be "", and name takes at least 2 characters (` + fit + `)`,
+		},
 		{"right: a constant", "  order: {const: '000000000042'}\n", ""},
 		{"right: a pattern that Go does not know", "  ahead: {const: b}\n", ""},
 		{"right: a text that is cut first", "  movement: {const: A01}\n", ""},

@@ -49,7 +49,7 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a scale beyond all, in round", header + "fields: {a: 'round(decimal(src.a), 99, \"half-up\")'}", "m.yaml:3:36: fields.a: scale 99 is not between 0 and 38"},
 		{"a negative scale, in round", header + "fields: {a: 'round(decimal(src.a), -1, \"half-up\")'}", "fields.a: scale -1 is not between 0 and 38"},
 		{"a text that ends before it begins", header + "fields: {a: 'src.a.substring(5, 2)'}", "m.yaml:3:30: fields.a: characters 5 to 2 are no part of a text"},
-		{"a fill that is empty", header + "fields: {a: 'src.a.pad(10, \"\")'}", `fields.a: fill with one character, not ""`},
+		{"a fill that is empty", header + "fields: {a: 'pad(src.a, 10, \"\")'}", `fields.a: fill with one character, not ""`},
 		{"a local time in a zone that is none", header + "fields: {a: 'localTime(src.a, src.b, \"Europe/Berln\")'}", "m.yaml:3:38: fields.a: \"Europe/Berln\" is no IANA time zone"},
 		// A field's keys.
 		{"an unknown key of a field", header + "fields: {a: {valeu: src.a}}", `m.yaml:3:14: fields.a: there is no key "valeu" (did you mean value?)`},
@@ -109,7 +109,7 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"bytes", header + "fields: {a: 'b\"x\"'}", "a bytes cannot be written"},
 		{"a list as a parameter", header + "params: {a: '[1]'}", "one value is needed, this is a list(int)"},
 		{"a loop inside a loop", header + "fields: {a: 'src.l.map(x, src.l.map(y, x + y))'}", "a loop inside a loop (use each: for the outer one)"},
-		{"a regular expression that is none", header + "fields: {a: 'src.a.matches(\"(\")'}", "fields.a: invalid matches argument"},
+		{"a regular expression that is none", header + "fields: {a: 'src.a.matches(\"(\")'}", "fields.a: it is no regular expression"},
 		{"ref in a mapping in", in + "fields: {a: 'ref(\"order\", src.a)'}", "there is no ref here"},
 		{"plantID in a mapping out", header + "fields: {a: 'plantID(\"order\", src.a)'}", "there is no plantID here"},
 		{"a loop's variable outside", header + "fields: {a: {each: src.l, value: item}, b: item.x}", "there is no item here"},

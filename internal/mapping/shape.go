@@ -219,6 +219,7 @@ func (c *compiler) objectType(t *types.Type) *schema.Type {
 // of is the shape of one expression, where guards are the fields that are known to be there.
 func (a *analysis) of(e ast.Expr, guards []string) shape {
 	s := a.part(e, guards)
+	s.others(e, guards)
 	a.shapes[e.ID()] = s
 	return s
 }

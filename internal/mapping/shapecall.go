@@ -18,6 +18,7 @@ import (
 func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) shape {
 	s := a.byType(e)
 	a.amounts(e, c.FunctionName(), args)
+	a.taken(c, args)
 	switch name := c.FunctionName(); name {
 	case "orValue", "or":
 		s = on
@@ -148,11 +149,11 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.length = n
 		}
-	case "date":
+	case "date", "fromCompactDate":
 		s.length, s.format = len("2006-01-02"), "date"
-	case "clock":
-		s.length = len("15:04:05")
-	case "dateTime", "localTime":
+	case "clock", "fromCompactTime", "fromEdmTime":
+		s.length, s.format = len("15:04:05"), timeOfDay
+	case "dateTime", "localTime", "fromEdmDate":
 		s.length, s.format = len("2006-01-02T15:04:05.999999999+00:00"), dateTime
 	case "compactDate":
 		s.length = len("20060102")
