@@ -52,23 +52,37 @@ func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) err
 			moved = append(moved, h)
 		}
 	}
-	if err := Hold(ctx, tx, "node:"+t.node, moved); err != nil {
+	newest, noted, err := t.mark(ctx, tx, len(moved) > 0)
+	if err == nil {
+		err = hold(ctx, tx, "node:"+t.node, noted, moved)
+	}
+	if err != nil {
 		return err
 	}
-	tx.AfterCommit(func() { t.last = maps.Clone(now) })
+	tx.AfterCommit(func() { t.last, t.noted = maps.Clone(now), newest })
 	return nil
 }
 
 // Hold writes down, in the transaction in which they came to be, that lanes have these messages.
 func Hold(ctx context.Context, tx *store.Tx, actor string, heads []Head) error {
-	for part := range slices.Chunk(heads, headsAtOnce) {
+	return hold(ctx, tx, actor, nil, heads)
+}
+
+// hold is Hold, with a Mark in the first entry; where there is one, there is an entry.
+func hold(ctx context.Context, tx *store.Tx, actor string, mark []byte, heads []Head) error {
+	parts := slices.Collect(slices.Chunk(heads, headsAtOnce))
+	if mark != nil && len(parts) == 0 {
+		parts = [][]Head{{}}
+	}
+	for _, part := range parts {
 		text, err := json.Marshal(part)
 		if err != nil {
 			return fmt.Errorf("write which lanes have moved: %w", err)
 		}
-		if err := Append(ctx, tx, Entry{Actor: actor, Action: LanesMoved, Object: lanes, After: text}); err != nil {
+		if err := Append(ctx, tx, Entry{Actor: actor, Action: LanesMoved, Object: lanes, Before: mark, After: text}); err != nil {
 			return err
 		}
+		mark = nil
 	}
 	return nil
 }
@@ -101,17 +115,16 @@ func HeldAt(ctx context.Context, tx *store.Tx, at time.Time) (all []Head, err er
 	return all, nil
 }
 
-// EachMoved calls fn with each entry of the action LanesMoved since then, the earliest first.
-func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(Entry) error) error {
+// EachMoved calls fn with each entry of the action LanesMoved since then that has its place in the tree, the earliest first.
+func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(e Entry, place int64) error) error {
 	for after := int64(0); ; {
-		var rows []row
-		err := tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND at >= ? AND seq > ? ORDER BY seq LIMIT 100`,
-			lanes, LanesMoved, store.Micros(since), after)
+		var rows []placed
+		err := tx.Select(ctx, &rows, selectMoved, lanes, LanesMoved, store.Micros(since), after)
 		if err != nil {
 			return fmt.Errorf("read which lanes have moved: %w", err)
 		}
 		for _, r := range rows {
-			if err := fn(r.entry()); err != nil {
+			if err := fn(r.entry(), r.Leaf); err != nil {
 				return err
 			}
 			after = r.Seq

@@ -23,6 +23,10 @@ const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_
 
 const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry ORDER BY entry LIMIT ?`
 
+// selectMoved is one page of the entries that hold lanes, with their places.
+const selectMoved = `SELECT ` + columns + `, leaf, entry FROM audit_entries JOIN audit_leaves ON entry = seq
+WHERE object = ? AND action = ? AND at >= ? AND seq > ? ORDER BY seq LIMIT 100`
+
 const insertCheckpoint = `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, ?, ?)`
 
 // selectSealed is how many leaves the largest checkpoint covers.

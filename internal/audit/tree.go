@@ -52,6 +52,8 @@ type Tree struct {
 	trouble      atomic.Pointer[error] // the last; nil: there is none
 
 	last     map[Head]bool // what the round before held of lanes
+	noted    int64         // the size of the checkpoint that an entry has remembered last
+	forged   error         // what has got no place, of the last Seal
 	sealed   time.Time     // of the last checkpoint that this node made
 	anchored bool          // Sign was whole the last time
 	ending   bool          // the lease is given up with the next round
@@ -92,7 +94,10 @@ func (t *Tree) Run(ctx context.Context) error {
 func (t *Tree) round(ctx context.Context, copies *copies) {
 	due, err := t.due(ctx)
 	if err == nil && due {
-		_, err = t.Seal(ctx)
+		t.forged = nil
+		if _, err = t.Seal(ctx); err == nil {
+			err = t.forged
+		}
 	}
 	t.tell(ctx, "build", err)
 	if copies != nil {
@@ -285,6 +290,14 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 	if err := tx.Select(ctx, &rows, selectPending, atOnce); err != nil {
 		return nil, false, err
 	}
+	more = len(rows) == atOnce
+	rows, forged, err := t.honest(ctx, tx, rows)
+	if err != nil {
+		return nil, false, err
+	}
+	if more = more && len(rows) > 0; forged != nil {
+		tx.AfterCommit(func() { t.forged = forged })
+	}
 	g, err := readEdge(ctx, tx, at.Size)
 	if err != nil {
 		return nil, false, err
@@ -296,17 +309,23 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil {
 		return nil, false, err
 	}
-	if len(rows) == atOnce {
+	if more {
 		return nil, true, nil
 	}
+	c, err = t.next(ctx, tx, g)
+	if err == nil && c == nil {
+		err = t.release(ctx, tx, at)
+	}
+	return c, false, err
+}
+
+// next is the checkpoint of the tree as it is, nil if there is one.
+func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, error) {
 	var sealed int64
-	if err := tx.Get(ctx, &sealed, selectSealed); err != nil {
-		return nil, false, err
+	if err := tx.Get(ctx, &sealed, selectSealed); err != nil || sealed >= g.size {
+		return nil, err
 	}
-	if sealed >= g.size {
-		return nil, false, t.release(ctx, tx, at)
-	}
-	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, false, nil
+	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, nil
 }
 
 // place gives entries the next places.

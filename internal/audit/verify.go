@@ -100,9 +100,13 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 	case h != kept[0]:
 		v.wrong(p.Entry, "entry %d is not what was sealed (place %d)", p.Entry, p.Leaf)
 	}
-	if p.Seq != 0 && len(v.report.Doubtful) < mostWrong && v.at.Sub(store.FromMicros(p.At)) > latest {
+	told := store.FromMicros(p.At)
+	if m, is, err := p.entry().Mark(); err == nil && is && m.At.Before(told) {
+		told = m.At // it follows that checkpoint, the latest there was
+	}
+	if p.Seq != 0 && len(v.report.Doubtful) < mostWrong && v.at.Sub(told) > latest {
 		v.report.Doubtful = append(v.report.Doubtful, Wrong{p.Seq, fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
-			p.Seq, p.Leaf, store.FromMicros(p.At).UTC().Format(time.RFC3339), v.at.Format(time.RFC3339))})
+			p.Seq, p.Leaf, told.UTC().Format(time.RFC3339), v.at.Format(time.RFC3339))})
 	}
 	if _, err := p.entry().Signed(); err != nil {
 		v.wrong(p.Entry, "the signature of entry %d (place %d) is not of what the entry says", p.Entry, p.Leaf)

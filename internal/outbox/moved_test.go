@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -54,9 +55,12 @@ func TestWhatIsAmendedOrVoidedIsHeldByTheAuditRecord(t *testing.T) {
 			}
 			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
 		})
+		if _, err := audit.NewTree(b.db, "record", "a", audit.Config{}, slog.New(slog.DiscardHandler)).Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		var got []audit.Head
 		b.do(func(ctx context.Context, tx *store.Tx) error {
-			return audit.EachMoved(ctx, tx, time.Time{}, func(e audit.Entry) error {
+			return audit.EachMoved(ctx, tx, time.Time{}, func(e audit.Entry, _ int64) error {
 				heads, err := e.Heads()
 				got = append(got, heads...)
 				return err

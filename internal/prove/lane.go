@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -74,13 +75,14 @@ type reading struct {
 	keys  Keys
 	seen  *Witness
 	lanes map[place]*Lane
-	heads map[place][]head // that the audit record held
+	heads map[place][]head        // that the audit record held
+	marks map[string][]audit.Mark // that it holds of its checkpoints, by the origin of the record
 	late  []late
 }
 
 func newReading(keys Keys) *reading {
 	w := NewWitness(func() (*seal.Trust, error) { return keys.Trust, nil })
-	return &reading{keys: keys, seen: w, lanes: map[place]*Lane{}, heads: map[place][]head{}}
+	return &reading{keys: keys, seen: w, lanes: map[place]*Lane{}, heads: map[place][]head{}, marks: map[string][]audit.Mark{}}
 }
 
 // read takes every line.

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -19,10 +20,10 @@ type late struct {
 	word   seal.Word
 }
 
-// head is what the audit record held of a lane.
+// head is what the audit record held of a lane, and at which place in its tree.
 type head struct {
 	digest string
-	at     time.Time
+	place  int64
 }
 
 // proof takes a line that Vouch has written: a proof that the audit record has an entry with the heads of lanes. The checkpoint must be signed by
@@ -54,15 +55,30 @@ func (d *reading) proof(line []byte) error {
 	}
 	for _, h := range heads {
 		at := place{p.Checkpoint.Origin, h.Link, h.Lane, h.Epoch, h.Number}
-		d.heads[at] = append(d.heads[at], head{h.Digest, p.Entry.At})
+		d.heads[at] = append(d.heads[at], head{h.Digest, p.Place})
 	}
-	return nil
+	m, is, err := p.Entry.Mark()
+	if is && m.Size <= p.Place {
+		d.marks[p.Checkpoint.Origin] = append(d.marks[p.Checkpoint.Origin], m)
+	}
+	return err
 }
 
-// at are the heads that the audit record of the plant held of a place in a lane.
-func (d *reading) at(p place) []head {
-	p.source = audit.Origin(string(seal.ForCheckpoint), p.source)
-	return d.heads[p]
+// sealed is when the first checkpoint was made that covers a place of a tree, as the tree itself remembers: zero if that is not shown. What an
+// entry says of its own time, and what a checkpoint says that the tree does not remember, whoever has a stolen key can write. A checkpoint is
+// not earlier than those before it, whatever it says.
+func (d *reading) sealed(origin string, at int64) (since time.Time) {
+	marks := d.marks[origin]
+	slices.SortFunc(marks, func(a, b audit.Mark) int { return cmp.Compare(a.Size, b.Size) })
+	for _, m := range marks {
+		if m.At.After(since) {
+			since = m.At
+		}
+		if m.Size > at {
+			return since
+		}
+	}
+	return time.Time{}
 }
 
 // earlier is the earlier of two times, of which a zero one is none.
@@ -75,9 +91,10 @@ func earlier(a, b time.Time) time.Time {
 
 // direct is since when the audit record held this very message at its place.
 func (d *reading) direct(at place, digest string) (since time.Time) {
-	for _, h := range d.at(at) {
+	at.source = audit.Origin(string(seal.ForCheckpoint), at.source)
+	for _, h := range d.heads[at] {
 		if h.digest == digest {
-			since = earlier(since, h.at)
+			since = earlier(since, d.sealed(at.source, h.place))
 		}
 	}
 	return since

@@ -70,13 +70,17 @@ func (a *aged) hold(db *store.DB, ring *seal.Ring, ms ...message.Message) {
 	for _, m := range ms {
 		heads = append(heads, audit.Head{Link: m.Link, Lane: m.Lane, Epoch: m.Epoch, Number: m.Number, Digest: m.Digest()})
 	}
-	if err := db.InTx(a.t.Context(), func(tx *store.Tx) error { return audit.Hold(a.t.Context(), tx, "node:a", heads) }); err != nil {
-		a.t.Fatal(err)
+	if c, err := a.tree(db, ring, heads).Seal(a.t.Context()); c == nil || err != nil {
+		a.t.Fatalf("got %v, %v", c, err)
 	}
-	sign := func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) }
-	if _, err := audit.NewTree(db, a.origin, "a", audit.Config{Sign: sign}, slog.New(slog.DiscardHandler)).Seal(a.t.Context()); err != nil {
-		a.t.Fatal(err)
-	}
+}
+
+// tree is the audit record of db, whose checkpoints the ring signs.
+func (a *aged) tree(db *store.DB, ring *seal.Ring, heads []audit.Head) *audit.Tree {
+	return audit.NewTree(db, a.origin, "a", audit.Config{
+		Sign:  func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) },
+		Lanes: func(context.Context, *store.Tx, time.Time) ([]audit.Head, error) { return heads, nil },
+	}, slog.New(slog.DiscardHandler))
 }
 
 // vouchers are the proofs of what vouches for messages that were signed by the first key.
@@ -131,6 +135,7 @@ func TestWhatAStolenKeySaysOfEarlierIsNotBelieved(t *testing.T) {
 	third = a.sign(third)
 	forged := storetest.SQLite(t, storetest.WithClock(clockOf(a.thief)))
 	a.hold(forged, a.stolen, longer[4])
+	a.hold(forged, a.stolen, lane[0]) // after which the record remembers that it was sealed
 
 	tests := []struct {
 		name, text string
@@ -161,8 +166,91 @@ func TestWhatAStolenKeySaysOfEarlierIsNotBelieved(t *testing.T) {
 			}
 		})
 	}
-	if n := strings.Count(proofs, "\n"); n != 1 {
-		t.Errorf("%d proofs, want the one that is enough", n)
+	if n := strings.Count(proofs, "\n"); n != 2 {
+		t.Errorf("%d proofs, want the one that is enough and that of when it was sealed", n)
+	}
+}
+
+// write writes an entry into the audit record behind Holdfast, as of a time of the writer's own.
+func (a *aged) write(e audit.Entry) {
+	a.t.Helper()
+	e.Actor, e.Action, e.Object = "node:a", audit.LanesMoved, "lanes"
+	if err := a.db.InTx(a.t.Context(), func(tx *store.Tx) error { return audit.Append(a.t.Context(), tx, e) }); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// TestTheRecordItselfTellsWhenItHeldWhat: the thief of a key that has ended can write the database too. He signs one message more with a time when
+// the key counted, has the record hold it in an entry of that time, and makes a checkpoint of that time over it. The plant goes on with the record.
+func TestTheRecordItselfTellsWhenItHeldWhat(t *testing.T) {
+	a := newAged(t)
+	lane := a.lane("o1", 4)
+	a.hold(a.db, a.stolen, lane[3])
+	a.hold(a.db, a.stolen, a.lane("o2", 1)...)
+	a.clock.Store(signedAt + 2*3600) // the certificate has ended
+	honest := a.newKey(a.clock)
+	a.hold(a.db, honest, a.lane("o3", 1)...)
+	a.thief.Store(signedAt + 60)
+	longer := a.lane("o1", 5)
+	old := time.Unix(signedAt+60, 0).UTC()
+	heads, err := json.Marshal([]audit.Head{{Link: longer[4].Link, Lane: "o1", Epoch: longer[4].Epoch, Number: 5, Digest: longer[4].Digest()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(audit.Entry{At: old, After: heads})
+	a.hold(a.db, honest, a.lane("o4", 1)...)
+	a.hold(a.db, honest, a.lane("o5", 1)...)
+	refused := func(name, why string) {
+		t.Helper()
+		text := proof(t, longer...) + a.vouchers(a.db, longer...)
+		if _, err := prove.Read(strings.NewReader(text), a.keys(t)); problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "number 5 of lane o1: ") || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: got %v, want that number 5 is refused: %s", name, err, why)
+		}
+	}
+	refused("an entry of an earlier time", "nothing vouches")
+
+	var size int64
+	var root audit.Checkpoint
+	if err := a.db.View(t.Context(), func(tx *store.Tx) (err error) {
+		if size, err = audit.Size(t.Context(), tx); err == nil {
+			root, err = audit.Newest(t.Context(), tx)
+		}
+		return err
+	}); err != nil || size != root.Size {
+		t.Fatal(size, root.Size, err)
+	}
+	a.forge(root, old)
+	if _, err := prove.Read(strings.NewReader(proof(t, lane...)+a.vouchers(a.db, lane...)), a.keys(t)); err != nil {
+		t.Errorf("what the plant did sign: %v", err)
+	}
+	refused("a checkpoint of an earlier time", "nothing vouches")
+}
+
+// forge has the database hold a checkpoint with the time of long ago over what is in the record now, and the record remember it.
+func (a *aged) forge(newest audit.Checkpoint, old time.Time) {
+	a.t.Helper()
+	a.write(audit.Entry{At: old, After: []byte("[]")})
+	now := a.clock.Swap(old.Unix())
+	c, err := audit.NewTree(a.db, a.origin, "a", audit.Config{Sign: func(_ context.Context, name, text string) (string, error) {
+		return a.stolen.SignCheckpoint(name, text)
+	}}, slog.New(slog.DiscardHandler)).Seal(a.t.Context())
+	a.clock.Store(now)
+	if err != nil || c == nil || !c.At.Equal(old) || c.Size != newest.Size+1 {
+		a.t.Fatalf("forged %+v, %v", c, err)
+	}
+	mark, err := json.Marshal(audit.Mark{Size: c.Size, Root: c.Root, At: c.At})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.write(audit.Entry{At: old, Before: mark, After: []byte("[]")})
+	honest := a.newKey(a.clock)
+	a.hold(a.db, honest, a.lane("o6", 1)...)
+	a.hold(a.db, honest, a.lane("o7", 1)...)
+	ending, cancel := context.WithCancel(a.t.Context())
+	cancel()
+	tree := a.tree(a.db, honest, nil)
+	if err := tree.Run(ending); err != nil || problem.KindOf(tree.Trouble()) != problem.Integrity {
+		a.t.Errorf("the plant sees %v, %v, want an alarm", tree.Trouble(), err)
 	}
 }
 
@@ -210,6 +298,7 @@ func TestWhatARevokedKeySignedBeforeIsVouchedFor(t *testing.T) {
 	a.clock.Store(signedAt + 900)
 	honest := a.newKey(a.clock)
 	a.hold(a.db, honest, lane[1])
+	a.hold(a.db, honest, a.lane("o2", 1)...)
 	var all bytes.Buffer
 	if err := a.db.View(t.Context(), func(tx *store.Tx) error {
 		var v prove.Voucher

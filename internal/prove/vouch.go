@@ -35,8 +35,14 @@ type need struct {
 	until  time.Time
 }
 
-// candidate is an entry of the audit record that holds a lane's head.
-type candidate struct{ entry, number int64 }
+// candidate is an entry of the audit record that holds a lane's head, with the one that remembers the first checkpoint over it.
+type candidate struct{ entry, mark, number int64 }
+
+// moved is an entry of the audit record that holds heads of lanes that are wanted.
+type moved struct {
+	entry, place int64
+	heads        []audit.Head
+}
 
 // Want adds a message that was signed by a key whose word was enough until then.
 func (v *Voucher) Want(m message.Message, until time.Time) {
@@ -67,12 +73,18 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 		w.sort()
 	}
 	chosen := map[int64]bool{}
-	err := audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry) error {
+	var open []moved // that no checkpoint covers which the record remembers
+	err := audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry, place int64) error {
+		m, is, err := e.Mark()
+		if err != nil {
+			return err
+		}
+		if is {
+			open = v.cover(open, m, e.Seq, chosen)
+		}
 		heads, err := e.Heads()
-		for _, h := range heads {
-			if w := v.lanes[audit.Head{Link: h.Link, Lane: h.Lane, Epoch: h.Epoch}]; w != nil {
-				w.take(e, h, chosen)
-			}
+		if err == nil && slices.ContainsFunc(heads, v.wants) {
+			open = append(open, moved{e.Seq, place, heads})
 		}
 		return err
 	})
@@ -85,6 +97,27 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 	return writeProofs(ctx, tx, to, slices.Sorted(maps.Keys(chosen)))
 }
 
+// laneOf is under which lanes are kept.
+func laneOf(h audit.Head) audit.Head { return audit.Head{Link: h.Link, Lane: h.Lane, Epoch: h.Epoch} }
+
+func (v *Voucher) wants(h audit.Head) bool { return v.lanes[laneOf(h)] != nil }
+
+// cover takes the heads of entries that a checkpoint covers, which an entry remembers; the others are given back.
+func (v *Voucher) cover(open []moved, m audit.Mark, mark int64, chosen map[int64]bool) (still []moved) {
+	for _, o := range open {
+		if o.place >= m.Size {
+			still = append(still, o)
+			continue
+		}
+		for _, h := range o.heads {
+			if w := v.lanes[laneOf(h)]; w != nil {
+				w.take(m.At, candidate{o.entry, mark, h.Number}, h, chosen)
+			}
+		}
+	}
+	return still
+}
+
 // sort puts the messages in the order of their numbers. A voucher for one must be good for those behind it too: that of the first that is
 // older than the first end of a key among them is.
 func (w *wanted) sort() {
@@ -94,19 +127,19 @@ func (w *wanted) sort() {
 	}
 }
 
-// take looks at a head of the lane; entries come in the order of their times.
-func (w *wanted) take(e audit.Entry, h audit.Head, chosen map[int64]bool) {
-	if n, ok := w.others[h.Digest]; ok && n.number == h.Number && !e.At.After(n.until) {
-		chosen[e.Seq] = true
+// take looks at a head of the lane that a checkpoint covers since then; they come in the order of these times.
+func (w *wanted) take(since time.Time, c candidate, h audit.Head, chosen map[int64]bool) {
+	if n, ok := w.others[h.Digest]; ok && n.number == h.Number && !since.After(n.until) {
+		chosen[c.entry], chosen[c.mark] = true, true
 		delete(w.others, h.Digest)
 	}
-	for len(w.events) > 0 && e.At.After(w.events[0].until) {
+	for len(w.events) > 0 && since.After(w.events[0].until) {
 		if !w.choose(chosen) {
 			w.events = w.events[1:] // nothing vouches for it
 		}
 	}
 	if len(w.events) > 0 && h.Number >= w.events[0].number {
-		w.best = candidate{e.Seq, h.Number}
+		w.best = c
 	}
 }
 
@@ -115,7 +148,7 @@ func (w *wanted) choose(chosen map[int64]bool) bool {
 	if w.best.entry == 0 {
 		return false
 	}
-	chosen[w.best.entry] = true
+	chosen[w.best.entry], chosen[w.best.mark] = true, true
 	for len(w.events) > 0 && w.events[0].number <= w.best.number {
 		w.events = w.events[1:]
 	}
