@@ -52,7 +52,7 @@ func (c *Console) checkReceipt(ctx context.Context, d outbox.Detail) []check {
 	case !d.Settled || d.Role == message.Void:
 		return nil
 	case r.Signed != "" && v != nil:
-		err := v.VerifyReceipt(ctx, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document})
+		err := v.VerifyReceipt(ctx, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document, Came: d.SettledAt})
 		if err != nil {
 			return []check{{"Receipt", why(err), "negative"}}
 		}

@@ -74,8 +74,9 @@ func (p Proof) Witness() Witness {
 
 // Receipted is what a receipt must be about.
 type Receipted struct {
-	ID, Digest string // of the event
-	Document   string // that the answer names
+	ID, Digest string    // of the event
+	Document   string    // that the answer names
+	Came       time.Time // when the receipt came, by our clock; zero: it comes now
 }
 
 // ReceiptVerifier checks the receipt that an ERP has signed; its error is a *problem.Error of kind Integrity or Denied, or Unavailable if

@@ -264,7 +264,7 @@ func (c *chain) receipt(ctx context.Context, d outbox.Detail) {
 	if c.by.Receipt == nil {
 		return
 	}
-	if err := c.by.Receipt(ctx, d.Link, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document}); err != nil {
+	if err := c.by.Receipt(ctx, d.Link, r.Signed, message.Receipted{ID: d.ID, Digest: d.Digest, Document: r.Document, Came: d.SettledAt}); err != nil {
 		c.wrong(d.Number, "the ERP's receipt does not count: %s", whyOf(err))
 		return
 	}

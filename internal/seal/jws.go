@@ -178,7 +178,8 @@ func (k SigningKey) SignReceipt(r SignedReceipt) (string, error) {
 	return s.CompactSerialize()
 }
 
-// checkReceipt is nil if the ERP says by this receipt that it has taken the very message, and gave it this number.
+// checkReceipt is nil if the ERP says by this receipt that it has taken the very message, and gave it this number. Its key must count when the
+// receipt came, or have ended while it was on its way: whoever has stolen a key that has ended can write an earlier time into a receipt.
 func checkReceipt(token string, keys func(KeyID) (Key, error), m message.Receipted, now time.Time) error {
 	h, err := readJWSHeader(token, receiptJWS)
 	if err != nil {
@@ -196,6 +197,10 @@ func checkReceipt(token string, keys func(KeyID) (Key, error), m message.Receipt
 	if err := strictJSON(text, &r); err != nil {
 		return bad(problem.Integrity, "its receipt cannot be read")
 	}
+	came := now
+	if !m.Came.IsZero() {
+		came = m.Came
+	}
 	switch {
 	case r.ID != m.ID || r.Digest != m.Digest:
 		return bad(problem.Integrity, "its receipt is that of message "+shown(r.ID)+", or of another content")
@@ -203,8 +208,10 @@ func checkReceipt(token string, keys func(KeyID) (Key, error), m message.Receipt
 		return bad(problem.Integrity, "its receipt says "+shown(r.Verdict)+", and its status that it was taken")
 	case m.Document != "" && r.Document != m.Document && r.Target != m.Document: // an operation without a number is for any document
 		return bad(problem.Integrity, "its receipt is of document "+shown(r.Document)+", the answer of "+shown(m.Document))
-	case r.At.After(now.Add(hopSkew)) || !k.counts(r.At):
+	case r.At.After(came.Add(hopSkew)) || !k.counts(r.At):
 		return bad(problem.Integrity, "its receipt was signed at "+r.At.Format(time.RFC3339)+", when its key did not count")
+	case !k.To.IsZero() && came.After(k.To.Add(HopAge)):
+		return bad(problem.Integrity, "its receipt came at "+came.Format(time.RFC3339)+", and its key has ended at "+k.To.Format(time.RFC3339)+", whatever time it names itself")
 	}
 	return nil
 }

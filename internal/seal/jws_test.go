@@ -131,6 +131,39 @@ func TestReceiptIsForOneMessage(t *testing.T) {
 	}
 }
 
+// TestReceiptOfAKeyThatHasEndedDoesNotCount: whoever has stolen it names a time when it did. What came while it counted stays good.
+func TestReceiptOfAKeyThatHasEndedDoesNotCount(t *testing.T) {
+	k := edKey(t, 'e')
+	known := k.Key()
+	known.From, known.To = signedAt.Add(-time.Hour), signedAt.Add(time.Hour)
+	signed, err := k.SignReceipt(SignedReceipt{ID: "m1", Digest: "d1", Verdict: Accepted, Document: "4711", At: signedAt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := message.Receipted{ID: "m1", Digest: "d1", Document: "4711"}
+	tests := []struct {
+		name      string
+		came, now time.Time
+		good      bool
+	}{
+		{"at once", time.Time{}, signedAt, true},
+		{"on its way as the key ended", time.Time{}, known.To.Add(time.Minute), true},
+		{"after the key has ended", time.Time{}, known.To.Add(HopAge + time.Second), false},
+		{"kept since the key counted", signedAt.Add(time.Minute), known.To.Add(1000 * time.Hour), true},
+		{"kept since the key had ended", known.To.Add(2 * HopAge), known.To.Add(1000 * time.Hour), false},
+		{"of a time after it came", signedAt.Add(-10 * time.Minute), known.To, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			of := of
+			of.Came = tt.came
+			if err := checkReceipt(signed, FixedKeys{known}.Find, of, tt.now); (err == nil) != tt.good {
+				t.Errorf("got %v, want that it counts: %t", err, tt.good)
+			}
+		})
+	}
+}
+
 // TestStandardWebhooksVector is the example of the specification's libraries.
 func TestStandardWebhooksVector(t *testing.T) {
 	secret, err := base64.StdEncoding.DecodeString("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
