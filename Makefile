@@ -155,10 +155,11 @@ soak: build ## the same forms in turn, each for a minute with a seed of its own,
 		for form in $(FORMS); do ((SECONDS < end)) || break; torture $$form $$seed 1; seed=$$((seed + 1)); done; \
 	done
 
-faults: ## RabbitMQ restarted 50 times between outbox and inbox, with databases, disk and line struck as well: half an hour
+faults: ## RabbitMQ restarted 50 times between outbox and inbox, with databases, disk and line struck as well, and a job of 10,000 that is killed: half an hour
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)"; export HOLDFAST_TEST_LONG=1; \
 	$(GO) test -count=1 -v -timeout 60m -run '^TestFromOutboxToInbox' ./cmd/holdfast; \
+	$(GO) test -count=1 -v -timeout 60m -run '^TestScripts$$/^jobkill$$' ./cmd/holdfast; \
 	$(GO) test -count=1 -v -timeout 60m -run '^(TestAHundredClosedConnectionsLoseNothing|TestABlockedBrokerHangsNothing|TestARestartedBrokerLosesNothing)$$' ./adapters/amqp
 
 # An older node has the defects that were mended since. So only what an upgrade itself meets; OLD_FAULTS= (empty) has all of them strike, for an

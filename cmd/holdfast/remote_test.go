@@ -34,7 +34,7 @@ func openFar(t *testing.T) *far {
 		t.Fatal(err)
 	}
 	for _, material := range []string{"FG-1001", "FG-1002"} {
-		if err := oweOrder(t.Context(), file, material); err != nil {
+		if err := oweOrders(t.Context(), file, material, 1); err != nil {
 			t.Fatal(err)
 		}
 	}

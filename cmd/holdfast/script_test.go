@@ -42,6 +42,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			metadata, err := filepath.Abs("../../adapters/odata/testdata")
 			env.Setenv("EDMX", metadata)
+			env.Setenv("MORE", "16") // orders beside that of the demo, and after how many messages a job's process is killed
+			env.Setenv("KILLED", "6")
+			if os.Getenv("HOLDFAST_TEST_LONG") != "" {
+				env.Setenv("MORE", "9999")
+				env.Setenv("KILLED", "4000")
+			}
 			return err
 		},
 		Cmds: scriptCommands(),
@@ -76,12 +82,10 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 func owe(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(append(args, "1")[2])
 	ts.Check(err)
-	for range n {
-		ts.Check(oweOrder(context.Background(), ts.MkAbs(args[0]), args[1]))
-	}
+	ts.Check(oweOrders(context.Background(), ts.MkAbs(args[0]), args[1], n))
 }
 
-func oweOrder(ctx context.Context, file, material string) (err error) {
+func oweOrders(ctx context.Context, file, material string, n int) (err error) {
 	cfg, err := loadConfig(file)
 	if err != nil {
 		return err
@@ -92,11 +96,16 @@ func oweOrder(ctx context.Context, file, material string) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	act := access.Act{Action: access.OrderCreate, Actor: access.Actor{Name: "local:test"}}
-	_, err = f.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
-		o, err := f.plant.CreateOrder(ctx, tx, mes.NewOrder{Material: material, Quantity: decimal.FromInt(12)})
-		return access.Result{Object: "order/" + o.ID}, err
-	})
-	return err
+	for range n {
+		_, err := f.doer.Do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
+			o, err := f.plant.CreateOrder(ctx, tx, mes.NewOrder{Material: material, Quantity: decimal.FromInt(12)})
+			return access.Result{Object: "order/" + o.ID}, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ports hands out each port once, and none of those that the system gives to whoever connects or asks for any: a port of that range
