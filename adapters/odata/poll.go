@@ -300,7 +300,7 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, seen sights, now time.Time) (i
 	if err != nil {
 		return message.Incoming{}, false, p.client.unread(err)
 	}
-	content, err := contentOf(body)
+	content, err := wire.ContentOf(body)
 	if err != nil {
 		return message.Incoming{}, false, p.client.unread(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
 	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 )
 
@@ -137,9 +138,9 @@ func TestWhatChangesWithoutItsChangeTimeIsAMessageOfItsOwn(t *testing.T) {
 
 // TestAStateIsTheSameInWhateverOrderItsPartsCome: a database gives operations and components as it likes.
 func TestAStateIsTheSameInWhateverOrderItsPartsCome(t *testing.T) {
-	one, err := contentOf([]byte(`{"a":[{"n":"1","q":1.50},{"n":"2"}],"b":"x"}`))
-	other, err2 := contentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.50,"n":"1"}]}`))
-	third, err3 := contentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.51,"n":"1"}]}`))
+	one, err := wire.ContentOf([]byte(`{"a":[{"n":"1","q":1.50},{"n":"2"}],"b":"x"}`))
+	other, err2 := wire.ContentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.50,"n":"1"}]}`))
+	third, err3 := wire.ContentOf([]byte(`{"b":"x","a":[{"n":"2"},{"q":1.51,"n":"1"}]}`))
 	if one != other || one == third || err != nil || err2 != nil || err3 != nil {
 		t.Errorf("%s, %s, %s; %v, %v, %v", one, other, third, err, err2, err3)
 	}

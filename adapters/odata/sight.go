@@ -2,17 +2,14 @@ package odata
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"holdfast/adapters/odata/edm"
-	"holdfast/openapi/contract"
+	"holdfast/adapters/wire"
 )
 
 // sight is the state in which a poll last saw an object.
@@ -60,7 +57,7 @@ func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content stri
 	}
 	key := strings.Join(keys, "/")
 	last, met := seen[key]
-	sum, top := short(version+" "+content), ""
+	sum, top := wire.Hash(version+" "+content), ""
 	back := met && p.twice(w) && p.twice(last.At) // in an hour that repeats, the lesser watermark may be the later one
 	if back && p.cfg.Version == p.cfg.Watermark && later(cmp.Or(last.Top, last.At), version) {
 		top = cmp.Or(last.Top, last.At)
@@ -82,43 +79,4 @@ func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content stri
 		object = cmp.Or(top, version) + "~" + strconv.FormatInt(on, 10)
 	}
 	return again, object, known
-}
-
-// contentOf is a hash of a document that depends on neither the order of names nor that of lists: services give what belongs to an entity
-// in whatever order their database has it.
-func contentOf(body []byte) (string, error) {
-	v, err := contract.Decode(body)
-	if err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(sorted(v))
-	return short(string(text)), err
-}
-
-// sorted is a tree whose lists are in the order of what their elements are as JSON.
-func sorted(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for name, inner := range v {
-			v[name] = sorted(inner)
-		}
-	case []any:
-		texts := make([]string, 0, len(v))
-		for _, inner := range v {
-			text, err := json.Marshal(sorted(inner))
-			if err != nil {
-				panic(err) // it was read as JSON
-			}
-			texts = append(texts, string(text))
-		}
-		slices.Sort(texts)
-		return texts
-	}
-	return v
-}
-
-// short is a hash of 128 bits.
-func short(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:16])
 }

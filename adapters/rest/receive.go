@@ -122,17 +122,25 @@ func (p *Poll) Name() string { return p.cfg.Name }
 func (p *Poll) Every() time.Duration { return p.cfg.Every }
 
 // place is where the poll stands between two calls.
-type place struct{ since, page string }
+type place struct {
+	since, page string
+	seen        sights
+}
 
 func readPlace(cursor string) (place, error) {
-	v, err := url.ParseQuery(cursor)
+	where, seen, _ := strings.Cut(cursor, "#")
+	v, err := url.ParseQuery(where)
+	at := place{v.Get("since"), v.Get("page"), sights{}}
+	if err == nil && seen != "" {
+		err = json.Unmarshal([]byte(seen), &at.seen)
+	}
 	if err != nil {
 		return place{}, &problem.Error{
 			Kind: problem.Invalid, What: "place of a poll", Why: "the stored cursor is not one of ours",
 			Hint: "delete it; everything is then read again, and known states are passed over", Cause: err,
 		}
 	}
-	return place{v.Get("since"), v.Get("page")}, nil
+	return at, nil
 }
 
 func (p place) String() string {
@@ -142,7 +150,7 @@ func (p place) String() string {
 			v.Set(name, s)
 		}
 	}
-	return v.Encode()
+	return v.Encode() + p.seen.suffix()
 }
 
 // Poll reads what has changed since cursor, "" for everything, and gives where to go on. Store next in the transaction that
@@ -224,9 +232,10 @@ func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, p
 	}
 	batch := make([]message.Incoming, len(items))
 	for i, item := range items {
-		batch[i] = p.incoming(item, raw[i], a.At)
+		batch[i] = p.incoming(item, raw[i], at.seen, a.At)
 		batch[i].Proof = a.Proof
 	}
+	next.seen = at.seen.kept()
 	return batch, next, nil
 }
 
@@ -234,11 +243,11 @@ func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, p
 func (p *Poll) next(what string, body any, at place) (place, error) {
 	if p.cfg.NextPage != "" {
 		if page, ok := text(body, p.cfg.NextPage); ok {
-			return place{since: at.since, page: page}, nil
+			return place{at.since, page, at.seen}, nil
 		}
 	}
 	if p.cfg.Token == "" {
-		return place{}, nil
+		return place{seen: at.seen}, nil
 	}
 	token, ok := text(body, p.cfg.Token)
 	if !ok {
@@ -246,12 +255,13 @@ func (p *Poll) next(what string, body any, at place) (place, error) {
 			Kind: problem.Unavailable, What: what, Why: "the answer has no change token at " + p.cfg.Token, Hint: "correct token of the poll",
 		}
 	}
-	return place{since: token}, nil
+	return place{since: token, seen: at.seen}, nil
 }
 
 // incoming makes a message of an item. Its ID is the object's number and version, so that the same state is the same message
-// however often it is read; where the item has none, the content stands in for what is missing.
-func (p *Poll) incoming(item any, raw []byte, now time.Time) message.Incoming {
+// however often it is read; where the item has none, the content stands in for what is missing. Another content under the version that it
+// was seen in before is another state, and comes after it; of messages that the ERP itself numbers, it is for the inbox to judge.
+func (p *Poll) incoming(item any, raw []byte, seen sights, now time.Time) message.Incoming {
 	sum := sha256.Sum256(raw)
 	content := "sha256:" + hex.EncodeToString(sum[:])
 	key, ok := text(item, p.cfg.Key)
@@ -279,6 +289,13 @@ func (p *Poll) incoming(item any, raw []byte, now time.Time) message.Incoming {
 	in.Claimed, _ = optional(item, p.cfg.Digest)
 	if in.Number = p.number(item); in.Number != 0 {
 		in.Lane, _ = optional(item, p.cfg.Lane)
+		return in
+	}
+	if sum, err := wire.ContentOf(raw); version != "" && err == nil {
+		again, object := seen.look(key, version, sum, now)
+		if in.ObjectVersion = object; again != "" {
+			in.ID += "~" + again
+		}
 	}
 	return in
 }
