@@ -101,7 +101,7 @@ func (l *Link) Accepts(target string) error {
 	if len(target) > maxShort {
 		return &problem.Error{
 			Kind: problem.Invalid, What: fmt.Sprintf("target %.40q… of a mapping", target),
-			Why: fmt.Sprintf("a routing key has at most %d bytes", maxShort), Hint: "use a shorter one, or none for the link's own",
+			Why: fmt.Sprintf("a routing key has at most %d bytes", maxShort), Hint: "write a shorter one",
 		}
 	}
 	return nil

@@ -175,7 +175,10 @@ func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.
 			return c, opened.Close, err
 		}
 		opened.Close()
-		return nil, nothing, &problem.Error{Kind: problem.Invalid, What: "map to link " + where, Why: "it takes the plant's events themselves", Hint: "name a link to an ERP with a contract"}
+		return nil, nothing, &problem.Error{
+			Kind: problem.Invalid, What: "map to link " + where, Why: "it has no contract by which fields could be guessed",
+			Hint: "write the file by hand, with to: {event: ROUTING.KEY} and the fields of the document (docs/mapping-guide.md), or name a link to an ERP with a contract",
+		}
 	}
 	text := openapi.ERP()
 	if where != rest.Builtin {
