@@ -37,10 +37,12 @@ type reloader struct {
 	trials *trials
 	out    *outbox.Outbox
 
-	used  attempt      // an edition, or the folder as it was then
-	tried attempt      // an edition
-	node  edition.Node // what it maps by
-	kept  edition.Node // as it was last reported
+	used   attempt       // an edition, or the folder as it was then
+	seen   sight         // the folder, while it changes
+	settle time.Duration // how long the folder has to stand still
+	tried  attempt       // an edition
+	node   edition.Node  // what it maps by
+	kept   edition.Node  // as it was last reported
 }
 
 // refitEvery is how often a node looks whether mappings fit by now that did not fit a link: a contract may be learnt later, or anew.
@@ -78,6 +80,26 @@ func (a *attempt) came(what, by string, err error, now time.Time) (news bool) {
 	return news
 }
 
+// sight is what a look found in the folder: the hash of its files, or why they cannot be read.
+type sight struct {
+	what string
+	at   time.Time
+}
+
+// settled tells whether the folder has the same files as at the look before. Whoever writes it (an editor, a checkout) replaces one file after the
+// other, and each state in between may be without a mistake.
+func (r *reloader) settled(e edition.Edition, err error, now time.Time) bool {
+	what := e.Hash
+	if err != nil {
+		what = err.Error()
+	}
+	if r.seen.what != what {
+		r.seen = sight{what, now}
+		return false
+	}
+	return now.Sub(r.seen.at) >= r.settle
+}
+
 // unfitError is that of mappings which have no mistake, and do not fit what they are for.
 type unfitError struct{ error }
 
@@ -88,7 +110,7 @@ func (e unfitError) Unwrap() error { return e.error }
 func (f *floors) newReloader() *reloader {
 	return &reloader{
 		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{},
-		out: f.outbox, used: attempt{what: f.mapsBy},
+		out: f.outbox, used: attempt{what: f.mapsBy}, settle: reloadEvery / 2,
 	}
 }
 
@@ -190,6 +212,9 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 		return // a folder that cannot be read says nothing
 	}
 	e, err := r.cfg.edition(ctx, r.db, s)
+	if s.Used.Edition == "" && from != r.used.what && !r.settled(e, err, now) {
+		return
+	}
 	var changes []mapping.Change
 	if err == nil && s.Used.Edition == "" {
 		err = r.emptied(e)

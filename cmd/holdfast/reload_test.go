@@ -39,11 +39,13 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := f.newReloader()
+	r.settle = 0
 	r.begin(t.Context())
 	write := func(name, text string) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		r.look(t.Context())
 		r.look(t.Context())
 	}
 	const good = "from: {kind: test.happened}\nto: {operation: post}\nfields: {a: src.a}\n"
@@ -101,11 +103,13 @@ func TestAFolderThatIsLostIsNotAnEmptyOne(t *testing.T) {
 			t.Errorf("%s: it makes %s and says %q, %s", lost.what, got, r.node.Trouble, m.log.String())
 		}
 		lost.back()
+		r.look(t.Context())
 		if r.look(t.Context()); r.node.Trouble != "" {
 			t.Errorf("%s no longer: it says %q", lost.what, r.node.Trouble)
 		}
 	}
 	m.write(mapsTo("b"))
+	r.look(t.Context())
 	if r.look(t.Context()); m.made() != `{"a":2}` {
 		t.Errorf("after a change it makes %s", m.made())
 	}
@@ -192,6 +196,7 @@ func (m *manyNodes) node(name string) *reloader {
 		m.t.Fatal(err)
 	}
 	r := f.newReloader()
+	r.settle = 0
 	r.begin(m.t.Context())
 	m.all = append(m.all, r)
 	return r
@@ -382,6 +387,7 @@ func TestANodeLooksForItselfWhoHasApproved(t *testing.T) {
 	m.node("n1")
 	m.write(mapsTo("b"))
 	r := m.all[0]
+	r.look(t.Context())
 	if r.look(t.Context()); !strings.Contains(r.node.Trouble, "nobody has approved them") {
 		t.Errorf("the changed folder is taken: %q", r.node.Trouble)
 	}
