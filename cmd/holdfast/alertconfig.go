@@ -165,6 +165,9 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 			return "", nil
 		}})
 	}
+	if p.ring != nil {
+		all = append(all, unsignedProbes(node, p.ring.Unsigned)...)
+	}
 	if p.directory != nil {
 		all = append(all, alert.Probe{Name: "threat.directory-unread", Object: "access/directory", Look: func(context.Context) (string, error) {
 			if unread := p.directory.Unread(); len(unread) > 0 {

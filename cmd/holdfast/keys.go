@@ -142,9 +142,9 @@ func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState) e
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "KEY\tNODE\tSTATE\tUNTIL\tLEFT")
+	fmt.Fprintln(t, "KEY\tNODE\tSTATE\tUNTIL\tLEFT\tWHY")
 	for _, k := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", k.Key, k.Node, k.State, k.Until.UTC().Format(time.RFC3339), k.Left)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", k.Key, k.Node, k.State, k.Until.UTC().Format(time.RFC3339), k.Left, k.Why)
 	}
 	return t.Flush()
 }

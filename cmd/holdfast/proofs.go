@@ -119,9 +119,13 @@ func (f *floors) alarmed(ctx context.Context, name, link string, refused error) 
 	}
 	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := f.db.InTx(soon, func(tx *store.Tx) error { return f.alerts.Raise(soon, tx, name, "link/"+link, refused) })
-	if err != nil {
-		f.log.ErrorContext(ctx, "an alert cannot be kept", "part", "alert", "link", link, "err", err)
-	}
+	f.raise(soon, name, "link/"+link, refused)
 	return refused
+}
+
+// raise raises an alert in a transaction of its own.
+func (f *floors) raise(ctx context.Context, name, object string, why error) {
+	if err := f.db.InTx(ctx, func(tx *store.Tx) error { return f.alerts.Raise(ctx, tx, name, object, why) }); err != nil {
+		f.log.ErrorContext(ctx, "an alert cannot be kept", "part", "alert", "alert", name, "object", object, "err", err)
+	}
 }

@@ -130,6 +130,7 @@ func (p *process) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.tellOpened(k)
 	if p.ring, err = p.cfg.openRing(ctx, p.db, k, p.tel.registry, p.log); err != nil {
 		return err
 	}

@@ -142,6 +142,10 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 		w.act(1, entry("user:x", "10.1.2.3", "access.token-create", audit.Refused))
 		w.act(2, entry("user:x", "10.1.2.3", "access.passkey-cloned", audit.Refused))
 		want = append(want, "threat.passkey-cloned x")
+		for _, action := range []string{"keys.listed", "keys.cold-start", "keys.plain-doubted", "keys.made"} {
+			w.act(1, audit.Entry{Actor: "node:a", Action: action, Object: "key/1", Outcome: audit.Done})
+		}
+		want = append(want, "threat.key-revoked key/1", "threat.cold-start key/1", "threat.plain-doubted key/1")
 		w.act(19, entry("user:aud", "10.1.2.3", "token.reveal", audit.Done))
 		w.want("denied and privileges", want...)
 		w.act(1, entry("user:aud", "10.1.2.3", "audit.export", audit.Done))

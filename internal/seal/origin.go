@@ -31,12 +31,14 @@ func (r *Ring) Ready() error {
 // database, and cannot know whether the plant has said it.
 func (r *Ring) SignedLate(m message.Message) {
 	r.late.Inc()
+	r.lately.Add(1)
 	r.log.Log(context.Background(), slog.LevelWarn, "a message that was committed without a signature is signed now", "part", "keys", "message", m.ID, "kind", m.Kind, "key", m.Key)
 }
 
 // tellUnsigned counts what is not signed, and logs it once a minute.
 func (r *Ring) tellUnsigned(why error) {
 	r.unsigned.Inc()
+	r.missed.Add(1)
 	now := r.cfg.Now().Unix() / 60
 	if r.told.Swap(now) != now {
 		r.log.Log(context.Background(), slog.LevelError, "messages are kept unsigned and do not leave", "part", "keys", "err", why)

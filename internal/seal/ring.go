@@ -27,6 +27,7 @@ type RingConfig struct {
 	// Fresh has each start ask the keyring for a new key: the one in the safe is used only while the keyring does not answer. That is a
 	// cold start, which is recorded and told as an alarm.
 	Fresh bool
+	Look  time.Duration // how often the keyring's list of revoked keys is looked at for the node's own; default 5 min
 	// Record writes down, in the transaction of what happened, that a key was made (KeyMade) or used at a cold start (ColdStart); default none.
 	Record func(ctx context.Context, tx *store.Tx, what string, key KeyID, left time.Duration) error
 }
@@ -35,6 +36,7 @@ type RingConfig struct {
 const (
 	KeyMade   = "keys.made"
 	ColdStart = "keys.cold-start"
+	KeyListed = "keys.listed" // the keyring's list of revoked keys names it, and nobody has said so here
 )
 
 // Ring is what one node signs with: an Ed25519 key that it made itself and that the keyring has certified. It signs without asking
@@ -50,11 +52,13 @@ type Ring struct {
 
 	turn sync.Mutex // one rotation at a time
 	key  atomic.Pointer[nodeKey]
-	cold atomic.Bool            // the key is of a cold start
-	open atomic.Bool            // the key is not in the safe yet
-	said atomic.Pointer[Bundle] // roots and lists as the keyring told them last
+	cold atomic.Bool          // the key is of a cold start
+	open atomic.Bool          // the key is not in the safe yet
+	said atomic.Pointer[said] // roots and lists as the keyring told them last
+	look atomic.Int64         // when its list is looked at again, in microseconds
 
 	unsigned, late prometheus.Counter
+	missed, lately atomic.Int64 // the same
 	told           atomic.Int64 // the minute in which it was last said that messages stay unsigned
 }
 
@@ -64,7 +68,7 @@ func NodeURI(source, node string) string { return source + ":node:" + url.PathEs
 // OpenRing gives the node its key: the one in the safe if that still may sign, else a new one, for which the keyring must answer. A nil
 // safe keeps keys in memory only, so that each start needs the keyring.
 func OpenRing(ctx context.Context, db *store.DB, from Keyring, safe *Safe, node string, cfg RingConfig, log *slog.Logger) (*Ring, error) {
-	cfg.Renew = cmp.Or(cfg.Renew, 24*time.Hour)
+	cfg.Renew, cfg.Look = cmp.Or(cfg.Renew, 24*time.Hour), cmp.Or(cfg.Look, saidFor)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -72,7 +76,10 @@ func OpenRing(ctx context.Context, db *store.DB, from Keyring, safe *Safe, node 
 	if err := r.restore(ctx); err != nil {
 		return nil, err
 	}
-	if r.key.Load() == nil || cfg.Fresh {
+	if r.key.Load() != nil && !cfg.Fresh {
+		r.lookUp(ctx)
+	}
+	if r.key.Load() == nil || cfg.Fresh || r.key.Load().revoked.Load() {
 		if err := r.begin(ctx); err != nil {
 			return nil, err
 		}
@@ -309,6 +316,7 @@ func (r *Ring) Run(ctx context.Context) error {
 		case <-t.C:
 		case <-r.unlessTrying(changed, pause):
 			t.Stop()
+			r.look.Store(0) // somebody may have revoked a key
 		}
 	}
 }
@@ -325,12 +333,13 @@ func (r *Ring) unlessTrying(changed <-chan struct{}, pause time.Duration) <-chan
 // keeps no key from being replaced.
 func (r *Ring) renew(ctx context.Context) error {
 	saved := r.saveAgain()
+	r.lookUp(ctx)
 	k := r.key.Load()
 	ended, err := r.ended(ctx, k)
 	if err != nil {
 		return err
 	}
-	if !ended && !r.cold.Load() && r.cfg.Now().Before(r.due(k)) {
+	if !ended && !k.revoked.Load() && !r.cold.Load() && r.cfg.Now().Before(r.due(k)) {
 		return saved
 	}
 	if err := r.Rotate(ctx); err != nil {
@@ -356,31 +365,4 @@ func (r *Ring) tell(ctx context.Context, err error) {
 // jitter is d, a quarter more or less, so that nodes do not ask all at once.
 func jitter(d time.Duration) time.Duration {
 	return d - d/4 + mrand.N(d/2) //nolint:gosec // spreads load, protects nothing
-}
-
-// Trust is what checks the signatures of every node of the plant, as keyring and archive know them now. While the keyring does not answer,
-// what it said last counts: no check waits for it.
-func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
-	b, err := r.Bundle(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return b.Trust(), nil
-}
-
-// Bundle is what Trust goes by.
-func (r *Ring) Bundle(ctx context.Context) (Bundle, error) {
-	b, err := ReadBundle(ctx, r.db, r.from)
-	if last := r.said.Load(); problem.KindOf(err) == problem.Unavailable && last != nil {
-		b = *last
-		err = r.db.View(ctx, func(tx *store.Tx) (err error) {
-			b.Keys, err = Archive(ctx, tx)
-			return err
-		})
-	}
-	if err != nil {
-		return Bundle{}, err
-	}
-	r.said.Store(&Bundle{Roots: b.Roots, Lists: b.Lists})
-	return b, nil
 }

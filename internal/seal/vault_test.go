@@ -156,9 +156,17 @@ func TestASecretIDThatSomebodyElseUnwrappedIsAnAlarm(t *testing.T) {
 	}
 	for name, file := range map[string]string{"unwrapped by another": stolen, "made by another": foreign} {
 		t.Run(name, func(t *testing.T) {
-			_, err := vaultAgain(t, s, t.TempDir(), file, id).Certify(t.Context(), csr(t))
+			var told []error
+			v := vaultAgain(t, s, t.TempDir(), file, id)
+			v.WhenOpened(func(why error) { told = append(told, why) })
+			_, err := v.Certify(t.Context(), csr(t))
 			if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "unwrapped before") {
 				t.Errorf("got %v, want a refusal that says so", err)
+			}
+			time.Sleep(2 * time.Second) // the next login may be tried by then
+			_, again := v.Certify(t.Context(), csr(t))
+			if len(told) != 1 || told[0] == nil || again == nil {
+				t.Errorf("told of %v, want it once", told)
 			}
 		})
 	}

@@ -228,8 +228,10 @@ func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
 			Hint: "have one made (deploy/vault/setup node …) and name its file in keys.vault.wrapped_secret_id", Cause: err,
 		}
 	}
+	sum := sha256.Sum256([]byte(wrapping))
 	id, err := v.unwrap(ctx, wrapping)
 	if err != nil {
+		v.tellOpened(sum, err)
 		return sealedLogin{}, err
 	}
 	path := "auth/" + approleMount + "/login"
@@ -241,8 +243,21 @@ func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
 	if err != nil {
 		return sealedLogin{}, err
 	}
-	sum := sha256.Sum256([]byte(wrapping))
 	return v.newLogin(ctx, l.token, sum[:])
+}
+
+// WhenOpened has f told of each wrapped secret ID that somebody else has opened, once: whoever did has the node's secret. It is to be said before
+// the keyring is used.
+func (v *Vault) WhenOpened(f func(why error)) { v.opened = f }
+
+// tellOpened tells of a wrapping that was opened before.
+func (v *Vault) tellOpened(wrapping [sha256.Size]byte, err error) {
+	if v.opened == nil || !isDenied(err) {
+		return
+	}
+	if _, told := v.toldOf.LoadOrStore(wrapping, true); !told {
+		v.opened(err)
+	}
 }
 
 // unwrap takes the secret ID out of its wrapping, which must be one that the role's own path has made.

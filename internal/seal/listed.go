@@ -1,0 +1,106 @@
+package seal
+
+import (
+	"context"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// saidFor is for how long what the keyring has said of its roots and lists is used before it is asked again.
+const saidFor = 5 * time.Minute
+
+// said is what the keyring has said, and when.
+type said struct {
+	Bundle
+	at time.Time
+}
+
+// ask is what the keyring says of its roots and lists, or has said no longer ago than age.
+func (r *Ring) ask(ctx context.Context, age time.Duration) (Bundle, error) {
+	now := r.cfg.Now()
+	if last := r.said.Load(); last != nil && now.Sub(last.at) < age && !now.Before(last.at) {
+		return last.Bundle, nil
+	}
+	roots, lists, err := r.from.Roots(ctx)
+	if err != nil {
+		return Bundle{}, err
+	}
+	b := Bundle{Roots: roots, Lists: lists}
+	r.said.Store(&said{b, now})
+	return b, nil
+}
+
+// lookUp has the node notice that its own key is on the keyring's list: it signs nothing more with it, writes down that it counts for nothing, and
+// gets another one if the keyring still gives it one. A keyring that does not answer is asked again later; the node goes on meanwhile.
+func (r *Ring) lookUp(ctx context.Context) {
+	now := r.cfg.Now()
+	if at := time.UnixMicro(r.look.Load()); now.Before(at) && at.Sub(now) <= r.cfg.Look {
+		return
+	}
+	r.look.Store(now.Add(min(r.cfg.Look, mostPause)).UnixMicro()) // if it fails
+	b, err := r.ask(ctx, 0)
+	if err == nil {
+		err = r.judge(ctx, b)
+	}
+	if err == nil {
+		r.look.Store(now.Add(r.cfg.Look).UnixMicro())
+	} else if ctx.Err() == nil && problem.KindOf(err) != problem.Unavailable { // one that is away is told of where it matters
+		r.log.ErrorContext(ctx, "it cannot be seen whether the node's key was revoked", "part", "keys", "err", err)
+	}
+}
+
+// judge holds the node's key against the lists.
+func (r *Ring) judge(ctx context.Context, b Bundle) error {
+	k := r.key.Load()
+	since, is := listed(b.Lists, b.Roots, k.chain)
+	if !is {
+		return nil
+	}
+	k.revoked.Store(true)
+	return r.db.InTx(ctx, func(tx *store.Tx) error {
+		a, err := Find(ctx, tx, k.id)
+		if err != nil || !a.Revoked.IsZero() {
+			return err
+		}
+		const why = "the keyring's list of revoked keys names it"
+		if _, err := end(ctx, tx, k.id, `UPDATE seal_keys SET revoked_at = ?, reason = ? WHERE id = ? AND revoked_at = 0`, store.Micros(since), why); err != nil {
+			return err
+		}
+		tx.AfterCommit(func() {
+			r.log.ErrorContext(ctx, "ALARM: the node's key was revoked at the keyring: it signs nothing more", "part", "keys", "key", k.id, "since", since)
+		})
+		return r.record(ctx, tx, KeyListed, k.id)
+	})
+}
+
+// Unsigned is how often a message was not signed for want of a key that counts, and Late how many were signed later that had no signature, since
+// the node started.
+func (r *Ring) Unsigned() (missed, late int64) { return r.missed.Load(), r.lately.Load() }
+
+// Trust is what checks the signatures of every node of the plant, as keyring and archive know them now: the archive is read each time, the keyring
+// is asked every few minutes. While it does not answer, what it said last counts: no check waits for it.
+func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
+	b, err := r.Bundle(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.Trust(), nil
+}
+
+// Bundle is what Trust goes by.
+func (r *Ring) Bundle(ctx context.Context) (Bundle, error) {
+	b, err := r.ask(ctx, saidFor)
+	if last := r.said.Load(); problem.KindOf(err) == problem.Unavailable && last != nil {
+		b, err = last.Bundle, nil
+	}
+	if err != nil {
+		return Bundle{}, err
+	}
+	err = r.db.View(ctx, func(tx *store.Tx) (err error) {
+		b.Keys, err = Archive(ctx, tx)
+		return err
+	})
+	return b, err
+}

@@ -1,0 +1,145 @@
+package seal_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// told is what a ring has recorded.
+type told struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (r *told) record(_ context.Context, _ *store.Tx, what string, key seal.KeyID, _ time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, what+" "+string(key))
+	return nil
+}
+
+func (r *told) count(what string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.all {
+		if s == what {
+			n++
+		}
+	}
+	return n
+}
+
+func chainOf(t *testing.T, db *store.DB, id seal.KeyID) (a seal.Archived) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx *store.Tx) (err error) { a, err = seal.Find(t.Context(), tx, id); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestANodeSeesThatItsKeyIsOnTheListOfTheLocalKeyring, which somebody has put there without the plant's database: while it runs, and at a start.
+func TestANodeSeesThatItsKeyIsOnTheListOfTheLocalKeyring(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		var said told
+		cfg := seal.RingConfig{Renew: time.Hour, Record: said.record}
+		safe := seal.NewSafe(dir, "correct horse", work)
+		r, err := seal.OpenRing(t.Context(), db, k, safe, nodeA, cfg, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := r.State().Key
+		running(t, r, func() {
+			if err := k.Revoke(t.Context(), chainOf(t, db, first).Chain[0]); err != nil {
+				t.Fatal(err)
+			}
+			k.down.Store(true)
+			time.Sleep(6 * time.Minute)
+			if _, err := r.Sign(forTest, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+				t.Errorf("it signs with a key that was revoked: %v", err)
+			}
+			k.down.Store(false)
+			time.Sleep(time.Minute)
+			if s, err := r.Sign(forTest, []byte("digest")); err != nil || s.Key == first {
+				t.Errorf("signed with %s, %v", s.Key, err)
+			}
+		})
+		second := r.State().Key
+		if err := k.Revoke(t.Context(), chainOf(t, db, second).Chain[0]); err != nil {
+			t.Fatal(err)
+		}
+		again, err := seal.OpenRing(t.Context(), db, k, safe, nodeA, cfg, quiet())
+		if err != nil || again.State().Key == second {
+			t.Errorf("a start: signs with %s, %v", again.State().Key, err)
+		}
+		for _, id := range []seal.KeyID{first, second} {
+			if a := chainOf(t, db, id); a.Revoked.IsZero() || a.Reason != "the keyring's list of revoked keys names it" || said.count(seal.KeyListed+" "+string(id)) != 1 {
+				t.Errorf("the archive says %v %q, recorded %v", a.Revoked, a.Reason, said.all)
+			}
+		}
+	})
+}
+
+// TestANodeSeesThatVaultHasRevokedItsKey: it stops to sign with it, and gets another one only as long as its role is there.
+func TestANodeSeesThatVaultHasRevokedItsKey(t *testing.T) {
+	t.Parallel()
+	v, s := vault(t, t.TempDir())
+	db := storetest.SQLite(t)
+	var said told
+	r, err := seal.OpenRing(t.Context(), db, v, nil, nodeA, seal.RingConfig{Record: said.record, Look: time.Second}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := v.As(s.Token)
+	running(t, r, func() {
+		first := r.State().Key
+		if err := operator.Revoke(t.Context(), chainOf(t, db, first).Chain[0]); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "another key", func() bool {
+			got, err := r.Sign(forTest, []byte("digest"))
+			return err == nil && got.Key != first
+		})
+		second := r.State().Key
+		if _, err := s.Admin(t).Logical().Delete("holdfast-pki/roles/a"); err != nil {
+			t.Fatal(err)
+		}
+		if err := operator.Revoke(t.Context(), chainOf(t, db, second).Chain[0]); err != nil {
+			t.Fatal(err)
+		}
+		var why error
+		until(t, "an end of signing", func() bool {
+			_, why = r.Sign(forTest, []byte("digest"))
+			return why != nil
+		})
+		if problem.KindOf(why) != problem.Unavailable || !strings.Contains(why.Error(), "its key was revoked") {
+			t.Errorf("got %v, want that it says why", why)
+		}
+		until(t, "both in the record", func() bool {
+			return said.count(seal.KeyListed+" "+string(first)) == 1 && said.count(seal.KeyListed+" "+string(second)) == 1
+		})
+		if a := chainOf(t, db, second); a.Revoked.IsZero() {
+			t.Error("the archive does not have it as revoked")
+		}
+	})
+}
+
+// until waits for something that comes from another process.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("no %s", what)
+}
