@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
 	"holdfast/internal/message"
 )
@@ -319,5 +320,53 @@ func TestAServiceWhoseMetadataIsBrokenIsNotAskedForEachWrite(t *testing.T) {
 			t.Errorf("it was asked %d times in %d hours", n, hour+1)
 		}
 		now = now.Add(2 * time.Hour)
+	}
+}
+
+// TestABatchThatTookEffectInPartIsAskedForPartByPart: the answer to a batch is lost after two of its five parts were refused, for somebody works on
+// their orders. A new process asks for each: three are there, two are not, and are sent again alone.
+func TestABatchThatTookEffectInPartIsAskedForPartByPart(t *testing.T) {
+	for _, d := range dialects()[2:] {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			var ds []message.Delivery
+			for i := range 5 {
+				ds = append(ds, w.of(t, fmt.Sprintf("m%d", i), d.set, fmt.Sprintf(`{"OrderID":"00000000000%d","ConfirmationYieldQuantity":"1.000"}`, i)))
+			}
+			var rules []edmx.Rule
+			for _, locked := range []string{"000000000001", "000000000003"} {
+				rules = append(rules, edmx.Rule{Field: "OrderID", Value: locked, Code: "CO/469", Text: "Order is already being processed by MILLER", Count: 1})
+			}
+			w.mock.SetRules(rules...)
+			if _, err := w.link.services["conf"].token(t.Context(), 0); err != nil {
+				t.Fatal(err)
+			}
+			w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Lost, Method: "POST", Count: 1})
+			for i, o := range w.link.Deliver(t.Context(), ds) {
+				if o.Verdict != message.Unsure {
+					t.Fatalf("m%d: %v, %v", i, o, o.Err)
+				}
+			}
+			w.link = open(t, w.config(w.server.URL)) // a new process knows nothing of the attempts
+			w.link.cfg.AskAfter = 1
+			out := make([]message.Outcome, len(ds))
+			var again []message.Delivery
+			for i, one := range ds {
+				asked, err := w.link.Ask(t.Context(), one)
+				if asked.Verdict == message.Unsure && err == nil { // what is not there is not believed at once
+					asked, err = w.link.Ask(t.Context(), one)
+				}
+				want := message.Delivered
+				if i == 1 || i == 3 {
+					want, again = message.Again, append(again, one)
+				}
+				if out[i] = asked; err != nil || asked.Verdict != want {
+					t.Fatalf("m%d is asked for: %v, %v, want %v", i, asked, err, want)
+				}
+			}
+			late := w.link.Deliver(t.Context(), again)
+			out[1], out[3] = late[0], late[1]
+			w.mustBeOnce(t, out)
+		})
 	}
 }
