@@ -125,20 +125,59 @@ func (c Config) taken(rules *mapping.Set, look mapping.Look, links map[string]li
 // knowing are the links whose contract knows what a mapping feeds or, of one in, takes.
 func knowing(look mapping.Look, links map[string]link) (out []string) {
 	for _, name := range slices.Sorted(maps.Keys(links)) {
-		c, ok := links[name].(mapping.Contract)
-		if !ok {
-			continue
-		}
-		if look.Inbound {
-			_, ok = c.DocumentType(look.Document)
-		} else {
-			_, ok = c.TargetType(look.Target)
-		}
-		if ok {
+		if c, ok := links[name].(mapping.Contract); ok && knows(c, look) {
 			out = append(out, name)
 		}
 	}
 	return out
+}
+
+// knows tells whether a contract knows what a mapping feeds or, of one in, takes.
+func knows(c mapping.Contract, look mapping.Look) (ok bool) {
+	if look.Inbound {
+		_, ok = c.DocumentType(look.Document)
+	} else {
+		_, ok = c.TargetType(look.Target)
+	}
+	return ok
+}
+
+// unheld is a mapping of which nothing is held against the contract of a link that it is used for.
+type unheld struct {
+	mapping.Mistake
+	mapping, link string
+}
+
+// unheld are those of some names: the link has not been given its contract yet, or that has no such document.
+func (c Config) unheld(rules *mapping.Set, links map[string]link, names []string) (out []unheld) {
+	for _, name := range names {
+		look, _ := rules.Look(name)
+		for _, to := range slices.Compact(slices.Sorted(slices.Values(c.usersOf(rules, name)))) {
+			if contract, ok := links[to].(mapping.Contract); ok && !knows(contract, look) {
+				out = append(out, unheld{notHeld(rules, look, to, contract), name, to})
+			}
+		}
+	}
+	return out
+}
+
+func notHeld(rules *mapping.Set, look mapping.Look, to string, contract mapping.Contract) mapping.Mistake {
+	m := mapping.Mistake{
+		File: look.File, Line: look.Line, Col: look.Col, What: "from", Why: fmt.Sprintf("link %s has not learnt its contract: %s is held against nothing", to, cmp.Or(look.Document, look.Target)),
+		Hint: fmt.Sprintf("holdfast doctor asks the ERP for it and checks again; metadata: FILE under links.%s.services has it known without", to),
+	}
+	if !look.Inbound {
+		m.What = "to"
+		_, m.Line, m.Col = rules.TargetAt(look.Name)
+	}
+	if !look.Inbound {
+		return m
+	}
+	if l, lists := contract.(interface{ Targets() []string }); !lists || len(l.Targets()) > 0 {
+		m.Why = fmt.Sprintf("the contract of link %s has no document %s: it is held against nothing", to, look.Document)
+		m.Hint = "name one that it has: SERVICE/SET of an OData service, a schema of an OpenAPI document, or a type of IDoc"
+	}
+	return m
 }
 
 // documentsOf are the types of what comes in through links, by their contracts, each as it was when the link last learnt its contract.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,9 @@ func (w *workshop) test(ctx context.Context, out io.Writer, f mappingTestFlags, 
 	if err != nil {
 		return err
 	}
+	if f.against != "" || f.fuzz > 0 {
+		report.Cases = append(report.Cases, w.unchecked(names)...)
+	}
 	if f.update {
 		return w.update(out, report)
 	}
@@ -115,6 +119,25 @@ func (w *workshop) update(out io.Writer, r mapping.Report) error {
 		fmt.Fprintf(out, "wrote %s\n", file)
 	}
 	return sentence(out, "%s; look at what has changed before you keep it", count(written, "file of examples was written", "files of examples were written"))
+}
+
+// unchecked are cases that fail because there is no contract to hold a mapping against: of those named, or of all that are used.
+func (w *workshop) unchecked(names []string) (out []mapping.Case) {
+	of := names
+	if len(of) == 0 {
+		of = w.rules.Names()
+	}
+	for _, m := range w.cfg.unheld(w.rules, w.links, of) {
+		out = append(out, mapping.Case{Mapping: m.mapping, Name: "the contract of link " + m.link, Errors: []string{"nothing was checked: " + m.Why + "; " + m.Hint}})
+	}
+	for _, name := range names {
+		if look, _ := w.rules.Look(name); !look.Own && len(w.cfg.usersOf(w.rules, name)) == 0 && len(knowing(look, w.links)) == 0 {
+			out = append(out, mapping.Case{Mapping: name, Name: "the contract", Errors: []string{
+				"nothing was checked: no link of the configuration has a contract that knows " + cmp.Or(look.Document, look.Target),
+			}})
+		}
+	}
+	return out
 }
 
 // contracted adds to a check of the plant's own mappings that there is a link to hold what they make against.
