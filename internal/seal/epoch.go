@@ -30,8 +30,7 @@ func (r *Rest) begin(ctx context.Context) error {
 	plain, wrapped, err := r.from.Wrap(ctx, r.cfg.Ahead+1)
 	if err != nil {
 		r.trouble.Store(&err)
-		r.log.ErrorContext(ctx, "ALARM: nothing is sealed at rest, since the keyring gives no seeds", "part", "keys", "err", err)
-		return nil
+		return unbegun(err)
 	}
 	var ids []int64
 	err = r.db.InTx(ctx, func(tx *store.Tx) error {
@@ -48,6 +47,14 @@ func (r *Rest) begin(ctx context.Context) error {
 		r.learnAll(ids, plain)
 	}
 	return err
+}
+
+// unbegun is why a plant that is to seal does not start: what it kept meanwhile would be readable for whoever has the database.
+func unbegun(err error) error {
+	return &problem.Error{
+		Kind: problem.KindOf(err), What: "begin to seal what is kept", Why: "the keyring gives no seeds: " + err.Error(),
+		Hint: "let it, at Vault by running deploy/vault/setup plant and node again; or write at_rest: off under keys, and bodies are kept readable", Cause: err,
+	}
 }
 
 // mayBegin tells whether the plant may begin, and whether it then owes nothing unsealed.

@@ -20,6 +20,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/seal/vaulttest"
+	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
 
@@ -192,6 +193,26 @@ func TestAMissingCapabilityIsNamed(t *testing.T) {
 	}
 	_, err := v.Certify(t.Context(), csr(t))
 	if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "update on holdfast-pki/sign/a") {
+		t.Errorf("got %v, want the path and the capability", err)
+	}
+}
+
+// TestAPolicyWithoutDatakeyIsNamed, by the real Vault: the plant does not start, and says what to give the node.
+func TestAPolicyWithoutDatakeyIsNamed(t *testing.T) {
+	t.Parallel()
+	v, s := vault(t, t.TempDir())
+	certifies(t, v)
+	admin := s.Admin(t).Sys()
+	policy, err := admin.GetPolicy("holdfast-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.PutPolicy("holdfast-a", strings.Replace(policy, "datakey/plaintext/rest", "datakey/none", 1)); err != nil {
+		t.Fatal(err)
+	}
+	may := func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
+	_, err = seal.OpenRest(t.Context(), storetest.SQLite(t), v, seal.RestConfig{Begin: may}, quiet())
+	if problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "update on holdfast-transit/datakey/plaintext/rest") {
 		t.Errorf("got %v, want the path and the capability", err)
 	}
 }
