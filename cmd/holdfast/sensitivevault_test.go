@@ -94,6 +94,7 @@ func openVaultWorld(t *testing.T, life time.Duration) vaultWorld {
 	w.vault.Setup(t, env, "plant", cfg.Plant.Number)
 	wrapped := filepath.Join(t.TempDir(), "wrapped")
 	role := strings.TrimPrefix(w.vault.Setup(t, env, "node", "a", cfg.nodeURI()), "role_id: ")
+	w.vault.Setup(t, env, "kv", "a", "erp")
 	if err := os.WriteFile(wrapped, []byte(w.vault.Setup(t, nil, "secret-id", "a")), 0o600); err != nil {
 		t.Fatal(err)
 	}

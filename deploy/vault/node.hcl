@@ -29,7 +29,7 @@ path "holdfast-transit/decrypt/rest" {
 path "holdfast-transit/rewrap/rest" {
   capabilities = ["update"]
 }
-path "holdfast-kv/data/*" {
+path "holdfast-kv/data/@ROLE@/*" {
   capabilities = ["read"]
 }
 path "auth/token/renew-self" {

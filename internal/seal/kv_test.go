@@ -21,6 +21,7 @@ func TestASecretOfVaultsIsReadAgainAndOutlivesIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	v, s := vault(t, dir)
+	s.Setup(t, nil, "kv", "a", "erp", "none")
 	put := func(path, value string) {
 		t.Helper()
 		kv := s.Admin(t).KVv2("holdfast-kv")
