@@ -209,7 +209,10 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 		const indent = 12
 		fmt.Fprintf(w, "  %-9s %s\n", name, wrap(fmt.Sprintf(format, args...), terminal(w)-indent, indent))
 	}
-	fact("state", "%s", explained(d))
+	fact("state", "%s", explained(d, now))
+	if do := toDo(d, now); do != "" {
+		fact("do", "%s", do)
+	}
 	if fact("sent", "%s", sent(d)); !d.Settled && d.Attempts > 0 {
 		fact("attempts", "%s against it since a person last acted", count(d.Attempts, "counts", "count"))
 	}
@@ -236,7 +239,7 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 }
 
 // explained is the state of a message in a sentence.
-func explained(d outbox.Detail) string {
+func explained(d outbox.Detail, now time.Time) string {
 	document := d.Receipt.Document
 	if d.Receipt.Kind != "" {
 		document = strings.TrimSpace(d.Receipt.Kind + " " + document)
@@ -257,6 +260,10 @@ func explained(d outbox.Detail) string {
 		return "voided: its number is kept, and nothing is sent under it"
 	case state == "voided":
 		return "voided; its turn in the lane will come"
+	case d.Unanswered(now) != "" && l.Reason != "":
+		return "IN DOUBT: " + d.Unanswered(now) + ". What was met last: " + orDash(l.Reason)
+	case d.Unanswered(now) != "":
+		return "IN DOUBT: " + d.Unanswered(now)
 	case isHead(d) && l.Reason != "":
 		return stateCell(d) + ": " + orDash(l.Reason)
 	case !isHead(d) && l.State != outbox.Open:
@@ -265,6 +272,20 @@ func explained(d outbox.Detail) string {
 		return fmt.Sprintf("%s%s behind message %d", state, again(d), l.Head)
 	default:
 		return state + again(d)
+	}
+}
+
+// toDo is what a person can do about a message of which nobody knows whether the ERP has it.
+func toDo(d outbox.Detail, now time.Time) string {
+	switch {
+	case d.Unanswered(now) == "":
+		return ""
+	case d.LaneState.State == outbox.Unknown:
+		return fmt.Sprintf("look for it in the ERP. If it is there: holdfast msg mark-delivered %s --document NUMBER --reason TEXT. If it is not: holdfast msg send-again %s --reason TEXT", d.ID, d.ID)
+	case d.LaneState.Paused:
+		return fmt.Sprintf("resume the lane when you want it settled: holdfast lane resume %s %s --reason TEXT", d.Link, d.Lane)
+	default:
+		return fmt.Sprintf("nothing, it settles by itself. To have the ERP asked now: holdfast msg retry %s --reason TEXT", d.ID)
 	}
 }
 

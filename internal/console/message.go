@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/audit"
@@ -130,6 +131,9 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 	}
 	d := v.Detail
 	v.State, v.Tone, v.Why = stand(foundOf(d))
+	if says := d.Unanswered(tx.Now); says != "" {
+		v.Tone, v.Why = "critical", strings.TrimSuffix(strings.ToUpper(says[:1])+says[1:]+". "+d.LaneState.Reason, ". ")
+	}
 	v.Follow = max(0, d.LaneState.Next-1-d.Number)
 	if v.Order, err = c.Plant.Order(ctx, tx, d.Key); err != nil && problem.KindOf(err) != problem.NotFound {
 		return v, err
