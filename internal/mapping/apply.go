@@ -218,19 +218,26 @@ func (r *run) failAt(rl *rule, at place, err error, hint string) error {
 	}
 }
 
-// holds runs a condition of the mapping.
-func (r *run) holds(e *expr) (bool, error) { return r.condition(nil, e, r.scope) }
-
-func (r *run) condition(rl *rule, e *expr, s *scope) (bool, error) {
-	v, present, err := r.eval(rl, e, s)
-	if err != nil || !present {
+// holds runs the condition of a rule, which holds if there is none.
+func (r *run) holds(rl *rule, s *scope) (yes bool, err error) {
+	if rl.when == nil {
+		return true, nil
+	}
+	v, present, err := r.eval(rl, rl.when, s)
+	if err != nil {
 		return false, err
 	}
-	b, ok := v.(types.Bool)
-	if !ok {
-		return false, r.failAt(rl, e.at, fmt.Errorf("a condition is true or false, not a %s", v.Type().TypeName()), "")
+	if present {
+		b, ok := v.(types.Bool)
+		if !ok {
+			return false, r.failAt(rl, rl.when.at, fmt.Errorf("a condition is true or false, not a %s", v.Type().TypeName()), "")
+		}
+		yes = bool(b)
 	}
-	return bool(b), nil
+	if !yes {
+		r.observer.mark(rl, partUnheld)
+	}
+	return yes, nil
 }
 
 // given is the value of a rule without a loop, with its default.
@@ -240,7 +247,7 @@ func (r *run) given(rl *rule, s *scope) (v ref.Val, present bool, err error) {
 		return v, present, err
 	}
 	if rl.absent != nil {
-		r.observer.mark(rl, "default")
+		r.observer.mark(rl, partDefault)
 		v, present, err = r.eval(rl, rl.absent, s)
 	}
 	if err == nil && !present && rl.required {
@@ -256,11 +263,8 @@ func (r *run) text(rl *rule) (text string, present bool, err error) {
 			r.observer.mark(rl, "")
 		}
 	}()
-	if rl.when != nil {
-		if yes, err := r.condition(rl, rl.when, r.scope); err != nil || !yes {
-			r.observer.mark(rl, "when it does not hold")
-			return "", false, err
-		}
+	if yes, err := r.holds(rl, r.scope); err != nil || !yes {
+		return "", false, err
 	}
 	if rl.constant != nil {
 		v, err := contract.Decode(rl.constant)
@@ -299,11 +303,17 @@ func (r *run) elements(rl *rule, s *scope, do func(s *scope) error) (present boo
 		if err == nil && rl.required {
 			err = r.fail(rl, errors.New("it is required and there is no list"), "")
 		}
+		if err == nil {
+			r.observer.mark(rl, partEmpty)
+		}
 		return false, err
 	}
 	l, ok := v.(traits.Lister)
 	if !ok {
 		return false, r.failAt(rl, rl.each.at, fmt.Errorf("each goes through a list, not a %s", v.Type().TypeName()), "")
+	}
+	if l.Size() == types.IntZero {
+		r.observer.mark(rl, partEmpty)
 	}
 	for i, it := 0, l.Iterator(); it.HasNext() == types.True; i++ {
 		if err := r.ctx.Err(); err != nil {

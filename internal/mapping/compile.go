@@ -30,7 +30,7 @@ type mapping struct {
 
 	document              string // in: what it takes, for a person
 	makes                 int    // in: the version of the message that it makes
-	when                  *expr
+	when                  *rule  // a condition alone
 	toKind, toKey, toTime *rule
 
 	tables map[string]*table
@@ -186,8 +186,9 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	c.head(root, top)
 	if n := top["when"]; n != nil {
 		if c.m.inbound {
-			if c.m.when = c.condition(n, "when"); c.m.when != nil {
-				c.guards = append(c.guards, c.m.when.shape.guards...)
+			if e := c.condition(n, "when"); e != nil {
+				c.m.when = &rule{path: "when", at: e.at, when: e}
+				c.guards = append(c.guards, e.shape.guards...)
 			}
 		} else {
 			c.wrong(n, "when", "whether a message is sent is decided by its route, not by its mapping", "leave the kind out of the route")

@@ -291,6 +291,8 @@ func (r *run) bindings() map[string]functions.LateBoundOp {
 			code := string(a[1].(types.String))
 			if _, has := t.rows[code]; has {
 				r.observer.row(name, code)
+			} else {
+				r.observer.row(name, noRow)
 			}
 			return t.find(t.rows, name, code)
 		},
@@ -300,6 +302,8 @@ func (r *run) bindings() map[string]functions.LateBoundOp {
 			value := string(a[1].(types.String))
 			if code, has := t.back[value]; has {
 				r.observer.row(name, code)
+			} else {
+				r.observer.row(name, noRow)
 			}
 			return t.find(t.back, name, value)
 		},

@@ -345,9 +345,10 @@ func (s *Set) ApplyIn(ctx context.Context, name string, m message.Message, refs 
 		return message.Message{}, err
 	}
 	if rules.when != nil {
-		if yes, err := r.holds(rules.when); err != nil || !yes {
+		if yes, err := r.holds(rules.when, r.scope); err != nil || !yes {
 			return message.Message{}, orLeftOut(err)
 		}
+		r.observer.mark(rules.when, "")
 	}
 	out := m
 	out.Version, out.Creates = rules.makes, ""

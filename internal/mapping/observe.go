@@ -8,6 +8,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types/ref"
+
+	"holdfast/internal/schema"
 )
 
 // observer sees what a run does: which rule writes what, and which parts of a mapping are used. A run for a real message has none.
@@ -48,6 +50,9 @@ func (o *observer) row(table, code string) {
 	o.used[rowName(table, code)] = true
 }
 
+// noRow stands for the codes without a row: no code has it, for a text has no such byte.
+const noRow = "\xff"
+
 // rowName cannot be the name of a part of a rule, which begins with a file.
 func rowName(table, code string) string { return "\x00" + table + "\x00" + code }
 
@@ -55,6 +60,13 @@ func rowName(table, code string) string { return "\x00" + table + "\x00" + code 
 func (m *mapping) rows(o *observer) (all, used int, unused []string) {
 	for _, name := range sortedKeys(m.tables) {
 		var left []string
+		if t := m.tables[name]; t.open && t.goesOn() {
+			if all++; o.used[rowName(name, noRow)] {
+				used++
+			} else {
+				unused = append(unused, fmt.Sprintf("%s: tables.%s: a code without a row", m.file, name))
+			}
+		}
 		for _, code := range sortedKeys(m.tables[name].rows) {
 			if all++; o.used[rowName(name, code)] {
 				used++
@@ -93,39 +105,75 @@ func (o *observer) wrote(rl *rule, start, end int) {
 	}
 }
 
-// parts are what examples should use of a mapping: each rule, both answers of a condition, each side of a choice, a default.
+// Parts of a rule, besides that it made something.
+const (
+	partUnheld  = "when it does not hold"
+	partEmpty   = "each without an element"
+	partDefault = "default"
+)
+
+// parts are what examples should use of a mapping: each rule, both answers of a condition, each side of a choice in any of its expressions, a
+// default, and a list without an element where there can be one.
 func (m *mapping) parts() []string {
 	var out []string
-	var walk func(rules []*rule)
-	walk = func(rules []*rule) {
+	var walk func(rules ...*rule)
+	walk = func(rules ...*rule) {
 		for _, rl := range rules {
+			if rl == nil {
+				continue
+			}
 			out = append(out, partName(rl, ""))
 			if rl.when != nil {
-				out = append(out, partName(rl, "when it does not hold"))
+				out = append(out, partName(rl, partUnheld))
 			}
 			if rl.absent != nil {
-				out = append(out, partName(rl, "default"))
+				out = append(out, partName(rl, partDefault))
 			}
-			if rl.value != nil {
-				for i := range rl.value.choices {
-					out = append(out, partName(rl, choiceName(i, true)), partName(rl, choiceName(i, false)))
+			if rl.each != nil && rl.when == nil && rl.each.mayBeEmpty() {
+				out = append(out, partName(rl, partEmpty))
+			}
+			for _, e := range []*expr{rl.when, rl.each, rl.value, rl.absent} {
+				if e == nil {
+					continue
+				}
+				for i := range e.choices {
+					out = append(out, partName(rl, rl.choiceName(e, i, true)), partName(rl, rl.choiceName(e, i, false)))
 				}
 			}
-			walk(rl.fields)
+			walk(rl.fields...)
 		}
 	}
-	walk(m.params)
-	walk(m.fields)
+	walk(m.when, m.toKind, m.toKey, m.toTime)
+	walk(m.params...)
+	walk(m.fields...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
-func choiceName(i int, yes bool) string {
-	side := "?"
-	if !yes {
-		side = ":"
+// mayBeEmpty tells whether an expression can make a list without an element, or none.
+func (e *expr) mayBeEmpty() bool {
+	s := e.shape
+	if s.absent || s.typ != nil {
+		return s.absent || s.typ.MinItems == 0
 	}
-	return fmt.Sprintf("choice %d, the side behind %s", i+1, side)
+	return s.kind != schema.List || s.made // else it is written out
+}
+
+// choiceName names one side of a choice in one of the rule's expressions.
+func (rl *rule) choiceName(e *expr, i int, yes bool) string {
+	of, side := "", ":"
+	switch e {
+	case rl.when:
+		of = "when, "
+	case rl.each:
+		of = "each, "
+	case rl.absent:
+		of = partDefault + ", "
+	}
+	if yes {
+		side = "?"
+	}
+	return fmt.Sprintf("%schoice %d, the side behind %s", of, i+1, side)
 }
 
 // choice is one ? : of an expression, by the numbers that CEL gives its condition.
@@ -145,7 +193,7 @@ func (r *run) evaluate(rl *rule, e *expr, s *scope) (ref.Val, *cel.EvalDetails, 
 	for i, c := range e.choices {
 		if cond, ok := details.State().Value(c.condition); ok {
 			if b, isBool := cond.Value().(bool); isBool {
-				o.mark(rl, choiceName(i, b))
+				o.mark(rl, rl.choiceName(e, i, b))
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -36,6 +37,7 @@ type table struct {
 	otherwise *string
 	says      place // of otherwise
 	missing   string
+	open      bool             // a code without a row may be asked for
 	at        map[string]place // of each row, while the mapping is compiled
 }
 
@@ -50,6 +52,9 @@ func (t *table) add(code, value string, at place) {
 
 // leavesOut tells whether a code without a row has no value.
 func (t *table) leavesOut() bool { return t.missing == missingLeaveOut && t.otherwise == nil }
+
+// goesOn tells whether a message whose code has no row is mapped all the same.
+func (t *table) goesOn() bool { return t.otherwise != nil || t.missing != missingRefuse }
 
 // find is a row of a table, read forwards or back.
 func (t *table) find(rows map[string]string, name, code string) ref.Val {
@@ -155,6 +160,11 @@ func (c *compiler) filesBeside() []string {
 
 // csvRows takes two columns of a CSV file: those that from and to name, or the first two.
 func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*yaml.Node, at string) {
+	if !utf8.Valid(text) {
+		line := 1 + bytes.Count(text[:firstInvalid(text)], []byte("\n"))
+		c.add(place{file, line, 1}, at, "the table is not UTF-8, so that no message can have such a code or value", "save it as UTF-8 (CSV UTF-8 in a spreadsheet)")
+		return
+	}
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
 	head, err := r.Read()
 	if err != nil || len(head) < 2 {
@@ -191,6 +201,18 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 		}
 		t.add(code, row[columns[1]], place{file, line, col})
 	}
+}
+
+// firstInvalid is where a text stops to be UTF-8.
+func firstInvalid(text []byte) (at int) {
+	for at < len(text) {
+		r, n := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && n == 1 {
+			return at
+		}
+		at += n
+	}
+	return at
 }
 
 // unused refuses tables that nothing looks into.
@@ -263,6 +285,7 @@ func (c *compiler) deadRows() {
 			}
 		}
 		slices.SortFunc(dead, func(x, y string) int { return cmp.Or(t.at[x].line-t.at[y].line, t.at[x].col-t.at[y].col) })
+		t.open = a != nil && (a.any || slices.ContainsFunc(slices.Collect(maps.Keys(a.codes)), func(code string) bool { _, has := t.rows[code]; return !has }))
 		if len(dead) > 0 {
 			c.m.look(t.at[dead[0]], "tables."+name, fmt.Sprintf("no message can ask for %s", listed(dead)),
 				"leave it out, or correct it; asked for can be "+listed(slices.Sorted(maps.Keys(a.codes))))

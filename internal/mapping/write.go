@@ -91,11 +91,8 @@ func (r *run) object(w *writer, fields []*rule, s *scope) error {
 
 // field writes one field's value and tells whether it has one.
 func (r *run) field(w *writer, rl *rule, s *scope) (bool, error) {
-	if rl.when != nil {
-		if yes, err := r.condition(rl, rl.when, s); err != nil || !yes {
-			r.observer.mark(rl, "when it does not hold")
-			return false, err
-		}
+	if yes, err := r.holds(rl, s); err != nil || !yes {
+		return false, err
 	}
 	if rl.each == nil {
 		return r.one(w, rl, s)
