@@ -127,6 +127,31 @@ func (a *analysis) timely(c ast.CallExpr, i int, want argument, s shape) {
 	}
 }
 
+// spelt looks at a quantity in the place of a code: a table and an object know texts, and a quantity has more than one.
+func (a *analysis) spelt(c ast.CallExpr, args []shape) {
+	at := 1
+	switch c.FunctionName() {
+	case operators.In:
+		at = 0
+	case operators.Index, operators.OptIndex, "lookup", "reverse":
+	default:
+		return
+	}
+	if args[at].amount {
+		a.wrong(c.Args()[at], "a quantity may be written 12 or 12.0, and a code has one spelling",
+			`give it one spelling: string(int(…)) of a whole one, or string(round(…, 3, "half-up"))`)
+	}
+}
+
+// oneSpelling tells whether a decimal has always the same places.
+func oneSpelling(e ast.Expr) bool {
+	if e.Kind() != ast.CallKind {
+		return false
+	}
+	c := e.AsCall()
+	return c.FunctionName() == "round" || len(c.Args()) == 5 // ratio and convert with places
+}
+
 func (a *analysis) nought(e ast.Expr, by shape) {
 	if by.least != nil && by.most != nil && by.least.Sign() == 0 && by.most.Sign() == 0 {
 		a.wrong(e, "nothing is divided by 0", "name what it is divided by")

@@ -88,6 +88,12 @@ func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 		}
 		n, _ := l.Size().(types.Int)
 		return new(uint64(n)) //nolint:gosec // a size is not below 0
+	case amongThem:
+		if l, ok := args[1].(traits.Lister); ok {
+			n, _ := l.Size().(types.Int)
+			return new(1 + uint64(n)) //nolint:gosec // a size is not below 0
+		}
+		return nil
 	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse":
 	default:
 		return nil

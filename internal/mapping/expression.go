@@ -125,6 +125,7 @@ func (c *compiler) program(n *yaml.Node, path string) *program {
 	if len(c.mistakes) > before {
 		return nil
 	}
+	compareByValue(checked.NativeRep())
 	p := &program{parsed: parsed, checked: checked}
 	c.compiled[key] = p
 	return p

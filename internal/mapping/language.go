@@ -57,6 +57,7 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	}
 	opts = append(opts, arithmetic()...)
 	opts = append(opts, numbers()...)
+	opts = append(opts, byValue()...)
 	opts = append(opts, texts()...)
 	opts = append(opts, times()...)
 	opts = append(opts, formats()...)

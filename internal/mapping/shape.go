@@ -389,8 +389,9 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 	for _, x := range c.Args() {
 		args = append(args, a.of(x, guards))
 	}
+	a.spelt(c, args)
 	switch c.FunctionName() {
-	case operators.Equals, operators.NotEquals, operators.In, "optional.of", "optional.ofNonZeroValue", "or", "orValue", "hasValue":
+	case operators.Equals, operators.NotEquals, operators.In, sameValue, otherValue, amongThem, "optional.of", "optional.ofNonZeroValue", "or", "orValue", "hasValue":
 	case "value":
 		a.unwrapped(e, c, on, guards)
 	case operators.Index, operators.OptIndex:

@@ -137,6 +137,7 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		} else if n.digits > 0 && n.scale != schema.AnyScale {
 			s.length = n.digits + n.scale + len("-.")
 		}
+		s.amount = args[0].kind == schema.Decimal && !oneSpelling(c.Args()[0])
 	case "upper", "lower", "trim", "stripZeros":
 		s.length, s.theirs = on.length, on.theirs
 	case "substring":
