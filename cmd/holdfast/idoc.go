@@ -175,6 +175,15 @@ func (n idocNumbers) Number(ctx context.Context, message, key, document string) 
 	return number, err
 }
 
+// Second implements idoc.Numbers.
+func (n idocNumbers) Second(ctx context.Context, lane, key string, wanted int64) (second int64, err error) {
+	err = n.db.InTx(ctx, func(tx *store.Tx) error {
+		second, err = docnum.Second(ctx, tx, n.link, lane, key, wanted)
+		return err
+	})
+	return second, err
+}
+
 // Heard implements idoc.Numbers: what SAP says of an IDoc is in the inbox, under the IDoc's key.
 func (n idocNumbers) Heard(ctx context.Context, number string) (heard bool, err error) {
 	err = n.db.View(ctx, func(tx *store.Tx) error {

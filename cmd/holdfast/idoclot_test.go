@@ -87,6 +87,10 @@ func (n *numbersInMemory) Number(context.Context, string, string, string) (strin
 	return fmt.Sprintf("%016d", n.n), nil
 }
 
+func (n *numbersInMemory) Second(_ context.Context, _, _ string, wanted int64) (int64, error) {
+	return wanted, nil
+}
+
 func (n *numbersInMemory) Heard(context.Context, string) (bool, error) { return false, nil }
 
 // TestEachShippedIDocIsDelivered: what each example of sap-idoc-out becomes is an IDoc that SAP reads without an unknown segment or field, and books.

@@ -5,10 +5,14 @@
 //
 //   - What is sent has one number of 16 digits, the same each time it is asked for. It follows from what is sent, so that a plant that was
 //     restored from an older copy gives it again, and never gives a number of the lost time to something else.
+//
 //   - No two things that are sent over a link have the same number.
+//
 //   - A number is given away only once it is committed which message it stands for, and what was last sent under it calls its document.
 //
-// The package owns the table docnums; nothing else reads or writes it.
+//   - Of what stands in a lane with a time to the second, no two have one (Second).
+//
+// The package owns the tables docnums and docnum_seconds; nothing else reads or writes them.
 package docnum
 
 import (
@@ -111,5 +115,5 @@ func forget(ctx context.Context, tx *store.Tx) error {
 	if err != nil {
 		return fmt.Errorf("forget old numbers: %w", err)
 	}
-	return nil
+	return forgetSeconds(ctx, tx)
 }

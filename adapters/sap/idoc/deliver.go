@@ -32,10 +32,17 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	out, docs := make([]message.Outcome, len(ds)), make([]Document, len(ds))
 	var g errgroup.Group
 	g.SetLimit(parallel)
+	lanes := map[string][]int{}
 	for i, d := range ds {
+		lane := d.Event.Message().Lane
+		lanes[lane] = append(lanes[lane], i)
+	}
+	for _, lane := range lanes {
 		g.Go(func() error {
-			if docs[i], out[i] = l.numbered(ctx, d); out[i].Verdict == "" && l.carrier == nil {
-				out[i] = l.deliver(ctx, d, docs[i])
+			for _, i := range lane { // one after the other: tickets get their seconds in this order
+				if docs[i], out[i] = l.numbered(ctx, ds[i]); out[i].Verdict == "" && l.carrier == nil {
+					out[i] = l.deliver(ctx, ds[i], docs[i])
+				}
 			}
 			return nil
 		})
@@ -67,6 +74,9 @@ func (l *Link) numbered(ctx context.Context, d message.Delivery) (Document, mess
 		return Document{}, message.Outcome{Verdict: message.Refused, Err: err}
 	}
 	number, err := l.number(ctx, d, namedBy(doc))
+	if err == nil {
+		err = l.apart(ctx, d, doc)
+	}
 	if err != nil {
 		return Document{}, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}

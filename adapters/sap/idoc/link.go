@@ -27,6 +27,9 @@ type Numbers interface {
 	// Number is the number of the IDoc that carries what key names, the same each time, once it is certain to be remembered as one of message.
 	// Document is what the IDoc itself calls what SAP makes of it, "" where SAP numbers that or nothing is sent; the last one is remembered.
 	Number(ctx context.Context, message, key, document string) (string, error)
+	// Second is the second, as the plant's clock shows it, that stands in what key names: the one that is wanted, or the first after those of
+	// all before it in its lane; the same each time. It is asked for in the order of the lane.
+	Second(ctx context.Context, lane, key string, wanted int64) (int64, error)
 	// Heard tells whether SAP has said anything of the IDoc with this number: then it has it.
 	Heard(ctx context.Context, number string) (bool, error)
 }

@@ -32,9 +32,13 @@ type numbers struct {
 	mu    sync.Mutex
 	by    map[string]string
 	heard map[string]bool
+	at    map[string]int64 // the second of what is sent
+	last  map[string]int64 // by lane
 }
 
-func newNumbers() *numbers { return &numbers{by: map[string]string{}, heard: map[string]bool{}} }
+func newNumbers() *numbers {
+	return &numbers{by: map[string]string{}, heard: map[string]bool{}, at: map[string]int64{}, last: map[string]int64{}}
+}
 
 func (n *numbers) Number(_ context.Context, _, key, _ string) (string, error) {
 	n.mu.Lock()
@@ -43,6 +47,16 @@ func (n *numbers) Number(_ context.Context, _, key, _ string) (string, error) {
 		n.by[key] = fmt.Sprintf("%016d", len(n.by)+1)
 	}
 	return n.by[key], nil
+}
+
+func (n *numbers) Second(_ context.Context, lane, key string, wanted int64) (int64, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.at[key] == 0 {
+		n.last[lane] = max(wanted, n.last[lane]+1)
+		n.at[key] = n.last[lane]
+	}
+	return n.at[key], nil
 }
 
 func (n *numbers) Heard(_ context.Context, number string) (bool, error) {
