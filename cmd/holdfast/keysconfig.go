@@ -123,6 +123,14 @@ func (c Config) openKeyring(ctx context.Context, now func() time.Time, log *slog
 	if c.Keys.Kind == keysLocal {
 		return keyring{seal.NewLocal(safe, c.nodeURI(), c.Keys.Life, now), safe, nil}, nil
 	}
+	if c.vault == nil {
+		return c.openVault(safe, log)
+	}
+	return c.vault.keyring(atVault{c.nodeURI(), c.Keys}, func() (keyring, error) { return c.openVault(safe, log) })
+}
+
+// openVault is the keyring at Vault, with a session of its own.
+func (c Config) openVault(safe *seal.Safe, log *slog.Logger) (keyring, error) {
 	v := c.Keys.Vault
 	if v.Role == "" {
 		v.Role = c.node()

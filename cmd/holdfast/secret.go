@@ -45,10 +45,38 @@ func (c Config) secret(ctx context.Context, reference string) (string, error) {
 	}
 }
 
-// vaultSecrets is where all who have this configuration find secrets of Vault's. It is opened by whoever wants the first.
+// vaultSecrets is where all who have this configuration find Vault, and secrets of Vault's: by one session, which the keyring keeps alive. It is
+// opened by whoever wants the first.
 type vaultSecrets struct {
 	mu   sync.Mutex
 	from *seal.Secrets // guarded by mu
+
+	opening sync.Mutex
+	keys    map[atVault]keyring // guarded by opening
+}
+
+// atVault is who logs in at Vault, and how.
+type atVault struct {
+	node string
+	keys KeysConfig
+}
+
+// keyring is the one keyring of a node at Vault.
+func (v *vaultSecrets) keyring(of atVault, open func() (keyring, error)) (keyring, error) {
+	v.opening.Lock()
+	defer v.opening.Unlock()
+	if k, ok := v.keys[of]; ok {
+		return k, nil
+	}
+	k, err := open()
+	if err != nil {
+		return keyring{}, err
+	}
+	if v.keys == nil {
+		v.keys = map[atVault]keyring{}
+	}
+	v.keys[of] = k
+	return k, nil
 }
 
 // vaultSecret finds a secret of Vault's kv engine.

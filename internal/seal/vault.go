@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -50,14 +51,14 @@ type Vault struct {
 	session *session
 	log     *slog.Logger
 	anchors *sync.Map // version → ed25519.PublicKey
-	opened  func(why error)
+	opened  *atomic.Pointer[func(why error)]
 	toldOf  *sync.Map // digests of wrappings that somebody else has opened, which were told of
 }
 
 // NewVault is the keyring of node in Vault. It asks nothing yet. The safe keeps the key of the node's login certificate.
 func NewVault(cfg VaultConfig, safe *Safe, node string, log *slog.Logger) (*Vault, error) {
 	cfg.PKI, cfg.Transit = cmp.Or(cfg.PKI, "holdfast-pki"), cmp.Or(cfg.Transit, "holdfast-transit")
-	v := &Vault{cfg: cfg, safe: safe, node: node, log: log, anchors: &sync.Map{}, toldOf: &sync.Map{}}
+	v := &Vault{cfg: cfg, safe: safe, node: node, log: log, anchors: &sync.Map{}, toldOf: &sync.Map{}, opened: &atomic.Pointer[func(error)]{}}
 	var err error
 	if v.client, err = v.dial(nil); err != nil {
 		return nil, err

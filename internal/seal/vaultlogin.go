@@ -246,17 +246,17 @@ func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
 	return v.newLogin(ctx, l.token, sum[:])
 }
 
-// WhenOpened has f told of each wrapped secret ID that somebody else has opened, once: whoever did has the node's secret. It is to be said before
-// the keyring is used.
-func (v *Vault) WhenOpened(f func(why error)) { v.opened = f }
+// WhenOpened has f told of each wrapped secret ID that somebody else has opened, once: whoever did has the node's secret.
+func (v *Vault) WhenOpened(f func(why error)) { v.opened.Store(&f) }
 
 // tellOpened tells of a wrapping that was opened before.
 func (v *Vault) tellOpened(wrapping [sha256.Size]byte, err error) {
-	if v.opened == nil || !isDenied(err) {
+	tell := v.opened.Load()
+	if tell == nil || !isDenied(err) {
 		return
 	}
 	if _, told := v.toldOf.LoadOrStore(wrapping, true); !told {
-		v.opened(err)
+		(*tell)(err)
 	}
 }
 
