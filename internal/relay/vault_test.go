@@ -62,12 +62,11 @@ type workshop struct {
 	stolen  seal.KeyID // what this one signed before it was revoked counts for nothing, rightly
 }
 
-func openWorkshop(t *testing.T) *workshop {
+func openWorkshop(t *testing.T, env ...string) *workshop {
 	t.Helper()
 	w := &workshop{t: t, vault: vaulttest.Start(t), node: seal.NodeURI(workshopSource, "a"), dir: t.TempDir(), db: storetest.SQLite(t), next: 1}
 	w.moved = sync.NewCond(&w.mu)
 	w.front = openFront(t, w.vault)
-	env := []string{"TOKEN_PERIOD=2s"}
 	w.vault.Setup(t, env, "plant", "1000")
 	w.role = strings.TrimPrefix(w.vault.Setup(t, env, "node", "a", w.node), "role_id: ")
 	wrapped := filepath.Join(t.TempDir(), "wrapped")
@@ -194,6 +193,15 @@ func (w *workshop) check(ctx context.Context, m message.Message) error {
 // delivers waits until n more messages have come through, each with a good signature.
 func (w *workshop) delivers(when string, n int) {
 	w.t.Helper()
+	w.mu.Lock()
+	upto := w.got + n
+	w.mu.Unlock()
+	w.reaches(when, upto)
+}
+
+// reaches waits until so many messages have come through, each with a good signature.
+func (w *workshop) reaches(when string, upto int) {
+	w.t.Helper()
 	late := time.AfterFunc(2*time.Minute, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -203,7 +211,7 @@ func (w *workshop) delivers(when string, n int) {
 	defer late.Stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for upto := w.got + n; w.got < upto && len(w.trouble) == 0; {
+	for w.got < upto && len(w.trouble) == 0 {
 		w.moved.Wait()
 	}
 	if len(w.trouble) > 0 {
@@ -232,7 +240,7 @@ func (w *workshop) past(when string, d time.Duration) {
 // TestThePlantProducesThroughVaultsTroubles strikes a real Vault in every way, one after the other, while the plant produces: messages are
 // signed and delivered all the while, none fails, and once Vault is well the node has a new key.
 func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
-	w := openWorkshop(t)
+	w := openWorkshop(t, "TOKEN_PERIOD=2s")
 	w.start()
 	w.delivers("after the login", 20)
 	admin := func() { w.vault.Setup(t, []string{"TOKEN_PERIOD=2s"}, "node", "a", w.node) }

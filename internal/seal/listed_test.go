@@ -2,8 +2,10 @@ package seal_test
 
 import (
 	"context"
+	"crypto/x509"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,4 +144,66 @@ func until(t *testing.T, what string, is func() bool) {
 		}
 	}
 	t.Fatalf("no %s", what)
+}
+
+// askedFor counts how often a keyring is asked for its roots.
+type askedFor struct {
+	seal.Keyring
+	roots atomic.Int64
+}
+
+func (a *askedFor) Roots(ctx context.Context) ([]*x509.Certificate, []*x509.RevocationList, error) {
+	a.roots.Add(1)
+	return a.Keyring.Roots(ctx)
+}
+
+// TestWhoAsksForThePublicKeysDoesNotAskTheKeyring: anybody may ask for the JWK set, as often as they like. What was revoked is not in it at once, and
+// what the keyring has to say is heard after a few minutes.
+func TestWhoAsksForThePublicKeysDoesNotAskTheKeyring(t *testing.T) {
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		counts := &askedFor{Keyring: k}
+		r, err := seal.OpenRing(t.Context(), db, counts, nil, nodeA, seal.RingConfig{Renew: time.Hour}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := func(id seal.KeyID) bool {
+			t.Helper()
+			b, err := r.Bundle(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, err := b.JWKS()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(string(set), string(id))
+		}
+		first := r.State().Key
+		for range 1000 {
+			if !has(first) {
+				t.Fatal("the key is not told")
+			}
+		}
+		if n := counts.roots.Load(); n != 1 {
+			t.Errorf("the keyring was asked %d times, want once", n)
+		}
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if second := r.State().Key; !has(second) || !has(first) {
+			t.Error("after a rotation not both are told")
+		}
+		revoke(t, db, first)
+		if has(first) {
+			t.Error("what was revoked is told")
+		}
+		second := r.State().Key
+		if err := k.Revoke(t.Context(), chainOf(t, db, second).Chain[0]); err != nil { // by somebody else
+			t.Fatal(err)
+		}
+		time.Sleep(6 * time.Minute)
+		if has(second) || counts.roots.Load() != 2 {
+			t.Errorf("what the keyring says is not heard; it was asked %d times", counts.roots.Load())
+		}
+	})
 }
