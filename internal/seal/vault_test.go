@@ -16,7 +16,6 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/seal/vaulttest"
@@ -391,49 +390,4 @@ func TestATokenFileIsReadAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	certifies(t, v)
-}
-
-// TestVaultSeesFewerThanOneCallPerTenThousandMessages counts what goes to Vault in a minute of work: messages are signed, and one checkpoint of the
-// audit record, which its anchor signs too.
-func TestVaultSeesFewerThanOneCallPerTenThousandMessages(t *testing.T) {
-	s := vaulttest.Start(t)
-	s.Setup(t, nil, "plant", "1000")
-	s.Setup(t, nil, "node", "a", nodeA)
-	var calls atomic.Int64
-	v := through(t, s, func(*http.Request) { calls.Add(1) })
-	r := ring(t, storetest.SQLite(t), v, nil)
-	ctx, stop := context.WithCancel(t.Context())
-	var runs sync.WaitGroup
-	runs.Go(func() { _ = v.Run(ctx) })
-	runs.Go(func() { _ = r.Run(ctx) })
-	defer runs.Wait()
-	defer stop()
-	checkpoint := func() {
-		t.Helper()
-		if _, err := r.SignCheckpoint(noteName, noteText); err != nil {
-			t.Error(err)
-		}
-		if _, err := v.AnchorCheckpoint(t.Context(), noteName, noteText); err != nil {
-			t.Error(err)
-		}
-	}
-	checkpoint() // has the anchor's public key looked up, once
-	before := calls.Load()
-	if before == 0 {
-		t.Fatal("nothing goes through what counts")
-	}
-	const messages = 30_000
-	m := message.Message{ID: "1", Source: plantURI, Kind: "operation.confirmed", Version: 1, Key: "o1", Body: []byte(`{}`)}
-	digest := m.Digest()
-	for range messages {
-		if _, err := r.SignMessage(m, digest); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got := calls.Load() - before // what keeps token and certificate fresh may fall into this time
-	t.Logf("%d calls for %d messages", got, messages)
-	if got*10_000 >= messages {
-		t.Errorf("Vault was asked %d times for %d messages, want fewer than one for 10,000", got, messages)
-	}
-	checkpoint()
 }
