@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/interpreter"
 	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/decimal"
@@ -84,7 +85,7 @@ type expr struct {
 	prog    cel.Program
 	shape   shape
 	choices []choice
-	tracked func() (cel.Program, error) // one that says which sides of choices were taken
+	tracked func(watch interpreter.InterpretableDecoratorV2) (cel.Program, error) // one whose parts are watched
 }
 
 // compiler collects every mistake of every file.

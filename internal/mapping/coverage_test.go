@@ -36,6 +36,12 @@ func TestEachPartOfAMappingIsCounted(t *testing.T) {
 			[]string{"fields.a: default, choice 1, the side behind ?"},
 		},
 		{
+			"a choice for each element", "fields: {a: {each: 'src.?x.orValue([]).map(i, i == \"1\" ? \"one\" : \"more\")', item: i, value: i}}",
+			[]string{`{"id":"1","done":true,"x":["2","1","2"]}`, `{"id":"1"}`},
+			nil,
+		},
+		{"a condition that is a field", "fields: {a: 'src.go ? \"y\" : \"n\"'}", []string{`{"id":"1","done":true,"go":true}`, `{"id":"1","go":true}`}, []string{"fields.a: choice 1, the side behind :"}},
+		{
 			"a list without an element", "fields: {a: {each: src.?x, item: i, fields: {b: {when: has(i.v), value: i.v}}}}",
 			[]string{`{"id":"1","done":true,"x":[{"v":"1"},{}]}`, `{"id":"1","x":[{"v":"1"}]}`},
 			[]string{"fields.a: each without an element"},

@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/interpreter"
 	"go.yaml.in/yaml/v4"
 
 	"holdfast/internal/decimal"
@@ -97,8 +98,8 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	}
 	e.prog = p.prog
 	if env := c.env; len(e.choices) > 0 {
-		e.tracked = func() (cel.Program, error) {
-			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.EvalOptions(cel.OptTrackState))
+		e.tracked = func(watch interpreter.InterpretableDecoratorV2) (cel.Program, error) {
+			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.CustomDecoratorV2(watch))
 		}
 	}
 	return e, p.checked.OutputType()

@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
 
 	"holdfast/internal/schema"
 )
@@ -179,23 +181,41 @@ func (rl *rule) choiceName(e *expr, i int, yes bool) string {
 // choice is one ? : of an expression, by the numbers that CEL gives its condition.
 type choice struct{ condition int64 }
 
-// evaluate runs an expression; an observer sees which sides of its choices were taken.
+// evaluate runs an expression; an observer sees which sides of its choices were taken, for each element of a list that it goes through.
 func (r *run) evaluate(rl *rule, e *expr, s *scope) (ref.Val, *cel.EvalDetails, error) {
 	o := r.observer
 	if o == nil || len(e.choices) == 0 {
 		return e.prog.Eval(s)
 	}
-	prog, err := e.tracked()
+	prog, err := e.tracked(func(part interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+		i := slices.IndexFunc(e.choices, func(c choice) bool { return c.condition == part.ID() })
+		if i < 0 {
+			return part, nil
+		}
+		return watched{part, func(yes bool) { o.mark(rl, rl.choiceName(e, i, yes)) }}, nil
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	v, details, err := prog.Eval(s)
-	for i, c := range e.choices {
-		if cond, ok := details.State().Value(c.condition); ok {
-			if b, isBool := cond.Value().(bool); isBool {
-				o.mark(rl, rl.choiceName(e, i, b))
-			}
-		}
+	return prog.Eval(s)
+}
+
+// watched is the condition of a choice.
+type watched struct {
+	interpreter.InterpretableV2
+	saw func(yes bool)
+}
+
+// Exec implements interpreter.InterpretableV2.
+func (w watched) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	v := w.InterpretableV2.Exec(frame)
+	if b, ok := v.(types.Bool); ok {
+		w.saw(bool(b))
 	}
-	return v, details, err
+	return v
+}
+
+// Eval implements interpreter.Interpretable.
+func (w watched) Eval(vars interpreter.Activation) ref.Val {
+	return interpreter.EvalActivation(vars, w.Exec)
 }
