@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/adapters/rest"
+	"holdfast/cmd/holdfast/internal/strict"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
 	"holdfast/internal/schema"
@@ -131,9 +133,11 @@ func mappingNew() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			i := max(0, strings.LastIndex(to, ":"))
-			where := to[:i]
-			target := cfg.Links[where].target(to[min(i+1, len(to)):])
+			where, target := "", to
+			if i := strings.LastIndex(to, ":"); i >= 0 {
+				where, target = to[:i], to[i+1:]
+			}
+			target = cfg.Links[where].target(target)
 			c, done, err := contractOf(cmd.Context(), cfg, where, target)
 			if err != nil {
 				return cfg.noPlace(where, from, err)
@@ -191,7 +195,7 @@ func contractOf(ctx context.Context, cfg Config, where, target string) (mapping.
 	text := openapi.ERP()
 	if where != rest.Builtin {
 		var err error
-		if text, err = readFile(where, "write LINK:TARGET with a link of the configuration, FILE:TARGET with an OpenAPI file, or "+rest.Builtin+":TARGET"); err != nil {
+		if text, err = cfg.contractFile(where, target); err != nil {
 			return nil, nothing, err
 		}
 	}
@@ -209,6 +213,30 @@ func (c Config) noPlace(where, kind string, err error) error {
 		return err
 	}
 	return &problem.Error{Kind: problem.KindOf(err), What: "write a mapping from " + kind + " for link " + where, Why: why, Hint: instead, Cause: err}
+}
+
+// contractFile reads an OpenAPI file, or says which links there are where there is neither a link nor a file.
+func (c Config) contractFile(where, target string) ([]byte, error) {
+	links := slices.Sorted(maps.Keys(c.Links))
+	named := strings.Join(links, ", ")
+	if where == "" {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: "map to " + target, Why: "it names no link",
+			Hint: fmt.Sprintf("write LINK:TARGET, such as %s:%s; the links are %s", cmp.Or(append(links, "erp")[0], "erp"), target, cmp.Or(named, "none yet")),
+		}
+	}
+	hint := fmt.Sprintf("write LINK:TARGET with a link of the configuration (%s), FILE:TARGET with an OpenAPI file, or %s:TARGET", cmp.Or(named, "there is none yet"), rest.Builtin)
+	text, err := os.ReadFile(where)
+	switch near := strict.Nearest(where, links); {
+	case errors.Is(err, fs.ErrNotExist):
+		if near != "" {
+			hint = fmt.Sprintf("did you mean %s:%s?", near, target)
+		}
+		return nil, &problem.Error{Kind: problem.NotFound, What: "read " + where, Why: "there is neither a link nor a file of this name", Hint: hint}
+	case err != nil:
+		return nil, &problem.Error{Kind: problem.NotFound, What: "read " + where, Why: why(err), Hint: hint}
+	}
+	return text, nil
 }
 
 // target is one of the link's, where it is written by the service's own name: API_BATCH_SRV/Batch for batches/Batch.
@@ -263,15 +291,10 @@ func mappingPreview() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return inWorkshop(cmd, func(ctx context.Context, w *workshop) error {
-				examples, err := mapping.Examples(args[0], w.rules.Sources()...)
+				e, err := w.example(args[0], example)
 				if err != nil {
 					return err
 				}
-				i := slices.IndexFunc(examples, func(e mapping.Example) bool { return example == "" || e.Name == example })
-				if i < 0 {
-					return &problem.Error{Kind: problem.NotFound, What: "preview " + args[0], Why: "it has no such example", Hint: "write one beside it: " + args[0] + ".example.yaml"}
-				}
-				e := examples[i]
 				ctx = mapping.Reading(ctx, func(_, name, _ string) *schema.Type { return w.document(name) })
 				m, err := w.rules.Try(ctx, args[0], e.Message(), e.Resolve)
 				if err != nil {
@@ -283,6 +306,39 @@ func mappingPreview() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&example, "example", "", "name of the example; default the first")
 	return cmd
+}
+
+// example is one of a mapping by its name; "" is the first.
+func (w *workshop) example(name, example string) (mapping.Example, error) {
+	missing := func(why, hint string) error {
+		return &problem.Error{Kind: problem.NotFound, What: "preview " + name, Why: why, Hint: hint}
+	}
+	if _, ok := w.rules.Look(name); !ok {
+		hint := "the mappings are: " + strings.Join(w.rules.Names(), ", ")
+		if near := strict.Nearest(name, w.rules.Names()); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		return mapping.Example{}, missing("there is no such mapping", hint)
+	}
+	examples, err := mapping.Examples(name, w.rules.Sources()...)
+	if err != nil {
+		return mapping.Example{}, err
+	}
+	names := make([]string, 0, len(examples))
+	for _, e := range examples {
+		if example == "" || e.Name == example {
+			return e, nil
+		}
+		names = append(names, e.Name)
+	}
+	near := strict.Nearest(example, names)
+	switch {
+	case len(names) == 0:
+		return mapping.Example{}, missing("it has no example", "write one beside it: "+name+".example.yaml")
+	case near != "":
+		return mapping.Example{}, missing(fmt.Sprintf("it has no example %q", example), fmt.Sprintf("did you mean %q?", near))
+	}
+	return mapping.Example{}, missing(fmt.Sprintf("it has no example %q", example), "its examples are: "+strings.Join(names, ", "))
 }
 
 // printPreview shows each value with the rule that made it.

@@ -73,8 +73,8 @@ func (a *analysis) taken(c ast.CallExpr, args []shape) {
 	for i, want := range arguments(c.FunctionName()) {
 		a.timely(c, i, want, args[i])
 	}
-	switch name := c.FunctionName(); {
-	case name == "pad" || name == "padRight":
+	switch c.FunctionName() {
+	case "pad", "padRight":
 		n, known := intLiteral(c.Args()[1])
 		for _, v := range args[0].texts() {
 			if known && utf8.RuneCountInString(v) > n {
@@ -83,11 +83,11 @@ func (a *analysis) taken(c ast.CallExpr, args []shape) {
 				return
 			}
 		}
-	case name == "ratio":
+	case "ratio":
 		a.nought(c.Args()[2], args[2])
-	case name == operators.Modulo:
+	case operators.Modulo:
 		a.nought(c.Args()[1], args[1])
-	case name == "unitCode":
+	case "unitCode":
 		from, ok1 := literal(c.Args()[1])
 		to, ok2 := literal(c.Args()[2])
 		a.units(c.Args()[0], args[0], func(code string) error {
@@ -97,7 +97,7 @@ func (a *analysis) taken(c ast.CallExpr, args []shape) {
 			_, err := a.c.units.code(code, from, to)
 			return err
 		})
-	case name == "convert":
+	case "convert":
 		a.units(c.Args()[1], args[1], func(code string) error { _, err := a.c.units.find(code); return err })
 		a.units(c.Args()[2], args[2], func(code string) error { _, err := a.c.units.find(code); return err })
 		if to, ok := literal(c.Args()[2]); ok {

@@ -20,6 +20,16 @@ func (o OpenAPI) TargetType(target string) (*schema.Operation, bool) {
 	return schema.FromOperation(o.doc, op.Method, op.Path), true
 }
 
+// Targets are the operations that write.
+func (o OpenAPI) Targets() (out []string) {
+	for _, op := range o.doc.Operations() {
+		if op.Method != "GET" && op.Method != "HEAD" {
+			out = append(out, op.ID)
+		}
+	}
+	return out
+}
+
 // DocumentType implements Contract.
 func (o OpenAPI) DocumentType(name string) (*schema.Type, bool) {
 	t := schema.FromComponent(o.doc, name)

@@ -24,7 +24,7 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 	if !ok {
 		return nil, nil, &problem.Error{
 			Kind: problem.NotFound, What: "write a mapping to " + target, Why: "the contract has no such target",
-			Hint: "name an operationId of the OpenAPI document, SERVICE/SET of the OData service, or an IDoc type",
+			Hint: targetHint(target, c),
 		}
 	}
 	w := &scaffold{from: from, sources: sourcesOf(from)}
@@ -38,6 +38,23 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 	}
 	example, err = firstExample(kind, target, from)
 	return []byte(w.b.String()), example, err
+}
+
+// mostTargets bounds how many targets a hint lists.
+const mostTargets = 30
+
+// targetHint names the nearest target of a contract, or those that there are.
+func targetHint(target string, c Contract) string {
+	l, ok := c.(interface{ Targets() []string })
+	if !ok {
+		return "name an operationId of the OpenAPI document, SERVICE/SET of the OData service, or an IDoc type"
+	}
+	all := slices.Sorted(slices.Values(l.Targets()))
+	listed := "the targets are: " + strings.Join(all[:min(len(all), mostTargets)], ", ")
+	if more := len(all) - mostTargets; more > 0 {
+		listed += fmt.Sprintf(" and %d more", more)
+	}
+	return didYouMean(target, all, listed)
 }
 
 // kindHint names the kind that says the same of another object (operation.confirmed for order.confirmed), or the nearest.
