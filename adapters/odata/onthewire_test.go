@@ -60,10 +60,7 @@ func TestEachRequestSaysWhatSAPAsksFor(t *testing.T) {
 			if r.Method != http.MethodPost {
 				return false
 			}
-			id, at := r.Header["RequestID"], r.Header["RepeatabilityCreation"]
-			if id == nil { // Go's own spelling
-				id, at = r.Header["Requestid"], r.Header["Repeatabilitycreation"]
-			}
+			id, at := r.Header.Values("RequestID"), r.Header.Values("RepeatabilityCreation")
 			wrote = append(wrote, fmt.Sprint(id, at))
 			if len(wrote) == 1 {
 				rw.Header().Set("Retry-After", "0")

@@ -108,6 +108,9 @@ func zoneOf(at, name string) (*time.Location, error) {
 // Name is the poll's name in the configuration; its cursor is kept under it.
 func (p *Poll) Name() string { return p.cfg.Name }
 
+// Watermark is the field by which it reads, "" if it goes another way.
+func (p *Poll) Watermark() string { return p.cfg.Watermark }
+
 // Every is how long to wait after an answer that brought nothing new.
 func (p *Poll) Every() time.Duration { return p.cfg.Every }
 

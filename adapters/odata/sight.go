@@ -58,7 +58,7 @@ func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content stri
 	key := strings.Join(keys, "/")
 	last, met := seen[key]
 	sum, top := wire.Hash(version+" "+content), ""
-	back := met && p.twice(w) && p.twice(last.At) // in an hour that repeats, the lesser watermark may be the later one
+	back := met && p.Twice(w) && p.Twice(last.At) // in an hour that repeats, the lesser watermark may be the later one
 	if back && p.cfg.Version == p.cfg.Watermark && later(cmp.Or(last.Top, last.At), version) {
 		top = cmp.Or(last.Top, last.At)
 	}

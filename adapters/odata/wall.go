@@ -47,8 +47,8 @@ func clockAt(t time.Time, zone *time.Location) time.Time {
 	return t.UTC().Add(time.Duration(offset) * time.Second)
 }
 
-// twice tells whether the clock of the poll's zone shows this watermark a second time, an hour later.
-func (p *Poll) twice(watermark string) bool {
+// Twice tells whether the clock of the poll's zone shows this watermark a second time, an hour later.
+func (p *Poll) Twice(watermark string) bool {
 	t, _, zoned, ok := wall(watermark)
 	return ok && !zoned && p.zone != nil && len(instants(t, p.zone)) > 1
 }
