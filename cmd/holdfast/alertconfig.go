@@ -164,9 +164,10 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 			}
 			return "", nil
 		}})
-	}
-	if p.ring != nil {
 		all = append(all, unsignedProbes(node, p.ring.Unsigned)...)
+	}
+	if p.rest != nil {
+		all = append(all, alert.Probe{Name: "threat.seeds", Object: node, Look: func(context.Context) (string, error) { return p.rest.Alarm(), nil }})
 	}
 	if p.directory != nil {
 		all = append(all, alert.Probe{Name: "threat.directory-unread", Object: "access/directory", Look: func(context.Context) (string, error) {

@@ -40,6 +40,7 @@ func Kinds() []Kind {
 		{"backup-place", Warning, "One of the places for backups takes none, or cannot be reached"},
 		{clockJumped, Warning, "The clock of a node was put forward or back"},
 		{"threat.keys-running-out", Warning, "More than half of the time is gone in which the node's key must be certified anew"},
+		{"threat.seeds", Critical, "What is sealed at rest wants seeds: the last epoch goes on beyond its time, or the keyring refuses some"},
 		{"threat.messages-unsigned", Warning, "Messages are kept unsigned and do not leave, for want of a key that counts"},
 		{"threat.signed-late", Warning, "Messages that had no signature in the database were signed late: the node had no key, or somebody has taken their signatures away"},
 		{"threat.secret-id-opened", Critical, "The wrapped secret ID of a node was opened by somebody else: whoever did can log in at Vault as the node"},

@@ -81,3 +81,23 @@ func TestAVaultIsOnePlantsAlone(t *testing.T) {
 		t.Errorf("a second plant: %q, %v, want that it is refused", said, err)
 	}
 }
+
+// TestAPlantThatCannotBeginToSealDoesNotStart: what it kept would be readable. A word of the configuration has it start all the same.
+func TestAPlantThatCannotBeginToSealDoesNotStart(t *testing.T) {
+	eachRest(t, func(t *testing.T, w restWorld) {
+		for _, kind := range []problem.Kind{problem.Denied, problem.Unavailable} {
+			w.keys.fail(&problem.Error{Kind: kind, What: "ask Vault", Why: "the policy does not allow it"})
+			if _, err := w.open(seal.RestConfig{}); problem.KindOf(err) != kind || !strings.Contains(err.Error(), "the policy does not allow it") {
+				t.Errorf("got %v, want that it does not start", err)
+			}
+		}
+		r := w.must(seal.RestConfig{Off: true})
+		if kept, epoch := w.seal(r, cellA, "plain"); epoch != 0 || string(kept) != "plain" || r.AllSealed() {
+			t.Errorf("switched off: kept %q by epoch %d", kept, epoch)
+		}
+		w.keys.fail(nil)
+		if _, epoch := w.seal(w.must(seal.RestConfig{}), cellA, "secret"); epoch == 0 {
+			t.Error("it does not begin when the keyring gives seeds")
+		}
+	})
+}

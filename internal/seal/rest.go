@@ -138,6 +138,20 @@ func (r *Rest) Began() time.Time {
 	return time.Time{}
 }
 
+// Alarm is what a person must look at: the last epoch goes on beyond its time, or seeds are refused; "" for nothing.
+func (r *Rest) Alarm() string {
+	r.mu.RLock()
+	shut := len(r.closed)
+	r.mu.RUnlock()
+	switch {
+	case shut > 0:
+		return fmt.Sprintf("the keyring refuses the seeds of %d epochs: what they have sealed cannot be read", shut)
+	case r.seedsOut.Load():
+		return "no epoch lies ready, and the last one goes on beyond its time until the keyring gives seeds"
+	}
+	return ""
+}
+
 // Seals tells whether what is kept from now on is sealed.
 func (r *Rest) Seals() bool { return r.now.Load() != nil && !r.cfg.Off }
 

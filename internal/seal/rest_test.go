@@ -287,9 +287,15 @@ func TestEpochsTurnWithoutTheKeyring(t *testing.T) {
 		if len(used) != 4 || all[3].epoch != all[5].epoch {
 			t.Errorf("sealed by the epochs %v, want the first, three that lay ready, and the last of them on", used)
 		}
+		if why := r.Alarm(); !strings.Contains(why, "no epoch lies ready") {
+			t.Errorf("the last one goes on, and the alarm is %q", why)
+		}
 		w.keys.fail(nil)
 		w.forward(time.Minute)
 		w.visit(r)
+		if why := r.Alarm(); why != "" {
+			t.Errorf("with the keyring back the alarm is %q", why)
+		}
 		if _, epoch := w.seal(r, cellA, "back"); used[epoch] {
 			t.Errorf("sealed by epoch %d with the keyring back, want a new one", epoch)
 		}
@@ -404,32 +410,13 @@ func TestARotatedKeyringWrapsEpochsAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	figures := prometheus.NewRegistry()
-	if _, err := w.unseal(w.must(seal.RestConfig{Metrics: figures}), cellA, epoch, sealed); problem.KindOf(err) != problem.Unavailable {
-		t.Errorf("by a version that is no longer shown: got %v, want a problem of kind %s", err, problem.Unavailable)
+	r = w.must(seal.RestConfig{Metrics: figures})
+	if _, err := w.unseal(r, cellA, epoch, sealed); problem.KindOf(err) != problem.Unavailable || !strings.Contains(r.Alarm(), "refuses the seeds of 1 ") {
+		t.Errorf("by a version that is no longer shown: got %v, alarm %q, want a problem of kind %s", err, r.Alarm(), problem.Unavailable)
 	}
 	if got := refused(t, figures); got != 1 {
 		t.Errorf("%v seeds are said to be refused; want one", got)
 	}
-}
-
-// TestAPlantThatCannotBeginToSealDoesNotStart: what it kept would be readable. A word of the configuration has it start all the same.
-func TestAPlantThatCannotBeginToSealDoesNotStart(t *testing.T) {
-	eachRest(t, func(t *testing.T, w restWorld) {
-		for _, kind := range []problem.Kind{problem.Denied, problem.Unavailable} {
-			w.keys.fail(&problem.Error{Kind: kind, What: "ask Vault", Why: "the policy does not allow it"})
-			if _, err := w.open(seal.RestConfig{}); problem.KindOf(err) != kind || !strings.Contains(err.Error(), "the policy does not allow it") {
-				t.Errorf("got %v, want that it does not start", err)
-			}
-		}
-		r := w.must(seal.RestConfig{Off: true})
-		if kept, epoch := w.seal(r, cellA, "plain"); epoch != 0 || string(kept) != "plain" || r.AllSealed() {
-			t.Errorf("switched off: kept %q by epoch %d", kept, epoch)
-		}
-		w.keys.fail(nil)
-		if _, epoch := w.seal(w.must(seal.RestConfig{}), cellA, "secret"); epoch == 0 {
-			t.Error("it does not begin when the keyring gives seeds")
-		}
-	})
 }
 
 // TestSeedsThatAreRefusedAreAskedForTogether: min_decryption_version is the brake for an emergency, and a Vault in one is not asked for each seed,
