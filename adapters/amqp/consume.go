@@ -304,7 +304,7 @@ func closedBecause(err *amqp091.Error) error {
 // takes tells whether one more delivery may be in hand, and has a place. While those in hand are worked on, what comes is gathered in the
 // next message.
 func (c *consumer) takes() bool {
-	if int(c.count-c.done) >= c.limit || c.after != nil {
+	if int(c.count-c.done) >= c.limit || c.after != nil { //nolint:gosec // what is in hand is at most the limit
 		return false
 	}
 	return c.next == nil || len(c.next.more) < c.most-1 && !c.next.delivery.Redelivered

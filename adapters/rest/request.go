@@ -90,7 +90,7 @@ func set(req *contract.Request, p *contract.Parameter, v string) bool {
 		req.Header.Set(p.Name, v)
 		return validHeader(p.Name, v)
 	default:
-		req.Header.Add("Cookie", (&http.Cookie{Name: p.Name, Value: v}).String())
+		req.Header.Add("Cookie", (&http.Cookie{Name: p.Name, Value: v}).String()) //nolint:gosec // a cookie that is sent to the ERP has a name and a value alone
 	}
 	return true
 }

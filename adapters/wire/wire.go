@@ -211,7 +211,7 @@ func TLS(ca, cert, key, serverName string) (*tls.Config, error) {
 func RetryAfter(h http.Header, now time.Time, most time.Duration) (wait time.Duration, given bool) {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.ParseUint(v, 10, 64); err == nil {
-		return min(time.Duration(min(n, uint64(most/time.Second)+1))*time.Second, most), true
+		return min(time.Duration(min(n, uint64(most/time.Second)+1))*time.Second, most), true //nolint:gosec // the bound is no negative number
 	}
 	at, err := http.ParseTime(v)
 	if err != nil {

@@ -132,7 +132,7 @@ func (s *stage) play(ctx context.Context, say *teller) (r demoReport, err error)
 
 // shuffled draws n orders from the data set.
 func (s *stage) shuffled(n int) []dataset.Order {
-	rng := rand.New(rand.NewPCG(s.flags.seed, 0x64656d6f)) //nolint:gosec // a simulation
+	rng := rand.New(rand.NewPCG(s.flags.seed, 0x64656d6f))
 	var out []dataset.Order
 	for len(out) < n {
 		for _, i := range rng.Perm(len(s.set.Orders)) {

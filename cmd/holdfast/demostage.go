@@ -65,7 +65,7 @@ func openStage(ctx context.Context, f demoFlags, set *dataset.Set) (s *stage, er
 	if s.plan, err = newPlanner(set); err != nil {
 		return s, err
 	}
-	if err := os.MkdirAll(f.data, 0o755); err != nil {
+	if err := os.MkdirAll(f.data, 0o755); err != nil { //nolint:gosec // a person reads it; what is secret in it has 0600
 		return s, &problem.Error{Kind: problem.Unavailable, What: "make the folder " + f.data, Why: why(err), Hint: "choose another one with --data"}
 	}
 	if s.log, err = os.OpenFile(filepath.Join(f.data, "holdfast.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {

@@ -57,7 +57,7 @@ func newPassphrase(file string) error {
 	if _, err := rand.Read(b); err != nil {
 		return fmt.Errorf("make a passphrase: %w", err)
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // beside the configuration
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -271,10 +271,10 @@ func (l LinkConfig) unlearned(target string, err error) error {
 
 // saveNew writes a file that is not there yet, with the folders that it needs.
 func saveNew(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // a team edits what is in it
 		return fmt.Errorf("make the folder of %s: %w", file, err)
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a team edits it
 	if err != nil {
 		return &problem.Error{Kind: problem.Conflict, What: "write " + file, Why: why(err), Hint: "choose another --name, or move the file away", Cause: err}
 	}

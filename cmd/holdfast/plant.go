@@ -203,7 +203,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 	}
 	r := relay.New(f.db, f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), seal.Chain, links, relay.Config{
 		Node: f.cfg.node(), Poll: f.cfg.Relay.Poll, Grace: f.cfg.Relay.Grace, Backoff: f.cfg.Relay.Backoff,
-		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term, //nolint:gosec // checked not to be negative
+		Failures: uint(f.cfg.Relay.Failures), Probe: f.cfg.Relay.Probe, Metrics: metrics, Term: f.seat.Term,
 	}, f.log.With("part", "relay"))
 	f.outbox.HandTo(r)
 	return r

@@ -135,7 +135,7 @@ func terminal(w io.Writer) int {
 	if !ok {
 		return endless
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a descriptor fits into an int
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return endless
 	}

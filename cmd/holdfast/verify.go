@@ -177,7 +177,7 @@ func (v verifying) verify(stdin io.Reader, file string) ([]prove.Lane, error) {
 		return nil, err
 	}
 	if file != "-" {
-		f, err := os.Open(file) //nolint:gosec // the caller names it
+		f, err := os.Open(file)
 		if err != nil {
 			return nil, unread(file, err)
 		}

@@ -41,7 +41,7 @@ type run struct{ from, count int64 }
 func writeRuns(to io.Writer, runs []run) error {
 	b := binary.AppendUvarint(nil, uint64(len(runs)))
 	for _, r := range runs {
-		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(r.from)), uint64(r.count))
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(r.from)), uint64(r.count)) //nolint:gosec // numbers of a lane begin at 1
 	}
 	_, err := to.Write(b)
 	return err

@@ -95,7 +95,7 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", s, err)
 	}
-	opt := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: uint64(s.cfg.Piece), SendContentMd5: true, Progress: Sending(ctx)}
+	opt := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: uint64(s.cfg.Piece), SendContentMd5: true, Progress: Sending(ctx)} //nolint:gosec // the configuration takes no negative size
 	size := int64(len(head))
 	if r = io.MultiReader(bytes.NewReader(head), r); size == s.cfg.Piece {
 		size = -1 // nobody knows

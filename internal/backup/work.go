@@ -25,7 +25,7 @@ func workFolder(in, prefix string) (folder string, leave func() error, err error
 	}
 	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a file's number is small
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("lock a folder to work in: %w", errors.Join(err, os.RemoveAll(folder)))
@@ -51,7 +51,7 @@ func sweep(in, prefix string) error {
 		if err != nil {
 			continue // it is none of ours
 		}
-		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil { //nolint:gosec // as above
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			err = os.RemoveAll(filepath.Join(in, e.Name()))
 		}
 		if err = errors.Join(err, lock.Close()); err != nil {

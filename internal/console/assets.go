@@ -148,7 +148,7 @@ func (c *Console) prefer(r *http.Request) (*page, error) {
 		if !slices.Contains(values, v) {
 			return nil, &problem.Error{Kind: problem.Invalid, What: "choose a " + name, Why: "there is no such " + name, Hint: "choose one of the list"}
 		}
-		p.cookies = append(p.cookies, &http.Cookie{
+		p.cookies = append(p.cookies, &http.Cookie{ //nolint:gosec // it is sent over TLS alone where there is TLS
 			Name: "holdfast_" + name, Value: v, Path: Root, MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 		})
 	}

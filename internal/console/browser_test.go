@@ -328,7 +328,7 @@ func TestScreenshots(t *testing.T) {
 			b.open(path, theme)
 			b.await(`!document.querySelector("[data-figures]") || document.querySelector("canvas")`)
 			picture := ask(b, chromedp.FullScreenshot(100))
-			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s.png", pictureOf(path), theme)), picture, 0o644); err != nil { //nolint:gosec // pictures are for everybody
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s.png", pictureOf(path), theme)), picture, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -62,7 +62,7 @@ func (a *analysis) stepsOfCall(c ast.CallExpr) uint64 {
 	for _, x := range args {
 		n += a.steps(x)
 		if s := a.shapes[x.ID()]; s.kind == schema.Text {
-			chars += uint64(max(s.length, 0)) //nolint:gosec // it is not below 0
+			chars += uint64(max(s.length, 0))
 			if s.length == 0 {
 				chars += usualChars
 			}
@@ -125,7 +125,7 @@ func (a *analysis) items(over ast.Expr) uint64 {
 		return uint64(over.AsList().Size()) //nolint:gosec // it is not below 0
 	}
 	if t := a.shapes[over.ID()].typ; t != nil && t.MaxItems > 0 {
-		return uint64(t.MaxItems) //nolint:gosec // it is above 0
+		return uint64(t.MaxItems)
 	}
 	return usualItems
 }

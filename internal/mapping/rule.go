@@ -155,11 +155,11 @@ func (c *compiler) format(r *format, k map[string]*yaml.Node, path string) {
 		r.as = c.oneOf(n, path+".as", "string", "number")
 	}
 	if n := k["scale"]; n != nil {
-		s := int32(c.count(n, path+".scale", 0, decimal.MaxDigits))
+		s := int32(c.count(n, path+".scale", 0, decimal.MaxDigits)) //nolint:gosec // count has bounded it
 		r.scale = &s
 	}
 	if n := k["maxScale"]; n != nil {
-		s := int32(c.count(n, path+".maxScale", 0, decimal.MaxDigits))
+		s := int32(c.count(n, path+".maxScale", 0, decimal.MaxDigits)) //nolint:gosec // count has bounded it
 		r.maxScale = &s
 	}
 	if n := k["maxDigits"]; n != nil {

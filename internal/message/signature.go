@@ -37,7 +37,7 @@ func (s Signature) Bytes() []byte {
 	}
 	b := append(make([]byte, 0, signatureSize), signatureVersion)
 	b = append(b, thumbprint...)
-	b = binary.BigEndian.AppendUint64(b, uint64(s.At.UnixMicro())) //nolint:gosec // a time after 1970, else read back as the same
+	b = binary.BigEndian.AppendUint64(b, uint64(s.At.UnixMicro()))
 	return append(b, s.Value[:]...)
 }
 

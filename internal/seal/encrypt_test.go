@@ -186,7 +186,7 @@ func TestOnlyAPublicKeyForEncryptionIsEncryptedTo(t *testing.T) {
 	signing.Use = "sig"
 	elsewhere := pair.Public()
 	elsewhere.Algorithm = "RSA1_5"
-	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // to see it refused
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -232,7 +232,7 @@ func (s *Safe) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the folder of the keys: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a file's number is small
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, fmt.Errorf("lock the folder of the keys: %w", errors.Join(err, f.Close()))
 	}
 	return func() { _ = f.Close() }, nil

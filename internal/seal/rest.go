@@ -177,7 +177,7 @@ func (r *Rest) Seal(ctx context.Context, tx *store.Tx, c store.Cell, plain []byt
 	if n := e.used.Add(1); n > e.reserved/2 || !r.cfg.Now().Before(e.until) {
 		r.poke()
 	}
-	return k.Seal(make([]byte, 0, len(plain)+k.Overhead()), nil, plain, aad(e.id, c)), e.id, nil
+	return k.Seal(make([]byte, 0, len(plain)+k.Overhead()), nil, plain, aad(e.id, c)), e.id, nil //nolint:gosec // the AEAD makes its nonce itself (cipher.NewGCMWithRandomNonce)
 }
 
 // none is why nothing can be sealed.

@@ -333,9 +333,9 @@ func (d *decoder) unicode() (rune, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(string(d.data[d.pos+2:d.pos+6]), 16, 32)
-	if err != nil || utf16.IsSurrogate(rune(n)) {
+	if err != nil || utf16.IsSurrogate(rune(n)) { //nolint:gosec // four hexadecimal digits
 		return 0, false
 	}
 	d.pos += 6
-	return rune(n), true
+	return rune(n), true //nolint:gosec // four hexadecimal digits
 }

@@ -265,7 +265,7 @@ func surrogates(b []byte) (rune, bool) {
 	}
 	hi, err1 := strconv.ParseUint(string(b[2:6]), 16, 32)
 	lo, err2 := strconv.ParseUint(string(b[8:12]), 16, 32)
-	r := utf16.DecodeRune(rune(hi), rune(lo))
+	r := utf16.DecodeRune(rune(hi), rune(lo)) //nolint:gosec // four hexadecimal digits each
 	return r, err1 == nil && err2 == nil && r != 0xFFFD
 }
 

@@ -464,5 +464,5 @@ func reference(name string) (rune, bool) {
 		digits, base = hex, 16
 	}
 	n, err := strconv.ParseUint(digits, base, 32)
-	return rune(n), ok && err == nil && n <= utf8.MaxRune && utf8.ValidRune(rune(n)) && character(rune(n))
+	return rune(n), ok && err == nil && n <= utf8.MaxRune && utf8.ValidRune(rune(n)) && character(rune(n)) //nolint:gosec // n is at most utf8.MaxRune where it counts
 }

@@ -132,7 +132,7 @@ func noFolder(key string, err error) error {
 // writeFile writes a file that is whole and on the disk when this returns, or not there.
 func writeFile(path string, text []byte) error {
 	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // who takes it in reads it by its group
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

@@ -92,7 +92,7 @@ func (l *Link) Handler(accept Accept) http.Handler {
 			w.Header().Set("Retry-After", "10")
 		}
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text+"\n") // whoever does not hear it sends again
+		_, _ = io.WriteString(w, text+"\n") //nolint:gosec // it is sent as plain text; whoever does not hear it sends again
 	})
 }
 

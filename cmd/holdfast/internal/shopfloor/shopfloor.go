@@ -93,7 +93,7 @@ func (f *Floor) Own(ctx context.Context, o dataset.Order) (mes.Order, error) {
 
 // Work brings one order from release to completion. Everything that is left to chance comes from seed and the order's number.
 func (f *Floor) Work(ctx context.Context, o mes.Order, seed uint64) error {
-	j := &job{Floor: f, rng: rand.New(rand.NewPCG(seed, hash(o.Material+o.Quantity.String()))), order: o, material: f.set.Material(o.Material), left: o.Quantity} //nolint:gosec // a simulation
+	j := &job{Floor: f, rng: rand.New(rand.NewPCG(seed, hash(o.Material+o.Quantity.String()))), order: o, material: f.set.Material(o.Material), left: o.Quantity}
 	if j.material == nil {
 		return fmt.Errorf("order %s makes %s, which the data set does not have", o.Number, o.Material)
 	}
