@@ -157,6 +157,10 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:55: fields.text.when: quantities come as texts, of which 9 is more than 10 and 1.0 is not 1 (write decimal(…) on both sides)",
 		},
 		{
+			"a decimal compared by its spelling", planted + "  text: {when: 'string(decimal(src.confirmation.yield)) == \"12\"', value: event.id}\n",
+			"m.yaml:10:57: fields.text.when: quantities come as texts, of which 9 is more than 10 and 1.0 is not 1 (write decimal(…) on both sides)",
+		},
+		{
 			"quantities joined as texts", without + "  yield: {value: src.confirmation.yield + src.confirmation.scrap, as: number}\n",
 			"m.yaml:9:41: fields.yield.value: quantities come as texts, and + joins texts: 1 + 2 would be 12 (write decimal(…) on both sides)",
 		},
