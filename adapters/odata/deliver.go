@@ -3,8 +3,12 @@ package odata
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -183,7 +187,32 @@ func (c *Client) sendAlone(ctx context.Context, w *write) message.Outcome {
 	if err != nil {
 		return c.failed(w, sent, err)
 	}
-	return c.classify(w, a)
+	out := c.classify(w, a)
+	if refused, ok := errors.AsType[*problem.Error](out.Err); ok && refused.Kind == problem.Precondition && w.target.change {
+		refused.Why += c.nowThere(ctx, w)
+	}
+	return out
+}
+
+// nowThere says of a change that somebody else's has overtaken what its fields hold in the ERP by now, for whoever decides which of both is right; ""
+// if that cannot be read.
+func (c *Client) nowThere(ctx context.Context, w *write) string {
+	wanted := map[string]any{}
+	a, err := c.read(ctx, "read of "+w.target.set.Name+" after its change was overtaken", request{method: http.MethodGet, path: w.req.path})
+	if err != nil || json.Unmarshal(w.req.body, &wanted) != nil {
+		return ""
+	}
+	e, err := c.entity(w.model, w.target.set.Of, a)
+	if err != nil {
+		return ""
+	}
+	var said []string
+	for _, field := range slices.Sorted(maps.Keys(wanted)) {
+		if v, ok := e.Values[field]; ok {
+			said = append(said, fmt.Sprintf("%s is %v", field, v))
+		}
+	}
+	return "; in the ERP " + clip(strings.Join(said, ", ")) + " now"
 }
 
 // failed is the outcome of a write that got no answer.

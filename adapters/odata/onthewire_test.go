@@ -202,6 +202,9 @@ func TestAChangeThatWasOvertakenIsRefused(t *testing.T) {
 			if out.Verdict != message.Refused || problem.KindOf(out.Err) != problem.Precondition || changes.Load() != 2 || w.mock.Documents(d.set)[0][field] != "theirs" {
 				t.Errorf("overtaken: %v, %v; the ERP has %v", out, out.Err, w.mock.Documents(d.set)[0][field])
 			}
+			if want := "; in the ERP " + field + " is theirs now"; !strings.HasSuffix(out.Err.Error(), want) {
+				t.Errorf("overtaken: %v, want %q at its end", out.Err, want)
+			}
 		})
 	}
 }
