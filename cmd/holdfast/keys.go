@@ -144,7 +144,11 @@ func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState) e
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "KEY\tNODE\tSTATE\tUNTIL\tLEFT\tWHY")
 	for _, k := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", k.Key, k.Node, k.State, k.Until.UTC().Format(time.RFC3339), k.Left, k.Why)
+		last := k.Left
+		if k.Why != "" {
+			last += "\t" + k.Why
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", k.Key, k.Node, k.State, k.Until.UTC().Format(time.RFC3339), last)
 	}
 	return t.Flush()
 }
