@@ -129,6 +129,7 @@ func TestATokenOfOneLinkReachesNoOther(t *testing.T) {
 	bodies := map[string]string{
 		"amendMessage": `{"reason":"look","body":{"order":"1"}}`, "amendInbound": `{"reason":"look","body":{"number":"M1"}}`,
 		"replayMessages":  `{"reason":"look","link":"erp","lane":"` + m.Lane + `","from":1}`,
+		"discardMessage":  `{"reason":"look","cause":"other"}`,
 		"postponeMessage": `{"reason":"look","until":"2100-01-01T00:00:00Z"}`,
 		"skipInbound":     `{"reason":"look","source":"urn:erp","lane":"l","number":1}`,
 		"receiveInbound":  `{"specversion":"1.0","id":"m2","source":"urn:erp","type":"material.changed","subject":"material/M1","data":{}}`,
