@@ -134,11 +134,11 @@ func msgDiscard() *cobra.Command {
 		Example: "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --cause booked-by-hand --reason 'posted as 4900000123'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			why, err := outbox.Because(outbox.Cause(cause), words)
-			if err != nil {
-				return err
-			}
 			return with(cmd, func(ctx context.Context, r *records) error {
+				why, err := outbox.Because(outbox.Cause(cause), words)
+				if err != nil {
+					return err
+				}
 				return r.repair(ctx, cmd, access.MsgDiscard, args[0], string(why), discard)
 			})
 		},
