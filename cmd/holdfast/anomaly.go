@@ -295,6 +295,9 @@ func anomalyExport() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := r.taken(ctx, cmd.ErrOrStderr(), access.AnomalyExport, "anomalies", "profiles", int64(len(all)), cmd.Flags()); err != nil {
+					return err
+				}
 				e := json.NewEncoder(cmd.OutOrStdout())
 				e.SetIndent("", "  ")
 				return e.Encode(all)
@@ -302,5 +305,6 @@ func anomalyExport() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&material, "material", "", "of this material alone")
+	filters(cmd.Flags(), "material")
 	return cmd
 }

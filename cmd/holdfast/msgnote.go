@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,7 @@ func msgExport() *cobra.Command {
 	var f outbox.Filter
 	cmd := &cobra.Command{
 		Use: "export", Short: "Print messages whole, with body and receipt, one JSON object a line, the oldest first", Args: cobra.NoArgs,
+		Long:    "Print messages whole. Who takes how many out, and chosen how, is kept in the audit record.",
 		Example: "  holdfast msg export --link erp --owed > owed.ndjson",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.OldestFirst, f.Limit = true, 500
@@ -78,26 +80,18 @@ func msgExport() *cobra.Command {
 						return err
 					}
 				}
-				out := json.NewEncoder(cmd.OutOrStdout())
-				out.SetEscapeHTML(false)
-				for cursor := ""; ; {
-					var list []outbox.Detail
-					err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-						list, cursor, err = r.out.Messages(ctx, tx, f, cursor)
-						return err
-					})
-					if err != nil {
-						return err
-					}
-					for _, d := range list {
-						if err := out.Encode(messageViewOf(d, true)); err != nil {
-							return err
-						}
-					}
-					if cursor == "" {
-						return nil
-					}
+				var n int64
+				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+					n, err = r.out.Count(ctx, tx, f)
+					return err
+				})
+				if err != nil {
+					return err
 				}
+				if err := r.taken(ctx, cmd.ErrOrStderr(), access.MsgExport, "messages", "messages", n, cmd.Flags()); err != nil {
+					return err
+				}
+				return r.exportMessages(ctx, cmd.OutOrStdout(), f)
 			})
 		},
 	}
@@ -106,5 +100,30 @@ func msgExport() *cobra.Command {
 	cmd.Flags().StringVar(&f.Kind, "kind", "", "only messages of this kind, such as operation.confirmed")
 	cmd.Flags().BoolVar(&f.Owed, "owed", false, "only messages that are still owed")
 	cmd.Flags().BoolVar(&f.Settled, "settled", false, "only messages that need nothing more")
+	filters(cmd.Flags(), "link", "lane", "kind", "owed", "settled")
 	return cmd
+}
+
+// exportMessages prints all pages of a list.
+func (r *records) exportMessages(ctx context.Context, w io.Writer, f outbox.Filter) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	for cursor := ""; ; {
+		var list []outbox.Detail
+		err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+			list, cursor, err = r.out.Messages(ctx, tx, f, cursor)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if err := out.Encode(messageViewOf(d, true)); err != nil {
+				return err
+			}
+		}
+		if cursor == "" {
+			return nil
+		}
+	}
 }

@@ -116,6 +116,9 @@ func runsCommands(t *testing.T, p *far) {
 	contains(t, out, `"since": "20`)
 	out = p.command(0, "audit", "list", "--action", "link.pause", "--json")
 	contains(t, out, `"cert:team"`, "release tonight")
+	p.there(0, team, "msg", "export", "--owed")
+	out = p.command(0, "audit", "list", "--action", access.MsgExport, "--json")
+	contains(t, out, `"cert:team"`, "--owed=true", `\"messages\":`)
 	out = p.command(0, "audit", "list", "--action", access.Refusal, "--json")
 	contains(t, out, `"token:board`, `"command link pause"`)
 }

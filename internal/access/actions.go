@@ -70,6 +70,8 @@ const (
 	InboundRead         = "inbound.read"
 	MsgRead             = "msg.read"
 	MsgProve            = "msg.prove"
+	MsgExport           = "msg.export"
+	AnomalyExport       = "anomaly.export"
 	AuditRead           = "audit.read"
 	AuditExport         = "audit.export"
 	KeysRead            = "keys.read"
@@ -251,6 +253,8 @@ func shows() []Action {
 		{BodyRead, ReadMessages, "See the large body of a message", false},
 		{MsgRead, ReadMessages, "See messages, lanes and links", false},
 		{MsgProve, ReadMessages, "Print what was signed of messages", false},
+		{MsgExport, ReadMessages, "Take messages out, to be kept elsewhere", false},
+		{AnomalyExport, ReadMessages, "Take out what was learned of materials", false},
 		{AuditRead, ReadAudit, "See who did what", false},
 		{AuditExport, ReadAudit, "Take the whole record out, to be kept and checked elsewhere", false},
 		{KeysRead, ReadKeys, "See the keys that nodes sign with", false},

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,7 +51,9 @@ func Kinds() []Kind {
 		{Test, Warning, "A test, by holdfast alert test"},
 	}
 	for _, r := range rules() {
-		all = append(all, r.Kind)
+		if !slices.Contains(all, r.Kind) { // two rules may raise the same
+			all = append(all, r.Kind)
+		}
 	}
 	return all
 }
@@ -78,6 +81,7 @@ type rule struct {
 	by      func(e audit.Entry) string // what is counted by, and told about
 	times   int
 	within  time.Duration
+	weigh   func(e audit.Entry) int64                       // what an entry counts; nil: one
 	odd     func(earlier []audit.Entry, e audit.Entry) bool // by what the same actor did before; nil: the times decide
 }
 
@@ -85,33 +89,56 @@ func byActor(e audit.Entry) string { return e.Actor }
 
 func byObject(e audit.Entry) string { return e.Object }
 
+// messagesOf is how many messages an entry is about: one, where it does not say.
+func messagesOf(e audit.Entry) int64 {
+	var after struct {
+		Messages json.RawMessage `json:"messages"`
+	}
+	var of struct {
+		Total int64 `json:"total"`
+	}
+	if json.Unmarshal(e.After, &after) != nil {
+		return 1
+	}
+	var n int64
+	if json.Unmarshal(after.Messages, &n) == nil && after.Messages != nil {
+		return n
+	}
+	if json.Unmarshal(after.Messages, &of) == nil {
+		return max(1, of.Total)
+	}
+	return 1
+}
+
 func byPlace(e audit.Entry) string { return "from/" + placeOf(e.From) }
 
 func rules() []rule {
 	const done, refused = audit.Done, audit.Refused
 	kind := func(name, severity, says string) Kind { return Kind{"threat." + name, severity, says} }
+	export := kind("mass-export", Critical, "Much is taken out: messages, the record, what was learned, or what tokens stand for")
 	return []rule{
-		{kind("sign-ins-fail", Critical, "Sign-ins from one place fail again and again"), []string{"access.sign-in"}, refused, byPlace, 10, 5 * time.Minute, nil},
-		{kind("account-guessed", Critical, "Sign-ins of one account fail again and again, from wherever"), []string{"access.sign-in"}, refused, byActor, 10, time.Hour, nil},
-		{kind("denied", Warning, "Somebody tries again and again what they may not do"), []string{"access.refusal"}, refused, byActor, 20, 10 * time.Minute, nil},
-		{kind("new-place", Warning, "Somebody signs in from where they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, newPlace},
-		{kind("new-hour", Warning, "Somebody signs in at an hour at which they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, newHour},
+		{kind("sign-ins-fail", Critical, "Sign-ins from one place fail again and again"), []string{"access.sign-in"}, refused, byPlace, 10, 5 * time.Minute, nil, nil},
+		{kind("account-guessed", Critical, "Sign-ins of one account fail again and again, from wherever"), []string{"access.sign-in"}, refused, byActor, 10, time.Hour, nil, nil},
+		{kind("denied", Warning, "Somebody tries again and again what they may not do"), []string{"access.refusal"}, refused, byActor, 20, 10 * time.Minute, nil, nil},
+		{kind("new-place", Warning, "Somebody signs in from where they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newPlace},
+		{kind("new-hour", Warning, "Somebody signs in at an hour at which they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newHour},
 		{
 			kind("privileges", Warning, "Who may do what was changed"),
 			[]string{"access.user-add", "access.user-enable", "access.user-password", "access.user-totp", "access.token-create"},
-			done, byActor, 1, 0, nil,
+			done, byActor, 1, 0, nil, nil,
 		},
-		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil},
-		{kind("key-revoked", Critical, "The keyring's list of revoked keys names a node's key, and nobody has revoked it here"), []string{"keys.listed"}, done, byObject, 1, 0, nil},
-		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil},
-		{kind("plain-doubted", Critical, "Somebody has reset in the database whether what is owed may be unsealed"), []string{"keys.plain-doubted"}, done, byObject, 1, 0, nil},
-		{kind("passkey-cloned", Critical, "A passkey was used whose count went back: somebody may have a copy of it"), []string{"access.passkey-cloned"}, refused, byObject, 1, 0, nil},
-		{kind("mass-export", Critical, "Much is taken out: the record, or what tokens stand for"), []string{"audit.export", "token.reveal", "token.find"}, done, byActor, 20, 10 * time.Minute, nil},
+		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil, nil},
+		{kind("key-revoked", Critical, "The keyring's list of revoked keys names a node's key, and nobody has revoked it here"), []string{"keys.listed"}, done, byObject, 1, 0, nil, nil},
+		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil, nil},
+		{kind("plain-doubted", Critical, "Somebody has reset in the database whether what is owed may be unsealed"), []string{"keys.plain-doubted"}, done, byObject, 1, 0, nil, nil},
+		{kind("passkey-cloned", Critical, "A passkey was used whose count went back: somebody may have a copy of it"), []string{"access.passkey-cloned"}, refused, byObject, 1, 0, nil, nil},
+		{export, []string{"audit.export", "token.reveal", "token.find", "anomaly.export"}, done, byActor, 20, 10 * time.Minute, nil, nil},
+		{export, []string{"msg.export"}, done, byActor, 10_000, 10 * time.Minute, messagesOf, nil},
 		{
 			kind("mass-replay", Critical, "Much is sent or taken in once more"),
 			[]string{"msg.replay", "msg.send-again", "job.start", "quarantine.replay"},
 			done, byActor, 50,
-			10 * time.Minute, nil,
+			10 * time.Minute, nil, nil,
 		},
 	}
 }
@@ -177,10 +204,25 @@ func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why stri
 	switch {
 	case r.odd != nil && r.odd(earlier, e):
 		return fmt.Sprintf("%s: %s from %s at %s", r.Says, e.Actor, e.From, e.At.UTC().Format("15:04Z07:00")), nil
-	case r.odd == nil && len(earlier)+1 >= r.times:
-		return fmt.Sprintf("%s: %d times in %s, last by %s", r.Says, len(earlier)+1, r.within, e.Actor), nil
+	case r.odd == nil:
+		return r.counted(append(earlier, e)), nil
 	}
 	return "", nil
+}
+
+// counted says why so many entries break the rule; "" if they do not.
+func (r rule) counted(all []audit.Entry) string {
+	n, what := int64(len(all)), "times"
+	if r.weigh != nil {
+		n, what = 0, "messages"
+		for _, e := range all {
+			n += r.weigh(e)
+		}
+	}
+	if n < int64(r.times) {
+		return ""
+	}
+	return fmt.Sprintf("%s: %d %s in %s, last by %s", r.Says, n, what, r.within, all[len(all)-1].Actor)
 }
 
 // Probe looks for a threat that the record does not show. why is "" for none.

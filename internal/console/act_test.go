@@ -2,8 +2,10 @@ package console_test
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +255,28 @@ func TestAListFindsWhatItsWordsMean(t *testing.T) {
 		}
 		if document == "" {
 			t.Log("no message brought a document that it created")
+		}
+	})
+}
+
+// TestADownloadIsOnRecord has the entry of a list that is taken out: by whom, which, how many.
+func TestADownloadIsOnRecord(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		rows := p.csv("state=all&kind=order.started&after=")
+		list := p.record(access.MsgExport)
+		if len(list) != 1 || list[0].Object != "messages" || list[0].Actor == "" {
+			t.Fatalf("the record has %+v, want one entry", list)
+		}
+		got := map[string]any{}
+		if err := json.Unmarshal(list[0].After, &got); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[string]any{"messages": float64(len(rows)), "filter": "/console/messages?kind=order.started&state=all"}; len(rows) == 0 || !reflect.DeepEqual(got, want) {
+			t.Errorf("the record has %v, want %v", got, want)
+		}
+		if p.get("/console/messages?state=all"); len(p.record(access.MsgExport)) != 1 {
+			t.Error("a look at the list is recorded as a download")
 		}
 	})
 }

@@ -213,7 +213,7 @@ func (c *Console) routes() []route {
 		get("{$}", access.StatusRead, c.overview),
 		get("figures.json", access.StatusRead, c.figures),
 		get("messages", access.MsgRead, c.messages),
-		get("messages.csv", access.MsgRead, c.messagesCSV),
+		get("messages.csv", access.MsgExport, c.messagesCSV),
 		get("messages/{id}", access.MsgRead, c.message),
 		get("messages/{id}/body", access.MsgRead, c.messageBody),
 		post("messages/note", access.MsgRead, c.noteGroup),

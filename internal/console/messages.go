@@ -59,7 +59,7 @@ type messagesView struct {
 	GroupsAt time.Time
 	Rows     []messageRow
 	Next     string // address of the next page
-	CSV      string // address of the same list as a file
+	CSV      string // address of the same list as a file; "" for who may not take it out
 	First    string // address of the first page, where this is another
 	Links    []Link
 	Kinds    []string
@@ -171,6 +171,9 @@ func (c *Console) messages(r *http.Request) (*page, error) {
 		return nil, err
 	}
 	v.link(q, next, c.Doubts != nil)
+	if c.Doer.Permit(actorOf(r.Context()), access.MsgExport, "") == nil {
+		v.CSV = q.address("messages.csv", func(q *query) { q.Cursor = "" })
+	}
 	return &page{name: "messages", Title: "Messages", Section: "Messages", Live: q.Cursor == "", Body: v}, nil
 }
 
@@ -218,7 +221,6 @@ func (v *messagesView) link(q query, next string, judged bool) {
 	if q.Cursor != "" {
 		v.First = q.address("messages", func(q *query) { q.Cursor = "" })
 	}
-	v.CSV = q.address("messages.csv", func(q *query) { q.Cursor = "" })
 }
 
 // find reads one page of a list. meant is what the words were understood as.
@@ -408,6 +410,9 @@ func stand(f outbox.Found) (state, tone, why string) {
 func (c *Console) messagesCSV(r *http.Request) (*page, error) {
 	q, err := c.queryOf(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.taken(r, q); err != nil {
 		return nil, err
 	}
 	return &page{stream: func(w http.ResponseWriter, r *http.Request) error {

@@ -128,14 +128,9 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 		order = strings.ReplaceAll(order, " DESC", "")
 	}
 	parts, all := []string{}, []any{}
-	for _, p := range []struct {
-		from, and string
-		want      bool
-	}{{fromHot, f.filed(), !f.Refused}, {fromCold, "", f.Refused || f.Settled || !f.Owed}} {
-		if p.want {
-			parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+p.and+order+`) AS p`+strconv.Itoa(len(parts)))
-			all = append(all, args...)
-		}
+	for _, p := range f.parts() {
+		parts = append(parts, `SELECT * FROM (SELECT `+p.from+where+p.and+order+`) AS p`+strconv.Itoa(len(parts)))
+		all = append(all, args...)
 	}
 	var rows []full
 	if err := tx.Select(ctx, &rows, strings.Join(parts, " UNION ALL ")+order, all...); err != nil {

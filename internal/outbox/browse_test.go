@@ -59,6 +59,13 @@ func TestListsArePagedAndFiltered(t *testing.T) {
 			if got := list(tt.filter); !cmp.Equal(got, tt.want) {
 				t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 			}
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				n, err := b.Count(ctx, tx, tt.filter)
+				if n != int64(len(tt.want)) {
+					t.Errorf("%s: counted %d, want %d", tt.name, n, len(tt.want))
+				}
+				return err
+			})
 		}
 	})
 }

@@ -36,6 +36,8 @@ const (
 	pgDiskFull      = "53100"
 	pgIdle          = "25P03" // this and the next: see IdleLimit
 	pgLock          = "55P03"
+	pgReadOnly      = "25006" // a standby, or a session that is set so
+	pgNoRight       = "42501"
 )
 
 // IsUnique tells whether err says that a unique key is taken already.
@@ -121,6 +123,15 @@ func explain(err error) error {
 	default:
 		return err
 	}
+}
+
+// OnlyRead tells whether an error says that this account, or this copy of the database, can be read and not written.
+func OnlyRead(err error) bool {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()&0xff == sqlite3.SQLITE_READONLY
+	}
+	code := pgCode(err)
+	return code == pgReadOnly || code == pgNoRight
 }
 
 func full(err error) bool {

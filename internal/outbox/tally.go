@@ -1,0 +1,39 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"holdfast/internal/store"
+)
+
+// Count is how many messages Messages lists on all its pages.
+func (o *Outbox) Count(ctx context.Context, tx *store.Tx, f Filter) (n int64, err error) {
+	where, args, err := f.where(tx, "")
+	if err != nil {
+		return 0, err
+	}
+	parts, all := []string{}, []any{}
+	for _, p := range f.parts() {
+		parts, all = append(parts, `SELECT id FROM (SELECT `+p.from+where+p.and+`) AS p`), append(all, args...)
+	}
+	if err := tx.Get(ctx, &n, `SELECT COUNT(*) FROM (`+strings.Join(parts, " UNION ALL ")+`) AS a`, all...); err != nil {
+		return 0, fmt.Errorf("count messages: %w", err)
+	}
+	return n, nil
+}
+
+// table is one of the tables that a list is read from, with what it leaves out there.
+type table struct{ from, and string }
+
+// parts are the tables that have what the filter wants.
+func (f Filter) parts() (list []table) {
+	if !f.Refused {
+		list = append(list, table{fromHot, f.filed()})
+	}
+	if f.Refused || f.Settled || !f.Owed {
+		list = append(list, table{fromCold, ""})
+	}
+	return list
+}
