@@ -202,9 +202,12 @@ func anomalyAccept() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				err = r.act(ctx, access.AnomalyAccept, object, reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					released, err = acceptDoubtful(ctx, tx, w, r.out, args[0], r.cfg.localActor().Name, reason)
-					return err
+				act := access.Act{Action: access.AnomalyAccept, Actor: r.cfg.localActor(), Object: object, Reason: reason}
+				_, err = r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (res access.Result, err error) {
+					if released, err = acceptDoubtful(ctx, tx, w, r.out, args[0], r.cfg.localActor().Name, reason); err == nil {
+						res.About, err = r.out.ObjectsOf(ctx, tx, args[0])
+					}
+					return res, err
 				})
 				if err != nil {
 					return err
@@ -224,7 +227,7 @@ func (r *records) doubtfulObject(ctx context.Context, event string) (object stri
 	err = r.db.View(ctx, func(tx *store.Tx) error {
 		all, err := r.out.Of(ctx, tx, event)
 		if len(all) > 0 {
-			object = "message/" + all[0].ID
+			object = access.MessageObject(all[0].ID)
 		}
 		return err
 	})

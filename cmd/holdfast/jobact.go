@@ -33,7 +33,7 @@ func jobAct(use, summary, example, action string, do jobOperation) *cobra.Comman
 }
 
 func (r *records) changeJob(ctx context.Context, action, id, reason string, do jobOperation) (b job.Job, err error) {
-	err = r.act(ctx, action, "job/"+id, reason, func(ctx context.Context, tx *store.Tx) (err error) {
+	err = r.act(ctx, action, access.JobObject(id), reason, func(ctx context.Context, tx *store.Tx) (err error) {
 		b, err = do(ctx, r, tx, id, reason)
 		return err
 	})

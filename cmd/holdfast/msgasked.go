@@ -105,7 +105,7 @@ func printWishes(w io.Writer, list []outbox.Wish, now time.Time, asJSON bool) er
 // recorded is a request as the audit record keeps it.
 func recorded(w outbox.Wish) (access.Result, error) {
 	after, err := json.Marshal(map[string]string{"request": w.ID, "act": w.Act, "asked_by": w.By, "asked_for": w.Reason})
-	return access.Result{Object: "message/" + w.Message, After: after}, err
+	return access.Result{Object: access.MessageObject(w.Message), After: after}, err
 }
 
 // msgDecide is a command that decides about a request.

@@ -46,7 +46,7 @@ func msgNote() *cobra.Command {
 }
 
 func (r *records) note(ctx context.Context, cmd *cobra.Command, id, text string) error {
-	err := r.act(ctx, access.MsgNote, "message/"+id, text, func(ctx context.Context, tx *store.Tx) error { return r.out.Note(ctx, tx, id, text) })
+	err := r.act(ctx, access.MsgNote, access.MessageObject(id), text, func(ctx context.Context, tx *store.Tx) error { return r.out.Note(ctx, tx, id, text) })
 	if err != nil {
 		return err
 	}

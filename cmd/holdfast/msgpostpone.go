@@ -45,7 +45,7 @@ func msgPostpone() *cobra.Command {
 // postpone puts a message off, and says so; of a time that is past, and of a lane that stands still whatever its time, it says that.
 func (r *records) postpone(ctx context.Context, cmd *cobra.Command, id string, at time.Time, reason string) error {
 	var done string
-	err := r.act(ctx, access.MsgPostpone, "message/"+id, reason, func(ctx context.Context, tx *store.Tx) error {
+	err := r.act(ctx, access.MsgPostpone, access.MessageObject(id), reason, func(ctx context.Context, tx *store.Tx) error {
 		held, err := r.out.Postpone(ctx, tx, id, at, reason)
 		if err != nil {
 			return err

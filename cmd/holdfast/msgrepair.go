@@ -33,7 +33,7 @@ func msgAct(use, summary, example, action string, do msgRepair) *cobra.Command {
 // repair does one act on a message, and prints what became of it and of its lane.
 func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, reason string, do msgRepair) error {
 	var done, lane string
-	act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: "message/" + id, Reason: reason}
+	act := access.Act{Action: action, Actor: r.cfg.localActor(), Object: access.MessageObject(id), Reason: reason}
 	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (access.Result, error) {
 		d, err := r.out.Message(ctx, tx, id)
 		if err != nil {

@@ -127,11 +127,12 @@ func instant(flag, text string) (time.Time, error) {
 // replayMany plans a job, and starts it unless it is only a look. A set of another size than was said leaves no plan behind.
 func (r *records) replayMany(ctx context.Context, cmd *cobra.Command, p *replaying) error {
 	var b job.Job
-	err := r.act(ctx, access.JobPlan, "job/new", p.reason, func(ctx context.Context, tx *store.Tx) (err error) {
-		if b, err = r.jobs.Plan(ctx, tx, p.request, r.me()); err != nil || p.dryRun || b.Counts.Total == p.expect {
-			return err
+	act := access.Act{Action: access.JobPlan, Actor: r.cfg.localActor(), Object: "job/new", Reason: p.reason}
+	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (_ access.Result, err error) {
+		if b, err = r.jobs.Plan(ctx, tx, p.request, r.me()); err == nil && !p.dryRun && b.Counts.Total != p.expect {
+			err = job.Expected(b.Counts.Total, p.expect)
 		}
-		return job.Expected(b.Counts.Total, p.expect)
+		return access.Result{Object: access.JobObject(b.ID)}, err
 	})
 	if err != nil {
 		return err

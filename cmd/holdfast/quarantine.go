@@ -195,7 +195,7 @@ func quarantineDiscard() *cobra.Command {
 				return err
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				err := r.act(ctx, access.QuarantineDiscard, "inbound/"+args[0], reason,
+				err := r.act(ctx, access.QuarantineDiscard, access.InboundObject(seq), reason,
 					func(ctx context.Context, tx *store.Tx) error { return r.in.Discard(ctx, tx, seq, reason) })
 				if err != nil {
 					return err

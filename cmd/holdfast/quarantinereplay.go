@@ -29,7 +29,7 @@ func quarantineReplay() *cobra.Command {
 				return err
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				err := r.act(ctx, access.QuarantineReplay, "inbound/"+args[0], reason,
+				err := r.act(ctx, access.QuarantineReplay, access.InboundObject(seq), reason,
 					func(ctx context.Context, tx *store.Tx) error { return r.in.Replay(ctx, tx, seq) })
 				if err != nil {
 					return err

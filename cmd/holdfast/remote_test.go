@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/message"
 )
 
 // far is a plant of the demo, closed to all but those that it knows, whose ERP is away; with what calls it from elsewhere.
@@ -74,7 +76,7 @@ func TestAServer(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		asks func(*testing.T, *far)
-	}{{"knows the names", knowsTheNames}, {"runs commands", runsCommands}, {"runs nothing else", runsNothingElse}} {
+	}{{"knows the names", knowsTheNames}, {"runs commands", runsCommands}, {"runs nothing else", runsNothingElse}, {"keeps apart who corrects and who releases", keepsApart}} {
 		t.Run(tt.name, func(t *testing.T) { p.t = t; tt.asks(t, p) })
 	}
 }
@@ -121,6 +123,34 @@ func runsCommands(t *testing.T, p *far) {
 	contains(t, out, `"cert:team"`, "--owed=true", `\"messages\":`)
 	out = p.command(0, "audit", "list", "--action", access.Refusal, "--json")
 	contains(t, out, `"token:board`, `"command link pause"`)
+}
+
+// keepsApart corrects by the API what the command, beside the database and by the server, then does not release: it has one name for all of them.
+func keepsApart(t *testing.T, p *far) {
+	hand(t, filepath.Join(p.dir, "holdfast.yaml"), func(m *message.Incoming) { m.ID, m.Kind, m.Deliveries = "apart", "order.created", 100 })
+	var list []struct{ Number int64 }
+	if err := json.Unmarshal([]byte(p.command(0, "quarantine", "list", "--json")), &list); err != nil || len(list) != 1 {
+		t.Fatalf("got %+v, %v; want one message in quarantine", list, err)
+	}
+	number := strconv.FormatInt(list[0].Number, 10)
+	pair := p.ca.pair(filepath.Join(p.dir, "team.crt"), filepath.Join(p.dir, "team.key"), "spiffe://company/team")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.api+"/v1/inbound-messages/"+number+"/amend", strings.NewReader(`{"reason":"counted again","body":{"a":1}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := p.calling(pair).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(res.Body)
+	if res.Body.Close(); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("amended: %d %s, %v", res.StatusCode, said, err)
+	}
+	team := []string{"--cert", filepath.Join(p.dir, "team.crt"), "--key", filepath.Join(p.dir, "team.key")}
+	_, told := p.there(4, team, "quarantine", "replay", number, "--reason", "checked")
+	contains(t, told, "was the last to correct it")
+	p.command(4, "quarantine", "replay", number, "--reason", "checked")
 }
 
 // thereWithFiles saves a body, changes it, and has it amended: the files are those of whoever calls.

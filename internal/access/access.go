@@ -69,6 +69,7 @@ type Result struct {
 	Object   string          `json:"object,omitempty"` // what was made, where Act.Object could not say it
 	Answer   json.RawMessage `json:"answer,omitempty"` // what the caller is told; the same at each repetition
 	Events   []string        `json:"events,omitempty"` // IDs of the plant's events that the act caused
+	About    []string        `json:"-"`                // what else the act is about, for the separation of duties
 	Before   json.RawMessage `json:"-"`                // the object before, for the audit record
 	After    json.RawMessage `json:"-"`                // the object after it
 	Repeated bool            `json:"-"`                // the answer is that of an earlier call with the same key
@@ -148,6 +149,9 @@ func (d *Doer) once(ctx context.Context, tx *store.Tx, act Act, sign *signing, f
 		return Result{}, err
 	}
 	res, err := fn(ctx, tx)
+	if err == nil {
+		err = d.policy.separateFound(ctx, tx, act, res)
+	}
 	if err != nil {
 		return res, err
 	}

@@ -152,6 +152,41 @@ func TestADoerUnderAPolicyDoesWhatItPermits(t *testing.T) {
 	})
 }
 
+// TestWhatAnActFindsOutIsSeparatedToo: an act is held to what it turns out to be about, however it was called, and leaves nothing where it is refused.
+func TestWhatAnActFindsOutIsSeparatedToo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p, err := access.NewPolicy("1000", nil, []access.Apart{{Edit: access.MsgAmend, Approve: access.MsgApprove}, {Edit: access.MsgAmend, Approve: access.AnomalyAccept}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := access.New(db).Under(p)
+		do := func(who, action, object string, res access.Result) problem.Kind {
+			act := access.Act{Action: action, Object: object, Link: "erp", Reason: "checked", Actor: access.Actor{Name: who, Rights: roles("erp-team")}}
+			_, err := d.Do(t.Context(), act, func(context.Context, *store.Tx) (access.Result, error) { return res, nil })
+			return problem.KindOf(err)
+		}
+		amended := access.MessageObject("1")
+		if got := do("user:anna", access.MsgAmend, amended, access.Result{}); got != "" {
+			t.Fatal(got)
+		}
+		for _, tt := range []struct {
+			who, action, object string
+			res                 access.Result
+			want                problem.Kind
+		}{
+			{"user:anna", access.MsgApprove, "request/7", access.Result{Object: amended}, problem.Denied},
+			{"user:anna", access.MsgApprove, "request/7", access.Result{Object: access.MessageObject("2")}, ""},
+			{"user:ben", access.MsgApprove, "request/7", access.Result{Object: amended}, ""},
+			{"user:anna", access.AnomalyAccept, access.MessageObject("0"), access.Result{About: []string{access.MessageObject("0"), amended}}, problem.Denied},
+			{"user:ben", access.AnomalyAccept, access.MessageObject("0"), access.Result{About: []string{access.MessageObject("0"), amended}}, ""},
+		} {
+			if got := do(tt.who, tt.action, tt.object, tt.res); got != tt.want {
+				t.Errorf("%s does %s %s, about %+v: %q, want %q", tt.who, tt.action, tt.object, tt.res, got, tt.want)
+			}
+		}
+	})
+}
+
 // TestWhoCorrectsDoesNotRelease: the last one to correct a thing does not release it, whatever their role; somebody else does.
 func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

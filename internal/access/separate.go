@@ -46,6 +46,22 @@ func (p *Policy) separate(ctx context.Context, tx *store.Tx, act Act) error {
 	return nil
 }
 
+// separateFound is separate for what only the act itself finds out to be about: the message of a request, every message of an event. It is
+// looked at before the act is committed.
+func (p *Policy) separateFound(ctx context.Context, tx *store.Tx, act Act, res Result) error {
+	named := act.Object
+	for _, object := range append([]string{res.Object}, res.About...) {
+		if object == "" || object == named {
+			continue
+		}
+		act.Object = object
+		if err := p.separate(ctx, tx, act); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lastDone is who did an action to an object last, "" if nobody did.
 func lastDone(ctx context.Context, tx *store.Tx, action, object string) (string, error) {
 	page, err := audit.List(ctx, tx, audit.Filter{Action: action, Object: object, Outcome: audit.Done, Limit: 1})

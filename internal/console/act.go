@@ -25,6 +25,7 @@ type deed struct{ action, object, link string }
 type change struct {
 	object        string // what was made, if the deed could not name it
 	events        []string
+	about         []string // what else it was about, see access.Result
 	before, after any
 }
 
@@ -79,7 +80,7 @@ func asked(r *http.Request, d deed) (string, error) {
 
 // result keeps what was changed as JSON.
 func (ch change) result() (access.Result, error) {
-	res := access.Result{Object: ch.object, Events: ch.events}
+	res := access.Result{Object: ch.object, Events: ch.events, About: ch.about}
 	var err1, err2 error
 	if ch.before != nil {
 		res.Before, err1 = json.Marshal(ch.before)

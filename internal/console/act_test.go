@@ -1,16 +1,19 @@
 package console_test
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"holdfast/internal/access"
+	"holdfast/internal/console"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -259,6 +262,44 @@ func TestAListFindsWhatItsWordsMean(t *testing.T) {
 	})
 }
 
+// TestTheConsoleKeepsApartWhoCorrectsAndWhoReleases: what was corrected by another way has the same name here, and the other way round.
+func TestTheConsoleKeepsApartWhoCorrectsAndWhoReleases(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	policy, err := access.NewPolicy("1000", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pages.Doer = access.New(p.db).Under(policy)
+	all := access.Rights{Own: []access.Grant{{May: []string{"*"}}}}
+	p.gate.Store(console.Gate(allowed{Name: "user:anna", Rights: all}))
+	elsewhere := func(who, action string) error {
+		act := access.Act{Action: action, Object: access.InboundObject(1), Reason: "checked", Actor: access.Actor{Name: who, Rights: all}}
+		_, err := p.pages.Doer.Do(t.Context(), act, func(context.Context, *store.Tx) (access.Result, error) { return access.Result{}, nil })
+		return err
+	}
+	if err := elsewhere("user:anna", access.QuarantineAmend); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, _ := p.post("/console/quarantine/1/replay", form("reason", "checked")); status != http.StatusForbidden {
+		t.Errorf("who has corrected it by the API releases it here: %d", status)
+	}
+	_, page := p.get("/console/quarantine/1")
+	version := regexp.MustCompile(`name="version" value="([^"]*)"`).FindStringSubmatch(page)
+	if version == nil {
+		t.Fatal("the page has no form to correct the message")
+	}
+	p.gate.Store(console.Gate(allowed{Name: "user:ben", Rights: all}))
+	if status, _, said := p.post("/console/quarantine/1/amend", form("reason", "counted", "version", version[1], "body", `{"a":1}`)); status != http.StatusSeeOther {
+		t.Fatalf("corrected: %d %s", status, p.says(said))
+	}
+	if err := elsewhere("user:ben", access.QuarantineReplay); problem.KindOf(err) != problem.Denied {
+		t.Errorf("who has corrected it here releases it by the API: %v", err)
+	}
+	if err := elsewhere("user:anna", access.QuarantineReplay); err != nil {
+		t.Errorf("somebody else does not release it: %v", err)
+	}
+}
+
 // TestADownloadIsOnRecord has the entry of a list that is taken out: by whom, which, how many.
 func TestADownloadIsOnRecord(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -309,6 +350,12 @@ func TestTheShopFloorWorksWhileTheERPIsAway(t *testing.T) {
 			if status, _, body := p.post("/console/shopfloor/"+order+"/"+s.act, s.form); status != http.StatusSeeOther {
 				t.Fatalf("%s: status %d: %s", s.act, status, p.says(body))
 			}
+		}
+		if all := p.record(access.ConfirmationCreate); all[0].Object != "confirmation/0198c2f4-7d7f-7c3a-9a59-000000000002" {
+			t.Errorf("the record has the confirmation as %s, and not as the API calls it", all[0].Object)
+		}
+		if all := p.record(access.MovementCreate); all[0].Object != "movement/0198c2f4-7d7f-7c3a-9a59-000000000003" {
+			t.Errorf("the record has the receipt of goods as %s, and not as the API calls it", all[0].Object)
 		}
 		_, page := p.get("/console/shopfloor/" + order)
 		for _, want := range []string{"ERP is away: your work is kept", "2.5 of 12 PCE", "1 delivered, 3 kept"} {

@@ -176,7 +176,7 @@ func (c *Console) planJob(r *http.Request) (*page, error) {
 	err := c.act(r, deed{access.JobPlan, "job/new", request.Choice.Link}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		b, err := c.Jobs.Plan(ctx, tx, request, actorOf(ctx).Name)
 		id = b.ID
-		return change{object: "job/" + b.ID, after: map[string]any{"job": b.ID, "messages": b.Counts.Total, "choice": b.Choice}}, err
+		return change{object: access.JobObject(b.ID), after: map[string]any{"job": b.ID, "messages": b.Counts.Total, "choice": b.Choice}}, err
 	})
 	if err != nil {
 		return nil, err
@@ -225,7 +225,7 @@ func (c *Console) actOnJob(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "job/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, access.JobObject(id), ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Jobs.Get(ctx, tx, id)
 		if err != nil {
 			return change{}, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
@@ -143,7 +144,7 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 			return v, err
 		}
 	}
-	if v.People, err = audit.List(ctx, tx, audit.Filter{Object: "message/" + id, Limit: 50}); err != nil {
+	if v.People, err = audit.List(ctx, tx, audit.Filter{Object: access.MessageObject(id), Limit: 50}); err != nil {
 		return v, err
 	}
 	v.Source, v.TooLarge = c.shownBody(d.Body, d.Large)

@@ -128,7 +128,7 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "message/" + id, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, access.MessageObject(id), ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Outbox.Message(ctx, tx, id)
 		asked := ""
 		if err == nil {
@@ -148,7 +148,11 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 			return change{}, err
 		}
 		now, err := c.askedOf(ctx, tx, id)
-		return change{before: recorded(before, asked), after: recorded(after, now)}, err
+		if err != nil || a.action != access.AnomalyAccept {
+			return change{before: recorded(before, asked), after: recorded(after, now)}, err
+		}
+		about, err := c.Outbox.ObjectsOf(ctx, tx, before.Event) // all of them are let go
+		return change{about: about, before: recorded(before, asked), after: recorded(after, now)}, err
 	})
 	c.board.forget()
 	if err == nil {

@@ -134,7 +134,7 @@ func (c *Console) actOnInbound(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.act(r, deed{a.action, "inbound/" + number, ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, access.InboundObject(seq), ""}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.Inbox.Message(ctx, tx, seq)
 		if err == nil && r.PathValue("act") == "amend" && r.PostFormValue("version") != versionOf(before) {
 			err = errInboundChanged(before)

@@ -147,7 +147,7 @@ func (c *Console) planRepair(r *http.Request) (*page, error) {
 	err = c.act(r, deed{access.JobPlan, "job/new", link}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		b, err := c.Jobs.Plan(ctx, tx, job.Request{Choice: outbox.Choice{IDs: ids}}, actorOf(ctx).Name)
 		id = b.ID
-		return change{object: "job/" + b.ID, after: map[string]any{"job": b.ID, "messages": b.Counts.Total, "comparison": of}}, err
+		return change{object: access.JobObject(b.ID), after: map[string]any{"job": b.ID, "messages": b.Counts.Total, "comparison": of}}, err
 	})
 	if err != nil {
 		return c.again(r, reconcilePage(v), err)

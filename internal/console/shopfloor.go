@@ -223,7 +223,7 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 			return change{}, err
 		}
 		after, err := c.Plant.Order(ctx, tx, id)
-		return change{events: []string{event}, before: before, after: after}, err
+		return change{object: reportObject(a.action, event), events: []string{event}, before: before, after: after}, err
 	})
 	c.board.forget()
 	if err == nil {
@@ -231,6 +231,18 @@ func (c *Console) actOnOrder(r *http.Request) (*page, error) {
 	}
 	v, again := c.orderView(r.Context(), id)
 	return c.again(r, orderPage(v), errOr(err, again))
+}
+
+// reportObject is the name of what a report has made, as the API has it; "" for what is done to the order itself.
+func reportObject(action, event string) string {
+	switch action {
+	case access.ConfirmationCreate:
+		return access.ConfirmationObject(event)
+	case access.MovementCreate:
+		return access.MovementObject(event)
+	default:
+		return ""
+	}
 }
 
 // veiled is what the plant keeps of who did something, as if it came by the API.

@@ -203,7 +203,7 @@ func (s *Server) GetInbound(ctx context.Context, r GetInboundRequestObject) (Get
 		return err
 	})
 	if err == nil {
-		err = s.permitLink(ctx, access.InboundRead, m.Link, inboundObject(r.Number))
+		err = s.permitLink(ctx, access.InboundRead, m.Link, access.InboundObject(r.Number))
 	}
 	return GetInbound200JSONResponse(InboundDetail{
 		Message: inbound(m), Body: message.Shown(m.Body, m.Large), Original: json.RawMessage(message.Shown(m.Original, m.OriginalLarge)), Digest: m.Digest,
@@ -212,14 +212,14 @@ func (s *Server) GetInbound(ctx context.Context, r GetInboundRequestObject) (Get
 
 // ReplayInbound answers POST /v1/inbound-messages/{number}/replay.
 func (s *Server) ReplayInbound(ctx context.Context, r ReplayInboundRequestObject) (ReplayInboundResponseObject, error) {
-	c := call{access.QuarantineReplay, inboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, nil}
+	c := call{access.QuarantineReplay, access.InboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repairInbound(ctx, c, r.Number, s.Inbox.Replay)
 	return ReplayInbound200JSONResponse(m), err
 }
 
 // DiscardInbound answers POST /v1/inbound-messages/{number}/discard.
 func (s *Server) DiscardInbound(ctx context.Context, r DiscardInboundRequestObject) (DiscardInboundResponseObject, error) {
-	c := call{access.QuarantineDiscard, inboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, nil}
+	c := call{access.QuarantineDiscard, access.InboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repairInbound(ctx, c, r.Number, func(ctx context.Context, tx *store.Tx, seq int64) error {
 		return s.Inbox.Discard(ctx, tx, seq, r.Body.Reason)
 	})
@@ -228,14 +228,12 @@ func (s *Server) DiscardInbound(ctx context.Context, r DiscardInboundRequestObje
 
 // AmendInbound answers POST /v1/inbound-messages/{number}/amend.
 func (s *Server) AmendInbound(ctx context.Context, r AmendInboundRequestObject) (AmendInboundResponseObject, error) {
-	c := call{access.QuarantineAmend, inboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	c := call{access.QuarantineAmend, access.InboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repairInbound(ctx, c, r.Number, func(ctx context.Context, tx *store.Tx, seq int64) error {
 		return s.Inbox.Edit(ctx, tx, seq, r.Body.Body)
 	})
 	return AmendInbound200JSONResponse(m), err
 }
-
-func inboundObject(number int64) string { return "inbound/" + strconv.FormatInt(number, 10) }
 
 // repairInbound does one act on a message that came in, with the message before and after in the audit record.
 func (s *Server) repairInbound(ctx context.Context, c call, number int64, fn func(ctx context.Context, tx *store.Tx, seq int64) error) (Inbound, error) {

@@ -32,7 +32,7 @@ func (s *Server) CreateLot(ctx context.Context, r CreateLotRequestObject) (Creat
 	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "lot", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) {
+	v, err := report(ctx, s, c, access.LotObject, cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Lot, error) {
 		return s.Plant.CreateLot(ctx, tx, cmd)
 	})
 	return CreateLot201JSONResponse{
@@ -49,7 +49,7 @@ func (s *Server) DecideLot(ctx context.Context, r DecideLotRequestObject) (Decid
 		Decision *mes.LotDecision
 		IfMatch  string // who has seen another lot asks for something else
 	}{r.Body, r.Params.IfMatch}
-	c := call{access.LotDecide, "lot/" + r.Lot, cmd.Reason, r.Params.IdempotencyKey, asked}
+	c := call{access.LotDecide, access.LotObject(r.Lot), cmd.Reason, r.Params.IdempotencyKey, asked}
 	var err error
 	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err

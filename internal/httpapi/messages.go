@@ -41,7 +41,7 @@ func (s *Server) GetMessage(ctx context.Context, r GetMessageRequestObject) (Get
 		return err
 	})
 	if err == nil {
-		err = s.permitLink(ctx, access.MsgRead, d.Link, "message/"+r.Message)
+		err = s.permitLink(ctx, access.MsgRead, d.Link, access.MessageObject(r.Message))
 	}
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *Server) GetMessage(ctx context.Context, r GetMessageRequestObject) (Get
 
 // RetryMessage answers POST /v1/messages/{message}/retry.
 func (s *Server) RetryMessage(ctx context.Context, r RetryMessageRequestObject) (RetryMessageResponseObject, error) {
-	c := call{access.MsgRetry, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
+	c := call{access.MsgRetry, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
 		return s.Outbox.Retry(ctx, tx, r.Message, r.Body.Reason)
 	})
@@ -64,7 +64,7 @@ func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObje
 	if err != nil {
 		return nil, err
 	}
-	c := call{access.MsgDiscard, "message/" + r.Message, string(why), r.Params.IdempotencyKey, r.Body}
+	c := call{access.MsgDiscard, access.MessageObject(r.Message), string(why), r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 		discard := s.Outbox.Discard
 		if r.Body.Force {
@@ -77,7 +77,7 @@ func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObje
 
 // AmendMessage answers POST /v1/messages/{message}/amend.
 func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) (AmendMessageResponseObject, error) {
-	c := call{access.MsgAmend, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	c := call{access.MsgAmend, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
 		if err := s.Outbox.Amend(ctx, tx, r.Message, r.Body.Body, r.Body.Reason); err != nil {
 			return err
@@ -93,7 +93,7 @@ func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) 
 
 // MarkMessage answers POST /v1/messages/{message}/mark-delivered.
 func (s *Server) MarkMessage(ctx context.Context, r MarkMessageRequestObject) (MarkMessageResponseObject, error) {
-	c := call{access.MsgMarkDelivered, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	c := call{access.MsgMarkDelivered, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 		return s.Outbox.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Document, r.Body.Reason)
 	})
@@ -102,7 +102,7 @@ func (s *Server) MarkMessage(ctx context.Context, r MarkMessageRequestObject) (M
 
 // SendMessageAgain answers POST /v1/messages/{message}/send-again.
 func (s *Server) SendMessageAgain(ctx context.Context, r SendMessageAgainRequestObject) (SendMessageAgainResponseObject, error) {
-	c := call{access.MsgSendAgain, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, nil}
+	c := call{access.MsgSendAgain, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 		return s.Outbox.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
 	})

@@ -9,7 +9,7 @@ import (
 
 // PostponeMessage answers POST /v1/messages/{message}/postpone.
 func (s *Server) PostponeMessage(ctx context.Context, r PostponeMessageRequestObject) (PostponeMessageResponseObject, error) {
-	c := call{access.MsgPostpone, "message/" + r.Message, r.Body.Reason, r.Params.IdempotencyKey, r.Body}
+	c := call{access.MsgPostpone, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	p, _, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[Postponed], error) {
 		before, err := s.Outbox.Message(ctx, tx, r.Message)
 		if err == nil {

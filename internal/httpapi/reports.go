@@ -18,11 +18,11 @@ type reported[T any] struct {
 
 // report does one act that makes a thing of its own, under the ID that its event has too.
 func report[T any](
-	ctx context.Context, s *Server, c call, sort, id, prefer string, do func(ctx context.Context, tx *store.Tx) (T, error),
+	ctx context.Context, s *Server, c call, object func(id string) string, id, prefer string, do func(ctx context.Context, tx *store.Tx) (T, error),
 ) (reported[T], error) {
 	v, res, err := act(ctx, s, c, func(ctx context.Context, tx *store.Tx) (did[T], error) {
 		v, err := do(ctx, tx)
-		return did[T]{value: v, object: sort + "/" + id, events: []string{id}}, err
+		return did[T]{value: v, object: object(id), events: []string{id}}, err
 	})
 	if err != nil {
 		return reported[T]{}, err
@@ -55,7 +55,7 @@ func (s *Server) CreateConfirmation(ctx context.Context, r CreateConfirmationReq
 	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "confirmation", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Confirmation, error) {
+	v, err := report(ctx, s, c, access.ConfirmationObject, cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Confirmation, error) {
 		return s.Plant.Confirm(ctx, tx, cmd)
 	})
 	return CreateConfirmation201JSONResponse{
@@ -66,11 +66,11 @@ func (s *Server) CreateConfirmation(ctx context.Context, r CreateConfirmationReq
 
 // ReverseConfirmation answers POST /v1/confirmations/{confirmation}/reverse.
 func (s *Server) ReverseConfirmation(ctx context.Context, r ReverseConfirmationRequestObject) (ReverseConfirmationResponseObject, error) {
-	cmd, c, err := reversal(ctx, access.ConfirmationReverse, "confirmation/", r.Confirmation, r.Params.IdempotencyKey, r.Body)
+	cmd, c, err := reversal(ctx, access.ConfirmationReverse, access.ConfirmationObject, r.Confirmation, r.Params.IdempotencyKey, r.Body)
 	if err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "confirmation", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Confirmation, error) {
+	v, err := report(ctx, s, c, access.ConfirmationObject, cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Confirmation, error) {
 		return s.Plant.ReverseConfirmation(ctx, tx, cmd)
 	})
 	return ReverseConfirmation201JSONResponse{
@@ -80,10 +80,10 @@ func (s *Server) ReverseConfirmation(ctx context.Context, r ReverseConfirmationR
 }
 
 // reversal is the command that takes back the thing named in the path.
-func reversal(ctx context.Context, action, sort, of, key string, body *mes.Reversal) (mes.Reversal, call, error) {
+func reversal(ctx context.Context, action string, object func(id string) string, of, key string, body *mes.Reversal) (mes.Reversal, call, error) {
 	cmd := *body
 	cmd.Of = of
-	c := call{action, sort + of, body.Reason, key, body}
+	c := call{action, object(of), body.Reason, key, body}
 	var err error
 	cmd.ID, err = newID(ctx, c, cmd.ID)
 	return cmd, c, err
@@ -120,7 +120,7 @@ func (s *Server) CreateMovement(ctx context.Context, r CreateMovementRequestObje
 	if err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "movement", id, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Movement, error) {
+	v, err := report(ctx, s, c, access.MovementObject, id, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Movement, error) {
 		return move(ctx, tx, cmd)
 	})
 	return CreateMovement201JSONResponse{
@@ -148,11 +148,11 @@ func (s *Server) mover(t MovementCreateType) (func(ctx context.Context, tx *stor
 
 // ReverseMovement answers POST /v1/movements/{movement}/reverse.
 func (s *Server) ReverseMovement(ctx context.Context, r ReverseMovementRequestObject) (ReverseMovementResponseObject, error) {
-	cmd, c, err := reversal(ctx, access.MovementReverse, "movement/", r.Movement, r.Params.IdempotencyKey, r.Body)
+	cmd, c, err := reversal(ctx, access.MovementReverse, access.MovementObject, r.Movement, r.Params.IdempotencyKey, r.Body)
 	if err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "movement", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Movement, error) {
+	v, err := report(ctx, s, c, access.MovementObject, cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Movement, error) {
 		return s.Plant.ReverseMovement(ctx, tx, cmd)
 	})
 	return ReverseMovement201JSONResponse{
@@ -185,7 +185,7 @@ func (s *Server) CreateInspectionResult(ctx context.Context, r CreateInspectionR
 	if cmd.ID, err = newID(ctx, c, cmd.ID); err != nil {
 		return nil, err
 	}
-	v, err := report(ctx, s, c, "inspection", cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Inspection, error) {
+	v, err := report(ctx, s, c, access.InspectionObject, cmd.ID, r.Params.Prefer, func(ctx context.Context, tx *store.Tx) (mes.Inspection, error) {
 		return s.Plant.RecordInspection(ctx, tx, cmd)
 	})
 	return CreateInspectionResult201JSONResponse{

@@ -37,3 +37,13 @@ func (f Filter) parts() (list []table) {
 	}
 	return list
 }
+
+// ObjectsOf are the names that the messages of an event have in the record of acts.
+func (o *Outbox) ObjectsOf(ctx context.Context, tx *store.Tx, event string) ([]string, error) {
+	all, err := o.Of(ctx, tx, event)
+	names := make([]string, 0, len(all))
+	for _, m := range all {
+		names = append(names, "message/"+m.ID)
+	}
+	return names, err
+}
