@@ -177,12 +177,12 @@ func (r *records) printPlan(w io.Writer, b job.Job, v jobView) error {
 func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, which outbox.Range, reason string) error {
 	var n int64
 	var lane string
-	err := r.act(ctx, access.MsgReplay, "lane/"+link+"/"+name, reason, func(ctx context.Context, tx *store.Tx) (err error) {
-		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err != nil {
-			return err
+	act := access.Act{Action: access.MsgReplay, Actor: r.cfg.localActor(), Object: "lane/" + link + "/" + name, Link: link, Reason: reason}
+	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (_ access.Result, err error) {
+		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err == nil {
+			lane, err = r.goesOn(ctx, tx, link, name)
 		}
-		lane, err = r.goesOn(ctx, tx, link, name)
-		return err
+		return access.Result{After: fmt.Appendf(nil, `{"messages":%d}`, n)}, err
 	})
 	if err != nil {
 		return err

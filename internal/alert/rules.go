@@ -89,25 +89,15 @@ func byActor(e audit.Entry) string { return e.Actor }
 
 func byObject(e audit.Entry) string { return e.Object }
 
-// messagesOf is how many messages an entry is about: one, where it does not say.
+// messagesOf is how many messages an entry is about: one, where it does not say. Of a job each message has an entry of its own.
 func messagesOf(e audit.Entry) int64 {
 	var after struct {
-		Messages json.RawMessage `json:"messages"`
+		Messages *int64 `json:"messages"`
 	}
-	var of struct {
-		Total int64 `json:"total"`
-	}
-	if json.Unmarshal(e.After, &after) != nil {
+	if json.Unmarshal(e.After, &after) != nil || after.Messages == nil {
 		return 1
 	}
-	var n int64
-	if json.Unmarshal(after.Messages, &n) == nil && after.Messages != nil {
-		return n
-	}
-	if json.Unmarshal(after.Messages, &of) == nil {
-		return max(1, of.Total)
-	}
-	return 1
+	return *after.Messages
 }
 
 func byPlace(e audit.Entry) string { return "from/" + placeOf(e.From) }
@@ -138,7 +128,7 @@ func rules() []rule {
 			kind("mass-replay", Critical, "Much is sent or taken in once more"),
 			[]string{"msg.replay", "msg.send-again", "job.start", "quarantine.replay"},
 			done, byActor, 50,
-			10 * time.Minute, nil, nil,
+			10 * time.Minute, messagesOf, nil,
 		},
 	}
 }

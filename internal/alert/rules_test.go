@@ -165,6 +165,17 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 		w.act(1, entry("user:erp", "10.1.2.3", "quarantine.replay", audit.Done))
 		want = append(want, "threat.mass-replay user:erp")
 		w.want("replay", want...)
+		many := entry("user:lane", "10.1.2.3", "msg.replay", audit.Done)
+		many.After = []byte(`{"messages":48}`)
+		w.act(1, many)
+		start := many
+		start.Action, start.After = "job.start", []byte(`{"job":"1","messages":{"total":30}}`)
+		w.act(1, start)
+		w.want("48 messages replayed at once, and a job whose messages come by themselves", want...)
+		many.After = nil
+		w.act(1, many)
+		want = append(want, "threat.mass-replay user:lane")
+		w.want("one more", want...)
 	})
 }
 

@@ -193,6 +193,7 @@ func (c *Console) laneView(ctx context.Context, link, lane, after string) (v lan
 // actOnLane answers POST /console/lane/{act}.
 func (c *Console) actOnLane(r *http.Request) (*page, error) {
 	link, lane, reason := r.PostFormValue("link"), r.PostFormValue("lane"), r.PostFormValue("reason")
+	var replayed int64 // how many messages are sent once more
 	type laneAct struct {
 		action string
 		do     func(ctx context.Context, tx *store.Tx) error
@@ -200,7 +201,10 @@ func (c *Console) actOnLane(r *http.Request) (*page, error) {
 	a, err := choose(map[string]laneAct{
 		"pause":  {access.LanePause, func(ctx context.Context, tx *store.Tx) error { return c.Outbox.PauseLane(ctx, tx, link, lane, reason) }},
 		"resume": {access.LaneResume, func(ctx context.Context, tx *store.Tx) error { return c.Outbox.Resume(ctx, tx, link, lane, reason) }},
-		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx) error { return c.replayLane(ctx, tx, r, link, lane) }},
+		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx) (err error) {
+			replayed, err = c.replayLane(ctx, tx, r, link, lane)
+			return err
+		}},
 	}, r.PathValue("act"))
 	if err != nil {
 		return nil, err
@@ -214,7 +218,11 @@ func (c *Console) actOnLane(r *http.Request) (*page, error) {
 			return change{}, err
 		}
 		after, err := c.Outbox.Lane(ctx, tx, link, lane)
-		return change{before: recordedLane(before), after: recordedLane(after)}, err
+		record := recordedLane(after)
+		if a.action == access.MsgReplay {
+			record["messages"] = replayed
+		}
+		return change{before: recordedLane(before), after: record}, err
 	})
 	c.board.forget()
 	if err == nil {
@@ -225,14 +233,13 @@ func (c *Console) actOnLane(r *http.Request) (*page, error) {
 }
 
 // replayLane has a range of delivered messages delivered again.
-func (c *Console) replayLane(ctx context.Context, tx *store.Tx, r *http.Request, link, lane string) error {
+func (c *Console) replayLane(ctx context.Context, tx *store.Tx, r *http.Request, link, lane string) (int64, error) {
 	from, err1 := strconv.ParseInt(r.PostFormValue("from"), 10, 64)
 	to, err2 := strconv.ParseInt(r.PostFormValue("to"), 10, 64)
 	if err1 != nil || err2 != nil {
-		return &problem.Error{Kind: problem.Invalid, What: "replay messages of the lane", Why: "from and to must be numbers of messages", Hint: fmt.Sprintf("write 1 and %d, or the like", max(to, 1))}
+		return 0, &problem.Error{Kind: problem.Invalid, What: "replay messages of the lane", Why: "from and to must be numbers of messages", Hint: fmt.Sprintf("write 1 and %d, or the like", max(to, 1))}
 	}
-	_, err := c.Outbox.Replay(ctx, tx, link, lane, outbox.Range{From: from, To: to}, r.PostFormValue("reason"))
-	return err
+	return c.Outbox.Replay(ctx, tx, link, lane, outbox.Range{From: from, To: to}, r.PostFormValue("reason"))
 }
 
 // recordedLane is a lane as the audit record keeps it.
