@@ -95,9 +95,10 @@ func (t *Tree) round(ctx context.Context, copies *copies) {
 	due, err := t.due(ctx)
 	if err == nil && due {
 		t.forged = nil
-		if _, err = t.Seal(ctx); err == nil {
-			err = t.forged
-		}
+		_, err = t.Seal(ctx)
+	}
+	if err == nil {
+		err = t.forged // until the next look at what waits, or nobody would see it
 	}
 	t.tell(ctx, "build", err)
 	if copies != nil {

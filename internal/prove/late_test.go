@@ -226,6 +226,33 @@ func TestTheRecordItselfTellsWhenItHeldWhat(t *testing.T) {
 	refused("a checkpoint of an earlier time", "nothing vouches")
 }
 
+// TestAClockThatIsSetRightIsNoForgery: it was ten minutes ahead while checkpoints were made. What is written then and later has its place.
+func TestAClockThatIsSetRightIsNoForgery(t *testing.T) {
+	a := newAged(t)
+	honest := a.newKey(a.clock)
+	lanes := []string{"o1", "o2", "o3", "o4", "o5"}
+	for i, at := range []int64{600, 10, 20, 700, 720} {
+		a.clock.Store(signedAt + at)
+		a.hold(a.db, honest, a.lane(lanes[i], 1)...)
+	}
+	ending, cancel := context.WithCancel(t.Context())
+	cancel()
+	tree := a.tree(a.db, honest, nil)
+	if err := tree.Run(ending); err != nil || tree.Trouble() != nil {
+		t.Errorf("the plant sees %v, %v, want nothing wrong", tree.Trouble(), err)
+	}
+	if err := a.db.View(t.Context(), func(tx *store.Tx) error {
+		var waits int64
+		err := tx.Get(t.Context(), &waits, `SELECT COUNT(*) FROM audit_pending`)
+		if waits > 0 {
+			t.Errorf("%d entries have no place", waits)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // forge has the database hold a checkpoint with the time of long ago over what is in the record now, and the record remember it.
 func (a *aged) forge(newest audit.Checkpoint, old time.Time) {
 	a.t.Helper()
