@@ -10,6 +10,8 @@ import (
 // mapping or its tables. Each line is where the mistake is, an expression with a mark before that place, and what is said.
 func TestArgumentsOfTheWrongForm(t *testing.T) {
 	const aDay, aTime, aClock = `date(…, "Europe/Berlin") makes one of a time`, `localTime(day, clock, "Europe/Berlin") makes one of a day and a time of day`, `clock(…, "Europe/Berlin") makes one of a time`
+	const anAmount, aPiece = "compute with it, decimal(…), and say how it is rounded: maxScale and round", "a piece of a time is cut from its own offset, which may be another day in the plant's zone"
+	const aZone = `name the zone: date(…, "Europe/Berlin"), or clock(…, …)`
 	tests := []struct{ name, expression, why, hint string }{
 		{"a time as a day", `compactDate(src.confirmation¦.postedAt)`, "compactDate takes a day, and this is a date-time", aDay},
 		{"a time of day as a day", `compactDate(clock¦(src.confirmation.postedAt, src.zone))`, "compactDate takes a day, and this is a time of day", aDay},
@@ -39,6 +41,13 @@ func TestArgumentsOfTheWrongForm(t *testing.T) {
 		{"a row that is longer than it is filled up to", `padRight(lookup¦("u", src.confirmation.unit), 2, " ")`, `"PCX" is longer than the 2 characters that it is filled up to`, "name the length of the longest, or take a part of it: .substring(0, 2)"},
 		{"a text filled up to nothing", `pad(src.confirmation.unit, ¦0, "0")`, "0 characters are not between 1 and 65536", "name the length of the text"},
 		{"a text filled up to less than nothing", `pad(src.confirmation.unit, ¦-3, "0")`, "-3 characters are not between 1 and 65536", "name the length of the text"},
+		{"a piece of a quantity", `src.confirmation¦.yield.split(".")[0]`, "split takes a quantity's text apart, so that another one arrives", anAmount},
+		{"the first letters of a quantity", `src.confirmation.yield.trim¦().substring(0, 3)`, "substring takes a quantity's text apart, so that another one arrives", anAmount},
+		{"a quantity without its point", `src.confirmation¦.yield.replace(".", "")`, "replace takes a quantity's text apart, so that another one arrives", anAmount},
+		{"a day cut from a time that was trimmed", `src.confirmation.postedAt.trim¦().substring(0, 10)`, aPiece, aZone},
+		{"a day cut from a time and nothing", `(src.confirmation.postedAt ¦+ "").substring(0, 10)`, aPiece, aZone},
+		{"a day split from a time", `src.confirmation¦.postedAt.split("T")[0]`, aPiece, aZone},
+		{"a time that is replaced in part", `src.confirmation¦.postedAt.replace("T", " ")`, aPiece, aZone},
 		{"nothing that is replaced", `src.confirmation.unit.replace(¦"", "x")`, "no text is looked for", "name the text that is replaced"},
 		{"a text split at nothing", `src.confirmation.unit.split(¦"")[0]`, "a text is split at nothing", "name what stands between its parts"},
 		{"an expression of regular ones that is none", `src.confirmation.unit.matches(¦"([A-Z") ? "a" : "b"`, "it is no regular expression: missing closing ]: `[A-Z`", "write it as RE2 has it, without look-ahead and back references"},
@@ -60,6 +69,21 @@ func TestArgumentsOfTheWrongForm(t *testing.T) {
 			}
 			reachesNoLink(t, file, oneOperation{})
 		})
+	}
+}
+
+// TestCutTakesNothingFromQuantitiesAndTimes: what would arrive is another quantity, or another day.
+func TestCutTakesNothingFromQuantitiesAndTimes(t *testing.T) {
+	const head = "from: {kind: operation.confirmed}\nto: {operation: other}\nfields:\n"
+	for value, want := range map[string]string{
+		"src.confirmation.yield":    "cut takes digits away from a quantity, so that another one arrives (say how it is rounded: maxScale and round)",
+		"src.confirmation.postedAt": `cut leaves a piece of a time in its own offset, which may be another day in the plant's zone (name the zone: date(…, "Europe/Berlin"), or clock(…, …))`,
+	} {
+		file := head + "  n: {value: " + value + ", maxLength: 3, cut: true}\n"
+		if got := mistakesOf(file, oneOperation{}); len(got) != 1 || !strings.HasPrefix(got[0], "m.yaml:4:") || !strings.HasSuffix(got[0], want) {
+			t.Errorf("%s: %q, want %q", value, got, want)
+		}
+		reachesNoLink(t, file, oneOperation{})
 	}
 }
 

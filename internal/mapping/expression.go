@@ -39,6 +39,10 @@ func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
 		c.wrong(n, path, fmt.Sprintf("scale is for decimals, this is a %s", t), "wrap it: decimal(…)")
 	case r.as == "number" && !isNumber && !isText && !t.IsDyn():
 		c.wrong(n, path, fmt.Sprintf("a %s cannot be written as a number", t), "wrap it: decimal(…)")
+	case r.cut && e.shape.amount:
+		c.wrong(n, path, "cut takes digits away from a quantity, so that another one arrives", "say how it is rounded: maxScale and round")
+	case r.cut && e.shape.format == dateTime:
+		c.wrong(n, path, "cut leaves a piece of a time in its own offset, which may be another day in the plant's zone", "name the zone: date(…, \"Europe/Berlin\"), or clock(…, …)")
 	case r.length > 0 && !isText && !t.IsDyn():
 		c.wrong(n, path, fmt.Sprintf("maxLength is for texts, this is a %s", t), "wrap it: string(…)")
 	}

@@ -138,14 +138,15 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 			s.length = n.digits + n.scale + len("-.")
 		}
 		s.amount = args[0].kind == schema.Decimal && !oneSpelling(c.Args()[0])
-	case "upper", "lower", "trim", "stripZeros":
+	case "upper", "lower", "trim":
+		s.length, s.theirs, s.amount, s.format = on.length, on.theirs, on.amount, on.format
+	case "stripZeros":
 		s.length, s.theirs = on.length, on.theirs
 	case "substring":
-		if on.format == dateTime {
-			a.wrong(c.Target(), "a piece of a time is cut from its own offset, which may be another day in the plant's zone",
-				"name the zone: date(…, \"Europe/Berlin\"), or clock(…, …)")
-		}
+		a.pieces(c, on)
 		s.length = between(c.Args(), on.length)
+	case "split", "replace":
+		a.pieces(c, on)
 	case "pad", "padRight":
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.length = n
@@ -162,6 +163,17 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		s.length = len("150405")
 	}
 	return s
+}
+
+// pieces finds a quantity or a time of which a piece alone goes on: digits are lost, or the zone.
+func (a *analysis) pieces(c ast.CallExpr, on shape) {
+	switch {
+	case on.format == dateTime:
+		a.wrong(c.Target(), "a piece of a time is cut from its own offset, which may be another day in the plant's zone",
+			"name the zone: date(…, \"Europe/Berlin\"), or clock(…, …)")
+	case on.amount:
+		a.wrong(c.Target(), c.FunctionName()+" takes a quantity's text apart, so that another one arrives", "compute with it, decimal(…), and say how it is rounded: maxScale and round")
+	}
 }
 
 func between(args []ast.Expr, most int) int {
@@ -193,6 +205,9 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 	if s.kind == schema.Text {
 		if !x.limitless() && !y.limitless() && !x.theirs && !y.theirs {
 			s.length = x.length + y.length
+		}
+		if x.format == dateTime || y.format == dateTime {
+			s.format = dateTime
 		}
 		return s
 	}
