@@ -82,6 +82,17 @@ func TestAVaultIsOnePlantsAlone(t *testing.T) {
 	}
 }
 
+// TestNoNodeTakesThePlaceOfAnothersLogin: a role by the name of a's login would let a sign as another.
+func TestNoNodeTakesThePlaceOfAnothersLogin(t *testing.T) {
+	t.Parallel()
+	_, s := vault(t, t.TempDir())
+	for _, name := range []string{"a-login", "a-kv", "a-bootstrap", "a-revoked", "operator"} {
+		if said, err := s.Try(nil, "node", name, "urn:plant:1000:node:x"); err == nil || !strings.Contains(err.Error(), "give the node another name") {
+			t.Errorf("%s: %q, %v, want that it is refused", name, said, err)
+		}
+	}
+}
+
 // TestAPlantThatCannotBeginToSealDoesNotStart: what it kept would be readable. A word of the configuration has it start all the same.
 func TestAPlantThatCannotBeginToSealDoesNotStart(t *testing.T) {
 	eachRest(t, func(t *testing.T, w restWorld) {

@@ -299,6 +299,9 @@ func TestANodeThatWasStolenIsShutOut(t *testing.T) {
 	v, s := vault(t, dir)
 	certifies(t, v)
 	s.Setup(t, nil, "revoke", "a")
+	if said, err := s.Try(nil, "node", "a", "urn:plant:1000:node:a"); err == nil || !strings.Contains(err.Error(), "role a was revoked") {
+		t.Errorf("its role is made again: %q, %v, want that it is refused", said, err)
+	}
 	for name, thief := range map[string]*seal.Vault{"its token": v, "its login": vaultAgain(t, s, dir, "/nowhere", "")} {
 		if _, err := thief.Certify(t.Context(), csr(t)); problem.KindOf(err) != problem.Denied {
 			t.Errorf("%s: got %v, want a refusal", name, err)
