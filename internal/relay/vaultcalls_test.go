@@ -74,9 +74,10 @@ func countCalls(w *workshop) *counted {
 }
 
 // TestAPlantThatProducesHardlyAsksVault: messages are committed, signed, sealed at rest and relayed, the audit record has its checkpoints anchored each
-// minute, and keys, epochs and the list of revoked keys are looked after. A real Vault is asked fewer than once for 10,000 messages.
+// minute, and keys, epochs and the list of revoked keys are looked after. A real Vault is asked fewer than once for 10,000
+// messages beside what is asked by the clock, so that a slow machine decides nothing.
 func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
-	const messages = 40_000
+	const messages = 20_000
 	w := openWorkshop(t)
 	may := func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
 	rest, err := seal.OpenRest(t.Context(), w.db, w.keys, seal.RestConfig{Begin: may}, quiet())
@@ -119,13 +120,14 @@ func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 		t.Errorf("no checkpoint: %v, %v", c, err)
 	}
 	w.passes(ctx, 2_001+messages/2, messages/2)
-	got := calls.seen()[before:]
-	t.Logf("%d messages in %s, Vault was asked %d times: %q", messages, time.Since(began).Round(time.Second), len(got), got)
+	got, took := calls.seen()[before:], time.Since(began)
+	byTheClock := 2 * (1 + int(took/time.Minute)) // the anchor of each minute, the list of revoked keys every five: however little is produced
+	t.Logf("%d messages in %s, Vault was asked %d times: %q", messages, took.Round(time.Second), len(got), got)
 	if !slices.Contains(got, "PUT /v1/holdfast-transit/sign/anchor") {
 		t.Error("no checkpoint was anchored")
 	}
-	if len(got)*10_000 >= messages {
-		t.Errorf("Vault was asked %d times for %d messages, want fewer than once for 10,000: %s", len(got), messages, strings.Join(got, ", "))
+	if (len(got)-byTheClock)*10_000 >= messages {
+		t.Errorf("Vault was asked %d times for %d messages, and %d times by the clock at most; want fewer than once for 10,000: %s", len(got), messages, byTheClock, strings.Join(got, ", "))
 	}
 }
 
