@@ -50,10 +50,10 @@ type Tree struct {
 	log          *slog.Logger
 	figures      *figures
 	trouble      atomic.Pointer[error] // the last; nil: there is none
+	forged       atomic.Pointer[error] // what has got no place since the last round that was due
 
 	last     map[Head]bool // what the round before held of lanes
 	noted    int64         // the size of the checkpoint that an entry has remembered last
-	forged   error         // what has got no place, of the last Seal
 	sealed   time.Time     // of the last checkpoint that this node made
 	anchored bool          // Sign was whole the last time
 	ending   bool          // the lease is given up with the next round
@@ -94,11 +94,11 @@ func (t *Tree) Run(ctx context.Context) error {
 func (t *Tree) round(ctx context.Context, copies *copies) {
 	due, err := t.due(ctx)
 	if err == nil && due {
-		t.forged = nil
+		t.forged.Store(nil)
 		_, err = t.Seal(ctx)
 	}
-	if err == nil {
-		err = t.forged // until the next look at what waits, or nobody would see it
+	if wrong := t.forged.Load(); err == nil && wrong != nil {
+		err = *wrong // until the next look at what waits, or nobody would see it
 	}
 	t.tell(ctx, "build", err)
 	if copies != nil {
@@ -297,7 +297,7 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 		return nil, false, err
 	}
 	if more = more && len(rows) > 0; forged != nil {
-		tx.AfterCommit(func() { t.forged = forged })
+		tx.AfterCommit(func() { t.forged.Store(&forged) })
 	}
 	g, err := readEdge(ctx, tx, at.Size)
 	if err != nil {
