@@ -3,6 +3,7 @@ package sap
 import (
 	"encoding/json"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,8 +23,10 @@ func TestAnOrdersVersionGrowsWhileItsChangeTimeGoesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var clock atomic.Pointer[time.Time] // the mock's own goroutines look at it too
 	now := time.Date(2026, 10, 25, 0, 10, 0, 0, time.UTC)
-	system, err := edmx.NewSystem(edmx.Config{Coarse: true, Zone: berlin, Now: func() time.Time { return now }}, edmx.Source{Metadata: text, Root: services()[Orders].Path})
+	clock.Store(&now)
+	system, err := edmx.NewSystem(edmx.Config{Coarse: true, Zone: berlin, Now: func() time.Time { return *clock.Load() }}, edmx.Source{Metadata: text, Root: services()[Orders].Path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +36,8 @@ func TestAnOrdersVersionGrowsWhileItsChangeTimeGoesBack(t *testing.T) {
 	}
 	cursor, last, raised := "", "", 0
 	for i := range 8 { // from 02:10, the first time, to 03:20
+		now := now.Add(time.Duration(i) * 20 * time.Minute)
+		clock.Store(&now)
 		system.Services()[0].Change("A_ProductionOrder_2", "ManufacturingOrder", "1", map[string]any{"Material": string(rune('B' + i%2))})
 		batch, next, err := link.Polls()[0].Poll(t.Context(), cursor)
 		if err != nil || len(batch) != 1 {
@@ -50,7 +55,7 @@ func TestAnOrdersVersionGrowsWhileItsChangeTimeGoesBack(t *testing.T) {
 		if c, err := message.CompareVersions(version, last); last != "" && (err != nil || c <= 0) {
 			t.Errorf("%s: version %s does not come after %s: %v", now.In(berlin), version, last, err)
 		}
-		last, cursor, now = version, next, now.Add(20*time.Minute)
+		last, cursor = version, next
 	}
 	if raised != 6 {
 		t.Errorf("%d documents name a version, want those of the hour, both times", raised)
