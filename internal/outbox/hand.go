@@ -27,8 +27,8 @@ type Place interface {
 	End(err error)
 }
 
-// HandTo has appends hand lanes to h. It is called before anything else uses o.
-func (o *Outbox) HandTo(h Hand) { o.hand = h }
+// HandTo has appends hand lanes to h from now on; what was appended before waits to be claimed.
+func (o *Outbox) HandTo(h Hand) { o.hand.Store(&h) }
 
 // next is how one append takes its number and, where it has a place for it, its lane.
 type next struct {
@@ -59,10 +59,11 @@ func (a *appended) wake(tx *store.Tx, links int) {
 // what has to be signed can be.
 func (o *Outbox) next(tx *store.Tx, w *row, class int, first int64, all *appended) next {
 	n := next{class: class, first: first, all: all}
-	if o.hand == nil || w.NotBefore > w.CreatedAt || w.ExpiresAt > 0 || w.Large != "" || o.unready() != nil {
+	hand := o.hand.Load()
+	if hand == nil || w.NotBefore > w.CreatedAt || w.ExpiresAt > 0 || w.Large != "" || o.unready() != nil {
 		return n
 	}
-	if n.node, n.place = o.hand.Reach(w.Link, w.Lane, len(w.Body)); n.place == nil {
+	if n.node, n.place = (*hand).Reach(w.Link, w.Lane, len(w.Body)); n.place == nil {
 		return n
 	}
 	n.sentBy = o.sets()

@@ -111,10 +111,10 @@ type Outbox struct {
 	expiry  *expiry
 	signer  Signer // nil: the plant has no keys
 	telling *telling
-	alarm   Alarm         // nil: what was altered is told by its lane alone
-	veil    Veil          // nil: bodies are kept as they come
-	hand    Hand          // nil: what is appended waits to be claimed
-	version func() string // nil: no lane names what it was sent by
+	alarm   Alarm                // nil: what was altered is told by its lane alone
+	veil    Veil                 // nil: bodies are kept as they come
+	hand    atomic.Pointer[Hand] // nil: what is appended waits to be claimed
+	version func() string        // nil: no lane names what it was sent by
 	patrol  *body.Patrol
 	begun   atomic.Pointer[begun]
 }
