@@ -134,9 +134,13 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 // now is read later.
 func (l *lane) genuine(ctx context.Context, q outbox.Queued) (message.Verified, *verdict) {
 	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
-	if kind := problem.KindOf(err); kind == problem.Unavailable || ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
+		return m, &verdict{} // the relay stops: whoever takes the lane next need not wait
+	}
+	if problem.KindOf(err) == problem.Unavailable {
 		return m, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
-	} else if err != nil {
+	}
+	if err != nil {
 		return m, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused, Altered: err}}
 	}
 	return m, nil
@@ -148,6 +152,9 @@ func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (messag
 		return message.Delivery{}, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused}}
 	}
 	again := func(err error) (message.Delivery, *verdict) {
+		if ctx.Err() != nil { // as in genuine
+			return message.Delivery{}, &verdict{}
+		}
 		return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
 	}
 	m, v := l.genuine(ctx, q)

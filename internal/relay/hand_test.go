@@ -85,8 +85,8 @@ func TestAStopWaitsForTheAppendThatMayTakeALane(t *testing.T) {
 		time.AfterFunc(3*time.Second, func() { close(commit) })
 		stop()
 		writer.Wait()
-		if l := p.lane("o1"); l.Owed != 1 || l.InHand != "" {
-			t.Errorf("got %+v, want it owed and free", l)
+		if l := p.lane("o1"); l.Owed != 1 || l.InHand != "" || l.DueAt.After(p.db.Now()) {
+			t.Errorf("got %+v, want it owed, free and due: the next node need not wait", l)
 		}
 		if got := len(p.erp.Calls()); got != 0 {
 			t.Errorf("%d calls after the stop", got)
