@@ -36,7 +36,7 @@ func (p *process) openConsole() *console.Console {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Links)) {
 		l := p.cfg.Links[name]
-		cfg.Links = append(cfg.Links, console.Link{Name: name, Kind: l.Kind, Rate: l.Rate})
+		cfg.Links = append(cfg.Links, console.Link{Name: name, Kind: l.Kind, Rate: l.Rate, Together: l.together()})
 	}
 	if b := p.cfg.Backup; b != nil && len(b.Places) > 0 {
 		cfg.Copies, cfg.CopiesAlarm = p.cfg.copies, cmp.Or(b.Alarm, 2*b.Every)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,10 +44,13 @@ type kindStatus struct {
 	OldestAt time.Time `json:"oldest_at"`
 }
 
-// storeStatus is the room of the database and of its disk, in bytes.
+// storeStatus is the room of the database and of its disk, in bytes, and for how long it lasts at the growth of the last hour: left out where the
+// store does not grow, or was not watched for half a minute yet.
 type storeStatus struct {
-	Used int64 `json:"used_bytes"`
-	Free int64 `json:"free_bytes"`
+	Used   int64   `json:"used_bytes"`
+	Free   int64   `json:"free_bytes"`
+	Growth int64   `json:"growth_bytes_per_hour,omitempty"`
+	Lasts  seconds `json:"lasts_seconds,omitempty"`
 }
 
 type linkStatus struct {
@@ -67,8 +71,11 @@ type linkStatus struct {
 	InDoubt      int64     `json:"in_doubt"`
 	InDoubtSince time.Time `json:"in_doubt_since,omitzero"` // the oldest of them
 	// Rate is how many requests a second a person allows, in the place of the configuration; left out where nobody has said it.
-	Rate int    `json:"rate,omitempty"`
-	Why  string `json:"why,omitempty"`
+	Rate int `json:"rate,omitempty"`
+	// Drain is how long what is queued takes once the link is up, and DrainBy how that was reckoned, as the console says it.
+	Drain   seconds `json:"drained_in_seconds,omitempty"`
+	DrainBy string  `json:"drained_by,omitempty"`
+	Why     string  `json:"why,omitempty"`
 }
 
 type inboxStatus struct {
@@ -199,10 +206,26 @@ func (r *records) status(ctx context.Context) (status, error) {
 
 // outlook adds for how long the plant can go on, as the console's first page says it.
 func (r *records) outlook(ctx context.Context, s *status) error {
+	var o console.Outlook
 	err := r.db.View(ctx, func(tx *store.Tx) error {
 		kinds, err := r.out.Kinds(ctx, tx)
 		if err != nil {
 			return err
+		}
+		links, err := r.out.Links(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if o, err = console.ReadOutlook(ctx, tx); err != nil {
+			return err
+		}
+		for _, l := range links {
+			i := slices.IndexFunc(s.Links, func(of linkStatus) bool { return of.Name == l.Name && of.State != "removed" })
+			if i >= 0 {
+				c := r.cfg.Links[l.Name]
+				takes, how := o.Drain(l, cmp.Or(l.Rate, c.Rate)*max(1, c.together()))
+				s.Links[i].Drain, s.Links[i].DrainBy = seconds(takes), how
+			}
 		}
 		for _, k := range kinds {
 			s.Kinds = append(s.Kinds, kindStatus{k.Link, k.Kind, k.Owed, k.OldestAt})
@@ -216,7 +239,7 @@ func (r *records) outlook(ctx context.Context, s *status) error {
 		return err
 	}
 	room, err := measure(ctx)
-	s.Store = &storeStatus{room.Used, room.Free}
+	s.Store = &storeStatus{Used: room.Used, Free: room.Free, Growth: int64(o.Growth() * 3600), Lasts: seconds(o.Lasts(room.Free))}
 	return err
 }
 

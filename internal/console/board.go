@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -97,17 +96,6 @@ func (k *kept[T]) forget() {
 	defer k.mu.Unlock()
 	k.at = time.Time{}
 }
-
-// point is one point of the charts.
-type point struct {
-	at    time.Time
-	links map[string]counters
-	in    int64 // messages taken in since the database was made
-	used  int64 // bytes of the store
-}
-
-// counters are those of one link.
-type counters struct{ queued, delivered int64 }
 
 // board has the figures of the overview.
 type board struct {
@@ -209,6 +197,9 @@ func (b *board) Run(ctx context.Context) error {
 	defer b.running.Store(false)
 	every := time.NewTicker(b.c.cfg.Every)
 	defer every.Stop()
+	if err := b.recall(ctx); err != nil {
+		b.c.log.WarnContext(ctx, "the charts begin anew", "err", err)
+	}
 	do := b.measure
 	for {
 		if err := errors.Join(do(ctx), b.refresh(ctx)); err != nil && ctx.Err() == nil {
@@ -225,16 +216,26 @@ func (b *board) Run(ctx context.Context) error {
 	}
 }
 
+// recall has the charts go on from the points that were kept.
+func (b *board) recall(ctx context.Context) error {
+	var o Outlook
+	err := b.c.view(ctx, func(tx *store.Tx) (err error) { o, err = ReadOutlook(ctx, tx); return err })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.points = append(o.points, b.points...)
+	return err
+}
+
 func (b *board) measure(ctx context.Context) error {
 	links, at, err := b.links.again(ctx)
 	if err != nil {
 		return err
 	}
-	p := point{at: at, links: map[string]counters{}}
+	p := point{at: at, Links: map[string]counters{}}
 	for _, l := range links {
-		p.links[l.Name] = counters{l.Owed, l.Delivered}
+		p.Links[l.Name] = counters{l.Owed, l.Delivered}
 	}
-	err = b.c.view(ctx, func(tx *store.Tx) (err error) { p.in, err = b.c.Inbox.Taken(ctx, tx); return err })
+	err = b.c.view(ctx, func(tx *store.Tx) (err error) { p.In, err = b.c.Inbox.Taken(ctx, tx); return err })
 	if err != nil {
 		return err
 	}
@@ -244,64 +245,31 @@ func (b *board) measure(ctx context.Context) error {
 			return err
 		}
 	}
-	p.used = s.Used
+	p.Used = s.Used
+	if !b.add(p) {
+		return nil
+	}
+	return b.c.DB.InTx(ctx, func(tx *store.Tx) error { return p.keep(ctx, tx) })
+}
+
+// add adds a point to the charts, unless nobody has counted since the one before.
+func (b *board) add(p point) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n := len(b.points); n > 0 && !b.points[n-1].at.Before(at) {
-		return nil // nobody has counted since
+	if n := len(b.points); n > 0 && !b.points[n-1].at.Before(p.at) {
+		return false
 	}
 	if b.points = append(b.points, p); len(b.points) > mostPoints {
 		b.points = b.points[1:]
 	}
-	return nil
+	return true
 }
 
-// history are the points that there are.
-func (b *board) history() []point {
+// history is what the charts show.
+func (b *board) history() Outlook {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.points)
-}
-
-// rate is how many messages a second went over a link in the last minute, and the best of any minute in the charts.
-func rate(points []point, link string) (now, best float64) {
-	const minute = time.Minute
-	for i, from := 0, 0; i < len(points); i++ {
-		for from < i && points[i].at.Sub(points[from].at) > minute {
-			from++
-		}
-		span := points[i].at.Sub(points[from].at).Seconds()
-		if span < 1 {
-			continue
-		}
-		now = float64(points[i].links[link].delivered-points[from].links[link].delivered) / span
-		best = max(best, now)
-	}
-	return now, best
-}
-
-// growth is by how many bytes a second the store has grown over the charts, 0 if it has not or if they are too short to tell.
-func growth(points []point) float64 {
-	if len(points) < 2 {
-		return 0
-	}
-	first, last := points[0], points[len(points)-1]
-	span := last.at.Sub(first.at).Seconds()
-	if span < 30 {
-		return 0
-	}
-	return max(0, float64(last.used-first.used)/span)
-}
-
-// names are the links of the charts.
-func names(points []point) []string {
-	all := map[string]bool{}
-	for _, p := range points {
-		for name := range p.links {
-			all[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(all))
+	return Outlook{slices.Clone(b.points)}
 }
 
 // forget has everything counted again that an act may have changed.

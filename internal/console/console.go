@@ -10,7 +10,7 @@
 //   - Nothing inline runs: the policy of every answer allows the program's own files alone, and what other systems have written is text.
 //   - Nobody is served whom the Gate has not let in, and no form of another site's page counts.
 //
-// The package owns no table.
+// The package owns the table console_points; nothing else reads or writes it.
 package console
 
 import (
@@ -82,6 +82,7 @@ type Parts struct {
 type Link struct {
 	Name, Kind string
 	Rate       int // requests a second at most; 0 is no limit
+	Together   int // the most messages of a request; 0 is 1
 }
 
 // Signing is of the node that can sign for the shortest time if its keyring gives no other certificate.

@@ -20,11 +20,11 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	if err != nil {
 		return nil, err
 	}
-	points := c.board.history()
+	o := c.board.history()
 	var out []linkView
 	for _, k := range c.cfg.Links {
 		i := slices.IndexFunc(all, func(l outbox.Link) bool { return l.Name == k.Name })
-		v := linkView{Link: outbox.Link{Name: k.Name}, Kind: k.Kind, Rate: k.Rate}
+		v := linkView{Link: outbox.Link{Name: k.Name}, Kind: k.Kind, Rate: k.Rate, together: k.Together}
 		if i >= 0 {
 			v.Link = all[i]
 		}
@@ -37,13 +37,13 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	}
 	slices.SortFunc(out, func(a, b linkView) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range out {
-		out[i].fill(points, c.DB.Now())
+		out[i].fill(o, c.DB.Now())
 	}
 	return out, nil
 }
 
 // fill says how a link is and how long its queue takes.
-func (v *linkView) fill(points []point, now time.Time) {
+func (v *linkView) fill(o Outlook, now time.Time) {
 	switch {
 	case v.State == "removed":
 	case v.Paused:
@@ -56,21 +56,12 @@ func (v *linkView) fill(points []point, now time.Time) {
 	if !v.OldestAt.IsZero() {
 		v.OldFor = now.Sub(v.OldestAt)
 	}
-	recent, best := rate(points, v.Name)
+	recent, _ := o.pace(v.Name)
 	v.Now = fmt.Sprintf("%.1f/s", recent)
-	by, how := recent, "at the pace of the last minute"
-	if v.State != "up" || recent == 0 {
-		by, how = best, "at the best pace since the charts began"
-	}
 	if v.Link.Rate > 0 {
 		v.Rate, v.Asked = v.Link.Rate, true
 	}
-	if v.Rate > 0 && (by == 0 || by > float64(v.Rate)) {
-		by, how = float64(v.Rate), "at its limit of "+fmt.Sprint(v.Rate)+" a second"
-	}
-	if v.Owed > 0 && by > 0 {
-		v.Drain, v.DrainBy = length(max(time.Second, time.Duration(float64(v.Owed)/by*float64(time.Second)))), how
-	}
+	v.Takes, v.DrainBy = o.Drain(v.Link, v.Rate*max(1, v.together))
 }
 
 // links answers GET /console/links.

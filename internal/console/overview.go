@@ -47,10 +47,12 @@ type linkView struct {
 	State   string // up, down, paused or removed
 	Tone    string // of the word
 	Why     string
-	Now     string // messages a second of the last minute
-	Drain   string // how long what is queued takes
-	DrainBy string // by which rate
-	OldFor  time.Duration
+	Now     string        // messages a second of the last minute
+	Takes   time.Duration // how long what is queued takes (Outlook.Drain)
+	DrainBy string        // by which pace
+
+	together int
+	OldFor   time.Duration
 }
 
 // overview answers GET /console/.
@@ -135,9 +137,9 @@ func (c *Console) runway(ctx context.Context) (runway, error) {
 	}
 	s, err := c.cfg.Space(ctx)
 	v := runway{Known: s.Free > 0, Free: bytesOf(s.Free), Used: bytesOf(s.Used)}
-	if g := growth(c.board.history()); g >= 1 {
-		v.Growth = bytesOf(int64(g*3600)) + " an hour"
-		v.For = length(time.Duration(min(float64(s.Free)/g, 1e9)) * time.Second)
+	o := c.board.history()
+	if d := o.Lasts(s.Free); d > 0 {
+		v.Growth, v.For = bytesOf(int64(o.Growth()*3600))+" an hour", length(d)
 	}
 	return v, err
 }
@@ -157,7 +159,8 @@ func bytesOf(n int64) string {
 
 // figures answers GET /console/figures.json: the points of the charts.
 func (c *Console) figures(*http.Request) (*page, error) {
-	points := c.board.history()
+	o := c.board.history()
+	points := o.points
 	type series struct {
 		Link   string    `json:"link"`
 		Queued []int64   `json:"queued"`
@@ -171,14 +174,14 @@ func (c *Console) figures(*http.Request) (*page, error) {
 	for i, p := range points {
 		before := points[max(0, i-1)]
 		out.At = append(out.At, p.at.Unix())
-		out.In = append(out.In, perSecond(p.in-before.in, p.at.Sub(before.at)))
+		out.In = append(out.In, perSecond(p.In-before.In, p.at.Sub(before.at)))
 	}
-	for _, name := range names(points) {
+	for _, name := range o.names() {
 		s := series{Link: name}
 		for i, p := range points {
 			before := points[max(0, i-1)]
-			s.Queued = append(s.Queued, p.links[name].queued)
-			s.Out = append(s.Out, perSecond(p.links[name].delivered-before.links[name].delivered, p.at.Sub(before.at)))
+			s.Queued = append(s.Queued, p.Links[name].Queued)
+			s.Out = append(s.Out, perSecond(p.Links[name].Delivered-before.Links[name].Delivered, p.at.Sub(before.at)))
 		}
 		out.Links = append(out.Links, s)
 	}
