@@ -54,7 +54,7 @@ type Config struct {
 	// MaterialDocumentHeaderText (25). It must not be changed while a message is unknown.
 	MovementID string `yaml:"movement_id,omitempty"`
 	// AutomaticReceipt are the control keys by which SAP books the receipt itself with the confirmation of an operation (transaction OPK4);
-	// "*" stands for every order. Receipts of orders that have one are not sent.
+	// "*" stands for every order. Receipts of orders that have one are not sent. Empty says that there are none; nil, that nobody has said so.
 	AutomaticReceipt []string `yaml:"automatic_receipt,omitempty"`
 	// Every is how often changed orders are asked for, 5 s; MasterEvery how often master data are read, 1 h.
 	Every       time.Duration `yaml:"every,omitempty"`

@@ -297,11 +297,12 @@ func examineLinks(ctx context.Context, cfg Config, links map[string]link) []find
 	var out []finding
 	for _, name := range slices.Sorted(maps.Keys(links)) {
 		l, subject := links[name], "link "+name
-		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-		err := l.Check(ctx)
+		short, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := l.Check(short)
 		cancel()
-		l.Close()
 		out = append(out, examineLink(subject, cfg.Links[name], err)...)
+		out = append(out, examineReceipts(ctx, cfg, name, l, err == nil)...)
+		l.Close()
 		for _, w := range warnings(l) {
 			out = append(out, finding{Subject: subject, State: look, Says: w})
 		}

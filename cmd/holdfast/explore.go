@@ -33,7 +33,8 @@ func newERPExplore() *cobra.Command {
 		Use:   "explore [SERVICE[/SET]]",
 		Short: "List what an OData link's ERP has: entity sets and operations, the fields of one, a few rows",
 		Long: "Explore reads the $metadata of a link's services and lists their entity sets and operations; of one SERVICE/SET or\n" +
-			"SERVICE/OPERATION it lists the fields with type, length and what they mean, and a few rows. It changes nothing.",
+			"SERVICE/OPERATION it lists the fields with type, length and what they mean, and a few rows. Of SAP it lists the control keys of the\n" +
+			"plant's released orders besides, and for which of them SAP books the receipt itself with a confirmation. It changes nothing.",
 		Example: "  holdfast erp explore --link erp\n  holdfast erp explore --link erp confirmations/ProdnOrdConf2 --rows 3",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -91,10 +92,10 @@ func (c Config) openExplorer(name string) (link, error) {
 	return opened, nil
 }
 
-// offer is what an exploration finds: a set or an operation.
+// offer is what an exploration finds: a set or an operation, or a control key of SAP's orders.
 type offer struct {
 	Name   string           `json:"name"` // as a mapping names it
-	Kind   string           `json:"kind"` // set or operation
+	Kind   string           `json:"kind"` // set or operation; control key
 	Label  string           `json:"label,omitempty"`
 	Does   string           `json:"does,omitempty"` // what the service says that it can do with it
 	Fields []offerField     `json:"fields,omitempty"`
@@ -138,6 +139,9 @@ func explore(ctx context.Context, l explorer, what string, rows int) ([]offer, e
 			}
 			out = append(out, r)
 		}
+	}
+	if what == "" {
+		out = append(out, offersOfKeys(ctx, l)...)
 	}
 	if len(out) == 0 {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "explore " + what, Why: "the service has neither set nor operation of this name", Hint: "see: holdfast erp explore --link NAME " + service}
