@@ -26,8 +26,8 @@ type argument struct {
 	hint  string
 }
 
-// arguments are those of the functions that take days, times and zones.
-func arguments(function string) []argument {
+// arguments are those of the functions that take days, times and zones, n of them.
+func arguments(function string, n int) []argument {
 	in := func(layout string) func(string) error {
 		return func(s string) error { _, err := time.Parse(layout, s); return err }
 	}
@@ -39,6 +39,9 @@ func arguments(function string) []argument {
 	zone := argument{reads: func(s string) error { _, err := (&zones{}).load(s); return err }, hint: `name the plant's zone: "Europe/Berlin"`}
 	written := func(as string, read func(string) error, hint string) []argument {
 		return []argument{{as, nil, read, hint}}
+	}
+	if function == "edmDate" && n == 2 {
+		function = "dateTime"
 	}
 	switch function {
 	case "date", "clock", "dateTime":
@@ -52,7 +55,7 @@ func arguments(function string) []argument {
 	case "compactTime", "edmTime":
 		return []argument{{"a time of day", []string{timeOfDay}, in(time.TimeOnly), makesClock}}
 	case "edmDate":
-		return []argument{{"a day or a date-time", []string{"date", dateTime, schema.IsCivil}, func(s string) error { _, err := edmDate(s); return err }, makesTime}}
+		return []argument{{"a day", []string{"date", schema.IsCivil}, func(s string) error { _, err := edmDate(s); return err }, `of a time name the zone: edmDate(…, "Europe/Berlin"), or "UTC" for Edm.DateTimeOffset`}}
 	case "fromCompactDate":
 		return written("a day as 20261124 is", func(s string) error { _, err := fromCompactDay(s); return err }, "compactDate writes one of a day")
 	case "fromCompactTime":
@@ -70,7 +73,7 @@ func (s shape) texts() []string { return slices.Concat(s.enum, s.some) }
 
 // taken finds an argument of which it is known that the function stops the message at it.
 func (a *analysis) taken(c ast.CallExpr, args []shape) {
-	for i, want := range arguments(c.FunctionName()) {
+	for i, want := range arguments(c.FunctionName(), len(args)) {
 		a.timely(c, i, want, args[i])
 	}
 	switch c.FunctionName() {

@@ -10,6 +10,7 @@ import (
 // mapping or its tables. Each line is where the mistake is, an expression with a mark before that place, and what is said.
 func TestArgumentsOfTheWrongForm(t *testing.T) {
 	const aDay, aTime, aClock = `date(…, "Europe/Berlin") makes one of a time`, `localTime(day, clock, "Europe/Berlin") makes one of a day and a time of day`, `clock(…, "Europe/Berlin") makes one of a time`
+	const anEdmDay = `of a time name the zone: edmDate(…, "Europe/Berlin"), or "UTC" for Edm.DateTimeOffset`
 	const anAmount, aPiece = "compute with it, decimal(…), and say how it is rounded: maxScale and round", "a piece of a time is cut from its own offset, which may be another day in the plant's zone"
 	const aZone = `name the zone: date(…, "Europe/Berlin"), or clock(…, …)`
 	tests := []struct{ name, expression, why, hint string }{
@@ -17,7 +18,11 @@ func TestArgumentsOfTheWrongForm(t *testing.T) {
 		{"a time of day as a day", `compactDate(clock¦(src.confirmation.postedAt, src.zone))`, "compactDate takes a day, and this is a time of day", aDay},
 		{"a day as a time of day", `compactTime(src.confirmation¦.postingDate)`, "compactTime takes a time of day, and this is a date", aClock},
 		{"a time as a time of day", `edmTime(src.confirmation¦.postedAt)`, "edmTime takes a time of day, and this is a date-time", aClock},
-		{"a time of day as a day or time", `edmDate(clock¦(src.confirmation.postedAt, src.zone))`, "edmDate takes a day or a date-time, and this is a time of day", aTime},
+		{"a time of day as Edm's day", `edmDate(clock¦(src.confirmation.postedAt, src.zone))`, "edmDate takes a day, and this is a time of day", anEdmDay},
+		{"Edm's day of a time without a zone", `edmDate(src.confirmation¦.postedAt)`, "edmDate takes a day, and this is a date-time", anEdmDay},
+		{"Edm's day of a time in the mapping without a zone", `edmDate(¦"2026-11-24T06:00:00+01:00")`, `edmDate takes a day, and this can be "2026-11-24T06:00:00+01:00"`, anEdmDay},
+		{"Edm's time of a day in a zone", `edmDate(src.confirmation¦.postingDate, src.zone)`, "edmDate takes a date-time, and this is a date", aTime},
+		{"Edm's time in a zone that is none", `edmDate(src.confirmation.postedAt, src.confirmation.?reason.orValue¦("Berlin"))`, `"Berlin" is no IANA time zone`, `name the plant's zone: "Europe/Berlin"`},
 		{"a day as a time", `date(src.confirmation¦.postingDate, src.zone)`, "date takes a date-time, and this is a date", aTime},
 		{"a day as a time, of clock", `clock(date¦(src.confirmation.postedAt, src.zone), src.zone)`, "clock takes a date-time, and this is a date", aTime},
 		{"a time as a compact day", `fromCompactDate(src.confirmation¦.postedAt).orValue("")`, "fromCompactDate takes a day as 20261124 is, and this is a date-time", `compactDate writes one of a day`},
@@ -90,7 +95,7 @@ func TestCutTakesNothingFromQuantitiesAndTimes(t *testing.T) {
 // TestArgumentsOfTheRightForm has what looks like the mistakes above, and is none.
 func TestArgumentsOfTheRightForm(t *testing.T) {
 	for _, right := range []string{
-		`compactDate(src.confirmation.postingDate) + compactTime(clock(src.confirmation.postedAt, src.zone))`, `edmDate(src.confirmation.postingDate) + edmDate(src.confirmation.postedAt)`,
+		`compactDate(src.confirmation.postingDate) + compactTime(clock(src.confirmation.postedAt, src.zone))`, `edmDate(src.confirmation.postingDate) + edmDate(src.confirmation.postedAt, src.zone) + edmDate(src.confirmation.postedAt, "UTC")`,
 		`compactDate(date(src.confirmation.postedAt, src.zone))`, `compactDate(src.confirmation.text)`, `fromCompactDate(compactDate(src.confirmation.postingDate)).orValue("")`,
 		`localTime(src.confirmation.postingDate, "24:00:00", "Europe/Berlin")`, `dateTime(src.confirmation.?start.orValue(src.confirmation.postedAt), src.zone)`,
 		`localTime(fromCompactDate("20261124").orValue("2026-01-01"), fromCompactTime("063000"), src.zone)`, `date(fromEdmDate("/Date(1795500000000)/"), src.zone)`,

@@ -36,7 +36,7 @@ func formats() []cel.EnvOption {
 		one("compactDate", str, relaid(time.DateOnly, compactDay)), one("fromCompactDate", maybe, fromCompactDay),
 		one("compactTime", str, relaid(time.TimeOnly, compactTime)), one("fromCompactTime", str, relaid(compactTime, time.TimeOnly)),
 		one("edmTime", str, relaid(time.TimeOnly, "PT15H04M05S")), one("fromEdmTime", str, fromEdmTime),
-		one("edmDate", str, edmDate), one("fromEdmDate", str, fromEdmDate),
+		one("edmDate", str, edmDate), edmTimeIn(&zones{}), one("fromEdmDate", str, fromEdmDate),
 	}
 }
 
@@ -87,16 +87,36 @@ func zeroIf(s string) string {
 	return s
 }
 
-// edmDate writes a time with an offset, or a day, as milliseconds since 1970.
+// edmDate writes a day as the milliseconds since 1970 at which it begins. A time is no day before its zone is named: see edmTimeIn.
 func edmDate(s string) (ref.Val, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {
-		if t, err = time.Parse(time.DateOnly, s); err != nil {
-			return nil, fmt.Errorf("%q is neither a day nor a time with an offset", clip(s))
-		}
+		return nil, fmt.Errorf("%q is no day: of a time name the zone, as edmDate(…, \"Europe/Berlin\")", clip(s))
 	}
+	return edmMillis(t)
+}
+
+// edmTimeIn is edmDate of a time with an offset: what a clock of the named zone shows, as Edm.DateTime has it, which knows no zone. In UTC it is
+// the instant, as Edm.DateTimeOffset has it.
+func edmTimeIn(z *zones) cel.EnvOption {
+	return cel.Function("edmDate", cel.Overload("edmDate_in_zone", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType, cel.BinaryBinding(
+		func(text, zone ref.Val) ref.Val {
+			t, err := z.in(string(text.(types.String)), string(zone.(types.String)))
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			shown := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+			out, err := edmMillis(shown)
+			if err != nil {
+				return types.WrapErr(err)
+			}
+			return out
+		})))
+}
+
+func edmMillis(t time.Time) (ref.Val, error) {
 	if t.Nanosecond()%int(time.Millisecond) != 0 {
-		return nil, fmt.Errorf("%q has more than milliseconds, which /Date(…)/ cannot hold", clip(s))
+		return nil, fmt.Errorf("%q has more than milliseconds, which /Date(…)/ cannot hold", t.Format(time.RFC3339Nano))
 	}
 	return types.String(fmt.Sprintf("/Date(%d)/", t.UnixMilli())), nil
 }

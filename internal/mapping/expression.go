@@ -171,7 +171,7 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 		c.checkTable(name, args[0], path, at)
 	case name == "convert" && (len(args) == 3 || len(args) == 5), name == "unitCode" && len(args) == 3:
 		c.checkUnits(name, args, path, at)
-	case (name == "date" || name == "clock" || name == "dateTime") && len(args) == 2:
+	case (name == "date" || name == "clock" || name == "dateTime" || name == "edmDate") && len(args) == 2:
 		c.checkTime(args, path, at)
 	case name == "round" && len(args) == 3, name == "ratio" && len(args) == 5:
 		c.checkRounding(args[len(args)-1], path, at)

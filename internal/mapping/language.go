@@ -253,6 +253,19 @@ func (z *zones) load(name string) (*time.Location, error) {
 	return loc, nil
 }
 
+// in is a time with an offset, in the zone that is named.
+func (z *zones) in(text, zone string) (time.Time, error) {
+	loc, err := z.load(zone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%q is no RFC 3339 time with an offset", clip(text))
+	}
+	return t.In(loc), nil
+}
+
 // times are date, clock and dateTime of a time with an offset, each in a named zone.
 func times() []cel.EnvOption {
 	z := &zones{}
@@ -260,15 +273,11 @@ func times() []cel.EnvOption {
 	for name, layout := range timeLayouts() {
 		opts = append(opts, cel.Function(name, cel.Overload(name+"_in_zone", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType,
 			cel.BinaryBinding(func(text, zone ref.Val) ref.Val {
-				loc, err := z.load(string(zone.(types.String)))
+				t, err := z.in(string(text.(types.String)), string(zone.(types.String)))
 				if err != nil {
 					return types.WrapErr(err)
 				}
-				t, err := time.Parse(time.RFC3339Nano, string(text.(types.String)))
-				if err != nil {
-					return types.NewErr("%q is no RFC 3339 time with an offset", clip(string(text.(types.String))))
-				}
-				return types.String(t.In(loc).Format(layout))
+				return types.String(t.Format(layout))
 			}))))
 	}
 	return opts

@@ -18,7 +18,7 @@ func TestUnitsDatesAndTables(t *testing.T) {
 		{"the plant's own unit", `fields: {a: 'convert(decimal(src.a), "tray", "H87")', b: 'unitCode("TRY", "unece", "plant")'}`, `{"a":"2"}`, `{"a":"48","b":"tray"}`},
 		{"a day as IDocs have it", `fields: {a: compactDate(src.a), b: compactTime(src.b), c: 'fromCompactDate("20261124")', d: 'fromCompactTime("063000")'}`, `{"a":"2026-11-24","b":"06:30:00"}`, `{"a":"20261124","b":"063000","c":"2026-11-24","d":"06:30:00"}`},
 		{"what stands for no day", `fields: {a: 'fromCompactDate("00000000")', b: 'fromCompactDate(src.b).orValue("none")'}`, `{"b":"0000-00-00"}`, `{"b":"none"}`},
-		{"times as OData V2 has them", `fields: {a: edmDate(src.a), b: 'fromEdmDate("/Date(1795500000000+0060)/")', c: 'edmTime("06:30:00")', d: 'fromEdmTime("PT6H30M")'}`, `{"a":"2026-11-24T06:00:00+01:00"}`, `{"a":"/Date(1795496400000)/","b":"2026-11-24T06:00:00Z","c":"PT06H30M00S","d":"06:30:00"}`},
+		{"times as OData V2 has them", `fields: {a: 'edmDate(src.a, "UTC")', e: 'edmDate(src.a, "Europe/Berlin")', f: 'edmDate("2026-11-24")', b: 'fromEdmDate("/Date(1795500000000+0060)/")', c: 'edmTime("06:30:00")', d: 'fromEdmTime("PT6H30M")'}`, `{"a":"2026-11-24T06:00:00+01:00"}`, `{"a":"/Date(1795496400000)/","e":"/Date(1795500000000)/","f":"/Date(1795478400000)/","b":"2026-11-24T06:00:00Z","c":"PT06H30M00S","d":"06:30:00"}`},
 		{"texts are filled on the right", `fields: {a: 'padRight(src.a, 5, ".")'}`, `{"a":"ab"}`, `{"a":"ab..."}`},
 		{"a table in a CSV file", "tables: {r: {file: codes.csv}}\nfields: {a: 'lookup(\"r\", src.a)', b: 'reverse(\"r\", \"0002\")'}", `{"a":"scratch"}`, `{"a":"0001","b":"dent"}`},
 		{"two columns of a CSV file", "tables: {r: {file: codes.csv, from: sap, to: text}}\nfields: {a: 'lookup(\"r\", src.a)'}", `{"a":"0002"}`, `{"a":"a dent, deep"}`},
@@ -80,10 +80,10 @@ func TestATableGoesThereAndBack(t *testing.T) {
 func TestWhatCannotBeConvertedStopsTheMessage(t *testing.T) {
 	for _, fields := range []string{
 		`fields: {a: 'convert(decimal(src.a), src.u, "GRM")'}`, `fields: {a: 'convert(decimal(src.a), "SEC", src.h)'}`, `fields: {a: 'unitCode(src.u, "unece", "sap")'}`,
-		`fields: {a: compactDate(src.u)}`, `fields: {a: fromEdmDate(src.u)}`, `fields: {a: fromEdmTime(src.u)}`, `fields: {a: {value: decimal(src.a), maxDigits: 1}}`,
+		`fields: {a: compactDate(src.u)}`, `fields: {a: fromEdmDate(src.u)}`, `fields: {a: edmDate(src.t)}`, `fields: {a: 'edmDate(src.t, src.u)'}`, `fields: {a: 'edmDate(src.u, "UTC")'}`, `fields: {a: fromEdmTime(src.u)}`, `fields: {a: {value: decimal(src.a), maxDigits: 1}}`,
 		`fields: {a: {value: decimal("1.23456"), maxScale: 3}}`,
 	} {
-		if got, err := apply(t, fields, `{"a":"10","u":"XYZ","h":"HUR"}`, nil); problem.KindOf(err) != problem.Invalid {
+		if got, err := apply(t, fields, `{"a":"10","u":"XYZ","h":"HUR","t":"2026-11-24T06:00:00+01:00"}`, nil); problem.KindOf(err) != problem.Invalid {
 			t.Errorf("%s made %s, %v", fields, got, err)
 		}
 	}
