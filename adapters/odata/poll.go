@@ -117,8 +117,12 @@ func (p *Poll) Every() time.Duration { return p.cfg.Every }
 // stand is where a poll stands between two calls. By a watermark, a reading goes on from the highest that it has met, not by the
 // service's link to the next page: an entity that changes meanwhile moves to the end, and all behind it move up by one, out of a page
 // that is counted from the beginning.
+//
+// What is committed late may lie where a reading has been. The next one therefore begins an overlap before what was the highest when this
+// one began, however long it takes and whoever goes on with it; an overlap before the end of a reading of minutes would pass it over.
 type stand struct {
-	since string // the watermark up to which everything was read
+	since string // the watermark up to which everything was read, but for what is committed late
+	begun string // the highest that there was when this reading began, while it is not complete
 	high  string // the highest that this reading has met, while it is not complete
 	link  string // to what changes, or to the next page where a whole one has the same watermark
 	seen  sights // what was read above the watermark at which the next reading begins
@@ -127,7 +131,7 @@ type stand struct {
 func readStand(cursor string) (stand, error) {
 	place, seen, _ := strings.Cut(cursor, "#")
 	v, err := url.ParseQuery(place)
-	at := stand{v.Get("since"), v.Get("high"), v.Get("link"), sights{}}
+	at := stand{v.Get("since"), v.Get("begun"), v.Get("high"), v.Get("link"), sights{}}
 	if err == nil && seen != "" {
 		err = json.Unmarshal([]byte(seen), &at.seen)
 	}
@@ -142,7 +146,7 @@ func readStand(cursor string) (stand, error) {
 
 func (s stand) String() string {
 	v := url.Values{}
-	for name, text := range map[string]string{"since": s.since, "high": s.high, "link": s.link} {
+	for name, text := range map[string]string{"since": s.since, "begun": s.begun, "high": s.high, "link": s.link} {
 		if text != "" {
 			v.Set(name, text)
 		}
@@ -169,8 +173,11 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 	if err != nil {
 		return nil, cursor, err
 	}
+	if p.cfg.Watermark != "" && at.begun == "" { // a reading of which it is not known is begun anew
+		at.high, at.link = "", ""
+	}
 	for pages, n := 0, 0; ; pages++ {
-		page, a, err := p.page(ctx, m, set, at)
+		page, a, err := p.begin(ctx, m, set, &at)
 		if at.link != "" && forgotten(a, err) {
 			p.client.link.log.Warn("a poll begins anew where it last was complete", "part", "odata", "poll", p.cfg.Name, "err", err)
 			begun, err := readStand(cursor) // what this call has read is not given, and so not seen
@@ -205,6 +212,31 @@ func forgotten(a wire.Answer, err error) bool {
 	return err != nil && (problem.KindOf(err) == problem.Invalid || a.Status == http.StatusGone || a.Status == http.StatusNotFound)
 }
 
+// begin reads one page. If it is the first of several, it is read once more after asking for the highest watermark that there is: what that
+// finds was there before all that is read.
+func (p *Poll) begin(ctx context.Context, m *edm.Model, set *edm.Set, at *stand) (Page, wire.Answer, error) {
+	page, a, err := p.page(ctx, m, set, *at)
+	if err != nil || p.cfg.Watermark == "" || at.begun != "" || page.Next == "" {
+		return page, a, err
+	}
+	at.begun = highest(page, p.cfg.Watermark)
+	q, all := Query{Set: p.set, OrderBy: []Order{{Field: p.cfg.Watermark, Descending: true}}, Top: 1}, p.equal()
+	if at.begun != "" { // some databases have what has no value first
+		all = append(all, AtLeast(p.cfg.Watermark, p.earlier(at.begun, 0)))
+	}
+	if len(all) > 0 {
+		q.Where = And(all...)
+	}
+	_, err = p.client.All(ctx, q, func(e Entity) error {
+		at.begun = cmp.Or(str(e.Values[p.cfg.Watermark]), at.begun)
+		return nil
+	})
+	if err != nil {
+		return Page{}, wire.Answer{}, err
+	}
+	return p.page(ctx, m, set, *at)
+}
+
 // page reads one page.
 func (p *Poll) page(ctx context.Context, m *edm.Model, set *edm.Set, at stand) (Page, wire.Answer, error) {
 	r, err := p.request(m, set, at)
@@ -228,18 +260,14 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 	if at.link != "" {
 		return p.client.relative(at.link, from)
 	}
-	q := Query{Expand: p.cfg.Expand}
-	var all []Condition
-	for _, name := range slices.Sorted(maps.Keys(p.cfg.Equal)) {
-		all = append(all, Equal(name, p.cfg.Equal[name]))
-	}
+	q, all := Query{Expand: p.cfg.Expand}, p.equal()
 	switch {
 	case p.cfg.Whole:
 		for _, k := range set.Of.Key {
 			q.OrderBy = append(q.OrderBy, Order{Field: k})
 		}
 	case !p.cfg.Delta:
-		if from := p.begin(at); from != "" {
+		if from := p.from(at); from != "" {
 			all = append(all, AtLeast(p.cfg.Watermark, from))
 		}
 		q.OrderBy = []Order{{Field: p.cfg.Watermark}}
@@ -255,8 +283,16 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 	return from, err
 }
 
-// begin is the watermark from which the next page is read, itself included.
-func (p *Poll) begin(at stand) string {
+// equal are the conditions that every reading has.
+func (p *Poll) equal() (all []Condition) {
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Equal)) {
+		all = append(all, Equal(name, p.cfg.Equal[name]))
+	}
+	return all
+}
+
+// from is the watermark from which the next page is read, itself included.
+func (p *Poll) from(at stand) string {
 	switch {
 	case at.high != "":
 		return p.earlier(at.high, 0)
@@ -274,22 +310,35 @@ func (p *Poll) after(at stand, page Page) stand {
 	case p.cfg.Whole:
 		return stand{link: page.Next}
 	}
-	begin, high := p.begin(at), at.high
+	begin, high := p.from(at), at.high
+	if w := highest(page, p.cfg.Watermark); later(w, high) {
+		high = w
+	}
+	since := high
+	if at.begun != "" && later(high, at.begun) {
+		since = at.begun
+	}
+	if !later(since, at.since) {
+		since = at.since
+	}
+	seen := at.seen.above(p.earlier(since, p.cfg.Overlap))
+	switch {
+	case page.Next != "" && later(high, cmp.Or(at.high, begin)):
+		return stand{since: at.since, begun: at.begun, high: high, seen: seen}
+	case page.Next != "":
+		return stand{since: at.since, begun: at.begun, high: high, link: page.Next, seen: seen}
+	}
+	return stand{since: since, seen: seen}
+}
+
+// highest is the highest watermark on a page.
+func highest(page Page, watermark string) (high string) {
 	for _, e := range page.Entities {
-		if w := str(e.Values[p.cfg.Watermark]); later(w, high) {
+		if w := str(e.Values[watermark]); later(w, high) {
 			high = w
 		}
 	}
-	seen := at.seen.above(p.earlier(cmp.Or(high, at.since), p.cfg.Overlap))
-	switch {
-	case page.Next != "" && later(high, cmp.Or(at.high, begin)):
-		return stand{since: at.since, high: high, seen: seen}
-	case page.Next != "":
-		return stand{since: at.since, high: high, link: page.Next, seen: seen}
-	case later(high, at.since):
-		return stand{since: high, seen: seen}
-	}
-	return stand{since: at.since, seen: seen}
+	return high
 }
 
 // incoming makes a message of an entity. Its ID is the object's number, version and content, so that the same state is the same message
