@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,12 +127,18 @@ type stand struct {
 	high  string // the highest that this reading has met, while it is not complete
 	link  string // to what changes, or to the next page where a whole one has the same watermark
 	seen  sights // what was read above the watermark at which the next reading begins
+
+	pages int    // how many links to a next page were followed, one after the other
+	mark  string // the hash of one of these links: of the last whose number is a power of two
 }
 
 func readStand(cursor string) (stand, error) {
 	place, seen, _ := strings.Cut(cursor, "#")
 	v, err := url.ParseQuery(place)
-	at := stand{v.Get("since"), v.Get("begun"), v.Get("high"), v.Get("link"), sights{}}
+	at := stand{since: v.Get("since"), begun: v.Get("begun"), high: v.Get("high"), link: v.Get("link"), seen: sights{}, mark: v.Get("mark")}
+	if n := v.Get("pages"); err == nil && n != "" {
+		at.pages, err = strconv.Atoi(n)
+	}
 	if err == nil && seen != "" {
 		err = json.Unmarshal([]byte(seen), &at.seen)
 	}
@@ -146,16 +153,39 @@ func readStand(cursor string) (stand, error) {
 
 func (s stand) String() string {
 	v := url.Values{}
-	for name, text := range map[string]string{"since": s.since, "begun": s.begun, "high": s.high, "link": s.link} {
+	for name, text := range map[string]string{"since": s.since, "begun": s.begun, "high": s.high, "link": s.link, "mark": s.mark} {
 		if text != "" {
 			v.Set(name, text)
 		}
 	}
+	if s.pages > 0 {
+		v.Set("pages", strconv.Itoa(s.pages))
+	}
 	return v.Encode() + s.seen.suffix()
+}
+
+// follow notes that a link to a next page is followed, unless it leads back to a page that this reading has had: a circle of any length is met,
+// by one link that is remembered (R. P. Brent, An improved Monte Carlo factorization algorithm, 1980).
+func (s stand) follow(from stand) (stand, error) {
+	s.pages, s.mark = from.pages+1, from.mark
+	sum := wire.Hash(s.link)
+	if sum == s.mark {
+		return s, fmt.Errorf("its links to the next page lead in a circle, back to %s", s.link)
+	}
+	if s.pages&(s.pages-1) == 0 {
+		s.mark = sum
+	}
+	return s, nil
 }
 
 // fresh is how many new entities end a reading; those that were read before, in the overlap, do not count.
 const fresh = 500
+
+// Ended tells whether a place that Poll gave ends the reading of a whole set: the next call begins anew.
+func (p *Poll) Ended(cursor string) bool {
+	at, err := readStand(cursor)
+	return err == nil && p.cfg.Whole && at.link == ""
+}
 
 // Poll reads what has changed since cursor, "" for everything, and gives where to go on. Store next in the transaction that accepts
 // the batch: then nothing is lost, and what is read twice has the same ID twice. While a batch is not empty and next is not the old
@@ -163,7 +193,7 @@ const fresh = 500
 // is the old cursor.
 //
 // A link to a page or to changes that the service does not know any more is given up: the reading begins anew where it last was
-// complete.
+// complete. What alone does not fit the $metadata is handed on as what nobody can read (Incoming.Unread): it holds up nothing else.
 func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incoming, next string, err error) {
 	at, err := readStand(cursor)
 	if err != nil {
@@ -174,13 +204,16 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 		return nil, cursor, err
 	}
 	if p.cfg.Watermark != "" && at.begun == "" { // a reading of which it is not known is begun anew
-		at.high, at.link = "", ""
+		at.high, at.link, at.pages, at.mark = "", "", 0, ""
 	}
 	for pages, n := 0, 0; ; pages++ {
 		page, a, err := p.begin(ctx, m, set, &at)
 		if at.link != "" && forgotten(a, err) {
 			p.client.link.log.Warn("a poll begins anew where it last was complete", "part", "odata", "poll", p.cfg.Name, "err", err)
 			begun, err := readStand(cursor) // what this call has read is not given, and so not seen
+			if p.cfg.Delta {
+				begun.since = wire.Hash(at.link) // for what is as it was at an earlier beginning, and has been otherwise meanwhile
+			}
 			return nil, stand{since: begun.since, seen: begun.seen}.String(), err
 		}
 		if err == nil && pages >= p.client.link.cfg.MaxPages {
@@ -189,22 +222,70 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 		if err != nil {
 			return nil, cursor, err
 		}
-		for _, e := range page.Entities {
-			in, known, err := p.incoming(set.Of, e, at.seen, a.At)
-			if err != nil {
-				return nil, cursor, err
-			}
-			if !known {
-				batch = append(batch, in)
-			}
-			if p.cfg.Delta || p.cfg.Whole || !known && later(str(e.Values[p.cfg.Watermark]), at.since) {
-				n++
+		more, count, err := p.take(set.Of, page, at, a.At)
+		if err != nil {
+			return nil, cursor, err
+		}
+		batch, n = append(batch, more...), n+count
+		from := at
+		if at = p.after(at, page); page.Next != "" && at.link == page.Next {
+			if at, err = at.follow(from); err != nil {
+				return nil, cursor, p.client.invalid("poll "+p.cfg.Name, err)
 			}
 		}
-		if at = p.after(at, page); page.Next == "" || n >= fresh {
+		if page.Next == "" || n >= fresh {
 			return batch, at.String(), nil
 		}
 	}
+}
+
+// take makes messages of what is new on a page, and counts what is new to this reading.
+func (p *Poll) take(of *edm.Struct, page Page, at stand, now time.Time) (batch []message.Incoming, n int, err error) {
+	for _, o := range page.strange {
+		if in, known := p.unread(of, o, at, now); !known {
+			batch = append(batch, in)
+			p.client.link.log.Warn("an entity that the ERP gave does not fit the $metadata, and is kept as it is", "part", "odata", "poll", p.cfg.Name, "id", in.ID, "err", o.err)
+		}
+	}
+	for _, e := range page.Entities {
+		in, known, err := p.incoming(of, e, at, now)
+		if err != nil {
+			return nil, 0, err
+		}
+		if !known {
+			batch = append(batch, in)
+		}
+		if p.cfg.Delta || p.cfg.Whole || !known && later(str(e.Values[p.cfg.Watermark]), at.since) {
+			n++
+		}
+	}
+	return batch, n, nil
+}
+
+// unread makes a message of an entity that cannot be read. known tells that the last reading has met it as it is.
+func (p *Poll) unread(of *edm.Struct, o strange, at stand, now time.Time) (in message.Incoming, known bool) {
+	body, err := json.Marshal(o.raw)
+	if err != nil {
+		panic(err) // it came as JSON
+	}
+	content := wire.Hash(string(body))
+	e := of.Some(o.raw, append(slices.Clone(of.Key), p.cfg.Key, p.cfg.Watermark)...)
+	if p.cfg.Watermark != "" {
+		if str(e.Values[p.cfg.Watermark]) == "" { // it is read again each time
+			e.Values[p.cfg.Watermark] = cmp.Or(at.high, at.since)
+		}
+		_, _, known = p.look(of, e, at.seen, "", content, now)
+	}
+	return message.Incoming{
+		Message: message.Message{
+			ID: p.cfg.Kind + "/" + cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content) + "@" + content, Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1,
+			Time: now, Body: body, Place: message.Place{Role: message.Event},
+		},
+		Mapping: p.cfg.Mapping, Undated: true,
+		Unread: &problem.Error{
+			Kind: problem.Invalid, What: "read an entity of " + p.cfg.Set, Why: "it does not fit the service's $metadata", Hint: "correct it in the ERP: once it has changed there, it is read again", Cause: o.err,
+		},
+	}, known
 }
 
 // forgotten tells whether a service does not know the link that it gave any more.
@@ -220,20 +301,28 @@ func (p *Poll) begin(ctx context.Context, m *edm.Model, set *edm.Set, at *stand)
 		return page, a, err
 	}
 	at.begun = highest(page, p.cfg.Watermark)
-	q, all := Query{Set: p.set, OrderBy: []Order{{Field: p.cfg.Watermark, Descending: true}}, Top: 1}, p.equal()
+	q, all := Query{OrderBy: []Order{{Field: p.cfg.Watermark, Descending: true}}, Top: 1}, p.equal()
 	if at.begun != "" { // some databases have what has no value first
 		all = append(all, AtLeast(p.cfg.Watermark, p.earlier(at.begun, 0)))
 	}
 	if len(all) > 0 {
 		q.Where = And(all...)
 	}
-	_, err = p.client.All(ctx, q, func(e Entity) error {
-		at.begun = cmp.Or(str(e.Values[p.cfg.Watermark]), at.begun)
-		return nil
-	})
-	if err != nil {
-		return Page{}, wire.Answer{}, err
+	r := request{method: http.MethodGet, path: "/" + set.Name}
+	if r.query, err = q.build(set.Of, m.Version); err != nil {
+		return Page{}, wire.Answer{}, p.client.invalid("poll "+p.cfg.Name, err)
 	}
+	if a, err = p.client.read(ctx, "poll "+p.cfg.Name, r); err != nil {
+		return Page{}, a, err
+	}
+	top, err := p.client.somePage(m, set.Of, a)
+	if err != nil {
+		return Page{}, a, err
+	}
+	for _, o := range top.strange {
+		top.Entities = append(top.Entities, set.Of.Some(o.raw, p.cfg.Watermark))
+	}
+	at.begun = cmp.Or(highest(top, p.cfg.Watermark), at.begun)
 	return p.page(ctx, m, set, *at)
 }
 
@@ -247,7 +336,7 @@ func (p *Poll) page(ctx context.Context, m *edm.Model, set *edm.Set, at stand) (
 	if err != nil {
 		return Page{}, a, err
 	}
-	page, err := p.client.page(m, set.Of, a)
+	page, err := p.client.somePage(m, set.Of, a)
 	for i := 0; err == nil && i < len(page.Entities); i++ {
 		err = p.client.complete(ctx, m, set.Of, &page.Entities[i], r)
 	}
@@ -344,7 +433,7 @@ func highest(page Page, watermark string) (high string) {
 // incoming makes a message of an entity. Its ID is the object's number, version and content, so that the same state is the same message
 // however often it is read, and another content another one, though neither key nor version have changed. By a watermark, known tells that
 // the last reading has seen it as it is.
-func (p *Poll) incoming(of *edm.Struct, e Entity, seen sights, now time.Time) (in message.Incoming, known bool, err error) {
+func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in message.Incoming, known bool, err error) {
 	if e.Gone {
 		e.Values = map[string]any{"@removed": true, "@id": e.ID}
 	}
@@ -361,9 +450,12 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, seen sights, now time.Time) (i
 	if p.cfg.Whole { // what was changed and changed back is told anew, the next day at the latest
 		id += "/" + now.UTC().Format(time.DateOnly)
 	}
+	if place := cmp.Or(at.link, at.since); p.cfg.Delta && place != "" { // what the service says has changed is news, also where it was so before
+		id += "~" + wire.Hash(place)
+	}
 	if p.cfg.Watermark != "" {
 		var again string
-		if again, object, known = p.look(of, e, seen, version, content, now); again != "" {
+		if again, object, known = p.look(of, e, at.seen, version, content, now); again != "" {
 			id += "~" + again
 		}
 	}

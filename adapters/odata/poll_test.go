@@ -1,8 +1,14 @@
 package odata
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +18,7 @@ import (
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 )
 
 // orders is a service with n orders and a link that polls them.
@@ -56,7 +63,7 @@ func (b *inbox) round(t *testing.T, p *Poll) []message.Incoming {
 				fresh = append(fresh, in)
 			}
 		}
-		more := next != b.cursor && len(batch) > 0
+		more := next != b.cursor && len(batch) > 0 && !p.Ended(next)
 		if b.cursor = next; !more {
 			return fresh
 		}
@@ -151,11 +158,137 @@ func TestAPollWhosePageIsGoneBeginsAnew(t *testing.T) {
 	b := &inbox{seen: map[string]message.Incoming{}}
 	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 410, Method: "GET", Skip: 2, Count: 1}) // $metadata and a page pass
 	batch, next, err := w.link.Polls()[0].Poll(t.Context(), "")
-	if len(batch) != 0 || next != "" || err != nil {
-		t.Fatalf("after a page that is gone: %d, %q, %v", len(batch), next, err)
+	at, bad := readStand(next)
+	if len(batch) != 0 || at.link != "" || errors.Join(err, bad) != nil {
+		t.Fatalf("after a page that is gone: %d, %q, %v", len(batch), next, errors.Join(err, bad))
 	}
+	b.cursor = next
 	if got := b.round(t, w.link.Polls()[0]); len(got) != 120 {
 		t.Errorf("the reading from its beginning brought %d", len(got))
+	}
+}
+
+// otherwise has the service's answers changed on their way.
+func (w *world) otherwise(t *testing.T, change func(body string) string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		a := httptest.NewRecorder()
+		r.Header.Del("Accept-Encoding")
+		w.mock.Handler().ServeHTTP(a, r)
+		body := change(a.Body.String())
+		maps.Copy(out.Header(), a.Header())
+		out.Header().Del("Content-Length")
+		out.WriteHeader(a.Code)
+		_, _ = io.WriteString(out, body) // the client has left if this fails
+	}))
+	t.Cleanup(srv.Close)
+	cfg := w.link.cfg
+	cfg.BaseURL, cfg.AskAfter = srv.URL, 0
+	w.link = open(t, cfg)
+}
+
+// TestAnEntityThatCannotBeReadHoldsUpNoOther: it is handed on once as it is, and once more when it has changed.
+func TestAnEntityThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	for name, poll := range map[string]PollConfig{
+		"by a watermark": {Watermark: "LastChangeDateTime"}, "by delta links": {Delta: true}, "as a whole": {Whole: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
+			w := orders(t, 120, edmx.Config{Delta: true, Now: func() time.Time { now = now.Add(10 * time.Second); return now }}, poll)
+			w.mock.Change(w.set, "ManufacturingOrder", "7", map[string]any{"TotalQuantity": "1000.5"})
+			w.otherwise(t, func(body string) string {
+				return strings.ReplaceAll(body, `"TotalQuantity":"1000.5"`, `"TotalQuantity":"1.000,5"`)
+			})
+			b := &inbox{seen: map[string]message.Incoming{}}
+			var odd []message.Incoming
+			for _, in := range b.round(t, w.link.Polls()[0]) {
+				if in.Unread != nil {
+					odd = append(odd, in)
+				}
+			}
+			if len(b.seen) != 120 || len(odd) != 1 || !strings.Contains(string(odd[0].Body), "1.000,5") || problem.KindOf(odd[0].Unread) != problem.Invalid {
+				t.Errorf("%d came, of them unread: %v", len(b.seen), odd)
+			}
+			w.mock.Change(w.set, "ManufacturingOrder", "9", map[string]any{"Material": "M2"})
+			if got := b.round(t, w.link.Polls()[0]); len(got) != 1 || got[0].Key != "9" {
+				t.Errorf("afterwards came %v", got)
+			}
+			w.mock.Change(w.set, "ManufacturingOrder", "7", map[string]any{"TotalQuantity": "7"})
+			if got := b.round(t, w.link.Polls()[0]); len(got) != 1 || got[0].Key != "7" || got[0].Unread != nil {
+				t.Errorf("once it was corrected came %v", got)
+			}
+		})
+	}
+}
+
+// TestPagesThatLeadInACircleAreAnError, and do not end a reading before its end.
+func TestPagesThatLeadInACircleAreAnError(t *testing.T) {
+	for name, poll := range map[string]PollConfig{"delta": {Delta: true}, "whole": {Whole: true}} {
+		for _, length := range []int{1, 2, 3, 5} {
+			t.Run(fmt.Sprintf("%s, of %d pages", name, length), func(t *testing.T) {
+				w := orders(t, 1200, edmx.Config{Delta: true}, poll)
+				var links []string
+				link := regexp.MustCompile(`"__next":"([^"]+)"`)
+				w.otherwise(t, func(body string) string {
+					found := link.FindStringSubmatch(body)
+					if found == nil {
+						return body
+					}
+					if links = append(links, found[1]); len(links) <= length {
+						return body
+					}
+					return strings.ReplaceAll(body, found[1], links[(len(links)-1)%length])
+				})
+				p, cursor := w.link.Polls()[0], ""
+				for range 20 {
+					_, next, err := p.Poll(t.Context(), cursor)
+					if err != nil {
+						if !strings.Contains(err.Error(), "circle") {
+							t.Error(err)
+						}
+						return
+					}
+					cursor = next
+				}
+				t.Error("20 calls found no circle")
+			})
+		}
+	}
+}
+
+// TestAStateThatComesBackByDeltaIsNews, also one that was there at the beginning, and what is read anew after a link that was forgotten.
+func TestAStateThatComesBackByDeltaIsNews(t *testing.T) {
+	w := orders(t, 3, edmx.Config{Delta: true}, PollConfig{Delta: true})
+	w.otherwise(t, func(body string) string {
+		return regexp.MustCompile(`"etag":"(\\.|[^"\\])*"`).ReplaceAllString(body, `"tag":""`)
+	})
+	p, b := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}
+	if got := b.round(t, p); len(got) != 3 {
+		t.Fatalf("%d at first", len(got))
+	}
+	to := func(material string) {
+		w.mock.Change(w.set, "ManufacturingOrder", "1", map[string]any{"Material": material, "LastChangeDateTime": "2026-11-26T06:00:00Z"})
+	}
+	to("M0")
+	b.round(t, p)
+	for _, material := range []string{"M2", "M0", "M2"} {
+		to(material)
+		crashed, _, err := p.Poll(t.Context(), b.cursor)
+		if err != nil || len(crashed) != 1 {
+			t.Fatalf("%s: %d, %v", material, len(crashed), err)
+		}
+		if got := b.round(t, p); len(got) != 1 || got[0].ID != crashed[0].ID || !strings.Contains(string(got[0].Body), material) {
+			t.Errorf("%s came back as %v", material, got)
+		}
+	}
+	to("M0")
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 410, Method: "GET", Count: 1})
+	var got []message.Incoming
+	for range 2 {
+		got = append(got, b.round(t, p)...)
+	}
+	if len(got) != 3 {
+		t.Errorf("after a link that was forgotten came %d", len(got))
 	}
 }
 
@@ -234,13 +367,13 @@ func TestAWatermarkIsComparedExactly(t *testing.T) {
 
 // TestAWholeSetTellsWhatHasChanged: each reading reads all; what is as it was has the same ID, within a day.
 func TestAWholeSetTellsWhatHasChanged(t *testing.T) {
-	w := orders(t, 120, edmx.Config{}, PollConfig{Whole: true})
+	w := orders(t, 1200, edmx.Config{}, PollConfig{Whole: true})
 	p, b := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}
 	if p.Every() != time.Hour {
 		t.Errorf("every %s", p.Every())
 	}
-	if fresh := b.round(t, p); len(fresh) != 120 {
-		t.Fatalf("%d, want 120", len(fresh))
+	if fresh := b.round(t, p); len(fresh) != 1200 {
+		t.Fatalf("%d, want 1200", len(fresh))
 	}
 	if fresh := b.round(t, p); len(fresh) != 0 {
 		t.Errorf("%d again", len(fresh))

@@ -23,6 +23,14 @@ type Page struct {
 	Count    string // how many there are in all, if it was asked; "" if not told
 	Next     string // link to the next page, "" at the end
 	Delta    string // link to what changes from here on, "" if the service gives none
+
+	strange []strange // entities that cannot be read, for a reader that takes the others all the same
+}
+
+// strange is an entity that does not fit the $metadata.
+type strange struct {
+	raw map[string]any
+	err error
 }
 
 // Get reads one entity by its key, with what expand names.
@@ -228,8 +236,17 @@ func (c *Client) entity(m *edm.Model, of *edm.Struct, a wire.Answer) (Entity, er
 	return e, nil
 }
 
-// page reads an answer that is a list.
+// page reads an answer that is a list, of which all can be read.
 func (c *Client) page(m *edm.Model, of *edm.Struct, a wire.Answer) (Page, error) {
+	p, err := c.somePage(m, of, a)
+	if err == nil && len(p.strange) > 0 {
+		return Page{}, c.unread(p.strange[0].err)
+	}
+	return p, err
+}
+
+// somePage reads an answer that is a list.
+func (c *Client) somePage(m *edm.Model, of *edm.Struct, a wire.Answer) (Page, error) {
 	raw, err := c.body(a)
 	if err != nil {
 		return Page{}, err
@@ -257,7 +274,8 @@ func (c *Client) page(m *edm.Model, of *edm.Struct, a wire.Answer) (Page, error)
 		}
 		e, err := of.Plain(o)
 		if err != nil {
-			return Page{}, c.unread(err)
+			p.strange = append(p.strange, strange{o, err})
+			continue
 		}
 		p.Entities = append(p.Entities, e)
 	}

@@ -153,6 +153,12 @@ func (p place) String() string {
 	return v.Encode() + p.seen.suffix()
 }
 
+// Ended tells whether a place that Poll gave ends the reading of everything, where the ERP has no token to go on by: the next call begins anew.
+func (p *Poll) Ended(cursor string) bool {
+	at, err := readPlace(cursor)
+	return err == nil && p.cfg.Token == "" && at.page == ""
+}
+
 // Poll reads what has changed since cursor, "" for everything, and gives where to go on. Store next in the transaction that
 // accepts the batch: then nothing is lost, and what comes twice has the same ID twice. While a batch is not empty and next is
 // not the old cursor there may be more, and the next call need not wait.

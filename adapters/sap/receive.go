@@ -30,6 +30,9 @@ func (p *Poll) Poll(ctx context.Context, cursor string) ([]message.Incoming, str
 		if err != nil {
 			break
 		}
+		if batch[i].Unread != nil {
+			continue
+		}
 		batch[i].Body, err = p.zoned(batch[i].Body, batch[i].ObjectVersion)
 	}
 	if err != nil {

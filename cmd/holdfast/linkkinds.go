@@ -37,6 +37,7 @@ type (
 	feed interface {
 		Name() string
 		Every() time.Duration
+		Ended(place string) bool
 		inbox.Source
 	}
 	// listener is told what its ERP has to say. What accept does not take is offered again.

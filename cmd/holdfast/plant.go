@@ -185,7 +185,7 @@ func (f *floors) feeds() []inbox.Feed {
 	var all []inbox.Feed
 	for name, l := range f.links {
 		for _, p := range feeds(l) {
-			all = append(all, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p})
+			all = append(all, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p, Ended: p.Ended})
 		}
 	}
 	return all

@@ -27,6 +27,9 @@ type Feed struct {
 	Link   string        // that the messages come through
 	Every  time.Duration // pause after a call that gave nothing; default 5 s
 	Source Source
+	// Ended, where a source reads all that there is each time, tells that a place which it gave ends a reading: the next one waits. Nil: the source
+	// is asked again while it gives what is new.
+	Ended func(place string) bool
 }
 
 const (
@@ -114,7 +117,7 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 		_, err = i.take(ctx, tx, came, false)
 		return err
 	})
-	return err == nil && len(batch) > 0 && next != cursor, err
+	return err == nil && len(batch) > 0 && next != cursor && (f.Ended == nil || !f.Ended(next)), err
 }
 
 // hold takes or renews the right to poll a feed and reads its cursor. A right that lasts longer than any that is given comes from

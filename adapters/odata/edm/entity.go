@@ -166,6 +166,20 @@ const maxNested = 16
 // Plain reads an entity as a service sent it, in the form of either version.
 func (s *Struct) Plain(raw map[string]any) (Entity, error) { return s.plain(raw, maxNested) }
 
+// Some reads these fields of an entity, without those that cannot be read.
+func (s *Struct) Some(raw map[string]any, names ...string) Entity {
+	e := Entity{Values: map[string]any{}}
+	e.control(raw)
+	for _, name := range names {
+		if f, ok := s.Field(name); ok {
+			if v, err := f.plainAny(raw[name], maxNested); err == nil {
+				e.Values[name] = v
+			}
+		}
+	}
+	return e
+}
+
 func (s *Struct) plain(raw map[string]any, depth int) (Entity, error) {
 	if depth == 0 {
 		return Entity{}, fmt.Errorf("%s is nested more than %d deep", s.Name, maxNested)

@@ -125,6 +125,12 @@ func wireMoment(_ *Field, v any, w Wire) (any, error) {
 	return slashDate(t, "+0000")
 }
 
+// SAP tells the end of a day from its beginning, as 24:00:00 (type TIMS), which no clock shows.
+const (
+	endOfDay = 24 * time.Hour
+	midnight = "24:00:00"
+)
+
 // plainTime reads a time of day, of V2 as a duration since midnight, padded or not.
 func plainTime(_ *Field, v any) (any, error) {
 	s, err := text(v)
@@ -133,8 +139,11 @@ func plainTime(_ *Field, v any) (any, error) {
 	}
 	if strings.HasPrefix(s, "P") {
 		d, err := duration(s)
-		if err != nil || d < 0 || d >= 24*time.Hour {
+		if err != nil || d < 0 || d > endOfDay {
 			return nil, fmt.Errorf("it is no time of day such as PT06H00M00S")
+		}
+		if d == endOfDay {
+			return midnight, nil
 		}
 		return time.Time{}.Add(d).Format(clock), nil
 	}
