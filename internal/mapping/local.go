@@ -12,8 +12,8 @@ import (
 )
 
 // localTime is localTime(day, clock, zone): what an ERP's date and time of day, which have no zone, are in a named one, RFC 3339 with its
-// offset. Of a time that the clocks pass twice it is the first; one that they leave out is an error, since no clock ever showed it. 24:00:00, as
-// SAP writes the end of a day, is the beginning of the next.
+// offset. Of a time that the clocks pass twice it is the first, and one that they leave out is told by the offset before (RFC 5545, 3.3.5): a
+// plan may fall there, made by rules that know no clocks. 24:00:00, as SAP writes the end of a day, is the beginning of the next.
 func localTime(z *zones) cel.EnvOption {
 	str := cel.StringType
 	return cel.Function("localTime", cel.Overload("local_time_in_zone", []*cel.Type{str, str, str}, str, cel.FunctionBinding(
@@ -47,11 +47,22 @@ func inZone(day, clock string, loc *time.Location) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%q is no time of day as 06:30:00 is", clip(clock))
 	}
+	asked := time.Date(d.Year(), d.Month(), d.Day(), c.Hour(), c.Minute(), c.Second(), 0, time.UTC)
 	t := time.Date(d.Year(), d.Month(), d.Day(), c.Hour(), c.Minute(), c.Second(), 0, loc)
-	if t.Day() != d.Day() || t.Hour() != c.Hour() || t.Minute() != c.Minute() {
-		return "", fmt.Errorf("%s %s is left out by the clocks of %s", clip(day), clock, loc)
+	if t.Format(time.DateTime) != asked.Format(time.DateTime) {
+		return asked.Add(-before(t)).In(loc).Format(time.RFC3339), nil
 	}
 	return first(t).Format(time.RFC3339), nil
+}
+
+// before is the offset that a clock had before the change which is nearest to t.
+func before(t time.Time) time.Duration {
+	change, next := t.ZoneBounds()
+	if change.IsZero() || !next.IsZero() && next.Sub(t) < t.Sub(change) {
+		change = next
+	}
+	_, offset := change.Add(-time.Second).Zone()
+	return time.Duration(offset) * time.Second
 }
 
 // first is the earlier of two times that a clock which was set back has shown alike: most by an hour, that of Lord Howe by half of one.
