@@ -275,6 +275,9 @@ func (v *verification) print(w io.Writer, r audit.Report, now time.Time) error {
 	fmt.Fprintf(w, "%s inside, %d from outside; %s\n", count(r.Checkpoints, "checkpoint", "checkpoints"), r.Outside, last)
 	fmt.Fprintf(w, "signatures: %d of nodes, %d of the anchor, %d not checked, %d of revoked keys; %s not signed\n",
 		r.Signed, r.Anchored, r.Unchecked, r.Revoked, count(r.Unsigned, "checkpoint", "checkpoints"))
+	if r.Unauthenticated > 0 {
+		fmt.Fprintf(w, "MACs: of %s nothing but checkpoints vouches: from before entries had MACs, or their key is not at hand\n", count(r.Unauthenticated, "entry", "entries"))
+	}
 	for _, x := range r.Wrong {
 		fmt.Fprintf(w, "WRONG: %s\n", x.What)
 	}

@@ -300,7 +300,7 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t back
 		return t, err
 	}
 	if db == nil { // it is to be restored
-		t.Actor, t.TrustBy = c.localActor().Name, c.restoredTrust
+		t.Actor, t.TrustBy, t.Keys = c.localActor().Name, c.restoredTrust, c.sealLazily
 		return t, nil
 	}
 	t.Now = db.Now

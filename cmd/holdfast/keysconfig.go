@@ -154,10 +154,15 @@ func (c Config) openRing(ctx context.Context, db *store.DB, k keyring, metrics p
 	r, err := seal.OpenRing(ctx, db, k, safe, c.nodeURI(), seal.RingConfig{
 		Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics, Fresh: c.Keys.Kind == keysVault, Record: c.recordKey,
 	}, log)
-	if problem.KindOf(err) == problem.Unavailable && safe == nil {
-		return nil, fmt.Errorf("%w (keys.cold_start is deny: this plant does not start without Vault)", err)
+	return r, c.coldStart(err)
+}
+
+// coldStart says of a keyring that does not answer at a start whether that may be.
+func (c Config) coldStart(err error) error {
+	if problem.KindOf(err) == problem.Unavailable && c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
+		return fmt.Errorf("%w (keys.cold_start is deny: this plant does not start without Vault)", err)
 	}
-	return r, err
+	return err
 }
 
 // recordKey has what becomes of the node's keys in the audit record.

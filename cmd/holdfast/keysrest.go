@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/body"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -28,7 +29,7 @@ func keysReseal() *cobra.Command {
 			"what was sealed stays so if the command is stopped, and it goes on where it is called again. Free pages of the database and old copies of\n" +
 			"it keep what they had: vacuum the one, and let the others expire.\n\n" +
 			"On PostgreSQL a plant with messages begins to seal by this command alone, and only with --every-node: a node of a release before\n" +
-			"cannot read what is sealed. End those first.",
+			"cannot read what is sealed. End those first. With it every entry of the audit record has a MAC from then on.",
 		Example: "  holdfast keys reseal --reason 'every node is upgraded' --every-node",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,7 +59,13 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 		}
 	}
 	var s seal.RestState
-	if err := r.db.View(ctx, func(tx *store.Tx) (err error) { s, err = seal.ReadRestState(ctx, tx); return err }); err != nil {
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		if s, err = seal.ReadRestState(ctx, tx); err != nil || !s.Began.IsZero() {
+			return err
+		}
+		return neverSealed(ctx, tx, r.out, r.in) // before the act, whose entry has a MAC that needs an epoch
+	})
+	if err != nil {
 		return err
 	}
 	if s.Began.IsZero() && r.db.Dialect() == store.Postgres && !every {
@@ -77,10 +84,14 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 	if err == nil && !rest.Seals() {
 		err = &problem.Error{Kind: problem.Unavailable, What: "seal what is kept", Why: "the keyring gives no seeds", Hint: "see holdfast doctor"}
 	}
-	if err == nil {
-		r.db.SealWith(rest)
+	if err != nil {
+		return err
 	}
-	return err
+	r.db.SealWith(rest)
+	if r.db.Dialect() == store.Postgres && !every {
+		return nil // a node of an earlier release, which gives no entry of the audit record a MAC, may still be at work
+	}
+	return r.db.InTx(ctx, func(tx *store.Tx) error { return audit.BeginMACs(ctx, tx, r.cfg.localActor().Name) })
 }
 
 // reseal seals all that is not, and says how far it has come.

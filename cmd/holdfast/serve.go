@@ -131,13 +131,13 @@ func (p *process) openKeys(ctx context.Context) error {
 		return err
 	}
 	p.tellOpened(k)
+	if p.rest, err = p.cfg.openRest(ctx, p.floors, k, p.tel.registry); err != nil {
+		return p.cfg.coldStart(err)
+	}
+	p.db.SealWith(p.rest) // before the ring: what becomes of the node's key is an entry with a MAC
 	if p.ring, err = p.cfg.openRing(ctx, p.db, k, p.tel.registry, p.log); err != nil {
 		return err
 	}
-	if p.rest, err = p.cfg.openRest(ctx, p.floors, k, p.tel.registry); err != nil {
-		return err
-	}
-	p.db.SealWith(p.rest)
 	p.anchor, _ = k.Keyring.(*seal.Vault)
 	p.outbox.SignWith(p.ring)
 	p.keys = []part{{"keys", p.ring.Run}, {"rest", p.rest.Run}, {"reseal", p.sealOwed}}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -48,6 +49,9 @@ func penOf(cmd *cobra.Command) *pen {
 
 // do does one act, which whoever gives the command signs if it must be signed.
 func (r *records) do(ctx context.Context, act access.Act, fn func(ctx context.Context, tx *store.Tx) (access.Result, error)) (access.Result, error) {
+	if err := r.db.View(ctx, func(tx *store.Tx) error { return audit.Ready(ctx, tx) }); err != nil { // the keyring is not opened while the act locks what it changes
+		return access.Result{}, err
+	}
 	if r.pen != nil && r.doer.Signs(act.Action) {
 		var err error
 		if act.Signature, err = r.sign(ctx, act); err != nil {

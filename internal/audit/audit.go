@@ -7,9 +7,11 @@
 //   - The database refuses to change or remove an entry.
 //   - Who does it all the same, as the database's owner, is found out: the entries are the leaves of a Merkle tree (Tree) whose signed
 //     checkpoints are also kept outside the database, and Verify holds one against the other.
+//   - An entry that was put in, or changed before a checkpoint covered it, is not taken into the tree: where the plant has keys each entry has a
+//     MAC under one of them, over what it says and what was written before it.
 //
-// The package owns the tables audit_entries, audit_pending, audit_leaves, audit_hashes, audit_checkpoints and audit_tree; nothing else
-// reads or writes them.
+// The package owns the tables audit_entries, audit_chains, audit_notes, audit_pending, audit_leaves, audit_hashes, audit_checkpoints and
+// audit_tree; nothing else reads or writes them.
 package audit
 
 import (
@@ -62,8 +64,7 @@ func Append(ctx context.Context, tx *store.Tx, e Entry) error {
 	if e.At.IsZero() {
 		e.At = tx.Now
 	}
-	e = e.text()
-	if _, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After, e.Outcome, e.Signature); err != nil {
+	if err := e.text().write(ctx, tx); err != nil {
 		return fmt.Errorf("write the audit entry of %s %s: %w", e.Action, e.Object, err)
 	}
 	return nil

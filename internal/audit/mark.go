@@ -45,9 +45,12 @@ func (t *Tree) mark(ctx context.Context, tx *store.Tx, moved bool) (size int64, 
 		return t.noted, nil, err
 	}
 	if !moved {
-		var more int64 // entries that no checkpoint covers, with a place or without
-		err := tx.Get(ctx, &more, `SELECT size + (SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT 1) AS waiting) FROM audit_tree WHERE id = 1`)
-		if err != nil || more <= newest.Size {
+		var size, waits int64 // entries that no checkpoint covers, with a place or without; what is left out for good is no news
+		if err := tx.Get(ctx, &size, `SELECT size FROM audit_tree WHERE id = 1`); err != nil {
+			return t.noted, nil, err
+		}
+		err := tx.Get(ctx, &waits, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.left+1)
+		if err != nil || size <= newest.Size && waits <= int64(t.left) {
 			return t.noted, nil, err
 		}
 	}
@@ -73,7 +76,7 @@ func forgery(what string) error {
 
 // honest leaves out entries with marks that are not those of the plant: whoever can write the database could have the tree remember that there
 // was something before it was. They get no place.
-func (t *Tree) honest(ctx context.Context, tx *store.Tx, rows []row) (good []row, wrong, err error) {
+func honest(ctx context.Context, tx *store.Tx, rows []row) (good []row, wrong, err error) {
 	good = rows[:0:0]
 	for _, r := range rows {
 		m, is, err := r.entry().Mark()

@@ -10,18 +10,47 @@ import (
 	"holdfast/internal/store"
 )
 
+// insertEntry inserts an entry unless entries have MACs.
 const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, signature)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit_chains)`
 
-const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome, signature`
+// insertWithMAC inserts an entry whose number is known, as its MAC is of that too.
+func insertWithMAC(d store.Dialect) string {
+	own := ""
+	if d == store.Postgres {
+		own = " OVERRIDING SYSTEM VALUE"
+	}
+	return `INSERT INTO audit_entries (seq, at, actor, origin, action, object, reason, old, new, outcome, signature, chain, link, previous, mac, epoch)` + own + `
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+}
+
+const (
+	nextSeqPostgres = `nextval(pg_get_serial_sequence('audit_entries', 'seq')) AS seq`
+	nextSeqSQLite   = `COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries'), 0) + 1 AS seq`
+
+	// The number is taken once the chain is locked, so that numbers grow along a chain.
+	selectChainPostgres = `SELECT c.id, c.length, c.mac, ` + nextSeqPostgres + ` FROM
+(SELECT id, length, mac FROM audit_chains ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS c`
+	selectChainSQLite = `SELECT id, length, mac, ` + nextSeqSQLite + ` FROM audit_chains ORDER BY id LIMIT 1`
+)
+
+const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome, signature, chain, link, previous, mac, epoch`
 
 const selectEntries = `SELECT ` + columns + ` FROM audit_entries`
 
-const selectTree = `SELECT size, owner, until, lanes_at FROM audit_tree WHERE id = 1`
+const selectTree = `SELECT size, owner, until, lanes_at, macs FROM audit_tree WHERE id = 1`
 
 const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_at = ? WHERE id = 1`
 
-const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry ORDER BY entry LIMIT ?`
+const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry WHERE entry > ? ORDER BY entry LIMIT ?`
+
+// selectEnds are the chains with the entry that each says is its last.
+const selectEnds = `SELECT c.id, c.length, c.mac, COALESCE(e.seq, 0) AS seq, e.mac AS has,
+(SELECT COALESCE(MAX(m.link), 0) FROM audit_entries AS m WHERE m.chain = c.id AND m.chain > 0) AS most FROM audit_chains AS c
+LEFT JOIN audit_entries AS e ON e.chain = c.id AND e.link = c.length AND e.chain > 0 ORDER BY c.id`
+
+// selectBegan tells whether the entry of MACsBegin has its place before this one.
+const selectBegan = `SELECT EXISTS (SELECT 1 FROM audit_entries JOIN audit_leaves ON entry = seq WHERE object = ? AND action = ? AND chain > 0 AND leaf < ?)`
 
 // selectMoved is one page of the entries that hold lanes, with their places.
 const selectMoved = `SELECT ` + columns + `, leaf, entry FROM audit_entries JOIN audit_leaves ON entry = seq
@@ -36,7 +65,8 @@ const selectCheckpoints = `SELECT size, at, node, note FROM audit_checkpoints`
 
 // selectPlaced is one page of the tree's leaves with their entries; an entry that is gone has no columns.
 const selectPlaced = `SELECT leaf, entry, COALESCE(at, 0) AS at, COALESCE(actor, '') AS actor, COALESCE(origin, '') AS origin, COALESCE(action, '') AS action,
-COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALESCE(outcome, '') AS outcome, COALESCE(seq, 0) AS seq, signature
+COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALESCE(outcome, '') AS outcome, COALESCE(seq, 0) AS seq, signature,
+COALESCE(chain, 0) AS chain, COALESCE(link, 0) AS link, previous, mac, COALESCE(epoch, 0) AS epoch
 FROM audit_leaves LEFT JOIN audit_entries ON seq = entry WHERE leaf >= ? AND leaf < ? ORDER BY leaf`
 
 type row struct {
@@ -51,6 +81,12 @@ type row struct {
 	New     []byte `db:"new"`
 	Outcome string `db:"outcome"`
 	Sig     []byte `db:"signature"`
+
+	Chain    int64  `db:"chain"`
+	Link     int64  `db:"link"`
+	Previous []byte `db:"previous"`
+	MAC      []byte `db:"mac"`
+	Epoch    int64  `db:"epoch"`
 }
 
 func (r row) entry() Entry {
@@ -72,6 +108,7 @@ type treeRow struct {
 	Owner   string `db:"owner"`
 	Until   int64  `db:"until"`
 	LanesAt int64  `db:"lanes_at"`
+	MACs    int64  `db:"macs"` // whether a node begins with MACs by itself
 }
 
 type checkpointRow struct {

@@ -52,11 +52,14 @@ type Tree struct {
 	trouble      atomic.Pointer[error] // the last; nil: there is none
 	forged       atomic.Pointer[error] // what has got no place since the last round that was due
 
-	last     map[Head]bool // what the round before held of lanes
-	noted    int64         // the size of the checkpoint that an entry has remembered last
-	sealed   time.Time     // of the last checkpoint that this node made
-	anchored bool          // Sign was whole the last time
-	ending   bool          // the lease is given up with the next round
+	last     map[Head]bool   // what the round before held of lanes
+	noted    int64           // the size of the checkpoint that an entry has remembered last
+	left     int             // how many entries the last pass has left without a place: they are no news
+	macs     bool            // entries were seen to have MACs
+	lengths  map[int64]int64 // of chains, the longest that each was seen
+	sealed   time.Time       // of the last checkpoint that this node made
+	anchored bool            // Sign was whole the last time
+	ending   bool            // the lease is given up with the next round
 }
 
 // NewTree returns the Tree of a plant, built by this node among others. It opens nothing.
@@ -154,28 +157,55 @@ func (t *Tree) due(ctx context.Context) (bool, error) {
 // atOnce is how many entries one transaction gives their places: it is soon over, and few find SQLite's writer busy.
 const atOnce = 2000
 
+// pass is one way through all that waits.
+type pass struct {
+	first bool
+	after int64    // entries up to this number were looked at
+	wrong []string // what was found
+	left  int      // how many got no place
+	later error    // why some wait on that may be good
+}
+
+// err is what the pass has found, nil for nothing.
+func (p pass) err() error {
+	if len(p.wrong) == 0 {
+		return p.later
+	}
+	why := p.wrong[0]
+	if n := len(p.wrong) - 1; n > 0 {
+		why += fmt.Sprintf("; and %d more", n)
+	}
+	return altered(why)
+}
+
+// altered is what is told instead of sealing it.
+func altered(why string) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: "seal the audit record", Why: why,
+		Hint: "ALARM: somebody has altered it behind Holdfast; that is not sealed: keep the database as it is, holdfast audit verify tells more",
+	}
+}
+
 // Seal gives every entry that waits its place and makes a checkpoint of the tree as it is then. nil is returned where nothing is new, or
-// another node does it.
+// another node does it. What Holdfast did not write gets no place, and is the error of kind Integrity beside the checkpoint of the others; where what
+// has its place was altered there is no checkpoint.
 func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
-	var c *Checkpoint
-	for more, first := true, true; more; first = false {
-		err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
-			c, more, err = t.grow(ctx, tx, first)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("build the tree of the audit record: %w", err)
-		}
+	c, p, err := t.placeAll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("build the tree of the audit record: %w", err)
 	}
 	t.sealed = t.db.Now()
 	if c == nil {
-		return nil, nil //nolint:nilnil // nothing is new
+		return nil, p.err()
+	}
+	if err := t.recheck(ctx, *c); err != nil {
+		return nil, err
 	}
 	if err := t.sign(ctx, c); err != nil {
 		return nil, err
 	}
 	kept := false
-	err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
+	err = t.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		kept, err = t.keep(ctx, tx, *c)
 		return err
 	})
@@ -183,29 +213,49 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 		return nil, fmt.Errorf("keep a checkpoint of the audit record: %w", err)
 	}
 	if !kept {
-		return nil, nil //nolint:nilnil // another node did it
+		return nil, p.err() // another node did it
 	}
 	t.figures.sealed(c)
-	return c, nil
+	return c, p.err()
+}
+
+// placeAll gives all that waits its place.
+func (t *Tree) placeAll(ctx context.Context) (c *Checkpoint, p pass, err error) {
+	p.first = true
+	for more := true; more; p.first = false {
+		next := p
+		err = t.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			next = p // it may run again
+			c, more, err = t.grow(ctx, tx, &next)
+			return err
+		})
+		if p = next; err != nil {
+			return nil, p, err
+		}
+	}
+	t.left = p.left
+	return c, p, nil
 }
 
 // Place gives every entry that waits its place, and leaves the checkpoint to Seal: for who hands entries on and must not wait for one. Where
 // another node has the lease it does nothing: that node does it.
 func (t *Tree) Place(ctx context.Context) error {
+	var p pass
 	for more := true; more; {
-		err := t.db.InTx(ctx, func(tx *store.Tx) error {
+		next := p
+		err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
+			next, more = p, false // it may run again
 			var waits []int64
 			if err := tx.Select(ctx, &waits, `SELECT entry FROM audit_pending LIMIT 1`); err != nil || len(waits) == 0 {
-				more = false
 				return err
 			}
-			_, again, err := t.grow(ctx, tx, false)
-			more = again
+			_, more, err = t.grow(ctx, tx, &next)
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("give entries of the audit record their places: %w", err)
 		}
+		p = next
 	}
 	return nil
 }
@@ -272,7 +322,7 @@ func (t *Tree) sign(ctx context.Context, c *Checkpoint) error {
 }
 
 // grow adds to the tree what waits; c is what is to be signed once nothing waits any more.
-func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoint, more bool, err error) {
+func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, more bool, err error) {
 	var at treeRow
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
 		return nil, false, err
@@ -280,23 +330,22 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
 		return nil, false, nil
 	}
-	lanesAt := at.LanesAt
-	if first {
-		if err := t.holdLanes(ctx, tx, store.FromMicros(lanesAt)); err != nil {
+	if p.first {
+		if at, err = t.begin(ctx, tx, at); err != nil {
 			return nil, false, err
 		}
-		lanesAt = store.Micros(tx.Now)
 	}
-	var rows []row
-	if err := tx.Select(ctx, &rows, selectPending, atOnce); err != nil {
-		return nil, false, err
-	}
-	more = len(rows) == atOnce
-	rows, forged, err := t.honest(ctx, tx, rows)
+	rows, more, err := t.waiting(ctx, tx, p)
 	if err != nil {
 		return nil, false, err
 	}
-	if more = more && len(rows) > 0; forged != nil {
+	waited := len(rows)
+	rows, forged, err := honest(ctx, tx, rows)
+	if err != nil {
+		return nil, false, err
+	}
+	p.left += waited - len(rows)
+	if forged != nil {
 		tx.AfterCommit(func() { t.forged.Store(&forged) })
 	}
 	g, err := readEdge(ctx, tx, at.Size)
@@ -306,7 +355,7 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, first bool) (c *Checkpoin
 	if err := place(ctx, tx, g, rows); err != nil {
 		return nil, false, err
 	}
-	at = treeRow{g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease)), lanesAt}
+	at.Size, at.Owner, at.Until = g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease))
 	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil {
 		return nil, false, err
 	}
@@ -327,6 +376,29 @@ func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, er
 		return nil, err
 	}
 	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, nil
+}
+
+// begin is what a pass does first: it begins with MACs if that is due, repeats what processes without keys have told, and which lanes have moved.
+func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow) (treeRow, error) {
+	actor := "node:" + t.node
+	if keyless(ctx, tx) == nil {
+		if at.MACs > 0 {
+			if err := BeginMACs(ctx, tx, actor); err != nil {
+				return at, err
+			}
+			if err := tx.Get(ctx, &at, selectTree); err != nil {
+				return at, err
+			}
+		}
+		if err := repeat(ctx, tx, actor); err != nil {
+			return at, err
+		}
+	}
+	if err := t.holdLanes(ctx, tx, store.FromMicros(at.LanesAt)); err != nil {
+		return at, err
+	}
+	at.LanesAt = store.Micros(tx.Now)
+	return at, nil
 }
 
 // place gives entries the next places.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,20 +27,21 @@ const mostWrong = 100
 
 // Report is what the check of a record has found.
 type Report struct {
-	Entries     int64     `json:"entries"`       // that have their place in the tree
-	Waiting     int64     `json:"waiting"`       // that no checkpoint covers yet, with a place and without
-	Checkpoints int64     `json:"checkpoints"`   // of the database
-	Outside     int64     `json:"outside"`       // from outside the database
-	Signed      int64     `json:"signed"`        // with a good signature of a node
-	Anchored    int64     `json:"anchored"`      // with a good one of Vault's anchor
-	Unchecked   int64     `json:"unchecked"`     // with a signature of a key that is not known
-	Unsigned    int64     `json:"unsigned"`      // with none, as those of a plant without a keyring
-	Revoked     int64     `json:"revoked"`       // with one of a key that was revoked since
-	Last        time.Time `json:"last,omitzero"` // of the last checkpoint that somebody vouches for
-	Covered     int64     `json:"covered"`       // entries that such a checkpoint covers; of a record whose signatures nobody checks, that any does
-	Root        string    `json:"root"`          // of the tree, hexadecimal
-	Wrong       []Wrong   `json:"wrong"`
-	More        int64     `json:"more,omitempty"` // that are wrong besides
+	Entries         int64     `json:"entries"`       // that have their place in the tree
+	Waiting         int64     `json:"waiting"`       // that no checkpoint covers yet, with a place and without
+	Checkpoints     int64     `json:"checkpoints"`   // of the database
+	Outside         int64     `json:"outside"`       // from outside the database
+	Signed          int64     `json:"signed"`        // with a good signature of a node
+	Anchored        int64     `json:"anchored"`      // with a good one of Vault's anchor
+	Unchecked       int64     `json:"unchecked"`     // with a signature of a key that is not known
+	Unsigned        int64     `json:"unsigned"`      // with none, as those of a plant without a keyring
+	Revoked         int64     `json:"revoked"`       // with one of a key that was revoked since
+	Last            time.Time `json:"last,omitzero"` // of the last checkpoint that somebody vouches for
+	Covered         int64     `json:"covered"`       // entries that such a checkpoint covers; of a record whose signatures nobody checks, that any does
+	Unauthenticated int64     `json:"without_mac"`   // entries that nothing but checkpoints vouches for: from before entries had MACs, or their key is not at hand
+	Root            string    `json:"root"`          // of the tree, hexadecimal
+	Wrong           []Wrong   `json:"wrong"`
+	More            int64     `json:"more,omitempty"` // that are wrong besides
 	// Doubtful are entries that took their place long after the time that they say: no fault of the record, for a clock may have been put back.
 	Doubtful []Wrong `json:"doubtful,omitempty"`
 }
@@ -68,6 +70,16 @@ type verifier struct {
 	at      time.Time    // of the latest checkpoint that was right
 	open    string       // what is wrong if no checkpoint with a good signature follows, "" for nothing
 	report  Report
+
+	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
+	keyed    bool       // there is a keyring: a MAC whose key is not known to it is not believed
+	unproven []unproven // entries whose MACs could not be checked
+}
+
+// unproven is an entry whose MAC could not be checked.
+type unproven struct {
+	place, entry int64
+	why          error
 }
 
 func newVerifier(origin string, outside []Checkpoint, by Signatures) *verifier {
@@ -108,7 +120,7 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 		v.report.Doubtful = append(v.report.Doubtful, Wrong{p.Seq, fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
 			p.Seq, p.Leaf, told.UTC().Format(time.RFC3339), v.at.Format(time.RFC3339))})
 	}
-	if _, err := p.entry().Signed(); err != nil {
+	if _, err := p.entry().Signed(); err != nil && !v.part() {
 		v.wrong(p.Entry, "the signature of entry %d (place %d) is not of what the entry says", p.Entry, p.Leaf)
 	}
 	if p.Seq == 0 {
@@ -122,6 +134,36 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 	}
 	v.met()
 }
+
+// part tells that only what a checkpoint is about to cover is looked at, for what would make it cover something else than Holdfast wrote.
+func (v *verifier) part() bool { return v.macs != nil && v.macs.part }
+
+// mac judges the MAC of an entry. place is that in the tree, or beyond every one for an entry that waits.
+func (v *verifier) mac(ctx context.Context, tx *store.Tx, r row, place int64) error {
+	if v.macs == nil || r.Seq == 0 {
+		return nil
+	}
+	where := ""
+	if place < beyond {
+		where = fmt.Sprintf(" (place %d)", place)
+	}
+	if r.Chain == 0 {
+		v.report.Unauthenticated++
+	}
+	wrong, forged, err := v.macs.judge(ctx, tx, r)
+	if wrong != "" && (forged || !v.part()) { // what is missing was told when this got its place
+		v.wrong(r.Seq, "%s%s", wrong, where)
+	}
+	if err == nil || problem.KindOf(err) != problem.Unavailable {
+		return err
+	}
+	v.report.Unauthenticated++
+	v.unproven = append(v.unproven, unproven{place, r.Seq, err})
+	return nil
+}
+
+// beyond is the place of an entry that waits for one.
+const beyond = math.MaxInt64
 
 // met holds the tree against the checkpoints from outside that cover it as far as it is now.
 func (v *verifier) met() {
@@ -234,6 +276,11 @@ func (v *verifier) end() Report {
 	if v.open != "" {
 		v.wrong(0, "%s", v.open)
 	}
+	for _, u := range v.unproven {
+		if v.keyed && u.place >= v.report.Covered {
+			v.wrong(u.entry, "nothing vouches for entry %d: no checkpoint covers it, and its MAC cannot be checked: %v", u.entry, u.why)
+		}
+	}
 	v.report.Entries = v.read.size
 	v.report.Waiting += v.read.size - min(v.read.size, v.sealed)
 	root := v.read.root()
@@ -248,12 +295,13 @@ const leavesAtOnce = 1000
 // outside. by checks signatures; nil checks none. The report tells what is wrong; the error is one of the database.
 func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoint, by Signatures) (Report, error) {
 	v := newVerifier(origin, outside, by)
+	v.macs, v.keyed = newMACs(false), keyless(ctx, tx) == nil
 	upto, err := v.extent(ctx, tx)
 	for err == nil && v.read.size < upto {
 		err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
 	}
 	if err == nil {
-		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx))
+		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx), v.waiting(ctx, tx))
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("read the audit record: %w", err)
@@ -309,6 +357,9 @@ func (v *verifier) page(ctx context.Context, tx *store.Tx, to int64) error {
 			kept = []tlog.Hash{h}
 		}
 		v.leaf(at, kept)
+		if err := v.mac(ctx, tx, at.row, n); err != nil {
+			return err
+		}
 		for len(rows) > 0 && rows[0].Size <= v.read.size {
 			v.checkpoint(rows[0])
 			rows = rows[1:]
@@ -366,6 +417,28 @@ func (v *verifier) rest(ctx context.Context, tx *store.Tx) error {
 		v.wrong(0, "the checkpoint of %d entries in the database covers more than there is: the record was cut after place %d", r.Size, v.read.size-1)
 	}
 	return nil
+}
+
+// waiting judges the entries that wait for a place, and where the chains end.
+func (v *verifier) waiting(ctx context.Context, tx *store.Tx) error {
+	for after, more := int64(0), true; more; {
+		var rows []row
+		if err := tx.Select(ctx, &rows, selectPending, after, leavesAtOnce); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			after = r.Seq
+			if err := v.mac(ctx, tx, r, beyond); err != nil {
+				return err
+			}
+		}
+		more = len(rows) == leavesAtOnce
+	}
+	wrong, err := v.macs.heads(ctx, tx)
+	for _, w := range wrong {
+		v.wrong(0, "%s", w)
+	}
+	return err
 }
 
 // strays tells of entries that have no place and wait for none, and of those that waited and are gone.

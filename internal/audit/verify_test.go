@@ -45,7 +45,7 @@ func disarm(d store.Dialect) []string {
 			all = append(all, "ALTER TABLE "+table+" DISABLE TRIGGER USER")
 			continue
 		}
-		for _, name := range []string{"keep", "stay", "stays"} {
+		for _, name := range []string{"keep", "stay", "stays", "mac"} {
 			all = append(all, "DROP TRIGGER IF EXISTS "+table+"_"+name)
 		}
 	}
@@ -445,10 +445,22 @@ func TestANodeIsAWitness(t *testing.T) {
 func TestTheFirstCheckpointsOfANodeAreProvenToo(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		entries(t, db, 3)
-		sealed(t, audit.NewTree(db, origin, "a", audit.Config{}, quiet()))
+		tree := audit.NewTree(db, origin, "a", audit.Config{}, quiet())
+		sealed(t, tree)
 		entries(t, db, 1)
-		alter(t, db, `DELETE FROM audit_leaves`, `DELETE FROM audit_hashes`, `DELETE FROM audit_pending`, `UPDATE audit_entries SET actor = 'b'`,
-			`UPDATE audit_tree SET size = 0`, `INSERT INTO audit_pending (entry) SELECT seq FROM audit_entries`)
+		if err := tree.Place(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		other := storetest.SQLite(t)
+		entries(t, other, 4)
+		fork := sealed(t, audit.NewTree(other, origin, "a", audit.Config{}, quiet()))
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, 'a', ?)`, fork.Size, store.Micros(fork.At), fork.Note)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		folder := t.TempDir()
 		if said := ran(t, db, audit.Config{Folder: folder}); !strings.Contains(said, "ALARM") || !strings.Contains(said, "does not continue it") {
 			t.Errorf("said %q, want an alarm", said)

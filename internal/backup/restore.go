@@ -108,6 +108,9 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if t.Keys != nil {
+		t.Keys(db)
+	}
 	if err := r.compare(ctx, db, t.origin(r.Manifest), r.Increments == 0); err != nil {
 		return err
 	}
@@ -127,7 +130,7 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 				return err
 			}
 		}
-		return audit.Append(ctx, tx, audit.Entry{Actor: cmp.Or(t.Actor, "unknown"), Action: "backup.restore", Object: "backup/" + r.ID, After: after})
+		return audit.AppendOrTell(ctx, tx, audit.Entry{Actor: cmp.Or(t.Actor, "unknown"), Action: "backup.restore", Object: "backup/" + r.ID, After: after})
 	})
 }
 

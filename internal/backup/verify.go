@@ -54,6 +54,8 @@ type Trial struct {
 	TrustBy func(ctx context.Context, restored *store.DB) (Trust, error)
 	// Messages looks at the messages of a database that was restored on trial, and says what is wrong with their signatures; nil: nobody does.
 	Messages func(ctx context.Context, restored *store.DB) error
+	// Keys gives a database that was restored the plant's keyring, so that who restored it is in its audit record; nil: it is only told there.
+	Keys func(restored *store.DB)
 	// Settle ends in a database that was restored what must not come back with a copy, in the transaction that makes it ready; nil: nothing.
 	Settle func(ctx context.Context, tx *store.Tx) error
 	// Increments is how many are restored with a copy; nil: all that follow it.

@@ -51,6 +51,9 @@ func (r *Rest) begin(ctx context.Context) error {
 
 // unbegun is why a plant that is to seal does not start: what it kept meanwhile would be readable for whoever has the database.
 func unbegun(err error) error {
+	if problem.KindOf(err) == problem.NotFound { // there is no keyring yet, and it says how one is made
+		return err
+	}
 	return &problem.Error{
 		Kind: problem.KindOf(err), What: "begin to seal what is kept", Why: "the keyring gives no seeds: " + err.Error(),
 		Hint: "let it, at Vault by running deploy/vault/setup plant and node again; or write at_rest: off under keys, and bodies are kept readable", Cause: err,
@@ -168,7 +171,11 @@ func (r *Rest) take(ctx context.Context, kept epochs) error {
 			return err
 		}
 	}
-	if last := kept.last(); last != nil && r.lazy && !r.cfg.Off {
+	last := kept.last()
+	if last != nil {
+		r.latest.Store(last.ID)
+	}
+	if last != nil && r.lazy && !r.cfg.Off {
 		r.now.Store(&epoch{id: last.ID, until: r.cfg.Now().Add(r.cfg.Turn), reserved: block})
 	}
 	return nil

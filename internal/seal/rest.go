@@ -59,10 +59,12 @@ type Rest struct {
 	seeds  map[int64][]byte      // by epoch; guarded by mu
 	closed map[int64]string      // why an epoch's seed is not shown; guarded by mu
 	keys   map[keyOf]cipher.AEAD // guarded by mu
+	macs   map[keyOf][]byte      // keys of MACs; guarded by mu
 
 	now      atomic.Pointer[epoch] // by which is sealed; nil: nothing is
 	began    atomic.Int64          // since when, microseconds; 0: it has not
 	whole    atomic.Bool
+	latest   atomic.Int64 // epoch that was used last, also where nothing is sealed any more; 0: none was
 	lazy     bool
 	trouble  atomic.Pointer[error] // of the last visit to the keyring
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
@@ -93,6 +95,7 @@ func newRest(db *store.DB, from Wrapper, cfg RestConfig, log *slog.Logger) *Rest
 	}
 	return &Rest{
 		db: db, from: from, cfg: cfg, log: log, poked: make(chan struct{}, 1), seeds: map[int64][]byte{}, closed: map[int64]string{}, keys: map[keyOf]cipher.AEAD{},
+		macs: map[keyOf][]byte{},
 	}
 }
 

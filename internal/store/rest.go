@@ -25,6 +25,9 @@ type Rest interface {
 	Unseal(ctx context.Context, tx *Tx, c Cell, epoch int64, sealed []byte) ([]byte, error)
 	// Whole tells whether all that the plant owes is sealed, so that what is not was not written by the plant.
 	Whole(ctx context.Context, tx *Tx) (bool, error)
+	// MAC is a message authentication code of a cell; CheckMAC is nil if mac is that of the cell. Kinds of errors are those of Seal and Unseal.
+	MAC(ctx context.Context, tx *Tx, c Cell) (mac []byte, epoch int64, err error)
+	CheckMAC(ctx context.Context, tx *Tx, c Cell, epoch int64, mac []byte) error
 }
 
 // SealWith has everything that is sealed at rest be so by r. It is called before anything else uses db.
@@ -55,10 +58,29 @@ func (tx *Tx) Unseal(ctx context.Context, c Cell, epoch int64, kept []byte) ([]b
 		return kept, nil
 	}
 	if !tx.Seals() {
-		return nil, &problem.Error{
-			Kind: problem.Unavailable, What: "open what is sealed in " + c.Table, Why: "this process has no keyring",
-			Hint: "give it the keys section that the plant was run with; docs/keys.md tells more",
-		}
+		return nil, keyless("open what is sealed in " + c.Table)
 	}
 	return tx.db.rest.Unseal(ctx, tx, c, epoch, kept)
+}
+
+// MAC gives the message authentication code of a cell, and the epoch that is kept with it.
+func (tx *Tx) MAC(ctx context.Context, c Cell) ([]byte, int64, error) {
+	if !tx.Seals() {
+		return nil, 0, keyless("authenticate what is written to " + c.Table)
+	}
+	return tx.db.rest.MAC(ctx, tx, c)
+}
+
+// CheckMAC is nil if mac is that of the cell.
+func (tx *Tx) CheckMAC(ctx context.Context, c Cell, epoch int64, mac []byte) error {
+	if !tx.Seals() {
+		return keyless("check what is written in " + c.Table)
+	}
+	return tx.db.rest.CheckMAC(ctx, tx, c, epoch, mac)
+}
+
+func keyless(what string) error {
+	return &problem.Error{
+		Kind: problem.Unavailable, What: what, Why: "this process has no keyring", Hint: "give it the keys section that the plant was run with; docs/keys.md tells more",
+	}
 }

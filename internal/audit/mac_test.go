@@ -1,0 +1,400 @@
+package audit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// keyed gives the database the seeds of a plant that seals, as serve does.
+func keyed(t testing.TB, db *store.DB, cfg seal.RestConfig) *seal.Rest {
+	t.Helper()
+	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
+	if err := seal.InitLocal(safe, "1000", db.Now()); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Begin = func(context.Context, *store.Tx) (may, whole bool, err error) { return true, true, nil }
+	rest, err := seal.OpenRest(t.Context(), db, seal.NewLocal(safe, "a", time.Hour, db.Now), cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SealWith(rest)
+	return rest
+}
+
+// forged are the ways to alter entries that no checkpoint covers: each with the entry that is named, what is said, and whether Holdfast's other
+// entries are sealed all the same. Entry 1 is there from before, entry 2 begins the MACs, 3 to 5 are sealed, 6 to 8 are not.
+var forged = []struct {
+	name       string
+	statements []string
+	entry      int64
+	words      string
+	placed     bool // with the places given already: nothing is sealed then
+}{
+	{"put in with the time of now", []string{
+		`INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome) SELECT MAX(at), 'local:eve', '', 'link.pause', 'link/1', 'mine', 'done' FROM audit_entries`,
+	}, 9, "it has no MAC", false},
+	{"put in with a MAC of another entry", []string{
+		`INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome, chain, link, previous, mac, epoch)
+		SELECT at, 'local:eve', origin, action, object, reason, outcome, chain, 9999, previous, mac, epoch FROM audit_entries WHERE seq = 8`,
+	}, 9, "not written by Holdfast as it is", false},
+	{"an old one copied to a new place", []string{
+		`INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, chain, link, previous, mac, epoch)
+		SELECT at, actor, origin, action, object, reason, old, new, outcome, chain, 9999, previous, mac, epoch FROM audit_entries WHERE seq = 4`,
+	}, 9, "not written by Holdfast as it is", false},
+	{"changed", []string{`UPDATE audit_entries SET actor = 'local:eve' WHERE seq = 7`}, 7, "not written by Holdfast as it is", false},
+	{"its MAC taken away", []string{`UPDATE audit_entries SET actor = 'local:eve', chain = 0, link = 0, mac = NULL WHERE seq = 7`}, 7, "it has no MAC", false},
+	{"a key that there is not", []string{`UPDATE audit_entries SET epoch = 4711 WHERE seq = 8`}, 8, "nothing vouches for entry 8", false},
+	{"removed with all that tells of it", []string{`DELETE FROM audit_pending WHERE entry = 7`, `DELETE FROM audit_entries WHERE seq = 7`}, 8, "what was written before entry 8", false},
+	{"the last removed", []string{`DELETE FROM audit_pending WHERE entry = 8`, `DELETE FROM audit_entries WHERE seq = 8`}, 0, "removed or altered", false},
+	{"the end removed and the chain set back", []string{
+		`UPDATE audit_chains SET length = length - 1, mac = (SELECT mac FROM audit_entries WHERE seq = 7)`,
+	}, 0, "set back", false},
+	{"two reordered", []string{
+		`UPDATE audit_entries SET actor = 'local:x' WHERE seq = 6`,
+		`UPDATE audit_entries SET object = (SELECT object FROM audit_entries WHERE seq = 7), actor = (SELECT actor FROM audit_entries WHERE seq = 7) WHERE seq = 6`,
+	}, 6, "not written by Holdfast as it is", false},
+	{"the chain removed", []string{`DELETE FROM audit_chains`}, 0, "was removed", false},
+	{"changed in its place", []string{`UPDATE audit_entries SET actor = 'local:eve' WHERE seq = 7`}, 7, "not written by Holdfast as it is", true},
+	{"reordered in their places", []string{
+		`UPDATE audit_leaves SET entry = -1 WHERE entry = 7`, `UPDATE audit_leaves SET entry = 7 WHERE entry = 8`, `UPDATE audit_leaves SET entry = 8 WHERE entry = -1`,
+	}, 7, "was moved behind entry 8", true},
+}
+
+// TestWhatIsForgedBeforeACheckpointIsFoundAndNotSealed: whoever can write the database alone can put no act into the record, nor take one out.
+func TestWhatIsForgedBeforeACheckpointIsFoundAndNotSealed(t *testing.T) {
+	for _, tt := range forged {
+		t.Run(tt.name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				sign, by := signer(t, db)
+				tree, outside := begun(t, db, sign)
+				entries(t, db, 3)
+				if tt.placed {
+					if err := tree.Place(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				whole(t, verify(t, db, by, outside))
+				forge(t, db, tt.statements...)
+				names(t, verify(t, db, by, outside), tt.entry, tt.words)
+				c, err := tree.Seal(t.Context())
+				if err == nil || tt.placed != (c == nil) && tt.placed {
+					t.Fatalf("got checkpoint %v, %v, want that it is told", c, err)
+				}
+				if tt.entry > 0 && tt.name != "a key that there is not" && tt.name != "reordered in their places" && !strings.Contains(err.Error(), fmt.Sprintf("entry %d", tt.entry)) {
+					t.Errorf("got %v, want entry %d named", err, tt.entry)
+				}
+				r := verify(t, db, by, outside)
+				names(t, r, tt.entry, tt.words)
+				if notSealed(t, db, tt.entry, r.Covered) {
+					t.Errorf("entry %d was sealed: %d covered", tt.entry, r.Covered)
+				}
+			})
+		})
+	}
+}
+
+// notSealed tells whether an entry that was forged is covered by a checkpoint all the same.
+func notSealed(t *testing.T, db *store.DB, entry, covered int64) (sealed bool) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx *store.Tx) error {
+		return tx.Get(t.Context(), &sealed, `SELECT EXISTS (SELECT 1 FROM audit_leaves JOIN audit_entries ON seq = entry WHERE entry = ? AND leaf < ? AND (actor = 'local:eve' OR seq > 8))`, entry, covered)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+// begun is a plant with five entries that are sealed, the first from before it had keys.
+func begun(t *testing.T, db *store.DB, sign func(context.Context, string, string) (string, error)) (*audit.Tree, audit.Checkpoint) {
+	t.Helper()
+	entries(t, db, 1)
+	keyed(t, db, seal.RestConfig{Now: db.Now})
+	tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a") }); err != nil {
+		t.Fatal(err)
+	}
+	entries(t, db, 3)
+	return tree, sealed(t, tree)
+}
+
+// forge changes the database as its owner could, and leaves the trigger by which an entry that is put in waits for its place.
+func forge(t *testing.T, db *store.DB, statements ...string) {
+	t.Helper()
+	alter(t, db)
+	again := []string{`CREATE TRIGGER audit_entries_added AFTER INSERT ON audit_entries BEGIN INSERT INTO audit_pending (entry) VALUES (NEW.seq); END`}
+	if db.Dialect() == store.Postgres {
+		again = []string{`ALTER TABLE audit_entries ENABLE TRIGGER audit_entries_added`}
+	}
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		for _, s := range append(again, statements...) {
+			if _, err := tx.Exec(t.Context(), s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, r audit.Report, entry int64, words string) {
+	t.Helper()
+	for _, w := range r.Wrong {
+		if w.Entry == entry && strings.Contains(w.What, words) {
+			return
+		}
+	}
+	t.Errorf("got %+v, want entry %d: %q", r.Wrong, entry, words)
+}
+
+// TestASealedEntryThatIsChangedWithItsHashesIsFoundByItsMACToo: and so without any checkpoint from outside.
+func TestWhatIsSealedIsCheckedByItsMACToo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		_, outside := begun(t, db, sign)
+		for _, tt := range []struct {
+			statement string
+			entry     int64
+			words     string
+		}{
+			{`UPDATE audit_entries SET actor = 'local:eve' WHERE seq = 4`, 4, "not written by Holdfast as it is"},
+			{`UPDATE audit_entries SET mac = previous WHERE seq = 4`, 4, "not written by Holdfast as it is"},
+			{`DELETE FROM audit_entries WHERE seq = 4`, 5, "what was written before entry 5"},
+			{`DELETE FROM audit_entries WHERE seq = 2`, 0, audit.MACsBegin},
+		} {
+			names(t, altered(t, db, []string{tt.statement}, []audit.Checkpoint{outside}, by), tt.entry, tt.words)
+		}
+		whole(t, verify(t, db, by, outside))
+	})
+}
+
+// TestTheEndThatIsCutWithItsChainIsToldByANodeThatSawIt: a database that is put back to what it was seconds before says nothing of itself.
+func TestTheEndThatIsCutWithItsChainIsToldByANodeThatSawIt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, _ := signer(t, db)
+		tree, _ := begun(t, db, sign)
+		entries(t, db, 2)
+		if err := tree.Place(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		forge(t, db, `DELETE FROM audit_leaves WHERE entry = 7`, `DELETE FROM audit_hashes WHERE pos >= 10`, `DELETE FROM audit_entries WHERE seq = 7`, `UPDATE audit_tree SET size = 6`,
+			`UPDATE audit_chains SET length = length - 1, mac = (SELECT mac FROM audit_entries WHERE seq = 6)`)
+		entries(t, db, 0)
+		if _, err := tree.Seal(t.Context()); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "removed from the end") {
+			t.Errorf("got %v, want that entries were removed", err)
+		}
+	})
+}
+
+// TestManyWriteEntriesWithMACsAtOnce: chains have no gaps, whatever is rolled back, and nobody waits for another.
+func TestManyWriteEntriesWithMACsAtOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree, outside := begun(t, db, sign)
+		undone := errors.New("undone")
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() {
+				for i := range 10 {
+					err := db.InTx(t.Context(), func(tx *store.Tx) error {
+						for range 2 {
+							if err := audit.Append(t.Context(), tx, audit.Entry{Actor: fmt.Sprint(n), Action: "link.pause", Object: fmt.Sprint(i)}); err != nil {
+								return err
+							}
+						}
+						if i%3 == 1 {
+							return undone
+						}
+						return nil
+					})
+					if err != nil && !errors.Is(err, undone) {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		whole(t, verify(t, db, by, outside))
+		if c := sealed(t, tree); c.Size != 5+8*7*2 {
+			t.Errorf("got %d entries sealed", c.Size)
+		}
+		whole(t, verify(t, db, by, outside))
+	})
+}
+
+// TestWithoutTheKeyringNothingIsWritten once entries have MACs; what a restore leaves then is repeated by the next node, which vouches for none of it.
+func TestWithoutTheKeyringNothingIsWritten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		entries(t, db, 1)
+		rest := keyed(t, db, seal.RestConfig{Now: db.Now})
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a") }); err != nil {
+			t.Fatal(err)
+		}
+		e := audit.Entry{Actor: "local:anna", Action: "backup.restore", Object: "backup/1", After: []byte(`{"through":1}`)}
+		tell := func() error {
+			return db.InTx(t.Context(), func(tx *store.Tx) error { return audit.AppendOrTell(t.Context(), tx, e) })
+		}
+		db.SealWith(nil)
+		for what, write := range map[string]func(context.Context, *store.Tx) error{
+			"append": func(ctx context.Context, tx *store.Tx) error { return audit.Append(ctx, tx, e) }, "ready": audit.Ready,
+		} {
+			if err := db.InTx(t.Context(), func(tx *store.Tx) error { return write(t.Context(), tx) }); problem.KindOf(err) != problem.Unavailable {
+				t.Errorf("%s: got %v, want that it is refused", what, err)
+			}
+		}
+		if err := tell(); err != nil {
+			t.Fatal(err)
+		}
+		db.SealWith(rest)
+		outside := sealed(t, tree)
+		whole(t, verify(t, db, by, outside))
+		got := list(t, db, audit.Filter{Action: audit.Told})
+		if len(got) != 1 || got[0].Actor != "node:a" || got[0].Object != "audit/record" || !strings.Contains(got[0].Reason, "nobody vouches for it") ||
+			!strings.Contains(string(got[0].After), "local:anna") {
+			t.Errorf("got %+v, want an entry of the node with what it was told", got)
+		}
+		if err := tell(); err != nil {
+			t.Fatal(err)
+		}
+		if got := list(t, db, audit.Filter{Action: "backup.restore"}); len(got) != 1 || got[0].Actor != "local:anna" {
+			t.Errorf("got %+v, want the act of who has the keyring alone", got)
+		}
+	})
+}
+
+// TestWhoWritesTheDatabaseGetsNoActIntoTheRecord by what is meant for a restore either, whatever it is and however much of it there is.
+func TestWhoWritesTheDatabaseGetsNoActIntoTheRecord(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree, outside := begun(t, db, sign)
+		before := len(list(t, db, audit.Filter{}))
+		forge(t, db, `INSERT INTO audit_notes (told) SELECT CAST('{"actor": "user:anna", "action": "link.pause", "object": "link/erp"}' AS `+blob(db)+`) FROM audit_entries AS a, audit_entries AS b, audit_entries AS c`,
+			`INSERT INTO audit_notes (told) VALUES (CAST('"}, no JSON' AS `+blob(db)+`))`)
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `INSERT INTO audit_notes (told) VALUES (?)`, make([]byte, 1<<20))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := tree.Seal(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		whole(t, verify(t, db, by, outside))
+		all := list(t, db, audit.Filter{})
+		if len(all) != before+1 || all[0].Action != audit.Told || all[0].Actor != "node:a" || len(all[0].After) > 100_000 {
+			t.Errorf("got %d entries more, the last %+v, want one that says what was told", len(all)-before, all[0])
+		}
+		if told := string(all[0].After); strings.Count(told, "user:anna") != 20 || !strings.Contains(told, `"left_out":107`) {
+			t.Errorf("got %s, want the first 20 and how many there were besides", told)
+		}
+	})
+}
+
+func blob(db *store.DB) string {
+	if db.Dialect() == store.Postgres {
+		return "BYTEA"
+	}
+	return "BLOB"
+}
+
+// TestAReleaseWithoutMACsWritesNothingOnceThereAreSome: what it wrote would count as forged.
+func TestAReleaseWithoutMACsWritesNothingOnceThereAreSome(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		write := func() error {
+			return db.InTx(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, signature) VALUES (1, 'local:anna', '', 'link.pause', 'link/1', '', NULL, NULL, 'done', NULL)`)
+				return err
+			})
+		}
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+		_, outside := begun(t, db, sign)
+		if err := write(); err == nil || !strings.Contains(err.Error(), "start the newer one") {
+			t.Errorf("got %v, want that it is refused", err)
+		}
+		whole(t, verify(t, db, by, outside))
+	})
+}
+
+// TestAPlantOfAnEarlierReleaseGetsMACs: what it had is what checkpoints say it is, what waited is sealed, and what is put in later is named. On
+// PostgreSQL an earlier release may be at work still, so that a person says when.
+func TestAPlantOfAnEarlierReleaseGetsMACs(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		entries(t, db, 3)
+		outside := sealed(t, tree)
+		earlier(t, db)
+		if err := db.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		keyed(t, db, seal.RestConfig{Now: db.Now})
+		entries(t, db, 1)
+		want := int64(7) // 3 and 1 of before, 1 without a MAC on PostgreSQL, audit.macs, and the last
+		if db.Dialect() == store.Postgres {
+			if c := sealed(t, tree); c.Size != 5 || len(list(t, db, audit.Filter{Action: audit.MACsBegin})) != 0 {
+				t.Fatalf("got %d entries sealed, want 5 and MACs not before somebody says so", c.Size)
+			}
+			if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "local:anna") }); err != nil {
+				t.Fatal(err)
+			}
+		} else if c := sealed(t, tree); c.Size != 6 {
+			t.Fatalf("got %d entries sealed, want 6", c.Size)
+		}
+		entries(t, db, 1)
+		if c := sealed(t, tree); c.Size != want {
+			t.Errorf("got %d entries sealed, want %d", c.Size, want)
+		}
+		r := verify(t, db, by, outside)
+		if whole(t, r); r.Unauthenticated != 5 {
+			t.Errorf("got %d entries without a MAC, want 5", r.Unauthenticated)
+		}
+		forge(t, db, `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome) SELECT MIN(at), 'local:eve', '', 'link.pause', 'link/1', 'mine', 'done' FROM audit_entries`)
+		names(t, verify(t, db, by, outside), 8, "it has no MAC")
+	})
+}
+
+// earlier makes the database that of the release before, with an entry that waits.
+func earlier(t *testing.T, db *store.DB) {
+	t.Helper()
+	undo := []string{`DROP TRIGGER audit_entries_mac`}
+	if db.Dialect() == store.Postgres {
+		undo = []string{`DROP TRIGGER audit_entries_mac ON audit_entries`, `DROP FUNCTION audit_entries_mac`}
+	}
+	undo = append(undo, `DROP INDEX audit_entries_chain`, `DROP TABLE audit_chains`, `DROP TABLE audit_notes`, `ALTER TABLE audit_tree DROP COLUMN macs`)
+	for _, c := range []string{"chain", "link", "previous", "mac", "epoch"} {
+		undo = append(undo, `ALTER TABLE audit_entries DROP COLUMN `+c)
+	}
+	undo = append(undo, `DELETE FROM goose_db_version WHERE version_id = 150`,
+		`INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome) SELECT MAX(at), 'local:anna', '', 'link.pause', 'link/1', '', NULL, NULL, 'done' FROM audit_entries`)
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
+		for _, s := range undo {
+			if _, err := tx.Exec(t.Context(), s); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
