@@ -138,7 +138,7 @@ func (l *Link) message(d *Document, kind string) message.Incoming {
 }
 
 // objects makes a message of each object of an IDoc. POI sends many in one where it was asked for all. Of one object, what was made later
-// counts: by time, then by number.
+// counts: by time, then by number, and in the hour that the clock shows twice by number alone.
 func (l *Link) objects(d *Document) ([]message.Incoming, error) {
 	basic, kind := d.Control["IDOCTYP"], d.Control["MESTYP"]
 	t := l.types[basic]
@@ -163,7 +163,7 @@ func (l *Link) objects(d *Document) ([]message.Incoming, error) {
 			}
 		}
 		if !in.Undated {
-			in.ObjectVersion = d.Control["CREDAT"] + d.Control["CRETIM"] + d.Control["DOCNUM"]
+			in.ObjectVersion = l.made(d.Control, in.Time) + d.Control["DOCNUM"]
 		}
 		var err error
 		if in.Body, err = parts[i].JSON(l.types, l.cfg.Zone); err != nil {
@@ -172,6 +172,24 @@ func (l *Link) objects(d *Document) ([]message.Incoming, error) {
 		out = append(out, in)
 	}
 	return out, nil
+}
+
+// made is when an IDoc was made, as SAP's clock shows it, so that what is made later has no smaller one. In autumn the clock goes back: what it
+// shows twice counts as the beginning of that hour, both times.
+func (l *Link) made(c Control, at time.Time) string {
+	at = at.In(l.zone)
+	from, until := at.ZoneBounds()
+	for _, change := range []time.Time{from, until} {
+		if change.IsZero() {
+			continue
+		}
+		_, before := change.Add(-time.Second).Zone()
+		_, after := change.Zone()
+		if back := time.Duration(before-after) * time.Second; change.Sub(at) <= back && at.Sub(change) < back {
+			return change.Format(sapDay + sapTime)
+		}
+	}
+	return c["CREDAT"] + c["CRETIM"]
 }
 
 // split makes a document of each topmost segment of which a document has one.

@@ -379,10 +379,16 @@ func TestAFileIsHandedOverOnce(t *testing.T) {
 // orderOf is a production order from SAP, with a number.
 func orderOf(t *testing.T, number string, orders ...string) []byte {
 	t.Helper()
+	return orderMade(t, number, time.Date(2026, 11, 24, 6, 30, 0, 0, time.UTC), orders...)
+}
+
+// orderMade is orderOf, made at a time.
+func orderMade(t *testing.T, number string, at time.Time, orders ...string) []byte {
+	t.Helper()
 	of := idoc.Control{"MANDT": "100", "SNDPOR": "HOLDFAST", "SNDPRN": "HFPLANT1", "RCVPOR": "SAPS4H", "RCVPRN": "S4HCLNT100"}
 	var out idoc.Document
 	for _, o := range orders {
-		d, err := idoc.FromSAP(of, "LOIPRO02", number, time.Date(2026, 11, 24, 6, 30, 0, 0, time.UTC), []byte(`{"E1AFKOL":{"AUFNR":"`+o+`","WERKS":"1000","GAMNG":"5","E1AFFLL":[{"FLGAT":"0","E1AFVOL":[{"VORNR":"0010"}]}]}}`))
+		d, err := idoc.FromSAP(of, "LOIPRO02", number, at, []byte(`{"E1AFKOL":{"AUFNR":"`+o+`","WERKS":"1000","GAMNG":"5","E1AFFLL":[{"FLGAT":"0","E1AFVOL":[{"VORNR":"0010"}]}]}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
