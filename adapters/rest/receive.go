@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -40,6 +41,9 @@ type PollConfig struct {
 	// taken for the one that was read before.
 	Version string `yaml:"version,omitempty"`
 	Time    string `yaml:"time,omitempty"` // JSON pointer to when it changed, RFC 3339; the time of the call without it
+	// Remember is of how many objects it is known in which state they were read last, so that another state of the same version is another
+	// message; 10,000.
+	Remember int `yaml:"remember,omitempty"`
 
 	// These are for an ERP that numbers and signs what it sends: JSON pointers to what it claims.
 	Digest     string `yaml:"digest,omitempty"`
@@ -72,9 +76,7 @@ func (l *Link) newPolls() ([]*Poll, error) {
 		if err := l.checkPoll(key, c); err != nil {
 			return nil, err
 		}
-		if c.Every == 0 {
-			c.Every = defaultEvery
-		}
+		c.Every, c.Remember = cmp.Or(c.Every, defaultEvery), cmp.Or(c.Remember, defaultRemember)
 		op, _ := l.doc.Operation(c.Operation)
 		out = append(out, &Poll{link: l, op: l.operation(op), cfg: c})
 	}
@@ -105,6 +107,9 @@ func (l *Link) checkPoll(key string, c PollConfig) error {
 			return wrong(key+"."+name, "it is no JSON pointer", "for example /items")
 		}
 	}
+	if c.Remember < 0 || c.Remember > mostRemember {
+		return wrong(key+".remember", fmt.Sprintf("it is not from 1 to %d", mostRemember), "give how many objects the operation can give; each takes some hundred bytes of the cursor, which is written with each change")
+	}
 	if c.Version == "" && c.Time == "" {
 		return wrong(key+".version", "neither version nor time is given",
 			"give the JSON pointer to one of them: an object that is changed and changed back would seem never to have changed back")
@@ -124,13 +129,15 @@ func (p *Poll) Every() time.Duration { return p.cfg.Every }
 // place is where the poll stands between two calls.
 type place struct {
 	since, page string
+	forgotten   string // not "" if there were more objects than are remembered
 	seen        sights
+	news        bool // something was read that was certainly not seen before; no part of the cursor
 }
 
 func readPlace(cursor string) (place, error) {
 	where, seen, _ := strings.Cut(cursor, "#")
 	v, err := url.ParseQuery(where)
-	at := place{v.Get("since"), v.Get("page"), sights{}}
+	at := place{v.Get("since"), v.Get("page"), v.Get("forgotten"), sights{}, false}
 	if err == nil && seen != "" {
 		err = json.Unmarshal([]byte(seen), &at.seen)
 	}
@@ -145,7 +152,7 @@ func readPlace(cursor string) (place, error) {
 
 func (p place) String() string {
 	v := url.Values{}
-	for name, s := range map[string]string{"since": p.since, "page": p.page} {
+	for name, s := range map[string]string{"since": p.since, "page": p.page, "forgotten": p.forgotten} {
 		if s != "" {
 			v.Set(name, s)
 		}
@@ -170,6 +177,7 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 	if err != nil {
 		return nil, cursor, err
 	}
+	begun := at
 	for range mostPages {
 		if batch, at, err = p.page(ctx, at); err != nil {
 			return nil, cursor, err
@@ -177,6 +185,9 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 		if len(batch) > 0 || at.page == "" {
 			break
 		}
+	}
+	if at.since == begun.since && at.page == begun.page && at.forgotten == begun.forgotten && !at.news {
+		return batch, cursor, nil // what more there is than is remembered would have another cursor each time
 	}
 	return batch, at.String(), nil
 }
@@ -238,10 +249,16 @@ func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, p
 	}
 	batch := make([]message.Incoming, len(items))
 	for i, item := range items {
-		batch[i] = p.incoming(item, raw[i], at.seen, a.At)
+		batch[i] = p.incoming(item, raw[i], &at, a.At)
 		batch[i].Proof = a.Proof
 	}
-	next.seen = at.seen.kept()
+	forgotten := false
+	next.news = at.news
+	if next.seen, forgotten = at.seen.kept(p.cfg.Remember); forgotten && next.forgotten == "" {
+		next.forgotten = "some"
+		p.link.log.Warn("a poll reads more objects than it remembers: one that comes back to an earlier state of the same version may be taken for known; raise remember",
+			"part", "rest", "poll", p.cfg.Name, "remember", p.cfg.Remember)
+	}
 	return batch, next, nil
 }
 
@@ -249,11 +266,11 @@ func (p *Poll) take(what string, a wire.Answer, at place) ([]message.Incoming, p
 func (p *Poll) next(what string, body any, at place) (place, error) {
 	if p.cfg.NextPage != "" {
 		if page, ok := text(body, p.cfg.NextPage); ok {
-			return place{at.since, page, at.seen}, nil
+			return place{since: at.since, page: page, forgotten: at.forgotten, seen: at.seen}, nil
 		}
 	}
 	if p.cfg.Token == "" {
-		return place{seen: at.seen}, nil
+		return place{forgotten: at.forgotten, seen: at.seen}, nil
 	}
 	token, ok := text(body, p.cfg.Token)
 	if !ok {
@@ -261,13 +278,13 @@ func (p *Poll) next(what string, body any, at place) (place, error) {
 			Kind: problem.Unavailable, What: what, Why: "the answer has no change token at " + p.cfg.Token, Hint: "correct token of the poll",
 		}
 	}
-	return place{since: token, seen: at.seen}, nil
+	return place{since: token, forgotten: at.forgotten, seen: at.seen}, nil
 }
 
 // incoming makes a message of an item. Its ID is the object's number and version, so that the same state is the same message
 // however often it is read; where the item has none, the content stands in for what is missing. Another content under the version that it
 // was seen in before is another state, and comes after it; of messages that the ERP itself numbers, it is for the inbox to judge.
-func (p *Poll) incoming(item any, raw []byte, seen sights, now time.Time) message.Incoming {
+func (p *Poll) incoming(item any, raw []byte, at *place, now time.Time) message.Incoming {
 	sum := sha256.Sum256(raw)
 	content := "sha256:" + hex.EncodeToString(sum[:])
 	key, ok := text(item, p.cfg.Key)
@@ -298,7 +315,8 @@ func (p *Poll) incoming(item any, raw []byte, seen sights, now time.Time) messag
 		return in
 	}
 	if sum, err := wire.ContentOf(raw); version != "" && err == nil {
-		again, object := seen.look(key, version, sum, now)
+		again, object, news := at.seen.look(key, version, sum, at.forgotten != "", now)
+		at.news = at.news || news
 		if in.ObjectVersion = object; again != "" {
 			in.ID += "~" + again
 		}

@@ -2,8 +2,10 @@ package rest
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,13 +61,16 @@ func TestWhatChangesWithoutAnotherVersionIsAMessageOfItsOwn(t *testing.T) {
 
 // TestAPollRemembersALimitedNumberOfObjects, those that it saw last.
 func TestAPollRemembersALimitedNumberOfObjects(t *testing.T) {
+	const most = 20
 	var items atomic.Pointer[string]
-	p := open(t, feed(t, &items)).Polls()[0]
+	c := feed(t, &items)
+	c.Polls[0].Remember = most
+	p := open(t, c).Polls()[0]
 	var all []string
-	for i := range mostSights + 5 {
+	for i := range most + 5 {
 		all = append(all, fmt.Sprintf(`{"id":"%d","v":"1"}`, i))
 	}
-	first, second := strings.Join(all[:mostSights], ","), strings.Join(all[mostSights:], ",")
+	first, second := strings.Join(all[:most], ","), strings.Join(all[most:], ",")
 	items.Store(&first)
 	_, cursor, err := p.Poll(t.Context(), "")
 	if err != nil {
@@ -76,7 +81,100 @@ func TestAPollRemembersALimitedNumberOfObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, err := readPlace(cursor)
-	if _, there := at.seen[fmt.Sprint(mostSights)]; err != nil || len(at.seen) != mostSights || !there {
-		t.Errorf("%d objects, the last one %t, %v", len(at.seen), there, err)
+	if _, there := at.seen[fmt.Sprint(most)]; err != nil || len(at.seen) != most || !there || at.forgotten == "" {
+		t.Errorf("%d objects, the last one %t, forgotten %q, %v", len(at.seen), there, at.forgotten, err)
 	}
+	for _, bad := range []int{-1, mostRemember + 1} {
+		c.Polls[0].Remember = bad
+		if _, err := Open(c, noSecret, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "polls[0].remember") {
+			t.Errorf("remember: %d: %v", bad, err)
+		}
+	}
+}
+
+// TestHoweverManyObjectsTheirChangesComeOnce: an ERP gives all that it has at each call. What changes without another version comes, and what has not
+// changed has no other ID and makes no other cursor, by which the ERP would be asked again without a pause: also of more objects than are remembered.
+func TestHoweverManyObjectsTheirChangesComeOnce(t *testing.T) {
+	for name, tt := range map[string]struct{ objects, remember int }{
+		"501": {501, 0}, "10,000": {10_000, 0}, "more than by default": {10_005, 0}, "more than was asked for": {60, 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var items atomic.Pointer[string]
+			c := feed(t, &items)
+			c.Polls[0].Remember = tt.remember
+			give := func(state func(i int) string) {
+				var all []string
+				for i := range tt.objects {
+					all = append(all, fmt.Sprintf(`{"id":"%d","v":"2026-11-24T06:00:00Z","name":%q}`, i, state(i)))
+				}
+				text := strings.Join(all, ",")
+				items.Store(&text)
+			}
+			taken, cursor := map[string]message.Incoming{}, ""
+			poll := func() (fresh []message.Incoming) {
+				for calls := 0; ; calls++ {
+					batch, next, err := open(t, c).Polls()[0].Poll(t.Context(), cursor)
+					if err != nil || calls > 3 {
+						t.Fatalf("%d calls without an end, %v", calls, err)
+					}
+					for _, in := range batch {
+						old, known := taken[in.ID]
+						if known && string(old.Body) != string(in.Body) {
+							t.Fatalf("%s is %s, and was %s: the inbox would refuse it", in.ID, in.Body, old.Body)
+						}
+						if !known {
+							taken[in.ID], fresh = in, append(fresh, in)
+						}
+					}
+					more := len(batch) > 0 && next != cursor
+					if cursor = next; !more {
+						return fresh
+					}
+				}
+			}
+			give(func(int) string { return "A" })
+			for range 3 {
+				poll()
+			}
+			for round, state := range []string{"B", "C"} {
+				changed := []int{0, 1, tt.objects / 2, tt.objects - 2, tt.objects - 1}
+				before := map[string]string{}
+				for _, in := range taken {
+					if v := before[in.Key]; v == "" || later(t, in.ObjectVersion, v) {
+						before[in.Key] = in.ObjectVersion
+					}
+				}
+				give(func(i int) string {
+					if slices.Contains(changed, i) {
+						return state
+					}
+					return "A"
+				})
+				found := map[string]bool{}
+				for _, in := range poll() {
+					if strings.Contains(string(in.Body), state) {
+						found[in.Key] = later(t, in.ObjectVersion, before[in.Key])
+					}
+				}
+				for _, i := range changed {
+					if !found[fmt.Sprint(i)] {
+						t.Errorf("round %d: the change of object %d did not come, or not after the state before", round, i)
+					}
+				}
+				if again := poll(); len(again) > 0 {
+					t.Errorf("round %d: without a change %d came, such as %s", round, len(again), again[0].ID)
+				}
+			}
+		})
+	}
+}
+
+// later tells whether one version comes after another.
+func later(t *testing.T, a, b string) bool {
+	t.Helper()
+	n, err := message.CompareVersions(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n > 0
 }

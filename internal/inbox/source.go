@@ -106,8 +106,11 @@ func (i *Inbox) pollOnce(ctx context.Context, f Feed, owner string) (more bool, 
 		return false, fmt.Errorf("keep what %s gave: %w", f.Name, err)
 	}
 	err = i.db.InTx(ctx, func(tx *store.Tx) error {
-		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET place = ?, polled_at = ?, trouble = '' WHERE name = ? AND owner = ? AND place = ?`,
-			next, store.Micros(tx.Now), f.Name, owner, cursor)
+		n, err := tx.Exec(ctx, `UPDATE inbox_cursors SET polled_at = ?, trouble = '' WHERE name = ? AND owner = ? AND place = ?`,
+			store.Micros(tx.Now), f.Name, owner, cursor)
+		if err == nil && n > 0 && next != cursor { // a cursor may be a megabyte, and most polls bring nothing
+			n, err = tx.Exec(ctx, `UPDATE inbox_cursors SET place = ? WHERE name = ? AND owner = ?`, next, f.Name, owner)
+		}
 		if err != nil {
 			return fmt.Errorf("keep the cursor of %s: %w", f.Name, err)
 		}
