@@ -107,6 +107,24 @@ func TestNoFileIsPassedOverInSilence(t *testing.T) {
 	}
 }
 
+// TestWhatASpreadsheetLeavesUnseenIsRefused: blanks at the ends of cells, cells without a text, and the semicolons of some languages.
+func TestWhatASpreadsheetLeavesUnseenIsRefused(t *testing.T) {
+	table := header + "tables: {t: {file: codes.csv}}\nfields: {a: 'lookup(\"t\", src.a)'}"
+	for name, tt := range map[string]struct{ rows, want string }{
+		"a blank behind a code":     {"plant,erp\nPCE ,ST\n", `codes.csv:2:1: tables.t: "PCE " has a blank at its beginning or end (take it away; a table of YAML can have one in quotes, where it is meant)`},
+		"a blank before a value":    {"plant,erp\nPCE,ST\nKGM, KG\n", `codes.csv:3:5: tables.t: " KG" has a blank at its beginning or end`},
+		"no value":                  {"plant,erp\nPCE,\n", `codes.csv:2:5: tables.t: a row has an empty cell (fill it, or leave the row out; a table of YAML can have '' where an empty text is meant)`},
+		"a blank alone":             {"plant,erp\nPCE, \n", `codes.csv:2:5: tables.t: " " has a blank`},
+		"semicolons":                {"plant;erp\nPCE;ST\n", `codes.csv:1:1: tables.t: the table has no heading with two columns (put commas between the columns: plant,erp (a spreadsheet of some languages writes semicolons))`},
+		"a column that nobody uses": {"plant,erp,note\nPCE,ST, see the list \n", ""},
+	} {
+		_, err := load(t, map[string]string{"m.yaml": table, "codes.csv": tt.rows})
+		if got := errorText(err); tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func errorText(err error) string {
 	if err == nil {
 		return ""

@@ -168,7 +168,11 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
 	head, err := r.Read()
 	if err != nil || len(head) < 2 {
-		c.add(place{file, 1, 1}, at, "the table has no heading with two columns", "begin it with the names of its columns: plant,erp")
+		hint := "begin it with the names of its columns: plant,erp"
+		if len(head) == 1 && strings.ContainsAny(head[0], ";\t") {
+			hint = "put commas between the columns: plant,erp (a spreadsheet of some languages writes semicolons)"
+		}
+		c.add(place{file, 1, 1}, at, "the table has no heading with two columns", hint)
 		return
 	}
 	columns := [2]int{0, 1}
@@ -199,7 +203,23 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 			c.add(place{file, line, col}, at, fmt.Sprintf("row %q is there twice", clip(code)), "leave one of them out")
 			continue
 		}
+		for _, column := range columns {
+			c.cell(file, row[column], r, column, at)
+		}
 		t.add(code, row[columns[1]], place{file, line, col})
+	}
+}
+
+// cell refuses what a spreadsheet leaves in a row unseen: no message has such a code, and no ERP knows such a value.
+func (c *compiler) cell(file, text string, r *csv.Reader, column int, at string) {
+	line, col := r.FieldPos(column)
+	switch strings.TrimSpace(text) {
+	case text:
+		if text == "" {
+			c.add(place{file, line, col}, at, "a row has an empty cell", "fill it, or leave the row out; a table of YAML can have '' where an empty text is meant")
+		}
+	default:
+		c.add(place{file, line, col}, at, fmt.Sprintf("%q has a blank at its beginning or end", clip(text)), "take it away; a table of YAML can have one in quotes, where it is meant")
 	}
 }
 
