@@ -50,8 +50,7 @@ func (l *Link) DocumentType(name string) (*schema.Type, bool) {
 	if !ok {
 		return nil, false
 	}
-	text := &schema.Type{Kind: schema.Text, Scale: schema.AnyScale}
-	zone := &schema.Field{Name: "Zone", Type: text, Required: true, Label: "Time zone of the plant"}
+	zone := &schema.Field{Name: "Zone", Type: &schema.Type{Kind: schema.Text, Format: schema.IsZone, Scale: schema.AnyScale}, Required: true, Label: "Time zone of the plant"}
 	version := &schema.Field{Name: "Version", Type: &schema.Type{Kind: schema.Text, Scale: schema.AnyScale, MaxLength: mostVersion}, Label: "Version, in the hour that the system's clock shows twice"}
 	out := *t
 	out.SetFields(append(slices.Clone(t.Fields), zone, version))

@@ -2,11 +2,9 @@ package mapping
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
@@ -20,13 +18,16 @@ const timeOfDay = "time"
 
 // argument is a text that a function takes.
 type argument struct {
-	what  string   // for a person; "" if the error of reads says it
-	forms []string // of days and times, those that it may have
+	what  string   // for a person
+	forms []string // formats of texts that it may have
+	form  string   // what such a text looks like; "": that says nothing
 	reads func(string) error
 	hint  string
+	tells bool // the error of reads says what is wrong
+	bare  bool // a text of any form may be one: no format says so
 }
 
-// arguments are those of the functions that take days, times and zones, n of them.
+// arguments are those of the functions that take texts of a form, n of them.
 func arguments(function string, n int) []argument {
 	in := func(layout string) func(string) error {
 		return func(s string) error { _, err := time.Parse(layout, s); return err }
@@ -36,61 +37,75 @@ func arguments(function string, n int) []argument {
 		makesClock = `clock(…, "Europe/Berlin") makes one of a time`
 		makesTime  = `localTime(day, clock, "Europe/Berlin") makes one of a day and a time of day`
 	)
-	zone := argument{reads: func(s string) error { _, err := (&zones{}).load(s); return err }, hint: `name the plant's zone: "Europe/Berlin"`}
-	written := func(as string, read func(string) error, hint string) []argument {
-		return []argument{{as, nil, read, hint}}
+	day := argument{what: "a day", forms: []string{"date", schema.IsCivil}, form: dayForm, reads: in(time.DateOnly), hint: makesDay}
+	clock := argument{what: "a time of day", forms: []string{timeOfDay}, form: clockForm, reads: in(time.TimeOnly), hint: makesClock}
+	instant := argument{what: "a date-time", forms: []string{dateTime}, form: timeForm, reads: in(time.RFC3339Nano), hint: makesTime}
+	zone := argument{what: "a zone", forms: []string{schema.IsZone}, reads: func(s string) error { _, err := (&zones{}).load(s); return err }, hint: zoneHint, tells: true}
+	written := func(as, form string, read func(string) error, hint string) []argument {
+		return []argument{{what: as, form: form, reads: read, hint: hint, bare: true}}
 	}
-	if function == "edmDate" && n == 2 {
-		function = "dateTime"
-	}
-	switch function {
-	case "date", "clock", "dateTime":
-		return []argument{{"a date-time", []string{dateTime}, in(time.RFC3339Nano), makesTime}, zone}
-	case "localTime":
-		day := func(s string) error { _, err := inZone(s, "00:00:00", time.UTC); return err }
-		clock := func(s string) error { _, err := inZone("2026-01-01", s, time.UTC); return err }
-		return []argument{{"a day", []string{"date", schema.IsCivil, dateTime}, day, makesDay}, {"a time of day", []string{timeOfDay}, clock, makesClock}, zone}
-	case "compactDate":
-		return []argument{{"a day", []string{"date", schema.IsCivil}, in(time.DateOnly), makesDay}}
-	case "compactTime", "edmTime":
-		return []argument{{"a time of day", []string{timeOfDay}, in(time.TimeOnly), makesClock}}
-	case "edmDate":
-		return []argument{{"a day", []string{"date", schema.IsCivil}, func(s string) error { _, err := edmDate(s); return err }, `of a time name the zone: edmDate(…, "Europe/Berlin"), or "UTC" for Edm.DateTimeOffset`}}
-	case "fromCompactDate":
-		return written("a day as 20261124 is", func(s string) error { _, err := fromCompactDay(s); return err }, "compactDate writes one of a day")
-	case "fromCompactTime":
-		return written("a time of day as 063000 is", in(compactTime), "compactTime writes one of a time of day")
-	case "fromEdmDate":
-		return written("a time as /Date(1795500000000)/ is", func(s string) error { _, err := fromEdmDate(s); return err }, "edmDate writes one of a day or a time")
-	case "fromEdmTime":
-		return written("a time of day as PT06H30M00S is", func(s string) error { _, err := fromEdmTime(s); return err }, "edmTime writes one of a time of day")
+	switch {
+	case function == "edmDate" && n == 2, function == "date", function == "clock", function == "dateTime":
+		return []argument{instant, zone}
+	case function == "edmDate":
+		day.reads, day.hint = func(s string) error { _, err := edmDate(s); return err }, `of a time name the zone: edmDate(…, "Europe/Berlin"), or "UTC" for Edm.DateTimeOffset`
+		return []argument{day}
+	case function == "localTime":
+		day.reads, day.forms = func(s string) error { _, err := inZone(s, "00:00:00", time.UTC); return err }, append(day.forms, dateTime)
+		clock.reads = func(s string) error { _, err := inZone("2026-01-01", s, time.UTC); return err }
+		return []argument{day, clock, zone}
+	case function == "compactDate":
+		return []argument{day}
+	case function == "compactTime", function == "edmTime":
+		return []argument{clock}
+	case function == "fromCompactDate":
+		return written("a day as 20261124 is", compactForm, func(s string) error { _, err := fromCompactDay(s); return err }, "compactDate writes one of a day")
+	case function == "fromCompactTime":
+		return written("a time of day as 063000 is", secondsForm, in(compactTime), "compactTime writes one of a time of day")
+	case function == "fromEdmDate":
+		return written("a time as /Date(1795500000000)/ is", edmDateForm.String(), func(s string) error { _, err := fromEdmDate(s); return err }, "edmDate writes one of a day or a time")
+	case function == "fromEdmTime":
+		return written("a time of day as PT06H30M00S is", edmTimeForm.String(), func(s string) error { _, err := fromEdmTime(s); return err }, "edmTime writes one of a time of day")
+	case function == "decimal":
+		return []argument{{what: "a number", forms: []string{schema.IsDecimal}, form: numberForm, reads: func(s string) error { _, err := decimal.Parse(s); return err }, hint: "give it the field that holds one"}}
+	case function == "int":
+		return []argument{{what: "a whole number", form: wholeForm, reads: func(s string) error { _, err := strconv.ParseInt(s, 10, 64); return err }, hint: `of a text with a decimal write int(round(decimal(…), 0, "half-up"))`}}
+	case function == "bool":
+		return []argument{{what: "true or false", form: boolForm, reads: func(s string) error { _, err := strconv.ParseBool(s); return err }, hint: `compare it with what stands for true: … == "X"`}}
 	}
 	return nil
 }
 
+// zoneHint is what to do about a zone that is none.
+const zoneHint = `name the plant's zone: "Europe/Berlin"`
+
 // texts are those that a value is known to be able to be.
 func (s shape) texts() []string { return slices.Concat(s.enum, s.some) }
 
-// taken finds an argument of which it is known that the function stops the message at it.
+// taken finds an argument of which it is known that the function stops the message at it, or that it may without the mapping's saying so.
 func (a *analysis) taken(c ast.CallExpr, args []shape) {
 	for i, want := range arguments(c.FunctionName(), len(args)) {
-		a.timely(c, i, want, args[i])
+		a.formed(c, i, want, args[i])
 	}
 	switch c.FunctionName() {
 	case "pad", "padRight":
-		n, known := intLiteral(c.Args()[1])
-		for _, v := range args[0].texts() {
-			if known && utf8.RuneCountInString(v) > n {
-				a.wrong(c.Args()[0], fmt.Sprintf("%q is longer than the %d characters that it is filled up to", clip(v), n),
-					fmt.Sprintf("name the length of the longest, or take a part of it: .substring(0, %d)", n))
-				return
-			}
-		}
+		a.padded(c, args)
+	case "int":
+		a.whole(c.Args()[0], args[0])
 	case "ratio":
 		a.nought(c.Args()[2], args[2])
+		a.rounded(c, args)
+	case "round":
+		a.rounded(c, args)
 	case operators.Modulo:
 		a.nought(c.Args()[1], args[1])
+	case "substring":
+		a.cutOut(c, args)
+	case "replace", "split":
+		a.sought(c.Args()[0], args[0])
 	case "unitCode":
+		a.scheme(c.Args()[1], args[1])
+		a.scheme(c.Args()[2], args[2])
 		from, ok1 := literal(c.Args()[1])
 		to, ok2 := literal(c.Args()[2])
 		a.units(c.Args()[0], args[0], func(code string) error {
@@ -101,33 +116,80 @@ func (a *analysis) taken(c ast.CallExpr, args []shape) {
 			return err
 		})
 	case "convert":
-		a.units(c.Args()[1], args[1], func(code string) error { _, err := a.c.units.find(code); return err })
-		a.units(c.Args()[2], args[2], func(code string) error { _, err := a.c.units.find(code); return err })
+		find := func(code string) error { _, err := a.c.units.find(code); return err }
+		a.units(c.Args()[1], args[1], find)
+		a.units(c.Args()[2], args[2], find)
 		if to, ok := literal(c.Args()[2]); ok {
-			a.units(c.Args()[1], args[1], func(code string) error { return a.c.units.alike(code, to) })
+			a.alike(c.Args()[1], args[1], to)
 		}
+		a.rounded(c, args)
 	}
 }
 
-// timely looks at one text that shall be a day, a time or a zone.
-func (a *analysis) timely(c ast.CallExpr, i int, want argument, s shape) {
-	takes := fmt.Sprintf("%s takes %s, and this ", c.FunctionName(), want.what)
-	if isTime := slices.Contains([]string{"date", dateTime, timeOfDay, schema.IsCivil}, s.format); isTime && want.what != "" && !slices.Contains(want.forms, s.format) {
-		a.wrong(c.Args()[i], takes+"is a "+formName(s.format), want.hint)
+// formed looks at one text that shall be a day, a zone, a number or the like.
+func (a *analysis) formed(c ast.CallExpr, i int, want argument, s shape) {
+	if s.kind != schema.Text {
 		return
 	}
+	takes := fmt.Sprintf("%s takes %s, and this ", c.FunctionName(), want.what)
 	for _, v := range s.texts() {
 		err := want.reads(v)
 		switch {
 		case err == nil:
 			continue
-		case want.what == "":
+		case want.tells:
 			a.wrong(c.Args()[i], err.Error(), want.hint)
 		default:
 			a.wrong(c.Args()[i], fmt.Sprintf("%scan be %q", takes, clip(v)), want.hint)
 		}
 		return
 	}
+	switch {
+	case s.enum != nil, slices.Contains(want.forms, s.format), !slices.Contains(formats(), s.format):
+	case s.format != unformatted:
+		if !a.stopping(want, s) {
+			a.wrong(c.Args()[i], takes+"is a "+formName(s.format), want.hint)
+		}
+	default:
+		a.free(c.Args()[i], takes, want, s)
+	}
+}
+
+// stopping tells whether a decimal is one that only some messages stop at, as a whole number with places behind its point does, and the mapping
+// says that they shall.
+func (a *analysis) stopping(want argument, s shape) bool {
+	return want.what == "a whole number" && s.format == schema.IsDecimal && (a.c.stops || s.scale == 0)
+}
+
+// formats are those of which it is known what a text of them is.
+func formats() []string {
+	return []string{unformatted, "date", dateTime, timeOfDay, schema.IsCivil, schema.IsDecimal, schema.IsZone, schema.IsUnit, isUUID}
+}
+
+// free looks at a text whose source gives it no format: it may have a pattern, or a length, by which it is one that the function reads, or none.
+func (a *analysis) free(e ast.Expr, takes string, want argument, s shape) {
+	all, some, known := false, true, true
+	if want.form != "" {
+		all, some, known = covered(s.patternOf(), want.form)
+	}
+	switch {
+	case !known, all:
+	case !some && s.pattern == "":
+		a.wrong(e, fmt.Sprintf("%shas %d characters at most", takes, s.length), want.hint)
+	case !some:
+		a.wrong(e, takes+"fits "+s.pattern, want.hint)
+	case want.bare, a.c.stops:
+	default:
+		a.wrong(e, takes+"can be any text", want.asking())
+	}
+}
+
+// asking is what to do about a text that may be one, or not.
+func (want argument) asking() string {
+	if want.form == "" {
+		return want.hint + ", look it up in a table, or say required: true, which stops a message with none"
+	}
+	return "take a field that has such a format, ask first whether it matches(…), or say required: true, which stops a message with another text"
 }
 
 // spelt looks at a quantity in the place of a code: a table and an object know texts, and a quantity has more than one.
@@ -153,90 +215,4 @@ func oneSpelling(e ast.Expr) bool {
 	}
 	c := e.AsCall()
 	return c.FunctionName() == "round" || len(c.Args()) == 5 // ratio and convert with places
-}
-
-func (a *analysis) nought(e ast.Expr, by shape) {
-	if by.least != nil && by.most != nil && by.least.Sign() == 0 && by.most.Sign() == 0 {
-		a.wrong(e, "nothing is divided by 0", "name what it is divided by")
-	}
-}
-
-// units looks at codes of units, those of tables too.
-func (a *analysis) units(e ast.Expr, s shape, known func(code string) error) {
-	for _, code := range s.texts() {
-		if err := known(code); err != nil {
-			why, hint, _ := strings.Cut(err.Error(), ": ")
-			a.wrong(e, why, hint)
-			return
-		}
-	}
-}
-
-// alike tells whether a unit is of the same dimension as another. Of one that is none, another error is told.
-func (u *units) alike(from, to string) error {
-	if _, err := u.find(from); err != nil {
-		return nil
-	}
-	if _, err := u.find(to); err != nil {
-		return nil
-	}
-	if _, _, err := u.between(from, to); err != nil {
-		return fmt.Errorf("%w: a unit becomes one of its own dimension only", err)
-	}
-	return nil
-}
-
-// hopeless finds what is written into a call and stops every message.
-func (c *compiler) hopeless(call ast.CallExpr, path string, at func(ast.Expr) place) {
-	name, args := call.FunctionName(), call.Args()
-	switch {
-	case name == "round" && len(args) == 3, (name == "ratio" || name == "convert") && len(args) == 5:
-		e := args[len(args)-2]
-		if n, ok := intLiteral(e); ok && (n < 0 || n > decimal.MaxDigits) {
-			c.add(at(e), path, fmt.Sprintf("scale %d is not between 0 and %d", n, decimal.MaxDigits), "write how many places stand behind the point")
-		}
-	case name == "substring" && len(args) == 2:
-		from, known := intLiteral(args[0])
-		if to, both := intLiteral(args[1]); known && (from < 0 || both && to < from) {
-			c.add(at(args[0]), path, fmt.Sprintf("characters %d to %d are no part of a text", from, to), "name the first one, counted from 0, and the one behind the last")
-		}
-	case name == "replace" && len(args) == 2 && isEmpty(args[0]):
-		c.add(at(args[0]), path, "no text is looked for", "name the text that is replaced")
-	case name == "split" && len(args) == 1 && isEmpty(args[0]):
-		c.add(at(args[0]), path, "a text is split at nothing", "name what stands between its parts")
-	case name == "matches" && len(args) > 0:
-		if text, ok := literal(args[len(args)-1]); ok {
-			c.regular(text, args[len(args)-1], path, at)
-		}
-	case (name == "pad" || name == "padRight") && len(args) == 3:
-		c.filling(args, path, at)
-	case name == "localTime" && len(args) == 3:
-		if zone, ok := literal(args[2]); ok {
-			if _, err := (&zones{}).load(zone); err != nil {
-				c.add(at(args[2]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
-			}
-		}
-	}
-}
-
-func isEmpty(e ast.Expr) bool {
-	text, ok := literal(e)
-	return ok && text == ""
-}
-
-// filling looks at the length and the character of pad.
-func (c *compiler) filling(args []ast.Expr, path string, at func(ast.Expr) place) {
-	if n, ok := intLiteral(args[1]); ok && (n < 1 || n > maxText) {
-		c.add(at(args[1]), path, fmt.Sprintf("%d characters are not between 1 and %d", n, maxText), "name the length of the text")
-	}
-	if fill, ok := literal(args[2]); ok && utf8.RuneCountInString(fill) != 1 {
-		c.add(at(args[2]), path, fmt.Sprintf("fill with one character, not %q", clip(fill)), `such as "0"`)
-	}
-}
-
-// regular finds a regular expression that is none.
-func (c *compiler) regular(text string, e ast.Expr, path string, at func(ast.Expr) place) {
-	if _, err := regexp.Compile(text); err != nil {
-		c.add(at(e), path, "it is no regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "write it as RE2 has it, without look-ahead and back references")
-	}
 }

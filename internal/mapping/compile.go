@@ -111,6 +111,7 @@ type compiler struct {
 	locals map[string]shape
 	guards []string // fields that are there
 	stops  bool     // the value in hand is required: a message without it shall stop
+	room   int      // its maxLength, which stops a longer one; 0 for none
 	used   uses     // of the mapping in hand
 	rulesN int
 }

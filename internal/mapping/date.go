@@ -19,9 +19,9 @@ const (
 	compactTime = "150405"
 )
 
-// formats are the ways in which ERPs write days and times, each in both directions: as IDocs do (20261124, 063000), and as OData V2 does
+// dayFormats are the ways in which ERPs write days and times, each in both directions: as IDocs do (20261124, 063000), and as OData V2 does
 // (/Date(1795500000000)/, PT06H30M00S). What stands for no day at all (00000000) is a value that is not there.
-func formats() []cel.EnvOption {
+func dayFormats() []cel.EnvOption {
 	str, maybe := cel.StringType, cel.OptionalType(cel.StringType)
 	one := func(name string, result *cel.Type, f func(string) (ref.Val, error)) cel.EnvOption {
 		return cel.Function(name, cel.Overload(name+"_string", []*cel.Type{str}, result, cel.UnaryBinding(func(v ref.Val) ref.Val {

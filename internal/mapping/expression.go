@@ -220,7 +220,7 @@ func (c *compiler) checkTable(function string, named ast.Expr, path string, at f
 func (c *compiler) checkTime(args []ast.Expr, path string, at func(ast.Expr) place) {
 	if zone, ok := literal(args[1]); ok {
 		if _, err := (&zones{}).load(zone); err != nil {
-			c.add(at(args[1]), path, err.Error(), `name the plant's zone: "Europe/Berlin"`)
+			c.add(at(args[1]), path, err.Error(), zoneHint)
 		}
 	}
 	if text, ok := literal(args[0]); ok {

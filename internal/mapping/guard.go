@@ -91,23 +91,9 @@ func guarded(e ast.Expr) (yes, no []string) {
 			return []string{p}, nil
 		}
 	}
-	if other, ok := otherThan(args); ok && c.FunctionName() == operators.NotEquals {
-		return []string{other}, nil
-	} else if ok && c.FunctionName() == operators.Equals {
-		return nil, []string{other}
-	}
-	return guardedSize(c.FunctionName(), args)
-}
-
-// otherThan is the guard of a value that is another text than the one that it is compared with.
-func otherThan(args []ast.Expr) (string, bool) {
-	for i := range args {
-		if text, isText := literal(args[len(args)-1-i]); isText && len(args) == 2 {
-			v, ok := valueOf(args[i])
-			return isNot(v, text), ok
-		}
-	}
-	return "", false
+	known, unknown := narrowing(c)
+	yes, no = guardedSize(c.FunctionName(), args)
+	return append(yes, known...), append(no, unknown...)
 }
 
 func isNot(value, text string) string { return fmt.Sprintf("%s is not %q", value, text) }
@@ -120,22 +106,6 @@ func valueOf(e ast.Expr) (string, bool) {
 		return fmt.Sprintf("%s or %q", p, text), ok && isText
 	}
 	return pathOf(e)
-}
-
-// others takes the texts away that a guarded value is not.
-func (s *shape) others(e ast.Expr, guards []string) {
-	v, ok := valueOf(e)
-	if !ok || len(guards) == 0 || len(s.enum)+len(s.some) == 0 {
-		return
-	}
-	is := func(texts []string) []string {
-		left := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return slices.Contains(guards, isNot(v, text)) })
-		if len(left) == 0 && s.enum != nil {
-			return texts // another mistake, or a dead side
-		}
-		return left
-	}
-	s.enum, s.some = is(s.enum), is(s.some)
 }
 
 func elementOf(list string, n int) string { return fmt.Sprintf("%s[%d]", list, n) }

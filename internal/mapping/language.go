@@ -60,7 +60,7 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	opts = append(opts, byValue()...)
 	opts = append(opts, texts()...)
 	opts = append(opts, times()...)
-	opts = append(opts, formats()...)
+	opts = append(opts, dayFormats()...)
 	opts = append(opts, u.functions()...)
 	opts = append(opts, late("lookup"), late("reverse"))
 	if inbound {

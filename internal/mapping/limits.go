@@ -87,7 +87,7 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		if t.Format == isUUID && s.format == unformatted {
 			say = k.look // it may be one
 		}
-		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", s.format, name, formName(t.Format)), formatHint(t))
+		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", formName(s.format), name, formName(t.Format)), formatHint(t))
 		return
 	}
 	k.said(r, s, name, t, at)
@@ -179,6 +179,12 @@ func formName(format string) string {
 		return "day, or a time without a zone"
 	case timeOfDay:
 		return "time of day"
+	case schema.IsDecimal:
+		return "number"
+	case schema.IsUnit:
+		return "unit of measure"
+	case schema.IsZone:
+		return "time zone"
 	}
 	return format
 }

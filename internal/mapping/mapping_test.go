@@ -190,7 +190,7 @@ func TestAMessageThatDoesNotFitIsRefusedWithItsField(t *testing.T) {
 		{"a required field", "fields: {a: {value: src.?a, required: true}}", `{}`, "fields.a (m.yaml:3:13): it is required and has no value"},
 		{"more digits than the scale", "fields: {a: {value: decimal(src.a), scale: 3}}", `{"a":"1.23456"}`, "1.23456 with 3 places would be 1.234"},
 		{"a text that is no decimal", "fields: {a: decimal(src.a)}", `{"a":"NaN"}`, `"NaN" is not a decimal number`},
-		{"an endless quotient", `fields: {a: 'ratio(decimal(src.a), decimal("1"), decimal(src.b))'}`, `{"a":"1","b":"3"}`, "more digits than can be kept"},
+		{"an endless quotient", `fields: {a: {required: true, value: 'ratio(decimal(src.a), decimal("1"), decimal(src.b))'}}`, `{"a":"1","b":"3"}`, "more digits than can be kept"},
 		{"a fraction as an int", `fields: {a: int(decimal(src.a))}`, `{"a":"3.5"}`, "3.5 with 0 places would be 3"},
 		{"no row", "tables: {t: {rows: {a: '01'}}}\nfields: {a: 'lookup(\"t\", src.a)'}", `{"a":"z"}`, `table t has no row "z"`},
 		{"too long", `fields: {a: {value: src.a, maxLength: 3}}`, `{"a":"abcd"}`, `"abcd" is longer than 3 characters`},

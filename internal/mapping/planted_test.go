@@ -186,6 +186,10 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"a text in the place of a day", without[:len(without)-len("  postingDate: src.confirmation.postingDate\n")] + "  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.unit\n",
+			`m.yaml:9:16: fields.postingDate: it makes a unit of measure, and postingDate is a date (make it one: date(…, "Europe/Berlin") of a time, with the plant's zone)`,
+		},
+		{
+			"a text of any form in the place of a day", without[:len(without)-len("  postingDate: src.confirmation.postingDate\n")] + "  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.workCentre\n",
 			`m.yaml:9:16: fields.postingDate: it makes a text of any form, and postingDate is a date (make it one: date(…, "Europe/Berlin") of a time, with the plant's zone)`,
 		},
 		{

@@ -67,9 +67,10 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	case k["fields"] != nil || k["use"] != nil:
 		r.fields = c.members(k, path)
 	case k["value"] != nil:
+		c.room = r.length
 		r.value = c.value(k["value"], path+".value", r, flat)
 	}
-	c.stops = false
+	c.stops, c.room = false, 0
 	c.idleDefault(r, k["default"], path)
 	c.roundingSaid(r, k, path)
 	return r

@@ -18,23 +18,26 @@ import (
 
 // shape is what is known of an expression's value before it runs. What is not known is not limited.
 type shape struct {
-	kind   schema.Kind
-	typ    *schema.Type     // of an object or list that comes from the document as it is
-	length int              // the most characters of a text; 0: not known
-	digits int              // before the point; 0: not known
-	scale  int              // behind the point; schema.AnyScale: not known
-	least  *decimal.Decimal // of a number, or of one in a text; nil: not known
-	most   *decimal.Decimal
-	enum   []string // every text that it can be; nil: not known
-	some   []string // texts that it can be, beside others that are not known
-	absent bool     // it may have no value
-	null   string   // the table that leaves it out, also where an optional value is there; "": none does
-	theirs bool     // a text of the ERP's own, which it is given back
-	made   bool     // a list that an expression makes: how many elements it has is not known
-	amount bool     // a text that holds a decimal
-	format string   // date, date-time and the like of a text, or unformatted; "": not known
-	always *bool    // a condition that is the same for every message
-	guards []string // fields that are there if this condition holds
+	kind    schema.Kind
+	typ     *schema.Type     // of an object or list that comes from the document as it is
+	length  int              // the most characters of a text; 0: not known
+	digits  int              // before the point; 0: not known
+	scale   int              // behind the point; schema.AnyScale: not known
+	least   *decimal.Decimal // of a number, or of one in a text; nil: not known
+	most    *decimal.Decimal
+	enum    []string // every text that it can be; nil: not known
+	some    []string // texts that it can be, beside others that are not known
+	absent  bool     // it may have no value
+	null    string   // the table that leaves it out, also where an optional value is there; "": none does
+	theirs  bool     // a text of the ERP's own, which it is given back
+	made    bool     // a list that an expression makes: how many elements it has is not known
+	amount  bool     // a text that holds a decimal
+	apart   bool     // a number that is not 0
+	empty   bool     // a text that may be empty
+	format  string   // date, date-time and the like of a text, or unformatted; "": not known. Of one of those in some it says nothing
+	pattern string   // what a text fits, but for those in some; "": not known
+	always  *bool    // a condition that is the same for every message
+	guards  []string // fields that are there if this condition holds
 }
 
 // unformatted is the format of a text whose schema asks for none.
@@ -52,7 +55,7 @@ func shapeOf(t *schema.Type) shape {
 	s.amount = t.Kind == schema.Text && t.Format == schema.IsDecimal
 	switch t.Kind {
 	case schema.Text:
-		s.format = cmp.Or(t.Format, unformatted)
+		s.format, s.pattern, s.empty = cmp.Or(t.Format, unformatted), t.Pattern, t.MinLength == 0 && t.Enum == nil && t.Format == ""
 	case schema.Object, schema.List:
 		s.typ = t
 	case schema.Integer:
@@ -107,10 +110,20 @@ func (s shape) or(o shape) shape {
 	}
 	out := shape{
 		kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made,
+		apart: s.apart && o.apart, empty: s.empty || o.empty,
 		null: cmp.Or(s.null, o.null),
 	}
-	if s.format == o.format {
+	switch { // texts that are known stand in some
+	case s.format == o.format || o.enum != nil:
 		out.format = s.format
+	case s.enum != nil:
+		out.format = o.format
+	}
+	switch {
+	case s.pattern == o.pattern || o.enum != nil:
+		out.pattern = s.pattern
+	case s.enum != nil:
+		out.pattern = o.pattern
 	}
 	if s.kind != o.kind {
 		out.kind = schema.Any
@@ -126,13 +139,14 @@ func (s shape) or(o shape) shape {
 	if !s.limitless() && !o.limitless() {
 		out.length = max(s.length, o.length)
 	}
-	if s.digits > 0 && o.digits > 0 {
-		out.digits = max(s.digits, o.digits)
+	x, y := s.spelt(), o.spelt()
+	if x.digits > 0 && y.digits > 0 {
+		out.digits = max(x.digits, y.digits)
 	}
-	if s.scale != schema.AnyScale && o.scale != schema.AnyScale {
-		out.scale = max(s.scale, o.scale)
+	if x.scale != schema.AnyScale && y.scale != schema.AnyScale {
+		out.scale = max(x.scale, y.scale)
 	}
-	out.between(s, o)
+	out.between(x, y)
 	either := slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.enum, s.some, o.enum, o.some))))
 	if s.enum != nil && o.enum != nil {
 		out.enum = either
@@ -140,6 +154,14 @@ func (s shape) or(o shape) shape {
 		out.some = either
 	}
 	return out
+}
+
+// spelt is what is known of a number that one text alone can be.
+func (s shape) spelt() shape {
+	if s.kind == schema.Text && s.digits == 0 && len(s.enum) == 1 {
+		return s.number()
+	}
+	return s
 }
 
 // limitless tells whether a text may be of any length.

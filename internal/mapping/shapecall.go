@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		return a.looked(c, args[1])
 	case "ref", "plantID":
 		a.referred(c.Args()[0], name, args[0])
+		if slices.Contains(args[1].texts(), "") {
+			a.wrong(c.Args()[1], "it refers to nothing", "give it the object's ID or number: "+map[string]string{"ref": "src.order.id", "plantID": "src.number"}[name])
+		}
 		s.theirs = name == "ref"
 		s.length = map[string]int{"plantID": 36}[name]
 	case operators.Equals, operators.NotEquals:
@@ -118,8 +122,13 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case operators.Negate, "abs", "decimal":
 		n := args[0].number()
 		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == "decimal" {
-			s.least, s.most = n.least, n.most
+			s.least, s.most, s.apart = n.least, n.most, args[0].apart
+			if all, _, _ := covered(args[0].patternOf(), `^-?[0-9]*$`); all && args[0].kind == schema.Text {
+				s.scale = 0
+			}
 		}
+	case "int":
+		return wholeShape(s, args[0])
 	case "round":
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.digits, s.scale = args[0].digits, n
@@ -161,6 +170,19 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		s.length = len("20060102")
 	case "compactTime":
 		s.length = len("150405")
+	}
+	return s
+}
+
+// wholeShape is the whole number that a number, or a text, becomes.
+func wholeShape(s, of shape) shape {
+	if of.kind != schema.Text {
+		s.least, s.most = of.least, of.most
+		return s
+	}
+	if all, _, _ := covered(of.patternOf(), `^[0-9]{1,18}$`); all {
+		none, most := decimal.FromInt(0), decimal.MustParse(strings.Repeat("9", cmp.Or(of.length, 18)))
+		s.least, s.most = &none, &most
 	}
 	return s
 }
@@ -281,6 +303,9 @@ func references() []string { return []string{"confirmation", "lot", "movement", 
 // referred finds a reference of a kind that no ERP will ever number, for which a message would wait for ever. The plant's ID of an ERP's object
 // follows from any kind, so that only a slip is found there.
 func (a *analysis) referred(e ast.Expr, function string, kind shape) {
+	if kind.kind == schema.Text && kind.enum == nil && kind.format != "" {
+		a.wrong(e, "a reference is of a kind that the mapping names, and this can be any text", "it is one of "+strings.Join(references(), ", "))
+	}
 	for _, k := range kind.enum {
 		like := func(known string) bool { return resembles(k, known) }
 		if slices.Contains(references(), k) || function == "plantID" && !slices.ContainsFunc(references(), like) {

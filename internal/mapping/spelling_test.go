@@ -35,7 +35,7 @@ func TestAQuantityIsNoCode(t *testing.T) {
 		}
 	}
 	for _, right := range []string{
-		`lookup("t", string(round(decimal(src.confirmation.yield), 0, "half-up")))`, `lookup("t", string(int(decimal(src.confirmation.yield))))`,
+		`lookup("t", string(round(decimal(src.confirmation.yield), 0, "half-up")))`, `lookup("t", string(int(round(decimal(src.confirmation.yield), 0, "half-up"))))`,
 		`lookup("t", string(event.number))`, `decimal(src.confirmation.yield) in [decimal("12")] ? "a" : "b"`, `string(decimal(src.confirmation.yield)) + " PCE"`,
 	} {
 		file := "from: {kind: operation.confirmed}\nto: {operation: other}\ntables: {t: {missing: keep, rows: {'12': a}}}\nfields:\n  n: '" + right + "'\n  t: 'lookup(\"t\", src.plant)'\n"

@@ -54,6 +54,7 @@ type provider struct {
 	types.Provider
 	byName map[string]*schema.Type
 	names  map[*schema.Type]string
+	units  bool // a field says that it holds a unit
 }
 
 func newProvider(below types.Provider, root *schema.Type) *provider {
@@ -80,10 +81,14 @@ func (p *provider) add(t *schema.Type, name string) {
 		}
 		p.byName[unique], p.names[t] = t, unique
 		for _, f := range t.Fields {
+			p.units = p.units || f.Type.Format == schema.IsUnit
 			p.add(f.Type, f.Name)
 		}
 	}
 }
+
+// tellsUnits tells whether the schema says of its fields which are units: one that it does not say that of is none then.
+func (p *provider) tellsUnits() bool { return p != nil && p.units }
 
 // of is what an expression knows a type as.
 func (p *provider) of(t *schema.Type) *cel.Type {

@@ -216,6 +216,9 @@ func ends(num, den decimal.Decimal) bool {
 	return left.IsInt64() && left.Int64() == 1
 }
 
+// scaleHint is what to do about a quotient that may not end.
+const scaleHint = `name a scale: ratio(…, …, …, 3, "half-up")`
+
 // endless finds a quotient without a named scale that does not end: a message in which it does not would stop. Where the unit that comes is
 // not known, it may be one of those for which it ends.
 func (c *compiler) endless(call ast.CallExpr, path string, at func(ast.Expr) place) {
@@ -224,7 +227,9 @@ func (c *compiler) endless(call ast.CallExpr, path string, at func(ast.Expr) pla
 		num, ok1 := numberLiteral(args[1])
 		den, ok2 := numberLiteral(args[2])
 		if ok2 && (!ok1 && !ends(decimal.FromInt(1), den) || ok1 && !ends(num, den)) {
-			c.add(at(args[2]), path, fmt.Sprintf("a quotient by %s may not end, and such a message would stop", den), "name a scale: ratio(…, …, …, 3, \"half-up\")")
+			c.add(at(args[2]), path, fmt.Sprintf("a quotient by %s may not end, and such a message would stop", den), scaleHint)
+		} else if !ok2 && !c.stops {
+			c.add(at(args[2]), path, "a quotient by what comes may not end, and such a message would stop", scaleHint)
 		}
 		return
 	}

@@ -38,6 +38,12 @@ const IsCivil = "civil"
 // IsDecimal is the Format of a text that holds an exact decimal.
 const IsDecimal = "decimal"
 
+// IsZone is the Format of a text that holds the IANA name of a time zone, and IsUnit that of one that holds a code of a unit of measure.
+const (
+	IsZone = "time-zone"
+	IsUnit = "unit"
+)
+
 // Type is what is known of a value.
 type Type struct {
 	Kind      Kind

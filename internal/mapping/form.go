@@ -1,0 +1,255 @@
+package mapping
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"unicode"
+)
+
+// What a text looks like that a function reads. A day or a time may look like one and be none, as 2026-02-30.
+const (
+	numberForm  = `^-?[0-9]{1,38}([.][0-9]{1,38})?$`
+	wholeForm   = `^[+-]?[0-9]{1,18}$`
+	boolForm    = `^([01tTfF]|true|TRUE|True|false|FALSE|False)$`
+	dayForm     = `^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	clockForm   = `^[0-9]{2}:[0-9]{2}:[0-9]{2}$`
+	timeForm    = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$`
+	compactForm = `^([0-9]{8}|[-0 ]*)$`
+	secondsForm = `^[0-9]{6}$`
+)
+
+// maxStates bounds the work for two patterns.
+const maxStates = 3000
+
+// covered tells of a pattern whether each text that it takes is one that another takes, and whether there is such a text at all. known is false
+// where that would take too long, or a pattern has word boundaries and the like.
+func covered(pattern, by string) (all, some, known bool) {
+	a, okA := automaton(pattern)
+	b, okB := automaton(by)
+	if !okA || !okB {
+		return false, false, false
+	}
+	all = true
+	runes := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.borders(), b.borders()))))
+	todo, seen := [][2]states{{a.start(), b.start()}}, map[string]bool{}
+	for len(todo) > 0 {
+		x, y := todo[0][0], todo[0][1]
+		todo = todo[1:]
+		key := x.key() + "/" + y.key()
+		if seen[key] {
+			continue
+		}
+		if seen[key] = true; len(seen) > maxStates {
+			return false, false, false
+		}
+		switch inA, inB := a.ends(x), b.ends(y); {
+		case inA && inB:
+			some = true
+		case inA:
+			all = false
+		}
+		for _, r := range runes {
+			if next := a.after(x, r); next.alive() {
+				todo = append(todo, [2]states{next, b.after(y, r)})
+			}
+		}
+	}
+	return all, some, true
+}
+
+// machine takes a text rune by rune, as a pattern has it.
+type machine struct{ *syntax.Prog }
+
+// states are the places in a pattern that a text may have come to.
+type states struct {
+	at     []uint32
+	begins bool // nothing was taken yet
+	done   bool // it fits, whatever follows
+}
+
+func automaton(pattern string) (*machine, bool) {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return nil, false
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil || len(prog.Inst) > maxStates || slices.ContainsFunc(prog.Inst, func(i syntax.Inst) bool {
+		return i.Op == syntax.InstEmptyWidth && syntax.EmptyOp(i.Arg)&^(syntax.EmptyBeginText|syntax.EmptyEndText) != 0
+	}) {
+		return nil, false
+	}
+	return &machine{prog}, true
+}
+
+func (m *machine) start() states {
+	return m.settled(states{at: []uint32{uint32(m.Start)}, begins: true}) //nolint:gosec // an index of its instructions
+}
+
+func (s states) key() string {
+	out := []byte{0}
+	if s.done {
+		return "*"
+	}
+	if s.begins {
+		out[0] = 1
+	}
+	for _, pc := range s.at {
+		out = binary.BigEndian.AppendUint32(out, pc)
+	}
+	return string(out)
+}
+
+// alive tells whether a text can still fit.
+func (s states) alive() bool { return s.done || len(s.at) > 0 }
+
+// settled notes whether the text fits already.
+func (m *machine) settled(s states) states {
+	_, s.done = m.reached(s, false)
+	return s
+}
+
+// ends tells whether the text fits if it ends here.
+func (m *machine) ends(s states) bool {
+	_, fits := m.reached(s, true)
+	return s.done || fits
+}
+
+// reached follows what takes no rune, to the instructions that take one.
+func (m *machine) reached(s states, end bool) (takers []uint32, fits bool) {
+	seen, todo := map[uint32]bool{}, slices.Clone(s.at)
+	for len(todo) > 0 {
+		pc := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[pc] {
+			continue
+		}
+		seen[pc] = true
+		switch in := m.Inst[pc]; in.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			todo = append(todo, in.Out, in.Arg)
+		case syntax.InstCapture, syntax.InstNop:
+			todo = append(todo, in.Out)
+		case syntax.InstEmptyWidth:
+			op := syntax.EmptyOp(in.Arg)
+			if (op&syntax.EmptyBeginText == 0 || s.begins) && (op&syntax.EmptyEndText == 0 || end) {
+				todo = append(todo, in.Out)
+			}
+		case syntax.InstMatch:
+			fits = true
+		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+			takers = append(takers, pc)
+		}
+	}
+	return takers, fits
+}
+
+// after is where a text is after one more rune. A pattern may begin to fit anywhere, unless ^ forbids it.
+func (m *machine) after(s states, r rune) states {
+	if s.done {
+		return s
+	}
+	takers, _ := m.reached(s, false)
+	next := map[uint32]bool{}
+	for _, pc := range takers {
+		if m.Inst[pc].MatchRune(r) {
+			next[m.Inst[pc].Out] = true
+		}
+	}
+	if entry := uint32(m.Start); !m.anchored() { //nolint:gosec // an index of its instructions
+		next[entry] = true
+	}
+	out := states{}
+	for pc := range next {
+		out.at = append(out.at, pc)
+	}
+	slices.Sort(out.at)
+	return m.settled(out)
+}
+
+// anchored tells whether a text can fit from its beginning alone.
+func (m *machine) anchored() bool {
+	takers, fits := m.reached(states{at: []uint32{uint32(m.Start)}}, true) //nolint:gosec // an index of its instructions
+	return len(takers) == 0 && !fits
+}
+
+// borders are runes of which one stands for each class that the pattern tells apart.
+func (m *machine) borders() []rune {
+	out := []rune{0, '\n', '\n' + 1}
+	for _, in := range m.Inst {
+		switch in.Op { //nolint:exhaustive // the others take no rune
+		case syntax.InstRune, syntax.InstRune1:
+			for i, r := range in.Rune {
+				if out = append(out, r); i%2 == 1 || len(in.Rune) == 1 {
+					out = append(out, min(r+1, unicode.MaxRune))
+				}
+				if len(in.Rune) == 1 {
+					for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+						out = append(out, f, f+1)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// longestOf is how many runes a text has at most that fits a pattern; false if it may have any number.
+func longestOf(pattern string) (int, bool) {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return 0, false
+	}
+	parts := []*syntax.Regexp{re}
+	if re.Op == syntax.OpConcat {
+		parts = re.Sub
+	}
+	if len(parts) < 2 || parts[0].Op != syntax.OpBeginText || parts[len(parts)-1].Op != syntax.OpEndText {
+		return 0, false
+	}
+	return runesOf(re)
+}
+
+func runesOf(re *syntax.Regexp) (n int, bounded bool) {
+	switch re.Op { //nolint:exhaustive // the others take no rune
+	case syntax.OpLiteral:
+		return len(re.Rune), true
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1, true
+	case syntax.OpStar, syntax.OpPlus:
+		return 0, false
+	case syntax.OpRepeat:
+		one, ok := runesOf(re.Sub[0])
+		return one * re.Max, ok && re.Max >= 0
+	}
+	for _, sub := range re.Sub {
+		one, ok := runesOf(sub)
+		if !ok {
+			return 0, false
+		}
+		if re.Op == syntax.OpAlternate {
+			n = max(n, one)
+		} else {
+			n += one
+		}
+	}
+	return n, true
+}
+
+// maxRepeat is the most that a pattern may repeat.
+const maxRepeat = 1000
+
+// patternOf is one that each text of a shape fits, beside those that are known.
+func (s shape) patternOf() string {
+	switch {
+	case s.pattern != "":
+		if _, err := regexp.Compile(s.pattern); err == nil {
+			return s.pattern
+		}
+	case s.length > 0 && s.length <= maxRepeat:
+		return fmt.Sprintf("(?s)^.{0,%d}$", s.length)
+	}
+	return "(?s).*"
+}

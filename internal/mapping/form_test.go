@@ -1,0 +1,78 @@
+package mapping
+
+import (
+	"regexp"
+	"testing"
+)
+
+func TestWhatAPatternTakes(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, by      string
+		all, some, known bool
+	}{
+		{`^[0-9]{4}$`, numberForm, true, true, true},
+		{`^-?[0-9]{1,13}([.][0-9]{1,6})?$`, numberForm, true, true, true},
+		{`^\d+$`, numberForm, false, true, true},
+		{`^[0-9]+$`, `^[0-9]+$`, true, true, true},
+		{`[0-9]{4}`, numberForm, false, true, true},
+		{`^[A-Z]{3}$`, numberForm, false, false, true},
+		{`^[A-Z0-9]{1,3}$`, numberForm, false, true, true},
+		{`^[0-9]{4}$`, compactForm, false, true, true}, // 0000 is no day
+		{`^[1-9]{4}$`, compactForm, false, false, true},
+		{`(?s)^.{0,6}$`, timeForm, false, false, true},
+		{`(?s).*`, timeForm, false, true, true},
+		{`(?i)^(true|false)$`, boolForm, false, true, true},
+		{`^(true|false)$`, boolForm, true, true, true},
+		{`^(?:1|0)$`, boolForm, true, true, true},
+		{`^20[0-9]{2}-[01][0-9]-[0-3][0-9]$`, dayForm, true, true, true},
+		{`^[0-9]\b`, numberForm, false, false, false},
+		{`[`, numberForm, false, false, false},
+		{`^1|2$`, `^[12]$`, false, true, true},
+		{`^$`, numberForm, false, false, true},
+		{`ü+`, `.`, true, true, true},
+	} {
+		if all, some, known := covered(tt.pattern, tt.by); all != tt.all || some != tt.some || known != tt.known {
+			t.Errorf("%s by %s: %t, %t, %t, want %t, %t, %t", tt.pattern, tt.by, all, some, known, tt.all, tt.some, tt.known)
+		}
+	}
+}
+
+// TestCoveredAgreesWithRegexp: of texts that two patterns take, what covered says holds.
+func TestCoveredAgreesWithRegexp(t *testing.T) {
+	patterns := []string{`^[0-9]{1,3}$`, `a|b`, `^a`, `b$`, `^(ab)*$`, `[^a]`, `^a?b?$`, `.`, `^.{2}$`, `(?i)A`, numberForm, wholeForm}
+	texts := []string{""}
+	for range 4 {
+		for _, s := range texts {
+			for _, r := range "ab1.-B" {
+				texts = append(texts, s+string(r))
+			}
+		}
+		if len(texts) > 5000 {
+			break
+		}
+	}
+	for _, a := range patterns {
+		for _, b := range patterns {
+			all, some, known := covered(a, b)
+			if !known {
+				t.Errorf("%s by %s is not known", a, b)
+			}
+			for _, s := range texts {
+				inA, inB := regexp.MustCompile(a).MatchString(s), regexp.MustCompile(b).MatchString(s)
+				if inA && inB && !some || inA && !inB && all {
+					t.Errorf("%s by %s: all %t, some %t, and %q fits %t, %t", a, b, all, some, s, inA, inB)
+				}
+			}
+		}
+	}
+}
+
+func TestTheLongestTextOfAPattern(t *testing.T) {
+	for pattern, want := range map[string]int{
+		`^[0-9]{4}$`: 4, `^[A-Z]{1,3}([.][0-9]{2})?$`: 6, `^(ab|c)$`: 2, `^ab$`: 2, `[0-9]{4}`: 0, `^[0-9]+$`: 0, `^a|b$`: 0, `^(?:[0-9]{2}|x)y?$`: 3,
+	} {
+		if got, bounded := longestOf(pattern); got != want || bounded != (want > 0) {
+			t.Errorf("%s: %d, %t, want %d", pattern, got, bounded, want)
+		}
+	}
+}
