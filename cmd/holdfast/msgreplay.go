@@ -147,11 +147,11 @@ func (r *records) replayMany(ctx context.Context, cmd *cobra.Command, p *replayi
 	if p.asJSON {
 		return printJSON(cmd.OutOrStdout(), v)
 	}
-	return r.printPlan(cmd.OutOrStdout(), b, v)
+	return r.printPlan(ctx, cmd.OutOrStdout(), b, v)
 }
 
 // printPlan says exactly what a job would do.
-func (r *records) printPlan(w io.Writer, b job.Job, v jobView) error {
+func (r *records) printPlan(ctx context.Context, w io.Writer, b job.Job, v jobView) error {
 	if err := printJob(w, b, v, r.db.Now()); err != nil {
 		return err
 	}
@@ -168,10 +168,14 @@ func (r *records) printPlan(w io.Writer, b job.Job, v jobView) error {
 	if err := sentence(w, "%s; in the order of their lanes, for at least %s", how, short(least.Round(time.Second))); err != nil {
 		return err
 	}
-	if r.jobs.NeedsApproval(b.Counts.Total) {
-		return sentence(w, "somebody else than you has to approve it once it is started: more than %d need that (policy.replay_over)", r.cfg.Policy.ReplayOver)
+	var asks bool
+	if err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		asks, err = r.jobs.NeedsApproval(ctx, tx, r.me(), b.Counts.Total)
+		return err
+	}); err != nil || !asks {
+		return err
 	}
-	return nil
+	return sentence(w, "somebody else than you has to approve it once you start it: more than %d of one person's in 24 hours need that (policy.replay_over)", r.cfg.Policy.ReplayOver)
 }
 
 func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, which outbox.Range, reason string) error {
@@ -179,7 +183,7 @@ func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name str
 	var lane string
 	act := access.Act{Action: access.MsgReplay, Actor: r.cfg.localActor(), Object: "lane/" + link + "/" + name, Link: link, Reason: reason}
 	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (_ access.Result, err error) {
-		if n, err = r.out.Replay(ctx, tx, link, name, which, reason); err == nil {
+		if n, err = r.jobs.Replay(ctx, tx, r.me(), link, name, which, reason); err == nil {
 			lane, err = r.goesOn(ctx, tx, link, name)
 		}
 		return access.Result{After: fmt.Appendf(nil, `{"messages":%d}`, n)}, err

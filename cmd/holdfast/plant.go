@@ -133,7 +133,7 @@ func (f *floors) join() {
 	}
 	f.outbox = outbox.New(routes, f.cfg.Plant.Source, outbox.Config{
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
-		Inline: f.cfg.Outbox.Inline, FourEyes: f.cfg.Policy.FourEyes, ReplayOver: f.cfg.Policy.ReplayOver,
+		Inline: f.cfg.Outbox.Inline, FourEyes: f.cfg.Policy.FourEyes,
 	})
 	f.outbox.AlarmWith(f.alerts)
 	f.outbox.MapBy(f.live.Kept)
@@ -226,7 +226,7 @@ func (f *floors) api() *httpapi.Server {
 	}
 	return httpapi.New(httpapi.Parts{
 		Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links}, Veil: f.tokens, Tokens: f.tokens, Openers: f.openers,
-		DB: f.db, Plant: f.plant, Outbox: f.outbox, Inbox: f.inbox, Doer: f.doer, Gate: f.gate,
+		DB: f.db, Plant: f.plant, Outbox: f.outbox, Jobs: f.jobs, Inbox: f.inbox, Doer: f.doer, Gate: f.gate,
 	}, c, f.log.With("part", "api"))
 }
 

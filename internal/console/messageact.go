@@ -65,7 +65,7 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return err
 		}},
 		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			_, err := out.Replay(ctx, tx, d.Link, d.Lane, outbox.Range{From: d.Number, To: d.Number}, reason)
+			_, err := c.Jobs.Replay(ctx, tx, actorOf(ctx).Name, d.Link, d.Lane, outbox.Range{From: d.Number, To: d.Number}, reason)
 			return err
 		}},
 	}

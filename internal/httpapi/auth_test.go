@@ -13,6 +13,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/job"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 	"holdfast/openapi"
@@ -32,7 +33,7 @@ func guard(t *testing.T, p *plant) *guarded {
 		t.Fatal(err)
 	}
 	parts := httpapi.Parts{
-		Checker: orders{}, DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in,
+		Checker: orders{}, DB: p.db, Plant: p.mes, Outbox: p.out, Jobs: job.New(p.db, p.out, job.Config{}, slog.New(slog.DiscardHandler)), Inbox: p.in,
 		Doer: access.New(p.db).Under(policy), Gate: access.NewGate(p.db, policy, nil, nil),
 	}
 	srv := httptest.NewServer(httpapi.New(parts, httpapi.Config{CheckAnswers: true, Link: "erp"}, slog.New(slog.DiscardHandler)).Handler())

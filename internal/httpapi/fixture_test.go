@@ -22,6 +22,7 @@ import (
 	"holdfast/internal/decimal"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	compiled "holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -84,7 +85,7 @@ func open(t *testing.T, db *store.DB) *plant {
 
 func (p *plant) serve(cfg httpapi.Config) {
 	p.t.Helper()
-	parts := httpapi.Parts{Checker: orders{}, DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}
+	parts := httpapi.Parts{Checker: orders{}, DB: p.db, Plant: p.mes, Outbox: p.out, Jobs: job.New(p.db, p.out, job.Config{}, slog.New(slog.DiscardHandler)), Inbox: p.in, Doer: access.New(p.db)}
 	srv := httptest.NewServer(httpapi.New(parts, cfg, slog.New(slog.NewTextHandler(p.t.Output(), nil))).Handler())
 	p.t.Cleanup(srv.Close)
 	p.url = srv.URL

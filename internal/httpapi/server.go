@@ -25,6 +25,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/inbox"
+	"holdfast/internal/job"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -70,6 +71,7 @@ type Parts struct {
 	DB      *store.DB
 	Plant   *mes.Plant
 	Outbox  *outbox.Outbox
+	Jobs    *job.Jobs
 	Inbox   *inbox.Inbox
 	Doer    *access.Doer
 	Openers map[string]message.Decrypter // by link: what reads events that are encrypted to the plant

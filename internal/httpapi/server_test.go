@@ -14,6 +14,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/job"
 	"holdfast/internal/problem"
 	"holdfast/internal/store/storetest"
 )
@@ -161,7 +162,7 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 func TestRunFinishesWhatIsInHand(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
 	o := p.order()
-	api := httpapi.New(httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Inbox: p.in, Doer: access.New(p.db)}, httpapi.Config{}, slog.New(slog.DiscardHandler))
+	api := httpapi.New(httpapi.Parts{DB: p.db, Plant: p.mes, Outbox: p.out, Jobs: job.New(p.db, p.out, job.Config{}, slog.New(slog.DiscardHandler)), Inbox: p.in, Doer: access.New(p.db)}, httpapi.Config{}, slog.New(slog.DiscardHandler))
 	l, err := httpapi.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

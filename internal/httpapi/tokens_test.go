@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/httpapi"
+	"holdfast/internal/job"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
@@ -31,7 +32,7 @@ func TestALookOverTheAPI(t *testing.T) {
 		}
 		var log bytes.Buffer
 		srv := httptest.NewServer(httpapi.New(httpapi.Parts{
-			Checker: orders{}, DB: db, Plant: g.mes, Outbox: g.out, Inbox: g.in, Doer: access.New(db).Under(g.policy), Gate: access.NewGate(db, g.policy, nil, nil), Tokens: tokens,
+			Checker: orders{}, DB: db, Plant: g.mes, Outbox: g.out, Jobs: job.New(db, g.out, job.Config{}, slog.New(slog.DiscardHandler)), Inbox: g.in, Doer: access.New(db).Under(g.policy), Gate: access.NewGate(db, g.policy, nil, nil), Tokens: tokens,
 		}, httpapi.Config{CheckAnswers: true}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))).Handler())
 		defer srv.Close()
 		g.url = srv.URL

@@ -7,9 +7,10 @@
 //     message before it sends it again, unless a person says otherwise.
 //   - Order: messages of one lane go in the order of their numbers, and none goes past one that has failed.
 //   - It survives: a job belongs to no process. Whichever node steps next goes on where the last one stopped.
-//   - Four eyes: a job over Config.ReplayOver runs once somebody else than its author has approved it.
+//   - Four eyes: a job over Config.ReplayOver runs once somebody else than its author has approved it; so does a smaller one by whom has
+//     replayed the rest of that alone in Window, in jobs and at once.
 //
-// The package owns the tables replay_jobs and replay_items; nothing else reads or writes them.
+// The package owns the tables replay_jobs, replay_items, replay_alone and replay_turn; nothing else reads or writes them.
 package job
 
 import (
@@ -52,7 +53,7 @@ func (s State) Ended() bool { return s == Done || s == Cancelled }
 
 // Config is what a plant may set; zero fields mean the default.
 type Config struct {
-	ReplayOver int           // a job of more messages needs the approval of a second person; 0: none does
+	ReplayOver int           // more messages of one person's in Window need the approval of a second; 0: none do
 	Rate       int           // messages a second of a job that says nothing; default 50
 	Poll       time.Duration // the net under the wakes; default 1 s
 	KeepPlans  time.Duration // how long a plan is kept that nobody starts; default 24 h
@@ -155,6 +156,10 @@ func (j *Jobs) Plan(ctx context.Context, tx *store.Tx, r Request, by string) (Jo
 // Start lets a planned job run. expect is how many messages the person has seen in it: another number is refused (Precondition). A job
 // that needs a second person's approval waits for it.
 func (j *Jobs) Start(ctx context.Context, tx *store.Tx, id, by, reason string, expect int) (Job, error) {
+	alone, err := j.takeTurn(ctx, tx, by)
+	if err != nil {
+		return Job{}, err
+	}
 	job, err := j.lock(ctx, tx, id)
 	if err != nil {
 		return Job{}, err
@@ -166,8 +171,10 @@ func (j *Jobs) Start(ctx context.Context, tx *store.Tx, id, by, reason string, e
 		return Job{}, err
 	}
 	state := Running
-	if j.NeedsApproval(job.Counts.Total) {
+	if j.over(int64(job.Counts.Total), alone) {
 		state = Approval
+	} else if err := j.count(ctx, tx, by, int64(job.Counts.Total)); err != nil {
+		return Job{}, err
 	}
 	_, err = tx.Exec(ctx, `UPDATE replay_jobs SET state = ?, started_by = ?, started_at = ?, reason = ?, next_at = ? WHERE id = ?`,
 		string(state), by, store.Micros(tx.Now), reason, store.Micros(tx.Now), id)
@@ -184,9 +191,6 @@ func Expected(total, expect int) error {
 		Hint: "look at them with --dry-run, and say how many you have seen: --expect " + strconv.Itoa(total),
 	}
 }
-
-// NeedsApproval tells whether a replay of n messages needs a second person.
-func (j *Jobs) NeedsApproval(n int) bool { return j.cfg.ReplayOver > 0 && n > j.cfg.ReplayOver }
 
 // Approve lets a job run that somebody else has asked for. Denied to those who planned or started it.
 func (j *Jobs) Approve(ctx context.Context, tx *store.Tx, id, by string) (Job, error) {

@@ -253,8 +253,8 @@ type Range struct {
 // numbers, ahead of whatever the lane still owes. The ERP is asked for each before it is sent; one that it has counts as delivered
 // again, with the number that it says. Where a link cannot ask, the lane stands still as unknown at the first. Each delivery adds a row
 // to the history beside the first. Voids, messages that are owed and those that are no longer kept are passed over. It returns how many
-// messages it queued. Invalid if the range is none, or longer than 10,000; Conflict if there is nothing in it to replay;
-// Denied for more messages than Config.ReplayOver, of which the caller must roll back what was queued.
+// messages it queued. Invalid if the range is none, or longer than 10,000; Conflict if there is nothing in it to replay. How
+// many one person may replay is the caller's to judge.
 func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r Range, reason string) (int64, error) {
 	l, err := lockLane(ctx, tx, link, name)
 	if err != nil {
@@ -292,12 +292,6 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		return 0, &problem.Error{
 			Kind: problem.Conflict, What: r.what(name), Why: "none of them was delivered and can be replayed: each is a void, or still owed, shredded, or no longer kept",
 			Hint: "see holdfast msg list --lane " + name,
-		}
-	}
-	if most := o.cfg.ReplayOver; most > 0 && n > int64(most) {
-		return 0, &problem.Error{
-			Kind: problem.Denied, What: fmt.Sprintf("replay %d messages", n), Why: fmt.Sprintf("more than %d need the approval of a second person", most),
-			Hint: "make a job of it: holdfast msg replay --link LINK --lane LANE --dry-run",
 		}
 	}
 	l.Pending += n

@@ -284,30 +284,6 @@ func TestPurgeLeavesAFreshReceiptOfAnOldMessage(t *testing.T) {
 	})
 }
 
-// TestOnePersonReplaysUpToTheLimit, whichever way they come in: a replay of more messages queues none.
-func TestOnePersonReplaysUpToTheLimit(t *testing.T) {
-	each(t, func(t *testing.T, b box) {
-		b.Outbox = everything(outbox.Config{ReplayOver: 2})
-		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
-		b.settle(done(b.claim("n1", 1, 3)[0], 3))
-		replay := func(r outbox.Range) (n int64, err error) {
-			err = b.try(func(ctx context.Context, tx *store.Tx) error {
-				n, err = b.Replay(ctx, tx, "erp", "o1", r, "asked for")
-				return err
-			})
-			return n, err
-		}
-		for _, force := range []bool{false, true} {
-			if _, err := replay(outbox.Range{From: 1, Force: force}); problem.KindOf(err) != problem.Denied {
-				t.Errorf("three by one person, forced %t: got %v, want it denied", force, err)
-			}
-		}
-		if n, err := replay(outbox.Range{From: 1, To: 2}); n != 2 || err != nil {
-			t.Errorf("got %d, %v, want the two that one may have, of which none was queued before", n, err)
-		}
-	})
-}
-
 func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")

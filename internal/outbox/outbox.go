@@ -99,8 +99,6 @@ type Config struct {
 	Inline     int // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
 	// FourEyes has a person's correction or discard of a message wait for the approval of another, see Ask.
 	FourEyes bool
-	// ReplayOver is the most messages that one person may have replayed at once; more are a job's, which somebody else approves. 0: there is no limit.
-	ReplayOver int
 }
 
 // Outbox appends, hands out and settles messages. It is safe for use by many goroutines.
