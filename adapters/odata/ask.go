@@ -105,7 +105,7 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 	}
 	p, err := c.page(m, set.Of, a)
 	if err != nil {
-		unsure.LinkDown = isHTML(a.Header)
+		unsure.LinkDown, unsure.After = c.isPage(a), rests(err)
 		return unsure, err
 	}
 	return c.found(t, set, marks, a, p)

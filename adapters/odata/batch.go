@@ -46,7 +46,7 @@ func (c *Client) batch(ctx context.Context, m *edm.Model, groups [][]request) (p
 		return nil, a, false, err
 	}
 	a, sent, err = c.call(ctx, r)
-	if err != nil || a.Status/100 != 2 {
+	if err != nil || a.Status/100 != 2 || c.isPage(a) {
 		return nil, a, sent, err
 	}
 	sizes := make([]int, 0, len(groups))

@@ -219,8 +219,8 @@ func (c *Client) delivered(w *write, a wire.Answer) message.Outcome {
 	if a.Cut != nil {
 		return unsure("the answer broke off", wire.Broke(a.Cut))
 	}
-	if len(a.Body) > 0 && isHTML(a.Header) {
-		return unsure("it is a web page, most likely one to log on", false)
+	if c.isPage(a) {
+		return c.unsurePage(w)
 	}
 	number, err := c.number(w, a)
 	if err != nil {
@@ -232,6 +232,12 @@ func (c *Client) delivered(w *write, a wire.Answer) message.Outcome {
 	receipt := message.Receipt{Document: number, Kind: w.target.kind(), Status: a.Status, At: a.At}
 	receipt.Answer = c.kept(a)
 	return message.Outcome{Verdict: message.Delivered, Receipt: receipt}
+}
+
+// unsurePage is the outcome of a write that a web page answered: whatever stands there answers all others alike, so nothing else is sent for a while.
+// The service itself may have got the write all the same.
+func (c *Client) unsurePage(w *write) message.Outcome {
+	return message.Outcome{Verdict: message.Unsure, LinkDown: true, After: wire.ForbiddenWait, Err: c.signIn(w.what)}
 }
 
 // kept is what a receipt keeps of an answer. Warnings that SAP sends beside a success come first, so that they are not cut off.

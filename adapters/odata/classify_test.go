@@ -61,7 +61,7 @@ func TestEveryAnswerHasOneMeaning(t *testing.T) {
 		{"a redirect to log on", 302, "Location: /saml", "", "", "", message.Unsure, false, problem.Unavailable},
 		{"moved", 301, "Location: /x", "", "", "", message.Again, true, problem.Unavailable},
 		{"a method that is not there", 405, "", "", "", "", message.Again, true, problem.Unavailable},
-		{"a logon page", 200, "Content-Type: text/html", html, "", "", message.Unsure, false, problem.Unavailable},
+		{"a logon page", 200, "Content-Type: text/html", html, "", "", message.Unsure, true, problem.Denied},
 		{"an unknown code", 422, "", v4Error, "Z/999", "something", message.Refused, false, problem.Invalid},
 		{"teapot", 418, "", "short and stout", "", "", message.Refused, false, problem.Invalid},
 	}

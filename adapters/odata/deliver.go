@@ -303,6 +303,9 @@ func (c *Client) apart(ctx context.Context, ws []*write, a wire.Answer) []messag
 
 // whole is the outcome of a write whose whole batch was answered by something else than its parts.
 func (c *Client) whole(w *write, a wire.Answer) message.Outcome {
+	if c.isPage(a) {
+		return c.unsurePage(w)
+	}
 	if a.Status/100 == 2 {
 		return message.Outcome{Verdict: message.Unsure, LinkDown: a.Cut != nil, Err: &problem.Error{
 			Kind: problem.Unavailable, What: w.what, Why: "the answer to the batch cannot be read", Hint: hintAsk,

@@ -120,7 +120,10 @@ func (c *Client) readMetadata(ctx context.Context) (*edm.Model, error) {
 	var model *edm.Model
 	if a.Status == http.StatusOK {
 		if model, err = edm.Parse(a.Body); err != nil {
-			return nil, notMetadata(what, a.Header, err)
+			if c.isPage(a) {
+				return nil, c.signIn(what)
+			}
+			return nil, notMetadata(what, err)
 		}
 	}
 	m.mu.Lock()
@@ -132,15 +135,13 @@ func (c *Client) readMetadata(ctx context.Context) (*edm.Model, error) {
 	return m.model, nil
 }
 
-// notMetadata is an answer with status 200 that is something else: a logon page, most often.
-func notMetadata(what string, h http.Header, err error) error {
+// notMetadata is an answer with status 200 that is something else.
+func notMetadata(what string, err error) error {
 	var e *edm.Error
-	hint := "correct the service's path; an administrator can look at the document in a browser"
-	kind := problem.Unavailable
-	if isHTML(h) {
-		kind, hint = problem.Denied, hintSignIn
+	p := &problem.Error{
+		Kind: problem.Unavailable, What: what, Why: "the answer is no EDMX document that can be read",
+		Hint: "correct the service's path; an administrator can look at the document in a browser",
 	}
-	p := &problem.Error{Kind: kind, What: what, Why: "the answer is no EDMX document that can be read", Hint: hint}
 	if errors.As(err, &e) {
 		p.Why += ": " + e.Error()
 	}

@@ -183,7 +183,21 @@ func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	return e
 }
 
-// errForbidden is the cause of a problem whose user lacks a right.
+// isPage tells whether a good answer is a web page: no service gives one.
+func (c *Client) isPage(a wire.Answer) bool {
+	return a.Status/100 == 2 && len(a.Body) > 0 && isHTML(a.Header)
+}
+
+// signIn makes the problem of such a page, and has somebody told of it.
+func (c *Client) signIn(what string) *problem.Error {
+	e := &problem.Error{
+		Kind: problem.Denied, What: what, Why: "the ERP answered with a web page, most likely one to log on", Hint: hintSignIn, Cause: errForbidden,
+	}
+	c.link.creds.guard.Forbidden(e)
+	return e
+}
+
+// errForbidden is the cause of a problem whose user lacks a right, or is to log on.
 var errForbidden = errors.New("forbidden")
 
 // rests is how long a link rests whose token, $metadata or entity could not be had: a user who lacks a right is given it by a person.

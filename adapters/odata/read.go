@@ -203,7 +203,7 @@ func (c *Client) read(ctx context.Context, what string, r request) (wire.Answer,
 // body reads an answer's JSON object.
 func (c *Client) body(a wire.Answer) (map[string]any, error) {
 	if isHTML(a.Header) {
-		return nil, &problem.Error{Kind: problem.Denied, What: "answer of " + c.name, Why: "it is a web page, most likely one to log on", Hint: hintSignIn}
+		return nil, c.signIn("answer of " + c.name)
 	}
 	v, err := contract.Decode(a.Body)
 	m, ok := v.(map[string]any)

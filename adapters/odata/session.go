@@ -70,6 +70,7 @@ func (c *Client) token(ctx context.Context, refused int) (token, error) {
 // not there, without.
 func (c *Client) fetchToken(ctx context.Context) (string, error) {
 	var last wire.Answer
+	page := false
 	for _, try := range []struct{ method, path string }{
 		{http.MethodHead, "/"}, {http.MethodGet, "/"}, {http.MethodGet, ""},
 	} {
@@ -84,9 +85,12 @@ func (c *Client) fetchToken(ctx context.Context) (string, error) {
 		if last = a; a.Status == http.StatusUnauthorized {
 			break
 		}
-		if a.Status/100 == 2 && try.method == http.MethodGet {
+		if page = page || c.isPage(a); a.Status/100 == 2 && try.method == http.MethodGet && !c.isPage(a) {
 			return "", nil // it answers, and gives none: it wants none
 		}
+	}
+	if page {
+		return "", c.signIn("CSRF token of " + c.name)
 	}
 	e := c.said("CSRF token of "+c.name, last)
 	if e.Kind == problem.Invalid {

@@ -249,6 +249,61 @@ func TestARightThatIsMissingStopsTheLink(t *testing.T) {
 	}
 }
 
+// TestAPageToLogOnIsNoStorm: what stands before the ERP answers everything with status 200 and a page. Whatever was asked for, the link rests for a minute
+// and somebody hears of it once; what was sent may have got through. A page in the place of a token does not say that no token is wanted.
+func TestAPageToLogOnIsNoStorm(t *testing.T) {
+	d := dialects()[0]
+	write := func(w *world) (message.Outcome, error) { out := w.one(t, w.delivery(t, "m")); return out, out.Err }
+	for _, tt := range []struct {
+		name string
+		what func(r *http.Request) bool
+		do   func(w *world) (message.Outcome, error)
+		want message.Verdict
+	}{
+		{"a write", func(r *http.Request) bool { return r.Method == http.MethodPost }, write, message.Unsure},
+		{"a batch", func(r *http.Request) bool { return r.Method == http.MethodPost }, func(w *world) (message.Outcome, error) {
+			w.link.cfg.Batch = 10
+			out := w.link.Deliver(t.Context(), []message.Delivery{w.delivery(t, "m"), w.delivery(t, "n")})
+			return out[0], out[1].Err
+		}, message.Unsure},
+		{"the token", func(r *http.Request) bool { return r.Header.Get(csrf) == "Fetch" }, write, message.Again},
+		{"$metadata", func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "$metadata") }, write, message.Again},
+		{"a question", func(r *http.Request) bool { return r.URL.Query().Has("$filter") }, func(w *world) (message.Outcome, error) {
+			return w.link.Ask(t.Context(), w.delivery(t, "m"))
+		}, message.Unsure},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if tt.what(r) {
+					rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+					_, _ = rw.Write([]byte("<html>Log on</html>")) // the client has left if it fails
+					return
+				}
+				m.Handler().ServeHTTP(rw, r)
+			}))
+			defer srv.Close()
+			w, told := &world{dialect: d, mock: m, link: open(t, d.config(srv.URL))}, 0
+			w.link.WhenDenied(func(error) { told++ })
+			for range 5 {
+				out, err := tt.do(w)
+				if out.Verdict != tt.want || !out.LinkDown || out.After != time.Minute || problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "web page") {
+					t.Errorf("got %v after %s (link down %t): %v", out, out.After, out.LinkDown, err)
+				}
+			}
+			if told != 1 {
+				t.Errorf("told %d times", told)
+			}
+			if n := w.Attempts("m"); n != 0 {
+				t.Errorf("%d writes went without a token", n)
+			}
+		})
+	}
+}
+
 // TestARightThatIsMissingIsNoStormWhateverIsAskedFor: to whoever may not call the service at all, SAP says so at its $metadata, its token and a question
 // too. What is sent and asked for rests as after a write that was refused, and somebody is told once.
 func TestARightThatIsMissingIsNoStormWhateverIsAskedFor(t *testing.T) {

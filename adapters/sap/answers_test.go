@@ -69,8 +69,10 @@ func answers() [][]said {
 		{{status: 201, header: json, body: `{"d":{"ConfirmationGroup":"0000000001","ConfirmationCount":"00000001"}}`, want: message.Delivered, number: "0000000001/00000001"}},
 		{
 			{status: 201, header: json, body: `{"d":{"Confirm`, want: message.Unsure},
-			{status: 200, header: html, body: "<html>Logon</html>", want: message.Unsure},
 			{status: 201, header: json, body: `{"d":{}}`, want: message.Unsure},
+		},
+		{
+			{status: 200, header: html, body: "<html>Logon</html>", want: message.Unsure, link: true, later: time.Minute},
 		},
 	}
 }

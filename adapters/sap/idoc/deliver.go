@@ -183,6 +183,8 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 		hint = hintReach
 	case out.Verdict == message.Delivered && a.Cut != nil:
 		return message.Outcome{Verdict: message.Unsure, LinkDown: wire.Broke(a.Cut), Err: unreachable(what, "the answer broke off", hintAsk)}
+	case out.Verdict == message.Delivered && !l.accepted(a.Body) && bytes.Contains(bytes.ToLower(a.Body), []byte("<form")):
+		return l.signIn(what, said)
 	case out.Verdict == message.Delivered && !l.accepted(a.Body):
 		return message.Outcome{Verdict: message.Unsure, Err: unreachable(what, "SAP answered "+said+", which is not what its port says of an IDoc",
 			"if your port says so, write a part of it under send.accepts; "+hintAsk)}
@@ -204,6 +206,13 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 		l.guard.Forbidden(out.Err)
 	}
 	return out
+}
+
+// signIn is the outcome of an IDoc that was answered with a form to log on. It stands in the way of all others too.
+func (l *Link) signIn(what, said string) message.Outcome {
+	why := &problem.Error{Kind: problem.Denied, What: what, Why: "SAP answered " + said + ", which is a web page with a form, most likely one to log on", Hint: hintSignIn}
+	l.guard.Forbidden(why)
+	return message.Outcome{Verdict: message.Unsure, LinkDown: true, After: wire.ForbiddenWait, Err: why}
 }
 
 // accepted tells whether a good answer is the port's.

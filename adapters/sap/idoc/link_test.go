@@ -292,6 +292,28 @@ func TestARightThatIsMissingStopsTheLink(t *testing.T) {
 	}
 }
 
+// TestAPageToSignInStopsTheLink: what stands before SAP answers each IDoc alike. Whether SAP has got one is not known.
+func TestAPageToSignInStopsTheLink(t *testing.T) {
+	sap := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		_, _ = rw.Write([]byte("<!DOCTYPE html><html><body onload=\"document.forms[0].submit()\"><FORM action=\"https://login.example/saml\" method=\"post\"></FORM></body></html>")) // the client has left if it fails
+	}))
+	defer sap.Close()
+	cfg := config()
+	cfg.Send = &idoc.Send{URL: sap.URL}
+	l, _ := open(t, cfg)
+	told := 0
+	l.WhenDenied(func(error) { told++ })
+	for range 5 {
+		out := l.Deliver(t.Context(), []message.Delivery{delivery(t, "m1", "PPCC2PRETTICKET01", `{"E1BP_PP_TIMETICKET":[{"ORDERID":"1"}]}`)})[0]
+		if out.Verdict != message.Unsure || !out.LinkDown || out.After != time.Minute || problem.KindOf(out.Err) != problem.Denied {
+			t.Errorf("got %v after %s (link down %t)", out, out.After, out.LinkDown)
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times", told)
+	}
+}
+
 // TestALostAnswerWaitsForSAP: what may have arrived is not sent again. SAP's confirmation settles it, or a person.
 func TestALostAnswerWaitsForSAP(t *testing.T) {
 	w := newWorld(t, idocport.Config{Silent: true})
@@ -564,7 +586,8 @@ func TestFilesAreTakenOnceTheInboxHasThem(t *testing.T) {
 	go func() { done <- l.Run(ctx, in.accept) }()
 	put := func(name string, text []byte) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+		half := filepath.Join(dir, ".half")
+		if err := errors.Join(os.WriteFile(half, text, 0o600), os.Rename(half, filepath.Join(dir, name))); err != nil {
 			t.Fatal(err)
 		}
 	}
