@@ -53,6 +53,12 @@ type Happened struct {
 	Origin *message.Signature // over what it was; nil if that was not signed
 }
 
+// Skipped tells whether a message is owed that its lane was moved past behind Holdfast: it would never be sent.
+func (d Detail) Skipped() bool {
+	l := d.LaneState
+	return !d.Settled && (l.Owed == 0 || d.Epoch < l.HeadEpoch || d.Epoch == l.HeadEpoch && d.Number < l.Head)
+}
+
 // MaySent tells whether a message that is still owed may be with the ERP already, so that it is asked for before it is sent.
 func (d Detail) MaySent() bool {
 	switch {

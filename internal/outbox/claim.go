@@ -142,8 +142,11 @@ func (o *Outbox) Claim(ctx context.Context, tx *store.Tx, node, link string, roo
 func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, rows []row, now string) (c Claim, last int64, err error) {
 	c = Claim{Link: link, Lane: l.Lane, Token: l.Token + 1, SentTo: l.SentTo, SentBy: now}
 	if len(rows) == 0 { // it must not hold up the others
-		why := fmt.Sprintf("%d messages are owed from number %d, and none is there: they were deleted behind Holdfast", l.Pending, l.Head)
-		return c, 0, o.changeLane(ctx, tx, link, l.Lane, `state = 'parked', reason = ?`, why)
+		return c, 0, o.parkGone(ctx, tx, link, &l, l.Head)
+	}
+	if rows[0].Skipped {
+		_, err := o.parkSkipped(ctx, tx, link, l.Lane)
+		return Claim{}, 0, err
 	}
 	if at := rows[0].NotBefore; at > store.Micros(tx.Now) { // whatever made the lane due did not look at its message
 		return c, 0, o.dueLater(ctx, tx, link, l.Lane, at)
@@ -222,7 +225,7 @@ func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, pe
 	}
 	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", heads))
 	rows := make([]row, 0, 2*len(lanes))
-	err := tx.Read(ctx, func(r *store.Row) { rows = append(rows, firstOf(r, link)) }, `SELECT `+first+` FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m
+	err := tx.Read(ctx, func(r *store.Row) { rows = append(rows, firstOf(r, link)) }, `SELECT `+first+`, CASE WHEN m.number = g.head THEN `+skippedBefore+` ELSE FALSE END FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m
 		WHERE m.link = ? AND m.lane = g.lane AND m.epoch = g.epoch AND m.number >= g.head AND m.number < g.head + CAST(? AS BIGINT)`,
 		append(g.Args(tx), link, perLane)...)
 	if err != nil {

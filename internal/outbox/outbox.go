@@ -115,6 +115,7 @@ type Outbox struct {
 	version func() string        // nil: no lane names what it was sent by
 	patrol  *body.Patrol
 	begun   atomic.Pointer[begun]
+	looked  atomic.Pointer[at] // how far ParkSkipped has come
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the

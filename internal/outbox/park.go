@@ -64,6 +64,9 @@ func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason st
 	if err != nil {
 		return err
 	}
+	if err := l.recount(ctx, tx, link); err != nil { // what was deleted behind Holdfast is owed no more
+		return err
+	}
 	if _, err := tx.Exec(ctx, `UPDATE outbox_lanes SET paused = FALSE WHERE link = ? AND lane = ?`, link, lane); err != nil {
 		return fmt.Errorf("resume lane %s of link %s: %w", lane, link, err)
 	}

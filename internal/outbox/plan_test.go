@@ -69,6 +69,37 @@ func TestDoubtIsFoundWithoutReadingWhatIsOwed(t *testing.T) {
 	})
 }
 
+// TestWhatALaneWasMovedPastIsFoundByItsPlace asks for the plan of what each claim looks for: it reads one message and one receipt, however many
+// of both wait to be filed.
+func TestWhatALaneWasMovedPastIsFoundByItsPlace(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			explain, want := `EXPLAIN QUERY PLAN `, []string{"(link=? AND lane=? AND epoch=? AND number<?)", "(link=? AND lane=? AND epoch<?)", "outbox_receipts_lane (link=? AND lane=? AND epoch=? AND first_number<?)"}
+			if tx.Dialect() == store.Postgres {
+				explain, want = `EXPLAIN `, []string{"(epoch = m.epoch) AND (number < m.number)", "(epoch < m.epoch)", "(first_number <= p.number)"}
+				for _, set := range []string{`SET LOCAL enable_seqscan = off`, `SET LOCAL enable_bitmapscan = off`} { // the tables are empty
+					if _, err := tx.Exec(t.Context(), set); err != nil {
+						return err
+					}
+				}
+			}
+			plan, err := planOf(t.Context(), tx, explain+`SELECT `+skippedBefore+` FROM outbox_messages AS m WHERE m.id = 'x'`)
+			for _, w := range want {
+				if err == nil && !strings.Contains(plan, w) {
+					t.Errorf("plan without %s:\n%s", w, plan)
+				}
+			}
+			if err == nil && (strings.Contains(plan, "Sort") || strings.Contains(plan, "TEMP B-TREE")) {
+				t.Errorf("it sorts:\n%s", plan)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func planOf(ctx context.Context, tx *store.Tx, query string, args ...any) (string, error) {
 	var lines []string
 	if tx.Dialect() == store.Postgres {

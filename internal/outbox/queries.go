@@ -46,6 +46,8 @@ type row struct {
 	Sends      int         `db:"sends"`
 	SentBy     string      `db:"sent_by"` // what it may have been sent by, where that is not what its lane names
 
+	Skipped bool // by a claim, of a lane's head: the lane was moved past a message before it
+
 	own []byte // the secret of its lane; nil if that has none
 }
 
@@ -63,14 +65,14 @@ const hot = written + `, replay, sends, signature, sent_by`
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
 	expires_at, attempts, redelivery, replay, signature, sealed, sent_by`
 
-// firstOf reads first of a message of link.
+// firstOf reads first of a message of link, and whether one before it was passed over.
 func firstOf(r *store.Row, link string) row {
 	return row{
 		Link: link, Lane: r.Text(), Epoch: r.Int(), Number: r.Int(), ID: r.Text(), Source: r.Text(), Kind: r.Text(), Version: int(r.Int()), Key: r.Text(),
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
 		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(), Sealed: r.Int(),
-		SentBy: r.Text(),
+		SentBy: r.Text(), Skipped: r.Bool(),
 	}
 }
 

@@ -248,7 +248,7 @@ type laneRows struct {
 
 // settleLanes moves the heads of lanes on and, of those that are given back, says when and whether they are claimed again.
 func (o *Outbox) settleLanes(ctx context.Context, tx *store.Tx, link string, locked map[string]*lane, held []Settlement) error {
-	heads, err := readHeads(ctx, tx, link, locked, held)
+	heads, err := o.readHeads(ctx, tx, link, locked, held)
 	if err != nil {
 		return err
 	}
@@ -355,8 +355,9 @@ func (l *lane) empty(tx *store.Tx) row {
 	return row{Epoch: l.Newest, Number: l.Next, CreatedAt: store.Micros(tx.Now)}
 }
 
-// readHeads is readHead of many lanes that were held. Nothing that a lane owes is before the head in its row.
-func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string]*lane, held []Settlement) (map[string]row, error) {
+// readHeads is readHead of many lanes that were held. Nothing that a lane owes is before the head in its row. A lane of which nothing is there that
+// it owes is parked, with an alarm, and holds up no other.
+func (o *Outbox) readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string]*lane, held []Settlement) (map[string]row, error) {
 	heads := make(map[string]row, len(held))
 	var names []string
 	var epochs, numbers []int64
@@ -370,19 +371,28 @@ func readHeads(ctx context.Context, tx *store.Tx, link string, locked map[string
 		return heads, nil
 	}
 	g := store.Give(store.Col("lane", names), store.Col("epoch", epochs), store.Col("head", numbers))
-	found := 0
 	err := tx.Read(ctx, func(r *store.Row) {
 		h := row{Lane: r.Text(), ID: r.Text(), Epoch: r.Int(), Number: r.Int(), CreatedAt: r.Int(), NotBefore: r.Int()}
 		heads[h.Lane] = h
-		found++
 	}, `SELECT m.lane, m.id, m.epoch, m.number, m.created_at, m.not_before
 		FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.id = (SELECT f.id FROM outbox_messages AS f WHERE f.link = ? AND f.lane = g.lane AND (f.epoch, f.number) >= (g.epoch, g.head)
 			ORDER BY f.epoch, f.number LIMIT 1)`, append(g.Args(tx), link)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the heads of lanes of link %s: %w", link, err)
 	}
-	if found < len(names) {
-		return nil, fmt.Errorf("read the heads of lanes of link %s: of %d lanes %d owe nothing that is there", link, len(names), len(names)-found)
+	for _, s := range held {
+		l := locked[s.Lane]
+		if l.Pending == 0 || heads[s.Lane].ID != "" {
+			continue
+		}
+		h := l.empty(tx)
+		if h.Epoch, h.Number = l.Epoch, l.Head; len(s.Done) > 0 {
+			h.Number = max(h.Number, s.Done[len(s.Done)-1].Number+1)
+		}
+		heads[s.Lane] = h
+		if err := o.parkGone(ctx, tx, link, l, h.Number); err != nil {
+			return nil, err
+		}
 	}
 	return heads, nil
 }

@@ -135,6 +135,9 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	if c.signature(d.Number, "it", d.Message) {
 		c.Signed++
 	}
+	if d.Skipped() {
+		c.wrong(d.Number, "it is owed, and its lane was moved past it behind Holdfast: it was never delivered")
+	}
 	if d.Role != message.Event {
 		if err := c.before(ctx, tx, out, d); err != nil {
 			return err

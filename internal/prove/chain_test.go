@@ -75,16 +75,20 @@ func (w laneWorld) owe(lane string, n int) {
 	w.t.Helper()
 	w.do(func(ctx context.Context, tx *store.Tx) error {
 		for i := range n {
-			m := message.Message{
-				ID: fmt.Sprintf("%s-%d", lane, i+1), Kind: "operation.confirmed", Version: 1, Key: lane, Time: time.Unix(1_800_000_000, 0),
-				Body: fmt.Appendf(nil, `{"piece":%d}`, i+1), Cause: "because", Creates: "lot/" + lane, Place: message.Place{Role: message.Event},
-			}
-			if err := w.out.Append(ctx, tx, m); err != nil {
+			if err := w.out.Append(ctx, tx, w.event(lane, i+1)); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// event is the nth of a lane.
+func (laneWorld) event(lane string, n int) message.Message {
+	return message.Message{
+		ID: fmt.Sprintf("%s-%d", lane, n), Kind: "operation.confirmed", Version: 1, Key: lane, Time: time.Unix(1_800_000_000, 0),
+		Body: fmt.Appendf(nil, `{"piece":%d}`, n), Cause: "because", Creates: "lot/" + lane, Place: message.Place{Role: message.Event},
+	}
 }
 
 // deliver settles the first n messages of each lane.
@@ -191,6 +195,9 @@ func TestALaneIsWholeUntilSomebodyChangesIt(t *testing.T) {
 		{"the lane removed", "DELETE FROM outbox_lanes WHERE lane = 'o1'", 5},
 		{"the first removed", "DELETE FROM outbox_delivered WHERE lane = 'o1' AND number = 1", 1},
 		{"one in the middle removed", "DELETE FROM outbox_delivered WHERE lane = 'o1' AND number = 2", 2},
+		{"the lane moved past what is owed", set(lane, "head", "head + 1", 0), 4},
+		{"the lane moved past all that is owed", set(lane, "pending", "0", 0), 5},
+		{"the lane's head in a later epoch", set(lane, "head_epoch", "2", 0), 4},
 		{"the last removed", "DELETE FROM outbox_messages WHERE lane = 'o1' AND number = 5", 5},
 		{"all that were delivered removed", "DELETE FROM outbox_delivered WHERE lane = 'o1'", 1},
 		{"what an amended one was", "UPDATE outbox_events SET body = (SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1) WHERE what = 'amended'", 4},

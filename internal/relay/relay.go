@@ -203,6 +203,9 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("old messages are not purged", "err", err)
 		}
+		if _, err := r.out.ParkSkipped(ctx, r.db); err != nil && ctx.Err() == nil {
+			r.log.Warn("it is not known whether lanes were moved past what they owe", "err", err)
+		}
 		swept, err := body.Sweep(ctx, r.db)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("bodies that nothing refers to are not removed", "err", err)
