@@ -13,6 +13,7 @@ import (
 
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
+	"holdfast/internal/prove"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
@@ -158,14 +159,20 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		}
 		var report audit.Report
 		err = r.db.View(ctx, func(tx *store.Tx) (err error) {
-			report, err = audit.Verify(ctx, tx, origin, points, by)
+			if report, err = audit.Verify(ctx, tx, origin, points, by); err != nil {
+				return err
+			}
+			lost, err := prove.Held(ctx, tx, r.out, "", "")
+			for _, l := range lost {
+				wrong = append(wrong, audit.Wrong{Entry: l.Entry, What: fmt.Sprintf("number %d of lane %s of link %s: %s", l.Number, l.Lane, l.Link, l.What)})
+			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		if gone {
-			wrong = ownCopies(r.cfg.Audit.Checkpoints, report.Checkpoints)
+			wrong = append(wrong, ownCopies(r.cfg.Audit.Checkpoints, report.Checkpoints)...)
 		}
 		report.Wrong = append(report.Wrong, wrong...)
 		return v.print(cmd.OutOrStdout(), report, r.db.Now())

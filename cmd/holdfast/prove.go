@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,8 +100,16 @@ func (w window) has(at time.Time) bool {
 
 func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Checks, p proving, w window) ([]prove.Chain, error) {
 	var ends []outbox.End
+	lost := map[[2]string][]prove.Defect{} // by link and lane
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-		ends, err = r.out.Ends(ctx, tx, p.link, p.lane)
+		if ends, err = r.out.Ends(ctx, tx, p.link, p.lane); err != nil {
+			return err
+		}
+		all, err := prove.Held(ctx, tx, r.out, p.link, p.lane)
+		for _, l := range all {
+			lane := [2]string{l.Link, l.Lane}
+			lost[lane] = append(lost[lane], l.Defect)
+		}
 		return err
 	})
 	if err != nil {
@@ -114,6 +124,9 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 				return err
 			}
 			c, err := prove.Check(ctx, tx, r.out, now[0], by)
+			lane := [2]string{e.Link, e.Lane}
+			c.Add(lost[lane]...)
+			delete(lost, lane)
 			if err == nil && (c.State == prove.Broken || w.has(c.At)) {
 				chains = append(chains, c)
 			}
@@ -123,7 +136,18 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 			return nil, err
 		}
 	}
-	return chains, bar.Finish()
+	return append(chains, goneLanes(lost)...), bar.Finish()
+}
+
+// goneLanes are lanes of which nothing is there and the audit record holds something.
+func goneLanes(lost map[[2]string][]prove.Defect) (chains []prove.Chain) {
+	lanes := slices.SortedFunc(maps.Keys(lost), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	for _, lane := range lanes {
+		c := prove.Chain{Link: lane[0], Lane: lane[1]}
+		c.Add(lost[lane]...)
+		chains = append(chains, c)
+	}
+	return chains
 }
 
 // checks is what this plant checks its messages by: its own keyring, and the keys of the links' ERPs where they sign receipts.

@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/audit"
@@ -29,4 +31,80 @@ func (o *Outbox) Moved(ctx context.Context, tx *store.Tx, since time.Time) ([]au
 		heads[i] = audit.Head(r)
 	}
 	return heads, nil
+}
+
+// Lost is a head that the audit record holds of a lane and the lane has no more.
+type Lost struct {
+	audit.Head
+	Other bool // another message has its number
+}
+
+// Lost gives those of the heads that are not in their lanes as they were held, and were not purged for their age: they were taken out or
+// exchanged behind Holdfast.
+func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lost []Lost, err error) {
+	for part := range slices.Chunk(heads, chunk) {
+		has, err := digestsAt(ctx, tx, part)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range part {
+			digests, there := has[placeAt(h)]
+			switch {
+			case there && digests[h.Digest]:
+			case there:
+				lost = append(lost, Lost{h, true})
+			default:
+				purged, err := purgedAt(ctx, tx, h)
+				if err != nil {
+					return nil, err
+				}
+				if !purged {
+					lost = append(lost, Lost{Head: h})
+				}
+			}
+		}
+	}
+	return lost, nil
+}
+
+func placeAt(h audit.Head) at { return at{h.Link, h.Lane, h.Epoch, h.Number} }
+
+// digestsAt are the digests of what is kept at these places, and of all that it was before.
+func digestsAt(ctx context.Context, tx *store.Tx, heads []audit.Head) (map[at]map[string]bool, error) {
+	g := store.Give(
+		store.Each("link", heads, func(h audit.Head) string { return h.Link }), store.Each("lane", heads, func(h audit.Head) string { return h.Lane }),
+		store.Each("epoch", heads, func(h audit.Head) int64 { return h.Epoch }), store.Each("number", heads, func(h audit.Head) int64 { return h.Number }),
+	)
+	const is = ` WHERE m.link = g.link AND m.lane = g.lane AND m.epoch = g.epoch AND m.number = g.number`
+	parts, args := []string{}, []any{}
+	for _, table := range []string{"outbox_messages", "outbox_delivered"} {
+		from := ` FROM ` + g.Table(tx, "g") + ` CROSS JOIN ` + table + ` AS m`
+		parts = append(parts, `SELECT m.link, m.lane, m.epoch, m.number, m.digest, m.refers`+from+is,
+			`SELECT m.link, m.lane, m.epoch, m.number, e.digest, e.refers`+from+` CROSS JOIN outbox_events AS e`+is+` AND e.id = m.id`)
+		args = slices.Concat(args, g.Args(tx), g.Args(tx))
+	}
+	var rows []struct {
+		at
+		Digest, Refers string
+	}
+	if err := tx.Select(ctx, &rows, strings.Join(parts, " UNION "), args...); err != nil {
+		return nil, fmt.Errorf("read what lanes have where the audit record holds something: %w", err)
+	}
+	has := make(map[at]map[string]bool, len(heads))
+	for _, r := range rows {
+		if has[r.at] == nil {
+			has[r.at] = map[string]bool{}
+		}
+		has[r.at][r.Digest], has[r.at][r.Refers] = true, true
+	}
+	return has, nil
+}
+
+// purgedAt tells whether what was there may have been deleted for its age.
+func purgedAt(ctx context.Context, tx *store.Tx, h audit.Head) (is bool, err error) {
+	err = tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?)`, h.Link, h.Lane, h.Epoch, h.Number)
+	if err != nil {
+		return false, fmt.Errorf("read what was purged of lane %s: %w", h.Lane, err)
+	}
+	return is, nil
 }

@@ -1,0 +1,59 @@
+package prove
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// Lost is what a lane has no more although the audit record holds that it had it.
+type Lost struct {
+	Link, Lane string
+	Entry      int64 // of the record, which holds it
+	Defect
+}
+
+// Held holds every lane, or those of a link, or one, against each head that the audit record keeps of them: of what was taken from the end of a lane
+// whose own end was set back, and of a lane that is gone, nothing else tells.
+func Held(ctx context.Context, tx *store.Tx, out *outbox.Outbox, link, lane string) (all []Lost, err error) {
+	told := map[audit.Head]bool{} // the record holds the same until the lane moves on
+	err = audit.EachMoved(ctx, tx, time.Time{}, func(e audit.Entry, _ int64) error {
+		heads, err := e.Heads()
+		if err != nil {
+			return err
+		}
+		asked := heads[:0]
+		for _, h := range heads {
+			if (link == "" || h.Link == link) && (lane == "" || h.Lane == lane) {
+				asked = append(asked, h)
+			}
+		}
+		lost, err := out.Lost(ctx, tx, asked)
+		for _, l := range lost {
+			if told[l.Head] {
+				continue
+			}
+			told[l.Head] = true
+			what := "it is not there: audit entry %d holds that it was, and it was not purged for its age"
+			if l.Other {
+				what = "it is another message than the one that audit entry %d holds"
+			}
+			all = append(all, Lost{l.Link, l.Lane, e.Seq, Defect{l.Number, fmt.Sprintf(what, e.Seq)}})
+		}
+		return err
+	})
+	return all, err
+}
+
+// Add says what else is wrong with the lane.
+func (c *Chain) Add(wrong ...Defect) {
+	for _, d := range wrong {
+		if c.State = Broken; len(c.Wrong) < mostDefects {
+			c.Wrong = append(c.Wrong, d)
+		}
+	}
+}
