@@ -270,15 +270,26 @@ func (k *checking) present(r *rule, f *schema.Field) {
 	}
 }
 
-// value looks at what is written and what is expected.
+// value looks at each of the values that a rule may write: that of its expression, and the one that stands in its place.
 func (k *checking) value(r *rule, name string, t *schema.Type) {
-	s := r.known()
-	if !s.known() {
-		return
+	switch {
+	case r.constant != nil:
+		k.shape(r, constantShape(r.constant), name, t, r.at)
+	case r.value != nil:
+		k.shape(r, r.value.shape, name, t, r.value.at)
 	}
-	at := r.at
-	if r.value != nil {
-		at = r.value.at
+	if r.absent != nil {
+		k.shape(r, r.absent.shape, name, t, r.absent.at)
+	}
+}
+
+// shape looks at what is written and what is expected.
+func (k *checking) shape(r *rule, s shape, name string, t *schema.Type, at place) {
+	for _, one := range s.either {
+		k.shape(r, one, name, t, at)
+	}
+	if !s.known() || t.Kind == schema.Any {
+		return
 	}
 	written, hint := r.written(s)
 	if !takes(t, written, r.format) {

@@ -38,6 +38,7 @@ type shape struct {
 	pattern string   // what a text fits, but for those in some; "": not known
 	always  *bool    // a condition that is the same for every message
 	guards  []string // fields that are there if this condition holds
+	either  []shape  // of a value that may be of several kinds: each of those that are known
 }
 
 // unformatted is the format of a text whose schema asks for none.
@@ -126,7 +127,7 @@ func (s shape) or(o shape) shape {
 		out.pattern = o.pattern
 	}
 	if s.kind != o.kind {
-		out.kind = schema.Any
+		out.kind, out.either = schema.Any, slices.Concat(s.kinds(), o.kinds())
 	}
 	switch {
 	case s.typ == o.typ, o.kind == schema.List && (o.typ == nil || s.typ != nil && s.typ.Item == o.typ.Item):
@@ -483,39 +484,4 @@ func (a *analysis) optional(e ast.Expr, c ast.CallExpr, guards []string) shape {
 	}
 	s.absent = true
 	return s
-}
-
-// loop is a comprehension. One without a list binds a name, as optMap does.
-func (a *analysis) loop(e ast.Expr, guards []string) shape {
-	c := e.AsComprehension()
-	over := a.of(c.IterRange(), guards)
-	a.hides(e, c.IterVar())
-	a.hides(e, c.AccuVar())
-	outer := a.binds
-	a.binds = map[string]shape{}
-	for name, s := range outer {
-		a.binds[name] = s
-	}
-	defer func() { a.binds = outer }()
-	if item := c.IterVar(); over.typ != nil && over.typ.Item != nil {
-		a.binds[item] = shapeOf(over.typ.Item)
-	} else if least := fewestInEach(c.IterRange()); least > 0 {
-		a.binds[item] = shape{
-			kind: schema.List, scale: schema.AnyScale, made: true,
-			typ: &schema.Type{Kind: schema.List, Item: &schema.Type{Scale: schema.AnyScale}, MinItems: least, Scale: schema.AnyScale},
-		}
-	}
-	init := a.of(c.AccuInit(), guards)
-	init.absent = init.null != ""
-	bind := c.IterRange().Kind() == ast.ListKind && c.IterRange().AsList().Size() == 0
-	if bind {
-		a.binds[c.AccuVar()] = init
-	} else {
-		a.loops = true
-		a.of(c.LoopStep(), guards)
-	}
-	if s := a.of(c.Result(), guards); bind {
-		return s
-	}
-	return a.byType(e)
 }
