@@ -132,7 +132,7 @@ func (c canary) print(w io.Writer) error {
 		rows = append(rows, fmt.Sprintf("%s\t%d\t%d", t.Mapping, t.Mapped, t.Differed))
 	}
 	if len(rows) == 0 {
-		return sentence(w, "no message has come since it began")
+		return sentence(w, "no message has been counted yet: nodes begin within some two seconds, and count what they have mapped every two")
 	}
 	if err := table(w, "MAPPING\tMAPPED\tDIFFERED", rows); err != nil {
 		return err

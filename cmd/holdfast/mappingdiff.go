@@ -40,14 +40,14 @@ func mappingDiff() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				effects, looked, err := r.effects(ctx, before, after, limit)
+				effects, looked, others, err := r.effects(ctx, before, after, limit)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), effects)
 				}
-				return printEffects(cmd.OutOrStdout(), before.Changes(after), effects, looked)
+				return printEffects(cmd.OutOrStdout(), before.Changes(after), effects, looked, others)
 			})
 		},
 	}
@@ -79,9 +79,18 @@ func (r *records) named(ctx context.Context, name string) (*mapping.Set, error) 
 	return set, toldMistakes(err)
 }
 
-// effects maps what is recorded by both sets: what went out, and what came in. Looked is how many messages were mapped.
-func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit int) (out []mapping.Effect, looked int, err error) {
-	compare := func(name string, m message.Message, refs mapping.Resolver) {
+// effects maps what is recorded by both sets: what went out, and what came in. Looked is how many messages were mapped, and others how many were
+// not, since their mapping is the same in both.
+func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit int) (out []mapping.Effect, looked, others int, err error) {
+	changed := map[string]bool{}
+	for _, c := range before.Changes(after) {
+		changed[c.Name] = true
+	}
+	compare := func(name, kind string, m message.Message, refs mapping.Resolver) {
+		if !changed[before.Name(name, kind)] && !changed[after.Name(name, kind)] {
+			others++
+			return
+		}
 		looked++
 		if e := mapping.Compare(ctx, before, after, name, m, refs); len(e.Differences) > 0 {
 			out = append(out, e)
@@ -89,11 +98,11 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 	}
 	ctx, done, err := r.reading(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	defer done()
 	err = r.db.View(ctx, func(tx *store.Tx) error {
-		out, looked = nil, 0
+		out, looked, others = nil, 0, 0
 		list, _, err := r.out.Messages(ctx, tx, outbox.Filter{Limit: limit}, "")
 		if err != nil {
 			return err
@@ -106,7 +115,7 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 			if err != nil {
 				return err
 			}
-			compare(d.Mapping, d.Message, r.references(tx, d.Message))
+			compare(d.Mapping, d.Kind, d.Message, r.references(tx, d.Message))
 		}
 		came, err := r.in.Messages(ctx, tx, inbox.Filter{Limit: limit})
 		if err != nil {
@@ -120,11 +129,11 @@ func (r *records) effects(ctx context.Context, before, after *mapping.Set, limit
 			if err != nil {
 				return err
 			}
-			compare(m.Mapping, m.Message, r.in.References(tx, m.Link))
+			compare(m.Mapping, "", m.Message, r.in.References(tx, m.Link))
 		}
 		return nil
 	})
-	return out, looked, err
+	return out, looked, others, err
 }
 
 // reading has what came in read by the contracts of the links, as a running plant reads it.
@@ -145,12 +154,18 @@ func (r *records) references(tx *store.Tx, m message.Message) mapping.Resolver {
 	}
 }
 
-func printEffects(w io.Writer, changes []mapping.Change, effects []mapping.Effect, looked int) error {
+func printEffects(w io.Writer, changes []mapping.Change, effects []mapping.Effect, looked, others int) error {
 	for _, c := range changes {
 		fmt.Fprintf(w, "%s: %s → %s\n", c.Name, hashOf(c.Before), hashOf(c.After))
 	}
 	printDifferences(w, effects)
-	return sentence(w, "%d of %s would be mapped differently", len(effects), count(looked, "message", "messages"))
+	if len(changes) == 0 {
+		return sentence(w, "no mapping differs")
+	}
+	if looked == 0 {
+		return sentence(w, "none of the %s that are recorded is mapped by what differs, so that this proves nothing", count(others, "message", "messages"))
+	}
+	return sentence(w, "%d of %s would be mapped differently; %d more are mapped by what is the same in both", len(effects), count(looked, "message", "messages"), others)
 }
 
 func printDifferences(w io.Writer, effects []mapping.Effect) {

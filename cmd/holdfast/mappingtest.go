@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,7 +100,8 @@ func writeMappingReport(w io.Writer, r mapping.Report, form string) error {
 	return &problem.Error{Kind: problem.Invalid, What: "print the report", Why: form + " is no format", Hint: "choose text, json or junit"}
 }
 
-// update writes the examples of the plant's own mappings anew where something differs.
+// update writes the examples of the plant's own mappings anew where something differs. One that stands in the place of a shipped mapping is given
+// the shipped examples, with what it makes.
 func (w *workshop) update(out io.Writer, r mapping.Report) error {
 	written := 0
 	for _, name := range w.rules.Names() {
@@ -108,8 +110,9 @@ func (w *workshop) update(out io.Writer, r mapping.Report) error {
 			return err
 		}
 		file := filepath.Join(w.cfg.Mappings, filepath.FromSlash(name)+".example.yaml")
+		_, errOwn := os.Stat(filepath.Join(w.cfg.Mappings, filepath.FromSlash(name)+".yaml"))
 		old, errRead := os.ReadFile(file)
-		if text == nil || errRead != nil || bytes.Equal(old, text) {
+		if text == nil || errRead != nil && (errOwn != nil || !errors.Is(errRead, fs.ErrNotExist)) || bytes.Equal(old, text) {
 			continue // nothing differs, or it is a shipped one
 		}
 		if err := save(file, text); err != nil {
