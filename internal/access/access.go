@@ -44,6 +44,8 @@ type Actor struct {
 
 	Person bool      // signed in with a second factor, and is held to Policy.Fresh
 	Factor time.Time // when that was shown; zero: nobody knows
+
+	anew time.Time // when they showed a provider anew who they are, since this plant had sent them to; zero: they did not
 }
 
 // Key makes the repetition of an act harmless.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/store"
 )
 
 // How a sign-in at a provider is bounded.
@@ -190,8 +191,8 @@ func (s *Sessions) flowCookie(value string, age time.Duration) *http.Cookie {
 }
 
 // Begin is where the browser has to go to sign in at a provider, with the cookie that binds what comes back to this browser. fresh demands a
-// second factor that is shown now. Unavailable if the provider has not answered yet; nobody waits for it here.
-func (p *Providers) Begin(name, back string, fresh bool) (to string, cookie *http.Cookie, err error) {
+// second factor that is shown now, and has the session of the request know that it was demanded: see anew. Unavailable if the provider has not answered yet; nobody waits for it here.
+func (p *Providers) Begin(r *http.Request, name, back string, fresh bool) (to string, cookie *http.Cookie, err error) {
 	at := p.all[name]
 	if at == nil {
 		return "", nil, &problem.Error{Kind: problem.NotFound, What: "sign in at " + name, Why: "there is no such provider", Hint: "begin at /console/sign-in"}
@@ -208,6 +209,7 @@ func (p *Providers) Begin(name, back string, fresh bool) (to string, cookie *htt
 	opts := []oauth2.AuthCodeOption{oidc.Nonce(f.Nonce), oauth2.S256ChallengeOption(f.Verifier)}
 	opts = append(opts, at.MFA.ask()...)
 	if fresh {
+		p.sessions.askAnew(r.Context(), f)
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
 	cfg := at.oauth(s, "")
@@ -258,7 +260,12 @@ func (p *Providers) Finish(r *http.Request, name string) (back string, cookie *h
 	if err != nil {
 		return f.Back, cookie, p.sessions.turnedAway(r, "", err)
 	}
-	return f.Back, cookie, p.sessions.enterFrom(r, at, t)
+	anew := p.sessions.anew(r.Context(), f, t)
+	err = p.sessions.enterFrom(r, at, t)
+	if err == nil && !anew.IsZero() {
+		p.sessions.scs.Put(r.Context(), sessionAnew, store.Micros(anew))
+	}
+	return f.Back, cookie, err
 }
 
 // flow is what this browser began, if what came back belongs to it.

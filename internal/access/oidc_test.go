@@ -123,7 +123,7 @@ func (co *company) console(s *access.Sessions) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /console/sign-in/{p}", func(w http.ResponseWriter, r *http.Request) {
-		to, k, err := co.providers.Begin(r.PathValue("p"), "/who", r.FormValue("fresh") != "")
+		to, k, err := co.providers.Begin(r, r.PathValue("p"), "/who", r.FormValue("fresh") != "")
 		if err != nil {
 			answer(w, err)
 			return

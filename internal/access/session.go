@@ -54,6 +54,9 @@ const (
 	sessionSeen   = "seen"
 	sessionFactor = "factor" // when the second factor was shown
 	sessionFloor  = "floor"  // the terminal at which it began by badge and PIN
+	sessionAsked  = "asked"  // the state of the sign-in that the person was sent to, to show who they are anew
+	sessionSince  = "since"  // when that was, microseconds
+	sessionAnew   = "anew"   // when they did, microseconds
 )
 
 // NewSessions returns Sessions for the accounts of users.
@@ -152,7 +155,7 @@ func (s *Sessions) who(r *http.Request) (Actor, error) {
 	if err != nil {
 		return Actor{}, err
 	}
-	return Actor{Name: a.actor, Rights: rights, Person: true, Factor: factor}, nil
+	return Actor{Name: a.actor, Rights: rights, Person: true, Factor: factor, anew: store.FromMicros(s.scs.GetInt64(ctx, sessionAnew))}, nil
 }
 
 func (s *Sessions) end(ctx context.Context, why string) error {
@@ -243,7 +246,9 @@ func (s *Sessions) begin(ctx context.Context, name string, factor time.Time) err
 		return fmt.Errorf("begin a session: %w", err)
 	}
 	now := store.Micros(s.db.Now())
-	s.scs.Remove(ctx, sessionFloor)
+	for _, key := range []string{sessionFloor, sessionAsked, sessionSince, sessionAnew} {
+		s.scs.Remove(ctx, key)
+	}
 	s.scs.Put(ctx, sessionUser, name)
 	s.scs.Put(ctx, sessionBegan, now)
 	s.scs.Put(ctx, sessionSeen, now)

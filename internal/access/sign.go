@@ -235,12 +235,31 @@ func useCodeOf(ctx context.Context, tx *store.Tx, was userRow, code string) (boo
 // signWithin is how long ago a person may have signed in anew at a provider to sign by that.
 const signWithin = 5 * time.Minute
 
+// askAnew has the session of whoever is signed in know that they were sent to show who they are anew.
+func (s *Sessions) askAnew(ctx context.Context, f flow) {
+	if s.scs.GetString(ctx, sessionUser) == "" {
+		return // nobody signs with it
+	}
+	s.scs.Put(ctx, sessionAsked, f.State)
+	s.scs.Put(ctx, sessionSince, f.Began)
+}
+
+// anew is when whoever comes back has shown anew who they are; zero if they have not, or the plant did not ask for it. The browser's word for that
+// counts for nothing, nor does a sign-in on which the session rests already: whoever finds it open could have the provider let them through unasked.
+func (s *Sessions) anew(ctx context.Context, f flow, t idToken) time.Time {
+	asked, since, before := s.scs.GetString(ctx, sessionAsked), s.scs.GetInt64(ctx, sessionSince), s.scs.GetInt64(ctx, sessionFactor)
+	if asked == "" || f.State != asked || t.factor.Before(store.FromMicros(since).Add(-clockSkew)) || store.Micros(t.factor) <= before {
+		return time.Time{}
+	}
+	return t.factor
+}
+
 // byProvider takes a new sign-in at the provider for the signature of one act.
 func (g *Signature) byProvider(act Act) (*signing, error) {
 	again := func() error {
 		return unsigned(act, "it is signed by signing in anew, once for each act and at most five minutes before", "sign in again at /console/sign-in?fresh=yes, then do it once more")
 	}
-	at := act.Actor.Factor
+	at := act.Actor.anew
 	if g.user != act.Actor.Name || g.sessions.db.Now().Sub(at) > signWithin {
 		return nil, again()
 	}

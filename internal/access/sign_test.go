@@ -1,7 +1,9 @@
 package access_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -263,6 +265,76 @@ func TestAPersonOfAProviderSignsBySigningInAnew(t *testing.T) {
 	if done != 1 {
 		t.Errorf("%d acts are signed, want 1", done)
 	}
+}
+
+// TestASignatureNeedsASignInThatThePlantAskedFor: who finds a browser signed in, and can do with it what they like but show who they are, signs
+// nothing by what its person showed before.
+func TestASignatureNeedsASignInThatThePlantAskedFor(t *testing.T) {
+	c := realClock()
+	co := openCompany(t, storetest.SQLite(t, storetest.WithClock(c.now)), c)
+	co.providers.Look(t.Context())
+	b := co.browser()
+	discard := func() (int, bool) { return doAt(t, co.url, b, access.MsgDiscard, "message/1", "meaning", "review") }
+	sure := func(what string) {
+		t.Helper()
+		if got, asks := discard(); got != 403 || !asks {
+			t.Errorf("%s: %d, asks %v, want 403 that asks", what, got, asks)
+		}
+	}
+	co.form(b, co.leaves(b, ""), "ben", "otp")
+	if status, text := co.who(b); status != 200 || !strings.Contains(text, "oidc:ben") {
+		t.Fatalf("%d %s, want ben signed in", status, text)
+	}
+	sure("signed in a moment ago, with its time")
+	co.form(b, co.leaves(b, "fresh=yes"), "ben", "otp")
+	sure("sent to sign in anew, and let through by the provider without being asked")
+	at := co.leaves(b, "")
+	for _, k := range b.Jar.Cookies(mustURL(t, co.url)) {
+		if k.Name == "holdfast_sign_in" {
+			flow, err := base64.RawURLEncoding.DecodeString(k.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.Value = base64.RawURLEncoding.EncodeToString(bytes.Replace(flow, []byte(`"Fresh":false`), []byte(`"Fresh":true`), 1))
+			k.Path = "/"
+			b.Jar.SetCookies(mustURL(t, co.url), []*http.Cookie{k})
+		}
+	}
+	co.form(b, at, "ben", "otp")
+	sure("with a cookie that says that it was asked for")
+	got := 0
+	for began := time.Now(); got != 200 && time.Since(began) < 10*time.Second; { // a provider tells times by the second
+		co.in(b, "ben", "otp", "fresh=yes")
+		got, _ = discard()
+	}
+	if got != 200 {
+		t.Errorf("signed in anew: %d", got)
+	}
+}
+
+// leaves is where the browser is sent to sign in, as somebody changes it: the provider says when its person was there last, and does not ask them.
+func (co *company) leaves(b *http.Client, query string) string {
+	co.t.Helper()
+	once := *b
+	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, _ := co.get(&once, co.url+"/console/sign-in/company?"+query)
+	if res.to == nil {
+		co.t.Fatalf("got %d, want that the browser is sent to the provider", res.StatusCode)
+	}
+	q := res.to.Query()
+	q.Del("prompt")
+	q.Set("max_age", "3600")
+	res.to.RawQuery = q.Encode()
+	return res.to.String()
+}
+
+func mustURL(t *testing.T, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // TestNoActionThatMustBeSignedPassesUnsigned tries each of them by a machine, by a command and in a session without a signature, by a command with a

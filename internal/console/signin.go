@@ -21,7 +21,7 @@ type SignIn interface {
 // Elsewhere lets in who signs in at a provider. What comes back counts only in the browser that began, which the cookies see to.
 type Elsewhere interface {
 	Names() []string
-	Begin(provider, back string, fresh bool) (to string, cookie *http.Cookie, err error)
+	Begin(r *http.Request, provider, back string, fresh bool) (to string, cookie *http.Cookie, err error)
 	Finish(r *http.Request, provider string) (back string, cookie *http.Cookie, err error)
 }
 
@@ -69,7 +69,7 @@ func (c *Console) notIn(r *http.Request, p *page, err error) (*page, error) {
 
 // leave sends the browser to a provider.
 func (c *Console) leave(r *http.Request) (*page, error) {
-	to, cookie, err := c.Elsewhere.Begin(r.PathValue("provider"), back(r.FormValue("back")), r.FormValue("fresh") != "")
+	to, cookie, err := c.Elsewhere.Begin(r, r.PathValue("provider"), back(r.FormValue("back")), r.FormValue("fresh") != "")
 	if err != nil {
 		return c.notIn(r, c.signInForm(r.FormValue("back"), false), err)
 	}
