@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"crypto/ed25519"
+	"log/slog"
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/seal"
+	"holdfast/internal/store"
 )
 
 // AuditConfig says how the record of acts is sealed.
@@ -33,6 +37,58 @@ func (p *process) tree() *audit.Tree {
 	return audit.NewTree(p.db, p.cfg.auditOrigin(), p.cfg.node(), c, p.log)
 }
 
+// openRecord looks whether the checkpoints are there that the plant must have by its keys, before this node signs any, and then makes one of what there is:
+// so every key has a checkpoint that is hardly later.
+func (p *process) openRecord(ctx context.Context) error {
+	p.record = p.tree()
+	since, by, err := p.mustHaveSealed(ctx)
+	if err != nil {
+		return err
+	}
+	if err = p.record.Begin(ctx, since, by); problem.KindOf(err) == problem.Integrity {
+		p.raise(ctx, "threat.audit-gap", "audit/record", err)
+		return nil // the plant goes on; the record says for good what was found
+	}
+	return err
+}
+
+// mustHaveSealed is since when the record must have a checkpoint, and what checks who signed it. A key that was revoked since did sign. While the keyring does
+// not answer nobody can tell whose signatures are good, and by is nil.
+func (p *process) mustHaveSealed(ctx context.Context) (since time.Time, by audit.Signatures, err error) {
+	var b seal.Bundle
+	err = p.db.View(ctx, func(tx *store.Tx) (err error) {
+		b.Keys, err = seal.Archive(ctx, tx)
+		since = mustHaveSealed(b.Keys, tx.Now)
+		return err
+	})
+	if err != nil || since.IsZero() {
+		return since, nil, err
+	}
+	b, err = p.ring.Bundle(ctx)
+	if problem.KindOf(err) == problem.Unavailable {
+		return since, nil, nil
+	}
+	b.Lists = nil
+	for i := range b.Keys {
+		b.Keys[i].Revoked = time.Time{}
+	}
+	return since, notes(p.cfg.auditOrigin(), b, nil), err
+}
+
+// mustHaveSealed is when the latest key was made of those whose checkpoint there must be by now. The newest of several may be of a node that did not get so far.
+// Zero if there need not be any.
+func mustHaveSealed(keys []seal.Archived, now time.Time) time.Time {
+	if len(keys) > 1 {
+		keys = keys[1:] // the archive has the latest first
+	}
+	for _, k := range keys {
+		if now.Sub(k.Made) > audit.Slack {
+			return k.Made
+		}
+	}
+	return time.Time{}
+}
+
 // signCheckpoint has the node sign, and Vault's anchor where there is a Vault. Without the anchor the node's word stands alone.
 func (p *process) signCheckpoint(ctx context.Context, name, text string) (string, error) {
 	lines, err := p.ring.SignCheckpoint(name, text)
@@ -41,6 +97,17 @@ func (p *process) signCheckpoint(ctx context.Context, name, text string) (string
 	}
 	anchored, err := p.anchor.AnchorCheckpoint(ctx, name, text)
 	return lines + anchored, err
+}
+
+// sealFor makes a checkpoint for a command that has made a key of the node's: without serve nobody else would.
+func (c Config) sealFor(ctx context.Context, db *store.DB, by *seal.Ring) error {
+	sign := func(_ context.Context, name, text string) (string, error) { return by.SignCheckpoint(name, text) }
+	moved := outbox.New(nil, "", outbox.Config{}).Moved
+	made, err := audit.NewTree(db, c.auditOrigin(), c.node(), audit.Config{Lanes: moved, Sign: sign}, slog.New(slog.DiscardHandler)).Seal(ctx)
+	if made != nil || problem.KindOf(err) == problem.Unavailable { // some entries wait on: serve tells of them
+		return nil
+	}
+	return err
 }
 
 // notes is what checks the signatures under checkpoints, by a bundle of keys and by the keys of anchors.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,24 @@ func ownCopies(folder string, inside int64) []audit.Wrong {
 	return []audit.Wrong{{What: fmt.Sprintf("the database has %s, and %s, where each is written too, has none: name a copy with --checkpoint", count(inside, "checkpoint", "checkpoints"), folder)}}
 }
 
+// unvouched tells of checkpoints that the plant must have by its keys and has not. What a key that was revoked has signed need not count any more.
+func (r *records) unvouched(ctx context.Context, report audit.Report) (wrong []audit.Wrong, err error) {
+	if report.Checkpoints == 0 {
+		return nil, nil // it is told already
+	}
+	err = r.db.View(ctx, func(tx *store.Tx) error {
+		keys, err := seal.Archive(ctx, tx)
+		keys = slices.DeleteFunc(keys, func(a seal.Archived) bool { return !a.Revoked.IsZero() })
+		since := mustHaveSealed(keys, tx.Now)
+		if !since.IsZero() && report.Last.Before(since.Add(-audit.Slack)) {
+			wrong = append(wrong, audit.Wrong{What: "the plant has keys since " + since.Format(time.RFC3339) +
+				", and no checkpoint since then has a good signature: they were removed, and the record after the last one may have been written anew"})
+		}
+		return err
+	})
+	return wrong, err
+}
+
 // fromFiles is what checks signatures by the keys that were named, those of an anchor alone too; nil without any.
 func (v *verification) fromFiles(origin string) (audit.Signatures, error) {
 	if v.keys == "" && len(v.anchors) == 0 {
@@ -173,6 +192,14 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		}
 		if gone {
 			wrong = append(wrong, ownCopies(r.cfg.Audit.Checkpoints, report.Checkpoints)...)
+		}
+		if by != nil && err == nil {
+			var w []audit.Wrong
+			w, err = r.unvouched(ctx, report)
+			wrong = append(wrong, w...)
+		}
+		if err != nil {
+			return err
 		}
 		report.Wrong = append(report.Wrong, wrong...)
 		return v.print(cmd.OutOrStdout(), report, r.db.Now())

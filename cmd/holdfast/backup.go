@@ -96,7 +96,14 @@ func (c Config) backupSigner(ctx context.Context, db *store.DB) (backup.Signer, 
 	if err != nil {
 		return nil, err
 	}
-	return c.openRing(ctx, db, k, nil, slog.New(slog.DiscardHandler))
+	ring, err := c.openRing(ctx, db, k, nil, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = c.sealFor(ctx, db, ring)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ring, nil
 }
 
 // backupTrust checks manifests by the keys of the plant's archive, if it has any.

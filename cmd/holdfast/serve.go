@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/console"
 	"holdfast/internal/heap"
 	"holdfast/internal/httpapi"
@@ -110,6 +111,7 @@ type process struct {
 
 	issuers *access.Issuers // whose tokens the API believes; nil without access
 	anchor  *seal.Vault     // signs checkpoints of the audit record besides; nil without Vault
+	record  *audit.Tree     // of the audit record, from openKeys on; nil without a keyring until Run
 }
 
 // takeSeat takes the node's name. It refuses beside a process that has it.
@@ -139,6 +141,9 @@ func (p *process) openKeys(ctx context.Context) error {
 		return err
 	}
 	p.anchor, _ = k.Keyring.(*seal.Vault)
+	if err := p.openRecord(ctx); err != nil {
+		return err
+	}
 	p.outbox.SignWith(p.ring)
 	p.keys = []part{{"keys", p.ring.Run}, {"rest", p.rest.Run}, {"reseal", p.sealOwed}}
 	if k.run != nil {
@@ -195,7 +200,10 @@ func (p *process) Run(ctx context.Context) (err error) {
 	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
 		"database", p.db.String())
 	log := p.log.With("part", "serve")
-	tree := p.tree()
+	if p.record == nil {
+		p.record = p.tree()
+	}
+	tree := p.record
 	handing, err := p.forwarders(tree)
 	if err != nil {
 		return errors.Join(err, p.api.Close(), p.ops.Close())

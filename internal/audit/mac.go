@@ -114,7 +114,7 @@ func withMACs(ctx context.Context, tx *store.Tx) (is bool, err error) {
 func BeginMACs(ctx context.Context, tx *store.Tx, actor string) error {
 	var at treeRow
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
-		return fmt.Errorf("begin to give audit entries MACs: %w", err)
+		return fmt.Errorf("begin to give audit entries MACs: %w", treeGone(err))
 	}
 	if is, err := withMACs(ctx, tx); err != nil || is {
 		return err

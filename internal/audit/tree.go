@@ -144,7 +144,7 @@ func (t *Tree) due(ctx context.Context) (bool, error) {
 		if err := tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.cfg.Most); err != nil {
 			return err
 		}
-		return tx.Get(ctx, &placed, `SELECT size - (`+selectSealed+`) FROM audit_tree WHERE id = 1`)
+		return treeGone(tx.Get(ctx, &placed, `SELECT size - (`+selectSealed+`) FROM audit_tree WHERE id = 1`))
 	})
 	if err != nil {
 		return false, fmt.Errorf("look at what waits for a checkpoint: %w", err)
@@ -325,7 +325,7 @@ func (t *Tree) sign(ctx context.Context, c *Checkpoint) error {
 func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, more bool, err error) {
 	var at treeRow
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
-		return nil, false, err
+		return nil, false, treeGone(err)
 	}
 	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
 		return nil, false, nil

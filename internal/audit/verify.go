@@ -20,6 +20,8 @@ import (
 type Wrong struct {
 	Entry int64  `json:"entry,omitempty"` // the number of an entry, 0 if it is about something else
 	What  string `json:"what"`
+
+	waits bool // the next checkpoint ends it: a person has revoked the key of the last one
 }
 
 // mostWrong is how many are told one by one: a record that was altered as a whole needs no list.
@@ -51,6 +53,12 @@ func (r Report) Err() error {
 	if len(r.Wrong) == 0 {
 		return nil
 	}
+	if len(r.Wrong) == 1 && r.Wrong[0].waits {
+		return &problem.Error{
+			Kind: problem.Integrity, What: "verify the audit record", Why: r.Wrong[0].What,
+			Hint: "wait a minute for the next checkpoint while holdfast serve runs, or start it; then verify again",
+		}
+	}
 	return &problem.Error{
 		Kind: problem.Integrity, What: "verify the audit record", Why: r.Wrong[0].What,
 		Hint: "somebody has altered it behind Holdfast: keep database and checkpoints as they are, and find out who could write there",
@@ -68,7 +76,8 @@ type verifier struct {
 	sealed  int64        // up to here there are checkpoints
 	signed  int64        // the size of the last checkpoint with a good signature
 	at      time.Time    // of the latest checkpoint that was right
-	open    string       // what is wrong if no checkpoint with a good signature follows, "" for nothing
+	open    Wrong        // what is wrong if no checkpoint with a good signature follows; empty for nothing
+	revoked error        // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
 	report  Report
 
 	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
@@ -93,7 +102,7 @@ func (v *verifier) wrong(entry int64, format string, args ...any) {
 		v.report.More++
 		return
 	}
-	v.report.Wrong = append(v.report.Wrong, Wrong{entry, fmt.Sprintf(format, args...)})
+	v.report.Wrong = append(v.report.Wrong, Wrong{Entry: entry, What: fmt.Sprintf(format, args...)})
 }
 
 // latest is how long after its time an entry may take its place: acts take as long as their transaction, and clocks of nodes differ.
@@ -117,7 +126,7 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 		told = m.At // it follows that checkpoint, the latest there was
 	}
 	if p.Seq != 0 && len(v.report.Doubtful) < mostWrong && v.at.Sub(told) > latest {
-		v.report.Doubtful = append(v.report.Doubtful, Wrong{p.Seq, fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
+		v.report.Doubtful = append(v.report.Doubtful, Wrong{Entry: p.Seq, What: fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
 			p.Seq, p.Leaf, told.UTC().Format(time.RFC3339), v.at.Format(time.RFC3339))})
 	}
 	if _, err := p.entry().Signed(); err != nil && !v.part() {
@@ -126,6 +135,7 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 	if p.Seq == 0 {
 		h = kept[0]
 	}
+	v.begun(p)
 	v.read.add(h)
 	for i, whole := range v.kept.add(kept[0]) {
 		if i > 0 && i < len(kept) && whole != kept[i] {
@@ -216,11 +226,14 @@ func (v *verifier) vouched(c Checkpoint, where string) bool {
 	case v.by == nil:
 		return true
 	case good:
-		v.signed, v.open = c.Size, ""
+		v.signed, v.open = c.Size, Wrong{}
 	case lines == 0 && v.signed > 0:
 		v.wrong(0, "the checkpoint of %d entries %s has no signature, and earlier ones have: nobody with a key of the plant wrote it", c.Size, where)
+	case c.Size > v.signed && v.revoked != nil:
+		v.open = Wrong{What: fmt.Sprintf("the newest checkpoint, of %d entries %s, has no good signature any more (%v): nothing vouches for what follows the first %d until the next one",
+			c.Size, where, v.revoked, v.signed), waits: true}
 	case c.Size > v.signed:
-		v.open = fmt.Sprintf("the newest checkpoint, of %d entries %s, has no good signature: nothing vouches for what follows the first %d", c.Size, where, v.signed)
+		v.open = Wrong{What: fmt.Sprintf("the newest checkpoint, of %d entries %s, has no good signature: nothing vouches for what follows the first %d", c.Size, where, v.signed)}
 	}
 	return good
 }
@@ -253,12 +266,14 @@ func (v *verifier) signatures(c Checkpoint, where string) (good bool, lines int)
 // flaws counts what is the matter with the signatures of a checkpoint that are not good.
 func (v *verifier) flaws(c Checkpoint, where string, wrong []error) {
 	unknown := int64(0)
+	v.revoked = nil
 	for _, err := range wrong {
 		switch problem.KindOf(err) {
 		case problem.NotFound:
 			unknown = 1
 		case problem.Denied:
 			v.report.Revoked++
+			v.revoked = err
 		default:
 			v.wrong(0, "the checkpoint of %d entries %s: %v", c.Size, where, err)
 		}
@@ -273,8 +288,8 @@ func (v *verifier) end() Report {
 		v.wrong(0, "the checkpoint of %d entries outside the database (%s) covers more than there is: the record was cut after place %d",
 			c.Size, c.At.Format(time.RFC3339), v.read.size-1)
 	}
-	if v.open != "" {
-		v.wrong(0, "%s", v.open)
+	if v.open.What != "" {
+		v.report.Wrong = append(v.report.Wrong, v.open)
 	}
 	for _, u := range v.unproven {
 		if v.keyed && u.place >= v.report.Covered {
@@ -301,7 +316,7 @@ func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoi
 		err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
 	}
 	if err == nil {
-		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx), v.waiting(ctx, tx))
+		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx), v.waiting(ctx, tx), v.unsealed(ctx, tx))
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("read the audit record: %w", err)
@@ -312,7 +327,10 @@ func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoi
 // extent is how many places are to be looked at.
 func (v *verifier) extent(ctx context.Context, tx *store.Tx) (int64, error) {
 	var size, leaves, beyond int64
-	if err := tx.Get(ctx, &size, `SELECT COALESCE(MAX(size), 0) FROM audit_tree WHERE id = 1`); err != nil {
+	err := tx.Get(ctx, &size, `SELECT size FROM audit_tree WHERE id = 1`)
+	if err = treeGone(err); problem.KindOf(err) == problem.Integrity {
+		v.wrong(0, "the row of audit_tree, which tells how far the tree has grown, was removed")
+	} else if err != nil {
 		return 0, err
 	}
 	if err := tx.Get(ctx, &leaves, `SELECT COUNT(*) FROM audit_leaves`); err != nil {

@@ -238,6 +238,11 @@ func TestACheckpointThatNobodyVouchesForIsFoundOut(t *testing.T) {
 			} else if len(r.Wrong) != 1 || !strings.Contains(r.Wrong[0].What, tt.words) {
 				t.Errorf("got %+v, want %q", r.Wrong, tt.words)
 			}
+			said := &problem.Error{}
+			byPerson := strings.HasPrefix(tt.name, "a revoked key's for the newest")
+			if errors.As(r.Err(), &said); strings.Contains(said.Hint, "wait a minute for the next checkpoint") != byPerson || strings.Contains(said.Why, "the key was revoked") != byPerson {
+				t.Errorf("%q, hint %q: is it a person's act: want %v", said.Why, said.Hint, byPerson)
+			}
 		})
 	}
 }

@@ -100,7 +100,7 @@ func AnchorName(name string) string { return name + "/anchor" }
 
 // Verify tells who signed the text, by a signature line with this name and hash: the URI of a node, or "anchor". The time is the one that the
 // text says: the node's certificate must have been valid then. An error is of kind NotFound where no key is known by which it could be
-// checked, of kind Denied for a key that was revoked or that nobody vouches for, else of kind Integrity.
+// checked, or nobody vouches for the one that is, of kind Denied for a key that was revoked, else of kind Integrity.
 func (n *Notes) Verify(name string, hash uint32, text, signature []byte, at time.Time) (who string, err error) {
 	bad := func(kind problem.Kind, why, hint string) (string, error) {
 		return "", &problem.Error{Kind: kind, What: "verify a signature of " + name, Why: why, Hint: hint}
@@ -122,7 +122,7 @@ func (n *Notes) Verify(name string, hash uint32, text, signature []byte, at time
 		case !ed25519.Verify(k.public, text, signature):
 			continue
 		case k.broken != "":
-			return bad(problem.Denied, k.broken, "ask whoever runs the keyring for the certificate of key "+string(id))
+			return bad(problem.NotFound, k.broken, "ask whoever runs the keyring for the certificate of key "+string(id))
 		case !k.revoked.IsZero():
 			return bad(problem.Denied, "the key of "+k.node+" was revoked: "+k.reason, "what a later key or the anchor has signed vouches for it, if that is good")
 		case at.Before(k.from) || at.After(k.to):
