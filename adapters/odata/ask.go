@@ -22,7 +22,8 @@ const askEvery = 30 * time.Second
 // Ask settles what became of a delivery whose outcome is unknown, by looking for a document that carries the message's ID.
 //
 // It says Delivered, with the document's number, as soon as the ERP has one. It says Again where the write is idempotent, or where
-// the ERP has none and cannot get one from an earlier attempt any more. It says Unsure where nobody but a person can tell. An error
+// the ERP has none and cannot get one from an earlier attempt any more; of a change where its entity is as the first attempt found it, and Refused where
+// somebody has changed it since. It says Unsure where nobody but a person can tell. An error
 // means that it is too early to say, or that the ERP did not answer properly: ask again later, not before Outcome.After. Of a
 // delivery that is Quiet no attempt is under way.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
@@ -38,8 +39,10 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	if err != nil {
 		return message.Outcome{Verdict: message.Unsure, Err: err}, nil
 	}
-	id := d.Event.Message().ID
+	id, look := d.Event.Message().ID, c.lookFor
 	switch {
+	case t.again():
+		look = c.settleChange
 	case t.cfg.Idempotent:
 		return message.Outcome{Verdict: message.Again}, nil
 	case !t.cfg.asks():
@@ -50,11 +53,12 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		}}, nil
 	}
 	since := l.attempts.Since(id, l.now())
-	out, err := c.lookFor(ctx, m, t, d)
-	if err != nil || out.Verdict == message.Delivered {
+	out, err := look(ctx, m, t, d)
+	if err != nil || out.Verdict != message.Again {
 		return out, err
 	}
-	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet {
+	guarded := t.again() && t.set.Versioned // whatever comes late meets another version, by If-Match
+	if wait := since.Add(l.cfg.AskAfter).Sub(l.now()); wait > 0 && !d.Quiet && !guarded {
 		return message.Outcome{Verdict: message.Unsure, After: min(wait, askEvery)}, &problem.Error{
 			Kind: problem.Unavailable, What: "question after message " + id,
 			Why:  fmt.Sprintf("the ERP does not have it, but may still be working on it for %s", wait.Round(time.Millisecond)),

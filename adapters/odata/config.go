@@ -108,7 +108,8 @@ type Write struct {
 	Number []string `yaml:"number,omitempty"`
 	// Kind is the ERP's word for the document; the name of the set or operation.
 	Kind string `yaml:"kind,omitempty"`
-	// Idempotent says that the same write has one effect however often it comes. It is then sent again where its answer was lost.
+	// Idempotent says that the same write has one effect however often it comes. It is then sent again where its answer was lost; a change only if its
+	// entity is as it was before, for somebody else may have changed it since.
 	Idempotent bool `yaml:"idempotent,omitempty"`
 	// Alone keeps the write out of $batch.
 	Alone bool `yaml:"alone,omitempty"`

@@ -3,12 +3,8 @@ package odata
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +23,8 @@ type write struct {
 	target *target
 	mark   string // what stands for the message's ID in the document, "" if nothing does
 	req    request
+	doc    map[string]any // what a change is to give its entity, by field
+	state  string         // in which a change that may be sent again has found its entity
 }
 
 // Fits tells whether a delivery would be sent, and sends nothing. Its error is a *problem.Error with every violation. While the
@@ -87,6 +85,11 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 	}
 	_ = g.Wait() // as above
 	for i, d := range ds {
+		state := ""
+		if made[i] != nil {
+			state = made[i].state
+		}
+		l.states.note(d.Event.Message().ID, state, out[i].Verdict)
 		l.note(d.Event.Message().ID, out[i])
 	}
 	return out
@@ -159,15 +162,20 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if event.Origin != nil {
 		r.header.Set(wire.Statement, event.Statement(cmp.Or(d.Digest, event.Digest())))
 	}
-	if err := c.match(ctx, m, t, &r); err != nil {
+	w.req = r
+	if t.change {
+		w.doc, _ = object(d.Doc.Body) // compose has read it
+	}
+	if settled, err := c.match(ctx, w, d); err != nil {
 		return nil, NotSent(err)
+	} else if settled != nil {
+		return nil, *settled
 	}
 	if f, ok := t.field(t.cfg.ID); ok {
 		if w.mark, err = idFor(f, event.ID); err != nil {
 			return nil, message.Outcome{Verdict: message.Refused, Err: c.invalid(t.name, err)}
 		}
 	}
-	w.req = r
 	return w, message.Outcome{}
 }
 
@@ -189,30 +197,9 @@ func (c *Client) sendAlone(ctx context.Context, w *write) message.Outcome {
 	}
 	out := c.classify(w, a)
 	if refused, ok := errors.AsType[*problem.Error](out.Err); ok && refused.Kind == problem.Precondition && w.target.change {
-		refused.Why += c.nowThere(ctx, w)
+		return c.stale(ctx, w, out, refused)
 	}
 	return out
-}
-
-// nowThere says of a change that somebody else's has overtaken what its fields hold in the ERP by now, for whoever decides which of both is right; ""
-// if that cannot be read.
-func (c *Client) nowThere(ctx context.Context, w *write) string {
-	wanted := map[string]any{}
-	a, err := c.read(ctx, "read of "+w.target.set.Name+" after its change was overtaken", request{method: http.MethodGet, path: w.req.path})
-	if err != nil || json.Unmarshal(w.req.body, &wanted) != nil {
-		return ""
-	}
-	e, err := c.entity(w.model, w.target.set.Of, a)
-	if err != nil {
-		return ""
-	}
-	var said []string
-	for _, field := range slices.Sorted(maps.Keys(wanted)) {
-		if v, ok := e.Values[field]; ok {
-			said = append(said, fmt.Sprintf("%s is %v", field, v))
-		}
-	}
-	return "; in the ERP " + clip(strings.Join(said, ", ")) + " now"
 }
 
 // failed is the outcome of a write that got no answer.

@@ -52,6 +52,7 @@ type Link struct {
 	services map[string]*Client
 	polls    []*Poll
 	attempts *wire.Attempts
+	states   foundStates
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
 	now      func() time.Time

@@ -1,7 +1,6 @@
 package odata
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
@@ -374,27 +373,6 @@ func marshal(body map[string]any) ([]byte, []edm.Violation) {
 		return nil, []edm.Violation{{Why: "the document cannot be written: " + err.Error()}}
 	}
 	return b, nil
-}
-
-// match reads the entity that a write is about, where it may be changed only by who knows its version, and puts that in If-Match.
-func (c *Client) match(ctx context.Context, m *edm.Model, t *target, r *request) error {
-	if t.set == nil || !t.set.Versioned || !t.change && (t.op == nil || t.op.Bound == nil) {
-		return nil
-	}
-	path := strings.TrimSuffix(r.path, "/"+opName(t))
-	a, err := c.read(ctx, "read of "+t.set.Name+" before its change", request{method: http.MethodGet, path: path})
-	if err != nil {
-		return err
-	}
-	e, err := c.entity(m, t.set.Of, a)
-	if err != nil {
-		return err
-	}
-	if e.ETag == "" {
-		return c.unread(fmt.Errorf("the entity has no ETag, without which it cannot be changed"))
-	}
-	r.header.Set("If-Match", e.ETag)
-	return nil
 }
 
 func opName(t *target) string {

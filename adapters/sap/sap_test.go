@@ -93,8 +93,10 @@ func (w *world) deliver(t *testing.T, d message.Delivery) message.Outcome {
 // lose has the answer to the next write lost after its effect.
 func (w *world) lose(t *testing.T) {
 	t.Helper()
-	if _, err := w.system.AddFault(erpmock.Fault{Kind: erpmock.Lost, Method: "POST", Count: 1}); err != nil {
-		t.Fatal(err)
+	for _, method := range []string{"POST", "MERGE"} {
+		if _, err := w.system.AddFault(erpmock.Fault{Kind: erpmock.Lost, Method: method, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -108,6 +110,7 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 		params      map[string]string
 		before      func(t *testing.T, w *world) (doc string)
 		number      string
+		unlike      message.Verdict // of a question before it was sent, if not Again
 	}{
 		{target: "orders/A_ProductionOrder_2", doc: order, number: "000000000001"},
 		{target: "orders/TechlyCmpltOrder", doc: `{"ManufacturingOrder":"000000000001"}`, number: "000000000001", before: func(t *testing.T, w *world) string {
@@ -130,8 +133,15 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 			return ""
 		}},
 		{target: "batches/Batch", doc: `{"Material":"FG-100","BatchBySupplier":"L00000001"}`, number: "0000000001"},
+		{target: "batches/Batch/change", doc: restricted, params: lot(), number: "0000000001", unlike: message.Unsure, before: func(t *testing.T, w *world) string {
+			w.deliver(t, delivery(t, "a1", "batches/Batch", `{"Material":"FG-100","BatchBySupplier":"L00000001"}`, nil))
+			return ""
+		}},
 	}
 	for _, tt := range tests {
+		if tt.unlike == "" {
+			tt.unlike = message.Again
+		}
 		t.Run(tt.target, func(t *testing.T) {
 			w := start(t)
 			doc := tt.doc
@@ -141,7 +151,7 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 				}
 			}
 			d := delivery(t, "m1", tt.target, doc, tt.params)
-			if out, err := w.link.Ask(t.Context(), d); err != nil || out.Verdict != message.Again {
+			if out, err := w.link.Ask(t.Context(), d); err != nil || out.Verdict != tt.unlike {
 				t.Fatalf("asked before it was sent: %v, %v", out, err)
 			}
 			effects := len(w.system.Effects())
@@ -158,6 +168,38 @@ func TestEveryWriteWhoseAnswerIsLostIsFoundAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// restricted puts a lot in restricted use, and lot is the key of the first one.
+const restricted = `{"MatlBatchIsInRstrcdUseStock":true}`
+
+func lot() map[string]string {
+	return map[string]string{"Material": "FG-100", "BatchIdentifyingPlant": "", "Batch": "0000000001"}
+}
+
+// TestALotsLaterDecisionStands: SAP puts a lot in restricted use and its answer is lost; then quality management frees it. The plant does not put it
+// back, and says so.
+func TestALotsLaterDecisionStands(t *testing.T) {
+	w := start(t)
+	w.deliver(t, delivery(t, "a1", "batches/Batch", `{"Material":"FG-100","BatchBySupplier":"L00000001"}`, nil))
+	d := delivery(t, "m1", "batches/Batch/change", restricted, lot())
+	w.lose(t)
+	if out := w.deliver(t, d); out.Verdict != message.Unsure {
+		t.Fatalf("after a lost answer: %v", out)
+	}
+	is := func(want bool) {
+		t.Helper()
+		if got := w.mock[Batches].Documents("Batch")[0]["MatlBatchIsInRstrcdUseStock"]; got != want {
+			t.Errorf("restricted is %v, want %t", got, want)
+		}
+	}
+	is(true)
+	w.mock[Batches].Change("Batch", "Batch", "0000000001", map[string]any{"MatlBatchIsInRstrcdUseStock": false})
+	out, err := w.link.Ask(t.Context(), d)
+	if err != nil || out.Verdict != message.Refused || !strings.HasSuffix(out.Err.Error(), "; in the ERP MatlBatchIsInRstrcdUseStock is false now") {
+		t.Errorf("asked: %v, %v", out, err)
+	}
+	is(false)
 }
 
 // TestGoodsMovementsThatFailAreReported: SAP takes the confirmation and keeps a movement for a person.

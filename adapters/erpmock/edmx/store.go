@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/odata/edm"
@@ -56,7 +57,15 @@ func (m *Mock) touch(s *edm.Set, r *row) {
 			}
 			r.values[f.Name] = v
 		case "Edm.DateTimeOffset":
-			r.values[f.Name] = at.Format("2006-01-02T15:04:05.0000000Z")
+			layout, step := "2006-01-02T15:04:05.0000000Z", 100*time.Nanosecond
+			if m.model.Version == edm.V2 {
+				layout, step = "2006-01-02T15:04:05.000Z", time.Millisecond
+			}
+			old, _ := r.values[f.Name].(string)
+			if before, err := time.Parse(layout, old); err == nil && !at.Truncate(step).After(before) && !m.cfg.Coarse { // as above
+				at = before.Add(step)
+			}
+			r.values[f.Name] = at.Format(layout)
 		}
 	}
 }

@@ -1,0 +1,139 @@
+package odata
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// TestAChangeIsNotSentAgainOverALaterOne: the answer to a change is lost. What became of it is told by what the entity holds: ours is done; as before is
+// sent again; and what somebody has decided meanwhile stands, and a person is told of it. With and without an ETag.
+func TestAChangeIsNotSentAgainOverALaterOne(t *testing.T) {
+	const theirs, ours, before = "theirs", "ours", "before"
+	tests := []struct {
+		name    string
+		after   bool   // the answer is lost after the effect
+		then    string // what somebody gives the field meanwhile
+		restart bool   // of our process
+		asked   message.Verdict
+		sent    message.Verdict // what it is if it is sent again whatever the question says; "" is not tried
+		want    string
+	}{
+		{"it was done", true, "", false, message.Delivered, "", ours},
+		{"it was done, and we were restarted", true, "", true, message.Delivered, "", ours},
+		{"it was done and taken back", true, theirs, false, message.Refused, "", theirs},
+		{"it was done and taken back after we had asked", true, theirs, false, "", message.Refused, theirs},
+		{"it was done after we had asked", true, "", false, "", message.Delivered, ours},
+		{"it was done and set to what it was", true, before, false, message.Refused, "", before},
+		{"it was not done", false, "", false, message.Again, message.Delivered, ours},
+		{"it was not done, and somebody decided", false, theirs, false, message.Refused, "", theirs},
+		{"it was not done, and we were restarted", false, "", true, message.Unsure, "", before},
+		{"it was done and taken back, and we were restarted", true, theirs, true, message.Unsure, "", theirs},
+	}
+	for name, d := range map[string]dialect{
+		"V2": {"V2", "order-v2.xml", "A_ProductionOrder_2", "/sap/opu/odata/sap/ORDERS", 1, ""}, "V4": dialects()[1], "no ETag": dialects()[0],
+	} {
+		for _, tt := range tests {
+			if name == "no ETag" && tt.then == before {
+				continue // nothing of it tells
+			}
+			t.Run(name+"/"+tt.name, func(t *testing.T) {
+				key, field := "ManufacturingOrder", "Material"
+				row, params := map[string]any{}, map[string]string{"ManufacturingOrder": "7"}
+				if name != "V2" {
+					key, field = "OrderID", "ConfirmationText"
+					row["ConfirmationGroup"], row["ConfirmationCount"] = "1", "2"
+					params = map[string]string{"ConfirmationGroup": "1", "ConfirmationCount": "2"}
+				}
+				row[key], row[field] = "7", before
+				var lose atomic.Bool
+				w := d.behind(t, func(m *edmx.Mock, rw http.ResponseWriter, r *http.Request) bool {
+					if r.Method != "MERGE" && r.Method != http.MethodPatch || !lose.CompareAndSwap(true, false) {
+						return false
+					}
+					if tt.after {
+						m.Change(d.set, key, "7", map[string]any{field: ours})
+					}
+					rw.WriteHeader(http.StatusGatewayTimeout)
+					return true
+				}, func(c *Config) { c.Writes = map[string]Write{"conf/" + d.set + "/change": {Idempotent: true}} })
+				if err := w.mock.Seed(d.set, row); err != nil {
+					t.Fatal(err)
+				}
+				change := w.of(t, "m", d.set+"/change", `{"`+field+`":"`+ours+`"}`)
+				change.Doc.Params, change.Quiet = params, true
+				lose.Store(true)
+				if out := w.one(t, change); out.Verdict != message.Unsure {
+					t.Fatalf("after a lost answer: %v", out)
+				}
+				if tt.then != "" {
+					w.mock.Change(d.set, key, "7", map[string]any{field: tt.then})
+				}
+				if tt.restart {
+					c := w.link.cfg
+					c.AskAfter = 0
+					w.link = open(t, c)
+				}
+				check := func(out message.Outcome, want message.Verdict) {
+					t.Helper()
+					if out.Verdict != want {
+						t.Errorf("got %v, want %v", out, want)
+					}
+					if want == message.Refused && (problem.KindOf(out.Err) != problem.Precondition || !strings.HasSuffix(out.Err.Error(), field+" is "+tt.then+" now")) {
+						t.Errorf("refused by %v", out.Err)
+					}
+				}
+				if tt.asked != "" {
+					out, err := w.link.Ask(t.Context(), change)
+					if err != nil {
+						t.Error(err)
+					}
+					check(out, tt.asked)
+				}
+				if tt.sent != "" {
+					check(w.one(t, change), tt.sent)
+				}
+				if got := w.mock.Documents(d.set)[0][field]; got != tt.want {
+					t.Errorf("the ERP has %v, want %v", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// TestAChangeWithoutAVersionWaitsForALateAttempt: without an ETag an attempt that the ERP still works on would undo what was decided after the second.
+func TestAChangeWithoutAVersionWaitsForALateAttempt(t *testing.T) {
+	d := dialects()[0]
+	var lose atomic.Bool
+	w := d.behind(t, func(_ *edmx.Mock, rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method == "MERGE" && lose.CompareAndSwap(true, false) {
+			rw.WriteHeader(http.StatusGatewayTimeout)
+			return true
+		}
+		return false
+	}, func(c *Config) { c.Writes = map[string]Write{"conf/" + d.set + "/change": {Idempotent: true}} })
+	if err := w.mock.Seed(d.set, map[string]any{"ConfirmationGroup": "1", "ConfirmationCount": "2", "OrderID": "7"}); err != nil {
+		t.Fatal(err)
+	}
+	change := w.of(t, "m", d.set+"/change", `{"ConfirmationText":"ours"}`)
+	change.Doc.Params = map[string]string{"ConfirmationGroup": "1", "ConfirmationCount": "2"}
+	lose.Store(true)
+	if out := w.one(t, change); out.Verdict != message.Unsure {
+		t.Fatalf("after a lost answer: %v", out)
+	}
+	at := time.Now()
+	w.link.now, w.link.cfg.AskAfter = func() time.Time { return at }, time.Hour
+	if out, err := w.link.Ask(t.Context(), change); err == nil || out.Verdict != message.Unsure {
+		t.Errorf("too early: got %v", out)
+	}
+	at = at.Add(2 * time.Hour)
+	if out, err := w.link.Ask(t.Context(), change); err != nil || out.Verdict != message.Again {
+		t.Errorf("got %v, %v", out, err)
+	}
+}
