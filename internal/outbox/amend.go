@@ -190,7 +190,10 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 			Kind: problem.Conflict, What: what, Why: "it was discarded, or delivered before", Hint: "book the correction in the plant: it is owed under a new number",
 		}
 	}
-	if err := w.inHand(ctx, tx, l); err != nil {
+	if err = w.inHand(ctx, tx, l); err == nil {
+		err = w.pinned(ctx, tx) // what it is not would be sealed as what it is
+	}
+	if err != nil {
 		return err
 	}
 	if text, err = o.veiled(ctx, tx, text); err != nil {
@@ -220,8 +223,11 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	o.sign(tx, w)
 	stored, err := w.stored(ctx, tx)
 	if err == nil {
-		_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, sealed = ?, large = ?, refers = ?, digest = ?, signature = ?, attempts = 0 WHERE id = ?`,
-			w.Role, stored, w.Sealed, w.Large, w.Refers, w.Digest, w.Signature, w.ID)
+		err = w.setPin(ctx, tx)
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE outbox_messages SET role = ?, body = ?, sealed = ?, large = ?, refers = ?, digest = ?, signature = ?, pin = ?, attempts = 0 WHERE id = ?`,
+			w.Role, stored, w.Sealed, w.Large, w.Refers, w.Digest, w.Signature, w.Pin, w.ID)
 	}
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)

@@ -100,12 +100,12 @@ type full struct {
 }
 
 const (
-	fromHot = kept + `, signature, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
+	fromHot = kept + `, signature, pin, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
 		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
 		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, signature, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
+	fromCold = kept + `, signature, CAST(NULL AS BYTEA) AS pin, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {

@@ -157,6 +157,13 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	for i := range rows {
 		w := &rows[i]
 		if w.expired(o.expiry.at(tx.Now)) && !w.maySent(l.SentTo) {
+			if err := o.mayExpire(w); err != nil {
+				if i > 0 {
+					rows = rows[:i]
+					break
+				}
+				return Claim{}, 0, o.parkAltered(ctx, tx, link, l.Lane, w.Number, err)
+			}
 			if err := o.void(ctx, tx, w, voided, "expired at "+store.FromMicros(w.ExpiresAt).Format(time.RFC3339)); err != nil {
 				return Claim{}, 0, err
 			}

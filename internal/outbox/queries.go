@@ -46,7 +46,8 @@ type row struct {
 	Sends      int         `db:"sends"`
 	SentBy     string      `db:"sent_by"` // what it may have been sent by, where that is not what its lane names
 
-	Skipped bool // by a claim, of a lane's head: the lane was moved past a message before it
+	Pin     []byte `db:"pin"` // setPin; nil if nothing is sealed, or by the release before
+	Skipped bool   // by a claim, of a lane's head: the lane was moved past a message before it
 
 	own []byte // the secret of its lane; nil if that has none
 }
@@ -59,11 +60,11 @@ const kept = `link, lane, epoch, number, id, event, source, kind, version, key, 
 const written = kept + `, not_before, expires_at`
 
 // hot are those that a row reads.
-const hot = written + `, replay, sends, signature, sent_by`
+const hot = written + `, replay, sends, signature, sent_by, pin`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay, signature, sealed, sent_by`
+	expires_at, attempts, redelivery, replay, signature, sealed, sent_by, event, pin`
 
 // firstOf reads first of a message of link, and whether one before it was passed over.
 func firstOf(r *store.Row, link string) row {
@@ -72,7 +73,7 @@ func firstOf(r *store.Row, link string) row {
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
 		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(), Sealed: r.Int(),
-		SentBy: r.Text(), Skipped: r.Bool(),
+		SentBy: r.Text(), Event: r.Text(), Pin: r.Bytes(), Skipped: r.Bool(),
 	}
 }
 
@@ -145,12 +146,15 @@ func (w row) appendAtOnce(ctx context.Context, tx *store.Tx, n next) error {
 
 func (w *row) insert(ctx context.Context, tx *store.Tx) error {
 	stored, err := w.stored(ctx, tx)
+	if err == nil {
+		err = w.setPin(ctx, tx)
+	}
 	if err != nil {
 		return err
 	}
-	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`, signature)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	return tx.Later(ctx, `INSERT INTO outbox_messages (`+written+`, signature, pin)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.Link, w.Lane, w.Epoch, w.Number, w.ID, w.Event, w.Source, w.Kind, w.Version, w.Key, w.Time, stored, w.Large, w.Creates, w.Cause, w.Trace,
 		w.Mapping, w.Prev, w.Role, w.Refers, w.Digest, w.CreatedAt, w.Attempts, w.Redelivery, w.Sealed, w.NotBefore, w.ExpiresAt,
-		w.Signature)
+		w.Signature, w.Pin)
 }

@@ -72,7 +72,7 @@ func (o *Outbox) SealOwed(ctx context.Context, db *store.DB) (n int, err error) 
 func foreign(link, lane string) error {
 	return &problem.Error{
 		Kind: problem.Integrity, What: "seal what lane " + lane + " of link " + link + " owes", Why: "all that the plant owes is sealed: it did not write what is not",
-		Hint: "the database was altered behind Holdfast: find out by whom, then void or amend the message",
+		Hint: alteredHint,
 	}
 }
 
@@ -96,7 +96,10 @@ func sealLane(ctx context.Context, tx *store.Tx, link, name string) (n int, err 
 		if err != nil || w.Sealed == 0 {
 			return n, err
 		}
-		if err := tx.Later(ctx, `UPDATE outbox_messages SET body = ?, sealed = ? WHERE id = ?`, stored, w.Sealed, w.ID); err != nil {
+		if err := w.setPin(ctx, tx); err != nil {
+			return n, err
+		}
+		if err := tx.Later(ctx, `UPDATE outbox_messages SET body = ?, sealed = ?, pin = ? WHERE id = ?`, stored, w.Sealed, w.Pin, w.ID); err != nil {
 			return n, err
 		}
 		n++

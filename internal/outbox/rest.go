@@ -86,6 +86,9 @@ func (w *row) unseal(ctx context.Context, tx *store.Tx) error {
 
 // genuine is unseal of what is owed: a body that is not sealed although all that is owed is, the plant did not write.
 func (w *row) genuine(ctx context.Context, tx *store.Tx) error {
+	if err := w.pinned(ctx, tx); err != nil {
+		return err
+	}
 	if w.Sealed != 0 {
 		return w.unseal(ctx, tx)
 	}
@@ -93,7 +96,7 @@ func (w *row) genuine(ctx context.Context, tx *store.Tx) error {
 	if err == nil && whole {
 		err = &problem.Error{
 			Kind: problem.Integrity, What: "open message " + w.ID, Why: "it is not sealed, as all is that the plant owes",
-			Hint: "the database was altered behind Holdfast: find out by whom, then void or amend the message",
+			Hint: alteredHint,
 		}
 	}
 	return err
@@ -183,11 +186,24 @@ func (f *full) show(ctx context.Context, tx *store.Tx, lanes secrets) (err error
 
 // past is the body of what was delivered or is owed, also of what the plant is not known to have said.
 func (f *full) past(ctx context.Context, tx *store.Tx) ([]byte, error) {
+	if f.SettledAt == 0 {
+		if err := f.pinned(ctx, tx); err != nil {
+			return nil, lost(err)
+		}
+	}
 	body, err := shown(ctx, tx, f.cell(), f.Sealed, f.Body)
 	if err == nil && body == nil && f.SettledAt > 0 {
 		body, err = shown(ctx, tx, f.cellOfUnsaid(), f.Sealed, f.Body)
 	}
 	return body, err
+}
+
+// lost leaves out that something was altered: there is then no body.
+func lost(err error) error {
+	if problem.KindOf(err) == problem.Integrity {
+		return nil
+	}
+	return err
 }
 
 func shown(ctx context.Context, tx *store.Tx, c store.Cell, epoch int64, kept []byte) ([]byte, error) {
@@ -221,7 +237,7 @@ const unsealAgain = 5 * time.Second
 // unsealFirst opens the first messages of a lane, and gives those that may leave. A lane of which the first cannot be opened for now rests for
 // a while and says why. One of which the first was altered, or not written by the plant, is parked, with an alarm.
 func (o *Outbox) unsealFirst(ctx context.Context, tx *store.Tx, link string, l lane, rows []row) ([]row, error) {
-	if !tx.Seals() && !sealed(rows) {
+	if !tx.Seals() && !sealed(rows) && o.signer == nil {
 		return rows, nil
 	}
 	secret, err := l.open(ctx, tx, link, l.Lane)
@@ -267,7 +283,7 @@ func (o *Outbox) restLane(ctx context.Context, tx *store.Tx, link, lane string, 
 }
 
 func (o *Outbox) parkAltered(ctx context.Context, tx *store.Tx, link, lane string, number int64, err error) error {
-	why := fmt.Sprintf("message %d is not what the plant has committed: %v", number, err)
+	why := fmt.Sprintf("message %d is not what the plant has committed: %v. What to do: %s", number, err, alteredHint)
 	if err := o.alert(ctx, tx, link, lane, err); err != nil {
 		return err
 	}

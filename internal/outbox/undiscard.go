@@ -65,6 +65,7 @@ func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, id string, w
 	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET expires_at = 0 WHERE id = ?`, id); err != nil {
 		return fmt.Errorf("let message %s expire no more: %w", id, err)
 	}
+	w.ExpiresAt = 0
 	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: was.Body, Large: was.Large}, "discard undone", reason); err != nil {
 		return err
 	}

@@ -135,6 +135,9 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	if c.signature(d.Number, "it", d.Message) {
 		c.Signed++
 	}
+	if d.ID != outbox.MessageID(d.Link, d.Event) {
+		c.wrong(d.Number, "it is not of event %s", d.Event)
+	}
 	if d.Skipped() {
 		c.wrong(d.Number, "it is owed, and its lane was moved past it behind Holdfast: it was never delivered")
 	}

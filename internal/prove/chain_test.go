@@ -185,6 +185,8 @@ func TestALaneIsWholeUntilSomebodyChangesIt(t *testing.T) {
 		{"receipt", set(cold, "signed_receipt", "signed_receipt || 'x'", 2), 2},
 		{"receipt of another", set(cold, "signed_receipt", "(SELECT signed_receipt FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 2), 2},
 		{"document that the receipt names", set(cold, "document", "'4900000000'", 2), 2},
+		{"event", set(cold, "event", "event || 'x'", 2), 2},
+		{"owed: event", set(hot, "event", "event || 'x'", 4), 4},
 		{"owed: body", set(hot, "body", "(SELECT body FROM outbox_delivered WHERE lane = 'o1' AND number = 1)", 4), 4},
 		{"owed: digest", set(hot, "digest", "prev", 4), 4},
 		{"owed: number", set(hot, "number", "7", 4), 4},
