@@ -144,7 +144,7 @@ func (f *floors) join() {
 	f.watch = f.cfg.watch()
 	f.plant = mes.New(owing{f.outbox, f.watch, f.alerts}, mes.Config{
 		Number: p.Number, Zone: f.cfg.zone(), OverDelivery: p.OverDelivery, OverIssue: p.OverIssue, OverReceipt: p.OverReceipt,
-		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox,
+		Ahead: p.Ahead, OrderPrefix: p.OrderPrefix, LotPrefix: p.LotPrefix, References: f.outbox, Alarm: f.alerts,
 	})
 	f.inbox = inbox.New(f.db, f.live, f.apply, inbox.Config{
 		Node: f.cfg.node(), GapAlert: f.cfg.Inbox.GapAlert, MaxBody: f.cfg.Inbox.MaxBody, Inline: f.cfg.Inbox.Inline, MaxEarly: f.cfg.Inbox.MaxEarly, Batch: f.cfg.Inbox.Batch,

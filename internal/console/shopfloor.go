@@ -46,6 +46,7 @@ type orderView struct {
 	Operations    []mes.Operation
 	Components    []mes.Component
 	Confirmations []mes.Confirmation
+	Altered       []string // confirmations that cannot be opened
 	Movements     []mes.Movement
 }
 
@@ -135,6 +136,7 @@ func (c *Console) orderView(ctx context.Context, id string) (v orderView, err er
 		if err != nil {
 			return err
 		}
+		v.Altered = confirmations.Altered
 		v.Confirmations, v.Movements = confirmations.Items, movements.Items
 		for _, l := range c.cfg.Links {
 			lane, err := c.Outbox.Lane(ctx, tx, l.Name, id)
@@ -146,6 +148,9 @@ func (c *Console) orderView(ctx context.Context, id string) (v orderView, err er
 		}
 		return nil
 	})
+	if err == nil {
+		err = c.Plant.TellAltered(ctx, c.DB, "confirmation", v.Altered)
+	}
 	v.Started = v.Status == mes.Started || v.Status == mes.PartlyConfirmed
 	v.Open = v.Started || v.Status == mes.Released
 	for _, o := range v.Order.Operations {

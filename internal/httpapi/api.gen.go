@@ -462,7 +462,9 @@ type ConfirmationCreate = mes.NewConfirmation
 
 // ConfirmationPage defines model for ConfirmationPage.
 type ConfirmationPage struct {
-	Items []Confirmation `json:"items"`
+	// Altered IDs of confirmations of this page that were altered in the database and cannot be opened; they are not among items
+	Altered []Identifier   `json:"altered,omitempty,omitzero"`
+	Items   []Confirmation `json:"items"`
 
 	// NextCursor There if more follow
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`

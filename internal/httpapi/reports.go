@@ -37,7 +37,14 @@ func (s *Server) ListConfirmations(ctx context.Context, r ListConfirmationsReque
 	page := ConfirmationPage{}
 	var err error
 	f := mes.ConfirmationFilter{Order: p.Order, Operation: p.Operation}
-	page.Items, page.NextCursor, err = list(ctx, s, p.Cursor, p.Limit, f, s.Plant.Confirmations)
+	page.Items, page.NextCursor, err = list(ctx, s, p.Cursor, p.Limit, f, func(ctx context.Context, tx *store.Tx, f mes.ConfirmationFilter, on mes.Page) (mes.List[mes.Confirmation], error) {
+		found, err := s.Plant.Confirmations(ctx, tx, f, on)
+		page.Altered = found.Altered
+		return found, err
+	})
+	if err == nil {
+		err = s.Plant.TellAltered(ctx, s.DB, "confirmation", page.Altered)
+	}
 	return ListConfirmations200JSONResponse(page), err
 }
 

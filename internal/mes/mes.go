@@ -47,6 +47,7 @@ type Config struct {
 	OrderPrefix  string          // of plant-made orders' numbers; default "PL" + Number + "-"
 	LotPrefix    string          // of plant-made lots' numbers; default "L"
 	References   References      // learns the numbers of the ERP's orders; default nobody
+	Alarm        Alarm           // is raised of what was altered in the database; default nobody
 }
 
 // Outbox takes what the plant owes the ERP. Append stores m in tx, so that it is owed if and only if tx commits.

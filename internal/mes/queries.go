@@ -24,6 +24,8 @@ type Page struct {
 type List[T any] struct {
 	Items []T
 	Next  string // cursor of the next page; empty on the last
+
+	Altered []string // IDs of those of the page that were altered in the database, so that they cannot be opened: they are not among Items
 }
 
 // The limits of a page.
@@ -123,12 +125,24 @@ func listRecorded[T any](ctx context.Context, tx *store.Tx, table string, w wher
 	if err := tx.Select(ctx, &rows, query, append(w.args, p.limit()+1)...); err != nil {
 		return List[T]{}, fmt.Errorf("list %s: %w", table, err)
 	}
-	for n := range rows {
-		if rows[n].Body, err = openDoc(ctx, tx, rows[n].ID, rows[n].Body); err != nil {
+	whole, altered := rows[:0:0], map[string]bool{}
+	for n, r := range rows {
+		switch r.Body, err = openDoc(ctx, tx, r.ID, r.Body); {
+		case problem.KindOf(err) == problem.Integrity: // it hides none of the others
+			r.Body, altered[r.ID] = []byte("{}"), n < p.limit()
+		case err != nil:
 			return List[T]{}, fmt.Errorf("list %s: %w", table, err)
 		}
+		whole = append(whole, r)
 	}
-	return paged[T](rows, p, func(r recorded) []byte { return r.Body }, func(r recorded) (string, error) { return cursor(r.At, r.ID) })
+	out, err := paged[T](whole, p, func(r recorded) []byte { return r.Body }, func(r recorded) (string, error) { return cursor(r.At, r.ID) })
+	for n := len(out.Items) - 1; n >= 0; n-- {
+		if id := whole[n].ID; altered[id] {
+			out.Items, out.Altered = slices.Delete(out.Items, n, n+1), append(out.Altered, id)
+		}
+	}
+	slices.Reverse(out.Altered)
+	return out, err
 }
 
 // paged makes a page of rows, of which one more than the limit was read.
