@@ -244,7 +244,7 @@ func (m Message) Statement(digest string) string {
 const mostStatement = 64 << 10
 
 // ParseStatement reads what Statement wrote: a message whose body is known by its SHA-256 alone, with its signature, and the digest that
-// it claims. Nothing is checked but the form: an error is of kind Integrity.
+// it claims. The signature is not checked, but nothing is in it that the signature is not over: an error is of kind Integrity.
 func ParseStatement(text string) (m Message, digest string, err error) {
 	bad := func(why string) (Message, string, error) {
 		return Message{}, "", &problem.Error{
@@ -267,6 +267,9 @@ func ParseStatement(text string) (m Message, digest string, err error) {
 	proof := map[string]string{"dssematerial": c.Envelope, "signedat": c.SignedAt}
 	if m.Origin, err = ParseProof(func(name string) string { return proof[name] }); err != nil || m.Origin == nil {
 		return bad("it carries no signature that can be read")
+	}
+	if m.Statement(m.Digest()) != text {
+		return bad("something in it is not as it was signed, or was never signed: its digest, the names of what is signed, its envelope, or an attribute that was added")
 	}
 	return m, c.Digest, nil
 }

@@ -57,6 +57,50 @@ func TestStatementIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+// TestAStatementHoldsNothingThatIsNotSigned: what was altered, removed or added in it is refused, also where the signature is not over it.
+func TestAStatementHoldsNothingThatIsNotSigned(t *testing.T) {
+	m := signedSample()
+	good := m.Statement(m.Digest())
+	plain, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope := m.Proof(m.Digest())[2].Value
+	inside, err := base64.StdEncoding.DecodeString(envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts struct{ Payload string }
+	if err := json.Unmarshal(inside, &parts); err != nil {
+		t.Fatal(err)
+	}
+	other := base64.StdEncoding.EncodeToString([]byte(strings.Replace(string(inside), parts.Payload, base64.StdEncoding.EncodeToString(make([]byte, sha256.Size)), 1)))
+	tests := []struct{ name, old, put string }{
+		{"another digest", `"digest":"` + m.Digest(), `"digest":"` + strings.Repeat("0", 64)},
+		{"no digest", `"digest":"` + m.Digest() + `",`, ""},
+		{"other names of what is signed", `"signedextattrs":"dataversion,`, `"signedextattrs":"`},
+		{"another payload in the envelope", envelope, other},
+		{"an attribute more", `{"specversion"`, `{"quantity":99999,"specversion"`},
+		{"a schema of the data", `"datasha256"`, `"dataschema":"urn:x","datasha256"`},
+		{"an attribute twice", `{"specversion"`, `{"id":"m0","specversion"`},
+		{"spaces", `{"specversion"`, `{ "specversion"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			altered := strings.Replace(string(plain), tt.old, tt.put, 1)
+			if altered == string(plain) {
+				t.Fatalf("%s has no %s", plain, tt.old)
+			}
+			if _, _, err := message.ParseStatement(base64.RawURLEncoding.EncodeToString([]byte(altered))); problem.KindOf(err) != problem.Integrity {
+				t.Errorf("got %v, want a problem of kind %s", err, problem.Integrity)
+			}
+		})
+	}
+	if _, _, err := message.ParseStatement(good[:8] + "\n" + good[8:]); problem.KindOf(err) != problem.Integrity {
+		t.Errorf("with a line break: got %v", err)
+	}
+}
+
 // TestProofNamesWhatIsSigned holds the attributes against the extension's rules: whoever knows it alone can find and check everything.
 func TestProofNamesWhatIsSigned(t *testing.T) {
 	m := signedSample()
