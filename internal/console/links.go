@@ -73,10 +73,11 @@ func (c *Console) links(r *http.Request) (*page, error) {
 // actOnLink answers POST /console/links/{link}/{act}.
 func (c *Console) actOnLink(r *http.Request) (*page, error) {
 	name := r.PathValue("link")
-	acts := map[string]struct {
+	type linkAct struct {
 		action string
 		do     func(ctx context.Context, tx *store.Tx, link, reason string) error
-	}{
+	}
+	a, err := choose(map[string]linkAct{
 		"rate": {access.LinkRate, func(ctx context.Context, tx *store.Tx, link, _ string) error {
 			n, err := number(r, "rate", "write how many requests a second, or 0 for what the configuration says")
 			if err != nil {
@@ -86,15 +87,14 @@ func (c *Console) actOnLink(r *http.Request) (*page, error) {
 		}},
 		"pause":  {access.LinkPause, c.Outbox.PauseLink},
 		"resume": {access.LinkResume, c.Outbox.ResumeLink},
-	}
-	a, ok := acts[r.PathValue("act")]
-	if !ok {
-		return nil, noPage()
+	}, r.PathValue("act"))
+	if err != nil {
+		return nil, err
 	}
 	if !slices.ContainsFunc(c.cfg.Links, func(k Link) bool { return k.Name == name }) {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "link " + name, Why: "the configuration has no such link", Hint: "choose one of the list"}
 	}
-	err := c.act(r, deed{a.action, "link/" + name, name}, func(ctx context.Context, tx *store.Tx) (change, error) {
+	err = c.act(r, deed{a.action, "link/" + name, name}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		before, err := c.linkState(ctx, tx, name)
 		if err == nil {
 			err = a.do(ctx, tx, name, r.PostFormValue("reason"))

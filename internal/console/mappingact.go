@@ -124,17 +124,20 @@ func (c *Console) step(r *http.Request, action, hash string, do func(ctx context
 
 // actOnMappings answers POST /console/mappings/{act}.
 func (c *Console) actOnMappings(r *http.Request) (*page, error) {
-	var err error
-	switch r.PathValue("act") {
-	case "rollback":
-		err = c.step(r, access.MappingRollback, "", func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-			return edition.RollBack(ctx, tx, c.cfg.FourEyes, by)
-		})
-	case "end-trial":
-		err = c.step(r, access.MappingEndTrial, "", edition.EndTrial)
-	default:
-		return nil, noPage()
+	type mappingAct struct {
+		action string
+		do     func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error)
 	}
+	a, err := choose(map[string]mappingAct{
+		"rollback": {access.MappingRollback, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
+			return edition.RollBack(ctx, tx, c.cfg.FourEyes, by)
+		}},
+		"end-trial": {access.MappingEndTrial, edition.EndTrial},
+	}, r.PathValue("act"))
+	if err != nil {
+		return nil, err
+	}
+	err = c.step(r, a.action, "", a.do)
 	if err != nil {
 		p, again := c.mappings(r)
 		return c.again(r, p, errOr(err, again))
