@@ -84,7 +84,15 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 	}
 	var all []Condition
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
-		all = append(all, Equal(name, marks[name]))
+		if field == nil || field.Type != "Edm.String" {
+			all = append(all, Equal(name, marks[name]))
+			continue
+		}
+		var forms []any
+		for _, form := range cases(marks[name]) {
+			forms = append(forms, form)
+		}
+		all = append(all, AnyOf(name, forms...))
 	}
 	query, err := Query{Where: And(all...), Top: 2}.build(set.Of, m.Version)
 	if err != nil {
@@ -145,7 +153,7 @@ func (t *target) marks(field *edm.Field, d message.Delivery) (map[string]string,
 // found picks the message's document. An ERP that ignores the filter would seem to have every message; so the field must show the ID.
 func (c *Client) found(t *target, set *edm.Set, marks map[string]string, a wire.Answer, p Page) (message.Outcome, error) {
 	for _, e := range p.Entities {
-		if !shows(e, marks) {
+		if !shows(e, marks, t.cfg.ID != "") {
 			continue
 		}
 		finder := &target{name: t.name, set: set, cfg: t.cfg}
@@ -167,12 +175,24 @@ func (c *Client) found(t *target, set *edm.Set, marks map[string]string, a wire.
 	return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: a.Status}}, nil
 }
 
-// shows tells whether an entity has all the values by which an effect is known.
-func shows(e Entity, marks map[string]string) bool {
+// shows tells whether an entity has all the values by which an effect is known: the message's ID, or others.
+func shows(e Entity, marks map[string]string, id bool) bool {
 	for name, mark := range marks {
-		if str(e.Values[name]) != mark {
+		if v := str(e.Values[name]); v != mark && (!id || !slices.Contains(cases(mark), v)) {
 			return false
 		}
 	}
 	return true
+}
+
+// cases are the forms in which an ERP may keep a message's ID: as it was sent, or in capital or small letters throughout. What counts as the message's in
+// an answer must be found by a question too, else it would be booked twice.
+func cases(mark string) []string {
+	all := []string{mark}
+	for _, form := range []string{strings.ToUpper(mark), strings.ToLower(mark)} {
+		if !slices.Contains(all, form) {
+			all = append(all, form)
+		}
+	}
+	return all
 }

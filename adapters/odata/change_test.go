@@ -107,6 +107,38 @@ func TestAChangeIsNotSentAgainOverALaterOne(t *testing.T) {
 	}
 }
 
+// TestAnERPThatKeepsCapitalsIsFoundByThem: it stores the message's ID in capitals and compares exactly. Its answer is believed, and where that is lost, the
+// question finds the document.
+func TestAnERPThatKeepsCapitalsIsFoundByThem(t *testing.T) {
+	lose, made := false, 0
+	l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPost:
+			if made++; lose {
+				rw.WriteHeader(http.StatusGatewayTimeout)
+				return
+			}
+			rw.WriteHeader(http.StatusCreated)
+			_, _ = rw.Write([]byte(`{"d":{"ID":"1","Reference":"M1-A"}}`)) // the client has left if it fails
+		case strings.Contains(r.URL.Query().Get("$filter"), "'M1-A'"):
+			_, _ = rw.Write([]byte(`{"d":{"results":[{"ID":"1","Reference":"M1-A"}]}}`)) // as above
+		default:
+			_, _ = rw.Write([]byte(`{"d":{"results":[]}}`)) // as above
+		}
+	})
+	d := capDelivery(t, "m1-a", "", "")
+	d.Doc.Target, d.Doc.Body, d.Doc.Params, d.Quiet = "conf/Orders", []byte(`{}`), nil, true
+	if out := l.Deliver(t.Context(), []message.Delivery{d})[0]; out.Verdict != message.Delivered {
+		t.Errorf("answered: %v", out)
+	}
+	if lose = true; l.Deliver(t.Context(), []message.Delivery{d})[0].Verdict != message.Unsure || made != 2 {
+		t.Fatalf("the answer was not lost")
+	}
+	if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != message.Delivered || out.Receipt.Document != "1" {
+		t.Errorf("asked: %v, %v", out, err)
+	}
+}
+
 // TestAChangeWithoutAVersionWaitsForALateAttempt: without an ETag an attempt that the ERP still works on would undo what was decided after the second.
 func TestAChangeWithoutAVersionWaitsForALateAttempt(t *testing.T) {
 	d := dialects()[0]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -291,7 +292,7 @@ func (w *write) isOf(e Entity) error {
 	if w.mark == "" || w.target.op != nil {
 		return nil
 	}
-	if shown := str(e.Values[w.target.cfg.ID]); shown != "" && !strings.EqualFold(shown, w.mark) {
+	if shown := str(e.Values[w.target.cfg.ID]); shown != "" && !slices.Contains(cases(w.mark), shown) {
 		return fmt.Errorf("it shows %q in %s, which is not the message's", clip(shown), w.target.cfg.ID)
 	}
 	return nil

@@ -134,7 +134,7 @@ func TestAGoodAnswerThatProvesNothingIsUnknown(t *testing.T) {
 		{"a logon page to a change", "conf/Orders/change", "text/html; charset=utf-8", "<html>Log on</html>", message.Unsure},
 		{"nothing to a change", "conf/Orders/change", "", "", message.Delivered},
 		{"the document of another message", "conf/Orders", "application/json", `{"d":{"ID":"1","Reference":"m2"}}`, message.Unsure},
-		{"the document in capitals", "conf/Orders", "application/json", `{"d":{"ID":"1","Reference":"M1"}}`, message.Delivered},
+		{"the document in capitals", "conf/Orders", "application/json", `{"d":{"ID":"1","Reference":"M1"}}`, message.Delivered}, // TestAnERPThatKeepsCapitalsIsFoundByThem
 		{"a document that does not show the ID", "conf/Orders", "application/json", `{"d":{"ID":"1"}}`, message.Delivered},
 	}
 	for _, tt := range tests {
