@@ -86,6 +86,7 @@ type Receive struct {
 	// Folder is looked into for files. One that was taken moves into done below it, one that cannot be read into bad, with the reason beside it.
 	Folder   string        `yaml:"folder,omitempty"`
 	Every    time.Duration `yaml:"every,omitempty"`     // how often; 2 s
+	Settle   time.Duration `yaml:"settle,omitempty"`    // for how long a flat file must have stood still before it is read; 30 s
 	CodePage string        `yaml:"code_page,omitempty"` // of flat files
 	// Mappings replace those by which an IDoc of a message type (LOIPRO) or basic type (LOIPRO02) becomes an event of the plant.
 	Mappings map[string]string `yaml:"mappings,omitempty"`
@@ -247,6 +248,7 @@ func (c *Config) completeReceive() error {
 	}
 	r := *c.Receive
 	r.Every, r.MaxBytes, r.Segments = cmp.Or(r.Every, 2*time.Second), cmp.Or(r.MaxBytes, Usual().Bytes), cmp.Or(r.Segments, Usual().Segments)
+	r.Settle = cmp.Or(r.Settle, 30*time.Second)
 	c.Receive = &r
 	host, _, hasPort := strings.Cut(r.Listen, ":")
 	if i := strings.LastIndexByte(r.Listen, ':'); i > 0 {
@@ -263,7 +265,7 @@ func (c *Config) completeReceive() error {
 		return wrong("receive.cert", "cert and key go together", "give both or neither")
 	case r.Listen != "" && r.Cert == "" && !loopback(host):
 		return wrong("receive.listen", "passwords and orders would cross the network in the clear", "name cert and key, or listen on 127.0.0.1 behind a proxy")
-	case r.Every < 0 || r.MaxBytes < 0 || r.Segments < 0:
+	case r.Every < 0 || r.Settle < 0 || r.MaxBytes < 0 || r.Segments < 0:
 		return wrong("receive", "a limit is below zero", "leave it out for the default")
 	case c.Send != nil && c.Send.Folder != "" && r.Folder != "" && filepath.Clean(c.Send.Folder) == filepath.Clean(r.Folder):
 		return wrong("receive.folder", "it is the folder that is sent through: the plant would read what it has written", "give each direction a folder of its own")

@@ -70,7 +70,7 @@ func (l *Link) read(text []byte) ([]Document, error) {
 	if r := l.cfg.Receive; r != nil {
 		limits.Bytes, limits.Segments, page = r.MaxBytes, r.Segments, r.CodePage
 	}
-	if start := bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n"); !bytes.HasPrefix(start, []byte(controlName)) {
+	if !isFlat(text) {
 		return ReadXML(text, l.types, limits)
 	}
 	if l.cfg.Descriptions == "" {
@@ -80,6 +80,12 @@ func (l *Link) read(text []byte) ([]Document, error) {
 		}
 	}
 	return ReadFlat(text, page, l.types, limits)
+}
+
+// isFlat tells by the first characters whether a file is a flat one.
+func isFlat(text []byte) bool {
+	start := bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n")
+	return bytes.HasPrefix(start, []byte(controlName))
 }
 
 // Incoming makes messages of what SAP sent: one for each object of each IDoc, or for each IDoc of which SAP says what became of it. The same

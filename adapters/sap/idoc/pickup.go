@@ -22,11 +22,18 @@ const (
 
 // look is what was seen of a file.
 type look struct {
-	size int64
-	at   time.Time
+	size  int64
+	at    time.Time
+	since time.Time // when it was first seen like this, by our own clock
 }
 
-// pickUp looks for files until ctx ends. A file is read once two looks in a row have seen it the same: SAP writes in place. It is moved only
+// settled tells whether a file stands still long enough for what is in it to be whole.
+func (l *Link) settled(text []byte, since time.Time) bool {
+	return !isFlat(text) || !l.now().Before(since.Add(l.cfg.Receive.Settle))
+}
+
+// pickUp looks for files until ctx ends. A file is read once two looks in a row have seen it the same: SAP writes in place. A flat file that was cut off at
+// the end of a line is a whole one to whoever reads it, so it must have stood still for Receive.Settle besides. A file is moved only
 // once the inbox has what is in it, so that after a crash it is read again, and counts once.
 func (l *Link) pickUp(ctx context.Context, accept Accept) error {
 	seen := map[string]look{}
@@ -68,12 +75,12 @@ func (l *Link) pickUpOnce(ctx context.Context, accept Accept, seen map[string]lo
 			return noFolder("receive.folder", err)
 		}
 		there[name] = true
-		now := look{info.Size(), info.ModTime()}
-		if before, ok := seen[name]; !ok || before != now {
-			seen[name] = now
+		before, ok := seen[name]
+		if !ok || before.size != info.Size() || !before.at.Equal(info.ModTime()) {
+			seen[name] = look{info.Size(), info.ModTime(), l.now()}
 			continue
 		}
-		if err := l.pickUpFile(ctx, accept, name); err != nil {
+		if err := l.pickUpFile(ctx, accept, name, before.since); err != nil {
 			return err
 		}
 	}
@@ -86,7 +93,7 @@ func (l *Link) pickUpOnce(ctx context.Context, accept Accept, seen map[string]lo
 }
 
 // pickUpFile takes one file. What is wrong with it puts it aside; trouble of the inbox or the disk leaves it where it is.
-func (l *Link) pickUpFile(ctx context.Context, accept Accept, name string) error {
+func (l *Link) pickUpFile(ctx context.Context, accept Accept, name string, since time.Time) error {
 	path := filepath.Join(l.cfg.Receive.Folder, name)
 	text, err := readBounded(path, l.cfg.Receive.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,6 +101,9 @@ func (l *Link) pickUpFile(ctx context.Context, accept Accept, name string) error
 	}
 	if err != nil {
 		return noFolder("receive.folder", err)
+	}
+	if !l.settled(text, since) {
+		return nil
 	}
 	batch, err := l.Incoming(text)
 	if err == nil {
