@@ -302,6 +302,7 @@ func examineLinks(ctx context.Context, cfg Config, links map[string]link) []find
 		cancel()
 		out = append(out, examineLink(subject, cfg.Links[name], err)...)
 		out = append(out, examineReceipts(ctx, cfg, name, l, err == nil)...)
+		out = append(out, examineMarks(cfg, name)...)
 		l.Close()
 		for _, w := range warnings(l) {
 			out = append(out, finding{Subject: subject, State: look, Says: w})

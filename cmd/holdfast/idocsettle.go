@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -46,8 +47,24 @@ func (c Config) checkReadBacks(k *checker) {
 		}
 		if r := l.IDoc.ReadBack; r != nil && (c.Links[r.Link].Kind != "sap" || r.Every < 0) {
 			k.wrong(at+"read_back", "its link is none of kind sap, or every is negative", "name the link of kind sap that calls the services of this system")
+		} else if r != nil && !slices.Contains([]string{"", "ReferenceDocument"}, c.Links[r.Link].SAP.MovementID) {
+			k.wrong(at+"read_back", "IDocs carry the message's ID in REF_DOC_NO, and links."+r.Link+".movement_id has it looked for elsewhere: no movement would ever be found",
+				"leave movement_id of link "+r.Link+" out (ReferenceDocument), or read back by a link of its own")
 		}
 	}
+}
+
+// examineMarks tells that nodes which share a database must share the marks of what was handed over through a folder too.
+func examineMarks(cfg Config, name string) []finding {
+	s := cfg.Links[name].IDoc.Send
+	if s == nil || s.Folder == "" || strings.HasPrefix(cfg.Database.URL, "sqlite:") {
+		return nil
+	}
+	return []finding{{
+		Subject: "link " + name, State: look,
+		Says: "several nodes can use this database, and what was handed over is remembered in " + filepath.Join(s.Folder, ".holdfast") + " alone: a node that does not see these marks sends it again",
+		Do:   "mount one disk as send.folder on every node, or send by url or amqp",
+	}}
 }
 
 // settling finds the final state of what SAP has got by IDocs, where its confirmation does not bring it: it reads back by another link what the

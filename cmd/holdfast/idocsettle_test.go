@@ -7,9 +7,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"holdfast/adapters/erpmock/edmx"
+	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -136,4 +138,41 @@ func servePlant(t *testing.T, file string) *floors {
 		}
 	})
 	return p.floors
+}
+
+// TestAReadBackThatFindsNoMovementIsRefused: IDocs always write the message's ID to REF_DOC_NO.
+func TestAReadBackThatFindsNoMovementIsRefused(t *testing.T) {
+	for field, refused := range map[string]bool{"": false, ", movement_id: ReferenceDocument": false, ", movement_id: MaterialDocumentHeaderText": true} {
+		_, err := parseConfig("holdfast.yaml", []byte(`plant: {number: "1000"}
+links:
+  erp: {kind: sap, base_url: "https://s4.example"`+field+`}
+  idocs:
+    kind: sap-idoc
+    client: "100"
+    plant: {port: HOLDFAST, system: HFPLANT1}
+    sap: {port: SAPS4H, system: S4HCLNT100}
+    send: {folder: out}
+    read_back: {link: erp}
+`))
+		if told := err != nil && strings.Contains(err.Error(), "links.idocs.read_back"); told != refused {
+			t.Errorf("%q: got %v", field, err)
+		}
+	}
+}
+
+// TestDoctorTellsOfMarksThatOtherNodesMustSee: with a database that several nodes use, marks on one node's own disk would have files handed over twice.
+func TestDoctorTellsOfMarksThatOtherNodesMustSee(t *testing.T) {
+	for url, want := range map[string]int{"sqlite:/var/lib/holdfast.db": 0, "postgres://holdfast@db/holdfast": 1} {
+		cfg := Config{Database: DatabaseConfig{URL: url}, Links: map[string]LinkConfig{"idocs": {Kind: "sap-idoc"}, "erp": {Kind: "sap"}}}
+		l := cfg.Links["idocs"]
+		l.IDoc.Send = &idoc.Send{Folder: "/mnt/sap/in"}
+		cfg.Links["idocs"] = l
+		got := examineMarks(cfg, "idocs")
+		if len(got) != want || want > 0 && (got[0].State != look || !strings.Contains(got[0].Says, "/mnt/sap/in/.holdfast")) {
+			t.Errorf("%s: %+v", url, got)
+		}
+		if got := examineMarks(cfg, "erp"); len(got) != 0 {
+			t.Errorf("of a link without IDocs: %+v", got)
+		}
+	}
 }
