@@ -56,7 +56,7 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 			s.always = &no
 		}
 	default:
-		return a.sized(s, c, on, args)
+		return a.carried(a.sized(s, c, on, args), c, on, args)
 	}
 	return s
 }
@@ -124,7 +124,7 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == "decimal" {
 			s.least, s.most, s.apart = n.least, n.most, args[0].apart
 			if all, _, _ := covered(args[0].patternOf(), `^-?[0-9]*$`); all && args[0].kind == schema.Text {
-				s.scale = 0
+				s.digits, s.scale = args[0].length, 0
 			}
 		}
 	case "int":
@@ -145,6 +145,8 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 			return n
 		} else if n.digits > 0 && n.scale != schema.AnyScale {
 			s.length = n.digits + n.scale + len("-.")
+		} else if n.kind == schema.Bool {
+			s.enum, s.length = []string{"false", "true"}, len("false")
 		}
 		s.amount = args[0].kind == schema.Decimal && !oneSpelling(c.Args()[0])
 	case "upper", "lower", "trim":
@@ -160,6 +162,20 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.length = n
 		}
+	case "unitCode":
+		s.format = schema.IsUnit
+		if to, ok := literal(c.Args()[2]); ok {
+			s.length = a.c.units.codeLength(to)
+		}
+	default:
+		return timed(s, c.FunctionName())
+	}
+	return s
+}
+
+// timed is the length and the format of a day or a time.
+func timed(s shape, function string) shape {
+	switch function {
 	case "date", "fromCompactDate":
 		s.length, s.format = len("2006-01-02"), "date"
 	case "clock", "fromCompactTime", "fromEdmTime":
@@ -170,6 +186,10 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		s.length = len("20060102")
 	case "compactTime":
 		s.length = len("150405")
+	case "edmDate":
+		s.length = len("/Date(-62135596800000)/")
+	case "edmTime":
+		s.length = len("PT06H30M00S")
 	}
 	return s
 }
@@ -227,6 +247,9 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 	if s.kind == schema.Text {
 		if !x.limitless() && !y.limitless() && !x.theirs && !y.theirs {
 			s.length = x.length + y.length
+		}
+		if s.enum = joined(x.enum, y.enum); s.enum != nil {
+			s.length = max(1, longest(s.enum))
 		}
 		if x.format == dateTime || y.format == dateTime {
 			s.format = dateTime
