@@ -169,7 +169,7 @@ func (b *sapSide) effects(list []outbox.Detail) []erpmock.Effect {
 // sapCodes are SAP's own codes for units and types of the data set.
 func sapCodes(code string) string {
 	codes := map[string]string{
-		"PCE": "PC", "KGM": "KG", "GRM": "G", "LTR": "L", "MLT": "ML", "HLT": "HL", "BX": "KAR",
+		"PCE": "PC", "KGM": "KG", "GRM": "G", "LTR": "L", "MLT": "ML", "HLT": "HL", "BX": "CAR", "CT": "CAR", "PF": "PAL",
 		"finished": "FERT", "semifinished": "HALB", "raw": "ROH", "packaging": "VERP", "operating": "HIBE",
 		"confirm": "PP01", "milestone": "PP03", "none": "PP04",
 	}
