@@ -77,7 +77,7 @@ func automaton(pattern string) (*machine, bool) {
 	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil || len(prog.Inst) > maxStates || slices.ContainsFunc(prog.Inst, func(i syntax.Inst) bool {
-		return i.Op == syntax.InstEmptyWidth && syntax.EmptyOp(i.Arg)&^(syntax.EmptyBeginText|syntax.EmptyEndText) != 0
+		return i.Op == syntax.InstEmptyWidth && i.Arg&^uint32(syntax.EmptyBeginText|syntax.EmptyEndText) != 0
 	}) {
 		return nil, false
 	}
@@ -133,8 +133,7 @@ func (m *machine) reached(s states, end bool) (takers []uint32, fits bool) {
 		case syntax.InstCapture, syntax.InstNop:
 			todo = append(todo, in.Out)
 		case syntax.InstEmptyWidth:
-			op := syntax.EmptyOp(in.Arg)
-			if (op&syntax.EmptyBeginText == 0 || s.begins) && (op&syntax.EmptyEndText == 0 || end) {
+			if (in.Arg&uint32(syntax.EmptyBeginText) == 0 || s.begins) && (in.Arg&uint32(syntax.EmptyEndText) == 0 || end) {
 				todo = append(todo, in.Out)
 			}
 		case syntax.InstMatch:

@@ -27,6 +27,8 @@ func (c *compiler) hopeless(call ast.CallExpr, path string, at func(ast.Expr) pl
 		}
 	case name == "replace" && len(args) == 2 && isEmpty(args[0]):
 		c.add(at(args[0]), path, "no text is looked for", "name the text that is replaced")
+	case (name == "contains" || name == "startsWith" || name == "endsWith") && len(args) == 1 && isEmpty(args[0]):
+		c.add(at(args[0]), path, "this holds for every text", "name what is looked for")
 	case name == "split" && len(args) == 1 && isEmpty(args[0]):
 		c.add(at(args[0]), path, "a text is split at nothing", "name what stands between its parts")
 	case name == "matches" && len(args) > 0:

@@ -15,7 +15,7 @@ func TestShippedTablesOfUnitsAreOfTheRightCodes(t *testing.T) {
 	if err := u.fill(); err != nil {
 		t.Fatal(err)
 	}
-	english := map[string]string{"CAR": "KAR", "DAY": "TAG", "STD": "H"}                   // as SAP shows its internal code in English; STD is another of the hour's
+	english := map[string]string{"CAR": "KAR", "DAY": "TAG", "STD": "H"}                       // as SAP shows its internal code in English; STD is another of the hour's
 	same := map[string]string{"PCE": "H87", "BX": "CT", "KAR": "CT", "ST": "H87", "PC": "H87"} // a box is a carton to SAP, and a piece has several codes
 	named := func(all map[string]*unit, code string) string {
 		if one := all[code]; one != nil {
