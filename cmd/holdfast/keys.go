@@ -50,6 +50,9 @@ func keysInit() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := cfg.refuseSecondCA(cmd.Context()); err != nil {
+				return err
+			}
 			if err := seal.InitLocal(safe, cfg.Plant.Number, time.Now()); err != nil {
 				return err
 			}
@@ -81,7 +84,10 @@ func statusOf(a seal.Archived, now time.Time, newest bool) keyStatus {
 	case !a.Retired.IsZero():
 		s.State = "retired"
 	case newest:
-		s.State, s.Left = "signs", s.Until.Sub(now).Round(time.Minute).String()
+		s.State = "signs"
+	}
+	if newest && (s.State == "signs" || s.State == "retired") { // with one that is to be replaced its node signs until it has another
+		s.Left = s.Until.Sub(now).Round(time.Minute).String()
 	}
 	return s
 }

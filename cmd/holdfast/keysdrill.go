@@ -87,7 +87,7 @@ func keysLeftOf(ctx context.Context, tx *store.Tx, cfg Config) ([]keysLeft, erro
 	var out []keysLeft
 	seen := map[string]bool{}
 	for _, a := range all {
-		if seen[a.Node] || !a.Revoked.IsZero() || !a.Retired.IsZero() {
+		if seen[a.Node] || !a.Revoked.IsZero() { // with one that is to be replaced its node signs until it has another
 			continue
 		}
 		seen[a.Node] = true

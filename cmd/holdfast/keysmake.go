@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
+	"holdfast/internal/store"
 )
 
 // passphraseFile is where the configuration that init and demo write finds what opens the plant's keys.
@@ -52,6 +56,37 @@ func (c Config) makeKeys(ctx context.Context) error {
 	return nil
 }
 
+// refuseSecondCA is an error of kind Conflict where the database has what an earlier CA of the plant has vouched for or sealed: another CA opens and proves none of it.
+func (c Config) refuseSecondCA(ctx context.Context) error {
+	r, err := openRecords(ctx, c)
+	if problem.KindOf(err) == problem.NotFound {
+		return nil // there is no database yet
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.db.Close() }()
+	steps, err := r.db.Migrations(ctx)
+	if err != nil || !slices.ContainsFunc(steps, func(s store.Migration) bool { return !s.Applied.IsZero() }) {
+		return err
+	}
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		keys, err := seal.Archive(ctx, tx)
+		if err != nil {
+			return err
+		}
+		rest, err := seal.ReadRestState(ctx, tx)
+		if err != nil || len(keys) == 0 && rest.Epochs == 0 {
+			return err
+		}
+		return &problem.Error{
+			Kind: problem.Conflict, What: "make the keys of plant " + c.Plant.Number, Why: fmt.Sprintf("%s has %s and %s of an earlier CA, and no other opens or proves them",
+				r.db, count(int64(len(keys)), "key", "keys"), count(int64(rest.Epochs), "epoch", "epochs")),
+			Hint: "put a copy of ca.age back into " + c.Keys.Folder,
+		}
+	})
+}
+
 func newPassphrase(file string) error {
 	b := make([]byte, 32)
 	if _, err := rand.Read(b); err != nil {
@@ -70,3 +105,19 @@ func newPassphrase(file string) error {
 	}
 	return nil
 }
+
+// keysLast has a key's ID that begins with a hyphen, as one in 64 does, read as what it is and not as a flag: behind "--", at the end.
+func keysLast(args []string) []string {
+	if len(args) == 0 || args[0] != "keys" || slices.Contains(args, "--") {
+		return args
+	}
+	for i, a := range args[1:] {
+		if before := args[i]; keyWithHyphen.MatchString(a) && !strings.HasPrefix(before, "-") {
+			return append(slices.Delete(slices.Clone(args), i+1, i+2), "--", a)
+		}
+	}
+	return args
+}
+
+// keyWithHyphen is a SHA-256 in base64url that begins with a hyphen.
+var keyWithHyphen = regexp.MustCompile(`^-[A-Za-z0-9_-]{42}$`)

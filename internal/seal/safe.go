@@ -35,7 +35,7 @@ func (s *Safe) read(name string, v any) error {
 	sealed, err := os.ReadFile(s.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &problem.Error{
-			Kind: problem.NotFound, What: "open " + s.path(name), Why: "there is no such file", Hint: "make the keys with: holdfast keys init",
+			Kind: problem.NotFound, What: "open " + s.path(name), Why: "there is no such file", Hint: "if the plant has had keys, put a copy of the file back; else make them with: holdfast keys init",
 		}
 	}
 	if err != nil {

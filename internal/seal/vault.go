@@ -83,9 +83,12 @@ func (v *Vault) dial(certificate *tls.Certificate) (*api.Client, error) {
 	if v.cfg.CA != "" {
 		b, err := os.ReadFile(v.cfg.CA)
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if err != nil || !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
+		if err != nil {
+			return nil, &problem.Error{Kind: problem.Invalid, What: "read the certificate of Vault's CA", Why: err.Error(), Hint: "write it there in PEM, or correct keys.vault.ca"}
+		}
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
 			return nil, &problem.Error{
-				Kind: problem.Invalid, What: "read the certificate of Vault's CA, " + v.cfg.CA, Why: "it holds none", Hint: "write it there in PEM", Cause: err,
+				Kind: problem.Invalid, What: "read the certificate of Vault's CA, " + v.cfg.CA, Why: "it holds none", Hint: "write it there in PEM",
 			}
 		}
 	}
@@ -173,6 +176,9 @@ func (v *Vault) explain(err error, capability, path string) error {
 	}
 	answer, ok := errors.AsType[*api.ResponseError](err)
 	if !ok {
+		if _, foreign := errors.AsType[x509.UnknownAuthorityError](err); foreign {
+			p.Why, p.Hint = "its certificate is of a CA that this node does not know", "name the certificate of the CA of Vault's own certificate in keys.vault.ca"
+		}
 		return p
 	}
 	said := strings.Join(answer.Errors, "; ")
@@ -259,6 +265,11 @@ func (v *Vault) Revoke(ctx context.Context, c *x509.Certificate) error {
 		serial = append(serial, fmt.Sprintf("%02x", b))
 	}
 	_, err := v.write(ctx, v.cfg.PKI+"/revoke", map[string]any{"serial_number": strings.Join(serial, ":")})
+	if p, ok := errors.AsType[*problem.Error](err); ok && p.Kind == problem.Denied {
+		own := *p
+		own.Hint = "put a token of your own with the policy deploy/vault/operator.hcl into VAULT_TOKEN and revoke it again; no node may do it, or a stolen one could revoke the others"
+		return &own
+	}
 	return err
 }
 
