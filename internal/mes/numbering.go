@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/outbox"
@@ -146,7 +147,7 @@ func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string
 		return err
 	}
 	what := "order " + o.Number
-	if o.ERPNumber == number {
+	if sameNumber(o.ERPNumber, number) {
 		return alone(what, number, called)
 	}
 	twin, err := orderCalled(ctx, tx, number)
@@ -185,12 +186,35 @@ func alone(what, number string, called []string) error {
 
 // take gives an order that the plant made the ERP's number.
 func (o *Order) take(number string) error {
+	if sameNumber(o.ERPNumber, number) {
+		return nil // it keeps the form by which people know it
+	}
 	if err := fresh("order "+o.Number, o.ERPNumber, number); err != nil {
 		return err
 	}
 	o.ERPNumber, o.Number = number, number
 	return nil
 }
+
+// filled is up to how many characters SAP fills the numbers of orders with zeros.
+const filled = 12
+
+// otherForm is a number as the ERP's other interface writes it: SAP's IDocs fill the number of an order with zeros, and its services leave them
+// out. "" if there is no other form.
+func otherForm(number string) string {
+	switch bare := strings.TrimLeft(number, "0"); {
+	case bare == "" || strings.Trim(bare, "0123456789") != "":
+		return ""
+	case len(number) == filled && bare != number:
+		return bare
+	case len(number) < filled && bare == number:
+		return strings.Repeat("0", filled-len(number)) + number
+	}
+	return ""
+}
+
+// sameNumber tells whether two numbers of the ERP are one, in whichever form.
+func sameNumber(a, b string) bool { return a != "" && (a == b || a == otherForm(b)) }
 
 // fresh refuses a number other than the one known.
 func fresh(what, known, number string) error {

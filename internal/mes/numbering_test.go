@@ -331,3 +331,33 @@ func TestAReceiptDoesNotRenameWhatTheERPHasSent(t *testing.T) {
 		}
 	}, storetest.WithClock(func() time.Time { return now }))
 }
+
+// TestANumberIsOneWithAndWithoutItsZeros: SAP's IDocs fill the number of an order with zeros, its services leave them out. No other number is taken
+// for one with zeros.
+func TestANumberIsOneWithAndWithoutItsZeros(t *testing.T) {
+	each(t, func(p *plant) {
+		e := p.erpOrder()
+		e.ERPNumber = "000001000042"
+		p.apply(mes.OrderReleasedKind, e)
+		find := func(number string) mes.Order {
+			return see(p, func(ctx context.Context, tx *store.Tx) (mes.Order, error) { return p.OrderByNumber(ctx, tx, number) })
+		}
+		was := find(e.ERPNumber)
+		e.ERPNumber, e.Quantity = "1000042", ptr(d("11"))
+		p.apply(mes.OrderReleasedKind, e)
+		if now := find("000001000042"); now.ID != was.ID || now.Quantity.Cmp(d("11")) != 0 || now.ERPNumber != was.ERPNumber {
+			p.t.Errorf("by its other number, order %+v became %+v", was, now)
+		}
+		err := p.db.InTx(p.t.Context(), func(tx *store.Tx) error { return p.Numbered(p.t.Context(), tx, "order/"+was.ID, "1000042") })
+		if err != nil {
+			p.t.Errorf("a receipt with its other number: %v", err)
+		}
+		for _, other := range []string{"01000042", "00001000042", "1000042X", "10000420000"} {
+			e.ERPNumber = other
+			p.apply(mes.OrderReleasedKind, e)
+			if got := find(other); got.ID == was.ID {
+				p.t.Errorf("%s is taken for %s", other, was.ERPNumber)
+			}
+		}
+	})
+}

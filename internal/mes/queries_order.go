@@ -91,11 +91,11 @@ func lockOrder(ctx context.Context, tx *store.Tx, id string) (Order, error) {
 	return readBody[Order](ctx, tx, "order", id, "SELECT body FROM plant_orders WHERE id = ?"+tx.ForUpdate(), id)
 }
 
-// findOrder locks the order that the ERP means: by its number, else by the plant's ID or number where the plant made it.
+// findOrder locks the order that the ERP means: by its number, in whichever form, else by the plant's ID or number where the plant made it.
 func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) (Order, bool, error) {
 	o, err := readBody[Order](ctx, tx, "order", number, `SELECT body FROM plant_orders
-		WHERE (erp_number <> '' AND erp_number = ?) OR (plant_number <> '' AND plant_number = ?) OR id IN (?, ?)
-		ORDER BY CASE WHEN erp_number = ? THEN 0 ELSE 1 END, id LIMIT 1`+tx.ForUpdate(), number, external, external, key, number)
+		WHERE (erp_number <> '' AND erp_number IN (?, ?)) OR (plant_number <> '' AND plant_number = ?) OR id IN (?, ?)
+		ORDER BY CASE erp_number WHEN ? THEN 0 WHEN ? THEN 1 ELSE 2 END, id LIMIT 1`+tx.ForUpdate(), number, otherForm(number), external, external, key, number, otherForm(number))
 	if problem.KindOf(err) == problem.NotFound {
 		return Order{}, false, nil
 	}
@@ -105,7 +105,7 @@ func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) 
 // orderCalled is the plant's ID of the order that has this number of the ERP, empty if none has.
 func orderCalled(ctx context.Context, tx *store.Tx, number string) (string, error) {
 	var id string
-	err := tx.Get(ctx, &id, "SELECT id FROM plant_orders WHERE erp_number = ? AND erp_number <> ''", number)
+	err := tx.Get(ctx, &id, "SELECT id FROM plant_orders WHERE erp_number IN (?, ?) AND erp_number <> '' ORDER BY id LIMIT 1", number, otherForm(number))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("look up the order that the ERP calls %s: %w", number, err)
 	}

@@ -28,6 +28,8 @@ type Document struct {
 	Control  Control
 	Segments []*Segment // of level 1, in order
 	Unknown  []string   // what the descriptions do not know, each with its place
+
+	made string // when SAP made it, for mappings; "" if that is not known
 }
 
 // Segment is one record of an IDoc, with those below it.

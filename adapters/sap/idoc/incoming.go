@@ -169,7 +169,8 @@ func (l *Link) objects(d *Document) ([]message.Incoming, error) {
 			}
 		}
 		if !in.Undated {
-			in.ObjectVersion = l.made(d.Control, in.Time) + d.Control["DOCNUM"]
+			parts[i].made = l.made(d.Control, in.Time)
+			in.ObjectVersion = parts[i].made + d.Control["DOCNUM"]
 		}
 		var err error
 		if in.Body, err = parts[i].JSON(l.types, l.cfg.Zone); err != nil {

@@ -14,6 +14,7 @@ import (
 // The members of a document beside its segments.
 const (
 	zoneMember    = "Zone"    // the plant's time zone: SAP's dates and times have none
+	versionMember = "Version" // when SAP made the IDoc, YYYYMMDDHHMMSS; none if it does not say
 	unknownMember = "Unknown" // what no description knows
 	allMember     = "All"     // the segments of each kind, wherever they lie: mappings have loops, and none that go down
 	aboveMember   = "Above"   // in each of those, the fields of the segment above
@@ -29,6 +30,9 @@ func (d *Document) JSON(types Types, zone string) ([]byte, error) {
 		root = t.Root
 	}
 	out := map[string]any{controlName: d.Control, zoneMember: zone}
+	if d.made != "" {
+		out[versionMember] = d.made
+	}
 	if len(d.Unknown) > 0 {
 		out[unknownMember] = d.Unknown
 	}

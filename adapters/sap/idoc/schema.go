@@ -37,6 +37,7 @@ func (t *Type) Received() *schema.Type {
 	head := []*schema.Field{
 		{Name: controlName, Type: schema.NewObject(controlName, control...), Required: true, Label: "Control record"},
 		{Name: zoneMember, Type: &schema.Type{Kind: schema.Text, Format: schema.IsZone, Scale: schema.AnyScale}, Required: true, Label: "Time zone of the plant"},
+		{Name: versionMember, Type: text(len(sapDay + sapTime)), Label: "When SAP made the IDoc, by its clock"},
 		{Name: unknownMember, Type: &schema.Type{Kind: schema.List, Item: text(0), Scale: schema.AnyScale}, Label: "What no description knows"},
 	}
 	all := map[string]*SegmentType{}
