@@ -141,11 +141,17 @@ func (r *records) link(ctx context.Context, tx *store.Tx, name string) (outbox.L
 	return outbox.Link{Name: name}, err
 }
 
+// alteredWhy is why lanes are parked with the alert message.altered.
+const alteredWhy = "somebody has altered the database behind Holdfast"
+
 // heldBack says which lanes of a link stand still for reasons of their own, whatever the link does.
 func heldBack(l outbox.Link) string {
 	says := ""
 	if l.Parked > 0 {
 		says += ", " + count(l.Parked, "lane waits for a person", "lanes wait for a person")
+	}
+	if l.Altered > 0 {
+		says += fmt.Sprintf(" (%d because %s)", l.Altered, alteredWhy)
 	}
 	if l.Held > 0 {
 		says += ", " + count(l.Held, "lane is paused", "lanes are paused")

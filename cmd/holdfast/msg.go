@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/console"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -163,6 +164,9 @@ func msgShow() *cobra.Command {
 					return err
 				}
 				if file != "" {
+					if d.Altered() {
+						return &problem.Error{Kind: problem.Integrity, What: "write the body of " + d.ID, Why: "it is not what the plant has committed", Hint: outbox.AlteredDo}
+					}
 					return saveBody(ctx, d.Message, file)
 				}
 				if asJSON {
@@ -351,7 +355,12 @@ func laneWords(d outbox.Detail) string {
 // printBodies prints what the message says, and what it said before a person changed it.
 func printBodies(w io.Writer, d outbox.Detail) error {
 	title := map[message.Role]string{message.Amendment: "body, as amended", message.Void: "body of the void"}[d.Role]
-	if err := printBody(w, cmp.Or(title, "body"), message.Shown(d.Body, d.Large)); err != nil {
+	if d.Altered() {
+		fmt.Fprintf(w, "  %s\n", wrap("ALARM: it is not what the plant has committed. What to do: "+outbox.AlteredDo, terminal(w)-len(gap), len(gap)))
+	}
+	if len(d.Body) == 0 && d.Large == nil {
+		fmt.Fprintf(w, "  %s\n  it cannot be shown\n", cmp.Or(title, "body"))
+	} else if err := printBody(w, cmp.Or(title, "body"), message.Shown(d.Body, d.Large)); err != nil {
 		return fmt.Errorf("print the body of %s: %w", d.ID, err)
 	}
 	for _, h := range d.History {

@@ -61,6 +61,7 @@ type linkStatus struct {
 	OldestAge seconds   `json:"oldest_age_seconds"`
 	Lanes     int64     `json:"lanes"`
 	Parked    int64     `json:"lanes_parked"`
+	Altered   int64     `json:"lanes_altered"` // of these, because the database was altered behind Holdfast
 	Waiting   int64     `json:"lanes_waiting"`
 	Paused    int64     `json:"lanes_paused"`    // whether they owe something or not
 	Postponed int64     `json:"lanes_postponed"` // their first message is put off to a later time
@@ -256,7 +257,7 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		l := byName[name]
 		s := linkStatus{
-			Name: name, Since: l.ChangedAt, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
+			Name: name, Since: l.ChangedAt, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Altered: l.Altered, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
 			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
 		}
 		if !l.OldestAt.IsZero() {
@@ -347,6 +348,9 @@ func (s status) advise(w io.Writer) error {
 		}
 		if l.Refused > 0 {
 			say("the ERP refused %s that link %s had delivered: holdfast msg list --refused", count(l.Refused, "message", "messages"), l.Name)
+		}
+		if l.Altered > 0 {
+			say("ALARM: %s parked on link %s because %s: see WHY in holdfast lane list --link %s --stuck, and docs/when-the-erp-is-down.md", count(l.Altered, "lane is", "lanes are"), l.Name, alteredWhy, l.Name)
 		}
 		if l.Parked > 0 {
 			say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)

@@ -148,15 +148,21 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 		return v, err
 	}
 	v.Source, v.TooLarge = c.shownBody(d.Body, d.Large)
-	if v.Mapped, err = c.draft(ctx, tx, d); err != nil {
+	altered := d.Altered()
+	if altered {
+		v.Mapped = mapped{Says: "Nothing is mapped: it is not what the plant has committed. What to do: " + outbox.AlteredDo + "."}
+	} else if v.Mapped, err = c.draft(ctx, tx, d); err != nil {
 		return v, err
 	}
 	v.Answer = answerOf(d, v.Mapped.Lines)
-	if !v.Answer.Is && v.Why != "" && v.State == "parked" {
+	if !v.Answer.Is && v.Why != "" && v.State == "parked" && !altered {
 		v.Answer.Words = v.Why
 		v.Answer.Fields = named(v.Mapped.Lines, v.Why)
 	}
 	v.Versions, v.Steps, v.May = versionsOf(d), stepsOf(d), mayOf(d, v.State, tx.Now)
+	if altered {
+		v.May = slices.DeleteFunc(v.May, func(act string) bool { return act == "amend" })
+	}
 	v.FourEyes, v.Causes = c.Outbox.Config().FourEyes, outbox.Causes()
 	if v.Doubt, err = c.doubtOf(ctx, tx, d); err != nil {
 		return v, err

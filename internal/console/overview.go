@@ -20,6 +20,7 @@ type overviewView struct {
 	KindsAt time.Time
 	Groups  []outbox.Group
 	Stuck   int64 // lanes that stand still until a person acts
+	Altered int64 // of these, because the database was altered behind Holdfast
 	Queued  int64
 	Store   runway
 	Signing *Signing
@@ -76,7 +77,7 @@ func (c *Console) overview(r *http.Request) (*page, error) {
 		return nil, err
 	}
 	for _, l := range v.Links {
-		v.Stuck, v.Queued = v.Stuck+l.Parked, v.Queued+l.Owed
+		v.Stuck, v.Queued, v.Altered = v.Stuck+l.Parked, v.Queued+l.Owed, v.Altered+l.Altered
 	}
 	v.Groups = v.Groups[:min(len(v.Groups), 5)]
 	v.Headers = headlineOf(v)
@@ -115,6 +116,8 @@ func headlineOf(v overviewView) headline {
 		}
 	case paused != "":
 		return headline{"paused", "Link " + paused + " was paused by a person.", "Messages are kept until somebody lets it go on."}
+	case v.Altered > 0:
+		return headline{"stuck", fmt.Sprintf("%s parked: the database was altered behind Holdfast.", count(v.Altered, "lane is", "lanes are")), "Find out by whom; the lane's page says what to do. All other lanes go on."}
 	case v.Stuck > 0:
 		return headline{"stuck", fmt.Sprintf("%s for a person.", count(v.Stuck, "lane waits", "lanes wait")), "All other lanes go on."}
 	default:

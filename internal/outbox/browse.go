@@ -59,6 +59,15 @@ func (d Detail) Skipped() bool {
 	return !d.Settled && (l.Owed == 0 || d.Epoch < l.HeadEpoch || d.Epoch == l.HeadEpoch && d.Number < l.Head)
 }
 
+// Altered tells whether a message is not what was committed: somebody has altered the database behind Holdfast. Of what was sealed there is no body
+// then. A large body is not looked at.
+func (d Detail) Altered() bool {
+	return d.Large == nil && (len(d.Body) == 0 || d.Message.Digest() != d.Digest)
+}
+
+// AlteredDo is what a person is told of a message that was altered.
+const AlteredDo = alteredHint
+
 // MaySent tells whether a message that is still owed may be with the ERP already, so that it is asked for before it is sent.
 func (d Detail) MaySent() bool {
 	switch {

@@ -302,6 +302,9 @@ func (r *laneRows) given() store.Given {
 // giveBack adds what becomes of a lane that its holder gives back.
 func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lane, h row, s Settlement, back *laneRows) (err error) {
 	awaits := ""
+	if s.Next.Altered != nil {
+		s.Next.Reason += ". What to do: " + alteredHint
+	}
 	if next := cmp.Or(s.Next.State, Open); next != Open || l.State != string(Parked) { // a refusal that came meanwhile stays
 		l.State, l.Reason = string(next), s.Next.Reason
 	}

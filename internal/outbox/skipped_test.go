@@ -67,6 +67,13 @@ func TestALaneThatWasMovedPastAMessageIsParked(t *testing.T) {
 				if l.State != outbox.Parked || !strings.Contains(l.Reason, "altered behind Holdfast") || int(l.Owed) != len(tt.want) {
 					t.Errorf("the lane is %s and owes %d: %q, want it parked, with the reason, and to owe %d", l.State, l.Owed, l.Reason, len(tt.want))
 				}
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					links, err := b.Links(ctx, tx)
+					if len(links) != 1 || links[0].Altered != 1 || links[0].Parked != 1 {
+						t.Errorf("links %+v, want one with a lane that was altered", links)
+					}
+					return err
+				})
 				if want := []string{"message.altered lane/erp/o1"}; !slices.Equal(alarms.all, want) {
 					t.Errorf("raised %v, want %v", alarms.all, want)
 				}

@@ -187,6 +187,7 @@ type Link struct {
 	Owed      int64     // messages
 	Lanes     int64     // lanes that owe something
 	Parked    int64     // of these, parked or unknown
+	Altered   int64     // of the parked, those that are because somebody has altered the database behind Holdfast
 	Waiting   int64     // of these, waiting for a number
 	Postponed int64     // lanes whose first message is put off to a later time
 	Held      int64     // lanes that a person has paused, whether they owe something or not
@@ -207,19 +208,20 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		ChangedAt                                                     int64 `db:"changed_at"`
 		LastAt                                                        int64 `db:"last_at"`
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
-		Refused, Postponed                                            int64
+		Refused, Postponed, Altered                                   int64
 		Rate                                                          int
 	}
 	err := tx.Select(ctx, &rows, `WITH p AS MATERIALIZED (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
 			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
+			SUM(CASE WHEN state = 'parked' AND reason LIKE '%behind Holdfast%' THEN 1 ELSE 0 END) AS altered,
 			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting,
 			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
 			FROM outbox_lanes WHERE owing OR paused OR state = 'parked' GROUP BY link)
 		SELECT n.link, COALESCE(k.reason, '') AS reason, COALESCE(k.breaker, 'closed') AS breaker,
 		COALESCE(k.trouble, '') AS trouble, COALESCE(k.paused, FALSE) AS paused, COALESCE(k.changed_at, 0) AS changed_at, COALESCE(k.rate, 0) AS rate,
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
-		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked,
+		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked, COALESCE(p.altered, 0) AS altered,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
 		COALESCE(p.postponed, 0) AS postponed, COALESCE(r.refused, 0) AS refused
 		FROM (SELECT link FROM outbox_links UNION SELECT link FROM p) AS n
@@ -234,7 +236,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	for _, r := range rows {
 		links = append(links, Link{
 			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Rate: r.Rate, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
-			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Waiting: r.Waiting, Held: r.Held, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
+			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Altered: r.Altered, Waiting: r.Waiting, Held: r.Held, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
 			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})
 	}
