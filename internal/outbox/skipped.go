@@ -62,11 +62,11 @@ func (o *Outbox) ParkSkipped(ctx context.Context, db *store.DB) (parked int, err
 	}
 	seen := map[[2]string]bool{}
 	for _, r := range rows {
-		if lane := [2]string{r.Link, r.Lane}; !r.Skipped || seen[lane] {
+		lane := [2]string{r.Link, r.Lane}
+		if !r.Skipped || seen[lane] {
 			continue
-		} else {
-			seen[lane] = true
 		}
+		seen[lane] = true
 		is := false
 		err := db.InTx(ctx, func(tx *store.Tx) (err error) {
 			is, err = o.parkSkipped(ctx, tx, r.Link, r.Lane)
