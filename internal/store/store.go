@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -122,6 +123,12 @@ func (db *DB) connectSQLite(file string) error {
 		abs, err := filepath.Abs(file)
 		if err != nil {
 			return fmt.Errorf("find database file %s: %w", file, err)
+		}
+		// SQLite would make it for all to read, and what lies beside it with its mode. That it cannot be made SQLite says better.
+		if made, err := os.OpenFile(abs, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err == nil {
+			if err := made.Close(); err != nil {
+				return fmt.Errorf("make database file %s: %w", abs, err)
+			}
 		}
 		file = "file:" + (&url.URL{Path: abs}).EscapedPath()
 	}
