@@ -157,6 +157,13 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 		}
 		return "", nil
 	}}}
+	all = append(all, alert.Probe{Name: "threat.audit-clock", Object: "audit/record", Look: func(context.Context) (string, error) {
+		if at := tree.Ahead(); !at.IsZero() {
+			return "a checkpoint says " + at.UTC().Format(time.RFC3339) + ", which has not come: the clock of the node that made it was ahead. See that the clocks of all nodes are right " +
+				"(NTP). The record goes on, and remembers what it holds until then as of that time: a message whose key ends before is not vouched for", nil
+		}
+		return "", nil
+	}})
 	if p.ring != nil {
 		all = append(all, alert.Probe{Name: "threat.keys-running-out", Object: node, Look: func(context.Context) (string, error) {
 			if s := p.ring.State(); s.Half {

@@ -32,7 +32,7 @@ func (c Config) auditOrigin() string { return audit.Origin(string(seal.ForCheckp
 func (p *process) tree() *audit.Tree {
 	c := audit.Config{Every: p.cfg.Audit.Every, Folder: p.cfg.Audit.Checkpoints, Lanes: p.outbox.Moved, Metrics: p.tel.registry}
 	if p.ring != nil {
-		c.Sign = p.signCheckpoint
+		c.Sign, c.Check = p.signCheckpoint, p.checkpointKeys
 	}
 	return audit.NewTree(p.db, p.cfg.auditOrigin(), p.cfg.node(), c, p.log)
 }
@@ -103,11 +103,33 @@ func (p *process) signCheckpoint(ctx context.Context, name, text string) (string
 func (c Config) sealFor(ctx context.Context, db *store.DB, by *seal.Ring) error {
 	sign := func(_ context.Context, name, text string) (string, error) { return by.SignCheckpoint(name, text) }
 	moved := outbox.New(nil, "", outbox.Config{}).Moved
-	made, err := audit.NewTree(db, c.auditOrigin(), c.node(), audit.Config{Lanes: moved, Sign: sign}, slog.New(slog.DiscardHandler)).Seal(ctx)
+	check := func(ctx context.Context) (*seal.Notes, error) {
+		trust, err := by.TrustSaid(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return trust.Notes(c.auditOrigin(), nil), nil
+	}
+	made, err := audit.NewTree(db, c.auditOrigin(), c.node(), audit.Config{Lanes: moved, Sign: sign, Check: check}, slog.New(slog.DiscardHandler)).Seal(ctx)
 	if made != nil || problem.KindOf(err) == problem.Unavailable { // some entries wait on: serve tells of them
 		return nil
 	}
 	return err
+}
+
+// checkpointKeys is what checks the signatures under the plant's checkpoints. While Vault does not answer, its anchor's word is left out: a node's is enough.
+func (p *process) checkpointKeys(ctx context.Context) (*seal.Notes, error) {
+	trust, err := p.ring.TrustSaid(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var anchors []ed25519.PublicKey
+	if p.anchor != nil {
+		if anchors, err = p.anchor.KnownAnchors(ctx); err != nil {
+			p.log.DebugContext(ctx, "the anchor's public keys are not known yet", "part", "audit", "err", err)
+		}
+	}
+	return trust.Notes(p.cfg.auditOrigin(), anchors), nil
 }
 
 // notes is what checks the signatures under checkpoints, by a bundle of keys and by the keys of anchors.

@@ -146,6 +146,8 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 			w.act(1, audit.Entry{Actor: "node:a", Action: action, Object: "key/1", Outcome: audit.Done})
 		}
 		want = append(want, "threat.key-revoked key/1", "threat.cold-start key/1", "threat.plain-doubted key/1")
+		w.act(2, audit.Entry{Actor: "node:a", Action: audit.Forged, Object: "audit/record", Outcome: audit.Done})
+		want = append(want, "threat.audit-gap audit/record")
 		w.act(19, entry("user:aud", "10.1.2.3", "token.reveal", audit.Done))
 		w.want("denied and privileges", want...)
 		w.act(1, entry("user:aud", "10.1.2.3", "audit.export", audit.Done))

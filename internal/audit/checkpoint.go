@@ -21,6 +21,7 @@ type Checkpoint struct {
 	Size   int64     // how many leaves it covers
 	Root   tlog.Hash // of the tree that they make
 	At     time.Time // to the microsecond, UTC
+	Denied []int64   // places that the plant does not stand by: what is there is not what was written, or is another's
 	Note   string
 }
 
@@ -32,9 +33,25 @@ func Origin(purpose, source string) string {
 // timeLine begins the line of a checkpoint that tells its time, by the clock of the node.
 const timeLine = "time "
 
-// text is what is signed. The fourth line is an extension, which other programs pass over.
+// deniedLine begins the line of a checkpoint that tells which places it denies; there is none if there are no such places.
+const deniedLine = "denied "
+
+// text is what is signed. The lines from the fourth on are extensions, which other programs pass over.
 func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339Nano))
+	text := fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339Nano))
+	if len(c.Denied) > 0 {
+		text += deniedLine + places(c.Denied) + "\n"
+	}
+	return text
+}
+
+// places are numbers of places as a checkpoint has them.
+func places(all []int64) string {
+	text := make([]string, len(all))
+	for i, at := range all {
+		text[i] = strconv.FormatInt(at, 10)
+	}
+	return strings.Join(text, " ")
 }
 
 // ParseCheckpoint reads a note. Its signatures are not checked. The error is of kind Integrity.
@@ -68,6 +85,12 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	at, ok := strings.CutPrefix(lines[3], timeLine)
 	if c.At, err = time.Parse(time.RFC3339Nano, at); err != nil || !ok {
 		return c, errors.New("its time is none")
+	}
+	if len(lines) > 4 {
+		for _, at := range strings.Fields(strings.TrimPrefix(lines[4], deniedLine)) {
+			n, _ := strconv.ParseInt(at, 10, 64) // what is none is another text below
+			c.Denied = append(c.Denied, n)
+		}
 	}
 	if c.text() != signed+"\n" {
 		return c, errors.New("it has more in it than a checkpoint")

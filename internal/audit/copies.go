@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -46,14 +47,15 @@ type kept struct {
 }
 
 // catchUp writes what is in the database and not here, oldest first. After an error it reads its files anew.
-func (c *copies) catchUp(ctx context.Context, db *store.DB) (err error) {
+// tell writes down what no other round will see.
+func (c *copies) catchUp(ctx context.Context, db *store.DB, tell func(ctx context.Context, tx *store.Tx, why string) error) (err error) {
 	if !c.read {
 		if err = c.readLast(); err != nil {
 			return err
 		}
 	}
 	for more := true; more; {
-		if more, err = c.next(ctx, db); err != nil {
+		if more, err = c.next(ctx, db, tell); err != nil {
 			return err
 		}
 	}
@@ -64,7 +66,7 @@ func (c *copies) catchUp(ctx context.Context, db *store.DB) (err error) {
 const copiesAtOnce = 100
 
 // next writes some, and tells whether there may be more.
-func (c *copies) next(ctx context.Context, db *store.DB) (more bool, err error) {
+func (c *copies) next(ctx context.Context, db *store.DB, tell func(ctx context.Context, tx *store.Tx, why string) error) (more bool, err error) {
 	var fresh []Checkpoint
 	err = db.View(ctx, func(tx *store.Tx) (err error) {
 		fresh, err = c.fresh(ctx, tx)
@@ -74,6 +76,15 @@ func (c *copies) next(ctx context.Context, db *store.DB) (more bool, err error) 
 		return false, err
 	}
 	for _, f := range fresh {
+		if c.last.At.Sub(f.At) > latest { // it continues what is here, and so it is written
+			err := db.InTx(ctx, func(tx *store.Tx) error {
+				return tell(ctx, tx, fmt.Sprintf("the checkpoint of %d entries says %s, and the one before it %s: a clock was ahead or was put back, or somebody has made it later than it says",
+					f.Size, f.At.Format(time.RFC3339), c.last.At.Format(time.RFC3339)))
+			})
+			if err != nil {
+				return false, err
+			}
+		}
 		if err := c.append(f); err != nil {
 			c.read = false
 			return false, err

@@ -35,7 +35,7 @@ const (
 )
 
 // holdLanes writes the heads of the lanes that have moved since the last time as entries of this tree.
-func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) error {
+func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, s *stand, since time.Time, before []Mark) error {
 	if t.cfg.Lanes == nil {
 		return nil
 	}
@@ -52,14 +52,23 @@ func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, since time.Time) err
 			moved = append(moved, h)
 		}
 	}
-	newest, noted, err := t.mark(ctx, tx, len(moved) > 0)
+	for _, m := range before {
+		text, err := json.Marshal(m)
+		if err == nil {
+			err = hold(ctx, tx, "node:"+t.node, text, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	newest, noted, err := t.mark(ctx, tx, s, len(moved) > 0)
 	if err == nil {
 		err = hold(ctx, tx, "node:"+t.node, noted, moved)
 	}
 	if err != nil {
 		return err
 	}
-	tx.AfterCommit(func() { t.last, t.noted = maps.Clone(now), newest })
+	tx.AfterCommit(func() { t.last, t.noted, t.marked = maps.Clone(now), newest, true })
 	return nil
 }
 

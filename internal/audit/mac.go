@@ -131,7 +131,7 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string) error {
 			break
 		}
 		after, more = rows[len(rows)-1].Seq, len(rows) == atOnce
-		if rows, _, err = honest(ctx, tx, rows); err == nil {
+		if rows, _, err = (&stand{now: tx.Now}).honestOf(ctx, tx, rows); err == nil {
 			err = place(ctx, tx, g, rows)
 		}
 	}

@@ -42,9 +42,12 @@ func (f *figures) trouble(what string, err error) {
 	}
 	f.broken.WithLabelValues(what).Set(is)
 	if problem.KindOf(err) == problem.Integrity {
-		f.broken.WithLabelValues("altered").Set(1) // until somebody has looked and starts the program anew
+		f.altered()
 	}
 }
+
+// altered stands until somebody has looked and starts the program anew.
+func (f *figures) altered() { f.broken.WithLabelValues("altered").Set(1) }
 
 func (f *figures) waiting(n int64) { f.behind.Set(float64(n)) }
 

@@ -44,7 +44,7 @@ func prove(ctx context.Context, tx *store.Tx, seq int64, order string) (string, 
 		Leaf int64  `db:"leaf"`
 		Note string `db:"note"`
 	}
-	err := tx.Select(ctx, &covers, `SELECT leaf, note FROM audit_leaves JOIN audit_checkpoints ON size > leaf WHERE entry = ? ORDER BY size`+order+` LIMIT 1`, seq)
+	err := tx.Select(ctx, &covers, `SELECT leaf, note FROM audit_leaves JOIN audit_checkpoints ON size > leaf AND `+upToTree+` WHERE entry = ? ORDER BY size`+order+` LIMIT 1`, seq)
 	if err != nil {
 		return "", fmt.Errorf("read the place of audit entry %d: %w", seq, err)
 	}
@@ -76,7 +76,7 @@ func prove(ctx context.Context, tx *store.Tx, seq int64, order string) (string, 
 // Newest is the checkpoint that covers the most. The error is of kind NotFound where there is none yet.
 func Newest(ctx context.Context, tx *store.Tx) (Checkpoint, error) {
 	var rows []checkpointRow
-	if err := tx.Select(ctx, &rows, selectCheckpoints+` ORDER BY size DESC LIMIT 1`); err != nil {
+	if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE `+upToTree+` ORDER BY size DESC LIMIT 1`); err != nil {
 		return Checkpoint{}, fmt.Errorf("read the newest checkpoint of the audit record: %w", err)
 	}
 	if len(rows) == 0 {

@@ -58,8 +58,14 @@ WHERE object = ? AND action = ? AND at >= ? AND seq > ? ORDER BY seq LIMIT 100`
 
 const insertCheckpoint = `INSERT INTO audit_checkpoints (size, at, node, note) VALUES (?, ?, ?, ?)`
 
+// upToTree leaves out checkpoints of more leaves than there are: nobody has made them.
+const upToTree = `size <= (SELECT size FROM audit_tree WHERE id = 1)`
+
 // selectSealed is how many leaves the largest checkpoint covers.
-const selectSealed = `SELECT COALESCE(MAX(size), 0) FROM audit_checkpoints`
+const selectSealed = `SELECT COALESCE(MAX(size), 0) FROM audit_checkpoints WHERE ` + upToTree
+
+// selectMarked tells whether there is an entry that remembers a checkpoint.
+const selectMarked = `SELECT seq FROM audit_entries WHERE object = ? AND action = ? AND old IS NOT NULL ORDER BY seq DESC LIMIT 1`
 
 const selectCheckpoints = `SELECT size, at, node, note FROM audit_checkpoints`
 

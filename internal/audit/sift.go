@@ -91,18 +91,12 @@ func (t *Tree) ends(ctx context.Context, tx *store.Tx) (wrong []string, err erro
 	return wrong, nil
 }
 
-// recheck reads what a checkpoint is to cover anew, as far as no earlier one does: between its place and the checkpoint an entry is guarded by its MAC.
-func (t *Tree) recheck(ctx context.Context, c Checkpoint) error {
+// recheck reads what a checkpoint is to cover anew, as far as the last that counts does not: between its place and the checkpoint an entry is guarded by
+// its MAC. Places that c denies are passed over.
+func (t *Tree) recheck(ctx context.Context, c, last Checkpoint) error {
+	from := last.Size
 	return t.db.View(ctx, func(tx *store.Tx) error {
-		var rows []checkpointRow
-		if err := tx.Select(ctx, &rows, selectCheckpoints+` WHERE size < ? ORDER BY size DESC LIMIT 1`, c.Size); err != nil {
-			return fmt.Errorf("read the audit record again: %w", err)
-		}
-		from := int64(0)
-		if len(rows) > 0 {
-			from = rows[0].Size
-		}
-		v, err := t.resume(ctx, tx, from, rows)
+		v, err := t.resume(ctx, tx, last, c.Denied)
 		for err == nil && v.read.size < c.Size {
 			err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, c.Size))
 		}
@@ -127,18 +121,18 @@ func (t *Tree) recheck(ctx context.Context, c Checkpoint) error {
 }
 
 // resume is a verifier at the end of what the last checkpoint covers.
-func (t *Tree) resume(ctx context.Context, tx *store.Tx, from int64, last []checkpointRow) (*verifier, error) {
+func (t *Tree) resume(ctx context.Context, tx *store.Tx, last Checkpoint, denied []int64) (*verifier, error) {
 	v := newVerifier(t.origin, nil, nil)
-	g, err := readEdge(ctx, tx, from)
+	g, err := readEdge(ctx, tx, last.Size)
 	if err != nil {
 		return nil, err
 	}
-	v.read, v.kept = *g, edge{g.size, slices.Clone(g.roots)}
-	if len(last) > 0 {
-		v.checkpoint(last[0])
+	v.read, v.kept, v.denied = *g, edge{g.size, slices.Clone(g.roots)}, denied
+	if last.Size > 0 {
+		v.compare(last, "in the database")
 	}
 	var began bool
-	err = tx.Get(ctx, &began, selectBegan, record, MACsBegin, from)
+	err = tx.Get(ctx, &began, selectBegan, record, MACsBegin, last.Size)
 	v.macs = newMACs(began)
 	v.macs.part = true
 	return v, err

@@ -5,15 +5,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -30,6 +28,8 @@ type Config struct {
 	// Sign gives the signature lines that stand under the text of a checkpoint; default none. What it signed counts although it also
 	// returns an error, which is logged: a second signer may be away.
 	Sign func(ctx context.Context, origin, text string) (lines string, err error)
+	// Check gives what checks such signatures, of a plant that has keys; default none. Without it the tree believes what the database has.
+	Check func(ctx context.Context) (*seal.Notes, error)
 
 	Metrics prometheus.Registerer // default none
 }
@@ -50,11 +50,14 @@ type Tree struct {
 	log          *slog.Logger
 	figures      *figures
 	trouble      atomic.Pointer[error] // the last; nil: there is none
-	forged       atomic.Pointer[error] // what has got no place since the last round that was due
+	known        atomic.Pointer[known] // what checks signatures, as it was asked last
+	ahead        atomic.Int64          // the time of a checkpoint that has not come yet; 0: there is none
+	left         atomic.Int64          // how many entries the last pass has left without a place: they are no news
+	forged       atomic.Pointer[error] // why, or what is nobody's among the checkpoints, by the last pass
 
 	last     map[Head]bool   // what the round before held of lanes
+	marked   bool            // the record remembers checkpoints
 	noted    int64           // the size of the checkpoint that an entry has remembered last
-	left     int             // how many entries the last pass has left without a place: they are no news
 	macs     bool            // entries were seen to have MACs
 	lengths  map[int64]int64 // of chains, the longest that each was seen
 	sealed   time.Time       // of the last checkpoint that this node made
@@ -97,15 +100,14 @@ func (t *Tree) Run(ctx context.Context) error {
 func (t *Tree) round(ctx context.Context, copies *copies) {
 	due, err := t.due(ctx)
 	if err == nil && due {
-		t.forged.Store(nil)
 		_, err = t.Seal(ctx)
 	}
 	if wrong := t.forged.Load(); err == nil && wrong != nil {
-		err = *wrong // until the next look at what waits, or nobody would see it
+		err = *wrong
 	}
 	t.tell(ctx, "build", err)
 	if copies != nil {
-		t.tell(ctx, "copy", copies.catchUp(ctx, t.db))
+		t.tell(ctx, "copy", copies.catchUp(ctx, t.db, t.record))
 	}
 }
 
@@ -139,9 +141,10 @@ func (t *Tree) tell(ctx context.Context, what string, err error) {
 func (t *Tree) due(ctx context.Context) (bool, error) {
 	var waiting, placed int64 // without a place, and with one that no checkpoint covers
 	var now time.Time
+	left := t.left.Load()
 	err := t.db.View(ctx, func(tx *store.Tx) error {
 		now = tx.Now
-		if err := tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, t.cfg.Most); err != nil {
+		if err := tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, int64(t.cfg.Most)+left); err != nil {
 			return err
 		}
 		return treeGone(tx.Get(ctx, &placed, `SELECT size - (`+selectSealed+`) FROM audit_tree WHERE id = 1`))
@@ -149,9 +152,41 @@ func (t *Tree) due(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("look at what waits for a checkpoint: %w", err)
 	}
+	waiting = max(0, waiting-left)
 	t.figures.waiting(waiting + placed)
 	since := now.Sub(t.sealed)
 	return t.ending || waiting >= int64(t.cfg.Most) || since >= t.cfg.Every || since < 0, nil
+}
+
+// known is what checks signatures, and when it was asked for.
+type known struct {
+	by *seal.Notes
+	at time.Time
+}
+
+// signers is what checks the signatures under checkpoints, as it was no longer ago than age; nil of a plant without keys.
+func (t *Tree) signers(ctx context.Context, age time.Duration) (*seal.Notes, error) {
+	if t.cfg.Check == nil {
+		return nil, nil //nolint:nilnil // there are none to check
+	}
+	now := t.db.Now()
+	if k := t.known.Load(); k != nil && now.Sub(k.at) < age && !now.Before(k.at) {
+		return k.by, nil
+	}
+	by, err := t.cfg.Check(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask whose signatures under checkpoints count: %w", err)
+	}
+	t.known.Store(&known{by, now})
+	return by, nil
+}
+
+// Ahead is until when a checkpoint of the record has a time that has not come: the clock of the node that made it was ahead. Zero if there is none.
+func (t *Tree) Ahead() time.Time {
+	if at := t.ahead.Load(); at != 0 {
+		return store.FromMicros(at)
+	}
+	return time.Time{}
 }
 
 // atOnce is how many entries one transaction gives their places: it is soon over, and few find SQLite's writer busy.
@@ -159,11 +194,14 @@ const atOnce = 2000
 
 // pass is one way through all that waits.
 type pass struct {
-	first bool
-	after int64    // entries up to this number were looked at
-	wrong []string // what was found
-	left  int      // how many got no place
-	later error    // why some wait on that may be good
+	by     *seal.Notes
+	before []Mark // what the record is to remember of when it remembered nothing
+	first  bool
+	after  int64    // entries up to this number were looked at
+	wrong  []string // what was found
+	left   int      // how many got no place
+	later  error    // why some wait on that may be good
+	forged error    // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
 }
 
 // err is what the pass has found, nil for nothing.
@@ -198,15 +236,18 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	if c == nil {
 		return nil, p.err()
 	}
-	if err := t.recheck(ctx, *c); err != nil {
-		return nil, err
+	denied, err := t.review(ctx, p.by, c)
+	if err == nil {
+		err = t.sign(ctx, c)
 	}
-	if err := t.sign(ctx, c); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	kept := false
 	err = t.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		kept, err = t.keep(ctx, tx, *c)
+		if kept, err = t.keep(ctx, tx, *c); err == nil && kept && len(denied) > 0 {
+			err = t.record(ctx, tx, fmt.Sprintf("what is at places %s of the tree is not what Holdfast wrote, or remembers a checkpoint that there was not", places(denied)))
+		}
 		return err
 	})
 	if err != nil {
@@ -219,43 +260,63 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	return c, p.err()
 }
 
+// Forged is the action of the entries that tell that somebody has altered the record behind Holdfast.
+const Forged = "audit.forged"
+
+// record writes down, once, that the record is not what it was.
+func (t *Tree) record(ctx context.Context, tx *store.Tx, why string) error {
+	tx.AfterCommit(func() {
+		t.figures.altered()
+		t.log.ErrorContext(ctx, "ALARM: the audit record is not what it was", "part", "audit", "what", why)
+	})
+	return Append(ctx, tx, Entry{Actor: "node:" + t.node, Action: Forged, Object: record, Reason: why})
+}
+
 // placeAll gives all that waits its place.
 func (t *Tree) placeAll(ctx context.Context) (c *Checkpoint, p pass, err error) {
 	p.first = true
+	if p.by, err = t.signers(ctx, 0); err == nil {
+		p.before, err = t.unmarked(ctx, p.by)
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	c, err = t.through(ctx, &p)
+	return c, p, err
+}
+
+// through is one pass.
+func (t *Tree) through(ctx context.Context, p *pass) (c *Checkpoint, err error) {
 	for more := true; more; p.first = false {
-		next := p
+		next := *p
 		err = t.db.InTx(ctx, func(tx *store.Tx) (err error) {
-			next = p // it may run again
+			next = *p // it may run again
 			c, more, err = t.grow(ctx, tx, &next)
 			return err
 		})
-		if p = next; err != nil {
-			return nil, p, err
+		if *p = next; err != nil {
+			return nil, err
 		}
 	}
-	t.left = p.left
-	return c, p, nil
+	return c, nil
 }
 
 // Place gives every entry that waits its place, and leaves the checkpoint to Seal: for who hands entries on and must not wait for one. Where
 // another node has the lease it does nothing: that node does it.
 func (t *Tree) Place(ctx context.Context) error {
-	var p pass
-	for more := true; more; {
-		next := p
-		err := t.db.InTx(ctx, func(tx *store.Tx) (err error) {
-			next, more = p, false // it may run again
-			var waits []int64
-			if err := tx.Select(ctx, &waits, `SELECT entry FROM audit_pending LIMIT 1`); err != nil || len(waits) == 0 {
-				return err
-			}
-			_, more, err = t.grow(ctx, tx, &next)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("give entries of the audit record their places: %w", err)
+	var waits int64
+	left := t.left.Load()
+	err := t.db.View(ctx, func(tx *store.Tx) error {
+		return tx.Get(ctx, &waits, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, left+1)
+	})
+	if err == nil && waits > left {
+		var p pass
+		if p.by, err = t.signers(ctx, t.cfg.Every); err == nil {
+			_, err = t.through(ctx, &p)
 		}
-		p = next
+	}
+	if err != nil {
+		return fmt.Errorf("give entries of the audit record their places: %w", err)
 	}
 	return nil
 }
@@ -319,136 +380,6 @@ func (t *Tree) sign(ctx context.Context, c *Checkpoint) error {
 	}
 	c.Note = c.text() + "\n" + lines
 	return nil
-}
-
-// grow adds to the tree what waits; c is what is to be signed once nothing waits any more.
-func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, more bool, err error) {
-	var at treeRow
-	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
-		return nil, false, treeGone(err)
-	}
-	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
-		return nil, false, nil
-	}
-	if p.first {
-		if at, err = t.begin(ctx, tx, at); err != nil {
-			return nil, false, err
-		}
-	}
-	rows, more, err := t.waiting(ctx, tx, p)
-	if err != nil {
-		return nil, false, err
-	}
-	waited := len(rows)
-	rows, forged, err := honest(ctx, tx, rows)
-	if err != nil {
-		return nil, false, err
-	}
-	p.left += waited - len(rows)
-	if forged != nil {
-		tx.AfterCommit(func() { t.forged.Store(&forged) })
-	}
-	g, err := readEdge(ctx, tx, at.Size)
-	if err != nil {
-		return nil, false, err
-	}
-	if err := place(ctx, tx, g, rows); err != nil {
-		return nil, false, err
-	}
-	at.Size, at.Owner, at.Until = g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease))
-	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil {
-		return nil, false, err
-	}
-	if more {
-		return nil, true, nil
-	}
-	c, err = t.next(ctx, tx, g)
-	if err == nil && c == nil {
-		err = t.release(ctx, tx, at)
-	}
-	return c, false, err
-}
-
-// next is the checkpoint of the tree as it is, nil if there is one.
-func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, error) {
-	var sealed int64
-	if err := tx.Get(ctx, &sealed, selectSealed); err != nil || sealed >= g.size {
-		return nil, err
-	}
-	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, nil
-}
-
-// begin is what a pass does first: it begins with MACs if that is due, repeats what processes without keys have told, and which lanes have moved.
-func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow) (treeRow, error) {
-	actor := "node:" + t.node
-	if keyless(ctx, tx) == nil {
-		if at.MACs > 0 {
-			if err := BeginMACs(ctx, tx, actor); err != nil {
-				return at, err
-			}
-			if err := tx.Get(ctx, &at, selectTree); err != nil {
-				return at, err
-			}
-		}
-		if err := repeat(ctx, tx, actor); err != nil {
-			return at, err
-		}
-	}
-	if err := t.holdLanes(ctx, tx, store.FromMicros(at.LanesAt)); err != nil {
-		return at, err
-	}
-	at.LanesAt = store.Micros(tx.Now)
-	return at, nil
-}
-
-// place gives entries the next places.
-func place(ctx context.Context, tx *store.Tx, g *edge, rows []row) error {
-	var leaves, hashes, entries []any
-	pos := tlog.StoredHashCount(g.size)
-	for _, r := range rows {
-		h, err := r.entry().hash()
-		if err != nil {
-			return err
-		}
-		leaves = append(leaves, g.size, r.Seq)
-		entries = append(entries, r.Seq)
-		for _, whole := range g.add(h) {
-			hashes = append(hashes, pos, whole[:])
-			pos++
-		}
-	}
-	if err := inParts(leaves, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_leaves (leaf, entry) VALUES `, part) }); err != nil {
-		return err
-	}
-	if err := inParts(hashes, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_hashes (pos, hash) VALUES `, part) }); err != nil {
-		return err
-	}
-	return inParts(entries, 1, func(part []any) error {
-		_, err := tx.Exec(ctx, `DELETE FROM audit_pending WHERE entry IN (`+strings.Repeat("?, ", len(part)-1)+`?)`, part...)
-		return err
-	})
-}
-
-// inParts hands values on in parts that a statement of either database takes, each of whole rows.
-func inParts(values []any, columns int, fn func(part []any) error) error {
-	for part := range slices.Chunk(values, 500*columns) {
-		if err := fn(part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// insert inserts pairs.
-func insert(ctx context.Context, tx *store.Tx, into string, pairs []any) error {
-	_, err := tx.Exec(ctx, into+strings.Repeat("(?, ?), ", len(pairs)/2-1)+"(?, ?)", pairs...)
-	return err
-}
-
-// readEdge reads the right edge of the tree.
-func readEdge(ctx context.Context, tx *store.Tx, size int64) (*edge, error) {
-	hashes, err := stored(ctx, tx)(edgeAt(size))
-	return &edge{size, hashes}, err
 }
 
 // Size is how many entries have their place.

@@ -78,6 +78,7 @@ type verifier struct {
 	at      time.Time    // of the latest checkpoint that was right
 	open    Wrong        // what is wrong if no checkpoint with a good signature follows; empty for nothing
 	revoked error        // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
+	denied  []int64      // places that a checkpoint denies
 	report  Report
 
 	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
@@ -150,7 +151,7 @@ func (v *verifier) part() bool { return v.macs != nil && v.macs.part }
 
 // mac judges the MAC of an entry. place is that in the tree, or beyond every one for an entry that waits.
 func (v *verifier) mac(ctx context.Context, tx *store.Tx, r row, place int64) error {
-	if v.macs == nil || r.Seq == 0 {
+	if v.macs == nil || r.Seq == 0 || v.part() && slices.Contains(v.denied, place) {
 		return nil
 	}
 	where := ""
@@ -201,11 +202,22 @@ func (v *verifier) compare(c Checkpoint, where string) {
 		}
 		if vouched {
 			v.covered(c)
+			v.deny(c)
 		}
 	case c.Root == v.kept.root():
 		v.wrong(0, "the checkpoint of %d entries %s (%s) is right of the hashes, but not of the entries any more", c.Size, where, at)
 	default:
 		v.wrong(0, "the checkpoint of %d entries %s (%s) is of another history: places %d to %d are not what they were", c.Size, where, at, v.good, c.Size-1)
+	}
+}
+
+// deny tells of places that the plant itself says that it does not stand by.
+func (v *verifier) deny(c Checkpoint) {
+	for _, at := range c.Denied {
+		if !slices.Contains(v.denied, at) {
+			v.denied = append(v.denied, at)
+			v.wrong(0, "place %d is none of the plant's: the checkpoint of %d entries denies it", at, c.Size)
+		}
 	}
 }
 
@@ -378,7 +390,7 @@ func (v *verifier) page(ctx context.Context, tx *store.Tx, to int64) error {
 		if err := v.mac(ctx, tx, at.row, n); err != nil {
 			return err
 		}
-		for len(rows) > 0 && rows[0].Size <= v.read.size {
+		for len(rows) > 0 && rows[0].Size <= v.read.size && !v.part() {
 			v.checkpoint(rows[0])
 			rows = rows[1:]
 		}

@@ -79,6 +79,7 @@ func (a *aged) hold(db *store.DB, ring *seal.Ring, ms ...message.Message) {
 func (a *aged) tree(db *store.DB, ring *seal.Ring, heads []audit.Head) *audit.Tree {
 	return audit.NewTree(db, a.origin, "a", audit.Config{
 		Sign:  func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) },
+		Check: func(context.Context) (*seal.Notes, error) { return a.keys(a.t).Trust.Notes(a.origin, nil), nil },
 		Lanes: func(context.Context, *store.Tx, time.Time) ([]audit.Head, error) { return heads, nil },
 	}, slog.New(slog.DiscardHandler))
 }
@@ -315,6 +316,7 @@ func TestWhatARevokedKeySignedBeforeIsVouchedFor(t *testing.T) {
 	a := newAged(t)
 	lane := a.lane("o1", 2)
 	a.hold(a.db, a.stolen, lane[0])
+	a.hold(a.db, a.stolen, a.lane("o3", 1)...) // the record remembers that it held it
 	a.clock.Store(signedAt + 600)
 	if err := a.db.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err := seal.Revoke(t.Context(), tx, a.stolen.State().Key, "stolen")

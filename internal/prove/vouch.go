@@ -72,15 +72,26 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 	for _, w := range v.lanes {
 		w.sort()
 	}
+	newest, err := audit.Newest(ctx, tx)
+	if err != nil && problem.KindOf(err) != problem.NotFound {
+		return err
+	}
 	chosen := map[int64]bool{}
 	var open []moved // that no checkpoint covers which the record remembers
-	err := audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry, place int64) error {
+	var latest time.Time
+	err = audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry, place int64) error {
+		if slices.Contains(newest.Denied, place) {
+			return nil // it is not the plant's
+		}
 		m, is, err := e.Mark()
 		if err != nil {
 			return err
 		}
 		if is {
-			open = v.cover(open, m, e.Seq, chosen)
+			if m.At.After(latest) { // no checkpoint is earlier than those before it, whatever it says
+				latest = m.At
+			}
+			open = v.cover(open, audit.Mark{Size: m.Size, At: latest}, e.Seq, chosen)
 		}
 		heads, err := e.Heads()
 		if err == nil && slices.ContainsFunc(heads, v.wants) {

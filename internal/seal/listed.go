@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"holdfast/internal/problem"
@@ -89,16 +90,36 @@ func (r *Ring) Trust(ctx context.Context) (*Trust, error) {
 	return b.Trust(), nil
 }
 
+// TrustSaid is Trust by what the keyring has said last, which Run asks for every few minutes: the keyring is asked only if it has said nothing yet. While
+// it has not, as after a cold start, who certified the node's own key is trusted alone.
+func (r *Ring) TrustSaid(ctx context.Context) (*Trust, error) {
+	b, err := r.bundle(ctx, math.MaxInt64)
+	if chain := r.key.Load().chain; problem.KindOf(err) == problem.Unavailable && len(chain) > 1 {
+		b, err = r.archived(ctx, Bundle{Roots: chain[1:]})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.Trust(), nil
+}
+
 // Bundle is what Trust goes by.
-func (r *Ring) Bundle(ctx context.Context) (Bundle, error) {
-	b, err := r.ask(ctx, saidFor)
+func (r *Ring) Bundle(ctx context.Context) (Bundle, error) { return r.bundle(ctx, saidFor) }
+
+func (r *Ring) bundle(ctx context.Context, age time.Duration) (Bundle, error) {
+	b, err := r.ask(ctx, age)
 	if last := r.said.Load(); problem.KindOf(err) == problem.Unavailable && last != nil {
 		b, err = last.Bundle, nil
 	}
 	if err != nil {
 		return Bundle{}, err
 	}
-	err = r.db.View(ctx, func(tx *store.Tx) (err error) {
+	return r.archived(ctx, b)
+}
+
+// archived is a bundle with the keys of the archive.
+func (r *Ring) archived(ctx context.Context, b Bundle) (Bundle, error) {
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		b.Keys, err = Archive(ctx, tx)
 		return err
 	})

@@ -238,6 +238,23 @@ func (v *Vault) Anchors(ctx context.Context) ([]ed25519.PublicKey, error) {
 	return all, err
 }
 
+// KnownAnchors is Anchors by what Vault has shown already: it is asked only if that is nothing.
+func (v *Vault) KnownAnchors(ctx context.Context) (all []ed25519.PublicKey, err error) {
+	v.anchors.Range(func(_, k any) bool {
+		all = append(all, k.(ed25519.PublicKey))
+		return true
+	})
+	if len(all) > 0 {
+		return all, nil
+	}
+	versions, err := v.anchorVersions(ctx)
+	for n, k := range versions {
+		v.anchors.Store(n, k)
+		all = append(all, k)
+	}
+	return all, err
+}
+
 // Anchor checks what Vault's anchor has signed beside checkpoints, by its public keys.
 type Anchor struct {
 	name string

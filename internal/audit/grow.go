@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+)
+
+// grow adds to the tree what waits; c is what is to be signed once nothing waits any more.
+func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, more bool, err error) {
+	var at treeRow
+	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
+		return nil, false, treeGone(err)
+	}
+	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
+		return nil, false, t.over(ctx, tx, p.by)
+	}
+	s, err := t.standing(ctx, tx, p.by)
+	if err != nil {
+		return nil, false, err
+	}
+	if p.first {
+		if at, err = t.begin(ctx, tx, at, s, p.before); err != nil {
+			return nil, false, err
+		}
+	}
+	rows, more, err := t.good(ctx, tx, s, p)
+	if err != nil {
+		return nil, false, err
+	}
+	g, err := readEdge(ctx, tx, at.Size)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := place(ctx, tx, g, rows); err != nil {
+		return nil, false, err
+	}
+	at.Size, at.Owner, at.Until = g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease))
+	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil || more {
+		return nil, more, err
+	}
+	found := *p
+	tx.AfterCommit(func() { t.seen(s, found) })
+	c, err = t.next(ctx, tx, g)
+	if err == nil && c == nil {
+		err = t.release(ctx, tx, at)
+	}
+	return c, false, err
+}
+
+// good are the next entries that wait and are the plant's; p tells of the others.
+func (t *Tree) good(ctx context.Context, tx *store.Tx, s *stand, p *pass) (rows []row, more bool, err error) {
+	rows, more, err = t.waiting(ctx, tx, p)
+	if err != nil {
+		return nil, false, err
+	}
+	waited := len(rows)
+	rows, forged, err := s.honestOf(ctx, tx, rows)
+	p.left += waited - len(rows)
+	p.forged = cmp.Or(p.forged, s.wrong, forged)
+	return rows, more, err
+}
+
+// clocksDiffer is how far the time of a checkpoint may be ahead of the clock of the node that looks at it.
+const clocksDiffer = time.Minute
+
+// seen keeps what a pass through all that waits has found.
+func (t *Tree) seen(s *stand, p pass) {
+	t.left.Store(int64(p.left))
+	t.forged.Store(nil)
+	wrong := p.forged
+	if len(p.wrong) > 0 {
+		wrong = p.err()
+	}
+	if wrong != nil {
+		t.forged.Store(&wrong)
+	}
+	ahead := int64(0)
+	if s.by != nil && s.latest.Sub(s.now) > clocksDiffer {
+		ahead = store.Micros(s.latest)
+	}
+	t.ahead.Store(ahead)
+}
+
+// over looks whether what this node has found still waits, when another one builds the tree.
+func (t *Tree) over(ctx context.Context, tx *store.Tx, by *seal.Notes) error {
+	if t.forged.Load() == nil {
+		return nil
+	}
+	s, err := t.standing(ctx, tx, by)
+	if err != nil {
+		return err
+	}
+	var p pass
+	for more := true; more; {
+		if _, more, err = t.good(ctx, tx, s, &p); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(func() { t.seen(s, p) })
+	return nil
+}
+
+// next is the checkpoint of the tree as it is, nil if there is one.
+func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, error) {
+	var sealed int64
+	if err := tx.Get(ctx, &sealed, selectSealed); err != nil || sealed >= g.size {
+		return nil, err
+	}
+	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, nil
+}
+
+// begin is what a pass does first: it begins with MACs if that is due, repeats what processes without keys have told, and which lanes have moved.
+func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, before []Mark) (treeRow, error) {
+	actor := "node:" + t.node
+	if keyless(ctx, tx) == nil {
+		if at.MACs > 0 {
+			if err := BeginMACs(ctx, tx, actor); err != nil {
+				return at, err
+			}
+			if err := tx.Get(ctx, &at, selectTree); err != nil {
+				return at, err
+			}
+		}
+		if err := repeat(ctx, tx, actor); err != nil {
+			return at, err
+		}
+	}
+	if err := t.holdLanes(ctx, tx, s, store.FromMicros(at.LanesAt), before); err != nil {
+		return at, err
+	}
+	if s.intruder != "" {
+		if err := t.record(ctx, tx, s.intruder); err != nil {
+			return at, err
+		}
+	}
+	at.LanesAt = store.Micros(tx.Now)
+	return at, nil
+}
+
+// place gives entries the next places.
+func place(ctx context.Context, tx *store.Tx, g *edge, rows []row) error {
+	var leaves, hashes, entries []any
+	pos := tlog.StoredHashCount(g.size)
+	for _, r := range rows {
+		h, err := r.entry().hash()
+		if err != nil {
+			return err
+		}
+		leaves = append(leaves, g.size, r.Seq)
+		entries = append(entries, r.Seq)
+		for _, whole := range g.add(h) {
+			hashes = append(hashes, pos, whole[:])
+			pos++
+		}
+	}
+	if err := inParts(leaves, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_leaves (leaf, entry) VALUES `, part) }); err != nil {
+		return err
+	}
+	if err := inParts(hashes, 2, func(part []any) error { return insert(ctx, tx, `INSERT INTO audit_hashes (pos, hash) VALUES `, part) }); err != nil {
+		return err
+	}
+	return inParts(entries, 1, func(part []any) error {
+		_, err := tx.Exec(ctx, `DELETE FROM audit_pending WHERE entry IN (`+strings.Repeat("?, ", len(part)-1)+`?)`, part...)
+		return err
+	})
+}
+
+// inParts hands values on in parts that a statement of either database takes, each of whole rows.
+func inParts(values []any, columns int, fn func(part []any) error) error {
+	for part := range slices.Chunk(values, 500*columns) {
+		if err := fn(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert inserts pairs.
+func insert(ctx context.Context, tx *store.Tx, into string, pairs []any) error {
+	_, err := tx.Exec(ctx, into+strings.Repeat("(?, ?), ", len(pairs)/2-1)+"(?, ?)", pairs...)
+	return err
+}
+
+// readEdge reads the right edge of the tree.
+func readEdge(ctx context.Context, tx *store.Tx, size int64) (*edge, error) {
+	hashes, err := stored(ctx, tx)(edgeAt(size))
+	return &edge{size, hashes}, err
+}
