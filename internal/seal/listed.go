@@ -59,8 +59,7 @@ func (r *Ring) judge(ctx context.Context, b Bundle) error {
 	if !is {
 		return nil
 	}
-	k.revoked.Store(true)
-	return r.db.InTx(ctx, func(tx *store.Tx) error {
+	err := r.db.InTx(ctx, func(tx *store.Tx) error {
 		a, err := Find(ctx, tx, k.id)
 		if err != nil || !a.Revoked.IsZero() {
 			return err
@@ -74,6 +73,10 @@ func (r *Ring) judge(ctx context.Context, b Bundle) error {
 		})
 		return r.record(ctx, tx, KeyListed, k.id)
 	})
+	if err == nil || problem.KindOf(err) == problem.NotFound {
+		k.revoked.Store(true) // once it is on record: another key takes its place, and nobody looks at this one again
+	}
+	return err
 }
 
 // Unsigned is how often a message was not signed for want of a key that counts, and Late how many were signed later that had no signature, since

@@ -3,6 +3,7 @@ package seal_test
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,13 +18,18 @@ import (
 
 // told is what a ring has recorded.
 type told struct {
-	mu  sync.Mutex
-	all []string
+	mu    sync.Mutex
+	all   []string
+	fails map[string]int // how often it is not written
 }
 
 func (r *told) record(_ context.Context, _ *store.Tx, what string, key seal.KeyID, _ time.Duration) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fails[what] > 0 {
+		r.fails[what]--
+		return errors.New("the database is full")
+	}
 	r.all = append(r.all, what+" "+string(key))
 	return nil
 }
@@ -87,6 +93,31 @@ func TestANodeSeesThatItsKeyIsOnTheListOfTheLocalKeyring(t *testing.T) {
 			if a := chainOf(t, db, id); a.Revoked.IsZero() || a.Reason != "the keyring's list of revoked keys names it" || said.count(seal.KeyListed+" "+string(id)) != 1 {
 				t.Errorf("the archive says %v %q, recorded %v", a.Revoked, a.Reason, said.all)
 			}
+		}
+	})
+}
+
+// TestARevokedKeyIsOnRecordBeforeAnotherTakesItsPlace, also if the database does not take it at first.
+func TestARevokedKeyIsOnRecordBeforeAnotherTakesItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		said := told{fails: map[string]int{seal.KeyListed: 1}}
+		r, err := seal.OpenRing(t.Context(), db, k, seal.NewSafe(dir, "correct horse", work), nodeA, seal.RingConfig{Renew: time.Hour, Record: said.record}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := r.State().Key
+		running(t, r, func() {
+			if err := k.Revoke(t.Context(), chainOf(t, db, first).Chain[0]); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(7 * time.Minute)
+		})
+		if a := chainOf(t, db, first); a.Revoked.IsZero() || said.count(seal.KeyListed+" "+string(first)) != 1 {
+			t.Errorf("the archive says %v, recorded %v", a.Revoked, said.all)
+		}
+		if r.State().Key == first {
+			t.Error("no other key took its place")
 		}
 	})
 }
