@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 )
@@ -37,11 +38,12 @@ type session struct {
 	pause time.Duration // after the next failure
 	last  error         // of the last attempt
 	until time.Time     // end of lease
-	calm  time.Time     // until then a refusal is not the token's: a new one was refused too
+
+	calm map[string]time.Time // until then a refusal of that path is not the token's: a new one was refused it too
 }
 
 func newSession(from tokens, log *slog.Logger) *session {
-	return &session{from: from, log: log, pause: firstPause}
+	return &session{from: from, log: log, pause: firstPause, calm: map[string]time.Time{}}
 }
 
 // token is a token that Vault is believed to accept: the one at hand, or a new one. While an attempt is not due yet it is the error
@@ -58,22 +60,25 @@ func (s *session) token(ctx context.Context) (string, error) {
 	return s.lease.token, nil
 }
 
-// refused says that Vault did not accept the token, and tells whether another may be: the next call logs in again then.
-func (s *session) refused(token string) bool {
+// refused says that Vault did not accept the token for a path, and tells whether another may be: the next call logs in again then.
+func (s *session) refused(token, path string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lease.token != token {
 		return true
 	}
-	s.used = s.used || time.Now().After(s.calm)
+	s.used = s.used || time.Now().After(s.calm[path])
 	return s.used
 }
 
-// futile says that a new token was refused as well, so that what was asked for is not allowed: who asks again and again has no login for each.
-func (s *session) futile() {
+// futile says that a new token was refused a path as well, so that it is not allowed: who asks for it again and again has no login for each. What
+// is refused of other paths may be the token's all the same.
+func (s *session) futile(path string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calm = time.Now().Add(mostPause)
+	now := time.Now()
+	maps.DeleteFunc(s.calm, func(_ string, until time.Time) bool { return now.After(until) })
+	s.calm[path] = now.Add(mostPause)
 }
 
 // attempt gets a lease by login or renewal, unless it is too early for any attempt.

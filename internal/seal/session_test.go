@@ -130,16 +130,20 @@ func TestARefusalThatIsNotTheTokensIsNoReasonToLogIn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.refused(token) {
+			if s.refused(token, "kv/erp") {
 				if _, err := s.token(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				s.futile()
+				s.futile("kv/erp")
 			}
 			time.Sleep(time.Second)
 		}
 		if f.logins > 4 {
 			t.Errorf("%d logins in a minute", f.logins)
+		}
+		token, err := s.token(t.Context())
+		if err != nil || s.refused(token, "kv/erp") || !s.refused(token, "pki/sign/a") {
+			t.Errorf("%v: what is refused of another path is taken for what is not allowed, while the token may have ended", err)
 		}
 	})
 }

@@ -141,10 +141,10 @@ func (v *Vault) call(ctx context.Context, capability, path string, do func(c *ap
 			return nil, err
 		}
 		if again {
-			v.session.futile()
+			v.session.futile(path)
 			return nil, err
 		}
-		if !v.session.refused(token) {
+		if !v.session.refused(token, path) {
 			return nil, err
 		}
 	}
