@@ -30,6 +30,7 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 	cfg := seal.RestConfig{Now: f.db.Now, Metrics: metrics, Off: c.Keys.AtRest == atRestOff, File: "rest-" + url.PathEscape(c.node()) + ".age"}
 	if c.Keys.Kind == keysVault && c.Keys.ColdStart == sealedCache {
 		cfg.Safe = k.safe
+		cfg.Later = k.safe.HasKey(c.nodeURI()) // else the node does not start without its keyring
 	}
 	cfg.Record = func(ctx context.Context, tx *store.Tx, what string) error {
 		return audit.Append(ctx, tx, audit.Entry{Actor: "node:" + c.node(), Action: what, Object: "plant/" + c.Plant.Number})

@@ -30,6 +30,12 @@ func (r *Rest) begin(ctx context.Context) error {
 	plain, wrapped, err := r.from.Wrap(ctx, r.cfg.Ahead+1)
 	if err != nil {
 		r.trouble.Store(&err)
+		if r.cfg.Later && problem.KindOf(err) == problem.Unavailable {
+			if !r.waits.Swap(true) {
+				r.log.ErrorContext(ctx, "ALARM: the plant begins to seal once the keyring answers, and keeps bodies readable until then", "part", "keys", "err", err)
+			}
+			return nil
+		}
 		return unbegun(err)
 	}
 	var ids []int64
@@ -45,6 +51,7 @@ func (r *Rest) begin(ctx context.Context) error {
 	})
 	if err == nil {
 		r.learnAll(ids, plain)
+		r.waits.Store(false)
 	}
 	return err
 }

@@ -31,6 +31,8 @@ type RestConfig struct {
 	Record func(ctx context.Context, tx *store.Tx, what string) error
 	// Off has nothing more be sealed; what is sealed is read all the same.
 	Off bool
+	// Later has a keyring that does not answer be waited for before the plant begins to seal: the node has a key to start without it.
+	Later bool
 	// Begin tells, in the transaction that would begin it, whether the plant may seal from now on without a person's word: no node of a release
 	// that could not read it can be at work. whole tells that nothing unsealed is owed. Default: it may not.
 	Begin func(ctx context.Context, tx *store.Tx) (may, whole bool, err error)
@@ -67,6 +69,7 @@ type Rest struct {
 	latest   atomic.Int64 // epoch that was used last, also where nothing is sealed any more; 0: none was
 	lazy     bool
 	trouble  atomic.Pointer[error] // of the last visit to the keyring
+	waits    atomic.Bool           // the plant is to begin to seal, and the keyring does not answer
 	seedsOut atomic.Bool           // the last epoch goes on beyond its time
 	doubted  atomic.Bool           // the database contradicts what the plant's keys have said
 	ready    atomic.Int64          // epochs that lie ready
@@ -141,7 +144,7 @@ func (r *Rest) Began() time.Time {
 	return time.Time{}
 }
 
-// Alarm is what a person must look at: the last epoch goes on beyond its time, or seeds are refused; "" for nothing.
+// Alarm is what a person must look at: the plant cannot begin to seal, the last epoch goes on beyond its time, or seeds are refused; "" for nothing.
 func (r *Rest) Alarm() string {
 	r.mu.RLock()
 	shut := len(r.closed)
@@ -149,6 +152,8 @@ func (r *Rest) Alarm() string {
 	switch {
 	case shut > 0:
 		return fmt.Sprintf("the keyring refuses the seeds of %d epochs: what they have sealed cannot be read", shut)
+	case r.waits.Load():
+		return "the plant has not begun to seal, and keeps bodies readable until the keyring answers"
 	case r.seedsOut.Load():
 		return "no epoch lies ready, and the last one goes on beyond its time until the keyring gives seeds"
 	}

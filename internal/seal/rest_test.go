@@ -341,6 +341,29 @@ func TestAStartWithoutTheKeyring(t *testing.T) {
 	})
 }
 
+// TestANodeThatStartsWithoutTheKeyringBeginsToSealLater: it has its key of before, and the plant has not begun. Any other node does not start.
+func TestANodeThatStartsWithoutTheKeyringBeginsToSealLater(t *testing.T) {
+	eachRest(t, func(t *testing.T, w restWorld) {
+		cfg := seal.RestConfig{Begin: func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }}
+		w.keys.fail(errAway)
+		if _, err := w.open(cfg); problem.KindOf(err) != problem.Unavailable {
+			t.Errorf("got %v, want a problem of kind %s", err, problem.Unavailable)
+		}
+		cfg.Later = true
+		r, err := w.open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Seals() || !strings.Contains(r.Alarm(), "not begun") {
+			t.Errorf("it seals: %v; alarm %q", r.Seals(), r.Alarm())
+		}
+		w.keys.fail(nil)
+		if err := r.Visit(t.Context()); err != nil || !r.Seals() || r.Alarm() != "" {
+			t.Errorf("the keyring is back: %v, seals: %v, alarm %q", err, r.Seals(), r.Alarm())
+		}
+	})
+}
+
 // TestWhatIsSwitchedOffStaysReadable, and nothing is taken for forged when it is switched on again.
 func TestWhatIsSwitchedOffStaysReadable(t *testing.T) {
 	eachRest(t, func(t *testing.T, w restWorld) {

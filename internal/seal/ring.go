@@ -118,7 +118,9 @@ func (r *Ring) record(ctx context.Context, tx *store.Tx, what string, key KeyID)
 // sealedKey is how a node's key is kept.
 type sealedKey struct{ Key, Chain []byte }
 
-func (r *Ring) file() string { return "node-" + url.PathEscape(r.node) + ".age" }
+func (r *Ring) file() string { return keyFile(r.node) }
+
+func keyFile(node string) string { return "node-" + url.PathEscape(node) + ".age" }
 
 // restore takes the key of the safe if it may still sign.
 func (r *Ring) restore(ctx context.Context) error {

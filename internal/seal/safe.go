@@ -30,6 +30,12 @@ func NewSafe(dir, passphrase string, work int) *Safe { return &Safe{dir, passphr
 
 func (s *Safe) path(name string) string { return filepath.Join(s.dir, name) }
 
+// HasKey tells whether there is a key of a node in it, by which it may start without its keyring.
+func (s *Safe) HasKey(node string) bool {
+	_, err := os.Stat(s.path(keyFile(node)))
+	return err == nil
+}
+
 // read opens the file of that name into v. The error of a file that is not there is of kind NotFound.
 func (s *Safe) read(name string, v any) error {
 	sealed, err := os.ReadFile(s.path(name))
