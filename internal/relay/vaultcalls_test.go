@@ -93,6 +93,16 @@ func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 			}
 			anchored, err := w.keys.AnchorCheckpoint(ctx, origin, text)
 			return own + anchored, err
+		}, Check: func(ctx context.Context) (*seal.Notes, error) {
+			anchors, err := w.keys.KnownAnchors(ctx)
+			if err != nil {
+				return nil, err
+			}
+			trust, err := w.ring.TrustSaid(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return trust.Notes(audit.Origin(string(seal.ForCheckpoint), workshopSource), anchors), nil
 		}}, quiet())
 	}
 	tree := newTree()
@@ -121,6 +131,7 @@ func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 	}
 	w.passes(ctx, 2_001+messages/2, messages/2)
 	got, took := calls.seen()[before:], time.Since(began)
+	w.asks(calls)
 	byTheClock := 2 * (1 + int(took/time.Minute)) // the anchor of each minute, the list of revoked keys every five: however little is produced
 	t.Logf("%d messages in %s, Vault was asked %d times: %q", messages, took.Round(time.Second), len(got), got)
 	if !slices.Contains(got, "PUT /v1/holdfast-transit/sign/anchor") {
@@ -128,6 +139,31 @@ func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 	}
 	if (len(got)-byTheClock)*10_000 >= messages {
 		t.Errorf("Vault was asked %d times for %d messages, and %d times by the clock at most; want fewer than once for 10,000: %s", len(got), messages, byTheClock, strings.Join(got, ", "))
+	}
+}
+
+// asks checks what one look at each thing costs that is looked at by the clock: docs/keys.md has the sum, and from which rate it is less than one
+// call for 10,000 messages.
+func (w *workshop) asks(calls *counted) {
+	w.t.Helper()
+	const text = "holdfast/audit/1/x\n1\nx\n"
+	for _, one := range []struct {
+		name string
+		want int
+		ask  func(ctx context.Context) error
+	}{
+		{"the list of revoked keys", 3, func(ctx context.Context) error { _, _, err := w.keys.Roots(ctx); return err }},
+		{"the anchor", 1, func(ctx context.Context) error { _, err := w.keys.AnchorCheckpoint(ctx, "x", text); return err }},
+		{"the anchor's public keys", 0, func(ctx context.Context) error { _, err := w.keys.KnownAnchors(ctx); return err }},
+		{"whose signatures count", 0, func(ctx context.Context) error { _, err := w.ring.TrustSaid(ctx); return err }},
+	} {
+		before := len(calls.seen())
+		if err := one.ask(w.t.Context()); err != nil {
+			w.t.Error(err)
+		}
+		if got := calls.seen()[before:]; len(got) != one.want {
+			w.t.Errorf("%s: asked %q, want %d calls", one.name, got, one.want)
+		}
 	}
 }
 
