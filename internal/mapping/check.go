@@ -134,7 +134,7 @@ func (r *rule) known() shape {
 func constantShape(text []byte) shape {
 	v, err := contract.Decode(text)
 	if err != nil {
-		return shape{}
+		return shape{scale: schema.AnyScale}
 	}
 	switch x := v.(type) {
 	case string:
@@ -148,7 +148,7 @@ func constantShape(text []byte) shape {
 		}
 		return n
 	}
-	return shape{}
+	return shape{scale: schema.AnyScale}
 }
 
 // checking holds rules against types.
@@ -158,6 +158,8 @@ type checking struct {
 	forms bool   // and the formats of its texts
 	binds bool   // a number beyond the target's limits stops the message
 	found []Finding
+
+	inside map[[2]*schema.Type]bool // what is being looked at
 }
 
 func (k *checking) wrong(at place, what, why, hint string) {
@@ -305,10 +307,8 @@ func (k *checking) shape(r *rule, s shape, name string, t *schema.Type, at place
 		k.said(r, s, name, t, at)
 	case t.Kind == schema.Text:
 		k.text(r, s, name, t, at)
-	case s.kind == schema.List && s.typ != nil && t.Item != nil && t.Item.Kind == schema.Text && t.Item.Format != schema.IsDecimal:
-		if item := shapeOf(s.typ.Item); item.kind == schema.Text {
-			k.text(&rule{path: r.path, at: r.at}, item, "each element of "+name, t.Item, at)
-		}
+	case s.kind == schema.List || s.kind == schema.Object:
+		k.parts(r, s, name, t, at)
 	}
 	if s.kind == schema.List {
 		k.elements(r.path, s, name, t, at)

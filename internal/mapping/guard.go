@@ -174,10 +174,19 @@ func (a *analysis) unwrapped(e ast.Expr, c ast.CallExpr, on shape, guards []stri
 
 // indexed is an element of a list; the document's own may be shorter.
 func (a *analysis) indexed(e ast.Expr, c ast.CallExpr, list shape, guards []string) shape {
-	s := a.byType(e)
-	of, known := c.Args()[0], list.typ != nil && list.typ.Kind == schema.List && list.typ.Item != nil
-	if known && list.typ.Item.Kind != schema.Any {
-		s = shapeOf(list.typ.Item)
+	of := c.Args()[0]
+	if name, isText := literal(c.Args()[1]); isText && list.members != nil {
+		return a.memberOf(e, list, name, guards)
+	}
+	s, known := list.element()
+	if n, isNumber := intLiteral(c.Args()[1]); isNumber && n >= 0 && n < len(list.tuple) {
+		s = list.tuple[n]
+	}
+	if !known || !s.known() {
+		s.absent = false
+		if s.either == nil {
+			s = a.byType(e)
+		}
 	}
 	if c.FunctionName() == operators.OptIndex || isOptional(a.ast.GetType(e.ID())) {
 		s.absent = true
@@ -218,19 +227,4 @@ func fewest(e ast.Expr, list shape) int {
 		return list.typ.MinItems
 	}
 	return 0
-}
-
-// fewestInEach is how many elements each of the lists has that a list is written of.
-func fewestInEach(e ast.Expr) int {
-	if e.Kind() != ast.ListKind {
-		return 0
-	}
-	var all []int
-	for _, x := range e.AsList().Elements() {
-		all = append(all, fewest(x, shape{}))
-	}
-	if len(all) == 0 {
-		return 0
-	}
-	return slices.Min(all)
 }

@@ -23,7 +23,7 @@ func literalShape(e ast.Expr) shape {
 		d := decimal.FromInt(int64(v))
 		return shape{kind: schema.Integer, digits: len(strings.TrimPrefix(fmt.Sprint(int64(v)), "-")), least: &d, most: &d}
 	case types.Null:
-		return shape{absent: true, scale: schema.AnyScale}
+		return shape{absent: true, none: true, scale: schema.AnyScale}
 	default:
 		return shape{scale: schema.AnyScale}
 	}

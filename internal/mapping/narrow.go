@@ -140,9 +140,21 @@ func areNot(value string, texts []string) (out []string) {
 
 // others takes away what a guarded value is not.
 func (s *shape) others(e ast.Expr, guards []string) {
-	v, ok := valueOf(e)
-	if !ok || len(guards) == 0 {
-		return
+	if v, ok := valueOf(e); ok && len(guards) > 0 {
+		s.told(v, guards)
+	}
+}
+
+// told is others of a value that the guards call v, and of the elements of a list that is written out.
+func (s *shape) told(v string, guards []string) {
+	if s.tuple != nil {
+		s.tuple = slices.Clone(s.tuple)
+		item := shape{scale: schema.AnyScale, none: true}
+		for i := range s.tuple {
+			s.tuple[i].told(elementOf(v, i), guards)
+			item = item.or(s.tuple[i])
+		}
+		s.item = &item
 	}
 	for _, g := range guards {
 		if said, of := strings.CutPrefix(g, v+" "); of {

@@ -229,9 +229,18 @@ func (c *compiler) element(e *expr) (out struct {
 },
 ) {
 	out.as, out.shape.scale = cel.DynType, schema.AnyScale
-	if e == nil || e.shape.typ == nil || e.shape.typ.Item == nil || c.known == nil {
+	if e == nil {
 		return out
 	}
-	out.as, out.shape = c.known.of(e.shape.typ.Item), shapeOf(e.shape.typ.Item)
+	if item, ok := e.shape.element(); ok && e.shape.item != nil {
+		out.shape = item
+	}
+	if e.shape.typ == nil || e.shape.typ.Item == nil || c.known == nil {
+		return out
+	}
+	out.as = c.known.of(e.shape.typ.Item)
+	if e.shape.item == nil {
+		out.shape = shapeOf(e.shape.typ.Item)
+	}
 	return out
 }

@@ -39,6 +39,11 @@ type shape struct {
 	always  *bool    // a condition that is the same for every message
 	guards  []string // fields that are there if this condition holds
 	either  []shape  // of a value that may be of several kinds: each of those that are known
+
+	item    *shape  // each element of a list that an expression makes
+	tuple   []shape // the same one by one, of a list that is written out and always has as many
+	members []part  // of an object that an expression writes out; nil: not known
+	none    bool    // there is no such value, as in an empty list
 }
 
 // unformatted is the format of a text whose schema asks for none.
@@ -101,12 +106,12 @@ func longest(texts []string) (n int) {
 
 // or is what is known of a value that is one of two.
 func (s shape) or(o shape) shape {
-	switch { // nothing at all is nothing that the other could not be
-	case s.absent && !s.known():
-		o.absent = true
+	switch {
+	case s.none:
+		o.absent = o.absent || s.absent
 		return o
-	case o.absent && !o.known():
-		s.absent = true
+	case o.none:
+		s.absent = s.absent || o.absent
 		return s
 	}
 	out := shape{
@@ -129,14 +134,7 @@ func (s shape) or(o shape) shape {
 	if s.kind != o.kind {
 		out.kind, out.either = schema.Any, slices.Concat(s.kinds(), o.kinds())
 	}
-	switch {
-	case s.typ == o.typ, o.kind == schema.List && (o.typ == nil || s.typ != nil && s.typ.Item == o.typ.Item):
-		if out.typ = s.typ; o.typ == nil || o.typ != s.typ && o.typ.MinItems < s.typ.MinItems {
-			out.typ = orNone(s.typ)
-		}
-	case s.typ == nil && s.kind == schema.List:
-		out.typ = orNone(o.typ)
-	}
+	out.typ, out.item, out.tuple, out.members = s.listOf(o), s.elementOr(o), s.tupleOr(o), s.membersOr(o)
 	if !s.limitless() && !o.limitless() {
 		out.length = max(s.length, o.length)
 	}
@@ -224,13 +222,6 @@ func (a *analysis) byType(e ast.Expr) shape {
 	return s
 }
 
-func (a *analysis) listType(t *types.Type) *schema.Type {
-	if item := a.c.objectType(t.Parameters()[0]); item != nil {
-		return &schema.Type{Kind: schema.List, Item: item, Scale: schema.AnyScale}
-	}
-	return nil
-}
-
 // objectType finds the schema of an object that CEL knows by name.
 func (c *compiler) objectType(t *types.Type) *schema.Type {
 	if c.known == nil || t.Kind() != types.StructKind {
@@ -266,39 +257,13 @@ func (a *analysis) part(e ast.Expr, guards []string) shape {
 	case ast.ComprehensionKind:
 		return a.loop(e, guards)
 	case ast.ListKind:
-		for _, x := range e.AsList().Elements() {
-			a.of(x, guards)
-		}
-		a.nothing(e.AsList().Elements()...)
-		return a.listed(e)
+		return a.listed(e, guards)
 	case ast.MapKind:
-		for _, x := range e.AsMap().Entries() {
-			a.of(x.AsMapEntry().Value(), guards)
-			a.nothing(x.AsMapEntry().Value())
-		}
+		return a.written(e, guards)
+	case ast.StructKind:
+		a.wrong(e, "an object of the source's types cannot be made", "write its members: {\"name\": …}")
 	}
 	return a.byType(e)
-}
-
-// listed is a list that is written out, with as many elements as there stand.
-func (a *analysis) listed(e ast.Expr) shape {
-	s, n := a.byType(e), e.AsList().Size()
-	if s.made = false; s.typ != nil && n > 0 {
-		t := *s.typ
-		t.MinItems, t.MaxItems = n-len(e.AsList().OptionalIndices()), n
-		s.typ = &t
-	}
-	return s
-}
-
-// orNone is the type of a list that may be empty instead.
-func orNone(t *schema.Type) *schema.Type {
-	if t == nil || t.Kind != schema.List || t.MinItems == 0 {
-		return t
-	}
-	none := *t
-	none.MinItems = 0
-	return &none
 }
 
 // selected is a field of an object. One that may be missing must be guarded.
@@ -315,6 +280,9 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 	t := a.c.objectType(plain(a.ast.GetType(sel.Operand().ID())))
 	if sel.IsTestOnly() {
 		return a.tested(e, t)
+	}
+	if on.members != nil {
+		return a.memberOf(e, on, sel.FieldName(), guards)
 	}
 	if t == nil {
 		a.open(e, on.typ, guards)
@@ -398,7 +366,11 @@ func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
 	args := c.Args()
 	cond := a.of(args[0], guards)
 	if cond.always != nil && args[0].Kind() != ast.LiteralKind {
-		a.wrong(args[0], fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out")
+		why, hint := fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out"
+		if ofMacro(args) {
+			why, hint = fmt.Sprintf("this is %t for every element", *cond.always), "leave it out"
+		}
+		a.wrong(args[0], why, hint)
 	}
 	if !ofMacro(args) {
 		a.choices = append(a.choices, choice{args[0].ID()})
@@ -440,8 +412,13 @@ func (a *analysis) logical(c ast.CallExpr, guards []string) shape {
 
 // optional is .?name.
 func (a *analysis) optional(e ast.Expr, c ast.CallExpr, guards []string) shape {
-	a.of(c.Args()[0], guards)
+	on := a.of(c.Args()[0], guards)
 	name, _ := literal(c.Args()[1])
+	if on.members != nil {
+		s := a.memberOf(e, on, name, guards)
+		s.absent = s.absent || on.absent
+		return s
+	}
 	t := a.c.objectType(plain(a.ast.GetType(c.Args()[0].ID())))
 	s := a.byType(e)
 	if t != nil {

@@ -35,7 +35,7 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		s.absent = true
 		return s
 	case "optional.none":
-		return shape{scale: schema.AnyScale, absent: true}
+		return shape{scale: schema.AnyScale, absent: true, none: true}
 	case "lookup", "reverse":
 		return a.looked(c, args[1])
 	case "ref", "plantID":
@@ -156,7 +156,9 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case "substring":
 		a.pieces(c, on)
 		s.length = between(c.Args(), on.length)
-	case "split", "replace":
+	case "split":
+		return a.split(s, c, on)
+	case "replace":
 		a.pieces(c, on)
 	case "pad", "padRight":
 		if n, ok := intLiteral(c.Args()[1]); ok {
@@ -207,6 +209,14 @@ func wholeShape(s, of shape) shape {
 	return s
 }
 
+// split is a list of at least one text.
+func (a *analysis) split(s shape, c ast.CallExpr, on shape) shape {
+	a.pieces(c, on)
+	s.typ = &schema.Type{Kind: schema.List, MinItems: 1, Scale: schema.AnyScale}
+	s.item = &shape{kind: schema.Text, length: on.length, scale: schema.AnyScale}
+	return s
+}
+
 // pieces finds a quantity or a time of which a piece alone goes on: digits are lost, or the zone.
 func (a *analysis) pieces(c ast.CallExpr, on shape) {
 	switch {
@@ -244,6 +254,9 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 		return s
 	}
 	x, y := args[0], args[1]
+	if s.kind == schema.List {
+		return bothLists(s, x, y)
+	}
 	if s.kind == schema.Text {
 		if !x.limitless() && !y.limitless() && !x.theirs && !y.theirs {
 			s.length = x.length + y.length
