@@ -65,6 +65,11 @@ func guarded(e ast.Expr) (yes, no []string) {
 			return []string{p}, nil
 		}
 	}
+	if e.Kind() == ast.SelectKind {
+		if v, ok := pathOf(e); ok {
+			return []string{isSo(v, true)}, []string{isSo(v, false)}
+		}
+	}
 	if e.Kind() != ast.CallKind {
 		return nil, nil
 	}
@@ -93,6 +98,10 @@ func guarded(e ast.Expr) (yes, no []string) {
 	}
 	known, unknown := narrowing(c)
 	yes, no = guardedSize(c.FunctionName(), args)
+	if len(args) == 2 {
+		least, most := limitsSaid(c.FunctionName(), args)
+		known, unknown = append(known, least...), append(unknown, most...)
+	}
 	return append(yes, known...), append(no, unknown...)
 }
 

@@ -91,6 +91,58 @@ func TestNoExpressionHidesItsShape(t *testing.T) {
 	}
 }
 
+// TestDeadRules has conditions that are the same for every message.
+func TestDeadRules(t *testing.T) {
+	const never, always, part = "the condition never holds, so that the rule is dead", "the condition holds for every message", "this never holds, so that it is dead"
+	for when, want := range map[string]string{
+		`src.order.unit == "PCE" && src.order.unit == "KGM"`:          never,
+		`src.order.origin == "erp" && src.order.origin == "plant"`:    never,
+		`src.order.origin == "erp" && src.order.origin != "erp"`:      never,
+		`src.order.origin == "nobody" || src.order.origin == "erp"`:   part,
+		`src.order.origin in ["nobody", "none"]`:                      never,
+		`src.order.origin in []`:                                      never,
+		`src.order.origin in ["erp", "plant", "nobody"]`:              always,
+		`src.order.unit == "KGM" && src.order.unit in ["PCE", "MTR"]`: never,
+		`"a" == "b"`:                     never,
+		`1 < 2`:                          always,
+		`1 == 2`:                         never,
+		`decimal("1.0") == decimal("1")`: always,
+		`src.order.priority > 9`:         never,
+		`src.order.priority >= 0`:        always,
+		`src.order.priority == 10`:       never,
+		`src.order.priority > 5 && src.order.priority < 3`:                                         never,
+		`decimal(src.order.quantity) > decimal("5") && decimal(src.order.quantity) < decimal("3")`: never,
+		`src.order.changedInWork && !src.order.changedInWork`:                                      never,
+		`src.order.?components.orValue([]).exists(c, c.unit == "A" && c.unit == "B")`:              part,
+		`src.order.origin == "erp" || src.order.unit == "PCE"`:                                     "",
+		`src.order.unit == "PCE" && src.order.material == "KGM"`:                                   "",
+		`src.order.origin in ["erp", "nobody"]`:                                                    "",
+		`src.order.?storageLocation.orValue("") in ["", "0001"]`:                                   "",
+		`src.order.priority > 5 && src.order.priority < 9`:                                         "",
+		`src.order.unit != "PCE" && src.order.unit != "KGM"`:                                       "",
+		`src.order.changedInWork && src.order.unit == "PCE" || !src.order.changedInWork`:           "",
+		`decimal(src.order.quantity) > decimal("5") || decimal(src.order.quantity) < decimal("3")`: "",
+	} {
+		fields := "fields:\n  text: {when: '" + when + "', value: src.order.plant}"
+		got := mistakesIn(t, fields, hidden())
+		if want == "" && len(got) > 0 {
+			t.Errorf("%s: got %q, want none", when, got)
+		}
+		if want != "" && !slices.ContainsFunc(got, func(m string) bool { return strings.Contains(m, want) }) {
+			t.Errorf("%s: got %q, want %q", when, got, want)
+		}
+	}
+	for fields, want := range map[string]string{
+		"fields:\n  item: {when: 'src.order.unit == \"PCE\"', fields: {material: {when: 'src.order.unit == \"KGM\"', required: true, value: '\"M\"'}}}": never,
+		"fields:\n  item: {when: 'src.order.unit == \"PCE\"', fields: {material: {when: 'src.order.unit == \"PCE\"', required: true, value: '\"M\"'}}}": always,
+		"fields:\n  text: 'src.order.unit == \"PCE\" ? \"a\" : src.order.unit == \"PCE\" ? \"b\" : \"c\"'":                                              "this is false for every message",
+	} {
+		if got := mistakesIn(t, fields, hidden()); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("%s: got %q, want %q", fields, got, want)
+		}
+	}
+}
+
 // TestWhatIsRightIsAccepted: no check of a shape refuses what the target takes.
 func TestWhatIsRightIsAccepted(t *testing.T) {
 	for _, fields := range []string{

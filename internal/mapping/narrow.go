@@ -181,6 +181,9 @@ func (s *shape) keep(can func(text string) bool) {
 
 // narrow takes what one guard says of a value.
 func (s *shape) narrow(said string) {
+	if s.bounds(said) {
+		return
+	}
 	if said == "is not 0" {
 		s.apart = true
 	} else if n, ok := strings.CutPrefix(said, "has at most "); ok && s.kind == schema.Text {

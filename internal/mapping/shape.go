@@ -359,7 +359,11 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 			a.nothing(c.Target())
 		}
 	}
-	return a.result(e, c, on, args)
+	s := a.result(e, c, on, args)
+	if d := a.decided(c, args, guards); d != nil {
+		s.always = d
+	}
+	return s
 }
 
 func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
@@ -402,6 +406,7 @@ func (a *analysis) logical(c ast.CallExpr, guards []string) shape {
 		if s.always != nil && *s.always != and {
 			out.always = s.always
 		}
+		a.deadPart(x, s, and)
 		all = all && s.always != nil
 	}
 	if all && out.always == nil {
