@@ -237,3 +237,19 @@ func BenchmarkRunaway(b *testing.B) {
 		}
 	}
 }
+
+// TestListsAndObjectsAreComparedByValue: 12 equals 12.0 in a list and an object of no type too.
+func TestListsAndObjectsAreComparedByValue(t *testing.T) {
+	const body = `{"a":[12],"b":[12.0],"c":{"n":1,"m":["x",2]},"d":{"n":1.0,"m":["x",2.00]},"e":[12.5],"f":{"n":1},"l":[[1],[12.0]]}`
+	for expression, want := range map[string]string{
+		"src.a == src.b": "true", "src.b == src.a": "true", "src.a != src.b": "false", "src.a == [decimal(\"12.0\")]": "true",
+		"[decimal(\"12.0\")] == src.a": "true", "src.c == src.d": "true", "src.c == src.f": "false", "src.a == src.e": "false", "src.a in src.l": "true",
+		"src.e in src.l": "false", "src.?a == src.?b": "true", "src.a == src.c": "false", `{"n": src.a} == {"n": src.b}`: "true", `[src.a] == [src.b]`: "true",
+		"src.?z == src.?b": "false",
+	} {
+		got, err := apply(t, "fields: {r: '"+expression+"'}", body, nil)
+		if err != nil || got != `{"r":`+want+`}` {
+			t.Errorf("%s: got %s, %v, want %s", expression, got, err, want)
+		}
+	}
+}

@@ -33,12 +33,69 @@ func byValue() []cel.EnvOption {
 	}
 }
 
-// same tells whether two values are equal, whichever of two numbers is a decimal.
+// same tells whether two values are equal, whichever of two numbers is a decimal, in lists and objects too.
 func same(a, b ref.Val) ref.Val {
+	switch x := a.(type) {
+	case number:
+		return x.Equal(b)
+	case *types.Optional:
+		if y, ok := b.(*types.Optional); ok && x.HasValue() && y.HasValue() {
+			return same(x.GetValue(), y.GetValue())
+		}
+	case traits.Mapper:
+		if y, ok := b.(traits.Mapper); ok {
+			return sameMembers(x, y)
+		}
+	case traits.Lister:
+		if y, ok := b.(traits.Lister); ok {
+			return sameElements(x, y)
+		}
+	}
 	if n, ok := b.(number); ok {
 		return n.Equal(a)
 	}
 	return types.Equal(a, b)
+}
+
+func sameElements(x, y traits.Lister) ref.Val {
+	if x.Size() != y.Size() {
+		return types.False
+	}
+	for i, j := x.Iterator(), y.Iterator(); i.HasNext() == types.True; {
+		if is := same(i.Next(), j.Next()); is != types.True {
+			return is
+		}
+	}
+	return types.True
+}
+
+func sameMembers(x, y traits.Mapper) ref.Val {
+	if x.Size() != y.Size() {
+		return types.False
+	}
+	for i := x.Iterator(); i.HasNext() == types.True; {
+		name := i.Next()
+		other, has := y.Find(name)
+		if !has {
+			return types.False
+		}
+		if is := same(x.Get(name), other); is != types.True {
+			return is
+		}
+	}
+	return types.True
+}
+
+// untypedWithin tells whether a type has none while it runs, or what it is made of.
+func untypedWithin(t *types.Type) bool {
+	t = plain(t)
+	switch t.Kind() {
+	case types.ListKind:
+		return untypedWithin(t.Parameters()[0])
+	case types.MapKind:
+		return untypedWithin(t.Parameters()[1])
+	}
+	return t.IsDyn()
 }
 
 // among tells whether a value is in a list, or a field's name in an object.
@@ -71,18 +128,21 @@ func compareByValue(checked *ast.AST) {
 			return
 		}
 		args := e.AsCall().Args()
-		numeric := is(args[0]).IsDyn() || is(args[0]).IsExactType(types.IntType)
-		switch in := is(args[1]); e.AsCall().FunctionName() {
+		left, in := is(args[0]), is(args[1])
+		numeric := left.IsDyn() || left.IsExactType(types.IntType)
+		parts := func(t *types.Type) bool { return t.Kind() == types.ListKind || t.Kind() == types.MapKind }
+		loose := numeric && in.IsDyn() || (parts(left) || parts(in)) && (untypedWithin(left) || untypedWithin(in))
+		switch e.AsCall().FunctionName() {
 		case operators.Equals:
-			if numeric && in.IsDyn() {
+			if loose {
 				become(e, sameValue)
 			}
 		case operators.NotEquals:
-			if numeric && in.IsDyn() {
+			if loose {
 				become(e, otherValue)
 			}
 		case operators.In:
-			if numeric && (in.IsDyn() || in.Kind() == types.ListKind && in.Parameters()[0].IsDyn()) {
+			if (numeric || parts(left)) && (in.IsDyn() || in.Kind() == types.ListKind && untypedWithin(in.Parameters()[0])) {
 				become(e, amongThem)
 			}
 		}

@@ -88,6 +88,9 @@ func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 		}
 		n, _ := l.Size().(types.Int)
 		return new(uint64(n)) //nolint:gosec // a size is not below 0
+	case sameValue, otherValue:
+		n := uint64(1) + partsOf(args[0], 0)
+		return &n
 	case amongThem:
 		if l, ok := args[1].(traits.Lister); ok {
 			n, _ := l.Size().(types.Int)
@@ -117,6 +120,24 @@ func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 func charsOf(v ref.Val) uint64 {
 	s, _ := v.(types.String)
 	return uint64(len(s))
+}
+
+// partsOf is of how many parts a value is.
+func partsOf(v ref.Val, depth int) (n uint64) {
+	if depth > maxDepth {
+		return 0
+	}
+	switch x := v.(type) {
+	case traits.Mapper:
+		for it := x.Iterator(); it.HasNext() == types.True; {
+			n += 1 + partsOf(x.Get(it.Next()), depth+1)
+		}
+	case traits.Lister:
+		for it := x.Iterator(); it.HasNext() == types.True; {
+			n += 1 + partsOf(it.Next(), depth+1)
+		}
+	}
+	return n
 }
 
 // items is how often a loop goes round at most.
