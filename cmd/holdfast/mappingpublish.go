@@ -19,14 +19,15 @@ import (
 )
 
 func mappingPublish() *cobra.Command {
-	var reason, from string
+	var reason, from, base string
 	var canary bool
 	cmd := &cobra.Command{
 		Use:   "publish [EDITION]",
 		Short: "Have every node map by the folder of mappings as it is now, or by an edition that is kept",
 		Long: "Publish checks and tests the mappings, keeps their files in the plant's database as one edition, named by its hash, and has every node\n" +
 			"take it into use. From the first time on, changes in the folder count when they are published. Where mappings_policy is four_eyes, the\n" +
-			"edition waits until somebody else has approved it. With --canary it maps each message too, and nothing that it makes is sent.",
+			"edition waits until somebody else has approved it. What somebody else published since is not undone: say --base once you have taken it over.\n" +
+			"With --canary it maps each message too, and nothing that it makes is sent.",
 		Example: "  holdfast mapping publish --reason 'scrap reasons of the new line'\n  holdfast mapping publish --from mappings.next --canary --reason 'look at it for a day'",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,12 +45,13 @@ func mappingPublish() *cobra.Command {
 				if canary {
 					return r.tryEdition(ctx, cmd.OutOrStdout(), e, reason)
 				}
-				return r.publish(ctx, cmd.OutOrStdout(), e, reason)
+				return r.publish(ctx, cmd.OutOrStdout(), e, base, reason)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
 	cmd.Flags().StringVar(&from, "from", "", "another folder of mappings than that of the configuration")
+	cmd.Flags().StringVar(&base, "base", "", "the edition that the mappings were made from, in whose place they come; needed where somebody else brought the one in use")
 	cmd.Flags().BoolVar(&canary, "canary", false, "map live messages by it too, and send nothing of what it makes")
 	return cmd
 }
@@ -123,7 +125,8 @@ func (r *records) step(ctx context.Context, action, hash, reason string, do func
 	return s, err
 }
 
-func (r *records) publish(ctx context.Context, out io.Writer, e edition.Edition, reason string) error {
+// publish puts an edition in the place of base, the beginning of an edition's hash; "" if nobody has said what it was made from.
+func (r *records) publish(ctx context.Context, out io.Writer, e edition.Edition, base, reason string) error {
 	two := r.cfg.MappingsPolicy == fourEyes
 	action := access.MappingPublish
 	if two {
@@ -133,6 +136,13 @@ func (r *records) publish(ctx context.Context, out io.Writer, e edition.Edition,
 		if err := edition.Keep(ctx, tx, e); err != nil {
 			return edition.State{}, err
 		}
+		if base != "" {
+			var err error
+			if base, err = edition.Find(ctx, tx, base); err != nil {
+				return edition.State{}, err
+			}
+		}
+		by.Base = &base
 		return edition.Publish(ctx, tx, e.Hash, two, by)
 	})
 	switch {
@@ -191,16 +201,20 @@ func mappingApprove() *cobra.Command {
 func mappingRollback() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "rollback",
+		Use:   "rollback [EDITION]",
 		Short: "Have every node map by the mappings again that were used before",
 		Long: "Rollback takes the edition into use again that was used before the present one. What was mapped since stays as it was sent. Said again,\n" +
-			"it goes back one more. The files in the folder of mappings stay as they are: mend them before you publish them again.",
+			"it goes back one more; name the edition that is to go, and it goes back from that one only. The files in the folder of mappings stay as they are: mend them before you publish them again.",
 		Example: "  holdfast mapping rollback --reason 'units are wrong since this morning'",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				of, err := r.goes(ctx, args)
+				if err != nil {
+					return err
+				}
 				s, err := r.step(ctx, access.MappingRollback, "", reason, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-					return edition.RollBack(ctx, tx, r.cfg.MappingsPolicy == fourEyes, by)
+					return edition.RollBack(ctx, tx, of, r.cfg.MappingsPolicy == fourEyes, by)
 				})
 				if err != nil {
 					return err
@@ -211,6 +225,20 @@ func mappingRollback() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// goes is the edition that is rolled back: the one that is named, or the one that is used as the command begins.
+func (r *records) goes(ctx context.Context, args []string) (of string, err error) {
+	err = r.db.View(ctx, func(tx *store.Tx) error {
+		if len(args) > 0 {
+			of, err = edition.Find(ctx, tx, args[0])
+			return err
+		}
+		s, err := edition.Current(ctx, tx)
+		of = s.Used.Edition
+		return err
+	})
+	return of, err
 }
 
 func mappingHistory() *cobra.Command {

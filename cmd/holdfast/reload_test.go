@@ -287,7 +287,7 @@ func TestEveryNodeTakesTheEditionThatWasPublished(t *testing.T) {
 	}
 	expect("a bad one was published", `{"a":2} {"a":2}`)
 	back := func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
-		return edition.RollBack(ctx, tx, false, anna)
+		return edition.RollBack(ctx, tx, "", false, anna)
 	}
 	if err := m.act(back); err != nil {
 		t.Fatal(err)
@@ -351,7 +351,7 @@ func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 	defer r.db.Close()
 	e, err := edition.Read(fstest.MapFS{"m.yaml": {Data: []byte(before)}})
 	if err == nil {
-		err = r.publish(t.Context(), io.Discard, e, "as the release before did")
+		err = r.publish(t.Context(), io.Discard, e, "", "as the release before did")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +368,7 @@ func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 		t.Errorf("doctor finds only %+v", found)
 	}
 	if e, err = r.candidate(t.Context(), nil); err == nil {
-		err = errors.Join(r.ready(t.Context(), io.Discard, e), r.publish(t.Context(), io.Discard, e, "three places"))
+		err = errors.Join(r.ready(t.Context(), io.Discard, e), r.publish(t.Context(), io.Discard, e, "", "three places"))
 	}
 	if err != nil {
 		t.Fatal(err)

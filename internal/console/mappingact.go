@@ -130,7 +130,7 @@ func (c *Console) actOnMappings(r *http.Request) (*page, error) {
 	}
 	a, err := choose(map[string]mappingAct{
 		"rollback": {access.MappingRollback, func(ctx context.Context, tx *store.Tx, by edition.By) (edition.State, error) {
-			return edition.RollBack(ctx, tx, c.cfg.FourEyes, by)
+			return edition.RollBack(ctx, tx, r.PostFormValue("edition"), c.cfg.FourEyes, by)
 		}},
 		"end-trial": {access.MappingEndTrial, edition.EndTrial},
 	}, r.PathValue("act"))

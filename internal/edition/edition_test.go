@@ -2,10 +2,12 @@ package edition_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -62,7 +64,7 @@ func approve(actor string) func(context.Context, *store.Tx, string) (edition.Sta
 
 func rollBack(fourEyes bool) func(context.Context, *store.Tx, string) (edition.State, error) {
 	return func(ctx context.Context, tx *store.Tx, _ string) (edition.State, error) {
-		return edition.RollBack(ctx, tx, fourEyes, edition.By{Actor: "user:anna"})
+		return edition.RollBack(ctx, tx, "", fourEyes, edition.By{Actor: "user:anna"})
 	}
 }
 
@@ -515,6 +517,77 @@ func TestATrialKeepsWhereDocumentsDiffer(t *testing.T) {
 		}
 		if _, err := p.do("", end); problem.KindOf(err) != problem.Conflict {
 			t.Errorf("with no trial: %v", err)
+		}
+	})
+}
+
+// TestWhatSomebodyElsePublishedIsNotUndoneUnseen: who publishes a folder says what it was made from, unless the used edition is their own.
+func TestWhatSomebodyElsePublishedIsNotUndoneUnseen(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		from := func(base string) func(context.Context, *store.Tx, string) (edition.State, error) {
+			return func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+				return edition.Publish(ctx, tx, hash, false, edition.By{Actor: "local:anna", Base: &base})
+			}
+		}
+		if _, err := p.do("one", from("")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.do("two", from("")); err != nil {
+			t.Errorf("over one's own: %v", err)
+		}
+		if _, err := p.do("theirs", publish(false, "user:bert")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := p.do("three", from(""))
+		said, _ := errors.AsType[*problem.Error](err)
+		for _, want := range []string{"user:bert", edition.Short(made(t, "theirs").Hash), "--base", "mapping diff " + edition.Short(made(t, "two").Hash) + " used"} {
+			if problem.KindOf(err) != problem.Conflict || !strings.Contains(said.Why+said.Hint, want) {
+				t.Errorf("over another's: %v, want %s", err, want)
+			}
+		}
+		if _, err := p.do("three", from(made(t, "two").Hash)); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("made from what is no longer used: %v", err)
+		}
+		if _, err := p.do("three", from(made(t, "theirs").Hash)); err != nil {
+			t.Errorf("made from theirs: %v", err)
+		}
+	})
+}
+
+// TestTwoWhoGoBackAtOnce go back one step together.
+func TestTwoWhoGoBackAtOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		for _, text := range []string{"a", "b", "c"} {
+			if _, err := p.do(text, publish(false, "user:anna")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var all sync.WaitGroup
+		var refused atomic.Int32
+		for range 2 {
+			all.Go(func() {
+				_, err := p.do("c", func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+					return edition.RollBack(ctx, tx, hash, false, edition.By{Actor: "user:anna"})
+				})
+				if problem.KindOf(err) == problem.Conflict {
+					refused.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		err := db.View(t.Context(), func(tx *store.Tx) error {
+			s, err := edition.Current(t.Context(), tx)
+			if s.Used.Edition != made(t, "b").Hash || refused.Load() != 1 {
+				t.Errorf("got %s used, %d refused, want %s and 1", edition.Short(s.Used.Edition), refused.Load(), edition.Short(made(t, "b").Hash))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -60,7 +60,10 @@ func (s State) About(before State) string {
 }
 
 // By says who does something, and why.
-type By struct{ Actor, Reason string }
+type By struct {
+	Actor, Reason string
+	Base          *string // the edition that what is published was made from; "": its author's own; nil: whoever publishes has looked
+}
 
 // Current reads what counts now.
 func Current(ctx context.Context, tx *store.Tx) (State, error) {
@@ -158,6 +161,9 @@ func Publish(ctx context.Context, tx *store.Tx, hash string, fourEyes bool, by B
 	}
 	before, err := s.inUse(ctx, tx)
 	if err != nil {
+		return s, err
+	}
+	if err := s.seen(hash, by); err != nil {
 		return s, err
 	}
 	if s.Used.Edition == hash && (!fourEyes || s.Used.FourEyes()) {
@@ -258,12 +264,38 @@ func trail(ctx context.Context, tx *store.Tx) (all []string, err error) {
 	return all, nil
 }
 
+// seen refuses to put an edition in the place of one that somebody else has brought and that it was not made from: theirs would be undone unseen.
+func (s State) seen(hash string, by By) error {
+	used := s.Used
+	if by.Base == nil || used.Edition == "" || used.Edition == hash || used.Edition == *by.Base {
+		return nil
+	}
+	if own := used.Actor == by.Actor || used.Author == by.Actor && used.Step != RolledBack; own && *by.Base == "" {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "publish edition " + Short(hash), Why: "it would undo what is used by now: " + used.told(),
+		Hint: fmt.Sprintf("see what that changed: holdfast mapping diff %s used; take over what you need, then publish with --base %s", cmp.Or(Short(used.Previous), "-"), Short(used.Edition)),
+	}
+}
+
+// told says who has brought an edition, and when.
+func (s Step) told() string {
+	return fmt.Sprintf("edition %s, by %s at %s (%s)", Short(s.Edition), s.Actor, s.At.UTC().Format(time.RFC3339), s.Step)
+}
+
 // RollBack has every node use the edition again that was used before the one that is used now; called again, the one before that, until
-// the first. With fourEyes it goes back only to one that was approved then.
-func RollBack(ctx context.Context, tx *store.Tx, fourEyes bool, by By) (State, error) {
+// the first. An edition of that is another than the one used now is refused; "" is whichever it is. With fourEyes it goes back only to one that was approved then.
+func RollBack(ctx context.Context, tx *store.Tx, of string, fourEyes bool, by By) (State, error) {
 	s, err := begin(ctx, tx)
 	if err != nil {
 		return s, err
+	}
+	if of != "" && s.Used.Edition != "" && s.Used.Edition != of {
+		return s, &problem.Error{
+			Kind: problem.Conflict, What: "go back from edition " + Short(of), Why: "it is not used any more: " + s.Used.told(),
+			Hint: "nothing was changed; if that one is to go too, look first: holdfast mapping history",
+		}
 	}
 	used, err := trail(ctx, tx)
 	if err != nil {
