@@ -52,7 +52,7 @@ func (a *analysis) equals(of []ast.Expr, x, y shape, guards []string) *bool {
 		}
 	}
 	switch {
-	case x.absent || y.absent || x.kind != y.kind && !(x.isNumber() && y.isNumber()):
+	case x.absent || y.absent || x.kind != y.kind && (!x.isNumber() || !y.isNumber()):
 		return compared(true, x, y)
 	case x.always != nil && y.always != nil:
 		return new(*x.always == *y.always)

@@ -154,7 +154,7 @@ func (a *analysis) listed(e ast.Expr, guards []string) shape {
 	item, tuple := shape{scale: schema.AnyScale, none: true}, []shape(nil)
 	for i, x := range list.Elements() {
 		one := a.of(x, guards)
-		if slices.Contains(list.OptionalIndices(), int32(i)) { //nolint:gosec // an expression has 4000 characters
+		if slices.Contains(list.OptionalIndices(), int32(i)) {
 			one.absent = false
 		}
 		tuple, item = append(tuple, one), item.or(one)
