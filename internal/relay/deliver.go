@@ -134,28 +134,27 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 // now is read later.
 func (l *lane) genuine(ctx context.Context, q outbox.Queued) (message.Verified, *verdict) {
 	m, err := message.Verify(ctx, l.check(q.Stored), q.Message)
-	if err != nil && ctx.Err() != nil {
-		return m, &verdict{} // the relay stops: whoever takes the lane next need not wait
+	switch {
+	case err == nil:
+		return m, nil
+	case problem.KindOf(err) == problem.Unavailable || ctx.Err() != nil:
+		return m, l.notNow(ctx, q, err)
 	}
-	if problem.KindOf(err) == problem.Unavailable {
-		return m, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
+	return m, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused, Altered: err}}
+}
+
+// notNow is the verdict on what cannot be made ready just now. Where the relay stops, whoever takes the lane next need not wait.
+func (l *lane) notNow(ctx context.Context, q outbox.Queued, err error) *verdict {
+	if ctx.Err() != nil {
+		return &verdict{}
 	}
-	if err != nil {
-		return m, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused, Altered: err}}
-	}
-	return m, nil
+	return &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
 }
 
 // document verifies a message and maps it by a set of mappings; what cannot be mapped stops the lane.
 func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (message.Delivery, *verdict) {
 	park := func(err error) (message.Delivery, *verdict) {
 		return message.Delivery{}, &verdict{next: outbox.Next{State: outbox.Parked, ID: q.ID, Reason: err.Error(), Verdict: message.Refused}}
-	}
-	again := func(err error) (message.Delivery, *verdict) {
-		if ctx.Err() != nil { // as in genuine
-			return message.Delivery{}, &verdict{}
-		}
-		return message.Delivery{}, &verdict{next: l.later(q, message.Outcome{Verdict: message.Again, Err: err, LinkDown: true})}
 	}
 	m, v := l.genuine(ctx, q)
 	if v != nil {
@@ -187,7 +186,7 @@ func (l *lane) document(ctx context.Context, q outbox.Queued, by string) (messag
 	case errors.Is(err, mapping.ErrGone): // the next claim names the set in use
 		return message.Delivery{}, &verdict{}
 	}
-	return again(err)
+	return message.Delivery{}, l.notNow(ctx, q, err)
 }
 
 // question asks for a message that may have been sent, as it was mapped then. nil means that d can be sent: by the mappings in use, or just as it
@@ -385,12 +384,6 @@ func (l *lane) done(q outbox.Queued, d message.Delivery, o message.Outcome) verd
 		l.log.Info("the ERP has it and has not told its number yet; what names it waits for that", "link", l.name, "message", q.ID, "creates", q.Creates)
 	}
 	return verdict{done: doneOf(q, d.Doc.Mapping, o.Receipt)}
-}
-
-func doneOf(q outbox.Queued, with string, r message.Receipt) *outbox.Done {
-	return &outbox.Done{
-		ID: q.ID, Epoch: q.Epoch, Number: q.Number, Redelivery: q.Redelivery, Creates: q.Creates, Role: q.Role, SentWith: with, Receipt: r,
-	}
 }
 
 // call makes one request when the pace, the breaker and the lease allow it; otherwise it says that none was made. It tells pace and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -184,5 +185,11 @@ func (w *runner) drop(waiting []outbox.Settlement) {
 	}
 	if len(waiting) > 0 {
 		w.log.Error("answers could not be recorded before the end; they will be asked for", "link", w.name, "lanes", len(waiting))
+	}
+}
+
+func doneOf(q outbox.Queued, with string, r message.Receipt) *outbox.Done {
+	return &outbox.Done{
+		ID: q.ID, Epoch: q.Epoch, Number: q.Number, Redelivery: q.Redelivery, Creates: q.Creates, Role: q.Role, SentWith: with, Receipt: r,
 	}
 }
