@@ -7,15 +7,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/odata"
+	"holdfast/internal/decimal"
 	"holdfast/internal/message"
 )
 
-// Deliver sends each document once, as that of odata does. Of a confirmation that carries goods movements it reads back which of them SAP
-// has posted: those that failed wait there for a person, and no answer says so. A goods movement that names an item of its order's
+// Deliver sends each document once, as that of odata does. Of a confirmation it reads back which of its goods movements SAP has posted, those
+// that it carried, or else those that SAP makes itself: those that failed wait there for a person, and no answer says so. A goods movement that names an item of its order's
 // reservation is given the reservation's number first, and an inspection result its lot, operation and characteristic; where they cannot be
 // read, nothing is sent.
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
@@ -86,51 +88,104 @@ type goods struct {
 	Quantity          string `json:"QuantityInEntryUnit"`
 }
 
-// taken is a confirmation that SAP took, with the goods movements that were sent in it.
-type taken struct {
-	id    string // the message's
-	items []goods
-	r     *message.Receipt
+// confirmed is what a confirmation says of goods movements.
+type confirmed struct {
+	Order     string          `json:"OrderID"`
+	Operation string          `json:"OrderOperation"`
+	None      bool            `json:"APIConfHasNoGoodsMovements"`
+	Yield     decimal.Decimal `json:"ConfirmationYieldQuantity"`
+	Scrap     decimal.Decimal `json:"ConfirmationScrapQuantity"`
+	Rework    decimal.Decimal `json:"ConfirmationReworkQuantity"`
+	Items     []goods         `json:"to_ProdnOrdConfMatlDocItm"`
 }
 
-// readBack holds the movements that SAP has posted with its confirmations against those that were sent. The confirmations stand in any case.
+// taken is a confirmation that SAP took, with the goods movements that belong to it.
+type taken struct {
+	id   string // the message's
+	said confirmed
+	own  bool    // it carried none: SAP makes them itself
+	all  []goods // those that it carried, or that SAP makes
+	r    *message.Receipt
+}
+
+// readBack holds the movements that SAP has posted with its confirmations against those that were sent, or that SAP makes itself. The
+// confirmations stand in any case.
 func (l *Link) readBack(ctx context.Context, ds []message.Delivery, out []message.Outcome) {
 	var all []taken
 	for i, d := range ds {
-		var sent struct {
-			Items []goods `json:"to_ProdnOrdConfMatlDocItm"`
-		}
 		if out[i].Verdict != message.Delivered || d.Doc.Target != confirmation {
 			continue
 		}
-		if err := json.Unmarshal(d.Doc.Body, &sent); err == nil && len(sent.Items) > 0 {
-			all = append(all, taken{d.Event.Message().ID, sent.Items, &out[i].Receipt})
+		t := taken{id: d.Event.Message().ID, r: &out[i].Receipt}
+		if err := json.Unmarshal(d.Doc.Body, &t.said); err != nil {
+			continue // SAP has taken it: it has no such fields, or of other types
 		}
+		t.all, t.own = t.said.Items, len(t.said.Items) == 0
+		if t.own && (t.said.None || t.said.Order == "" || t.said.Yield.IsZero() && t.said.Scrap.IsZero() && t.said.Rework.IsZero()) {
+			continue
+		}
+		all = append(all, t)
 	}
+	all = slices.DeleteFunc(l.expect(ctx, all, false), func(t taken) bool { return len(t.all) == 0 })
 	for some := range slices.Chunk(all, together) {
 		posted, err := l.posted(ctx, some)
+		var lack []taken
 		for _, t := range some {
 			if err != nil {
-				l.log.Warn("the goods movements of a confirmation could not be read back", "part", "sap", "message", t.id, "err", err)
-				note(t.r, "holdfast: the goods movements of this confirmation could not be read back; look in COGI")
-				continue
+				l.unread(t, err)
+			} else if len(without(t.all, posted[t.r.Document])) > 0 {
+				lack = append(lack, t)
 			}
+		}
+		for _, t := range l.expect(ctx, lack, true) { // what was remembered of an order may have changed since
 			l.hold(t, posted[t.r.Document])
 		}
 	}
 }
 
+// expect fills in what SAP makes itself with confirmations that carried no movements. One of which that cannot be read is left out, and notes it.
+func (l *Link) expect(ctx context.Context, all []taken, fresh bool) (out []taken) {
+	var orders []string
+	for _, t := range all {
+		if t.own {
+			orders = append(orders, t.said.Order)
+		}
+	}
+	made, err := l.own(ctx, orders, fresh, time.Now())
+	for _, t := range all {
+		if t.own {
+			m, ok := made[bare(t.said.Order)]
+			if !ok && err != nil {
+				l.unread(t, err)
+				continue
+			}
+			t.all = m.of(t.said)
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// unread notes that nobody knows which movements of a confirmation were posted.
+func (l *Link) unread(t taken, err error) {
+	l.log.Warn("the goods movements of a confirmation could not be read back", "part", "sap", "message", t.id, "err", err)
+	note(t.r, "holdfast: the goods movements of this confirmation could not be read back; look in COGI")
+}
+
 // hold notes which of the movements of a confirmation were not posted.
 func (l *Link) hold(t taken, posted []goods) {
-	missing := without(t.items, posted)
+	missing := without(t.all, posted)
 	if len(missing) == 0 {
 		return
 	}
 	var names []string
 	for _, g := range missing {
-		names = append(names, strings.TrimSpace(g.GoodsMovementType+" "+g.Material+" "+g.Batch))
+		names = append(names, strings.Join(strings.Fields(g.GoodsMovementType+" "+g.Material+" "+g.Batch), " "))
 	}
-	what := fmt.Sprintf("%d of %d goods movements were not posted and wait in COGI: %s", len(missing), len(t.items), strings.Join(names, ", "))
+	what := fmt.Sprintf("%d of %d goods movements were not posted and wait in COGI: %s", len(missing), len(t.all), strings.Join(names, ", "))
+	if t.own {
+		what = fmt.Sprintf("%d of the %d goods movements that SAP books itself with this confirmation were not posted; look in COGI: %s", len(missing), len(t.all), strings.Join(names, ", "))
+	}
 	l.log.Warn("SAP took a confirmation without all of its goods movements", "part", "sap", "message", t.id, "err", what)
 	note(t.r, "holdfast: "+what)
 }
@@ -155,14 +210,14 @@ func (l *Link) posted(ctx context.Context, some []taken) (map[string][]goods, er
 	return out, err
 }
 
-// without are those of all that have no match in some: the same material and movement type, and the same batch where one was sent.
+// without are those of all that have no match in some: the same material, movement type and batch, as far as each is known.
 func without(all, some []goods) []goods {
 	taken := make([]bool, len(some))
 	var out []goods
 	for _, g := range all {
 		found := false
 		for i, p := range some {
-			if !taken[i] && p.Material == g.Material && p.GoodsMovementType == g.GoodsMovementType && (g.Batch == "" || p.Batch == g.Batch) {
+			if !taken[i] && like(g.Material, p.Material) && like(g.GoodsMovementType, p.GoodsMovementType) && like(g.Batch, p.Batch) {
 				taken[i], found = true, true
 				break
 			}
@@ -173,6 +228,9 @@ func without(all, some []goods) []goods {
 	}
 	return out
 }
+
+// like tells whether a value is the one that is wanted, where one is.
+func like(want, got string) bool { return want == "" || got == want }
 
 // note puts a line before the answer that a receipt keeps, so that it is not cut off.
 func note(r *message.Receipt, line string) {

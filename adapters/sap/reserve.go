@@ -73,7 +73,7 @@ func (l *Link) reservation(ctx context.Context, order string) (string, *message.
 	return number, nil
 }
 
-// readReservation asks SAP, "" where it has none. The set of the components has another name in each release.
+// readReservation asks SAP, "" where it has none.
 func (l *Link) readReservation(ctx context.Context, order string) (number string, err error) {
 	c, err := l.Service(Orders)
 	if err != nil {
@@ -83,13 +83,7 @@ func (l *Link) readReservation(ctx context.Context, order string) (number string
 	if err != nil {
 		return "", err
 	}
-	set := "A_ProductionOrderComponent_3"
-	for _, name := range []string{"A_ProductionOrderComponent_4", "A_ProductionOrderComponent_2"} {
-		if m.Sets[set] == nil && m.Sets[name] != nil {
-			set = name
-		}
-	}
-	_, err = c.All(ctx, odata.Query{Set: set, Where: odata.Equal("ManufacturingOrder", order), Top: 1}, func(e odata.Entity) error {
+	_, err = c.All(ctx, odata.Query{Set: components(m), Where: odata.Equal("ManufacturingOrder", order), Top: 1}, func(e odata.Entity) error {
 		number = text(e, "Reservation")
 		return nil
 	})

@@ -7,8 +7,8 @@
 //     settled by asking for the message's ID, or for what only this message can have brought about, before anything is sent again.
 //   - What a configuration says of a service, a write or a poll replaces what this package knows of it. Nothing is called that a
 //     mapping, a route or a poll does not name.
-//   - A confirmation that SAP took without all of its goods movements is reported: in its receipt, and in the log. SAP keeps such
-//     movements for a person (COGI), and says so in no answer.
+//   - A confirmation that SAP took without all of its goods movements, those that it carried or those that SAP makes itself (backflush), is
+//     reported: in its receipt, and in the log. SAP keeps such movements for a person (COGI), and says so in no answer.
 //   - A receipt of an order for which SAP books receipts itself (Config.AutomaticReceipt) is not sent: it is delivered with SAP's own document.
 //   - Dates and times of a document that comes in have the plant's zone beside them: SAP's have none.
 //
@@ -213,8 +213,10 @@ type Link struct {
 	movementID string // the field of a material document that carries the message's ID
 	automatic  []string
 
-	mu           sync.Mutex        // guards what follows
-	reservations map[string]string // by order
+	mu           sync.Mutex              // guards what follows
+	reservations map[string]string       // by order
+	owns         map[string]ownMovements // by bare order
+	ownAgain     time.Time               // before which it is not asked what SAP books itself
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
@@ -229,7 +231,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if err := checkAutomatic(cfg.AutomaticReceipt); err != nil {
 		return nil, err
 	}
-	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}}
+	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}

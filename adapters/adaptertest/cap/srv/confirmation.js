@@ -1,10 +1,21 @@
 'use strict';
 const cds = require('@sap/cds');
 
-// What the service does of itself: it numbers documents, and refuses as an ERP does.
+// The components that the order marks for backflush are issued with the confirmation. Those of material SHORT fail: they wait for a person, and
+// no answer says so.
+const backflush = async ({ OrderID, OrderOperation }) => {
+  const parts = await SELECT.from('ProductionOrders.A_ProductionOrderComponent_3').where({ ManufacturingOrder: OrderID, MatlCompIsMarkedForBackflush: true });
+  return parts.filter((p) => p.ManufacturingOrderOperation === OrderOperation && p.Material !== 'SHORT')
+    .map((p) => ({ Material: p.Material, GoodsMovementType: p.GoodsMovementType, QuantityInEntryUnit: '1.000' }));
+};
+
+// What the service does of itself: it numbers documents, backflushes, and refuses as an ERP does.
 module.exports = cds.service.impl(function () {
   let numbers = 0;
-  this.before('CREATE', 'ProdnOrdConf2', (req) => {
+  this.before('CREATE', 'ProdnOrdConf2', async (req) => {
+    if (!(req.data.to_ProdnOrdConfMatlDocItm || []).length) {
+      req.data.to_ProdnOrdConfMatlDocItm = await backflush(req.data);
+    }
     numbers += 1;
     req.data.ConfirmationGroup = String(numbers).padStart(10, '0');
     req.data.ConfirmationCount = '00000001';

@@ -42,7 +42,10 @@ service ProductionOrders {
     key ReservationItem         : String(4);
     key ReservationRecordType   : String(1);
         ManufacturingOrder      : String(12);
+        ManufacturingOrderOperation  : String(4);
         Material                : String(40);
+        GoodsMovementType       : String(3);
+        MatlCompIsMarkedForBackflush : Boolean;
         RequiredQuantity        : Decimal(13, 3);
         WithdrawnQuantity       : Decimal(13, 3);
         BaseUnit                : String(3);
