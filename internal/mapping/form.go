@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"unicode"
 )
 
@@ -24,9 +26,31 @@ const (
 // maxStates bounds the work for two patterns.
 const maxStates = 3000
 
+// maxAnswers bounds what is kept of covered: an editor of mappings asks about a pattern at each letter.
+const maxAnswers = 1000
+
+var (
+	answers sync.Map // [2]string{pattern, by} → [3]bool{all, some, known}
+	told    atomic.Int64
+)
+
 // covered tells of a pattern whether each text that it takes is one that another takes, and whether there is such a text at all. known is false
-// where that would take too long, or a pattern has word boundaries and the like.
+// where that would take too long, or a pattern has word boundaries and the like. The mappings of a plant ask the same few questions: an answer is kept.
 func covered(pattern, by string) (all, some, known bool) {
+	a, ok := answers.Load([2]string{pattern, by})
+	if !ok {
+		all, some, known = walked(pattern, by)
+		if a = [3]bool{all, some, known}; told.Add(1) > maxAnswers {
+			answers.Clear()
+			told.Store(0)
+		}
+		answers.Store([2]string{pattern, by}, a)
+	}
+	b := a.([3]bool)
+	return b[0], b[1], b[2]
+}
+
+func walked(pattern, by string) (all, some, known bool) {
 	a, okA := automaton(pattern)
 	b, okB := automaton(by)
 	if !okA || !okB {
@@ -119,7 +143,7 @@ func (m *machine) ends(s states) bool {
 
 // reached follows what takes no rune, to the instructions that take one.
 func (m *machine) reached(s states, end bool) (takers []uint32, fits bool) {
-	seen, todo := map[uint32]bool{}, slices.Clone(s.at)
+	seen, todo := make([]bool, len(m.Inst)), slices.Clone(s.at)
 	for len(todo) > 0 {
 		pc := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -206,10 +207,13 @@ func lengthHint(t *schema.Type) string {
 // refusing says why a text is none that a type takes, "" if it does, and what to do. A pattern that Go cannot compile matches all, as it does
 // where a document is held against the contract.
 func refusing(t *schema.Type) func(v string) (why, hint string) {
-	pattern, err := regexp.Compile(t.Pattern)
-	if err != nil {
-		pattern = regexp.MustCompile("")
-	}
+	pattern := sync.OnceValue(func() *regexp.Regexp {
+		p, err := regexp.Compile(t.Pattern)
+		if err != nil {
+			p = regexp.MustCompile("")
+		}
+		return p
+	})
 	return func(v string) (why, hint string) {
 		switch {
 		case t.Format == "time" && !formed(t.Format, v):
@@ -220,7 +224,7 @@ func refusing(t *schema.Type) func(v string) (why, hint string) {
 			return "knows no such value", didYouMean(v, t.Enum, "it takes "+strings.Join(t.Enum, ", "))
 		case utf8.RuneCountInString(v) < t.MinLength:
 			return fmt.Sprintf("takes at least %d characters", t.MinLength), fitHint
-		case !pattern.MatchString(v):
+		case !pattern().MatchString(v):
 			return "takes what matches " + t.Pattern, fitHint
 		}
 		return "", ""

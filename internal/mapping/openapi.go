@@ -1,23 +1,32 @@
 package mapping
 
 import (
+	"sync"
+
 	"holdfast/internal/schema"
 	"holdfast/openapi/contract"
 )
 
 // OpenAPI is what an OpenAPI document says, as it stands: no link has its say in it.
-type OpenAPI struct{ doc *contract.Document }
+type OpenAPI struct {
+	doc *contract.Document
+	ops *sync.Map // operationId → *schema.Operation: many mappings have one target
+}
 
 // FromOpenAPI reads a contract out of an OpenAPI document.
-func FromOpenAPI(doc *contract.Document) OpenAPI { return OpenAPI{doc} }
+func FromOpenAPI(doc *contract.Document) OpenAPI { return OpenAPI{doc, &sync.Map{}} }
 
 // TargetType implements Contract.
 func (o OpenAPI) TargetType(target string) (*schema.Operation, bool) {
-	op, ok := o.doc.Operation(target)
+	if op, ok := o.ops.Load(target); ok {
+		return op.(*schema.Operation), true
+	}
+	found, ok := o.doc.Operation(target)
 	if !ok {
 		return nil, false
 	}
-	return schema.FromOperation(o.doc, op.Method, op.Path), true
+	op, _ := o.ops.LoadOrStore(target, schema.FromOperation(o.doc, found.Method, found.Path))
+	return op.(*schema.Operation), true
 }
 
 // Targets are the operations that write.
