@@ -25,6 +25,7 @@ func (a *analysis) carried(s shape, c ast.CallExpr, on shape, args []shape) shap
 		return s
 	}
 	s.enum, s.some = eachOf(of.enum, f), eachOf(of.some, f)
+	s.stands = carriedPlaces(of.stands, f)
 	if s.enum != nil {
 		s.length = max(1, longest(s.enum))
 	}

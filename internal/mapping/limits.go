@@ -80,7 +80,7 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		k.wrong(r.at, r.path+".maxLength", fmt.Sprintf("%d characters are more than the %d that %s takes", r.length, t.MaxLength, name), fmt.Sprintf("maxLength: %d", t.MaxLength))
 	case r.length == 0 && s.length == 0:
 		k.wrong(at, r.path, fmt.Sprintf("it can be of any length, and %s takes %d characters", name, t.MaxLength), lengthHint(t))
-	case r.length == 0 && s.length > t.MaxLength:
+	case r.length == 0 && s.length > t.MaxLength && !k.tooLong(r, s, name, t):
 		k.wrong(at, r.path, fmt.Sprintf("it can have %d characters, and %s takes %d", s.length, name, t.MaxLength), lengthHint(t))
 	}
 	if k.misformed(s, t) {
@@ -105,8 +105,16 @@ func (k *checking) said(r *rule, s shape, name string, t *schema.Type, at place)
 		return
 	}
 	refuses := refusing(t)
+	told := 0
 	for _, v := range r.texts(s) {
-		if why, hint := refuses(v); why != "" {
+		why, hint := refuses(v)
+		here, stands := s.stands[v]
+		switch {
+		case why == "" || told == mostCodes:
+		case stands:
+			told++
+			k.wrong(here, r.path, fmt.Sprintf("it can be %q, and %s %s", clip(v), name, why), hint)
+		default:
 			k.wrong(at, r.path, fmt.Sprintf("it can be %q, and %s %s", clip(v), name, why), hint)
 			return
 		}

@@ -194,8 +194,7 @@ func (a *analysis) written(e ast.Expr, guards []string) shape {
 		case slices.ContainsFunc(s.members, func(m part) bool { return m.name == name }):
 			a.wrong(entry.Key(), fmt.Sprintf("member %q is there twice", name), "leave one of them out")
 		}
-		l := a.ast.SourceInfo().GetStartLocation(entry.Key().ID())
-		s.members = append(s.members, part{name, value, a.c.src.within(a.n, l.Line(), l.Column()+1), entry.IsOptional()})
+		s.members = append(s.members, part{name, value, a.at(entry.Key()), entry.IsOptional()})
 	}
 	if !known {
 		s.members = nil
@@ -295,7 +294,7 @@ func (k *checking) parts(r *rule, s shape, name string, t *schema.Type, at place
 	}
 	for i := range k.found[before:] {
 		f := &k.found[before+i]
-		if f.Hint = strings.TrimSuffix(f.Hint, apartHint); strings.HasPrefix(f.Hint, "add ") {
+		if f.Hint = strings.TrimSuffix(f.Hint, apartHint); strings.HasPrefix(f.Hint, "add ") || strings.Contains(f.Hint, ", or add ") {
 			f.Hint += apartHint
 		}
 	}

@@ -29,7 +29,7 @@ var without = planted[:len(planted)-len("  yield: decimal(src.confirmation.yield
 // TestPlantedMistakes has one mistake of each class, in a mapping that is held against the plant's messages and the ERP's contract. Each is
 // found before a message runs, at its place, with what to do.
 func TestPlantedMistakes(t *testing.T) {
-	tests := []struct{ name, file, want string }{
+	plants(t, []plant{
 		{
 			"a source field that is not there", planted + "  scrap: decimal(src.confirmation.scarp)\n",
 			"m.yaml:10:35: fields.scrap: Confirmation has no field scarp (did you mean scrap?)",
@@ -68,7 +68,7 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"a code that the target does not know", "tables: {time: {rows: {S: SEC, MIN: MIN, H: H}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, lookup(\"time\", u))'\n",
-			`m.yaml:11:13: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
+			`m.yaml:1:27: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
 		},
 		{
 			"an expression that may be null", without + "  yield: src.confirmation.?machineTime\n",
@@ -222,16 +222,16 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"a code that the target does not know, read back", "tables: {unit: {rows: {SEC: S, MIN: MIN, H: H}}}\n" + planted + "  timeUnit: 'src.confirmation.?timeUnit.optMap(u, reverse(\"unit\", u))'\n",
-			`m.yaml:11:13: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
+			`m.yaml:1:24: fields.timeUnit: it can be "SEC", and timeUnit knows no such value (did you mean S?)`,
 		},
 		{
 			"another code for what is missing, read back, that the target does not know", "tables: {unit: {otherwise: DAY, rows: {S: sec}}}\n" + planted + "  timeUnit: 'reverse(\"unit\", src.confirmation.unit)'\n",
-			`m.yaml:11:13: fields.timeUnit: it can be "DAY", and timeUnit knows no such value (it takes S, MIN, H)`,
+			`m.yaml:1:28: fields.timeUnit: it can be "DAY", and timeUnit knows no such value (it takes S, MIN, H)`,
 		},
 		{
 			"another code for what is missing, read back, that is too long", "tables: {unit: {otherwise: 'SEVENTH', rows: {S: sec}}}\n" + without[:len(without)-len("  unit: src.confirmation.unit\n  postingDate: src.confirmation.postingDate\n")] +
 				"  yield: decimal(src.confirmation.yield)\n  postingDate: src.confirmation.postingDate\n  unit: 'reverse(\"unit\", src.confirmation.unit)'\n",
-			`m.yaml:10:9: fields.unit: it can have 7 characters, and unit takes 6 (add maxLength: 6, which stops a longer one, and cut: true if the rest may be lost)`,
+			`m.yaml:1:28: fields.unit: "SEVENTH" has 7 characters, and unit takes 6 (write a shorter one, or add maxLength: 6 and cut: true if the rest may be lost)`,
 		},
 		{
 			"one word for a missing value and for a missing code", "tables: {unit: {rows: {S: sec}, otherwise: none}}\n" + planted + "  text: 'lookup(\"unit\", src.confirmation.unit) + reverse(\"unit\", src.confirmation.unit)'\n",
@@ -263,23 +263,10 @@ func TestPlantedMistakes(t *testing.T) {
 				"fields:\n  number: src.number\n  description: src.descripton\n  baseUnit: src.baseUnit\n  batchManaged: {value: src.?batchManaged, default: 'false'}\n  serialised: {value: src.?serialised, default: 'false'}\n",
 			`m.yaml:5:20: fields.description: Material has no field descripton (did you mean description?)`,
 		},
-	}
-	whole := regexp.MustCompile(`^[a-z.]+\.yaml:\d+:\d+: [a-z]\S+: .* \(.+\)$`)
+	})
 	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if !whole.MatchString(tt.want) {
-				t.Errorf("%q has no place, or no hint", tt.want)
-			}
-			got := mistakesOf(tt.file, mapping.FromOpenAPI(doc))
-			if !slices.Contains(got, tt.want) {
-				t.Errorf("got  %q\nwant %q", got, tt.want)
-			}
-			reachesNoLink(t, tt.file, mapping.FromOpenAPI(doc))
-		})
 	}
 	t.Run("quantities as decimals, and beside texts", func(t *testing.T) {
 		file := planted + "  text: {when: 'decimal(src.confirmation.yield) > decimal(src.confirmation.scrap) && src.confirmation.?machineTime.orValue(\"\") != \"\"', value: 'src.confirmation.yield + \" PCE\"', maxLength: 40}\n"
@@ -337,6 +324,31 @@ func TestPlantedMistakes(t *testing.T) {
 	})
 }
 
+// plant is a mapping with one mistake, and what is said of it.
+type plant struct{ name, file, want string }
+
+// plants holds each mapping against the ERP's contract: its mistake is told at its place with what to do, and none reaches a link.
+func plants(t *testing.T, tests []plant) {
+	t.Helper()
+	whole := regexp.MustCompile(`^[a-z.]+\.(yaml|csv):\d+:\d+: [a-z]\S+: .* \(.+\)$`)
+	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if !whole.MatchString(tt.want) {
+				t.Errorf("%q has no place, or no hint", tt.want)
+			}
+			got := mistakesOf(tt.file, mapping.FromOpenAPI(doc))
+			if !slices.Contains(got, tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+			reachesNoLink(t, tt.file, mapping.FromOpenAPI(doc))
+		})
+	}
+}
+
 // reachesNoLink offers a file to a plant that runs by a good one, as a changed folder or an edition does.
 func reachesNoLink(t *testing.T, file string, c mapping.Contract) {
 	t.Helper()
@@ -363,6 +375,7 @@ func reachesNoLink(t *testing.T, file string, c mapping.Contract) {
 func plantedFolder(file string) fstest.MapFS {
 	return fstest.MapFS{
 		"m.yaml":                {Data: []byte(file)},
+		"reasons.csv":           {Data: []byte("plant,erp\nA,broken\nB,out of tolerance\n")},
 		"common.fragments.yaml": {Data: []byte("fragments:\n  ring: {use: round}\n  round: {use: [envelope, ring]}\n  envelope: {fields: {digest: event.digest}}\n")},
 	}
 }

@@ -71,6 +71,7 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 		r.value = c.value(k["value"], path+".value", r, flat)
 	}
 	c.stops, c.room = false, 0
+	c.noRoom(r)
 	c.idleDefault(r, k["default"], path)
 	c.roundingSaid(r, k, path)
 	return r

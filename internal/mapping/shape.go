@@ -25,20 +25,21 @@ type shape struct {
 	scale   int              // behind the point; schema.AnyScale: not known
 	least   *decimal.Decimal // of a number, or of one in a text; nil: not known
 	most    *decimal.Decimal
-	enum    []string // every text that it can be; nil: not known
-	some    []string // texts that it can be, beside others that are not known
-	absent  bool     // it may have no value
-	null    string   // the table that leaves it out, also where an optional value is there; "": none does
-	theirs  bool     // a text of the ERP's own, which it is given back
-	made    bool     // a list that an expression makes: how many elements it has is not known
-	amount  bool     // a text that holds a decimal
-	apart   bool     // a number that is not 0
-	empty   bool     // a text that may be empty
-	format  string   // date, date-time and the like of a text, or unformatted; "": not known. Of one of those in some it says nothing
-	pattern string   // what a text fits, but for those in some; "": not known
-	always  *bool    // a condition that is the same for every message
-	guards  []string // fields that are there if this condition holds
-	either  []shape  // of a value that may be of several kinds: each of those that are known
+	enum    []string         // every text that it can be; nil: not known
+	some    []string         // texts that it can be, beside others that are not known
+	stands  map[string]place // where those of enum and some stand that the mapping or a table's row has
+	absent  bool             // it may have no value
+	null    string           // the table that leaves it out, also where an optional value is there; "": none does
+	theirs  bool             // a text of the ERP's own, which it is given back
+	made    bool             // a list that an expression makes: how many elements it has is not known
+	amount  bool             // a text that holds a decimal
+	apart   bool             // a number that is not 0
+	empty   bool             // a text that may be empty
+	format  string           // date, date-time and the like of a text, or unformatted; "": not known. Of one of those in some it says nothing
+	pattern string           // what a text fits, but for those in some; "": not known
+	always  *bool            // a condition that is the same for every message
+	guards  []string         // fields that are there if this condition holds
+	either  []shape          // of a value that may be of several kinds: each of those that are known
 
 	item    *shape  // each element of a list that an expression makes
 	tuple   []shape // the same one by one, of a list that is written out and always has as many
@@ -117,7 +118,7 @@ func (s shape) or(o shape) shape {
 	out := shape{
 		kind: s.kind, scale: schema.AnyScale, absent: s.absent || o.absent, theirs: s.theirs && o.theirs, amount: s.amount || o.amount, made: s.made || o.made,
 		apart: s.apart && o.apart, empty: s.empty || o.empty,
-		null: cmp.Or(s.null, o.null),
+		null: cmp.Or(s.null, o.null), stands: eitherPlace(s.stands, o.stands),
 	}
 	switch { // texts that are known stand in some
 	case s.format == o.format || o.enum != nil:
@@ -192,9 +193,12 @@ func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (shape, 
 	return s, a.choices
 }
 
-func (a *analysis) wrong(e ast.Expr, why, hint string) {
+func (a *analysis) wrong(e ast.Expr, why, hint string) { a.c.add(a.at(e), a.path, why, hint) }
+
+// at is where an expression stands in its file.
+func (a *analysis) at(e ast.Expr) place {
 	l := a.ast.SourceInfo().GetStartLocation(e.ID())
-	a.c.add(a.c.src.within(a.n, l.Line(), l.Column()+1), a.path, why, hint)
+	return a.c.src.within(a.n, l.Line(), l.Column()+1)
 }
 
 // byType is what the type that CEL found says.
@@ -241,7 +245,11 @@ func (a *analysis) of(e ast.Expr, guards []string) shape {
 func (a *analysis) part(e ast.Expr, guards []string) shape {
 	switch e.Kind() {
 	case ast.LiteralKind:
-		return literalShape(e)
+		s := literalShape(e)
+		for _, v := range s.enum {
+			s.stands = map[string]place{v: a.at(e)}
+		}
+		return s
 	case ast.IdentKind:
 		if s, ok := a.binds[e.AsIdent()]; ok {
 			return s

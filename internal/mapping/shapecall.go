@@ -261,7 +261,7 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 			s.length = x.length + y.length
 		}
 		if s.enum = joined(x.enum, y.enum); s.enum != nil {
-			s.length = max(1, longest(s.enum))
+			s.length, s.stands = max(1, longest(s.enum)), joinedPlaces(x, y)
 		}
 		if x.format == dateTime || y.format == dateTime {
 			s.format = dateTime
@@ -304,6 +304,7 @@ func (a *analysis) looked(c ast.CallExpr, asked shape) shape {
 		rows, row, codes = t.back, "row with the value", t.codesOf(asked.enum)
 	}
 	a.c.used.asks(name, codes)
+	s.stands = t.places(c.FunctionName())
 	for _, v := range asked.enum {
 		if _, ok := rows[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {
 			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no %s %q", name, row, v), didYouMean(v, sortedKeys(rows), "add the row, or say otherwise: or missing:"))

@@ -38,16 +38,37 @@ type table struct {
 	says      place // of otherwise
 	missing   string
 	open      bool             // a code without a row may be asked for
-	at        map[string]place // of each row, while the mapping is compiled
+	at        map[string]place // of each code, while the mapping is compiled
+	valueAt   map[string]place // of each value's first row, likewise
 }
 
-func (t *table) add(code, value string, at place) {
+// add takes a row whose code and value stand at these places.
+func (t *table) add(code, value string, at, valueAt place) {
 	t.rows[code], t.at[code] = value, at
+	if _, twice := t.valueAt[value]; !twice {
+		t.valueAt[value] = valueAt
+	}
 	if first, has := t.back[value]; has {
 		t.twice[value] = [2]string{first, code}
 		return
 	}
 	t.back[value] = code
+}
+
+// places are where each text stands that the table can give, read forwards or back.
+func (t *table) places(function string) map[string]place {
+	at := t.valueAt
+	if function == "reverse" {
+		at = t.at
+	}
+	if t.otherwise == nil {
+		return at
+	}
+	at = maps.Clone(at)
+	if _, isRow := at[*t.otherwise]; !isRow {
+		at[*t.otherwise] = t.says
+	}
+	return at
 }
 
 // leavesOut tells whether a code without a row has no value.
@@ -77,7 +98,7 @@ func (c *compiler) readTables(n *yaml.Node) {
 	for _, e := range c.entries(n, "tables") {
 		path := "tables." + e.key.Value
 		keys := c.object(e.value, path, "rows", "file", "from", "to", "otherwise", "missing")
-		t := &table{rows: map[string]string{}, back: map[string]string{}, twice: map[string][2]string{}, missing: missingRefuse, at: map[string]place{}}
+		t := &table{rows: map[string]string{}, back: map[string]string{}, twice: map[string][2]string{}, missing: missingRefuse, at: map[string]place{}, valueAt: map[string]place{}}
 		c.m.tables[e.key.Value] = t
 		if m := keys["missing"]; m != nil {
 			t.missing = c.oneOf(m, path+".missing", missingRefuse, missingKeep, missingLeaveOut)
@@ -104,7 +125,7 @@ func (c *compiler) inlineRows(t *table, n *yaml.Node, path string) {
 	for _, row := range c.entries(n, path) {
 		at := path + "." + row.key.Value
 		if c.text(row.key, at) && c.text(row.value, at) {
-			t.add(row.key.Value, row.value.Value, place{c.src.file, row.key.Line, row.key.Column})
+			t.add(row.key.Value, row.value.Value, place{c.src.file, row.key.Line, row.key.Column}, place{c.src.file, row.value.Line, row.value.Column})
 		}
 	}
 }
@@ -206,7 +227,8 @@ func (c *compiler) csvRows(t *table, file string, text []byte, keys map[string]*
 		for _, column := range columns {
 			c.cell(file, row[column], r, column, at)
 		}
-		t.add(code, row[columns[1]], place{file, line, col})
+		valueLine, valueCol := r.FieldPos(columns[1])
+		t.add(code, row[columns[1]], place{file, line, col}, place{file, valueLine, valueCol})
 	}
 }
 
@@ -310,7 +332,7 @@ func (c *compiler) deadRows() {
 			c.m.look(t.at[dead[0]], "tables."+name, fmt.Sprintf("no message can ask for %s", listed(dead)),
 				"leave it out, or correct it; asked for can be "+listed(slices.Sorted(maps.Keys(a.codes))))
 		}
-		t.at = nil
+		t.at, t.valueAt = nil, nil
 	}
 }
 
