@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/access"
 	"holdfast/internal/console"
@@ -422,11 +423,12 @@ func TestNobodyIsServedWhomTheGateHasNotLetIn(t *testing.T) {
 type as struct {
 	policy *access.Policy
 	rights access.Rights
+	factor time.Time // when they showed a second one
 }
 
 // Who implements console.Gate.
 func (g as) Who(_ *http.Request, action string) (access.Actor, error) {
-	by := access.Actor{Name: "user:anna", Rights: g.rights}
+	by := access.Actor{Name: "user:anna", Rights: g.rights, Factor: g.factor}
 	if action != "" && !g.policy.MayOnSome(g.rights, action) {
 		return by, access.NotPermitted(by, action, "")
 	}
@@ -455,7 +457,7 @@ func TestAnActNeedsItsPageAndItsLink(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := open(t, storetest.SQLite(t))
 			p.pages.Doer = access.New(p.db).Under(policy)
-			p.gate.Store(as{policy, access.Rights{Own: tt.own}})
+			p.gate.Store(as{policy: policy, rights: access.Rights{Own: tt.own}})
 			status, body, _ := p.post(strings.Replace(tt.path, "STUCK", p.stuck, 1), form("reason", "a reason"))
 			if status != tt.want || tt.never != "" && strings.Contains(body, tt.never) {
 				t.Errorf("got %d, want %d: %s", status, tt.want, p.says(body))
@@ -480,7 +482,7 @@ func TestThePagesOfferedAreThoseThatMayBeOpened(t *testing.T) {
 		{"who works on the floor", "/console/shopfloor", "Shop floor Conflicts", []access.Grant{{May: []string{access.ReadPlant}}}},
 		{"who may nothing", "/console/", "", nil},
 	} {
-		p.gate.Store(as{policy, access.Rights{Own: tt.own}})
+		p.gate.Store(as{policy: policy, rights: access.Rights{Own: tt.own}})
 		_, page := p.get(tt.path)
 		var got []string
 		for _, n := range nodes(t, page) {

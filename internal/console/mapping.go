@@ -348,14 +348,17 @@ func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *ta
 
 // actOnMapping answers POST /console/mapping/{act}: preview and effect keep nothing, publish and canary do.
 func (c *Console) actOnMapping(r *http.Request) (*page, error) {
-	name, act := r.PostFormValue("name"), r.PathValue("act")
+	name := r.PostFormValue("name")
+	act, err := choose(map[string]string{"preview": "preview", "effect": "effect", "publish": "publish", "canary": "canary"}, r.PathValue("act"))
+	if err != nil {
+		return nil, err
+	}
 	set := c.Rules.Set()
 	l, ok := set.Look(name)
 	if !ok {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "change mapping " + name, Why: "there is none of this name", Hint: "write a new one with holdfast mapping new"}
 	}
-	switch act {
-	case "publish", "canary":
+	if act == "publish" || act == "canary" {
 		err := c.publish(r, name, act == "canary")
 		if err == nil {
 			return &page{to: Root + "mappings?did=" + act + "-mapping"}, nil
@@ -365,9 +368,6 @@ func (c *Console) actOnMapping(r *http.Request) (*page, error) {
 			v.Base = r.PostFormValue("base")
 		}
 		return c.again(r, mappingPage(v), errOr(err, again))
-	case "preview", "effect":
-	default:
-		return nil, noPage()
 	}
 	v, err := c.workbench(r, set, l, r.PostFormValue("text"), r.PostFormValue("sample"))
 	if v.Base != "" { // the draft stays laid over what it was read from, whatever is in use by now
