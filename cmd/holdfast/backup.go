@@ -330,7 +330,7 @@ func (c Config) signaturesOf(by *seal.Trust) func(ctx context.Context, restored 
 		for cursor, more := "", true; more; more = cursor != "" {
 			var some []outbox.Detail
 			err := restored.View(ctx, func(tx *store.Tx) (err error) {
-				some, cursor, err = out.Messages(ctx, tx, outbox.Filter{OldestFirst: true, Limit: 1000}, cursor)
+				some, cursor, err = out.Messages(ctx, tx, outbox.Filter{OldestFirst: true, Bare: true, Limit: 1000}, cursor)
 				return err
 			})
 			if err != nil {

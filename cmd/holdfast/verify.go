@@ -61,6 +61,7 @@ func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error
 
 // eachMessage calls fn with every message that the filter chooses.
 func (r *records) eachMessage(ctx context.Context, f outbox.Filter, fn func(message.Message) error) error {
+	f.Bare = true
 	for cursor := ""; ; {
 		var list []outbox.Detail
 		err := r.db.View(ctx, func(tx *store.Tx) (err error) {

@@ -89,7 +89,8 @@ type Filter struct {
 	SettledFrom           time.Time // only those that were settled at this time or later
 	SettledTo             time.Time // only those that were settled before this
 	OldestFirst           bool
-	Limit                 int // default 50, at most 10,000
+	Bare                  bool // without LaneState, which is read of each lane by itself: for a walk through all messages
+	Limit                 int  // default 50, at most 10,000
 }
 
 // full is a row of either table.
@@ -163,8 +164,10 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 			return nil, "", err
 		}
 		d := r.detail(tx)
-		if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
-			return nil, "", err
+		if !f.Bare {
+			if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
+				return nil, "", err
+			}
 		}
 		list = append(list, d)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,7 +12,44 @@ import (
 
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
+
+// TestABareListReadsNoLanes: a walk through a million messages must not look at the lane of each.
+func TestABareListReadsNoLanes(t *testing.T) {
+	var statements atomic.Int64
+	db := storetest.SQLite(t, storetest.WithBefore(func(context.Context, string) error { statements.Add(1); return nil }))
+	out := everything(outbox.Config{})
+	list := func(f outbox.Filter) (all []outbox.Detail, n int64) {
+		statements.Store(0)
+		if err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+			all, _, err = out.Messages(t.Context(), tx, f, "")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all, statements.Load()
+	}
+	owe(t, db, out, "o0", "e0")
+	_, one := list(outbox.Filter{Bare: true})
+	for i := range 20 {
+		owe(t, db, out, fmt.Sprint("o", i+1), fmt.Sprint("e", i+1))
+	}
+	bare, n := list(outbox.Filter{Bare: true})
+	if len(bare) != 21 || n != one {
+		t.Errorf("%d messages of as many lanes took %d statements, want 21 and %d", len(bare), n, one)
+	}
+	whole, _ := list(outbox.Filter{})
+	for i, d := range whole {
+		if d.LaneState.Name == "" || bare[i].LaneState.Name != "" {
+			t.Errorf("message %s: its lane is %+v and bare %+v", d.Event, d.LaneState, bare[i].LaneState)
+		}
+		d.LaneState = outbox.Lane{}
+		if diff := cmp.Diff(d, bare[i]); diff != "" {
+			t.Errorf("message %s differs but for its lane (-whole +bare):\n%s", d.Event, diff)
+		}
+	}
+}
 
 func TestListsArePagedAndFiltered(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
