@@ -75,7 +75,7 @@ func TestScriptsOverRabbitMQ(t *testing.T) {
 
 // scriptCommands are what the scripts can say besides.
 func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
-	return map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs, "shipped": shipped}
+	return map[string]func(ts *testscript.TestScript, neg bool, args []string){"owe": owe, "freeport": freePort, "ids": ids, "first": first, "field": field, "sql": tamperWith, "await": await, "bodyof": bodyOf, "retry": retry, "sub": sub, "fetch": fetch, "tell": tell, "says": says, "save": saveAnswer, "send": send, "capture": capture, "pushdocs": pushDocs}
 }
 
 // owe makes orders of the plant's own in the database of a configuration, so that its ERP is owed a message for each: owe FILE MATERIAL [HOWMANY].

@@ -5,7 +5,11 @@ package storetest
 
 import (
 	"context"
+	"fmt"
+	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +60,17 @@ func PostgresURL(tb testing.TB) string {
 func EmptyPostgresURL(tb testing.TB) string {
 	tb.Helper()
 	return newDatabase(tb, postgresServer(tb), "template1")
+}
+
+// Lose drops the database of a URL that EmptyPostgresURL or PostgresURL gave, with whoever is connected, and makes an empty one in its place: what
+// is left to a plant whose disk was lost.
+func Lose(rawURL string) error {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return fmt.Errorf("read the URL of a database: %w", err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	return execute(os.Getenv("HOLDFAST_TEST_POSTGRES"), "DROP DATABASE "+name+" WITH (FORCE)", "CREATE DATABASE "+name)
 }
 
 func open(tb testing.TB, rawURL string, opts []Option) *store.DB {
