@@ -94,6 +94,7 @@ func rows() []row {
 		{"mapping", "a confirmation of 15 fields decoded, mapped and encoded, against Bloblang and gojq; 1,000 mappings loaded", mappingRow},
 		{"page", "a letter typed into the console's rules of a mapping, until its result is there", pageRow},
 		{"metadata", "a $metadata of 5 MB read, V2 and V4, against encoding/xml that walks through its tokens", metadataRow},
+		{"recovery", "a plant of 1 GB lost, and made anew of its backup by the key from the safe, until it is ready", recoveryRow},
 		{"exact", "verdicts of the ERP mock against Prism", fixed(exactRow)},
 	}
 }

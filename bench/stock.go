@@ -22,9 +22,13 @@ const (
 
 // kilobyte is a JSON document of 1 KiB that does not compress well.
 func kilobyte() []byte {
+	return textOf(1024, rand.New(rand.NewPCG(1, 2))) // the same bytes in each run
+}
+
+// textOf is JSON of that many bytes, of which little can be compressed.
+func textOf(size int, r *rand.Rand) []byte {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	r := rand.New(rand.NewPCG(1, 2)) // the same bytes in each run
-	text := make([]byte, 1024-len(`{"text":""}`))
+	text := make([]byte, size-len(`{"text":""}`))
 	for i := range text {
 		text[i] = letters[r.IntN(len(letters))]
 	}
@@ -36,7 +40,7 @@ func kilobyte() []byte {
 // tables.
 type owing struct {
 	y       *yard
-	body    []byte
+	body    func() []byte
 	lanes   int
 	digests []string // of each lane's last message
 	at      time.Time
@@ -57,6 +61,11 @@ var (
 
 // stock owes n messages in that many new lanes, each in turn.
 func (y *yard) stock(ctx context.Context, n, lanes int, body []byte) error {
+	return y.stockOf(ctx, n, lanes, func() []byte { return body })
+}
+
+// stockOf is stock with a body of each message's own.
+func (y *yard) stockOf(ctx context.Context, n, lanes int, body func() []byte) error {
 	y.round++
 	w := &owing{y: y, body: body, lanes: lanes, digests: make([]string, lanes), at: y.db.Now()}
 	write := w.insert
@@ -85,7 +94,7 @@ func (w *owing) lane(i int) string { return fmt.Sprintf("%d-o%d", w.y.round, i%w
 func (w *owing) message(i int) []any {
 	event := fmt.Sprintf("%d-%d", w.y.round, i)
 	m := message.Message{
-		ID: outbox.MessageID(benchLink, event), Source: benchSource, Kind: benchKind, Version: 1, Key: w.lane(i), Time: w.at, Body: w.body,
+		ID: outbox.MessageID(benchLink, event), Source: benchSource, Kind: benchKind, Version: 1, Key: w.lane(i), Time: w.at, Body: w.body(),
 		Place: message.Place{
 			Link: benchLink, Lane: w.lane(i), Epoch: 1, Number: int64(i/w.lanes + 1), Prev: w.digests[i%w.lanes], Role: message.Event,
 		},
