@@ -167,12 +167,12 @@ type idocNumbers struct {
 }
 
 // Number implements idoc.Numbers. It looks before it writes: most numbers that are asked for a second time are there.
-func (n idocNumbers) Number(ctx context.Context, message, key, document string) (number string, err error) {
+func (n idocNumbers) Number(ctx context.Context, message string, keys []string, document string) (number, key string, err error) {
 	err = n.db.InTx(ctx, func(tx *store.Tx) error {
-		number, err = docnum.Number(ctx, tx, n.link, message, key, document)
+		number, key, err = docnum.Number(ctx, tx, n.link, message, keys, document)
 		return err
 	})
-	return number, err
+	return number, key, err
 }
 
 // Second implements idoc.Numbers.
@@ -185,33 +185,55 @@ func (n idocNumbers) Second(ctx context.Context, lane, key string, wanted int64)
 }
 
 // Heard implements idoc.Numbers: what SAP says of an IDoc is in the inbox, under the IDoc's key.
-func (n idocNumbers) Heard(ctx context.Context, number string) (heard bool, err error) {
+func (n idocNumbers) Heard(ctx context.Context, number string) (heard idoc.State, err error) {
 	err = n.db.View(ctx, func(tx *store.Tx) error {
 		said, err := n.inbox.Messages(ctx, tx, inbox.Filter{Key: idoc.KeyOfStatus(number)})
-		for _, m := range said {
-			heard = heard || m.Link == n.link && m.Kind == idoc.StatusKind
+		for _, m := range said { // the newest first
+			if m.Link != n.link || m.Kind != idoc.StatusKind {
+				continue
+			}
+			if m, err = n.inbox.Message(ctx, tx, m.Seq); err != nil {
+				return err
+			}
+			s, err := readStatus(ctx, m.Message)
+			if err != nil && problem.KindOf(err) != problem.Invalid {
+				return err
+			}
+			heard = cmp.Or(s.State, idoc.Received)
+			return nil
 		}
 		return err
 	})
 	return heard, err
 }
 
+// readStatus reads what SAP says of an IDoc.
+func readStatus(ctx context.Context, m message.Message) (s idoc.Status, err error) {
+	text, err := m.Read(ctx, 1<<20)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil || s.Number == "" {
+		return s, &problem.Error{Kind: problem.Invalid, What: "read what SAP says of an IDoc", Why: "it names no number", Hint: "have SAP send ALEAUD01", Cause: err}
+	}
+	return s, nil
+}
+
 // idocStatus acts on what SAP says of an IDoc: it is a receipt of the message that the IDoc carries, or a refusal. That SAP has it, and has
 // not come to it yet, is no news.
 func (f *floors) idocStatus(ctx context.Context, tx *store.Tx, m message.Message) error {
-	text, err := m.Read(ctx, 1<<20)
+	s, err := readStatus(ctx, m)
 	if err != nil {
 		return err
 	}
-	var s idoc.Status
-	if err := json.Unmarshal(text, &s); err != nil || s.Number == "" {
-		return &problem.Error{Kind: problem.Invalid, What: "read what SAP says of an IDoc", Why: "it names no number", Hint: "have SAP send ALEAUD01", Cause: err}
-	}
-	id, own, err := docnum.Message(ctx, tx, m.Link, s.Number)
+	sent, err := docnum.Message(ctx, tx, m.Link, s.Number)
 	if err != nil || s.State == idoc.Received {
 		return err
 	}
-	answer := map[string]any{"message": id, "at": s.At}
+	if sent.Later != "" {
+		return late(s, sent)
+	}
+	answer := map[string]any{"message": sent.Message, "at": s.At}
 	m.Kind = outbox.ReceiptKind
 	if s.State == idoc.Refused {
 		m.Kind = outbox.RefusalKind
@@ -219,11 +241,24 @@ func (f *floors) idocStatus(ctx context.Context, tx *store.Tx, m message.Message
 	} else {
 		// Some IDocs are stored first and posted later, as time tickets are. SAP names no document then, and the IDoc's number has to do. A batch has
 		// the number that it was sent under, whatever SAP's key of it looks like.
-		answer["document"], answer["kind"] = cmp.Or(own, s.Document, "IDoc "+s.Number), cmp.Or(s.Kind, "status "+s.Code)
+		answer["document"], answer["kind"] = cmp.Or(sent.Document, s.Document, "IDoc "+s.Number), cmp.Or(s.Kind, "status "+s.Code)
 	}
 	m.Large = nil
 	if m.Body, err = json.Marshal(answer); err != nil {
 		return fmt.Errorf("write what SAP says of IDoc %s: %w", s.Number, err)
 	}
 	return f.outbox.Answer(ctx, tx, m)
+}
+
+// late is what becomes of SAP's word on an IDoc in whose place the message was sent as another one. That it is refused is what the other was
+// sent for. That it is booked after all is for a person: SAP may book both.
+func late(s idoc.Status, sent docnum.Sent) error {
+	if s.State == idoc.Refused {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "receipt of message " + sent.Message,
+		Why:  fmt.Sprintf("SAP has booked IDoc %s (%s), in whose place the message was sent again as IDoc %s", s.Number, cmp.Or(s.Document, "status "+s.Code), sent.Later),
+		Hint: "look in SAP (WE02) whether it has booked the other one too, and reverse one of the two",
+	}
 }

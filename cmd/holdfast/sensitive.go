@@ -187,8 +187,8 @@ func answered(ctx context.Context, tx *store.Tx, link, kind string, text []byte)
 		}
 	case idoc.StatusKind:
 		if known {
-			id, _, err := docnum.Message(ctx, tx, link, of.Number)
-			return []string{id}, false, err
+			sent, err := docnum.Message(ctx, tx, link, of.Number)
+			return []string{sent.Message}, false, err
 		}
 	default:
 		ids, own = messageID.FindAllString(string(text), mostNamed), true

@@ -121,7 +121,7 @@ func TestALateAnswerThatRepeatsAValueIsKeptWithTheToken(t *testing.T) {
 			t.Helper()
 			var number string
 			err := p.db.InTx(t.Context(), func(tx *store.Tx) (err error) {
-				number, err = docnum.Number(t.Context(), tx, "erp", id, id, "")
+				number, _, err = docnum.Number(t.Context(), tx, "erp", id, []string{id}, "")
 				return err
 			})
 			if err != nil {

@@ -38,13 +38,22 @@ const mostTries = 20
 // span is how many numbers there are, but for 0, which SAP takes for none.
 const span = 9_999_999_999_999_999
 
-// Number gives the number of what key names, which carries message over link. The key is the message's ID, or more where one message is sent
-// in several forms. Document is what it calls the document that the ERP shall make of it, "" where the ERP numbers that, and where it is not sent.
-func Number(ctx context.Context, tx *store.Tx, link, message, key, document string) (string, error) {
-	known, err := find(ctx, tx, link, key, document)
-	if err == nil || !errors.Is(err, sql.ErrNoRows) {
-		return known, wrap("find", message, err)
+// Number gives the number of what carries message over link: of the first of keys that has one, else of the last, and which key that is. A
+// key is the message's ID, or more where one message is sent several times or in several forms, the latest first. Document is what it calls the
+// document that the ERP shall make of it, "" where the ERP numbers that, and where it is not sent.
+func Number(ctx context.Context, tx *store.Tx, link, message string, keys []string, document string) (number, key string, err error) {
+	for _, key = range keys {
+		known, err := find(ctx, tx, link, key, document)
+		if err == nil || !errors.Is(err, sql.ErrNoRows) {
+			return known, key, wrap("find", message, err)
+		}
 	}
+	number, err = give(ctx, tx, link, message, key, document)
+	return number, key, err
+}
+
+// give takes a number for a key that had none.
+func give(ctx context.Context, tx *store.Tx, link, message, key, document string) (string, error) {
 	for try := range mostTries {
 		number := candidate(link, key, try)
 		n, err := tx.Exec(ctx, `INSERT INTO docnums (link, number, key, message, document, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -92,20 +101,28 @@ func candidate(link, key string, try int) string {
 	return fmt.Sprintf("%016d", 1+binary.BigEndian.Uint64(sum[:])%span)
 }
 
-// Message is the ID of the message that has the number, and what it calls its document; NotFound if there is none.
-func Message(ctx context.Context, tx *store.Tx, link, number string) (message, document string, err error) {
-	var known struct{ Message, Document string }
-	err = tx.Get(ctx, &known, `SELECT message, document FROM docnums WHERE link = ? AND number = ?`, link, number)
+// Sent is what went out under a number.
+type Sent struct {
+	Message  string // the ID of the message that it carries
+	Document string // what it calls the document that the ERP shall make of it
+	Later    string // the number under which the message was sent anew since, in another form or because a person wanted it so; "" if it was not
+}
+
+// Message is what has the number; NotFound if there is none.
+func Message(ctx context.Context, tx *store.Tx, link, number string) (known Sent, err error) {
+	err = tx.Get(ctx, &known, `SELECT message, document, COALESCE((SELECT l.number FROM docnums AS l
+		WHERE l.link = d.link AND l.message = d.message AND l.at > d.at ORDER BY l.at DESC LIMIT 1), '') AS later
+		FROM docnums AS d WHERE link = ? AND number = ?`, link, number)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", "", &problem.Error{
+		return Sent{}, &problem.Error{
 			Kind: problem.NotFound, What: "find the message that went out as number " + number, Why: "link " + link + " has sent nothing under it, or longer ago than is remembered",
 			Hint: "find out in the ERP who has sent it: its ARCKEY is the ID of the message",
 		}
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("find the message that went out as number %s: %w", number, err)
+		return Sent{}, fmt.Errorf("find the message that went out as number %s: %w", number, err)
 	}
-	return known.Message, known.Document, nil
+	return known, nil
 }
 
 // forget removes what is older than Keep, some at a time.

@@ -17,7 +17,7 @@ func number(t *testing.T, db *store.DB, link, message, key string) string {
 	t.Helper()
 	var out string
 	err := db.InTx(t.Context(), func(tx *store.Tx) (err error) {
-		out, err = Number(t.Context(), tx, link, message, key, "")
+		out, _, err = Number(t.Context(), tx, link, message, []string{key}, "")
 		return err
 	})
 	if err != nil {
@@ -28,7 +28,8 @@ func number(t *testing.T, db *store.DB, link, message, key string) string {
 
 func message(ctx context.Context, db *store.DB, link, number string) (out string, err error) {
 	err = db.View(ctx, func(tx *store.Tx) (err error) {
-		out, _, err = Message(ctx, tx, link, number)
+		sent, err := Message(ctx, tx, link, number)
+		out = sent.Message
 		return err
 	})
 	return out, err
@@ -133,12 +134,12 @@ func TestADocumentIsCalledAsItWasLastSent(t *testing.T) {
 		sent := func(document, want string) {
 			t.Helper()
 			err := db.InTx(t.Context(), func(tx *store.Tx) error {
-				number, err := Number(t.Context(), tx, "sap", "m1", "m1", document)
+				number, _, err := Number(t.Context(), tx, "sap", "m1", []string{"m1"}, document)
 				if err != nil {
 					return err
 				}
-				if id, got, err := Message(t.Context(), tx, "sap", number); id != "m1" || got != want || err != nil {
-					t.Errorf("sent as %q: got %q of message %q, %v, want %q", document, got, id, err, want)
+				if got, err := Message(t.Context(), tx, "sap", number); got != (Sent{Message: "m1", Document: want}) || err != nil {
+					t.Errorf("sent as %q: got %+v, %v, want %q", document, got, err, want)
 				}
 				return nil
 			})
@@ -150,5 +151,45 @@ func TestADocumentIsCalledAsItWasLastSent(t *testing.T) {
 		sent("L000001", "L000001")
 		sent("", "L000001")
 		sent("L1", "L1")
+	})
+}
+
+// TestWhatIsSentAnewHasANumberOfItsOwn: the latest that there is counts, of what is not forced again; and the earlier one tells that there is a later.
+func TestWhatIsSentAnewHasANumberOfItsOwn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		in := func(keys ...string) (number, key string) {
+			t.Helper()
+			err := db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+				number, key, err = Number(t.Context(), tx, "sap", "m1", keys, "")
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return number, key
+		}
+		first, key := in("m1 2", "m1 1", "m1")
+		if key != "m1" {
+			t.Errorf("numbered by %q", key)
+		}
+		second, _ := in("m1 2")
+		if second == first {
+			t.Fatalf("%s stands for two", first)
+		}
+		if again, key := in("m1 3", "m1 2", "m1 1", "m1"); again != second || key != "m1 2" {
+			t.Errorf("the latest is %s by %q, want %s", again, key, second)
+		}
+		for number, want := range map[string]Sent{first: {Message: "m1", Later: second}, second: {Message: "m1"}} {
+			err := db.View(t.Context(), func(tx *store.Tx) error {
+				got, err := Message(t.Context(), tx, "sap", number)
+				if got != want {
+					t.Errorf("%s is of %+v, want %+v", number, got, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }

@@ -65,9 +65,10 @@ func (l *Link) carry(ctx context.Context, ds []message.Delivery, docs []Document
 	}
 }
 
-// parcelID is the message's ID. An amended message is another IDoc, and whoever drops an ID that he knows must not drop it.
+// parcelID is the message's ID. A message that was amended, or replayed by force, is another IDoc, and whoever drops an ID that he knows must
+// not drop it.
 func parcelID(m message.Message, doc Document) string {
-	if m.Role == message.Amendment {
+	if !doc.first {
 		return m.ID + "/" + doc.Control["DOCNUM"]
 	}
 	return m.ID

@@ -73,14 +73,14 @@ func (l *Link) numbered(ctx context.Context, d message.Delivery) (Document, mess
 	if err != nil {
 		return Document{}, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	number, err := l.number(ctx, d, namedBy(doc))
+	number, key, err := l.number(ctx, d, namedBy(doc))
 	if err == nil {
 		err = l.apart(ctx, d, doc)
 	}
 	if err != nil {
 		return Document{}, message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}
 	}
-	doc.Control["DOCNUM"] = number
+	doc.Control["DOCNUM"], doc.first = number, key == d.Event.Message().ID
 	return doc, message.Outcome{}
 }
 
@@ -91,19 +91,31 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery, doc Document) me
 	return l.post(ctx, d, doc)
 }
 
-// number is that of the IDoc that carries a message. An amendment is another IDoc: SAP has refused the first under its number.
-func (l *Link) number(ctx context.Context, d message.Delivery, document string) (string, error) {
+// number is that of the IDoc that carries a message, and by what key it has it. An amendment is another IDoc: SAP has refused the first under its
+// number. So is what a person has replayed by force: what SAP says late of the first is not said of it. A replay that is not forced, or that was
+// and may have been sent, is the IDoc that was numbered last.
+func (l *Link) number(ctx context.Context, d message.Delivery, document string) (number, key string, err error) {
 	m := d.Event.Message()
-	key := m.ID
+	key = m.ID
 	if m.Role == message.Amendment {
 		key += " " + m.Digest()
 	}
-	number, err := l.numbers.Number(ctx, m.ID, key, document)
-	if err != nil {
-		return "", fmt.Errorf("number the IDoc of message %s: %w", m.ID, err)
+	keys := make([]string, 0, d.Redelivery+1)
+	for n := d.Redelivery; n > 0; n-- {
+		keys = append(keys, replayed(key, n))
 	}
-	return number, nil
+	if keys = append(keys, key); d.Forced && d.Redelivery > 0 {
+		keys = keys[:1]
+	}
+	number, key, err = l.numbers.Number(ctx, m.ID, keys, document)
+	if err != nil {
+		return "", "", fmt.Errorf("number the IDoc of message %s: %w", m.ID, err)
+	}
+	return number, key, nil
 }
+
+// replayed is the key of the n-th replay of what has a key.
+func replayed(key string, n int) string { return fmt.Sprintf("%s replay %d", key, n) }
 
 // request is one to SAP's port.
 func (l *Link) request(ctx context.Context, method string, body []byte) (*http.Request, error) {

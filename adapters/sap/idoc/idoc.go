@@ -29,7 +29,8 @@ type Document struct {
 	Segments []*Segment // of level 1, in order
 	Unknown  []string   // what the descriptions do not know, each with its place
 
-	made string // when SAP made it, for mappings; "" if that is not known
+	made  string // when SAP made it, for mappings; "" if that is not known
+	first bool   // it is what a message was at first: neither amended nor replayed by force
 }
 
 // Segment is one record of an IDoc, with those below it.

@@ -24,14 +24,15 @@ type Resolve func(ctx context.Context, reference string) (string, error)
 
 // Numbers remembers which IDoc carries which message, and what SAP has said of it.
 type Numbers interface {
-	// Number is the number of the IDoc that carries what key names, the same each time, once it is certain to be remembered as one of message.
-	// Document is what the IDoc itself calls what SAP makes of it, "" where SAP numbers that or nothing is sent; the last one is remembered.
-	Number(ctx context.Context, message, key, document string) (string, error)
+	// Number is the number of the IDoc that carries message, the same each time, once it is certain to be remembered as one of it: that of the
+	// first of keys that has one, else of the last, and the key that it has it by. Document is what the IDoc itself calls what SAP makes of it, ""
+	// where SAP numbers that or nothing is sent; the last one is remembered.
+	Number(ctx context.Context, message string, keys []string, document string) (number, key string, err error)
 	// Second is the second, as the plant's clock shows it, that stands in what key names: the one that is wanted, or the first after those of
 	// all before it in its lane; the same each time. It is asked for in the order of the lane.
 	Second(ctx context.Context, lane, key string, wanted int64) (int64, error)
-	// Heard tells whether SAP has said anything of the IDoc with this number: then it has it.
-	Heard(ctx context.Context, number string) (bool, error)
+	// Heard is what SAP has said last of the IDoc with this number, "" if it has said nothing. If it has said anything, it has it.
+	Heard(ctx context.Context, number string) (State, error)
 }
 
 // Link is one connection to one SAP system by IDocs. It is safe for concurrent use once it has its Numbers.

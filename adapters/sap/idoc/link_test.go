@@ -31,22 +31,25 @@ import (
 type numbers struct {
 	mu    sync.Mutex
 	by    map[string]string
-	heard map[string]bool
+	heard map[string]idoc.State
 	at    map[string]int64 // the second of what is sent
 	last  map[string]int64 // by lane
 }
 
 func newNumbers() *numbers {
-	return &numbers{by: map[string]string{}, heard: map[string]bool{}, at: map[string]int64{}, last: map[string]int64{}}
+	return &numbers{by: map[string]string{}, heard: map[string]idoc.State{}, at: map[string]int64{}, last: map[string]int64{}}
 }
 
-func (n *numbers) Number(_ context.Context, _, key, _ string) (string, error) {
+func (n *numbers) Number(_ context.Context, _ string, keys []string, _ string) (number, key string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.by[key] == "" {
-		n.by[key] = fmt.Sprintf("%016d", len(n.by)+1)
+	for _, key = range keys {
+		if n.by[key] != "" {
+			return n.by[key], key, nil
+		}
 	}
-	return n.by[key], nil
+	n.by[key] = fmt.Sprintf("%016d", len(n.by)+1)
+	return n.by[key], key, nil
 }
 
 func (n *numbers) Second(_ context.Context, lane, key string, wanted int64) (int64, error) {
@@ -59,7 +62,7 @@ func (n *numbers) Second(_ context.Context, lane, key string, wanted int64) (int
 	return n.at[key], nil
 }
 
-func (n *numbers) Heard(_ context.Context, number string) (bool, error) {
+func (n *numbers) Heard(_ context.Context, number string) (idoc.State, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.heard[number], nil
@@ -328,7 +331,7 @@ func TestALostAnswerWaitsForSAP(t *testing.T) {
 	if out, err := l.Ask(t.Context(), d); err == nil || out.Verdict != message.Unsure || out.LinkDown {
 		t.Fatalf("before SAP has spoken: got %v, %v, want an error and no fault of the link", out, err)
 	}
-	n.heard["0000000000000001"] = true
+	n.heard["0000000000000001"] = idoc.Received
 	if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != message.Delivered || !out.Receipt.Asked || out.Receipt.Document != "" {
 		t.Errorf("after it: got %v, %v, want it delivered", out, err)
 	}
