@@ -170,7 +170,7 @@ func testsByPackage(t *testing.T) map[string]bool {
 func others(t *testing.T) []source {
 	t.Helper()
 	var all []source
-	for _, file := range []string{"../deploy/deploy_test.go", "../tools/bill/main_test.go"} {
+	for _, file := range []string{"../deploy/deploy_test.go", "../deploy/grafana_test.go", "../tools/bill/main_test.go"} {
 		all = append(all, parse(t, file, nil))
 	}
 	return all
