@@ -1,6 +1,7 @@
 package internal
 
 import (
+	"fmt"
 	"go/ast"
 	"regexp"
 	"slices"
@@ -58,6 +59,36 @@ func TestSecurityRequirements(t *testing.T) {
 	for file, text := range documents(t) {
 		if regexp.MustCompile(`(?i)\b(is|are|fully) compliant\b`).MatchString(text) {
 			t.Errorf("%s claims to be compliant", file)
+		}
+	}
+}
+
+// TestComplianceIsMappedInFull: each system requirement of IEC 62443-3-3 has one row with the level that is reached, or is said to be the plant's; and
+// what the other standards ask is named.
+func TestComplianceIsMappedInFull(t *testing.T) {
+	text := read(t, "../docs/security/compliance.md")
+	reached := map[string]string{}
+	for _, row := range tableRows(text) {
+		if id, _, _ := strings.Cut(strings.TrimPrefix(row[0], "SR "), " "); strings.HasPrefix(row[0], "SR ") && len(row) == 4 {
+			reached[id] += row[2]
+		}
+	}
+	_, plants, _ := strings.Cut(text, "The plant's alone are ")
+	plants, _, _ = strings.Cut(plants, "\n\n")
+	level := regexp.MustCompile(`^(SL [1-4]|all|none)\b`)
+	for part, n := range []int{13, 12, 9, 3, 4, 2, 8} {
+		for i := range n {
+			id := fmt.Sprintf("%d.%d", part+1, i+1)
+			answered := level.MatchString(reached[id])
+			if left := regexp.MustCompile(`\bSR ` + regexp.QuoteMeta(id) + `\b`).MatchString(plants); answered == left {
+				t.Errorf("SR %s: reached is %q, and that it is the plant's: %v", id, reached[id], left)
+			}
+		}
+	}
+	for _, id := range strings.Fields("AC-2 AC-3 AC-5 AC-6 AC-11 AC-12 AU-2 AU-3 AU-5 AU-6 AU-8 AU-9 AU-10 IA-2 IA-5 IA-8 SC-7 SC-8 SC-12 SC-13 SC-24 SC-28 SI-2 SI-4 SI-7 SI-10 SI-11 " +
+		"CP-4 CP-9 CP-10 CP-12 CM-7 CM-8 RA-5 IR-6 SR-3 SR-4 SR-11 11.10(a) 11.10(d) 11.10(e) 11.10(f) 11.10(k) 11.30 11.50 11.70 11.100 11.200 11.300(a) CER NIS2") {
+		if !regexp.MustCompile(`(^|[^-.\w])` + regexp.QuoteMeta(id) + `($|[^\d])`).MatchString(text) {
+			t.Errorf("compliance.md does not name %s", id)
 		}
 	}
 }
