@@ -295,6 +295,10 @@ func (k *checking) shape(r *rule, s shape, name string, t *schema.Type, at place
 	}
 	written, hint := r.written(s)
 	if !takes(t, written, r.format) {
+		if r.constant != nil && t.Kind == schema.Bool {
+			k.wrong(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", written, name, t.Kind), "write const: true or const: false, without quotes")
+			return
+		}
 		k.wrong(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", written, name, t.Kind), hintFor(t, written, hint))
 		return
 	}

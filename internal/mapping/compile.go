@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/interpreter"
@@ -279,6 +280,11 @@ func (c *compiler) addEnv(base *cel.Env, t *schema.Type) error {
 
 // parse reads the YAML to its root object.
 func (c *compiler) parse(text []byte) (*yaml.Node, bool) {
+	if at := firstInvalid(text); at < len(text) && !utf16(text) {
+		line := text[bytes.LastIndexByte(text[:at], '\n')+1 : at]
+		c.add(place{c.src.file, 1 + bytes.Count(text[:at], []byte("\n")), 1 + utf8.RuneCount(line)}, "the file", fmt.Sprintf("it is not UTF-8: a byte %#x stands here, as in a file of Latin-1 or Windows-1252", text[at]), "save it as UTF-8")
+		return nil, false
+	}
 	var doc, second yaml.Node
 	l, err := yaml.NewLoader(bytes.NewReader(text))
 	if err == nil {
@@ -297,14 +303,6 @@ func (c *compiler) parse(text []byte) (*yaml.Node, bool) {
 		return nil, false
 	}
 	return doc.Content[0], true
-}
-
-func (c *compiler) yamlError(err error) {
-	at, why := place{c.src.file, 1, 1}, strings.TrimPrefix(err.Error(), "yaml: ")
-	if e, ok := asLoadError(err); ok {
-		at.line, at.col, why = max(1, e.Mark.Line), max(1, e.Mark.Column), e.Message
-	}
-	c.add(at, "the file", "it is not YAML: "+why, "put an expression that holds ': ' or ' #' or begins with a sign in quotes")
 }
 
 // head reads from and to, which tell the direction.

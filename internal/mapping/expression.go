@@ -117,6 +117,7 @@ func (c *compiler) program(n *yaml.Node, path string) *program {
 		return p
 	}
 	before := len(c.mistakes)
+	c.lostZeros(n, path)
 	parsed, iss := c.env.Parse(n.Value)
 	if iss.Err() != nil {
 		c.issues(n, path, iss)
@@ -178,7 +179,7 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 	case name == "decimal" && len(args) == 1:
 		if text, ok := literal(args[0]); ok {
 			if _, err := decimal.Parse(text); err != nil {
-				c.add(at(args[0]), path, err.Error(), "")
+				c.add(at(args[0]), path, err.Error(), numberHint)
 			}
 		}
 	case (name == operators.Equals || name == operators.NotEquals) && len(args) == 2:
@@ -253,19 +254,6 @@ func didYouMean(name string, candidates []string, otherwise string) string {
 	return otherwise
 }
 
-// issues turns CEL's errors into mistakes at their place in the file.
-func (c *compiler) issues(n *yaml.Node, path string, iss *cel.Issues) {
-	for _, e := range iss.Errors() {
-		line, col := max(1, e.Location.Line()), max(0, e.Location.Column())
-		why, hint := c.explain(e.Message)
-		if field := undefinedField.FindStringSubmatch(e.Message); field != nil {
-			why, hint = c.noField(field[1], n.Value, line, col)
-			col++ // CEL points at the point before the name
-		}
-		c.add(c.src.within(n, line, col+1), path, why, hint)
-	}
-}
-
 var undefinedField = regexp.MustCompile(`^undefined field '([^']*)'`)
 
 // noField says which fields there are in the place of one that is not: those of the object that stands before the name.
@@ -305,38 +293,4 @@ func (c *compiler) typeAt(path []string) *schema.Type {
 		return nil
 	}
 	return t
-}
-
-// explain gives CEL's words a hint.
-func (c *compiler) explain(message string) (why, hint string) {
-	why = strings.TrimPrefix(message, "Syntax error: ")
-	undeclared := regexp.MustCompile(`^undeclared reference to '([^']*)'`).FindStringSubmatch(message)
-	switch {
-	case undeclared != nil:
-		return fmt.Sprintf("there is no %s here", undeclared[1]), didYouMean(undeclared[1], c.words(), "an expression sees src, event.… and the variables of the loops around it")
-	case strings.Contains(message, "no matching overload") && strings.Contains(message, "decimal"):
-		return why, "make both sides the same: decimal(…), or string(…) for a text"
-	case strings.Contains(message, "no matching overload"):
-		return why, "see the functions in docs/mapping-guide.md"
-	case strings.Contains(message, "nesting limit"):
-		return "a loop inside a loop", "use each: for the outer one"
-	case strings.Contains(message, "expected to be the same type"), strings.Contains(message, "_?_:_"):
-		return why, "both sides of ? : need one type"
-	default:
-		return why, ""
-	}
-}
-
-// words are the names that an expression may use.
-func (c *compiler) words() []string {
-	out := append([]string{"src", "event"}, sortedKeys(c.locals)...)
-	for name := range eventVars() {
-		out = append(out, name)
-	}
-	for name := range c.env.Functions() {
-		if isWord(name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }

@@ -41,38 +41,90 @@ type source struct {
 	lines []string
 }
 
-// within is the place of line and column (both from 1) of the text of a scalar. In a folded text, lines are not kept: there the
-// scalar's own place is given.
+// within is the place of line and column (both from 1) of the text of a scalar. Of a function it is that of its name, since CEL points behind it.
 func (s *source) within(n *yaml.Node, line, col int) place {
+	value := strings.Split(n.Value, "\n")
+	if line <= len(value) {
+		col = nameBefore([]rune(value[line-1]), col)
+	}
 	at := place{s.file, n.Line, n.Column}
 	switch {
+	case line > len(value) || n.Line > len(s.lines):
 	case n.Style&yaml.LiteralStyle != 0:
 		if l := n.Line + line; l <= len(s.lines) {
-			first := s.lines[min(n.Line, len(s.lines)-1)]
-			return place{s.file, l, len(first) - len(strings.TrimLeft(first, " ")) + col}
+			return place{s.file, l, len(strings.TrimSuffix(s.lines[l-1], "\r")) - len(value[line-1]) + col}
 		}
-	case line > 1 || n.Style&yaml.FoldedStyle != 0 || n.Line > len(s.lines):
-	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
-		at.col += 1 + s.quoted(n, col-1)
 	default:
-		at.col += col - 1
+		offset := col - 1
+		for _, l := range value[:line-1] {
+			offset += utf8.RuneCountInString(l) + 1
+		}
+		if found, ok := s.follow(n, []rune(n.Value), offset); ok {
+			return found
+		}
 	}
 	return at
 }
 
-// quoted is how many characters of the file the first chars characters of a quoted scalar take: ” in single quotes is one
-// apostrophe, an escape in double quotes is one character.
-func (s *source) quoted(n *yaml.Node, chars int) int {
-	text := []rune(s.lines[n.Line-1])
-	start := n.Column // the quote stands at n.Column-1
-	i := start
-	for ; chars > 0 && i < len(text); chars-- {
-		double := n.Style&yaml.SingleQuotedStyle != 0 && text[i] == '\'' || n.Style&yaml.DoubleQuotedStyle != 0 && text[i] == '\\'
-		if i++; double {
-			i++
+// nameBefore is where the name of a function begins whose bracket stands at a column, and else the column.
+func nameBefore(line []rune, col int) int {
+	at := col
+	if col-1 < len(line) && line[col-1] == '(' {
+		for at > 1 && (letter(line[at-2]) || digit(line[at-2])) {
+			at--
 		}
 	}
-	return i - start
+	return at
+}
+
+// follow goes through a scalar as it stands in the file to so many characters of its value: a line's end is a blank, an apostrophe is two in
+// single quotes, and an escape in double quotes is one character.
+func (s *source) follow(n *yaml.Node, value []rune, offset int) (place, bool) {
+	line, text := n.Line, []rune(s.lines[n.Line-1])
+	i := n.Column - 1
+	single, double := n.Style&yaml.SingleQuotedStyle != 0, n.Style&yaml.DoubleQuotedStyle != 0
+	if single || double {
+		i++
+	}
+	next := func() bool { // to the first character of the next line that is not empty
+		for line < len(s.lines) {
+			line, text = line+1, []rune(s.lines[line])
+			if i = len(text) - len([]rune(strings.TrimLeft(string(text), " \t\r"))); i < len(text) {
+				return true
+			}
+		}
+		return false
+	}
+	if n.Style&yaml.FoldedStyle != 0 && !next() {
+		return place{}, false
+	}
+	for v := 0; v < len(value); v++ {
+		rest := strings.TrimRight(string(text[min(i, len(text)):]), " \t\r")
+		if ends := rest == ""; ends || double && rest == `\` {
+			for ends && v < len(value) && (value[v] == ' ' || value[v] == '\n') {
+				v++
+			}
+			if !next() {
+				return place{}, false
+			}
+		}
+		if v >= offset {
+			break
+		}
+		i += taken(text[i:], single, double)
+	}
+	return place{s.file, line, i + 1}, true
+}
+
+// taken is how many characters of the file one of a value takes.
+func taken(text []rune, single, double bool) int {
+	switch {
+	case single && text[0] == '\'' && len(text) > 1:
+		return 2
+	case double && text[0] == '\\' && len(text) > 1:
+		return 2 + map[rune]int{'x': 2, 'u': 4, 'U': 8}[text[1]]
+	}
+	return 1
 }
 
 // nearest is the candidate that differs from name in the fewest letters, if they are few.

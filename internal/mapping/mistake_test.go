@@ -40,7 +40,7 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a mapping in with parameters", in + "params: {a: src.a}\nfields: {a: src.a}", "m.yaml:3:9: params: a mapping in makes a message"},
 		{"a condition for a mapping out", header + "when: src.a == 1\nfields: {a: src.a}", "m.yaml:3:7: when: whether a message is sent is decided by its route"},
 		// A code that a table leaves out is nothing to go on with.
-		{"a code that may be left out, in capitals", header + leavesOut + "fields: {a: 'lookup(\"r\", src.a).upper()'}", "m.yaml:4:20: fields.a: table r leaves out a code without a row"},
+		{"a code that may be left out, in capitals", header + leavesOut + "fields: {a: 'lookup(\"r\", src.a).upper()'}", "m.yaml:4:14: fields.a: table r leaves out a code without a row"},
 		{"a code that may be left out, in a sum", header + leavesOut + "fields: {a: '\"x\" + reverse(\"r\", src.a)'}", "fields.a: table r leaves out a code without a row"},
 		{"a code that may be left out, in a list", header + leavesOut + "fields: {a: '[lookup(\"r\", src.a)]'}", "fields.a: table r leaves out a code without a row"},
 		{"a code that is read back and may be left out, into a required field", "from: {document: d}\nto: {kind: '\"material.changed\"', key: src.a}\n" + leavesOut +
@@ -84,10 +84,10 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a table that is not there", header + "tables: {reason: {rows: {a: b}}}\nfields: {a: 'lookup(\"raeson\", src.a)'}", `m.yaml:4:21: fields.a: there is no table "raeson" (did you mean reason?)`},
 		{"a table named by a field", header + "fields: {a: 'lookup(src.t, src.a)'}", "a table is named by a text in quotes"},
 		// Expressions.
-		{"a syntax error", header + "fields: {a: src.a +}", "m.yaml:3:20: fields.a: mismatched input '<EOF>'"},
+		{"a syntax error", header + "fields: {a: src.a +}", "m.yaml:3:19: fields.a: nothing stands behind + (write what stands behind it, or leave it out)"},
 		{"an unknown name", header + "fields: {a: scr.a}", "m.yaml:3:13: fields.a: there is no scr here (did you mean src?)"},
 		{"an unknown part of the event", header + "fields: {a: event.idd}", "m.yaml:3:18: fields.a: there is no event.idd here (did you mean event.id?)"},
-		{"an unknown function", header + "fields: {a: 'src.a == 1 ? rond(decimal(src.a), 1, \"up\") : decimal(\"0\")'}", "m.yaml:3:31: fields.a: there is no rond here (did you mean round?)"},
+		{"an unknown function", header + "fields: {a: 'src.a == 1 ? rond(decimal(src.a), 1, \"up\") : decimal(\"0\")'}", "m.yaml:3:27: fields.a: there is no rond here (did you mean round?)"},
 		{"a floating-point number", header + "fields: {a: decimal(src.a) + 1.5}", `m.yaml:3:30: fields.a: a floating-point number loses digits (write decimal("1.5"))`},
 		{"a floating-point number in a block", header + "fields:\n  a: |\n    decimal(src.a)\n      * 0.25\n", `m.yaml:6:9: fields.a: a floating-point number loses digits (write decimal("0.25"))`},
 		{"double()", header + "fields: {a: double(src.a)}", "there is no double here"},

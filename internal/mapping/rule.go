@@ -22,7 +22,10 @@ func (c *compiler) rules(n *yaml.Node, path string, flat bool) []*rule {
 	out := make([]*rule, 0, len(entries))
 	for _, e := range entries {
 		if e.key.Value == "" {
-			c.wrong(e.key, path, "a field needs a name", "")
+			c.wrong(e.key, path, "a field needs a name", "write the name that the target has for it")
+			continue
+		}
+		if c.falseBlank(e.key, path) {
 			continue
 		}
 		out = append(out, c.rule(e.key.Value, e.value, path+"."+e.key.Value, flat))

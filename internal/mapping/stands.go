@@ -72,11 +72,14 @@ func (c *compiler) noRoom(r *rule) {
 	}
 }
 
+// numberHint is how a number is written.
+const numberHint = "write it with a point, and without blanks and commas, such as 1234.5"
+
 // refuses says why a rule cannot write a text, "" if it can, and what to do.
 func (f *format) refuses(v string) (why, hint string) {
 	if f.as == "number" {
 		if _, err := decimal.Parse(v); err != nil {
-			return err.Error(), "write it with a point and without an exponent, such as 0.001"
+			return err.Error(), numberHint
 		}
 		return "", ""
 	}

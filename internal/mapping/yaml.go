@@ -1,11 +1,13 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -24,6 +26,34 @@ func (c *compiler) wrong(n *yaml.Node, what, why, hint string) {
 	c.add(place{c.src.file, n.Line, n.Column}, what, why, hint)
 }
 
+func (c *compiler) yamlError(err error) {
+	at, why := place{c.src.file, 1, 1}, strings.TrimPrefix(err.Error(), "yaml: ")
+	if e, ok := asLoadError(err); ok {
+		at.line, at.col, why = max(1, e.Mark.Line), max(1, e.Mark.Column), e.Message
+	}
+	hint := "put an expression that holds ': ' or ' #' or begins with a sign in quotes"
+	line := ""
+	if at.line <= len(c.src.lines) {
+		line = c.src.lines[at.line-1]
+	}
+	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	switch {
+	case strings.Contains(indent, "\t"):
+		at.col = 1 + strings.Index(indent, "\t")
+		why, hint = "a tab stands in the indentation", "indent with blanks, as YAML takes no tabs there"
+	case strings.Contains(why, "expected ',' or '}'"):
+		hint = "put a comma between the keys, and } behind the last; " + hint
+	case strings.Contains(why, "mapping values are not allowed"):
+		hint += "; a key stands as far to the right as those beside it"
+	}
+	c.add(at, "the file", "it is not YAML: "+why, hint)
+}
+
+// utf16 tells whether a text begins as one of UTF-16 does, which YAML reads too.
+func utf16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
+}
+
 func asLoadError(err error) (*yaml.LoadError, bool) {
 	if e, ok := errors.AsType[*yaml.LoadError](err); ok {
 		return e, true
@@ -37,7 +67,7 @@ func asLoadError(err error) (*yaml.LoadError, bool) {
 // entries reads an object, each of whose keys may stand there once.
 func (c *compiler) entries(n *yaml.Node, path string) []entry {
 	if n.Kind != yaml.MappingNode {
-		c.wrong(n, path, "it is not an object", "write its keys below it, indented")
+		c.wrong(n, path, "it is not an object", noObjectHint(n))
 		return nil
 	}
 	seen := map[string]bool{}
@@ -59,10 +89,33 @@ func (c *compiler) entries(n *yaml.Node, path string) []entry {
 	return out
 }
 
+// noObjectHint is what to do about a text that stands in the place of keys.
+func noObjectHint(n *yaml.Node) string {
+	key, _, colon := strings.Cut(n.Value, ":")
+	if n.Kind == yaml.ScalarNode && colon && isWord(key) {
+		return "write a blank behind the colon: " + key + ": …"
+	}
+	return "write its keys below it, indented"
+}
+
+// falseBlank tells whether a key has a character that looks like a blank and is none, such as a no-break space.
+func (c *compiler) falseBlank(key *yaml.Node, path string) bool {
+	i := strings.IndexAny(key.Value, falseBlanks)
+	if i < 0 {
+		return false
+	}
+	at := c.src.within(key, 1, 1+utf8.RuneCountInString(key.Value[:i]))
+	c.add(at, path, fmt.Sprintf("a character stands here that looks like a blank and is none (U+%04X)", []rune(key.Value[i:])[0]), "write a blank in its place; it comes with what is copied from a page or a document")
+	return true
+}
+
 // object reads an object that has only the keys allowed.
 func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[string]*yaml.Node {
 	out := map[string]*yaml.Node{}
 	for _, e := range c.entries(n, path) {
+		if c.falseBlank(e.key, path) {
+			continue
+		}
 		known := false
 		for _, a := range allowed {
 			known = known || a == e.key.Value
@@ -82,7 +135,17 @@ func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[stri
 
 func (c *compiler) scalar(n *yaml.Node, path string) bool {
 	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		c.wrong(n, path, "it is not one value", "write a text behind the colon")
+		why, hint := "it is not one value", "write a text behind the colon"
+		switch remark, ok := c.src.remark(n); {
+		case strings.HasPrefix(n.Tag, "!") && !strings.HasPrefix(n.Tag, "!!"), n.Anchor != "":
+			hint = "put the expression in quotes: what begins with ! or & without them is YAML's own"
+		case n.Kind == yaml.SequenceNode:
+			hint = "put the expression in quotes: '[…]'"
+		case ok && n.Kind == yaml.ScalarNode && n.Value == "":
+			c.add(remark, path, "it is not one value: what stands behind # is a remark", "put the value in quotes, if # belongs to it")
+			return false
+		}
+		c.wrong(n, path, why, hint)
 		return false
 	}
 	return true
@@ -115,7 +178,7 @@ func (c *compiler) word(parent *yaml.Node, k map[string]*yaml.Node, path, key st
 func (c *compiler) count(n *yaml.Node, path string, least, most int) int {
 	i, err := strconv.Atoi(n.Value)
 	if n.Kind != yaml.ScalarNode || err != nil || i < least || i > most {
-		c.wrong(n, path, fmt.Sprintf("%q is no whole number from %d to %d", clip(n.Value), least, most), "")
+		c.wrong(n, path, fmt.Sprintf("%q is no whole number from %d to %d", clip(n.Value), least, most), fmt.Sprintf("write it in digits, such as %d", max(least, min(most, 3))))
 		return least
 	}
 	return i
@@ -123,7 +186,11 @@ func (c *compiler) count(n *yaml.Node, path string, least, most int) int {
 
 func (c *compiler) yes(n *yaml.Node, path string) bool {
 	if n.ShortTag() != "!!bool" {
-		c.wrong(n, path, fmt.Sprintf("%q is neither true nor false", clip(n.Value)), "")
+		hint := elsewhere(strings.ToLower(n.Value), false)
+		if !strings.HasPrefix(hint, "write ") {
+			hint = "write true, or leave it out"
+		}
+		c.wrong(n, path, fmt.Sprintf("%q is neither true nor false", clip(n.Value)), hint)
 	}
 	return strings.EqualFold(n.Value, "true") // True and TRUE are YAML's as well
 }
@@ -134,10 +201,7 @@ func (c *compiler) oneOf(n *yaml.Node, path string, allowed ...string) string {
 			return a
 		}
 	}
-	hint := ""
-	if near := nearest(n.Value, allowed); near != "" {
-		hint = "did you mean " + near + "?"
-	}
+	hint := didYouMean(n.Value, allowed, "write one of them, or leave it out")
 	c.wrong(n, path, fmt.Sprintf("%q is none of %s", clip(n.Value), strings.Join(allowed, ", ")), hint)
 	return ""
 }
