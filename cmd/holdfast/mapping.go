@@ -102,7 +102,7 @@ func (w *workshop) check(out io.Writer) error {
 	if err := errors.Join(err, w.cfg.refused(append(found, more...))); err != nil {
 		return err
 	}
-	for _, m := range w.cfg.unrouted(w.rules) {
+	for _, m := range append(w.cfg.unrouted(w.rules), w.rules.Idle()...) {
 		fmt.Fprintf(out, "look  %s:%d:%d: %s: %s (%s)\n", w.cfg.mappingFile(m.File), m.Line, m.Col, m.What, m.Why, m.Hint)
 	}
 	for _, f := range append(found, more...) {

@@ -110,7 +110,7 @@ func TestAnExpressionCannotRunAway(t *testing.T) {
 		{"three loops of fields", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: z}}}}}}", `{"l":[` + numbers + `]}`},
 		{"three loops of constants", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, fields: {d: {const: 1}}}}}}}}", `{"l":[` + numbers + `]}`},
 		{"a list that is joined with itself", "fields: {a: '" + strings.Repeat("src.l + ", 20) + "src.l'}", `{"l":[` + numbers + `]}`},
-		{"loops of nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, value: 'null'}}}}", `{"l":[` + numbers + `]}`},
+		{"loops of nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, value: src.?gone}}}}", `{"l":[` + numbers + `]}`},
 		{"loops that write nothing", "fields: {a: {each: src.l, item: x, fields: {b: {each: src.l, item: y, fields: {c: {each: src.l, item: z, value: src.?gone}}}}}}", `{"l":[` + numbers + `]}`},
 	}
 	for _, tt := range tests {

@@ -280,8 +280,15 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 	case r.value != nil:
 		k.shape(r, r.value.shape, name, t, r.value.at)
 	}
-	if r.absent != nil {
-		k.shape(r, r.absent.shape, name, t, r.absent.at)
+	if r.absent == nil {
+		return
+	}
+	before := len(k.found)
+	k.shape(r, r.absent.shape, name, t, r.absent.at)
+	for i := range k.found[before:] {
+		if f := &k.found[before+i]; f.What == r.path {
+			f.What += ".default"
+		}
 	}
 }
 

@@ -96,6 +96,7 @@ type compiler struct {
 	documents func(name string) (*schema.Type, bool) // of what comes in; nil if nothing is known of it
 	units     *units
 	fragments map[string]*fragment
+	expanded  map[string]bool // the fragments that mappings use; nil where that is not counted
 	mistakes  []error
 
 	ownUnits []byte // the text of the plant's own units

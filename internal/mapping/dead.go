@@ -125,7 +125,7 @@ func oneAmong(v, list shape) *bool {
 
 // deadPart finds a part of an or that never holds.
 func (a *analysis) deadPart(e ast.Expr, s shape, and bool) {
-	if s.always != nil && !*s.always && !and && e.Kind() != ast.LiteralKind {
+	if s.always != nil && !*s.always && !and {
 		a.wrong(e, "this never holds, so that it is dead", "compare with a value that there can be, or leave it out")
 	}
 }

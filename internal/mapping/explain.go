@@ -72,8 +72,8 @@ func (c *compiler) explain(message string, n *yaml.Node, line, col int) (why, hi
 		return overloadHint(message, overload[1], overload[2])
 	case strings.Contains(message, "nesting limit"):
 		return "a loop inside a loop", "use each: for the outer one"
-	case strings.Contains(message, "expected to be the same type"), strings.Contains(message, "_?_:_"):
-		return message, "both sides of ? : need one type"
+	case strings.Contains(message, "expected to be the same type"):
+		return message, oneType
 	case strings.Contains(message, "expected type 'bool'"):
 		return message, "&&, || and ! take conditions: compare it with something, join texts with +, or write .orValue(…) for what may be missing"
 	case strings.Contains(message, "does not support field selection"):
@@ -83,10 +83,14 @@ func (c *compiler) explain(message string, n *yaml.Node, line, col int) (why, hi
 	}
 }
 
+const oneType = "both sides of ? : need one type; where there is no value, put the condition into when:"
+
 // overloadHint is what to do about an operator or function that does not take what it is given.
 func overloadHint(message, name, given string) (why, hint string) {
 	why = optionalType.ReplaceAllString(message, "$1 or nothing")
 	switch {
+	case name == "_?_:_":
+		return why, oneType
 	case strings.Contains(given, "optional_type("):
 		return why, `it may have no value: say what stands in its place, .orValue(""), or go on only where there is one, .optMap(v, …)`
 	case strings.Contains(given, "null"):

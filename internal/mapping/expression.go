@@ -31,6 +31,8 @@ func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
 	writable := isText || isNumber || t.IsDyn() || t.IsExactType(cel.BoolType) || t.IsExactType(cel.NullType)
 	structured := t.Kind() == types.ListKind || t.Kind() == types.MapKind || t.Kind() == types.StructKind
 	switch {
+	case e.shape.none:
+		c.wrong(n, path, "there is never a value, so that the rule is dead", "leave it out: what has no value is not written")
 	case !writable && !structured:
 		c.wrong(n, path, fmt.Sprintf("a %s cannot be written", t), "make it a string, a decimal, an int or a bool")
 	case structured && (flat || r.as != "" || r.numeric() || r.length > 0):

@@ -15,7 +15,9 @@ const fragmentSuffix = ".fragments.yaml"
 // fragment is fields that mappings use by name.
 type fragment struct {
 	name string
+	own  bool // it is not of the first folder
 	src  *source
+	key  *yaml.Node
 	at   *yaml.Node
 	keys map[string]*yaml.Node // use, fields
 }
@@ -43,7 +45,7 @@ func (c *compiler) readFragments(fsys fs.FS, file string, here map[string]bool) 
 			continue
 		}
 		here[e.key.Value] = true
-		c.fragments[e.key.Value] = &fragment{e.key.Value, c.src, e.value, c.object(e.value, at, "use", "fields")}
+		c.fragments[e.key.Value] = &fragment{e.key.Value, c.own, c.src, e.key, e.value, c.object(e.value, at, "use", "fields")}
 	}
 	return nil
 }
@@ -100,6 +102,9 @@ func (c *compiler) use(n *yaml.Node, path string) []*rule {
 
 func (c *compiler) expand(f *fragment, path string) []*rule {
 	src := c.src
+	if c.expanded != nil {
+		c.expanded[f.name] = true
+	}
 	c.src, c.used.stack = f.src, append(c.used.stack, f.name)
 	c.used.files = append(c.used.files, piece(f.src.file, []byte(strings.Join(f.src.lines, "\n")))...)
 	defer func() { c.src, c.used.stack = src, c.used.stack[:len(c.used.stack)-1] }()
@@ -108,4 +113,17 @@ func (c *compiler) expand(f *fragment, path string) []*rule {
 		return nil
 	}
 	return c.members(f.keys, path)
+}
+
+// idle are the fragments of the plant's own that no mapping uses: nothing has looked into them.
+func (c *compiler) idle() (out []Mistake) {
+	for _, name := range sortedKeys(c.fragments) {
+		if f := c.fragments[name]; f.own && !c.expanded[name] {
+			out = append(out, Mistake{
+				File: f.src.file, Line: f.key.Line, Col: f.key.Column, What: "fragments." + name,
+				Why: "no mapping uses this fragment, and its fields are not checked", Hint: "leave it out, or use it: use: " + name,
+			})
+		}
+	}
+	return out
 }

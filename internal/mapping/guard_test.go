@@ -22,36 +22,36 @@ func TestWhatMayBeMissingIsFound(t *testing.T) {
 	tests := []struct{ name, file, want string }{
 		{
 			"a guard of another value, of which no path tells", createdField(`'(src.order.?batch.or(src.order.?type)).hasValue() ? (src.order.?plantNumber.or(src.order.?erpNumber)).value() : ""'`),
-			"m.yaml:4:114: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
+			"m.yaml:4:109: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
 		},
 		{
 			"a guard of a value that was made, around another", createdField(`'(src.order.?batch.or(src.order.?type)).optMap(b, b + (src.order.?plantNumber.or(src.order.?erpNumber)).value())'`),
-			"m.yaml:4:115: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
+			"m.yaml:4:110: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
 		},
 		{
 			"a text that is no value when it is empty", createdField(`optional.ofNonZeroValue(src.order.number).value()`),
-			"m.yaml:4:53: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
+			"m.yaml:4:48: fields.n: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
 		},
 		{
 			"a name of optMap that hides a loop's", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  items:\n    each: src.order.?notes.orValue([])\n    item: c\n    fields: {n: {when: has(src.order.components), value: 'src.order.components[?0].optMap(c, c.material).orValue(c.code)'}}\n",
-			"m.yaml:7:90: fields.items.n.value: \"c\" is the name of something else around it (choose another name)",
+			"m.yaml:7:84: fields.items.n: \"c\" is the name of something else around it (choose another name)",
 		},
 		{
 			"a name of filter that hides a loop's", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  items:\n    each: src.order.?operations.orValue([])\n    item: c\n" +
 				"    fields: {n: {when: has(c.description), value: 'src.order.?operations.orValue([]).exists(c, c.description == \"x\")'}}\n",
-			"m.yaml:7:92: fields.items.n.value: \"c\" is the name of something else around it (choose another name)",
+			"m.yaml:7:86: fields.items.n: \"c\" is the name of something else around it (choose another name)",
 		},
 		{
 			"a name of optMap inside one alike", createdField(`'src.order.?batch.optMap(b, src.order.?type.optMap(b, b).orValue(b))'`),
-			"m.yaml:4:56: fields.n: \"b\" is the name of something else around it (choose another name)",
+			"m.yaml:4:50: fields.n: \"b\" is the name of something else around it (choose another name)",
 		},
 		{
 			"a name that hides the body", createdField(`'src.order.?batch.optMap(src, src)'`),
-			"m.yaml:4:30: fields.n: \"src\" is the name of something else around it (choose another name)",
+			"m.yaml:4:24: fields.n: \"src\" is the name of something else around it (choose another name)",
 		},
 		{
 			"a name that hides the event", createdField(`'src.order.?batch.optMap(event, event)'`),
-			"m.yaml:4:30: fields.n: \"event\" is the name of something else around it (choose another name)",
+			"m.yaml:4:24: fields.n: \"event\" is the name of something else around it (choose another name)",
 		},
 		{
 			"a loop whose count hides a name", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  items:\n    each: src.order.?operations.orValue([])\n    item: cIndex\n" +
@@ -72,11 +72,11 @@ func TestWhatMayBeMissingIsFound(t *testing.T) {
 		},
 		{
 			"a code that is left out, behind a condition", table + planted + "  text: {value: '(src.confirmation.final ? lookup(\"t\", \"S\") : \"x\") + \"y\"', maxLength: 40}\n",
-			"m.yaml:11:42: fields.text.value: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
+			"m.yaml:11:42: fields.text: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
 		},
 		{
 			"a code that is left out, as a function's text", table + planted + "  text: 'pad(lookup(\"t\", src.confirmation.unit), 3, \"0\")'\n",
-			"m.yaml:11:20: fields.text: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
+			"m.yaml:11:14: fields.text: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
 		},
 		{
 			"a code that is left out, where another value stands in", table + without + "  yield: {value: 'src.confirmation.?timeUnit.optMap(u, lookup(\"t\", u)).orValue(\"1\")', as: string}\n",
@@ -84,7 +84,7 @@ func TestWhatMayBeMissingIsFound(t *testing.T) {
 		},
 		{
 			"a code that is left out, joined where another value stands in", table + planted + "  text: {value: 'src.confirmation.?timeUnit.optMap(u, lookup(\"t\", u)).orValue(\"\") + \"h\"', maxLength: 40}\n",
-			"m.yaml:11:78: fields.text.value: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
+			"m.yaml:11:71: fields.text: table t leaves out a code without a row, and there is no value to go on with (say otherwise: in the table, or let the lookup be all that the field has)",
 		},
 		{
 			"a code that is left out, behind a condition, for a required field", table + without + "  yield: {value: 'src.confirmation.final ? lookup(\"t\", src.confirmation.unit) : \"1\"', as: string}\n",

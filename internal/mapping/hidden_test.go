@@ -50,7 +50,7 @@ func mistakesIn(t *testing.T, fields string, c mapping.Contract) (all []string) 
 // TestNoExpressionHidesItsShape has a mistake of each class in what an expression makes as a whole, and in what stands for a missing value.
 func TestNoExpressionHidesItsShape(t *testing.T) {
 	tests := []struct{ name, fields, want string }{
-		{"a default of another type", "fields:\n  text: {value: 'src.order.?storageLocation.optMap(l, \"L\")', default: 'true'}", "m.yaml:4:71: fields.text: it makes a true or false, and text is a text (make it a text)"},
+		{"a default of another type", "fields:\n  text: {value: 'src.order.?storageLocation.optMap(l, \"L\")', default: 'true'}", "m.yaml:4:71: fields.text.default: it makes a true or false, and text is a text (make it a text)"},
 		{"a value whose default is of another type", "fields:\n  flag: {value: src.order.?storageLocation, default: 'true'}", "it makes a text, and flag is a true or false"},
 		{"a default that is too long", "fields:\n  text: {value: 'src.order.?storageLocation.optMap(l, \"L\")', default: '\"too long\"'}", "has 8 characters, and text takes 4"},
 		{"a default that the target does not know", "fields:\n  code: {value: 'src.order.?storageLocation.optMap(l, \"A\")', default: '\"C\"'}", "it can be \"C\", and code knows no such value"},

@@ -96,6 +96,9 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 
 // said looks at the texts and numbers that stand in the mapping and its tables: each must be one that the target takes.
 func (k *checking) said(r *rule, s shape, name string, t *schema.Type, at place) {
+	if (t.Kind != schema.Text || t.Format == schema.IsDecimal) && s.kind == schema.Text && r.as != "number" && !r.numeric() {
+		k.exponents(r, s, name, at)
+	}
 	if t.Kind != schema.Text {
 		if d, ok := r.exactly(s); ok {
 			if why := notTaken(t, d); why != "" {
@@ -263,7 +266,7 @@ func formed(format, v string) bool {
 func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at place) {
 	if s.kind == schema.Text && len(s.enum) == 1 {
 		if _, err := decimal.Parse(s.enum[0]); err != nil {
-			k.wrong(at, r.path, err.Error(), "")
+			k.wrong(at, r.path, err.Error(), numberHint)
 			return
 		}
 	}

@@ -52,7 +52,7 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 		{"a literal of another pattern", "  order: '\"42\"'\n", `m.yaml:4:11: fields.order: it can be "42", and order takes what matches ^[0-9]{12}$ (` + fit + `)`},
 		{"a literal of another pattern, in one of two cases", "  order: 'src.confirmation.final ? src.order.number : \"42\"'\n", `m.yaml:4:55: fields.order: it can be "42", and order takes what matches ^[0-9]{12}$ (` + fit + `)`},
 		{"a literal in place of what is missing", "  order: 'src.confirmation.?reason.orValue(\"none\")'\n", `m.yaml:4:44: fields.order: it can be "none", and order takes what matches ^[0-9]{12}$ (` + fit + `)`},
-		{"a default of another pattern", "  order: {value: src.confirmation.?reason, default: '\"none\"'}\n", `m.yaml:4:54: fields.order: it can be "none", and order takes what matches ^[0-9]{12}$ (` + fit + `)`},
+		{"a default of another pattern", "  order: {value: src.confirmation.?reason, default: '\"none\"'}\n", `m.yaml:4:54: fields.order.default: it can be "none", and order takes what matches ^[0-9]{12}$ (` + fit + `)`},
 		{
 			"a row of a table of another pattern", "  movement: 'lookup(\"m\", src.confirmation.unit)'\ntables: {m: {rows: {PCE: A01, KGM: '102'}}}\n",
 			`m.yaml:5:36: fields.movement: it can be "102", and movement takes what matches ^[A-Z][0-9]{2}$ (` + fit + `)`,

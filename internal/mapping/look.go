@@ -39,7 +39,7 @@ func (s *Set) TargetAt(name string) (file string, line, col int) {
 // are not compiled again. The error joins the mistakes of the file.
 func (s *Set) With(file string, text []byte) (*Set, error) {
 	c := s.base.again(nil)
-	next := &Set{byName: maps.Clone(s.byName), from: s.from, base: s.base}
+	next := &Set{byName: maps.Clone(s.byName), from: s.from, base: s.base, idle: s.idle}
 	if len(s.from) > 0 {
 		c.fsys, c.own = s.from[len(s.from)-1], true
 	}

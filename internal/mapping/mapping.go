@@ -94,6 +94,7 @@ type Set struct {
 	byName map[string]*mapping
 	from   []fs.FS
 	base   *compiler // what the mappings share, to compile one of them once more
+	idle   []Mistake
 }
 
 // How the names of files begin or end that are no mappings: examples, and tables in YAML.
@@ -111,6 +112,7 @@ func Load(fsys ...fs.FS) (*Set, error) {
 		return nil, err
 	}
 	s := &Set{byName: map[string]*mapping{}, from: fsys}
+	c.expanded = map[string]bool{}
 	if err := c.prepare(fsys); err != nil {
 		return nil, err
 	}
@@ -124,14 +126,18 @@ func Load(fsys ...fs.FS) (*Set, error) {
 	if len(c.mistakes) > 0 {
 		return nil, errors.Join(c.mistakes...)
 	}
-	s.base = c.again(nil)
+	s.base, s.idle = c.again(nil), c.idle()
 	return s, nil
 }
+
+// Idle is what stands in the plant's own files and is used by no mapping: fragments.
+func (s *Set) Idle() []Mistake { return slices.Clone(s.idle) }
 
 // prepare reads what mappings share: units and fragments.
 func (c *compiler) prepare(fsys []fs.FS) error {
 	var own [][]byte
-	for _, f := range fsys {
+	for i, f := range fsys {
+		c.own = i > 0
 		if text, err := fs.ReadFile(f, unitFile); err == nil {
 			own = append(own, text)
 		}

@@ -76,15 +76,15 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"an optional field that is not guarded", planted + "  reason: {value: src.confirmation.reason, maxLength: 40}\n",
-			"m.yaml:10:35: fields.reason.value: field reason may be missing (write .?reason, or ask has(src.confirmation.reason) first)",
+			"m.yaml:10:35: fields.reason: field reason may be missing (write .?reason, or ask has(src.confirmation.reason) first)",
 		},
 		{
 			"an optional value that is taken as if it were there", planted + "  text: {value: src.confirmation.?reason.value(), maxLength: 40}\n",
-			"m.yaml:10:42: fields.text.value: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
+			"m.yaml:10:42: fields.text: there may be no value, and value() would stop the message (say what stands in its place: .orValue(…), ask hasValue() first, or say required: true, which stops a message without it)",
 		},
 		{
 			"the first element of a list that may be empty", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: {when: has(src.order.components), value: 'src.order.components[0].material'}\n",
-			"m.yaml:4:68: fields.n.value: the list may have no element 0 (write [?0], ask size(src.order.components) > 0 first, or say required: true, which stops a message without it)",
+			"m.yaml:4:68: fields.n: the list may have no element 0 (write [?0], ask size(src.order.components) > 0 first, or say required: true, which stops a message without it)",
 		},
 		{
 			"an element of a list that is made", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: 'src.order.?components.orValue([])[0].material'\n",
@@ -134,15 +134,15 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"a division of whole numbers", planted + "  text: {value: string(event.number / 2), maxLength: 40}\n",
-			"m.yaml:10:37: fields.text.value: numbers are not divided: a quotient may not end, and that of whole numbers loses its rest (use ratio(value, numerator, denominator) of decimals, and round)",
+			"m.yaml:10:37: fields.text: numbers are not divided: a quotient may not end, and that of whole numbers loses its rest (use ratio(value, numerator, denominator) of decimals, and round)",
 		},
 		{
 			"a quotient that does not end", without + "  yield: {value: 'ratio(decimal(src.confirmation.yield), decimal(\"1\"), decimal(\"3\"))', maxScale: 3, round: half-up}\n",
-			`m.yaml:9:72: fields.yield.value: a quotient by 3 may not end, and such a message would stop (name a scale: ratio(…, …, …, 3, "half-up"))`,
+			`m.yaml:9:72: fields.yield: a quotient by 3 may not end, and such a message would stop (name a scale: ratio(…, …, …, 3, "half-up"))`,
 		},
 		{
 			"minutes as hours, exactly", without + "  yield: {value: 'convert(decimal(src.confirmation.yield), \"MIN\", \"HUR\")', maxScale: 3, round: half-up}\n",
-			`m.yaml:9:67: fields.yield.value: a number of MIN may have no end in HUR, and such a message would stop (name a scale: convert(…, …, …, 3, "half-up"))`,
+			`m.yaml:9:67: fields.yield: a number of MIN may have no end in HUR, and such a message would stop (name a scale: convert(…, …, …, 3, "half-up"))`,
 		},
 		{
 			"a quotient rounded in a way that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"MIN\", \"HUR\", 3, \"half\")'\n",
@@ -162,7 +162,7 @@ func TestPlantedMistakes(t *testing.T) {
 		},
 		{
 			"quantities joined as texts", without + "  yield: {value: src.confirmation.yield + src.confirmation.scrap, as: number}\n",
-			"m.yaml:9:41: fields.yield.value: quantities come as texts, and + joins texts: 1 + 2 would be 12 (write decimal(…) on both sides)",
+			"m.yaml:9:41: fields.yield: quantities come as texts, and + joins texts: 1 + 2 would be 12 (write decimal(…) on both sides)",
 		},
 		{
 			"a unit that is none", without + "  yield: 'convert(decimal(src.confirmation.yield), \"KGM\", \"GRN\")'\n",
@@ -301,7 +301,7 @@ func TestPlantedMistakes(t *testing.T) {
 			}
 		}
 		got := mistakesOf(without+"  yield: {value: 'convert(decimal(src.confirmation.yield), src.confirmation.unit, \"DAY\")', maxScale: 6, maxDigits: 12, round: half-up}\n", mapping.FromOpenAPI(doc))
-		if len(got) != 1 || !contains(got[0], "m.yaml:9:83: fields.yield.value: a number of C26 may have no end in DAY") {
+		if len(got) != 1 || !contains(got[0], "m.yaml:9:83: fields.yield: a number of C26 may have no end in DAY") {
 			t.Errorf("of a unit that is not known: got %q", got)
 		}
 	})

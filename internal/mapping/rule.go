@@ -66,12 +66,12 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	c.stops = c.stops && k["value"] != nil // each field below says for itself
 	switch {
 	case k["const"] != nil:
-		r.constant = c.constant(k["const"], path+".const", flat)
+		r.constant = c.constant(k["const"], path, flat)
 	case k["fields"] != nil || k["use"] != nil:
 		r.fields = c.members(k, path)
 	case k["value"] != nil:
 		c.room = r.length
-		r.value = c.value(k["value"], path+".value", r, flat)
+		r.value = c.value(k["value"], path, r, flat)
 	}
 	c.stops, c.room = false, 0
 	c.noRoom(r)

@@ -377,7 +377,7 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 func (a *analysis) conditional(c ast.CallExpr, guards []string) shape {
 	args := c.Args()
 	cond := a.of(args[0], guards)
-	if cond.always != nil && args[0].Kind() != ast.LiteralKind {
+	if cond.always != nil {
 		why, hint := fmt.Sprintf("this is %t for every message, so that one side is never used", *cond.always), "leave the other side out"
 		if ofMacro(args) {
 			why, hint = fmt.Sprintf("this is %t for every element", *cond.always), "leave it out"

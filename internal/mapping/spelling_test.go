@@ -25,7 +25,7 @@ func TestNumbersAreComparedByValue(t *testing.T) {
 func TestAQuantityIsNoCode(t *testing.T) {
 	const hint = `give it one spelling: string(int(…)) of a whole one, or string(round(…, 3, "half-up"))`
 	for expression, at := range map[string]string{
-		`lookup("t", src.confirmation.yield)`: "5:35", `lookup("t", string(decimal(src.confirmation.yield)))`: "5:25", `reverse("t", src.confirmation.?rework.orValue("0"))`: "5:52",
+		`lookup("t", src.confirmation.yield)`: "5:35", `lookup("t", string(decimal(src.confirmation.yield)))`: "5:19", `reverse("t", src.confirmation.?rework.orValue("0"))`: "5:45",
 		`{"12": "a"}[src.confirmation.yield]`: "5:35", `{"12": "a"}[?src.confirmation.yield].orValue("")`: "5:36", `src.confirmation.yield in ["12"] ? "a" : "b"`: "5:23",
 	} {
 		file := "from: {kind: operation.confirmed}\nto: {operation: other}\ntables: {t: {missing: keep, rows: {'12': a}}}\nfields:\n  n: '" + expression + "'\n  t: 'lookup(\"t\", src.plant)'\n"

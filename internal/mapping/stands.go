@@ -1,8 +1,10 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"strings"
 	"unicode/utf8"
 
 	"holdfast/internal/decimal"
@@ -53,7 +55,8 @@ func carriedPlaces(of map[string]place, f func(string) string) map[string]place 
 
 // noRoom finds texts of the mapping and its tables that a rule can never write: each message with one would stop. They are told where they stand.
 func (c *compiler) noRoom(r *rule) {
-	for _, e := range []*expr{r.value, r.absent} {
+	for i, e := range []*expr{r.value, r.absent} {
+		path := r.path + []string{"", ".default"}[i]
 		if e == nil {
 			continue
 		}
@@ -66,7 +69,7 @@ func (c *compiler) noRoom(r *rule) {
 					continue
 				}
 				told++
-				c.add(at, r.path, why, hint)
+				c.add(at, path, why, hint)
 			}
 		}
 	}
@@ -108,4 +111,14 @@ func (k *checking) tooLong(r *rule, s shape, name string, t *schema.Type) (all b
 		}
 	}
 	return all && found > 0
+}
+
+// exponents finds numbers in texts that are written with an exponent, which nobody reads as one where it arrives.
+func (k *checking) exponents(r *rule, s shape, name string, at place) {
+	for _, v := range s.texts() {
+		if d, err := decimal.Parse(v); err == nil && strings.ContainsAny(v, "eE") {
+			k.wrong(cmp.Or(s.stands[v], at), r.path, fmt.Sprintf("%q has an exponent, and %s is written without one", clip(v), name), "write "+d.String())
+			return
+		}
+	}
 }

@@ -44,7 +44,7 @@ func TestPlantedTextsWithoutRoom(t *testing.T) {
 		},
 		{
 			"a default that its rule has no room for", planted + "  text: {value: src.confirmation.?reason, default: '\"no reason\"', maxLength: 7}\n",
-			`m.yaml:10:53: fields.text: "no reason" has 9 characters, and maxLength stops each message with more than 7 (write a shorter one, make room for it: maxLength: 9, or say cut: true if the rest may be lost)`,
+			`m.yaml:10:53: fields.text.default: "no reason" has 9 characters, and maxLength stops each message with more than 7 (write a shorter one, make room for it: maxLength: 9, or say cut: true if the rest may be lost)`,
 		},
 	})
 }
