@@ -167,11 +167,9 @@ func (w *scaffold) field(f *schema.Field, indent string, param bool) {
 		w.nested(f, indent)
 		return
 	}
-	if f.Name == "order" || strings.EqualFold(f.Name, "orderid") || strings.EqualFold(f.Name, "manufacturingorder") {
-		if slices.ContainsFunc(w.sources, func(c candidate) bool { return c.expr == "src.order.?erpNumber" }) {
-			fmt.Fprintf(&w.b, "%s%s: 'src.order.?erpNumber.orValue(ref(\"order\", src.order.id))' # guess\n", indent, f.Name)
-			return
-		}
+	if from := w.orderNumber(f); from != "" {
+		fmt.Fprintf(&w.b, "%s%s: %s # guess\n", indent, f.Name, from)
+		return
 	}
 	c, found := w.guess(f)
 	switch {
@@ -180,6 +178,27 @@ func (w *scaffold) field(f *schema.Field, indent string, param bool) {
 	case f.Required:
 		fmt.Fprintf(&w.b, "%s# %s is required (%s), and nothing like it is in the message: write where it comes from\n%s# %s: {const: …}\n", indent, f.Name, f.Type.Kind, indent, f.Name)
 	}
+}
+
+// orderNumber reads the ERP's number of the message's order, by its reference where the plant made it; "" of another field. Some messages have an
+// order at times only.
+func (w *scaffold) orderNumber(f *schema.Field) string {
+	if f.Name != "order" && !strings.EqualFold(f.Name, "orderid") && !strings.EqualFold(f.Name, "manufacturingorder") {
+		return ""
+	}
+	for _, c := range w.sources {
+		switch c.expr {
+		case "src.order.?erpNumber":
+			return `'src.order.?erpNumber.orValue(ref("order", src.order.id))'`
+		case "src.?order.?erpNumber":
+			value := `'src.?order.optMap(o, o.?erpNumber.orValue(ref("order", o.id)))'`
+			if f.Required {
+				return "{value: " + value + ", required: true}"
+			}
+			return value
+		}
+	}
+	return ""
 }
 
 // nested writes an object, or a list: of a list of the message, or of the message itself, once. What is not required is written where the

@@ -40,6 +40,7 @@ func (a *analysis) result(e ast.Expr, c ast.CallExpr, on shape, args []shape) sh
 		return a.looked(c, args[1])
 	case "ref", "plantID":
 		a.referred(c.Args()[0], name, args[0])
+		a.ownNumber(c, name, args[0])
 		if slices.Contains(args[1].texts(), "") {
 			a.wrong(c.Args()[1], "it refers to nothing", "give it the object's ID or number: "+map[string]string{"ref": "src.order.id", "plantID": "src.number"}[name])
 		}
@@ -348,5 +349,29 @@ func (a *analysis) referred(e ast.Expr, function string, kind shape) {
 			continue
 		}
 		a.wrong(e, fmt.Sprintf("there is no kind of reference %q", clip(k)), didYouMean(k, references(), "it is one of "+strings.Join(references(), ", ")))
+	}
+}
+
+// numbered is the kind of object whose number the ERP gives in its answer to a message of a kind, and the field of the object's ID.
+func numbered(kind string) (object, id string) {
+	switch kind {
+	case "order.created":
+		return "order", "src.order.id"
+	case "lot.created":
+		return "lot", "src.lot.id"
+	case "operation.confirmed":
+		return "confirmation", "src.confirmation.id"
+	case "goods.issued", "goods.received", "goods.scrapped":
+		return "movement", "src.movement.id"
+	}
+	return "", ""
+}
+
+// ownNumber finds a reference to what the message itself makes: its number comes with the answer, for which the message would wait unsent.
+func (a *analysis) ownNumber(c ast.CallExpr, function string, kind shape) {
+	object, id := numbered(a.c.m.kind)
+	of, ok := pathOf(c.Args()[1])
+	if function == "ref" && ok && object != "" && slices.Contains(kind.enum, object) && (of == id || of == "event.id") {
+		a.wrong(c.Args()[1], "the ERP gives this number in its answer to this message, which would wait for it unsent", "send the plant's own: "+id)
 	}
 }
