@@ -12,8 +12,17 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// capture reads a URL until its answer matches, and sets a variable to what the parentheses hold: capture NAME URL PATTERN.
+// capture reads a URL until its answer matches, and sets a variable to what the parentheses hold: capture NAME URL PATTERN. Without a URL it is
+// what the last command printed.
 func capture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 2 {
+		found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+		if len(found) != 2 {
+			ts.Fatalf("nothing in stdout fits %s", args[1])
+		}
+		ts.Setenv(args[0], found[1])
+		return
+	}
 	pattern := regexp.MustCompile(args[2])
 	var got []byte
 	matches := func() bool {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -42,6 +43,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			metadata, err := filepath.Abs("../../adapters/odata/testdata")
 			env.Setenv("EDMX", metadata)
+			if me, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil {
+				env.Setenv("LOGIN", me.Username) // the account that commands act for
+			}
 			env.Setenv("MORE", "16") // orders beside that of the demo, and after how many messages a job's process is killed
 			env.Setenv("KILLED", "6")
 			if os.Getenv("HOLDFAST_TEST_LONG") != "" {
