@@ -63,6 +63,16 @@ func TestEachPartOfAMappingIsCounted(t *testing.T) {
 			[]string{`{"id":"z","done":true,"y":"e"}`, `{"id":"a","y":"b"}`},
 			[]string{"tables.r: x"},
 		},
+		{
+			"a value of a few that has no row, read back", "tables: {r: {rows: {d: e}, missing: keep}}\nfields: {a: 'reverse(\"r\", has(src.y) ? \"e\" : \"q\")'}",
+			[]string{`{"id":"z","done":true,"y":"1"}`, `{"id":"a","y":"b"}`},
+			[]string{"fields.a: choice 1, the side behind :", "tables.r: a code without a row"},
+		},
+		{
+			"and one that is used", "tables: {r: {rows: {d: e}, missing: keep}}\nfields: {a: 'reverse(\"r\", has(src.y) ? \"e\" : \"q\")'}",
+			[]string{`{"id":"z","done":true,"y":"1"}`, `{"id":"a"}`},
+			nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -305,6 +305,10 @@ func (a *analysis) looked(c ast.CallExpr, asked shape) shape {
 		rows, row, codes = t.back, "row with the value", t.codesOf(asked.enum)
 	}
 	a.c.used.asks(name, codes)
+	back := func(v string) bool { _, has := t.back[v]; return has }
+	if c.FunctionName() == "reverse" && slices.ContainsFunc(asked.enum, func(v string) bool { return !back(v) }) {
+		a.c.used.asked[name].without = true
+	}
 	s.stands = t.places(c.FunctionName())
 	for _, v := range asked.enum {
 		if _, ok := rows[v]; !ok && t.missing == missingRefuse && t.otherwise == nil {

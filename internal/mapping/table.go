@@ -286,8 +286,9 @@ func (c *compiler) bothWays() {
 
 // asking is which rows of a table a mapping may ask for: those of codes, or any.
 type asking struct {
-	any   bool
-	codes map[string]bool
+	any     bool
+	without bool // a value that is read back and has no row
+	codes   map[string]bool
 }
 
 // asks notes that a table is looked into with one of these codes; nil means that it may be any.
@@ -327,7 +328,7 @@ func (c *compiler) deadRows() {
 			}
 		}
 		slices.SortFunc(dead, func(x, y string) int { return cmp.Or(t.at[x].line-t.at[y].line, t.at[x].col-t.at[y].col) })
-		t.open = a != nil && (a.any || slices.ContainsFunc(slices.Collect(maps.Keys(a.codes)), func(code string) bool { _, has := t.rows[code]; return !has }))
+		t.open = a != nil && (a.any || a.without || slices.ContainsFunc(slices.Collect(maps.Keys(a.codes)), func(code string) bool { _, has := t.rows[code]; return !has }))
 		if len(dead) > 0 {
 			c.m.look(t.at[dead[0]], "tables."+name, fmt.Sprintf("no message can ask for %s", listed(dead)),
 				"leave it out, or correct it; asked for can be "+listed(slices.Sorted(maps.Keys(a.codes))))
