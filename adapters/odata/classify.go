@@ -122,6 +122,8 @@ func (c *Client) rule(a wire.Answer, s spoken, later bool) rule {
 	switch a.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusNetworkAuthenticationRequired:
 		return ruleOfAccess(a)
+	case http.StatusFound, http.StatusSeeOther: // to a page to log on (SAML, ICF), most likely; or it answers what was done
+		return rule{verdict: message.Unsure, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn, wait: wire.ForbiddenWait}
 	case http.StatusTooManyRequests:
 		down.throttled = true
 		return down
@@ -149,7 +151,7 @@ func (c *Client) rule(a wire.Answer, s spoken, later bool) rule {
 	case 4:
 		return c.ruleOfDocument(a)
 	}
-	return unknown // 302 and 303 may answer what was done; 500 tells nothing
+	return unknown // 500 tells nothing
 }
 
 // ruleOfAccess is what a refused sign-in, right or token means. Every message would be refused alike: the link stops, no attempt is
@@ -201,7 +203,7 @@ func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 	out := message.Outcome{
 		Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: c.said(w.what, a),
 	}
-	if r.verdict == message.Again {
+	if r.verdict == message.Again || r.credentials {
 		if out.After = wait; !later {
 			out.After = r.wait
 		}

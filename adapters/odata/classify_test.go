@@ -58,7 +58,7 @@ func TestEveryAnswerHasOneMeaning(t *testing.T) {
 		{"bad gateway", 502, "", html, "", "", message.Unsure, true, problem.Unavailable},
 		{"gateway timeout", 504, "", html, "", "", message.Unsure, true, problem.Unavailable},
 		{"internal error", 500, "", v2Error, "X/1", "dump", message.Unsure, false, problem.Unavailable},
-		{"a redirect to log on", 302, "Location: /saml", "", "", "", message.Unsure, false, problem.Unavailable},
+		{"a redirect to log on", 302, "Location: /saml", "", "", "", message.Unsure, true, problem.Denied},
 		{"moved", 301, "Location: /x", "", "", "", message.Again, true, problem.Unavailable},
 		{"a method that is not there", 405, "", "", "", "", message.Again, true, problem.Unavailable},
 		{"a logon page", 200, "Content-Type: text/html", html, "", "", message.Unsure, true, problem.Denied},

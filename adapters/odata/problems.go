@@ -174,7 +174,7 @@ func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	if s.Transaction != "" {
 		e.Why += "; SAP transaction " + clip(s.Transaction)
 	}
-	if r.credentials && a.Status == http.StatusForbidden {
+	if r.credentials && r.wait > 0 {
 		e.Cause = errForbidden
 	}
 	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {

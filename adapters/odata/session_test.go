@@ -249,7 +249,7 @@ func TestARightThatIsMissingStopsTheLink(t *testing.T) {
 	}
 }
 
-// TestAPageToLogOnIsNoStorm: what stands before the ERP answers everything with status 200 and a page. Whatever was asked for, the link rests for a minute
+// TestAPageToLogOnIsNoStorm: what stands before the ERP answers everything with a page, or leads to one. Whatever was asked for, the link rests for a minute
 // and somebody hears of it once; what was sent may have got through. A page in the place of a token does not say that no token is wanted.
 func TestAPageToLogOnIsNoStorm(t *testing.T) {
 	d := dialects()[0]
@@ -272,36 +272,48 @@ func TestAPageToLogOnIsNoStorm(t *testing.T) {
 			return w.link.Ask(t.Context(), w.delivery(t, "m"))
 		}, message.Unsure},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if tt.what(r) {
-					rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-					_, _ = rw.Write([]byte("<html>Log on</html>")) // the client has left if it fails
-					return
+		for _, status := range []int{http.StatusOK, http.StatusFound, http.StatusSeeOther} {
+			t.Run(fmt.Sprintf("%s, %d", tt.name, status), func(t *testing.T) {
+				w, told := behindLogOn(t, d, status, tt.what), 0
+				w.link.WhenDenied(func(error) { told++ })
+				for range 5 {
+					out, err := tt.do(w)
+					if out.Verdict != tt.want || !out.LinkDown || out.After != time.Minute || problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "page") && !strings.Contains(err.Error(), "to https://login.example/saml; redirects are not followed") {
+						t.Errorf("got %v after %s (link down %t): %v", out, out.After, out.LinkDown, err)
+					}
 				}
-				m.Handler().ServeHTTP(rw, r)
-			}))
-			defer srv.Close()
-			w, told := &world{dialect: d, mock: m, link: open(t, d.config(srv.URL))}, 0
-			w.link.WhenDenied(func(error) { told++ })
-			for range 5 {
-				out, err := tt.do(w)
-				if out.Verdict != tt.want || !out.LinkDown || out.After != time.Minute || problem.KindOf(err) != problem.Denied || !strings.Contains(err.Error(), "web page") {
-					t.Errorf("got %v after %s (link down %t): %v", out, out.After, out.LinkDown, err)
+				if told != 1 {
+					t.Errorf("told %d times", told)
 				}
-			}
-			if told != 1 {
-				t.Errorf("told %d times", told)
-			}
-			if n := w.Attempts("m"); n != 0 {
-				t.Errorf("%d writes went without a token", n)
-			}
-		})
+				if n := w.Attempts("m"); n != 0 {
+					t.Errorf("%d writes went without a token", n)
+				}
+			})
+		}
 	}
+}
+
+// behindLogOn is a service of a dialect before which something stands that answers what it is told with a page to log on, or with where that is.
+func behindLogOn(t *testing.T, d dialect, status int, what func(*http.Request) bool) *world {
+	t.Helper()
+	m, err := edmx.New(d.metadata(t), edmx.Config{Root: d.root, IDFields: []string{"ExternalSystemConfirmation"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if what(r) {
+			if status != http.StatusOK {
+				rw.Header().Set("Location", "https://login.example/saml?SAMLRequest=secret")
+			}
+			rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+			rw.WriteHeader(status)
+			_, _ = rw.Write([]byte("<html>Log on</html>")) // the client has left if it fails
+			return
+		}
+		m.Handler().ServeHTTP(rw, r)
+	}))
+	t.Cleanup(srv.Close)
+	return &world{dialect: d, mock: m, link: open(t, d.config(srv.URL))}
 }
 
 // TestARightThatIsMissingIsNoStormWhateverIsAskedFor: to whoever may not call the service at all, SAP says so at its $metadata, its token and a question

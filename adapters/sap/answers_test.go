@@ -57,7 +57,7 @@ func answers() [][]said {
 		{{status: 429, header: after, want: message.Again, link: true, later: 7 * time.Second, slowed: true}},
 		{{status: 503, header: after, want: message.Again, link: true, later: 7 * time.Second}},
 		alike(message.Unsure, true, 503, 502, 504),
-		alike(message.Unsure, false, 500, 599, 408, 302, 303),
+		alike(message.Unsure, false, 500, 599, 408),
 		append(alike(message.Again, true, 404, 301, 307, 308, 405, 421, 501), said{status: 404, header: json, body: coded("/IWFND/MED/170", "No service found"), want: message.Again, link: true}),
 		{{status: 412, header: json, want: message.Refused}, {status: 428, header: json, want: message.Refused}},
 		{{status: 409, header: json, body: coded("X/001", "exists"), want: message.Refused}},
@@ -73,6 +73,8 @@ func answers() [][]said {
 		},
 		{
 			{status: 200, header: html, body: "<html>Logon</html>", want: message.Unsure, link: true, later: time.Minute},
+			{status: 302, header: http.Header{"Location": {"https://login.example/saml?SAMLRequest=x"}}, want: message.Unsure, link: true, later: time.Minute},
+			{status: 303, header: html, body: "<html>See other</html>", want: message.Unsure, link: true, later: time.Minute},
 		},
 	}
 }

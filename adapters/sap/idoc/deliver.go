@@ -186,6 +186,10 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 		said += ": " + clip(text)
 	}
 	hint := hintPerson
+	if to := a.Header.Get("Location"); a.Status == http.StatusFound || a.Status == http.StatusSeeOther {
+		to, _, _ = strings.Cut(to, "?")
+		return l.signIn(what, said+" to "+clip(to)+"; redirects are not followed")
+	}
 	switch {
 	case a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden:
 		hint = hintSignIn
@@ -196,7 +200,7 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 	case out.Verdict == message.Delivered && a.Cut != nil:
 		return message.Outcome{Verdict: message.Unsure, LinkDown: wire.Broke(a.Cut), Err: unreachable(what, "the answer broke off", hintAsk)}
 	case out.Verdict == message.Delivered && !l.accepted(a.Body) && bytes.Contains(bytes.ToLower(a.Body), []byte("<form")):
-		return l.signIn(what, said)
+		return l.signIn(what, said+", which is a web page with a form, most likely one to log on")
 	case out.Verdict == message.Delivered && !l.accepted(a.Body):
 		return message.Outcome{Verdict: message.Unsure, Err: unreachable(what, "SAP answered "+said+", which is not what its port says of an IDoc",
 			"if your port says so, write a part of it under send.accepts; "+hintAsk)}
@@ -220,9 +224,9 @@ func (l *Link) classify(what string, doc Document, a wire.Answer) message.Outcom
 	return out
 }
 
-// signIn is the outcome of an IDoc that was answered with a form to log on. It stands in the way of all others too.
+// signIn is the outcome of an IDoc that was answered with a form to log on, or with where to find one. It stands in the way of all others too.
 func (l *Link) signIn(what, said string) message.Outcome {
-	why := &problem.Error{Kind: problem.Denied, What: what, Why: "SAP answered " + said + ", which is a web page with a form, most likely one to log on", Hint: hintSignIn}
+	why := &problem.Error{Kind: problem.Denied, What: what, Why: "SAP answered " + said, Hint: hintSignIn}
 	l.guard.Forbidden(why)
 	return message.Outcome{Verdict: message.Unsure, LinkDown: true, After: wire.ForbiddenWait, Err: why}
 }

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,9 +296,12 @@ func TestARightThatIsMissingStopsTheLink(t *testing.T) {
 	}
 }
 
-// TestAPageToSignInStopsTheLink: what stands before SAP answers each IDoc alike. Whether SAP has got one is not known.
+// TestAPageToSignInStopsTheLink: what stands before SAP answers each IDoc alike, with a page or with where one is. Whether SAP has got one is not known.
 func TestAPageToSignInStopsTheLink(t *testing.T) {
+	var status atomic.Int32
 	sap := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Location", "https://login.example/saml?SAMLRequest=secret")
+		rw.WriteHeader(int(status.Load()))
 		_, _ = rw.Write([]byte("<!DOCTYPE html><html><body onload=\"document.forms[0].submit()\"><FORM action=\"https://login.example/saml\" method=\"post\"></FORM></body></html>")) // the client has left if it fails
 	}))
 	defer sap.Close()
@@ -306,7 +310,8 @@ func TestAPageToSignInStopsTheLink(t *testing.T) {
 	l, _ := open(t, cfg)
 	told := 0
 	l.WhenDenied(func(error) { told++ })
-	for range 5 {
+	for _, s := range []int32{200, 200, 302, 303, 302} {
+		status.Store(s)
 		out := l.Deliver(t.Context(), []message.Delivery{delivery(t, "m1", "PPCC2PRETTICKET01", `{"E1BP_PP_TIMETICKET":[{"ORDERID":"1"}]}`)})[0]
 		if out.Verdict != message.Unsure || !out.LinkDown || out.After != time.Minute || problem.KindOf(out.Err) != problem.Denied {
 			t.Errorf("got %v after %s (link down %t)", out, out.After, out.LinkDown)
