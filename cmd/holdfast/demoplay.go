@@ -39,9 +39,9 @@ type demoReport struct {
 	Link          string `json:"link,omitempty"` // what is not over HTTP
 	Restarts      int    `json:"broker_restarts,omitempty"`
 	keyringResult
-	ERP         string `json:"erp,omitempty"` // what is not the plain one
-	ERPRestarts int    `json:"erp_restarts,omitempty"`
-	Earlier     int    `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
+	ERP string `json:"erp,omitempty"` // what is not the plain one
+	sapTrouble
+	Earlier int `json:"messages_of_earlier_runs,omitempty"` // of all messages: those of runs before on the same folder
 
 	done, signs bool
 }
@@ -338,7 +338,7 @@ func (s *stage) compare(ctx context.Context, r *demoReport, down, up time.Time) 
 		r.Link, r.Restarts = s.flags.link, s.mq.restarts
 	}
 	if s.sap != nil {
-		r.ERP, r.ERPRestarts = s.flags.erp, s.sap.restarts
+		r.ERP, r.sapTrouble = s.flags.erp, s.sap.trouble()
 	}
 	r.done = true
 	return s.vault.report(ctx, s, r, down, up)

@@ -33,7 +33,38 @@ type sapSide struct {
 	qm       sync.Mutex // held while QM makes a lot, and while the system ends
 	restarts int
 	orders   int
+	begun    time.Time  // of the system that runs
+	past     sapTrouble // of those before it
 }
+
+// sapTrouble is how often the system did what the link has to live with.
+type sapTrouble struct {
+	ERPRestarts int `json:"erp_restarts,omitempty"`
+	LostAnswers int `json:"erp_lost_answers,omitempty"`   // after the effect
+	Locks       int `json:"erp_locks,omitempty"`          // of an object that somebody works on
+	Sessions    int `json:"erp_sessions_ended,omitempty"` // each told by a refused CSRF token
+}
+
+// trouble counts, since the demo began.
+func (b *sapSide) trouble() sapTrouble {
+	t := b.past
+	t.ERPRestarts = b.restarts
+	for _, e := range b.now.Load().Journal() {
+		switch {
+		case e.At.Before(b.begun): // of a run before on the same ledger
+		case e.Fault == erpmock.Lost && len(e.Effects) > 0:
+			t.LostAnswers++
+		case e.Refusal == sapLock:
+			t.Locks++
+		case e.Status == http.StatusForbidden && e.Fault == "":
+			t.Sessions++
+		}
+	}
+	return t
+}
+
+// sapLock is the code of a lock in the demo.
+const sapLock = "CO/469"
 
 // openSAP makes the system with its master data. Its ledger lets a later demo on the same folder go on where this one ended.
 func (s *stage) openSAP(ctx context.Context, ledger string) (err error) {
@@ -83,6 +114,7 @@ func sapServices() ([]edmx.Source, error) {
 // sapMischief is what goes wrong besides the outage: answers that are lost after the work was done, gateways that time out, a busy system.
 func sapMischief() []erpmock.Fault {
 	return []erpmock.Fault{
+		{Kind: erpmock.Lost, Method: http.MethodPost, Skip: 8, Count: 3}, // so that some are, in the shortest run
 		{Kind: erpmock.Lost, Method: http.MethodPost, Probability: 0.05},
 		{Kind: erpmock.Status, Method: http.MethodPost, Status: http.StatusGatewayTimeout, Phase: erpmock.After, Probability: 0.01},
 		{Kind: erpmock.Status, Method: http.MethodPost, Status: http.StatusServiceUnavailable, RetryAfter: erpmock.Duration(time.Second), Skip: 40, Count: 1},
@@ -98,10 +130,12 @@ func (b *sapSide) begin() error {
 	for _, set := range []string{"ProdnOrdConf2", "A_MaterialDocumentHeader", "TechlyCmpltOrder"} {
 		for _, m := range sys.Services() {
 			if m.Model().Sets[set] != nil || m.Model().Operations[set] != nil {
-				m.SetRules(edmx.Rule{Code: "CO/469", Text: "The object is already being processed by MILLER", Probability: 0.04})
+				const by = "The object is already being processed by MILLER"
+				m.SetRules(edmx.Rule{Code: sapLock, Text: by, Count: 1}, edmx.Rule{Code: sapLock, Text: by, Probability: 0.04})
 			}
 		}
 	}
+	b.begun = time.Now()
 	b.now.Store(sys)
 	return nil
 }
@@ -125,6 +159,7 @@ func (b *sapSide) cut() error {
 	b.down.Store(true)
 	b.qm.Lock()
 	defer b.qm.Unlock()
+	b.past = b.trouble()
 	return b.now.Load().Close()
 }
 

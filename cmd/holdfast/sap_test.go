@@ -175,6 +175,9 @@ func TestTheDemoRunsOverSAP(t *testing.T) {
 		Messages, Delivered, Lost, Duplicated int
 		OutOfOrder                            int `json:"out_of_order"`
 		Restarts                              int `json:"erp_restarts"`
+		Answers                               int `json:"erp_lost_answers"`
+		Locks                                 int `json:"erp_locks"`
+		Sessions                              int `json:"erp_sessions_ended"`
 		Signed, Verified                      int
 		Bad                                   int `json:"bad_signatures"`
 	}
@@ -183,6 +186,9 @@ func TestTheDemoRunsOverSAP(t *testing.T) {
 	}
 	if r.Messages == 0 || r.Delivered != r.Messages || r.Lost+r.Duplicated+r.OutOfOrder != 0 || r.Restarts != 1 {
 		t.Errorf("got %+v", r)
+	}
+	if r.Answers == 0 || r.Locks == 0 || r.Sessions == 0 {
+		t.Errorf("%d answers were lost, %d objects locked, %d sessions ended: want some of each", r.Answers, r.Locks, r.Sessions)
 	}
 	if r.Signed != r.Messages || r.Verified != r.Signed || r.Bad != 0 {
 		t.Errorf("signatures: %+v, want each message's checked with the plant's public keys, and good", r)

@@ -98,6 +98,7 @@ func (m *Mock) effect(e *erpmock.Entry, c call, r *http.Request) answer {
 		}
 	}
 	a := m.route(e, c)
+	e.Refusal = a.code
 	if !reads {
 		m.writes++
 	}
