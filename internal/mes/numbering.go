@@ -142,6 +142,9 @@ func (p *Plant) numbered(ctx context.Context, tx *store.Tx, object, number strin
 }
 
 func (p *Plant) numberOrder(ctx context.Context, tx *store.Tx, id, number string, called []string) error {
+	if err := aloneWith(ctx, tx, number); err != nil {
+		return err
+	}
 	o, err := lockOrder(ctx, tx, id)
 	if err != nil {
 		return err

@@ -91,8 +91,21 @@ func lockOrder(ctx context.Context, tx *store.Tx, id string) (Order, error) {
 	return readBody[Order](ctx, tx, "order", id, "SELECT body FROM plant_orders WHERE id = ?"+tx.ForUpdate(), id)
 }
 
-// findOrder locks the order that the ERP means: by its number, in whichever form, else by the plant's ID or number where the plant made it.
+// aloneWith has no other transaction give an order this number of the ERP, or the same in its other form, until this one ends: the table's index
+// knows only that no two have it in one form.
+func aloneWith(ctx context.Context, tx *store.Tx, number string) error {
+	if other := otherForm(number); len(other) > len(number) {
+		number = other
+	}
+	return tx.Alone(ctx, "order of the ERP "+number)
+}
+
+// findOrder locks the order that the ERP means: by its number, in whichever form, else by the plant's ID or number where the plant made it. No
+// other transaction makes one of this number meanwhile.
 func findOrder(ctx context.Context, tx *store.Tx, number, external, key string) (Order, bool, error) {
+	if err := aloneWith(ctx, tx, number); err != nil {
+		return Order{}, false, err
+	}
 	o, err := readBody[Order](ctx, tx, "order", number, `SELECT body FROM plant_orders
 		WHERE (erp_number <> '' AND erp_number IN (?, ?)) OR (plant_number <> '' AND plant_number = ?) OR id IN (?, ?)
 		ORDER BY CASE erp_number WHEN ? THEN 0 WHEN ? THEN 1 ELSE 2 END, id LIMIT 1`+tx.ForUpdate(), number, otherForm(number), external, external, key, number, otherForm(number))

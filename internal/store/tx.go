@@ -242,6 +242,18 @@ func (tx *Tx) ForUpdate() string { return tx.lock(" FOR UPDATE") }
 // SkipLocked is ForUpdate that passes over rows which another transaction has locked.
 func (tx *Tx) SkipLocked() string { return tx.lock(" FOR UPDATE SKIP LOCKED") }
 
+// Alone waits until no other transaction that has asked for this name is left, and keeps others of it waiting until this one ends: what is looked for
+// from then on and not there, no other makes meanwhile. SQLite has one writer anyway.
+func (tx *Tx) Alone(ctx context.Context, name string) error {
+	if tx.db.dialect != Postgres {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || CAST(? AS TEXT), 0))`, name); err != nil {
+		return fmt.Errorf("wait to be alone with %s: %w", name, err)
+	}
+	return nil
+}
+
 func (tx *Tx) lock(clause string) string {
 	if tx.db.dialect == Postgres {
 		return clause
