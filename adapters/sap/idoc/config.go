@@ -86,7 +86,7 @@ type Receive struct {
 	// Folder is looked into for files. One that was taken moves into done below it, one that cannot be read into bad, with the reason beside it.
 	Folder   string        `yaml:"folder,omitempty"`
 	Every    time.Duration `yaml:"every,omitempty"`     // how often; 2 s
-	Settle   time.Duration `yaml:"settle,omitempty"`    // for how long a flat file must have stood still before it is read; 30 s
+	Settle   time.Duration `yaml:"settle,omitempty"`    // for how long a flat file must have stood still before it is read, and any before it is bad; 30 s
 	CodePage string        `yaml:"code_page,omitempty"` // of flat files
 	// Mappings replace those by which an IDoc of a message type (LOIPRO) or basic type (LOIPRO02) becomes an event of the plant.
 	Mappings map[string]string `yaml:"mappings,omitempty"`

@@ -586,7 +586,7 @@ func TestSAPIsAnsweredOnceTheInboxHasIt(t *testing.T) {
 func TestFilesAreTakenOnceTheInboxHasThem(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config()
-	cfg.Receive = &idoc.Receive{Folder: dir, Every: time.Millisecond}
+	cfg.Receive = &idoc.Receive{Folder: dir, Every: time.Millisecond, Settle: 10 * time.Millisecond}
 	l, _ := open(t, cfg)
 	in := &taken{fail: &problem.Error{Kind: problem.Unavailable}}
 	ctx, cancel := context.WithCancel(t.Context())

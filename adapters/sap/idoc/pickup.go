@@ -1,7 +1,9 @@
 package idoc
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -27,14 +29,17 @@ type look struct {
 	since time.Time // when it was first seen like this, by our own clock
 }
 
-// settled tells whether a file stands still long enough for what is in it to be whole.
-func (l *Link) settled(text []byte, since time.Time) bool {
-	return !isFlat(text) || !l.now().Before(since.Add(l.cfg.Receive.Settle))
+// same tells whether a file is, by its size and time, as it was seen.
+func (s look) same(f fs.FileInfo) bool { return s.size == f.Size() && s.at.Equal(f.ModTime()) }
+
+// settled tells whether a file stands still long enough for what is in it to be all that it will have.
+func (l *Link) settled(since time.Time) bool {
+	return !l.now().Before(since.Add(l.cfg.Receive.Settle))
 }
 
 // pickUp looks for files until ctx ends. A file is read once two looks in a row have seen it the same: SAP writes in place. A flat file that was cut off at
-// the end of a line is a whole one to whoever reads it, so it must have stood still for Receive.Settle besides. A file is moved only
-// once the inbox has what is in it, so that after a crash it is read again, and counts once.
+// the end of a line is a whole one to whoever reads it, so it must have stood still for Receive.Settle besides, as must one that cannot be read, before
+// it is called bad: it may be empty or half. A file is moved only once the inbox has what is in it, so that after a crash it is read again, and counts once.
 func (l *Link) pickUp(ctx context.Context, accept Accept) error {
 	seen := map[string]look{}
 	trouble := false
@@ -76,11 +81,11 @@ func (l *Link) pickUpOnce(ctx context.Context, accept Accept, seen map[string]lo
 		}
 		there[name] = true
 		before, ok := seen[name]
-		if !ok || before.size != info.Size() || !before.at.Equal(info.ModTime()) {
+		if !ok || !before.same(info) {
 			seen[name] = look{info.Size(), info.ModTime(), l.now()}
 			continue
 		}
-		if err := l.pickUpFile(ctx, accept, name, before.since); err != nil {
+		if err := l.pickUpFile(ctx, accept, name, before); err != nil {
 			return err
 		}
 	}
@@ -92,48 +97,87 @@ func (l *Link) pickUpOnce(ctx context.Context, accept Accept, seen map[string]lo
 	return nil
 }
 
-// pickUpFile takes one file. What is wrong with it puts it aside; trouble of the inbox or the disk leaves it where it is.
-func (l *Link) pickUpFile(ctx context.Context, accept Accept, name string, since time.Time) error {
+// pickUpFile takes one file. What is wrong with it puts it aside; trouble of the inbox or the disk leaves it where it is, and so does what is written
+// to it meanwhile.
+func (l *Link) pickUpFile(ctx context.Context, accept Accept, name string, seen look) error {
 	path := filepath.Join(l.cfg.Receive.Folder, name)
-	text, err := readBounded(path, l.cfg.Receive.MaxBytes)
+	text, info, err := readBounded(path, l.cfg.Receive.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return noFolder("receive.folder", err)
 	}
-	if !l.settled(text, since) {
+	if !seen.same(info) || isFlat(text) && !l.settled(seen.since) {
 		return nil
 	}
 	batch, err := l.Incoming(text)
+	if err != nil && !l.settled(seen.since) {
+		return nil
+	}
 	if err == nil {
 		err = accept(ctx, batch)
 	}
 	switch kind := problem.KindOf(err); {
 	case err == nil:
-		return l.aside(name, done, "")
+		return l.aside(name, seen, text, done, "")
 	case kind == problem.Invalid, kind == problem.Denied, kind == problem.Integrity, kind == problem.Conflict, kind == problem.Duplicate, kind == problem.TooLarge:
 		l.log.WarnContext(ctx, "a file of IDocs was put aside", "part", "idoc", "file", name, "err", err)
-		return l.aside(name, bad, err.Error())
+		return l.aside(name, seen, text, bad, err.Error())
 	}
 	return err
 }
 
-// readBounded reads a file up to one byte more than it may have.
-func readBounded(path string, most int64) ([]byte, error) {
+// readBounded reads a file up to one byte more than it may have, and tells what it was like afterwards.
+func readBounded(path string, most int64) (text []byte, info fs.FileInfo, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
-	return text, errors.Join(err, f.Close())
+	text, err = io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil {
+		info, err = f.Stat()
+	}
+	return text, info, errors.Join(err, f.Close())
 }
 
-// aside moves a file into a folder below, under a name that is free there, with a reason beside it.
-func (l *Link) aside(name, folder, reason string) error {
+// claim takes a file that was read away from those who write to its name, under a name of our own, which is "" if there is nothing to be moved: it is gone,
+// or is not what was read. By that name it is read again like any other file, whoever stops now: what was written to it at the last moment, too.
+func (l *Link) claim(name string, seen look, text []byte) (string, error) {
+	path := filepath.Join(l.cfg.Receive.Folder, name)
+	info, err := os.Lstat(path)
+	if err == nil && !seen.same(info) {
+		return "", nil
+	}
+	own := path + "." + strings.ToLower(rand.Text()[:8])
+	if err == nil {
+		err = os.Rename(path, own)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil // another node has moved it
+	}
+	var is []byte
+	if err == nil {
+		is, _, err = readBounded(own, l.cfg.Receive.MaxBytes)
+	}
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(is, text) {
+		return "", nil
+	}
+	return own, err
+}
+
+// aside moves a file, if it is still what was seen and read, into a folder below, under a name that is free there, with a reason beside it.
+func (l *Link) aside(name string, seen look, text []byte, folder, reason string) error {
 	dir := filepath.Join(l.cfg.Receive.Folder, folder)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return noFolder("receive.folder", err)
+	}
+	own, err := l.claim(name, seen, text)
+	if err != nil {
+		return noFolder("receive.folder", err)
+	}
+	if own == "" {
+		return nil
 	}
 	to := filepath.Join(dir, name)
 	for i := 2; ; i++ {
@@ -147,9 +191,9 @@ func (l *Link) aside(name, folder, reason string) error {
 			return noFolder("receive.folder", err)
 		}
 	}
-	err := os.Rename(filepath.Join(l.cfg.Receive.Folder, name), to)
+	err = os.Rename(own, to)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another node has moved it
+		return nil // another node has found it under that name, and moved it
 	}
 	if err != nil {
 		return noFolder("receive.folder", err)

@@ -1,0 +1,185 @@
+package idoc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/problem"
+)
+
+// picked is a folder that is looked into, under a clock of its own, and what is taken from it.
+type picked struct {
+	*testing.T
+	dir  string
+	link *Link
+	at   time.Time
+	seen map[string]look
+	ids  []string
+	when func() error // what happens while a file is taken; nil is nothing
+}
+
+func newPicked(t *testing.T) *picked {
+	t.Helper()
+	p := &picked{T: t, dir: t.TempDir(), at: time.Now(), seen: map[string]look{}}
+	l, err := Open(Config{
+		Client: "100", Plant: Partner{Port: "HOLDFAST", System: "HFPLANT1"}, SAP: Partner{Port: "SAPS4H", System: "S4HCLNT100"}, Zone: "Europe/Berlin",
+		Receive: &Receive{Folder: p.dir, Settle: time.Minute},
+	}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	l.now = func() time.Time { return p.at }
+	p.link = l
+	return p
+}
+
+func (p *picked) look(after time.Duration) {
+	p.Helper()
+	p.at = p.at.Add(after)
+	err := p.link.pickUpOnce(p.Context(), func(_ context.Context, batch []message.Incoming) error {
+		for _, m := range batch {
+			p.ids = append(p.ids, m.ID)
+		}
+		if when := p.when; when != nil {
+			p.when = nil
+			return when()
+		}
+		return nil
+	}, p.seen)
+	if err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p *picked) put(name string, text []byte) {
+	p.Helper()
+	if err := os.WriteFile(filepath.Join(p.dir, name), text, 0o600); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// files are those of a folder below.
+func (p *picked) files(folder string) []string {
+	p.Helper()
+	all, err := os.ReadDir(filepath.Join(p.dir, folder))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		p.Fatal(err)
+	}
+	names := []string{}
+	for _, f := range all {
+		if f.Type().IsRegular() {
+			names = append(names, f.Name())
+		}
+	}
+	return names
+}
+
+func (p *picked) order(numbers ...int) []byte {
+	p.Helper()
+	of := Control{"MANDT": "100", "SNDPOR": "HOLDFAST", "SNDPRN": "HFPLANT1", "RCVPOR": "SAPS4H", "RCVPRN": "S4HCLNT100"}
+	var all []Document
+	for _, n := range numbers {
+		d, err := FromSAP(of, "LOIPRO02", fmt.Sprintf("%016d", n), time.Date(2026, 11, 24, 6, 30, 0, 0, time.UTC),
+			[]byte(`{"E1AFKOL":{"AUFNR":"000001000042","WERKS":"1000","GAMNG":"5"}}`))
+		if err != nil {
+			p.Fatal(err)
+		}
+		all = append(all, d)
+	}
+	text, err := WriteXML(all)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return text
+}
+
+// TestWhatSAPWritesWhileAFileIsTakenIsRead: under the name of a file that is being taken, SAP writes another one or more to the same. None of it ends
+// unread in done or bad, whether this node takes the file or another one has moved it meanwhile, and whether or not the disk's clock shows it.
+func TestWhatSAPWritesWhileAFileIsTakenIsRead(t *testing.T) {
+	refused := &problem.Error{Kind: problem.Duplicate}
+	tests := []struct {
+		name   string
+		during func(p *picked) error
+		want   []string // what is taken in the end
+		old    string   // where the file that was read is in the end, if it is still there
+	}{
+		{"it appends", func(p *picked) error { p.put("o.xml", p.order(1, 2)); return nil }, []string{"0000000000000001", "0000000000000001", "0000000000000002"}, ""},
+		{"it appends to what is refused", func(p *picked) error { p.put("o.xml", p.order(1, 2)); return refused }, []string{"0000000000000001", "0000000000000001", "0000000000000002"}, ""},
+		{"it writes another of the same size and time", func(p *picked) error {
+			path := filepath.Join(p.dir, "o.xml")
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			p.put("o.xml", p.order(2))
+			return os.Chtimes(path, info.ModTime(), info.ModTime())
+		}, []string{"0000000000000001", "0000000000000002"}, ""},
+		{"another node has moved it, and it writes another", func(p *picked) error {
+			done := filepath.Join(p.dir, done)
+			if err := errors.Join(os.MkdirAll(done, 0o700), os.Rename(filepath.Join(p.dir, "o.xml"), filepath.Join(done, "o.xml"))); err != nil {
+				return err
+			}
+			p.put("o.xml", p.order(3, 4))
+			return nil
+		}, []string{"0000000000000001", "0000000000000003", "0000000000000004"}, "o.xml"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPicked(t)
+			p.when = func() error { return tt.during(p) }
+			p.put("o.xml", p.order(1))
+			for range 6 {
+				p.look(2 * time.Second)
+			}
+			if !slices.Equal(p.ids, tt.want) {
+				t.Errorf("%q are taken, want %q", p.ids, tt.want)
+			}
+			if got := p.files("."); len(got) > 0 {
+				t.Errorf("%q are left", got)
+			}
+			if got := p.files(bad); len(got) > 0 {
+				t.Errorf("%q are bad", got)
+			}
+			if got := p.files(done); len(got) == 0 || tt.old != "" && !slices.Contains(got, tt.old) {
+				t.Errorf("%q are done", got)
+			}
+		})
+	}
+}
+
+// TestAFileThatIsStillWrittenIsNotBad: one that was just made has nothing in it, and one that is transferred slowly is half an IDoc for longer than two looks.
+func TestAFileThatIsStillWrittenIsNotBad(t *testing.T) {
+	p := newPicked(t)
+	whole := p.order(1)
+	for _, part := range [][]byte{nil, whole[:len(whole)/2]} {
+		p.put("o.xml", part)
+		for range 12 {
+			p.look(5 * time.Second)
+		}
+	}
+	if got := p.files(bad); len(got) > 0 {
+		t.Fatalf("%q are bad within a minute", got)
+	}
+	p.put("o.xml", whole)
+	p.look(time.Second)
+	p.look(time.Second)
+	if want := []string{"0000000000000001"}; !slices.Equal(p.ids, want) || !slices.Equal(p.files(done), []string{"o.xml"}) {
+		t.Errorf("%q are taken, want %q", p.ids, want)
+	}
+	p.put("empty.xml", nil)
+	p.put("half.xml", whole[:len(whole)/2])
+	p.look(time.Second)
+	p.look(time.Minute)
+	if got, want := p.files(bad), []string{"empty.xml", "empty.xml.why", "half.xml", "half.xml.why"}; !slices.Equal(got, want) {
+		t.Errorf("%q are bad once they have stood still, want %q", got, want)
+	}
+}
