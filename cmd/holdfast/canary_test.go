@@ -22,7 +22,6 @@ import (
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 
-	"holdfast/internal/decimal"
 	"holdfast/internal/inbox"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -235,20 +234,14 @@ func work(t *testing.T, p *process) {
 			t.Fatal(err)
 		}
 	}
-	var id string
 	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
-		if _, err := p.plant.StartOrder(t.Context(), tx, mes.OrderAct{Order: order}); err != nil {
-			return err
-		}
-		c, err := p.plant.Confirm(t.Context(), tx, mes.NewConfirmation{
-			Order: order, Operation: "0010", Yield: decimal.FromInt(1), Personnel: canaryPerson, Text: canaryBody,
-		})
-		id = c.ID
+		_, err := p.plant.StartOrder(t.Context(), tx, mes.OrderAct{Order: order})
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	id := confirmCanary(t, p, order)
 	deliverCanary(t, p)
 	err = p.db.View(t.Context(), func(tx *store.Tx) error {
 		c, err := p.plant.Confirmation(t.Context(), tx, id)
@@ -348,4 +341,30 @@ func dump(t *testing.T, db *store.DB) []byte {
 		t.Fatalf("%d rows are dumped, %v", len(all), err)
 	}
 	return []byte(strings.Join(all, "\n"))
+}
+
+// confirmCanary confirms by the API, twice under one key, and takes a second confirmation back: answers that are kept for repetitions, and the
+// audit record, hold what was said no more than the plant's own tables.
+func confirmCanary(t *testing.T, p *process, order string) (id string) {
+	t.Helper()
+	type made struct{ ID, Text, Personnel string }
+	post := func(path, key, body string) made {
+		r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/v1/"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Idempotency-Key", key)
+		w := httptest.NewRecorder()
+		p.floors.api().Handler().ServeHTTP(w, r)
+		var answer struct{ Confirmation made }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != http.StatusCreated {
+			t.Fatalf("POST %s: %d %s, %v", path, w.Code, w.Body, err)
+		}
+		return answer.Confirmation
+	}
+	said := fmt.Sprintf(`{"order":%q,"operation":"0010","yield":"1","personnel":%q,"text":%q}`, order, canaryPerson, canaryBody)
+	first, again, other := post("confirmations", "canary-0000000001", said), post("confirmations", "canary-0000000001", said), post("confirmations", "canary-0000000002", said)
+	if again != first || first.Text != canaryBody || first.Personnel != canaryPerson {
+		t.Errorf("confirmed %+v, and %+v by the same key", first, again)
+	}
+	post("confirmations/"+other.ID+"/reverse", "canary-0000000003", `{"reason":"a test"}`)
+	return first.ID
 }

@@ -10,6 +10,11 @@ import (
 	"holdfast/internal/store"
 )
 
+// cellOf is where the answer of an act stands: it says what the act's message says, and is sealed as that is.
+func cellOf(act Act) store.Cell {
+	return store.Cell{Table: "access_keys", Row: fmt.Sprintf("%q %q", act.Actor.Name, act.Idempotency.Value), Bound: [][]byte{[]byte(act.Idempotency.Request)}}
+}
+
 // claim takes the act's key for this transaction. A non-nil Result is the answer of an earlier act under the same key. A second
 // transaction with the key waits in the insert until the first is committed or gone.
 func claim(ctx context.Context, tx *store.Tx, act Act) (*Result, error) {
@@ -36,7 +41,11 @@ func claim(ctx context.Context, tx *store.Tx, act Act) (*Result, error) {
 		}
 	}
 	res := Result{Repeated: true}
-	if err := json.Unmarshal(kept.Result, &res); err != nil {
+	text, err := tx.UnsealDoc(ctx, cellOf(act), kept.Result)
+	if err == nil {
+		err = json.Unmarshal(text, &res)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the kept answer of %s: %w", act.Action, err)
 	}
 	return &res, nil
@@ -48,6 +57,9 @@ func keep(ctx context.Context, tx *store.Tx, act Act, res Result) error {
 		return nil
 	}
 	kept, err := json.Marshal(res)
+	if err == nil {
+		kept, err = tx.SealDoc(ctx, cellOf(act), kept)
+	}
 	if err != nil {
 		return fmt.Errorf("write the answer of %s: %w", act.Action, err)
 	}

@@ -28,6 +28,9 @@ type did[T any] struct {
 	before any      // the object before, for the audit record; nil if it is not kept
 }
 
+// discreet is a value that is kept sealed, and is not to stand whole in the audit record, which is not.
+type discreet interface{ Recorded() any }
+
 // act does one act through the Doer. A repetition under the same key gives the value of the first time.
 func act[T any](ctx context.Context, s *Server, c call, fn func(ctx context.Context, tx *store.Tx) (did[T], error)) (T, access.Result, error) {
 	var value T
@@ -63,6 +66,11 @@ func (d did[T]) result() (access.Result, error) {
 		return res, fmt.Errorf("write the answer: %w", err)
 	}
 	res.After = res.Answer
+	if s, ok := any(d.value).(discreet); ok {
+		if res.After, err = json.Marshal(s.Recorded()); err != nil {
+			return res, fmt.Errorf("write what the audit record keeps: %w", err)
+		}
+	}
 	if d.before != nil {
 		if res.Before, err = json.Marshal(d.before); err != nil {
 			return res, fmt.Errorf("write what was before: %w", err)

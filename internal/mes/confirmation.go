@@ -39,6 +39,17 @@ type Confirmation struct {
 	RecordedAt time.Time `json:"recordedAt"`           // when the plant stored it
 }
 
+// Recorded is what the audit record keeps of a confirmation: which it is, and of what. What it says is sealed, and stands in the message of the
+// same ID, whose digest the chain of its lane holds.
+func (c Confirmation) Recorded() any {
+	return struct {
+		ID        string `json:"id"`
+		Order     string `json:"order"`
+		Operation string `json:"operation"`
+		Reverses  string `json:"reverses,omitempty"`
+	}{c.ID, c.Order, c.Operation, c.Reverses}
+}
+
 // Amounts are quantities of one confirmation in one unit.
 type Amounts struct {
 	Yield  decimal.Decimal `json:"yield"`

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"holdfast/internal/problem"
 )
@@ -61,6 +64,33 @@ func (tx *Tx) Unseal(ctx context.Context, c Cell, epoch int64, kept []byte) ([]b
 		return nil, keyless("open what is sealed in " + c.Table)
 	}
 	return tx.db.rest.Unseal(ctx, tx, c, epoch, kept)
+}
+
+// sealedDoc is how a JSON document is kept that is sealed: no document of Holdfast has these keys.
+type sealedDoc struct {
+	Epoch  int64  `json:"$epoch"`
+	Sealed []byte `json:"$sealed"`
+}
+
+// SealDoc is a JSON document as it is kept: in a JSON document that names the epoch, or as it is where nothing is sealed.
+func (tx *Tx) SealDoc(ctx context.Context, c Cell, doc []byte) ([]byte, error) {
+	sealed, epoch, err := tx.Seal(ctx, c, doc)
+	if err != nil || epoch == 0 {
+		return doc, err
+	}
+	return json.Marshal(sealedDoc{epoch, sealed})
+}
+
+// UnsealDoc is the document of what SealDoc gave.
+func (tx *Tx) UnsealDoc(ctx context.Context, c Cell, kept []byte) ([]byte, error) {
+	if !bytes.HasPrefix(kept, []byte(`{"$epoch":`)) {
+		return kept, nil
+	}
+	var s sealedDoc
+	if err := json.Unmarshal(kept, &s); err != nil {
+		return nil, fmt.Errorf("read what is sealed in %s of %s: %w", c.Table, c.Row, err)
+	}
+	return tx.Unseal(ctx, c, s.Epoch, s.Sealed)
 }
 
 // MAC gives the message authentication code of a cell, and the epoch that is kept with it.
