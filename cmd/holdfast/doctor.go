@@ -198,13 +198,7 @@ func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []f
 	if err != nil {
 		return bad("database", err)
 	}
-	missing := 0
-	for _, s := range steps {
-		if s.Applied.IsZero() {
-			missing++
-		}
-	}
-	if missing > 0 {
+	if missing := missingSteps(steps); missing > 0 {
 		return append(examineEdition(ctx, cfg, db, links), finding{
 			Subject: "database", State: look, Says: fmt.Sprintf("%s answers; %d steps of its schema are not applied", db, missing), Do: "nothing: holdfast serve applies them, or holdfast migrate up",
 		})

@@ -112,6 +112,9 @@ func runInit(cmd *cobra.Command, dir string, in initial) error {
 	if err != nil {
 		return err
 	}
+	if err := cfg.refuseLostCA(cmd.Context()); err != nil {
+		return err
+	}
 	if err := errors.Join(save(file, text), cfg.makeKeys(cmd.Context()), cfg.makeBackupKeys()); err != nil {
 		return err
 	}

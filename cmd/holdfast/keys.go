@@ -50,6 +50,9 @@ func keysInit() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := cfg.refuseLeftCA(); err != nil {
+				return err
+			}
 			if err := cfg.refuseSecondCA(cmd.Context()); err != nil {
 				return err
 			}
@@ -103,30 +106,13 @@ func keysStatus() *cobra.Command {
 		Example: "  holdfast keys status",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd, func(ctx context.Context, r *records) error {
-				var all []seal.Archived
-				var now time.Time
-				var rest seal.RestState
-				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-					now = tx.Now
-					if all, err = seal.Archive(ctx, tx); err == nil {
-						rest, err = seal.ReadRestState(ctx, tx)
-					}
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				seen, list := map[string]bool{}, []keyStatus{}
-				for _, a := range all[:min(len(all), limit)] {
-					list = append(list, statusOf(a, now, !seen[a.Node]))
-					seen[a.Node] = true
-				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"node": r.cfg.nodeURI(), "keyring": r.cfg.Keys.Kind, "keys": list, "rest": rest})
-				}
-				return printKeys(cmd.OutOrStdout(), r.cfg, list, rest)
+			err := with(cmd, func(ctx context.Context, r *records) error {
+				return r.keysStatus(ctx, cmd.OutOrStdout(), limit, asJSON)
 			})
+			if cfg, cerr := configOf(cmd); cerr == nil && problem.KindOf(err) == problem.NotFound { // there is no database yet
+				return printKeys(cmd.OutOrStdout(), cfg, []keyStatus{}, seal.RestState{}, asJSON)
+			}
+			return err
 		},
 	}
 	jsonFlag(cmd, &asJSON)
@@ -134,7 +120,40 @@ func keysStatus() *cobra.Command {
 	return cmd
 }
 
-func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState) error {
+func (r *records) keysStatus(ctx context.Context, w io.Writer, limit int, asJSON bool) error {
+	var all []seal.Archived
+	var now time.Time
+	var rest seal.RestState
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now
+		if all, err = seal.Archive(ctx, tx); err == nil {
+			rest, err = seal.ReadRestState(ctx, tx)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	seen, list := map[string]bool{}, []keyStatus{}
+	for _, a := range all[:min(len(all), limit)] {
+		list = append(list, statusOf(a, now, !seen[a.Node]))
+		seen[a.Node] = true
+	}
+	return printKeys(w, r.cfg, list, rest, asJSON)
+}
+
+// keysNext is what to do where no node has a key yet.
+func (c Config) keysNext() string {
+	if c.Keys.Kind == keysLocal && !seal.NewSafe(c.Keys.Folder, "", seal.Work).HasAuthority() { // it opens nothing
+		return "there is no CA in " + c.Keys.Folder + ": put a copy of the plant's ca.age there, or, if it never had one: holdfast keys init"
+	}
+	return "no node has a key yet: each makes its own at its first start, holdfast serve --config " + c.file
+}
+
+func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState, asJSON bool) error {
+	if asJSON {
+		return printJSON(w, map[string]any{"node": cfg.nodeURI(), "keyring": cfg.Keys.Kind, "keys": list, "rest": rest})
+	}
 	kind := cfg.Keys.Kind
 	if kind == "" {
 		kind = "none: this node signs nothing"
@@ -142,6 +161,9 @@ func printKeys(w io.Writer, cfg Config, list []keyStatus, rest seal.RestState) e
 	fmt.Fprintf(w, "this node: %s\nkeyring: %s\n", cfg.nodeURI(), kind)
 	if rest.Epochs > 0 {
 		fmt.Fprintf(w, "at rest: %s, %d of them wrapped by an earlier version of the key than others\n", count(rest.Epochs, "epoch", "epochs"), rest.Earlier)
+	}
+	if len(list) == 0 && cfg.Keys.Kind != "" {
+		fmt.Fprintln(w, cfg.keysNext())
 	}
 	if len(list) == 0 {
 		return nil
@@ -198,15 +220,10 @@ func keysRevoke() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
-				var a seal.Archived
-				err := r.act(ctx, access.KeysRevoke, "key/"+args[0], reason, func(ctx context.Context, tx *store.Tx) (err error) {
-					a, err = seal.Revoke(ctx, tx, seal.KeyID(args[0]), reason)
-					return err
-				})
+				a, err := r.revoke(ctx, cmd.OutOrStdout(), seal.KeyID(args[0]), reason)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "key %s of %s counts for nothing any more at this plant\n", a.Key, a.Node)
 				if err := r.listRevoked(ctx, a); err != nil {
 					return fmt.Errorf("put it on the keyring's list: %w", err)
 				}
@@ -217,6 +234,25 @@ func keysRevoke() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// revoke has the plant believe nothing more of a key. Of one that is revoked already nothing is changed, and nothing recorded.
+func (r *records) revoke(ctx context.Context, say io.Writer, id seal.KeyID, reason string) (a seal.Archived, err error) {
+	if err = r.db.View(ctx, func(tx *store.Tx) (err error) { a, err = seal.Find(ctx, tx, id); return err }); err != nil {
+		return a, err
+	}
+	if !a.Revoked.IsZero() {
+		fmt.Fprintf(say, "key %s of %s is revoked since %s: %s\n", a.Key, a.Node, a.Revoked.UTC().Format(time.RFC3339), a.Reason)
+		return a, nil
+	}
+	err = r.act(ctx, access.KeysRevoke, "key/"+string(id), reason, func(ctx context.Context, tx *store.Tx) (err error) {
+		a, err = seal.Revoke(ctx, tx, id, reason)
+		return err
+	})
+	if err == nil {
+		fmt.Fprintf(say, "key %s of %s counts for nothing any more at this plant\n", a.Key, a.Node)
+	}
+	return a, err
 }
 
 // listRevoked has the keyring put the key on its list. At Vault it is the operator who does so, with a token of their own.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -147,22 +148,29 @@ func (c Config) openVault(safe *seal.Safe, log *slog.Logger) (keyring, error) {
 
 // openRing gives the node its key. With Vault it is made anew at each start, unless the plant may start without Vault.
 func (c Config) openRing(ctx context.Context, db *store.DB, k keyring, metrics prometheus.Registerer, log *slog.Logger) (*seal.Ring, error) {
-	safe := k.safe
-	if c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
-		safe = nil
-	}
-	r, err := seal.OpenRing(ctx, db, k, safe, c.nodeURI(), seal.RingConfig{
+	r, err := seal.OpenRing(ctx, db, k, c.safeOfRing(k), c.nodeURI(), seal.RingConfig{
 		Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics, Fresh: c.Keys.Kind == keysVault, Record: c.recordKey,
 	}, log)
 	return r, c.coldStart(err)
 }
 
+// safeOfRing is where the node's key is kept; nil: in memory only.
+func (c Config) safeOfRing(k keyring) *seal.Safe {
+	if c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
+		return nil
+	}
+	return k.safe
+}
+
 // coldStart says of a keyring that does not answer at a start whether that may be.
 func (c Config) coldStart(err error) error {
-	if problem.KindOf(err) == problem.Unavailable && c.Keys.Kind == keysVault && c.Keys.ColdStart != sealedCache {
-		return fmt.Errorf("%w (keys.cold_start is deny: this plant does not start without Vault)", err)
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || p.Kind != problem.Unavailable || c.Keys.Kind != keysVault || c.Keys.ColdStart == sealedCache {
+		return err
 	}
-	return err
+	said := *p
+	said.Why += " (keys.cold_start is deny: this plant does not start without Vault)"
+	return &said
 }
 
 // recordKey has what becomes of the node's keys in the audit record.

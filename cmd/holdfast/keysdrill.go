@@ -124,11 +124,22 @@ func examineKeys(ctx context.Context, cfg Config) []finding {
 	if err != nil {
 		return bad(subject, err)
 	}
-	var out []finding
+	out := examineReadable(cfg)
+	var away error
 	if v, ok := k.Keyring.(*seal.Vault); ok {
-		out = append(out, examineVault(ctx, v))
+		if away = v.Health(ctx); away == nil { // which takes no login
+			out = append(out, finding{Subject: "Vault", State: isOK, Says: "it answers and is unsealed"})
+		}
 	} else if _, _, err := k.Roots(ctx); err != nil {
-		return bad(subject, err)
+		return append(out, bad(subject, err)...)
+	}
+	if refused := examineStart(ctx, cfg, k, away); len(refused) > 0 {
+		return append(out, refused...)
+	}
+	if away != nil {
+		f := bad("Vault", away)[0]
+		f.State = look // the node starts and signs without it
+		out = append(out, f)
 	}
 	left, err := cfg.keysLeft(ctx)
 	if err != nil {
@@ -158,15 +169,4 @@ func (c Config) keysLeft(ctx context.Context) (left []keysLeft, err error) {
 		return err
 	})
 	return left, err
-}
-
-// examineVault asks Vault how it is, which takes no login.
-func examineVault(ctx context.Context, v *seal.Vault) finding {
-	err := v.Health(ctx)
-	if err == nil {
-		return finding{Subject: "Vault", State: isOK, Says: "it answers and is unsealed"}
-	}
-	f := bad("Vault", err)[0]
-	f.State = look // the node signs on without it
-	return f
 }

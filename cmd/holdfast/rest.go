@@ -27,11 +27,8 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 	if !ok {
 		return nil, errors.New("the keyring wraps no seeds")
 	}
-	cfg := seal.RestConfig{Now: f.db.Now, Metrics: metrics, Off: c.Keys.AtRest == atRestOff, File: "rest-" + url.PathEscape(c.node()) + ".age"}
-	if c.Keys.Kind == keysVault && c.Keys.ColdStart == sealedCache {
-		cfg.Safe = k.safe
-		cfg.Later = k.safe.HasKey(c.nodeURI()) // else the node does not start without its keyring
-	}
+	cfg := c.restConfig(k)
+	cfg.Now, cfg.Metrics = f.db.Now, metrics
 	cfg.Record = func(ctx context.Context, tx *store.Tx, what string) error {
 		return audit.Append(ctx, tx, audit.Entry{Actor: "node:" + c.node(), Action: what, Object: "plant/" + c.Plant.Number})
 	}
@@ -55,6 +52,16 @@ func (c Config) openRest(ctx context.Context, f *floors, k keyring, metrics prom
 		return true, !plain, err
 	}
 	return seal.OpenRest(ctx, f.db, from, cfg, f.log)
+}
+
+// restConfig is where the seeds are kept, and whether anything is sealed.
+func (c Config) restConfig(k keyring) seal.RestConfig {
+	cfg := seal.RestConfig{Off: c.Keys.AtRest == atRestOff, File: "rest-" + url.PathEscape(c.node()) + ".age"}
+	if c.Keys.Kind == keysVault && c.Keys.ColdStart == sealedCache {
+		cfg.Safe = k.safe
+		cfg.Later = k.safe.HasKey(c.nodeURI()) // else the node does not start without its keyring
+	}
+	return cfg
 }
 
 // neverSealed is a problem of kind Integrity where something is sealed although the plant never began to: somebody has removed its epochs, and

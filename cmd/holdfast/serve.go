@@ -133,6 +133,10 @@ func (p *process) openKeys(ctx context.Context) error {
 		return err
 	}
 	p.tellOpened(k)
+	p.cfg.warnOfReadable(ctx, p.log)
+	if err := p.cfg.refuseForeignCA(ctx, p.db, k); err != nil {
+		return err
+	}
 	if p.rest, err = p.cfg.openRest(ctx, p.floors, k, p.tel.registry); err != nil {
 		return p.cfg.coldStart(err)
 	}

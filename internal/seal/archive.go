@@ -98,8 +98,18 @@ func Retire(ctx context.Context, tx *store.Tx, id KeyID) (Archived, error) {
 	return end(ctx, tx, id, `UPDATE seal_keys SET retired_at = ? WHERE id = ? AND retired_at = 0`, store.Micros(tx.Now))
 }
 
-// Revoke has the key vouch for nothing any more, also not for what it signed earlier, and its node make another one.
+// Revoke has the key vouch for nothing any more, also not for what it signed earlier, and its node make another one. The error of one that is revoked
+// already is of kind Conflict.
 func Revoke(ctx context.Context, tx *store.Tx, id KeyID, reason string) (Archived, error) {
+	a, err := Find(ctx, tx, id)
+	if err != nil {
+		return a, err
+	}
+	if !a.Revoked.IsZero() {
+		return a, &problem.Error{
+			Kind: problem.Conflict, What: "revoke key " + string(id), Why: "it is revoked since " + a.Revoked.UTC().Format(time.RFC3339) + ": " + a.Reason, Hint: "nothing: it counts for nothing already",
+		}
+	}
 	return end(ctx, tx, id, `UPDATE seal_keys SET revoked_at = ?, reason = ? WHERE id = ? AND revoked_at = 0`, store.Micros(tx.Now), reason)
 }
 

@@ -58,7 +58,7 @@ func (r *Rest) begin(ctx context.Context) error {
 
 // unbegun is why a plant that is to seal does not start: what it kept meanwhile would be readable for whoever has the database.
 func unbegun(err error) error {
-	if problem.KindOf(err) == problem.NotFound { // there is no keyring yet, and it says how one is made
+	if k := problem.KindOf(err); k == problem.NotFound || k == problem.Unavailable { // there is no keyring yet, or it is away: it says what to do
 		return err
 	}
 	return &problem.Error{
@@ -324,6 +324,25 @@ func (r *Rest) keep() error {
 
 // restore takes the seeds of the safe where the keyring does not answer.
 func (r *Rest) restore(ctx context.Context, why error) error {
+	if err := r.learnSafe(why); err != nil {
+		return err
+	}
+	r.log.WarnContext(ctx, "what is sealed is opened with seeds from the safe", "part", "keys", "err", why)
+	kept, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.takeKnown(ctx, kept); err != nil {
+		return err
+	}
+	if r.began.Load() == 0 || r.cfg.Off {
+		return nil
+	}
+	return r.turnEpoch(ctx)
+}
+
+// learnSafe learns the seeds of the safe; the error is why where there are none.
+func (r *Rest) learnSafe(why error) error {
 	if r.cfg.Safe == nil {
 		return why
 	}
@@ -338,18 +357,15 @@ func (r *Rest) restore(ctx context.Context, why error) error {
 		r.learn(id, seed)
 	}
 	r.safeHas = len(all)
-	r.log.WarnContext(ctx, "what is sealed is opened with seeds from the safe", "part", "keys", "err", why)
-	kept, err := r.read(ctx)
-	if err != nil {
+	return nil
+}
+
+// takeKnown takes what is kept where the keyring does not answer: the seeds that are not at hand are waited for.
+func (r *Rest) takeKnown(ctx context.Context, kept epochs) error {
+	if err := r.take(ctx, kept); problem.KindOf(err) != problem.Unavailable {
 		return err
 	}
-	if err := r.take(ctx, kept); problem.KindOf(err) != problem.Unavailable && err != nil {
-		return err
-	}
-	if r.began.Load() == 0 || r.cfg.Off {
-		return nil
-	}
-	return r.turnEpoch(ctx)
+	return nil
 }
 
 // Run keeps epochs ready and turns them until ctx ends, and wraps them anew after a rotation of the wrapping key.

@@ -24,6 +24,9 @@ const (
 	listFile      = "ca.crl"
 )
 
+// authorityName is what a CA's name begins with, before the plant that it is of.
+const authorityName = "Holdfast CA of "
+
 const (
 	authorityLife = 20 * 365 * 24 * time.Hour // messages are checked for longer than any key signs
 	listLife      = 10 * 365 * 24 * time.Hour // nobody makes a new one while the plant stands still
@@ -83,7 +86,7 @@ func InitLocal(safe *Safe, plant string, now time.Time) error {
 		return err
 	}
 	root := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "Holdfast CA of " + plant}, NotBefore: now.Add(-skew), NotAfter: now.Add(authorityLife),
+		SerialNumber: serial, Subject: pkix.Name{CommonName: authorityName + plant}, NotBefore: now.Add(-skew), NotAfter: now.Add(authorityLife),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)

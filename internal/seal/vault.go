@@ -172,7 +172,7 @@ func isDenied(err error) bool { return err != nil && problem.KindOf(err) == prob
 func (v *Vault) explain(err error, capability, path string) error {
 	p := &problem.Error{
 		Kind: problem.Unavailable, What: "ask Vault for " + path, Why: "it does not answer",
-		Hint: "see that Vault runs and can be reached; the node goes on meanwhile", Cause: err,
+		Hint: "see that Vault runs and can be reached", Cause: err,
 	}
 	answer, ok := errors.AsType[*api.ResponseError](err)
 	if !ok {
@@ -187,7 +187,7 @@ func (v *Vault) explain(err error, capability, path string) error {
 		p.Kind, p.Why = problem.Denied, fmt.Sprintf("Vault does not allow %s on %s (%s)", capability, path, said)
 		p.Hint = fmt.Sprintf("give the policy of role %s: path %q { capabilities = [%q] }, as deploy/vault/node.hcl has it", v.cfg.Role, path, capability)
 	case answer.StatusCode == http.StatusServiceUnavailable:
-		p.Why, p.Hint = "Vault is sealed or in standby", "unseal it; the node goes on meanwhile"
+		p.Why, p.Hint = "Vault is sealed or in standby", "unseal it"
 	case answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests:
 		p.Why = fmt.Sprintf("Vault answers %d (%s)", answer.StatusCode, said)
 	default:
