@@ -21,7 +21,7 @@ type Checkpoint struct {
 	Size   int64     // how many leaves it covers
 	Root   tlog.Hash // of the tree that they make
 	At     time.Time // to the microsecond, UTC
-	Denied []int64   // places that the plant does not stand by: what is there is not what was written, or is another's
+	Denied Spans     // places that the plant does not stand by: what is there is not what was written, or is another's
 	Note   string
 }
 
@@ -40,18 +40,9 @@ const deniedLine = "denied "
 func (c Checkpoint) text() string {
 	text := fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339Nano))
 	if len(c.Denied) > 0 {
-		text += deniedLine + places(c.Denied) + "\n"
+		text += deniedLine + c.Denied.String() + "\n"
 	}
 	return text
-}
-
-// places are numbers of places as a checkpoint has them.
-func places(all []int64) string {
-	text := make([]string, len(all))
-	for i, at := range all {
-		text[i] = strconv.FormatInt(at, 10)
-	}
-	return strings.Join(text, " ")
 }
 
 // ParseCheckpoint reads a note. Its signatures are not checked. The error is of kind Integrity.
@@ -87,10 +78,7 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 		return c, errors.New("its time is none")
 	}
 	if len(lines) > 4 {
-		for _, at := range strings.Fields(strings.TrimPrefix(lines[4], deniedLine)) {
-			n, _ := strconv.ParseInt(at, 10, 64) // what is none is another text below
-			c.Denied = append(c.Denied, n)
-		}
+		c.Denied = parseSpans(strings.TrimPrefix(lines[4], deniedLine)) // what is none is another text below
 	}
 	if c.text() != signed+"\n" {
 		return c, errors.New("it has more in it than a checkpoint")

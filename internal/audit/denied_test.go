@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
@@ -37,7 +38,7 @@ func TestAPlaceGivenBySQLIsDenied(t *testing.T) {
 		}
 		entries(t, db, 1)
 		c, err := tree.Seal(ctx)
-		if err != nil || c == nil || !slices.Equal(c.Denied, []int64{place}) {
+		if err != nil || c == nil || !slices.Equal(c.Denied, audit.Spans{{First: place, Last: place}}) {
 			t.Fatalf("got %+v, %v, want a checkpoint that denies place %d", c, err, place)
 		}
 		entries(t, db, 1)
@@ -49,6 +50,91 @@ func TestAPlaceGivenBySQLIsDenied(t *testing.T) {
 			t.Errorf("got %+v, want that it is told", r.Wrong)
 		}
 	})
+}
+
+// TestALeafWithABogusMACIsDenied: a MAC that is not the plant's, or under a key that there never was, stops no checkpoint.
+func TestALeafWithABogusMACIsDenied(t *testing.T) {
+	for name, epoch := range map[string]string{"of another entry": "epoch", "under a key that there is not": "4711"} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				tree, by := checked(t, db)
+				forge(t, db, `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome, chain, link, previous, mac, epoch)
+					SELECT at, 'local:eve', origin, action, object, reason, outcome, chain, 9999, previous, mac, `+epoch+` FROM audit_entries WHERE seq = 4`)
+				var place int64
+				if err := db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+					place, err = placeLast(t.Context(), tx)
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+				entries(t, db, 1)
+				c, err := tree.Seal(t.Context())
+				if problem.KindOf(err) != problem.Integrity || c == nil || !slices.Equal(c.Denied, audit.Spans{{First: place, Last: place}}) { // it is told beside the checkpoint
+					t.Fatalf("got %+v, %v, want a checkpoint that denies place %d", c, err, place)
+				}
+				if r := verify(t, db, by); len(r.Wrong) == 0 || r.Covered != c.Size {
+					t.Errorf("got %+v, want that it is told and %d covered", r, c.Size)
+				}
+			})
+		})
+	}
+}
+
+// TestHoweverManyPlacesAreDeniedThePlantSigns: beyond a hundred spans what is between some is denied too, and the text stays short.
+func TestHoweverManyPlacesAreDeniedThePlantSigns(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		tree, by := checked(t, db)
+		forge(t, db)
+		var forged []int64
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			for range 130 {
+				if err := audit.Append(t.Context(), tx, audit.Entry{Actor: "local:anna", Action: "link.pause", Object: "link/1"}); err != nil {
+					return err
+				}
+				if _, err := placeLast(t.Context(), tx); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(t.Context(), `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome)
+					SELECT MAX(at), 'local:eve', '', 'link.pause', 'link/1', 'mine', 'done' FROM audit_entries`); err != nil {
+					return err
+				}
+				place, err := placeLast(t.Context(), tx)
+				if forged = append(forged, place); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			entries(t, db, 1)
+			c, err := tree.Seal(t.Context())
+			if err != nil || c == nil || len(c.Denied) != 100 {
+				t.Fatalf("got %+v, %v, want a checkpoint that denies 100 spans", c, err)
+			}
+			for _, place := range forged {
+				if !c.Denied.Has(place) {
+					t.Errorf("place %d is not denied by %v", place, c.Denied)
+				}
+			}
+			if c.Denied.Has(c.Size - 1) {
+				t.Errorf("the last place is denied by %v", c.Denied)
+			}
+		}
+		if r := verify(t, db, by); len(r.Wrong) == 0 {
+			t.Error("nothing is told")
+		}
+	})
+}
+
+// checked is the tree of a plant with five entries, whose checkpoints are checked as in serve.
+func checked(t *testing.T, db *store.DB) (*audit.Tree, audit.Signatures) {
+	t.Helper()
+	sign, by := signer(t, db)
+	begun(t, db, sign)
+	return audit.NewTree(db, origin, "a", audit.Config{Sign: sign, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil }}, quiet()), by
 }
 
 // placeLast gives the last entry the next place, as the tree does.

@@ -167,7 +167,7 @@ func newMACs(began bool) *macs {
 
 // judge says what is wrong with an entry, "" for nothing. forged tells that it is not what
 // Holdfast wrote, or not where; else what is wrong is before it. The error
-// is of kind Unavailable where the key of its MAC is not at hand.
+// is keyMissing where the key of its MAC is not at hand.
 func (m *macs) judge(ctx context.Context, tx *store.Tx, r row) (wrong string, forged bool, err error) {
 	if r.Chain == 0 || len(r.MAC) == 0 {
 		if m.began {
@@ -183,9 +183,18 @@ func (m *macs) judge(ctx context.Context, tx *store.Tx, r row) (wrong string, fo
 	if err != nil && problem.KindOf(err) == problem.Integrity {
 		return fmt.Sprintf("entry %d was not written by Holdfast as it is: it was put in, changed, or moved to this number", r.Seq), true, nil
 	}
+	if problem.KindOf(err) == problem.NotFound { // it is of no chain of the plant's
+		return "", false, err
+	}
 	m.began = m.began || e.Action == MACsBegin
 	wrong, forged = m.follows(r)
 	return wrong, forged, err
+}
+
+// keyMissing tells that the key of a MAC is not at hand: it is waited for (Unavailable), or the plant never had it (NotFound).
+func keyMissing(err error) bool {
+	k := problem.KindOf(err)
+	return k == problem.Unavailable || k == problem.NotFound
 }
 
 // follows takes the entry for the last of its chain, and says what is wrong before it. moved tells that it is not where it was.

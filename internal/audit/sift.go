@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -45,7 +44,7 @@ func sift(ctx context.Context, tx *store.Tx, p *pass, rows []row) (good []row, e
 		}
 		wrong, forged, err := m.judge(ctx, tx, r)
 		switch {
-		case err != nil && problem.KindOf(err) != problem.Unavailable:
+		case err != nil && !keyMissing(err):
 			return nil, err
 		case err != nil:
 			p.later = fmt.Errorf("give audit entry %d its place: %w", r.Seq, err)
@@ -121,7 +120,7 @@ func (t *Tree) recheck(ctx context.Context, c, last Checkpoint) error {
 }
 
 // resume is a verifier at the end of what the last checkpoint covers.
-func (t *Tree) resume(ctx context.Context, tx *store.Tx, last Checkpoint, denied []int64) (*verifier, error) {
+func (t *Tree) resume(ctx context.Context, tx *store.Tx, last Checkpoint, denied Spans) (*verifier, error) {
 	v := newVerifier(t.origin, nil, nil)
 	g, err := readEdge(ctx, tx, last.Size)
 	if err != nil {

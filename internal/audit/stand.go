@@ -23,6 +23,7 @@ type stand struct {
 	wrong  error      // a row among the checkpoints that is none of the plant's
 
 	began    bool   // entries have MACs from here on
+	macs     *macs  // judges them
 	intruder string // what is wrong with a checkpoint after base
 }
 
@@ -176,11 +177,11 @@ func forgery(what string) error {
 	}
 }
 
-// mostDenied is how many places a checkpoint denies at most: its text goes out with every proof.
+// mostDenied is how many spans of places a checkpoint denies at most: its text goes out with every proof.
 const mostDenied = 100
 
 // review looks at all that a checkpoint is to cover since the last one that counts, before the plant signs it. An entry that was given its place by SQL, as
-// it has no MAC or remembers a checkpoint that there was not, cannot be taken out again: it gets into the text that is signed, so that nobody believes
+// it has no MAC that the plant has made or remembers a checkpoint that there was not, cannot be taken out again: it gets into the text that is signed, so that nobody believes
 // it. An error of kind Integrity tells that what Holdfast wrote was altered, so that there is nothing that it could sign.
 func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denied []int64, err error) {
 	var s *stand
@@ -193,6 +194,8 @@ func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denie
 	if err != nil || s.base.Size >= c.Size { // another node was first
 		return nil, err
 	}
+	s.macs = newMACs(s.began)
+	s.macs.part = true
 	for from := s.base.Size; from < c.Size && by != nil; from += leavesAtOnce {
 		err := t.db.View(ctx, func(tx *store.Tx) error {
 			some, err := s.page(ctx, tx, from, min(from+leavesAtOnce, c.Size))
@@ -203,9 +206,7 @@ func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denie
 			return nil, err
 		}
 	}
-	if c.Denied = append(slices.Clone(s.base.Denied), denied...); len(c.Denied) > mostDenied {
-		return nil, altered(fmt.Sprintf("more than %d of its places were given by somebody else", mostDenied))
-	}
+	c.Denied = s.base.Denied.with(denied)
 	return denied, t.recheck(ctx, *c, s.last)
 }
 
@@ -227,11 +228,21 @@ func (s *stand) page(ctx context.Context, tx *store.Tx, from, to int64) (denied 
 	return denied, nil
 }
 
-// good tells whether a leaf may be the plant's: it has a MAC, and what it remembers is so.
+// good tells whether a leaf may be the plant's: it has a MAC, by a key of the plant's, and what it remembers is so. A key that is not at hand is waited
+// for: recheck tells of it.
 func (s *stand) good(ctx context.Context, tx *store.Tx, p placed) (bool, error) {
 	e, has := p.entry(), p.Chain > 0 && len(p.MAC) > 0
 	if s.began && !has {
 		return false, nil
+	}
+	if has {
+		_, forged, err := s.macs.judge(ctx, tx, p.row)
+		if forged || problem.KindOf(err) == problem.NotFound {
+			return false, nil
+		}
+		if err != nil && !keyMissing(err) {
+			return false, err
+		}
 	}
 	s.began = s.began || has && e.Object == record && e.Action == MACsBegin
 	m, remembers, err := e.Mark()

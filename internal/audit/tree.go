@@ -246,7 +246,7 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	kept := false
 	err = t.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		if kept, err = t.keep(ctx, tx, *c); err == nil && kept && len(denied) > 0 {
-			err = t.record(ctx, tx, fmt.Sprintf("what is at places %s of the tree is not what Holdfast wrote, or remembers a checkpoint that there was not", places(denied)))
+			err = t.record(ctx, tx, fmt.Sprintf("what is at places %v of the tree is not what Holdfast wrote, or remembers a checkpoint that there was not", Spans(nil).with(denied)))
 		}
 		return err
 	})

@@ -78,7 +78,7 @@ type verifier struct {
 	at      time.Time    // of the latest checkpoint that was right
 	open    Wrong        // what is wrong if no checkpoint with a good signature follows; empty for nothing
 	revoked error        // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
-	denied  []int64      // places that a checkpoint denies
+	denied  Spans        // places that a checkpoint denies
 	report  Report
 
 	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
@@ -151,7 +151,7 @@ func (v *verifier) part() bool { return v.macs != nil && v.macs.part }
 
 // mac judges the MAC of an entry. place is that in the tree, or beyond every one for an entry that waits.
 func (v *verifier) mac(ctx context.Context, tx *store.Tx, r row, place int64) error {
-	if v.macs == nil || r.Seq == 0 || v.part() && slices.Contains(v.denied, place) {
+	if v.macs == nil || r.Seq == 0 || v.part() && v.denied.Has(place) {
 		return nil
 	}
 	where := ""
@@ -165,7 +165,7 @@ func (v *verifier) mac(ctx context.Context, tx *store.Tx, r row, place int64) er
 	if wrong != "" && (forged || !v.part()) { // what is missing was told when this got its place
 		v.wrong(r.Seq, "%s%s", wrong, where)
 	}
-	if err == nil || problem.KindOf(err) != problem.Unavailable {
+	if err == nil || !keyMissing(err) {
 		return err
 	}
 	v.report.Unauthenticated++
@@ -213,10 +213,15 @@ func (v *verifier) compare(c Checkpoint, where string) {
 
 // deny tells of places that the plant itself says that it does not stand by.
 func (v *verifier) deny(c Checkpoint) {
-	for _, at := range c.Denied {
-		if !slices.Contains(v.denied, at) {
-			v.denied = append(v.denied, at)
-			v.wrong(0, "place %d is none of the plant's: the checkpoint of %d entries denies it", at, c.Size)
+	for _, s := range c.Denied {
+		if v.denied.Has(s.First) && v.denied.Has(s.Last) {
+			continue
+		}
+		v.denied = append(v.denied, s)
+		if s.First == s.Last {
+			v.wrong(0, "place %d is none of the plant's: the checkpoint of %d entries denies it", s.First, c.Size)
+		} else {
+			v.wrong(0, "places %d to %d are not the plant's, or are among such: the checkpoint of %d entries denies them", s.First, s.Last, c.Size)
 		}
 	}
 }

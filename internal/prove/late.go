@@ -53,7 +53,7 @@ func (d *reading) proof(line []byte) error {
 		}
 		return &problem.Error{Kind: problem.Denied, What: "check a proof of the audit record", Why: why, Hint: "have it made anew while the plant runs: holdfast msg prove"}
 	}
-	if slices.Contains(p.Checkpoint.Denied, p.Place) {
+	if p.Checkpoint.Denied.Has(p.Place) {
 		return nil // who signed the checkpoint says that the entry is not the plant's
 	}
 	for _, h := range heads {

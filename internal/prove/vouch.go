@@ -80,7 +80,7 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 	var open []moved // that no checkpoint covers which the record remembers
 	var latest time.Time
 	err = audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry, place int64) error {
-		if slices.Contains(newest.Denied, place) {
+		if newest.Denied.Has(place) {
 			return nil // it is not the plant's
 		}
 		m, is, err := e.Mark()

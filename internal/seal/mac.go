@@ -28,13 +28,23 @@ func (r *Rest) MAC(ctx context.Context, tx *store.Tx, c store.Cell) ([]byte, int
 	return m, id, err
 }
 
-// CheckMAC is nil if mac is that of the cell.
+// CheckMAC is nil if mac is that of the cell. The error is of kind Unavailable while the key is not at hand, NotFound where the plant has no such epoch.
 func (r *Rest) CheckMAC(ctx context.Context, tx *store.Tx, c store.Cell, epoch int64, mac []byte) error {
 	if err := r.awake(ctx, tx); err != nil {
 		return err
 	}
 	want, err := r.mac(epoch, c)
 	if err != nil {
+		var is bool
+		if kerr := tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM rest_epochs WHERE id = ?)`, epoch); kerr != nil {
+			return fmt.Errorf("look for epoch %d: %w", epoch, kerr)
+		}
+		if !is {
+			return &problem.Error{
+				Kind: problem.NotFound, What: "check the MAC in " + c.Table + ", row " + c.Row, Why: fmt.Sprintf("the plant has no epoch %d", epoch),
+				Hint: "the database was altered behind Holdfast: find out by whom",
+			}
+		}
 		return err
 	}
 	if !hmac.Equal(want, mac) {
