@@ -193,6 +193,9 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 	if err = w.inHand(ctx, tx, l); err == nil {
 		err = w.pinned(ctx, tx) // what it is not would be sealed as what it is
 	}
+	if err == nil {
+		err = w.committed(tx)
+	}
 	if err != nil {
 		return err
 	}
@@ -203,6 +206,14 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)
+}
+
+// committed is an error of kind Integrity if the body in hand is not what the plant has committed. A large one is looked at where it is read.
+func (w *row) committed(tx *store.Tx) error {
+	if m := w.message(tx); m.Large == nil && (len(m.Body) == 0 || m.Digest() != w.Digest) {
+		return w.altered("it is not what the plant has committed")
+	}
+	return nil
 }
 
 // replace gives w another role and the body of m under its own number. Its history keeps the body that it had, and the message holds both.

@@ -587,3 +587,26 @@ func TestWhatWasNotSealedIsShreddedToWhatItWas(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWasAlteredIsNotAmended: a correction would make what somebody else wrote, or nothing at all, the plant's own original.
+func TestWhatWasAlteredIsNotAmended(t *testing.T) {
+	test := func(t *testing.T, b box) {
+		t.Helper()
+		b.owe("o1", "a")
+		before := b.message("a")
+		b.alter(`UPDATE outbox_messages SET body = ? WHERE event = 'a'`, []byte(`{"yield":"9"}`))
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			err := b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"1"}`), "typo")
+			if problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "it is not what the plant has committed") {
+				t.Errorf("got %v, want that it is refused", err)
+			}
+			return nil
+		})
+		if after := b.message("a"); after.Digest != before.Digest || after.Role != message.Event || len(after.History) != len(before.History) {
+			t.Errorf("got %+v, want nothing changed of %+v", after, before)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "forged") })
+	}
+	t.Run("sealed", func(t *testing.T) { sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) { test(t, b) }) })
+	t.Run("not sealed", func(t *testing.T) { each(t, test) })
+}
