@@ -47,6 +47,11 @@ func examineDoubts(ctx context.Context, cfg Config, db *store.DB) []finding {
 		if d := (doubt{l.Name, l.Doubtful, l.DoubtAt}); d.messages > 0 {
 			out = append(out, finding{Subject: "messages", State: look, Says: d.says(now), Do: d.do()})
 		}
+		if l.Altered > 0 {
+			out = append(out, finding{
+				Subject: "link " + l.Name, State: look, Says: "of " + count(l.Altered, "lane", "lanes") + " nothing is sent: " + alteredWhy, Do: outbox.AlteredDo,
+			})
+		}
 	}
 	return out
 }

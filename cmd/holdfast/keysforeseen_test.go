@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/store"
 )
 
 // refusal is what a start of the plant is refused with, as a person reads it; "" if it starts.
@@ -221,8 +224,8 @@ func TestASecretThatOthersReadIsTold(t *testing.T) {
 	}
 }
 
-// TestWhatARevokedKeyHasSigned: the key of a plant that has delivered is revoked, twice. The second time changes nothing, and what prove and verify say of
-// the plant holds: its messages count by the record that held them in time, and the record is whole.
+// TestWhatARevokedKeyHasSigned: the key of a plant that has delivered is revoked, twice. The second time changes nothing. The record is whole again
+// with the next checkpoint; the plant's lanes are whole, and to others what the key signed counts for nothing: only it vouches for when that was.
 func TestWhatARevokedKeyHasSigned(t *testing.T) {
 	dir := t.TempDir()
 	var out bytes.Buffer
@@ -271,7 +274,9 @@ func TestWhatARevokedKeyHasSigned(t *testing.T) {
 	}
 	out.Reset()
 	status := run(t.Context(), []string{"verify", proof, "--keys", filepath.Join(dir, "keys.json")}, &out, &out)
-	t.Logf("verify ends with %d: %s", status, &out)
+	if status != problem.Denied.ExitStatus() || !strings.Contains(out.String(), "was revoked at ") || !strings.Contains(out.String(), "nothing vouches that it was signed before") {
+		t.Errorf("verify ends with %d: %s", status, &out)
+	}
 }
 
 // TestKeysStatusBeforeTheFirstStart says that nothing is made yet and what to do, where there is no database.
@@ -294,5 +299,38 @@ func TestKeysStatusBeforeTheFirstStart(t *testing.T) {
 	}
 	if _, told := typed(t, config, "", "keys", "status"); !strings.Contains(told, "holdfast keys init") {
 		t.Errorf("without a CA keys status says %s", told)
+	}
+}
+
+// TestDoctorTellsOfAlteredLanes: of one that is parked since the database was altered nothing is sent.
+func TestDoctorTellsOfAlteredLanes(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "holdfast.yaml")
+	var out bytes.Buffer
+	for _, args := range [][]string{{"init", dir, "--keys", "none"}, {"migrate", "up", "--config", config}} {
+		if status := run(t.Context(), args, &out, &out); status != 0 {
+			t.Fatal(out.String())
+		}
+	}
+	if _, told := typed(t, config, "", "doctor"); strings.Contains(told, "behind Holdfast") {
+		t.Fatalf("before doctor says %s", told)
+	}
+	cfg, err := loadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := openDatabase(t.Context(), cfg, store.Config{NoMigrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO outbox_lanes (link, lane, pending, state, reason) VALUES ('erp', 'o1', 1, 'parked', ?)`, "message 1 is not what the plant has committed. What to do: "+outbox.AlteredDo)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, told := typed(t, config, "", "doctor"); !strings.Contains(told, "look  link erp: of 1 lane nothing is sent: somebody has altered the database behind Holdfast") {
+		t.Errorf("doctor says %s", told)
 	}
 }
