@@ -296,8 +296,9 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 }
 
 // TestWhatIsWrongWithACopyIsFound: one thing at a time, in one of its places; the other place stays good.
-func TestWhatIsWrongWithACopyIsFound(t *testing.T) {
-	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+func TestWhatIsWrongWithACopyIsFound(t *testing.T) { each(t, whatIsWrongIsFound) }
+
+func whatIsWrongIsFound(t *testing.T, s *site) {
 	s.owe("o1", 3)
 	m := s.create()
 	archive, sealed := m.ID+".tar.zst.age", m.ID+".json"
@@ -323,16 +324,16 @@ func TestWhatIsWrongWithACopyIsFound(t *testing.T) {
 		want     problem.Kind
 		whyParts string
 	}{
-		{"a bit of the body", flip(whole, len(whole)/2), beside, s.own, problem.Integrity, ""},
-		{"the last bit", flip(whole, len(whole)-1), beside, s.own, problem.Integrity, ""},
-		{"a bit of the head", flip(whole, 60), beside, s.own, problem.Integrity, ""},
-		{"the end is missing", whole[:len(whole)-100], beside, s.own, problem.Integrity, ""},
-		{"something follows", append(bytes.Clone(whole), 0), beside, s.own, problem.Integrity, ""},
-		{"nothing is there", nil, beside, s.own, problem.Integrity, ""},
+		{"a bit of the body", flip(whole, len(whole)/2), beside, s.own, problem.Integrity, "some are not those that were written"},
+		{"the last bit", flip(whole, len(whole)-1), beside, s.own, problem.Integrity, "some are not those that were written"},
+		{"a bit of the head", flip(whole, 60), beside, s.own, problem.Integrity, "some are not those that were written"},
+		{"the end is missing", whole[:len(whole)-100], beside, s.own, problem.Integrity, "it was cut off"},
+		{"something follows", append(bytes.Clone(whole), 0), beside, s.own, problem.Integrity, "something was put behind it"},
+		{"nothing is there", nil, beside, s.own, problem.Integrity, "has 0 bytes of"},
 		{"another key", whole, beside, stranger, problem.Denied, "of none of its recipients"},
-		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, ""},
-		{"another archive is claimed", whole, bytes.Replace(beside, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), s.own, problem.Integrity, ""},
-		{"another copy is claimed", whole, bytes.ReplaceAll(beside, []byte(m.ID), []byte("20200101T000000Z-000000")), s.own, problem.Integrity, ""},
+		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, "check who has signed the backup "},
+		{"another archive is claimed", whole, bytes.Replace(beside, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), s.own, problem.Integrity, "check who has signed the backup "},
+		{"another copy is claimed", whole, bytes.ReplaceAll(beside, []byte(m.ID), []byte("20200101T000000Z-000000")), s.own, problem.Integrity, "check who has signed the backup "},
 		{"nobody has signed it", whole, regexp.MustCompile(`(?m)^  "(key|signature)": .*\n`).ReplaceAll(beside, nil), s.own, problem.Integrity, "not signed"},
 		{"it is whole", whole, beside, s.own, "", ""},
 	}

@@ -99,8 +99,9 @@ func TestWhatHasChangedIsShippedWhileThePlantWorks(t *testing.T) {
 }
 
 // TestWhatIsWrongWithAnIncrementIsFound, and what was before it can be restored.
-func TestWhatIsWrongWithAnIncrementIsFound(t *testing.T) {
-	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+func TestWhatIsWrongWithAnIncrementIsFound(t *testing.T) { each(t, whatIsWrongWithAnIncrement) }
+
+func whatIsWrongWithAnIncrement(t *testing.T, s *site) {
 	l := s.follow(t.TempDir())
 	for range 3 {
 		s.owe("o1", 2)

@@ -215,7 +215,7 @@ func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signer
 		return by, err
 	}
 	if by, err = t.signers(s, id); err != nil {
-		return by, err
+		return by, fmt.Errorf("check who has signed the backup %s of %s: %w", id, p, err)
 	}
 	m, err := s.read()
 	if err != nil {
@@ -236,9 +236,21 @@ func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signer
 		return by, fmt.Errorf("read backup %s: %w", id, err)
 	}
 	if counted.n != s.Size || hex.EncodeToString(counted.sum.Sum(nil)) != s.SHA256 {
-		return by, damaged("open backup "+id+" of "+p.String(), fmt.Sprintf("the archive is not what was written: %d bytes, and were %d", counted.n, s.Size))
+		return by, damaged("open backup "+id+" of "+p.String(), notAsWritten(counted.n, s.Size))
 	}
 	return by, openErr
+}
+
+// notAsWritten says what is wrong with an archive that has n bytes, and was written with size.
+func notAsWritten(n, size int64) string {
+	switch {
+	case n < size:
+		return fmt.Sprintf("the archive has %d bytes of %d: it was cut off, or never written to its end", n, size)
+	case n > size:
+		return fmt.Sprintf("the archive has %d bytes, and was written with %d: something was put behind it", n, size)
+	default:
+		return fmt.Sprintf("the archive has all its %d bytes, and some are not those that were written: its disk or somebody has changed them", size)
+	}
 }
 
 // open decrypts an archive and writes its parts.
