@@ -435,7 +435,7 @@ func highest(page Page, watermark string) (high string) {
 // the last reading has seen it as it is.
 func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in message.Incoming, known bool, err error) {
 	if e.Gone {
-		e.Values = map[string]any{"@removed": true, "@id": e.ID}
+		e.Values = p.gone(of, e)
 	}
 	body, err := e.JSON()
 	if err != nil {
@@ -472,6 +472,19 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 		}
 	}
 	return in, known, nil
+}
+
+// gone is what is told of an entity that is not there any more: that, its address, and the fields by which the messages of its changes know it, as the
+// service gives them or as its address has them.
+func (p *Poll) gone(of *edm.Struct, e Entity) map[string]any {
+	out := map[string]any{"@removed": true, "@id": e.ID}
+	maps.Copy(out, of.KeyIn(e.ID))
+	for _, name := range append(slices.Clone(of.Key), p.cfg.Key) {
+		if v, has := e.Values[name]; has {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // later tells whether one watermark is above another.

@@ -185,7 +185,9 @@ func (s *Struct) plain(raw map[string]any, depth int) (Entity, error) {
 		return Entity{}, fmt.Errorf("%s is nested more than %d deep", s.Name, maxNested)
 	}
 	e := Entity{Values: make(map[string]any, len(raw))}
-	e.control(raw)
+	if e.control(raw) {
+		return e, nil
+	}
 	for name, v := range raw {
 		if name == "__metadata" || strings.ContainsRune(name, '@') {
 			continue
@@ -211,8 +213,8 @@ func (s *Struct) plain(raw map[string]any, depth int) (Entity, error) {
 	return e, nil
 }
 
-// control reads what is said of the entity itself.
-func (e *Entity) control(raw map[string]any) {
+// control reads what is said of the entity itself. That is all there is to read of one that is deleted in the form of V4.0, whose id is no field.
+func (e *Entity) control(raw map[string]any) (all bool) {
 	if m, ok := raw["__metadata"].(map[string]any); ok {
 		e.ETag, _ = m["etag"].(string)
 		e.ID, _ = m["uri"].(string)
@@ -228,10 +230,11 @@ func (e *Entity) control(raw map[string]any) {
 		}
 	}
 	e.Gone = raw["@odata.removed"] != nil || raw["@removed"] != nil
-	if c, _ := raw["@odata.context"].(string); strings.HasSuffix(c, "/$deletedEntity") { // V4.0
-		e.Gone = true
+	if c, _ := raw["@odata.context"].(string); !e.Gone && strings.HasSuffix(c, "/$deletedEntity") {
+		e.Gone, all = true, true
 		e.ID, _ = raw["id"].(string)
 	}
+	return all
 }
 
 // follow reads what an expanded link leads to; one that was not expanded says nothing.
