@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"holdfast/adapters/odata/edm"
@@ -46,6 +44,8 @@ type Poll struct {
 	set    string
 	cfg    PollConfig
 	zone   *time.Location // of the watermark; nil if none is known
+
+	lost atomic.Pointer[string] // the cursor of a reading that gets nowhere, until the next call begins anew
 }
 
 // Polls are the sources of what comes in, in the order of the configuration.
@@ -89,7 +89,7 @@ func (l *Link) newPolls() ([]*Poll, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, &Poll{client, set, c, zone})
+		out = append(out, &Poll{client: client, set: set, cfg: c, zone: zone})
 	}
 	return out, nil
 }
@@ -115,69 +115,6 @@ func (p *Poll) Watermark() string { return p.cfg.Watermark }
 // Every is how long to wait after an answer that brought nothing new.
 func (p *Poll) Every() time.Duration { return p.cfg.Every }
 
-// stand is where a poll stands between two calls. By a watermark, a reading goes on from the highest that it has met, not by the
-// service's link to the next page: an entity that changes meanwhile moves to the end, and all behind it move up by one, out of a page
-// that is counted from the beginning.
-//
-// What is committed late may lie where a reading has been. The next one therefore begins an overlap before what was the highest when this
-// one began, however long it takes and whoever goes on with it; an overlap before the end of a reading of minutes would pass it over.
-type stand struct {
-	since string // the watermark up to which everything was read, but for what is committed late
-	begun string // the highest that there was when this reading began, while it is not complete
-	high  string // the highest that this reading has met, while it is not complete
-	link  string // to what changes, or to the next page where a whole one has the same watermark
-	seen  sights // what was read above the watermark at which the next reading begins
-
-	pages int    // how many links to a next page were followed, one after the other
-	mark  string // the hash of one of these links: of the last whose number is a power of two
-}
-
-func readStand(cursor string) (stand, error) {
-	place, seen, _ := strings.Cut(cursor, "#")
-	v, err := url.ParseQuery(place)
-	at := stand{since: v.Get("since"), begun: v.Get("begun"), high: v.Get("high"), link: v.Get("link"), seen: sights{}, mark: v.Get("mark")}
-	if n := v.Get("pages"); err == nil && n != "" {
-		at.pages, err = strconv.Atoi(n)
-	}
-	if err == nil && seen != "" {
-		err = json.Unmarshal([]byte(seen), &at.seen)
-	}
-	if err != nil {
-		return stand{}, &problem.Error{
-			Kind: problem.Invalid, What: "place of a poll", Why: "the stored cursor is not one of ours",
-			Hint: "delete it; everything is then read again, and known states are passed over", Cause: err,
-		}
-	}
-	return at, nil
-}
-
-func (s stand) String() string {
-	v := url.Values{}
-	for name, text := range map[string]string{"since": s.since, "begun": s.begun, "high": s.high, "link": s.link, "mark": s.mark} {
-		if text != "" {
-			v.Set(name, text)
-		}
-	}
-	if s.pages > 0 {
-		v.Set("pages", strconv.Itoa(s.pages))
-	}
-	return v.Encode() + s.seen.suffix()
-}
-
-// follow notes that a link to a next page is followed, unless it leads back to a page that this reading has had: a circle of any length is met,
-// by one link that is remembered (R. P. Brent, An improved Monte Carlo factorization algorithm, 1980).
-func (s stand) follow(from stand) (stand, error) {
-	s.pages, s.mark = from.pages+1, from.mark
-	sum := wire.Hash(s.link)
-	if sum == s.mark {
-		return s, fmt.Errorf("its links to the next page lead in a circle, back to %s", s.link)
-	}
-	if s.pages&(s.pages-1) == 0 {
-		s.mark = sum
-	}
-	return s, nil
-}
-
 // fresh is how many new entities end a reading; those that were read before, in the overlap, do not count.
 const fresh = 500
 
@@ -193,7 +130,7 @@ func (p *Poll) Ended(cursor string) bool {
 // is the old cursor.
 //
 // A link to a page or to changes that the service does not know any more is given up: the reading begins anew where it last was
-// complete. What alone does not fit the $metadata is handed on as what nobody can read (Incoming.Unread): it holds up nothing else.
+// complete; where that comes to nothing either, it is an error. What alone does not fit the $metadata is handed on as what nobody can read (Incoming.Unread): it holds up nothing else.
 func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incoming, next string, err error) {
 	at, err := readStand(cursor)
 	if err != nil {
@@ -203,18 +140,17 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 	if err != nil {
 		return nil, cursor, err
 	}
+	if lost := p.lost.Swap(nil); lost != nil && *lost == cursor {
+		at = p.beginning(at, at.link)
+	}
 	if p.cfg.Watermark != "" && at.begun == "" { // a reading of which it is not known is begun anew
 		at.high, at.link, at.pages, at.mark = "", "", 0, ""
 	}
 	for pages, n := 0, 0; ; pages++ {
 		page, a, err := p.begin(ctx, m, set, &at)
 		if at.link != "" && forgotten(a, err) {
-			p.client.link.log.Warn("a poll begins anew where it last was complete", "part", "odata", "poll", p.cfg.Name, "err", err)
-			begun, err := readStand(cursor) // what this call has read is not given, and so not seen
-			if p.cfg.Delta {
-				begun.since = wire.Hash(at.link) // for what is as it was at an earlier beginning, and has been otherwise meanwhile
-			}
-			return nil, stand{since: begun.since, seen: begun.seen}.String(), err
+			next, err := p.anew(cursor, at.link, err)
+			return nil, next, err
 		}
 		if err == nil && pages >= p.client.link.cfg.MaxPages {
 			err = p.client.invalid("poll "+p.cfg.Name, fmt.Errorf("the pages do not end"))
@@ -228,7 +164,8 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 		}
 		batch, n = append(batch, more...), n+count
 		from := at
-		if at = p.after(at, page); page.Next != "" && at.link == page.Next {
+		at = p.after(at, page)
+		if at.anew = from.anew && page.Next != ""; page.Next != "" && at.link == page.Next {
 			if at, err = at.follow(from); err != nil {
 				return nil, cursor, p.client.invalid("poll "+p.cfg.Name, err)
 			}
