@@ -54,6 +54,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	since := l.attempts.Since(id, l.now())
 	out, err := look(ctx, m, t, d)
+	l.states.note(id, "", out.Verdict) // what is settled, or is a person's to decide, is not held against the first attempt any more
 	if err != nil || out.Verdict != message.Again {
 		return out, err
 	}
@@ -84,12 +85,8 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 	}
 	var all []Condition
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
-		if field == nil || field.Type != "Edm.String" {
-			all = append(all, Equal(name, marks[name]))
-			continue
-		}
 		var forms []any
-		for _, form := range cases(marks[name]) {
+		for _, form := range t.forms(set, name, marks[name]) {
 			forms = append(forms, form)
 		}
 		all = append(all, AnyOf(name, forms...))
@@ -153,7 +150,7 @@ func (t *target) marks(field *edm.Field, d message.Delivery) (map[string]string,
 // found picks the message's document. An ERP that ignores the filter would seem to have every message; so the field must show the ID.
 func (c *Client) found(t *target, set *edm.Set, marks map[string]string, a wire.Answer, p Page) (message.Outcome, error) {
 	for _, e := range p.Entities {
-		if !shows(e, marks, t.cfg.ID != "") {
+		if !t.shows(set, e, marks) {
 			continue
 		}
 		finder := &target{name: t.name, set: set, cfg: t.cfg}
@@ -176,16 +173,25 @@ func (c *Client) found(t *target, set *edm.Set, marks map[string]string, a wire.
 }
 
 // shows tells whether an entity has all the values by which an effect is known: the message's ID, or others.
-func shows(e Entity, marks map[string]string, id bool) bool {
+func (t *target) shows(set *edm.Set, e Entity, marks map[string]string) bool {
 	for name, mark := range marks {
-		if v := str(e.Values[name]); v != mark && (!id || !slices.Contains(cases(mark), v)) {
+		if !slices.Contains(t.forms(set, name, mark), str(e.Values[name])) {
 			return false
 		}
 	}
 	return true
 }
 
-// cases are the forms in which an ERP may keep a message's ID: as it was sent, or in capital or small letters throughout. What counts as the message's in
+// forms are those in which an ERP may show a value by which an effect is known. What the configuration says of the ERP itself is exact.
+func (t *target) forms(set *edm.Set, name, mark string) []string {
+	f, ok := set.Of.Field(name)
+	if _, exact := t.cfg.AskValues[name]; exact || !ok || f.Type != "Edm.String" {
+		return []string{mark}
+	}
+	return cases(mark)
+}
+
+// cases are the forms in which an ERP may keep a text that it was sent, such as a message's ID: as it was sent, or in capital or small letters throughout. What counts as the message's in
 // an answer must be found by a question too, else it would be booked twice.
 func cases(mark string) []string {
 	all := []string{mark}

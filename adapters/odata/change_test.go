@@ -107,6 +107,44 @@ func TestAChangeIsNotSentAgainOverALaterOne(t *testing.T) {
 	}
 }
 
+// TestAPersonSendsARefusedChangeAgain: once a question has refused it, what the first attempt found counts no more. A resumed lane waits for a person, who has
+// it sent again over what the ERP holds by then.
+func TestAPersonSendsARefusedChangeAgain(t *testing.T) {
+	for _, d := range dialects()[:2] {
+		t.Run(d.name, func(t *testing.T) {
+			var lose atomic.Bool
+			w := d.behind(t, func(_ *edmx.Mock, rw http.ResponseWriter, r *http.Request) bool {
+				if r.Method != "MERGE" && r.Method != http.MethodPatch || !lose.CompareAndSwap(true, false) {
+					return false
+				}
+				rw.WriteHeader(http.StatusGatewayTimeout)
+				return true
+			}, func(c *Config) { c.Writes = map[string]Write{"conf/" + d.set + "/change": {Idempotent: true}} })
+			if err := w.mock.Seed(d.set, map[string]any{"ConfirmationGroup": "1", "ConfirmationCount": "2", "OrderID": "7"}); err != nil {
+				t.Fatal(err)
+			}
+			change := w.of(t, "m", d.set+"/change", `{"ConfirmationText":"ours"}`)
+			change.Doc.Params, change.Quiet = map[string]string{"ConfirmationGroup": "1", "ConfirmationCount": "2"}, true
+			lose.Store(true)
+			if out := w.one(t, change); out.Verdict != message.Unsure {
+				t.Fatalf("after a lost answer: %v", out)
+			}
+			w.mock.Change(d.set, "OrderID", "7", map[string]any{"ConfirmationText": "theirs"})
+			for i, want := range []message.Verdict{message.Refused, message.Unsure} {
+				if out, err := w.link.Ask(t.Context(), change); err != nil || out.Verdict != want || !strings.Contains(out.Err.Error(), "theirs") {
+					t.Errorf("question %d: %v, %v, want %v", i+1, out, err, want)
+				}
+			}
+			if out := w.one(t, change); out.Verdict != message.Delivered {
+				t.Errorf("by a person's word: %v", out)
+			}
+			if got := w.mock.Documents(d.set)[0]["ConfirmationText"]; got != "ours" {
+				t.Errorf("the ERP has %v", got)
+			}
+		})
+	}
+}
+
 // TestAnERPThatKeepsCapitalsIsFoundByThem: it stores the message's ID in capitals and compares exactly. Its answer is believed, and where that is lost, the
 // question finds the document.
 func TestAnERPThatKeepsCapitalsIsFoundByThem(t *testing.T) {
@@ -136,6 +174,29 @@ func TestAnERPThatKeepsCapitalsIsFoundByThem(t *testing.T) {
 	}
 	if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != message.Delivered || out.Receipt.Document != "1" {
 		t.Errorf("asked: %v, %v", out, err)
+	}
+}
+
+// TestAnEffectThatIsKeptInCapitalsIsFoundByThem: the same where what the document says, and no ID, tells the effect. What the configuration says is exact.
+func TestAnEffectThatIsKeptInCapitalsIsFoundByThem(t *testing.T) {
+	for _, tt := range []struct {
+		values map[string]string
+		want   message.Verdict
+	}{{nil, message.Delivered}, {map[string]string{"ID": "a1"}, message.Again}} {
+		l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+			filter, found := r.URL.Query().Get("$filter"), `{"ID":"A1","Reference":"LOT-A"}`
+			if !strings.Contains(filter, "'LOT-A'") || strings.Contains(filter, "ID eq") && !strings.Contains(filter, "'A1'") {
+				found = ""
+			}
+			_, _ = rw.Write([]byte(`{"d":{"results":[` + found + `]}}`)) // the client has left if it fails
+		}, func(c *Config) {
+			c.Writes = map[string]Write{"conf/Orders": {AskSet: "Orders", AskFields: map[string]string{"Reference": "Reference"}, AskValues: tt.values}}
+		})
+		d := capDelivery(t, "m1", "", "")
+		d.Doc.Target, d.Doc.Body, d.Doc.Params, d.Quiet = "conf/Orders", []byte(`{"Reference":"Lot-a"}`), nil, true
+		if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != tt.want {
+			t.Errorf("with %v: %v, %v, want %v", tt.values, out, err, tt.want)
+		}
 	}
 }
 
