@@ -54,6 +54,10 @@ func (s *source) within(n *yaml.Node, line, col int) place {
 		if l := n.Line + line; l <= len(s.lines) {
 			return place{s.file, l, len(strings.TrimSuffix(s.lines[l-1], "\r")) - len(value[line-1]) + col}
 		}
+	case n.Style&yaml.FoldedStyle == 0 && strings.Contains(s.lines[n.Line-1], n.Value): // it stands there as it is
+		if at.col += col - 1; n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+			at.col++
+		}
 	default:
 		offset := col - 1
 		for _, l := range value[:line-1] {
