@@ -231,6 +231,9 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if err := checkAutomatic(cfg.AutomaticReceipt); err != nil {
 		return nil, err
 	}
+	if id := cfg.Writes[movement].ID; id != "" && id != cfg.MovementID {
+		return nil, wrong("writes."+movement+".id", fmt.Sprintf("it is %q, and movement_id is %q: what is sent would not be found again by what reads it back", id, cfg.MovementID), "write the field as movement_id, and leave id out")
+	}
 	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err

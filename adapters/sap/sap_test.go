@@ -284,6 +284,10 @@ func TestWhatAConfigurationSaysReplacesWhatIsKnown(t *testing.T) {
 	if !slices.Contains(Reads(), "routings") {
 		t.Errorf("reads %v", Reads())
 	}
+	apart := Config{Zone: "UTC", Config: odata.Config{BaseURL: "http://127.0.0.1:9", Writes: map[string]odata.Write{movement: {ID: "MaterialDocumentHeaderText"}}}}
+	if _, err := Open(apart, nil, slog.New(slog.DiscardHandler)); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), "movement_id") {
+		t.Errorf("an id beside another movement_id: %v", err)
+	}
 	if _, err := Open(Config{Zone: "Europe/Krefeld"}, func(context.Context, string) (string, error) { return "", nil }, slog.New(slog.DiscardHandler)); problem.KindOf(err) != problem.Invalid {
 		t.Errorf("a zone that is none: %v", err)
 	}
