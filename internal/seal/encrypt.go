@@ -3,7 +3,9 @@ package seal
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -86,9 +88,9 @@ func agreement(k jose.JSONWebKey) (alg jose.KeyAlgorithm, err error) {
 	case *ecdsa.PublicKey, *ecdsa.PrivateKey:
 		alg = jose.ECDH_ES_A256KW
 	case *rsa.PublicKey:
-		alg, err = jose.RSA_OAEP_256, longEnough(key)
+		alg, err = jose.RSA_OAEP_256, usable(key)
 	case *rsa.PrivateKey:
-		alg, err = jose.RSA_OAEP_256, longEnough(&key.PublicKey)
+		alg, err = jose.RSA_OAEP_256, usable(&key.PublicKey)
 	default:
 		err = errors.New("it is of a kind that nothing can be encrypted to here")
 	}
@@ -102,9 +104,13 @@ func agreement(k jose.JSONWebKey) (alg jose.KeyAlgorithm, err error) {
 	return alg, err
 }
 
-func longEnough(k *rsa.PublicKey) error {
+// usable tells whether something can be encrypted to an RSA key, by doing so: of a JWK, n and e may be any numbers.
+func usable(k *rsa.PublicKey) error {
 	if k.Size() < 256 {
 		return fmt.Errorf("it has %d bits, fewer than 2048", 8*k.Size())
+	}
+	if _, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, k, []byte{0}, nil); err != nil {
+		return errors.New("its modulus or exponent is none of an RSA key")
 	}
 	return nil
 }

@@ -268,6 +268,7 @@ func FuzzReceiver(f *testing.F) {
 	pair := pairs()["RSA-OAEP-256"]
 	f.Add(jsonOf(f, pair.Public()))
 	f.Add([]byte(`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`))
+	f.Add([]byte(`{"kty":"RSA","n":"` + strings.Repeat("0", 344) + `","e":"0A"}`)) // an even exponent
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=\n-----END PUBLIC KEY-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		to, err := ParseReceiver(text, func() time.Time { return time.Time{} })
