@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -174,11 +176,13 @@ func msgUndiscard() *cobra.Command {
 }
 
 func msgAmend() *cobra.Command {
-	var reason, bodyFile string
+	var reason, bodyFile, version string
 	cmd := &cobra.Command{
 		Use: "amend ID", Short: "Correct the body of a message that is still owed",
 		Long: "The new body is held against what the message is about, the mapping and the ERP's contract first: another object's body, an unknown\n" +
-			"member and what cannot be sent are refused here, and change nothing.",
+			"member and what cannot be sent are refused here, and change nothing.\n\n" +
+			"A message that was corrected before is corrected again only with --if and the digest that msg show has of what you started from, so that\n" +
+			"nobody's correction is written over unseen: with another digest it changes nothing and ends with status 5.",
 		Example: "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -192,13 +196,14 @@ func msgAmend() *cobra.Command {
 					return err
 				}
 				defer done()
-				return r.repair(ctx, cmd, access.MsgAmend, args[0], reason, amendment(body, check))
+				return r.repair(ctx, cmd, access.MsgAmend, args[0], reason, amendment(body, version, check))
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
 	cmd.Flags().StringVar(&bodyFile, "body", "", "file with the whole corrected event as JSON (required)")
 	fileFlag(cmd, "body", isRead)
+	cmd.Flags().StringVar(&version, "if", "", "only if this is its digest still: what msg show says, or its first 8 characters and more")
 	if err := cmd.MarkFlagRequired("body"); err != nil {
 		panic(err)
 	}
@@ -206,8 +211,11 @@ func msgAmend() *cobra.Command {
 }
 
 // amendment gives a message another body, if that can be sent.
-func amendment(body []byte, check sendable) msgRepair {
+func amendment(body []byte, version string, check sendable) msgRepair {
 	return func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+		if err := stillIs(d, version); err != nil {
+			return "", err
+		}
 		if r.waits(access.MsgAmend) {
 			return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: body, Reason: reason}, check.Check)
 		}
@@ -220,6 +228,19 @@ func amendment(body []byte, check sendable) msgRepair {
 		}
 		return "is amended", check.Check(ctx, tx, amended)
 	}
+}
+
+// stillIs refuses to correct another version of a message than the one that was looked at.
+func stillIs(d outbox.Detail, version string) error {
+	corrected := slices.ContainsFunc(d.History, func(h outbox.Happened) bool { return h.What == "amended" })
+	if version == "" && !corrected || len(version) >= 8 && strings.HasPrefix(d.Digest, version) {
+		return nil
+	}
+	e := &problem.Error{Kind: problem.Precondition, What: "amend message " + d.ID, Why: "it is not what --if says: somebody else has changed it since"}
+	if e.Hint = "look at what it says now: holdfast msg show " + d.ID + "; then correct that, with --if " + d.Digest; version == "" {
+		e.Why = "it was corrected before, and nothing says that you have seen that"
+	}
+	return e
 }
 
 func msgMarkDelivered() *cobra.Command {

@@ -35,10 +35,10 @@ func msgReplay() *cobra.Command {
 			"and gets, under the same ID and number, only what it does not have. Where the link cannot ask, the lane stands still as unknown at\n" +
 			"the first message, for a person to say. With --force nobody asks: an ERP that still has a message, and does not know it by its ID,\n" +
 			"then makes a second document of it.\n\n" +
-			"Of one LINK and LANE it replays a range of numbers at once. Without them it is a job: --failed chooses the messages at which lanes\n" +
+			"Of one LINK and LANE it replays a range of numbers at once; more than one message only with --yes and --expect N. Without them it is a job: --failed chooses the messages at which lanes\n" +
 			"stand still, --id single ones, all else what was delivered. --dry-run keeps what it would send as a plan and shows it; what comes\n" +
 			"later is not in it. The first message goes alone, and the job then waits for a look. It runs in holdfast serve.",
-		Example: "  holdfast msg replay erp 0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a --from 3 --to 7 --reason 'ERP was restored from last night'\n" +
+		Example: "  holdfast msg replay erp 0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a --from 3 --to 7 --yes --expect 5 --reason 'ERP was restored from last night'\n" +
 			"  holdfast msg replay --failed --why 'no such material' --dry-run\n" +
 			"  holdfast msg replay --link erp --since 2026-11-26T22:00:00+01:00 --yes --expect 100 --reason 'ERP was restored'",
 		Args: cobra.MatchAll(cobra.MaximumNArgs(2), func(_ *cobra.Command, args []string) error {
@@ -76,16 +76,20 @@ func (p *replaying) chooses(cmd *cobra.Command) {
 }
 
 func (p *replaying) run(cmd *cobra.Command, args []string) (err error) {
+	ranged := cmd.Flags().Changed("from") || cmd.Flags().Changed("to")
+	if len(args) == 0 && ranged {
+		return misuse(cmd, "", "--from and --to are numbers of one lane, and no LINK and LANE are given", "name them; times are said with --since and --until.")
+	}
 	if len(args) == 2 && !p.dryRun {
-		if strings.TrimSpace(p.reason) == "" {
-			return misuse(cmd, "", "--reason is required", "say why, for whoever reads it in three years.")
+		if err := p.sureOfRange(cmd); err != nil {
+			return err
 		}
 		return with(cmd, func(ctx context.Context, r *records) error {
 			if err := r.knowsLink(args[0]); err != nil {
 				return err
 			}
 			p.which.Force = p.request.Force
-			return r.replay(ctx, cmd, args[0], args[1], p.which, p.reason)
+			return r.replay(ctx, cmd, args[0], args[1], p)
 		})
 	}
 	if len(args) == 2 {
@@ -108,7 +112,46 @@ func (p *replaying) run(cmd *cobra.Command, args []string) (err error) {
 				return err
 			}
 		}
+		if ranged {
+			if err := r.chooseRange(ctx, p); err != nil {
+				return err
+			}
+		}
 		return r.replayMany(ctx, cmd, p)
+	})
+}
+
+// sureOfRange is sure, of numbers of one lane: one message that is named by its number needs no count.
+func (p *replaying) sureOfRange(cmd *cobra.Command) error {
+	if p.which.To == 0 || p.which.To != p.which.From {
+		return p.sure(cmd)
+	}
+	if strings.TrimSpace(p.reason) == "" {
+		return misuse(cmd, "", "--reason is required", "say why, for whoever reads it in three years.")
+	}
+	return nil
+}
+
+// chooseRange has a plan be about the numbers of a lane that were named, and no others.
+func (r *records) chooseRange(ctx context.Context, p *replaying) error {
+	c, numbers := &p.request.Choice, p.which
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		all, err := r.out.Choose(ctx, tx, *c, job.Most)
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			if m.Number >= numbers.From && (numbers.To == 0 || m.Number <= numbers.To) {
+				c.IDs = append(c.IDs, m.ID)
+			}
+		}
+		if len(c.IDs) == 0 {
+			return &problem.Error{
+				Kind: problem.NotFound, What: "plan a replay", Why: "lane " + c.Lane + " has none of these numbers that was delivered and can be replayed",
+				Hint: "see holdfast msg list --lane " + c.Lane,
+			}
+		}
+		return nil
 	})
 }
 
@@ -178,12 +221,16 @@ func (r *records) printPlan(ctx context.Context, w io.Writer, b job.Job, v jobVi
 	return sentence(w, "somebody else than you has to approve it once you start it: more than %d of one person's in 24 hours need that (policy.replay_over)", r.cfg.Policy.ReplayOver)
 }
 
-func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, which outbox.Range, reason string) error {
+func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name string, p *replaying) error {
+	which, reason := p.which, p.reason
 	var n int64
 	var lane string
 	act := access.Act{Action: access.MsgReplay, Actor: r.cfg.localActor(), Object: "lane/" + link + "/" + name, Link: link, Reason: reason}
 	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (_ access.Result, err error) {
-		if n, err = r.jobs.Replay(ctx, tx, r.me(), link, name, which, reason); err == nil {
+		if n, err = r.jobs.Replay(ctx, tx, r.me(), link, name, which, reason); err == nil && p.expect > 0 {
+			err = job.Expected(int(n), p.expect)
+		}
+		if err == nil {
 			lane, err = r.goesOn(ctx, tx, link, name)
 		}
 		return access.Result{After: fmt.Appendf(nil, `{"messages":%d}`, n)}, err

@@ -34,9 +34,10 @@ func checksLanes(cmd *cobra.Command) *cobra.Command {
 	var p proving
 	printed := cmd.RunE
 	cmd.Short = "Check that lanes are whole, or print what was signed for those who check it themselves"
-	cmd.Long = "With --all, -o, --from, --to or --export it checks every message that is kept of the lanes: its digest, its signature and its receipt, that\n" +
+	cmd.Long = "It checks every message that is kept of the lanes: its digest, its signature and its receipt, that\n" +
 		"no number is missing and each follows the one before it, and that the lane ends where it says. It says whole or broken of each, and ends\n" +
-		"with status 1 if one is broken. --export writes the statements of what it checked to a file besides.\n\n" + cmd.Long
+		"with status 1 if one is broken. --export writes the statements of what it checked to a file besides.\n\n" +
+		"Without --all, -o, --from, --to and --export it prints the statements, and its verdict on standard error. " + cmd.Long
 	cmd.Example = "  holdfast msg prove --all\n  holdfast msg prove --link erp --lane o1 -o json --export o1.proof\n" + cmd.Example
 	cmd.Flags().BoolVar(&p.all, "all", false, "check every lane of every link")
 	cmd.Flags().StringVar(&p.from, "from", "", "check lanes with a message made at this time or later, with its zone")
@@ -46,27 +47,49 @@ func checksLanes(cmd *cobra.Command) *cobra.Command {
 	jsonFlag(cmd, &p.asJSON)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		f := cmd.Flags()
-		if !p.all && !p.asJSON && p.from == "" && p.to == "" && p.export == "" {
-			return printed(cmd, args)
-		}
 		p.link, p.lane = f.Lookup("link").Value.String(), f.Lookup("lane").Value.String()
+		verdict := cmd.OutOrStdout()
+		if !p.all && !p.asJSON && p.from == "" && p.to == "" && p.export == "" {
+			if err := printed(cmd, args); err != nil {
+				return err
+			}
+			verdict = cmd.ErrOrStderr() // beside the statements, which may go to a file
+		}
 		if p.all && p.link+p.lane != "" {
 			return misuse(cmd, "--all", "it is every lane, and not those of a link", "")
 		}
 		return with(cmd, func(ctx context.Context, r *records) error {
 			if p.link != "" {
-				if err := r.knowsLinkOf(ctx, p.link, p.lane); err != nil && problem.KindOf(r.knowsLink(p.link)) == problem.NotFound {
+				if err := r.knowsWhat(ctx, p.link, p.lane); err != nil {
 					return err
 				}
 			}
-			return r.checkLanes(ctx, cmd, p)
+			return r.checkLanes(ctx, cmd, p, verdict)
 		})
 	}
 	return cmd
 }
 
+// knowsWhat refuses a lane, or a link without one, that is not there. A link that has left the configuration is there while it has lanes.
+func (r *records) knowsWhat(ctx context.Context, link, lane string) error {
+	if lane != "" {
+		return r.knowsLinkOf(ctx, link, lane)
+	}
+	unknown := r.knowsLink(link)
+	if unknown == nil {
+		return nil
+	}
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		ends, err := r.out.Ends(ctx, tx, link, "")
+		if err != nil || len(ends) > 0 {
+			return err
+		}
+		return unknown
+	})
+}
+
 // checkLanes checks lanes and says of each whether it is whole.
-func (r *records) checkLanes(ctx context.Context, cmd *cobra.Command, p proving) error {
+func (r *records) checkLanes(ctx context.Context, cmd *cobra.Command, p proving, verdict io.Writer) error {
 	from, err := instant("from", p.from)
 	if err != nil {
 		return err
@@ -88,7 +111,7 @@ func (r *records) checkLanes(ctx context.Context, cmd *cobra.Command, p proving)
 			return err
 		}
 	}
-	return printChains(cmd.OutOrStdout(), chains, p.asJSON)
+	return printChains(verdict, chains, p.asJSON)
 }
 
 // window is a time; its zero fields are no bound.

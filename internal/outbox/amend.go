@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -202,6 +203,9 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 	if text, err = o.veiled(ctx, tx, text); err != nil {
 		return err
 	}
+	if same(text, w.Body) {
+		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is the one that it has: nothing was changed", Hint: "change its values; to have it sent as it is: holdfast msg retry"}
+	}
 	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: text}, "amended", reason); err != nil {
 		return err
 	}
@@ -214,6 +218,12 @@ func (w *row) committed(tx *store.Tx) error {
 		return w.altered("it is not what the plant has committed")
 	}
 	return nil
+}
+
+// same tells whether two texts are the same JSON, however it is spaced.
+func same(a, b []byte) bool {
+	var one, other bytes.Buffer
+	return json.Compact(&one, a) == nil && json.Compact(&other, b) == nil && bytes.Equal(one.Bytes(), other.Bytes())
 }
 
 // replace gives w another role and the body of m under its own number. Its history keeps the body that it had, and the message holds both.
@@ -243,7 +253,7 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	if err != nil {
 		return fmt.Errorf("write the %s of message %s: %w", role, w.ID, err)
 	}
-	if o.signer == nil {
+	if o.signer == nil && !tx.Seals() { // a plant without keys; a command has none at hand, and its act is on the plant's record all the same
 		return nil
 	}
 	// No later message of the lane names its digest: the audit record must hold it itself, or nothing vouches for it once its key has ended.

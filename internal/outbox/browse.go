@@ -37,6 +37,7 @@ type Detail struct {
 	History    []Happened // oldest first; filled by Message only
 	LaneState  Lane       // the lane now; of what is settled, filled by Message and Of only
 	Garbled    bool       // it has a signature that cannot be read, for which Origin is nil
+	Sealed     bool       // the plant has sealed its body together with its signature, or with having none, and it still is what was sealed
 }
 
 // Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
@@ -51,6 +52,7 @@ type Happened struct {
 	Digest string
 	Role   message.Role
 	Origin *message.Signature // over what it was; nil if that was not signed
+	Sealed bool               // see Detail
 }
 
 // Skipped tells whether a message is owed that its lane was moved past behind Holdfast: it would never be sent.
@@ -124,7 +126,7 @@ func (f full) detail(tx *store.Tx) Detail {
 	}
 	m := f.message(tx)
 	return Detail{
-		Message: m, Garbled: m.Origin == nil && len(f.Signature) > 0, Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
+		Message: m, Garbled: m.Origin == nil && len(f.Signature) > 0, Sealed: f.Sealed != 0 && len(f.Body) > 0, Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
 		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
 		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
@@ -290,6 +292,7 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 		}
 		d.History = append(d.History, Happened{
 			r.Seq, store.FromMicros(r.At), r.What, r.Detail, r.Body, r.Large.Large(tx.DB()), r.Digest, message.Role(r.Role), row{Signature: r.Signature}.origin(),
+			r.Sealed != 0 && len(r.Body) > 0,
 		})
 	}
 	return d, nil

@@ -132,7 +132,7 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	if digest != d.Digest {
 		c.wrong(d.Number, "it is not what it was when it was committed: its digest is another")
 	}
-	if c.signature(d.Number, "it", d.Message) {
+	if !unsignedYet(d) && c.signature(d.Number, "it", d.Message) {
 		c.Signed++
 	}
 	if d.ID != outbox.MessageID(d.Link, d.Event) {
@@ -174,6 +174,12 @@ func (c *chain) signature(number int64, which string, m message.Message) bool {
 		return false
 	}
 	return true
+}
+
+// unsignedYet tells whether a message is owed that the plant itself wrote without a signature: by a command, or while its node had no key. It is signed
+// before it leaves. The seal holds that it had none, so that whoever takes a signature away is told from that.
+func unsignedYet(d outbox.Detail) bool {
+	return !d.Settled && d.Sealed && d.Origin == nil && !d.Garbled
 }
 
 // whyOf is what a person is told of an error.
@@ -218,13 +224,32 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		if first == "" {
 			first = h.Digest
 		}
-		last = h.At
-		c.signature(d.Number, "what it was before it was "+h.What, m)
+		vouched, err := c.vouchedFor(ctx, tx, d, h, last)
+		if err != nil {
+			return err
+		}
+		if last = h.At; !vouched {
+			c.signature(d.Number, "what it was before it was "+h.What, m)
+		}
 	}
 	if first != d.Refers {
 		c.wrong(d.Number, "what it was at first is no longer kept, or is something else")
 	}
 	return c.lastChange(ctx, tx, d, last)
+}
+
+// vouchedFor tells whether the plant wrote a version without a signature that was changed again before it left: it has sealed it so, and the audit
+// record has it from when it came to be. The original, which came to be by no change, is named by what follows it in the lane.
+func (c *chain) vouchedFor(ctx context.Context, tx *store.Tx, d outbox.Detail, h outbox.Happened, since time.Time) (bool, error) {
+	if h.Origin != nil || !h.Sealed || since.IsZero() {
+		return h.Origin == nil && h.Sealed, nil
+	}
+	held, err := audit.HeldAt(ctx, tx, since)
+	if problem.KindOf(err) == problem.Integrity {
+		return false, nil
+	}
+	is := audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: h.Digest}
+	return slices.Contains(held, is), err
 }
 
 // lastChange checks that a message became what it is when its history says that it was changed for the last time: nothing in the history comes

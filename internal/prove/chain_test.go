@@ -312,6 +312,75 @@ func TestADiscardThatWasUndoneIsProvenToo(t *testing.T) {
 	})
 }
 
+// seals has what the plant keeps sealed from now on.
+func (w laneWorld) seals() {
+	w.t.Helper()
+	safe := seal.NewSafe(w.t.TempDir(), "correct horse", 10)
+	if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
+		w.t.Fatal(err)
+	}
+	begin := func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
+	keys := seal.NewLocal(safe, seal.NodeURI("urn:plant:1000", "a"), time.Hour, time.Now)
+	rest, err := seal.OpenRest(w.t.Context(), w.db, keys, seal.RestConfig{Now: w.db.Now, Begin: begin}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.db.SealWith(rest)
+}
+
+// TestWhatACommandChangedIsProvenToo: a command has no key to sign with. What it changes is signed before it leaves, and what it changed once more
+// before that never is: the seal and the audit record hold that the plant wrote it.
+func TestWhatACommandChangedIsProvenToo(t *testing.T) {
+	of := func(n int) string { return outbox.MessageID("erp", fmt.Sprintf("o1-%d", n)) }
+	part := func(set string, n, seq int) string {
+		return fmt.Sprintf("UPDATE outbox_events SET %s WHERE id = '%s' AND seq = %d", set, of(n), seq)
+	}
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.seals()
+		w.owe("o1", 3)
+		command := outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "all"}}, "urn:plant:1000", outbox.Config{})
+		for _, change := range []func(ctx context.Context, tx *store.Tx) error{
+			func(ctx context.Context, tx *store.Tx) error {
+				return command.Amend(ctx, tx, of(2), []byte(`{"piece":22}`), "typo")
+			},
+			func(ctx context.Context, tx *store.Tx) error {
+				return command.Amend(ctx, tx, of(2), []byte(`{"piece":23}`), "typo")
+			},
+			func(ctx context.Context, tx *store.Tx) error {
+				return command.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+			},
+			func(ctx context.Context, tx *store.Tx) error {
+				_, err := command.Undiscard(ctx, tx, of(3), "it is wanted")
+				return err
+			},
+		} {
+			w.do(change)
+		}
+		if all, broken := w.after(t); len(broken) != 0 || all[0].Signed != 1 {
+			t.Errorf("while it is owed: got %+v, want the lane whole with one signature", all)
+		}
+		w.broken(t, "UPDATE outbox_messages SET signature = NULL WHERE number = 1", 1)
+		w.broken(t, "UPDATE outbox_messages SET sealed = 0, body = '{}' WHERE number = 3", 3)
+		w.deliver(3)
+		if all, broken := w.after(t); len(broken) != 0 || all[0].Signed != 3 {
+			t.Errorf("once it is delivered: got %+v, want the lane whole with three signatures", all)
+		}
+		w.broken(t, "UPDATE outbox_delivered SET signature = NULL WHERE number = 3", 3)
+		w.broken(t, part("signature = NULL", 2, 1), 2)
+		w.broken(t, part("sealed = 0, body = '{\"piece\":22}'", 2, 2), 2)
+		w.broken(t, part("at = at + 1", 2, 1), 2)
+	})
+}
+
+// broken wants the lane broken at a number after a change behind Holdfast's back.
+func (w laneWorld) broken(t *testing.T, change string, number int64) {
+	t.Helper()
+	_, broken := w.after(t, change)
+	if len(broken) != 1 || !slices.ContainsFunc(broken[0].Wrong, func(d prove.Defect) bool { return d.Number == number }) {
+		t.Errorf("%s: got %+v, want the lane broken at number %d", change, broken, number)
+	}
+}
+
 func TestWhatIsPurgedForItsAgeIsNotMissed(t *testing.T) {
 	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
 		w.owe("o1", 4)
