@@ -74,6 +74,8 @@ func stateOf(d outbox.Detail) string {
 		return "paused"
 	case isHead(d) && l.InHand != "":
 		return "sending"
+	case d.Number > l.Head && (l.State == outbox.Parked || l.State == outbox.Unknown):
+		return "blocked" // as the console says it
 	default:
 		return "queued"
 	}

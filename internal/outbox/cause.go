@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -61,7 +62,10 @@ func Because(c Cause, words string) (Why, error) {
 		for _, c := range Causes() {
 			all = append(all, string(c))
 		}
-		e.Why, e.Hint = "no cause is given", "say one of "+strings.Join(all, ", ")
+		if e.Why = "no cause is given"; c != "" {
+			e.Why = fmt.Sprintf("%q is no cause", string(c))
+		}
+		e.Hint = "say one of " + strings.Join(all, ", ")
 		e.Fields = []problem.Field{{Pointer: "/cause", Why: "is none of them"}}
 	case utf8.RuneCountInString(words) < fewestLetters:
 		e.Why, e.Hint = "no reason is given", "say why, for whoever reads it in three years"

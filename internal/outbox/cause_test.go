@@ -22,9 +22,9 @@ func TestADiscardNeedsACauseAndWords(t *testing.T) {
 			t.Errorf("%s without words: %v", c, err)
 		}
 	}
-	for _, c := range []outbox.Cause{"", "Duplicate", "booked by hand"} {
-		if _, err := outbox.Because(c, "posted as 4900000123"); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), "no cause is given") {
-			t.Errorf("%q: %v", c, err)
+	for c, want := range map[outbox.Cause]string{"": "no cause is given", "Duplicate": `"Duplicate" is no cause`, "booked by hand": `"booked by hand" is no cause`} {
+		if _, err := outbox.Because(c, "posted as 4900000123"); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", c, err, want)
 		}
 	}
 }
