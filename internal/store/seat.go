@@ -198,14 +198,17 @@ func (s *Seat) quiet(ctx context.Context) error {
 	return nil
 }
 
-// Close gives the name back.
+// Close gives the name back. PostgreSQL is told so: a connection that is merely closed holds its locks for a moment more.
 func (s *Seat) Close() error {
 	s.held.Store(false)
 	switch {
 	case s.file != nil:
 		return s.file.Close()
 	case s.conn != nil && !s.conn.IsClosed():
-		return s.conn.Close(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), seatLook)
+		defer cancel()
+		_, _ = s.conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // if it is not heard, the end of the session is
+		return s.conn.Close(ctx)
 	}
 	return nil
 }
