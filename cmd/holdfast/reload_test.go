@@ -357,7 +357,7 @@ func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = start()
-	for _, want := range []string{"m.yaml:4:59: fields.hours: a quotient by 60 may not end", edition.Short(e.Hash)} {
+	for _, want := range []string{"m.yaml:4:52: fields.hours: a quotient by 60 may not end", edition.Short(e.Hash)} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

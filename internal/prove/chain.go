@@ -150,9 +150,10 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	return nil
 }
 
-// digestOf is the digest of a message, whose large body is read whole: what the table says of it proves nothing.
+// digestOf is the digest of a message, whose large body is read whole: what the table says of it proves nothing. Of a body that was shredded
+// nothing but its digest is left, which the signature covers: that it was shredded, the audit record has.
 func digestOf(ctx context.Context, m message.Message) (string, error) {
-	if m.Large == nil {
+	if m.Large == nil || m.Large.Gone {
 		return m.Digest(), nil
 	}
 	body, err := m.Open(ctx)
