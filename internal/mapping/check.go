@@ -255,7 +255,7 @@ func (k *checking) field(r *rule, f *schema.Field) {
 
 // present wants a value for what is required.
 func (k *checking) present(r *rule, f *schema.Field) {
-	if !f.Required || r.required {
+	if !f.Required || r.required && r.when == nil {
 		return
 	}
 	of := r.value
@@ -265,7 +265,7 @@ func (k *checking) present(r *rule, f *schema.Field) {
 	switch {
 	case r.when != nil:
 		k.wrong(r.when.at, r.path+".when", fmt.Sprintf("%s requires %s, which is left out where this does not hold", k.whose, f.Name),
-			"leave when: out, or say required: true, which stops a message without it")
+			"leave when: out; where the whole message is to be left out, say when: of the mapping")
 	case of != nil && of.shape.absent && (r.absent == nil || r.absent.shape.absent):
 		k.wrong(of.at, r.path, fmt.Sprintf("it may have no value, and %s requires %s", k.whose, f.Name),
 			"give it a default:, or say required: true, which stops a message without it")

@@ -51,6 +51,11 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:2:5: fields.yield: operation createConfirmation requires yield, and nothing makes it (add it: yield: …)",
 		},
 		{
+			"a required target field that is left out at times", without + "  yield: {when: src.confirmation.final, value: decimal(src.confirmation.yield), required: true}\n",
+			"m.yaml:9:17: fields.yield.when: operation createConfirmation requires yield, which is left out where this does not hold " +
+				"(leave when: out; where the whole message is to be left out, say when: of the mapping)",
+		},
+		{
 			"a text longer than the target takes", planted + "  workCentre: src.confirmation.workCentre\n",
 			"m.yaml:10:15: fields.workCentre: it can have 80 characters, and workCentre takes 40 (add maxLength: 40, which stops a longer one, and cut: true if the rest may be lost)",
 		},
