@@ -276,7 +276,12 @@ func (k *checking) present(r *rule, f *schema.Field) {
 func (k *checking) value(r *rule, name string, t *schema.Type) {
 	switch {
 	case r.constant != nil:
-		k.shape(r, constantShape(r.constant), name, t, r.at)
+		s := constantShape(r.constant)
+		if s.kind == schema.Decimal && t.Kind == schema.Text { // what CEL makes is written as the target has it, a constant as it stands
+			k.wrong(r.at, r.path, fmt.Sprintf("it is a number, and %s is a text", name), fmt.Sprintf("put it in quotes: const: %q", r.constant))
+			return
+		}
+		k.shape(r, s, name, t, r.at)
 	case r.value != nil:
 		k.shape(r, r.value.shape, name, t, r.value.at)
 	}

@@ -47,6 +47,10 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:10: fields.final: it makes a text, and final is a true or false (make it a true or false)",
 		},
 		{
+			"a number where the contract has decimals in texts", without + "  yield: {const: 1.10}\n",
+			`m.yaml:9:10: fields.yield: it is a number, and yield is a text (put it in quotes: const: "1.10")`,
+		},
+		{
 			"a required target field that nothing makes", without,
 			"m.yaml:2:5: fields.yield: operation createConfirmation requires yield, and nothing makes it (add it: yield: …)",
 		},
