@@ -429,7 +429,7 @@ func TestWhatWasChangedSinceIsNotSent(t *testing.T) {
 		b := w.plan(job.Request{Choice: outbox.Choice{Failed: true}, Canary: -1})
 		w.got = nil
 		w.do(func(ctx context.Context, tx *store.Tx) error {
-			if err := w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-1"), []byte(`{"id":"o1-1"}`), "corrected"); err != nil {
+			if err := w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-1"), []byte(`{"id":"o1-1","text":"as it was made"}`), "corrected"); err != nil {
 				return err
 			}
 			return w.out.Discard(ctx, tx, "erp", "o2", 1, "not wanted")
