@@ -37,7 +37,7 @@ func recoveryRow(ctx context.Context, o options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(tools)
+	defer func() { _ = os.RemoveAll(tools) }()
 	program := filepath.Join(tools, "holdfast")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/holdfast")
 	build.Dir, build.Stderr = "..", os.Stderr
@@ -70,7 +70,7 @@ func recoverOn(ctx context.Context, o options, program string, dialect store.Dia
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	l := &lost{program: program, dir: dir, dialect: dialect, place: "sqlite:" + filepath.Join(dir, "plant", "holdfast.db")}
 	if dialect == store.Postgres {
 		l.name = fmt.Sprintf("bench%d", time.Now().UnixNano())

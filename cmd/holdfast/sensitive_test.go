@@ -394,8 +394,9 @@ func deliverAll(t *testing.T, p *process) {
 			return
 		}
 		if m.LaneState.State == outbox.Parked {
+			plain := bytes.ReplaceAll(m.Body, []byte(storedToken(t, p)), []byte(theirs))
 			err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
-				return p.outbox.Amend(t.Context(), tx, m.ID, bytes.ReplaceAll(m.Body, []byte(storedToken(t, p)), []byte(theirs)), "corrected")
+				return p.outbox.Amend(t.Context(), tx, m.ID, bytes.Replace(plain, []byte("made"), []byte("made again"), 1), "corrected")
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -159,7 +159,8 @@ func (o *Outbox) void(ctx context.Context, tx *store.Tx, w *row, what, reason st
 }
 
 // Amend corrects the body of a message that is still owed, under the same number: the amendment names the digest of the original,
-// which stays in the chain. A lane that stood still because of it goes on. Invalid if text is not JSON, Conflict if the message
+// which stays in the chain. A lane that stood still because of it goes on. The body that an amendment has already changes nothing, unless its lane
+// stands still because of it. Invalid if text is not JSON or nothing was changed, Conflict if the message
 // is being sent or may have been sent, Denied where a second person has to approve it, see Ask.
 func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte, reason string) error {
 	if err := o.alone("amend message " + id); err != nil {
@@ -204,6 +205,9 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 		return err
 	}
 	if same(text, w.Body) {
+		if w.Role == string(message.Amendment) && (l.Head != w.Number || l.Epoch != w.Epoch || l.State == string(Open)) {
+			return nil // somebody asks once more for what was done, whose answer he may not have seen
+		}
 		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is the one that it has: nothing was changed", Hint: "change its values; to have it sent as it is: holdfast msg retry"}
 	}
 	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: text}, "amended", reason); err != nil {

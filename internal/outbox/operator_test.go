@@ -187,6 +187,37 @@ func TestAPersonsPauseOutlastsTheHolder(t *testing.T) {
 	})
 }
 
+// TestAnAmendmentIsAskedForOnceMore: who did not see the answer asks again, and nothing is done twice; a lane that stands still because of
+// the message does not go on by it.
+func TestAnAmendmentIsAskedForOnceMore(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		amend := func(text string) error {
+			return b.try(func(ctx context.Context, tx *store.Tx) error {
+				return b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(text), "typo")
+			})
+		}
+		if err := amend(`{"id": "a"}`); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("what was committed, as it is: got %v, want it refused", err)
+		}
+		for _, text := range []string{`{"yield":"1"}`, `{ "yield": "1" }`} {
+			if err := amend(text); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		if h := b.message("a").History; len(h) != 1 {
+			t.Errorf("the history has %+v, want one amendment", h)
+		}
+		c := b.claim("n1", 1, 1)[0]
+		s := done(c, 0)
+		s.Next = outbox.Next{State: outbox.Parked, ID: c.Messages[0].ID, Reason: "refused"}
+		b.settle(s)
+		if err := amend(`{"yield":"1"}`); problem.KindOf(err) != problem.Invalid || b.lane("o1").State != outbox.Parked {
+			t.Errorf("the amendment that was refused, as it is: got %v and a lane that is %s", err, b.lane("o1").State)
+		}
+	})
+}
+
 func TestAmendIsRefusedWhileTheERPMayHaveTheOriginal(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a")
