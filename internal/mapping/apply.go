@@ -196,6 +196,9 @@ func (r *run) failed(rl *rule, e *expr, err error) error {
 	if w, ok := errors.AsType[*Waiting](err); ok {
 		return w
 	}
+	if ended := r.ctx.Err(); ended != nil {
+		return fmt.Errorf("map %s %s: %w", r.m.Kind, r.m.ID, ended)
+	}
 	why := err.Error()
 	hint := ""
 	if key, ok := strings.CutPrefix(why, "no such key: "); ok {

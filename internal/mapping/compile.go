@@ -86,6 +86,7 @@ type expr struct {
 	prog    cel.Program
 	shape   shape
 	choices []choice
+	loops   bool                                                                  // it has a filter, map or the like
 	tracked func(watch interpreter.InterpretableDecoratorV2) (cel.Program, error) // one whose parts are watched
 }
 

@@ -68,76 +68,134 @@ func (a *analysis) stepsOfCall(c ast.CallExpr) uint64 {
 			}
 		}
 	}
-	if c.FunctionName() == "matches" {
+	switch c.FunctionName() {
+	case "matches":
 		chars *= 10
+	case operators.In, amongThem:
+		if over := args[len(args)-1]; a.shapes[over.ID()].kind == schema.List {
+			n += a.items(over)
+		}
 	}
 	return n + chars/10
 }
 
-// lengths counts what the language's own functions go through and make, as CEL does for its own: a step for each ten characters, and one for
-// each part of a list. Without it a loop could hold as many long texts as it goes round.
+// lengths counts what functions go through and make: a step for each ten characters, and one for each part of a list or an object. CEL counts so for
+// some of its own alone, and for none where what comes has no type. Without it a loop could go through the longest text as often as it goes round.
 type lengths struct{}
 
 // CallCost implements cost.ActualCostEstimator; nil is CEL's own count.
 func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
+	n := uint64(0)
 	switch function {
 	case operators.Add: // CEL joins two lists in one step, and goes through both later
-		l, ok := result.(traits.Lister)
-		if !ok {
-			return nil
+		if n = charsOf(result) / 10; n == 0 {
+			n = sizeOfList(result)
 		}
-		n, _ := l.Size().(types.Int)
-		return new(uint64(n)) //nolint:gosec // a size is not below 0
-	case sameValue, otherValue:
-		n := uint64(1) + partsOf(args[0], 0)
-		return &n
-	case amongThem:
-		if l, ok := args[1].(traits.Lister); ok {
-			n, _ := l.Size().(types.Int)
-			return new(1 + uint64(n)) //nolint:gosec // a size is not below 0
+	case operators.Equals, operators.NotEquals, sameValue, otherValue:
+		n = meeting(args[0], args[1], 0)
+	case operators.In, amongThem:
+		n = within(args[0], args[1])
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		n = min(charsOf(args[0]), charsOf(args[1])) / 10
+	case "matches":
+		n = (charsOf(args[0])/10 + 1) * (placesOf(args[1])/4 + 1)
+	case "unwrapOpt":
+		n = sizeOfList(args[0])
+	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse", "size", "decimal", "int", "bool", "ref", "plantID",
+		"date", "clock", "dateTime", "localTime", "edmDate", "fromEdmDate", "edmTime", "fromEdmTime", "compactDate", "fromCompactDate", "compactTime", "fromCompactTime",
+		"convert", "unitCode":
+		for _, a := range args {
+			n += charsOf(a)
 		}
-		return nil
-	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse":
-	default:
-		return nil
+		n = (n+charsOf(result))/10 + sizeOfList(result)
 	}
-	n := charsOf(result)
-	for _, a := range args {
-		n += charsOf(a)
-	}
-	if l, ok := result.(traits.Lister); ok {
-		if size, ok := l.Size().(types.Int); ok {
-			n += 10 * uint64(size) //nolint:gosec // a size is not below 0
-		}
-	}
-	if n < 10 {
+	if n == 0 {
 		return nil
 	}
-	n = 1 + n/10
+	n++
 	return &n
+}
+
+// within is how many steps it takes to look for a value in a list; an object finds a name in one.
+func within(v, all ref.Val) (n uint64) {
+	if l, ok := all.(traits.Lister); ok {
+		for it := l.Iterator(); it.HasNext() == types.True; {
+			n += 1 + meeting(v, it.Next(), 0)
+		}
+	}
+	return n
+}
+
+// meeting is how many steps it takes to find that two values are the same; those of which one has more parts, or characters, are not at once.
+func meeting(a, b ref.Val, depth int) (n uint64) {
+	if depth > maxDepth {
+		return 0
+	}
+	switch x := a.(type) {
+	case types.String:
+		if y, ok := b.(types.String); ok && len(x) == len(y) {
+			return uint64(len(x) / 10) //nolint:gosec // a length is not below 0
+		}
+	case *types.Optional:
+		if y, ok := b.(*types.Optional); ok && x.HasValue() && y.HasValue() {
+			return meeting(x.GetValue(), y.GetValue(), depth+1)
+		}
+	case traits.Mapper:
+		y, ok := b.(traits.Mapper)
+		if !ok || x.Size() != y.Size() {
+			return 0
+		}
+		for it := x.Iterator(); it.HasNext() == types.True; {
+			name := it.Next()
+			n++
+			if other, has := y.Find(name); has {
+				n += meeting(x.Get(name), other, depth+1)
+			}
+		}
+	case traits.Lister:
+		y, ok := b.(traits.Lister)
+		if !ok || x.Size() != y.Size() {
+			return 0
+		}
+		for i, j := x.Iterator(), y.Iterator(); i.HasNext() == types.True; {
+			n += 1 + meeting(i.Next(), j.Next(), depth+1)
+		}
+	}
+	return n
+}
+
+// sizeOfList is how many elements a list has; 0 of anything else.
+func sizeOfList(v ref.Val) uint64 {
+	l, ok := v.(traits.Lister)
+	if !ok {
+		return 0
+	}
+	n, _ := l.Size().(types.Int)
+	return uint64(n) //nolint:gosec // a size is not below 0
+}
+
+// placesOf is at how many places a text may be in a pattern, each of which is looked at for each character.
+func placesOf(v ref.Val) uint64 {
+	pattern, _ := v.(types.String)
+	n, known := patternPlaces.Load(pattern)
+	if !known {
+		m, ok := automaton(string(pattern))
+		if n = uint64(len(pattern)); ok {
+			n = uint64(len(m.Inst))
+		}
+		if told.Add(1) > maxAnswers {
+			patternPlaces.Clear()
+			answers.Clear()
+			told.Store(0)
+		}
+		patternPlaces.Store(pattern, n)
+	}
+	return n.(uint64)
 }
 
 func charsOf(v ref.Val) uint64 {
 	s, _ := v.(types.String)
 	return uint64(len(s))
-}
-
-// partsOf is of how many parts a value is.
-func partsOf(v ref.Val, depth int) (n uint64) {
-	if depth > maxDepth {
-		return 0
-	}
-	switch x := v.(type) {
-	case traits.Mapper:
-		for it := x.Iterator(); it.HasNext() == types.True; {
-			n += 1 + partsOf(x.Get(it.Next()), depth+1)
-		}
-	case traits.Lister:
-		for it := x.Iterator(); it.HasNext() == types.True; {
-			n += 1 + partsOf(it.Next(), depth+1)
-		}
-	}
-	return n
 }
 
 // items is how often a loop goes round at most.

@@ -92,12 +92,12 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 		return nil, nil
 	}
 	e := &expr{text: n.Value, at: place{c.src.file, n.Line, n.Column}}
-	if e.shape, e.choices = c.analyse(n, path, p.checked.NativeRep()); len(c.mistakes) > before {
+	if e.shape, e.choices, e.loops = c.analyse(n, path, p.checked.NativeRep()); len(c.mistakes) > before {
 		return nil, nil
 	}
 	if p.prog == nil {
 		var err error
-		if p.prog, err = c.env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.EvalOptions(cel.OptOptimize)); err != nil {
+		if p.prog, err = c.env.Program(p.checked, append(bounds(), cel.EvalOptions(cel.OptOptimize))...); err != nil {
 			c.wrong(n, path, err.Error(), "")
 			return nil, nil
 		}
@@ -105,10 +105,15 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	e.prog = p.prog
 	if env := c.env; len(e.choices) > 0 {
 		e.tracked = func(watch interpreter.InterpretableDecoratorV2) (cel.Program, error) {
-			return env.Program(p.checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.CustomDecoratorV2(watch))
+			return env.Program(p.checked, append(bounds(), cel.CustomDecoratorV2(watch))...)
 		}
 	}
 	return e, p.checked.OutputType()
+}
+
+// bounds are the limits of a program.
+func bounds() []cel.ProgramOption {
+	return []cel.ProgramOption{cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.InterruptCheckFrequency(loopsBetween)}
 }
 
 // program parses and checks an expression, unless that was done on this level before. What is wrong with it is noted.

@@ -20,12 +20,13 @@ import (
 )
 
 const (
-	maxText     = 64 << 10 // bytes of a text that a function makes
-	maxNesting  = 1        // of loops inside an expression
-	maxExprSize = 4000     // characters of an expression
-	costOfExpr  = 50_000   // CEL's cost units for one evaluation; joining texts costs a unit for each ten characters, so this bounds memory too
-	costOfAll   = 100_000  // for one message
-	maxBody     = 1 << 20  // bytes of a document
+	maxText      = 64 << 10 // bytes of a text that a function makes
+	maxNesting   = 1        // of loops inside an expression
+	maxExprSize  = 4000     // characters of an expression
+	costOfExpr   = 50_000   // CEL's cost units for one evaluation; joining texts costs a unit for each ten characters, so this bounds memory too
+	costOfAll    = 100_000  // for one message
+	loopsBetween = 100      // turns of a loop, after which it is asked whether somebody still waits for the result
+	maxBody      = 1 << 20  // bytes of a document
 )
 
 // eventVars is what an expression sees of the message beside its body.

@@ -185,7 +185,7 @@ type choice struct{ condition int64 }
 func (r *run) evaluate(rl *rule, e *expr, s *scope) (ref.Val, *cel.EvalDetails, error) {
 	o := r.observer
 	if o == nil || len(e.choices) == 0 {
-		return e.prog.Eval(s)
+		return r.during(e, e.prog, s)
 	}
 	prog, err := e.tracked(func(part interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		i := slices.IndexFunc(e.choices, func(c choice) bool { return c.condition == part.ID() })
@@ -197,7 +197,18 @@ func (r *run) evaluate(rl *rule, e *expr, s *scope) (ref.Val, *cel.EvalDetails, 
 	if err != nil {
 		return nil, nil, err
 	}
-	return prog.Eval(s)
+	return r.during(e, prog, s)
+}
+
+// during runs a program until nobody waits for it any more. That is asked in its loops alone: all else is short.
+func (r *run) during(e *expr, prog cel.Program, s *scope) (ref.Val, *cel.EvalDetails, error) {
+	if err := r.ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if !e.loops {
+		return prog.Eval(s)
+	}
+	return prog.ContextEval(r.ctx, s)
 }
 
 // watched is the condition of a choice.

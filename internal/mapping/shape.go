@@ -182,15 +182,15 @@ type analysis struct {
 }
 
 // analyse says what an expression's value is, and notes what could fail in it: a field that may be missing, a code without a row.
-func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (shape, []choice) {
+func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (s shape, choices []choice, loops bool) {
 	a := &analysis{c: c, n: n, path: path, ast: checked, binds: map[string]shape{}, shapes: map[int64]shape{}}
-	s := a.of(checked.Expr(), c.guards)
+	s = a.of(checked.Expr(), c.guards)
 	a.dear(checked.Expr())
 	if t := checked.GetType(checked.Expr().ID()); t != nil && t.TypeName() == "optional_type" {
 		s.absent = true
 	}
 	s.guards, _ = guarded(checked.Expr())
-	return s, a.choices
+	return s, a.choices, a.loops
 }
 
 func (a *analysis) wrong(e ast.Expr, why, hint string) { a.c.add(a.at(e), a.path, why, hint) }
