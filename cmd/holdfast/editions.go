@@ -193,6 +193,9 @@ func keepSet(ctx context.Context, db *store.DB, set *mapping.Set, plant edition.
 		return nil
 	}
 	whole, err := edition.Whole(mapping.Library(), plant)
+	if table := mapping.UnitsToKeep(); err == nil && table != nil {
+		whole, err = whole.With("shipped/"+mapping.KeptUnits, table)
+	}
 	if err == nil {
 		err = db.InTx(ctx, func(tx *store.Tx) error { return edition.KeepSet(ctx, tx, whole, set.Versions()) })
 	}
@@ -218,7 +221,7 @@ func (f *floors) earlierRules(ctx context.Context, by string) (*mapping.Set, err
 	if err != nil {
 		return nil, err
 	}
-	set, err := mapping.Load(folders...)
+	set, err := mapping.LoadKept(folders[0], folders[1:]...)
 	if err != nil {
 		return nil, errors.Join(mapping.ErrGone, err)
 	}

@@ -100,7 +100,7 @@ type compiler struct {
 	expanded  map[string]bool // the fragments that mappings use; nil where that is not counted
 	mistakes  []error
 
-	ownUnits []byte // the text of the plant's own units
+	unitTables []byte // the texts of the shipped units, unless they are the first, and of the plant's own
 
 	compiled map[phrase]*program // expressions that mappings have in common are compiled once
 	inner    map[level]*cel.Env
@@ -170,7 +170,7 @@ func newCompiler() (*compiler, error) {
 // that documents knows.
 func (c *compiler) again(documents func(name string) (*schema.Type, bool)) *compiler {
 	return &compiler{
-		out: c.out, in: c.in, units: c.units, fragments: c.fragments, ownUnits: c.ownUnits, documents: documents,
+		out: c.out, in: c.in, units: c.units, fragments: c.fragments, unitTables: c.unitTables, documents: documents,
 		envs: map[*schema.Type]typed{}, compiled: map[phrase]*program{}, inner: map[level]*cel.Env{},
 	}
 }

@@ -136,7 +136,11 @@ func (s *Set) Idle() []Mistake { return slices.Clone(s.idle) }
 // prepare reads what mappings share: units and fragments.
 func (c *compiler) prepare(fsys []fs.FS) error {
 	var own [][]byte
+	var kept []byte
 	for i, f := range fsys {
+		if table, err := fs.ReadFile(f, KeptUnits); err == nil && i == 0 {
+			kept = table
+		}
 		c.own = i > 0
 		if text, err := fs.ReadFile(f, unitFile); err == nil {
 			own = append(own, text)
@@ -152,13 +156,19 @@ func (c *compiler) prepare(fsys []fs.FS) error {
 			return err
 		}
 	}
-	err := c.units.fill(own...)
+	err := c.units.fill(kept, own...)
 	if m, ok := errors.AsType[*Mistake](err); ok {
 		c.mistakes = append(c.mistakes, m)
-		err = c.units.fill()
+		err = c.units.fill(kept)
+	}
+	if kept == nil {
+		kept = shippedUnits
+	}
+	if kept = unlessFirst(kept); kept != nil {
+		c.unitTables = piece(KeptUnits, kept)
 	}
 	for _, text := range own {
-		c.ownUnits = append(c.ownUnits, piece(unitFile, text)...)
+		c.unitTables = append(c.unitTables, piece(unitFile, text)...)
 	}
 	return err
 }
@@ -217,7 +227,7 @@ func (s *Set) add(file string, text []byte, c *compiler) {
 	if m == nil {
 		return
 	}
-	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.ownUnits)) // each of the others is a piece
+	sum := sha256.Sum256(slices.Concat(text, c.used.files, c.unitTables)) // each of the others is a piece
 	m.name, m.text, m.folder, m.own = strings.TrimSuffix(file, ".yaml"), text, c.fsys, c.own
 	m.version = m.name + "@" + hex.EncodeToString(sum[:])[:12]
 	s.byName[m.name] = m

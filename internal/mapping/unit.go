@@ -2,10 +2,13 @@ package mapping
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/csv"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/big"
 	"slices"
@@ -22,6 +25,32 @@ import (
 
 //go:embed units.csv
 var shippedUnits []byte
+
+// firstUnits is the digest of the shipped table by which versions were named before the table was part of them. A set of mappings by that table has
+// its versions as ever, and is kept without a table.
+const firstUnits = "4ecb8935b1d8ce9745c87c588d001a77530b393e9186ffdb1fa4a07615ccd67a"
+
+// KeptUnits is the name of the table of units below the shipped mappings of a set that is kept.
+const KeptUnits = ".units.csv"
+
+// UnitsToKeep is the shipped table of units, to be kept with a set that is made by it; nil of the one that every set has that is kept without.
+func UnitsToKeep() []byte { return unlessFirst(shippedUnits) }
+
+func unlessFirst(table []byte) []byte {
+	if digest := sha256.Sum256(table); hex.EncodeToString(digest[:]) == firstUnits {
+		return nil
+	}
+	return table
+}
+
+// LoadKept is Load of a set that was kept, shipped mappings and own ones, by the units that it was made with. The error is ErrGone where this
+// release has other ones.
+func LoadKept(shipped fs.FS, own ...fs.FS) (*Set, error) {
+	if _, err := fs.Stat(shipped, KeptUnits); err != nil && UnitsToKeep() != nil {
+		return nil, fmt.Errorf("this release has other factors of units: %w", ErrGone)
+	}
+	return Load(append([]fs.FS{shipped}, own...)...)
+}
 
 // unitFile is the plant's own units, beside its mappings: rows that replace the shipped ones, or are added to them.
 const unitFile = "units.csv"
@@ -42,9 +71,12 @@ type units struct {
 // shipped are the units that come with the program.
 var shipped = sync.OnceValues(func() ([]*unit, error) { return parseUnits(shippedUnits) })
 
-// fill takes the shipped units and those of files, in order.
-func (u *units) fill(files ...[]byte) error {
+// fill takes the shipped units, or in their place those of a table that was kept, and those of files, in order.
+func (u *units) fill(kept []byte, files ...[]byte) error {
 	all, err := shipped()
+	if kept != nil {
+		all, err = parseUnits(kept)
+	}
 	if err != nil {
 		return fmt.Errorf("read the shipped units: %w", err)
 	}
