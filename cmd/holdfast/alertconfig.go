@@ -164,6 +164,9 @@ func (p *process) probes(tree *audit.Tree) []alert.Probe {
 		}
 		return "", nil
 	}})
+	all = append(all, alert.Probe{Name: "message.altered", Object: "tokens", Look: func(ctx context.Context) (string, error) {
+		return "", p.tokens.Tell(ctx, p.db) // of what was found where an act ended by it
+	}})
 	if p.ring != nil {
 		all = append(all, alert.Probe{Name: "threat.keys-running-out", Object: node, Look: func(context.Context) (string, error) {
 			if s := p.ring.State(); s.Half {

@@ -126,6 +126,7 @@ func (f *floors) join() {
 	f.live.Read(documentsOf(f.links))
 	f.tokens = token.New(f.cfg.Sensitive.config())
 	f.alerts = alert.New(f.log)
+	f.tokens.AlarmWith(f.alerts)
 	f.guard, f.fetches = f.cfg.newGuard(f.db.Now, f.log)
 	routes := make([]outbox.Route, 0, len(f.cfg.Routes))
 	for _, r := range f.cfg.Routes {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -110,6 +111,9 @@ func (r revealing) Apply(ctx context.Context, name string, m message.Verified, r
 			out, shown, err = r.tokens.Reveal(ctx, tx, text, classes)
 			return err
 		})
+		if err != nil { // of what was altered the lane is parked: whoever looks for it must be told before
+			err = errors.Join(err, r.tokens.Tell(ctx, r.db))
+		}
 		return out, err
 	})
 	doc, err := r.rules.Apply(ctx, name, m, refs)

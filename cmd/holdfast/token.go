@@ -47,7 +47,7 @@ func tokenShow() *cobra.Command {
 					return err
 				})
 				if err != nil {
-					return err
+					return errors.Join(err, r.tokens.Tell(ctx, r.db))
 				}
 				_, err = fmt.Fprintln(cmd.OutOrStdout(), value)
 				return err
@@ -85,7 +85,7 @@ func tokenFind() *cobra.Command {
 					return err
 				})
 				if err = errors.Join(err, none); err != nil {
-					return err
+					return errors.Join(err, r.tokens.Tell(ctx, r.db))
 				}
 				if asJSON {
 					return printJSON(cmd.OutOrStdout(), map[string]string{"token": found, "class": class})
@@ -129,7 +129,7 @@ func tokenRotate() *cobra.Command {
 				}
 				n, err := r.tokens.Rotate(ctx, r.db)
 				if err != nil {
-					return err
+					return errors.Join(err, r.tokens.Tell(ctx, r.db))
 				}
 				return sentence(cmd.OutOrStdout(), "a new key finds %s", count(n, "token", "tokens"))
 			})

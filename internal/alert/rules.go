@@ -33,7 +33,7 @@ func Kinds() []Kind {
 	all := []Kind{
 		{"inbound.refused", Critical, "What came in cannot be believed: its signature fails, its proof has expired or was used before (a replay)"},
 		{"receipt.refused", Critical, "A receipt of an ERP cannot be believed"},
-		{"message.altered", Critical, "A message was altered in the database"},
+		{"message.altered", Critical, "A message, or what a token stands for, was altered in the database"},
 		{"anomaly.held", Warning, "A doubtful report is held"},
 		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},

@@ -107,6 +107,15 @@ func List(ctx context.Context, tx *store.Tx, f Filter) ([]Entry, error) {
 	return out, nil
 }
 
+// Looks is how many looks of somebody at what tokens stand for are on record since a time.
+func Looks(ctx context.Context, tx *store.Tx, actor string, since time.Time) (n int64, err error) {
+	const query = `SELECT COUNT(*) FROM audit_entries WHERE action IN ('token.reveal', 'token.find') AND actor = ? AND at >= ? AND outcome = 'done'`
+	if err := tx.Get(ctx, &n, query, actor, store.Micros(since)); err != nil {
+		return 0, fmt.Errorf("count looks at tokens in the audit record: %w", err)
+	}
+	return n, nil
+}
+
 // where is the condition of a filter with its arguments.
 func (f Filter) where() (string, []any) {
 	var parts []string

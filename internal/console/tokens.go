@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -38,6 +39,7 @@ func (c *Console) showToken(r *http.Request) (*page, error) {
 		})
 	}
 	if err != nil { // not what it stands for: the act may have failed at its commit, unrecorded
+		err = errors.Join(err, c.Tokens.Tell(r.Context(), c.DB))
 		return c.again(r, tokensPage(tokenView{Token: v.Token}), err)
 	}
 	return tokensPage(v), nil

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 
 	"holdfast/internal/access"
 	"holdfast/internal/problem"
@@ -26,7 +27,7 @@ func (s *Server) RevealToken(ctx context.Context, r RevealTokenRequestObject) (R
 		return access.Result{}, err
 	})
 	if err != nil { // the act may have failed at its commit, unrecorded: nothing is shown
-		return nil, err
+		return nil, errors.Join(err, s.Tokens.Tell(ctx, s.DB))
 	}
 	return RevealToken200JSONResponse{Body: shown, Headers: RevealToken200ResponseHeaders{CacheControl: "no-store"}}, nil
 }

@@ -53,7 +53,7 @@ func (t *Tokens) turn(ctx context.Context, tx *store.Tx, id int64) (int, error) 
 		return 0, fmt.Errorf("read tokens: %w", err)
 	}
 	for _, r := range rows {
-		value, err := r.open(ctx, tx)
+		value, err := t.open(ctx, tx, r)
 		if err != nil {
 			return 0, err
 		}

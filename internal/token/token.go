@@ -24,7 +24,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -54,6 +53,9 @@ type Tokens struct {
 
 	mu    sync.RWMutex
 	seeds map[string][]byte // of the purpose keys, by their sealed form: a key of one number may be undone, and made anew; guarded by mu
+
+	alarm  Alarm // nil: nobody is told
+	untold untold
 }
 
 // New returns Tokens.
@@ -86,19 +88,16 @@ func (r row) cell() store.Cell {
 	return store.Cell{Table: "tokens", Row: r.Token, Bound: [][]byte{[]byte(r.Class)}}
 }
 
-func (r row) open(ctx context.Context, tx *store.Tx) (string, error) {
+// open is what r stands for.
+func (t *Tokens) open(ctx context.Context, tx *store.Tx, r row) (string, error) {
 	if r.Sealed == 0 { // whoever can write here could else have another value delivered
-		return "", altered(r.Token)
+		return "", t.altered(r.Token)
 	}
 	value, err := tx.Unseal(ctx, r.cell(), r.Sealed, r.Value)
-	return string(value), err
-}
-
-func altered(token string) error {
-	return &problem.Error{
-		Kind: problem.Integrity, What: "open " + token, Why: "it is not what the plant has stored",
-		Hint: "the database was altered behind Holdfast: find out by whom",
+	if problem.KindOf(err) == problem.Integrity {
+		err = t.altered(r.Token)
 	}
+	return string(value), err
 }
 
 // Of is the token of a value, made if there is none yet. What is a token already stays as it is.
@@ -152,9 +151,9 @@ func (t *Tokens) find(ctx context.Context, tx *store.Tx, class, value string) (s
 	} else if err != nil {
 		return "", fmt.Errorf("look for the token of a %s: %w", class, err)
 	}
-	is, err := r.open(ctx, tx)
+	is, err := t.open(ctx, tx, r)
 	if err == nil && subtle.ConstantTimeCompare([]byte(is), []byte(value)) != 1 {
-		err = altered(r.Token)
+		err = t.altered(r.Token)
 	}
 	return r.Token, err
 }
@@ -206,7 +205,7 @@ func (t *Tokens) Value(ctx context.Context, tx *store.Tx, token string) (class, 
 	} else if err != nil {
 		return "", "", fmt.Errorf("read a token: %w", err)
 	}
-	value, err = r.open(ctx, tx)
+	value, err = t.open(ctx, tx, r)
 	return r.Class, value, err
 }
 
@@ -227,27 +226,6 @@ func (t *Tokens) Forget(ctx context.Context, tx *store.Tx, token string) error {
 	}
 	if n == 0 {
 		return notFound("destroy what a token stands for")
-	}
-	return nil
-}
-
-// Look counts that somebody looks up what a token stands for; TooMany if that was often enough in this hour.
-func (t *Tokens) Look(ctx context.Context, tx *store.Tx, actor string) error {
-	hour := tx.Now.Unix() / int64(time.Hour/time.Second)
-	if _, err := tx.Exec(ctx, `DELETE FROM token_looks WHERE hour < ?`, hour-1); err != nil {
-		return fmt.Errorf("forget old looks at tokens: %w", err)
-	}
-	var n int64
-	err := tx.Get(ctx, &n, `INSERT INTO token_looks (actor, hour, looks) VALUES (?, ?, 1)
-		ON CONFLICT (actor, hour) DO UPDATE SET looks = token_looks.looks + 1 RETURNING looks`, actor, hour)
-	if err != nil {
-		return fmt.Errorf("count a look at a token: %w", err)
-	}
-	if n > t.looks {
-		return &problem.Error{
-			Kind: problem.TooMany, What: "look up a token", Why: fmt.Sprintf("%s has looked up %d in this hour", actor, t.looks),
-			Hint: "wait for the next hour, or have sensitive.looks_per_hour raised",
-		}
 	}
 	return nil
 }
@@ -288,7 +266,7 @@ func (t *Tokens) keys(ctx context.Context, tx *store.Tx) ([]key, error) {
 
 func (t *Tokens) seed(ctx context.Context, tx *store.Tx, r keyRow) ([]byte, error) {
 	if r.Sealed == 0 {
-		return nil, altered("the key of tokens")
+		return nil, t.altered(keyName)
 	}
 	as := fmt.Sprintf("%d/%d/%s", r.ID, r.Sealed, r.Seed)
 	t.mu.RLock()
@@ -298,6 +276,9 @@ func (t *Tokens) seed(ctx context.Context, tx *store.Tx, r keyRow) ([]byte, erro
 		return seed, nil
 	}
 	seed, err := tx.Unseal(ctx, cellOfKey(r.ID), r.Sealed, r.Seed)
+	if problem.KindOf(err) == problem.Integrity {
+		err = t.altered(keyName)
+	}
 	if err != nil {
 		return nil, err
 	}
