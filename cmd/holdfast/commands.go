@@ -6,6 +6,6 @@ import "github.com/spf13/cobra"
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newDemo(), serveCommand(), newInit(), newDoctor(), newStatus(), newMigrate(),
-		newMsg(), newLane(), newLink(), newJob(), newReconcile(), newQuarantine(), newConflict(), newAnomaly(), newKeys(), newToken(), newVerify(), newAudit(), newBackup(), newAccess(), newAlert(), newERP(), newMapping(), tortureCommand(), versionCommand(),
+		newMsg(), newLane(), newLink(), newJob(), newReconcile(), newQuarantine(), newConflict(), newAnomaly(), newKeys(), newToken(), newVerify(), newAudit(), newBackup(), newAccess(), newAlert(), newERP(), newMapping(), newCompliance(), tortureCommand(), versionCommand(),
 	}
 }

@@ -19,7 +19,7 @@ func verbs() map[string]string {
 	return map[string]string{
 		"demo": free, "init": free, "version": free, "torture": free, "verify": free, "erp mock": free, "erp mock assert": free,
 		"completion bash": free, "completion zsh": free, "completion fish": free, "completion powershell": free,
-		"mapping new": free, "mapping check": free, "mapping test": free, "mapping preview": free, "mapping schema": free,
+		"mapping new": free, "mapping check": free, "mapping test": free, "mapping preview": free, "mapping schema": free, "compliance report": free,
 		"job list": access.MsgRead, "job show": access.MsgRead, "job watch": access.MsgRead, "job start": access.JobStart, "job approve": access.JobApprove,
 		"job pause": access.JobPause, "job resume": access.JobResume, "job cancel": access.JobCancel, "job rate": access.JobRate, "reconcile": access.ReconcileRun,
 		"mapping publish": access.MappingPublish, "mapping approve": access.MappingApprove, "mapping rollback": access.MappingRollback,
