@@ -384,19 +384,29 @@ func (b broken) Put(_ context.Context, _ string, r io.Reader) error {
 	return errors.Join(err, errors.New("the line broke"))
 }
 
+// TestAPlaceThatFailsKeepsItFromNoOther: two of three places are away, the copy is in the third, and the key from the safe alone restores it.
 func TestAPlaceThatFailsKeepsItFromNoOther(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
-	s.owe("o1", 1)
-	s.opt.Places = []backup.Place{broken{s.near}, s.far}
+	s.owe("o1", 3)
+	away := backup.Folder(t.TempDir())
+	s.opt.Places = []backup.Place{broken{s.near}, broken{away}, s.far}
 	m, err := backup.Create(t.Context(), s.src, s.opt)
-	if err == nil || !strings.Contains(err.Error(), "the line broke") {
-		t.Errorf("got %v, want what failed", err)
+	if err == nil || strings.Count(err.Error(), "the line broke") != 2 {
+		t.Errorf("got %v, want what failed in either place", err)
 	}
-	if _, err := backup.Verify(t.Context(), s.far, m.ID, s.trial(s.own)); err != nil {
-		t.Error(err)
+	for _, k := range []backup.Key{s.own, s.recovery} {
+		if proof, err := backup.Verify(t.Context(), s.far, m.ID, s.trial(k)); err != nil || proof.Opened != k.Name {
+			t.Errorf("by the key %s: %+v, %v", k.Name, proof, err)
+		}
 	}
-	if all, err := backup.List(t.Context(), s.near, s.signer); err != nil || len(all) > 0 {
-		t.Errorf("got %v, %v, want nothing that looks like a copy", all, err)
+	for _, p := range []backup.Folder{s.near, away} {
+		if all, err := backup.List(t.Context(), p, s.signer); err != nil || len(all) > 0 {
+			t.Errorf("got %v, %v, want nothing that looks like a copy", all, err)
+		}
+	}
+	got, err := backup.Restore(t.Context(), s.far, m.ID, filepath.Join(t.TempDir(), "new"), "", s.trial(s.recovery))
+	if err != nil || got.Doubtful != 3 {
+		t.Errorf("restored %+v, %v, want three messages in doubt", got, err)
 	}
 }
 
