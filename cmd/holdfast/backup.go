@@ -73,7 +73,7 @@ func backupCreate() *cobra.Command {
 			})
 		},
 	}
-	reasonFlag(cmd, &reason)
+	cmd.Flags().StringVar(&reason, "reason", "a copy by command", "why; kept in the audit record")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -167,7 +167,7 @@ func (c Config) copies(ctx context.Context) ([]backup.Copy, error) {
 
 func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "there are no copies yet; make one with: holdfast backup create --reason '…'")
+		_, err := fmt.Fprintln(w, "there are no copies yet; make one with: holdfast backup create")
 		return err
 	}
 	rows := make([]string, 0, len(all))
