@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"holdfast/adapters/odata"
+	"holdfast/internal/decimal"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
+	"holdfast/openapi/contract"
 )
 
 // receipt is the movement type by which finished goods of an order go into stock.
@@ -49,44 +51,107 @@ func (l *Link) Check(ctx context.Context) error {
 	return err
 }
 
-// bookedBySAP answers for a receipt of an order whose receipts SAP books itself: it is not sent, for it would be booked twice, and has the
-// document that SAP made. nil if it is to be sent.
-func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery) *message.Outcome {
-	var doc struct {
-		Items []struct {
-			GoodsMovementType, ManufacturingOrder string
-			Quantity                              string `json:"QuantityInEntryUnit"`
-		} `json:"to_MaterialDocumentItem"`
+// The list of a material document's items, and the fields of one that tell what SAP books itself.
+const (
+	movedItems = "to_MaterialDocumentItem"
+	movedOrder = "ManufacturingOrder"
+	movedType  = "GoodsMovementType"
+)
+
+// bookedBySAP takes those items out of a goods movement by which goods of an order are received whose receipts SAP books itself: sent, they
+// would be booked twice. rest is what remains to be sent, and says what the receipt notes of the others. Where nothing remains, settled has
+// the document that SAP made; where SAP cannot be asked, it says that nothing was sent.
+func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery) (rest message.Delivery, says string, settled *message.Outcome) {
+	if len(l.automatic) == 0 {
+		return d, "", nil
 	}
-	if len(l.automatic) == 0 || json.Unmarshal(d.Doc.Body, &doc) != nil {
-		return nil // what is wrong with the document, odata says
+	v, err := contract.Decode(d.Doc.Body)
+	doc, _ := v.(map[string]any)
+	all, _ := doc[movedItems].([]any)
+	if err != nil || len(all) == 0 {
+		return d, "", nil // odata says what is wrong with it
 	}
-	for _, i := range doc.Items {
-		if i.GoodsMovementType != receipt || i.ManufacturingOrder == "" {
+	own, why, keep, err := l.ownItems(ctx, all)
+	if err != nil {
+		out := odata.NotSent(err)
+		return d, "", &out
+	}
+	if len(own) == 0 {
+		return d, "", nil
+	}
+	if err := l.ownReceipts(ctx, own); err != nil {
+		out := odata.NotSent(err)
+		return d, "", &out
+	}
+	number, says := l.tell(d.Event.Message().ID, own, why, len(keep) > 0)
+	if len(keep) == 0 {
+		out := message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: number, Kind: "receipt booked by SAP"}}
+		note(&out.Receipt, says)
+		return d, "", &out
+	}
+	doc[movedItems] = keep
+	if d.Doc.Body, err = json.Marshal(doc); err != nil {
+		return d, "", &message.Outcome{Verdict: message.Refused, Err: fmt.Errorf("write the goods movement: %w", err)}
+	}
+	return d, says, nil
+}
+
+// ownItems are the items that SAP books itself, by what it does so for each order, and those that remain.
+func (l *Link) ownItems(ctx context.Context, all []any) (own []*ownItem, why map[string]string, keep []any, err error) {
+	why = map[string]string{}
+	for _, item := range all {
+		i, _ := item.(map[string]any)
+		order, _ := i[movedOrder].(string)
+		if i[movedType] != receipt || order == "" {
+			keep = append(keep, item)
 			continue
 		}
-		why, err := l.receivesItself(ctx, i.ManufacturingOrder)
-		var number string
-		if err == nil && why != "" {
-			number, err = l.ownReceipt(ctx, i.ManufacturingOrder, i.Quantity)
+		by, known := why[order]
+		if !known {
+			if by, err = l.receivesItself(ctx, order); err != nil {
+				return nil, nil, nil, err
+			}
+			why[order] = by
+		}
+		if by == "" {
+			keep = append(keep, item)
+			continue
+		}
+		o := &ownItem{order: order}
+		o.batch, _ = i["Batch"].(string)
+		o.said, _ = i["QuantityInEntryUnit"].(string)
+		own = append(own, o)
+	}
+	return own, why, keep, nil
+}
+
+// tell says what became of the items that SAP books itself, and gives the document that stands for them.
+func (l *Link) tell(id string, own []*ownItem, why map[string]string, some bool) (number, says string) {
+	var orders, documents, lack []string
+	for _, o := range own {
+		if by := o.order + " itself (" + why[o.order] + ")"; !slices.Contains(orders, by) {
+			orders = append(orders, by)
 		}
 		switch {
-		case err != nil:
-			out := odata.NotSent(err)
-			return &out
-		case why == "":
-			continue
+		case o.document == "":
+			lack = append(lack, strings.TrimSpace(o.said+" "+o.batch))
+		case !slices.Contains(documents, o.document):
+			documents = append(documents, o.document)
 		}
-		out := message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: number, Kind: "receipt booked by SAP"}}
-		says := "holdfast: not sent, since SAP books the receipts of order " + i.ManufacturingOrder + " itself (" + why + ")"
-		if number == "" {
-			says += "; it has booked none yet: look in COGI"
-			l.log.Warn("SAP books the receipts of an order itself, and has booked none", "part", "sap", "message", d.Event.Message().ID, "order", i.ManufacturingOrder)
-		}
-		note(&out.Receipt, says)
-		return &out
 	}
-	return nil
+	says = "holdfast: not sent, since SAP books the receipts of order " + strings.Join(orders, ", ")
+	if some {
+		says = fmt.Sprintf("holdfast: %d of its items not sent, since SAP books the receipts of order %s", len(own), strings.Join(orders, ", "))
+	}
+	if len(documents) > 0 {
+		number = documents[0]
+		says += "; as " + strings.Join(documents, ", ")
+	}
+	if len(lack) > 0 {
+		says += "; it has booked none yet of " + strings.Join(lack, ", ") + ": look in COGI"
+		l.log.Warn("SAP books the receipts of an order itself, and has not booked all", "part", "sap", "message", id, "order", own[0].order, "err", says)
+	}
+	return number, says
 }
 
 // keepsReversal refuses to take back a receipt that SAP has booked itself: it is taken back with the confirmation that it was booked by.
@@ -171,22 +236,87 @@ func (l *Link) operationsKnow(ctx context.Context) (*odata.Client, error) {
 		`write "*" if SAP books the receipts of every order, else leave goods.received out of the route`)
 }
 
-// ownReceipt is the latest document by which SAP itself received goods of an order, one of this quantity before all others.
-func (l *Link) ownReceipt(ctx context.Context, order, quantity string) (number string, err error) {
+// ownItem is an item by which goods are received that SAP receives itself, and the document by which it has; "" if by none.
+type ownItem struct{ order, batch, said, document string }
+
+// ownReceipts finds the document of each item among those by which SAP has received goods of its order, the latest before all others. An item
+// of such a document counts once: for one of its quantity, and its batch if it has that; or for all that are left, if it is their sum; or else
+// for any.
+func (l *Link) ownReceipts(ctx context.Context, own []*ownItem) error {
+	for len(own) > 0 {
+		var same, others []*ownItem
+		for _, o := range own {
+			if o.order == own[0].order {
+				same = append(same, o)
+			} else {
+				others = append(others, o)
+			}
+		}
+		booked, err := l.received(ctx, own[0].order)
+		if err != nil {
+			return err
+		}
+		assign(same, booked)
+		own = others
+	}
+	return nil
+}
+
+// received are the items by which goods of an order were received, the latest first, those that were reversed left out.
+func (l *Link) received(ctx context.Context, order string) (out []*ownItem, err error) {
 	c, err := l.Service(Movements)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	same := false
 	q := odata.Query{
-		Set: "A_MaterialDocumentItem", Where: odata.And(odata.Equal("ManufacturingOrder", order), odata.Equal("GoodsMovementType", receipt)),
+		Set: "A_MaterialDocumentItem", Where: odata.And(odata.Equal(movedOrder, order), odata.Equal(movedType, receipt)),
 		OrderBy: []odata.Order{{Field: "MaterialDocumentYear"}, {Field: "MaterialDocument"}, {Field: "MaterialDocumentItem"}},
 	}
 	_, err = c.All(ctx, q, func(e odata.Entity) error {
-		if is := text(e, "QuantityInEntryUnit") == quantity; e.Values["GoodsMovementIsCancelled"] != true && (is || !same) {
-			number, same = document(e), is
+		if e.Values["GoodsMovementIsCancelled"] != true {
+			out = append(out, &ownItem{order, text(e, "Batch"), text(e, "QuantityInEntryUnit"), document(e)})
 		}
 		return nil
 	})
-	return number, err
+	slices.Reverse(out)
+	return out, err
+}
+
+// assign gives each item the document of one that SAP has booked.
+func assign(own, booked []*ownItem) {
+	take := func(fits func(want, got *ownItem) bool) {
+		for _, want := range own {
+			if want.document != "" {
+				continue
+			}
+			if at := slices.IndexFunc(booked, func(got *ownItem) bool { return fits(want, got) }); at >= 0 {
+				want.document = booked[at].document
+				booked = slices.Delete(booked, at, at+1)
+			}
+		}
+	}
+	take(func(want, got *ownItem) bool { return want.batch == got.batch && want.quantity().Equal(got.quantity()) })
+	take(func(want, got *ownItem) bool { return want.quantity().Equal(got.quantity()) })
+	var sum decimal.Decimal
+	for _, o := range own {
+		if o.document == "" {
+			sum = sum.Add(o.quantity())
+		}
+	}
+	if at := slices.IndexFunc(booked, func(got *ownItem) bool { return got.quantity().Equal(sum) }); at >= 0 {
+		for _, o := range own {
+			if o.document == "" {
+				o.document = booked[at].document
+			}
+		}
+	}
+	take(func(_, _ *ownItem) bool { return true })
+}
+
+// quantity is what an item says, 0 if that is no number.
+func (o *ownItem) quantity() (d decimal.Decimal) {
+	if q, err := decimal.Parse(o.said); err == nil {
+		d = q
+	}
+	return d
 }

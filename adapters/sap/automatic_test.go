@@ -1,6 +1,8 @@
 package sap
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,6 +72,100 @@ func TestAReceiptThatSAPBooksItselfIsNotBookedTwice(t *testing.T) {
 	}
 	if got := strings.Join(w.link.Warnings(), "\n"); !strings.Contains(got, "automatic_receipt") || !strings.Contains(got, "PP05, ZP05") {
 		t.Errorf("the doctor is told %q", got)
+	}
+}
+
+// booking seeds an order whose receipts SAP books itself, if key is PP05.
+func (w *world) booking(t *testing.T, order, key string) {
+	t.Helper()
+	if err := w.system.Seed("A_ProductionOrder_2", map[string]any{"ManufacturingOrder": order, "to_ProductionOrderOperation": []any{
+		map[string]any{"OrderInternalBillOfOperations": order, "OrderIntBillOfOperationsItem": "1", "ManufacturingOrderOperation": "0010", "OperationControlProfile": key},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// books seeds a document by which SAP has received goods itself: each item is a quantity and a batch.
+func (w *world) books(t *testing.T, number, order string, items ...string) {
+	t.Helper()
+	var all []any
+	for i, item := range items {
+		quantity, batch, _ := strings.Cut(item, " ")
+		all = append(all, map[string]any{
+			"MaterialDocumentItem": fmt.Sprintf("%04d", i+1), "ManufacturingOrder": order, "GoodsMovementType": "101", "QuantityInEntryUnit": quantity, "Batch": batch,
+		})
+	}
+	if err := w.system.Seed("A_MaterialDocumentHeader", map[string]any{"MaterialDocument": number, "MaterialDocumentYear": "2026", "to_MaterialDocumentItem": all}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestEachItemOfAReceiptIsSettled: those that SAP books itself have each a document of SAP's own, once, or one document the lot of them, and
+// what SAP has not booked is named. The others are sent, alone, and once.
+func TestEachItemOfAReceiptIsSettled(t *testing.T) {
+	item := func(order, typ, quantity, batch string) string {
+		return `{"Material":"FG-100","Plant":"1000","ManufacturingOrder":"` + order + `","GoodsMovementType":"` + typ + `","QuantityInEntryUnit":"` + quantity + `","Batch":"` + batch + `"}`
+	}
+	doc := func(items ...string) string {
+		return `{"GoodsMovementCode":"02","to_MaterialDocumentItem":[` + strings.Join(items, ",") + `]}`
+	}
+	split := doc(item("1", "101", "4.000", "B1"), item("1", "101", "4.000", "B2"))
+	for _, tt := range []struct {
+		name, doc string
+		booked    map[string][]string // documents of order 1
+		document  string              // of the receipt, "sent" if it is that of what was sent
+		says      []string
+		sent      []string // the batches
+	}{
+		{"two batches, two documents", split, map[string][]string{"5000000001": {"4 B1"}, "5000000002": {"4.000 B2"}}, "5000000001/2026", []string{"5000000001/2026, 5000000002/2026"}, nil},
+		{"two batches, one document", split, map[string][]string{"5000000001": {"4.000 B1", "4.000 B2"}}, "5000000001/2026", []string{"(control key PP05 of operation 0010); as 5000000001/2026"}, nil},
+		{"two batches in one item", split, map[string][]string{"5000000001": {"8.000"}, "5000000002": {"2.000"}}, "5000000001/2026", []string{"as 5000000001/2026"}, nil},
+		{"one failed", split, map[string][]string{"5000000001": {"4.000 B2"}}, "5000000001/2026", []string{"5000000001/2026", "none yet of 4.000 B1: look in COGI"}, nil},
+		{"all failed", split, nil, "", []string{"none yet of 4.000 B1, 4.000 B2: look in COGI"}, nil},
+		{
+			"beside another order's", doc(item("1", "101", "4.000", "B1"), item("2", "101", "5.000", "B3")),
+			map[string][]string{"5000000001": {"4.000 B1"}},
+			"sent",
+			[]string{"1 of its items", "order 1", "5000000001/2026"},
+			[]string{"B3"},
+		},
+		{"beside a by-product", doc(item("1", "531", "1.000", "C1"), item("1", "101", "4.000", "B1")), nil, "sent", []string{"1 of its items", "none yet of 4.000 B1"}, []string{"C1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := start(t, func(c *Config) { c.AutomaticReceipt = []string{"PP05"} })
+			w.booking(t, "1", "PP05")
+			w.booking(t, "2", "PP01")
+			for number, items := range tt.booked {
+				w.books(t, number, "1", items...)
+			}
+			before := len(w.mock[Movements].Documents("A_MaterialDocumentItem"))
+			d := delivery(t, "m1", movement, tt.doc, nil)
+			out := w.deliver(t, d)
+			if out.Verdict != message.Delivered {
+				t.Fatalf("got %v, %v", out, out.Err)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(string(out.Receipt.Answer), want) {
+					t.Errorf("the receipt says %s, want %q", out.Receipt.Answer, want)
+				}
+			}
+			var sent []string
+			for _, i := range w.mock[Movements].Documents("A_MaterialDocumentItem")[before:] {
+				sent = append(sent, i["Batch"].(string))
+			}
+			if !slices.Equal(sent, tt.sent) {
+				t.Errorf("sent %q, want %q", sent, tt.sent)
+			}
+			if tt.document != "sent" && out.Receipt.Document != tt.document {
+				t.Errorf("document %q, want %q", out.Receipt.Document, tt.document)
+			}
+			if tt.document != "sent" {
+				return
+			}
+			if again, err := w.link.Ask(t.Context(), d); err != nil || again.Receipt.Document != out.Receipt.Document || !strings.Contains(string(again.Receipt.Answer), tt.says[0]) {
+				t.Errorf("asked: %v %q %s, %v, want %q", again, again.Receipt.Document, again.Receipt.Answer, err, out.Receipt.Document)
+			}
+		})
 	}
 }
 

@@ -23,12 +23,12 @@ import (
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
 	out := make([]message.Outcome, len(ds))
 	filled := make([]message.Delivery, len(ds))
-	failed := make([]*message.Outcome, len(ds))
+	failed, notes := make([]*message.Outcome, len(ds)), make([]string, len(ds))
 	var g errgroup.Group
 	g.SetLimit(together)
 	for i, d := range ds {
 		g.Go(func() error {
-			filled[i], failed[i] = l.completed(ctx, d)
+			filled[i], notes[i], failed[i] = l.completed(ctx, d)
 			return nil
 		})
 	}
@@ -43,26 +43,29 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 		ready, at = append(ready, filled[i]), append(at, i)
 	}
 	for k, o := range l.Link.Deliver(ctx, ready) {
-		out[at[k]] = o
+		if out[at[k]] = o; o.Verdict == message.Delivered && notes[at[k]] != "" {
+			note(&out[at[k]].Receipt, notes[at[k]])
+		}
 	}
 	l.readBack(ctx, ds, out)
 	return out
 }
 
-// completed fills in what SAP alone knows; settled says why nothing can be sent, or need be.
-func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, settled *message.Outcome) {
+// completed fills in what SAP alone knows, and takes out what SAP books itself, which says is noted in the receipt; settled says why nothing
+// can be sent, or need be.
+func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, says string, settled *message.Outcome) {
 	switch d.Doc.Target {
 	case movement:
-		if settled = l.bookedBySAP(ctx, d); settled != nil {
-			return d, settled
+		if d, says, settled = l.bookedBySAP(ctx, d); settled != nil {
+			return d, says, settled
 		}
-		return l.reserved(ctx, d)
+		d, settled = l.reserved(ctx, d)
 	case reversal:
-		return d, l.keepsReversal(ctx, d)
+		settled = l.keepsReversal(ctx, d)
 	case inspection:
-		return l.placed(ctx, d)
+		d, settled = l.placed(ctx, d)
 	}
-	return d, nil
+	return d, says, settled
 }
 
 // Ask settles what became of a delivery whose outcome is unknown, as that of odata does. A document that somebody has reversed in part is
@@ -71,6 +74,11 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	out, err := l.Link.Ask(ctx, d)
 	if err == nil && out.Verdict == message.Delivered && d.Doc.Target == reversal {
 		out, err = l.wholly(ctx, d, out)
+	}
+	if err == nil && out.Verdict == message.Delivered && d.Doc.Target == movement {
+		if _, says, settled := l.bookedBySAP(ctx, d); settled == nil && says != "" {
+			note(&out.Receipt, says)
+		}
 	}
 	if err == nil {
 		all := []message.Outcome{out}
