@@ -26,8 +26,8 @@ type part struct {
 	missing bool // nothing is said of it: it may have taken effect
 }
 
-// batch sends groups of writes, each as one change set that takes effect as a whole or not at all, and gives the parts of the answer
-// as the groups were given. Without parts, the answer is to the batch as a whole.
+// batch sends groups of writes, each as one change set that takes effect as a whole or not at all, or reads, each a group of its own, and gives
+// the parts of the answer as the groups were given. Without parts, the answer is to the batch as a whole.
 func (c *Client) batch(ctx context.Context, m *edm.Model, groups [][]request) (parts [][]part, a wire.Answer, sent bool, err error) {
 	r := request{method: http.MethodPost, path: "/$batch", header: http.Header{}}
 	if m.Version == edm.V4 {
@@ -79,6 +79,15 @@ func multipartBatch(groups [][]request, v edm.Version, h http.Header) ([]byte, e
 	h.Set("Content-Type", "multipart/mixed; boundary="+outer)
 	id := 0
 	for _, g := range groups {
+		if !g[0].writes() {
+			id++
+			fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n", outer)
+			if err := g[0].write(&b, v); err != nil {
+				return nil, err
+			}
+			b.WriteString("\r\n")
+			continue
+		}
 		inner := boundary("changeset")
 		fmt.Fprintf(&b, "--%s\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n", outer, inner)
 		for _, r := range g {
@@ -103,10 +112,13 @@ func multipartBatch(groups [][]request, v edm.Version, h http.Header) ([]byte, e
 func (r request) write(b *bytes.Buffer, v edm.Version) error {
 	fmt.Fprintf(b, "%s %s HTTP/1.1\r\n", r.method, r.relative())
 	h := r.header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
 	if h.Get("Accept") == "" {
 		h.Set("Accept", jsonType(v, false))
 	}
-	if len(r.body) > 0 || v == edm.V2 {
+	if r.writes() && (len(r.body) > 0 || v == edm.V2) {
 		h.Set("Content-Length", strconv.Itoa(len(r.body)))
 	}
 	if err := h.Write(b); err != nil {

@@ -261,7 +261,7 @@ func (s *capServer) settle(t *testing.T, d message.Delivery) message.Outcome {
 }
 
 func TestCAPPagesAndErrorsAndChanges(t *testing.T) {
-	for _, s := range capServers(t, func(c *Config) { c.Writes["conf/Orders"] = Write{Idempotent: true} }) {
+	for _, s := range capServers(t, func(c *Config) { c.Batch, c.Writes["conf/Orders"] = 20, Write{Idempotent: true} }) {
 		t.Run(s.name(), func(t *testing.T) {
 			refused := s.link.Deliver(t.Context(), []message.Delivery{capDelivery(t, uuid.NewString(), "000001000020", ""), capDelivery(t, uuid.NewString(), "000001000021", "")})
 			if refused[0].Verdict != message.Refused || !strings.Contains(refused[0].Err.Error(), "Posting period 011 is not open (RU/505)") {
@@ -283,6 +283,11 @@ func TestCAPPagesAndErrorsAndChanges(t *testing.T) {
 			q := Query{Set: "Orders", Where: StartsWith("ManufacturingOrder", prefix), OrderBy: []Order{{Field: "ManufacturingOrder"}}}
 			if _, err := s.client(t).All(t.Context(), q, func(Entity) error { n++; return nil }); err != nil || n != 60 {
 				t.Errorf("read %d of 60, %v", n, err)
+			}
+			by := map[int]int{}
+			each := Query{Set: "Orders", Where: Equal("ManufacturingOrder", prefix+"0007")}
+			if err := s.client(t).Together(t.Context(), []Query{q, each}, func(n int, _ Entity) error { by[n]++; return nil }); err != nil || by[0] != 60 || by[1] != 1 {
+				t.Errorf("in one batch: read %v, %v", by, err)
 			}
 			change := capDelivery(t, uuid.NewString(), "", "")
 			change.Doc.Target, change.Doc.Body, change.Doc.Params = "conf/Orders/change", []byte(`{"Material":"M2"}`), map[string]string{"ManufacturingOrder": prefix + "0007"}

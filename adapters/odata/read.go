@@ -136,16 +136,18 @@ func (c *Client) Changes(ctx context.Context, set, delta string, each func(Entit
 
 // pages reads one page after the other. A page that was read before, or too many of them, end it with an error.
 func (c *Client) pages(ctx context.Context, m *edm.Model, s *edm.Set, r request, top int, each func(Entity) error) (string, error) {
+	a, err := c.read(ctx, "read of "+s.Name, r)
+	if err != nil {
+		return "", err
+	}
+	return c.pagesFrom(ctx, m, s, r, a, top, each)
+}
+
+// pagesFrom goes on from the first page, which a request was answered with.
+func (c *Client) pagesFrom(ctx context.Context, m *edm.Model, s *edm.Set, r request, a wire.Answer, top int, each func(Entity) error) (string, error) {
 	seen := map[string]bool{}
 	for n := 0; ; {
-		if seen[r.path+"?"+r.query] || len(seen) >= c.link.cfg.MaxPages {
-			return "", c.invalid(s.Name, fmt.Errorf("the pages do not end: the link to the next one leads back, or there are more than %d", c.link.cfg.MaxPages))
-		}
 		seen[r.path+"?"+r.query] = true
-		a, err := c.read(ctx, "read of "+s.Name, r)
-		if err != nil {
-			return "", err
-		}
 		p, err := c.page(m, s.Of, a)
 		if err != nil {
 			return "", err
@@ -166,6 +168,12 @@ func (c *Client) pages(ctx context.Context, m *edm.Model, s *edm.Set, r request,
 		}
 		if r, err = c.relative(p.Next, r); err != nil {
 			return "", c.invalid(s.Name, err)
+		}
+		if seen[r.path+"?"+r.query] || len(seen) >= c.link.cfg.MaxPages {
+			return "", c.invalid(s.Name, fmt.Errorf("the pages do not end: the link to the next one leads back, or there are more than %d", c.link.cfg.MaxPages))
+		}
+		if a, err = c.read(ctx, "read of "+s.Name, r); err != nil {
+			return "", err
 		}
 	}
 }

@@ -50,7 +50,8 @@ func bare(number string) string { return strings.TrimLeft(number, "0") }
 
 // own gives, by the order's bare number, what SAP makes itself with the confirmations of these orders. What was read a short while ago is
 // not read again unless it must be fresh.
-func (l *Link) own(ctx context.Context, orders []string, fresh bool, now time.Time) (map[string]ownMovements, error) {
+func (l *Link) own(ctx context.Context, orders []string, fresh bool) (map[string]ownMovements, error) {
+	now := l.now()
 	out, ask := map[string]ownMovements{}, map[string]string{}
 	l.mu.Lock()
 	if now.Before(l.ownAgain) {
@@ -72,7 +73,12 @@ func (l *Link) own(ctx context.Context, orders []string, fresh bool, now time.Ti
 	for order := range ask {
 		read[order] = ownMovements{at: now}
 	}
-	err := chunks(slices.Sorted(maps.Values(ask)), func(some []any) error { return l.readOwn(ctx, some, read) })
+	var err error
+	for some := range slices.Chunk(slices.Sorted(maps.Values(ask)), readTogether) {
+		if err = l.readOwn(ctx, some, read); err != nil {
+			break
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
@@ -90,7 +96,7 @@ func (l *Link) own(ctx context.Context, orders []string, fresh bool, now time.Ti
 }
 
 // readOwn asks SAP, and adds to what is known of each order. A service that has no such field tells nothing.
-func (l *Link) readOwn(ctx context.Context, orders []any, known map[string]ownMovements) error {
+func (l *Link) readOwn(ctx context.Context, orders []string, known map[string]ownMovements) error {
 	c, err := l.Service(Orders)
 	if err != nil {
 		return err
@@ -99,37 +105,41 @@ func (l *Link) readOwn(ctx context.Context, orders []any, known map[string]ownMo
 	if err != nil {
 		return err
 	}
-	read := func(set, field string, where odata.Condition, is func(odata.Entity) ownMovement) error {
+	var qs []odata.Query
+	var is []func(odata.Entity) ownMovement
+	read := func(set, field string, where odata.Condition, made func(odata.Entity) ownMovement) {
 		if s := m.Sets[set]; s == nil {
-			return nil
+			return
 		} else if _, ok := s.Of.Field(field); !ok {
-			return nil
+			return
 		}
-		_, err := c.All(ctx, odata.Query{Set: set, Where: odata.And(odata.AnyOf("ManufacturingOrder", orders...), where)}, func(e odata.Entity) error {
-			order := bare(text(e, "ManufacturingOrder"))
-			of := known[order]
-			of.all = append(of.all, is(e))
-			known[order] = of
+		_ = chunks(orders, func(some []any) error { // no function returns an error
+			qs, is = append(qs, odata.Query{Set: set, Where: odata.And(odata.AnyOf("ManufacturingOrder", some...), where)}), append(is, made)
 			return nil
 		})
-		return err
 	}
 	const marked = "MatlCompIsMarkedForBackflush"
-	err = read(components(m), marked, odata.Equal(marked, true), func(e odata.Entity) ownMovement {
+	read(components(m), marked, odata.Equal(marked, true), func(e odata.Entity) ownMovement {
 		return ownMovement{
 			operation: text(e, "ManufacturingOrderOperation"), issued: e.Values["ReservationIsFinallyIssued"] == true,
 			goods: goods{Material: text(e, "Material"), Batch: text(e, "Batch"), GoodsMovementType: text(e, "GoodsMovementType")},
 		}
 	})
-	if err != nil || len(l.automatic) == 0 || slices.Contains(l.automatic, always) { // which confirmation has the receipt, * does not say
-		return err
+	if len(l.automatic) > 0 && !slices.Contains(l.automatic, always) { // which confirmation has the receipt, * does not say
+		var keys []any
+		for _, key := range l.automatic {
+			keys = append(keys, key)
+		}
+		read(operations, controlKey, odata.AnyOf(controlKey, keys...), func(e odata.Entity) ownMovement {
+			return ownMovement{operation: text(e, "ManufacturingOrderOperation"), goods: goods{GoodsMovementType: receipt}}
+		})
 	}
-	var keys []any
-	for _, key := range l.automatic {
-		keys = append(keys, key)
-	}
-	return read(operations, controlKey, odata.AnyOf(controlKey, keys...), func(e odata.Entity) ownMovement {
-		return ownMovement{operation: text(e, "ManufacturingOrderOperation"), goods: goods{GoodsMovementType: receipt}}
+	return c.Together(ctx, qs, func(n int, e odata.Entity) error {
+		order := bare(text(e, "ManufacturingOrder"))
+		of := known[order]
+		of.all = append(of.all, is[n](e))
+		known[order] = of
+		return nil
 	})
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -135,7 +134,7 @@ func (l *Link) readBack(ctx context.Context, ds []message.Delivery, out []messag
 		all = append(all, t)
 	}
 	all = slices.DeleteFunc(l.expect(ctx, all, false), func(t taken) bool { return len(t.all) == 0 })
-	for some := range slices.Chunk(all, together) {
+	for some := range slices.Chunk(all, readTogether) {
 		posted, err := l.posted(ctx, some)
 		var lack []taken
 		for _, t := range some {
@@ -159,7 +158,7 @@ func (l *Link) expect(ctx context.Context, all []taken, fresh bool) (out []taken
 			orders = append(orders, t.said.Order)
 		}
 	}
-	made, err := l.own(ctx, orders, fresh, time.Now())
+	made, err := l.own(ctx, orders, fresh)
 	for _, t := range all {
 		if t.own {
 			m, ok := made[bare(t.said.Order)]
@@ -198,19 +197,23 @@ func (l *Link) hold(t taken, posted []goods) {
 	note(t.r, "holdfast: "+what)
 }
 
-// posted reads the movements of confirmations in one query, by their numbers, GROUP/COUNT.
+// posted reads the movements of confirmations, by their numbers, GROUP/COUNT.
 func (l *Link) posted(ctx context.Context, some []taken) (map[string][]goods, error) {
 	c, err := l.Service(Confirmations)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]odata.Condition, 0, len(some))
-	for _, t := range some {
-		group, count, _ := strings.Cut(t.r.Document, "/")
-		keys = append(keys, odata.And(odata.Equal("ConfirmationGroup", group), odata.Equal("ConfirmationCount", count)))
+	var qs []odata.Query
+	for few := range slices.Chunk(some, together) {
+		keys := make([]odata.Condition, 0, len(few))
+		for _, t := range few {
+			group, count, _ := strings.Cut(t.r.Document, "/")
+			keys = append(keys, odata.And(odata.Equal("ConfirmationGroup", group), odata.Equal("ConfirmationCount", count)))
+		}
+		qs = append(qs, odata.Query{Set: "ProdnOrdConfMatlDocItm", Where: odata.Or(keys...)})
 	}
 	out := map[string][]goods{}
-	_, err = c.All(ctx, odata.Query{Set: "ProdnOrdConfMatlDocItm", Where: odata.Or(keys...)}, func(e odata.Entity) error {
+	err = c.Together(ctx, qs, func(_ int, e odata.Entity) error {
 		of := text(e, "ConfirmationGroup") + "/" + text(e, "ConfirmationCount")
 		out[of] = append(out[of], goods{text(e, "Material"), text(e, "Batch"), text(e, "GoodsMovementType"), text(e, "QuantityInEntryUnit")})
 		return nil

@@ -12,6 +12,9 @@ import (
 // together is how many orders or materials are asked for in one request: an address has room for some 2,000 characters.
 const together = 20
 
+// readTogether is how many are asked for in one $batch.
+const readTogether = 10 * together
+
 // chunks calls read with the names, a few at a time; with none if there are none.
 func chunks(names []string, read func(some []any) error) error {
 	if len(names) == 0 {

@@ -208,6 +208,7 @@ func wrong(key, why, hint string) error {
 type Link struct {
 	*odata.Link
 	log        *slog.Logger
+	now        func() time.Time
 	polls      []*Poll
 	plant      string // in SAP
 	movementID string // the field of a material document that carries the message's ID
@@ -234,7 +235,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if id := cfg.Writes[movement].ID; id != "" && id != cfg.MovementID {
 		return nil, wrong("writes."+movement+".id", fmt.Sprintf("it is %q, and movement_id is %q: what is sent would not be found again by what reads it back", id, cfg.MovementID), "write the field as movement_id, and leave id out")
 	}
-	l := &Link{log: log, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}}
+	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}
