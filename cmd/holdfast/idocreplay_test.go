@@ -37,7 +37,7 @@ links:
     client: "100"
     plant: {port: HOLDFAST, system: HFPLANT1}
     sap: {port: SAPS4H, system: S4HCLNT100}
-    send: {url: %q}
+    send: {url: %q, answer_within: 1s}
     receive: {folder: %q}
 routes:
   - {kinds: [goods.scrapped], link: sap, mapping: sap-idoc-out}
@@ -169,5 +169,42 @@ func TestWhatSAPSaysLateOfAnIDocIsNotSaidOfItsReplay(t *testing.T) {
 	}
 	if state := w.says(idoc.Status{Number: first, State: idoc.Booked, Code: "41", Document: "4900000002/2026", Kind: "BUS2017"}); state != inbox.Quarantined {
 		t.Errorf("that the first was booked too is %s, want it shown to a person", state)
+	}
+}
+
+// TestAForcedReplayWhoseNodeDiesBeforeItIsNumberedIsNotTheFirstIDoc: a node takes the replay, and is killed before the replay has a number. What SAP
+// says of the first IDoc is not said of the replay: it is not delivered by that. A person decides, and it goes out as another IDoc.
+func TestAForcedReplayWhoseNodeDiesBeforeItIsNumberedIsNotTheFirstIDoc(t *testing.T) {
+	w := sendIDoc(t)
+	first := w.sent(1)[0]
+	w.says(idoc.Status{Number: first, State: idoc.Refused, Code: "51", Text: "The material is locked"})
+	_, l := w.detail()
+	w.says(idoc.Status{Number: first, State: idoc.Received, Code: "64", Text: "it is to be posted anew"})
+	w.in(func(tx *store.Tx) error {
+		if _, err := w.f.outbox.Replay(t.Context(), tx, "sap", l.Name, outbox.Range{From: 1, Force: true}, "the material was locked"); err != nil {
+			return err
+		}
+		if err := w.f.outbox.Resume(t.Context(), tx, "sap", l.Name, "the material was locked"); err != nil {
+			return err
+		}
+		if taken, err := w.f.outbox.Claim(t.Context(), tx, "killed", "sap", 1, 1); err != nil || len(taken) != 1 {
+			return fmt.Errorf("%d lanes taken: %w", len(taken), err)
+		}
+		_, err := w.f.outbox.TakeBack(t.Context(), tx, "killed", "sap", nil)
+		return err
+	})
+	err := until(t.Context(), patience, "a person is asked", func() (bool, error) {
+		d, now := w.detail()
+		l = now
+		return l.State == outbox.Unknown || d.Redelivery == 1 && d.Settled, nil
+	})
+	if d, _ := w.detail(); err != nil || d.Settled && d.Redelivery == 1 || !strings.Contains(l.Reason, "its answer was lost") || strings.Contains(l.Reason, first) {
+		t.Fatalf("by SAP's word on the first IDoc, %s, its replay is settled (%t): the lane is %s: %s, %v", first, d.Settled, l.State, l.Reason, err)
+	}
+	w.in(func(tx *store.Tx) error {
+		return w.f.outbox.SendAgain(t.Context(), tx, "sap", l.Name, 1, "SAP has no other IDoc of it")
+	})
+	if second := w.sent(2)[1]; second == first {
+		t.Errorf("the replay went out under the number of the first, %s", first)
 	}
 }

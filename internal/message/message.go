@@ -140,7 +140,7 @@ type Delivery struct {
 	Quiet  bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
 
 	Redelivery int  // how often it was delivered before: a replay, if more than 0
-	Forced     bool // a person has this replay sent whether or not the ERP has what was sent before: it is another sending
+	Forced     bool // a person has this replay sent whether or not the ERP has what was sent before: it is another sending, also when it is asked for
 }
 
 // Incoming is what a link or the API received from an ERP, before anything of it is believed.

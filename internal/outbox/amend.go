@@ -310,12 +310,12 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		return 0, fmt.Errorf("write the history of a replay: %w", err)
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO outbox_messages (link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
-		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, sealed, signature, sent_by, replay)
+		trace, mapping, prev, role, refers, digest, created_at, attempts, redelivery, sealed, signature, sent_by, replay, forced)
 		SELECT link, lane, epoch, number, id, event, source, kind, version, key, time, body, large, creates, cause,
 		trace, mapping, prev, role, refers, digest, created_at, 0, redelivery + 1, sealed, signature, CASE WHEN sent_with LIKE '%@%' THEN sent_with ELSE '' END,
 			CASE WHEN (sent_with = CAST(? AS TEXT) OR EXISTS (SELECT 1 FROM outbox_events AS v WHERE v.id = d.id AND v.what = CAST(? AS TEXT)))
-				AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END `+which,
-		append([]any{byPerson, inDoubt, string(how), string(how)}, args...)...)
+				AND CAST(? AS TEXT) = 'ask' THEN '' ELSE CAST(? AS TEXT) END, CAST(? AS BOOLEAN) `+which,
+		append([]any{byPerson, inDoubt, string(how), string(how), r.Force}, args...)...)
 	if err != nil {
 		return 0, fmt.Errorf("queue messages again: %w", err)
 	}

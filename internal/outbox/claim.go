@@ -34,6 +34,7 @@ type Queued struct {
 	Again      bool      // it was delivered before, and a person wants it replayed
 	Redelivery int       // how often it was delivered before
 	Replay     Replay    // how; "" once it may have been sent again
+	Forced     bool      // a person has forced this replay, whether or not it may have been sent since
 	CreatedAt  time.Time // when it was appended
 }
 
@@ -188,7 +189,7 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 func (w row) queued(tx *store.Tx, sentTo int64) Queued {
 	return Queued{
 		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced,
-		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, SentBy: w.SentBy, CreatedAt: store.FromMicros(w.CreatedAt),
+		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, Forced: w.Forced, SentBy: w.SentBy, CreatedAt: store.FromMicros(w.CreatedAt),
 	}
 }
 
@@ -218,7 +219,7 @@ func setReplay(ctx context.Context, tx *store.Tx, w row, how Replay) error {
 	if w.Replay == how {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = ? WHERE id = ?`, string(how), w.ID); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = ?, forced = ? WHERE id = ?`, string(how), w.Forced || how == Forced, w.ID); err != nil {
 		return fmt.Errorf("say how message %s is replayed: %w", w.ID, err)
 	}
 	return nil

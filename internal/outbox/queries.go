@@ -43,6 +43,7 @@ type row struct {
 	Attempts   int         `db:"attempts"`
 	Redelivery int         `db:"redelivery"`
 	Replay     Replay      `db:"replay"`
+	Forced     bool        `db:"forced"` // a person has forced this replay, whether or not it was taken since
 	Sends      int         `db:"sends"`
 	SentBy     string      `db:"sent_by"` // what it may have been sent by, where that is not what its lane names
 
@@ -60,11 +61,11 @@ const kept = `link, lane, epoch, number, id, event, source, kind, version, key, 
 const written = kept + `, not_before, expires_at`
 
 // hot are those that a row reads.
-const hot = written + `, replay, sends, signature, sent_by, pin`
+const hot = written + `, replay, forced, sends, signature, sent_by, pin`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay, signature, sealed, sent_by, event, pin`
+	expires_at, attempts, redelivery, replay, forced, signature, sealed, sent_by, event, pin`
 
 // firstOf reads first of a message of link, and whether one before it was passed over.
 func firstOf(r *store.Row, link string) row {
@@ -72,7 +73,7 @@ func firstOf(r *store.Row, link string) row {
 		Link: link, Lane: r.Text(), Epoch: r.Int(), Number: r.Int(), ID: r.Text(), Source: r.Text(), Kind: r.Text(), Version: int(r.Int()), Key: r.Text(),
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
-		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Signature: r.Bytes(), Sealed: r.Int(),
+		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Forced: r.Bool(), Signature: r.Bytes(), Sealed: r.Int(),
 		SentBy: r.Text(), Event: r.Text(), Pin: r.Bytes(), Skipped: r.Bool(),
 	}
 }

@@ -125,7 +125,7 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 	if v == nil && q.SentBy != "" && !l.mustAsk(q) {
 		v = l.change(ctx, q, &d)
 	}
-	d.Quiet, d.Redelivery, d.Forced = q.Replay == outbox.AskFirst, q.Redelivery, q.Replay == outbox.Forced
+	d.Quiet, d.Redelivery, d.Forced = q.Replay == outbox.AskFirst, q.Redelivery, q.Forced
 	l.heard = false
 	return d, v
 }

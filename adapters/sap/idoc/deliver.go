@@ -92,8 +92,8 @@ func (l *Link) deliver(ctx context.Context, d message.Delivery, doc Document) me
 }
 
 // number is that of the IDoc that carries a message, and by what key it has it. An amendment is another IDoc: SAP has refused the first under its
-// number. So is what a person has replayed by force: what SAP says late of the first is not said of it. A replay that is not forced, or that was
-// and may have been sent, is the IDoc that was numbered last.
+// number. So is what a person has replayed by force: what SAP says late of the first is not said of it. A replay that is not forced
+// is the IDoc that was numbered last.
 func (l *Link) number(ctx context.Context, d message.Delivery, document string) (number, key string, err error) {
 	m := d.Event.Message()
 	key = m.ID
