@@ -179,19 +179,26 @@ func (l *Link) aside(name string, seen look, text []byte, folder, reason string)
 	if own == "" {
 		return nil
 	}
-	to := filepath.Join(dir, name)
-	for i := 2; ; i++ {
-		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		to = filepath.Join(dir, fmt.Sprintf("%s.%d", name, i))
+	return l.place(own, dir, name, reason)
+}
+
+// place moves a file that was claimed into a folder, under a name that is free there. An empty file keeps the name until then: another node may look for
+// one at the same time.
+func (l *Link) place(own, dir, name, reason string) error {
+	to, err := reserve(dir, name)
+	if err != nil {
+		return noFolder("receive.folder", err)
 	}
 	if reason != "" {
-		if err := writeFile(to+".why", []byte(reason+"\n")); err != nil {
-			return noFolder("receive.folder", err)
-		}
+		err = writeFile(to+".why", []byte(reason+"\n"))
 	}
-	err = os.Rename(own, to)
+	if err == nil {
+		err = os.Rename(own, to)
+	}
+	if err != nil {
+		_ = os.Remove(to) // what is left is empty, or the reason of nothing
+		_ = os.Remove(to + ".why")
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another node has found it under that name, and moved it
 	}
@@ -199,4 +206,19 @@ func (l *Link) aside(name string, seen look, text []byte, folder, reason string)
 		return noFolder("receive.folder", err)
 	}
 	return errors.Join(syncFolder(dir), syncFolder(l.cfg.Receive.Folder))
+}
+
+// reserve makes an empty file in a folder, under a name that nobody has there.
+func reserve(dir, name string) (string, error) {
+	to := filepath.Join(dir, name)
+	for i := 2; ; i++ {
+		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640) //nolint:gosec // as writeFile
+		if err == nil {
+			return to, f.Close()
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		to = filepath.Join(dir, fmt.Sprintf("%s.%d", name, i))
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,5 +183,110 @@ func TestAFileThatIsStillWrittenIsNotBad(t *testing.T) {
 	p.look(time.Minute)
 	if got, want := p.files(bad), []string{"empty.xml", "empty.xml.why", "half.xml", "half.xml.why"}; !slices.Equal(got, want) {
 		t.Errorf("%q are bad once they have stood still, want %q", got, want)
+	}
+}
+
+// TestTwoNodesPutAsideUnderOneNameAtOnce: SAP uses a name again, and each node has one of the two files. Both are kept, each with its reason.
+func TestTwoNodesPutAsideUnderOneNameAtOnce(t *testing.T) {
+	p := newPicked(t)
+	const rounds = 40
+	for _, folder := range []string{done, bad} {
+		dir := filepath.Join(p.dir, folder)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for i := range rounds {
+			var both sync.WaitGroup
+			for _, node := range []string{"a", "b"} {
+				own := "o.xml." + node
+				text := fmt.Sprintf("%s %d", node, i)
+				p.put(own, []byte(text))
+				reason := ""
+				if folder == bad {
+					reason = text
+				}
+				both.Go(func() {
+					if err := p.link.place(filepath.Join(p.dir, own), dir, "o.xml", reason); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			both.Wait()
+		}
+		kept := map[string]bool{}
+		for _, name := range p.files(folder) {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if whole, ok := strings.CutSuffix(name, ".why"); ok {
+				of, err := os.ReadFile(filepath.Join(dir, whole))
+				if err != nil || string(of)+"\n" != string(text) {
+					t.Fatalf("%s has the reason %q, %v", of, text, err)
+				}
+				continue
+			}
+			kept[string(text)] = true
+		}
+		if len(kept) != 2*rounds {
+			t.Errorf("%s: %d of %d files are kept", folder, len(kept), 2*rounds)
+		}
+	}
+	if got := p.files("."); len(got) > 0 {
+		t.Errorf("%q are left", got)
+	}
+}
+
+// TestTwoNodesTakeFromOneFolder: each file is taken in the order of the names and kept, whoever takes it, and nothing is taken by one that was not
+// by the other before what comes after it; SAP goes on writing, under names that it has used before.
+func TestTwoNodesTakeFromOneFolder(t *testing.T) {
+	p := newPicked(t)
+	other := newPicked(t)
+	other.link.cfg.Receive.Folder = p.dir
+	p.link.now, other.link.now = time.Now, time.Now
+	var mu sync.Mutex
+	first := map[string]int{} // by ID: its place
+	accept := func(_ context.Context, batch []message.Incoming) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range batch {
+			if _, known := first[m.ID]; !known {
+				first[m.ID] = len(first)
+			}
+		}
+		return nil
+	}
+	const rounds, files = 8, 10
+	for round := range rounds {
+		for i := range files {
+			p.put(fmt.Sprintf("o%02d.xml.tmp", i), p.order(1+round*files+i))
+		}
+		for i := range files {
+			if err := os.Rename(filepath.Join(p.dir, fmt.Sprintf("o%02d.xml.tmp", i)), filepath.Join(p.dir, fmt.Sprintf("o%02d.xml", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for tries := 0; len(p.files(".")) > 0; tries++ {
+			if tries > 1000 {
+				t.Fatalf("%q are left", p.files("."))
+			}
+			var both sync.WaitGroup
+			for _, n := range []*picked{p, other} {
+				both.Go(func() {
+					if err := n.link.pickUpOnce(t.Context(), accept, n.seen); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			both.Wait()
+		}
+	}
+	for n := range rounds * files {
+		if at, known := first[fmt.Sprintf("%016d", n+1)]; !known || at != n {
+			t.Fatalf("IDoc %d is taken as number %d (%t)", n+1, at+1, known)
+		}
+	}
+	if got := p.files(done); len(got) != rounds*files || len(p.files(bad)) > 0 {
+		t.Errorf("%d files are done, want %d; bad are %q", len(got), rounds*files, p.files(bad))
 	}
 }
