@@ -33,6 +33,13 @@ func (f *foundStates) of(id string) string {
 	return f.by[id]
 }
 
+// forget is for a message of which a person has decided.
+func (f *foundStates) forget(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.by, id)
+}
+
 // note takes in the outcome of an attempt on what was in that state, "" where that was not looked at.
 func (f *foundStates) note(id, state string, v message.Verdict) {
 	f.mu.Lock()
@@ -78,6 +85,9 @@ func (c *Client) match(ctx context.Context, w *write, d message.Delivery) (settl
 		return nil, nil
 	}
 	w.state = state(e)
+	if d.Anew {
+		c.link.states.forget(d.Event.Message().ID)
+	}
 	if first := c.link.states.of(d.Event.Message().ID); first != "" && first != w.state {
 		out := c.overtaken(w, e, a)
 		return &out, nil

@@ -145,6 +145,45 @@ func TestAPersonSendsARefusedChangeAgain(t *testing.T) {
 	}
 }
 
+// TestAPersonSendsAnUnknownChangeAgain: what the first attempt found is not held against a person's word either where no question has been answered, or
+// one has said nothing to the contrary; but against the attempts after it.
+func TestAPersonSendsAnUnknownChangeAgain(t *testing.T) {
+	for _, d := range dialects()[:2] {
+		t.Run(d.name, func(t *testing.T) {
+			var lose atomic.Bool
+			w := d.behind(t, func(_ *edmx.Mock, rw http.ResponseWriter, r *http.Request) bool {
+				if r.Method != "MERGE" && r.Method != http.MethodPatch || !lose.CompareAndSwap(true, false) {
+					return false
+				}
+				rw.WriteHeader(http.StatusGatewayTimeout)
+				return true
+			}, func(c *Config) { c.Writes = map[string]Write{"conf/" + d.set + "/change": {Idempotent: true}} })
+			if err := w.mock.Seed(d.set, map[string]any{"ConfirmationGroup": "1", "ConfirmationCount": "2", "OrderID": "7"}); err != nil {
+				t.Fatal(err)
+			}
+			change := w.of(t, "m", d.set+"/change", `{"ConfirmationText":"ours"}`)
+			change.Doc.Params, change.Quiet = map[string]string{"ConfirmationGroup": "1", "ConfirmationCount": "2"}, true
+			told := change
+			told.Anew = true
+			attempt := func(d message.Delivery, lost bool, want message.Verdict) {
+				t.Helper()
+				if lose.Store(lost); w.one(t, d).Verdict != want {
+					t.Fatalf("lost %t: want %v", lost, want)
+				}
+			}
+			attempt(change, true, message.Unsure)
+			w.mock.Change(d.set, "OrderID", "7", map[string]any{"ConfirmationText": "theirs"})
+			attempt(told, true, message.Unsure) // over what they have written
+			w.mock.Change(d.set, "OrderID", "7", map[string]any{"ConfirmationText": "theirs again"})
+			attempt(change, false, message.Refused)
+			attempt(told, false, message.Delivered)
+			if got := w.mock.Documents(d.set)[0]["ConfirmationText"]; got != "ours" {
+				t.Errorf("the ERP has %v", got)
+			}
+		})
+	}
+}
+
 // TestAnERPThatKeepsCapitalsIsFoundByThem: it stores the message's ID in capitals and compares exactly. Its answer is believed, and where that is lost, the
 // question finds the document.
 func TestAnERPThatKeepsCapitalsIsFoundByThem(t *testing.T) {

@@ -139,6 +139,8 @@ type Delivery struct {
 	Doc    Document
 	Quiet  bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
 
+	Anew bool // a person has just had it sent, whatever became of the attempts before: they do not count against this one
+
 	Redelivery int  // how often it was delivered before: a replay, if more than 0
 	Forced     bool // a person has this replay sent whether or not the ERP has what was sent before: it is another sending, also when it is asked for
 }

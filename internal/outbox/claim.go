@@ -38,7 +38,7 @@ type Queued struct {
 	CreatedAt  time.Time // when it was appended
 }
 
-// Replay says how a message that was delivered before goes out again. A claim takes the word back, as it marks a message as possibly
+// Replay says how a message that was delivered before, or that a person has sent again, goes out. A claim takes the word back, as it marks a message as possibly
 // sent; a settlement that knows better restores it (Settlement.Unsent). So a node that is killed leaves a message which is asked for,
 // whatever a person had said: a replay makes at most one document more, and that only where the ERP had none or a person forced it.
 type Replay string

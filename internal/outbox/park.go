@@ -127,9 +127,10 @@ func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, link, lane string,
 	if err != nil {
 		return err
 	}
-	if w.Redelivery == 0 {
+	if w.Redelivery == 0 { // of a replay, what follows it may have been sent, and stays so
 		l.SentTo = number - 1
-	} else if err := setReplay(ctx, tx, w, Forced); err != nil { // what follows it may have been sent, and stays so
+	}
+	if err := setReplay(ctx, tx, w, Forced); err != nil {
 		return err
 	}
 	return o.reopen(ctx, tx, link, l, "sent again", reason)

@@ -126,6 +126,7 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 		v = l.change(ctx, q, &d)
 	}
 	d.Quiet, d.Redelivery, d.Forced = q.Replay == outbox.AskFirst, q.Redelivery, q.Forced
+	d.Anew = q.Replay == outbox.Forced
 	l.heard = false
 	return d, v
 }

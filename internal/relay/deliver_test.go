@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,8 +130,20 @@ func TestAnotherNodeWaitsForTheLease(t *testing.T) {
 
 func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
 	bubble(t, func(t *testing.T, p *plant) {
-		p.erp.Answer = first(verdict(message.Unsure), true)
-		p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) { return verdict(message.Unsure), nil }
+		var told []bool
+		answer := first(verdict(message.Unsure), true)
+		p.erp.Answer = func(ctx context.Context, d message.Delivery, n int) (message.Outcome, bool) {
+			if d.Event.Message().ID == outbox.MessageID("erp", "b") {
+				told = append(told, d.Anew)
+			}
+			return answer(ctx, d, n)
+		}
+		p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
+			if d.Anew {
+				t.Error("a person's word is asked about")
+			}
+			return verdict(message.Unsure), nil
+		}
 		p.owe(event("a", "operation.confirmed", "o1"))
 		p.owe(event("b", "operation.confirmed", "o2"))
 		p.owe(event("c", "operation.confirmed", "o2"))
@@ -152,6 +165,9 @@ func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
 		}
 		if got := p.erp.Effects()[outbox.MessageID("erp", "b")]; got != 2 {
 			t.Errorf("b took effect %d times, want 2: a person had it sent again", got)
+		}
+		if !slices.Equal(told, []bool{false, true}) {
+			t.Errorf("b is told to be sent by a person's word: %v, want the second time", told)
 		}
 		if l := p.lane("o2"); l.State != outbox.Unknown || l.Head != 2 {
 			t.Errorf("got %+v, want the lane's next message unknown too", l)
