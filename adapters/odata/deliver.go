@@ -17,14 +17,15 @@ import (
 
 // write is one delivery on its way.
 type write struct {
-	client *Client
-	what   string // for a person
-	model  *edm.Model
-	target *target
-	mark   string // what stands for the message's ID in the document, "" if nothing does
-	req    request
-	doc    map[string]any // what a change is to give its entity, by field
-	state  string         // in which a change that may be sent again has found its entity
+	client  *Client
+	what    string // for a person
+	message string // its ID
+	model   *edm.Model
+	target  *target
+	mark    string // what stands for the message's ID in the document, "" if nothing does
+	req     request
+	doc     map[string]any // what a change is to give its entity, by field
+	state   string         // in which a change that may be sent again has found its entity
 }
 
 // Fits tells whether a delivery would be sent, and sends nothing. Its error is a *problem.Error with every violation. While the
@@ -53,6 +54,11 @@ func (l *Link) Fits(d message.Delivery) error {
 //
 // A ctx that ends makes an outcome like any other: Again if nothing was sent, else Unsure.
 func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Outcome {
+	return l.DeliverBeside(ctx, ds, Beside{})
+}
+
+// DeliverBeside is Deliver, and reads beside what goes in one $batch what became of it.
+func (l *Link) DeliverBeside(ctx context.Context, ds []message.Delivery, b Beside) []message.Outcome {
 	out := make([]message.Outcome, len(ds))
 	var g errgroup.Group
 	g.SetLimit(l.cfg.Parallel)
@@ -77,7 +83,7 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 			for _, k := range some {
 				ws = append(ws, ready[k])
 			}
-			for n, o := range ws[0].client.sendTogether(ctx, ws) {
+			for n, o := range ws[0].client.sendTogether(ctx, ws, b) {
 				out[place[some[n]]] = o
 			}
 			return nil
@@ -150,7 +156,7 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if err != nil {
 		return nil, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	w := &write{client: c, what: d.Doc.Target + " for message " + d.Event.Message().ID, model: m, target: t}
+	w := &write{client: c, what: d.Doc.Target + " for message " + d.Event.Message().ID, message: d.Event.Message().ID, model: m, target: t}
 	r, bad := c.compose(m, t, d)
 	if len(bad) > 0 {
 		return nil, message.Outcome{Verdict: message.Refused, Err: violated(w.what, bad)}
@@ -212,7 +218,7 @@ func (c *Client) failed(w *write, sent bool, err error) message.Outcome {
 }
 
 // sendTogether puts several writes in one $batch, each in a change set of its own, and ties each part of the answer to its write.
-func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcome {
+func (c *Client) sendTogether(ctx context.Context, ws []*write, b Beside) []message.Outcome {
 	out := make([]message.Outcome, len(ws))
 	if len(ws) == 1 {
 		out[0] = c.sendAlone(ctx, ws[0])
@@ -221,6 +227,10 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcom
 	groups := make([][]request, len(ws))
 	for i, w := range ws {
 		groups[i] = []request{w.req}
+	}
+	reads := b.reads(ws)
+	for _, r := range reads {
+		groups = append(groups, []request{r.request})
 	}
 	parts, a, sent, err := c.batch(ctx, ws[0].model, groups)
 	if err == nil && parts == nil && c.notABatch(a) {
@@ -238,6 +248,11 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write) []message.Outcom
 			}}
 		default:
 			out[i] = c.classify(w, parts[i][0].answer)
+		}
+	}
+	for i, r := range reads {
+		if parts != nil {
+			c.seen(ws[0].model, r, parts[len(ws)+i][0], b)
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package odata
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
@@ -77,4 +78,59 @@ func takesNoReads(a wire.Answer) bool {
 		return false
 	}
 	return a.Status/100 == 4 || a.Status == http.StatusNotImplemented
+}
+
+// Beside is what is read in the same $batch as the writes of one target, after them: the documents that carry the messages' IDs, with what they lead
+// to. It costs no request, and promises nothing: an ERP may not have written all of it yet, or not answer, and a write that goes alone has none.
+type Beside struct {
+	Target string            // SERVICE/SET; "" is none
+	Expand string            // the navigation property
+	Wants  func(string) bool // tells of which messages, by their IDs
+	Found  func(Entity)      // is given each document; by several at once
+}
+
+// beside is one read in a batch of writes.
+type beside struct {
+	request
+	of *edm.Struct
+}
+
+// mostBeside is how many documents one address asks for.
+const mostBeside = 20
+
+// reads are those that go with some writes of one service.
+func (b Beside) reads(ws []*write) (out []beside) {
+	var marks []any
+	var of *write
+	for _, w := range ws {
+		inJSON := w.model.Version == edm.V4 && w.client.link.cfg.BatchFormat == JSON // an answer that breaks off there tells nothing of the writes either
+		if w.client.name+"/"+w.target.name == b.Target && w.mark != "" && !inJSON && b.Wants(w.message) {
+			marks, of = append(marks, w.mark), w
+		}
+	}
+	for some := range slices.Chunk(marks, mostBeside) {
+		s := of.target.set
+		query, err := Query{Where: AnyOf(of.target.cfg.ID, some...), Expand: []string{b.Expand}}.build(s.Of, of.model.Version)
+		if err != nil {
+			continue // it is no such service; who needs it reads it by itself
+		}
+		out = append(out, beside{request{method: http.MethodGet, path: "/" + s.Name, query: query}, s.Of})
+	}
+	return out
+}
+
+// seen takes in what one read found, if that is all of it.
+func (c *Client) seen(m *edm.Model, r beside, p part, b Beside) {
+	if p.missing || p.answer.Status != http.StatusOK {
+		return
+	}
+	page, err := c.page(m, r.of, p.answer)
+	if err != nil || page.Next != "" {
+		return
+	}
+	for _, e := range page.Entities {
+		if e.More[b.Expand] == "" {
+			b.Found(e)
+		}
+	}
 }

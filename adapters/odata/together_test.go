@@ -3,12 +3,15 @@ package odata
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/adapters/erpmock/edmx"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
 
@@ -74,5 +77,68 @@ func TestQueriesGoTogether(t *testing.T) {
 				t.Errorf("a set that is not there: %v", err)
 			}
 		})
+	}
+}
+
+// TestWhatBecameOfABatchIsReadBesideIt: without a request more, where the batch is no JSON; whatever becomes of the reading, the writes have their outcomes.
+func TestWhatBecameOfABatchIsReadBesideIt(t *testing.T) {
+	for _, d := range dialects()[2:] {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{})
+			items := w.mock.Model().Sets[d.set].Of.Links[0].Name
+			var mu sync.Mutex
+			found := map[string]int{}
+			b := Beside{Target: "conf/" + d.set, Expand: items, Wants: func(id string) bool { return id != "m0" }, Found: func(e Entity) {
+				mu.Lock()
+				defer mu.Unlock()
+				list, _ := e.Values[items].([]Entity)
+				found[str(e.Values["OrderID"])] += len(list)
+			}}
+			deliver := func(prefix string) (verdicts []message.Verdict) {
+				var ds []message.Delivery
+				for i := range 30 {
+					doc := fmt.Sprintf(`{"OrderID":"%s%d","ConfirmationYieldQuantity":"1.000",%q:[{"Material":"M1","QuantityInEntryUnit":"1.000"},{"Material":"M2","QuantityInEntryUnit":"1.000"}]}`, prefix, i, items)
+					ds = append(ds, w.of(t, fmt.Sprintf("%s%d", prefix, i), d.set, doc))
+				}
+				for _, o := range w.link.DeliverBeside(t.Context(), ds, b) {
+					verdicts = append(verdicts, o.Verdict)
+				}
+				slices.Sort(verdicts)
+				return slices.Compact(verdicts)
+			}
+			before := w.mock.Calls()
+			if got := deliver("m"); !slices.Equal(got, []message.Verdict{message.Delivered}) {
+				t.Fatalf("got %v", got)
+			}
+			after := w.mock.Calls()
+			if n := after[http.MethodPost] - before[http.MethodPost]; n != 1 || after[http.MethodGet]-before[http.MethodGet] != 1 { // the $metadata
+				t.Errorf("%d batches, %v calls", n, after)
+			}
+			want := map[string]int{}
+			for i := 1; i < 30 && d.format != JSON; i++ {
+				want[fmt.Sprintf("m%d", i)] = 2
+			}
+			if diff := cmp.Diff(want, found); diff != "" {
+				t.Errorf("found (-want +got)\n%s", diff)
+			}
+			b.Expand, found = "Nothing", map[string]int{}
+			if got := deliver("n"); !slices.Equal(got, []message.Verdict{message.Delivered}) || len(found) > 0 {
+				t.Errorf("where it cannot be read: %v, %v", got, found)
+			}
+			b.Expand = items
+			w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Lost, Method: http.MethodPost, Count: 1})
+			if got := deliver("o"); !slices.Equal(got, []message.Verdict{message.Unsure}) || len(found) > 0 {
+				t.Errorf("where the answer is lost: %v, %v", got, found)
+			}
+		})
+	}
+}
+
+// TestAnAnswerThatBreaksOffInWhatIsReadTellsOfTheWrites: each write whose part is whole is done.
+func TestAnAnswerThatBreaksOffInWhatIsReadTellsOfTheWrites(t *testing.T) {
+	body := whole(set("c1", http1(201)), set("c2", http1(201)), http1(200))
+	parts, err := multipartAnswers([]byte(body[:len(body)-20]), "multipart/mixed; boundary=b", []int{1, 1, 1})
+	if got, want := answered(parts), [][]int{{201}, {201}, {-1}}; !slices.EqualFunc(got, want, slices.Equal) || err == nil {
+		t.Errorf("got %v, %v, want %v", got, err, want)
 	}
 }

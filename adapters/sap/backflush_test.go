@@ -127,6 +127,47 @@ func TestWhatSAPBooksItselfIsAskedOncePerOrder(t *testing.T) {
 	}
 }
 
+// TestWhatSAPBooksItselfWithABatchIsReadInIt: once it is known of the orders that SAP books with their confirmations, no request is needed to see that all was
+// posted; what was not is asked for anew, and told.
+func TestWhatSAPBooksItselfWithABatchIsReadInIt(t *testing.T) {
+	w := start(t, func(c *Config) { c.Batch = 50 })
+	n := 0
+	confirm := func(failing int) (told, reads, writes int) {
+		t.Helper()
+		var ds []message.Delivery
+		for i := range 4 {
+			order := fmt.Sprint(1000001 + i)
+			if n < 4 {
+				w.backflushed(t, order)
+			}
+			n++
+			movements := []string{"261 RM-1", "261 RM-2"}
+			w.posts(t, n, movements[min(1, max(0, failing-i)):]...)
+			ds = append(ds, delivery(t, fmt.Sprintf("m%d", n), confirmation, confirms(order, "0010", yield), nil))
+		}
+		before := w.system.Calls()
+		for _, out := range w.link.Deliver(t.Context(), ds) {
+			if out.Verdict != message.Delivered {
+				t.Fatalf("got %v, %v", out, out.Err)
+			}
+			if strings.Contains(string(out.Receipt.Answer), "1 of the 2 goods movements") {
+				told++
+			}
+		}
+		after := w.system.Calls()
+		return told, after[http.MethodGet] - before[http.MethodGet], after[http.MethodPost] - before[http.MethodPost]
+	}
+	if told, _, _ := confirm(0); told != 0 {
+		t.Errorf("%d confirmations lack movements, all of which were posted", told)
+	}
+	if told, reads, writes := confirm(0); told != 0 || reads != 0 || writes != 1 {
+		t.Errorf("%d confirmations lack movements, %d reads beside %d batches", told, reads, writes)
+	}
+	if told, _, _ := confirm(2); told != 2 {
+		t.Errorf("%d confirmations lack movements, want 2", told)
+	}
+}
+
 // TestAConfirmationStandsThoughItsMovementsCannotBeRead: it says so, and a user who may not read the orders is not asked with each confirmation.
 func TestAConfirmationStandsThoughItsMovementsCannotBeRead(t *testing.T) {
 	w := start(t)

@@ -27,7 +27,7 @@ const (
 func openCAP(t *testing.T, client string, v4 bool) *capWorld {
 	t.Helper()
 	w := &capWorld{CAP: adaptertest.OpenCAP(t, client, capRoot+movesSRV)}
-	c := Config{Config: odata.Config{BaseURL: w.URL, Client: w.Client, Timeout: time.Minute, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
+	c := Config{Config: odata.Config{Batch: 20, BaseURL: w.URL, Client: w.Client, Timeout: time.Minute, LockWait: time.Millisecond}, Plant: "1000", Zone: "Europe/Berlin"}
 	if v4 {
 		c.Services = map[string]odata.Service{
 			Orders:        {Path: "/odata/v4/orders", IEEE754: true},
@@ -260,6 +260,15 @@ func TestCAPIsReadBackForWhatItBackflushed(t *testing.T) {
 				out := deliver(operation, confirmation, fmt.Sprintf(`{"OrderID":%q,"OrderOperation":%q,"ConfirmationYieldQuantity":"1.000"}`, made.Receipt.Document, operation))
 				if got := string(out.Receipt.Answer); out.Verdict != message.Delivered || !strings.HasPrefix(got, want) || want == "" && strings.Contains(got, "holdfast:") {
 					t.Errorf("operation %s: %v %s", operation, out, got)
+				}
+			}
+			var both []message.Delivery
+			for _, operation := range []string{"0010", "0020"} {
+				both = append(both, delivery(t, w.Message("beside"+operation), confirmation, fmt.Sprintf(`{"OrderID":%q,"OrderOperation":%q,"ConfirmationYieldQuantity":"1.000"}`, made.Receipt.Document, operation), nil))
+			}
+			for i, out := range w.link.Deliver(t.Context(), both) {
+				if got := strings.Contains(string(out.Receipt.Answer), "261 SHORT"); out.Verdict != message.Delivered || got != (i == 0) {
+					t.Errorf("in one batch, operation %d: %v %s", i+1, out, out.Receipt.Answer)
 				}
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,12 +42,13 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 		}
 		ready, at = append(ready, filled[i]), append(at, i)
 	}
-	for k, o := range l.Link.Deliver(ctx, ready) {
+	seen := l.look(ready)
+	for k, o := range l.Link.DeliverBeside(ctx, ready, seen.beside()) {
 		if out[at[k]] = o; o.Verdict == message.Delivered && notes[at[k]] != "" {
 			note(&out[at[k]].Receipt, notes[at[k]])
 		}
 	}
-	l.readBack(ctx, ds, out)
+	l.readBack(ctx, ds, out, seen.posted)
 	return out
 }
 
@@ -81,7 +83,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	if err == nil {
 		all := []message.Outcome{out}
-		l.readBack(ctx, []message.Delivery{d}, all)
+		l.readBack(ctx, []message.Delivery{d}, all, nil)
 		out = all[0]
 	}
 	return out, err
@@ -115,25 +117,76 @@ type taken struct {
 	r    *message.Receipt
 }
 
+// takenOf is what a confirmation says, if SAP may post goods movements with it.
+func takenOf(d message.Delivery) (t taken, ok bool) {
+	if d.Doc.Target != confirmation {
+		return t, false
+	}
+	t.id = d.Event.Message().ID
+	if err := json.Unmarshal(d.Doc.Body, &t.said); err != nil {
+		return t, false // if SAP takes it, it has no such fields, or of other types
+	}
+	t.all, t.own = t.said.Items, len(t.said.Items) == 0
+	none := t.said.None || t.said.Order == "" || t.said.Yield.IsZero() && t.said.Scrap.IsZero() && t.said.Rework.IsZero()
+	return t, !t.own || !none
+}
+
+// sightings are the movements that were posted with confirmations, as far as the answer to these shows them.
+type sightings struct {
+	wants map[string]bool // by message
+	mu    sync.Mutex      // guards posted until all are delivered
+	// posted are they by the confirmations' numbers.
+	posted map[string][]goods
+}
+
+// look says of which confirmations the movements are to be read beside: those that carry some, or of whose orders it is known that SAP makes some.
+func (l *Link) look(ds []message.Delivery) *sightings {
+	s := &sightings{wants: map[string]bool{}, posted: map[string][]goods{}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range ds {
+		if t, ok := takenOf(d); ok && (!t.own || len(l.owns[bare(t.said.Order)].of(t.said)) > 0) {
+			s.wants[t.id] = true
+		}
+	}
+	return s
+}
+
+func (s *sightings) beside() odata.Beside {
+	if len(s.wants) == 0 {
+		return odata.Beside{}
+	}
+	return odata.Beside{Target: confirmation, Expand: movementsOf, Wants: func(id string) bool { return s.wants[id] }, Found: func(e odata.Entity) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		number := text(e, "ConfirmationGroup") + "/" + text(e, "ConfirmationCount")
+		for _, m := range nested(e, movementsOf) {
+			s.posted[number] = append(s.posted[number], goodsOf(m))
+		}
+	}}
+}
+
+// movementsOf is where a confirmation has its goods movements.
+const movementsOf = "to_ProdnOrdConfMatlDocItm"
+
+func goodsOf(e odata.Entity) goods {
+	return goods{text(e, "Material"), text(e, "Batch"), text(e, "GoodsMovementType"), text(e, "QuantityInEntryUnit")}
+}
+
 // readBack holds the movements that SAP has posted with its confirmations against those that were sent, or that SAP makes itself. The
-// confirmations stand in any case.
-func (l *Link) readBack(ctx context.Context, ds []message.Delivery, out []message.Outcome) {
+// confirmations stand in any case. What is known to be posted, by the confirmations' numbers, is not read.
+func (l *Link) readBack(ctx context.Context, ds []message.Delivery, out []message.Outcome, known map[string][]goods) {
 	var all []taken
 	for i, d := range ds {
-		if out[i].Verdict != message.Delivered || d.Doc.Target != confirmation {
+		if out[i].Verdict != message.Delivered {
 			continue
 		}
-		t := taken{id: d.Event.Message().ID, r: &out[i].Receipt}
-		if err := json.Unmarshal(d.Doc.Body, &t.said); err != nil {
-			continue // SAP has taken it: it has no such fields, or of other types
+		if t, ok := takenOf(d); ok {
+			t.r = &out[i].Receipt
+			all = append(all, t)
 		}
-		t.all, t.own = t.said.Items, len(t.said.Items) == 0
-		if t.own && (t.said.None || t.said.Order == "" || t.said.Yield.IsZero() && t.said.Scrap.IsZero() && t.said.Rework.IsZero()) {
-			continue
-		}
-		all = append(all, t)
 	}
-	all = slices.DeleteFunc(l.expect(ctx, all, false), func(t taken) bool { return len(t.all) == 0 })
+	all = slices.DeleteFunc(l.expect(ctx, all, false), func(t taken) bool { return len(without(t.all, known[t.r.Document])) == 0 })
 	for some := range slices.Chunk(all, readTogether) {
 		posted, err := l.posted(ctx, some)
 		var lack []taken
@@ -215,7 +268,7 @@ func (l *Link) posted(ctx context.Context, some []taken) (map[string][]goods, er
 	out := map[string][]goods{}
 	err = c.Together(ctx, qs, func(_ int, e odata.Entity) error {
 		of := text(e, "ConfirmationGroup") + "/" + text(e, "ConfirmationCount")
-		out[of] = append(out[of], goods{text(e, "Material"), text(e, "Batch"), text(e, "GoodsMovementType"), text(e, "QuantityInEntryUnit")})
+		out[of] = append(out[of], goodsOf(e))
 		return nil
 	})
 	return out, err
