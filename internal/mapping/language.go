@@ -12,7 +12,6 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/functions"
-	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
@@ -48,6 +47,9 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	} {
 		without.AddExcludedFunctions(env.NewFunction(f))
 	}
+	for _, o := range operations() {
+		without.AddExcludedFunctions(env.NewFunction(o.operator))
+	}
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals(), copies{}),
@@ -76,48 +78,6 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 func late(name string) cel.EnvOption {
 	two := []*cel.Type{cel.StringType, cel.StringType}
 	return cel.Function(name, cel.Overload(name, two, cel.StringType, cel.LateFunctionBinding()))
-}
-
-// arithmetic lets CEL's operators take decimals; there is no division, which would round: see ratio.
-func arithmetic() []cel.EnvOption {
-	var opts []cel.EnvOption
-	for _, op := range []struct{ operator, id string }{
-		{operators.Add, "add"}, {operators.Subtract, "subtract"}, {operators.Multiply, "multiply"},
-	} {
-		opts = append(opts, cel.Function(op.operator,
-			cel.Overload(op.id+"_decimal", []*cel.Type{decimalType, decimalType}, decimalType),
-			cel.Overload(op.id+"_decimal_int", []*cel.Type{decimalType, cel.IntType}, decimalType)))
-	}
-	for _, op := range []struct{ operator, id string }{
-		{operators.Less, "less"}, {operators.LessEquals, "less_equals"}, {operators.Greater, "greater"}, {operators.GreaterEquals, "greater_equals"},
-	} {
-		opts = append(opts, cel.Function(op.operator,
-			cel.Overload(op.id+"_decimal", []*cel.Type{decimalType, decimalType}, cel.BoolType),
-			cel.Overload(op.id+"_decimal_int", []*cel.Type{decimalType, cel.IntType}, cel.BoolType)))
-	}
-	return append(opts, cel.Function(operators.Negate, cel.Overload("negate_decimal", []*cel.Type{decimalType}, decimalType)))
-}
-
-func numbers() []cel.EnvOption {
-	return []cel.EnvOption{
-		cel.Function("decimal",
-			cel.Overload("decimal_of_string", []*cel.Type{cel.StringType}, decimalType, cel.UnaryBinding(toDecimal)),
-			cel.Overload("decimal_of_int", []*cel.Type{cel.IntType}, decimalType, cel.UnaryBinding(toDecimal)),
-			cel.Overload("decimal_of_decimal", []*cel.Type{decimalType}, decimalType, cel.UnaryBinding(toDecimal))),
-		cel.Function("string", cel.Overload("decimal_to_string", []*cel.Type{decimalType}, cel.StringType, cel.UnaryBinding(
-			func(v ref.Val) ref.Val { return v.ConvertToType(types.StringType) }))),
-		cel.Function("int", cel.Overload("decimal_to_int", []*cel.Type{decimalType}, cel.IntType, cel.UnaryBinding(wholeNumber))),
-		cel.Function("abs", cel.Overload("abs_decimal", []*cel.Type{decimalType}, decimalType, cel.UnaryBinding(absolute))),
-		cel.Function("round", cel.Overload("round_decimal", []*cel.Type{decimalType, cel.IntType, cel.StringType}, decimalType,
-			cel.FunctionBinding(roundTo))),
-		cel.Function("ratio", cel.Overload("ratio_decimal", []*cel.Type{decimalType, decimalType, decimalType}, decimalType,
-			cel.FunctionBinding(func(a ...ref.Val) ref.Val {
-				return result(a[0].(number).Ratio(a[1].(number).Decimal, a[2].(number).Decimal))
-			})), cel.Overload("ratio_decimal_rounded", []*cel.Type{decimalType, decimalType, decimalType, cel.IntType, cel.StringType}, decimalType,
-			cel.FunctionBinding(func(a ...ref.Val) ref.Val {
-				return ratioTo(a[0].(number).Decimal, a[1].(number).Decimal, a[2].(number).Decimal, a[3:])
-			}))),
-	}
 }
 
 func wholeNumber(v ref.Val) ref.Val {

@@ -190,8 +190,7 @@ func (u *units) code(code, from, to string) (string, error) {
 func (u *units) functions() []cel.EnvOption {
 	str := cel.StringType
 	return []cel.EnvOption{
-		cel.Function("convert", cel.Overload("convert_decimal", []*cel.Type{decimalType, str, str}, decimalType, cel.FunctionBinding(u.convert)),
-			cel.Overload("convert_decimal_rounded", []*cel.Type{decimalType, str, str, cel.IntType, str}, decimalType, cel.FunctionBinding(u.convert))),
+		cel.Function("convert", slices.Concat(ofNumbers("convert", 1, []*cel.Type{str, str}, u.convert), ofNumbers("convert_rounded", 1, []*cel.Type{str, str, cel.IntType, str}, u.convert))...),
 		cel.Function("unitCode", cel.Overload("unit_code", []*cel.Type{str, str, str}, str, cel.FunctionBinding(func(a ...ref.Val) ref.Val {
 			out, err := u.code(string(a[0].(types.String)), string(a[1].(types.String)), string(a[2].(types.String)))
 			if err != nil {
@@ -290,8 +289,11 @@ func (u *unit) is(code string) bool {
 	return slices.Contains(slices.Collect(maps.Values(u.codes)), code)
 }
 
-// numberLiteral is a number that stands in an expression, as decimal("3").
+// numberLiteral is a number that stands in an expression, as decimal("3") or 3.
 func numberLiteral(e ast.Expr) (decimal.Decimal, bool) {
+	if n, ok := intLiteral(e); ok {
+		return decimal.FromInt(int64(n)), true
+	}
 	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "decimal" || len(e.AsCall().Args()) != 1 {
 		return decimal.Decimal{}, false
 	}
