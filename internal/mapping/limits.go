@@ -45,6 +45,12 @@ func (k *checking) within(r *rule, s shape, name string, t *schema.Type, at plac
 	if s.kind == schema.Text {
 		s = s.number()
 	}
+	if t.Kind == schema.Integer && s.kind == schema.Decimal && s.digits > 0 && s.digits < wholeDigits {
+		s = s.wholly()
+	}
+	if r.maxDigits > 0 {
+		s = s.within(r.maxDigits)
+	}
 	say := k.look
 	switch {
 	case s.least != nil && s.most != nil && s.least.Cmp(*s.most) == 0:
@@ -58,6 +64,18 @@ func (k *checking) within(r *rule, s shape, name string, t *schema.Type, at plac
 	if most := bound(t.Most); most != nil && s.most != nil && beyond(s.most.Cmp(*most), t.Most.Open) {
 		say(at, r.path, fmt.Sprintf("it can be %s, and %s is at most %s", s.most, name, t.Most), "a message with more would be refused by the contract")
 	}
+}
+
+// within is a number that is stopped where it has more digits before the point.
+func (s shape) within(digits int) shape {
+	all := shape{digits: digits}.wholly()
+	if s.least != nil && s.least.Cmp(*all.least) < 0 {
+		s.least = all.least
+	}
+	if s.most != nil && s.most.Cmp(*all.most) > 0 {
+		s.most = all.most
+	}
+	return s
 }
 
 // beyond tells whether a value that compares so with a limit is beyond it.
@@ -290,7 +308,7 @@ func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at plac
 		n.digits++ // 9.99 is 10.0 when it is rounded
 	}
 	switch {
-	case t.Digits == 0 || s.kind == schema.Integer:
+	case t.Digits == 0 || s.kind == schema.Integer && (s.least == nil || s.most == nil):
 	case r.maxDigits > t.Digits:
 		k.wrong(r.at, r.path+".maxDigits", fmt.Sprintf("%d digits are more than the %d that %s takes", r.maxDigits, t.Digits, name), fmt.Sprintf("maxDigits: %d", t.Digits))
 	case k.typed && r.maxDigits == 0 && (n.digits == 0 || n.digits > t.Digits):

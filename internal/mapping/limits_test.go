@@ -32,6 +32,8 @@ components:
         batch: {type: integer, multipleOf: 5}
         share: {type: number, multipleOf: 0.25, minimum: 0, maximum: 10}
         fine: {type: number, multipleOf: 1e-3}
+        amount: {type: string, pattern: '^-?[0-9]{1,5}([.][0-9]{1,3})?$', format: decimal}
+        count: {type: integer, minimum: -32768, maximum: 32767}
         grade: {type: integer, enum: [1, 2, 3]}
         text: {type: string, pattern: '^-?[0-9]{1,5}([.][0-9]{3})?$', format: decimal}
         either: {anyOf: [{type: string, pattern: '^[0-9]+$'}, {type: string, pattern: '^[A-Z]+$', minLength: 3}]}
@@ -75,6 +77,11 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 		{"a decimal as a text of another pattern", "  text: 'decimal(\"1.5\")'\n", `m.yaml:4:9: fields.text: it can be "1.5", and text takes what matches ^-?[0-9]{1,5}([.][0-9]{3})?$ (` + fit + `)`},
 		{"an element of another pattern", "  codes: {each: '[src.plant]', value: '\"a\"'}\n", `m.yaml:4:40: fields.codes: it can be "a", and codes takes what matches ^[A-Z]$ (` + fit + `)`},
 		{"a text of another pattern, or null", "  maybe: {const: A}\n", `m.yaml:4:10: fields.maybe: it can be "A", and maybe takes what matches ^[0-9]+$ (` + fit + `)`},
+		{
+			"a whole number of more digits", "  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string}\n",
+			"m.yaml:4:19: fields.amount: it can have 14 digits before the point, and amount takes 5 (add maxDigits: 5, which stops a larger one)",
+		},
+		{"right: a whole number with a limit", "  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string, maxDigits: 5, scale: 3}\n", ""},
 		{"right: one of two patterns", "  either: {const: '42'}\n", ""},
 		{"right: one of two kinds", "  mixed: {const: low}\n", ""},
 		{
@@ -105,5 +112,27 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 				reachesNoLink(t, file, mapping.FromOpenAPI(doc))
 			}
 		})
+	}
+}
+
+// TestAWholeNumberThatIsMadeHasBounds: int has those of what it is made of, or its own, where the target's are narrower.
+func TestAWholeNumberThatIsMadeHasBounds(t *testing.T) {
+	doc, err := contract.Load([]byte(limited), "post.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const more, less = "count is at most 32767 (a message with more would be refused by the contract)", "count is at least -32768 (a message with less would be refused by the contract)"
+	for field, want := range map[string][]string{
+		`'int(round(decimal(src.confirmation.yield), 0, "half-up"))'`:                                  {"m.yaml:4:10: fields.count: it can be 99999999999999, and " + more},
+		`'int(-round(decimal(src.confirmation.yield), 0, "half-up"))'`:                                 {"m.yaml:4:10: fields.count: it can be -99999999999999, and " + less},
+		`{value: 'round(decimal(src.confirmation.yield), 0, "half-up")', scale: 0, as: number}`:        {"m.yaml:4:18: fields.count: it can be 99999999999999, and " + more},
+		`{value: int(decimal(src.order.number)), required: true}`:                                      {"m.yaml:4:18: fields.count: it can be -9223372036854775808, and " + less, "m.yaml:4:18: fields.count: it can be 9223372036854775807, and " + more},
+		`{value: 'int(src.confirmation.operation)', required: true}`:                                   nil,
+		`{value: 'int(round(decimal(src.confirmation.yield), 0, "half-up"))', maxDigits: 4}`:           nil,
+		`'decimal(src.confirmation.yield) <= 100 ? int(round(decimal("12.5"), 0, "half-up")) : 32767'`: nil,
+	} {
+		if got := mistakesOf("from: {kind: operation.confirmed}\nto: {operation: post}\nfields:\n  count: "+field+"\n", mapping.FromOpenAPI(doc)); !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", field, got, want)
+		}
 	}
 }

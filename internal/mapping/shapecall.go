@@ -3,6 +3,7 @@ package mapping
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -121,7 +122,15 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		return arithmeticShape(c.FunctionName(), s, args)
 	case operators.Negate, "abs", "decimal":
 		n := args[0].number()
-		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == "decimal" {
+		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == operators.Negate && n.least != nil {
+			most := n.least.Neg()
+			s.most = &most
+		}
+		if c.FunctionName() == operators.Negate && n.most != nil {
+			least := n.most.Neg()
+			s.least = &least
+		}
+		if c.FunctionName() == "decimal" {
 			s.least, s.most, s.apart = n.least, n.most, args[0].apart
 			if all, _, _ := covered(args[0].patternOf(), `^-?[0-9]*$`); all && args[0].kind == schema.Text {
 				s.digits, s.scale = args[0].length, 0
@@ -135,6 +144,8 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 			if s.digits > 0 {
 				s.digits++
 			}
+			mode, _ := literal(c.Args()[2])
+			s.least, s.most = roundedBound(args[0].least, n, mode), roundedBound(args[0].most, n, mode)
 		}
 	case "ratio", "convert":
 		if n, ok := intLiteral(c.Args()[min(3, len(c.Args())-1)]); ok {
@@ -175,6 +186,18 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	return s
 }
 
+// roundedBound is a limit of what is rounded; nil where it is not known.
+func roundedBound(d *decimal.Decimal, places int, mode string) *decimal.Decimal {
+	if d == nil || places < 0 || places > decimal.MaxDigits || !slices.Contains(roundings(), mode) {
+		return nil
+	}
+	r, err := d.Round(int32(places), decimal.Mode(mode)) //nolint:gosec // it is between 0 and 38
+	if err != nil {
+		return nil
+	}
+	return &r
+}
+
 // timed is the length and the format of a day or a time.
 func timed(s shape, function string) shape {
 	switch function {
@@ -198,16 +221,38 @@ func timed(s shape, function string) shape {
 
 // wholeShape is the whole number that a number, or a text, becomes.
 func wholeShape(s, of shape) shape {
-	if of.kind != schema.Text {
-		s.least, s.most = of.least, of.most
-		return s
+	if of.kind == schema.Text {
+		if all, _, _ := covered(of.patternOf(), `^[0-9]{1,18}$`); all {
+			none, most := decimal.FromInt(0), decimal.MustParse(strings.Repeat("9", cmp.Or(of.length, 18)))
+			s.least, s.most = &none, &most
+			s.digits = cmp.Or(of.length, 18)
+		}
+		return s.wholly()
 	}
-	if all, _, _ := covered(of.patternOf(), `^[0-9]{1,18}$`); all {
-		none, most := decimal.FromInt(0), decimal.MustParse(strings.Repeat("9", cmp.Or(of.length, 18)))
-		s.least, s.most = &none, &most
+	if s.least, s.most = of.least, of.most; of.digits > 0 {
+		s.digits = min(s.digits, of.digits)
+	}
+	return s.wholly()
+}
+
+// wholly gives a whole number the bounds that its digits set.
+func (s shape) wholly() shape {
+	least, most := decimal.FromInt(math.MinInt64), decimal.FromInt(math.MaxInt64)
+	if s.digits > 0 && s.digits < wholeDigits {
+		most = decimal.MustParse(strings.Repeat("9", s.digits))
+		least = most.Neg()
+	}
+	if s.least == nil {
+		s.least = &least
+	}
+	if s.most == nil {
+		s.most = &most
 	}
 	return s
 }
+
+// wholeDigits is how many digits CEL's whole number has at most.
+const wholeDigits = 19
 
 // split is a list of at least one text.
 func (a *analysis) split(s shape, c ast.CallExpr, on shape) shape {
