@@ -82,6 +82,14 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 			"m.yaml:4:19: fields.amount: it can have 14 digits before the point, and amount takes 5 (add maxDigits: 5, which stops a larger one)",
 		},
 		{"right: a whole number with a limit", "  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string, maxDigits: 5, scale: 3}\n", ""},
+		{
+			"a literal beside a text of digits", "  amount: 'decimal(src.confirmation.final ? src.confirmation.operation : \"12.12345\")'\n",
+			"m.yaml:4:11: fields.amount: it can have 5 places behind the point, and amount takes 3 (add maxScale: 3 (or scale: 3, which fills up with zeros) and round:)",
+		},
+		{
+			"a long literal beside a text of digits", "  amount: 'decimal(src.confirmation.final ? src.confirmation.operation : \"123456\")'\n",
+			"m.yaml:4:11: fields.amount: it can have 6 digits before the point, and amount takes 5 (add maxDigits: 5, which stops a larger one)",
+		},
 		{"right: one of two patterns", "  either: {const: '42'}\n", ""},
 		{"right: one of two kinds", "  mixed: {const: low}\n", ""},
 		{
@@ -127,6 +135,8 @@ func TestAWholeNumberThatIsMadeHasBounds(t *testing.T) {
 		`'int(-round(decimal(src.confirmation.yield), 0, "half-up"))'`:                                 {"m.yaml:4:10: fields.count: it can be -99999999999999, and " + less},
 		`{value: 'round(decimal(src.confirmation.yield), 0, "half-up")', scale: 0, as: number}`:        {"m.yaml:4:18: fields.count: it can be 99999999999999, and " + more},
 		`{value: int(decimal(src.order.number)), required: true}`:                                      {"m.yaml:4:18: fields.count: it can be -9223372036854775808, and " + less, "m.yaml:4:18: fields.count: it can be 9223372036854775807, and " + more},
+		`'int(src.confirmation.final ? src.confirmation.operation : "-40000")'`:                        {"m.yaml:4:10: fields.count: it can be -40000, and " + less},
+		`'int(src.confirmation.final ? src.confirmation.operation : "40000")'`:                         {"m.yaml:4:10: fields.count: it can be 40000, and " + more},
 		`{value: 'int(src.confirmation.operation)', required: true}`:                                   nil,
 		`{value: 'int(round(decimal(src.confirmation.yield), 0, "half-up"))', maxDigits: 4}`:           nil,
 		`'decimal(src.confirmation.yield) <= 100 ? int(round(decimal("12.5"), 0, "half-up")) : 32767'`: nil,

@@ -133,7 +133,10 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 		if c.FunctionName() == "decimal" {
 			s.least, s.most, s.apart = n.least, n.most, args[0].apart
 			if all, _, _ := covered(args[0].patternOf(), `^-?[0-9]*$`); all && args[0].kind == schema.Text {
-				s.digits, s.scale = args[0].length, 0
+				s.digits, s.scale = args[0].longestPattern(), 0
+				for _, v := range args[0].some {
+					s = s.orNumber(v)
+				}
 			}
 		}
 	case "int":
@@ -223,9 +226,12 @@ func timed(s shape, function string) shape {
 func wholeShape(s, of shape) shape {
 	if of.kind == schema.Text {
 		if all, _, _ := covered(of.patternOf(), `^[0-9]{1,18}$`); all {
-			none, most := decimal.FromInt(0), decimal.MustParse(strings.Repeat("9", cmp.Or(of.length, 18)))
+			s.digits = min(cmp.Or(of.longestPattern(), 18), 18)
+			none, most := decimal.FromInt(0), decimal.MustParse(strings.Repeat("9", s.digits))
 			s.least, s.most = &none, &most
-			s.digits = cmp.Or(of.length, 18)
+			for _, v := range of.some {
+				s = s.orNumber(v)
+			}
 		}
 		return s.wholly()
 	}
@@ -233,6 +239,32 @@ func wholeShape(s, of shape) shape {
 		s.digits = min(s.digits, of.digits)
 	}
 	return s.wholly()
+}
+
+// longestPattern is how many characters a text has at most that its pattern takes; those that are known beside it may have more.
+func (s shape) longestPattern() int {
+	if n, bounded := longestOf(s.pattern); bounded {
+		return n
+	}
+	return s.length
+}
+
+// orNumber is what is known of a number that may also be the one in a text.
+func (s shape) orNumber(text string) shape {
+	n := shape{kind: schema.Text, enum: []string{text}}.number()
+	if n.least == nil { // no number: another mistake is told of it
+		return s
+	}
+	if s.digits > 0 {
+		s.digits = max(s.digits, n.digits)
+	}
+	if s.scale != schema.AnyScale {
+		s.scale = max(s.scale, n.scale)
+	}
+	was := s
+	s.least, s.most = nil, nil
+	s.between(was, n)
+	return s
 }
 
 // wholly gives a whole number the bounds that its digits set.
