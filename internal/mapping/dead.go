@@ -66,6 +66,8 @@ func (a *analysis) equals(of []ast.Expr, x, y shape, guards []string) *bool {
 		}
 	case len(x.enum) == 1 && len(y.enum) == 1 && x.enum[0] == y.enum[0]:
 		return new(true)
+	case x.apartFrom(y):
+		return new(false)
 	}
 	return compared(true, x, y)
 }
@@ -109,7 +111,11 @@ func oneAmong(v, list shape) *bool {
 		return nil
 	case item.none:
 		return new(false)
-	case list.item == nil || v.kind != schema.Text || v.enum == nil:
+	case list.item == nil || v.kind != schema.Text:
+		return nil
+	case item.enum != nil && v.apartFrom(item):
+		return new(false)
+	case v.enum == nil:
 		return nil
 	}
 	if never := compared(true, v, item); never != nil {

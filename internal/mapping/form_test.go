@@ -3,6 +3,8 @@ package mapping
 import (
 	"regexp"
 	"testing"
+
+	"holdfast/internal/schema"
 )
 
 func TestWhatAPatternTakes(t *testing.T) {
@@ -73,6 +75,11 @@ func TestTheLongestTextOfAPattern(t *testing.T) {
 	} {
 		if got, bounded := longestOf(pattern); got != want || bounded != (want > 0) {
 			t.Errorf("%s: %d, %t, want %d", pattern, got, bounded, want)
+		}
+	}
+	for want, of := range map[int]schema.Type{12: {Pattern: `^[A-Z]{2}[0-9]{10}$`}, 10: {Pattern: `^[A-Z]{2}[0-9]{10}$`, MaxLength: 10}, 3: {Pattern: `^(ab|[0-9]{3})$`, MaxLength: 40}} {
+		if of.Kind = schema.Text; shapeOf(&of).length != want {
+			t.Errorf("%s of at most %d: %d characters, want %d", of.Pattern, of.MaxLength, shapeOf(&of).length, want)
 		}
 	}
 }

@@ -109,6 +109,9 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		say(at, r.path, fmt.Sprintf("it makes a %s, and %s is a %s", formName(s.format), name, formName(t.Format)), formatHint(t))
 		return
 	}
+	if why, hint := k.never(r, s, name, t); why != "" {
+		k.wrong(at, r.path, why, hint)
+	}
 	k.said(r, s, name, t, at)
 }
 

@@ -90,6 +90,23 @@ func TestATargetsLimitsOfWhatIsWritten(t *testing.T) {
 			"a long literal beside a text of digits", "  amount: 'decimal(src.confirmation.final ? src.confirmation.operation : \"123456\")'\n",
 			"m.yaml:4:11: fields.amount: it can have 6 digits before the point, and amount takes 5 (add maxDigits: 5, which stops a larger one)",
 		},
+		{
+			"a text whose pattern the target's pattern forbids", "  order: src.confirmation.operation\n",
+			"m.yaml:4:10: fields.order: it fits ^[0-9]{4}$, and order takes what matches ^[0-9]{12}$ (fill it up, take a part of it, or look it up in a table)",
+		},
+		{
+			"a text that is always too short", "  order: 'src.order.?erpNumber.orValue(\"\").matches(\"^[A-Z]{1,3}$\") ? src.order.?erpNumber.orValue(\"\") : \"000000000042\"'\n",
+			"m.yaml:4:10: fields.order: it fits ^[A-Z]{1,3}$, and order takes what matches ^[0-9]{12}$ (fill it up, take a part of it, or look it up in a table)",
+		},
+		{
+			"a text of one character where two are needed", "  name: 'src.plant.substring(0, 1)'\n",
+			"m.yaml:4:9: fields.name: it has at most 1 characters, and name takes at least 2 (fill it up, take a part of it, or look it up in a table)",
+		},
+		{
+			"a text whose pattern no code fits", "  unit: src.confirmation.operation\n",
+			"m.yaml:4:9: fields.unit: it fits ^[0-9]{4}$, and unit knows no such value (look it up in a table; it takes KG, G)",
+		},
+		{"right: a pattern that the target's covers", "  order: 'pad(src.confirmation.operation, 12, \"0\")'\n  name: src.confirmation.operation\n", ""},
 		{"right: one of two patterns", "  either: {const: '42'}\n", ""},
 		{"right: one of two kinds", "  mixed: {const: low}\n", ""},
 		{

@@ -71,6 +71,9 @@ func shapeOf(t *schema.Type) shape {
 	if s.length == 0 {
 		s.length = longest(t.Enum)
 	}
+	if most, bounded := longestOf(s.pattern); bounded && most > 0 && (s.length == 0 || most < s.length) {
+		s.length = most
+	}
 	s.least, s.most = bound(t.Least), bound(t.Most)
 	return s
 }

@@ -120,36 +120,17 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	switch c.FunctionName() {
 	case operators.Add, operators.Subtract, operators.Multiply:
 		return arithmeticShape(c.FunctionName(), s, args)
-	case operators.Negate, "abs", "decimal":
+	case operators.Negate:
+		return negated(s, args[0].number())
+	case "abs":
 		n := args[0].number()
-		if s.digits, s.scale = n.digits, n.scale; c.FunctionName() == operators.Negate && n.least != nil {
-			most := n.least.Neg()
-			s.most = &most
-		}
-		if c.FunctionName() == operators.Negate && n.most != nil {
-			least := n.most.Neg()
-			s.least = &least
-		}
-		if c.FunctionName() == "decimal" {
-			s.least, s.most, s.apart = n.least, n.most, args[0].apart
-			if all, _, _ := covered(args[0].patternOf(), `^-?[0-9]*$`); all && args[0].kind == schema.Text {
-				s.digits, s.scale = args[0].longestPattern(), 0
-				for _, v := range args[0].some {
-					s = s.orNumber(v)
-				}
-			}
-		}
+		s.digits, s.scale = n.digits, n.scale
+	case "decimal":
+		return decimalShape(s, args[0])
 	case "int":
 		return wholeShape(s, args[0])
 	case "round":
-		if n, ok := intLiteral(c.Args()[1]); ok {
-			s.digits, s.scale = args[0].digits, n
-			if s.digits > 0 {
-				s.digits++
-			}
-			mode, _ := literal(c.Args()[2])
-			s.least, s.most = roundedBound(args[0].least, n, mode), roundedBound(args[0].most, n, mode)
-		}
+		return roundedShape(s, c, args[0])
 	case "ratio", "convert":
 		if n, ok := intLiteral(c.Args()[min(3, len(c.Args())-1)]); ok {
 			s.scale = n
@@ -186,6 +167,46 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	default:
 		return timed(s, c.FunctionName())
 	}
+	return s
+}
+
+// negated is a number with the other sign.
+func negated(s, n shape) shape {
+	if s.digits, s.scale = n.digits, n.scale; n.least != nil {
+		most := n.least.Neg()
+		s.most = &most
+	}
+	if n.most != nil {
+		least := n.most.Neg()
+		s.least = &least
+	}
+	return s
+}
+
+// decimalShape is the decimal that a number, or a text, becomes.
+func decimalShape(s, of shape) shape {
+	n := of.number()
+	s.digits, s.scale, s.least, s.most, s.apart = n.digits, n.scale, n.least, n.most, of.apart
+	if all, _, _ := covered(of.patternOf(), `^-?[0-9]*$`); all && of.kind == schema.Text {
+		s.digits, s.scale = of.longestPattern(), 0
+		for _, v := range of.some {
+			s = s.orNumber(v)
+		}
+	}
+	return s
+}
+
+// roundedShape is a number with so many places, where they stand in the expression.
+func roundedShape(s shape, c ast.CallExpr, of shape) shape {
+	n, ok := intLiteral(c.Args()[1])
+	if !ok {
+		return s
+	}
+	if s.digits, s.scale = of.digits, n; s.digits > 0 {
+		s.digits++
+	}
+	mode, _ := literal(c.Args()[2])
+	s.least, s.most = roundedBound(of.least, n, mode), roundedBound(of.most, n, mode)
 	return s
 }
 
@@ -381,7 +402,19 @@ func (a *analysis) looked(c ast.CallExpr, asked shape) shape {
 	if c.FunctionName() == "reverse" {
 		rows, row, codes = t.back, "row with the value", t.codesOf(asked.enum)
 	}
+	fitting, narrowed := asked.fitting(sortedKeys(rows))
+	if narrowed && asked.enum == nil {
+		if codes = append(fitting, asked.some...); c.FunctionName() == "reverse" {
+			codes = t.codesOf(codes)
+		}
+		if len(fitting) == 0 && t.missing == missingRefuse && t.otherwise == nil {
+			a.wrong(c.Args()[1], asked.formSaid()+fmt.Sprintf(", and table %s has no %s of such a code", name, "row"), "write the codes as the source has them, or change it: .stripZeros(), .trim(), pad(…)")
+		}
+	}
 	a.c.used.asks(name, codes)
+	if narrowed && asked.enum == nil {
+		a.c.used.asked[name].without = true
+	}
 	back := func(v string) bool { _, has := t.back[v]; return has }
 	if c.FunctionName() == "reverse" && slices.ContainsFunc(asked.enum, func(v string) bool { return !back(v) }) {
 		a.c.used.asked[name].without = true
