@@ -91,7 +91,12 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 	if r.db.Dialect() == store.Postgres && !every {
 		return nil // a node of an earlier release, which gives no entry of the audit record a MAC, may still be at work
 	}
-	return r.db.InTx(ctx, func(tx *store.Tx) error { return audit.BeginMACs(ctx, tx, r.cfg.localActor().Name) })
+	return r.db.InTx(ctx, func(tx *store.Tx) error {
+		if err := audit.BeginMACs(ctx, tx, r.cfg.localActor().Name, r.out.WithoutMAC); err != nil {
+			return err
+		}
+		return audit.BeginReceipts(ctx, tx, r.cfg.localActor().Name, r.out.WithoutMAC)
+	})
 }
 
 // reseal seals all that is not, and says how far it has come.

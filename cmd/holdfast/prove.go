@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -125,6 +126,9 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 	var ends []outbox.End
 	lost := map[[2]string][]prove.Defect{} // by link and lane
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		if by.Since, by.MACs, err = audit.ReceiptsSince(ctx, tx); err != nil {
+			return err
+		}
 		if ends, err = r.out.Ends(ctx, tx, p.link, p.lane); err != nil {
 			return err
 		}
@@ -203,8 +207,22 @@ func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
 		if err := table(w, "STATE\tLINK\tLANE\tEPOCH\tFIRST\tLAST\tSIGNED\tRECEIPTS SIGNED", rows); err != nil {
 			return err
 		}
+		if old := unauthenticated(chains); old > 0 {
+			err := sentence(w, "what is kept of %s has no MAC, from before there were any: only the ERP's own signature and holdfast reconcile tell more", count(old, "delivery", "deliveries"))
+			if err != nil {
+				return err
+			}
+		}
 	}
 	return sayBroken(chains, broken)
+}
+
+// unauthenticated is of how many deliveries what is kept has no MAC.
+func unauthenticated(chains []prove.Chain) (n int) {
+	for _, c := range chains {
+		n += c.NoMAC
+	}
+	return n
 }
 
 // sayBroken names, of each lane that is not whole, the numbers at which it is not.

@@ -117,15 +117,24 @@ func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, er
 	return &Checkpoint{Origin: t.origin, Size: g.size, Root: g.root(), At: tx.Now.UTC().Truncate(time.Microsecond)}, nil
 }
 
-// begin is what a pass does first: it begins with MACs if that is due, repeats what processes without keys have told, and which lanes have moved.
+// begin is what a pass does first: it begins with MACs, also of receipts, if that is due, repeats what processes without keys have told, and which lanes have moved.
 func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, before []Mark) (treeRow, error) {
 	actor := "node:" + t.node
 	if keyless(ctx, tx) == nil {
+		receipts := t.cfg.WithoutMAC
+		if at.Receipts == 0 {
+			receipts = nil
+		}
 		if at.MACs > 0 {
-			if err := BeginMACs(ctx, tx, actor); err != nil {
+			if err := BeginMACs(ctx, tx, actor, receipts); err != nil {
 				return at, err
 			}
 			if err := tx.Get(ctx, &at, selectTree); err != nil {
+				return at, err
+			}
+		}
+		if receipts != nil && at.Receipts > 0 {
+			if err := BeginReceipts(ctx, tx, actor, receipts); err != nil {
 				return at, err
 			}
 		}

@@ -17,6 +17,13 @@ import (
 // database alone cannot make. What has none and comes later was put in.
 const MACsBegin = "audit.macs"
 
+// macsBegun is what such an entry says.
+type macsBegun struct {
+	WithoutMAC int64 `json:"without_mac"` // so many entries before have none
+
+	Receipts *receiptsBegun `json:"receipts,omitempty"` // receipts begin with it too
+}
+
 // record is the object of entries about the record itself.
 const record = "audit/record"
 
@@ -103,20 +110,20 @@ func (r row) cell(e Entry) (store.Cell, error) {
 	}, err
 }
 
-// withMACs tells whether entries have MACs: by its chains, and also by the entry that says so, should somebody remove the one or the other.
-func withMACs(ctx context.Context, tx *store.Tx) (is bool, err error) {
+// HasMACs tells whether entries have MACs: by its chains, and also by the entry that says so, should somebody remove the one or the other.
+func HasMACs(ctx context.Context, tx *store.Tx) (is bool, err error) {
 	err = tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM audit_chains) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ? AND chain > 0)`, record, MACsBegin)
 	return is, err
 }
 
 // BeginMACs gives every entry a MAC from now on, and says so in the first. What waits gets its place before it: after it nothing without a
-// MAC is taken. It is nothing where they have already.
-func BeginMACs(ctx context.Context, tx *store.Tx, actor string) error {
+// MAC is taken. It is nothing where they have already. With without it says so of receipts too (BeginReceipts).
+func BeginMACs(ctx context.Context, tx *store.Tx, actor string, without func(ctx context.Context, tx *store.Tx) (bool, error)) error {
 	var at treeRow
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", treeGone(err))
 	}
-	if is, err := withMACs(ctx, tx); err != nil || is {
+	if is, err := HasMACs(ctx, tx); err != nil || is {
 		return err
 	}
 	if tx.Dialect() == store.Postgres { // who writes an entry now has written it or sees the chain
@@ -145,8 +152,12 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string) error {
 	if err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
-	after, err := json.Marshal(map[string]int64{"without_mac": g.size})
-	if err != nil {
+	begun := macsBegun{WithoutMAC: g.size}
+	if without != nil {
+		begun.Receipts, err = receiptsFrom(ctx, tx, without)
+	}
+	after, merr := json.Marshal(begun)
+	if err = errors.Join(err, merr); err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
 	e := Entry{At: tx.Now, Actor: actor, Action: MACsBegin, Object: record, After: after}

@@ -122,7 +122,7 @@ func begun(t *testing.T, db *store.DB, sign func(context.Context, string, string
 	entries(t, db, 1)
 	keyed(t, db, seal.RestConfig{Now: db.Now})
 	tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
-	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a") }); err != nil {
+	if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {
 		t.Fatal(err)
 	}
 	entries(t, db, 3)
@@ -242,7 +242,7 @@ func TestWithoutTheKeyringNothingIsWritten(t *testing.T) {
 		entries(t, db, 1)
 		rest := keyed(t, db, seal.RestConfig{Now: db.Now})
 		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
-		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a") }); err != nil {
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {
 			t.Fatal(err)
 		}
 		e := audit.Entry{Actor: "local:anna", Action: "backup.restore", Object: "backup/1", After: []byte(`{"through":1}`)}
@@ -354,7 +354,7 @@ func TestAPlantOfAnEarlierReleaseGetsMACs(t *testing.T) {
 			if c := sealed(t, tree); c.Size != 5 || len(list(t, db, audit.Filter{Action: audit.MACsBegin})) != 0 {
 				t.Fatalf("got %d entries sealed, want 5 and MACs not before somebody says so", c.Size)
 			}
-			if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "local:anna") }); err != nil {
+			if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "local:anna", nil) }); err != nil {
 				t.Fatal(err)
 			}
 		} else if c := sealed(t, tree); c.Size != 6 {

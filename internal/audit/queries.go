@@ -38,7 +38,7 @@ const columns = `seq, at, actor, origin, action, object, reason, old, new, outco
 
 const selectEntries = `SELECT ` + columns + ` FROM audit_entries`
 
-const selectTree = `SELECT size, owner, until, lanes_at, macs FROM audit_tree WHERE id = 1`
+const selectTree = `SELECT size, owner, until, lanes_at, macs, receipts FROM audit_tree WHERE id = 1`
 
 const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_at = ? WHERE id = 1`
 
@@ -115,6 +115,8 @@ type treeRow struct {
 	Until   int64  `db:"until"`
 	LanesAt int64  `db:"lanes_at"`
 	MACs    int64  `db:"macs"` // whether a node begins with MACs by itself
+
+	Receipts int64 `db:"receipts"` // whether a node begins with those of receipts by itself
 }
 
 type checkpointRow struct {

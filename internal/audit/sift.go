@@ -20,7 +20,7 @@ func (t *Tree) waiting(ctx context.Context, tx *store.Tx, p *pass) (good []row, 
 	if more = len(rows) == atOnce; more {
 		p.after = rows[len(rows)-1].Seq
 	}
-	is, err := withMACs(ctx, tx)
+	is, err := HasMACs(ctx, tx)
 	if err != nil || !is && !t.macs {
 		return rows, more, err
 	}
@@ -102,7 +102,7 @@ func (t *Tree) recheck(ctx context.Context, c, last Checkpoint) error {
 		if err != nil {
 			return fmt.Errorf("read the audit record again: %w", err)
 		}
-		is, err := withMACs(ctx, tx)
+		is, err := HasMACs(ctx, tx)
 		switch {
 		case err != nil:
 			return fmt.Errorf("read the audit record again: %w", err)

@@ -32,7 +32,7 @@ type notice struct {
 // AppendOrTell is Append for a process that may not have the plant's keys. Where entries have MACs and it has none, the next node that has them says
 // in an entry of Told what it was told.
 func AppendOrTell(ctx context.Context, tx *store.Tx, e Entry) error {
-	is, err := withMACs(ctx, tx)
+	is, err := HasMACs(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("write the audit entry of %s %s: %w", e.Action, e.Object, err)
 	}
@@ -51,7 +51,7 @@ func AppendOrTell(ctx context.Context, tx *store.Tx, e Entry) error {
 
 // Ready is nil if this process can write entries. It has the keyring opened where that is needed: before the transaction that must not wait for it.
 func Ready(ctx context.Context, tx *store.Tx) error {
-	is, err := withMACs(ctx, tx)
+	is, err := HasMACs(ctx, tx)
 	if err != nil || !is {
 		return err
 	}

@@ -33,12 +33,6 @@ type answer struct {
 	Text     string    `json:"text,omitempty"`     // refusal: the reason, for a person
 }
 
-// target is the delivery that an answer is about.
-type target struct {
-	Link, Lane, Creates, Role, Document, Refused string
-	Epoch, Number, Redelivery                    int64
-}
-
 // Answer keeps what m, an answer of one of the kinds above, says of a message that m's link has delivered. The same answer again is
 // without effect. A receipt brings the ERP's number of what the message created, as one that comes at once does. A refusal is kept
 // with the delivery and parks the lane: what was sent behind the message is sent, what was not waits for a person.
@@ -77,16 +71,15 @@ func (o *Outbox) Answer(ctx context.Context, tx *store.Tx, m message.Message) er
 
 // findTarget locks the lane of a message and reads its last delivery. That of a message which is being delivered again is not asked
 // for if it was answered: the answer is about the one under way.
-func findTarget(ctx context.Context, tx *store.Tx, link, id string) (target, error) {
+func findTarget(ctx context.Context, tx *store.Tx, link, id string) (full, error) {
 	what := "answer to message " + id
-	var t target
+	var t full
 	var lane string
 	err := tx.Get(ctx, &lane, `SELECT lane FROM outbox_delivered WHERE id = ? AND link = ? UNION ALL
 		SELECT lane FROM outbox_messages WHERE id = ? AND link = ? LIMIT 1`, id, link, id, link)
 	if err == nil {
 		if _, err = lockLane(ctx, tx, link, lane); err == nil {
-			err = tx.Get(ctx, &t, `SELECT link, lane, epoch, number, redelivery, role, creates, document, refused FROM outbox_delivered
-				WHERE id = ? AND link = ? ORDER BY redelivery DESC LIMIT 1`, id, link)
+			err = tx.Get(ctx, &t, `SELECT `+onlyReceipt+` WHERE id = ? AND link = ? ORDER BY redelivery DESC LIMIT 1`, id, link)
 		}
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -115,7 +108,7 @@ func findTarget(ctx context.Context, tx *store.Tx, link, id string) (target, err
 }
 
 // received keeps a receipt with the delivery that it is about.
-func (o *Outbox) received(ctx context.Context, tx *store.Tx, t target, a answer) error {
+func (o *Outbox) received(ctx context.Context, tx *store.Tx, t full, a answer) error {
 	what := "receipt of message " + a.Message
 	switch {
 	case t.Document != "" && t.Document != a.Document:
@@ -131,23 +124,21 @@ func (o *Outbox) received(ctx context.Context, tx *store.Tx, t target, a answer)
 	case t.Document != "":
 		return nil
 	}
-	n, err := tx.Exec(ctx, `UPDATE outbox_delivered SET document = ?, doc_kind = ?, answered = ?
-		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`,
-		a.Document, a.Kind, store.Zoned{Time: a.At}, t.Link, t.Lane, t.Epoch, t.Number, t.Redelivery)
-	if err != nil || n != 1 {
-		return fmt.Errorf("keep the receipt of message %s (%d deliveries): %w", a.Message, n, cmp.Or(err, sql.ErrNoRows))
+	err := o.rewrite(ctx, tx, []full{t}, func(f *full) { f.Document, f.DocKind, f.Answered = a.Document, a.Kind, store.Zoned{Time: a.At} })
+	if err == nil {
+		err = o.unrefused(ctx, tx, a.Message)
 	}
-	if err := unrefused(ctx, tx, a.Message); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("keep the receipt of message %s: %w", a.Message, err)
 	}
 	return o.created(ctx, tx, t.Link, Done{
-		ID: a.Message, Redelivery: int(t.Redelivery), Creates: t.Creates, Role: message.Role(t.Role), Receipt: message.Receipt{Document: a.Document},
+		ID: a.Message, Redelivery: t.Redelivery, Creates: t.Creates, Role: message.Role(t.Role), Receipt: message.Receipt{Document: a.Document},
 	})
 }
 
 // refused keeps a refusal with the delivery that it is about, and parks what the lane has not sent yet. A holder that has the lane in
 // hand finishes what it has; its settlement leaves the lane parked.
-func (o *Outbox) refused(ctx context.Context, tx *store.Tx, t target, a answer) error {
+func (o *Outbox) refused(ctx context.Context, tx *store.Tx, t full, a answer) error {
 	why := cmp.Or(a.Text, a.Code, "it gave no reason")
 	if a.Code != "" && a.Text != "" {
 		why = a.Code + ": " + a.Text
@@ -161,12 +152,10 @@ func (o *Outbox) refused(ctx context.Context, tx *store.Tx, t target, a answer) 
 	case t.Refused == why:
 		return nil
 	}
-	if err := unrefused(ctx, tx, a.Message); err != nil { // of an earlier delivery
+	if err := o.unrefused(ctx, tx, a.Message); err != nil { // of an earlier delivery
 		return err
 	}
-	_, err := tx.Exec(ctx, `UPDATE outbox_delivered SET refused = ?, answered = ?
-		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`,
-		why, store.Zoned{Time: a.At}, t.Link, t.Lane, t.Epoch, t.Number, t.Redelivery)
+	err := o.rewrite(ctx, tx, []full{t}, func(f *full) { f.Refused, f.Answered = why, store.Zoned{Time: a.At} })
 	if err != nil {
 		return fmt.Errorf("keep the refusal of message %s: %w", a.Message, err)
 	}
@@ -205,8 +194,13 @@ func (o *Outbox) takenAnyway(ctx context.Context, tx *store.Tx, link, lane strin
 }
 
 // unrefused ends what the ERP has said against a message.
-func unrefused(ctx context.Context, tx *store.Tx, id string) error {
-	if _, err := tx.Exec(ctx, `UPDATE outbox_delivered SET refused = '' WHERE id = ? AND refused <> ''`, id); err != nil {
+func (o *Outbox) unrefused(ctx context.Context, tx *store.Tx, id string) error {
+	var rows []full
+	err := tx.Select(ctx, &rows, `SELECT `+onlyReceipt+` WHERE id = ? AND refused <> ''`, id)
+	if err == nil {
+		err = o.rewrite(ctx, tx, rows, func(f *full) { f.Refused = "" })
+	}
+	if err != nil {
 		return fmt.Errorf("end the refusal of message %s: %w", id, err)
 	}
 	return nil

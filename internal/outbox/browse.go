@@ -38,6 +38,8 @@ type Detail struct {
 	LaneState  Lane       // the lane now; of what is settled, filled by Message and Of only
 	Garbled    bool       // it has a signature that cannot be read, for which Origin is nil
 	Sealed     bool       // the plant has sealed its body together with its signature, or with having none, and it still is what was sealed
+	AnswerLost bool       // the ERP's answer was altered: there is none in Receipt
+	ReceiptMAC []byte     // what CheckReceipt needs; nil if the receipt bears none
 }
 
 // Happened is one thing that befell a message besides its delivery. Body, Digest and Role are what it was before a person
@@ -109,15 +111,22 @@ type full struct {
 	Asked     bool        `db:"asked"`
 	Signed    string      `db:"signed_receipt"`
 	Refused   string      `db:"refused"`
+
+	ReceiptMAC []byte `db:"receipt_mac"`
+	AnswerLost bool   // openAnswer
 }
 
 const (
 	fromHot = kept + `, signature, pin, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
-		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
+		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused, receipt_mac FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
-		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt
+		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt, r.receipt_mac
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, signature, CAST(NULL AS BYTEA) AS pin, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused FROM outbox_delivered`
+	fromCold = kept + `, signature, CAST(NULL AS BYTEA) AS pin, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused, receipt_mac FROM outbox_delivered`
+
+	// onlyReceipt is of fromCold what is kept of a delivery beside its message.
+	onlyReceipt = `link, lane, epoch, number, id, creates, role, redelivery, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt,
+		refused, receipt_mac FROM outbox_delivered`
 )
 
 func (f full) detail(tx *store.Tx) Detail {
@@ -129,7 +138,8 @@ func (f full) detail(tx *store.Tx) Detail {
 		Message: m, Garbled: m.Origin == nil && len(f.Signature) > 0, Sealed: f.Sealed != 0 && len(f.Body) > 0, Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
 		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
-		Receipt: message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
+		Receipt:    message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
+		AnswerLost: f.AnswerLost, ReceiptMAC: f.ReceiptMAC,
 	}
 }
 

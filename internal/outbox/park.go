@@ -109,7 +109,7 @@ func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane str
 			Why: "other messages may need the ERP's number of " + w.Creates + ", which it creates", Hint: "give the number under which the ERP has it",
 		}
 	}
-	d := Done{ID: w.ID, Redelivery: w.Redelivery, Creates: w.Creates, Role: "", SentWith: byPerson}
+	d := Done{ID: w.ID, Epoch: w.Epoch, Number: w.Number, Redelivery: w.Redelivery, Creates: w.Creates, Role: "", SentWith: byPerson}
 	d.Receipt.Document, d.Receipt.At, d.Receipt.Asked = document, tx.Now, true
 	if err := history(ctx, tx, row{ID: w.ID}, "marked delivered", reason); err != nil {
 		return err

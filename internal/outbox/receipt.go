@@ -52,7 +52,7 @@ func (o *Outbox) keepReceipts(ctx context.Context, tx *store.Tx, link string, lo
 		return nil
 	}
 	n := len(runs)
-	lanes, with, kinds, answered := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	lanes, with, kinds, answered, macs := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
 	epochs, firsts, lasts, status := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	delivered := 0
 	for i, s := range runs {
@@ -62,15 +62,22 @@ func (o *Outbox) keepReceipts(ctx context.Context, tx *store.Tx, link string, lo
 		if at := last.Receipt.At; !at.IsZero() {
 			answered[i] = at.Format(time.RFC3339Nano)
 		}
+		said := first
+		said.Receipt.At = last.Receipt.At
+		var err error
+		if macs[i], err = o.macOf(ctx, tx, cellOfRun(said.detail(link, s.Lane, tx.Now), l.Head, last.Number), l.Head, last.Number); err != nil {
+			return err
+		}
 		delivered += len(s.Done)
 		l.Head, l.Pending = last.Number+1, l.Pending-int64(len(s.Done))
 	}
 	g := store.Give(
 		store.Col("lane", lanes), store.Col("epoch", epochs), store.Col("first_number", firsts), store.Col("last_number", lasts),
 		store.Col("sent_with", with), store.Col("doc_kind", kinds), store.Col("status", status), store.Col("answered", answered),
+		store.Col("receipt_mac", macs),
 	)
-	err := tx.Later(ctx, `INSERT INTO outbox_receipts (link, settled_at, lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered)
-		SELECT CAST(? AS TEXT), CAST(? AS BIGINT), lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered FROM `+g.Table(tx, "g"),
+	err := tx.Later(ctx, `INSERT INTO outbox_receipts (link, settled_at, lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered, receipt_mac)
+		SELECT CAST(? AS TEXT), CAST(? AS BIGINT), lane, epoch, first_number, last_number, sent_with, doc_kind, status, answered, receipt_mac FROM `+g.Table(tx, "g"),
 		append([]any{link, store.Micros(tx.Now)}, g.Args(tx)...)...)
 	if err != nil {
 		return fmt.Errorf("keep receipts of link %s: %w", link, err)
@@ -149,12 +156,12 @@ func file(ctx context.Context, tx *store.Tx, ids []int64) (err error) {
 		}
 	}()
 	list := store.Give(store.Col("id", ids))
-	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked) `
-	const with = `signature, sends + 1, settled_at, sent_with, '', doc_kind, NULL, status, answered, FALSE FROM `
+	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at, sent_with, document, doc_kind, answer, status, answered, asked, receipt_mac) `
+	const with = `signature, sends + 1, settled_at, sent_with, '', doc_kind, NULL, status, answered, FALSE, receipt_mac FROM `
 	if tx.Dialect() == store.Postgres {
 		_, err := tx.Exec(ctx, `WITH r AS (DELETE FROM outbox_receipts WHERE id = ANY (ARRAY(SELECT g.id FROM `+list.Table(tx, "g")+`)) RETURNING *),
 			gone AS (DELETE FROM outbox_messages AS m USING r WHERE `+isReceiptOf+`
-				RETURNING m.*, r.settled_at, r.sent_with, r.doc_kind, r.status, r.answered)
+				RETURNING m.*, r.settled_at, r.sent_with, r.doc_kind, r.status, r.answered, r.receipt_mac)
 			`+into+`SELECT `+kept+`, `+with+`gone`, list.Args(tx)...)
 		return err
 	}

@@ -180,8 +180,7 @@ func (f *full) show(ctx context.Context, tx *store.Tx, lanes secrets) (err error
 	if f.Body, err = f.past(ctx, tx); err != nil {
 		return err
 	}
-	f.Answer, err = shown(ctx, tx, cellOfAnswer(f.ID, f.Redelivery), f.AnswerBy, f.Answer)
-	return err
+	return f.openAnswer(ctx, tx)
 }
 
 // past is the body of what was delivered or is owed, also of what the plant is not known to have said.

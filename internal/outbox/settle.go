@@ -147,7 +147,7 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 	if len(done) == 0 {
 		return nil, nil
 	}
-	rows, err := moveRows(ctx, tx, done)
+	rows, err := o.moveRows(ctx, tx, link, done)
 	if err != nil {
 		return nil, fmt.Errorf("move settled messages of link %s: %w", link, err)
 	}
@@ -176,10 +176,10 @@ func (o *Outbox) move(ctx context.Context, tx *store.Tx, link string, done []Don
 }
 
 // receipts are what is written of settled messages beside what they are.
-func receipts(ctx context.Context, tx *store.Tx, done []Done) (store.Given, error) {
+func (o *Outbox) receipts(ctx context.Context, tx *store.Tx, link string, done []Done) (store.Given, error) {
 	n := len(done)
 	ids, with, docs, kinds, answered, signed := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	answers, status, asked, sent, again, epochs := make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	macs, answers, status, asked, sent, again, epochs := make([][]byte, n), make([][]byte, n), make([]int64, n), make([]bool, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	var err error
 	for i, d := range done {
 		r := d.Receipt
@@ -194,11 +194,15 @@ func receipts(ctx context.Context, tx *store.Tx, done []Done) (store.Given, erro
 		if !r.At.IsZero() {
 			answered[i] = r.At.Format(time.RFC3339Nano)
 		}
+		if macs[i], err = o.macOf(ctx, tx, cellOfReceipt(d.detail(link, "", tx.Now))); err != nil {
+			return store.Given{}, err
+		}
 	}
 	return store.Give(
 		store.Col("rid", ids), store.Col("sent_with", with), store.Col("document", docs), store.Col("doc_kind", kinds),
 		store.Col("answer", answers), store.Col("status", status), store.Col("answered", answered), store.Col("asked", asked),
 		store.Col("sent", sent), store.Col("again", again), store.Col("signed_receipt", signed), store.Col("answer_sealed", epochs),
+		store.Col("receipt_mac", macs),
 	), nil
 }
 
@@ -210,11 +214,11 @@ type movedRow struct {
 
 // moveRows gives those that were there to be moved. A message that a person has had queued again meanwhile is another
 // delivery of it, and stays.
-func moveRows(ctx context.Context, tx *store.Tx, done []Done) (rows []movedRow, err error) {
+func (o *Outbox) moveRows(ctx context.Context, tx *store.Tx, link string, done []Done) (rows []movedRow, err error) {
 	const into = `INSERT INTO outbox_delivered (` + kept + `, signature, sends, settled_at,
-			sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed)
-		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed `
-	r, err := receipts(ctx, tx, done)
+			sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed, receipt_mac)
+		SELECT ` + kept + `, signature, sends + sent, CAST(? AS BIGINT), sent_with, document, doc_kind, answer, status, answered, asked, signed_receipt, answer_sealed, receipt_mac `
+	r, err := o.receipts(ctx, tx, link, done)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (o *Outbox) Shred(ctx context.Context, tx *store.Tx, link, name string) (n 
 	for i := range rows {
 		f := &rows[i]
 		f.own = secret
-		if err := f.shred(ctx, tx); err != nil {
+		if err := o.shred(ctx, tx, f); err != nil {
 			return 0, fmt.Errorf("shred message %s: %w", f.ID, err)
 		}
 		owners = append(owners, owner(f.ID))
@@ -51,7 +51,7 @@ func (o *Outbox) Shred(ctx context.Context, tx *store.Tx, link, name string) (n 
 }
 
 // shred leaves of a delivery and its history what their digests are made of, and no body.
-func (f *full) shred(ctx context.Context, tx *store.Tx) error {
+func (o *Outbox) shred(ctx context.Context, tx *store.Tx, f *full) error {
 	ref := f.Large
 	if ref == "" {
 		was, err := f.past(ctx, tx)
@@ -60,8 +60,17 @@ func (f *full) shred(ctx context.Context, tx *store.Tx) error {
 		}
 		ref = body.Shredded(was)
 	}
-	err := tx.Later(ctx, `UPDATE outbox_delivered SET body = ?, sealed = 0, large = ?, answer = NULL, answer_sealed = 0
-		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`, []byte{}, ref.Shredded(), f.Link, f.Lane, f.Epoch, f.Number, f.Redelivery)
+	if err := f.openAnswer(ctx, tx); err != nil {
+		return err
+	}
+	was := f.detail(tx)
+	f.Answer, f.AnswerLost = nil, false
+	mac, err := o.macAfter(ctx, tx, was, f.detail(tx))
+	if err != nil {
+		return err
+	}
+	err = tx.Later(ctx, `UPDATE outbox_delivered SET body = ?, sealed = 0, large = ?, answer = NULL, answer_sealed = 0, receipt_mac = ?
+		WHERE link = ? AND lane = ? AND epoch = ? AND number = ? AND redelivery = ?`, []byte{}, ref.Shredded(), mac, f.Link, f.Lane, f.Epoch, f.Number, f.Redelivery)
 	if err != nil {
 		return err
 	}

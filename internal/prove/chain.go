@@ -20,6 +20,10 @@ import (
 type Checks struct {
 	Origin  func(m message.Message) error // the signature of a message
 	Receipt func(ctx context.Context, link, signed string, of message.Receipted) error
+
+	// MACs tells that the receipt of each message bears a MAC that was made since Since, by the audit record (audit.ReceiptsSince).
+	MACs  bool
+	Since time.Time
 }
 
 // Chain says whether a lane, as the plant's own database has it, is whole.
@@ -32,8 +36,9 @@ type Chain struct {
 	Last     int64     `json:"last"`
 	Messages int       `json:"messages"`
 	Signed   int       `json:"signed"`
-	Receipts int       `json:"receipts"` // settled messages with a receipt
-	Vouched  int       `json:"vouched"`  // of these, with a receipt that the ERP has signed
+	Receipts int       `json:"receipts"`                  // settled messages with a receipt
+	Vouched  int       `json:"vouched"`                   // of these, with a receipt that the ERP has signed
+	NoMAC    int       `json:"unauthenticated,omitempty"` // settled messages of which what the plant keeps of the delivery has no MAC: from before there were any
 	Head     string    `json:"head"`
 	At       time.Time `json:"made_at,omitzero"` // when its last message was made
 	Wrong    []Defect  `json:"wrong,omitempty"`
@@ -146,7 +151,33 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 			return err
 		}
 	}
+	if err := c.mac(ctx, tx, out, d); err != nil {
+		return err
+	}
 	c.receipt(ctx, d)
+	return nil
+}
+
+// mac checks that what the plant keeps of a delivery beside the message is what it wrote.
+func (c *chain) mac(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
+	if !d.Settled {
+		return nil
+	}
+	has, err := out.CheckReceipt(ctx, tx, d)
+	made := d.CreatedAt
+	if d.Origin != nil {
+		made = d.Origin.At
+	}
+	switch k := problem.KindOf(err); {
+	case k == problem.Integrity || k == problem.NotFound:
+		c.wrong(d.Number, "what is kept of its delivery is not what the plant has written: %s", whyOf(err))
+	case err != nil:
+		return err
+	case !has && c.by.MACs && !made.Before(c.by.Since):
+		c.wrong(d.Number, "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one")
+	case !has:
+		c.NoMAC++
+	}
 	return nil
 }
 

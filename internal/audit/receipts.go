@@ -1,0 +1,144 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// ReceiptsBegin is the action of the entry from which on the receipt of each delivered message has a MAC under a key of the plant's keyring. What has none
+// and is of a message that was made later was put in.
+const ReceiptsBegin = "receipts.macs"
+
+// receiptsBegun is what such an entry says, or that of MACsBegin where both began at once.
+type receiptsBegun struct {
+	All bool `json:"all"` // all that was delivered before has one too
+}
+
+// BeginReceipts says that each receipt has a MAC from now on, where entries have MACs and none has said so yet. without tells whether there are receipts
+// that have none.
+func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, without func(ctx context.Context, tx *store.Tx) (bool, error)) error {
+	if is, err := HasMACs(ctx, tx); err != nil || !is {
+		return err
+	}
+	_, begun, err := receiptsSaid(ctx, tx)
+	if err != nil || begun != nil {
+		return err
+	}
+	begun, err = receiptsFrom(ctx, tx, without)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(begun)
+	if err != nil {
+		return fmt.Errorf("begin to give receipts MACs: %w", err)
+	}
+	return Append(ctx, tx, Entry{Actor: actor, Action: ReceiptsBegin, Object: record, After: text})
+}
+
+// receiptsFrom is what the entry says that begins with them now. No node looks for that any more.
+func receiptsFrom(ctx context.Context, tx *store.Tx, without func(ctx context.Context, tx *store.Tx) (bool, error)) (*receiptsBegun, error) {
+	some, err := without(ctx, tx)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE audit_tree SET receipts = 0`)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("begin to give receipts MACs: %w", err)
+	}
+	return &receiptsBegun{All: !some}, nil
+}
+
+// ReceiptsSince is since when messages are made of which each receipt has a MAC; is tells whether that was begun. The zero time is from the first on: also
+// where the record was altered, so that it does not tell whether it was begun.
+func ReceiptsSince(ctx context.Context, tx *store.Tx) (since time.Time, is bool, err error) {
+	if is, err = HasMACs(ctx, tx); err != nil || !is {
+		return since, false, err
+	}
+	at, begun, err := receiptsSaid(ctx, tx)
+	switch {
+	case err != nil:
+		return since, false, err
+	case begun == nil:
+		whole, err := chainsWhole(ctx, tx)
+		return since, err == nil && !whole, err
+	case !begun.All:
+		since = at
+	}
+	return since, true, nil
+}
+
+// receiptsSaid is what the earliest entry says that was written by the plant and begins with them, and when; nil if there is none.
+func receiptsSaid(ctx context.Context, tx *store.Tx) (at time.Time, begun *receiptsBegun, err error) {
+	var rows []row
+	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action IN (?, ?) ORDER BY seq`, record, MACsBegin, ReceiptsBegin)
+	if err != nil {
+		return at, nil, fmt.Errorf("read since when receipts have MACs: %w", err)
+	}
+	for _, r := range rows {
+		good, err := r.genuine(ctx, tx)
+		if err != nil {
+			return at, nil, err
+		}
+		if !good {
+			continue
+		}
+		if r.Action == ReceiptsBegin {
+			begun = &receiptsBegun{}
+			err = json.Unmarshal(r.New, begun)
+		} else {
+			var said macsBegun
+			err = json.Unmarshal(r.New, &said)
+			begun = said.Receipts
+		}
+		if err != nil {
+			return at, nil, fmt.Errorf("read audit entry %d: %w", r.Seq, err)
+		}
+		if begun != nil {
+			return store.FromMicros(r.At), begun, nil
+		}
+	}
+	return at, nil, nil
+}
+
+// genuine tells whether an entry has a MAC of the plant's.
+func (r row) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
+	if r.Chain == 0 || len(r.MAC) == 0 {
+		return false, nil
+	}
+	cell, err := r.cell(r.entry())
+	if err == nil {
+		err = tx.CheckMAC(ctx, cell, r.Epoch, r.MAC)
+	}
+	if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// chainsWhole tells whether every entry since they have MACs is there as it was written.
+func chainsWhole(ctx context.Context, tx *store.Tx) (bool, error) {
+	m := newMACs(false)
+	for after, more := int64(0), true; more; {
+		var rows []row
+		if err := tx.Select(ctx, &rows, selectEntries+` WHERE seq > ? ORDER BY seq LIMIT ?`, after, atOnce); err != nil {
+			return false, fmt.Errorf("read audit entries: %w", err)
+		}
+		for _, r := range rows {
+			wrong, _, err := m.judge(ctx, tx, r)
+			if k := problem.KindOf(err); wrong != "" || k == problem.Integrity || k == problem.NotFound {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			after = r.Seq
+		}
+		more = len(rows) == atOnce
+	}
+	wrong, err := m.heads(ctx, tx)
+	return len(wrong) == 0, err
+}
