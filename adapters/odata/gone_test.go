@@ -33,6 +33,9 @@ func TestEachDeletionIsAMessageInItsObjectsOrder(t *testing.T) {
 		"as 4.0 has it": {
 			`{"value":[{"@odata.context":"$metadata#Confirmation/$deletedEntity","id":"Confirmation(ConfirmationGroup='3',ConfirmationCount='1')","reason":"deleted"},{"@odata.context":"$metadata#Confirmation/$deletedEntity","id":"Confirmation(ConfirmationGroup='4',ConfirmationCount='1')","reason":"changed"}]}`, "3", "4",
 		},
+		"by an address of segments": {
+			`{"value":[{"@removed":{},"@id":"https://erp.example/Confirmation/3/1"},{"@removed":{},"@id":"Confirmation/4/1"}]}`, "3", "4",
+		},
 		"by an address that says nothing": {`{"value":[{"@removed":{},"@id":"urn:a"},{"@removed":{},"@id":"urn:b"}]}`, "urn:a", "urn:b"},
 	} {
 		page, err := p.client.somePage(m, set.Of, wire.Answer{Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte(tt.body)})

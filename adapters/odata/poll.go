@@ -415,7 +415,7 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 // service gives them or as its address has them.
 func (p *Poll) gone(of *edm.Struct, e Entity) map[string]any {
 	out := map[string]any{"@removed": true, "@id": e.ID}
-	maps.Copy(out, of.KeyIn(e.ID))
+	maps.Copy(out, of.KeyIn(p.set, e.ID))
 	for _, name := range append(slices.Clone(of.Key), p.cfg.Key) {
 		if v, has := e.Values[name]; has {
 			out[name] = v

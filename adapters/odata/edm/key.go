@@ -6,9 +6,42 @@ import (
 	"strings"
 )
 
-// KeyIn reads the values of an entity's key out of its address, such as Orders('3') or Items(Order='3',No=1); nil if it does not hold all of them.
-func (s *Struct) KeyIn(address string) map[string]any {
+// KeyIn reads the values of an entity's key out of its address, such as Orders('3'), Items(Order='3',No=1) or, where a service has keys as segments,
+// Orders/3 in the set Orders; nil if it does not hold all of them.
+func (s *Struct) KeyIn(set, address string) map[string]any {
 	address, _, _ = strings.Cut(address, "?")
+	if key := s.keyInParentheses(address); key != nil {
+		return key
+	}
+	return s.keyInSegments(set, strings.Split(address, "/"))
+}
+
+// keyInSegments reads what stands behind the set's name: the key's values in their order, as they are.
+func (s *Struct) keyInSegments(set string, segments []string) map[string]any {
+	at := len(segments) - len(s.Key)
+	if len(s.Key) == 0 || at < 1 || segments[at-1] != set {
+		return nil
+	}
+	out := map[string]any{}
+	for i, name := range s.Key {
+		text, err := url.PathUnescape(segments[at+i])
+		f, ok := s.Field(name)
+		if err != nil || !ok || text == "" {
+			return nil
+		}
+		v, err := f.Plain(text)
+		if err != nil {
+			v, err = f.Plain(json.Number(text))
+		}
+		if err != nil {
+			return nil
+		}
+		out[name] = v
+	}
+	return out
+}
+
+func (s *Struct) keyInParentheses(address string) map[string]any {
 	address, err := url.PathUnescape(address)
 	if err != nil {
 		return nil

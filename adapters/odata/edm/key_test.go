@@ -42,8 +42,30 @@ func TestTheKeyIsReadOutOfAnAddress(t *testing.T) {
 		{two, "Items(Order='3',Other=1)", nil},
 		{guid, "Things('x')", nil},
 	}
+	segments := []struct {
+		of      *Struct
+		address string
+		want    map[string]any
+	}{
+		{one, "/Set/4711", map[string]any{"No": "4711"}},
+		{one, "https://erp.example/odata/Set/a%2Fb%20'(c)?sap-client=100", map[string]any{"No": "a/b '(c)"}},
+		{one, "Plants/1/Set/3", map[string]any{"No": "3"}},
+		{two, "Set/3/10", map[string]any{"Order": "3", "Item": json.Number("10")}},
+		{guid, "Set/" + id, map[string]any{"ID": id}},
+		{one, "Other/3", nil},
+		{one, "Set/", nil},
+		{one, "Set", nil},
+		{two, "Set/3", nil},
+		{two, "Set/3/x", nil},
+		{one, "Set/%zz", nil},
+	}
+	for _, tt := range segments {
+		if got := tt.of.KeyIn("Set", tt.address); !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.address, got, tt.want)
+		}
+	}
 	for _, tt := range tests {
-		if got := tt.of.KeyIn(tt.address); !reflect.DeepEqual(got, tt.want) {
+		if got := tt.of.KeyIn("Set", tt.address); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.address, got, tt.want)
 		}
 	}
