@@ -104,10 +104,7 @@ func (l *Link) lookFor(ctx context.Context, ask *Ask, id string) (message.Outcom
 func (l *Link) unanswered(op *operation, a wire.Answer) message.Outcome {
 	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
 	r := ruleOf(op, a, later)
-	if r.credentials && a.Status == http.StatusForbidden {
-		wait = cmp.Or(wait, wire.ForbiddenWait)
-	}
-	return message.Outcome{After: wait, LinkDown: r.link, Throttled: r.throttled}
+	return message.Outcome{After: cmp.Or(wait, r.wait), LinkDown: r.link, Throttled: r.throttled}
 }
 
 // notThere believes a 404 if it is the ERP's own: the contract declares it for the operation, and it is what is declared. While an

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,6 +23,7 @@ type rule struct {
 	throttled   bool
 	locked      bool // somebody works on what it is about
 	credentials bool
+	wait        time.Duration // before the link is called again, where the ERP does not say
 	kind        problem.Kind
 	hint        string
 }
@@ -51,7 +53,16 @@ func ruleOf(op *operation, a wire.Answer, later bool) rule {
 	switch s := a.Status; s {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusNetworkAuthenticationRequired:
 		// Every message would be refused alike: the link stops, no attempt is spent.
-		return rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
+		denied := rule{verdict: message.Again, link: true, credentials: true, kind: problem.Denied, hint: hintSignIn}
+		if s == http.StatusForbidden {
+			denied.wait = wire.ForbiddenWait
+		}
+		return denied
+	case http.StatusFound, http.StatusSeeOther:
+		if r, ok := op.Response(s); ok && r.Status == strconv.Itoa(s) {
+			return unknown // the contract has it as an answer to what was done
+		}
+		return rule{verdict: message.Unsure, link: true, credentials: true, wait: wire.ForbiddenWait, kind: problem.Denied, hint: hintSignIn} // to a page to log on, most likely
 	case http.StatusTooManyRequests:
 		down.throttled = true
 		return down
@@ -87,7 +98,7 @@ func ruleOf(op *operation, a wire.Answer, later bool) rule {
 		case 4:
 			return refused
 		}
-		return unknown // 302 and 303 may answer what was done; 500 tells nothing
+		return unknown // 500 tells nothing
 	}
 }
 
@@ -114,11 +125,8 @@ func (l *Link) classify(op *operation, what string, a wire.Answer) message.Outco
 		return l.delivered(op, what, a)
 	}
 	out := message.Outcome{Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: l.said(op, what, a)}
-	if r.verdict == message.Again {
-		out.After = wait
-	}
-	if r.credentials && a.Status == http.StatusForbidden {
-		out.After = cmp.Or(wait, wire.ForbiddenWait)
+	if r.verdict == message.Again || r.credentials {
+		out.After = cmp.Or(wait, r.wait)
 	}
 	return out
 }

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,8 +40,9 @@ func TestWhatAStatusMeans(t *testing.T) {
 	}{
 		{status: 300, want: unknown},
 		{status: 301, want: again},
-		{status: 302, want: unknown},
-		{status: 303, want: unknown},
+		{status: 302, want: want{message.Unsure, true, problem.Denied}},
+		{status: 303, want: want{message.Unsure, true, problem.Denied}},
+		{status: 303, cfg: Operation{Answers: map[int]Meaning{303: MeansUnknown}}, want: unknown},
 		{status: 304, want: unknown},
 		{status: 307, want: again},
 		{status: 308, want: again},
@@ -87,7 +91,7 @@ func TestWhatAStatusMeans(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
-			if rests := got.kind == problem.Denied && tt.status == 403; rests != (out.After == time.Minute) {
+			if rests := got.kind == problem.Denied && (tt.status == 403 || tt.status/100 == 3); rests != (out.After == time.Minute) {
 				t.Errorf("tried again after %s", out.After)
 			}
 			if out.Throttled != (tt.status == 429) {
@@ -265,5 +269,45 @@ func TestWhatTheERPSaysIsKept(t *testing.T) {
 	long := l.said(l.operation(doc), "call", wire.Answer{Status: 422, Body: fmt.Appendf(nil, `{"title":%q}`, strings.Repeat("ä", 10_000))})
 	if len(long.Why) > 2*mostWords {
 		t.Errorf("%d bytes of the ERP's words are kept", len(long.Why))
+	}
+}
+
+// TestARedirectToLogOnHoldsTheLink: what stands before the ERP leads each request to where one logs on. The link rests and somebody hears of it once;
+// a contract by which an operation is answered so says that the ERP has done it, or may have.
+func TestARedirectToLogOnHoldsTheLink(t *testing.T) {
+	for _, status := range []int{http.StatusFound, http.StatusSeeOther} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://login.example/saml?SAMLRequest=secret")
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(s.Close)
+		l, told := open(t, plainERP(s.URL)), 0
+		l.WhenDenied(func(error) { told++ })
+		for range 3 {
+			out := l.Deliver(t.Context(), []message.Delivery{confirmation(t, "m1")})[0]
+			if out.Verdict != message.Unsure || !out.LinkDown || out.After != time.Minute || !strings.HasSuffix(out.Err.Error(), "to https://login.example/saml; redirects are not followed") {
+				t.Errorf("got %v after %s (link down %t)", out, out.After, out.LinkDown)
+			}
+		}
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+		if err := l.Check(t.Context()); err != nil {
+			t.Errorf("the base URL may lead to a page: %v", err)
+		}
+		declared := strings.Replace(oldDocument, `"201":`, fmt.Sprintf(`"%d": {description: posted}
+        "201":`, status), 1)
+		path := filepath.Join(t.TempDir(), "erp.yaml")
+		if err := os.WriteFile(path, []byte(declared), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		own := open(t, patient(s.URL, path))
+		doc, ok := own.doc.Operation("post")
+		if !ok {
+			t.Fatal("no such operation")
+		}
+		if out := own.classify(&operation{Operation: doc}, "call", wire.Answer{Status: status}); out.Verdict != message.Unsure || out.LinkDown {
+			t.Errorf("where the contract has it: %v, link down %t", out, out.LinkDown)
+		}
 	}
 }

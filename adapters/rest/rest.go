@@ -173,7 +173,7 @@ func (l *Link) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r := ruleOf(op, a, false); a.Status/100 == 2 || l.cfg.Probe == nil && !r.credentials && a.Status < 500 {
+	if r := ruleOf(op, a, false); a.Status/100 == 2 || l.cfg.Probe == nil && (!r.credentials || a.Status/100 == 3) && a.Status < 500 {
 		return nil
 	}
 	return l.said(op, "call of "+op.ID, a)
