@@ -42,7 +42,8 @@ type Struct struct {
 	Open   bool // fields may come that are not declared
 	Label  string
 
-	fields map[string]*Field
+	up     *Struct           // the base type; nil if there is none
+	fields map[string]*Field // its own
 	links  map[string]*Link
 }
 
@@ -112,14 +113,22 @@ type Operation struct {
 
 // Field finds a property.
 func (s *Struct) Field(name string) (*Field, bool) {
-	f, ok := s.fields[name]
-	return f, ok
+	for ; s != nil; s = s.up {
+		if f, ok := s.fields[name]; ok {
+			return f, true
+		}
+	}
+	return nil, false
 }
 
 // Link finds a navigation property.
 func (s *Struct) Link(name string) (*Link, bool) {
-	l, ok := s.links[name]
-	return l, ok
+	for ; s != nil; s = s.up {
+		if l, ok := s.links[name]; ok {
+			return l, true
+		}
+	}
+	return nil, false
 }
 
 // Param finds a parameter of an operation.

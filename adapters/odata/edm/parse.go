@@ -2,6 +2,7 @@ package edm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -161,18 +162,26 @@ func (s *Struct) add(f *Field, n *node) error {
 		return &Error{n.line, "a property of " + s.Name + " has no Name"}
 	}
 	if _, twice := s.fields[f.Name]; twice {
-		return &Error{n.line, fmt.Sprintf("the property %s of %s is declared twice", f.Name, s.Name)}
+		return s.twice(f, n)
 	}
 	s.Fields, s.fields[f.Name] = append(s.Fields, f), f
 	return nil
 }
 
+func (s *Struct) twice(f *Field, n *node) error {
+	return &Error{n.line, fmt.Sprintf("the property %s of %s is declared twice", f.Name, s.Name)}
+}
+
 func (s *Struct) addLink(l *Link, n *node) error {
 	if _, twice := s.links[l.Name]; twice || l.Name == "" {
-		return &Error{n.line, fmt.Sprintf("the navigation property %q of %s has no name, or is declared twice", l.Name, s.Name)}
+		return s.twiceLink(l, n)
 	}
 	s.Links, s.links[l.Name] = append(s.Links, l), l
 	return nil
+}
+
+func (s *Struct) twiceLink(l *Link, n *node) error {
+	return &Error{n.line, fmt.Sprintf("the navigation property %q of %s has no name, or is declared twice", l.Name, s.Name)}
 }
 
 // field reads a property or a parameter.
@@ -304,7 +313,7 @@ func (p *parser) lead(l *Link) {
 	}
 }
 
-// inherit puts the fields of base types before a type's own, and checks keys.
+// inherit puts the fields of base types before a type's own, which alone it indexes, and checks keys.
 func (p *parser) inherit() error {
 	done := map[*Struct]bool{}
 	for _, t := range p.order {
@@ -346,18 +355,16 @@ func (p *parser) inheritOne(t *Struct, done map[*Struct]bool, depth int) error {
 	if len(t.Key) == 0 {
 		t.Key = up.Key
 	}
-	own, ownLinks := t.Fields, t.Links
-	t.Fields, t.Links = nil, nil
-	t.fields, t.links = map[string]*Field{}, map[string]*Link{}
-	for _, f := range append(append([]*Field{}, up.Fields...), own...) {
-		if err := t.add(f, n); err != nil {
-			return err
+	for _, f := range t.Fields {
+		if _, twice := up.Field(f.Name); twice {
+			return t.twice(f, n)
 		}
 	}
-	for _, l := range append(append([]*Link{}, up.Links...), ownLinks...) {
-		if err := t.addLink(l, n); err != nil {
-			return err
+	for _, l := range t.Links {
+		if _, twice := up.Link(l.Name); twice {
+			return t.twiceLink(l, n)
 		}
 	}
+	t.up, t.Fields, t.Links = up, slices.Concat(up.Fields, t.Fields), slices.Concat(up.Links, t.Links)
 	return nil
 }

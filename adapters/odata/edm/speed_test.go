@@ -3,6 +3,7 @@ package edm_test
 import (
 	"bytes"
 	"encoding/xml"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -28,6 +29,40 @@ func TestFiveMegabytesAreReadWithLittleWork(t *testing.T) {
 		if float64(all) > walk/2 || weight > uint64(10*len(whole)) || float64(all) > 2.1*float64(few) {
 			t.Errorf("%s: reading %d bytes costs more than it may", file, len(whole))
 		}
+	}
+}
+
+// TestSixtyLevelsOfBaseTypesAreReadWithLittleWork: a type takes over what it inherits, and does not index it anew, which took 58 bytes for each of the
+// text.
+func TestSixtyLevelsOfBaseTypesAreReadWithLittleWork(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(`<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="T0"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.String" Nullable="false"/></EntityType>`)
+	for level := 1; level <= 60; level++ {
+		fmt.Fprintf(&b, `<EntityType Name="T%d" BaseType="N.T%d">`, level, level-1)
+		for i := range 700 {
+			fmt.Fprintf(&b, `<Property Name="Level%dProperty%d" Type="Edm.Decimal" Precision="13" Scale="3" Nullable="true"/>`, level, i)
+		}
+		b.WriteString("</EntityType>\n")
+	}
+	b.WriteString(`<EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T60"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
+	text := b.Bytes()
+	allocations, weight := cost(t, text)
+	t.Logf("%d bytes in %d allocations of %d bytes", len(text), allocations, weight)
+	if weight > uint64(18*len(text)) {
+		t.Errorf("reading %d bytes costs %d", len(text), weight)
+	}
+	m, err := edm.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := m.Sets["S"].Of
+	for _, name := range []string{"K", "Level1Property0", "Level60Property699"} {
+		if _, ok := of.Field(name); !ok {
+			t.Errorf("%s is not there", name)
+		}
+	}
+	if len(of.Fields) != 60*700+1 || of.Fields[0].Name != "K" || of.Fields[1].Name != "Level1Property0" {
+		t.Errorf("%d fields, the first %s", len(of.Fields), of.Fields[0].Name)
 	}
 }
 
