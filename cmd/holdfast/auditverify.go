@@ -111,7 +111,7 @@ func (r *records) unvouched(ctx context.Context, report audit.Report) (wrong []a
 		return nil, nil // it is told already
 	}
 	err = r.db.View(ctx, func(tx *store.Tx) error {
-		keys, err := seal.Archive(ctx, tx)
+		keys, err := archive(ctx, tx)
 		keys = slices.DeleteFunc(keys, func(a seal.Archived) bool { return !a.Revoked.IsZero() })
 		since := mustHaveSealed(keys, tx.Now)
 		if !since.IsZero() && report.Last.Before(since.Add(-audit.Slack)) {

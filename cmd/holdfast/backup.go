@@ -121,7 +121,7 @@ func (c Config) backupTrust(ctx context.Context, db *store.DB) (backup.Trust, er
 	}
 	var archived []seal.Archived
 	if err := db.View(ctx, func(tx *store.Tx) (err error) {
-		archived, err = seal.Archive(ctx, tx)
+		archived, err = archive(ctx, tx)
 		return err
 	}); err != nil {
 		return nil, err

@@ -119,7 +119,7 @@ func trustFile(file string) (func(ctx context.Context, restored *store.DB) (back
 	}
 	return func(ctx context.Context, restored *store.DB) (backup.Trust, error) {
 		err := restored.View(ctx, func(tx *store.Tx) (err error) {
-			b.Keys, err = seal.Archive(ctx, tx)
+			b.Keys, err = archive(ctx, tx)
 			return err
 		})
 		return b.Trust(), err

@@ -126,7 +126,7 @@ func (r *records) keysStatus(ctx context.Context, w io.Writer, limit int, asJSON
 	var rest seal.RestState
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now
-		if all, err = seal.Archive(ctx, tx); err == nil {
+		if all, err = archive(ctx, tx); err == nil {
 			rest, err = seal.ReadRestState(ctx, tx)
 		}
 		return err
@@ -274,6 +274,9 @@ func (r *records) bundle(ctx context.Context) (seal.Bundle, keyring, error) {
 		return seal.Bundle{}, k, err
 	}
 	b, err := seal.ReadBundle(ctx, r.db, k)
+	if err == nil {
+		err = r.db.View(ctx, func(tx *store.Tx) error { _, err := seal.Decided(decided).Heed(ctx, tx, b.Keys); return err })
+	}
 	return b, k, err
 }
 

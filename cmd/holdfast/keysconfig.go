@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -149,7 +150,7 @@ func (c Config) openVault(safe *seal.Safe, log *slog.Logger) (keyring, error) {
 // openRing gives the node its key. With Vault it is made anew at each start, unless the plant may start without Vault.
 func (c Config) openRing(ctx context.Context, db *store.DB, k keyring, metrics prometheus.Registerer, log *slog.Logger) (*seal.Ring, error) {
 	r, err := seal.OpenRing(ctx, db, k, c.safeOfRing(k), c.nodeURI(), seal.RingConfig{
-		Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics, Fresh: c.Keys.Kind == keysVault, Record: c.recordKey,
+		Renew: c.Keys.Renew, Now: db.Now, Metrics: metrics, Fresh: c.Keys.Kind == keysVault, Record: c.recordKey, Decided: decided,
 	}, log)
 	return r, c.coldStart(err)
 }
@@ -180,6 +181,29 @@ func (c Config) recordKey(ctx context.Context, tx *store.Tx, what string, key se
 		e.After = fmt.Appendf(nil, `{"left":%q}`, left.Round(time.Minute))
 	}
 	return audit.Append(ctx, tx, e)
+}
+
+// decided tells which keys are revoked by the audit record, from which nothing is taken unseen.
+func decided(ctx context.Context, tx *store.Tx, keys []seal.KeyID) (map[seal.KeyID]time.Time, error) {
+	objects := make([]string, len(keys))
+	for i, k := range keys {
+		objects[i] = "key/" + string(k)
+	}
+	said, err := audit.Earliest(ctx, tx, objects, access.KeysRevoke, seal.KeyListed)
+	since := make(map[seal.KeyID]time.Time, len(said))
+	for object, at := range said {
+		since[seal.KeyID(strings.TrimPrefix(object, "key/"))] = at
+	}
+	return since, err
+}
+
+// archive is every key that any node ever signed with, revoked if it is by the audit record.
+func archive(ctx context.Context, tx *store.Tx) ([]seal.Archived, error) {
+	all, err := seal.Archive(ctx, tx)
+	if err == nil {
+		_, err = seal.Decided(decided).Heed(ctx, tx, all)
+	}
+	return all, err
 }
 
 // systemdCredential reads a credential that systemd has laid down for this service.

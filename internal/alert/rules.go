@@ -119,6 +119,7 @@ func rules() []rule {
 		},
 		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil, nil},
 		{kind("key-revoked", Critical, "The keyring's list of revoked keys names a node's key, and nobody has revoked it here"), []string{"keys.listed"}, done, byObject, 1, 0, nil, nil},
+		{kind("key-undone", Critical, "Somebody has taken back in the database that a key was revoked: it counts for nothing still"), []string{"keys.undone"}, done, byObject, 1, 0, nil, nil},
 		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil, nil},
 		{
 			kind("audit-gap", Critical, "The audit record is not what it was, or what is in it does not continue the copy outside"),

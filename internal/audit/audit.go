@@ -107,6 +107,29 @@ func List(ctx context.Context, tx *store.Tx, f Filter) ([]Entry, error) {
 	return out, nil
 }
 
+// Earliest is when one of some actions was first done to each of some objects, of those to which it was.
+func Earliest(ctx context.Context, tx *store.Tx, objects []string, actions ...string) (map[string]time.Time, error) {
+	const some = 500
+	all := map[string]time.Time{}
+	for part := range slices.Chunk(objects, some) {
+		query, args, err := tx.In(`SELECT object, MIN(at) AS at FROM audit_entries WHERE object IN (?) AND action IN (?) AND outcome = 'done' GROUP BY object`, part, actions)
+		if err != nil {
+			return nil, err
+		}
+		var rows []struct {
+			Object string
+			At     int64
+		}
+		if err := tx.Select(ctx, &rows, query, args...); err != nil {
+			return nil, fmt.Errorf("look into the audit record for %s: %w", strings.Join(actions, ", "), err)
+		}
+		for _, r := range rows {
+			all[r.Object] = store.FromMicros(r.At)
+		}
+	}
+	return all, nil
+}
+
 // Looks is how many looks of somebody at what tokens stand for are on record since a time.
 func Looks(ctx context.Context, tx *store.Tx, actor string, since time.Time) (n int64, err error) {
 	const query = `SELECT COUNT(*) FROM audit_entries WHERE action IN ('token.reveal', 'token.find') AND actor = ? AND at >= ? AND outcome = 'done'`

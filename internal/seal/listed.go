@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -33,8 +34,12 @@ func (r *Ring) ask(ctx context.Context, age time.Duration) (Bundle, error) {
 	return b, nil
 }
 
+// listNames is why a key is revoked that nobody has revoked here.
+const listNames = "the keyring's list of revoked keys names it"
+
 // lookUp has the node notice that its own key is on the keyring's list: it signs nothing more with it, writes down that it counts for nothing, and
-// gets another one if the keyring still gives it one. A keyring that does not answer is asked again later; the node goes on meanwhile.
+// gets another one if the keyring still gives it one. A keyring that does not answer is asked again later; the node goes on meanwhile. So it is with
+// the keys of other nodes, and with those that the archive no longer calls revoked, which takes no keyring.
 func (r *Ring) lookUp(ctx context.Context) {
 	now := r.cfg.Now()
 	if at := time.UnixMicro(r.look.Load()); now.Before(at) && at.Sub(now) <= r.cfg.Look {
@@ -44,6 +49,9 @@ func (r *Ring) lookUp(ctx context.Context) {
 	b, err := r.ask(ctx, 0)
 	if err == nil {
 		err = r.judge(ctx, b)
+	}
+	if judged := r.others(ctx, b); judged != nil {
+		err = errors.Join(judged, err) // a keyring that is away does not hide it
 	}
 	if err == nil {
 		r.look.Store(now.Add(r.cfg.Look).UnixMicro())
@@ -60,12 +68,14 @@ func (r *Ring) judge(ctx context.Context, b Bundle) error {
 		return nil
 	}
 	err := r.db.InTx(ctx, func(tx *store.Tx) error {
+		if since.After(tx.Now) { // by a clock that is ahead; the entry of the record is not later
+			since = tx.Now
+		}
 		a, err := Find(ctx, tx, k.id)
 		if err != nil || !a.Revoked.IsZero() {
 			return err
 		}
-		const why = "the keyring's list of revoked keys names it"
-		if _, err := end(ctx, tx, k.id, `UPDATE seal_keys SET revoked_at = ?, reason = ? WHERE id = ? AND revoked_at = 0`, store.Micros(since), why); err != nil {
+		if _, err := end(ctx, tx, k.id, `UPDATE seal_keys SET revoked_at = ?, reason = ? WHERE id = ? AND revoked_at = 0`, store.Micros(since), listNames); err != nil {
 			return err
 		}
 		tx.AfterCommit(func() {
@@ -123,7 +133,9 @@ func (r *Ring) bundle(ctx context.Context, age time.Duration) (Bundle, error) {
 // archived is a bundle with the keys of the archive.
 func (r *Ring) archived(ctx context.Context, b Bundle) (Bundle, error) {
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-		b.Keys, err = Archive(ctx, tx)
+		if b.Keys, err = Archive(ctx, tx); err == nil {
+			_, err = r.cfg.Decided.Heed(ctx, tx, b.Keys)
+		}
 		return err
 	})
 	return b, err

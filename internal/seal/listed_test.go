@@ -238,3 +238,81 @@ func TestWhoAsksForThePublicKeysDoesNotAskTheKeyring(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatWasRevokedStaysSo: the archive has it taken back, or put later, that keys were revoked, of which no list of the keyring's says anything. A node
+// writes it there again, with an entry each, whether the keyring answers or not, and signs nothing with its own; a check believes none meanwhile.
+func TestWhatWasRevokedStaysSo(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		var said told
+		onRecord := map[seal.KeyID]time.Time{}
+		cfg := seal.RingConfig{Renew: time.Hour, Record: said.record, Decided: func(context.Context, *store.Tx, []seal.KeyID) (map[seal.KeyID]time.Time, error) { return onRecord, nil }}
+		other, r := ringOf(t, db, k, dir, "b", cfg), ringOf(t, db, k, dir, "a", cfg)
+		own, old := r.State().Key, other.State().Key
+		by, err := other.Sign(forTest, []byte("digest"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		onRecord[own], onRecord[old] = time.Now(), time.Now()
+		err = db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE seal_keys SET revoked_at = ? WHERE id = ?`, store.Micros(time.Now().Add(time.Hour)), string(old))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust, err := r.Trust(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := trust.Verify(forTest, []byte("digest"), by); problem.KindOf(err) != problem.Denied {
+			t.Errorf("before anybody has looked: %v", err)
+		}
+		k.down.Store(true)
+		running(t, r, func() {
+			time.Sleep(6 * time.Minute)
+			if _, err := r.Sign(forTest, []byte("digest")); problem.KindOf(err) != problem.Unavailable {
+				t.Errorf("it signs with a key that was revoked: %v", err)
+			}
+		})
+		for _, id := range []seal.KeyID{own, old} {
+			if a := chainOf(t, db, id); !a.Revoked.Equal(onRecord[id].Truncate(time.Microsecond)) || said.count(seal.KeyUndone+" "+string(id)) != 1 {
+				t.Errorf("the archive says %v %q, recorded %v, want %v", a.Revoked, a.Reason, said.all, onRecord[id])
+			}
+		}
+	})
+}
+
+// TestTheListSpeaksOfEveryNodesKey: one that somebody has put on the list without the plant is revoked by whichever node sees it.
+func TestTheListSpeaksOfEveryNodesKey(t *testing.T) {
+	dir := t.TempDir()
+	bubble(t, func(t *testing.T, k *away, db *store.DB) {
+		var said told
+		cfg := seal.RingConfig{Renew: time.Hour, Record: said.record}
+		gone := ringOf(t, db, k, dir, "b", cfg).State().Key
+		if err := k.Revoke(t.Context(), chainOf(t, db, gone).Chain[0]); err != nil {
+			t.Fatal(err)
+		}
+		running(t, ringOf(t, db, k, dir, "a", cfg), func() { time.Sleep(6 * time.Minute) })
+		if a := chainOf(t, db, gone); a.Revoked.IsZero() || said.count(seal.KeyListed+" "+string(gone)) != 1 {
+			t.Errorf("the archive says %v, recorded %v", a.Revoked, said.all)
+		}
+	})
+}
+
+// ringOf is the ring of a node under the keyring of node a's plant.
+func ringOf(t *testing.T, db *store.DB, k *away, dir, node string, cfg seal.RingConfig) *seal.Ring {
+	t.Helper()
+	safe, uri := seal.NewSafe(dir, "correct horse", work), seal.NodeURI(plantURI, node)
+	of := &away{Keyring: k.Keyring}
+	if node != "a" {
+		of.Keyring = seal.NewLocal(k.safe, uri, 7*time.Hour, time.Now)
+	} else {
+		of = k
+	}
+	r, err := seal.OpenRing(t.Context(), db, of, safe, uri, cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

@@ -30,6 +30,8 @@ type RingConfig struct {
 	Look  time.Duration // how often the keyring's list of revoked keys is looked at for the node's own; default 5 min
 	// Record writes down, in the transaction of what happened, that a key was made (KeyMade) or used at a cold start (ColdStart); default none.
 	Record func(ctx context.Context, tx *store.Tx, what string, key KeyID, left time.Duration) error
+	// Decided tells which keys are revoked by what is on record; default none.
+	Decided Decided
 }
 
 // What RingConfig.Record is told.
@@ -37,6 +39,7 @@ const (
 	KeyMade   = "keys.made"
 	ColdStart = "keys.cold-start"
 	KeyListed = "keys.listed" // the keyring's list of revoked keys names it, and nobody has said so here
+	KeyUndone = "keys.undone" // the archive had it taken back that the key was revoked
 )
 
 // Ring is what one node signs with: an Ed25519 key that it made itself and that the keyring has certified. It signs without asking

@@ -20,6 +20,7 @@ import (
 // away is a keyring that can be made to answer nothing, and counts who asks it.
 type away struct {
 	seal.Keyring
+	safe  *seal.Safe // of the CA
 	down  atomic.Bool
 	asked atomic.Int64
 }
@@ -59,7 +60,7 @@ func bubble(t *testing.T, test func(t *testing.T, k *away, db *store.DB)) {
 		if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		test(t, &away{Keyring: seal.NewLocal(safe, nodeA, 7*time.Hour, time.Now)}, db)
+		test(t, &away{Keyring: seal.NewLocal(safe, nodeA, 7*time.Hour, time.Now), safe: safe}, db)
 	})
 }
 
