@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -35,8 +36,8 @@ const (
 	workshopAhead  = 40 // messages that are owed and not delivered, at most
 )
 
-// workshop is a plant that produces without a pause: what it appends is signed with a key that a real Vault has certified, relayed, and
-// checked by a receiver that has public keys alone.
+// workshop is a plant that produces without a pause: what it appends is signed with a key that a real Vault has certified, sealed under data keys of
+// the same Vault (seals), relayed, and checked by a receiver that has public keys alone.
 type workshop struct {
 	t     *testing.T
 	vault *vaulttest.Server
@@ -49,6 +50,7 @@ type workshop struct {
 	db    *store.DB
 	out   *outbox.Outbox
 	ring  *seal.Ring
+	rest  *seal.Rest
 	roots seal.Bundle
 
 	mu      sync.Mutex
@@ -104,7 +106,7 @@ func (w *workshop) start() {
 	mover := relay.New(w.db, w.out, nil, seal.Chain, map[string]relay.Link{"erp": {Deliverer: w}}, relay.Config{}, quiet())
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	var work errgroup.Group
-	for _, run := range []func(context.Context) error{w.produce, mover.Run, w.ring.Run, w.keys.Run, w.db.Run} {
+	for _, run := range []func(context.Context) error{w.produce, mover.Run, w.ring.Run, w.rest.Run, w.keys.Run, w.db.Run} {
 		work.Go(func() error { return run(ctx) })
 	}
 	w.t.Cleanup(func() {
@@ -132,7 +134,7 @@ func (w *workshop) produce(ctx context.Context) error {
 			return nil
 		}
 		m := message.Message{
-			ID: fmt.Sprintf("m%d", n), Kind: "operation.confirmed", Version: 1, Key: "1", Time: time.Now(), Body: []byte(`{}`), Place: message.Place{Role: message.Event},
+			ID: fmt.Sprintf("m%d", n), Kind: "operation.confirmed", Version: 1, Key: "1", Time: time.Now(), Body: bodyOf(n), Place: message.Place{Role: message.Event},
 		}
 		err := w.db.InTx(ctx, func(tx *store.Tx) error { return w.out.Append(ctx, tx, m) })
 		if err != nil && ctx.Err() == nil {
@@ -155,6 +157,9 @@ func (w *workshop) Deliver(ctx context.Context, ds []message.Delivery) []message
 			w.trouble = append(w.trouble, fmt.Sprintf("number %d came, %d is next", m.Number, w.next))
 		}
 		w.next = m.Number + 1
+		if want := bodyOf(int(m.Number)); !bytes.Equal(m.Body, want) {
+			w.trouble = append(w.trouble, fmt.Sprintf("number %d came as %s, want %s", m.Number, m.Body, want))
+		}
 		if err := w.check(ctx, m); err != nil && (m.Origin == nil || m.Origin.Key != w.stolen) {
 			w.trouble = append(w.trouble, err.Error())
 		}
@@ -238,9 +243,11 @@ func (w *workshop) past(when string, d time.Duration) {
 }
 
 // TestThePlantProducesThroughVaultsTroubles strikes a real Vault in every way, one after the other, while the plant produces: messages are
-// signed and delivered all the while, none fails, and once Vault is well the node has a new key.
+// signed, sealed and delivered all the while, none fails, and once Vault is well the node has a new key. Epochs of what is sealed turn meanwhile, by the
+// seeds that lie ready, and Vault makes others once it is well.
 func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 	w := openWorkshop(t, "TOKEN_PERIOD=2s")
+	w.seals(seal.RestConfig{Turn: epochTurn, Ahead: epochsAhead, Rewrap: time.Second, Safe: w.safe, File: "rest.age"})
 	w.start()
 	w.delivers("after the login", 20)
 	admin := func() { w.vault.Setup(t, []string{"TOKEN_PERIOD=2s"}, "node", "a", w.node) }
@@ -255,6 +262,7 @@ func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 		{"keys rotate under load", func() {
 			for range 10 {
 				w.certified("rotation")
+				w.rewraps()
 				w.delivers("rotation", 10)
 			}
 		}, "", "", func() {}},
@@ -272,6 +280,7 @@ func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.strike()
 			w.delivers(tt.name, 30)
+			w.turns(tt.name)
 			var err error
 			for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); w.delivers(tt.name, 5) {
 				if err = w.ring.Rotate(t.Context()); problem.KindOf(err) == tt.want && (err == nil || strings.Contains(err.Error(), tt.words)) {
@@ -284,7 +293,9 @@ func TestThePlantProducesThroughVaultsTroubles(t *testing.T) {
 			w.delivers(tt.name, 30)
 			tt.heal()
 			w.certified(tt.name)
+			w.ready(tt.name)
 			w.delivers("after: "+tt.name, 20)
+			w.keptSealed(tt.name)
 		})
 	}
 }
@@ -309,6 +320,13 @@ func (w *workshop) startsAgain() {
 	}
 	if _, err := r.Sign(seal.ForCheckpoint, []byte("digest")); err != nil {
 		w.t.Errorf("cold start with the sealed key: %v", err)
+	}
+	if _, err := seal.OpenRest(w.t.Context(), w.db, v, seal.RestConfig{Turn: epochTurn, Ahead: epochsAhead}, quiet()); problem.KindOf(err) != problem.Unavailable {
+		w.t.Errorf("cold start of what is sealed denied: got %v, want that Vault does not answer", err)
+	}
+	rest, err := seal.OpenRest(w.t.Context(), w.db, v, seal.RestConfig{Turn: epochTurn, Ahead: epochsAhead, Safe: w.safe, File: "rest.age"}, quiet())
+	if err != nil || !rest.Seals() {
+		w.t.Errorf("cold start with the sealed seeds: %v", err)
 	}
 }
 

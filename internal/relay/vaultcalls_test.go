@@ -79,12 +79,7 @@ func countCalls(w *workshop) *counted {
 func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 	const messages = 20_000
 	w := openWorkshop(t)
-	may := func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
-	rest, err := seal.OpenRest(t.Context(), w.db, w.keys, seal.RestConfig{Begin: may}, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.db.SealWith(rest)
+	w.seals(seal.RestConfig{})
 	newTree := func() *audit.Tree {
 		return audit.NewTree(w.db, audit.Origin(string(seal.ForCheckpoint), workshopSource), "a", audit.Config{Lanes: w.out.Moved, Sign: func(ctx context.Context, origin, text string) (string, error) {
 			own, err := w.ring.SignCheckpoint(origin, text)
@@ -110,7 +105,7 @@ func TestAPlantThatProducesHardlyAsksVault(t *testing.T) {
 	mover := relay.New(w.db, w.out, nil, seal.Chain, map[string]relay.Link{"erp": {Deliverer: w}}, relay.Config{}, quiet())
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var work errgroup.Group
-	for _, run := range []func(context.Context) error{mover.Run, w.ring.Run, w.keys.Run, rest.Run, tree.Run, w.db.Run} {
+	for _, run := range []func(context.Context) error{mover.Run, w.ring.Run, w.keys.Run, w.rest.Run, tree.Run, w.db.Run} {
 		work.Go(func() error { return run(ctx) })
 	}
 	defer func() {
@@ -175,7 +170,7 @@ func (w *workshop) passes(ctx context.Context, first, n int) {
 		err := w.db.InTx(ctx, func(tx *store.Tx) error {
 			for i := range atOnce {
 				m := message.Message{
-					ID: fmt.Sprintf("m%d", first+done+i), Kind: "operation.confirmed", Version: 1, Key: "1", Time: tx.Now, Body: []byte(`{"yield":"4"}`), Place: message.Place{Role: message.Event},
+					ID: fmt.Sprintf("m%d", first+done+i), Kind: "operation.confirmed", Version: 1, Key: "1", Time: tx.Now, Body: bodyOf(first + done + i), Place: message.Place{Role: message.Event},
 				}
 				if err := w.out.Append(ctx, tx, m); err != nil {
 					return err
