@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -184,8 +185,21 @@ func (r *records) checks(ctx context.Context) (prove.Checks, error) {
 		return prove.Checks{}, err
 	}
 	trust := b.Trust()
-	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now)}, nil
+	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now), Shredded: shreddings}, nil
 }
+
+// shreddings are the times at which the bodies of a lane were shredded, by the audit record.
+func shreddings(ctx context.Context, tx *store.Tx, link, lane string) ([]time.Time, error) {
+	all, err := audit.Genuine(ctx, tx, access.KeysShred, laneObject(link, lane))
+	at := make([]time.Time, 0, len(all))
+	for _, e := range all {
+		at = append(at, e.At)
+	}
+	return at, err
+}
+
+// laneObject is a lane as the audit record names it.
+func laneObject(link, lane string) string { return "lane/" + link + "/" + lane }
 
 func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
 	broken := 0

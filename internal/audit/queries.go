@@ -52,6 +52,10 @@ LEFT JOIN audit_entries AS e ON e.chain = c.id AND e.link = c.length AND e.chain
 // selectBegan tells whether the entry of MACsBegin has its place before this one.
 const selectBegan = `SELECT EXISTS (SELECT 1 FROM audit_entries JOIN audit_leaves ON entry = seq WHERE object = ? AND action = ? AND chain > 0 AND leaf < ?)`
 
+// selectBefore tells whether an entry has its place before that of MACsBegin, which may wait for its own.
+const selectBefore = `SELECT EXISTS (SELECT 1 FROM audit_leaves AS l CROSS JOIN audit_entries AS b LEFT JOIN audit_leaves AS m ON m.entry = b.seq
+WHERE l.entry = ? AND b.object = ? AND b.action = ? AND b.chain > 0 AND (m.leaf IS NULL OR l.leaf < m.leaf))`
+
 // selectMoved is one page of the entries that hold lanes, with their places.
 const selectMoved = `SELECT ` + columns + `, leaf, entry FROM audit_entries JOIN audit_leaves ON entry = seq
 WHERE object = ? AND action = ? AND at >= ? AND seq > ? ORDER BY seq LIMIT 100`

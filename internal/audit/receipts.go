@@ -119,6 +119,35 @@ func (r row) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
 	return err == nil, err
 }
 
+// Genuine are the entries of what was done by an action to an object, as far as the plant has written them, the earliest first: an entry without a MAC is
+// believed where none has one, or where it had its place before they began.
+func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []Entry, err error) {
+	var rows []row
+	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND outcome = ? ORDER BY seq`, object, action, Done)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	macs, err := HasMACs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		good := !macs
+		if macs && r.Chain == 0 {
+			err = tx.Get(ctx, &good, selectBefore, r.Seq, record, MACsBegin)
+		} else if macs {
+			good, err = r.genuine(ctx, tx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
+		}
+		if good {
+			list = append(list, r.entry())
+		}
+	}
+	return list, nil
+}
+
 // chainsWhole tells whether every entry since they have MACs is there as it was written.
 func chainsWhole(ctx context.Context, tx *store.Tx) (bool, error) {
 	m := newMACs(false)

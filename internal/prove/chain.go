@@ -24,6 +24,9 @@ type Checks struct {
 	// MACs tells that the receipt of each message bears a MAC that was made since Since, by the audit record (audit.ReceiptsSince).
 	MACs  bool
 	Since time.Time
+
+	// Shredded is when a person has destroyed the bodies of a lane, by the audit record.
+	Shredded func(ctx context.Context, tx *store.Tx, link, lane string) ([]time.Time, error)
 }
 
 // Chain says whether a lane, as the plant's own database has it, is whole.
@@ -92,6 +95,8 @@ type chain struct {
 	Chain
 	end outbox.End
 	by  Checks
+
+	shreds []time.Time // when its bodies were destroyed; nil: nobody has asked
 }
 
 func (c *chain) wrong(number int64, what string, args ...any) {
@@ -137,6 +142,9 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 	if digest != d.Digest {
 		c.wrong(d.Number, "it is not what it was when it was committed: its digest is another")
 	}
+	if err := c.shredded(ctx, tx, d, d.Large); err != nil {
+		return err
+	}
 	if !unsignedYet(d) && c.signature(d.Number, "it", d.Message) {
 		c.Signed++
 	}
@@ -155,29 +163,6 @@ func (c *chain) message(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d
 		return err
 	}
 	c.receipt(ctx, d)
-	return nil
-}
-
-// mac checks that what the plant keeps of a delivery beside the message is what it wrote.
-func (c *chain) mac(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
-	if !d.Settled {
-		return nil
-	}
-	has, err := out.CheckReceipt(ctx, tx, d)
-	made := d.CreatedAt
-	if d.Origin != nil {
-		made = d.Origin.At
-	}
-	switch k := problem.KindOf(err); {
-	case k == problem.Integrity || k == problem.NotFound:
-		c.wrong(d.Number, "what is kept of its delivery is not what the plant has written: %s", whyOf(err))
-	case err != nil:
-		return err
-	case !has && c.by.MACs && !made.Before(c.by.Since):
-		c.wrong(d.Number, "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one")
-	case !has:
-		c.NoMAC++
-	}
 	return nil
 }
 
@@ -248,6 +233,9 @@ func (c *chain) before(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d 
 		}
 		digest, err := digestOf(ctx, m)
 		if err != nil {
+			return err
+		}
+		if err := c.shredded(ctx, tx, d, h.Large); err != nil {
 			return err
 		}
 		if digest != h.Digest {

@@ -1,0 +1,96 @@
+package prove_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/outbox"
+	"holdfast/internal/prove"
+	"holdfast/internal/store"
+)
+
+// shreddings are those of a lane that the audit record has.
+func shreddings(ctx context.Context, tx *store.Tx, link, lane string) (at []time.Time, err error) {
+	all, err := audit.Genuine(ctx, tx, "keys.shred", "lane/"+link+"/"+lane)
+	for _, e := range all {
+		at = append(at, e.At)
+	}
+	return at, err
+}
+
+// TestAShreddingIsAnAct: bodies that somebody destroys with SQL, as a shredding would, are missed unless the audit record has the act of a person since
+// they were made.
+func TestAShreddingIsAnAct(t *testing.T) {
+	entry := func(lane string, e audit.Entry) func(ctx context.Context, tx *store.Tx) error {
+		return func(ctx context.Context, tx *store.Tx) error {
+			e.Actor, e.Action, e.Object = "local:anna", "keys.shred", "lane/erp/"+lane
+			return audit.Append(ctx, tx, e)
+		}
+	}
+	tests := []struct {
+		name  string
+		act   func(ctx context.Context, tx *store.Tx) error
+		whole bool
+	}{
+		{"by a person", entry("o1", audit.Entry{}), true},
+		{"by nobody", func(context.Context, *store.Tx) error { return nil }, false},
+		{"of another lane", entry("o2", audit.Entry{}), false},
+		{"that was refused", entry("o1", audit.Entry{Outcome: audit.Refused}), false},
+		{"before the messages were made", entry("o1", audit.Entry{At: time.Now().Add(-time.Hour)}), false},
+		{"that was put into the record", func(ctx context.Context, tx *store.Tx) error {
+			guard := "DROP TRIGGER audit_entries_mac"
+			if tx.Dialect() == store.Postgres {
+				guard = "ALTER TABLE audit_entries DISABLE TRIGGER audit_entries_mac"
+			}
+			if _, err := tx.Exec(ctx, guard); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome) VALUES (?, 'local:anna', '', 'keys.shred', 'lane/erp/o1', 'asked for', 'done')`,
+				store.Micros(tx.Now))
+			return err
+		}, false},
+	}
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.seals()
+		w.by.Shredded = shreddings
+		w.owe("o1", 2)
+		w.do(entry("old", audit.Entry{}))
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			return errors.Join(audit.BeginMACs(ctx, tx, "n1", nil), w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-2"), []byte(`{"piece":22}`), "typo"))
+		})
+		w.deliver(2)
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			if at, err := shreddings(ctx, tx, "erp", "old"); err != nil || len(at) != 1 {
+				t.Errorf("an entry from before there were MACs: got %v, %v, want it believed", at, err)
+			}
+			return nil
+		})
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				err := w.db.InTx(t.Context(), func(tx *store.Tx) error {
+					if err := tt.act(t.Context(), tx); err != nil {
+						return err
+					}
+					if _, err := w.out.Shred(t.Context(), tx, "erp", "o1"); err != nil {
+						return err
+					}
+					ends, err := w.out.Ends(t.Context(), tx, "erp", "o1")
+					if err != nil {
+						return err
+					}
+					c, err := prove.Check(t.Context(), tx, w.out, ends[0], w.by)
+					if tt.whole != (c.State == prove.Whole) || !tt.whole && (!names([]prove.Chain{c}, "o1", 1) || !names([]prove.Chain{c}, "o1", 2)) {
+						t.Errorf("got %+v, want the lane whole: %v, else broken at its numbers", c, tt.whole)
+					}
+					return errors.Join(err, errUndo)
+				})
+				if !errors.Is(err, errUndo) {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
+}
