@@ -45,7 +45,8 @@ type Poll struct {
 	cfg    PollConfig
 	zone   *time.Location // of the watermark; nil if none is known
 
-	lost atomic.Pointer[string] // the cursor of a reading that gets nowhere, until the next call begins anew
+	turns turns                  // of what is read as a whole
+	lost  atomic.Pointer[string] // the cursor of a reading that gets nowhere, until the next call begins anew
 }
 
 // Polls are the sources of what comes in, in the order of the configuration.
@@ -143,11 +144,16 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 	if lost := p.lost.Swap(nil); lost != nil && *lost == cursor {
 		at = p.beginning(at, at.link)
 	}
-	if p.cfg.Watermark != "" && at.begun == "" { // a reading of which it is not known is begun anew
+	if p.cfg.Watermark != "" && at.begun == "" && !at.never { // a reading of which it is not known is begun anew
 		at.high, at.link, at.pages, at.mark = "", "", 0, ""
 	}
+	at.never = at.never || p.neverDue(set.Of, at)
 	for pages, n := 0, 0; ; pages++ {
 		page, a, err := p.begin(ctx, m, set, &at)
+		if err != nil && at.never && unasked(a) {
+			at = p.neverAsked(at, err)
+			continue
+		}
 		if at.link != "" && forgotten(a, err) {
 			next, err := p.anew(cursor, at.link, err)
 			return nil, next, err
@@ -170,7 +176,7 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 				return nil, cursor, p.client.invalid("poll "+p.cfg.Name, err)
 			}
 		}
-		if page.Next == "" || n >= fresh {
+		if page.Next == "" && !from.never || n >= fresh {
 			return batch, at.String(), nil
 		}
 	}
@@ -192,7 +198,7 @@ func (p *Poll) take(of *edm.Struct, page Page, at stand, now time.Time) (batch [
 		if !known {
 			batch = append(batch, in)
 		}
-		if p.cfg.Delta || p.cfg.Whole || !known && later(str(e.Values[p.cfg.Watermark]), at.since) {
+		if p.cfg.Delta || p.cfg.Whole || at.never || !known && later(str(e.Values[p.cfg.Watermark]), at.since) {
 			n++
 		}
 	}
@@ -234,7 +240,7 @@ func forgotten(a wire.Answer, err error) bool {
 // finds was there before all that is read.
 func (p *Poll) begin(ctx context.Context, m *edm.Model, set *edm.Set, at *stand) (Page, wire.Answer, error) {
 	page, a, err := p.page(ctx, m, set, *at)
-	if err != nil || p.cfg.Watermark == "" || at.begun != "" || page.Next == "" {
+	if err != nil || p.cfg.Watermark == "" || at.never || at.begun != "" || page.Next == "" {
 		return page, a, err
 	}
 	at.begun = highest(page, p.cfg.Watermark)
@@ -288,7 +294,10 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 	}
 	q, all := Query{Expand: p.cfg.Expand}, p.equal()
 	switch {
-	case p.cfg.Whole:
+	case p.cfg.Whole || at.never:
+		if at.never {
+			all = append(all, p.never(m, set.Of))
+		}
 		for _, k := range set.Of.Key {
 			q.OrderBy = append(q.OrderBy, Order{Field: k})
 		}
@@ -335,6 +344,8 @@ func (p *Poll) after(at stand, page Page) stand {
 		return stand{link: cmp.Or(page.Next, page.Delta)}
 	case p.cfg.Whole:
 		return stand{link: page.Next}
+	case at.never:
+		return p.afterNever(at, page)
 	}
 	begin, high := p.from(at), at.high
 	if w := highest(page, p.cfg.Watermark); later(w, high) {
@@ -350,11 +361,14 @@ func (p *Poll) after(at stand, page Page) stand {
 	seen := at.seen.above(p.earlier(since, p.cfg.Overlap))
 	switch {
 	case page.Next != "" && later(high, cmp.Or(at.high, begin)):
-		return stand{since: at.since, begun: at.begun, high: high, seen: seen}
+		return stand{since: at.since, begun: at.begun, high: high, seen: seen, due: at.due}
 	case page.Next != "":
-		return stand{since: at.since, begun: at.begun, high: high, link: page.Next, seen: seen}
+		return stand{since: at.since, begun: at.begun, high: high, link: page.Next, seen: seen, due: at.due}
 	}
-	return stand{since: since, seen: seen}
+	if at.since == "" { // all was read, what has no watermark too
+		at.due = p.client.link.now().Add(neverEvery).Unix()
+	}
+	return stand{since: since, seen: seen, due: at.due}
 }
 
 // highest is the highest watermark on a page.
@@ -384,8 +398,8 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 	}
 	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
 	id, object := cmp.Or(version, e.ETag)+"/"+content, version
-	if p.cfg.Whole { // what was changed and changed back is told anew, the next day at the latest
-		id += "/" + now.UTC().Format(time.DateOnly)
+	if p.cfg.Whole { // what was changed and changed back is told anew, after a restart the next day at the latest
+		id += "/" + now.UTC().Format(time.DateOnly) + p.turns.turn(key, id, now)
 	}
 	if place := cmp.Or(at.link, at.since); p.cfg.Delta && place != "" { // what the service says has changed is news, also where it was so before
 		id += "~" + wire.Hash(place)

@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,29 @@ func orders(t *testing.T, n int, cfg edmx.Config, poll PollConfig) *world {
 		}
 	}
 	return w
+}
+
+// unversioned is one whose objects have no ETag, and the change time that they are given.
+func unversioned(t *testing.T, n int, cfg edmx.Config, poll PollConfig) *world {
+	t.Helper()
+	d := dialect{"V2", "order-v2.xml", "A_ProductionOrder_2", "/sap/opu/odata/sap/ORDERS", 1, ""}
+	cfg.Root = d.root
+	m, s := edmx.Start(t, bytes.ReplaceAll(d.metadata(t), []byte(`ConcurrencyMode="Fixed"`), nil), cfg)
+	c := d.config(s.URL)
+	poll.Name, poll.Set, poll.Key, poll.Source, poll.Kind, poll.Mapping = "orders", "conf/"+d.set, "ManufacturingOrder", "urn:erp", "erp.order", "in"
+	c.Polls, c.Writes = []PollConfig{poll}, nil
+	w := &world{d, m, s, open(t, c)}
+	for i := range n {
+		w.make(t, fmt.Sprint(i), fmt.Sprintf("202611260600%02d", i))
+	}
+	return w
+}
+
+func (w *world) make(t *testing.T, number, changed string) {
+	t.Helper()
+	if err := w.mock.Seed(w.set, map[string]any{"ManufacturingOrder": number, "Material": "M1", "LastChangeDateTime": changed}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // inbox takes what is polled as the inbox does: each ID once, and the cursor with it.
@@ -381,5 +405,71 @@ func TestAWholeSetTellsWhatHasChanged(t *testing.T) {
 	w.mock.Change(w.set, "ManufacturingOrder", "7", map[string]any{"Material": "M2"})
 	if fresh := b.round(t, p); len(fresh) != 1 || fresh[0].Key != "7" {
 		t.Errorf("after a change: %d", len(fresh))
+	}
+}
+
+// TestAWholeSetTellsWhatIsAsItWasBefore: an object without a version is changed, and changed back. That is news, once, also where nobody took it at first.
+func TestAWholeSetTellsWhatIsAsItWasBefore(t *testing.T) {
+	w := unversioned(t, 3, edmx.Config{}, PollConfig{Whole: true})
+	p, b := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}
+	if fresh := b.round(t, p); len(fresh) != 3 {
+		t.Fatalf("%d, want 3", len(fresh))
+	}
+	for _, material := range []string{"M2", "M1", "M2", "M1"} {
+		w.mock.Change(w.set, "ManufacturingOrder", "1", map[string]any{"Material": material})
+		if _, _, err := p.Poll(t.Context(), b.cursor); err != nil { // and its node dies before it is taken
+			t.Fatal(err)
+		}
+		fresh := b.round(t, p)
+		if len(fresh) != 1 || fresh[0].Key != "1" || !strings.Contains(string(fresh[0].Body), `"`+material+`"`) {
+			t.Fatalf("changed to %s: %d are new", material, len(fresh))
+		}
+		if again := b.round(t, p); len(again) != 0 {
+			t.Errorf("%d again", len(again))
+		}
+	}
+}
+
+// TestWhatWasNeverChangedIsPolledToo: SAP gives an order that was made and never changed no change time, and no reading from a watermark on finds it. It is
+// asked for by itself, at most a minute later, page after page, and again after its first change. A service that refuses to be asked so is polled as ever.
+func TestWhatWasNeverChangedIsPolledToo(t *testing.T) {
+	w := unversioned(t, 3, edmx.Config{Page: 4}, PollConfig{Watermark: "LastChangeDateTime"})
+	p, b, at := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}, time.Now()
+	w.link.now = func() time.Time { return at }
+	if got := b.round(t, p); len(got) != 3 {
+		t.Fatalf("%d at first", len(got))
+	}
+	before := w.mock.Calls()["GET"]
+	if got := b.round(t, p); len(got) != 0 || w.mock.Calls()["GET"] != before+1 {
+		t.Errorf("%d, in %d requests, at once", len(got), w.mock.Calls()["GET"]-before)
+	}
+	for i := range 9 {
+		w.make(t, fmt.Sprintf("new%d", i), []string{"", "00000000000000"}[i%2])
+	}
+	if got := b.round(t, p); len(got) != 0 {
+		t.Errorf("%d before it is time", len(got))
+	}
+	at = at.Add(neverEvery)
+	if got := b.round(t, p); len(got) != 9 {
+		t.Fatalf("%d after a minute, want 9", len(got))
+	}
+	w.mock.Change(w.set, "ManufacturingOrder", "new4", map[string]any{"Material": "M2", "LastChangeDateTime": "20261126070000"})
+	if got := b.round(t, p); len(got) != 1 || got[0].Key != "new4" {
+		t.Errorf("%d after a change, want that of new4", len(got))
+	}
+	at = at.Add(2 * neverEvery)
+	if got := b.round(t, p); len(got) != 0 {
+		t.Errorf("%d are new though nothing has changed", len(got))
+	}
+	at = at.Add(2 * neverEvery)
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 400, Method: "GET", Count: 1})
+	w.mock.Change(w.set, "ManufacturingOrder", "1", map[string]any{"Material": "M3", "LastChangeDateTime": "20261126080000"})
+	if got := b.round(t, p); len(got) != 1 || got[0].Key != "1" {
+		t.Errorf("%d where it cannot be asked, want the change", len(got))
+	}
+	w.mock.SetFaults(erpmock.Fault{Kind: erpmock.Status, Status: 503, Method: "GET", Count: 2}) // of the $metadata, too
+	at = at.Add(2 * time.Hour)
+	if batch, next, err := p.Poll(t.Context(), b.cursor); err == nil || next != b.cursor || len(batch) != 0 {
+		t.Errorf("while the ERP is away: %d, %v", len(batch), err)
 	}
 }

@@ -28,14 +28,24 @@ type stand struct {
 	mark  string // the hash of one of these links: of the last whose number is a power of two
 
 	anew bool // this reading was begun anew, after one that was not complete
+
+	never bool  // what has no watermark is read
+	met   int   // of it, by this reading
+	due   int64 // when it is to be read next, in seconds since 1970; 0 is at once
 }
 
 func readStand(cursor string) (stand, error) {
 	place, seen, _ := strings.Cut(cursor, "#")
 	v, err := url.ParseQuery(place)
 	at := stand{since: v.Get("since"), begun: v.Get("begun"), high: v.Get("high"), link: v.Get("link"), seen: sights{}, mark: v.Get("mark"), anew: v.Has("anew")}
-	if n := v.Get("pages"); err == nil && n != "" {
-		at.pages, err = strconv.Atoi(n)
+	at.never = v.Has("never")
+	for name, n := range map[string]*int{"pages": &at.pages, "never": &at.met} {
+		if text := v.Get(name); err == nil && text != "" {
+			*n, err = strconv.Atoi(text)
+		}
+	}
+	if text := v.Get("due"); err == nil && text != "" {
+		at.due, err = strconv.ParseInt(text, 10, 64)
 	}
 	if err == nil && seen != "" {
 		err = json.Unmarshal([]byte(seen), &at.seen)
@@ -61,6 +71,12 @@ func (s stand) String() string {
 	}
 	if s.anew {
 		v.Set("anew", "1")
+	}
+	if s.never {
+		v.Set("never", strconv.Itoa(s.met))
+	}
+	if s.due > 0 {
+		v.Set("due", strconv.FormatInt(s.due, 10))
 	}
 	return v.Encode() + s.seen.suffix()
 }
