@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"strconv"
@@ -98,4 +99,31 @@ func (g *edge) root() tlog.Hash {
 		h = tlog.NodeHash(g.roots[i], h)
 	}
 	return h
+}
+
+// hashesOf reads the kept hashes of leaves from … to-1, each with those that became whole with it. What is gone is left out.
+func hashesOf(ctx context.Context, tx *store.Tx, from, to int64) ([][]tlog.Hash, error) {
+	var rows []hashRow
+	first := tlog.StoredHashCount(from)
+	err := tx.Select(ctx, &rows, `SELECT pos, hash FROM audit_hashes WHERE pos >= ? AND pos < ? ORDER BY pos`, first, tlog.StoredHashCount(to))
+	if err != nil {
+		return nil, err
+	}
+	byPos := make(map[int64]tlog.Hash, len(rows))
+	for _, r := range rows {
+		var h tlog.Hash
+		copy(h[:], r.Hash)
+		byPos[r.Pos] = h
+	}
+	out := make([][]tlog.Hash, to-from)
+	for n := from; n < to; n++ {
+		for pos := tlog.StoredHashCount(n); pos < tlog.StoredHashCount(n+1); pos++ {
+			h, ok := byPos[pos]
+			if !ok && pos == tlog.StoredHashCount(n) {
+				break
+			}
+			out[n-from] = append(out[n-from], h)
+		}
+	}
+	return out, nil
 }

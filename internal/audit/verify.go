@@ -69,16 +69,17 @@ func (r Report) Err() error {
 type verifier struct {
 	origin  string
 	by      Signatures
-	outside []Checkpoint // by size; those that are still ahead
-	read    edge         // of what the entries say now
-	kept    edge         // of the hashes that are kept; the same as read if nothing was altered
-	good    int64        // up to here a checkpoint was right
-	sealed  int64        // up to here there are checkpoints
-	signed  int64        // the size of the last checkpoint with a good signature
-	at      time.Time    // of the latest checkpoint that was right
-	open    Wrong        // what is wrong if no checkpoint with a good signature follows; empty for nothing
-	revoked error        // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
-	denied  Spans        // places that a checkpoint denies
+	outside []Checkpoint   // by size; those that are still ahead
+	inside  map[int64]bool // sizes of the checkpoints in the database; nil where that is not at hand
+	read    edge           // of what the entries say now
+	kept    edge           // of the hashes that are kept; the same as read if nothing was altered
+	good    int64          // up to here a checkpoint was right
+	sealed  int64          // up to here there are checkpoints
+	signed  int64          // the size of the last checkpoint with a good signature
+	at      time.Time      // of the latest checkpoint that was right
+	open    Wrong          // what is wrong if no checkpoint with a good signature follows; empty for nothing
+	revoked error          // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
+	denied  Spans          // places that a checkpoint denies
 	report  Report
 
 	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
@@ -182,6 +183,9 @@ func (v *verifier) met() {
 		c := v.outside[0]
 		v.outside = v.outside[1:]
 		v.compare(c, "outside the database")
+		if v.inside != nil && !v.inside[c.Size] && c.Root == v.read.root() { // it was in the database first
+			v.wrong(0, "the checkpoint of %d entries (%s) is outside the database, and was removed from the database", c.Size, c.At.Format(time.RFC3339))
+		}
 	}
 }
 
@@ -328,6 +332,14 @@ const leavesAtOnce = 1000
 func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoint, by Signatures) (Report, error) {
 	v := newVerifier(origin, outside, by)
 	v.macs, v.keyed = newMACs(false), keyless(ctx, tx) == nil
+	var sizes []int64
+	if err := tx.Select(ctx, &sizes, `SELECT size FROM audit_checkpoints`); err != nil {
+		return Report{}, fmt.Errorf("read the audit record: %w", err)
+	}
+	v.inside = make(map[int64]bool, len(sizes))
+	for _, size := range sizes {
+		v.inside[size] = true
+	}
 	upto, err := v.extent(ctx, tx)
 	for err == nil && v.read.size < upto {
 		err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
@@ -401,33 +413,6 @@ func (v *verifier) page(ctx context.Context, tx *store.Tx, to int64) error {
 		}
 	}
 	return nil
-}
-
-// hashesOf reads the kept hashes of leaves from … to-1, each with those that became whole with it. What is gone is left out.
-func hashesOf(ctx context.Context, tx *store.Tx, from, to int64) ([][]tlog.Hash, error) {
-	var rows []hashRow
-	first := tlog.StoredHashCount(from)
-	err := tx.Select(ctx, &rows, `SELECT pos, hash FROM audit_hashes WHERE pos >= ? AND pos < ? ORDER BY pos`, first, tlog.StoredHashCount(to))
-	if err != nil {
-		return nil, err
-	}
-	byPos := make(map[int64]tlog.Hash, len(rows))
-	for _, r := range rows {
-		var h tlog.Hash
-		copy(h[:], r.Hash)
-		byPos[r.Pos] = h
-	}
-	out := make([][]tlog.Hash, to-from)
-	for n := from; n < to; n++ {
-		for pos := tlog.StoredHashCount(n); pos < tlog.StoredHashCount(n+1); pos++ {
-			h, ok := byPos[pos]
-			if !ok && pos == tlog.StoredHashCount(n) {
-				break
-			}
-			out[n-from] = append(out[n-from], h)
-		}
-	}
-	return out, nil
 }
 
 // checkpoint checks one of the database.

@@ -90,6 +90,7 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 		{"a hash removed", []string{`DELETE FROM audit_hashes WHERE pos = 3`}, 3, "is gone"},
 		{"a checkpoint's note", []string{`UPDATE audit_checkpoints SET note = (SELECT MIN(note) FROM audit_checkpoints) WHERE size = 5`}, 0, "was changed"},
 		{"a checkpoint's time", []string{`UPDATE audit_checkpoints SET at = at + 1 WHERE size = 5`}, 0, "was changed"},
+		{"a checkpoint removed", []string{`DELETE FROM audit_checkpoints WHERE size = 5`}, 0, "was removed from the database"},
 		{"the size of the tree", []string{`UPDATE audit_tree SET size = 5`}, 0, "should have 5"},
 		{"the end cut off with all that tells of it", []string{
 			`DELETE FROM audit_entries WHERE seq > 5`, `DELETE FROM audit_leaves WHERE leaf >= 5`, `DELETE FROM audit_hashes WHERE pos >= 8`,
