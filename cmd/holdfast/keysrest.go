@@ -92,10 +92,10 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 		return nil // a node of an earlier release, which gives no entry of the audit record a MAC, may still be at work
 	}
 	return r.db.InTx(ctx, func(tx *store.Tx) error {
-		if err := audit.BeginMACs(ctx, tx, r.cfg.localActor().Name, r.out.WithoutMAC); err != nil {
+		if err := audit.BeginMACs(ctx, tx, r.cfg.localActor().Name, r.out.BeginMACs); err != nil {
 			return err
 		}
-		return audit.BeginReceipts(ctx, tx, r.cfg.localActor().Name, r.out.WithoutMAC)
+		return audit.BeginReceipts(ctx, tx, r.cfg.localActor().Name, r.out.BeginMACs)
 	})
 }
 

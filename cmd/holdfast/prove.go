@@ -222,7 +222,7 @@ func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
 			return err
 		}
 		if old := unauthenticated(chains); old > 0 {
-			err := sentence(w, "what is kept of %s has no MAC, from before there were any: only the ERP's own signature and holdfast reconcile tell more", count(old, "delivery", "deliveries"))
+			err := sentence(w, "what is kept of %s is from before receipts had MACs: only the ERP's own signature and holdfast reconcile tell whether it is true", count(old, "delivery", "deliveries"))
 			if err != nil {
 				return err
 			}

@@ -121,7 +121,7 @@ func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, er
 func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, before []Mark) (treeRow, error) {
 	actor := "node:" + t.node
 	if keyless(ctx, tx) == nil {
-		receipts := t.cfg.WithoutMAC
+		receipts := t.cfg.Receipts
 		if at.Receipts == 0 {
 			receipts = nil
 		}

@@ -117,8 +117,8 @@ func HasMACs(ctx context.Context, tx *store.Tx) (is bool, err error) {
 }
 
 // BeginMACs gives every entry a MAC from now on, and says so in the first. What waits gets its place before it: after it nothing without a
-// MAC is taken. It is nothing where they have already. With without it says so of receipts too (BeginReceipts).
-func BeginMACs(ctx context.Context, tx *store.Tx, actor string, without func(ctx context.Context, tx *store.Tx) (bool, error)) error {
+// MAC is taken. It is nothing where they have already. With receipts it says so of them too (BeginReceipts).
+func BeginMACs(ctx context.Context, tx *store.Tx, actor string, receipts func(ctx context.Context, tx *store.Tx) (bool, error)) error {
 	var at treeRow
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", treeGone(err))
@@ -153,8 +153,8 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string, without func(ctx
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
 	begun := macsBegun{WithoutMAC: g.size}
-	if without != nil {
-		begun.Receipts, err = receiptsFrom(ctx, tx, without)
+	if receipts != nil {
+		begun.Receipts, err = receiptsFrom(ctx, tx, receipts)
 	}
 	after, merr := json.Marshal(begun)
 	if err = errors.Join(err, merr); err != nil {

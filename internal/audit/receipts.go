@@ -19,9 +19,9 @@ type receiptsBegun struct {
 	All bool `json:"all"` // all that was delivered before has one too
 }
 
-// BeginReceipts says that each receipt has a MAC from now on, where entries have MACs and none has said so yet. without tells whether there are receipts
-// that have none.
-func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, without func(ctx context.Context, tx *store.Tx) (bool, error)) error {
+// BeginReceipts says that each receipt has a MAC from now on, where entries have MACs and none has said so yet. begin does what is to
+// be done for that in their transaction, and tells whether there are receipts that have none.
+func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, begin func(ctx context.Context, tx *store.Tx) (without bool, err error)) error {
 	if is, err := HasMACs(ctx, tx); err != nil || !is {
 		return err
 	}
@@ -29,7 +29,7 @@ func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, without func
 	if err != nil || begun != nil {
 		return err
 	}
-	begun, err = receiptsFrom(ctx, tx, without)
+	begun, err = receiptsFrom(ctx, tx, begin)
 	if err != nil {
 		return err
 	}
@@ -41,15 +41,15 @@ func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, without func
 }
 
 // receiptsFrom is what the entry says that begins with them now. No node looks for that any more.
-func receiptsFrom(ctx context.Context, tx *store.Tx, without func(ctx context.Context, tx *store.Tx) (bool, error)) (*receiptsBegun, error) {
-	some, err := without(ctx, tx)
+func receiptsFrom(ctx context.Context, tx *store.Tx, begin func(ctx context.Context, tx *store.Tx) (without bool, err error)) (*receiptsBegun, error) {
+	without, err := begin(ctx, tx)
 	if err == nil {
 		_, err = tx.Exec(ctx, `UPDATE audit_tree SET receipts = 0`)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("begin to give receipts MACs: %w", err)
 	}
-	return &receiptsBegun{All: !some}, nil
+	return &receiptsBegun{All: !without}, nil
 }
 
 // ReceiptsSince is since when messages are made of which each receipt has a MAC; is tells whether that was begun. The zero time is from the first on: also

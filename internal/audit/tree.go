@@ -31,8 +31,8 @@ type Config struct {
 	// Check gives what checks such signatures, of a plant that has keys; default none. Without it the tree believes what the database has.
 	Check func(ctx context.Context) (*seal.Notes, error)
 
-	// WithoutMAC tells whether the receipt of anything that was delivered has no MAC (BeginReceipts); default: receipts have none.
-	WithoutMAC func(ctx context.Context, tx *store.Tx) (bool, error)
+	// Receipts is what BeginReceipts calls; default: receipts have no MACs.
+	Receipts func(ctx context.Context, tx *store.Tx) (bool, error)
 
 	Metrics prometheus.Registerer // default none
 }

@@ -1,10 +1,8 @@
 package outbox
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"holdfast/internal/store"
@@ -18,6 +16,8 @@ type End struct {
 	Digest     string          // of the last message's original
 	Purged     map[int64]int64 // by epoch: up to this number messages were deleted because they were old
 	Lost       bool            // there are messages of the lane, and nothing else of it: its end is gone
+
+	noted []purgedTo // what Purged was read from
 }
 
 // Ends is the end of every lane, or of those of a link, or of one, into which anything was ever put.
@@ -33,8 +33,9 @@ func (o *Outbox) Ends(ctx context.Context, tx *store.Tx, link, lane string) ([]E
 		Epoch, Last, Number int64
 		Old                 int64
 		Lost                bool
+		MAC                 []byte
 	}
-	err := tx.Select(ctx, &rows, `SELECT e.link, e.lane, e.epoch, e.last, e.digest, e.lost, COALESCE(p.epoch, 0) AS old, COALESCE(p.number, 0) AS number FROM (
+	err := tx.Select(ctx, &rows, `SELECT e.link, e.lane, e.epoch, e.last, e.digest, e.lost, COALESCE(p.epoch, 0) AS old, COALESCE(p.number, 0) AS number, p.mac FROM (
 			SELECT link, lane, epoch, next_number - 1 AS last, last_digest AS digest, FALSE AS lost FROM outbox_lanes WHERE (next_number > 1 OR epoch > 1)`+where+`
 			UNION ALL SELECT link, lane, MAX(epoch), MAX(number), '', TRUE FROM (SELECT link, lane, epoch, number FROM outbox_messages
 				UNION ALL SELECT link, lane, epoch, number FROM outbox_delivered) AS m
@@ -46,10 +47,11 @@ func (o *Outbox) Ends(ctx context.Context, tx *store.Tx, link, lane string) ([]E
 	var list []End
 	for _, r := range rows {
 		if n := len(list); n == 0 || list[n-1].Link != r.Link || list[n-1].Lane != r.Lane {
-			list = append(list, End{r.Link, r.Lane, r.Epoch, r.Last, r.Digest, map[int64]int64{}, r.Lost})
+			list = append(list, End{Link: r.Link, Lane: r.Lane, Epoch: r.Epoch, Last: r.Last, Digest: r.Digest, Purged: map[int64]int64{}, Lost: r.Lost})
 		}
-		if r.Old > 0 {
-			list[len(list)-1].Purged[r.Old] = r.Number
+		if e := &list[len(list)-1]; r.Old > 0 {
+			e.Purged[r.Old] = r.Number
+			e.noted = append(e.noted, purgedTo{at{r.Link, r.Lane, r.Old, r.Number}, r.MAC})
 		}
 	}
 	return list, nil
@@ -71,30 +73,16 @@ func messagesOf(rows []gone) []purged {
 }
 
 // notePurged keeps up to which number each lane has lost its old messages.
-func notePurged(ctx context.Context, tx *store.Tx, rows []gone) error {
-	type place struct {
-		link, lane string
-		epoch      int64
-	}
-	last := map[place]int64{}
+func (o *Outbox) notePurged(ctx context.Context, tx *store.Tx, rows []gone) error {
+	last := map[at]int64{}
 	for _, r := range rows {
-		at := place{r.Link, r.Lane, r.Epoch}
-		last[at] = max(last[at], r.Number)
+		of := at{r.Link, r.Lane, r.Epoch, 0}
+		last[of] = max(last[of], r.Number)
 	}
-	if len(last) == 0 {
-		return nil
+	places := make([]purgedTo, 0, len(last))
+	for of, number := range last {
+		of.Number = number
+		places = append(places, purgedTo{at: of})
 	}
-	places := slices.SortedFunc(maps.Keys(last), func(a, b place) int { // in one order, so that two nodes do not wait for each other
-		return cmp.Or(cmp.Compare(a.link, b.link), cmp.Compare(a.lane, b.lane), cmp.Compare(a.epoch, b.epoch))
-	})
-	g := store.Give(
-		store.Each("link", places, func(p place) string { return p.link }), store.Each("lane", places, func(p place) string { return p.lane }),
-		store.Each("epoch", places, func(p place) int64 { return p.epoch }), store.Each("number", places, func(p place) int64 { return last[p] }),
-	)
-	insert, args := g.Insert(tx, "outbox_purged")
-	_, err := tx.Exec(ctx, insert+` ON CONFLICT (link, lane, epoch) DO UPDATE SET number = excluded.number WHERE outbox_purged.number < excluded.number`, args...)
-	if err != nil {
-		return fmt.Errorf("note what was purged: %w", err)
-	}
-	return nil
+	return o.keepPurged(ctx, tx, places, `number = excluded.number, mac = excluded.mac WHERE outbox_purged.number < excluded.number`)
 }

@@ -42,6 +42,7 @@ type Lost struct {
 // Lost gives those of the heads that are not in their lanes as they were held, and were not purged for their age: they were taken out or
 // exchanged behind Holdfast.
 func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lost []Lost, err error) {
+	var b believer
 	for part := range slices.Chunk(heads, chunk) {
 		has, err := digestsAt(ctx, tx, part)
 		if err != nil {
@@ -54,7 +55,7 @@ func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lo
 			case there:
 				lost = append(lost, Lost{h, true})
 			default:
-				purged, err := purgedAt(ctx, tx, h)
+				purged, err := b.wasPurged(ctx, tx, placeAt(h))
 				if err != nil {
 					return nil, err
 				}
@@ -98,13 +99,4 @@ func digestsAt(ctx context.Context, tx *store.Tx, heads []audit.Head) (map[at]ma
 		has[r.at][r.Digest], has[r.at][r.Refers] = true, true
 	}
 	return has, nil
-}
-
-// purgedAt tells whether what was there may have been deleted for its age.
-func purgedAt(ctx context.Context, tx *store.Tx, h audit.Head) (is bool, err error) {
-	err = tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?)`, h.Link, h.Lane, h.Epoch, h.Number)
-	if err != nil {
-		return false, fmt.Errorf("read what was purged of lane %s: %w", h.Lane, err)
-	}
-	return is, nil
 }

@@ -128,15 +128,6 @@ func (o *Outbox) CheckReceipt(ctx context.Context, tx *store.Tx, d Detail) (has 
 	}
 }
 
-// WithoutMAC tells whether anything is settled of which the receipt bears no MAC.
-func (o *Outbox) WithoutMAC(ctx context.Context, tx *store.Tx) (is bool, err error) {
-	err = tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM outbox_delivered WHERE receipt_mac IS NULL) OR EXISTS (SELECT 1 FROM outbox_receipts WHERE receipt_mac IS NULL)`)
-	if err != nil {
-		return false, fmt.Errorf("look for receipts without a MAC: %w", err)
-	}
-	return is, nil
-}
-
 // rewrite changes what is kept of deliveries beside their messages. Each bears a MAC of what it becomes if it was what its MAC says; of one that somebody
 // has altered, or that has none, the MAC stays as it is.
 func (o *Outbox) rewrite(ctx context.Context, tx *store.Tx, rows []full, change func(*full)) error {

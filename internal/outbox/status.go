@@ -285,7 +285,7 @@ func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, err
 	if err := forget(ctx, tx, messagesOf(rows)); err != nil {
 		return 0, err
 	}
-	if err := notePurged(ctx, tx, rows); err != nil {
+	if err := o.notePurged(ctx, tx, rows); err != nil {
 		return 0, err
 	}
 	_, err = o.patrol.Walk(ctx, tx, holding)

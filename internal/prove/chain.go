@@ -41,7 +41,7 @@ type Chain struct {
 	Signed   int       `json:"signed"`
 	Receipts int       `json:"receipts"`                  // settled messages with a receipt
 	Vouched  int       `json:"vouched"`                   // of these, with a receipt that the ERP has signed
-	NoMAC    int       `json:"unauthenticated,omitempty"` // settled messages of which what the plant keeps of the delivery has no MAC: from before there were any
+	NoMAC    int       `json:"unauthenticated,omitempty"` // settled messages from before receipts had MACs: what the plant keeps of their delivery is believed
 	Head     string    `json:"head"`
 	At       time.Time `json:"made_at,omitzero"` // when its last message was made
 	Wrong    []Defect  `json:"wrong,omitempty"`
@@ -71,6 +71,10 @@ func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 		c.wrong(end.Last, "what the lane says of its own end was removed")
 		c.State = Broken
 		return c.Chain, nil
+	}
+	var err error
+	if c.end, err = out.Believed(ctx, tx, end); err != nil {
+		return Chain{}, err
 	}
 	list, err := c.read(ctx, tx, out)
 	if err != nil {

@@ -3,6 +3,7 @@ package prove_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -93,4 +94,68 @@ func TestAShreddingIsAnAct(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestNobodyElseExcusesAMessage: what was purged for its age is missed by nobody, and what somebody takes away and notes as purged is.
+func TestNobodyElseExcusesAMessage(t *testing.T) {
+	const note = "INSERT INTO outbox_purged (link, lane, epoch, number) VALUES ('erp', 'o2', 1, 2)"
+	tests := []struct {
+		name    string
+		lane    string
+		number  int64
+		changes []string
+	}{
+		{"noted", "o2", 1, []string{"DELETE FROM outbox_delivered WHERE lane = 'o2' AND number < 3", note}},
+		{"noted with the MAC of another", "o2", 1, []string{
+			"DELETE FROM outbox_delivered WHERE lane = 'o2' AND number < 3", note, "UPDATE outbox_purged SET mac = (SELECT mac FROM outbox_purged WHERE lane = 'o1') WHERE lane = 'o2'",
+		}},
+		{"more than was", "o1", 1, []string{"DELETE FROM outbox_delivered WHERE lane = 'o1' AND number = 2", "UPDATE outbox_purged SET number = 2 WHERE lane = 'o1'"}},
+		{"more than was, without a MAC", "o1", 1, []string{
+			"DELETE FROM outbox_delivered WHERE lane = 'o1' AND number = 2", "UPDATE outbox_purged SET number = 2, mac = NULL WHERE lane = 'o1'",
+		}},
+		{"the whole lane", "o2", 1, []string{"DELETE FROM outbox_delivered WHERE lane = 'o2'", "INSERT INTO outbox_purged (link, lane, epoch, number) VALUES ('erp', 'o2', 1, 3)"}},
+	}
+	for _, before := range []bool{false, true} { // receipts have MACs since before the purge
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
+			eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+				w.seals()
+				if before {
+					w.placed()
+				}
+				w.owe("o1", 3)
+				w.owe("o2", 3)
+				w.deliver(3)
+				w.do(func(ctx context.Context, tx *store.Tx) error {
+					_, err := tx.Exec(ctx, "UPDATE outbox_delivered SET settled_at = 1 WHERE lane = 'o1' AND number = 1")
+					return err
+				})
+				w.do(func(ctx context.Context, tx *store.Tx) error { _, err := w.out.Purge(ctx, tx, 100); return err })
+				w.placed()
+				if all, broken := w.after(t); len(broken) != 0 || all[0].First != 2 {
+					t.Fatalf("got %+v, want two whole lanes, the first from number 2 on", all)
+				}
+				for _, tt := range tests {
+					t.Run(tt.name, func(t *testing.T) {
+						if _, broken := w.after(t, tt.changes...); !names(broken, tt.lane, tt.number) {
+							t.Errorf("got %+v, want lane %s broken at number %d", broken, tt.lane, tt.number)
+						}
+					})
+				}
+				lost := 0
+				err := w.db.InTx(t.Context(), func(tx *store.Tx) error {
+					for _, s := range tests[4].changes {
+						if _, err := tx.Exec(t.Context(), s); err != nil {
+							return err
+						}
+					}
+					all, err := prove.Held(t.Context(), tx, w.out, "", "")
+					lost = len(all)
+					return errors.Join(err, errUndo)
+				})
+				if !errors.Is(err, errUndo) || lost != 1 {
+					t.Errorf("the record misses %d (%v), want the head of o2", lost, err)
+				}
+			})
+		})
+	}
 }

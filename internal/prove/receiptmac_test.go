@@ -299,7 +299,7 @@ func TestReceiptsBeginLaterThanEntries(t *testing.T) {
 		before := w.db.Now().Truncate(time.Microsecond)
 		for range 2 {
 			w.do(func(ctx context.Context, tx *store.Tx) error {
-				return audit.BeginReceipts(ctx, tx, "n1", w.out.WithoutMAC)
+				return audit.BeginReceipts(ctx, tx, "n1", w.out.BeginMACs)
 			})
 			if w.since(); !w.by.MACs || w.by.Since.Before(before) {
 				t.Errorf("since %v (%v), want since it was said", w.by.Since, w.by.MACs)
@@ -314,7 +314,7 @@ func TestReceiptsBeginLaterThanEntries(t *testing.T) {
 // placed has the audit record begin with MACs, and say since when receipts have some.
 func (w laneWorld) placed() {
 	w.t.Helper()
-	tree := audit.NewTree(w.db, "record", "a", audit.Config{Lanes: w.out.Moved, WithoutMAC: w.out.WithoutMAC}, slog.New(slog.DiscardHandler))
+	tree := audit.NewTree(w.db, "record", "a", audit.Config{Lanes: w.out.Moved, Receipts: w.out.BeginMACs}, slog.New(slog.DiscardHandler))
 	if _, err := tree.Seal(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}

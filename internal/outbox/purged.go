@@ -1,0 +1,140 @@
+package outbox
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+)
+
+// purgedTo is a row of outbox_purged: up to this number of an epoch of a lane messages were deleted because they were old.
+type purgedTo struct {
+	at
+	MAC []byte // as macOf gives it; nil: from before receipts had any
+}
+
+func (p purgedTo) cell() store.Cell {
+	return store.Cell{Table: "outbox_purged", Row: p.Lane, Bound: [][]byte{[]byte(p.Link), fmt.Appendf(nil, "%d/%d", p.Epoch, p.Number)}}
+}
+
+// keepPurged writes rows, or sets what differs in those that are there. One without a MAC would excuse nothing later: where entries of the audit record
+// have MACs, the purge waits for the key.
+func (o *Outbox) keepPurged(ctx context.Context, tx *store.Tx, all []purgedTo, differs string) (err error) {
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b purgedTo) int { // in one order, so that two nodes do not wait for each other
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	bare := false
+	for i, p := range all {
+		if all[i].MAC, err = o.macOf(ctx, tx, p.cell()); err != nil {
+			return err
+		}
+		bare = bare || all[i].MAC == nil
+	}
+	if bare {
+		is, err := audit.HasMACs(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if is {
+			return &problem.Error{
+				Kind: problem.Unavailable, What: "note what was purged", Why: "the plant's keyring is not at hand, and nobody would believe it", Hint: "bring the keyring back; old messages stay until then",
+			}
+		}
+	}
+	g := store.Give(
+		store.Each("link", all, func(p purgedTo) string { return p.Link }), store.Each("lane", all, func(p purgedTo) string { return p.Lane }),
+		store.Each("epoch", all, func(p purgedTo) int64 { return p.Epoch }), store.Each("number", all, func(p purgedTo) int64 { return p.Number }),
+		store.Each("mac", all, func(p purgedTo) []byte { return p.MAC }),
+	)
+	insert, args := g.Insert(tx, "outbox_purged")
+	if _, err := tx.Exec(ctx, insert+` ON CONFLICT (link, lane, epoch) DO UPDATE SET `+differs, args...); err != nil {
+		return fmt.Errorf("note what was purged: %w", err)
+	}
+	return nil
+}
+
+// BeginMACs has what was noted as purged so far bear MACs, once for a plant, and tells whether the receipt of anything has none (audit.BeginReceipts).
+// A node of the release before may have changed a row that had one.
+func (o *Outbox) BeginMACs(ctx context.Context, tx *store.Tx) (without bool, err error) {
+	for from, n := (at{}), resealRows; n == resealRows; {
+		var some []purgedTo
+		err := tx.Select(ctx, &some, `SELECT link, lane, epoch, number FROM outbox_purged WHERE (link, lane, epoch) > (?, ?, ?) ORDER BY link, lane, epoch LIMIT ?`,
+			from.Link, from.Lane, from.Epoch, resealRows)
+		if n = len(some); err == nil && n > 0 {
+			from = some[n-1].at
+			err = o.keepPurged(ctx, tx, some, `mac = excluded.mac`)
+		}
+		if err != nil {
+			return false, fmt.Errorf("begin to give what was purged MACs: %w", err)
+		}
+	}
+	err = tx.Get(ctx, &without, `SELECT EXISTS (SELECT 1 FROM outbox_delivered WHERE receipt_mac IS NULL) OR EXISTS (SELECT 1 FROM outbox_receipts WHERE receipt_mac IS NULL)`)
+	if err != nil {
+		return false, fmt.Errorf("look for receipts without a MAC: %w", err)
+	}
+	return without, nil
+}
+
+// believer tells which rows of outbox_purged the plant has written.
+type believer struct{ asked, any bool }
+
+// believes tells whether the plant has noted that. Until receipts have MACs everything is believed.
+func (b *believer) believes(ctx context.Context, tx *store.Tx, p purgedTo) (bool, error) {
+	if !b.asked {
+		_, is, err := audit.ReceiptsSince(ctx, tx)
+		if err != nil {
+			return false, err
+		}
+		b.asked, b.any = true, !is
+	}
+	if b.any || len(p.MAC) != macOfOne {
+		return b.any, nil
+	}
+	err := tx.CheckMAC(ctx, p.cell(), int64(binary.BigEndian.Uint64(p.MAC)), p.MAC[8:]) //nolint:gosec // as macOf has written it
+	if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Believed is e with that of Purged alone which the plant has noted: what somebody else has excuses nothing.
+func (o *Outbox) Believed(ctx context.Context, tx *store.Tx, e End) (End, error) {
+	b, purged := believer{}, make(map[int64]int64, len(e.noted))
+	for _, p := range e.noted {
+		is, err := b.believes(ctx, tx, p)
+		if err != nil {
+			return End{}, fmt.Errorf("read what was purged of lane %s: %w", e.Lane, err)
+		}
+		if is {
+			purged[p.Epoch] = p.Number
+		}
+	}
+	e.Purged = purged
+	return e, nil
+}
+
+// wasPurged tells whether what was at a place may have been deleted for its age. Who has no key to tell takes it for true: nothing is lost to him.
+func (b *believer) wasPurged(ctx context.Context, tx *store.Tx, of at) (bool, error) {
+	var rows []purgedTo
+	err := tx.Select(ctx, &rows, `SELECT link, lane, epoch, number, mac FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?`,
+		of.Link, of.Lane, of.Epoch, of.Number)
+	if err != nil {
+		return false, fmt.Errorf("read what was purged of lane %s: %w", of.Lane, err)
+	}
+	if len(rows) == 0 {
+		return false, nil
+	}
+	is, err := b.believes(ctx, tx, rows[0])
+	if problem.KindOf(err) == problem.Unavailable {
+		return true, nil
+	}
+	return is, err
+}
