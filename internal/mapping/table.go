@@ -108,6 +108,7 @@ func (c *compiler) readTables(n *yaml.Node) {
 				c.wrong(keys["missing"], path+".missing", "it has no effect beside otherwise", "leave one of them out")
 			}
 		}
+		before := len(c.mistakes)
 		switch {
 		case keys["rows"] != nil && keys["file"] != nil:
 			c.wrong(keys["file"], path+".file", "it has rows already", "leave one of them out")
@@ -118,7 +119,20 @@ func (c *compiler) readTables(n *yaml.Node) {
 		default:
 			c.wrong(e.value, path, "it has no rows", "write rows: {code: value, …}, or file: codes.csv")
 		}
+		if len(t.rows) == 0 && len(c.mistakes) == before {
+			c.noRows(t, place{c.src.file, e.key.Line, e.key.Column}, path)
+		}
 	}
+}
+
+// noRows is of a table without a row.
+func (c *compiler) noRows(t *table, at place, path string) {
+	const hint = "write a row for each code, or leave the table and its lookup out"
+	if t.goesOn() {
+		c.m.look(at, path, "the table has no row, so that it says the same of every code", hint)
+		return
+	}
+	c.add(at, path, "the table has no row, so that each message that looks into it would stop", hint)
 }
 
 func (c *compiler) inlineRows(t *table, n *yaml.Node, path string) {
