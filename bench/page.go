@@ -55,6 +55,8 @@ func (desk) Document(*mapping.Set, string) *source.Type { return nil }
 // Ready implements console.Workshop.
 func (desk) Ready(context.Context, edition.Edition) error { return nil }
 
+func (desk) Usable(context.Context, edition.Edition) error { return nil }
+
 // pageRow types into the rules of a mapping: each answer has them compiled, held against the contract, and mapped on an example.
 func pageRow(ctx context.Context, o options) ([]Result, error) {
 	srv, text, err := openDesk(ctx)

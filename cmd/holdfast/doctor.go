@@ -216,15 +216,29 @@ func examineEdition(ctx context.Context, cfg Config, db *store.DB, links map[str
 	e, err := cfg.edition(ctx, db, s)
 	var set *mapping.Set
 	if err == nil {
-		set, err = compileEdition(e)
+		set, err = compileKept(e)
+	}
+	var found []misfit
+	if err == nil {
+		found = cfg.fit(set, links)
+		err = errors.Join(cfg.checkAgainst(set, links), cfg.refused(found))
 	}
 	if err == nil {
-		err = errors.Join(cfg.checkAgainst(set, links), cfg.refuseUnfit(set, links))
-	}
-	if err == nil {
-		return nil
+		return examineNewer(cfg, edition.Short(s.Used.Edition), found)
 	}
 	return append(bad("edition "+edition.Short(s.Used.Edition)+" of the mappings", err), bad("mappings that were published", refusedEdition(s))...)
+}
+
+// examineNewer tells what this release finds in the edition in use, and would refuse in one that is published now.
+func examineNewer(cfg Config, used string, found []misfit) (out []finding) {
+	for _, f := range found {
+		if f.Newer {
+			one := strayFinding(cfg, f.mapping, f.link, f.Finding)
+			one.Says = fmt.Sprintf("edition %s goes on with it, and this release would refuse it if it were new: %s", used, one.Says)
+			out = append(out, one)
+		}
+	}
+	return out
 }
 
 // examineServed tells if no process runs the plant.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"maps"
 	"sync"
 
@@ -87,9 +88,29 @@ func loadEdition(ctx context.Context, db *store.DB, hash string) (*mapping.Set, 
 	if err != nil {
 		return nil, err
 	}
-	return compileEdition(e)
+	return compileKept(e)
 }
 
+// compileKept compiles an edition that was checked when it was published, maybe by an earlier release.
+func compileKept(e edition.Edition) (*mapping.Set, error) {
+	files, err := e.FS()
+	if err != nil {
+		return nil, err
+	}
+	set, err := mapping.LoadPublished(mapping.Library(), files)
+	return set, toldMistakes(err)
+}
+
+// newer tells what this release finds in mappings that were published before, and would refuse in others.
+func newer(ctx context.Context, log *slog.Logger, found []misfit) {
+	for _, f := range found {
+		if f.Newer {
+			log.WarnContext(ctx, "a published mapping goes on that this release would refuse if it were new", "message", f.Error(), "link", f.link)
+		}
+	}
+}
+
+// compileEdition compiles an edition that is to be published.
 func compileEdition(e edition.Edition) (*mapping.Set, error) {
 	files, err := e.FS()
 	if err != nil {
@@ -111,7 +132,7 @@ func usedMappings(ctx context.Context, cfg Config, db *store.DB) (*mapping.Set, 
 	if err != nil {
 		return nil, err
 	}
-	return compileEdition(e)
+	return compileKept(e)
 }
 
 // published tells whether the plant's database names an edition to map by, so that what stands in the folder does not count.

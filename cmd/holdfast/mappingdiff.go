@@ -71,7 +71,7 @@ func (r *records) named(ctx context.Context, name string) (*mapping.Set, error) 
 			if err != nil {
 				return nil, err
 			}
-			return compileEdition(e)
+			return compileKept(e)
 		}
 		sources = append(sources, os.DirFS(name))
 	}

@@ -67,6 +67,11 @@ func (c Config) usersOf(set *mapping.Set, name string) (out []string) {
 	return out
 }
 
+// Usable implements console.Workshop.
+func (p mappingPage) Usable(_ context.Context, e edition.Edition) error {
+	return p.cfg.usable(e, p.links)
+}
+
 // Ready implements console.Workshop.
 func (p mappingPage) Ready(ctx context.Context, e edition.Edition) error {
 	set, err := compileEdition(e)

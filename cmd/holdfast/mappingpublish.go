@@ -210,6 +210,9 @@ func mappingRollback() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				of, err := r.goes(ctx, args)
+				if err == nil {
+					err = r.backIsUsable(ctx)
+				}
 				if err != nil {
 					return err
 				}
@@ -225,6 +228,43 @@ func mappingRollback() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// backIsUsable refuses to go back to an edition that no node of this release would take: all of them would go on as they are, and start no more.
+func (r *records) backIsUsable(ctx context.Context) error {
+	var e edition.Edition
+	var hash string
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		if hash, err = edition.Back(ctx, tx); err == nil && hash != "" {
+			e, err = edition.Load(ctx, tx, hash)
+		}
+		return err
+	})
+	if err != nil || hash == "" {
+		return err
+	}
+	links, err := openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
+	defer (&workshop{r.cfg, nil, links}).close()
+	if err != nil {
+		return err
+	}
+	return r.cfg.usable(e, links)
+}
+
+// usable refuses an edition that was used before and that this release, configuration or contract does not take any more. What is newer advice alone
+// is told by doctor.
+func (c Config) usable(e edition.Edition, links map[string]link) error {
+	set, err := compileKept(e)
+	if err == nil {
+		err = errors.Join(c.checkAgainst(set, links), c.refuseUnfit(set, links))
+	}
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, &problem.Error{
+		Kind: problem.Invalid, What: "go back to edition " + edition.Short(e.Hash) + " of the mappings", Why: "this release, configuration or contract does not take it any more",
+		Hint: "nothing was changed: mend the mappings in their folder, then holdfast mapping publish --reason …",
+	})
 }
 
 // goes is the edition that is rolled back: the one that is named, or the one that is used as the command begins.

@@ -98,8 +98,14 @@ func (f *floors) useEdition(ctx context.Context) error {
 		return err
 	}
 	if before != f.mapsBy || before != after { // e is not what was compiled, or need not be
-		if f.rules, err = compileEdition(e); err == nil {
-			err = errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refuseUnfit(f.rules, f.links))
+		compiled := compileEdition
+		if s.Used.Edition != "" {
+			compiled = compileKept
+		}
+		if f.rules, err = compiled(e); err == nil {
+			found := f.cfg.fit(f.rules, f.links)
+			newer(ctx, f.log, found)
+			err = errors.Join(f.cfg.checkAgainst(f.rules, f.links), f.cfg.refused(found))
 		}
 		if err != nil {
 			return errors.Join(err, refusedEdition(s))

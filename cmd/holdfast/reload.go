@@ -220,7 +220,7 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 		err = r.emptied(e)
 	}
 	if err == nil {
-		changes, err = r.reload(ctx, e)
+		changes, err = r.reload(ctx, e, s.Used.Edition != "")
 	}
 	if news := r.used.came(from, s.Used.Approver, err, now); err != nil {
 		if news {
@@ -252,24 +252,30 @@ func (r *reloader) emptied(e edition.Edition) error {
 	}
 }
 
-func (r *reloader) reload(ctx context.Context, e edition.Edition) ([]mapping.Change, error) {
+func (r *reloader) reload(ctx context.Context, e edition.Edition, published bool) ([]mapping.Change, error) {
 	files, err := e.FS()
 	if err != nil {
 		return nil, err
 	}
 	kept := func(next *mapping.Set) error { // before anything is sent by it
-		if err := r.accept(next); err != nil {
+		if err := r.accept(ctx, next); err != nil {
 			return err
 		}
 		return keepSet(ctx, r.db, next, e)
 	}
-	changes, err := r.live.Reload(kept, mapping.Library(), files)
+	reload := r.live.Reload
+	if published {
+		reload = r.live.ReloadPublished
+	}
+	changes, err := reload(kept, mapping.Library(), files)
 	return changes, toldMistakes(err)
 }
 
 // accept refuses mappings that do not fit what they are for.
-func (r *reloader) accept(next *mapping.Set) error {
-	if err := errors.Join(r.cfg.checkAgainst(next, r.links), r.cfg.refuseUnfit(next, r.links)); err != nil {
+func (r *reloader) accept(ctx context.Context, next *mapping.Set) error {
+	found := r.cfg.fit(next, r.links)
+	newer(ctx, r.log, found)
+	if err := errors.Join(r.cfg.checkAgainst(next, r.links), r.cfg.refused(found)); err != nil {
 		return unfitError{err}
 	}
 	return nil
@@ -330,7 +336,7 @@ func (r *reloader) trialSet(ctx context.Context, hash string) (*mapping.Set, err
 	if err != nil {
 		return nil, err
 	}
-	return set, r.accept(set)
+	return set, r.accept(ctx, set)
 }
 
 // report keeps what this node maps by, where it is something else than was kept.

@@ -314,8 +314,9 @@ func TestEveryNodeTakesTheEditionThatWasPublished(t *testing.T) {
 	}
 }
 
-// TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart: the release before took a quotient that may not end. The plant does not start, says where
-// the mistake stands and that the folder is not what counts, and starts once the mended folder is published.
+// TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart: the release before took a quotient that may not end, with which the plant goes on, and
+// doctor tells it; and a function that there is not any more. With that the plant does not start, says where the mistake stands and that the folder is not
+// what counts, and starts once the mended folder is published. Nobody goes back to it.
 func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "holdfast.yaml")
@@ -349,24 +350,34 @@ func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.db.Close()
-	e, err := edition.Read(fstest.MapFS{"m.yaml": {Data: []byte(before)}})
-	if err == nil {
-		err = r.publish(t.Context(), io.Discard, e, "", "as the release before did")
+	publish := func(text string) (e edition.Edition) {
+		t.Helper()
+		e, err := edition.Read(fstest.MapFS{"m.yaml": {Data: []byte(text)}})
+		if err == nil {
+			err = r.publish(t.Context(), io.Discard, e, "", "as the release before did")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
 	}
-	if err != nil {
-		t.Fatal(err)
+	publish(before)
+	if err := start(); err != nil {
+		t.Errorf("for newer advice the plant does not start: %v", err)
 	}
+	e := publish(strings.Replace(before, "ratio(", "perHour(", 1))
 	err = start()
-	for _, want := range []string{"m.yaml:4:52: fields.hours: a quotient by 60 may not end", edition.Short(e.Hash)} {
+	for _, want := range []string{"m.yaml:4:10: fields.hours: there is no perHour here", edition.Short(e.Hash)} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
 	if found := examineDatabase(t.Context(), cfg, nil); !slices.ContainsFunc(found, func(f finding) bool {
-		return f.State == isBad && strings.Contains(f.Says, "a quotient by 60 may not end")
+		return f.State == isBad && strings.Contains(f.Says, "there is no perHour here")
 	}) {
 		t.Errorf("doctor finds only %+v", found)
 	}
+	bad := edition.Short(e.Hash)
 	if e, err = r.candidate(t.Context(), nil); err == nil {
 		err = errors.Join(r.ready(t.Context(), io.Discard, e), r.publish(t.Context(), io.Discard, e, "", "three places"))
 	}
@@ -378,6 +389,26 @@ func TestAPublishedEditionThatThisReleaseRefusesIsNamedAtStart(t *testing.T) {
 	}
 	if found := examineDatabase(t.Context(), cfg, nil); slices.ContainsFunc(found, func(f finding) bool { return f.State == isBad }) {
 		t.Errorf("doctor finds %+v", found)
+	}
+	if err := r.backIsUsable(t.Context()); err == nil || !strings.Contains(err.Error(), "go back to edition "+bad) || !strings.Contains(err.Error(), "there is no perHour here") {
+		t.Errorf("somebody can go back to it: %v", err)
+	}
+}
+
+// TestDoctorTellsNewerAdviceOnWhatWasPublished: it is looked at, and stops nothing.
+func TestDoctorTellsNewerAdviceOnWhatWasPublished(t *testing.T) {
+	advice := mapping.Mistake{File: "m.yaml", Line: 4, Col: 10, What: "fields.a", Why: "it may be too long", Hint: "add maxLength: 4"}
+	found := []misfit{{mapping.Finding{Mistake: advice, Newer: true}, "m", "erp"}, {mapping.Finding{Mistake: advice}, "m", "erp"}}
+	got := examineNewer(Config{}, "4f9a1c2b7d3e", found)
+	if len(got) != 1 || got[0].State != look || !strings.Contains(got[0].Says, "edition 4f9a1c2b7d3e goes on with it") || !strings.Contains(got[0].Says, "m.yaml:4:10") || got[0].Do != advice.Hint {
+		t.Errorf("got %+v", got)
+	}
+	var said strings.Builder
+	if newer(t.Context(), slog.New(slog.NewTextHandler(&said, nil)), found); strings.Count(said.String(), "level=WARN") != 1 {
+		t.Errorf("the log says %s", said.String())
+	}
+	if err := (Config{}).refused(found); err != nil {
+		t.Errorf("it is refused: %v", err)
 	}
 }
 

@@ -97,6 +97,8 @@ func (shelf) Words(set *mapping.Set, name string) []mapping.Word { return set.Wo
 
 func (shelf) Ready(context.Context, edition.Edition) error { return nil }
 
+func (shelf) Usable(context.Context, edition.Edition) error { return nil }
+
 // madeCopies are a copy that was proven, one that was not, one that is damaged, and a place that cannot be reached.
 func madeCopies(context.Context) ([]backup.Copy, error) {
 	made := time.Now().Add(-3 * time.Hour)

@@ -75,7 +75,7 @@ func (c *Console) mapsBy(base edition.Edition, name string) error {
 	if err != nil {
 		return err
 	}
-	set, err := mapping.Load(mapping.Library(), files)
+	set, err := mapping.LoadPublished(mapping.Library(), files)
 	if err == nil && len(c.Rules.Set().Changes(set)) == 0 {
 		return nil
 	}
@@ -137,12 +137,43 @@ func (c *Console) actOnMappings(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = c.step(r, a.action, "", a.do)
+	if a.action == access.MappingRollback {
+		err = c.backIsUsable(r)
+	}
+	if err == nil {
+		err = c.step(r, a.action, "", a.do)
+	}
 	if err != nil {
 		p, again := c.mappings(r)
 		return c.again(r, p, errOr(err, again))
 	}
 	return &page{to: Root + "mappings?did=" + r.PathValue("act") + "-mapping"}, nil
+}
+
+// backIsUsable refuses to go back to an edition that no node would take; of one who may not go back nothing is asked.
+func (c *Console) backIsUsable(r *http.Request) error {
+	ctx := r.Context()
+	if c.Doer.Permit(actorOf(ctx), access.MappingRollback, "") != nil {
+		return nil // step refuses it
+	}
+	var hash string
+	err := c.DB.View(ctx, func(tx *store.Tx) (err error) {
+		hash, err = edition.Back(ctx, tx)
+		return err
+	})
+	if err != nil || hash == "" {
+		return err
+	}
+	e, err := c.edition(ctx, hash)
+	if err != nil {
+		return err
+	}
+	release, err := slot(ctx, c.putting)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return c.Workshop.Usable(ctx, e)
 }
 
 // approval answers POST /console/mappings/approve.

@@ -32,6 +32,8 @@ type Workshop interface {
 	Words(set *mapping.Set, name string) []mapping.Word
 	// Ready refuses an edition that has a mistake, does not fit its links, or makes something else than its examples say.
 	Ready(ctx context.Context, e edition.Edition) error
+	// Usable refuses an edition that was used before and that no node of this release would take any more.
+	Usable(ctx context.Context, e edition.Edition) error
 }
 
 // mappingRow is one mapping of the list.
@@ -100,7 +102,7 @@ func (c *Console) editionSet(ctx context.Context, hash string) (*mapping.Set, er
 	if err != nil {
 		return nil, err
 	}
-	set, err := mapping.Load(mapping.Library(), files)
+	set, err := mapping.LoadPublished(mapping.Library(), files)
 	if err != nil {
 		set, err = nil, &problem.Error{Kind: problem.Invalid, What: "compile edition " + edition.Short(hash), Why: err.Error(), Hint: "it was made for another version of Holdfast: publish its files again", Cause: err}
 	}

@@ -322,6 +322,15 @@ func RollBack(ctx context.Context, tx *store.Tx, of string, fourEyes bool, by By
 	return s, s.keep(ctx, tx, step)
 }
 
+// Back is the edition that RollBack would have used; "" where there is none to go back to, of which RollBack says more.
+func Back(ctx context.Context, tx *store.Tx) (hash string, err error) {
+	used, err := trail(ctx, tx)
+	if err != nil || len(used) < 2 {
+		return "", err
+	}
+	return used[len(used)-2], nil
+}
+
 // Try has every node map by this edition too. Nothing of what it makes is sent.
 func Try(ctx context.Context, tx *store.Tx, hash string, by By) (State, error) {
 	s, err := begin(ctx, tx)

@@ -24,6 +24,7 @@ type Contract interface {
 type Finding struct {
 	Mistake
 	Refused bool // the ERP would refuse the document; else it passes the field over, or does not
+	Newer   bool // it would be refused too, but was published before this release found it (LoadPublished)
 }
 
 // Check holds the mapping for messages of kind (for what comes in: "") against a contract. What an expression passes on as a whole is not
@@ -40,7 +41,7 @@ func (s *Set) Check(name, kind string, c Contract) []Finding {
 	if !ok {
 		return m.found()
 	}
-	k := &checking{found: m.found(), whose: "operation " + m.target, typed: m.source != nil, forms: m.source != nil}
+	k := &checking{found: m.found(), whose: "operation " + m.target, typed: m.source != nil, forms: m.source != nil, was: s.was}
 	k.params(m, op.Params)
 	if op.Body != nil && !m.whole {
 		k.object(m.fields, op.Body, "fields", m.root)
@@ -53,6 +54,9 @@ func (m *mapping) found() (out []Finding) {
 	for _, l := range m.looks {
 		out = append(out, Finding{Mistake: l})
 	}
+	for _, l := range m.newer {
+		out = append(out, Finding{Mistake: l, Newer: true})
+	}
 	return out
 }
 
@@ -62,13 +66,13 @@ func (s *Set) checkIn(m *mapping, c Contract) []Finding {
 		return m.found()
 	}
 	again := s.base.again(c.DocumentType)
-	again.fsys = m.folder
+	again.fsys, again.was = m.folder, s.was
 	var found []Finding
 	if typed := again.compile(m.file, m.text); typed != nil {
 		found = typed.found()
 	}
 	for _, mistake := range Mistakes(errors.Join(again.mistakes...)) {
-		found = append(found, Finding{*mistake, true})
+		found = append(found, Finding{Mistake: *mistake, Refused: true})
 	}
 	return found
 }
@@ -109,7 +113,7 @@ func (c *compiler) plantTargets() {
 				was, ok := o.(*Mistake) //nolint:errorlint // the compiler's own list
 				return ok && was.File == m.File && was.Line == m.Line && was.Col == m.Col
 			}) {
-				c.mistakes = append(c.mistakes, &m)
+				c.advise(place{m.File, m.Line, m.Col}, m.What, m.Why, m.Hint)
 			}
 		}
 	}
@@ -159,11 +163,22 @@ type checking struct {
 	binds bool   // a number beyond the target's limits stops the message
 	found []Finding
 
+	was bool // the mapping was published before
+
 	inside map[[2]*schema.Type]bool // what is being looked at
 }
 
 func (k *checking) wrong(at place, what, why, hint string) {
-	k.found = append(k.found, Finding{Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint}, true})
+	k.found = append(k.found, Finding{Mistake: Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint}, Refused: true})
+}
+
+// advise is wrong, but for what was published before this was looked at.
+func (k *checking) advise(at place, what, why, hint string) {
+	k.wrong(at, what, why, hint)
+	if k.was {
+		f := &k.found[len(k.found)-1]
+		f.Refused, f.Newer = false, true
+	}
 }
 
 // params holds parameters against those that the operation has.
@@ -202,7 +217,7 @@ func (k *checking) stray(r *rule, known []string, refused bool) {
 	if refused {
 		why += ", and the contract refuses it"
 	}
-	k.found = append(k.found, Finding{Mistake{File: r.at.file, Line: r.at.line, Col: r.at.col, What: r.path, Why: why, Hint: hint}, refused})
+	k.found = append(k.found, Finding{Mistake: Mistake{File: r.at.file, Line: r.at.line, Col: r.at.col, What: r.path, Why: why, Hint: hint}, Refused: refused})
 }
 
 // object looks at fields that stand together, and at those that are missing.

@@ -37,6 +37,7 @@ type mapping struct {
 
 	tables map[string]*table
 	looks  []Mistake // what does no harm, and is hardly meant
+	newer  []Mistake // what would be refused if it were not used already
 	fields []*rule
 	whole  bool // the body goes through as it is
 
@@ -99,6 +100,7 @@ type compiler struct {
 	fragments map[string]*fragment
 	expanded  map[string]bool // the fragments that mappings use; nil where that is not counted
 	mistakes  []error
+	was       bool // what is compiled was published before
 
 	unitTables []byte // the texts of the shipped units, unless they are the first, and of the plant's own
 
@@ -218,6 +220,17 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 		return nil
 	}
 	return c.m
+}
+
+// advise notes what a mapping is refused for, unless it was published before.
+func (c *compiler) advise(at place, what, why, hint string) {
+	if !c.was {
+		c.add(at, what, why, hint)
+		return
+	}
+	if m := (Mistake{File: at.file, Line: at.line, Col: at.col, What: what, Why: why, Hint: hint}); !slices.Contains(c.m.newer, m) {
+		c.m.newer = append(c.m.newer, m)
+	}
 }
 
 // look notes what does no harm and is hardly meant.

@@ -32,7 +32,7 @@ func (c *compiler) value(n *yaml.Node, path string, r *rule, flat bool) *expr {
 	structured := t.Kind() == types.ListKind || t.Kind() == types.MapKind || t.Kind() == types.StructKind
 	switch {
 	case e.shape.none:
-		c.wrong(n, path, "there is never a value, so that the rule is dead", "leave it out: what has no value is not written")
+		c.advise(place{c.src.file, n.Line, n.Column}, path, "there is never a value, so that the rule is dead", "leave it out: what has no value is not written")
 	case !writable && !structured:
 		c.wrong(n, path, fmt.Sprintf("a %s cannot be written", t), "make it a string, a decimal, an int or a bool")
 	case structured && (flat || r.as != "" || r.numeric() || r.length > 0):
@@ -59,9 +59,9 @@ func (c *compiler) condition(n *yaml.Node, path string) *expr {
 	case !t.IsExactType(cel.BoolType) && !t.IsDyn():
 		c.wrong(n, path, fmt.Sprintf("a condition is true or false, this is a %s", t), "compare it with something: … == …")
 	case e.shape.always != nil && *e.shape.always:
-		c.wrong(n, path, "the condition holds for every message", "leave it out")
+		c.advise(place{c.src.file, n.Line, n.Column}, path, "the condition holds for every message", "leave it out")
 	case e.shape.always != nil:
-		c.wrong(n, path, "the condition never holds, so that the rule is dead", "compare with a value that there can be, or leave the rule out")
+		c.advise(place{c.src.file, n.Line, n.Column}, path, "the condition never holds, so that the rule is dead", "compare with a value that there can be, or leave the rule out")
 	}
 	return e
 }

@@ -110,7 +110,7 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 		return
 	}
 	if why, hint := k.never(r, s, name, t); why != "" {
-		k.wrong(at, r.path, why, hint)
+		k.advise(at, r.path, why, hint)
 	}
 	k.said(r, s, name, t, at)
 }
@@ -314,6 +314,8 @@ func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at plac
 	case t.Digits == 0 || s.kind == schema.Integer && (s.least == nil || s.most == nil):
 	case r.maxDigits > t.Digits:
 		k.wrong(r.at, r.path+".maxDigits", fmt.Sprintf("%d digits are more than the %d that %s takes", r.maxDigits, t.Digits, name), fmt.Sprintf("maxDigits: %d", t.Digits))
+	case k.typed && r.maxDigits == 0 && s.kind == schema.Integer && n.digits > t.Digits:
+		k.advise(at, r.path, fmt.Sprintf("it can have %s before the point, and %s takes %d", digitsOf(n), name, t.Digits), fmt.Sprintf("add maxDigits: %d, which stops a larger one", t.Digits))
 	case k.typed && r.maxDigits == 0 && (n.digits == 0 || n.digits > t.Digits):
 		k.wrong(at, r.path, fmt.Sprintf("it can have %s before the point, and %s takes %d", digitsOf(n), name, t.Digits), fmt.Sprintf("add maxDigits: %d, which stops a larger one", t.Digits))
 	}

@@ -69,7 +69,16 @@ type Change struct{ Name, Before, After string }
 // Reload compiles the folders again and, if nothing is wrong with them and accept has nothing against the new set, uses it from now on. The
 // error says what is wrong; the set that was used before then stays.
 func (l *Live) Reload(accept func(*Set) error, fsys ...fs.FS) ([]Change, error) {
-	next, err := Load(fsys...)
+	return l.take(accept, Load, fsys)
+}
+
+// ReloadPublished is Reload of what was published (LoadPublished).
+func (l *Live) ReloadPublished(accept func(*Set) error, fsys ...fs.FS) ([]Change, error) {
+	return l.take(accept, LoadPublished, fsys)
+}
+
+func (l *Live) take(accept func(*Set) error, load func(...fs.FS) (*Set, error), fsys []fs.FS) ([]Change, error) {
+	next, err := load(fsys...)
 	if err != nil {
 		return nil, err
 	}

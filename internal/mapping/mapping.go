@@ -93,6 +93,7 @@ type Set struct {
 
 	byName map[string]*mapping
 	from   []fs.FS
+	was    bool      // it was published before: what is found in it does not stop a plant
 	base   *compiler // what the mappings share, to compile one of them once more
 	idle   []Mistake
 }
@@ -106,12 +107,19 @@ const (
 // Load compiles every *.yaml below each fsys; a name in a later one replaces the same name in an earlier one. Files ending in
 // .example.yaml hold examples and are passed over, those in .fragments.yaml hold fragments, and units.csv the plant's own units. The error
 // joins a *Mistake for each mistake found.
-func Load(fsys ...fs.FS) (*Set, error) {
+func Load(fsys ...fs.FS) (*Set, error) { return loadAs(false, fsys...) }
+
+// LoadPublished is Load of mappings that were checked when they were published, maybe by an earlier release. What this one finds in them beyond is told
+// by Check (Finding.Newer) and does not keep them from being used: a release must not stop a plant. What cannot be compiled is refused as by Load.
+func LoadPublished(fsys ...fs.FS) (*Set, error) { return loadAs(true, fsys...) }
+
+func loadAs(published bool, fsys ...fs.FS) (*Set, error) {
 	c, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{byName: map[string]*mapping{}, from: fsys}
+	c.was = published
+	s := &Set{was: published, byName: map[string]*mapping{}, from: fsys}
 	c.expanded = map[string]bool{}
 	if err := c.prepare(fsys); err != nil {
 		return nil, err

@@ -196,7 +196,7 @@ func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (s shape
 	return s, a.choices, a.loops
 }
 
-func (a *analysis) wrong(e ast.Expr, why, hint string) { a.c.add(a.at(e), a.path, why, hint) }
+func (a *analysis) wrong(e ast.Expr, why, hint string) { a.c.advise(a.at(e), a.path, why, hint) }
 
 // at is where an expression stands in its file.
 func (a *analysis) at(e ast.Expr) place {

@@ -132,7 +132,7 @@ func (c *compiler) noRows(t *table, at place, path string) {
 		c.m.look(at, path, "the table has no row, so that it says the same of every code", hint)
 		return
 	}
-	c.add(at, path, "the table has no row, so that each message that looks into it would stop", hint)
+	c.advise(at, path, "the table has no row, so that each message that looks into it would stop", hint)
 }
 
 func (c *compiler) inlineRows(t *table, n *yaml.Node, path string) {

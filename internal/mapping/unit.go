@@ -49,7 +49,7 @@ func LoadKept(shipped fs.FS, own ...fs.FS) (*Set, error) {
 	if _, err := fs.Stat(shipped, KeptUnits); err != nil && UnitsToKeep() != nil {
 		return nil, fmt.Errorf("this release has other factors of units: %w", ErrGone)
 	}
-	return Load(append([]fs.FS{shipped}, own...)...)
+	return LoadPublished(append([]fs.FS{shipped}, own...)...)
 }
 
 // unitFile is the plant's own units, beside its mappings: rows that replace the shipped ones, or are added to them.
@@ -258,9 +258,9 @@ func (c *compiler) endless(call ast.CallExpr, path string, at func(ast.Expr) pla
 		num, ok1 := numberLiteral(args[1])
 		den, ok2 := numberLiteral(args[2])
 		if ok2 && (!ok1 && !ends(decimal.FromInt(1), den) || ok1 && !ends(num, den)) {
-			c.add(at(args[2]), path, fmt.Sprintf("a quotient by %s may not end, and such a message would stop", den), scaleHint)
+			c.advise(at(args[2]), path, fmt.Sprintf("a quotient by %s may not end, and such a message would stop", den), scaleHint)
 		} else if !ok2 && !c.stops {
-			c.add(at(args[2]), path, "a quotient by what comes may not end, and such a message would stop", scaleHint)
+			c.advise(at(args[2]), path, "a quotient by what comes may not end, and such a message would stop", scaleHint)
 		}
 		return
 	}
@@ -275,7 +275,7 @@ func (c *compiler) endless(call ast.CallExpr, path string, at func(ast.Expr) pla
 		switch {
 		case err != nil || u.dimension != target.dimension || known && !u.is(from) || ends(num, den):
 		case known:
-			c.add(at(args[2]), path, fmt.Sprintf("a number of %s may have no end in %s, and such a message would stop", from, to), "name a scale: convert(…, …, …, 3, \"half-up\")")
+			c.advise(at(args[2]), path, fmt.Sprintf("a number of %s may have no end in %s, and such a message would stop", from, to), "name a scale: convert(…, …, …, 3, \"half-up\")")
 			return
 		default:
 			c.m.look(at(args[2]), path, fmt.Sprintf("a number of %s may have no end in %s, and such a message would stop", u.codes["unece"], to), "name a scale: convert(…, …, …, 3, \"half-up\")")
