@@ -58,10 +58,18 @@ func Ready(ctx context.Context, tx *store.Tx) error {
 	if err := keyless(ctx, tx); err != nil {
 		return &problem.Error{
 			Kind: problem.KindOf(err), What: "write the audit entry of what is to be done", Why: "its MAC needs the plant's keyring: " + err.Error(),
-			Hint: "nothing was done; do it by the console or the API, which the running plant serves, or as somebody who may read keys.passphrase", Cause: err,
+			Hint: keylessHint(err), Cause: err,
 		}
 	}
 	return nil
+}
+
+// keylessHint is what to do where this process has no key for MACs.
+func keylessHint(err error) string {
+	if problem.KindOf(err) == problem.Unavailable { // whoever asks may read what opens it
+		return "nothing was done; do it once the keyring answers, or by the running plant, which has its seeds: holdfast … --server ADDRESS"
+	}
+	return "nothing was done; have the running plant do it: holdfast … --server ADDRESS, or do it as somebody who may read keys.passphrase"
 }
 
 // keyless is why this process has no key for MACs, nil if it has one.

@@ -58,7 +58,7 @@ func (r *Rest) begin(ctx context.Context) error {
 
 // unbegun is why a plant that is to seal does not start: what it kept meanwhile would be readable for whoever has the database.
 func unbegun(err error) error {
-	if k := problem.KindOf(err); k == problem.NotFound || k == problem.Unavailable { // there is no keyring yet, or it is away: it says what to do
+	if k := problem.KindOf(err); k == problem.NotFound || k == problem.Unavailable || errors.Is(err, errNoLogin) { // it says what to do
 		return err
 	}
 	return &problem.Error{

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,6 +165,12 @@ func TestASecretIDThatSomebodyElseUnwrappedIsAnAlarm(t *testing.T) {
 				t.Errorf("got %v, want a refusal that says so", err)
 			}
 			time.Sleep(2 * time.Second) // the next login may be tried by then
+			may := func(context.Context, *store.Tx) (bool, bool, error) { return true, true, nil }
+			_, err = seal.OpenRest(t.Context(), storetest.SQLite(t), v, seal.RestConfig{Begin: may}, quiet())
+			if p, ok := errors.AsType[*problem.Error](err); !ok || !strings.HasPrefix(p.Hint, "ALARM: ") || strings.Contains(p.Hint, "at_rest") {
+				t.Errorf("a start that is to begin to seal: %v, want the alarm and nothing beside it", err)
+			}
+			time.Sleep(2 * time.Second)
 			_, again := v.Certify(t.Context(), csr(t))
 			if len(told) != 1 || told[0] == nil || again == nil {
 				t.Errorf("told of %v, want it once", told)

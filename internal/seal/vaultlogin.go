@@ -218,6 +218,10 @@ func (v *Vault) newLogin(ctx context.Context, token string, bought []byte) (seal
 	return s, v.safe.write(v.loginFile(), s)
 }
 
+// errNoLogin is the cause of an error that says why Vault does not let the node in for the first time, and what to do: whoever asked for something else
+// has nothing to add.
+var errNoLogin = errors.New("the node has no login at Vault")
+
 // bootstrap buys the first login certificate with the wrapped secret ID. The wrapping can be undone once: if somebody has done it
 // before, that somebody has the secret.
 func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
@@ -225,7 +229,7 @@ func (v *Vault) bootstrap(ctx context.Context) (sealedLogin, error) {
 	if err != nil {
 		return sealedLogin{}, &problem.Error{
 			Kind: problem.Denied, What: "log in at Vault for the first time", Why: "the wrapped secret ID cannot be read",
-			Hint: "have one made (deploy/vault/setup node …) and name its file in keys.vault.wrapped_secret_id", Cause: err,
+			Hint: "have one made (deploy/vault/setup node …) and name its file in keys.vault.wrapped_secret_id", Cause: errors.Join(errNoLogin, err),
 		}
 	}
 	sum := sha256.Sum256([]byte(wrapping))
@@ -264,7 +268,7 @@ func (v *Vault) tellOpened(wrapping [sha256.Size]byte, err error) {
 func (v *Vault) unwrap(ctx context.Context, wrapping string) (string, error) {
 	stolen := &problem.Error{
 		Kind: problem.Denied, What: "unwrap the secret ID of " + v.cfg.Role, Why: "it was unwrapped before, has ended, or is another's",
-		Hint: "ALARM: unless it is merely old, somebody else has read it. Revoke the role's secret IDs, find out who, then have a new one made",
+		Hint: "ALARM: unless it is merely old, somebody else has read it. Revoke the role's secret IDs, find out who, then have a new one made", Cause: errNoLogin,
 	}
 	s, err := v.client.Logical().WriteWithContext(ctx, "sys/wrapping/lookup", map[string]any{"token": wrapping})
 	if err != nil {
@@ -286,7 +290,7 @@ func (v *Vault) unwrap(ctx context.Context, wrapping string) (string, error) {
 // wrapping tells a wrapping that is no good from a Vault that does not answer.
 func (v *Vault) wrapping(stolen *problem.Error, err error) error {
 	if answer, ok := errors.AsType[*api.ResponseError](err); ok && answer.StatusCode < http.StatusInternalServerError {
-		stolen.Cause = err
+		stolen.Cause = errors.Join(errNoLogin, err)
 		return stolen
 	}
 	return v.explain(err, "update", "sys/wrapping/unwrap")
