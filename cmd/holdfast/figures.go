@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,11 +39,17 @@ func figure(name string) *prometheus.Desc {
 	return prometheus.NewDesc("holdfast_inbox_"+name, figures()[name], nil, nil)
 }
 
+// troubled is 1 for a feed whose last poll has failed.
+func troubled() *prometheus.Desc {
+	return prometheus.NewDesc("holdfast_inbox_feed_trouble", "1 while the polls of a feed fail: nothing new comes in over its link.", []string{"link", "feed"}, nil)
+}
+
 // Describe implements prometheus.Collector.
 func (f *inboxFigures) Describe(to chan<- *prometheus.Desc) {
 	for name := range figures() {
 		to <- figure(name)
 	}
+	to <- troubled()
 }
 
 // Collect implements prometheus.Collector. Without the database it tells nothing, and the figures are missing from the scrape.
@@ -61,5 +68,13 @@ func (f *inboxFigures) Collect(to chan<- prometheus.Metric) {
 		"waiting": s.Waiting, "quarantined": s.Quarantined, "held": s.Held, "gaps": s.Gaps, "gaps_alerted": s.Alerted, "rejected": s.Rejected,
 	} {
 		to <- prometheus.MustNewConstMetric(figure(name), prometheus.GaugeValue, float64(n))
+	}
+	for _, feed := range s.Feeds {
+		n := 0.0
+		if feed.Trouble != "" {
+			n = 1
+		}
+		link, _, _ := strings.Cut(feed.Name, "/")
+		to <- prometheus.MustNewConstMetric(troubled(), prometheus.GaugeValue, n, link, feed.Name)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
+	"holdfast/internal/console"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -124,7 +125,7 @@ func sayHeld(w io.Writer, lanes []outbox.Lane, links []outbox.Link) error {
 			continue
 		}
 		var err error
-		switch state, why := linkState(k); state {
+		switch state, why, _ := console.Stand(k, nil); state {
 		case "paused":
 			err = sentence(w, "link %s is paused, so none of its lanes goes on: %s", k.Name, orDash(why))
 		case "down":

@@ -56,7 +56,7 @@ type storeStatus struct {
 type linkStatus struct {
 	Name      string    `json:"name"`
 	Since     time.Time `json:"since,omitzero"` // when State last changed
-	State     string    `json:"state"`          // up, down, paused, or removed from the configuration
+	State     string    `json:"state"`          // up, degraded, down, paused, or removed from the configuration
 	Queued    int64     `json:"queued"`
 	OldestAge seconds   `json:"oldest_age_seconds"`
 	Lanes     int64     `json:"lanes"`
@@ -197,7 +197,7 @@ func (r *records) status(ctx context.Context) (status, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Links = r.linkStatuses(links, s.At)
+	s.Links = r.linkStatuses(links, in.Feeds, s.At)
 	s.Inbox = inboxStatus{Waiting: in.Waiting, Quarantined: in.Quarantined, Rejected: in.Rejected, Gaps: in.Gaps, Feeds: []feedStatus{}}
 	for _, f := range in.Feeds {
 		s.Inbox.Feeds = append(s.Inbox.Feeds, feedStatus{f.Name, f.PolledAt, f.Trouble})
@@ -245,7 +245,7 @@ func (r *records) outlook(ctx context.Context, s *status) error {
 }
 
 // linkStatuses joins what the database knows with the links of the configuration, of which some may never have been used.
-func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus {
+func (r *records) linkStatuses(links []outbox.Link, feeds []inbox.FeedStatus, now time.Time) []linkStatus {
 	byName := map[string]outbox.Link{}
 	for name := range r.cfg.Links {
 		byName[name] = outbox.Link{Name: name}
@@ -257,15 +257,15 @@ func (r *records) linkStatuses(links []outbox.Link, now time.Time) []linkStatus 
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		l := byName[name]
 		s := linkStatus{
-			Name: name, Since: l.ChangedAt, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Altered: l.Altered, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
+			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Altered: l.Altered, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
 			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
 		}
-		s.State, s.Why = linkState(l)
+		s.State, s.Why, s.Since = console.Stand(l, feeds)
 		if _, ok := r.cfg.Links[name]; !ok {
-			s.State, s.Why = "removed", removedWhy
+			s.State, s.Why, s.Since = "removed", removedWhy, l.ChangedAt
 		}
 		out = append(out, s)
 	}
@@ -287,18 +287,6 @@ func (s status) sayServed(w io.Writer) error {
 		return nil
 	}
 	return sentence(w, "%s; start it with: holdfast serve", s.nobody)
-}
-
-// linkState is whether anything goes over a link, and if not, why.
-func linkState(l outbox.Link) (state, why string) {
-	switch {
-	case l.Paused:
-		return "paused", l.Reason
-	case l.Breaker == "open" || l.Breaker == "half-open":
-		return "down", l.Trouble
-	default:
-		return "up", ""
-	}
 }
 
 func (s status) print(w io.Writer) error {
@@ -332,6 +320,9 @@ func (s status) advise(w io.Writer) error {
 	for _, l := range s.Links {
 		if l.State == "down" {
 			say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
+		}
+		if l.State == console.Degraded {
+			say("link %s brings nothing new: the plant goes on, and what it reports is kept and sent as the ERP takes it. Check it with: holdfast doctor", l.Name)
 		}
 		if l.InDoubt > 0 {
 			d := doubt{l.Name, l.InDoubt, l.InDoubtSince}

@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"holdfast/internal/store"
 )
 
 // TestStatusNamesACommandForWhatItCounts: what a person may have to act on is not a figure alone.
@@ -62,6 +66,33 @@ func TestStatusNamesAPollOnce(t *testing.T) {
 		if !strings.Contains(got.String(), want) {
 			t.Errorf("got %s\nwant it to say %q", got.String(), want)
 		}
+	}
+}
+
+// TestALinkWhosePollsFailIsDegraded, as the console says it: in status, in link list and in the metrics.
+func TestALinkWhosePollsFailIsDegraded(t *testing.T) {
+	config := madePlant(t)
+	p, _ := started(t, config, time.Now)
+	defer func() { _ = p.Close() }()
+	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `INSERT INTO inbox_cursors (name, trouble, polled_at) VALUES ('erp/orders', 'poll erp/orders: the ERP answered 503', 1000000)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"link", "list"}} {
+		if _, told := typed(t, config, "", args...); !strings.Contains(told, "erp   degraded  0") || !strings.Contains(told, "poll erp/orders fails: the ERP answered 503") {
+			t.Errorf("%v says %s", args, told)
+		}
+	}
+	if _, told := typed(t, config, "", "link", "list", "--json"); !strings.Contains(told, `"state": "degraded"`) || !strings.Contains(told, `"since": "1970-01-01T00:00:01Z"`) {
+		t.Errorf("as JSON: %s", told)
+	}
+	const want = "# HELP holdfast_inbox_feed_trouble 1 while the polls of a feed fail: nothing new comes in over its link.\n# TYPE holdfast_inbox_feed_trouble gauge\n" +
+		"holdfast_inbox_feed_trouble{feed=\"erp/orders\",link=\"erp\"} 1\n"
+	if err := testutil.CollectAndCompare(&inboxFigures{p.db, p.inbox}, strings.NewReader(want), "holdfast_inbox_feed_trouble"); err != nil {
+		t.Error(err)
 	}
 }
 

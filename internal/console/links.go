@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/inbox"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -17,6 +18,10 @@ import (
 // linkViews joins what the store knows of links with those of the configuration, of which some may never have been used.
 func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	all, _, err := c.board.links.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	in, _, err := c.board.inbox.get(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -37,21 +42,17 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	}
 	slices.SortFunc(out, func(a, b linkView) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range out {
-		out[i].fill(o, c.DB.Now())
+		out[i].fill(o, in.Feeds, c.DB.Now())
 	}
 	return out, nil
 }
 
 // fill says how a link is and how long its queue takes.
-func (v *linkView) fill(o Outlook, now time.Time) {
-	switch {
-	case v.State == "removed":
-	case v.Paused:
-		v.State, v.Tone, v.Why = "paused", "critical", v.Reason
-	case v.Breaker == "open" || v.Breaker == "half-open":
-		v.State, v.Tone, v.Why = "down", "negative", v.Trouble
-	default:
-		v.State, v.Tone = "up", "positive"
+func (v *linkView) fill(o Outlook, feeds []inbox.FeedStatus, now time.Time) {
+	v.Since = v.ChangedAt
+	if v.State != "removed" {
+		v.State, v.Why, v.Since = Stand(v.Link, feeds)
+		v.Tone = map[string]string{Up: "positive", Degraded: "critical", Down: "negative", Paused: "critical"}[v.State]
 	}
 	if !v.OldestAt.IsZero() {
 		v.OldFor = now.Sub(v.OldestAt)

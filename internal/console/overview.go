@@ -45,9 +45,10 @@ type linkView struct {
 	Kind    string
 	Rate    int    // requests a second that it may send; 0 is no limit
 	Asked   bool   // a person has set Rate
-	State   string // up, down, paused or removed
+	State   string // up, degraded, down, paused or removed
 	Tone    string // of the word
 	Why     string
+	Since   time.Time
 	Now     string        // messages a second of the last minute
 	Takes   time.Duration // how long what is queued takes (Outlook.Drain)
 	DrainBy string        // by which pace
@@ -99,27 +100,35 @@ func (c *Console) overview(r *http.Request) (*page, error) {
 
 // headlineOf is the one sentence that the shift needs.
 func headlineOf(v overviewView) headline {
-	var down, paused string
+	first := map[string]string{}
 	for _, l := range v.Links {
-		switch l.State {
-		case "down":
-			down = l.Name
-		case "paused":
-			paused = l.Name
+		if first[l.State] == "" {
+			first[l.State] = l.Name
 		}
 	}
+	stuck := ""
+	if v.Stuck > 0 {
+		stuck = fmt.Sprintf(" %s for a person besides.", count(v.Stuck, "lane waits", "lanes wait"))
+	}
 	switch {
-	case down != "":
+	case first[Down] != "":
 		return headline{
-			"down", "Link " + down + " is down. The plant works on and nothing is lost.",
-			fmt.Sprintf("%d messages wait; each is sent, once and in order, when the ERP is back.", v.Queued),
+			"down", "Link " + first[Down] + " is down. The plant works on and nothing is lost.",
+			count(v.Queued, "message waits", "messages wait") + "; each is sent, once and in order, when the ERP is back." + stuck,
 		}
-	case paused != "":
-		return headline{"paused", "Link " + paused + " was paused by a person.", "Messages are kept until somebody lets it go on."}
+	case first[Paused] != "":
+		return headline{"paused", "Link " + first[Paused] + " was paused by a person.", "Messages are kept until somebody lets it go on." + stuck}
+	case first[Degraded] != "":
+		return headline{
+			"degraded", "Nothing new comes in over link " + first[Degraded] + ": its polls fail.",
+			"The plant works on; what it reports is kept and sent as the ERP takes it." + stuck,
+		}
 	case v.Altered > 0:
 		return headline{"stuck", fmt.Sprintf("%s parked: the database was altered behind Holdfast.", count(v.Altered, "lane is", "lanes are")), "Find out by whom; the lane's page says what to do. All other lanes go on."}
 	case v.Stuck > 0:
 		return headline{"stuck", fmt.Sprintf("%s for a person.", count(v.Stuck, "lane waits", "lanes wait")), "All other lanes go on."}
+	case v.Inbox.Quarantined > 0:
+		return headline{"stuck", count(v.Inbox.Quarantined, "message of the ERP waits", "messages of the ERP wait") + " in quarantine for a person.", "Every link is up."}
 	default:
 		return headline{"up", "Every link is up.", "Nothing waits for a person."}
 	}

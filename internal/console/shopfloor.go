@@ -16,6 +16,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/decimal"
 	"holdfast/internal/mes"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -32,6 +33,7 @@ type floorView struct {
 // away says on every page of the shop floor whether the ERP is there.
 type away struct {
 	Is     bool
+	Half   bool // only its polls fail: whether it takes reports nobody knows while none is owed
 	Link   string
 	Since  time.Time
 	Queued int64
@@ -53,15 +55,31 @@ type orderView struct {
 // told counts what was reported of an order.
 type told struct{ Delivered, Waiting int64 }
 
-// awayNow tells whether a link is down or paused.
-func (c *Console) awayNow(ctx context.Context) (away, error) {
+// awayNow tells whether a link is not up, of several the one that is worst.
+func (c *Console) awayNow(ctx context.Context) (a away, err error) {
 	links, _, err := c.board.links.get(ctx)
-	for _, l := range links {
-		if l.Paused || l.Breaker != "closed" {
-			return away{true, l.Name, l.ChangedAt, l.Owed}, err
+	if err != nil {
+		return away{}, err
+	}
+	in, _, err := c.board.inbox.get(ctx)
+	if err != nil {
+		return away{}, err
+	}
+	for _, k := range c.cfg.Links { // one over which nothing was sent yet may have polls
+		if !slices.ContainsFunc(links, func(l outbox.Link) bool { return l.Name == k.Name }) {
+			links = append(slices.Clip(links), outbox.Link{Name: k.Name, Breaker: "closed"})
 		}
 	}
-	return away{}, err
+	for _, l := range links {
+		state, _, since := Stand(l, in.Feeds)
+		switch {
+		case state == Down || state == Paused:
+			return away{Is: true, Link: l.Name, Since: since, Queued: l.Owed}, nil
+		case state == Degraded && !a.Is:
+			a = away{Is: true, Half: true, Link: l.Name, Since: since, Queued: l.Owed}
+		}
+	}
+	return a, nil
 }
 
 // shopfloor answers GET /console/shopfloor. What a scanner reads is the number of an order, and leads to its page.

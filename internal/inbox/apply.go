@@ -17,6 +17,7 @@ import (
 // Run applies what comes in, polls the feeds, alerts gaps and forgets what is old, until ctx ends. It then finishes the transaction
 // in hand and returns nil.
 func (i *Inbox) Run(ctx context.Context) error {
+	i.forgetTroubles(ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	workers := i.cfg.Workers
 	if i.db.Dialect() == store.SQLite {

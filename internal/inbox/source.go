@@ -160,6 +160,24 @@ func (i *Inbox) note(ctx context.Context, f Feed, cause error) {
 	}
 }
 
+// forgetTroubles takes the trouble away from feeds that are not polled any more: nothing else would ever end it.
+func (i *Inbox) forgetTroubles(ctx context.Context) {
+	names := []string{""}
+	for _, f := range i.cfg.Feeds {
+		names = append(names, f.Name)
+	}
+	err := i.db.InTx(ctx, func(tx *store.Tx) error {
+		query, args, err := tx.In(`UPDATE inbox_cursors SET trouble = '' WHERE trouble <> '' AND name NOT IN (?)`, names)
+		if err == nil {
+			_, err = tx.Exec(ctx, query, args...)
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		i.log.ErrorContext(ctx, "the trouble of a source that is not polled any more cannot be taken away", "err", err)
+	}
+}
+
 // release lets another process poll at once.
 func (i *Inbox) release(ctx context.Context, f Feed, owner string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
