@@ -318,40 +318,7 @@ func (s status) advise(w io.Writer) error {
 	var advice []string
 	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	for _, l := range s.Links {
-		if l.State == "down" {
-			say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
-		}
-		if l.State == console.Degraded {
-			say("link %s brings nothing new: the plant goes on, and what it reports is kept and sent as the ERP takes it. Check it with: holdfast doctor", l.Name)
-		}
-		if l.InDoubt > 0 {
-			d := doubt{l.Name, l.InDoubt, l.InDoubtSince}
-			say("%s: %s", d.says(s.At), d.do())
-		}
-		if l.State == "removed" && l.Queued > 0 {
-			say("link %s owes %s, and %s: %s", l.Name, count(l.Queued, "message", "messages"), removedWhy, removedDo)
-		}
-		if l.Rate > 0 {
-			say("link %s sends at most %s a second, as a person has said: holdfast link rate %s --rate 0 --reason …", l.Name, count(l.Rate, "request", "requests"), l.Name)
-		}
-		if l.State == "paused" {
-			say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
-		}
-		if l.Refused > 0 {
-			say("the ERP refused %s that link %s had delivered: holdfast msg list --refused", count(l.Refused, "message", "messages"), l.Name)
-		}
-		if l.Altered > 0 {
-			say("ALARM: %s parked on link %s because %s: see WHY in holdfast lane list --link %s --stuck, and docs/when-the-erp-is-down.md", count(l.Altered, "lane is", "lanes are"), l.Name, alteredWhy, l.Name)
-		}
-		if l.Parked > 0 {
-			say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
-		}
-		if l.Postponed > 0 {
-			say("%s postponed on link %s, see WHY in: holdfast lane list --link %s", count(l.Postponed, "lane is", "lanes are"), l.Name, l.Name)
-		}
-		if l.Paused > 0 {
-			say("%s paused by a person on link %s: holdfast lane list --link %s --paused", count(l.Paused, "lane was", "lanes were"), l.Name, l.Name)
-		}
+		l.advise(s.At, say)
 	}
 	if s.Inbox.Quarantined > 0 {
 		say("%s of the ERP could not be taken: holdfast quarantine list", count(s.Inbox.Quarantined, "message", "messages"))
@@ -376,6 +343,44 @@ func (s status) advise(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// advise says what a person should do now about a link, if anything.
+func (l linkStatus) advise(now time.Time, say func(format string, args ...any)) {
+	if l.State == "down" {
+		say("link %s is down: the plant goes on and nothing is lost; messages are sent when the ERP is back. Check it with: holdfast doctor", l.Name)
+	}
+	if l.State == console.Degraded {
+		say("link %s brings nothing new: the plant goes on, and what it reports is kept and sent as the ERP takes it. Check it with: holdfast doctor", l.Name)
+	}
+	if l.InDoubt > 0 {
+		d := doubt{l.Name, l.InDoubt, l.InDoubtSince}
+		say("%s: %s", d.says(now), d.do())
+	}
+	if l.State == "removed" && l.Queued > 0 {
+		say("link %s owes %s, and %s: %s", l.Name, count(l.Queued, "message", "messages"), removedWhy, removedDo)
+	}
+	if l.Rate > 0 {
+		say("link %s sends at most %s a second, as a person has said: holdfast link rate %s --rate 0 --reason …", l.Name, count(l.Rate, "request", "requests"), l.Name)
+	}
+	if l.State == "paused" {
+		say("link %s was paused by a person; let it go on with: holdfast link resume %s --reason …", l.Name, l.Name)
+	}
+	if l.Refused > 0 {
+		say("the ERP refused %s that link %s had delivered: holdfast msg list --refused", count(l.Refused, "message", "messages"), l.Name)
+	}
+	if l.Altered > 0 {
+		say("ALARM: %s parked on link %s because %s: see WHY in holdfast lane list --link %s --stuck, and docs/when-the-erp-is-down.md", count(l.Altered, "lane is", "lanes are"), l.Name, alteredWhy, l.Name)
+	}
+	if l.Parked > 0 {
+		say("%s for a person on link %s: holdfast lane list --link %s --stuck", count(l.Parked, "lane waits", "lanes wait"), l.Name, l.Name)
+	}
+	if l.Postponed > 0 {
+		say("%s postponed on link %s, see WHY in: holdfast lane list --link %s", count(l.Postponed, "lane is", "lanes are"), l.Name, l.Name)
+	}
+	if l.Paused > 0 {
+		say("%s paused by a person on link %s: holdfast lane list --link %s --paused", count(l.Paused, "lane was", "lanes were"), l.Name, l.Name)
+	}
 }
 
 func (s status) printLinks(w io.Writer) error {

@@ -1,21 +1,27 @@
 package token_test
 
 import (
-	"log/slog"
+	"context"
 	"strings"
 	"testing"
 
-	"holdfast/internal/alert"
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
+// record is an alarm that is kept in the audit record, as package alert keeps it.
+type record struct{}
+
+func (record) Raise(ctx context.Context, tx *store.Tx, name, object string, why error) error {
+	return audit.Append(ctx, tx, audit.Entry{Actor: "holdfast", Action: name, Object: object, Reason: why.Error(), Outcome: audit.Refused})
+}
+
 // TestWhatWasAlteredIsToldOnce: a token whose row was altered opens nowhere, by the token or by its value, and the alert names it; so is the key.
 func TestWhatWasAlteredIsToldOnce(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB) {
 		tokens := people()
-		tokens.AlarmWith(alert.New(slog.New(slog.DiscardHandler)))
+		tokens.AlarmWith(record{})
 		mine, theirs := of(t, db, tokens, "person", "4711"), of(t, db, tokens, "person", "4712")
 		altering := []struct{ name, sql, object string }{
 			{"another's value", `UPDATE tokens SET value = (SELECT value FROM tokens WHERE token = '` + theirs + `') WHERE token = '` + mine + `'`, "token/" + mine},
