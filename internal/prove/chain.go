@@ -331,8 +331,17 @@ func (c *chain) order(list []outbox.Detail) {
 	epoch, number, head := int64(1), int64(0), ""
 	known := true // whether head is that of the message before
 	for i, d := range list {
-		if i > 0 && list[i-1].Epoch == d.Epoch && list[i-1].Number == d.Number {
-			continue // delivered again
+		again := i > 0 && list[i-1].Epoch == d.Epoch && list[i-1].Number == d.Number
+		if first := 0; d.Redelivery > 0 && c.end.Purged[d.Epoch] < d.Number {
+			if again {
+				first = list[i-1].Redelivery + 1
+			}
+			if d.Redelivery > first {
+				c.wrong(d.Number, "a delivery of it is missing, and was not purged for its age")
+			}
+		}
+		if again {
+			continue
 		}
 		if d.Epoch != epoch {
 			known = known && !c.purgedBetween(epoch, d.Epoch)

@@ -159,3 +159,31 @@ func TestNobodyElseExcusesAMessage(t *testing.T) {
 		})
 	}
 }
+
+// TestEachDeliveryIsKept of a message that was delivered several times, but for what was purged for its age.
+func TestEachDeliveryIsKept(t *testing.T) {
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.owe("o1", 2)
+		w.deliver(2)
+		for range 2 {
+			w.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := w.out.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 2}, "it was lost there")
+				return err
+			})
+			w.deliver(2)
+		}
+		if all, broken := w.after(t); len(broken) != 0 || all[0].Receipts != 4 {
+			t.Fatalf("got %+v, want the lane whole with four receipts", all)
+		}
+		w.broken(t, "DELETE FROM outbox_delivered WHERE number = 2 AND redelivery = 0", 2)
+		w.broken(t, "DELETE FROM outbox_delivered WHERE number = 2 AND redelivery = 1", 2)
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE outbox_delivered SET settled_at = 1 WHERE number = 1 OR redelivery = 0")
+			return err
+		})
+		w.do(func(ctx context.Context, tx *store.Tx) error { _, err := w.out.Purge(ctx, tx, 100); return err })
+		if all, broken := w.after(t); len(broken) != 0 || all[0].Receipts != 2 {
+			t.Errorf("once the first were purged: got %+v, want the lane whole with two receipts", all)
+		}
+	})
+}
