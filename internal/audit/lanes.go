@@ -143,3 +143,46 @@ func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(e Ent
 		}
 	}
 }
+
+// HeldAfter is what at most so many entries of the action LanesMoved hold that come after one, with the last of them and how many there are. What the
+// plant has not written is left out.
+func HeldAfter(ctx context.Context, tx *store.Tx, after int64, limit int) (heads []Head, last int64, n int, err error) {
+	macs, err := HasMACs(ctx, tx)
+	if err != nil {
+		return nil, after, 0, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	var rows []row
+	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = '`+lanes+`' AND action = ? AND seq > ? ORDER BY seq LIMIT ?`, LanesMoved, after, limit)
+	if err != nil {
+		return nil, after, 0, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	last = after
+	for _, r := range rows {
+		good := !macs
+		if macs {
+			if good, err = r.genuine(ctx, tx); err != nil {
+				return nil, after, 0, err
+			}
+		}
+		last = r.Seq
+		if !good {
+			continue
+		}
+		held, err := r.entry().Heads()
+		if err != nil {
+			return nil, after, 0, err
+		}
+		heads = append(heads, held...)
+	}
+	return heads, last, len(rows), nil
+}
+
+// HeldSince is after which entry those come that hold heads since a time.
+func HeldSince(ctx context.Context, tx *store.Tx, since time.Time) (after int64, err error) {
+	err = tx.Get(ctx, &after, `SELECT COALESCE((SELECT seq - 1 FROM audit_entries WHERE object = '`+lanes+`' AND at >= ? ORDER BY at, seq LIMIT 1),
+		(SELECT MAX(seq) FROM audit_entries WHERE object = '`+lanes+`'), 0)`, store.Micros(since))
+	if err != nil {
+		return 0, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	return after, nil
+}

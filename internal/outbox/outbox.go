@@ -116,6 +116,7 @@ type Outbox struct {
 	patrol  *body.Patrol
 	begun   atomic.Pointer[begun]
 	looked  atomic.Pointer[at] // how far ParkSkipped has come
+	lookout lookout
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the

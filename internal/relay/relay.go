@@ -206,6 +206,9 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		if _, err := r.out.ParkSkipped(ctx, r.db); err != nil && ctx.Err() == nil {
 			r.log.Warn("it is not known whether lanes were moved past what they owe", "err", err)
 		}
+		if _, err := r.out.ParkLost(ctx, r.db); err != nil && ctx.Err() == nil {
+			r.log.Warn("it is not known whether messages were taken out of their lanes", "err", err)
+		}
 		swept, err := body.Sweep(ctx, r.db)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("bodies that nothing refers to are not removed", "err", err)
