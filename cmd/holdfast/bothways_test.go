@@ -25,9 +25,17 @@ type bothWays struct {
 	system *edmx.System
 	in     string // the folder that IDocs come to
 
+	midnight time.Time     // at which the day begins, by SAP's clock
+	back     time.Duration // by which that clock has gone back since
+
 	mu  sync.Mutex
 	now time.Time // of SAP's clock
 	n   int       // IDocs and calls so far
+}
+
+// on has the day begin at midnight of another one.
+func (b *bothWays) on(year int, month time.Month, day int) {
+	b.midnight = time.Date(year, month, day, 0, 0, 0, 0, b.midnight.Location())
 }
 
 func openBothWays(t *testing.T, database string) *bothWays {
@@ -42,6 +50,7 @@ func openBothWays(t *testing.T, database string) *bothWays {
 		t.Fatal(err)
 	}
 	b := &bothWays{t: t, in: filepath.Join(t.TempDir(), "in"), now: time.Date(2026, 11, 24, 6, 0, 0, 0, berlin)}
+	b.midnight = b.now.Add(-6 * time.Hour)
 	now := func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now }
 	if b.system, err = edmx.NewSystem(edmx.Config{Now: now, Zone: berlin, Coarse: true}, services...); err != nil {
 		t.Fatal(err)
@@ -70,13 +79,16 @@ links:
 // at sets SAP's clock to a time of the day.
 func (b *bothWays) at(clock string) {
 	b.t.Helper()
-	at, err := time.ParseInLocation("2006-01-02 15:04:05", "2026-11-24 "+clock, b.now.Location())
+	at, err := time.Parse(time.TimeOnly, clock)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now = at
+	b.now = b.midnight.Add(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute + time.Duration(at.Second())*time.Second + b.back)
+	if got := b.now.Format(time.TimeOnly); got != clock {
+		b.t.Fatalf("SAP's clock shows %s, not %s", got, clock)
+	}
 }
 
 // polled has SAP make or change an order, which the plant polls.
@@ -103,10 +115,10 @@ func (b *bothWays) carried(made, number, quantity string) {
 	b.t.Helper()
 	b.n++
 	text := fmt.Sprintf(`<LOIPRO02><IDOC BEGIN="1"><EDI_DC40 SEGMENT="1"><TABNAM>EDI_DC40</TABNAM><MANDT>100</MANDT><DOCNUM>%016d</DOCNUM><DIRECT>1</DIRECT><IDOCTYP>LOIPRO02</IDOCTYP><MESTYP>LOIPRO</MESTYP>
-<SNDPOR>SAPS4H</SNDPOR><SNDPRT>LS</SNDPRT><SNDPRN>S4HCLNT100</SNDPRN><RCVPRN>HFPLANT1</RCVPRN><CREDAT>20261124</CREDAT><CRETIM>%s</CRETIM></EDI_DC40>
+<SNDPOR>SAPS4H</SNDPOR><SNDPRT>LS</SNDPRT><SNDPRN>S4HCLNT100</SNDPRN><RCVPRN>HFPLANT1</RCVPRN><CREDAT>%s</CREDAT><CRETIM>%s</CRETIM></EDI_DC40>
 <E1AFKOL SEGMENT="1"><AUFNR>%s</AUFNR><MATNR>FG-100</MATNR><WERKS>1000</WERKS><GAMNG>%s</GAMNG><GMEIN>PC</GMEIN><GSTRS>20261124</GSTRS><GLTRS>20261125</GLTRS><E1JSTKL SEGMENT="1"><STAT>I0002</STAT></E1JSTKL>
 <E1AFFLL SEGMENT="1"><FLGAT>0</FLGAT><E1AFVOL SEGMENT="1"><VORNR>0010</VORNR><ARBPL>MILL-01</ARBPL><STEUS>PP01</STEUS></E1AFVOL></E1AFFLL></E1AFKOL></IDOC></LOIPRO02>`,
-		b.n, strings.ReplaceAll(made, ":", ""), number, quantity)
+		b.n, b.midnight.Format("20060102"), strings.ReplaceAll(made, ":", ""), number, quantity)
 	for range 2 { // SAP repeats what it has lost the answer to
 		file := filepath.Join(b.in, fmt.Sprintf("%d.tmp", b.n))
 		written(b.t, file, text)
@@ -219,5 +231,46 @@ func TestAnOrderThatComesByPollAndByPushIsOneOrder(t *testing.T) {
 				t.Errorf("%d messages had no effect", n)
 			}
 		})
+	}
+}
+
+// TestAnOrderThatComesByPollAndByPushInAutumnsHourIsOneOrder: from 03:00 SAP's clock goes back to 02:00, and neither the change time of the services nor
+// the time of an IDoc says which of the two hours it is of. The order has SAP's last state in the end, whichever way that comes first, and none before it
+// comes back.
+func TestAnOrderThatComesByPollAndByPushInAutumnsHourIsOneOrder(t *testing.T) {
+	b := openBothWays(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	b.on(2026, time.October, 25)
+	b.polled("02:40:00", "1000042", "100")
+	b.has("1000042", "100")
+	b.carried("02:50:00", "000001000042", "105.000")
+	b.polled("02:50:00", "1000042", "105")
+	b.has("1000042", "105")
+
+	b.back = time.Hour
+	b.polled("02:05:00", "1000042", "110")
+	o := b.has("1000042", "110")
+	b.carried("02:45:00", "000001000042", "102.000") // of the first hour
+	b.stays(o)
+	b.carried("02:05:00", "000001000042", "110.000")
+	b.stays(o)
+	b.carried("02:10:00", "000001000042", "120.000") // before it is polled
+	b.polled("02:10:00", "1000042", "120")
+	b.has("1000042", "120")
+	b.carried("02:20:00", "000001000043", "7.000") // an order that is sent first
+	b.has("000001000043", "7")
+	b.polled("02:20:00", "1000043", "7")
+	b.polled("02:21:00", "1000043", "8")
+	o = b.has("000001000043", "8")
+	b.carried("02:20:30", "000001000043", "9.000")
+	b.stays(o)
+	b.carried("03:00:01", "000001000042", "130.000")
+	o = b.has("1000042", "130")
+	b.polled("03:00:01", "1000042", "130")
+	b.stays(o)
+	if n := b.count(`SELECT COUNT(*) FROM plant_orders`); n != 2 {
+		t.Errorf("the plant has %d orders, want 2", n)
+	}
+	if n := b.count(`SELECT COUNT(*) FROM inbox_messages WHERE state IN ('ready', 'quarantined')`) + b.count(`SELECT COUNT(*) FROM inbox_rejected`); n != 0 {
+		t.Errorf("%d messages had no effect", n)
 	}
 }
