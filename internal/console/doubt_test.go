@@ -160,3 +160,59 @@ func TestWhoMayNotAcceptWhatIsDoubtful(t *testing.T) {
 		t.Error("somebody else cannot accept it")
 	}
 }
+
+// TestAMessageInDoubtSaysSoOnItsPage: it was sent, and nobody knows what became of it. Its page says that, what is done about it by itself, and what was met
+// last, critical at a glance; not before it was sent, nor once it is settled.
+func TestAMessageInDoubtSaysSoOnItsPage(t *testing.T) {
+	const doubt = "It may be in the ERP and may not: it was sent"
+	p := empty(t, storetest.SQLite(t))
+	p.master()
+	order := p.order()
+	var id string
+	p.tx(func(tx *store.Tx) error {
+		list, _, err := p.out.Messages(p.t.Context(), tx, outbox.Filter{Link: "erp"}, "")
+		if err != nil || len(list) != 1 || list[0].Key != order {
+			t.Fatalf("%d messages, %v", len(list), err)
+		}
+		id = list[0].ID
+		return nil
+	})
+	page := func() string { _, body := p.get("/console/messages/" + id); return p.says(body) }
+	if got := page(); strings.Contains(got, doubt) {
+		t.Errorf("before it is sent: %s", got)
+	}
+	settle := func(next outbox.Next) {
+		p.tx(func(tx *store.Tx) error {
+			claims, err := p.out.Claim(t.Context(), tx, "test", "erp", 1, 1)
+			if err != nil || len(claims) != 1 {
+				t.Fatalf("%d lanes, %v", len(claims), err)
+			}
+			next.ID = id
+			_, _, err = p.out.Settle(t.Context(), tx, "erp", []outbox.Settlement{{Lane: claims[0].Lane, Token: claims[0].Token, Release: true, SentTo: 1, Next: next}})
+			return err
+		})
+	}
+	settle(outbox.Next{Verdict: message.Unsure, Sent: true, Reason: "the line broke <b>before</b> the answer"})
+	if got := page(); !strings.Contains(got, doubt+", and no answer came. The ERP is asked for it, ") || !strings.Contains(got, "the line broke <b>before</b> the answer") {
+		t.Errorf("asked for by itself: %s", got)
+	}
+	p.tx(func(tx *store.Tx) error { return p.out.PauseLane(t.Context(), tx, "erp", order, "a look") })
+	if got := page(); !strings.Contains(got, doubt+", and no answer came. Its lane is paused; once it is resumed, the ERP is asked for it") {
+		t.Errorf("paused: %s", got)
+	}
+	p.tx(func(tx *store.Tx) error { return p.out.Resume(t.Context(), tx, "erp", order, "seen") })
+	settle(outbox.Next{State: outbox.Unknown, Verdict: message.Unsure, Reason: "the ERP cannot be asked"})
+	_, body := p.get("/console/messages/" + id)
+	if got := p.says(body); !strings.Contains(got, doubt+", no answer came, and the ERP could not say. Its lane stands still until a person says which. the ERP cannot be asked") {
+		t.Errorf("left to a person: %s", got)
+	}
+	if !strings.Contains(body, "fd-object-status--critical") {
+		t.Error("nothing shows that it is critical")
+	}
+	p.tx(func(tx *store.Tx) error {
+		return p.out.MarkDelivered(t.Context(), tx, "erp", order, 1, "1000042", "seen in the ERP")
+	})
+	if got := page(); strings.Contains(got, doubt) {
+		t.Errorf("once it is settled: %s", got)
+	}
+}
