@@ -1,11 +1,14 @@
 package odata
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"holdfast/adapters/erpmock"
+	"holdfast/adapters/erpmock/edmx"
 	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -125,4 +128,19 @@ func FuzzErrorBodies(f *testing.F) {
 			t.Errorf("an error of %d bytes and %d fields", len(e.Why), len(e.Fields))
 		}
 	})
+}
+
+// TestAServiceThatTakesOneWriteOfAChangeSetIsUnderstood: it is SAP's default. Each write has a change set of its own, so that the words mean a service whose
+// own code refuses even that, or something between that joins them.
+func TestAServiceThatTakesOneWriteOfAChangeSetIsUnderstood(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{})
+	w.mock.SetFaults(erpmock.Fault{
+		Kind: erpmock.Status, Status: 400, Method: http.MethodPost, Count: 1,
+		Body: `{"error":{"code":"/IWBEP/CM_MGW_RT/112","message":{"lang":"en","value":"Default changeset implementation allows only one operation"}}}`,
+	})
+	out := w.one(t, w.delivery(t, "m"))
+	var p *problem.Error
+	if out.Verdict != message.Refused || !errors.As(out.Err, &p) || p.Hint != "send each write in a change set of its own" || !strings.Contains(p.Why, "/IWBEP/CM_MGW_RT/112") {
+		t.Errorf("got %v, %v", out, p)
+	}
 }

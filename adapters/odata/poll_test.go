@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -471,5 +472,27 @@ func TestWhatWasNeverChangedIsPolledToo(t *testing.T) {
 	at = at.Add(2 * time.Hour)
 	if batch, next, err := p.Poll(t.Context(), b.cursor); err == nil || next != b.cursor || len(batch) != 0 {
 		t.Errorf("while the ERP is away: %d, %v", len(batch), err)
+	}
+}
+
+// TestAChangeThatIsCommittedLateIsReadWithinTheOverlap: its change time lies before what was read already, for it was written when its transaction
+// began. One that is later than the overlap is not seen, whose length the configuration says.
+func TestAChangeThatIsCommittedLateIsReadWithinTheOverlap(t *testing.T) {
+	for overlap, want := range map[time.Duration][]string{0: {"late"}, 5 * time.Minute: {"late", "later"}, time.Second: nil} {
+		w := unversioned(t, 0, edmx.Config{}, PollConfig{Watermark: "LastChangeDateTime", Overlap: overlap})
+		w.make(t, "1", "20261126060000")
+		p, b := w.link.Polls()[0], &inbox{seen: map[string]message.Incoming{}}
+		if got := b.round(t, p); len(got) != 1 {
+			t.Fatalf("%d at first", len(got))
+		}
+		w.make(t, "late", "20261126055830")  // 90 s, within the 2 m that are usual
+		w.make(t, "later", "20261126055600") // 4 m
+		var got []string
+		for _, in := range append(b.round(t, p), b.round(t, p)...) {
+			got = append(got, in.Key)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("with an overlap of %s: got %q, want %q", overlap, got, want)
+		}
 	}
 }
