@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -14,9 +15,11 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/console"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -182,6 +185,38 @@ func TestALaneIsWholeUntilItIsTamperedWith(t *testing.T) {
 		})
 		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, "Number 3 is missing") {
 			t.Errorf("a lane of which one message is gone: %s", p.says(page))
+		}
+	})
+}
+
+// TestADeliveryThatThePlantHasNotWrittenIsTold on the pages of its message and of its lane: in a plant of which each receipt has a MAC.
+func TestADeliveryThatThePlantHasNotWrittenIsTold(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
+		if err := seal.InitLocal(safe, "1000", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		begin := func(context.Context, *store.Tx) (bool, bool, error) { return true, false, nil }
+		rest, err := seal.OpenRest(t.Context(), db, seal.NewLocal(safe, seal.NodeURI("urn:plant:1000", "a"), time.Hour, time.Now), seal.RestConfig{Begin: begin}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.SealWith(rest)
+		p.tx(func(tx *store.Tx) error {
+			return audit.BeginMACs(t.Context(), tx, "node:a", func(context.Context, *store.Tx) (bool, error) { return false, nil })
+		})
+		const says = "the plant has not written that"
+		lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
+		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, says) {
+			t.Errorf("the lane: %s", p.says(page))
+		}
+		var id string
+		p.tx(func(tx *store.Tx) error {
+			return tx.Get(t.Context(), &id, `SELECT id FROM outbox_delivered WHERE lane = ? AND number = 1`, p.orders[0])
+		})
+		if _, page := p.get("/console/messages/" + id); !strings.Contains(page, says) {
+			t.Errorf("the message: %s", p.says(page))
 		}
 	})
 }

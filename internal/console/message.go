@@ -115,14 +115,19 @@ func messagePage(v messageView) *page {
 
 // messageView reads a message and checks it.
 func (c *Console) messageView(ctx context.Context, id string) (v messageView, err error) {
+	var wrong map[int]string
 	err = c.view(ctx, func(tx *store.Tx) error {
-		v, err = c.readMessage(ctx, tx, id)
+		if v, err = c.readMessage(ctx, tx, id); err == nil {
+			wrong, err = c.wrongKept(ctx, tx, []outbox.Detail{v.Detail})
+		}
 		return err
 	})
 	if err != nil {
 		return v, err
 	}
-	v.Checks = c.check(ctx, v.Detail)
+	if v.Checks = c.check(ctx, v.Detail); wrong[0] != "" {
+		v.Checks = append(v.Checks, check{"Delivery", wrong[0], "negative"})
+	}
 	return v, nil
 }
 

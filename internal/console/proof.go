@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -64,6 +65,23 @@ func (c *Console) checkReceipt(ctx context.Context, d outbox.Detail) []check {
 	}
 }
 
+// wrongKept says what is wrong with what is kept of deliveries, by their places in a list. While the plant's keyring is not at hand nothing is known.
+func (c *Console) wrongKept(ctx context.Context, tx *store.Tx, list []outbox.Detail) (map[int]string, error) {
+	var by prove.Checks
+	var err error
+	wrong := map[int]string{}
+	by.Since, by.MACs, err = audit.ReceiptsSince(ctx, tx)
+	for i := 0; i < len(list) && err == nil; i++ {
+		if wrong[i], _, err = by.Kept(ctx, tx, c.Outbox, list[i]); wrong[i] == "" {
+			delete(wrong, i)
+		}
+	}
+	if problem.KindOf(err) == problem.Unavailable {
+		return nil, nil
+	}
+	return wrong, err
+}
+
 // witness checks messages by the keys that count now.
 func (c *Console) witness(ctx context.Context) *prove.Witness {
 	return prove.NewWitness(func() (*seal.Trust, error) { return c.cfg.Trust(ctx) })
@@ -103,8 +121,12 @@ func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, erro
 	var end outbox.End
 	for cursor := ""; ; {
 		var list []outbox.Detail
+		var wrong map[int]string
 		err := c.view(ctx, func(tx *store.Tx) (err error) {
-			if list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor); err != nil || cursor != "" {
+			if list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor); err != nil {
+				return err
+			}
+			if wrong, err = c.wrongKept(ctx, tx, list); err != nil || cursor != "" {
 				return err
 			}
 			ends, err := c.Outbox.Ends(ctx, tx, link, lane) // in the transaction of the last page: what is appended now belongs to neither
@@ -116,8 +138,12 @@ func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, erro
 		if err != nil {
 			return p, err
 		}
-		for _, d := range list {
-			if says := c.wrongIn(ctx, &p, w, d); says != "" {
+		for i, d := range list {
+			says := c.wrongIn(ctx, &p, w, d)
+			if says == "" && wrong[i] != "" {
+				says = fmt.Sprintf("Number %d: %s", d.Number, wrong[i])
+			}
+			if says != "" {
 				return proof{Verdict: "broken", Tone: "negative", Says: says, Messages: p.Messages, First: p.First, Last: p.Last}, nil
 			}
 		}

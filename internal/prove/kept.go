@@ -10,26 +10,35 @@ import (
 	"holdfast/internal/store"
 )
 
-// mac checks that what the plant keeps of a delivery beside the message is what it wrote. Of a message from before receipts had MACs a node of the release
-// before may have changed it since.
-func (c *chain) mac(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
+// Kept says what is wrong with what the plant keeps of a delivery beside the message, "" for nothing. Of a message from before receipts had MACs a node of the
+// release before may have changed it since: old tells so.
+func (by Checks) Kept(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) (wrong string, old bool, err error) {
 	if !d.Settled {
-		return nil
+		return "", false, nil
 	}
-	if !c.by.MACs || madeAt(d).Before(c.by.Since) {
-		c.NoMAC++
-		return nil
+	if !by.MACs || madeAt(d).Before(by.Since) {
+		return "", true, nil
 	}
 	has, err := out.CheckReceipt(ctx, tx, d)
 	switch k := problem.KindOf(err); {
 	case k == problem.Integrity || k == problem.NotFound:
-		c.wrong(d.Number, "what is kept of its delivery is not what the plant has written: %s", whyOf(err))
-	case err != nil:
-		return err
-	case !has:
-		c.wrong(d.Number, "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one")
+		return "what is kept of its delivery is not what the plant has written: " + whyOf(err), false, nil
+	case err == nil && !has:
+		return "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one", false, nil
 	}
-	return nil
+	return "", false, err
+}
+
+// mac is Kept of one of the lane's deliveries.
+func (c *chain) mac(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d outbox.Detail) error {
+	wrong, old, err := c.by.Kept(ctx, tx, out, d)
+	if old {
+		c.NoMAC++
+	}
+	if wrong != "" {
+		c.wrong(d.Number, "%s", wrong)
+	}
+	return err
 }
 
 // madeAt is when a message was made, by what is signed.
