@@ -13,7 +13,26 @@ import (
 	"holdfast/internal/problem"
 )
 
-// randomDecimal is one of up to 38 digits, with up to 18 behind the point, and sometimes an exponent.
+// spelt is a decimal as it is, or with an exponent: 12.50 as 1.250E1.
+func spelt(r *rand.Rand, plain string) string {
+	number, negative := strings.CutPrefix(plain, "-")
+	whole, places, _ := strings.Cut(number, ".")
+	digits := strings.TrimLeft(whole+places, "0")
+	if r.IntN(3) > 0 || digits == "" {
+		return plain
+	}
+	s := digits[:1]
+	if len(digits) > 1 {
+		s += "." + digits[1:]
+	}
+	s += string("eE"[r.IntN(2)]) + fmt.Sprint(len(digits)-1-len(places))
+	if negative {
+		s = "-" + s
+	}
+	return s
+}
+
+// randomDecimal is one of up to 38 digits, with up to 18 behind the point.
 func randomDecimal(r *rand.Rand) string {
 	digits := func(n int) string {
 		b := make([]byte, n)
@@ -49,12 +68,16 @@ func TestDecimalsKeepEveryDigit(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
+	exponents := 0
 	for range runs {
-		want := make([]string, each)
+		want, given := make([]string, each), make([]string, each)
 		for i := range want {
 			want[i] = randomDecimal(r)
+			if given[i] = spelt(r, want[i]); given[i] != want[i] {
+				exponents++
+			}
 		}
-		body := fmt.Sprintf(`{"t":["%s"],"n":[%s]}`, strings.Join(want, `","`), strings.ReplaceAll(strings.Join(want, `,`), "-0,", "0,"))
+		body := fmt.Sprintf(`{"t":["%s"],"n":[%s]}`, strings.Join(given, `","`), strings.ReplaceAll(strings.Join(given, `,`), "-0,", "0,"))
 		doc, err := s.Apply(t.Context(), "out", verified(t, confirmed(body)), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -72,9 +95,12 @@ func TestDecimalsKeepEveryDigit(t *testing.T) {
 		}
 		for i, w := range want {
 			if got.T[i] != w || got.N[i].String() != w {
-				t.Fatalf("%s came back as %s and %s", w, got.T[i], got.N[i])
+				t.Fatalf("%s, given as %s, came back as %s and %s", w, given[i], got.T[i], got.N[i])
 			}
 		}
+	}
+	if exponents < runs*each/5 {
+		t.Errorf("%d of %d were given with an exponent", exponents, runs*each)
 	}
 }
 

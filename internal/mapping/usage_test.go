@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -68,7 +70,8 @@ func usages() map[string]usage {
 	}
 }
 
-// TestEveryFunctionHasMistakesAndARightUse fails for a function of the language, or an argument of one, that has none above.
+// TestEveryFunctionHasMistakesAndARightUse fails for a function of the language, or an argument of one, that has none above, and where what is found is
+// another mistake, or at another place, than testdata/usages.txt has: one line for each.
 func TestEveryFunctionHasMistakesAndARightUse(t *testing.T) {
 	all := usages()
 	for _, inbound := range []bool{false, true} {
@@ -92,7 +95,9 @@ func TestEveryFunctionHasMistakesAndARightUse(t *testing.T) {
 			}
 		}
 	}
-	for name, use := range all {
+	var told []string
+	for _, name := range sortedKeys(all) {
+		use := all[name]
 		mistakes := func(expression string) []string {
 			head := "from: {kind: operation.confirmed}\nto: {operation: other}\n"
 			if name == "plantID" {
@@ -117,9 +122,23 @@ func TestEveryFunctionHasMistakesAndARightUse(t *testing.T) {
 			t.Errorf("%s: %s is right, and %q was found", name, use.right, got)
 		}
 		for i, wrong := range use.wrong {
-			if got := mistakes(wrong); len(got) != 1 || !strings.HasPrefix(got[0], "m.yaml:") {
+			got := mistakes(wrong)
+			if len(got) != 1 || !strings.HasPrefix(got[0], "m.yaml:") {
 				t.Errorf("%s, argument %d: of %s was found %q", name, i+1, wrong, got)
 			}
+			told = append(told, fmt.Sprintf("%s %d: %s → %s", name, i+1, wrong, strings.Join(got, "; ")))
 		}
+	}
+	want, err := os.ReadFile("testdata/usages.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range slices.Collect(strings.Lines(string(want))) {
+		if i >= len(told) || told[i]+"\n" != line {
+			t.Errorf("line %d: want %s", i+1, line)
+		}
+	}
+	if t.Failed() || len(told) != strings.Count(string(want), "\n") {
+		t.Errorf("found was:\n%s", strings.Join(told, "\n"))
 	}
 }
