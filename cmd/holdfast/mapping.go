@@ -88,9 +88,38 @@ func mappingCheck() *cobra.Command {
 		Example: "  holdfast mapping check",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return inWorkshop(cmd, func(_ context.Context, w *workshop) error { return w.check(cmd.OutOrStdout()) })
+			cfg, err := configOf(cmd)
+			if err != nil {
+				return err
+			}
+			w, err := openWorkshop(cfg)
+			if err != nil {
+				return errors.Join(err, cfg.checkDraft())
+			}
+			defer w.close()
+			return w.check(cmd.OutOrStdout())
 		},
 	}
+}
+
+// checkDraft is what the contracts of the links have against mappings that have mistakes beside, so that both are mended in one go. What is wrong with
+// the configuration has been told.
+func (c Config) checkDraft() error {
+	sources, err := c.sources()
+	if err != nil {
+		return nil //nolint:nilerr // it has been told
+	}
+	rules, mistakes := mapping.LoadDraft(sources...)
+	links, _ := openLinks(c.onlyLooking(), slog.New(slog.DiscardHandler))
+	defer (&workshop{c, rules, links}).close()
+	if rules == nil || mistakes == nil {
+		return nil
+	}
+	found := c.fit(rules, links)
+	for _, look := range c.unreached(rules) {
+		found = append(found, fitKnowing(rules, links, look)...)
+	}
+	return c.refused(inOrder(found))
 }
 
 func (w *workshop) check(out io.Writer) error {

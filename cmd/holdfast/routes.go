@@ -20,14 +20,23 @@ import (
 
 // loadMappings compiles the shipped mappings and the plant's own, which win where names are the same.
 func loadMappings(cfg Config) (*mapping.Set, error) {
-	sources := []fs.FS{mapping.Library()}
-	if cfg.hasMappings() {
-		sources = append(sources, os.DirFS(cfg.Mappings))
-	} else if cfg.Mappings != cfg.beside(defaults().Mappings) { // the usual folder need not be there, one that is named must
-		return nil, cfg.places.Mistake("mappings", "there is no folder "+cfg.Mappings, "make the folder, correct its name, or leave the key out")
+	sources, err := cfg.sources()
+	if err != nil {
+		return nil, err
 	}
 	set, err := mapping.Load(sources...)
 	return set, toldMistakes(err)
+}
+
+// sources are the shipped mappings and the folder of the plant's own.
+func (c Config) sources() ([]fs.FS, error) {
+	sources := []fs.FS{mapping.Library()}
+	if c.hasMappings() {
+		sources = append(sources, os.DirFS(c.Mappings))
+	} else if c.Mappings != c.beside(defaults().Mappings) { // the usual folder need not be there, one that is named must
+		return nil, c.places.Mistake("mappings", "there is no folder "+c.Mappings, "make the folder, correct its name, or leave the key out")
+	}
+	return sources, nil
 }
 
 // toldMistakes makes problems of the mistakes in mapping files.

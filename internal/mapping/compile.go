@@ -39,6 +39,7 @@ type mapping struct {
 	looks  []Mistake // what does no harm, and is hardly meant
 	newer  []Mistake // what would be refused if it were not used already
 	fields []*rule
+	partly bool // a mistake may have left fields out
 	whole  bool // the body goes through as it is
 
 	source *schema.Type // of the body that it takes; nil if nothing is known of it
@@ -64,7 +65,8 @@ type rule struct {
 	most   *schema.Type // of a list that the plant limits; nil otherwise
 	item   string
 	fields []*rule
-	number int // among all rules of the mapping, for coverage
+	half   bool // a mistake has left a part of it out
+	number int  // among all rules of the mapping, for coverage
 }
 
 // format is how a value is written.
@@ -100,6 +102,7 @@ type compiler struct {
 	fragments map[string]*fragment
 	expanded  map[string]bool // the fragments that mappings use; nil where that is not counted
 	mistakes  []error
+	draft     bool // what has mistakes is kept, to be checked
 	was       bool // what is compiled was published before
 
 	unitTables []byte // the texts of the shipped units, unless they are the first, and of the plant's own
@@ -217,7 +220,10 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	c.bothWays()
 	c.deadRows()
 	if len(c.mistakes) > before {
-		return nil
+		c.m.partly = top["use"] != nil || top["fields"] == nil
+		if !c.draft {
+			return nil
+		}
 	}
 	return c.m
 }

@@ -94,6 +94,7 @@ type Set struct {
 	byName map[string]*mapping
 	from   []fs.FS
 	was    bool      // it was published before: what is found in it does not stop a plant
+	draft  bool      // of mappings with mistakes, for Check alone
 	base   *compiler // what the mappings share, to compile one of them once more
 	idle   []Mistake
 }
@@ -114,12 +115,31 @@ func Load(fsys ...fs.FS) (*Set, error) { return loadAs(false, fsys...) }
 func LoadPublished(fsys ...fs.FS) (*Set, error) { return loadAs(true, fsys...) }
 
 func loadAs(published bool, fsys ...fs.FS) (*Set, error) {
+	s, err := loadBy(func(c *compiler) { c.was = published }, fsys)
+	if err != nil {
+		return nil, err
+	}
+	s.was = published
+	return s, nil
+}
+
+// LoadDraft is Load of mappings with mistakes, for Check alone: beside the mistakes of the files that the error joins, a person wants to see what
+// their contracts have against the rest of them. A file that cannot be read is left out, and nothing is mapped by such a set. It is nil if there is none.
+func LoadDraft(fsys ...fs.FS) (*Set, error) {
+	s, err := loadBy(func(c *compiler) { c.draft = true }, fsys)
+	if s != nil {
+		s.draft = true
+	}
+	return s, err
+}
+
+func loadBy(how func(*compiler), fsys []fs.FS) (*Set, error) {
 	c, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	c.was = published
-	s := &Set{was: published, byName: map[string]*mapping{}, from: fsys}
+	how(c)
+	s := &Set{byName: map[string]*mapping{}, from: fsys}
 	c.expanded = map[string]bool{}
 	if err := c.prepare(fsys); err != nil {
 		return nil, err
@@ -131,11 +151,8 @@ func loadAs(published bool, fsys ...fs.FS) (*Set, error) {
 		}
 	}
 	s.oneOfAKind(c)
-	if len(c.mistakes) > 0 {
-		return nil, errors.Join(c.mistakes...)
-	}
 	s.base, s.idle = c.again(nil), c.idle()
-	return s, nil
+	return s, errors.Join(c.mistakes...)
 }
 
 // Idle is what stands in the plant's own files and is used by no mapping: fragments.
@@ -292,6 +309,14 @@ func (s *Set) Target(name, kind string) string {
 	return m.target
 }
 
+// toUse is find of what maps.
+func (s *Set) toUse(name, kind string) (*mapping, error) {
+	if s.draft {
+		return nil, &problem.Error{Kind: problem.Invalid, What: "map a document by " + name, Why: "its files have mistakes", Hint: "mend what holdfast mapping check tells"}
+	}
+	return s.find(name, kind)
+}
+
 func (s *Set) find(name, kind string) (*mapping, error) {
 	if m := s.byName[name]; m != nil && (kind == "" || m.inbound || m.kind == kind) {
 		return m, nil
@@ -316,7 +341,7 @@ func (s *Set) find(name, kind string) (*mapping, error) {
 // fit it; what refs returns.
 func (s *Set) Apply(ctx context.Context, name string, v message.Verified, refs Resolver) (message.Document, error) {
 	m := v.Message()
-	rules, err := s.find(name, m.Kind)
+	rules, err := s.toUse(name, m.Kind)
 	if err == nil && rules.inbound {
 		err = wrongWay(rules)
 	}
@@ -357,7 +382,7 @@ func (s *Set) Apply(ctx context.Context, name string, v message.Verified, refs R
 // ErrLeftOut if the mapping's condition is not met; a *problem.Error of kind NotFound without a mapping, Invalid if the document
 // does not fit it; what refs returns.
 func (s *Set) ApplyIn(ctx context.Context, name string, m message.Message, refs Resolver) (message.Message, error) {
-	rules, err := s.find(name, "")
+	rules, err := s.toUse(name, "")
 	if err == nil && !rules.inbound {
 		err = wrongWay(rules)
 	}

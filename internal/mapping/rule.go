@@ -37,10 +37,11 @@ func (c *compiler) rules(n *yaml.Node, path string, flat bool) []*rule {
 func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule {
 	r := &rule{name: name, path: path, at: place{c.src.file, n.Line, n.Column}, item: "item", number: c.rulesN}
 	c.rulesN++
+	before := len(c.mistakes)
 	if n.Kind != yaml.MappingNode {
 		c.stops = strings.HasPrefix(path, "to.") // a message needs a kind and a key
 		r.value = c.value(n, path, r, flat)
-		c.stops = false
+		c.stops, r.half = false, len(c.mistakes) > before
 		return r
 	}
 	k := c.object(n, path, "value", "const", "use", "fields", "each", "item", "when", "default", "required", "as", "scale", "maxScale", "maxDigits", "round",
@@ -77,6 +78,7 @@ func (c *compiler) rule(name string, n *yaml.Node, path string, flat bool) *rule
 	c.noRoom(r)
 	c.idleDefault(r, k["default"], path)
 	c.roundingSaid(r, k, path)
+	r.half = len(c.mistakes) > before && (k["fields"] == nil || k["use"] != nil || k["each"] != nil && r.each == nil)
 	return r
 }
 
