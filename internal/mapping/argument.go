@@ -139,6 +139,13 @@ func (a *analysis) formed(c ast.CallExpr, i int, want argument, s shape) {
 			continue
 		case want.tells:
 			a.wrong(c.Args()[i], err.Error(), want.hint)
+		case want.what == "a number" && commaNumber.MatchString(v):
+			why, hint := noNumber(v, err)
+			at, stands := s.stands[v]
+			if !stands {
+				at = a.at(c.Args()[i])
+			}
+			a.c.advise(at, a.path, why, hint)
 		default:
 			a.wrong(c.Args()[i], fmt.Sprintf("%scan be %q", takes, clip(v)), want.hint)
 		}

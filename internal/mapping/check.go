@@ -389,6 +389,8 @@ func takes(t *schema.Type, written schema.Kind, f format) bool {
 
 func hintFor(t *schema.Type, written schema.Kind, as string) string {
 	switch {
+	case t.Kind == schema.Decimal && written == schema.Text && as == "":
+		return "wrap it: decimal(…), and add as: number"
 	case t.Kind == schema.Object || t.Kind == schema.List || written == schema.Object || written == schema.List:
 		return "write its parts below fields:, or go through a list with each:"
 	case t.Kind == schema.Decimal && written == schema.Text, t.Kind == schema.Text && written != schema.Bool:

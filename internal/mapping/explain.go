@@ -95,6 +95,8 @@ func overloadHint(message, name, given string) (why, hint string) {
 		return why, `it may have no value: say what stands in its place, .orValue(""), or go on only where there is one, .optMap(v, …)`
 	case strings.Contains(given, "null"):
 		return why, `ask has(…) of a field that may be missing, or compare with ""`
+	case slices.Contains([]string{"abs", "round", "ratio", "convert"}, name) && strings.HasPrefix(given, "(string"):
+		return why, "write decimal(…) of the text"
 	case strings.Contains(message, "decimal"):
 		return why, "make both sides the same: decimal(…), or string(…) for a text"
 	case name == "_[_]":

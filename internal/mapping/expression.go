@@ -186,7 +186,8 @@ func (c *compiler) call(call ast.CallExpr, path string, at func(ast.Expr) place)
 	case name == "decimal" && len(args) == 1:
 		if text, ok := literal(args[0]); ok {
 			if _, err := decimal.Parse(text); err != nil {
-				c.add(at(args[0]), path, err.Error(), numberHint)
+				why, hint := noNumber(text, err)
+				c.add(at(args[0]), path, why, hint)
 			}
 		}
 	case (name == operators.Equals || name == operators.NotEquals) && len(args) == 2:

@@ -287,9 +287,14 @@ func formed(format, v string) bool {
 func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at place) {
 	if s.kind == schema.Text && len(s.enum) == 1 {
 		if _, err := decimal.Parse(s.enum[0]); err != nil {
-			k.wrong(at, r.path, err.Error(), numberHint)
+			why, hint := noNumber(s.enum[0], err)
+			k.wrong(at, r.path, why, hint)
 			return
 		}
+	}
+	if k.typed && s.kind == schema.Text && s.digits == 0 && s.enum == nil && !s.amount && s.format == unformatted && !r.numeric() && (t.Scale != schema.AnyScale || t.Digits > 0) {
+		k.wrong(at, r.path, fmt.Sprintf("it is a text that need hold no number, and %s is one", name), "write decimal(…), of a text that holds a number")
+		return
 	}
 	n := s
 	if s.kind != schema.Integer {

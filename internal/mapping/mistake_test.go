@@ -97,7 +97,7 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a division of what is not known", header + "fields: {a: src.n / 2}", "m.yaml:3:19: fields.a: numbers are not divided: a quotient may not end"},
 		{"two types in a choice", header + "fields: {a: 'src.a == 1 ? \"x\" : 2'}", "'_?_:_'"},
 		{"an int on the left of ==", header + "fields: {a: 3 == src.a}", "m.yaml:3:13: fields.a: a number on the left is not compared with a decimal"},
-		{"a bad decimal", header + "fields: {a: 'decimal(\"1,5\")'}", `m.yaml:3:22: fields.a: "1,5" is not a decimal number`},
+		{"a bad decimal", header + "fields: {a: 'decimal(\"1,5\")'}", `m.yaml:3:22: fields.a: "1,5" has a comma`},
 		{"a bad zone", header + "fields: {a: 'date(src.a, \"Europe/Berln\")'}", `m.yaml:3:26: fields.a: "Europe/Berln" is no IANA time zone`},
 		{"a zone left to chance", header + "fields: {a: date(src.a)}", "no matching overload for 'date'"},
 		{"a bad way to round", header + "fields: {a: 'round(decimal(src.a), 2, \"halfup\")'}", `"halfup" is no way to round (did you mean half-up?)`},

@@ -45,7 +45,7 @@ func TestANumberWithAnExponentIsNoText(t *testing.T) {
 		{"a constant", "  n: {const: '1e3'}\n", `m.yaml:6:6: fields.n: "1e3" has an exponent, and n is written without one (write 1000)`},
 		{"a text", "  n: '\"1e-3\"'\n", `m.yaml:6:7: fields.n: "1e-3" has an exponent, and n is written without one (write 0.001)`},
 		{"a row", "  n: 'lookup(\"f\", src.confirmation.unit)'\n", `m.yaml:3:36: fields.n: "1E3" has an exponent, and n is written without one (write 1000)`},
-		{"a constant that is no number", "  n: {const: '1,5'}\n", `m.yaml:6:6: fields.n: "1,5" is not a decimal number such as 12.500 (write it with a point, and without blanks and commas, such as 1234.5)`},
+		{"a constant that is no number", "  n: {const: '1,5'}\n", `m.yaml:6:6: fields.n: "1,5" has a comma, and a number has a point (write 1.5)`},
 	} {
 		if got := mistakesOf(head+tt.file, edm); !slices.Contains(got, tt.want) {
 			t.Errorf("%s:\ngot  %q\nwant %q", tt.name, got, tt.want)

@@ -82,7 +82,7 @@ const numberHint = "write it with a point, and without blanks and commas, such a
 func (f *format) refuses(v string) (why, hint string) {
 	if f.as == "number" {
 		if _, err := decimal.Parse(v); err != nil {
-			return err.Error(), numberHint
+			return noNumber(v, err)
 		}
 		return "", ""
 	}

@@ -44,7 +44,15 @@ func (c *compiler) yamlError(err error) {
 	case strings.Contains(why, "expected ',' or '}'"):
 		hint = "put a comma between the keys, and } behind the last; " + hint
 	case strings.Contains(why, "mapping values are not allowed"):
-		hint += "; a key stands as far to the right as those beside it"
+		if further := c.src.indentHint(at.line); further != "" {
+			hint = further + "; " + hint
+		} else {
+			hint += "; a key stands as far to the right as those beside it"
+		}
+	case strings.Contains(why, "did not find expected key"):
+		if further := c.src.indentHint(at.line); further != "" {
+			hint = further
+		}
 	}
 	c.add(at, "the file", "it is not YAML: "+why, hint)
 }
@@ -95,6 +103,9 @@ func noObjectHint(n *yaml.Node) string {
 	if n.Kind == yaml.ScalarNode && colon && isWord(key) {
 		return "write a blank behind the colon: " + key + ": …"
 	}
+	if n.Kind == yaml.SequenceNode {
+		return "write its keys below it, indented, without - before them"
+	}
 	return "write its keys below it, indented"
 }
 
@@ -124,6 +135,10 @@ func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[stri
 			hint := "it knows " + strings.Join(allowed, ", ")
 			if near := nearest(e.key.Value, allowed); near != "" {
 				hint = "did you mean " + near + "?"
+			} else if path == "the mapping" && emptyKey(n, "fields") {
+				hint = "a field stands below fields:, with more blanks before it; " + hint
+			} else if before, comma := c.src.commaBefore(e.key); comma {
+				hint = fmt.Sprintf("a number has a point: %s.%s; a comma parts the keys", before, e.key.Value)
 			}
 			c.wrong(e.key, path, fmt.Sprintf("there is no key %q", clip(e.key.Value)), hint)
 			continue
@@ -131,6 +146,16 @@ func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[stri
 		out[e.key.Value] = e.value
 	}
 	return out
+}
+
+// emptyKey tells whether nothing stands behind a key of an object.
+func emptyKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if v := n.Content[i+1]; n.Content[i].Value == key && v.Kind == yaml.ScalarNode && v.Value == "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *compiler) scalar(n *yaml.Node, path string) bool {
@@ -141,6 +166,8 @@ func (c *compiler) scalar(n *yaml.Node, path string) bool {
 			hint = "put the expression in quotes: what begins with ! or & without them is YAML's own"
 		case n.Kind == yaml.SequenceNode:
 			hint = "put the expression in quotes: '[…]'"
+		case n.Kind == yaml.ScalarNode && n.Style == 0 && n.Value == "" && !ok:
+			why, hint = "nothing stands behind the colon", fmt.Sprintf("write a text there, or the keys of %s below it, each with more blanks before it", path[strings.LastIndexByte(path, '.')+1:])
 		case ok && n.Kind == yaml.ScalarNode && n.Value == "":
 			c.add(remark, path, "it is not one value: what stands behind # is a remark", "put the value in quotes, if # belongs to it")
 			return false
@@ -214,6 +241,7 @@ func (c *compiler) constant(n *yaml.Node, path string, flat bool) []byte {
 	}
 	switch tag := n.ShortTag(); {
 	case tag == "!!str" || flat && tag != "!!null":
+		c.meantAsField(place{c.src.file, n.Line, n.Column}, n.Value, path)
 		b, err := json.Marshal(n.Value)
 		if err != nil {
 			c.wrong(n, path, err.Error(), "")
