@@ -348,9 +348,9 @@ func (c candidate) rule(f *schema.Field, param bool) string {
 		if t.Kind == schema.Decimal && !param {
 			keys = append(keys, "as: number")
 		}
-	} else if c.t.Format == "date-time" && t.Format == "date" {
+	} else if c.t.Format == "date-time" && (t.Format == "date" || t.Format == schema.IsCivil) {
 		value = c.inPlant("date")
-	} else if c.t.Format == "date-time" && t.Format == "time" {
+	} else if c.t.Format == "date-time" && (t.Format == "time" || t.Format == "" && t.MaxLength == 0 && strings.HasSuffix(strings.ToLower(f.Name), "time")) {
 		value = c.inPlant("clock")
 	} else if t.MaxLength > 0 && (c.t.MaxLength == 0 || c.t.MaxLength > t.MaxLength) && len(c.t.Enum) == 0 && t.Kind == schema.Text {
 		keys = append(keys, fmt.Sprintf("maxLength: %d", t.MaxLength))

@@ -36,7 +36,7 @@ func TestPlantedTextsWithoutRoom(t *testing.T) {
 		},
 		{
 			"a row that is no number, as a number", "tables: {factor: {rows: {KGM: '1', GRM: '0,001'}}}\n" + without + "  yield: {value: 'lookup(\"factor\", src.confirmation.unit)', as: number}\n",
-			`m.yaml:1:41: fields.yield: "0,001" is not a decimal number such as 12.500 (write it with a point, and without blanks and commas, such as 1234.5)`,
+			`m.yaml:1:41: fields.yield: "0,001" has a comma, and a number has a point (write 0.001)`,
 		},
 		{
 			"a text of the mapping that its rule has no room for", planted + "  text: {value: 'src.confirmation.final ? \"finished\" : \"partial\"', maxLength: 7}\n",
