@@ -228,11 +228,17 @@ func (c *Client) sendTogether(ctx context.Context, ws []*write, b Beside) []mess
 	for i, w := range ws {
 		groups[i] = []request{w.req}
 	}
-	reads := b.reads(ws)
+	var reads []beside
+	if c.link.now().UnixNano() >= c.alone.Load() {
+		reads = b.reads(ws)
+	}
 	for _, r := range reads {
 		groups = append(groups, []request{r.request})
 	}
 	parts, a, sent, err := c.batch(ctx, ws[0].model, groups)
+	if len(reads) > 0 && parts == nil && (err == nil || sent) { // it may be for their sake
+		c.alone.Store(c.link.now().Add(aloneFor).UnixNano())
+	}
 	if err == nil && parts == nil && c.notABatch(a) {
 		return c.apart(ctx, ws, a)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/adapters/odata/edm"
@@ -20,6 +21,7 @@ type Client struct {
 	cfg      Service
 	path     string // without a slash at its end
 	metadata metadata
+	alone    atomic.Int64 // until when its writes have no reads beside them, in nanoseconds since 1970
 }
 
 // metadata is a service's $metadata, read once and asked about from time to time.

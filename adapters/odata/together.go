@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
@@ -94,6 +95,9 @@ type beside struct {
 	request
 	of *edm.Struct
 }
+
+// aloneFor is how long writes go without reads beside them, once a batch with some had no answer of its own.
+const aloneFor = time.Hour
 
 // mostBeside is how many documents one address asks for.
 const mostBeside = 20

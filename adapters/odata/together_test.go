@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,6 +132,39 @@ func TestWhatBecameOfABatchIsReadBesideIt(t *testing.T) {
 				t.Errorf("where the answer is lost: %v, %v", got, found)
 			}
 		})
+	}
+}
+
+// TestABatchThatFailsBesideItsReadingGoesWithout: a gateway that takes no reads beside writes, or is slow with them, must not cost each batch its answer. For an
+// hour they go alone.
+func TestABatchThatFailsBesideItsReadingGoesWithout(t *testing.T) {
+	for _, fault := range []erpmock.Fault{
+		{Kind: erpmock.Status, Status: 400, Body: `{"error":{"code":"/IWFND/CM_MGW/096","message":{"lang":"en","value":"The batch is malformed"}}}`},
+		{Kind: erpmock.Status, Status: 500},
+		{Kind: erpmock.Lost},
+	} {
+		d := dialects()[2]
+		w := d.start(t, edmx.Config{})
+		at := time.Now()
+		w.link.now = func() time.Time { return at }
+		items := w.mock.Model().Sets[d.set].Of.Links[0].Name
+		found := 0
+		b := Beside{Target: "conf/" + d.set, Expand: items, Wants: func(string) bool { return true }, Found: func(Entity) { found++ }}
+		deliver := func(name string) []message.Outcome {
+			return w.link.DeliverBeside(t.Context(), []message.Delivery{w.delivery(t, name+"1"), w.delivery(t, name+"2")}, b)
+		}
+		fault.Method, fault.Count = http.MethodPost, 1
+		w.mock.SetFaults(fault)
+		deliver("a")
+		for _, name := range []string{"b", "c"} {
+			if out := deliver(name); out[0].Verdict != message.Delivered || out[1].Verdict != message.Delivered || found != 0 {
+				t.Errorf("after %s %d: %v, %d found", fault.Kind, fault.Status, out, found)
+			}
+		}
+		at = at.Add(time.Hour)
+		if out := deliver("d"); out[0].Verdict != message.Delivered || found != 2 {
+			t.Errorf("an hour after %s %d: %v, %d found", fault.Kind, fault.Status, out, found)
+		}
 	}
 }
 
