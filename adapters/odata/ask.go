@@ -182,13 +182,29 @@ func (t *target) shows(set *edm.Set, e Entity, marks map[string]string) bool {
 	return true
 }
 
-// forms are those in which an ERP may show a value by which an effect is known. What the configuration says of the ERP itself is exact.
+// forms are those in which an ERP may show a value by which an effect is known: a text in capitals or small letters, and of SAP the number of an object
+// with leading zeros or without. What the configuration says of the ERP itself is exact.
 func (t *target) forms(set *edm.Set, name, mark string) []string {
 	f, ok := set.Of.Field(name)
 	if _, exact := t.cfg.AskValues[name]; exact || !ok || f.Type != "Edm.String" {
 		return []string{mark}
 	}
+	if t.sap && f.Key && strings.Trim(mark, "0123456789") == "" {
+		return padded(mark, f.MaxLength)
+	}
 	return cases(mark)
+}
+
+// padded are the forms of a number that SAP keeps with leading zeros, and shows without (conversion exit ALPHA): all of them are one.
+func padded(number string, length int) []string {
+	bare := strings.TrimLeft(number, "0")
+	all := []string{number}
+	for _, form := range []string{bare, strings.Repeat("0", max(0, length-len(bare))) + bare} {
+		if form != "" && !slices.Contains(all, form) {
+			all = append(all, form)
+		}
+	}
+	return all
 }
 
 // cases are the forms in which an ERP may keep a text that it was sent, such as a message's ID: as it was sent, or in capital or small letters throughout. What counts as the message's in

@@ -24,6 +24,7 @@ type target struct {
 	change bool
 	op     *edm.Operation
 	cfg    Write
+	sap    bool // the ERP is one
 }
 
 // changed is what a target that changes an entity ends with.
@@ -44,7 +45,7 @@ func (l *Link) split(name string) (*Client, string, error) {
 
 // target finds in the $metadata what is named behind the service.
 func (c *Client) target(m *edm.Model, rest string) (*target, error) {
-	t := &target{name: rest, cfg: c.link.cfg.Writes[c.name+"/"+rest]}
+	t := &target{name: rest, cfg: c.link.cfg.Writes[c.name+"/"+rest], sap: c.link.cfg.SAP}
 	bad := func(why, hint string) (*target, error) {
 		return nil, &problem.Error{Kind: problem.Invalid, What: fmt.Sprintf("target %q of a mapping", c.name+"/"+rest), Why: why, Hint: hint}
 	}

@@ -48,3 +48,32 @@ func TestAPartialReversalIsNotTheWholeOne(t *testing.T) {
 		t.Errorf("asked when the rest is reversed too: %v, %v", out, err)
 	}
 }
+
+// TestAnOrderIsFoundWithOrWithoutItsZeros: IDocs write an order's number with leading zeros, and services without. SAP takes either for the same, and what it
+// shows of a message whose answer was lost is found by either; texts of people's own making are compared as they are.
+func TestAnOrderIsFoundWithOrWithoutItsZeros(t *testing.T) {
+	w := start(t)
+	for _, order := range []string{"1000042", "000001000043"} {
+		if err := w.system.Seed("A_ProductionOrder_2", map[string]any{"ManufacturingOrder": order, "OrderIsTechnicallyCompleted": "X"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.system.Seed("Batch", map[string]any{"Material": "FG-100", "BatchIdentifyingPlant": "", "Batch": "0000000042", "BatchBySupplier": "42"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		target, doc string
+		want        message.Verdict
+	}{
+		{"orders/TechlyCmpltOrder", `{"ManufacturingOrder":"000001000042"}`, message.Delivered},
+		{"orders/TechlyCmpltOrder", `{"ManufacturingOrder":"1000042"}`, message.Delivered},
+		{"orders/TechlyCmpltOrder", `{"ManufacturingOrder":"1000043"}`, message.Delivered},
+		{"orders/TechlyCmpltOrder", `{"ManufacturingOrder":"10000420"}`, message.Again},
+		{"batches/Batch", `{"Material":"FG-100","BatchBySupplier":"0042"}`, message.Again},
+		{"batches/Batch", `{"Material":"FG-100","BatchBySupplier":"42"}`, message.Delivered},
+	} {
+		if out, err := w.link.Ask(t.Context(), delivery(t, "m1", tt.target, tt.doc, nil)); err != nil || out.Verdict != tt.want {
+			t.Errorf("%s: %v, %v, want %v", tt.doc, out, err, tt.want)
+		}
+	}
+}
