@@ -44,10 +44,31 @@ const (
 // known are codes whose meaning SAP documents. Config.Codes comes first.
 func known(code string) (Meaning, bool) {
 	switch code {
-	case "/IWBEP/CM_COS/005": // RequestID is outdated: the request was processed, its answer is not kept any more
+	case outdated:
 		return MeansUnknown, true
 	}
 	return "", false
+}
+
+// outdated is the code of a request whose RequestID is outdated: it was processed, and its answer is not kept any more; or it comes for the first time, and
+// is older than what the gateway keeps.
+const outdated = "/IWBEP/CM_COS/005"
+
+// outdatedFrom notes that what was made then is too old for the gateway.
+func (l *Link) outdatedFrom(made time.Time) {
+	age := max(1, l.now().Sub(made).Nanoseconds())
+	for {
+		known := l.outdated.Load()
+		if known != 0 && known <= age || l.outdated.CompareAndSwap(known, age) {
+			return
+		}
+	}
+}
+
+// forgotten tells whether the gateway would take what was made then for a request that it has forgotten.
+func (l *Link) forgotten(made time.Time) bool {
+	age := l.outdated.Load()
+	return age != 0 && l.now().Sub(made).Nanoseconds() >= age
 }
 
 // lockWords are how SAP says in English that somebody works on an object, where the code does not tell it. sap-language keeps the
@@ -196,9 +217,13 @@ func (c *Client) ruleFor(m Meaning, hint string) rule {
 // classify makes the outcome of an answer. what names the call for a person.
 func (c *Client) classify(w *write, a wire.Answer) message.Outcome {
 	wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
-	r := c.rule(a, listen(a.Body), later)
+	said := listen(a.Body)
+	r := c.rule(a, said, later)
 	if r.verdict == message.Delivered {
 		return c.delivered(w, a)
+	}
+	if slices.Contains(said.codes(), outdated) {
+		c.link.outdatedFrom(w.made)
 	}
 	out := message.Outcome{
 		Verdict: r.verdict, LinkDown: r.link, Locked: r.locked, Throttled: r.throttled, Receipt: message.Receipt{Status: a.Status}, Err: c.said(w.what, a),

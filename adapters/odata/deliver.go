@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,8 +19,9 @@ import (
 // write is one delivery on its way.
 type write struct {
 	client  *Client
-	what    string // for a person
-	message string // its ID
+	what    string    // for a person
+	made    time.Time // the message
+	message string    // its ID
 	model   *edm.Model
 	target  *target
 	mark    string // what stands for the message's ID in the document, "" if nothing does
@@ -156,7 +158,7 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 	if err != nil {
 		return nil, message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	w := &write{client: c, what: d.Doc.Target + " for message " + d.Event.Message().ID, message: d.Event.Message().ID, model: m, target: t}
+	w := &write{client: c, what: d.Doc.Target + " for message " + d.Event.Message().ID, made: d.Event.Message().Time, message: d.Event.Message().ID, model: m, target: t}
 	r, bad := c.compose(m, t, d)
 	if len(bad) > 0 {
 		return nil, message.Outcome{Verdict: message.Refused, Err: violated(w.what, bad)}

@@ -56,6 +56,7 @@ type Link struct {
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
 	now      func() time.Time
+	outdated atomic.Int64 // the age, in nanoseconds, from which SAP's gateway takes a request for one that it has forgotten; 0 is not known
 	learnt   atomic.Int64 // how often a $metadata was read that is another one
 }
 

@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/adapters/adaptertest"
 	"holdfast/adapters/erpmock/edmx"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -86,6 +87,95 @@ func TestEachRequestSaysWhatSAPAsksFor(t *testing.T) {
 				t.Errorf("a request says %q", a)
 			}
 		}
+	}
+}
+
+// TestWhatWaitedLongerThanSAPRemembersIsSentAllTheSame: after a long outage a message is older than the requests that SAP's gateway can tell apart, which
+// refuses it as outdated though it never came. Once it is asked for and is not there, it goes without what the gateway goes by, and so do those that are as old.
+func TestWhatWaitedLongerThanSAPRemembersIsSentAllTheSame(t *testing.T) {
+	var wrote []string
+	w := dialects()[0].behind(t, func(_ *edmx.Mock, rw http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		wrote = append(wrote, r.Header.Get("RequestID"))
+		at, err := http.ParseTime(r.Header.Get("RepeatabilityCreation"))
+		if err != nil || time.Since(at) < 12*time.Hour {
+			return false
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = rw.Write([]byte(`{"error":{"code":"/IWBEP/CM_COS/005","message":{"lang":"en","value":"RequestID is outdated"}}}`)) // the client has left if it fails
+		return true
+	})
+	d := w.delivery(t, "m1") // of 1970
+	d.Quiet = true
+	if out := w.one(t, d); out.Verdict != message.Unsure {
+		t.Fatalf("at first: %v", out)
+	}
+	if out, err := w.link.Ask(t.Context(), d); err != nil || out.Verdict != message.Again {
+		t.Fatalf("asked: %v, %v", out, err)
+	}
+	if out := w.one(t, d); out.Verdict != message.Delivered {
+		t.Errorf("once it was asked for: %v", out)
+	}
+	if out := w.one(t, w.delivery(t, "m2")); out.Verdict != message.Delivered {
+		t.Errorf("the next one that is as old: %v", out)
+	}
+	m := d.Event.Message()
+	m.ID, m.Time = "m3", time.Now()
+	young := adaptertest.Delivery(t, m, d.Doc)
+	if out := w.one(t, young); out.Verdict != message.Delivered || wrote[len(wrote)-1] == "" {
+		t.Errorf("a young one: %v, with the RequestID %q", out, wrote[len(wrote)-1])
+	}
+	if n := len(w.mock.Effects()); n != 3 || len(wrote) != 4 {
+		t.Errorf("%d effects of %d writes, want 3 of 4", n, len(wrote))
+	}
+}
+
+// TestAnotherRequestHasAnotherRequestID: what a gateway remembers of a message that it refused, or that was sent long ago, is not the answer to its amendment,
+// nor to a replay that a person has forced.
+func TestAnotherRequestHasAnotherRequestID(t *testing.T) {
+	w := dialects()[0].start(t, edmx.Config{})
+	c, m := w.link.services["conf"], w.delivery(t, "m1").Event.Message()
+	model, err := c.Model(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(change func(*message.Message, *message.Delivery)) string {
+		m := m
+		var d message.Delivery
+		change(&m, &d)
+		is := adaptertest.Delivery(t, m, w.delivery(t, "m1").Doc)
+		is.Redelivery, is.Forced, is.Anew = d.Redelivery, d.Forced, d.Anew
+		target, err := c.target(model, w.set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, wrong := c.compose(model, target, is)
+		if len(wrong) > 0 {
+			t.Fatal(wrong)
+		}
+		for name, values := range r.header { // as SAP writes it, which is not HTTP's form
+			if name == "RequestID" {
+				return values[0]
+			}
+		}
+		return ""
+	}
+	first := of(func(*message.Message, *message.Delivery) {})
+	amended := of(func(m *message.Message, _ *message.Delivery) { m.Role, m.Refers = message.Amendment, "sha256:1" })
+	if first == "" || amended == "" || amended == first || amended != of(func(m *message.Message, _ *message.Delivery) { m.Role, m.Refers = message.Amendment, "sha256:1" }) {
+		t.Errorf("an amendment has %q, the message %q", amended, first)
+	}
+	if got := of(func(_ *message.Message, d *message.Delivery) { d.Redelivery = 1 }); got != first {
+		t.Errorf("a replay has %q, the message %q", got, first)
+	}
+	if got := of(func(_ *message.Message, d *message.Delivery) { d.Redelivery, d.Forced = 1, true }); got != "" {
+		t.Errorf("a replay that is forced has %q", got)
+	}
+	if got := of(func(_ *message.Message, d *message.Delivery) { d.Anew, d.Forced = true, true }); got != first {
+		t.Errorf("what a person has sent again has %q, the message %q", got, first)
 	}
 }
 

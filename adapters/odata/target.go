@@ -235,7 +235,7 @@ func (c *Client) compose(m *edm.Model, t *target, d message.Delivery) (request, 
 	w := edm.Wire{Version: m.Version, IEEE754: c.cfg.IEEE754}
 	r := request{method: http.MethodPost, header: http.Header{"Content-Type": {jsonType(m.Version, c.cfg.IEEE754)}}}
 	if !c.cfg.NoRequestID {
-		repeatable(r.header, d.Event.Message())
+		c.link.repeatable(r.header, d)
 	}
 	var wrong []edm.Violation
 	var body map[string]any
@@ -296,9 +296,19 @@ func (t *target) identify(doc map[string]any, id string) []edm.Violation {
 	return nil
 }
 
-// repeatable sends along what SAP's gateway knows a repeated request by, where it was set up to. Nothing relies on it.
-func repeatable(h http.Header, m message.Message) {
-	h["RequestID"] = []string{strings.ToUpper(strings.ReplaceAll(guid(m.ID).String(), "-", ""))}
+// repeatable sends along what SAP's gateway knows a repeated request by, where it was set up to. Nothing relies on it. An amendment is another request. A
+// replay that is forced is one too, and has nothing: by when it was made the gateway would take it for one that it has forgotten, as all that is older
+// than it remembers.
+func (l *Link) repeatable(h http.Header, d message.Delivery) {
+	m := d.Event.Message()
+	if d.Forced && d.Redelivery > 0 || l.forgotten(m.Time) {
+		return
+	}
+	id := m.ID
+	if m.Role == message.Amendment {
+		id += " " + m.Digest()
+	}
+	h["RequestID"] = []string{strings.ToUpper(strings.ReplaceAll(guid(id).String(), "-", ""))}
 	h["RepeatabilityCreation"] = []string{m.Time.UTC().Format(http.TimeFormat)}
 }
 

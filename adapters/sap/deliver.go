@@ -43,7 +43,7 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 		ready, at = append(ready, filled[i]), append(at, i)
 	}
 	seen := l.look(ready)
-	for k, o := range l.Link.DeliverBeside(ctx, ready, seen.beside()) {
+	for k, o := range l.DeliverBeside(ctx, ready, seen.beside()) {
 		if out[at[k]] = o; o.Verdict == message.Delivered && notes[at[k]] != "" {
 			note(&out[at[k]].Receipt, notes[at[k]])
 		}
