@@ -217,7 +217,7 @@ func (r *records) outlook(ctx context.Context, s *status) error {
 		if err != nil {
 			return err
 		}
-		if o, err = console.ReadOutlook(ctx, tx); err != nil {
+		if o, err = console.Foretell(ctx, tx, links); err != nil {
 			return err
 		}
 		for _, l := range links {

@@ -106,6 +106,7 @@ type board struct {
 	groups kept[[]outbox.Group]
 	orders kept[Work]
 	copies kept[copies]
+	takes  kept[Outlook] // see Foretell
 
 	running atomic.Bool   // somebody is in Run
 	wanted  chan struct{} // holds one while a figure is to be counted again
@@ -140,7 +141,7 @@ func WorkLeft(ctx context.Context, tx *store.Tx, plant *mes.Plant) (v Work, err 
 
 func newBoard(c *Console) *board {
 	b := &board{c: c, wanted: make(chan struct{}, 1)}
-	b.links.ask, b.inbox.ask, b.kinds.ask, b.groups.ask, b.orders.ask, b.copies.ask = b.ask, b.ask, b.ask, b.ask, b.ask, b.ask
+	b.links.ask, b.inbox.ask, b.kinds.ask, b.groups.ask, b.orders.ask, b.copies.ask, b.takes.ask = b.ask, b.ask, b.ask, b.ask, b.ask, b.ask, b.ask
 	b.links.count = func(ctx context.Context) (v []outbox.Link, err error) {
 		err = c.view(ctx, func(tx *store.Tx) (err error) { v, err = c.Outbox.Links(ctx, tx); return err })
 		return v, err
@@ -155,6 +156,16 @@ func newBoard(c *Console) *board {
 	}
 	b.groups.count = func(ctx context.Context) (v []outbox.Group, err error) {
 		err = c.view(ctx, func(tx *store.Tx) (err error) { v, err = c.Outbox.Groups(ctx, tx); return err })
+		return v, err
+	}
+	b.takes.count = func(ctx context.Context) (v Outlook, err error) {
+		err = c.view(ctx, func(tx *store.Tx) error {
+			links, err := c.Outbox.Links(ctx, tx)
+			if err == nil {
+				v, err = Foretell(ctx, tx, links)
+			}
+			return err
+		})
 		return v, err
 	}
 	b.orders.count, b.copies.count = b.countOrders, b.countCopies
@@ -182,7 +193,7 @@ func (b *board) ask() bool {
 
 // refresh counts again what somebody has looked at and is not fresh.
 func (b *board) refresh(ctx context.Context) error {
-	for _, again := range []func(context.Context) error{b.links.refresh, b.inbox.refresh, b.kinds.refresh, b.groups.refresh, b.orders.refresh, b.copies.refresh} {
+	for _, again := range []func(context.Context) error{b.links.refresh, b.inbox.refresh, b.kinds.refresh, b.groups.refresh, b.orders.refresh, b.copies.refresh, b.takes.refresh} {
 		if err := again(ctx); err != nil {
 			return err
 		}
@@ -234,6 +245,9 @@ func (b *board) measure(ctx context.Context) error {
 	p := point{at: at, Links: map[string]counters{}}
 	for _, l := range links {
 		p.Links[l.Name] = counters{l.Owed, l.Delivered}
+		if l.Breaker == "closed" && l.ChangedAt.After(p.since) && l.ChangedAt.Before(at) {
+			p.since = l.ChangedAt
+		}
 	}
 	err = b.c.view(ctx, func(tx *store.Tx) (err error) { p.In, err = b.c.Inbox.Taken(ctx, tx); return err })
 	if err != nil {

@@ -25,6 +25,10 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	if err != nil {
 		return nil, err
 	}
+	foretold, _, err := c.board.takes.get(r.Context())
+	if err != nil {
+		return nil, err
+	}
 	o := c.board.history()
 	var out []linkView
 	for _, k := range c.cfg.Links {
@@ -42,13 +46,13 @@ func (c *Console) linkViews(r *http.Request) ([]linkView, error) {
 	}
 	slices.SortFunc(out, func(a, b linkView) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range out {
-		out[i].fill(o, in.Feeds, c.DB.Now())
+		out[i].fill(o, foretold, in.Feeds, c.DB.Now())
 	}
 	return out, nil
 }
 
 // fill says how a link is and how long its queue takes.
-func (v *linkView) fill(o Outlook, feeds []inbox.FeedStatus, now time.Time) {
+func (v *linkView) fill(o, foretold Outlook, feeds []inbox.FeedStatus, now time.Time) {
 	v.Since = v.ChangedAt
 	if v.State != "removed" {
 		v.State, v.Why, v.Since = Stand(v.Link, feeds)
@@ -62,7 +66,7 @@ func (v *linkView) fill(o Outlook, feeds []inbox.FeedStatus, now time.Time) {
 	if v.Link.Rate > 0 {
 		v.Rate, v.Asked = v.Link.Rate, true
 	}
-	v.Takes, v.DrainBy = o.Drain(v.Link, v.Rate*max(1, v.together))
+	v.Takes, v.DrainBy = foretold.Drain(v.Link, v.Rate*max(1, v.together))
 }
 
 // links answers GET /console/links.

@@ -15,6 +15,7 @@ import (
 // point is one point of the charts.
 type point struct {
 	at    time.Time
+	since time.Time           // when a link last came back or was let go on
 	Links map[string]counters `json:"links"`
 	In    int64               `json:"in"`   // messages taken in since the database was made
 	Used  int64               `json:"used"` // bytes of the store
@@ -60,7 +61,28 @@ func ReadOutlook(ctx context.Context, tx *store.Tx) (Outlook, error) {
 	return o, nil
 }
 
-// keep has p in the database, unless a node has kept one just before. What a clock kept that was ahead is not believed.
+// Foretell are the points that are kept and one of now: what every forecast goes by, of the console and of commands, so that all say the same.
+func Foretell(ctx context.Context, tx *store.Tx, links []outbox.Link) (Outlook, error) {
+	o, err := ReadOutlook(ctx, tx)
+	if err != nil {
+		return o, err
+	}
+	now := point{at: tx.Now, Links: map[string]counters{}}
+	if n := len(o.points); n > 0 {
+		now.In, now.Used = o.points[n-1].In, o.points[n-1].Used
+		if !o.points[n-1].at.Before(now.at) {
+			return o, nil
+		}
+	}
+	for _, l := range links {
+		now.Links[l.Name] = counters{l.Owed, l.Delivered}
+	}
+	o.points = append(o.points, now)
+	return o, nil
+}
+
+// keep has p in the database, unless a node has kept one just before: forecasts begin at the first one after a link came back. What a clock kept that
+// was ahead is not believed.
 func (p point) keep(ctx context.Context, tx *store.Tx) error {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -69,12 +91,20 @@ func (p point) keep(ctx context.Context, tx *store.Tx) error {
 	_, err = tx.Exec(ctx, "DELETE FROM console_points WHERE at < ? OR at > ?", store.Micros(p.at.Add(-keptFor)), store.Micros(p.at.Add(recently)))
 	if err == nil {
 		_, err = tx.Exec(ctx, `INSERT INTO console_points (at, point) SELECT CAST(? AS BIGINT), CAST(? AS TEXT) WHERE NOT EXISTS (SELECT 1 FROM console_points WHERE at > ?)
-			ON CONFLICT (at) DO NOTHING`, store.Micros(p.at), string(text), store.Micros(p.at.Add(-keptEvery)))
+			ON CONFLICT (at) DO NOTHING`, store.Micros(p.at), string(text), store.Micros(p.lastKept()))
 	}
 	if err != nil {
 		return fmt.Errorf("keep a point of the charts: %w", err)
 	}
 	return nil
+}
+
+// lastKept is since when there must be none for p to be kept.
+func (p point) lastKept() time.Time {
+	if from := p.at.Add(-keptEvery); p.since.Before(from) {
+		return from
+	}
+	return p.since
 }
 
 // Growth is by how many bytes a second the store has grown over the points, 0 if it has not or if they are too short to tell.

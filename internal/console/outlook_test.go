@@ -155,6 +155,34 @@ func TestTheQueueIsDrainedWhenTheForecastSays(t *testing.T) {
 	})
 }
 
+// TestACommandForetellsWhatThePageDoes, at each moment of an outage and after.
+func TestACommandForetellsWhatThePageDoes(t *testing.T) {
+	during(t, func(p *outage) {
+		t := p.t
+		p.down.Store(true)
+		time.Sleep(5*time.Minute + 17*time.Second)
+		for _, when := range []string{"away", "just back", "back for a while"} {
+			var said time.Duration
+			err := p.db.View(t.Context(), func(tx *store.Tx) error {
+				links, err := p.out.Links(t.Context(), tx)
+				if err != nil {
+					return err
+				}
+				o, err := console.Foretell(t.Context(), tx, links)
+				if err == nil {
+					said, _ = o.Drain(links[0], 20)
+				}
+				return err
+			})
+			if page := p.forecast(); err != nil || math.Abs(page.Seconds()-said.Seconds()) > 1+said.Seconds()/10 { // a page may be some seconds old
+				t.Errorf("%s: the page foretells %s, a command %s, %v", when, page, said, err)
+			}
+			p.down.Store(false)
+			time.Sleep(13 * time.Second)
+		}
+	})
+}
+
 // TestTheChartsOutliveARestart, and commands say with them for how long the store lasts.
 func TestTheChartsOutliveARestart(t *testing.T) {
 	during(t, func(p *outage) {
