@@ -70,9 +70,17 @@ func (r *records) listLanes(ctx context.Context, w io.Writer, f outbox.LaneFilte
 	var links []outbox.Link
 	var now time.Time
 	var more string
+	var orders map[string]string
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now
 		if lanes, more, err = r.out.Lanes(ctx, tx, f, ""); err != nil {
+			return err
+		}
+		names := make([]string, len(lanes))
+		for i, l := range lanes {
+			names[i] = l.Name
+		}
+		if orders, err = r.orders(ctx, tx, names); err != nil {
 			return err
 		}
 		links, err = r.out.Links(ctx, tx)
@@ -82,9 +90,9 @@ func (r *records) listLanes(ctx context.Context, w io.Writer, f outbox.LaneFilte
 		return err
 	}
 	if asJSON {
-		return printJSON(w, laneViews(lanes))
+		return printJSON(w, laneViews(lanes, orders))
 	}
-	if err := printLanes(w, lanes, now); err != nil {
+	if err := printLanes(w, lanes, orders, now); err != nil {
 		return err
 	}
 	if more != "" {
@@ -95,7 +103,7 @@ func (r *records) listLanes(ctx context.Context, w io.Writer, f outbox.LaneFilte
 	return sayHeld(w, lanes, links)
 }
 
-func printLanes(w io.Writer, lanes []outbox.Lane, now time.Time) error {
+func printLanes(w io.Writer, lanes []outbox.Lane, orders map[string]string, now time.Time) error {
 	if len(lanes) == 0 {
 		_, err := fmt.Fprintln(w, "no such lane owes anything or is paused")
 		return err
@@ -113,9 +121,9 @@ func printLanes(w io.Writer, lanes []outbox.Lane, now time.Time) error {
 		if l.NotBefore.After(now) {
 			why = strings.TrimSuffix(notBefore(l.NotBefore)+"; "+why, "; ")
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(why)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s", l.Link, orDash(orders[l.Name]), l.Name, state, l.Owed, l.Head, ago(now, l.OldestAt), orDash(why)))
 	}
-	return table(w, "LINK\tLANE\tSTATE\tOWED\tNEXT\tOLDEST\tWHY", rows)
+	return table(w, "LINK\tORDER\tLANE\tSTATE\tOWED\tNEXT\tOLDEST\tWHY", rows)
 }
 
 // sayHeld says why lanes do not go on that look as if they did: their link is paused or down.

@@ -44,20 +44,15 @@ func msgList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				var list []outbox.Detail
-				var now time.Time
 				var more string
 				if address != "" {
 					list, err := r.listed(ctx, address)
 					if err != nil {
 						return err
 					}
-					if asJSON {
-						return printJSON(cmd.OutOrStdout(), messageViews(list))
-					}
-					return printMessages(cmd.OutOrStdout(), list, r.db.Now(), false)
+					return r.printMessages(ctx, cmd.OutOrStdout(), list, false, asJSON)
 				}
 				err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-					now = tx.Now
 					list, more, err = r.out.Messages(ctx, tx, f, "")
 					return err
 				})
@@ -67,10 +62,7 @@ func msgList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), messageViews(list))
-				}
-				return printMessages(cmd.OutOrStdout(), list, now, more != "")
+				return r.printMessages(ctx, cmd.OutOrStdout(), list, more != "", asJSON)
 			})
 		},
 	}
@@ -102,25 +94,44 @@ func (r *records) listed(ctx context.Context, address string) (list []outbox.Det
 	return list, err
 }
 
-func messageViews(list []outbox.Detail) []messageView {
+// printMessages prints a list of messages with the orders that they are about.
+func (r *records) printMessages(ctx context.Context, w io.Writer, list []outbox.Detail, more, asJSON bool) error {
+	keys := make([]string, len(list))
+	for i, d := range list {
+		keys[i] = d.Key
+	}
+	var orders map[string]string
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) { orders, err = r.orders(ctx, tx, keys); return err })
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(w, messageViews(list, orders))
+	}
+	return printMessages(w, list, orders, r.db.Now(), more)
+}
+
+func messageViews(list []outbox.Detail, orders map[string]string) []messageView {
 	views := make([]messageView, 0, len(list))
 	for _, d := range list {
-		views = append(views, messageViewOf(d, false))
+		v := messageViewOf(d, false)
+		v.Order = orders[d.Key]
+		views = append(views, v)
 	}
 	return views
 }
 
-func printMessages(w io.Writer, list []outbox.Detail, now time.Time, more bool) error {
+func printMessages(w io.Writer, list []outbox.Detail, orders map[string]string, now time.Time, more bool) error {
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(w, "no such messages")
 		return err
 	}
 	rows := make([]string, 0, len(list))
 	for _, d := range list {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s",
-			d.Kind, stateCell(d)+putOff(d, now), ago(now, d.CreatedAt), orDash(d.Receipt.Document), d.Number, d.Link, d.ID, d.Lane))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s",
+			d.Kind, orDash(orders[d.Key]), stateCell(d)+putOff(d, now), ago(now, d.CreatedAt), orDash(d.Receipt.Document), d.Number, d.Link, d.ID, d.Lane))
 	}
-	if err := table(w, "KIND\tSTATE\tAGE\tDOCUMENT\tNUMBER\tLINK\tID\tLANE", rows); err != nil || !more {
+	if err := table(w, "KIND\tORDER\tSTATE\tAGE\tDOCUMENT\tNUMBER\tLINK\tID\tLANE", rows); err != nil || !more {
 		return err
 	}
 	return andMore(w, len(list))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/access"
+	"holdfast/internal/console"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -187,6 +188,9 @@ func msgAmend() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := callersText(cmd.Context(), bodyFile)
+			if err == nil {
+				err = console.CheckJSON("amend message "+args[0]+" by "+bodyFile, body)
+			}
 			if err != nil {
 				return err
 			}

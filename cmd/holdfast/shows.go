@@ -80,18 +80,30 @@ func laneShow() *cobra.Command {
 	return cmd
 }
 
+// ofOrder names an order, where there is one.
+func ofOrder(number string) string {
+	if number == "" {
+		return ""
+	}
+	return ", order " + number
+}
+
 func (r *records) showLane(ctx context.Context, cmd *cobra.Command, link, name string, limit int, asJSON bool) error {
 	var l outbox.Lane
 	var list []outbox.Detail
 	var notes []outbox.GroupNote
 	var more string
 	var now time.Time
+	var orders map[string]string
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now
 		if l, err = r.out.Lane(ctx, tx, link, name); err != nil {
 			return err
 		}
 		if notes, err = r.out.GroupNotes(ctx, tx, link, l.Reason); err != nil {
+			return err
+		}
+		if orders, err = r.orders(ctx, tx, []string{name}); err != nil {
 			return err
 		}
 		list, more, err = r.out.Messages(ctx, tx, outbox.Filter{Link: link, Lane: name, Owed: true, OldestFirst: true, Limit: limit}, "")
@@ -102,13 +114,13 @@ func (r *records) showLane(ctx context.Context, cmd *cobra.Command, link, name s
 	}
 	w := cmd.OutOrStdout()
 	if asJSON {
-		shown := laneShown{laneView: laneViewOf(l), Messages: messageViews(list)}
+		shown := laneShown{laneView: laneViewOf(l), Messages: messageViews(list, orders)}
 		for _, n := range notes {
 			shown.Notes = append(shown.Notes, noteView{n.At, n.Author, n.Text})
 		}
 		return printJSON(w, shown)
 	}
-	fmt.Fprintf(w, "lane %s of link %s\n", name, link)
+	fmt.Fprintf(w, "lane %s of link %s%s\n", name, link, ofOrder(orders[name]))
 	for _, n := range notes {
 		fmt.Fprintf(w, "  note of %s, %s ago: %s\n", n.Author, ago(now, n.At), n.Text)
 	}
@@ -120,5 +132,5 @@ func (r *records) showLane(ctx context.Context, cmd *cobra.Command, link, name s
 			return err
 		}
 	}
-	return printMessages(w, list, now, more != "")
+	return printMessages(w, list, orders, now, more != "")
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
 )
 
 // messageView is a message as --json prints it.
@@ -16,6 +19,7 @@ type messageView struct {
 	Kind      string          `json:"kind"`
 	Link      string          `json:"link"`
 	Lane      string          `json:"lane"`
+	Order     string          `json:"order,omitempty"` // number of the order that it is about, in lists
 	Number    int64           `json:"number"`
 	State     string          `json:"state"`
 	Why       string          `json:"why,omitempty"`    // of the message that its lane stands still for
@@ -147,6 +151,7 @@ func some(t time.Time) *time.Time {
 type laneView struct {
 	Link     string     `json:"link"`
 	Lane     string     `json:"lane"`
+	Order    string     `json:"order,omitempty"` // number of the order that it is of, in lists
 	State    string     `json:"state"`
 	Paused   bool       `json:"paused"`
 	Owed     int64      `json:"owed"`
@@ -156,12 +161,30 @@ type laneView struct {
 	Reason   string     `json:"why,omitempty"`
 }
 
-func laneViews(lanes []outbox.Lane) []laneView {
+func laneViews(lanes []outbox.Lane, orders map[string]string) []laneView {
 	out := make([]laneView, 0, len(lanes))
 	for _, l := range lanes {
-		out = append(out, laneViewOf(l))
+		v := laneViewOf(l)
+		v.Order = orders[l.Name]
+		out = append(out, v)
 	}
 	return out
+}
+
+// orders are the numbers of the orders that keys of messages, or names of lanes, are of: what the shop floor and the ERP call them.
+func (r *records) orders(ctx context.Context, tx *store.Tx, keys []string) (map[string]string, error) {
+	numbers := map[string]string{}
+	for _, key := range keys {
+		if _, known := numbers[key]; known {
+			continue
+		}
+		o, err := r.plant.Order(ctx, tx, key)
+		if err != nil && problem.KindOf(err) != problem.NotFound {
+			return nil, err
+		}
+		numbers[key] = o.Number
+	}
+	return numbers, nil
 }
 
 func laneViewOf(l outbox.Lane) laneView {

@@ -3,13 +3,16 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"holdfast/internal/edition"
+	"holdfast/internal/problem"
 )
 
 // line is one line of a document: Sign is + for what is new, - for what has gone, and ! for what the ERP's answer names.
@@ -29,6 +32,22 @@ func pretty(body []byte) string {
 		return strings.ToValidUTF8(string(body), "\uFFFD")
 	}
 	return out.String()
+}
+
+// CheckJSON refuses a text that somebody has edited and that is no JSON, and says where: line and column as an editor counts them. what is what it is for.
+func CheckJSON(what string, text []byte) error {
+	var whole json.RawMessage
+	err := json.Unmarshal(text, &whole)
+	bad, ok := errors.AsType[*json.SyntaxError](err)
+	if !ok {
+		return nil
+	}
+	read := text[:min(len(text), max(0, int(bad.Offset)-1))]
+	line, column := 1+bytes.Count(read, []byte("\n")), 1+utf8.RuneCount(read[1+bytes.LastIndexByte(read, '\n'):])
+	return &problem.Error{
+		Kind: problem.Invalid, What: what, Why: fmt.Sprintf("line %d, column %d is not JSON: %s", line, column, bad.Error()),
+		Hint: "names and texts stand in double quotes, a comma between two and none after the last; nothing was changed", Cause: err,
+	}
 }
 
 // compact is a JSON document of a form without the spaces that made it legible; what is no JSON stays as it is, and is refused.

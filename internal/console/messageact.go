@@ -82,6 +82,9 @@ func (c *Console) amend(ctx context.Context, tx *store.Tx, d outbox.Detail, r *h
 	if r.PostFormValue("version") != d.Digest {
 		return errChanged(d)
 	}
+	if err := CheckJSON("correct the message", []byte(r.PostFormValue("body"))); err != nil {
+		return err
+	}
 	if c.Outbox.Config().FourEyes {
 		return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToAmend, Body: compact(r.PostFormValue("body")), Reason: r.PostFormValue("reason")})
 	}

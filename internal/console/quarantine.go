@@ -128,7 +128,11 @@ func (c *Console) actOnInbound(r *http.Request) (*page, error) {
 		"replay":  {access.QuarantineReplay, func(ctx context.Context, tx *store.Tx) error { return c.Inbox.Replay(ctx, tx, seq) }},
 		"discard": {access.QuarantineDiscard, func(ctx context.Context, tx *store.Tx) error { return c.Inbox.Discard(ctx, tx, seq, reason) }},
 		"amend": {access.QuarantineAmend, func(ctx context.Context, tx *store.Tx) error {
-			return c.Inbox.Edit(ctx, tx, seq, compact(r.PostFormValue("body")))
+			body := r.PostFormValue("body")
+			if err := CheckJSON("correct the message", []byte(body)); err != nil {
+				return err
+			}
+			return c.Inbox.Edit(ctx, tx, seq, compact(body))
 		}},
 	}, r.PathValue("act"))
 	if err != nil {
