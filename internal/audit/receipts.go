@@ -71,6 +71,12 @@ func ReceiptsSince(ctx context.Context, tx *store.Tx) (since time.Time, is bool,
 	return since, true, nil
 }
 
+// ReceiptsBegun tells whether an entry that the plant has written says that they have MACs. That there is none proves nothing: see ReceiptsSince.
+func ReceiptsBegun(ctx context.Context, tx *store.Tx) (bool, error) {
+	_, begun, err := receiptsSaid(ctx, tx)
+	return begun != nil, err
+}
+
 // receiptsSaid is what the earliest entry says that was written by the plant and begins with them, and when; nil if there is none.
 func receiptsSaid(ctx context.Context, tx *store.Tx) (at time.Time, begun *receiptsBegun, err error) {
 	var rows []row

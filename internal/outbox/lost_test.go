@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
@@ -119,6 +121,54 @@ func TestWhatNobodyHasHeldIsNotMissed(t *testing.T) {
 		})
 		if n := b.lost(); n != 0 || len(alarms.all) != 0 {
 			t.Errorf("%d are missed, and raised %v, want nothing", n, alarms.all)
+		}
+	})
+}
+
+// away is a keyring that does not answer, and counts how often it was asked.
+type away struct{ asked *int }
+
+func (a away) Wrap(context.Context, int) ([][]byte, []string, error) { return nil, nil, a.ask() }
+
+func (a away) Unwrap(context.Context, []string) ([][]byte, error) { return nil, a.ask() }
+
+func (a away) Rewrap(context.Context, []string) ([]string, error) { return nil, a.ask() }
+
+func (a away) ask() error {
+	*a.asked++
+	return &problem.Error{Kind: problem.Unavailable, What: "open the keyring", Why: "it does not answer"}
+}
+
+// TestACommandWithoutKeysBelievesWhatWasPurged, and does not open the keyring for each message.
+func TestACommandWithoutKeysBelievesWhatWasPurged(t *testing.T) {
+	sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) {
+		b.owe("o1", "a")
+		b.owe("o2", "b")
+		for _, c := range b.claim("a", 10, 10) {
+			b.settle(done(c, 1))
+		}
+		b.held()
+		var heads []audit.Head
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+			heads, err = b.Moved(ctx, tx, b.db.Now().Add(-time.Hour))
+			return err
+		})
+		b.clock.forward(100 * 24 * time.Hour)
+		b.purge(2)
+		asked := 0
+		b.db.SealWith(seal.LazyRest(b.db, away{&asked}, seal.RestConfig{Now: b.db.Now}, slog.New(slog.DiscardHandler)))
+		command := everything(outbox.Config{})
+		for range 2 {
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				lost, err := command.Lost(ctx, tx, heads)
+				if len(lost) != 0 || len(heads) != 2 {
+					t.Errorf("%v of %v are missed, want none of two", lost, heads)
+				}
+				return err
+			})
+		}
+		if asked != 1 {
+			t.Errorf("the keyring was asked %d times, want once", asked)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lo
 			case there:
 				lost = append(lost, Lost{h, true})
 			default:
-				purged, err := b.wasPurged(ctx, tx, placeAt(h))
+				purged, err := o.wasPurged(ctx, tx, placeAt(h), &b)
 				if err != nil {
 					return nil, err
 				}

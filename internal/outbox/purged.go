@@ -83,20 +83,10 @@ func (o *Outbox) BeginMACs(ctx context.Context, tx *store.Tx) (without bool, err
 	return without, nil
 }
 
-// believer tells which rows of outbox_purged the plant has written.
-type believer struct{ asked, any bool }
-
-// believes tells whether the plant has noted that. Until receipts have MACs everything is believed.
-func (b *believer) believes(ctx context.Context, tx *store.Tx, p purgedTo) (bool, error) {
-	if !b.asked {
-		_, is, err := audit.ReceiptsSince(ctx, tx)
-		if err != nil {
-			return false, err
-		}
-		b.asked, b.any = true, !is
-	}
-	if b.any || len(p.MAC) != macOfOne {
-		return b.any, nil
+// genuine tells whether the plant has noted that.
+func (p purgedTo) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
+	if len(p.MAC) != macOfOne {
+		return false, nil
 	}
 	err := tx.CheckMAC(ctx, p.cell(), int64(binary.BigEndian.Uint64(p.MAC)), p.MAC[8:]) //nolint:gosec // as macOf has written it
 	if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound {
@@ -105,11 +95,11 @@ func (b *believer) believes(ctx context.Context, tx *store.Tx, p purgedTo) (bool
 	return err == nil, err
 }
 
-// Believed is e with that of Purged alone which the plant has noted: what somebody else has excuses nothing.
+// Believed is e with that of Purged alone which the plant has noted: what somebody else has excuses nothing. It is for a plant of which receipts have MACs.
 func (o *Outbox) Believed(ctx context.Context, tx *store.Tx, e End) (End, error) {
-	b, purged := believer{}, make(map[int64]int64, len(e.noted))
+	purged := make(map[int64]int64, len(e.noted))
 	for _, p := range e.noted {
-		is, err := b.believes(ctx, tx, p)
+		is, err := p.genuine(ctx, tx)
 		if err != nil {
 			return End{}, fmt.Errorf("read what was purged of lane %s: %w", e.Lane, err)
 		}
@@ -121,20 +111,31 @@ func (o *Outbox) Believed(ctx context.Context, tx *store.Tx, e End) (End, error)
 	return e, nil
 }
 
-// wasPurged tells whether what was at a place may have been deleted for its age. Who has no key to tell takes it for true: nothing is lost to him.
-func (b *believer) wasPurged(ctx context.Context, tx *store.Tx, of at) (bool, error) {
+// believer tells which rows of outbox_purged count, of many.
+type believer struct{ asked, any bool }
+
+// wasPurged tells whether what was at a place may have been deleted for its age. Until receipts have MACs every row counts, and for who has no keys to tell:
+// nothing is lost to him.
+func (o *Outbox) wasPurged(ctx context.Context, tx *store.Tx, of at, b *believer) (is bool, err error) {
 	var rows []purgedTo
-	err := tx.Select(ctx, &rows, `SELECT link, lane, epoch, number, mac FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?`,
+	err = tx.Select(ctx, &rows, `SELECT link, lane, epoch, number, mac FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?`,
 		of.Link, of.Lane, of.Epoch, of.Number)
+	if err == nil && len(rows) > 0 && !b.asked && !o.blind.Load() {
+		var begun bool
+		begun, err = audit.ReceiptsBegun(ctx, tx)
+		b.asked, b.any = err == nil, !begun
+	}
+	if err == nil && len(rows) > 0 {
+		if is = b.any || o.blind.Load(); !is {
+			is, err = rows[0].genuine(ctx, tx)
+		}
+	}
+	if problem.KindOf(err) == problem.Unavailable {
+		o.blind.Store(o.signer == nil) // a command opens the keyring but once
+		return true, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("read what was purged of lane %s: %w", of.Lane, err)
 	}
-	if len(rows) == 0 {
-		return false, nil
-	}
-	is, err := b.believes(ctx, tx, rows[0])
-	if problem.KindOf(err) == problem.Unavailable {
-		return true, nil
-	}
-	return is, err
+	return is, nil
 }

@@ -72,9 +72,11 @@ func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 		c.State = Broken
 		return c.Chain, nil
 	}
-	var err error
-	if c.end, err = out.Believed(ctx, tx, end); err != nil {
-		return Chain{}, err
+	if by.MACs {
+		var err error
+		if c.end, err = out.Believed(ctx, tx, end); err != nil {
+			return Chain{}, err
+		}
 	}
 	list, err := c.read(ctx, tx, out)
 	if err != nil {
