@@ -59,10 +59,7 @@ func ruleOf(op *operation, a wire.Answer, later bool) rule {
 		}
 		return denied
 	case http.StatusFound, http.StatusSeeOther:
-		if r, ok := op.Response(s); ok && r.Status == strconv.Itoa(s) {
-			return unknown // the contract has it as an answer to what was done
-		}
-		return rule{verdict: message.Unsure, link: true, credentials: true, wait: wire.ForbiddenWait, kind: problem.Denied, hint: hintSignIn} // to a page to log on, most likely
+		return ruleOfElsewhere(op, s, unknown)
 	case http.StatusTooManyRequests:
 		down.throttled = true
 		return down
@@ -100,6 +97,14 @@ func ruleOf(op *operation, a wire.Answer, later bool) rule {
 		}
 		return unknown // 500 tells nothing
 	}
+}
+
+// ruleOfElsewhere is what a redirect means that may answer what was done: unknown where the contract has it so. Else it is one to a page to log on, most likely.
+func ruleOfElsewhere(op *operation, status int, unknown rule) rule {
+	if r, ok := op.Response(status); ok && r.Status == strconv.Itoa(status) {
+		return unknown
+	}
+	return rule{verdict: message.Unsure, link: true, credentials: true, wait: wire.ForbiddenWait, kind: problem.Denied, hint: hintSignIn}
 }
 
 // ruleFor is what the configuration says about a status.
