@@ -26,8 +26,14 @@ type far struct {
 
 func openFar(t *testing.T) *far {
 	t.Helper()
+	return openFarWith(t, "none")
+}
+
+// openFarWith is openFar of a plant with that sort of keyring.
+func openFarWith(t *testing.T, keys string) *far {
+	t.Helper()
 	dir := t.TempDir()
-	if got := run(t.Context(), []string{"demo", "--once", "--json", "--orders", "1", "--outage", "0s", "--data", dir, "--keys", "none"}, io.Discard, io.Discard); got != 0 {
+	if got := run(t.Context(), []string{"demo", "--once", "--json", "--orders", "1", "--outage", "0s", "--data", dir, "--keys", keys}, io.Discard, io.Discard); got != 0 {
 		t.Fatalf("demo ends with %d", got)
 	}
 	file := filepath.Join(dir, "holdfast.yaml")
@@ -41,7 +47,7 @@ func openFar(t *testing.T) *far {
 		}
 	}
 	now := strings.NewReplacer("listen: 127.0.0.1:8420", "listen: 127.0.0.1:0\n  tls: {cert: api.crt, key: api.key, client_ca: ca.crt}", "listen: 127.0.0.1:8421", "listen: 127.0.0.1:0").Replace(string(text))
-	now += "\naccess:\n  clients:\n    team: {uri: \"spiffe://company/team\", roles: [erp-team]}\n"
+	now += "\naccess:\n  clients:\n    team: {uri: \"spiffe://company/team\", roles: [erp-team]}\n    ops: {uri: \"spiffe://company/ops\", roles: [admin, erp-team, operator]}\n"
 	if err := os.WriteFile(file, []byte(now), 0o600); err != nil {
 		t.Fatal(err)
 	}
