@@ -13,7 +13,7 @@ import (
 )
 
 // spends is how many steps a mapping out with one field counts for a body.
-func spends(t *testing.T, ctx context.Context, expression, body string) (uint64, error) {
+func spends(ctx context.Context, t *testing.T, expression, body string) (uint64, error) {
 	t.Helper()
 	head, m := "from: {kind: test.happened}\nto: {operation: post}\n", message.Message{ID: "1", Kind: "test.happened", Version: 1, Body: []byte(body)}
 	if strings.Contains(expression, "plantID") {
@@ -43,7 +43,7 @@ func TestWhatAnExpressionGoesThroughIsCounted(t *testing.T) {
 		`size(src.t)`, `src.t.size()`, `size(src.t + src.u)`, `decimal(src.z)`, `int(src.z)`, `fromCompactDate(src.z).hasValue()`, `ref("order", src.t)`, `plantID("order", src.t)`,
 		`date(src.at, "UTC")`, `dateTime(src.at, "UTC")`, `clock(src.at, "UTC")`, `src.t.upper()`,
 	} {
-		n, err := spends(t, t.Context(), expression, body)
+		n, err := spends(t.Context(), t, expression, body)
 		if err != nil && problem.KindOf(err) != problem.Invalid {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestWhatAnExpressionGoesThroughIsCounted(t *testing.T) {
 		}
 	}
 	for _, expression := range []string{`src.o in [src.l]`, `size(src.o)`, `src.t in src.p`, `"x" in src.ts`, `src.o == [1]`, `src.t == "x"`, `src.?t.orValue("")`} {
-		if n, err := spends(t, t.Context(), expression, body); err != nil || n > 100 {
+		if n, err := spends(t.Context(), t, expression, body); err != nil || n > 100 {
 			t.Errorf("%s counts %d steps, %v, and goes through little", expression, n, err)
 		}
 	}
@@ -61,8 +61,8 @@ func TestWhatAnExpressionGoesThroughIsCounted(t *testing.T) {
 // TestADearPatternIsCounted: of each character a pattern with many repetitions looks at as many places.
 func TestADearPatternIsCounted(t *testing.T) {
 	body := `{"t":"` + strings.Repeat("a", 1000) + `"}`
-	cheap, err1 := spends(t, t.Context(), `src.t.matches("^a*$")`, body)
-	dear, err2 := spends(t, t.Context(), `src.t.matches("^(a?){200}$")`, body)
+	cheap, err1 := spends(t.Context(), t, `src.t.matches("^a*$")`, body)
+	dear, err2 := spends(t.Context(), t, `src.t.matches("^(a?){200}$")`, body)
 	if err := errors.Join(err1, err2); err != nil || dear < 50*cheap {
 		t.Errorf("200 repetitions count %d steps, one %d, %v", dear, cheap, err)
 	}
@@ -91,7 +91,7 @@ func TestALoopInAnExpressionEndsWhenNobodyWaitsForIt(t *testing.T) {
 	if _, err := r.body(); !errors.Is(err, context.Canceled) || problem.KindOf(err) == problem.Invalid || asked > 200 {
 		t.Errorf("err = %v after %d elements", err, asked)
 	}
-	if _, err := spends(t, late, `src.l[0]`, body); !errors.Is(err, context.DeadlineExceeded) || problem.KindOf(err) == problem.Invalid {
+	if _, err := spends(late, t, `src.l[0]`, body); !errors.Is(err, context.DeadlineExceeded) || problem.KindOf(err) == problem.Invalid {
 		t.Errorf("behind its deadline: %v", err)
 	}
 }

@@ -215,7 +215,7 @@ func roundedBound(d *decimal.Decimal, places int, mode string) *decimal.Decimal 
 	if d == nil || places < 0 || places > decimal.MaxDigits || !slices.Contains(roundings(), mode) {
 		return nil
 	}
-	r, err := d.Round(int32(places), decimal.Mode(mode)) //nolint:gosec // it is between 0 and 38
+	r, err := d.Round(int32(places), decimal.Mode(mode))
 	if err != nil {
 		return nil
 	}
