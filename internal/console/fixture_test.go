@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -97,7 +98,17 @@ func (shelf) Words(set *mapping.Set, name string) []mapping.Word { return set.Wo
 
 func (shelf) Ready(context.Context, edition.Edition) error { return nil }
 
-func (shelf) Usable(context.Context, edition.Edition) error { return nil }
+// Usable refuses an edition with a file gone.yaml.
+func (shelf) Usable(_ context.Context, e edition.Edition) error {
+	files, err := e.FS()
+	if err != nil {
+		return err
+	}
+	if _, err := fs.Stat(files, "gone.yaml"); err == nil {
+		return &problem.Error{Kind: problem.Invalid, What: "go back", Why: "no node takes it any more", Hint: "publish others"}
+	}
+	return nil
+}
 
 // madeCopies are a copy that was proven, one that was not, one that is damaged, and a place that cannot be reached.
 func madeCopies(context.Context) ([]backup.Copy, error) {

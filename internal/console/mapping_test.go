@@ -156,6 +156,40 @@ func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
 	}
 }
 
+// TestNobodyGoesBackToMappingsThatNoNodeTakes: all nodes would go on as they are, and start no more.
+func TestNobodyGoesBackToMappingsThatNoNodeTakes(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	publish := func(file string) string {
+		e, err := edition.Read(fstest.MapFS{file: {Data: []byte("from: {kind: a}\nto: {operation: b}\nfields: {c: {const: d}}\n")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.tx(func(tx *store.Tx) error {
+			if err := edition.Keep(t.Context(), tx, e); err != nil {
+				return err
+			}
+			_, err := edition.Publish(t.Context(), tx, e.Hash, false, edition.By{Actor: "local:anna"})
+			return err
+		})
+		return e.Hash
+	}
+	good := publish("a.yaml")
+	publish("gone.yaml")
+	last := publish("b.yaml")
+	back := func(key string) (int, string) {
+		status, _, body := p.post("/console/mappings/rollback", url.Values{"reason": {"units"}, "key": {key}})
+		return status, p.says(body)
+	}
+	if status, says := back("k-1"); status < 400 || p.editions().Used.Edition != last || !strings.Contains(says, "no node takes it any more") {
+		t.Errorf("went back: %d, %s in use: %s", status, p.editions().Used.Edition, says)
+	}
+	publish("a.yaml")
+	last = publish("c.yaml")
+	if status, says := back("k-2"); status != http.StatusSeeOther || p.editions().Used.Edition != good {
+		t.Errorf("did not go back from %s: %d, %s in use: %s", last, status, p.editions().Used.Edition, says)
+	}
+}
+
 // editions are which ones are used, proposed and tried.
 func (p *plant) editions() (s edition.State) {
 	p.tx(func(tx *store.Tx) (err error) {
