@@ -188,9 +188,6 @@ func msgAmend() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := callersText(cmd.Context(), bodyFile)
-			if err == nil {
-				err = console.CheckJSON("amend message "+args[0]+" by "+bodyFile, body)
-			}
 			if err != nil {
 				return err
 			}
@@ -217,6 +214,9 @@ func msgAmend() *cobra.Command {
 // amendment gives a message another body, if that can be sent.
 func amendment(body []byte, version string, check sendable) msgRepair {
 	return func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+		if err := console.CheckJSON("amend message "+d.ID, body); err != nil {
+			return "", err
+		}
 		if err := stillIs(d, version); err != nil {
 			return "", err
 		}

@@ -46,7 +46,7 @@ func CheckJSON(what string, text []byte) error {
 	line, column := 1+bytes.Count(read, []byte("\n")), 1+utf8.RuneCount(read[1+bytes.LastIndexByte(read, '\n'):])
 	return &problem.Error{
 		Kind: problem.Invalid, What: what, Why: fmt.Sprintf("line %d, column %d is not JSON: %s", line, column, bad.Error()),
-		Hint: "names and texts stand in double quotes, a comma between two and none after the last; nothing was changed", Cause: err,
+		Hint: "names and texts stand in double quotes, a comma between two and none after the last; nothing was changed",
 	}
 }
 
