@@ -253,6 +253,40 @@ func TestTheAPIIsCalledOverTLSByThoseItKnows(t *testing.T) {
 	p.onRecord(token)
 }
 
+// TestTLS12IsSpokenByModernSuitesAlone, and only where the configuration has it.
+func TestTLS12IsSpokenByModernSuitesAlone(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t)
+	cfg := Config{file: filepath.Join(dir, "holdfast.yaml")}
+	cfg.API.TLS.Cert, cfg.API.TLS.Key = filepath.Join(dir, "api.crt"), filepath.Join(dir, "api.key")
+	ca.pair(cfg.API.TLS.Cert, cfg.API.TLS.Key, "")
+	for _, tt := range []struct {
+		name, least string
+		suites      []uint16
+		good        bool
+	}{
+		{"1.2 by default", "", nil, false},
+		{"1.2 as configured", "1.2", nil, true},
+		{"1.2 with CBC and SHA-1", "1.2", []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}, false},
+	} {
+		cfg.API.TLS.Least = tt.least
+		secure, err := cfg.tlsOf()
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := net.Pipe()
+		go func() {
+			_ = tls.Server(there, secure).HandshakeContext(t.Context()) // the client tells
+			_ = there.Close()
+		}()
+		client := tls.Client(here, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: tt.suites})
+		if err := client.HandshakeContext(t.Context()); (err == nil) != tt.good {
+			t.Errorf("%s: got %v, want a connection: %t", tt.name, err, tt.good)
+		}
+		_ = here.Close()
+	}
+}
+
 // seen is what a browser ends with: the last answer, and the request that it was to.
 type seen struct {
 	StatusCode int

@@ -245,6 +245,21 @@ func certificates(file string) (*x509.CertPool, error) {
 	return nil, bad
 }
 
+// apiScheme is by what the API and the console are called.
+func (c Config) apiScheme() string {
+	if c.API.TLS.Cert == "" {
+		return "http"
+	}
+	return "https"
+}
+
+// modern are the suites of TLS 1.2 with forward secrecy and authenticated encryption, which RFC 9325 section 4.2 recommends; those of 1.3 all are.
+var modern = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
 // tlsOf is how the API's listener speaks TLS; nil where it has no certificate.
 func (c Config) tlsOf() (*tls.Config, error) {
 	t := c.API.TLS
@@ -257,7 +272,7 @@ func (c Config) tlsOf() (*tls.Config, error) {
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: pair.get}
 	if t.Least == "1.2" {
-		cfg.MinVersion = tls.VersionTLS12
+		cfg.MinVersion, cfg.CipherSuites = tls.VersionTLS12, modern
 	}
 	if t.ClientCA == "" {
 		return cfg, nil

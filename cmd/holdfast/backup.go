@@ -39,6 +39,9 @@ func backupCreate() *cobra.Command {
 		Use: "create", Short: "Make a copy and write it to every place", Args: cobra.NoArgs,
 		Example: "  holdfast backup create --reason 'before the upgrade'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := (access.Act{Action: access.BackupCreate, Object: "backup", Reason: reason}).Check(); err != nil {
+				return err
+			}
 			return with(cmd, func(ctx context.Context, r *records) error {
 				bar := newProgress(cmd.ErrOrStderr(), -1, "writing")
 				by, err := r.cfg.backupSigner(ctx, r.db)
@@ -232,20 +235,20 @@ func backupVerify() *cobra.Command {
 		Example: "  holdfast backup verify\n  holdfast backup verify --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
-				proof, err := r.cfg.verifyBackup(ctx, r.db, strings.Join(args, ""), r.cfg.localActor().Name, o)
-				if err != nil {
-					return err
+				proof, wrong := r.cfg.verifyBackup(ctx, r.db, strings.Join(args, ""), r.cfg.localActor().Name, o)
+				if proof.ID == "" {
+					return wrong
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), proof)
+					return errors.Join(printJSON(cmd.OutOrStdout(), proof), wrong)
 				}
 				signed := "not signed"
 				if proof.Signer != "" {
 					signed = "signed by " + proof.Signer + andAnchor(proof.Anchor)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s%s, restored and compared in %s\n",
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "backup %s is whole: fetched from %s, opened by %s, %s%s, restored and compared in %s\n",
 					proof.ID, proof.Place, proof.Opened, signed, advanced(proof.Increments, proof.Through), short(time.Duration(proof.Took*float64(time.Second))))
-				return err
+				return errors.Join(err, wrong)
 			})
 		},
 	}
@@ -356,6 +359,9 @@ func backupPrune() *cobra.Command {
 		Long:    "Prune removes old copies from every place. The newest that was proven always stays, and so does everything while none was.",
 		Example: "  holdfast backup prune --reason 'the disk is small'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := (access.Act{Action: access.BackupPrune, Object: "backup", Reason: reason}).Check(); err != nil {
+				return err
+			}
 			return with(cmd, func(ctx context.Context, r *records) error {
 				places, err := r.cfg.backupPlaces(ctx)
 				if err != nil {

@@ -57,10 +57,10 @@ func TestCopiesGoToABucketByTheConfiguration(t *testing.T) {
 		t.Errorf("who vouches for the store is not in the copy: %q, %v", got, err)
 	}
 	command(t, "msg", "prove", "--all", "--config", filepath.Join(restored, "holdfast.yaml"))
-	if err := os.WriteFile(filepath.Join(dir, "s3-key"), []byte("another\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "s3-key"), []byte("no-such-secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said := doctor(t, file); !strings.Contains(said, "bad   backups: list the backups in "+there) || strings.Contains(said, "another") {
+	if said := doctor(t, file); !strings.Contains(said, "bad   backups: list the backups in "+there) || strings.Contains(said, "no-such-secret") {
 		t.Errorf("doctor says with another secret:\n%s", said)
 	}
 }

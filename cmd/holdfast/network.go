@@ -73,8 +73,12 @@ func (c Config) endpoints(ctx context.Context) ([]endpoint, error) {
 		e.Direction = direction
 		out = append(out, *e)
 	})
-	if traces := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"); traces != "" && c.Telemetry.Endpoint == "" {
-		e, err := c.endpoint(ctx, "OTEL_EXPORTER_OTLP_ENDPOINT", traces)
+	name := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" // goes before the other, as the exporter has it
+	if os.Getenv(name) == "" {
+		name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	}
+	if traces := os.Getenv(name); traces != "" && c.Telemetry.Endpoint == "" {
+		e, err := c.endpoint(ctx, name, traces)
 		errs = append(errs, err)
 		if e != nil {
 			e.Direction = "out"

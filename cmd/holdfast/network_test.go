@@ -20,6 +20,25 @@ import (
 	"holdfast/adapters/sap/idoc"
 )
 
+// TestTracesGoWhereTheEnvironmentSays: of two variables the exporter takes that of traces.
+func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all.example:4318")
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces.example:4319/v1/traces")
+	list, err := defaults().endpoints(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, e := range list {
+		if e.Direction == "out" {
+			out = append(out, e.String()+" "+e.Key)
+		}
+	}
+	if want := []string{"traces.example:4319 OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}; !slices.Equal(out, want) {
+		t.Errorf("got %q, want %q", out, want)
+	}
+}
+
 // TestEachAddressIsListed: every way in which a configuration can name somebody to call, or a port to open.
 func TestEachAddressIsListed(t *testing.T) {
 	t.Setenv("DATABASE", "postgres://plant:s3cret@db.plant.example/plant?sslmode=verify-full")

@@ -201,7 +201,7 @@ func (p *process) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, backups.Turn.Close()) }()
 	p.tel.registry.MustRegister(buildInfo(), &inboxFigures{p.db, p.inbox}, p.alerts.Collector())
 	api := p.api.Addr().String()
-	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", "http://"+api+console.Root, "ops", p.ops.Addr().String(),
+	p.log.InfoContext(ctx, "the plant runs", "part", "serve", "api", api, "console", p.cfg.apiScheme()+"://"+api+console.Root, "ops", p.ops.Addr().String(),
 		"database", p.db.String())
 	log := p.log.With("part", "serve")
 	if p.record == nil {

@@ -206,6 +206,13 @@ func (a Act) check() (Action, error) {
 	return action, nil
 }
 
+// Check is the error by which the act would be refused whoever asks: Invalid for a reason that is missing, too short or too long. It is for acts whose
+// effect is outside the database, and comes before their entry.
+func (a Act) Check() error {
+	_, err := a.check()
+	return err
+}
+
 // entry is the audit entry of an act that was done.
 func (a Act) entry(res Result) audit.Entry {
 	return audit.Entry{

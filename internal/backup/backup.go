@@ -227,11 +227,17 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 	var all []Copy
 	for _, name := range names {
 		id, ok := strings.CutSuffix(name, archiveSuffix)
-		if !ok || !slices.Contains(names, id+sealedSuffix) {
+		if !ok {
+			if id, ok = withoutArchive(name, names); ok {
+				all = append(all, Copy{Manifest: Manifest{ID: id}, Place: p.String(), Trouble: missing(p, id+archiveSuffix).Error()})
+			}
+			continue
+		}
+		if !slices.Contains(names, id+sealedSuffix) {
 			continue // an archive that was being written when its writer died has nothing beside it
 		}
 		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix), by)
-		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound { // one that is damaged hides no other
+		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound || k == problem.Denied { // one that is damaged, or another plant's, hides no other
 			c.Trouble = err.Error()
 		} else if err != nil {
 			return nil, err
@@ -245,6 +251,17 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 	}
 	slices.SortFunc(all, func(a, b Copy) int { return cmp.Or(b.Through.Compare(a.Through), b.Made.Compare(a.Made)) })
 	return all, nil
+}
+
+// withoutArchive is the copy whose manifest stands there alone. What is written and removed in order never is: the archive comes first, and goes last.
+func withoutArchive(name string, names []string) (id string, is bool) {
+	id, is = strings.CutSuffix(name, sealedSuffix)
+	if !is || strings.HasSuffix(name, provenSuffix) || slices.Contains(names, id+archiveSuffix) {
+		return "", false
+	}
+	made, _, _ := strings.Cut(id, "-")
+	_, err := time.Parse(idTime, made)
+	return id, err == nil
 }
 
 // read gives the copy of that name, which is what it is called there, whatever its manifest says.

@@ -358,6 +358,93 @@ func whatIsWrongIsFound(t *testing.T, s *site) {
 	}
 }
 
+// TestADamagedNewestCopyIsNotPassedOverInSilence: the one before it is proven, and what is wrong with the newest is told; only by its name is the one
+// before it restored.
+func TestADamagedNewestCopyIsNotPassedOverInSilence(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, file string){
+		"a bit of the manifest": func(t *testing.T, file string) {
+			b, err := os.ReadFile(file + ".json")
+			if err == nil {
+				err = os.WriteFile(file+".json", bytes.Replace(b, []byte(`"outbox_messages": 2`), []byte(`"outbox_messages": 3`), 1), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no JSON": func(t *testing.T, file string) {
+			if err := os.WriteFile(file+".json", []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the archive is gone": func(t *testing.T, file string) {
+			if err := os.Remove(file + ".tar.zst.age"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+			s.owe("o1", 1)
+			first := s.create()
+			s.owe("o1", 1)
+			last := s.create()
+			for last.ID <= first.ID { // made within one second
+				last = s.create()
+			}
+			damage(t, filepath.Join(string(s.near), last.ID))
+			if all, err := backup.List(t.Context(), s.near, s.signer); err != nil || !slices.ContainsFunc(all, func(c backup.Copy) bool { return c.ID == last.ID && c.Trouble != "" }) {
+				t.Errorf("the list is %+v, %v, want the newest with what is wrong with it", all, err)
+			}
+			proof, err := backup.Verify(t.Context(), s.near, "", s.trial(s.own))
+			if problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), last.ID) || proof.ID >= last.ID {
+				t.Errorf("the proof is of %q, %v, want one of a copy before %s, and what is wrong with that", proof.ID, err, last.ID)
+			}
+			if _, err := backup.Restore(t.Context(), s.near, "", filepath.Join(t.TempDir(), "new"), "", s.trial(s.own)); problem.KindOf(err) != problem.Integrity {
+				t.Errorf("restored without a name: got %v, want it refused", err)
+			}
+			if _, err := backup.Restore(t.Context(), s.near, first.ID, filepath.Join(t.TempDir(), "new"), "", s.trial(s.own)); err != nil {
+				t.Errorf("restored by its name: %v", err)
+			}
+			if _, err := backup.Verify(t.Context(), s.far, "", s.trial(s.own)); err != nil {
+				t.Errorf("the other place: %v", err)
+			}
+		})
+	}
+}
+
+// knows believes no key that it does not know, as a keyring does.
+type knows struct{ *signer }
+
+func (k knows) Verify(p seal.Purpose, digest []byte, g message.Signature) (string, error) {
+	who, err := k.signer.Verify(p, digest, g)
+	if err != nil {
+		return "", &problem.Error{Kind: problem.Denied, What: "verify a signature", Why: "no such key is known here"}
+	}
+	return who, nil
+}
+
+// TestWhatAnotherPlantPutThereHidesNothing: a place may be shared by mistake.
+func TestWhatAnotherPlantPutThereHidesNothing(t *testing.T) {
+	s, other := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db")), newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "other.db"))
+	s.owe("o1", 1)
+	good := s.create()
+	other.opt.Places = []backup.Place{s.near}
+	other.opt.Signer = other.signer
+	foreign := other.create()
+	all, err := backup.List(t.Context(), s.near, knows{s.signer})
+	if err != nil || len(all) != 2 {
+		t.Fatalf("got %+v, %v, want both", all, err)
+	}
+	for _, c := range all {
+		if (c.ID == foreign.ID) != (c.Trouble != "") {
+			t.Errorf("%s: %q", c.ID, c.Trouble)
+		}
+	}
+	if _, err := backup.Verify(t.Context(), s.near, good.ID, s.trial(s.own)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestALivePlantIsNeverRestoredOver, whatever schema the URL leads to.
 func TestALivePlantIsNeverRestoredOver(t *testing.T) {
 	s := newSite(t, storetest.PostgresURL(t))

@@ -95,7 +95,7 @@ func (s Source) copy(ctx context.Context, work string, know func(piece []byte) e
 		return Manifest{}, fmt.Errorf("name a backup: %w", err)
 	}
 	m := Manifest{
-		ID: now.Format("20060102T150405Z") + "-" + hex.EncodeToString(tail[:]), Plant: s.Plant, Node: s.Node, Program: s.Program,
+		ID: now.Format(idTime) + "-" + hex.EncodeToString(tail[:]), Plant: s.Plant, Node: s.Node, Program: s.Program,
 		Made: now.Truncate(time.Microsecond), Dialect: string(s.DB.Dialect()),
 	}
 	steps, err := s.DB.Migrations(ctx)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"holdfast/internal/problem"
 )
@@ -118,19 +119,42 @@ func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int6
 	return gone, nil
 }
 
-// newest is the newest copy of a place, or the one that is named.
-func newest(ctx context.Context, p Place, id string, by Trust) (Copy, error) {
+// idTime is what the name of a copy begins with: the names of a place are in the order of time.
+const idTime = "20060102T150405Z"
+
+// newest is the newest copy of a place that can be read, or the one that is named. passed is an error of kind Integrity if a newer one is damaged.
+func newest(ctx context.Context, p Place, id string, by Trust) (c Copy, passed, err error) {
 	all, err := List(ctx, p, by)
 	if err != nil {
-		return Copy{}, err
+		return Copy{}, nil, err
 	}
-	for _, c := range all {
-		if c.ID == id || id == "" && c.Trouble == "" {
-			return c, nil
+	at := slices.IndexFunc(all, func(c Copy) bool { return c.ID == id || id == "" && c.Trouble == "" })
+	if at < 0 && id == "" && len(all) > 0 {
+		at = 0 // it tells what is wrong with it
+	}
+	if at < 0 {
+		return Copy{}, nil, missing(p, cmp.Or(id, "a backup"))
+	}
+	if c = all[at]; id == "" {
+		passed = passedOver(c, all)
+	}
+	return c, passed, nil
+}
+
+// passedOver tells what is newer than c and cannot be read.
+func passedOver(c Copy, all []Copy) error {
+	var why []string
+	for _, other := range all {
+		if other.Trouble != "" && other.ID > c.ID {
+			why = append(why, other.ID+": "+other.Trouble)
 		}
 	}
-	if id == "" && len(all) > 0 {
-		return all[0], nil // it tells what is wrong with it
+	if len(why) == 0 {
+		return nil
 	}
-	return Copy{}, missing(p, cmp.Or(id, "a backup"))
+	slices.Sort(why)
+	return &problem.Error{
+		Kind: problem.Integrity, What: "take the newest backup of " + c.Place, Why: "what is newer than " + c.ID + " is damaged, or not the plant's: " + strings.Join(why, "; "),
+		Hint: "look in the other places; to take the one before it, name it: " + c.ID,
+	}
 }

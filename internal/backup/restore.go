@@ -35,7 +35,7 @@ type Restored struct {
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
 // PostgreSQL. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
-// nothing behind when it fails but the folder. "" is the newest copy.
+// nothing behind when it fails but the folder. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
 func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Restored, error) {
 	if entries, err := os.ReadDir(folder); err == nil && len(entries) > 0 {
 		return Restored{}, &problem.Error{Kind: problem.Conflict, What: "restore into " + folder, Why: "something is in it", Hint: "name a new folder"}
@@ -43,8 +43,8 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
 	}
-	c, err := newest(ctx, p, id, t.Trust)
-	if err != nil {
+	c, passed, err := newest(ctx, p, id, t.Trust)
+	if err = errors.Join(err, passed); err != nil {
 		return Restored{}, err
 	}
 	// Until the outbox knows that it was restored nothing of it lies where a start would find it.

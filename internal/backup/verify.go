@@ -67,10 +67,10 @@ type Trial struct {
 }
 
 // Verify fetches a copy from a place, opens it, restores it into a database for the trial, and holds that against the manifest. "" is the newest
-// copy. What it has found is kept beside the copy. Errors: Integrity for whatever is not as it was written, Denied for a key that does not
-// open it.
+// copy that can be read. What it has found is kept beside the copy. Errors: Integrity for whatever is not as it was written, also where the proof is of a
+// copy before one that is damaged, Denied for a key that does not open it.
 func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err error) {
-	c, err := newest(ctx, p, id, t.Trust)
+	c, passed, err := newest(ctx, p, id, t.Trust)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -95,7 +95,7 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 		return Proof{}, err
 	}
 	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through}
-	return proof, t.keep(ctx, p, proof)
+	return proof, errors.Join(t.keep(ctx, p, proof), passed)
 }
 
 // keep puts a proof beside the copy, signed: whoever can write to the place could make up another.
