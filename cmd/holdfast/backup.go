@@ -16,7 +16,6 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/backup"
-	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -230,8 +229,8 @@ func backupVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify [BACKUP]", Short: "Fetch a copy, open and restore it on trial, and hold it against its manifest", Args: cobra.MaximumNArgs(1),
 		Long: "Verify fetches a copy (by default the newest) from a place, checks every byte of it, opens it, restores it into a database for the trial,\n" +
-			"compares rows, audit record and lanes with the manifest that was signed, and checks the signature of every message. Only then the copy\n" +
-			"counts as good.",
+			"compares rows, audit record and lanes with the manifest that was signed, and checks the numbers of every lane and the signature of every\n" +
+			"message. Only then the copy counts as good.",
 		Example: "  holdfast backup verify\n  holdfast backup verify --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
@@ -282,10 +281,11 @@ func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string
 	t.Increments = o.upTo()
 	proof, err := backup.Verify(ctx, p, id, t)
 	outcome := map[string]any{"place": p.String(), "seconds": proof.Took, "opened_by": t.Key.Name}
+	e := audit.Entry{Actor: actor, Action: access.BackupVerify, Object: "backup/" + cmp.Or(proof.ID, id, "newest")}
 	if err != nil {
-		outcome["failed"] = err.Error()
+		outcome["failed"], e.Outcome = err.Error(), audit.Refused
 	}
-	return proof, errors.Join(err, recordBackup(ctx, db, audit.Entry{Actor: actor, Action: access.BackupVerify, Object: "backup/" + cmp.Or(proof.ID, id, "newest")}, outcome))
+	return proof, errors.Join(err, recordBackup(ctx, db, e, outcome))
 }
 
 // recordBackup has in the audit record what became of a copy.
@@ -317,39 +317,10 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t back
 	if t.Trust, err = c.backupTrust(ctx, db); err != nil {
 		return t, err
 	}
-	if by, ok := t.Trust.(*seal.Trust); ok {
-		t.Messages = c.signaturesOf(by)
-	}
+	by, _ := t.Trust.(*seal.Trust)
+	t.Messages = c.lanesOf(by)
 	t.Signer, err = c.backupSigner(ctx, db)
 	return t, err
-}
-
-// signaturesOf checks the signature of origin of every message in a database that was restored on trial. One that is not signed yet, since no key
-// counted when it was committed, is signed before it leaves.
-func (c Config) signaturesOf(by *seal.Trust) func(ctx context.Context, restored *store.DB) error {
-	return func(ctx context.Context, restored *store.DB) error {
-		c.sealLazily(restored)
-		out := outbox.New(nil, "", outbox.Config{})
-		for cursor, more := "", true; more; more = cursor != "" {
-			var some []outbox.Detail
-			err := restored.View(ctx, func(tx *store.Tx) (err error) {
-				some, cursor, err = out.Messages(ctx, tx, outbox.Filter{OldestFirst: true, Bare: true, Limit: 1000}, cursor)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			for _, d := range some {
-				if d.Origin == nil && !d.Garbled {
-					continue
-				}
-				if _, err := by.Genuine(d.Message); err != nil {
-					return fmt.Errorf("number %d of lane %s in the copy: %w", d.Number, d.Lane, err)
-				}
-			}
-		}
-		return nil
-	}
 }
 
 func backupPrune() *cobra.Command {

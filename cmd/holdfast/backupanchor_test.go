@@ -10,10 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/backup"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
@@ -150,5 +153,46 @@ func flipSignature(t *testing.T, at int) func(tx *store.Tx) error {
 		signature[at] ^= 1
 		_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET signature = ?`, signature)
 		return err
+	}
+}
+
+// TestACopyWhoseLaneLacksANumberIsRefused: rows, record and heads of lanes are those of the manifest, and every signature is good; the trial is recorded as one that
+// has failed.
+func TestACopyWhoseLaneLacksANumberIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	order := reportOn(t, p, 1, "4711")
+	confirmOn(t, p, order, "two", "4711")
+	confirmOn(t, p, order, "three", "4711")
+	copyWithAnchor(t, p)
+	if _, err := cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{}); err != nil {
+		t.Fatal(err)
+	}
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `DELETE FROM outbox_messages WHERE number = 2`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyWithAnchor(t, p)
+	_, err = cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{})
+	if problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "number 2 of lane") || !strings.Contains(err.Error(), "it is missing") {
+		t.Errorf("got %v, want the number that is missing", err)
+	}
+	var outcomes []string
+	err = p.db.View(t.Context(), func(tx *store.Tx) error {
+		return tx.Select(t.Context(), &outcomes, `SELECT outcome FROM audit_entries WHERE action = ? ORDER BY seq`, access.BackupVerify)
+	})
+	if want := []string{audit.Done, audit.Refused}; err != nil || !slices.Equal(outcomes, want) {
+		t.Errorf("the record has the outcomes %v, %v, want %v", outcomes, err, want)
 	}
 }

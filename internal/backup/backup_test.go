@@ -232,8 +232,21 @@ func TestWhatIsRestoredSendsNothingTwiceUnseen(t *testing.T) {
 	by.Trust, by.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return s.signer, nil }
 	settled := errors.New("settled")
 	by.Settle = func(context.Context, *store.Tx) error { return settled }
-	if _, err := backup.Restore(t.Context(), s.far, "", filepath.Join(t.TempDir(), "unsettled"), "", by); !errors.Is(err, settled) {
+	if _, err := backup.Restore(t.Context(), s.far, "", folder, "", by); !errors.Is(err, settled) {
 		t.Errorf("what must not come back cannot be ended: got %v, want that nothing is ready", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("a restore that failed has left %v, %v", left, err)
+	}
+	killed := filepath.Join(folder, ".restoring")
+	if err := os.Mkdir(killed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Restore(t.Context(), s.far, "", folder, "", by); err == nil || !strings.Contains(fmt.Sprint(err), "did not end") {
+		t.Errorf("where a restore was killed: got %v", err)
+	}
+	if err := os.Remove(killed); err != nil {
+		t.Fatal(err)
 	}
 	ended := 0
 	by.Settle = func(context.Context, *store.Tx) error { ended++; return nil }

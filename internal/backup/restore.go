@@ -36,9 +36,9 @@ type Restored struct {
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
 // PostgreSQL. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
 // nothing behind when it fails but the folder. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
-func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Restored, error) {
-	if entries, err := os.ReadDir(folder); err == nil && len(entries) > 0 {
-		return Restored{}, &problem.Error{Kind: problem.Conflict, What: "restore into " + folder, Why: "something is in it", Hint: "name a new folder"}
+func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r Restored, err error) {
+	if err := empty(folder); err != nil {
+		return Restored{}, err
 	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
@@ -49,6 +49,12 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	}
 	// Until the outbox knows that it was restored nothing of it lies where a start would find it.
 	work := filepath.Join(folder, unsettled)
+	ready := false
+	defer func() { // what it has unpacked is the plant's in plain text
+		if !ready {
+			err = errors.Join(err, os.RemoveAll(work))
+		}
+	}()
 	signed, err := unpack(ctx, p, c.ID, work, t)
 	if err != nil {
 		return Restored{}, err
@@ -64,11 +70,25 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (Res
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
 	}
-	r := Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, last: to.last}
+	r = Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, last: to.last}
 	if err = r.settleDown(ctx, url, p, t); err != nil {
 		return r, err
 	}
+	ready = true
 	return r, errors.Join(os.Remove(part), moveUp(work, folder))
+}
+
+// empty refuses a folder that has something, and says what a restore has left there that was killed.
+func empty(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) == 0 {
+		return nil //nolint:nilerr // it is made, which tells what is wrong
+	}
+	why, hint := "something is in it", "name a new folder"
+	if len(entries) == 1 && entries[0].Name() == unsettled {
+		why, hint = "a restore that did not end has left its files there, in plain text", "if none is at work, remove "+filepath.Join(folder, unsettled)+", and restore again"
+	}
+	return &problem.Error{Kind: problem.Conflict, What: "restore into " + folder, Why: why, Hint: hint}
 }
 
 // What a plant is restored into before it may be started, and its database on SQLite.

@@ -90,7 +90,11 @@ func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 			return Chain{}, err
 		}
 	}
-	c.order(list)
+	steps := make([]step, 0, len(list))
+	for _, d := range list {
+		steps = append(steps, stepOf(d))
+	}
+	c.order(steps)
 	if len(c.Wrong) > 0 {
 		c.State = Broken
 	}
@@ -326,67 +330,4 @@ func (c *chain) receipt(ctx context.Context, d outbox.Detail) {
 		return
 	}
 	c.Vouched++
-}
-
-// order checks that no number is missing, that each message follows the one before it, and that the last is the lane's end.
-func (c *chain) order(list []outbox.Detail) {
-	epoch, number, head := int64(1), int64(0), ""
-	known := true // whether head is that of the message before
-	for i, d := range list {
-		again := i > 0 && list[i-1].Epoch == d.Epoch && list[i-1].Number == d.Number
-		if first := 0; d.Redelivery > 0 && c.end.Purged[d.Epoch] < d.Number {
-			if again {
-				first = list[i-1].Redelivery + 1
-			}
-			if d.Redelivery > first {
-				c.wrong(d.Number, "a delivery of it is missing, and was not purged for its age")
-			}
-		}
-		if again {
-			continue
-		}
-		if d.Epoch != epoch {
-			known = known && !c.purgedBetween(epoch, d.Epoch)
-			if epoch = d.Epoch; c.end.Purged[epoch] >= d.Number-1 && d.Number > number+1 {
-				known, number = false, d.Number-1
-			}
-		}
-		if missing := d.Number - number - 1; missing > 0 {
-			if c.end.Purged[d.Epoch] < d.Number-1 {
-				c.wrong(max(number, c.end.Purged[d.Epoch])+1, "it is missing, and was not purged for its age")
-			}
-			known = false
-		}
-		if known && d.Prev != head {
-			c.wrong(d.Number, "it does not follow the message before it")
-		}
-		number, head, known = d.Number, cmp.Or(d.Refers, d.Digest), true
-	}
-	purged := c.end.Purged[c.end.Epoch]
-	switch {
-	case number == c.end.Last && epoch == c.end.Epoch && head == c.end.Digest:
-	case c.end.Last == 0 && epoch < c.end.Epoch && (head == c.end.Digest || c.end.Purged[epoch] > number || c.purgedBetween(epoch, c.end.Epoch)):
-		// a restored plant has begun an epoch, in which there is nothing yet
-	case number == c.end.Last && epoch == c.end.Epoch && number > 0:
-		c.wrong(number, "the lane's own end is another: its digest is not that of its last message")
-	case (len(list) == 0 || number < purged) && purged == c.end.Last:
-		// all that it had was purged
-	case epoch != c.end.Epoch && len(list) > 0:
-		c.wrong(c.end.Last, "the lane says that it is in epoch %d, and its last message is of epoch %d", c.end.Epoch, epoch)
-	case number < c.end.Last:
-		c.wrong(number+1, "it is missing: the lane ends at number %d", c.end.Last)
-	default:
-		c.wrong(number, "the lane says that it ends at number %d", c.end.Last)
-	}
-}
-
-// purgedBetween tells whether messages of an epoch between the two were deleted for their age, so that the first message after cannot be held
-// against the last before.
-func (c *chain) purgedBetween(before, after int64) bool {
-	for epoch := range c.end.Purged {
-		if epoch > before && epoch < after {
-			return true
-		}
-	}
-	return false
 }
