@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -28,7 +29,7 @@ const controllerWait = 5 * time.Second
 
 // Directory is an Active Directory in which people have their accounts.
 type Directory struct {
-	URLs     []string                                  // of its controllers, asked in this order: ldaps://, or ldap://, where nothing is said before TLS (StartTLS)
+	URLs     []string                                  // of its controllers, asked in this order, one that failed within a minute last: ldaps://, or ldap://, where nothing is said before TLS (StartTLS)
 	Base     string                                    // DN below which its people and groups are
 	User     string                                    // that it is read as: a DN, or name@domain
 	Password func(ctx context.Context) (string, error) // of that user
@@ -44,6 +45,8 @@ type directory struct {
 	Directory
 	now  func() time.Time
 	busy chan struct{} // holds a place for each sign-in that is under way
+
+	failed sync.Map // when a controller did last, by its address
 }
 
 // member is somebody of the directory.
@@ -57,17 +60,48 @@ type member struct {
 
 var memberFields = []string{"objectGUID", "sAMAccountName", "userAccountControl", "accountExpires"}
 
-// open connects to the first controller that answers and can be believed.
-func (d *directory) open() (*ldap.Conn, error) {
+// passed is how long a controller that failed is asked after the others.
+const passed = time.Minute
+
+// ask does fn on a connection to the first controller that answers, can be believed and serves: one may be half dead, and accept connections and nothing
+// else. What fn has done is then done again at the next one.
+func (d *directory) ask(ctx context.Context, fn func(c *ldap.Conn) error) error {
 	var errs []error
-	for _, at := range d.URLs {
+	for _, at := range d.inOrder() {
 		c, err := d.dial(at)
 		if err == nil {
-			return c, nil
+			err = fn(c)
+			_ = c.Close()
+			if !unserved(err) {
+				d.failed.Delete(at)
+				return err
+			}
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", at, err))
+		d.failed.Store(at, d.now())
+		if errs = append(errs, fmt.Errorf("%s: %w", at, err)); ctx.Err() != nil {
+			break
+		}
 	}
-	return nil, errors.Join(errs...)
+	return d.away(errors.Join(errs...))
+}
+
+// inOrder are the controllers as they are asked: those last that have failed within a minute.
+func (d *directory) inOrder() []string {
+	var first, last []string
+	for _, at := range d.URLs {
+		when, ok := d.failed.Load(at)
+		if ok && d.now().Sub(when.(time.Time)).Abs() < passed {
+			last = append(last, at)
+		} else {
+			first = append(first, at)
+		}
+	}
+	return append(first, last...)
+}
+
+// unserved tells that another controller may answer what this one did not: not of a wrong password, which each would count.
+func unserved(err error) bool {
+	return ldap.IsErrorAnyOf(err, ldap.ErrorNetwork, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultTimeLimitExceeded)
 }
 
 func (d *directory) dial(at string) (*ldap.Conn, error) {
@@ -93,27 +127,22 @@ func (d *directory) dial(at string) (*ldap.Conn, error) {
 	return c, nil
 }
 
-// read does fn with a connection that reads as the plant's own user.
+// read does fn with a connection that reads as the plant's own user; again, from its beginning, if a controller fails meanwhile.
 func (d *directory) read(ctx context.Context, fn func(c *ldap.Conn) error) error {
 	password, err := d.Password(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := d.open()
-	if err != nil {
+	err = d.ask(ctx, func(c *ldap.Conn) error {
+		if err := c.Bind(d.User, password); err != nil {
+			return fmt.Errorf("sign in as %s: %w", d.User, err)
+		}
+		return fn(c)
+	})
+	if _, ok := errors.AsType[*ldap.Error](err); ok && problem.KindOf(err) != problem.Unavailable {
 		return d.away(err)
 	}
-	defer c.Close()
-	if err := c.Bind(d.User, password); err != nil {
-		return d.away(fmt.Errorf("sign in as %s: %w", d.User, err))
-	}
-	if err := fn(c); err != nil {
-		if _, ok := errors.AsType[*ldap.Error](err); ok {
-			return d.away(err)
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
 // away is told where the directory does not answer, or not as it should.
@@ -239,18 +268,13 @@ func sid(raw []byte) string {
 
 // prove signs in as somebody, on a connection that serves for nothing else. Unknown if the password is wrong, Denied with the reason if the
 // directory lets them in no more.
-func (d *directory) prove(dn, password string) error {
+func (d *directory) prove(ctx context.Context, dn, password string) error {
 	if password == "" { // which would let in whoever asks (RFC 4513, 5.1.2)
 		return notRight()
 	}
-	c, err := d.open()
-	if err != nil {
-		return d.away(err)
-	}
-	defer c.Close()
-	err = c.Bind(dn, password)
-	if err == nil {
-		return nil
+	err := d.ask(ctx, func(c *ldap.Conn) error { return c.Bind(dn, password) })
+	if err == nil || problem.KindOf(err) == problem.Unavailable {
+		return err
 	}
 	if !ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
 		return d.away(err)
@@ -303,7 +327,7 @@ func (d *directory) signIn(ctx context.Context, name, password string, attempt f
 	if err := attempt(cmp.Or(m.guid, name)); err != nil {
 		return m, err
 	}
-	if err := d.prove(cmp.Or(m.dn, "CN=nobody,"+d.Base), password); err != nil {
+	if err := d.prove(ctx, cmp.Or(m.dn, "CN=nobody,"+d.Base), password); err != nil {
 		return m, err
 	}
 	switch {
@@ -344,6 +368,6 @@ func (d *directory) stale(age time.Duration, _ bool, _ time.Duration) error {
 // NewDirectory lets people in who have an account of an Active Directory; their sessions are of s. It asks nothing; Run does.
 func NewDirectory(s *Sessions, cfg Directory, log *slog.Logger) *Members {
 	cfg.Sync, cfg.Keep = cmp.Or(cfg.Sync, 20*time.Second), cmp.Or(cfg.Keep, 12*time.Hour)
-	s.directory = &directory{cfg, s.db.Now, make(chan struct{}, exchanges)}
+	s.directory = &directory{Directory: cfg, now: s.db.Now, busy: make(chan struct{}, exchanges)}
 	return &Members{sessions: s, at: s.directory, log: log.With("part", "access")}
 }

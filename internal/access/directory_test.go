@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,6 +160,7 @@ func TestPeopleOfAnActiveDirectory(t *testing.T) {
 	t.Run("what cannot be believed", func(t *testing.T) { testDirectoryTLS(t, dc) })
 	t.Run("who is removed", func(t *testing.T) { testDirectoryRemoval(t, dc) })
 	t.Run("the controller is away", func(t *testing.T) { testDirectoryAway(t, dc) })
+	t.Run("a controller is half dead", func(t *testing.T) { testDirectoryHalfDead(t, dc) })
 	t.Run("badges", func(t *testing.T) { testDirectoryBadges(t, dc) })
 	t.Run("attempts are counted by the account", func(t *testing.T) { testDirectoryAttempts(t, dc) })
 	t.Run("one who cannot be read", func(t *testing.T) { testDirectoryUnread(t, dc) })
@@ -368,6 +370,72 @@ func testDirectoryAway(t *testing.T, dc *adtest.Controller) {
 	status, text = d.who(b)
 	d.want("twelve hours after it", status, text, 401, "too old")
 	dc.Away(false)
+}
+
+// halfDead is a controller that can be believed, answers each connection with these bytes and never says anything else, with how many there were.
+func halfDead(t *testing.T, answer string) (at string, ca *x509.Certificate, asked *atomic.Int64) {
+	t.Helper()
+	web := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	t.Cleanup(web.Close)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", web.TLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	asked = new(atomic.Int64)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			go func() {
+				defer c.Close()
+				_, _ = c.Read(make([]byte, 1024))
+				_, _ = io.WriteString(c, answer)
+				_, _ = io.Copy(io.Discard, c)
+			}()
+		}
+	}()
+	return "ldaps://" + l.Addr().String(), web.Certificate(), asked
+}
+
+// testDirectoryHalfDead: a controller that accepts connections and serves nobody keeps the others away from nobody, and is asked last for a minute.
+func testDirectoryHalfDead(t *testing.T, dc *adtest.Controller) {
+	const refused = "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01%c\x04\x00\x04\x00" // the answer to the first bind
+	for name, answer := range map[string]string{
+		"it says nothing": "", "it is busy": fmt.Sprintf(refused, 51), "it is unavailable": fmt.Sprintf(refused, 52),
+	} {
+		t.Run(name, func(t *testing.T) {
+			at, ca, asked := halfDead(t, answer)
+			d := openDomain(t, dc, func(a *access.Directory) {
+				a.TLS.RootCAs.AddCert(ca)
+				a.URLs = []string{at, dc.URL}
+			})
+			_, status, text := d.in("op1", adtest.Password("op1"), "")
+			d.want("op1, by the second controller", status, text, 200, "ad:op1[viewer]")
+			d.sync()
+			if n := asked.Load(); n != 1 {
+				t.Errorf("the first was asked %d times in a minute, want once", n)
+			}
+			d.clock.add(time.Minute)
+			d.sync()
+			if n := asked.Load(); n != 2 {
+				t.Errorf("the first was asked %d times a minute later, want twice", n)
+			}
+		})
+	}
+	at, ca, asked := halfDead(t, fmt.Sprintf(refused, 49))
+	d := openDomain(t, dc, func(a *access.Directory) {
+		a.TLS.RootCAs.AddCert(ca)
+		a.URLs = []string{dc.URL, at}
+	})
+	_, status, text := d.in("op1", "wrong", "")
+	d.want("a wrong password", status, text, 401, "not right")
+	if n := asked.Load(); n != 0 {
+		t.Errorf("a wrong password was tried at %d controllers more, which may each count it", n)
+	}
 }
 
 // testDirectoryAttempts: whatever somebody is called, of the attempts that lock their account few come from one place. Here the account stands for two names.

@@ -74,13 +74,15 @@ AND (signed_in_at > ? OR 'ad:' || name IN (SELECT owner FROM access_badges)) ORD
 	var unread []string
 	found := map[string]member{}
 	err = m.at.read(ctx, func(c *ldap.Conn) error {
+		unread = nil
+		clear(found)
 		sids, err := m.at.sids(c)
 		for i := 0; i < len(rows) && err == nil; i++ {
 			one, not := m.at.again(c, rows[i].Subject, sids)
 			switch {
 			case not == nil:
 				found[rows[i].Name] = one
-			case ldap.IsErrorWithCode(not, ldap.ErrorNetwork) || c.IsClosing():
+			case unserved(not) || c.IsClosing():
 				err = not
 			default:
 				unread = append(unread, rows[i].actor())
