@@ -42,7 +42,6 @@ func backupCreate() *cobra.Command {
 				return err
 			}
 			return with(cmd, func(ctx context.Context, r *records) error {
-				bar := newProgress(cmd.ErrOrStderr(), -1, "writing")
 				by, err := r.cfg.backupSigner(ctx, r.db)
 				if err != nil {
 					return err
@@ -55,13 +54,18 @@ func backupCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				m, err := r.cfg.createBackup(ctx, r.db, by, anchor, places, nil, func(done, of int64) {
-					bar.ChangeMax64(of)
-					_ = bar.Set64(done)
+				tell, end := bytesOf(cmd.ErrOrStderr(), "writing")
+				var in []string // the places that have it
+				m, err := r.cfg.createBackup(ctx, r.db, by, anchor, places, nil, tell, func(place string) error {
+					in = append(in, place)
+					return nil
 				})
-				_ = bar.Finish()
-				if m.ID == "" {
+				end()
+				if len(in) == 0 {
 					return err
+				}
+				if err != nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "backup %s is in %s alone\n", m.ID, strings.Join(in, ", "))
 				}
 				err = errors.Join(err, r.act(ctx, access.BackupCreate, "backup/"+m.ID, reason, func(context.Context, *store.Tx) error { return nil }))
 				if asJSON {
@@ -81,8 +85,8 @@ func backupCreate() *cobra.Command {
 }
 
 // createBackup makes a copy for some places, signed by what is given. log, if there is one, follows it from then on.
-func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, anchor anchoring, to []backup.Place, log *backup.Log, tell func(done, of int64)) (m backup.Manifest, err error) {
-	o := backup.Options{Places: to, Log: log, Progress: tell, Signer: by, Anchor: anchor}
+func (c Config) createBackup(ctx context.Context, db *store.DB, by backup.Signer, anchor anchoring, to []backup.Place, log *backup.Log, tell func(done, of int64), written func(place string) error) (m backup.Manifest, err error) {
+	o := backup.Options{Places: to, Log: log, Progress: tell, Written: written, Signer: by, Anchor: anchor}
 	if o.Recipients, err = c.backupRecipients(ctx); err != nil {
 		return m, err
 	}
@@ -191,6 +195,7 @@ type chosen struct {
 	place, identity string
 	increments      int64
 	anchors         []string
+	tell            func(done, of int64) // how much of it was fetched; may be nil
 }
 
 func (o *chosen) flags(cmd *cobra.Command) {
@@ -234,7 +239,10 @@ func backupVerify() *cobra.Command {
 		Example: "  holdfast backup verify\n  holdfast backup verify --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				var end func()
+				o.tell, end = bytesOf(cmd.ErrOrStderr(), "fetching")
 				proof, wrong := r.cfg.verifyBackup(ctx, r.db, strings.Join(args, ""), r.cfg.localActor().Name, o)
+				end()
 				if proof.ID == "" {
 					return wrong
 				}
@@ -278,7 +286,7 @@ func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string
 	if err != nil {
 		return backup.Proof{}, err
 	}
-	t.Increments = o.upTo()
+	t.Increments, t.Progress = o.upTo(), o.tell
 	proof, err := backup.Verify(ctx, p, id, t)
 	outcome := map[string]any{"place": p.String(), "seconds": proof.Took, "opened_by": t.Key.Name}
 	e := audit.Entry{Actor: actor, Action: access.BackupVerify, Object: "backup/" + cmp.Or(proof.ID, id, "newest")}

@@ -101,7 +101,7 @@ func copyWithAnchor(t *testing.T, p *process) backup.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), places, nil, func(int64, int64) {})
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), places, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

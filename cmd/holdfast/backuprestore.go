@@ -51,7 +51,10 @@ func backupRestore() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("find the folder %s: %w", args[0], err)
 			}
+			var end func()
+			t.Progress, end = bytesOf(cmd.ErrOrStderr(), "fetching")
 			got, err := backup.Restore(ctx, p, id, folder, url, t)
+			end()
 			if err != nil {
 				return err
 			}

@@ -43,7 +43,7 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 					follow = shipped
 				}
 			}
-			m, err := p.cfg.createBackup(ctx, p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), to, follow, nil)
+			m, err := p.cfg.createBackup(ctx, p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), to, follow, nil, nil)
 			if m.ID == "" {
 				return err
 			}

@@ -150,7 +150,7 @@ func openedCopy(t *testing.T, p *process, dir string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := p.cfg.createBackup(t.Context(), p.db, p.ring, nil, places, nil, func(int64, int64) {})
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.ring, nil, places, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,6 +64,7 @@ type Trial struct {
 	Work       string // folder for what is unpacked; it goes away
 	URL        string // of the plant's database; a trial of PostgreSQL is made on its server
 	Now        func() time.Time
+	Progress   func(done, of int64) // bytes of the archive that were fetched; may be nil
 }
 
 // Verify fetches a copy from a place, opens it, restores it into a database for the trial, and holds that against the manifest. "" is the newest
@@ -230,7 +231,7 @@ func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signer
 	}
 	defer r.Close()
 	counted := &counting{to: io.Discard, sum: sha256.New()}
-	whole := io.TeeReader(r, counted)
+	whole := io.TeeReader(&progress{r: r, of: s.Size, tell: t.Progress}, counted)
 	openErr := open(whole, t.Key, folder, m, s)
 	if _, err := io.Copy(io.Discard, whole); err != nil {
 		return by, fmt.Errorf("read backup %s: %w", id, err)
