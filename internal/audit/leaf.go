@@ -101,7 +101,7 @@ func (g *edge) root() tlog.Hash {
 	return h
 }
 
-// hashesOf reads the kept hashes of leaves from … to-1, each with those that became whole with it. What is gone is left out.
+// hashesOf reads the kept hashes of leaves from … to-1, each with those that became whole with it. What is gone, or of another length, is left out.
 func hashesOf(ctx context.Context, tx *store.Tx, from, to int64) ([][]tlog.Hash, error) {
 	var rows []hashRow
 	first := tlog.StoredHashCount(from)
@@ -111,9 +111,9 @@ func hashesOf(ctx context.Context, tx *store.Tx, from, to int64) ([][]tlog.Hash,
 	}
 	byPos := make(map[int64]tlog.Hash, len(rows))
 	for _, r := range rows {
-		var h tlog.Hash
-		copy(h[:], r.Hash)
-		byPos[r.Pos] = h
+		if len(r.Hash) == tlog.HashSize {
+			byPos[r.Pos] = tlog.Hash(r.Hash)
+		}
 	}
 	out := make([][]tlog.Hash, to-from)
 	for n := from; n < to; n++ {

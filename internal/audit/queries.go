@@ -150,9 +150,9 @@ func stored(ctx context.Context, tx *store.Tx) tlog.HashReaderFunc {
 		}
 		out := make([]tlog.Hash, len(at))
 		for i, pos := range at {
-			if copy(out[i][:], byPos[pos]) != tlog.HashSize {
+			if copy(out[i][:], byPos[pos]) != tlog.HashSize || len(byPos[pos]) != tlog.HashSize {
 				return nil, &problem.Error{
-					Kind: problem.Integrity, What: fmt.Sprintf("read hash %d of the audit record", pos), Why: "it is gone",
+					Kind: problem.Integrity, What: fmt.Sprintf("read hash %d of the audit record", pos), Why: "it is gone, or was changed",
 					Hint: "the database was altered behind Holdfast: holdfast audit verify tells more",
 				}
 			}

@@ -399,7 +399,7 @@ func (v *verifier) page(ctx context.Context, tx *store.Tx, to int64) error {
 		}
 		kept := hashes[n-from]
 		if len(kept) == 0 {
-			v.wrong(at.Entry, "the hash of entry %d (place %d) is gone", at.Entry, n)
+			v.wrong(at.Entry, "the hash of entry %d (place %d) is gone, or has another length", at.Entry, n)
 			h, _ := at.entry().hash()
 			kept = []tlog.Hash{h}
 		}

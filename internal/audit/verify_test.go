@@ -88,6 +88,8 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 		}, 3, "not what was sealed"},
 		{"a hash", []string{`UPDATE audit_hashes SET hash = (SELECT hash FROM audit_hashes WHERE pos = 0) WHERE pos = 2`}, 0, "over place 1 was changed"},
 		{"a hash removed", []string{`DELETE FROM audit_hashes WHERE pos = 3`}, 3, "is gone"},
+		{"bytes after the hash of an entry", []string{`UPDATE audit_hashes SET hash = hash || hash WHERE pos = 3`}, 3, "has another length"},
+		{"bytes after a hash", []string{`UPDATE audit_hashes SET hash = hash || hash WHERE pos = 2`}, 0, "over place 1 was changed"},
 		{"a checkpoint's note", []string{`UPDATE audit_checkpoints SET note = (SELECT MIN(note) FROM audit_checkpoints) WHERE size = 5`}, 0, "was changed"},
 		{"a checkpoint's time", []string{`UPDATE audit_checkpoints SET at = at + 1 WHERE size = 5`}, 0, "was changed"},
 		{"a checkpoint removed", []string{`DELETE FROM audit_checkpoints WHERE size = 5`}, 0, "was removed from the database"},
