@@ -164,13 +164,9 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 // Handler serves everything below Root.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Root+"static/{file...}", c.static)
-	mux.HandleFunc("GET "+Root+"events", c.admitted(access.StatusRead, c.events))
-	for _, t := range c.routes() {
-		mux.HandleFunc(t.pattern, c.admitted(t.action, c.shown(t.show)))
+	for _, s := range c.served() {
+		mux.HandleFunc(s.pattern, s.serve)
 	}
-	c.door(mux)
-	mux.HandleFunc(Root, func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, noPage()) })
 	sites := http.NewCrossOriginProtection()
 	sites.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, r, &problem.Error{
@@ -178,6 +174,31 @@ func (c *Console) Handler() http.Handler {
 		})
 	}))
 	return guarded(sites.Handler(mux))
+}
+
+// open stands for the action of what asks nobody who they are.
+const open = "open"
+
+// served is an address of the console, with the action that it needs: open, or "" for whoever is signed in.
+type served struct {
+	pattern, action string
+	serve           http.HandlerFunc
+}
+
+// served is everything that the console answers; nothing else is put into its mux, so that a test sees who may open what.
+func (c *Console) served() []served {
+	all := []served{
+		{"GET " + Root + "static/{file...}", open, c.static},
+		{"GET " + Root + "events", access.StatusRead, c.admitted(access.StatusRead, c.events)},
+		{Root, open, func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, noPage()) }},
+	}
+	for _, t := range c.routes() {
+		all = append(all, served{t.pattern, t.action, c.admitted(t.action, c.shown(t.show))})
+	}
+	for _, t := range c.door() {
+		all = append(all, served{t.pattern, t.action, c.shown(t.show)})
+	}
+	return all
 }
 
 // guarded sets the headers of every answer.

@@ -6,12 +6,15 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"holdfast/internal/access"
+	"holdfast/internal/console"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 	"holdfast/internal/token"
@@ -24,6 +27,7 @@ type row struct {
 	form   url.Values        // that is sent, without reason
 	acts   map[string]string // what {act} may be, with its action; "" for a form that does one thing
 	later  bool              // what it acts upon is looked for before its action is judged, and this plant has none
+	stream bool              // it has no end
 }
 
 // rows is what who may open and do in the console, written once more than in the code: a page or an act without a row fails, and so does a row without either.
@@ -74,7 +78,14 @@ func (p *plant) rows() map[string]row {
 		"GET /console/account":            {action: access.PasskeyAdd}, "POST /console/account/passkeys/begin": {action: access.PasskeyAdd},
 		"POST /console/account/passkeys": {action: access.PasskeyAdd}, "POST /console/account/passkeys/{id}/remove": {action: access.PasskeyRemove, at: "/console/account/passkeys/1/remove"},
 		"POST /console/account/badge": {action: access.BadgeSet}, "POST /console/account/badge/remove": {action: access.BadgeRemove},
-		"GET /console/tokens": {action: access.TokenReveal}, "POST /console/tokens/show": {action: access.TokenReveal},
+		"GET /console/events":           {action: access.StatusRead, stream: true}, // a stream, which ends with the console's Run
+		"GET /console/static/{file...}": {action: console.Open, at: "/console/static/nothing.css"}, "/console/": {action: console.Open, at: "/console/nothing"},
+		"GET /console/sign-in": {action: console.Open}, "POST /console/sign-in": {action: console.Open}, "POST /console/sign-out": {action: console.Open},
+		"POST /console/sign-in/passkey/begin": {action: console.Open}, "POST /console/sign-in/passkey": {action: console.Open},
+		"GET /console/floor": {action: console.Open}, "POST /console/floor": {action: console.Open},
+		"GET /console/sign-in/{provider}":      {action: console.Open, at: "/console/sign-in/nobody"},
+		"GET /console/sign-in/{provider}/done": {action: console.Open, at: "/console/sign-in/nobody/done"},
+		"GET /console/tokens":                  {action: access.TokenReveal}, "POST /console/tokens/show": {action: access.TokenReveal},
 	}
 }
 
@@ -135,6 +146,31 @@ func TestEveryPageAndActIsPermittedToWhomTheTableSays(t *testing.T) {
 	}
 }
 
+// TestNothingIsServedBesideTheTable: who may open what is said where an address is put into a mux, in one place, from which the test above has its patterns.
+func TestNothingIsServedBesideTheTable(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var puts []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		puts = append(puts, putsIn.FindAllString(string(text), -1)...)
+	}
+	if len(puts) != 1 || puts[0] != "mux.HandleFunc(s.pattern, s.serve)" {
+		t.Errorf("the console puts into a mux %q, want what served gives and nothing else", puts)
+	}
+}
+
+// putsIn finds what puts something into a mux.
+var putsIn = regexp.MustCompile(`\w+\.Handle(Func)?\(.*`)
+
 // refused tells whether somebody was not let because of their roles. Not each 403 is that: some acts want a fresh second factor, or another sort of account.
 func refused(status int, text string) bool {
 	return status == http.StatusForbidden && strings.Contains(text, "has no permission for it")
@@ -158,25 +194,45 @@ func (p *plant) withAccounts(policy *access.Policy) {
 		p.t.Fatal(err)
 	}
 	p.pages.Badges = access.NewBadges(s, func(context.Context) (string, error) { return strings.Repeat("k", 32), nil }, map[string]netip.Prefix{"press-7": netip.MustParsePrefix("127.0.0.1/32")})
+	p.pages.SignIn, p.pages.Elsewhere = s, access.NewProviders(s, nil)
 	p.pages.Tokens = token.New(token.Config{Fields: map[string][]string{"personnel": {"personnel"}}})
 	p.srv = httptest.NewServer(s.Wrap(p.pages.Handler()))
 	p.url = p.srv.URL
 }
 
+// begins opens a stream, and reads it only where it is refused.
+func (p *plant) begins(path string) (status int, text string) {
+	p.t.Helper()
+	res, err := http.Get(p.url + path) //nolint:noctx // the test's own server
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if res.StatusCode == http.StatusForbidden {
+		return p.read(res)
+	}
+	res.Body.Close()
+	return res.StatusCode, ""
+}
+
 // holds opens a page, or does each of its acts, where that is allowed or where it is not, and compares.
 func (p *plant) holds(policy *access.Policy, rights access.Rights, pattern string, r row, allowed bool) {
 	p.t.Helper()
-	method, path, _ := strings.Cut(pattern, " ")
+	method, path, one := strings.Cut(pattern, " ")
+	if !one { // of any method
+		method, path = http.MethodGet, pattern
+	}
 	if r.at != "" {
 		path = r.at
 	}
-	may := r.action == "" || policy.MayOnSome(rights, r.action)
+	may := r.action == "" || r.action == console.Open || policy.MayOnSome(rights, r.action)
 	if method == http.MethodGet || len(r.acts) == 0 {
 		if may != allowed {
 			return
 		}
 		status, text := 0, ""
-		if method == http.MethodGet {
+		if r.stream {
+			status, text = p.begins(path)
+		} else if method == http.MethodGet {
 			status, text = p.get(path)
 		} else {
 			status, _, text = p.post(path, form("reason", "looked at it"))

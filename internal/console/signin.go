@@ -118,23 +118,19 @@ func (c *Console) toSignIn(w http.ResponseWriter, r *http.Request, err error) bo
 }
 
 // door are the pages that anybody may see.
-func (c *Console) door(mux *http.ServeMux) {
+func (c *Console) door() (all []route) {
 	if c.SignIn == nil {
-		return
+		return nil
 	}
-	mux.HandleFunc("GET "+Root+"sign-in", c.shown(c.signIn))
-	mux.HandleFunc("POST "+Root+"sign-in", c.shown(c.signIn))
-	mux.HandleFunc("POST "+Root+"sign-out", c.shown(c.signOut))
+	all = []route{{"GET " + Root + "sign-in", open, c.signIn}, {"POST " + Root + "sign-in", open, c.signIn}, {"POST " + Root + "sign-out", open, c.signOut}}
 	if c.Passkeys != nil {
-		mux.HandleFunc("POST "+Root+"sign-in/passkey/begin", c.shown(c.askPasskey))
-		mux.HandleFunc("POST "+Root+"sign-in/passkey", c.shown(c.byPasskey))
+		all = append(all, route{"POST " + Root + "sign-in/passkey/begin", open, c.askPasskey}, route{"POST " + Root + "sign-in/passkey", open, c.byPasskey})
 	}
 	if c.Badges != nil {
-		mux.HandleFunc("GET "+Root+"floor", c.shown(c.floorForm))
-		mux.HandleFunc("POST "+Root+"floor", c.shown(c.byBadge))
+		all = append(all, route{"GET " + Root + "floor", open, c.floorForm}, route{"POST " + Root + "floor", open, c.byBadge})
 	}
 	if c.Elsewhere != nil {
-		mux.HandleFunc("GET "+Root+"sign-in/{provider}", c.shown(c.leave))
-		mux.HandleFunc("GET "+Root+"sign-in/{provider}/done", c.shown(c.comeBack))
+		all = append(all, route{"GET " + Root + "sign-in/{provider}", open, c.leave}, route{"GET " + Root + "sign-in/{provider}/done", open, c.comeBack})
 	}
+	return all
 }
