@@ -39,7 +39,7 @@ func (t *Tree) holdLanes(ctx context.Context, tx *store.Tx, s *stand, since time
 	if t.cfg.Lanes == nil {
 		return nil
 	}
-	if since.IsZero() {
+	if since.IsZero() || since.After(tx.Now.Add(overlap)) { // ahead only if somebody has written it, or a clock was put back
 		since = tx.Now.Add(-firstLanesAt)
 	}
 	all, err := t.cfg.Lanes(ctx, tx, since.Add(-overlap))

@@ -354,6 +354,14 @@ func TestTheHeadsOfLanesAreHeldAsTheyMove(t *testing.T) {
 		if d := since[2].Sub(since[1]); len(since) != 3 || d < 0 {
 			t.Errorf("asked since %v", since)
 		}
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE audit_tree SET lanes_at = ?`, store.Micros(tx.Now.Add(time.Hour)))
+			return err
+		})
+		heads[1].Number, heads[1].Digest = 2, "01"
+		if sealed(t, tree); err != nil || len(since) != 4 || since[3].After(since[2].Add(-23*time.Hour)) {
+			t.Errorf("with a time that lies ahead asked since %v (%v), want what moved in the last 24 hours", since, err)
+		}
 		whole(t, verify(t, db, nil))
 	})
 }
