@@ -101,6 +101,10 @@ func TestMistakesOfMappingsAreFoundBySAPsOwnDescriptions(t *testing.T) {
 		{"sap-out/operation.confirmed", sapConfig(t), "src.confirmation.yield), scale: 3", "src.confirmation.yield), scale: 4", "4 places are more than the 3 that ConfirmationYieldQuantity takes (scale: 3)"},
 		{"sap-out/operation.confirmed", sapConfig(t), "PostingDate: src.confirmation.postingDate", "PostingDate: src.confirmation.operation", "it makes a text of any form, and PostingDate is a day, or a time without a zone (make it one"},
 		{"sap-out/operation.confirmed", sapConfig(t), "PostingDate: src.confirmation.postingDate", "PostingDate: src.confirmation.postedAt", "it makes a date-time, and PostingDate is a day, or a time without a zone (make it one"},
+		{
+			"sap-out/confirmation.reversed", sapConfig(t),
+			`  ConfirmationCount: {value: 'src.confirmation.?reverses.optMap(id, ref("confirmation", id).split("/")[1])', maxLength: 8, required: true}` + "\n", "", "requires ConfirmationCount, and nothing makes it",
+		},
 		{"sap-idoc-out/operation.confirmed", carriedConfig(t), "POSTG_DATE:", "POSTG_DAT:", `knows no "POSTG_DAT", and the contract refuses it (did you mean POSTG_DATE?)`},
 		{"sap-idoc-out/operation.confirmed", carriedConfig(t), "maxLength: 4}", "maxLength: 5}", "more than the 4 that PLANT takes (maxLength: 4)"},
 	}

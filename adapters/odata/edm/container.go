@@ -92,6 +92,7 @@ func (p *parser) signature(op *Operation, n *node, returns string, params []*nod
 		if err != nil {
 			return err
 		}
+		f.Required = !f.Nullable // of V2 too: a call has no default, other than a new entity
 		op.Params = append(op.Params, f)
 	}
 	if returns != "" {
