@@ -256,6 +256,9 @@ func (k *checking) field(r *rule, f *schema.Field) {
 			r.most = t
 		}
 		k.elements(r.path+".each", r.each.shape, f.Name, t, r.each.at)
+		if v := r.value; k.typed && !k.binds && t.MinItems > 0 && v != nil && v.shape.absent && (r.absent == nil || r.absent.shape.absent) && !r.required {
+			k.look(v.at, r.path, fmt.Sprintf("an element without a value is left out of the list, and %s needs %d", f.Name, t.MinItems), "give it a default:, which stands in for it")
+		}
 		if t = t.Item; t == nil {
 			return
 		}
@@ -283,10 +286,16 @@ func (k *checking) present(r *rule, f *schema.Field) {
 	if r.each != nil {
 		of = r.each
 	}
+	say := k.wrong
+	if r.when != nil && r.required || r.when == nil && r.each != nil && r.absent != nil && !r.absent.shape.absent {
+		say = k.advise // earlier releases took it
+	}
 	switch {
 	case r.when != nil:
-		k.wrong(r.when.at, r.path+".when", fmt.Sprintf("%s requires %s, which is left out where this does not hold", k.whose, f.Name),
+		say(r.when.at, r.path+".when", fmt.Sprintf("%s requires %s, which is left out where this does not hold", k.whose, f.Name),
 			"leave when: out; where the whole message is to be left out, say when: of the mapping")
+	case r.each != nil && of.shape.absent: // a default stands in for its elements
+		say(of.at, r.path, fmt.Sprintf("it may have no value, and %s requires %s", k.whose, f.Name), "say required: true, which stops a message without it")
 	case of != nil && of.shape.absent && (r.absent == nil || r.absent.shape.absent):
 		k.wrong(of.at, r.path, fmt.Sprintf("it may have no value, and %s requires %s", k.whose, f.Name),
 			"give it a default:, or say required: true, which stops a message without it")
@@ -299,8 +308,10 @@ func (k *checking) value(r *rule, name string, t *schema.Type) {
 	case r.constant != nil:
 		s := constantShape(r.constant)
 		if s.kind == schema.Decimal && t.Kind == schema.Text { // what CEL makes is written as the target has it, a constant as it stands
-			k.wrong(r.at, r.path, fmt.Sprintf("it is a number, and %s is a text", name), fmt.Sprintf("put it in quotes: const: %q", r.constant))
-			return
+			k.advise(r.at, r.path, fmt.Sprintf("it is a number, and %s is a text", name), fmt.Sprintf("put it in quotes: const: %q", r.constant))
+			if !k.was {
+				return
+			}
 		}
 		k.shape(r, s, name, t, r.at)
 	case r.value != nil:

@@ -199,7 +199,7 @@ func (c *compiler) lostZeros(n *yaml.Node, path string) {
 	}
 	for _, t := range tokens(n.Value) {
 		if t.kind == numberToken && len(t.text) > 1 && t.text[0] == '0' && digit(rune(t.text[1])) {
-			c.add(c.src.within(n, t.line, t.col), path, t.text+" is a number here, and loses its zeros", fmt.Sprintf("write %q, in quotes", t.text))
+			c.advise(c.src.within(n, t.line, t.col), path, t.text+" is a number here, and loses its zeros", fmt.Sprintf("write %q, in quotes", t.text))
 		}
 	}
 }

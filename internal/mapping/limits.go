@@ -309,7 +309,11 @@ func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at plac
 	case given != nil && int(*given) > t.Scale:
 		k.wrong(r.at, r.path+".scale", fmt.Sprintf("%d places are more than the %d that %s takes", *given, t.Scale, name), fmt.Sprintf("scale: %d", t.Scale))
 	case k.typed && given == nil && (n.scale == schema.AnyScale || n.scale > t.Scale):
-		k.wrong(at, r.path, fmt.Sprintf("it can have %s, and %s takes %d", n.places(), name, t.Scale),
+		say := k.wrong
+		if n.scale == schema.AnyScale && r.unscaled() {
+			say = k.advise
+		}
+		say(at, r.path, fmt.Sprintf("it can have %s, and %s takes %d", n.places(), name, t.Scale),
 			fmt.Sprintf("add maxScale: %d (or scale: %d, which fills up with zeros) and round:", t.Scale, t.Scale))
 	}
 	if given != nil && n.digits > 0 && n.scale > int(*given) && r.round != decimal.Down && r.round != roundNever {
@@ -324,6 +328,11 @@ func (k *checking) digits(r *rule, s shape, name string, t *schema.Type, at plac
 	case k.typed && r.maxDigits == 0 && (n.digits == 0 || n.digits > t.Digits):
 		k.wrong(at, r.path, fmt.Sprintf("it can have %s before the point, and %s takes %d", digitsOf(n), name, t.Digits), fmt.Sprintf("add maxDigits: %d, which stops a larger one", t.Digits))
 	}
+}
+
+// unscaled tells whether a rule has a quotient whose places were looked at by no earlier release.
+func (r *rule) unscaled() bool {
+	return r.value != nil && r.value.shape.unscaled || r.absent != nil && r.absent.shape.unscaled
 }
 
 func digitsOf(n shape) string {

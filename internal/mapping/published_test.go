@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,22 +18,42 @@ func TestWhatWasPublishedGoesOnAtNewerAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	const head = "from: {kind: operation.confirmed}\nto: {operation: post}\n"
-	for _, tt := range []struct{ name, file, want string }{
-		{"a dead comparison", head + "fields:\n  name: {when: src.confirmation.operation == \"10\", value: src.confirmation.workCentre, maxLength: 80}\n", "the condition never holds"},
-		{"a dead side", head + "fields:\n  name: {value: 'src.confirmation.operation == \"10\" ? src.plant : src.confirmation.workCentre', maxLength: 80}\n", "this is false for every message"},
-		{"an argument of another form", head + "fields:\n  at: date(src.plant, src.zone)\n", "date takes a date-time"},
-		{"an empty table", head + "tables: {t: {rows: {}}}\nfields:\n  movement: {value: 'lookup(\"t\", src.plant)', maxLength: 3}\n", "the table has no row"},
-		{"a pattern that the target forbids", head + "fields:\n  order: src.confirmation.operation\n", "it fits ^[0-9]{4}$"},
-		{"a whole number of more digits", head + "fields:\n  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string}\n", "it can have 14 digits"},
+	requires := strings.Replace(limited, "additionalProperties: false\n", "additionalProperties: false\n      required: [name]\n", 1)
+	requiresList := strings.Replace(limited, "additionalProperties: false\n", "additionalProperties: false\n      required: [all]\n", 1) + "        all: {type: array, items: {type: string}}\n"
+	open := strings.Replace(limited, "additionalProperties: false\n", "additionalProperties: true\n", 1)
+	for _, tt := range []struct{ name, file, want, contract string }{
+		{"a dead comparison", head + "fields:\n  name: {when: src.confirmation.operation == \"10\", value: src.confirmation.workCentre, maxLength: 80}\n", "the condition never holds", ""},
+		{"a dead side", head + "fields:\n  name: {value: 'src.confirmation.operation == \"10\" ? src.plant : src.confirmation.workCentre', maxLength: 80}\n", "this is false for every message", ""},
+		{"an argument of another form", head + "fields:\n  at: date(src.plant, src.zone)\n", "date takes a date-time", ""},
+		{"an empty table", head + "tables: {t: {rows: {}}}\nfields:\n  movement: {value: 'lookup(\"t\", src.plant)', maxLength: 3}\n", "the table has no row", ""},
+		{"a pattern that the target forbids", head + "fields:\n  order: src.confirmation.operation\n", "it fits ^[0-9]{4}$", ""},
+		{"a whole number of more digits", head + "fields:\n  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string}\n", "it can have 14 digits", ""},
 		{
-			"a message in that the plant does not take", "from: {document: d}\nto: {kind: '\"workcentre.changed\"', key: src.id}\nfields:\n  id: src.id\n", "requires",
+			"a message in that the plant does not take", "from: {document: d}\nto: {kind: '\"workcentre.changed\"', key: src.id}\nfields:\n  id: src.id\n", "requires", "",
 		},
+		{"a text without room", head + "fields:\n  name: {value: '\"abcd\"', maxLength: 3}\n", "maxLength stops each message", ""},
+		{"a number that loses its zeros", head + "fields:\n  name: {value: 'size(src.plant) > 03 ? src.plant : src.confirmation.workCentre', maxLength: 80}\n", "loses its zeros", ""},
+		{"a name with a false blank", head + "fields:\n  \"na\u00a0me\": src.plant\n", "looks like a blank", open},
+		{"a required field that is left out", head + "fields:\n  name: {when: has(src.confirmation.reason), value: src.plant, maxLength: 80, required: true}\n", "left out where this does not hold", requires},
+		{"a constant that is a number", head + "fields:\n  name: {const: 4.5}\n", "it is a number, and name is a text", ""},
+		{"a number with an exponent", head + "fields:\n  any: '\"1E2\"'\n", "has an exponent", limited + "        any: {type: string, format: decimal}\n"},
+		{"a quotient of any number of places", head + "fields:\n  amount: {value: 'ratio(decimal(src.confirmation.yield), 1, 2)', maxDigits: 5}\n", "any number of places", ""},
+		{"the same, in one of two cases", head + "fields:\n  amount: {value: 'src.confirmation.final ? ratio(decimal(src.confirmation.yield), 1, 2) : decimal(\"1\")', maxDigits: 5}\n", "any number of places", ""},
+		{"a list with a default for its elements", "from: {kind: lot.created}\nto: {operation: post}\nfields:\n  all: {each: 'src.lot.?notes', item: c, value: c.text, default: '\"x\"'}\n", "it may have no value", requiresList},
 	} {
 		shipped, own := fstest.MapFS{}, fstest.MapFS{"m.yaml": {Data: []byte(tt.file)}}
+		doc, err := contract.Load([]byte(cmp.Or(tt.contract, limited)), "post.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind := "operation.confirmed"
+		if strings.Contains(tt.file, "lot.created") {
+			kind = "lot.created"
+		}
 		strict, err := mapping.Load(shipped, own)
 		refused := err != nil
 		if strict != nil {
-			for _, f := range strict.Check("m", "operation.confirmed", mapping.FromOpenAPI(doc)) {
+			for _, f := range strict.Check("m", kind, mapping.FromOpenAPI(doc)) {
 				refused = refused || f.Refused
 			}
 		}
@@ -44,7 +65,6 @@ func TestWhatWasPublishedGoesOnAtNewerAdvice(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
 		}
-		kind := "operation.confirmed"
 		if strings.Contains(tt.file, "document") {
 			kind = ""
 		}

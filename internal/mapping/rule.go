@@ -25,7 +25,7 @@ func (c *compiler) rules(n *yaml.Node, path string, flat bool) []*rule {
 			c.wrong(e.key, path, "a field needs a name", "write the name that the target has for it")
 			continue
 		}
-		if c.falseBlank(e.key, path) {
+		if c.falseBlank(e.key, path, c.advise) && !c.was {
 			continue
 		}
 		out = append(out, c.rule(e.key.Value, e.value, path+"."+e.key.Value, flat))

@@ -41,6 +41,8 @@ type shape struct {
 	guards  []string         // fields that are there if this condition holds
 	either  []shape          // of a value that may be of several kinds: each of those that are known
 
+	unscaled bool // of a whole expression: it has a quotient by a whole number without a scale, which earlier releases took for its scale
+
 	item    *shape  // each element of a list that an expression makes
 	tuple   []shape // the same one by one, of a list that is written out and always has as many
 	members []part  // of an object that an expression writes out; nil: not known
@@ -181,7 +183,8 @@ type analysis struct {
 	shapes map[int64]shape // of each part
 	loops  bool
 
-	choices []choice
+	choices  []choice
+	unscaled bool
 }
 
 // analyse says what an expression's value is, and notes what could fail in it: a field that may be missing, a code without a row.
@@ -193,6 +196,7 @@ func (c *compiler) analyse(n *yaml.Node, path string, checked *ast.AST) (s shape
 		s.absent = true
 	}
 	s.guards, _ = guarded(checked.Expr())
+	s.unscaled = a.unscaled
 	return s, a.choices, a.loops
 }
 

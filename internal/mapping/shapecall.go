@@ -132,8 +132,12 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case "round":
 		return roundedShape(s, c, args[0])
 	case "ratio", "convert":
-		if n, ok := intLiteral(c.Args()[min(3, len(c.Args())-1)]); ok {
-			s.scale = n
+		if args := c.Args(); len(args) > 3 {
+			if n, ok := intLiteral(args[3]); ok {
+				s.scale = n
+			}
+		} else if _, ok := intLiteral(args[2]); ok {
+			a.unscaled = true
 		}
 	case "string":
 		if n := args[0]; n.kind == schema.Text {
@@ -425,14 +429,7 @@ func (a *analysis) looked(c ast.CallExpr, asked shape) shape {
 			a.wrong(c.Args()[1], fmt.Sprintf("table %s has no %s %q", name, row, v), didYouMean(v, sortedKeys(rows), "add the row, or say otherwise: or missing:"))
 		}
 	}
-	for _, v := range rows {
-		s.enum = append(s.enum, v)
-	}
-	if t.otherwise != nil {
-		s.enum = append(s.enum, *t.otherwise)
-	}
-	slices.Sort(s.enum)
-	if s.enum = slices.Compact(s.enum); t.missing == missingKeep {
+	if s.enum = t.answers(rows, asked.enum); t.missing == missingKeep {
 		if s.length = 0; asked.length > 0 { // a code of any length is kept as it is
 			s.length = max(longest(s.enum), asked.length)
 		}

@@ -69,7 +69,7 @@ func (c *compiler) noRoom(r *rule) {
 					continue
 				}
 				told++
-				c.add(at, path, why, hint)
+				c.advise(at, path, why, hint)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func (k *checking) tooLong(r *rule, s shape, name string, t *schema.Type) (all b
 func (k *checking) exponents(r *rule, s shape, name string, at place) {
 	for _, v := range s.texts() {
 		if d, err := decimal.Parse(v); err == nil && strings.ContainsAny(v, "eE") {
-			k.wrong(cmp.Or(s.stands[v], at), r.path, fmt.Sprintf("%q has an exponent, and %s is written without one", clip(v), name), "write "+d.String())
+			k.advise(cmp.Or(s.stands[v], at), r.path, fmt.Sprintf("%q has an exponent, and %s is written without one", clip(v), name), "write "+d.String())
 			return
 		}
 	}

@@ -71,6 +71,25 @@ func (t *table) places(function string) map[string]place {
 	return at
 }
 
+// answers are the values of rows, and what stands for the others; where the codes that are asked for are known, those of them alone.
+func (t *table) answers(rows map[string]string, asked []string) (all []string) {
+	others := asked == nil
+	for _, code := range asked {
+		v, has := rows[code]
+		if others = others || !has; has {
+			all = append(all, v)
+		}
+	}
+	if asked == nil || len(all) == 0 && t.otherwise == nil { // that no row is there is told elsewhere
+		all = slices.Collect(maps.Values(rows))
+	}
+	if others && t.otherwise != nil {
+		all = append(all, *t.otherwise)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // leavesOut tells whether a code without a row has no value.
 func (t *table) leavesOut() bool { return t.missing == missingLeaveOut && t.otherwise == nil }
 

@@ -109,14 +109,14 @@ func noObjectHint(n *yaml.Node) string {
 	return "write its keys below it, indented"
 }
 
-// falseBlank tells whether a key has a character that looks like a blank and is none, such as a no-break space.
-func (c *compiler) falseBlank(key *yaml.Node, path string) bool {
+// falseBlank tells whether a key has a character that looks like a blank and is none, such as a no-break space, and says so.
+func (c *compiler) falseBlank(key *yaml.Node, path string, say func(at place, what, why, hint string)) bool {
 	i := strings.IndexAny(key.Value, falseBlanks)
 	if i < 0 {
 		return false
 	}
 	at := c.src.within(key, 1, 1+utf8.RuneCountInString(key.Value[:i]))
-	c.add(at, path, fmt.Sprintf("a character stands here that looks like a blank and is none (U+%04X)", []rune(key.Value[i:])[0]), "write a blank in its place; it comes with what is copied from a page or a document")
+	say(at, path, fmt.Sprintf("a character stands here that looks like a blank and is none (U+%04X)", []rune(key.Value[i:])[0]), "write a blank in its place; it comes with what is copied from a page or a document")
 	return true
 }
 
@@ -124,7 +124,7 @@ func (c *compiler) falseBlank(key *yaml.Node, path string) bool {
 func (c *compiler) object(n *yaml.Node, path string, allowed ...string) map[string]*yaml.Node {
 	out := map[string]*yaml.Node{}
 	for _, e := range c.entries(n, path) {
-		if c.falseBlank(e.key, path) {
+		if c.falseBlank(e.key, path, c.add) {
 			continue
 		}
 		known := false
