@@ -23,6 +23,7 @@ func TestWhatIsRepairedBesideAServerIsProven(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 2 || list[0].Order == "" {
 		t.Fatalf("owed are %s, %v; want two orders by their numbers", out, err)
 	}
+	there("link", "pause", "erp", "--reason", "so that nothing is being sent at the moment of a correction")
 	body := filepath.Join(t.TempDir(), "body.json")
 	there("msg", "show", list[0].ID, "--body", body)
 	text, err := os.ReadFile(body)
@@ -54,5 +55,5 @@ func TestWhatIsRepairedBesideAServerIsProven(t *testing.T) {
 		}
 	}
 	contains(t, there("msg", "show", list[0].ID), `"48"`)
-	contains(t, here("status"), "erp", "down")
+	contains(t, here("status"), "erp", "paused")
 }
