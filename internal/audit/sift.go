@@ -37,6 +37,9 @@ func (t *Tree) waiting(ctx context.Context, tx *store.Tx, p *pass) (good []row, 
 func sift(ctx context.Context, tx *store.Tx, p *pass, rows []row) (good []row, err error) {
 	m := newMACs(true)
 	for _, r := range rows {
+		if p.stuck[r.Chain] {
+			continue
+		}
 		if _, known := m.last[r.Chain]; !known && r.Chain > 0 {
 			if m.last[r.Chain], err = before(ctx, tx, r); err != nil {
 				return nil, err
@@ -48,6 +51,10 @@ func sift(ctx context.Context, tx *store.Tx, p *pass, rows []row) (good []row, e
 			return nil, err
 		case err != nil:
 			p.later = fmt.Errorf("give audit entry %d its place: %w", r.Seq, err)
+			if p.stuck == nil {
+				p.stuck = map[int64]bool{}
+			}
+			p.stuck[r.Chain] = true
 			continue
 		case wrong != "":
 			p.wrong = append(p.wrong, wrong)

@@ -200,11 +200,12 @@ type pass struct {
 	by     *seal.Notes
 	before []Mark // what the record is to remember of when it remembered nothing
 	first  bool
-	after  int64    // entries up to this number were looked at
-	wrong  []string // what was found
-	left   int      // how many got no place
-	later  error    // why some wait on that may be good
-	forged error    // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
+	after  int64          // entries up to this number were looked at
+	wrong  []string       // what was found
+	left   int            // how many got no place
+	later  error          // why some wait on that may be good
+	stuck  map[int64]bool // chains of which one does: what follows it in them would be placed before it
+	forged error          // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
 }
 
 // err is what the pass has found, nil for nothing.
