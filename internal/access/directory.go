@@ -272,7 +272,17 @@ func (d *directory) prove(ctx context.Context, dn, password string) error {
 	if password == "" { // which would let in whoever asks (RFC 4513, 5.1.2)
 		return notRight()
 	}
-	err := d.ask(ctx, func(c *ldap.Conn) error { return c.Bind(dn, password) })
+	var lost error // the answer: the controller may have counted a wrong password, which no other is asked about
+	err := d.ask(ctx, func(c *ldap.Conn) error {
+		err := c.Bind(dn, password)
+		if ldap.IsErrorWithCode(err, ldap.ErrorNetwork) {
+			lost, err = err, nil
+		}
+		return err
+	})
+	if lost != nil {
+		return d.away(lost)
+	}
 	if err == nil || problem.KindOf(err) == problem.Unavailable {
 		return err
 	}

@@ -163,6 +163,7 @@ func TestPeopleOfAnActiveDirectory(t *testing.T) {
 	t.Run("a controller is half dead", func(t *testing.T) { testDirectoryHalfDead(t, dc) })
 	t.Run("badges", func(t *testing.T) { testDirectoryBadges(t, dc) })
 	t.Run("attempts are counted by the account", func(t *testing.T) { testDirectoryAttempts(t, dc) })
+	t.Run("attempts are counted behind a flood", func(t *testing.T) { testDirectoryFlood(t, dc) })
 	t.Run("one who cannot be read", func(t *testing.T) { testDirectoryUnread(t, dc) })
 }
 
@@ -226,6 +227,26 @@ func testDirectoryRefusals(t *testing.T, dc *adtest.Controller) {
 	if got := entries(t, d.db, audit.Filter{Action: access.SignInRefused}); len(got) < 10 {
 		t.Errorf("%d refusals are on record, want 10 at least", len(got))
 	}
+}
+
+// testDirectoryFlood: who makes more refusals in a minute than are answered one by one tries no account more often for that.
+func testDirectoryFlood(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	d.in("op1", adtest.Password("op1"), "")
+	code := d.device("ad:op1")
+	now := d.clock.now()
+	d.clock.add(now.Truncate(time.Minute).Add(time.Minute).Sub(now)) // the refusals are of one minute
+	for i := range 61 {
+		d.in(fmt.Sprintf("nobody%d", i), "x", "")
+	}
+	for i := range 10 {
+		d.in("op1", adtest.Password("op1"), fmt.Sprintf("%06d", 900000+i))
+	}
+	_, status, text := d.in("op1", adtest.Password("op1"), code())
+	d.want("the right code after ten wrong ones", status, text, 429, "")
+	d.clock.add(11 * time.Minute)
+	_, status, text = d.in("op1", adtest.Password("op1"), code())
+	d.want("eleven minutes later", status, text, 200, "ad:op1")
 }
 
 // TestWindowsErrorsAreToldApart has those that a test cannot bring a controller to say at once.

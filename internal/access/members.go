@@ -82,7 +82,7 @@ AND (signed_in_at > ? OR 'ad:' || name IN (SELECT owner FROM access_badges)) ORD
 			switch {
 			case not == nil:
 				found[rows[i].Name] = one
-			case unserved(not) || c.IsClosing():
+			case ldap.IsErrorAnyOf(not, ldap.ErrorNetwork, ldap.LDAPResultUnavailable) || c.IsClosing():
 				err = not
 			default:
 				unread = append(unread, rows[i].actor())
@@ -141,10 +141,15 @@ func keepUp(ctx context.Context, tx *store.Tx, row personRow, m member) error {
 // enterByDirectory begins the session of whoever has the name and the password in the directory, and a code if they have a second factor here.
 func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string) (err error) {
 	ctx := r.Context()
-	m, settle, err := s.proveBy(ctx, name, password, address(r))
-	defer func() { settle(err) }()
-	if err != nil {
-		return s.turnedAway(r, s.knownAs(ctx, m), err)
+	m, settle, judged := s.proveBy(ctx, name, password, address(r))
+	defer func() {
+		settle(judged)
+		if problem.KindOf(judged) != problem.Unknown {
+			s.forget(name, address(r), judged == nil)
+		}
+	}()
+	if judged != nil {
+		return s.turnedAway(r, s.knownAs(ctx, m), judged)
 	}
 	t := idToken{issuer: ofDirectory, subject: m.guid, called: m.called, groups: m.groups}
 	var row personRow
@@ -163,7 +168,7 @@ func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string
 		}
 		return audit.Append(ctx, tx, audit.Entry{Actor: row.actor(), From: address(r), Action: SignedIn, Object: "console"})
 	})
-	if err != nil {
+	if judged = errors.Join(err, refusal); err != nil {
 		return err
 	}
 	if refusal != nil {

@@ -176,11 +176,7 @@ func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	}
 	row, err := s.local(ctx, name)
 	if err == nil && row.Name == "" && s.directory != nil {
-		err = s.enterByDirectory(r, name, password, code)
-		if problem.KindOf(err) != problem.Unknown {
-			s.forget(name, from, err == nil)
-		}
-		return err
+		return s.enterByDirectory(r, name, password, code)
 	}
 	right := false
 	if err == nil {
