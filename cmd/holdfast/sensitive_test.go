@@ -377,6 +377,23 @@ func receiveOf(t *testing.T, p *process) {
 // deliverAll relays until nothing is owed. What parks its lane is corrected by somebody who writes the number itself into it.
 func deliverAll(t *testing.T, p *process) {
 	t.Helper()
+	relayUntil(t, p, func(m outbox.Detail) bool {
+		if !m.Settled && m.LaneState.State == outbox.Parked {
+			plain := bytes.ReplaceAll(m.Body, []byte(storedToken(t, p)), []byte(theirs))
+			err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+				return p.outbox.Amend(t.Context(), tx, m.ID, bytes.Replace(plain, []byte("made"), []byte("made again"), 1), "corrected")
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return m.Settled
+	})
+}
+
+// relayUntil relays until the message about the confirmation is as it should be.
+func relayUntil(t *testing.T, p *process, is func(m outbox.Detail) bool) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var relaying sync.WaitGroup
 	relaying.Go(func() {
@@ -390,20 +407,11 @@ func deliverAll(t *testing.T, p *process) {
 	defer done()
 	for end := time.Now().Add(time.Minute); ; {
 		m := confirmed(t, p)
-		if m.Settled {
+		if is(m) {
 			return
 		}
-		if m.LaneState.State == outbox.Parked {
-			plain := bytes.ReplaceAll(m.Body, []byte(storedToken(t, p)), []byte(theirs))
-			err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
-				return p.outbox.Amend(t.Context(), tx, m.ID, bytes.Replace(plain, []byte("made"), []byte("made again"), 1), "corrected")
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 		if time.Now().After(end) {
-			t.Fatalf("not delivered: %s, %s", m.LaneState.State, m.LaneState.Reason)
+			t.Fatalf("after a minute it is settled: %t, and its lane %s: %s", m.Settled, m.LaneState.State, m.LaneState.Reason)
 		}
 		select {
 		case <-woken:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,9 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/outbox"
@@ -55,7 +52,12 @@ func TestAnAlteredTokenParksItsLaneWithAnAlert(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	parkedBy(t, p)
+	relayUntil(t, p, func(m outbox.Detail) bool {
+		if m.Settled {
+			t.Fatal("it was delivered")
+		}
+		return m.LaneState.State == outbox.Parked
+	})
 	want := []string{"token/" + tok}
 	if got := toldAltered(t, p); !slices.Equal(got, want) {
 		t.Errorf("once its lane is parked, told of %q, want %q", got, want)
@@ -70,33 +72,6 @@ func TestAnAlteredTokenParksItsLaneWithAnAlert(t *testing.T) {
 	}
 	if got := toldAltered(t, p); !slices.Equal(got, append(want, want...)) {
 		t.Errorf("once it was looked up, told of %q, want %q twice", got, want)
-	}
-}
-
-// parkedBy relays until the lane of the confirmation is parked.
-func parkedBy(t *testing.T, p *process) {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	var relaying sync.WaitGroup
-	relaying.Go(func() {
-		if err := p.relay(p.tel.registry).Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	defer relaying.Wait()
-	defer stop()
-	woken, done := p.db.Subscribe(outbox.Topic)
-	defer done()
-	for end := time.Now().Add(time.Minute); ; {
-		if m := confirmed(t, p); m.LaneState.State == outbox.Parked {
-			return
-		} else if m.Settled || time.Now().After(end) {
-			t.Fatalf("not parked: %+v", m.LaneState)
-		}
-		select {
-		case <-woken:
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
 }
 

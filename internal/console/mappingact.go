@@ -164,6 +164,11 @@ func (c *Console) backIsUsable(r *http.Request) error {
 	if err != nil || hash == "" {
 		return err
 	}
+	return c.judged(ctx, hash, c.Workshop.Usable)
+}
+
+// judged holds an edition against what judges it, of which some at a time are at work.
+func (c *Console) judged(ctx context.Context, hash string, by func(context.Context, edition.Edition) error) error {
 	e, err := c.edition(ctx, hash)
 	if err != nil {
 		return err
@@ -173,7 +178,7 @@ func (c *Console) backIsUsable(r *http.Request) error {
 		return err
 	}
 	defer release()
-	return c.Workshop.Usable(ctx, e)
+	return by(ctx, e)
 }
 
 // approval answers POST /console/mappings/approve.
@@ -190,16 +195,7 @@ func (c *Console) approval(r *http.Request) (*page, error) {
 func (c *Console) approve(r *http.Request, hash string) error {
 	ctx := r.Context()
 	if c.Doer.Permit(actorOf(ctx), access.MappingApprove, "") == nil {
-		e, err := c.edition(ctx, hash)
-		if err != nil {
-			return err
-		}
-		release, err := slot(ctx, c.putting)
-		if err != nil {
-			return err
-		}
-		defer release()
-		if err := c.Workshop.Ready(ctx, e); err != nil {
+		if err := c.judged(ctx, hash, c.Workshop.Ready); err != nil {
 			return err
 		}
 	}
