@@ -12,29 +12,45 @@ import (
 // ahead was written by a clock that was wrong.
 func (o *Outbox) astray() time.Duration { return o.cfg.Lease / 2 }
 
-// Held is how long link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called: never longer than it
-// asked for, and at most an hour. A hold that was written by a clock far ahead counts for nothing; the ERP says it again.
-func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (held time.Duration, err error) {
-	err = tx.Read(ctx, o.heldBy(tx, &held, new(int)), holdQuery, link)
-	if err != nil {
-		return 0, fmt.Errorf("read whether link %s may be called: %w", link, err)
+// Said is what a link's row tells whoever would send over it.
+type Said struct {
+	// Held is how long the link's ERP has asked not to be called from now on (Settlement.Hold), 0 if it may be called: never longer than it
+	// asked for, and at most an hour. A hold that was written by a clock far ahead counts for nothing; the ERP says it again.
+	Held    time.Duration
+	Rate    int           // RateLink
+	Breaker string        // SetBreaker; closed where nobody has said anything
+	Trouble string        // what opened it
+	Age     time.Duration // since the row last changed
+}
+
+// Said is what link's row says.
+func (o *Outbox) Said(ctx context.Context, tx *store.Tx, link string) (s Said, err error) {
+	if err = tx.Read(ctx, o.said(tx, &s), saidQuery, link); err != nil {
+		return s, fmt.Errorf("read what is said of link %s: %w", link, err)
 	}
-	return held, nil
+	return s, nil
 }
 
-// HeldToo is Held that needs no round trip of its own, with the link's rate besides (RateLink): both are told with the answer to the next
-// statement.
-func (o *Outbox) HeldToo(ctx context.Context, tx *store.Tx, link string, held *time.Duration, rate *int) error {
-	return tx.ReadLater(ctx, o.heldBy(tx, held, rate), holdQuery, link)
+// Held is how long link's ERP has asked not to be called from now on, see Said.
+func (o *Outbox) Held(ctx context.Context, tx *store.Tx, link string) (time.Duration, error) {
+	s, err := o.Said(ctx, tx, link)
+	return s.Held, err
 }
 
-const holdQuery = `SELECT COALESCE(MAX(hold_until), 0), COALESCE(MAX(hold_set), 0), COALESCE(MAX(rate), 0) FROM outbox_links WHERE link = ?`
+// SaidToo is Said that needs no round trip of its own: it is told with the answer to the next statement.
+func (o *Outbox) SaidToo(ctx context.Context, tx *store.Tx, link string, s *Said) error {
+	return tx.ReadLater(ctx, o.said(tx, s), saidQuery, link)
+}
 
-// heldBy reads the row of holdQuery.
-func (o *Outbox) heldBy(tx *store.Tx, held *time.Duration, rate *int) func(r *store.Row) {
+const saidQuery = `SELECT COALESCE(MAX(hold_until), 0), COALESCE(MAX(hold_set), 0), COALESCE(MAX(rate), 0), COALESCE(MAX(breaker), 'closed'),
+	COALESCE(MAX(trouble), ''), COALESCE(MAX(changed_at), 0) FROM outbox_links WHERE link = ?`
+
+// said reads the row of saidQuery.
+func (o *Outbox) said(tx *store.Tx, s *Said) func(r *store.Row) {
 	return func(r *store.Row) {
 		until, set := r.Int(), r.Int()
-		*rate = int(r.Int())
+		s.Rate, s.Breaker, s.Trouble = int(r.Int()), r.Text(), r.Text()
+		s.Age = tx.Now.Sub(store.FromMicros(r.Int()))
 		if until == 0 || set > store.Micros(tx.Now.Add(o.astray())) {
 			return
 		}
@@ -44,7 +60,7 @@ func (o *Outbox) heldBy(tx *store.Tx, held *time.Duration, rate *int) func(r *st
 		} else if left > longest { // by the release before, which did not say when
 			left = 0
 		}
-		*held = max(0, min(left, longest))
+		s.Held = max(0, min(left, longest))
 	}
 }
 

@@ -135,7 +135,7 @@ func (w *runner) dispatch(ctx context.Context) {
 		now := w.cfg.Term()
 		orphans = orphans || now != term || w.leftUnsure() // whoever had the name meanwhile may have left leases in it
 		if now != 0 && (orphans || jumped || time.Since(checked) > tidyEvery) {
-			if err := w.tidy(ctx, jumped); err != nil {
+			if err := w.tidy(ctx, jumped, now != term); err != nil {
 				w.complain(ctx, "leases are not tidied up", err)
 			} else {
 				orphans, jumped, checked, term = false, false, time.Now(), now
@@ -221,24 +221,24 @@ func (w *runner) claim(ctx context.Context, room int, term uint64) (int, error) 
 	defer cancel()
 	began, wall := time.Now(), w.db.Now()
 	var claims []outbox.Claim
-	var held time.Duration
-	rate := 0
+	var said outbox.Said
 	err := w.db.InTx(ctx, func(tx *store.Tx) (err error) {
-		held = 0
-		if err = w.out.HeldToo(ctx, tx, w.name, &held, &rate); err != nil {
+		said = outbox.Said{}
+		if err = w.out.SaidToo(ctx, tx, w.name, &said); err != nil {
 			return err
 		}
 		claims, err = w.out.Claim(ctx, tx, w.cfg.Node, w.name, room, perLane)
-		if err == nil && held > 0 {
+		if err == nil && said.Held > 0 {
 			return errHeld
 		}
 		return err
 	})
 	if err == nil || errors.Is(err, errHeld) {
-		w.pace.limit(cmp.Or(float64(rate), w.link.Rate))
+		w.pace.limit(cmp.Or(float64(said.Rate), w.link.Rate))
+		w.correct(said)
 	}
 	if errors.Is(err, errHeld) { // another node was asked to wait, or this one before its start
-		w.pace.holdFor(held)
+		w.pace.holdFor(said.Held)
 		return 0, nil
 	}
 	if err != nil {
@@ -270,10 +270,11 @@ func (w *runner) pass(claims []outbox.Claim) {
 
 // tidy ends leases in this node's name that it does not hold, and brings near what a wrong clock has put far away. Such leases are of an earlier
 // run, of another process that had the name, or of a commit that nobody heard of; a transaction that began in an earlier term may commit
-// one at any time.
-func (w *runner) tidy(ctx context.Context, jumped bool) error {
+// one at any time. With a term that begins, the breaker goes on from what its row says.
+func (w *runner) tidy(ctx context.Context, jumped, begins bool) error {
 	held := w.onlyHolding()
-	return w.db.InTx(ctx, func(tx *store.Tx) error {
+	var said outbox.Said
+	err := w.db.InTx(ctx, func(tx *store.Tx) error {
 		n, err := w.out.TakeBack(ctx, tx, w.cfg.Node, w.name, held)
 		if err != nil {
 			return err
@@ -281,24 +282,16 @@ func (w *runner) tidy(ctx context.Context, jumped bool) error {
 		if n > 0 {
 			w.log.Info("took back lanes of an earlier run", "link", w.name, "lanes", n)
 		}
-		_, err = w.out.Rebase(ctx, tx, w.cfg.Node, w.name, jumped)
+		if _, err = w.out.Rebase(ctx, tx, w.cfg.Node, w.name, jumped); err != nil || !begins {
+			return err
+		}
+		said, err = w.out.Said(ctx, tx, w.name)
 		return err
 	})
-}
-
-// keepBreaker stores what the breaker says, for every node and page to see.
-func (w *runner) keepBreaker(ctx context.Context) {
-	state, trouble := w.breaker.State().String(), ""
-	if w.breaker.probing() {
-		w.mu.Lock()
-		trouble = w.trouble
-		w.mu.Unlock()
+	if err == nil && begins {
+		w.recall(said)
 	}
-	err := w.db.InTx(ctx, func(tx *store.Tx) error { return w.out.SetBreaker(ctx, tx, w.name, state, trouble) })
-	if err != nil {
-		w.complain(ctx, "the state of a breaker is not kept", err)
-	}
-	w.log.Info("breaker turned", "link", w.name, "state", state, "trouble", trouble)
+	return err
 }
 
 // held lists the lanes in hand.

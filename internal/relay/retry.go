@@ -1,11 +1,15 @@
 package relay
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
 )
 
 // backoff is how long to wait after the failed attempt of that number, from 1: first, then twice as long each time, at most
@@ -57,3 +61,41 @@ func (b breaker) rest() time.Duration {
 
 // probing tells that all the link may have is one message.
 func (b breaker) probing() bool { return !b.IsClosed() }
+
+// recall has the breaker go on from what its row says, as whoever had the node's name before has left it: a link that was down is probed
+// until it answers, and the row says then that it is up.
+func (w *runner) recall(said outbox.Said) {
+	switch down := said.Breaker != circuitbreaker.ClosedState.String(); {
+	case down && w.breaker.IsClosed():
+		w.mu.Lock()
+		w.trouble = said.Trouble
+		w.mu.Unlock()
+		w.breaker.HalfOpen()
+	case !down && !w.breaker.IsClosed():
+		token(w.turned)
+	}
+}
+
+// correct has a row be written that says the link is down where it is not. A node that finds it down says so again at each probe: a row that is
+// older was written by one that has gone, or the database was away when it was to say that the link is up.
+func (w *runner) correct(said outbox.Said) {
+	stale := 2*w.cfg.Probe + w.link.Timeout
+	if said.Breaker != circuitbreaker.ClosedState.String() && w.breaker.IsClosed() && said.Age > stale {
+		token(w.turned)
+	}
+}
+
+// keepBreaker stores what the breaker says, for every node and page to see.
+func (w *runner) keepBreaker(ctx context.Context) {
+	state, trouble := w.breaker.State().String(), ""
+	if w.breaker.probing() {
+		w.mu.Lock()
+		trouble = w.trouble
+		w.mu.Unlock()
+	}
+	err := w.db.InTx(ctx, func(tx *store.Tx) error { return w.out.SetBreaker(ctx, tx, w.name, state, trouble) })
+	if err != nil {
+		w.complain(ctx, "the state of a breaker is not kept", err)
+	}
+	w.log.Info("breaker turned", "link", w.name, "state", state, "trouble", trouble)
+}
