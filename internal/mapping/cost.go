@@ -97,8 +97,9 @@ func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 		n = within(args[0], args[1])
 	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 		n = min(charsOf(args[0]), charsOf(args[1])) / 10
-	case "matches":
-		n = (charsOf(args[0])/10 + 1) * (placesOf(args[1])/4 + 1)
+	case "matches": // counted before it runs, by the places of its pattern
+		places, _ := args[1].(types.Int)
+		n = (charsOf(args[0])/10 + 1) * (uint64(places)/4 + 1) //nolint:gosec // there are not fewer than 0
 	case "unwrapOpt":
 		n = sizeOfList(args[0])
 	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse", "size", "decimal", "int", "bool", "ref", "plantID",
@@ -172,25 +173,6 @@ func sizeOfList(v ref.Val) uint64 {
 	}
 	n, _ := l.Size().(types.Int)
 	return uint64(n) //nolint:gosec // a size is not below 0
-}
-
-// placesOf is at how many places a text may be in a pattern, each of which is looked at for each character.
-func placesOf(v ref.Val) uint64 {
-	pattern, _ := v.(types.String)
-	n, known := patternPlaces.Load(pattern)
-	if !known {
-		m, ok := automaton(string(pattern))
-		if n = uint64(len(pattern)); ok {
-			n = uint64(len(m.Inst))
-		}
-		if told.Add(1) > maxAnswers {
-			patternPlaces.Clear()
-			answers.Clear()
-			told.Store(0)
-		}
-		patternPlaces.Store(pattern, n)
-	}
-	return n.(uint64)
 }
 
 func charsOf(v ref.Val) uint64 {

@@ -3,10 +3,13 @@ package mapping
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"cel.dev/cel-go/cel"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -93,5 +96,52 @@ func TestALoopInAnExpressionEndsWhenNobodyWaitsForIt(t *testing.T) {
 	}
 	if _, err := spends(late, t, `src.l[0]`, body); !errors.Is(err, context.DeadlineExceeded) || problem.KindOf(err) == problem.Invalid {
 		t.Errorf("behind its deadline: %v", err)
+	}
+}
+
+// TestADearPatternDoesNotRun: what it would count is known before, so that neither the text nor how often a loop goes round makes it long. What it
+// counts is held by TestADearPatternIsCounted.
+func TestADearPatternDoesNotRun(t *testing.T) {
+	long := strings.Repeat("a", 7<<20)
+	for _, tt := range []struct {
+		name, expression string
+		vars             map[string]any
+		ran              int
+		stopped          bool
+	}{
+		{"a short text", `t.matches("^(a?){200}$")`, map[string]any{"t": "aaa"}, 1, false},
+		{"a long one", `t.matches("^(a?){200}$")`, map[string]any{"t": long}, 0, true},
+		{"a long one of a pattern that comes with it", `t.matches(p)`, map[string]any{"t": long, "p": "^(a?){200}$"}, 0, true},
+		{"a pattern as long", `t.matches(p)`, map[string]any{"t": "a", "p": long}, 0, true},
+		{"a pattern of many places", `t.matches(p)`, map[string]any{"t": "a", "p": "((a?){200}){5}"}, 0, true},
+		{"a pattern that is none", `t.matches(p)`, map[string]any{"t": "a", "p": "("}, 0, true},
+		{"a number", `t.matches(p)`, map[string]any{"t": 1, "p": "a"}, 0, true},
+		{"a pattern that is a number", `t.matches(p)`, map[string]any{"t": "a", "p": 1}, 0, true},
+		{"what is not there", `t.gone.matches("a")`, map[string]any{"t": map[string]any{}}, 0, true},
+		{"in a loop", `l.all(x, t.matches("^(a?){200}$"))`, map[string]any{"t": long[:1000], "l": make([]int, 100)}, 2, true},
+		{"as a function", `matches(t, "^(a?){200}$")`, map[string]any{"t": long}, 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env, err := newEnv(false, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if env, err = env.Extend(cel.Variable("t", cel.DynType), cel.Variable("p", cel.DynType), cel.Variable("l", cel.DynType)); err != nil {
+				t.Fatal(err)
+			}
+			checked, iss := env.Compile(tt.expression)
+			if iss.Err() != nil {
+				t.Fatal(iss.Err())
+			}
+			ran, kept := 0, told.Load()
+			prog, err := env.Program(checked, cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.EvalOptions(cel.OptOptimize),
+				cel.CustomDecoratorV2(countedFirst(func(*regexp.Regexp, string) bool { ran++; return true })))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := prog.Eval(tt.vars); ran != tt.ran || (err != nil) != tt.stopped || told.Load() != kept {
+				t.Errorf("ran %d times, want %d; err = %v; %d patterns are kept", ran, tt.ran, err, told.Load()-kept)
+			}
+		})
 	}
 }

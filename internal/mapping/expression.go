@@ -113,7 +113,9 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 
 // bounds are the limits of a program.
 func bounds() []cel.ProgramOption {
-	return []cel.ProgramOption{cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.InterruptCheckFrequency(loopsBetween)}
+	return []cel.ProgramOption{
+		cel.CostLimit(costOfExpr), cel.CostTracking(lengths{}), cel.InterruptCheckFrequency(loopsBetween), cel.CustomDecoratorV2(countedFirst((*regexp.Regexp).MatchString)),
+	}
 }
 
 // program parses and checks an expression, unless that was done on this level before. What is wrong with it is noted.

@@ -30,9 +30,8 @@ const maxStates = 3000
 const maxAnswers = 1000
 
 var (
-	answers       sync.Map     // [2]string{pattern, by} → [3]bool{all, some, known}
-	patternPlaces sync.Map     // pattern → uint64
-	told          atomic.Int64 // how many of both
+	answers sync.Map     // [2]string{pattern, by} → [3]bool{all, some, known}
+	told    atomic.Int64 // how many
 )
 
 // covered tells of a pattern whether each text that it takes is one that another takes, and whether there is such a text at all. known is false
@@ -43,7 +42,6 @@ func covered(pattern, by string) (all, some, known bool) {
 		all, some, known = walked(pattern, by)
 		if a = [3]bool{all, some, known}; told.Add(1) > maxAnswers {
 			answers.Clear()
-			patternPlaces.Clear()
 			told.Store(0)
 		}
 		answers.Store([2]string{pattern, by}, a)

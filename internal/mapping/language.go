@@ -53,7 +53,7 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 	opts := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
 		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals(), copies{}),
-		cel.RegexProgramSizeLimit(1000),
+		cel.RegexProgramSizeLimit(maxPlaces),
 	}
 	for name, t := range eventVars() {
 		opts = append(opts, cel.Variable(name, t))
