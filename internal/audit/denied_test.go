@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -75,6 +76,39 @@ func TestALeafWithABogusMACIsDenied(t *testing.T) {
 				}
 				if r := verify(t, db, by); len(r.Wrong) == 0 || r.Covered != c.Size {
 					t.Errorf("got %+v, want that it is told and %d covered", r, c.Size)
+				}
+			})
+		})
+	}
+}
+
+// TestWhatHoldfastWroteIsNotDeniedForACheckpointThatIsGone: by SQL somebody removes what an entry remembers, or writes something else there; the entry has its MAC.
+func TestWhatHoldfastWroteIsNotDeniedForACheckpointThatIsGone(t *testing.T) {
+	for name, statement := range map[string]string{
+		"removed": `DELETE FROM audit_checkpoints WHERE size = (SELECT MAX(size) FROM audit_checkpoints)`,
+		"altered": `UPDATE audit_checkpoints SET note = 'none' WHERE size = (SELECT MAX(size) FROM audit_checkpoints)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				sign, by := signer(t, db)
+				_, outside := begun(t, db, sign)
+				tree := audit.NewTree(db, origin, "a", audit.Config{
+					Sign: sign, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil },
+					Lanes: func(context.Context, *store.Tx, time.Time) ([]audit.Head, error) { return nil, nil },
+				}, quiet())
+				entries(t, db, 1)
+				sealed(t, tree)
+				if held := list(t, db, audit.Filter{Action: audit.LanesMoved}); len(held) != 1 || held[0].Before == nil {
+					t.Fatalf("got %+v, want an entry that remembers the first checkpoint", held)
+				}
+				forge(t, db, statement, strings.Replace(statement, "MAX(size)", "MIN(size)", 1))
+				entries(t, db, 1)
+				c, _ := tree.Seal(t.Context())
+				if c == nil || len(c.Denied) > 0 {
+					t.Errorf("got %+v, want a checkpoint that denies nothing", c)
+				}
+				if r := verify(t, db, by, outside); len(r.Wrong) == 0 {
+					t.Error("verify does not tell what became of the checkpoint")
 				}
 			})
 		})

@@ -79,6 +79,14 @@ COALESCE(object, '') AS object, COALESCE(reason, '') AS reason, old, new, COALES
 COALESCE(chain, 0) AS chain, COALESCE(link, 0) AS link, previous, mac, COALESCE(epoch, 0) AS epoch
 FROM audit_leaves LEFT JOIN audit_entries ON seq = entry WHERE leaf >= ? AND leaf < ? ORDER BY leaf`
 
+// selectChained is one page of a chain's entries up to a link, the last first, each with its place, -1 where it has none.
+const selectChained = `SELECT ` + columns + `, COALESCE(leaf, -1) AS leaf, seq AS entry FROM audit_entries LEFT JOIN audit_leaves ON entry = seq
+WHERE chain = ? AND chain > 0 AND link <= ? ORDER BY link DESC LIMIT 1000`
+
+// selectRemoved is a chain that a checkpoint covers, and that there is no more.
+const selectRemoved = `SELECT chain FROM audit_entries JOIN audit_leaves ON entry = seq
+WHERE chain > 0 AND link = 1 AND leaf < ? AND NOT EXISTS (SELECT 1 FROM audit_chains WHERE id = chain) ORDER BY chain LIMIT 1`
+
 type row struct {
 	Seq     int64  `db:"seq"`
 	At      int64  `db:"at"`

@@ -18,6 +18,19 @@ func (s Spans) Has(place int64) bool {
 	return slices.ContainsFunc(s, func(one Span) bool { return one.First <= place && place <= one.Last })
 }
 
+// covers tells whether every place of a span is among them, in whatever order they are.
+func (s Spans) covers(one Span) bool {
+	for first := one.First; ; {
+		i := slices.IndexFunc(s, func(have Span) bool { return have.First <= first && first <= have.Last })
+		if i < 0 {
+			return false
+		}
+		if first = s[i].Last + 1; first > one.Last {
+			return true
+		}
+	}
+}
+
 // with are these places and more. Of more than mostDenied spans those become one that have the least between them, which is denied with them: better
 // something of the plant's own is not believed than something of another's is.
 func (s Spans) with(more []int64) Spans {

@@ -181,8 +181,8 @@ func forgery(what string) error {
 const mostDenied = 100
 
 // review looks at all that a checkpoint is to cover since the last one that counts, before the plant signs it. An entry that was given its place by SQL, as
-// it has no MAC that the plant has made or remembers a checkpoint that there was not, cannot be taken out again: it gets into the text that is signed, so that nobody believes
-// it. An error of kind Integrity tells that what Holdfast wrote was altered, so that there is nothing that it could sign.
+// it has no MAC that the plant has made or, without one, remembers a checkpoint that there was not, cannot be taken out again: it gets into the text that is signed, so that
+// nobody believes it. An error of kind Integrity tells that what Holdfast wrote was altered, so that there is nothing that it could sign: that is never denied.
 func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denied []int64, err error) {
 	var s *stand
 	err = t.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -206,6 +206,9 @@ func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denie
 			return nil, err
 		}
 	}
+	if err := t.unbroken(ctx, s.base.Size, c.Size, denied); err != nil {
+		return nil, err
+	}
 	c.Denied = s.base.Denied.with(denied)
 	return denied, t.recheck(ctx, *c, s.last)
 }
@@ -228,8 +231,8 @@ func (s *stand) page(ctx context.Context, tx *store.Tx, from, to int64) (denied 
 	return denied, nil
 }
 
-// good tells whether a leaf may be the plant's: it has a MAC, by a key of the plant's, and what it remembers is so. A key that is not at hand is waited
-// for: recheck tells of it.
+// good tells whether a leaf may be the plant's: it has a MAC, by a key of the plant's, or is from before there were any, and what it remembers is so. A key
+// that is not at hand is waited for: recheck tells of it.
 func (s *stand) good(ctx context.Context, tx *store.Tx, p placed) (bool, error) {
 	e, has := p.entry(), p.Chain > 0 && len(p.MAC) > 0
 	if s.began && !has {
@@ -243,8 +246,9 @@ func (s *stand) good(ctx context.Context, tx *store.Tx, p placed) (bool, error) 
 		if err != nil && !keyMissing(err) {
 			return false, err
 		}
+		s.began = s.began || e.Object == record && e.Action == MACsBegin
+		return true, nil // what it remembers is the plant's word too, whatever became of the checkpoint in the database
 	}
-	s.began = s.began || has && e.Object == record && e.Action == MACsBegin
 	m, remembers, err := e.Mark()
 	if err != nil || !remembers {
 		return err == nil, nil //nolint:nilerr // what remembers no checkpoint that there could be is not the plant's

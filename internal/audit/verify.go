@@ -218,7 +218,7 @@ func (v *verifier) compare(c Checkpoint, where string) {
 // deny tells of places that the plant itself says that it does not stand by.
 func (v *verifier) deny(c Checkpoint) {
 	for _, s := range c.Denied {
-		if v.denied.Has(s.First) && v.denied.Has(s.Last) {
+		if v.denied.covers(s) {
 			continue
 		}
 		v.denied = append(v.denied, s)
