@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,7 +16,9 @@ import (
 
 	"holdfast/adapters/adaptertest"
 	"holdfast/internal/audit"
+	"holdfast/internal/console"
 	"holdfast/internal/message"
+	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
 
@@ -60,6 +67,87 @@ func TestARefusedUserRaisesOneAlert(t *testing.T) {
 				t.Errorf("%d requests, entries %+v, %v; want one of each", asked, entries, err)
 			}
 		})
+	}
+}
+
+// TestARightThatIsMissingStopsPollsTooAndIsShown: after the first 403 to a message the link is shown as down, with SAP's words, and its polls rest as
+// long as what is sent does.
+func TestARightThatIsMissingStopsPollsTooAndIsShown(t *testing.T) {
+	metadata, err := os.ReadFile("../../adapters/odata/testdata/order-v2.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	erp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			_, _ = w.Write(metadata)
+			return
+		}
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"error":{"code":"CO/100","message":{"lang":"en","value":"No authorization for plant 1000"}}}`)
+	}))
+	defer erp.Close()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "mappings", "sap"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	written(t, filepath.Join(dir, "mappings", "sap", "order.created.yaml"), "from: {kind: order.created, version: 1}\nto: {operation: orders/ReleaseOrder}\nfields: {ManufacturingOrder: '\"1\"'}\n")
+	written(t, filepath.Join(dir, "mappings", "sap", "order.yaml"), "from: {document: ProductionOrder}\nto: {kind: '\"order.changed\"', key: src.ManufacturingOrder}\nfields: {erpNumber: src.ManufacturingOrder}\n")
+	text := `
+plant: {number: "1000", zone: Europe/Berlin}
+database: {url: "sqlite:plant.db"}
+links:
+  erp:
+    kind: odata
+    base_url: ` + erp.URL + `
+    services: {orders: {path: /orders, no_csrf: true}}
+    polls: [{name: orders, set: orders/A_ProductionOrder_2, watermark: LastChangeDateTime, source: "urn:erp", kind: erp.production-order, mapping: sap/order, key: ManufacturingOrder}]
+routes: [{kinds: [order.created], link: erp, mapping: sap}]
+`
+	file := written(t, filepath.Join(dir, "holdfast.yaml"), text)
+	if status := run(t.Context(), []string{"migrate", "up", "--config", file}, t.Output(), t.Output()); status != 0 {
+		t.Fatalf("migrate ended with %d", status)
+	}
+	cfg, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFloors(t.Context(), cfg, store.Config{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&process{floors: f}).takeSeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	owed := message.Message{ID: "m1", Kind: "order.created", Version: 1, Key: "o1", Time: time.Now(), Body: []byte(`{}`), Place: message.Place{Role: message.Event}}
+	if err := f.db.InTx(t.Context(), func(tx *store.Tx) error { return f.outbox.Append(t.Context(), tx, owed) }); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- f.relay(nil).Run(ctx) }()
+	var held time.Duration
+	var link outbox.Link
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && (held == 0 || link.Breaker == "closed"); {
+		err := f.db.InTx(t.Context(), func(tx *store.Tx) error {
+			links, err := f.outbox.Links(t.Context(), tx)
+			if err != nil || len(links) != 1 {
+				return cmp.Or(err, errors.New("no link"))
+			}
+			link = links[0]
+			held, err = f.feeds()[0].Held(t.Context(), tx)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := errors.Join(<-done, f.Close()); err != nil {
+		t.Error(err)
+	}
+	state, why, _ := console.Stand(link, nil)
+	if state != console.Down || !strings.Contains(why, "No authorization for plant 1000") || held < 50*time.Second || held > time.Minute {
+		t.Errorf("the link is shown as %s (%s), and is not polled for %s; want it down, why, and a minute", state, why, held)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -192,7 +193,10 @@ func (f *floors) feeds() []inbox.Feed {
 	var all []inbox.Feed
 	for name, l := range f.links {
 		for _, p := range feeds(l) {
-			all = append(all, inbox.Feed{Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p, Ended: p.Ended})
+			all = append(all, inbox.Feed{
+				Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p, Ended: p.Ended,
+				Held: func(ctx context.Context, tx *store.Tx) (time.Duration, error) { return f.outbox.Held(ctx, tx, name) },
+			})
 		}
 	}
 	return all

@@ -558,3 +558,35 @@ func TestAnErrorThatComesLaterIsThatOfItsMessage(t *testing.T) {
 		})
 	}
 }
+
+// TestAFeedRestsWithItsLink: an ERP that has asked the link not to be called is not polled either, and the feed does not fail for it.
+func TestAFeedRestsWithItsLink(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		src := &pages{}
+		var rest, asked atomic.Int64
+		rest.Store(int64(time.Millisecond))
+		in := w.another(inbox.Config{Feeds: []inbox.Feed{{
+			Name: "orders", Every: time.Hour, Source: src,
+			Held: func(context.Context, *store.Tx) (time.Duration, error) {
+				asked.Add(1)
+				return time.Duration(rest.Load()), nil
+			},
+		}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- in.Run(ctx) }()
+		w.until(func() bool { return asked.Load() > 3 })
+		if n := src.polled(); n != 0 {
+			t.Errorf("polled %d times while the link rests", n)
+		}
+		if f := w.status().Feeds; len(f) > 1 || len(f) == 1 && f[0].Trouble != "" {
+			t.Errorf("got %+v, want no trouble", f)
+		}
+		rest.Store(0)
+		w.until(func() bool { return src.polled() == 1 }) // though Every is an hour
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+}

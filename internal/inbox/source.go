@@ -3,6 +3,7 @@ package inbox
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -30,7 +31,15 @@ type Feed struct {
 	// Ended, where a source reads all that there is each time, tells that a place which it gave ends a reading: the next one waits. Nil: the source
 	// is asked again while it gives what is new.
 	Ended func(place string) bool
+	// Held tells how long the link's ERP has asked not to be called from now on, as after an answer that denies us a right: so long it is not
+	// polled either. Nil: never.
+	Held func(ctx context.Context, tx *store.Tx) (time.Duration, error)
 }
+
+// held is how long a feed rests because its link does.
+type held time.Duration
+
+func (h held) Error() string { return "its link rests for " + time.Duration(h).String() }
 
 const (
 	defaultEvery = 5 * time.Second
@@ -46,7 +55,9 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 	for ctx.Err() == nil {
 		more, err := i.pollOnce(ctx, f, owner)
 		wait := f.Every
-		if failures = i.tell(ctx, f, failures, err); failures > 0 {
+		if h, ok := errors.AsType[held](err); ok {
+			wait = min(wait, time.Duration(h))
+		} else if failures = i.tell(ctx, f, failures, err); failures > 0 {
 			wait = max(wait, i.rest(failures, err))
 		} else if more {
 			continue
@@ -140,6 +151,11 @@ func (i *Inbox) hold(ctx context.Context, f Feed, owner string) (cursor string, 
 		}
 		if mine = n > 0; !mine {
 			return nil
+		}
+		if f.Held != nil {
+			if rest, err := f.Held(ctx, tx); err != nil || rest > 0 {
+				return cmp.Or(err, error(held(rest)))
+			}
 		}
 		if err := tx.Get(ctx, &cursor, `SELECT place FROM inbox_cursors WHERE name = ?`, f.Name); err != nil {
 			return fmt.Errorf("read the cursor of %s: %w", f.Name, err)

@@ -418,7 +418,7 @@ func (l *lane) ended(what string, o message.Outcome, begun time.Time, span trace
 		span.SetStatus(codes.Error, string(o.Verdict))
 	}
 	said := healthOf(what, o)
-	if said == ill {
+	if said == ill || said == barred {
 		l.mu.Lock()
 		l.trouble = words(o)
 		l.mu.Unlock()
@@ -443,6 +443,7 @@ const (
 	nothing health = iota // it may have been given without asking the ERP, or be about the message alone
 	well
 	ill
+	barred // we may not: it would say the same of each other message
 )
 
 // healthOf judges one answer. A question counts as an answer of the link only where it found the message: an adapter may say of
@@ -451,6 +452,8 @@ const (
 func healthOf(what string, o message.Outcome) health {
 	answered := o.Verdict == message.Delivered || o.Verdict == message.Again || o.Verdict == message.Refused
 	switch {
+	case o.LinkDown && o.After > 0 && problem.KindOf(o.Err) == problem.Denied: // a token that has only ended is had anew at once
+		return barred
 	case o.LinkDown, what == "deliver" && !answered:
 		return ill
 	case what == "deliver", o.Verdict == message.Delivered:
@@ -469,6 +472,9 @@ func (l *lane) feed(said health) {
 	case ill:
 		l.pace.leave(false)
 		l.breaker.RecordFailure()
+	case barred:
+		l.pace.leave(false)
+		l.breaker.Open()
 	case nothing:
 		l.pace.cancel()
 		l.breaker.giveBack()

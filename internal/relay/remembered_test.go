@@ -2,11 +2,13 @@ package relay_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -88,4 +90,41 @@ func (p *plant) oweOne(id string) string {
 	p.t.Helper()
 	p.owe(event(id, "operation.confirmed", "o-"+id))
 	return id
+}
+
+// TestALinkThatMayNotIsDownAtOnce: what the ERP answers to one message for a right that is missing it answers to each. The first such answer shows
+// the link as down, for that reason, and one message a minute asks whether somebody has given the right.
+func TestALinkThatMayNotIsDownAtOnce(t *testing.T) {
+	eachWay(t, func(t *testing.T, p *plant) {
+		var given atomic.Bool
+		var asked atomic.Int64
+		p.erp.Answer = func(context.Context, message.Delivery, int) (message.Outcome, bool) {
+			if asked.Add(1); given.Load() {
+				return message.Outcome{Verdict: message.Delivered}, true
+			}
+			return message.Outcome{
+				Verdict: message.Again, LinkDown: true, After: time.Minute, Receipt: message.Receipt{Status: 403},
+				Err: &problem.Error{Kind: problem.Denied, What: "post", Why: "the ERP answered 403: No authorization for plant 1000"},
+			}, false
+		}
+		id := p.oweOne("a")
+		stop := p.start()
+		time.Sleep(10 * time.Second)
+		if l := p.links(); l.Breaker == "closed" || !strings.Contains(l.Trouble, "No authorization for plant 1000") {
+			t.Errorf("got %+v after the first 403, want the link down, and why", l)
+		}
+		ids := append(p.oweMany(10, 1), id)
+		asked.Store(0)
+		time.Sleep(10 * time.Minute)
+		if n := asked.Load(); n > 11 {
+			t.Errorf("asked %d times in ten minutes, want once a minute", n)
+		}
+		given.Store(true)
+		time.Sleep(3 * time.Minute)
+		if l := p.links(); l.Breaker != "closed" {
+			t.Errorf("got %+v, want the link up", l)
+		}
+		stop()
+		p.wantOnce(ids...)
+	})
 }
