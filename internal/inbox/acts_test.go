@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"holdfast/internal/inbox"
 	"holdfast/internal/problem"
@@ -368,7 +369,7 @@ func TestDetails(t *testing.T) {
 			}
 			want := in.Message
 			want.Link = "erp"
-			if diff := cmp.Diff(want, m.Message); diff != "" {
+			if diff := cmp.Diff(want, m.Message, cmpopts.IgnoreUnexported(want)); diff != "" {
 				t.Errorf("message (-want +got):\n%s", diff)
 			}
 			if m.Digest != in.Digest() || m.State != inbox.Done || m.SettledAt.IsZero() {

@@ -65,10 +65,33 @@ func (m Message) Size() int64 {
 
 // Checksum is the SHA-256 of the body. It reads nothing of a large one.
 func (m Message) Checksum() [sha256.Size]byte {
-	if m.Large != nil {
+	switch {
+	case m.Large != nil:
 		return m.Large.Digest
+	case m.known.of(m.Body):
+		return m.known.sum
 	}
 	return sha256.Sum256(m.Body)
+}
+
+// known is the checksum of a body.
+type known struct {
+	body []byte
+	sum  [sha256.Size]byte
+}
+
+// of tells whether it is the checksum of that body: of the same bytes in memory, which are never changed.
+func (k *known) of(body []byte) bool {
+	return k != nil && len(body) > 0 && len(body) == len(k.body) && &body[0] == &k.body[0]
+}
+
+// Summed is the same message with the checksum of its body at hand, for what asks for it more than once: its digest and its signature.
+// One that is given another body afterwards is summed anew when it is asked for.
+func (m Message) Summed() Message {
+	if m.Large == nil {
+		m.known = &known{body: m.Body, sum: m.Checksum()}
+	}
+	return m
 }
 
 // Open reads the body, wherever it is.

@@ -93,3 +93,24 @@ func TestLargeBodyThatCannotBeReadIsAnError(t *testing.T) {
 		t.Errorf("got %v, want %v", err, away)
 	}
 }
+
+func TestASummedMessageThatIsGivenAnotherBodyIsSummedAnew(t *testing.T) {
+	m := message.Message{ID: "1", Kind: "order.created", Body: []byte(`{"a":1}`)}
+	summed := m.Summed()
+	if summed.Checksum() != m.Checksum() || summed.Digest() != m.Digest() {
+		t.Fatal("the checksum at hand is not that of the body")
+	}
+	for _, body := range []string{"", `{"a":2}`, `{"a":1}`} {
+		other := summed
+		other.Body = []byte(body)
+		want := sha256.Sum256([]byte(body))
+		if got := other.Checksum(); got != want {
+			t.Errorf("a summed message that is given the body %q has the checksum %x, want %x", body, got, want)
+		}
+	}
+	shorter := summed
+	shorter.Body = summed.Body[:3]
+	if want := sha256.Sum256(summed.Body[:3]); shorter.Checksum() != want {
+		t.Error("a part of the body has the checksum of the whole")
+	}
+}

@@ -47,6 +47,8 @@ type Message struct {
 	Origin *Signature
 
 	Place
+
+	known *known // the checksum of Body, once it was computed: see Summed
 }
 
 // Place is where a message stands: assigned by the outbox at append, claimed by a sender for what comes in.

@@ -39,8 +39,10 @@ func (c Core) Material(data [sha256.Size]byte, extensions []Attribute) [sha256.S
 }
 
 func digested(b []byte, s string) []byte {
-	if sum, ok := usual[s]; ok {
-		return append(b, sum[:]...)
+	if len(s) <= longestUsual {
+		if sum, ok := usual[s]; ok {
+			return append(b, sum[:]...)
+		}
 	}
 	sum := sha256.Sum256([]byte(s))
 	return append(b, sum[:]...)
@@ -49,6 +51,9 @@ func digested(b []byte, s string) []byte {
 // usual are the digests of what every message has; they are computed once, since each message passes here twice.
 var usual = digestsOf("", "1.0", jsonMedia, "1", string(Event), "dataversion", "creates", "causationid", "link", "role", "refers", "lane", "laneprev", "laneepoch",
 	"lanenumber", "digest", "signedat")
+
+// longestUsual spares all that is longer the search.
+const longestUsual = len(jsonMedia)
 
 func digestsOf(texts ...string) map[string][sha256.Size]byte {
 	sums := make(map[string][sha256.Size]byte, len(texts))
@@ -143,9 +148,11 @@ func (m Message) Proof(digest string) []Attribute {
 
 // envelope is DSSE's JSON envelope of the signature, in base64. All in it is base64 or a name that needs no escape.
 func (s Signature) envelope(material [sha256.Size]byte) string {
-	text := `{"payloadType":"` + Purpose + `","payload":"` + base64.StdEncoding.EncodeToString(material[:]) +
-		`","signatures":[{"keyid":"` + string(s.Key) + `","sig":"` + base64.StdEncoding.EncodeToString(s.Value[:]) + `"}]}`
-	return base64.StdEncoding.EncodeToString([]byte(text))
+	b := append(make([]byte, 0, 384), `{"payloadType":"`+Purpose+`","payload":"`...)
+	b = base64.StdEncoding.AppendEncode(b, material[:])
+	b = append(append(append(b, `","signatures":[{"keyid":"`...), s.Key...), `","sig":"`...)
+	b = append(base64.StdEncoding.AppendEncode(b, s.Value[:]), `"}]}`...)
+	return base64.StdEncoding.EncodeToString(b)
 }
 
 // mostEnvelope bounds what is decoded of an attribute that somebody else has written.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -49,7 +50,7 @@ func TestStatementIsReadAsItWasWritten(t *testing.T) {
 	}
 	want := m
 	want.Large, want.Body, want.Trace = &message.Large{Digest: sha256.Sum256(m.Body), Media: "application/json"}, nil, ""
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.IgnoreUnexported(message.Message{})); d != "" {
 		t.Error(d)
 	}
 	if unsigned := sample(); unsigned.Statement("") != "" || unsigned.Proof("") != nil {

@@ -244,8 +244,9 @@ func (o *Outbox) replace(ctx context.Context, tx *store.Tx, w *row, role message
 	}
 	w.Refers = cmp.Or(w.Refers, w.Digest) // the original, however often it is amended
 	w.Role, w.Body, w.Large = string(role), m.Body, body.RefOf(m.Large)
-	w.Digest = w.message(tx).Digest()
-	o.sign(tx, w)
+	summed := w.message(tx).Summed()
+	w.Digest = summed.Digest()
+	o.sign(summed, w)
 	stored, err := w.stored(ctx, tx)
 	if err == nil {
 		err = w.setPin(ctx, tx)

@@ -244,8 +244,9 @@ func (o *Outbox) appendSigned(ctx context.Context, tx *store.Tx, w *row, n next)
 	if err != nil {
 		return fmt.Errorf("take a number in lane %s: %w", w.Lane, err)
 	}
-	w.Digest = w.message(tx).Digest()
-	o.sign(tx, w)
+	m := w.message(tx).Summed()
+	w.Digest = m.Digest()
+	o.sign(m, w)
 	if taken {
 		token, args := n.token()
 		err = n.later(ctx, tx, n.sql()+`, last_digest = excluded.last_digest`, ` RETURNING next_number - 1 AS number`+token, append(n.args(*w, w.Digest), args...))

@@ -27,12 +27,12 @@ type Signer interface {
 func (o *Outbox) SignWith(s Signer) { o.signer = s }
 
 // sign gives w its signature, or none where there is no key for it at this moment.
-func (o *Outbox) sign(tx *store.Tx, w *row) {
+func (o *Outbox) sign(m message.Message, w *row) {
 	w.Signature = nil
 	if o.signer == nil {
 		return
 	}
-	if s, err := o.signer.SignMessage(w.message(tx), w.Digest); err == nil {
+	if s, err := o.signer.SignMessage(m, w.Digest); err == nil {
 		w.Signature = s.Bytes()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -221,7 +222,7 @@ func (r *Rest) Unseal(ctx context.Context, tx *store.Tx, c store.Cell, epoch int
 
 // aad is what is bound into a seal beside the value.
 func aad(epoch int64, c store.Cell) []byte {
-	b := bound(make([]byte, 0, 256), []byte("holdfast/rest/1"), []byte(c.Table), []byte(c.Row), fmt.Appendf(nil, "%d", epoch))
+	b := bound(make([]byte, 0, 256), []byte("holdfast/rest/1"), []byte(c.Table), []byte(c.Row), strconv.AppendInt(make([]byte, 0, 20), epoch, 10))
 	return bound(b, c.Bound...)
 }
 
@@ -257,7 +258,7 @@ func missing(id int64, why string) error {
 
 // restPurpose is what the key of a table's values in an epoch is made for.
 func restPurpose(table string, id int64) string {
-	return fmt.Sprintf("holdfast/rest/1|%s|%d", table, id)
+	return "holdfast/rest/1|" + table + "|" + strconv.FormatInt(id, 10)
 }
 
 func (r *Rest) poke() {
