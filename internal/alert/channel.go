@@ -83,11 +83,14 @@ func (c Channel) tell(ctx context.Context, db *store.DB, name string, e audit.En
 			return err
 		}
 		before, err = toldOf(ctx, tx, name, sort, e.Object)
-		if err != nil || before.At == 0 || e.At.Sub(store.FromMicros(before.At)) >= c.Again {
+		if hushed = before.At > 0 && place <= before.Place; err != nil || hushed { // the batch comes again, as one after it was not taken
+			return err
+		}
+		if before.At == 0 || e.At.Sub(store.FromMicros(before.At)) >= c.Again {
 			return err
 		}
 		hushed = true
-		return keepTold(ctx, tx, name, sort, e.Object, store.FromMicros(before.At), before.Besides+1)
+		return keepTold(ctx, tx, name, sort, e.Object, told{before.At, before.Besides + 1, place})
 	})
 	if err != nil || hushed {
 		return err
@@ -99,7 +102,9 @@ func (c Channel) tell(ctx context.Context, db *store.DB, name string, e audit.En
 	if err := c.To.Tell(ctx, n); err != nil {
 		return err
 	}
-	return db.InTx(ctx, func(tx *store.Tx) error { return keepTold(ctx, tx, name, sort, e.Object, e.At, 0) })
+	return db.InTx(ctx, func(tx *store.Tx) error {
+		return keepTold(ctx, tx, name, sort, e.Object, told{store.Micros(e.At), 0, place})
+	})
 }
 
 // Webhook tells by HTTP: a Notice as JSON, signed as Standard Webhooks has it where there is a secret.

@@ -170,7 +170,7 @@ func newHour(earlier []audit.Entry, e audit.Entry) bool {
 	})
 }
 
-// mostCounted bounds what is read back of the record for one entry.
+// mostCounted is how many entries are read back of the record at a time, and of what somebody did before, how many at most.
 const mostCounted = 500
 
 // broken tells whether an entry of the record breaks a rule, and why. What it is counted with is read back from the record, so that nothing is
@@ -182,21 +182,10 @@ func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why stri
 	if r.times == 1 && r.odd == nil {
 		return fmt.Sprintf("%s: %s of %s by %s", r.Says, e.Action, e.Object, e.Actor), nil
 	}
-	var earlier []audit.Entry
-	for _, action := range r.actions {
-		f := audit.Filter{Action: action, Before: e.Seq, Limit: mostCounted}
-		if r.odd != nil {
-			f.Actor = e.Actor
-		}
-		page, err := audit.List(ctx, tx, f)
-		if err != nil {
-			return "", err
-		}
-		earlier = append(earlier, page...)
+	earlier, err := r.earlier(ctx, tx, e)
+	if err != nil {
+		return "", err
 	}
-	earlier = slices.DeleteFunc(earlier, func(b audit.Entry) bool {
-		return b.Outcome != r.outcome || r.by(b) != r.by(e) || r.within > 0 && e.At.Sub(b.At) > r.within
-	})
 	switch {
 	case r.odd != nil && r.odd(earlier, e):
 		return fmt.Sprintf("%s: %s from %s at %s", r.Says, e.Actor, e.From, e.At.UTC().Format("15:04Z07:00")), nil
@@ -206,14 +195,53 @@ func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why stri
 	return "", nil
 }
 
+// earlier is what counts with an entry: what the actor did before, or all within the time until they are enough, however much of others there is.
+func (r rule) earlier(ctx context.Context, tx *store.Tx, e audit.Entry) (all []audit.Entry, err error) {
+	enough := int64(r.times) - r.weight(e)
+	for _, action := range r.actions {
+		f := audit.Filter{Action: action, Outcome: r.outcome, Before: e.Seq, Limit: mostCounted}
+		if r.odd != nil || r.by(e) == e.Actor {
+			f.Actor = e.Actor
+		}
+		if r.within > 0 {
+			f.Since = e.At.Add(-r.within)
+		}
+		for more := true; more && enough > 0; {
+			page, err := audit.List(ctx, tx, f)
+			if err != nil {
+				return nil, err
+			}
+			for _, b := range page {
+				if f.Before = b.Seq; r.by(b) == r.by(e) {
+					all = append(all, b)
+					enough -= r.weight(b)
+				}
+			}
+			more = len(page) == mostCounted && r.odd == nil
+		}
+	}
+	return all, nil
+}
+
+// weight is what an entry counts.
+func (r rule) weight(e audit.Entry) int64 {
+	switch {
+	case r.odd != nil:
+		return 0
+	case r.weigh == nil:
+		return 1
+	}
+	return r.weigh(e)
+}
+
 // counted says why so many entries break the rule; "" if they do not.
 func (r rule) counted(all []audit.Entry) string {
-	n, what := int64(len(all)), "times"
+	n, what := int64(0), "times"
 	if r.weigh != nil {
-		n, what = 0, "messages"
-		for _, e := range all {
-			n += r.weigh(e)
-		}
+		what = "messages"
+	}
+	for _, e := range all {
+		n += r.weight(e)
 	}
 	if n < int64(r.times) {
 		return ""
@@ -268,11 +296,11 @@ func judge(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duratio
 
 // raiseOnce raises an alert, unless the same was raised lately.
 func raiseOnce(ctx context.Context, tx *store.Tx, alerts *Alerts, again time.Duration, name, object, why string) error {
-	told, err := toldOf(ctx, tx, ruled, name, object)
-	if err != nil || told.At > 0 && tx.Now.Sub(store.FromMicros(told.At)) < again {
+	before, err := toldOf(ctx, tx, ruled, name, object)
+	if err != nil || before.At > 0 && tx.Now.Sub(store.FromMicros(before.At)) < again {
 		return err
 	}
-	if err := keepTold(ctx, tx, ruled, name, object, tx.Now, 0); err != nil {
+	if err := keepTold(ctx, tx, ruled, name, object, told{At: store.Micros(tx.Now), Place: -1}); err != nil {
 		return err
 	}
 	return alerts.Raise(ctx, tx, name, object, errors.New(why))

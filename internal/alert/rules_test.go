@@ -181,6 +181,118 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 	})
 }
 
+// TestARepetitionIsCountedOnce, however often it is looked at again as a later alert was not taken.
+func TestARepetitionIsCountedOnce(t *testing.T) {
+	eachWatched(t, func(w *watched) {
+		var refuse atomic.Bool
+		refuse.Store(true)
+		var got []alert.Notice
+		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			var n alert.Notice
+			if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+				w.t.Error(err)
+			}
+			if n.Object == "link/b" && refuse.Load() {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			got = append(got, n)
+		}))
+		defer srv.Close()
+		hook := alert.NewChannel(w.db, w.tree.Place, "a", alert.Channel{Name: "hook", To: alert.Webhook{URL: srv.URL, Client: srv.Client()}, Plant: "1000"}, slog.New(slog.DiscardHandler))
+		w.forward(hook)
+		raise := func(objects ...string) {
+			for _, object := range objects {
+				w.now = w.now.Add(time.Minute)
+				if err := w.db.InTx(w.t.Context(), func(tx *store.Tx) error {
+					return w.alerts.Raise(w.t.Context(), tx, "inbound.refused", object, errors.New("x"))
+				}); err != nil {
+					w.t.Fatal(err)
+				}
+			}
+		}
+		raise("link/a", "link/a", "link/b")
+		for range 3 {
+			if _, err := hook.Forward(w.t.Context()); err == nil {
+				w.t.Fatal("an alert that was not taken went through")
+			}
+		}
+		refuse.Store(false)
+		w.forward(hook)
+		w.now = w.now.Add(time.Hour)
+		raise("link/a")
+		w.forward(hook)
+		var told []string
+		for _, n := range got {
+			told = append(told, fmt.Sprintf("%s +%d", n.Object, n.Besides))
+		}
+		if want := []string{"link/a +0", "link/b +0", "link/a +1"}; !slices.Equal(told, want) {
+			w.t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
+// TestNoiseHidesNoThreat has a rule broken between more acts of others than one page of the record holds.
+func TestNoiseHidesNoThreat(t *testing.T) {
+	for _, tt := range []struct {
+		what   string
+		times  int
+		want   string
+		entry  audit.Entry
+		others func(i int, e *audit.Entry)
+	}{
+		{
+			"an account", 10, "threat.account-guessed user:eva",
+			audit.Entry{Actor: "user:eva", From: "10.1.2.3", Action: "access.sign-in", Outcome: audit.Refused},
+			func(i int, e *audit.Entry) {
+				e.Actor, e.From = fmt.Sprintf("user:u%d", i), fmt.Sprintf("10.2.%d.1", i%200)
+			},
+		},
+		{
+			"a place", 10, "threat.sign-ins-fail from/10.1.2.0/24",
+			audit.Entry{Actor: "unknown", From: "10.1.2.3", Action: "access.sign-in", Outcome: audit.Refused},
+			func(i int, e *audit.Entry) { e.From = fmt.Sprintf("10.%d.%d.1", 3+i/200, i%200) },
+		},
+		{
+			"what is taken out", 20, "threat.mass-export user:aud",
+			audit.Entry{Actor: "user:aud", Action: "token.reveal"},
+			func(i int, e *audit.Entry) { e.Actor = fmt.Sprintf("user:u%d", i) },
+		},
+		{
+			"what succeeds", 20, "threat.denied user:ben",
+			audit.Entry{Actor: "user:ben", Action: "access.refusal", Outcome: audit.Refused},
+			func(_ int, e *audit.Entry) { e.Outcome = audit.Done },
+		},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			eachWatched(t, func(w *watched) {
+				if err := w.db.InTx(w.t.Context(), func(tx *store.Tx) error {
+					for i := range 600 {
+						e := tt.entry
+						if e.At = w.now; i >= tt.times-1 {
+							tt.others(i, &e)
+						}
+						if err := audit.Append(w.t.Context(), tx, e); err != nil {
+							return err
+						}
+					}
+					return nil
+				}); err != nil {
+					w.t.Fatal(err)
+				}
+				w.forward(w.rules)
+				if got := w.raised(); slices.Contains(got, tt.want) {
+					w.t.Fatalf("raised %q, one too early", got)
+				}
+				w.act(1, tt.entry)
+				if got := w.raised(); !slices.Contains(got, tt.want) {
+					w.t.Errorf("raised %q, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // TestNewPlacesAndHoursAreOddOfWhoHasAHabit: not of who signs in for the first time.
 func TestNewPlacesAndHoursAreOddOfWhoHasAHabit(t *testing.T) {
 	eachWatched(t, func(w *watched) {

@@ -12,26 +12,27 @@ import (
 	"holdfast/internal/store"
 )
 
-// told is when a channel was last told of an alert about an object, and of how many since it was not.
+// told is when a channel was last told of an alert about an object, of how many since it was not, and up to which place that is known.
 type told struct {
 	At      int64 `db:"told_at"`
 	Besides int64 `db:"besides"`
+	Place   int64 `db:"place"`
 }
 
 func toldOf(ctx context.Context, tx *store.Tx, channel, name, object string) (t told, err error) {
-	err = tx.Get(ctx, &t, `SELECT told_at, besides FROM alert_told WHERE channel = ? AND name = ? AND object = ?`, channel, name, object)
+	err = tx.Get(ctx, &t, `SELECT told_at, besides, place FROM alert_told WHERE channel = ? AND name = ? AND object = ?`, channel, name, object)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return t, fmt.Errorf("read what was told of %s: %w", name, err)
 	}
 	return t, nil
 }
 
-func keepTold(ctx context.Context, tx *store.Tx, channel, name, object string, at time.Time, besides int64) error {
+func keepTold(ctx context.Context, tx *store.Tx, channel, name, object string, t told) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM alert_told WHERE told_at < ?`, store.Micros(tx.Now.Add(-30*24*time.Hour))); err != nil {
 		return fmt.Errorf("forget what was told of alerts: %w", err)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO alert_told (channel, name, object, told_at, besides) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (channel, name, object) DO UPDATE SET told_at = excluded.told_at, besides = excluded.besides`, channel, name, object, store.Micros(at), besides)
+	_, err := tx.Exec(ctx, `INSERT INTO alert_told (channel, name, object, told_at, besides, place) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (channel, name, object) DO UPDATE SET told_at = excluded.told_at, besides = excluded.besides, place = excluded.place`, channel, name, object, t.At, t.Besides, t.Place)
 	if err != nil {
 		return fmt.Errorf("note what was told of %s: %w", name, err)
 	}
