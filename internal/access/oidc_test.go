@@ -3,9 +3,12 @@ package access_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"math"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -37,6 +40,7 @@ type company struct {
 	providers *access.Providers
 	url       string                                    // of the plant
 	change    atomic.Pointer[func(token string) string] // what becomes of an ID token on its way
+	own       atomic.Pointer[ecdsa.PrivateKey]          // a key more that the provider names as its own: see say
 	broken    atomic.Bool                               // the provider gives no tokens
 	asked     atomic.Int64                              // calls of the provider that the plant and the browsers made
 }
@@ -86,15 +90,20 @@ func (co *company) between() http.Handler {
 			r.Out.Header.Del("Accept-Encoding")
 		},
 		ModifyResponse: func(res *http.Response) error {
-			f := co.change.Load()
-			if f == nil || !strings.HasSuffix(res.Request.URL.Path, "/token") {
+			f, own := co.change.Load(), co.own.Load()
+			token, keys := f != nil && strings.HasSuffix(res.Request.URL.Path, "/token"), own != nil && strings.HasSuffix(res.Request.URL.Path, "/jwks")
+			if !token && !keys {
 				return nil
 			}
 			var said map[string]any
 			if err := json.NewDecoder(res.Body).Decode(&said); err != nil {
 				return err
 			}
-			said["id_token"] = (*f)(said["id_token"].(string))
+			if token {
+				said["id_token"] = (*f)(said["id_token"].(string))
+			} else {
+				said["keys"] = append(said["keys"].([]any), public("own", own))
+			}
 			text, err := json.Marshal(said)
 			res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 			res.Header.Set("Content-Length", fmt.Sprint(len(text)))
@@ -286,6 +295,106 @@ func TestASecondFactorIsLookedFor(t *testing.T) {
 			status, text = co.in(co.browser(), "anna", "otp")
 			co.want("with both", status, text, 200, "oidc:anna.berg")
 		})
+	}
+}
+
+// say has the provider's tokens say something else from now on. The provider must have named the key of own before the plant looked.
+func (co *company) say(more claims) {
+	change := func(token string) string {
+		sig, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
+		if err != nil {
+			co.t.Error(err)
+			return ""
+		}
+		var said claims
+		if err := json.Unmarshal(sig.UnsafePayloadWithoutVerification(), &said); err != nil {
+			co.t.Error(err)
+		}
+		maps.Copy(said, more)
+		return signed(co.t, jose.ES256, co.own.Load(), "own", nil, said)
+	}
+	co.change.Store(&change)
+}
+
+// TestAnAuthenticationContextIsAskedForAndLookedFor as Entra ID has it (acrs): in the request, in the token, and again where an act asks for a factor that is fresh.
+func TestAnAuthenticationContextIsAskedForAndLookedFor(t *testing.T) {
+	c := realClock()
+	co := openCompany(t, storetest.SQLite(t, storetest.WithClock(c.now)), c, func(p *access.Provider) { p.MFA = access.MFA{Claim: "acrs", AnyOf: []string{"c1", "c3"}} })
+	co.own.Store(newKey(t))
+	co.providers.Look(t.Context())
+	stays := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, _ := co.get(stays, co.url+"/console/sign-in/company")
+	if got, want := res.to.Query().Get("claims"), `{"id_token":{"acrs":{"essential":true,"value":"c1"}}}`; got != want {
+		t.Errorf("asked for %q, want %q", got, want)
+	}
+	for _, tt := range []struct {
+		name   string
+		acrs   any
+		status int
+		words  string
+	}{
+		{"none", nil, 403, "no second factor"},
+		{"another one", []string{"c2"}, 403, "no second factor"},
+		{"none of them", []string{}, 403, "no second factor"},
+		{"part of its name", "c11", 403, "no second factor"},
+		{"among others", []string{"p1", "c1"}, 200, "oidc:ben"},
+		{"the second that is good enough", "c3", 200, "oidc:ben"},
+	} {
+		co.say(claims{"acrs": tt.acrs, "acr": "urn:holdfast:mfa", "amr": []string{"mfa"}}) // what other claims say counts for nothing
+		status, text := co.in(co.browser(), "ben", "otp")
+		co.want(tt.name, status, text, tt.status, tt.words)
+	}
+	b := co.browser()
+	pause := func() (int, string) {
+		res, text := co.read(b.Post(co.url+"/who", "", nil))
+		return res.StatusCode, text
+	}
+	co.say(claims{"acrs": []string{"c1"}})
+	co.in(b, "ben", "otp")
+	status, text := pause()
+	co.want("without a fresh factor", status, text, 403, "second factor that was shown in the last 10m")
+	co.say(claims{"acrs": []string{"c2"}})
+	status, text = co.in(b, "ben", "otp", "fresh=yes")
+	co.want("anew without the context", status, text, 403, "no second factor")
+	status, text = pause()
+	co.want("after that", status, text, 403, "second factor")
+	co.say(claims{"acrs": []string{"c1"}})
+	status, text = co.in(b, "ben", "otp", "fresh=yes")
+	co.want("anew with it", status, text, 200, "oidc:ben")
+	status, text = pause()
+	co.want("with a fresh factor", status, text, 200, "oidc:ben")
+}
+
+// TestATimeOfSignInThatHasNotComeIsNotBelieved: the factor would be fresh until then.
+func TestATimeOfSignInThatHasNotComeIsNotBelieved(t *testing.T) {
+	c := realClock()
+	co := openCompany(t, storetest.SQLite(t, storetest.WithClock(c.now)), c)
+	co.own.Store(newKey(t))
+	co.providers.Look(t.Context())
+	for name, tt := range map[string]struct {
+		at     any
+		status int
+		words  string
+	}{
+		"half a minute":               {c.now().Add(30 * time.Second).Unix(), 200, "oidc:ben"},
+		"two minutes":                 {c.now().Add(2 * time.Minute).Unix(), 401, "a time to come"},
+		"a year":                      {c.now().AddDate(1, 0, 0).Unix(), 401, "a time to come"},
+		"so far that it turns around": {int64(math.MaxInt64), 401, "a time to come"},
+		"long before there was time":  {int64(-1) << 62, 403, "not shown now"},
+		"in words":                    {"soon", 401, "cannot be read"},
+	} {
+		co.say(claims{"auth_time": tt.at})
+		b := co.browser()
+		status, text := co.in(b, "ben", "otp", "fresh=yes")
+		co.want(name, status, text, tt.status, tt.words)
+		if res, text := co.read(b.Post(co.url+"/who", "", nil)); tt.status != 200 && res.StatusCode == 200 {
+			t.Errorf("%s: an act that asks for a fresh factor was done: %s", name, text)
+		}
+		co.say(claims{"auth_time": tt.at})
+		status, text = co.in(b, "ben", "otp")
+		if res, _ := co.read(b.Post(co.url+"/who", "", nil)); tt.status != 200 && res.StatusCode == 200 {
+			t.Errorf("%s, not asked for: %d %s, and an act that asks for a fresh factor was done", name, status, text)
+		}
 	}
 }
 

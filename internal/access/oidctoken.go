@@ -33,17 +33,18 @@ func (p *provider) read(t *oidc.IDToken, f flow) (idToken, error) {
 		return idToken{}, nobody("the token cannot be read")
 	}
 	out := idToken{issuer: t.Issuer, subject: t.Subject}
+	now := p.now()
+	var shown int64 // seconds
 	if said.AuthTime != nil {
-		if s, err := said.AuthTime.Int64(); err == nil {
-			out.factor = time.Unix(s, 0)
+		if s, err := said.AuthTime.Int64(); err == nil && s > 0 {
+			shown, out.factor = s, time.Unix(s, 0)
 		}
 	}
 	_ = json.Unmarshal(all[p.Name], &out.called) // anything else is no name
-	now := p.now()
 	switch {
 	case said.Azp != "" && said.Azp != p.Client || len(t.Audience) > 1 && said.Azp == "":
 		return idToken{}, nobody("the token was given to another program")
-	case t.IssuedAt.After(now.Add(clockSkew)):
+	case t.IssuedAt.After(now.Add(clockSkew)), shown > now.Add(clockSkew).Unix(): // else it would be fresh until then
 		return idToken{}, nobody("the token is of a time to come: the provider's clock, or this one, is wrong")
 	case !p.MFA.in(all):
 		return idToken{}, p.denied("no second factor was shown", "sign in with one; the provider says so in "+p.MFA.Claim)
