@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"holdfast/adapters/odata"
-	"holdfast/internal/decimal"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
@@ -79,7 +78,7 @@ func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery) (rest messag
 	if len(own) == 0 {
 		return d, "", nil
 	}
-	if err := l.ownReceipts(ctx, own); err != nil {
+	if err := l.ownReceipts(ctx, d.Event.Message().ID, own); err != nil {
 		out := odata.NotSent(err)
 		return d, "", &out
 	}
@@ -119,7 +118,8 @@ func (l *Link) ownItems(ctx context.Context, all []any) (own []*ownItem, why map
 		}
 		o := &ownItem{order: order}
 		o.batch, _ = i["Batch"].(string)
-		o.said, _ = i["QuantityInEntryUnit"].(string)
+		said, _ := i["QuantityInEntryUnit"].(string)
+		o.said, o.quantity = said, quantity(said)
 		own = append(own, o)
 	}
 	return own, why, keep, nil
@@ -234,89 +234,4 @@ func (l *Link) operationsKnow(ctx context.Context) (*odata.Client, error) {
 	}
 	return nil, wrong("automatic_receipt", "the service "+Orders+" has no field "+controlKey+" of "+operations+", so that an order's control keys cannot be read",
 		`write "*" if SAP books the receipts of every order, else leave goods.received out of the route`)
-}
-
-// ownItem is an item by which goods are received that SAP receives itself, and the document by which it has; "" if by none.
-type ownItem struct{ order, batch, said, document string }
-
-// ownReceipts finds the document of each item among those by which SAP has received goods of its order, the latest before all others. An item
-// of such a document counts once: for one of its quantity, and its batch if it has that; or for all that are left, if it is their sum; or else
-// for any.
-func (l *Link) ownReceipts(ctx context.Context, own []*ownItem) error {
-	for len(own) > 0 {
-		var same, others []*ownItem
-		for _, o := range own {
-			if o.order == own[0].order {
-				same = append(same, o)
-			} else {
-				others = append(others, o)
-			}
-		}
-		booked, err := l.received(ctx, own[0].order)
-		if err != nil {
-			return err
-		}
-		assign(same, booked)
-		own = others
-	}
-	return nil
-}
-
-// received are the items by which goods of an order were received, the latest first, those that were reversed left out.
-func (l *Link) received(ctx context.Context, order string) (out []*ownItem, err error) {
-	c, err := l.Service(Movements)
-	if err != nil {
-		return nil, err
-	}
-	q := odata.Query{
-		Set: "A_MaterialDocumentItem", Where: odata.And(odata.Equal(movedOrder, order), odata.Equal(movedType, receipt)),
-		OrderBy: []odata.Order{{Field: "MaterialDocumentYear"}, {Field: "MaterialDocument"}, {Field: "MaterialDocumentItem"}},
-	}
-	_, err = c.All(ctx, q, func(e odata.Entity) error {
-		if e.Values["GoodsMovementIsCancelled"] != true {
-			out = append(out, &ownItem{order, text(e, "Batch"), text(e, "QuantityInEntryUnit"), document(e)})
-		}
-		return nil
-	})
-	slices.Reverse(out)
-	return out, err
-}
-
-// assign gives each item the document of one that SAP has booked.
-func assign(own, booked []*ownItem) {
-	take := func(fits func(want, got *ownItem) bool) {
-		for _, want := range own {
-			if want.document != "" {
-				continue
-			}
-			if at := slices.IndexFunc(booked, func(got *ownItem) bool { return fits(want, got) }); at >= 0 {
-				want.document = booked[at].document
-				booked = slices.Delete(booked, at, at+1)
-			}
-		}
-	}
-	take(func(want, got *ownItem) bool { return want.batch == got.batch && want.quantity().Equal(got.quantity()) })
-	take(func(want, got *ownItem) bool { return want.quantity().Equal(got.quantity()) })
-	var sum decimal.Decimal
-	for _, o := range own {
-		if o.document == "" {
-			sum = sum.Add(o.quantity())
-		}
-	}
-	if at := slices.IndexFunc(booked, func(got *ownItem) bool { return got.quantity().Equal(sum) }); at >= 0 {
-		for _, o := range own {
-			if o.document == "" {
-				o.document = booked[at].document
-			}
-		}
-	}
-	take(func(_, _ *ownItem) bool { return true })
-}
-
-// quantity is what an item says, 0 if that is no number.
-func (o *ownItem) quantity() (d decimal.Decimal) {
-	if q, err := decimal.Parse(o.said); err == nil {
-		d = q
-	}
-	return d
 }

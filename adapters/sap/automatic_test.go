@@ -169,6 +169,44 @@ func TestEachItemOfAReceiptIsSettled(t *testing.T) {
 	}
 }
 
+// TestNoReceiptOfSAPStandsForTwoMessages: messages of the same quantity each have a document of their own, or none: that the second's has failed
+// and waits in COGI must not be hidden by the first's. So it is after a restart, and where a message is looked at twice. One document may stand for
+// several messages that make up its quantity, and for no more.
+func TestNoReceiptOfSAPStandsForTwoMessages(t *testing.T) {
+	keys := func(c *Config) { c.AutomaticReceipt = []string{"PP05"} }
+	w := start(t, keys)
+	w.booking(t, "1", "PP05")
+	kept := w.link.receipts
+	told := func(id, quantity, want string) {
+		t.Helper()
+		out := w.deliver(t, delivery(t, id, movement, received("1", quantity), nil))
+		if out.Verdict != message.Delivered || out.Receipt.Document != want || strings.Contains(string(out.Receipt.Answer), "COGI") != (want == "") {
+			t.Errorf("%s of %s is told %q (%v, %v) %s, want %q", id, quantity, out.Receipt.Document, out, out.Err, out.Receipt.Answer, want)
+		}
+	}
+	w.books(t, "5000000001", "1", "4.000")
+	told("m1", "4.000", "5000000001/2026")
+	told("m2", "4.000", "")
+	told("m2", "4", "")
+	w.link = open(t, w.url, keys)
+	w.link.Remember(kept)
+	told("m2", "4.000", "")
+	told("m1", "4.000", "5000000001/2026")
+	w.books(t, "5000000002", "1", "4.000")
+	told("m1", "4.000", "5000000001/2026")
+	told("m2", "4.000", "5000000002/2026")
+	w.books(t, "5000000003", "1", "8.000")
+	told("m3", "3.000", "5000000003/2026")
+	told("m4", "5.000", "5000000003/2026")
+	told("m5", "5.000", "")
+	w.books(t, "5000000004", "1", "2.000")
+	told("m5", "5.000", "5000000004/2026") // in another unit, most likely
+	told("m6", "2.000", "")
+	w.booking(t, "2", "PP05")
+	w.books(t, "5000000005", "2", "4.000")
+	told("m7", "4.000", "")
+}
+
 // TestControlKeysAreLookedAtWhenTheLinkOpens.
 func TestControlKeysAreLookedAtWhenTheLinkOpens(t *testing.T) {
 	for _, bad := range []string{"", "PP005"} {

@@ -213,6 +213,7 @@ type Link struct {
 	plant      string // in SAP
 	movementID string // the field of a material document that carries the message's ID
 	automatic  []string
+	receipts   Receipts
 
 	mu           sync.Mutex              // guards what follows
 	reservations map[string]string       // by order
@@ -235,7 +236,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if id := cfg.Writes[movement].ID; id != "" && id != cfg.MovementID {
 		return nil, wrong("writes."+movement+".id", fmt.Sprintf("it is %q, and movement_id is %q: what is sent would not be found again by what reads it back", id, cfg.MovementID), "write the field as movement_id, and leave id out")
 	}
-	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}}
+	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}, receipts: &receiptsInMemory{all: map[string][]Booked{}}}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}

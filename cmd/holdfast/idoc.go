@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/adapters/amqp"
+	"holdfast/adapters/sap"
 	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/docnum"
 	"holdfast/internal/inbox"
@@ -151,9 +152,12 @@ func (l LinkConfig) idocTimeout() time.Duration {
 	return l.IDoc.Send.Timeout
 }
 
-// numberIDocs gives each link by IDocs what it remembers.
-func (f *floors) numberIDocs() {
+// remember gives each link to SAP where it keeps what it must not forget: the numbers of IDocs, and what SAP's own receipts stand for.
+func (f *floors) remember() {
 	for name, l := range f.links {
+		if by, ok := l.(interface{ Remember(r sap.Receipts) }); ok {
+			by.Remember(sapReceipts{f, name})
+		}
 		if by, ok := l.(interface{ Remember(n idoc.Numbers) }); ok {
 			by.Remember(idocNumbers{f, name})
 		}
@@ -261,4 +265,31 @@ func late(s idoc.Status, sent docnum.Sent) error {
 		Why:  fmt.Sprintf("SAP has booked IDoc %s (%s), in whose place the message was sent again as IDoc %s", s.Number, cmp.Or(s.Document, "status "+s.Code), sent.Later),
 		Hint: "look in SAP (WE02) whether it has booked the other one too, and reverse one of the two",
 	}
+}
+
+// sapReceipts implements sap.Receipts for one link.
+type sapReceipts struct {
+	*floors
+	link string
+}
+
+// Booked implements sap.Receipts.
+func (r sapReceipts) Booked(ctx context.Context, order string) (all []sap.Booked, err error) {
+	err = r.db.View(ctx, func(tx *store.Tx) error {
+		known, err := r.outbox.Booked(ctx, tx, r.link, order)
+		for _, b := range known {
+			all = append(all, sap.Booked(b))
+		}
+		return err
+	})
+	return all, err
+}
+
+// Book implements sap.Receipts.
+func (r sapReceipts) Book(ctx context.Context, order, message string, all []sap.Booked) error {
+	items := make([]outbox.Booked, 0, len(all))
+	for _, b := range all {
+		items = append(items, outbox.Booked(b))
+	}
+	return r.db.InTx(ctx, func(tx *store.Tx) error { return r.outbox.Book(ctx, tx, r.link, order, message, items) })
 }

@@ -159,7 +159,7 @@ func (f *floors) join() {
 		KeepFor: f.cfg.Inbox.Keep, KeepCount: f.cfg.Inbox.KeepCount, Resolve: f.plantID, Feeds: f.feeds(),
 		Guard: f.guard, Alarm: f.alerts, Veil: f.tokens, Clean: f.withoutValues,
 	}, f.log)
-	f.numberIDocs()
+	f.remember()
 	policy, _ := f.cfg.policy() // the check of the configuration has made it before
 	f.doer = access.New(f.db).Under(policy)
 	f.jobs = job.New(f.db, f.outbox, job.Config{ReplayOver: f.cfg.Policy.ReplayOver}, f.log.With("part", "job"))

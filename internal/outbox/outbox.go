@@ -13,7 +13,7 @@
 //     from the lanes' own counters.
 //
 // The package owns the tables outbox_links, outbox_lanes, outbox_messages, outbox_receipts, outbox_restores, outbox_delivered, outbox_events,
-// outbox_purged, outbox_refs, outbox_group_notes and outbox_asked; nothing else reads or writes them.
+// outbox_purged, outbox_refs, outbox_booked, outbox_group_notes and outbox_asked; nothing else reads or writes them.
 package outbox
 
 import (

@@ -288,6 +288,9 @@ func (o *Outbox) Purge(ctx context.Context, tx *store.Tx, limit int) (int64, err
 	if err := o.notePurged(ctx, tx, rows); err != nil {
 		return 0, err
 	}
+	if err := o.forgetBooked(ctx, tx); err != nil {
+		return 0, err
+	}
 	_, err = o.patrol.Walk(ctx, tx, holding)
 	return int64(len(rows)), err
 }
