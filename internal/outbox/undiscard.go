@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -15,7 +17,7 @@ import (
 // Undiscard owes again what a person has discarded, or what has expired, for as long as its body is kept, and returns the ID under which it
 // is owed. A void whose turn has not come becomes the message that it was, under the same number. A number that is closed stays closed: the event is
 // owed under the next of its lane, by an ID of its own, and names the void as its cause. Conflict if it is no void, if it is owed again already, or if
-// the ERP may have it.
+// the ERP may have it; Integrity if what is kept of it is not what the plant has committed.
 func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string) (string, error) {
 	d, err := o.Message(ctx, tx, id)
 	if err != nil {
@@ -39,6 +41,9 @@ func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string)
 	if was.Large != nil && was.Large.Gone {
 		return "", d.stays("its body was shredded", "book it in the plant once more")
 	}
+	if err := o.isWhatWas(ctx, tx, d, last); err != nil {
+		return "", err
+	}
 	if !d.Settled {
 		return id, o.revive(ctx, tx, l, d.ID, was, reason)
 	}
@@ -48,6 +53,52 @@ func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string)
 // stays says why a void is not undone.
 func (d Detail) stays(why, hint string) error {
 	return &problem.Error{Kind: problem.Conflict, What: "undo the discard of message " + d.ID, Why: why, Hint: hint}
+}
+
+// isWhatWas is an error of kind Integrity if a void, or what its history has of it before the change at last, is not what the plant has committed: it would
+// be signed anew. The void names the digest of the event, the audit record has that of each change, and where all is sealed both are.
+func (o *Outbox) isWhatWas(ctx context.Context, tx *store.Tx, d Detail, last int) error {
+	was, m := d.History[last], d.Message
+	m.Body, m.Large, m.Role = was.Body, was.Large, was.Role
+	if m.Role == message.Event {
+		m.Refers = ""
+	}
+	w := row{ID: d.ID}
+	whole, err := tx.Whole(ctx)
+	switch {
+	case err != nil:
+		return err
+	case d.Altered(), m.Large == nil && len(m.Body) == 0, m.Digest() != was.Digest, m.Role == message.Event && was.Digest != d.Refers:
+		return w.altered("what it was before it was discarded is not what the plant has committed")
+	case whole && (!d.Sealed || m.Large == nil && !was.Sealed):
+		return w.altered("what it was before it was discarded is not sealed, as all is that the plant owes")
+	}
+	err = o.recorded(ctx, tx, d, d.Digest, was.At)
+	for i := last - 1; i >= 0 && err == nil && m.Role == message.Amendment; i-- {
+		if d.History[i].Role != "" { // the change that made it
+			return o.recorded(ctx, tx, d, was.Digest, d.History[i].At)
+		}
+	}
+	return err
+}
+
+// recorded is an error of kind Integrity if the audit record has it that a change of a message at this time made something else of it.
+func (o *Outbox) recorded(ctx context.Context, tx *store.Tx, d Detail, digest string, at time.Time) error {
+	held, err := audit.HeldAt(ctx, tx, at)
+	if err != nil {
+		return err
+	}
+	is, other := audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: digest}, false
+	for _, h := range held {
+		if h == is {
+			return nil
+		}
+		other = other || h.Link == is.Link && h.Lane == is.Lane && h.Epoch == is.Epoch && h.Number == is.Number
+	}
+	if !other { // the plant had no keys then, or its record begins later
+		return nil
+	}
+	return (&row{ID: d.ID}).altered("the audit record has it changed into something else")
 }
 
 // revive makes of a void that is still owed what it was. It no longer expires: a person has said that it is wanted.

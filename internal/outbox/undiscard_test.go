@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -171,5 +173,64 @@ func TestWhatHasExpiredIsOwedAgain(t *testing.T) {
 				t.Errorf("%s expires again", q.ID)
 			}
 		}
+	})
+}
+
+// TestADiscardIsNotUndoneIntoWhatWasAltered: the plant does not sign what somebody has written into the history of a void. Neither into that of
+// the event itself nor into that of a correction of it, whose digest only the audit record and its seal hold, also where the digest was altered with it.
+func TestADiscardIsNotUndoneIntoWhatWasAltered(t *testing.T) {
+	forged := []byte(`{"id":"forged","quantity":"999999"}`)
+	altered := func(t *testing.T, b box) {
+		for i, c := range []struct{ settled, amended, digest, refers bool }{
+			{}, {settled: true}, {amended: true}, {amended: true, digest: true}, {digest: true}, {digest: true, refers: true}, {settled: true, amended: true, digest: true}, {settled: true, digest: true, refers: true},
+		} {
+			lane, event := fmt.Sprint("o", i), fmt.Sprint("e", i)
+			owe(t, b.db, b.Outbox, lane, "first"+event, event)
+			d := b.message(event)
+			if c.amended {
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Amend(ctx, tx, d.ID, []byte(`{"better":1}`), "wrong")
+				})
+				b.clock.forward(time.Second)
+				d = b.message(event)
+			}
+			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", lane, 2, "not wanted") })
+			if c.settled {
+				for _, claim := range b.claim("n1", 100, 10) {
+					b.settle(done(claim, len(claim.Messages)))
+				}
+			}
+			d.Message.Body = forged
+			digest := d.Digest
+			if c.digest {
+				digest = d.Message.Digest()
+			}
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				if _, err := tx.Exec(ctx, `UPDATE outbox_events SET body = ?, sealed = 0, digest = ? WHERE id = ? AND what = 'voided'`, forged, digest, d.ID); err != nil || !c.refers {
+					return err
+				}
+				_, err := tx.Exec(ctx, `UPDATE outbox_`+map[bool]string{true: "delivered", false: "messages"}[c.settled]+` SET refers = ? WHERE id = ?`, digest, d.ID)
+				return err
+			})
+			err := b.try(func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Undiscard(ctx, tx, d.ID, "it is wanted")
+				return err
+			})
+			if problem.KindOf(err) != problem.Integrity {
+				t.Errorf("%+v: got %v, want a problem of kind %s", c, err, problem.Integrity)
+			}
+			if d = b.message(event); d.Role != message.Void {
+				t.Errorf("%+v: it is a %s now", c, d.Role)
+			}
+		}
+	}
+	t.Run("sealed", func(t *testing.T) {
+		sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) { altered(t, b) })
+	})
+	t.Run("signed", func(t *testing.T) {
+		each(t, func(t *testing.T, b box) {
+			b.SignWith(ring(t, b.db))
+			altered(t, b)
+		})
 	})
 }
