@@ -37,18 +37,35 @@ func (c Config) edition(ctx context.Context, db *store.DB, s edition.State) (e e
 		}
 		return e, err
 	}
-	if c.MappingsPolicy == fourEyes && !s.Used.FourEyes() {
-		return e, &problem.Error{
-			Kind: problem.Denied, What: "use edition " + edition.Short(s.Used.Edition) + " of the mappings",
-			Why:  "mappings_policy asks for four eyes, and nobody who is certainly not " + s.Used.Author + " has looked at it",
-			Hint: "publish it again under this policy: holdfast mapping publish used --reason …, and have somebody else approve it",
-		}
+	if err := c.approved(ctx, db, s); err != nil && problem.KindOf(err) != problem.Unavailable { // what needs the keyring asks again: vouched, reloader.use
+		return e, err
 	}
 	err = db.View(ctx, func(tx *store.Tx) error {
 		e, err = edition.Load(ctx, tx, s.Used.Edition)
 		return err
 	})
 	return e, err
+}
+
+// approved is nil where policy has nothing against the edition that is used: by the audit record somebody else than its author has approved it.
+func (c Config) approved(ctx context.Context, db *store.DB, s edition.State) error {
+	if c.MappingsPolicy != fourEyes || s.Used.Edition == "" {
+		return nil
+	}
+	return db.View(ctx, func(tx *store.Tx) error { return s.Used.Approved(ctx, tx) })
+}
+
+// vouched refuses to start by an edition that the audit record does not say was approved. It could not be read before there was a keyring.
+func (f *floors) vouched(ctx context.Context) error {
+	s, err := currentEdition(ctx, f.db)
+	if err == nil {
+		err = f.cfg.approved(ctx, f.db, s)
+	}
+	if problem.KindOf(err) == problem.Unavailable {
+		f.log.WarnContext(ctx, "whether the mappings in use were approved is not known yet", "part", "mapping", "err", err)
+		return nil
+	}
+	return err
 }
 
 // refusedEdition says where mappings come from that are refused at start: not from the folder, where a person looks first.

@@ -212,6 +212,9 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 		return // a folder that cannot be read says nothing
 	}
 	e, err := r.cfg.edition(ctx, r.db, s)
+	if err == nil {
+		err = r.cfg.approved(ctx, r.db, s)
+	}
 	if s.Used.Edition == "" && from != r.used.what && !r.settled(e, err, now) {
 		return
 	}

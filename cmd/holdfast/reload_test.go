@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
@@ -220,8 +221,19 @@ func (m *manyNodes) act(do func(ctx context.Context, tx *store.Tx, hash string) 
 		if err := edition.Keep(m.t.Context(), tx, e); err != nil {
 			return err
 		}
-		_, err := do(m.t.Context(), tx, e.Hash)
-		return err
+		before, err := edition.Current(m.t.Context(), tx)
+		if err != nil {
+			return err
+		}
+		s, err := do(m.t.Context(), tx, e.Hash)
+		if err != nil {
+			return err
+		}
+		last, err := edition.Steps(m.t.Context(), tx, 1)
+		if err != nil {
+			return err
+		}
+		return audit.Append(m.t.Context(), tx, audit.Entry{Actor: last[0].Actor, Action: "mapping." + last[0].Step, Object: "mapping/" + edition.Short(s.About(before)), After: stateJSON(s)})
 	})
 	for _, r := range m.all {
 		r.look(m.t.Context())
@@ -434,14 +446,35 @@ func TestANodeLooksForItselfWhoHasApproved(t *testing.T) {
 	if _, err := r.cfg.edition(t.Context(), m.db, mustCurrent(t, m.db)); problem.KindOf(err) != problem.Denied {
 		t.Errorf("a start with it: %v", err)
 	}
-	later := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
-		if _, err := edition.Publish(ctx, tx, hash, true, edition.By{Actor: "user:anna"}); err != nil {
-			return edition.State{}, err
-		}
+	propose := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, true, edition.By{Actor: "user:anna"})
+	}
+	if err := m.act(propose); err != nil {
+		t.Fatal(err)
+	}
+	err := m.db.InTx(t.Context(), func(tx *store.Tx) error { // as who can write the database says that another has approved it
+		_, err := tx.Exec(t.Context(), "UPDATE mapping_steps SET author = 'user:anna', approver = 'user:ben'")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.look(t.Context())
+	if got := m.made(); got != `{"a":1}` || !strings.Contains(r.node.Trouble, "the audit record has no such act") {
+		t.Errorf("an approval that is not on record: got %s, %q", got, r.node.Trouble)
+	}
+	f := &floors{cfg: r.cfg, db: m.db, log: r.log}
+	if err := f.vouched(t.Context()); problem.KindOf(err) != problem.Integrity {
+		t.Errorf("a start with it: %v", err)
+	}
+	approve := func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
 		return edition.Approve(ctx, tx, hash, edition.By{Actor: "user:ben"})
 	}
-	if err := m.act(later); err != nil {
+	if err := m.act(approve); err != nil {
 		t.Fatal(err)
+	}
+	if err := f.vouched(t.Context()); err != nil {
+		t.Errorf("a start with what was approved: %v", err)
 	}
 	if got := m.made(); got != `{"a":2}` || r.node.Trouble != "" {
 		t.Errorf("once somebody else has approved the same edition: got %s, %q", got, r.node.Trouble)

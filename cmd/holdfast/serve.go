@@ -83,6 +83,9 @@ func serve(ctx context.Context, cfg Config, control string, log *slog.Logger) (e
 	if err := p.openKeys(ctx); err != nil {
 		return err
 	}
+	if err := p.vouched(ctx); err != nil {
+		return err
+	}
 	if err := p.listen(ctx); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package edition_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/edition"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -44,10 +46,37 @@ func (p plant) do(text string, act func(ctx context.Context, tx *store.Tx, hash 
 		if err := edition.Keep(p.t.Context(), tx, e); err != nil {
 			return err
 		}
-		s, err = act(p.t.Context(), tx, e.Hash)
-		return err
+		if s, err = act(p.t.Context(), tx, e.Hash); err != nil {
+			return err
+		}
+		return recorded(p.t.Context(), tx)
 	})
 	return s, err
+}
+
+// recorded writes the entry of the audit record that whoever did the last step writes in the same transaction.
+func recorded(ctx context.Context, tx *store.Tx) error {
+	steps, err := edition.Steps(ctx, tx, 1)
+	if err != nil {
+		return err
+	}
+	last, slot := steps[0], "used"
+	if last.Step == edition.Proposed {
+		slot = "proposed"
+	}
+	after := fmt.Appendf(nil, `{%q:%q}`, slot, last.Edition)
+	return audit.Append(ctx, tx, audit.Entry{Actor: last.Actor, Action: "mapping." + last.Step, Object: "mapping/" + edition.Short(last.Edition), After: after})
+}
+
+// approved is what the audit record has against the edition in use where four eyes are asked for.
+func (p plant) approved() error {
+	return p.db.View(p.t.Context(), func(tx *store.Tx) error {
+		s, err := edition.Current(p.t.Context(), tx)
+		if err != nil {
+			return err
+		}
+		return s.Used.Approved(p.t.Context(), tx)
+	})
 }
 
 func publish(fourEyes bool, actor string) func(context.Context, *store.Tx, string) (edition.State, error) {
@@ -349,7 +378,7 @@ func TestFourEyes(t *testing.T) {
 		t.Errorf("another is approved: %v", err)
 	}
 	s, err = p.do("a", approve("user:ben"))
-	if err != nil || s.Used.Edition != made(t, "a").Hash || !s.Used.FourEyes() || s.Used.Author != "user:anna" || s.Proposed.Edition != "" {
+	if err != nil || s.Used.Edition != made(t, "a").Hash || p.approved() != nil || s.Used.Author != "user:anna" || s.Proposed.Edition != "" {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if _, err := p.do("a", approve("user:carl")); problem.KindOf(err) != problem.Conflict {
@@ -358,7 +387,7 @@ func TestFourEyes(t *testing.T) {
 	if _, err := p.do("b", publish(false, "user:anna")); err != nil { // before the policy was made
 		t.Fatal(err)
 	}
-	if s, err := p.do("", rollBack(true)); err != nil || !s.Used.FourEyes() {
+	if s, err := p.do("", rollBack(true)); err != nil || p.approved() != nil {
 		t.Errorf("back to what was approved: %+v, %v", s.Used, err)
 	}
 	for _, text := range []string{"b", "c"} {
@@ -369,6 +398,84 @@ func TestFourEyes(t *testing.T) {
 	if _, err := p.do("", rollBack(true)); problem.KindOf(err) != problem.Denied {
 		t.Errorf("back to what nobody approved: %v", err)
 	}
+}
+
+// TestFourEyesRestOnTheAuditRecord: who can write the database can say of any edition that it was approved, and of any proposal that somebody else made
+// it; of the record they cannot.
+func TestFourEyesRestOnTheAuditRecord(t *testing.T) {
+	rows := func(t *testing.T, p plant, all ...string) {
+		t.Helper()
+		err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+			for _, sql := range all {
+				if _, err := tx.Exec(t.Context(), sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const use = "UPDATE mapping_state SET used = (SELECT MAX(seq) FROM mapping_steps), proposed = 0, revision = revision + 1"
+	insert := func(p plant, action, actor, slot string) error {
+		e := made(p.t, "b")
+		return p.db.InTx(p.t.Context(), func(tx *store.Tx) error {
+			return audit.Append(p.t.Context(), tx, audit.Entry{
+				Actor: actor, Action: action, Object: "mapping/" + edition.Short(e.Hash), After: fmt.Appendf(nil, `{%q:%q}`, slot, e.Hash),
+			})
+		})
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := plant{t, db}
+		for _, act := range []func(context.Context, *store.Tx, string) (edition.State, error){publish(true, "user:anna"), approve("user:ben")} {
+			if _, err := p.do("a", act); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := p.do("b", publish(true, "user:anna")); err != nil {
+			t.Fatal(err)
+		}
+		rows(t, p, "UPDATE mapping_steps SET author = 'user:carl' WHERE seq = (SELECT MAX(seq) FROM mapping_steps)")
+		if _, err := p.do("b", approve("user:anna")); problem.KindOf(err) != problem.Denied {
+			t.Errorf("anna approves her own proposal, which another is said to have made: %v", err)
+		}
+		rows(t, p, "UPDATE mapping_steps SET step = 'approve', approver = 'user:ben' WHERE seq = (SELECT MAX(seq) FROM mapping_steps)", use)
+		if err := p.approved(); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "user:ben") {
+			t.Errorf("an approval that two rows say there was: %v", err)
+		}
+		if _, err := p.do("c", publish(false, "user:anna")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.do("", rollBack(true)); problem.KindOf(err) != problem.Integrity {
+			t.Errorf("back to what two rows say was approved: %v", err)
+		}
+		if _, err := p.do("", rollBack(false)); err != nil {
+			t.Fatal(err)
+		}
+		if err := insert(p, "mapping.approve", "user:anna", "used"); err != nil || p.approved() == nil {
+			t.Errorf("approved by who has proposed it: %v", err)
+		}
+		if _, err := p.do("b", publish(true, "user:anna")); err != nil {
+			t.Errorf("what nobody has approved cannot be published once more: %v", err)
+		}
+		if _, err := p.do("b", approve("user:ben")); err != nil || p.approved() != nil {
+			t.Errorf("approved: %v, %v", err, p.approved())
+		}
+		if err := insert(p, "mapping.propose", "user:ben", "proposed"); err != nil || p.approved() != nil {
+			t.Errorf("approved, and proposed once more later: %v, %v", err, p.approved())
+		}
+	})
+	t.Run("a proposal that two rows make", func(t *testing.T) {
+		p := plant{t, storetest.SQLite(t)}
+		if _, err := p.do("b", publish(false, "user:anna")); err != nil {
+			t.Fatal(err)
+		}
+		rows(t, p, "UPDATE mapping_steps SET step = 'propose', author = 'user:carl'", "UPDATE mapping_state SET used = 0, proposed = 1")
+		if _, err := p.do("b", approve("user:ben")); problem.KindOf(err) != problem.Integrity {
+			t.Errorf("it is approved: %v", err)
+		}
+	})
 }
 
 // TestOnePersonInConsoleAndShellIsNoFourEyes: the two lists of names do not say who is who, so that what one name has proposed is not
@@ -383,7 +490,7 @@ func TestOnePersonInConsoleAndShellIsNoFourEyes(t *testing.T) {
 			t.Errorf("%s approves what user:anna proposed: %+v, %v", who, s.Used, err)
 		}
 	}
-	if s, err := p.do("a", approve("user:ben")); err != nil || !s.Used.FourEyes() {
+	if s, err := p.do("a", approve("user:ben")); err != nil || p.approved() != nil {
 		t.Errorf("somebody else: %+v, %v", s.Used, err)
 	}
 }
@@ -400,7 +507,7 @@ func TestWhatIsUsedIsApprovedOnceThePolicyAsksForIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := p.do("b", approve("user:ben"))
-	if err != nil || s.Used.Edition != made(t, "b").Hash || !s.Used.FourEyes() || s.Proposed.Edition != "" {
+	if err != nil || s.Used.Edition != made(t, "b").Hash || p.approved() != nil || s.Proposed.Edition != "" {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if _, err := p.do("b", publish(true, "user:anna")); problem.KindOf(err) != problem.Conflict {

@@ -38,9 +38,6 @@ type Step struct {
 	At       time.Time `json:"at"`
 }
 
-// FourEyes tells whether somebody who is certainly not its author has approved the edition.
-func (s Step) FourEyes() bool { return audit.TwoPersons(s.Approver, s.Author) }
-
 // State is what counts now. A Step without an edition is none.
 type State struct {
 	Revision int64 `json:"revision"`
@@ -166,7 +163,15 @@ func Publish(ctx context.Context, tx *store.Tx, hash string, fourEyes bool, by B
 	if err := s.seen(hash, by); err != nil {
 		return s, err
 	}
-	if s.Used.Edition == hash && (!fourEyes || s.Used.FourEyes()) {
+	again := s.Used.Edition == hash
+	if again && fourEyes { // what nobody has approved is published once more, for somebody to do so
+		err := s.Used.Approved(ctx, tx)
+		if k := problem.KindOf(err); err != nil && k != problem.Denied && k != problem.Integrity {
+			return s, err
+		}
+		again = err == nil
+	}
+	if again {
 		return s, &problem.Error{
 			Kind: problem.Conflict, What: "publish edition " + Short(hash), Why: "it is the one that is used", Hint: "change the files in the folder of mappings first",
 		}
@@ -205,14 +210,23 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 		return s, err
 	}
 	what := "approve edition " + Short(hash)
+	author, err := proposer(ctx, tx, hash, 0)
+	if err != nil {
+		return s, err
+	}
 	switch p := s.Proposed; {
 	case p.Edition == "":
 		return s, &problem.Error{Kind: problem.Conflict, What: what, Why: "none waits for approval", Hint: "see holdfast mapping history"}
 	case p.Edition != hash:
 		return s, &problem.Error{Kind: problem.Conflict, What: what, Why: "it is edition " + Short(p.Edition) + " that waits for approval", Hint: "look at that one: holdfast mapping diff used proposed"}
-	case !audit.TwoPersons(p.Author, by.Actor):
+	case author == "":
 		return s, &problem.Error{
-			Kind: problem.Denied, What: what, Why: p.Author + " has proposed it, and " + by.Actor + " may be the same person: two people must have looked at it",
+			Kind: problem.Integrity, What: what, Why: "it waits for approval, and the audit record has no act that proposed it",
+			Hint: "find out who has changed the database: holdfast audit verify; then propose it anew: holdfast mapping publish",
+		}
+	case !audit.TwoPersons(author, by.Actor):
+		return s, &problem.Error{
+			Kind: problem.Denied, What: what, Why: author + " has proposed it, and " + by.Actor + " may be the same person: two people must have looked at it",
 			Hint: "have somebody else approve it; access.people says whose account of the machine is whose",
 		}
 	}
@@ -229,7 +243,7 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 		before = s.Used.Previous
 	}
 	step := s.step(Approved, hash, before, by)
-	step.Author, step.Approver = s.Proposed.Author, by.Actor
+	step.Author, step.Approver = author, by.Actor
 	s.take(step)
 	return s, s.keep(ctx, tx, step)
 }
@@ -312,10 +326,10 @@ func RollBack(ctx context.Context, tx *store.Tx, of string, fourEyes bool, by By
 		return s, err
 	}
 	step := s.step(RolledBack, before, now, by)
-	if step.Author, step.Approver = was.Author, was.Approver; fourEyes && !step.FourEyes() {
-		return s, &problem.Error{
-			Kind: problem.Denied, What: "go back to edition " + Short(step.Edition), Why: "nobody has approved it, and policy asks for four eyes",
-			Hint: "publish its files, and have somebody else approve them",
+	step.Author, step.Approver = was.Author, was.Approver
+	if fourEyes {
+		if err := step.Approved(ctx, tx); err != nil {
+			return s, err
 		}
 	}
 	s.take(step)
