@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,14 +17,17 @@ import (
 const mostDepth = 32
 
 // against holds a value, as contract.Decode gives it, against a type, and says in a line each where it does not fit: "/items/0/unit: it has
-// 7 characters, and 6 are allowed". A limit that the type does not know is none.
-func against(t *schema.Type, v any) (wrong []string) {
-	holding{t}.value(v, "", 0, func(at, why string) { wrong = append(wrong, at+": "+why) })
+// 7 characters, and 6 are allowed". A limit that the type does not know is none. A text of free may have any pattern, and be short.
+func against(t *schema.Type, v any, free map[string]bool) (wrong []string) {
+	holding{t, free}.value(v, "", 0, func(at, why string) { wrong = append(wrong, at+": "+why) })
 	return wrong
 }
 
 // holding is a type that a value is held against.
-type holding struct{ *schema.Type }
+type holding struct {
+	*schema.Type
+	free map[string]bool
+}
 
 func (t holding) value(v any, at string, depth int, say func(at, why string)) {
 	if t.Type == nil || t.Kind == schema.Any || depth > mostDepth || v == nil && t.Nullable {
@@ -63,7 +67,7 @@ func (t holding) members(x map[string]any, at string, depth int, say func(at, wh
 		v, there := x[f.Name]
 		switch {
 		case there:
-			holding{f.Type}.value(v, at+"/"+f.Name, depth+1, say)
+			holding{f.Type, t.free}.value(v, at+"/"+f.Name, depth+1, say)
 		case f.Required:
 			say(at, "it has no "+f.Name)
 		}
@@ -83,13 +87,19 @@ func (t holding) elements(x []any, at string, depth int, say func(at, why string
 		say(at, err.Error())
 	}
 	for i, v := range x {
-		holding{t.Item}.value(v, at+"/"+strconv.Itoa(i), depth+1, say)
+		holding{t.Item, t.free}.value(v, at+"/"+strconv.Itoa(i), depth+1, say)
 	}
 }
 
 func (t holding) text(x, at string, say func(at, why string)) {
 	if n := utf8.RuneCountInString(x); t.MaxLength > 0 && n > t.MaxLength {
 		say(at, fmt.Sprintf("it has %d characters, and %d are allowed", n, t.MaxLength))
+	}
+	if n := utf8.RuneCountInString(x); n < t.MinLength && !t.free[x] {
+		say(at, fmt.Sprintf("it has %d characters, and %d are needed", n, t.MinLength))
+	}
+	if p, err := regexp.Compile(t.Pattern); err == nil && !t.free[x] && !p.MatchString(x) { // one that Go does not know matches all, as in refusing
+		say(at, fmt.Sprintf("%q does not match %s", x, t.Pattern))
 	}
 	if len(t.Enum) > 0 && !slices.Contains(t.Enum, x) {
 		say(at, fmt.Sprintf("%q is none of what it can be", x))
@@ -110,6 +120,9 @@ func (t holding) number(x, at string, say func(at, why string)) {
 	}
 	if err := limited(t.Type, d); err != nil {
 		say(at, err.Error())
+	}
+	if why := notTaken(t.Type, d); why != "" {
+		say(at, fmt.Sprintf("it is %s, and the field %s", x, why))
 	}
 	before, behind, _ := strings.Cut(strings.TrimPrefix(d.String(), "-"), ".")
 	whole, places := len(before), len(behind)

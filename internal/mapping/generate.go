@@ -27,6 +27,7 @@ type generator struct {
 	tame  bool              // nearly everything is there, short, and often one of words: what a mapping takes
 	words []string          // that the mapping asks for
 	names map[string]string // what the other side calls an object of a kind
+	free  map[string]bool   // the texts that were made up where nothing says what they look like; nil where nobody asks
 }
 
 // tameChars and tameDigits are the most of a text, and of a number before the point, in a tame document; behind the point are three.
@@ -60,7 +61,7 @@ func (g *generator) word(t *schema.Type) (string, bool) {
 		return "", false
 	}
 	w := g.words[g.r.IntN(len(g.words))]
-	return w, t.MaxLength == 0 || len(w) <= t.MaxLength
+	return w, len(w) >= t.MinLength && (t.MaxLength == 0 || len(w) <= t.MaxLength)
 }
 
 func newGenerator(seed uint64) *generator {
@@ -135,6 +136,12 @@ func (g *generator) text(t *schema.Type, name string) string {
 	case allDigits.MatchString(t.Pattern):
 		n, _ := strconv.Atoi(allDigits.FindStringSubmatch(t.Pattern)[1])
 		return fmt.Sprintf("%0*d", n, 10*(1+g.r.IntN(900)))
+	case t.Pattern != "" && len(t.Enum) == 0 && t.Format == "":
+		if s, ok := g.like(t); ok {
+			return s
+		}
+	}
+	switch {
 	case g.plain && t.Format == schema.IsDecimal:
 		return "12.500"
 	case g.plain && strings.EqualFold(name, "unit"):
@@ -163,17 +170,26 @@ func (g *generator) text(t *schema.Type, name string) string {
 	case "uuid":
 		return fmt.Sprintf("%08x-0000-4000-8000-%012x", g.r.Uint32(), g.r.Uint32())
 	}
-	if w, ok := g.word(t); ok && t.Format == "" {
-		return w
+	out, ok := g.word(t)
+	if !ok || t.Format != "" {
+		out = g.anything(t)
 	}
-	most := cmp.Or(t.MaxLength, 20)
+	if g.free != nil && t.Pattern == "" {
+		g.free[out] = true
+	}
+	return out
+}
+
+// anything is a text of the fewest characters, of the most, or of some.
+func (g *generator) anything(t *schema.Type) string {
+	least, most := max(t.MinLength, 1), cmp.Or(t.MaxLength, max(20, t.MinLength))
 	if g.tame {
-		most = min(most, tameChars)
+		most = max(min(most, tameChars), least)
 	}
 	if !g.tame && t.MaxLength == 0 && g.r.IntN(4) == 0 {
 		most = longText
 	}
-	n := []int{1, most, 1 + g.r.IntN(most)}[g.r.IntN(3)]
+	n := []int{least, most, least + g.r.IntN(most-least+1)}[g.r.IntN(3)]
 	letters := []rune(alphabet)
 	out := make([]rune, n)
 	for i := range out {

@@ -23,7 +23,12 @@ func TestMadeUpDocumentsReachTheEdges(t *testing.T) {
 		&schema.Field{Name: "free", Type: &schema.Type{Kind: schema.Text, Scale: schema.AnyScale}, Required: true},
 		&schema.Field{Name: "delta", Type: number(schema.Decimal, 20, 18, "", ""), Required: true}, &schema.Field{Name: "amount", Type: amount, Required: true},
 		&schema.Field{Name: "small", Type: number(schema.Integer, 0, 0, "-128", "127"), Required: true}, &schema.Field{Name: "long", Type: number(schema.Integer, 0, 0, "", ""), Required: true},
-		&schema.Field{Name: "parts", Type: parts, Required: true})
+		&schema.Field{Name: "parts", Type: parts, Required: true},
+		&schema.Field{Name: "least", Type: &schema.Type{Kind: schema.Text, MinLength: 6, MaxLength: 9, Scale: schema.AnyScale}, Required: true},
+		&schema.Field{Name: "atLeast", Type: &schema.Type{Kind: schema.Text, MinLength: 30, Scale: schema.AnyScale}, Required: true},
+		&schema.Field{Name: "key", Type: &schema.Type{Kind: schema.Text, Pattern: `^[A-Z0-9-]{1,20}$`, MinLength: 2, Scale: schema.AnyScale}, Required: true},
+		&schema.Field{Name: "form", Type: &schema.Type{Kind: schema.Text, Pattern: `^(?:PO|SO)-[0-9]{4,}(/[^a-z])?$`, Scale: schema.AnyScale}, Required: true},
+		&schema.Field{Name: "some", Type: &schema.Type{Kind: schema.Text, Enum: []string{"a", "b"}, Pattern: "^[ab]$", Scale: schema.AnyScale}, Required: true})
 	seen := map[string]bool{}
 	g := newGenerator(1)
 	for i := range 600 {
@@ -33,13 +38,14 @@ func TestMadeUpDocumentsReachTheEdges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if wrong := against(doc, v); len(wrong) > 0 {
+		if wrong := against(doc, v, nil); len(wrong) > 0 {
 			t.Fatalf("%s does not fit: %q", text, wrong)
 		}
 		var d struct {
 			Text, Free, Amount string
 			Delta, Small, Long json.Number
 			Parts              []json.Number
+			Key, Form          string
 		}
 		if err := json.Unmarshal(text, &d); err != nil {
 			t.Fatal(err)
@@ -49,6 +55,7 @@ func TestMadeUpDocumentsReachTheEdges(t *testing.T) {
 			"a number below zero": strings.HasPrefix(d.Delta.String(), "-"), "38 digits": len(strings.Trim(d.Delta.String(), "-")) == 39, "an amount of all its digits": len(d.Amount) == 14,
 			"the least": d.Small == "-128", "the most": d.Small == "127", "the longest": d.Long == "9223372036854775807", "the longest below zero": d.Long == "-9223372036854775808",
 			"an empty list": len(d.Parts) == 0, "a full list": len(d.Parts) == 5,
+			"a key of 20": len(d.Key) == 20, "one of the other sort, with its end": strings.HasPrefix(d.Form, "SO-") && strings.Contains(d.Form, "/"),
 		} {
 			seen[edge] = seen[edge] || met
 		}

@@ -171,6 +171,26 @@ func TestWhatComesInIsMadeUpAndHeldAgainstThePlant(t *testing.T) {
 	if err != nil || r.OK() || !strings.Contains(r.Cases[0].Errors[0], "material.changed: it has no baseUnit") {
 		t.Errorf("a message that the plant does not take: %+v, %v", r.Cases, err)
 	}
+	operations, err := mapping.Load(fstest.MapFS{"in.yaml": {Data: []byte("from: {document: Steps}\nto: {kind: '\"order.changed\"', key: src.number}\n" +
+		"fields: {erpNumber: src.number, erpVersion: {const: '1'}, material: src.number, plant: src.number, quantity: {const: '1'}, unit: {const: PCE}, operations: {each: src.steps, item: s, fields: {number: s.number, workCentre: s.place}}}\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := func(pattern string) func(string) *schema.Type {
+		text := func(pattern string) *schema.Type {
+			return &schema.Type{Kind: schema.Text, MaxLength: 4, Pattern: pattern}
+		}
+		step := schema.NewObject("Step", &schema.Field{Name: "number", Type: text(pattern), Required: true}, &schema.Field{Name: "place", Type: text(""), Required: true})
+		return func(string) *schema.Type {
+			return schema.NewObject("Steps", &schema.Field{Name: "number", Type: text(""), Required: true}, &schema.Field{Name: "steps", Type: &schema.Type{Kind: schema.List, Item: step}, Required: true})
+		}
+	}
+	for pattern, want := range map[string]string{"^[0-9]{4}$": "", "^[0-9]{2}(|00)$": "does not match ^[0-9]{4}$"} {
+		r, err := operations.Test(t.Context(), mapping.TestConfig{Document: steps(pattern), Fuzz: 50, Seed: 1})
+		if got := strings.Join(r.Cases[0].Errors, "\n"); err != nil || strings.Contains(got, "operations/") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("operations numbered %s: got %s, %v", pattern, got, err)
+		}
+	}
 }
 
 func TestAnUpdateTakesWhatWasMade(t *testing.T) {
