@@ -15,6 +15,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/backup"
+	"holdfast/internal/job"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -43,7 +44,9 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			id := ""
-			t.Increments, t.Settle = o.upTo(), access.EndSessions
+			t.Increments, t.Settle = o.upTo(), func(ctx context.Context, tx *store.Tx) error {
+				return errors.Join(access.EndSessions(ctx, tx), job.Restored(ctx, tx))
+			}
 			if len(args) == 2 {
 				id = args[1]
 			}

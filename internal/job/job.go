@@ -258,6 +258,24 @@ func (j *Jobs) Cancel(ctx context.Context, tx *store.Tx, id string) (Job, error)
 	return j.changed(ctx, tx, id, "cancel", err)
 }
 
+// Restored has no job go on by itself in a database that is a copy of an earlier time: what it would send may have been sent since. One that runs is
+// paused. One that sends without asking the ERP is cancelled, and so is one that was to: who wants it plans it anew, by what the ERP has now. It must be
+// called before anything runs.
+func Restored(ctx context.Context, tx *store.Tx) error {
+	const forced = `force AND state IN ('planned', 'approval', 'running', 'paused')`
+	_, err := tx.Exec(ctx, `UPDATE replay_items SET state = 'cancelled' WHERE state = 'waiting' AND job IN (SELECT id FROM replay_jobs WHERE `+forced+`)`)
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE replay_jobs SET state = 'cancelled', why = '', ended_at = ?, skipped = total - released - delivered - had - failed WHERE `+forced, store.Micros(tx.Now))
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, `UPDATE replay_jobs SET state = 'paused', why = 'the database was restored from a copy: look at what the ERP has by now, then resume it' WHERE state = 'running'`)
+	}
+	if err != nil {
+		return fmt.Errorf("stop the jobs of a database that was restored: %w", err)
+	}
+	return nil
+}
+
 // SetRate changes how many messages a second a job sends.
 func (j *Jobs) SetRate(ctx context.Context, tx *store.Tx, id string, rate int) (Job, error) {
 	job, err := j.lock(ctx, tx, id)

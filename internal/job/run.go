@@ -156,7 +156,7 @@ func (i Item) became(f outbox.Fate) (state, why string) {
 	switch {
 	case f.Gone:
 		return "skipped", "it is no longer kept"
-	case f.Settled && !i.Stuck && f.Redelivery <= i.Redelivery:
+	case f.Settled && (f.Redelivery < i.Redelivery || !i.Stuck && f.Redelivery == i.Redelivery):
 		return "skipped", "somebody has given up its replay"
 	case f.Settled && f.Void:
 		return "skipped", "somebody has discarded it"
@@ -174,16 +174,16 @@ func (i Item) became(f outbox.Fate) (state, why string) {
 // stop pauses a job whose canary is through or whose failures are too many.
 func (s *step) stop() {
 	c := s.Counts
-	out := c.Total - c.Waiting - c.Released // with an outcome
+	well := c.Delivered + c.Had // what was skipped has shown nothing
 	switch {
 	case s.Canary > 0 && c.Failed > 0:
 		s.State, s.Why = Paused, fmt.Sprintf("%d of the first %d failed; %d were not touched", c.Failed, s.Canary, c.Waiting)
 	case c.Failed > s.Tolerance:
 		s.State, s.Why = Paused, fmt.Sprintf("%d have failed, more than the %d that were tolerated; %d were not touched", c.Failed, s.Tolerance, c.Waiting)
-	case s.Canary > 0 && out >= s.Canary && c.Released == 0:
+	case s.Canary > 0 && well >= s.Canary && c.Released == 0:
 		s.Canary = 0
 		if !s.GoOn && c.Waiting > 0 {
-			s.State, s.Why = Paused, fmt.Sprintf("the first %d went well: look at them, then resume it; %d were not touched", out, c.Waiting)
+			s.State, s.Why = Paused, fmt.Sprintf("the first %d went well: look at them, then resume it; %d were not touched", well, c.Waiting)
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (s *step) room(now time.Time) int {
 	}
 	n = min(n, max(1, s.Rate)-s.Counts.Released, s.Counts.Waiting)
 	if s.Canary > 0 {
-		n = min(n, s.Canary-(s.Counts.Total-s.Counts.Waiting))
+		n = min(n, s.Canary-(s.Counts.Total-s.Counts.Waiting-s.Counts.Skipped))
 	}
 	return max(0, n)
 }
@@ -268,7 +268,7 @@ func (s *step) again(ctx context.Context, tx *store.Tx, i Item) (why string, err
 	} else {
 		_, err = s.j.out.Replay(ctx, tx, i.Link, i.Lane, outbox.Range{From: i.Number, To: i.Number, Force: s.Force}, s.says())
 	}
-	if kind := problem.KindOf(err); kind == problem.Conflict || kind == problem.NotFound {
+	if kind := problem.KindOf(err); kind == problem.Conflict || kind == problem.NotFound || kind == problem.Invalid {
 		return whyOf(err), nil
 	}
 	return "", err
