@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
+	"holdfast/internal/prove"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 	"holdfast/internal/token"
@@ -248,7 +249,7 @@ type shred func(ctx context.Context, r *records, reason string) (said string, er
 func shredLane(link, lane string) shred {
 	return func(ctx context.Context, r *records, reason string) (string, error) {
 		var n int64
-		err := r.act(ctx, access.KeysShred, laneObject(link, lane), reason, func(ctx context.Context, tx *store.Tx) (err error) {
+		err := r.act(ctx, access.KeysShred, prove.LaneObject(link, lane), reason, func(ctx context.Context, tx *store.Tx) (err error) {
 			n, err = r.out.Shred(ctx, tx, link, lane)
 			return err
 		})

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -119,10 +118,6 @@ func (r *records) checkLanes(ctx context.Context, cmd *cobra.Command, p proving,
 // window is a time; its zero fields are no bound.
 type window struct{ from, to time.Time }
 
-func (w window) has(at time.Time) bool {
-	return (w.from.IsZero() || !at.Before(w.from)) && (w.to.IsZero() || at.Before(w.to))
-}
-
 func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Checks, p proving, w window) ([]prove.Chain, error) {
 	var ends []outbox.End
 	lost := map[[2]string][]prove.Defect{} // by link and lane
@@ -155,7 +150,7 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 			lane := [2]string{e.Link, e.Lane}
 			c.Add(lost[lane]...)
 			delete(lost, lane)
-			if err == nil && (c.State == prove.Broken || w.has(c.At)) {
+			if err == nil && (c.State == prove.Broken || c.MadeWithin(w.from, w.to)) {
 				chains = append(chains, c)
 			}
 			return err
@@ -185,21 +180,8 @@ func (r *records) checks(ctx context.Context) (prove.Checks, error) {
 		return prove.Checks{}, err
 	}
 	trust := b.Trust()
-	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now), Shredded: shreddings}, nil
+	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now), Shredded: prove.Shreddings}, nil
 }
-
-// shreddings are the times at which the bodies of a lane were shredded, by the audit record.
-func shreddings(ctx context.Context, tx *store.Tx, link, lane string) ([]time.Time, error) {
-	all, err := audit.Genuine(ctx, tx, access.KeysShred, laneObject(link, lane))
-	at := make([]time.Time, 0, len(all))
-	for _, e := range all {
-		at = append(at, e.At)
-	}
-	return at, err
-}
-
-// laneObject is a lane as the audit record names it.
-func laneObject(link, lane string) string { return "lane/" + link + "/" + lane }
 
 func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
 	broken := 0

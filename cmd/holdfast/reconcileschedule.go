@@ -124,6 +124,12 @@ func (s *reconciler) due(link string, up map[string]time.Time, last, now time.Ti
 		delete(s.down, link) // another node has compared since, or nobody asks for it
 		was = false
 	}
+	if !was && s.cfg.AfterOutage && last.Before(back) { // it came back before this process began, and nobody has compared since
+		since, was = last, true
+		if last.IsZero() {
+			since = back
+		}
+	}
 	switch {
 	case !isUp || now.Sub(s.tried[link]) < tryReconcile:
 		return now, false

@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
 	"holdfast/internal/message"
+	"holdfast/internal/outbox"
 	"holdfast/internal/store"
 )
 
@@ -123,4 +124,31 @@ func comparisonsOf(t *testing.T, r *records) (list []audit.Entry) {
 		t.Fatal(err)
 	}
 	return list
+}
+
+// TestAnOutageBeforeAStartIsComparedToo: whoever starts after the ERP is back has seen no outage, and the last comparison was before its end.
+func TestAnOutageBeforeAStartIsComparedToo(t *testing.T) {
+	now := time.Now()
+	tests := []struct {
+		name       string
+		after      bool
+		back, last time.Time
+		from       time.Time
+		due        bool
+	}{
+		{"back since the last comparison", true, now.Add(-time.Minute), now.Add(-48 * time.Hour), now.Add(-48 * time.Hour), true},
+		{"back, and never compared", true, now.Add(-time.Minute), time.Time{}, now.Add(-time.Minute), true},
+		{"compared since it is back", true, now.Add(-time.Hour), now.Add(-time.Minute), now, false},
+		{"never away", true, time.Time{}, time.Time{}, now, false},
+		{"nobody asks for it", false, now.Add(-time.Minute), now.Add(-48 * time.Hour), now, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &reconciler{cfg: ReconcileConfig{AfterOutage: tt.after}, links: []string{"erp"}, down: map[string]time.Time{}, tried: map[string]time.Time{}}
+			up := s.seen([]outbox.Link{{Name: "erp", Breaker: "closed", ChangedAt: tt.back}})
+			if from, due := s.due("erp", up, tt.last, now); due != tt.due || !from.Equal(tt.from) {
+				t.Errorf("due %t from %s, want %t from %s", due, from, tt.due, tt.from)
+			}
+		})
+	}
 }

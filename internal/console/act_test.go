@@ -166,27 +166,37 @@ func TestTheSecondOfTwoCorrectionsSeesBothTexts(t *testing.T) {
 }
 
 func TestALaneIsWholeUntilItIsTamperedWith(t *testing.T) {
+	tests := []struct {
+		name, sql, says string
+	}{
+		{"an attribute", `UPDATE outbox_messages SET kind = 'order.started' WHERE id = 'STUCK'`, "its digest is another"},
+		{"the first", `DELETE FROM outbox_delivered WHERE number = 1`, "Number 1: it is missing"},
+		{"the last", `DELETE FROM outbox_messages`, "it is missing: the lane ends at number"},
+		{"all of them", `DELETE FROM outbox_delivered`, "it is missing"},
+		{"signatures", `UPDATE outbox_delivered SET signature = NULL`, "it is not signed"},
+		{"a number passed over", `UPDATE outbox_lanes SET head = head + 1 WHERE state = 'parked'`, "its lane was moved past it"},
+		{"the lane's end", `UPDATE outbox_lanes SET next_number = next_number + 1`, "it is missing: the lane ends at number"},
+	}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p := open(t, db)
 		lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
 		if _, page := p.get(lane); !strings.Contains(page, "<strong>whole</strong>") || !strings.Contains(page, "signed") {
 			t.Errorf("a lane that nobody touched: %s", p.says(page))
 		}
-		p.tx(func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), `UPDATE outbox_messages SET kind = 'order.started' WHERE id = ?`, p.stuck)
-			return err
-		})
-		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, "Number 3:") {
-			t.Errorf("a lane of which one message was altered: %s", p.says(page))
-		}
-		p.tx(func(tx *store.Tx) error {
-			_, err := tx.Exec(t.Context(), `DELETE FROM outbox_messages WHERE id = ?`, p.stuck)
-			return err
-		})
-		if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, "Number 3 is missing") {
-			t.Errorf("a lane of which one message is gone: %s", p.says(page))
-		}
 	})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := open(t, storetest.SQLite(t))
+			p.tx(func(tx *store.Tx) error {
+				_, err := tx.Exec(t.Context(), strings.Replace(tt.sql, "STUCK", p.stuck, 1))
+				return err
+			})
+			lane := "/console/lane?" + url.Values{"link": {"erp"}, "lane": {p.orders[0]}, "prove": {"now"}}.Encode()
+			if _, page := p.get(lane); !strings.Contains(page, "<strong>broken</strong>") || !strings.Contains(page, tt.says) {
+				t.Errorf("the lane does not say %q: %s", tt.says, p.says(page))
+			}
+		})
+	}
 }
 
 // TestADeliveryThatThePlantHasNotWrittenIsTold on the pages of its message and of its lane: in a plant of which each receipt has a MAC.

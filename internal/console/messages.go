@@ -13,10 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
-
 	"holdfast/internal/access"
-	"holdfast/internal/mes"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -282,99 +279,6 @@ func (c *Console) rows(ctx context.Context, tx *store.Tx, found []outbox.Found, 
 		out = append(out, m)
 	}
 	return out, nil
-}
-
-// understandAll finds what each of the terms stands for that AND and NOT, in capitals, are between: BIKE AND period NOT 1000042.
-func (c *Console) understandAll(ctx context.Context, tx *store.Tx, q query) (all []outbox.Either, meant string, err error) {
-	words := strings.ReplaceAll(" "+q.Words, " NOT ", " AND  NOT ")
-	var says []string
-	for term := range strings.SplitSeq(words, " AND ") {
-		one := q
-		var not bool
-		one.Words, not = strings.CutPrefix(term, " NOT ")
-		if one.Words = strings.TrimSpace(one.Words); one.Words == "" {
-			continue
-		}
-		s, what, err := c.understand(ctx, tx, one)
-		if err != nil {
-			return nil, "", err
-		}
-		e := outbox.Either{Lanes: s.Lanes, IDs: s.IDs, Not: not}
-		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
-			e.Like, what = "%"+outbox.Pattern(one.Words)+"%", "a word of the reason"
-		}
-		if not {
-			what = "not " + what
-		}
-		all, says = append(all, e), append(says, what)
-	}
-	return all, strings.Join(says, ", and "), nil
-}
-
-// understand finds what the words of a search stand for: an ID, a number of an order, a document of the ERP, a material or a batch.
-func (c *Console) understand(ctx context.Context, tx *store.Tx, q query) (outbox.Search, string, error) {
-	none := outbox.Nobody()
-	if q.State == "stuck" {
-		none = outbox.Search{} // then it is a word of the reason
-	}
-	if _, err := uuid.Parse(q.Words); err == nil {
-		ids := []string{q.Words}
-		for _, l := range c.cfg.Links {
-			ids = append(ids, outbox.MessageID(l.Name, q.Words))
-		}
-		return outbox.Search{Lanes: []string{q.Words}, IDs: ids}, "an ID", nil
-	}
-	orders, err := c.Plant.Orders(ctx, tx, mes.OrderFilter{Number: q.Words}, mes.Page{Limit: 50})
-	if err != nil {
-		return none, "", err
-	}
-	meant := "the number of an order"
-	if len(orders.Items) == 0 {
-		meant = "a material"
-		if orders, err = c.Plant.Orders(ctx, tx, mes.OrderFilter{Material: q.Words}, mes.Page{Limit: 50}); err != nil {
-			return none, "", err
-		}
-	}
-	if len(orders.Items) > 0 {
-		s := outbox.Search{}
-		for _, o := range orders.Items {
-			s.Lanes = append(s.Lanes, o.ID)
-		}
-		return s, meant, nil
-	}
-	return c.understandNumber(ctx, tx, q.Words, none)
-}
-
-// understandNumber finds what the ERP or a label has given: a document, or a batch.
-func (c *Console) understandNumber(ctx context.Context, tx *store.Tx, word string, none outbox.Search) (outbox.Search, string, error) {
-	lanes, ids, err := c.Outbox.Named(ctx, tx, word)
-	if err != nil {
-		return none, "", err
-	}
-	if len(lanes)+len(ids) > 0 {
-		return outbox.Search{Lanes: lanes, IDs: ids}, "a document of the ERP", nil
-	}
-	s := outbox.Search{}
-	moves, err := c.Plant.Movements(ctx, tx, mes.MovementFilter{Batch: word}, mes.Page{Limit: 100})
-	if err != nil {
-		return none, "", err
-	}
-	for _, m := range moves.Items {
-		for _, l := range c.cfg.Links {
-			s.IDs = append(s.IDs, outbox.MessageID(l.Name, m.ID))
-		}
-	}
-	lots, err := c.Plant.Lots(ctx, tx, mes.LotFilter{Number: word}, mes.Page{Limit: 50})
-	if err != nil {
-		return none, "", err
-	}
-	for _, l := range lots.Items {
-		s.Lanes = append(s.Lanes, l.ID)
-	}
-	if len(s.Lanes)+len(s.IDs) > 0 {
-		return s, "a batch", nil
-	}
-	return none, "nothing that the plant knows", nil
 }
 
 // stand is where a message stands: a word, its tone, and why.

@@ -36,6 +36,8 @@ func (c *Console) check(ctx context.Context, d outbox.Detail) []check {
 	switch {
 	case c.cfg.Trust == nil:
 		out = append(out, check{"Signature", "this plant has no keys, so nothing is signed", "neutral"})
+	case d.Origin == nil && d.Settled && d.Role != message.Void:
+		out = append(out, check{"Signature", "it left without one: the plant had no keys then, or it was taken away since", "negative"})
 	case d.Origin == nil:
 		out = append(out, check{"Signature", "not signed yet: a message is signed before it leaves", "neutral"})
 	default:
@@ -99,117 +101,70 @@ func why(err error) string {
 type proof struct {
 	Verdict, Tone string
 	Says          string
-	Messages      int
-	First, Last   int64
-
-	epoch    int64  // of the last
-	unsigned int    // messages that are to be signed before they leave
-	head     string // digest of the last, as it was made
+	Wrong         []string // what is wrong, by number
 }
 
 // mostProven is how many messages of a lane a page checks; the command line checks any number.
 const mostProven = 10_000
 
-// proveLane checks each message of a lane that is kept: its digest, signature and receipt, that no number is missing, and that the last is the
-// lane's own end.
-func (c *Console) proveLane(ctx context.Context, link, lane string) (proof, error) {
-	p := proof{}
-	var w *prove.Witness
+// proveLane checks a lane as msg prove does: each message that is kept, its signatures and receipts, that no number is missing, that the lane ends
+// where it says, and that nothing is gone which the audit record holds.
+func (c *Console) proveLane(ctx context.Context, link, lane string) (p proof, err error) {
+	by := prove.Checks{Receipt: c.receiptCounts, Shredded: prove.Shreddings}
 	if c.cfg.Trust != nil {
-		w = c.witness(ctx)
-	}
-	var end outbox.End
-	for cursor := ""; ; {
-		var list []outbox.Detail
-		var wrong map[int]string
-		err := c.view(ctx, func(tx *store.Tx) (err error) {
-			if list, cursor, err = c.Outbox.Messages(ctx, tx, outbox.Filter{Link: link, Lane: lane, OldestFirst: true, Limit: 500}, cursor); err != nil {
-				return err
-			}
-			if wrong, err = c.wrongKept(ctx, tx, list); err != nil || cursor != "" {
-				return err
-			}
-			ends, err := c.Outbox.Ends(ctx, tx, link, lane) // in the transaction of the last page: what is appended now belongs to neither
-			if len(ends) == 1 {
-				end = ends[0]
-			}
-			return err
-		})
+		trust, err := c.cfg.Trust(ctx)
 		if err != nil {
-			return p, err
+			return proof{}, err
 		}
-		for i, d := range list {
-			says := c.wrongIn(ctx, &p, w, d)
-			if says == "" && wrong[i] != "" {
-				says = fmt.Sprintf("Number %d: %s", d.Number, wrong[i])
-			}
-			if says != "" {
-				return proof{Verdict: "broken", Tone: "negative", Says: says, Messages: p.Messages, First: p.First, Last: p.Last}, nil
-			}
-		}
-		if cursor == "" {
-			return p.judged(end, w != nil), nil
-		}
-		if p.Messages >= mostProven {
-			p.Verdict, p.Tone = "unfinished", "neutral"
-			p.Says = fmt.Sprintf("Numbers %d to %d are all there and unchanged; a page checks no more. All of it: holdfast msg prove --link %s --lane %s", p.First, p.Last, link, lane)
-			return p, nil
-		}
+		by.Origin = func(m message.Message) error { _, err := trust.Genuine(m); return err }
 	}
+	err = c.view(ctx, func(tx *store.Tx) error {
+		ends, err := c.Outbox.Ends(ctx, tx, link, lane)
+		if err != nil {
+			return err
+		}
+		if len(ends) > 0 && ends[0].Last-ends[0].Purged[ends[0].Epoch] > mostProven {
+			p = proof{Verdict: "unfinished", Tone: "neutral", Says: fmt.Sprintf(
+				"It has more than %d messages, and a page checks no more. All of it: holdfast msg prove --link %s --lane %s -o json", mostProven, link, lane)}
+			return nil
+		}
+		chain, there, err := prove.One(ctx, tx, c.Outbox, link, lane, by)
+		if err == nil {
+			p = proofOf(chain, there, by.Origin != nil)
+		}
+		return err
+	})
+	return p, err
 }
 
-// judged says what it means that nothing was wrong up to the last message.
-func (p proof) judged(end outbox.End, keys bool) proof {
+// receiptCounts is nil for what the ERP of a link has signed.
+func (c *Console) receiptCounts(ctx context.Context, link, signed string, of message.Receipted) error {
+	v := c.cfg.Receipts(link)
+	if v == nil {
+		return &problem.Error{Kind: problem.Denied, What: "check a receipt of link " + link, Why: "the configuration names no keys that it could be checked by", Hint: "write links." + link + ".verify"}
+	}
+	return v.VerifyReceipt(ctx, signed, of)
+}
+
+// proofOf says what was found in words.
+func proofOf(c prove.Chain, there, keys bool) proof {
+	if c.State == prove.Broken {
+		p := proof{Verdict: c.State, Tone: "negative", Says: "It is not what the plant has written: the database was changed behind Holdfast, or a disk has lost something."}
+		for _, d := range c.Wrong {
+			p.Wrong = append(p.Wrong, fmt.Sprintf("Number %d: %s.", d.Number, d.What))
+		}
+		return p
+	}
+	p := proof{Verdict: prove.Whole, Tone: "positive"}
 	switch {
-	case end.Lost, end.Last > 0 && p.Messages > 0 && (p.Last != end.Last || p.head != end.Digest):
-		p.Verdict, p.Tone = "broken", "negative"
-		p.Says = fmt.Sprintf("The lane says that it ends at number %d with another message than the last that is here, number %d.", end.Last, p.Last)
-	case p.Messages == 0:
-		p.Verdict, p.Tone, p.Says = "nothing", "neutral", "nothing of this lane is kept any more"
+	case !there:
+		return proof{Verdict: "empty", Tone: "neutral", Says: "Nothing was ever owed in this lane."}
+	case c.Messages == 0:
+		p.Says = "All that was in it was deleted for its age, by the plant."
 	case !keys:
-		p.Verdict, p.Tone = "whole", "positive"
-		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged. This plant has no keys, so nothing is signed.", p.First, p.Last)
-	case p.unsigned > 0:
-		p.Verdict, p.Tone = "whole", "positive"
-		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged; %d of them are not signed yet.", p.First, p.Last, p.unsigned)
+		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged. This plant has no keys, so nothing is signed.", c.First, c.Last)
 	default:
-		p.Verdict, p.Tone = "whole", "positive"
-		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order, unchanged and signed.", p.First, p.Last)
+		p.Says = fmt.Sprintf("Numbers %d to %d are all there, in order and unchanged. %d messages are signed, and %d of %d receipts by the ERP.", c.First, c.Last, c.Signed, c.Vouched, c.Receipts)
 	}
 	return p
-}
-
-// wrongIn counts a message of a lane, and says what is wrong with it or between it and those before; "" if nothing is.
-func (c *Console) wrongIn(ctx context.Context, p *proof, w *prove.Witness, d outbox.Detail) string {
-	if p.First == 0 {
-		p.First, p.Last = d.Number, d.Number-1
-	}
-	if d.Redelivery > 0 && d.Number <= p.Last {
-		return "" // the same again
-	}
-	if d.Epoch > p.epoch && d.Number == 1 {
-		p.Last = 0 // a restored plant counts anew
-	}
-	p.epoch = d.Epoch
-	if d.Number > p.Last+1 {
-		return fmt.Sprintf("Number %d is missing.", p.Last+1)
-	}
-	p.Messages, p.Last, p.head = p.Messages+1, d.Number, cmp.Or(d.Refers, d.Digest)
-	if _, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message); err != nil {
-		return fmt.Sprintf("Number %d: %s", d.Number, why(err))
-	}
-	if d.Origin == nil {
-		p.unsigned++
-	}
-	if w != nil && d.Origin != nil {
-		if _, err := w.Check(d.Message); err != nil {
-			return fmt.Sprintf("Number %d: %s", d.Number, why(err))
-		}
-	}
-	for _, k := range c.checkReceipt(ctx, d) {
-		if k.Tone == "negative" {
-			return fmt.Sprintf("Number %d: %s", d.Number, k.Says)
-		}
-	}
-	return ""
 }

@@ -55,7 +55,7 @@ type orderView struct {
 // told counts what was reported of an order.
 type told struct{ Delivered, Waiting int64 }
 
-// awayNow tells whether a link is not up, of several the one that is worst.
+// awayNow tells whether a link is not up: of several one that is down before one that is half up, and the one that has been so the longest.
 func (c *Console) awayNow(ctx context.Context) (a away, err error) {
 	links, _, err := c.board.links.get(ctx)
 	if err != nil {
@@ -72,11 +72,13 @@ func (c *Console) awayNow(ctx context.Context) (a away, err error) {
 	}
 	for _, l := range links {
 		state, _, since := Stand(l, in.Feeds)
-		switch {
-		case state == Down || state == Paused:
-			return away{Is: true, Link: l.Name, Since: since, Queued: l.Owed}, nil
-		case state == Degraded && !a.Is:
-			a = away{Is: true, Half: true, Link: l.Name, Since: since, Queued: l.Owed}
+		half := state == Degraded
+		ours := slices.ContainsFunc(c.cfg.Links, func(k Link) bool { return k.Name == l.Name })
+		if !ours || state != Down && state != Paused && !half {
+			continue // one that has left the configuration says nothing of the ERP
+		}
+		if !a.Is || a.Half && !half || a.Half == half && since.Before(a.Since) {
+			a = away{Is: true, Half: half, Link: l.Name, Since: since, Queued: l.Owed}
 		}
 	}
 	return a, nil

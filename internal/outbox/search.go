@@ -200,16 +200,17 @@ func (s Search) where(tx *store.Tx, links []string, cursor string) (string, []an
 // found is one of the lanes or one of the messages. A lane is asked for on each link by its name, so that the primary key finds it.
 func (e Either) found(links []string) (string, []any) {
 	alternatives, args := []string{}, []any{}
-	for _, lane := range e.Lanes {
-		for _, link := range links {
-			alternatives, args = append(alternatives, "m.link = ? AND m.lane = ?"), append(args, link, lane)
+	oneOf := func(column string, values []string) string {
+		for _, v := range values {
+			args = append(args, v)
 		}
+		return column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")"
+	}
+	if len(e.Lanes) > 0 && len(links) > 0 {
+		alternatives = append(alternatives, oneOf("m.link", links)+" AND "+oneOf("m.lane", e.Lanes))
 	}
 	if len(e.IDs) > 0 {
-		alternatives = append(alternatives, "m.id IN (?"+strings.Repeat(", ?", len(e.IDs)-1)+")")
-		for _, id := range e.IDs {
-			args = append(args, id)
-		}
+		alternatives = append(alternatives, oneOf("m.id", e.IDs))
 	}
 	if len(alternatives) == 0 {
 		return "1 = 0", nil

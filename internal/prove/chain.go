@@ -18,7 +18,7 @@ import (
 
 // Checks are what a plant checks its own lanes by.
 type Checks struct {
-	Origin  func(m message.Message) error // the signature of a message
+	Origin  func(m message.Message) error // the signature of a message; nil in a plant without keys, which signs nothing
 	Receipt func(ctx context.Context, link, signed string, of message.Receipted) error
 
 	// MACs tells that the receipt of each message bears a MAC that was made since Since, by the audit record (audit.ReceiptsSince).
@@ -45,6 +45,15 @@ type Chain struct {
 	Head     string    `json:"head"`
 	At       time.Time `json:"made_at,omitzero"` // when its last message was made
 	Wrong    []Defect  `json:"wrong,omitempty"`
+
+	made []time.Time // when each of its messages was made
+}
+
+// MadeWithin tells whether one of its messages was made at from or later and before to; a zero time is no bound.
+func (c Chain) MadeWithin(from, to time.Time) bool {
+	return slices.ContainsFunc(c.made, func(at time.Time) bool {
+		return (from.IsZero() || !at.Before(from)) && (to.IsZero() || at.Before(to))
+	}) || (len(c.made) == 0 && from.IsZero() && to.IsZero())
 }
 
 // Defect is what is wrong at one number of a lane.
@@ -130,6 +139,9 @@ func (c *chain) read(ctx context.Context, tx *store.Tx, out *outbox.Outbox) (all
 	slices.SortStableFunc(all, func(a, b outbox.Detail) int {
 		return cmp.Or(cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Redelivery, b.Redelivery))
 	})
+	for _, d := range all {
+		c.made = append(c.made, d.CreatedAt)
+	}
 	if n := len(all); n > 0 {
 		c.First, c.At = all[0].Number, all[n-1].CreatedAt
 	}
@@ -192,6 +204,9 @@ func digestOf(ctx context.Context, m message.Message) (string, error) {
 
 // signature tells whether the signature of a message counts; which says which of those under its number it is.
 func (c *chain) signature(number int64, which string, m message.Message) bool {
+	if c.by.Origin == nil {
+		return false
+	}
 	if m.Origin == nil {
 		c.wrong(number, "%s is not signed", which)
 		return false

@@ -400,3 +400,44 @@ func TestWhatIsPurgedForItsAgeIsNotMissed(t *testing.T) {
 		}
 	})
 }
+
+// TestALaneOfATimeIsOneWithAMessageOfIt wherever in the lane that stands: an export of a month leaves no lane out because it went on afterwards.
+func TestALaneOfATimeIsOneWithAMessageOfIt(t *testing.T) {
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.owe("o1", 1)
+		var before time.Time
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			before = tx.Now.Add(-time.Hour).Truncate(time.Microsecond)
+			_, err := tx.Exec(ctx, `UPDATE outbox_messages SET created_at = ?`, store.Micros(before))
+			return err
+		})
+		w.do(func(ctx context.Context, tx *store.Tx) error { return w.out.Append(ctx, tx, w.event("o1", 2)) })
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			c, there, err := prove.One(ctx, tx, w.out, "erp", "o1", w.by)
+			if err != nil || !there {
+				t.Fatal(there, err)
+			}
+			tests := []struct {
+				from, to time.Time
+				want     bool
+			}{
+				{time.Time{}, time.Time{}, true},
+				{before, time.Time{}, true},
+				{time.Time{}, before.Add(time.Second), true}, // it has gone on since
+				{before, before.Add(time.Second), true},
+				{before.Add(time.Second), before.Add(time.Minute), false}, // between its messages
+				{time.Time{}, before, false},
+				{tx.Now.Add(time.Hour), time.Time{}, false},
+			}
+			for _, tt := range tests {
+				if got := c.MadeWithin(tt.from, tt.to); got != tt.want {
+					t.Errorf("from %s to %s: %t, want %t", tt.from, tt.to, got, tt.want)
+				}
+			}
+			if _, there, err := prove.One(ctx, tx, w.out, "erp", "nowhere", w.by); there || err != nil {
+				t.Errorf("a lane that never was: there %t, %v", there, err)
+			}
+			return nil
+		})
+	})
+}

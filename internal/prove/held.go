@@ -57,3 +57,24 @@ func (c *Chain) Add(wrong ...Defect) {
 		}
 	}
 }
+
+// One is Check of one lane, together with what Held finds of it. It is not there if nothing was ever owed in it.
+func One(ctx context.Context, tx *store.Tx, out *outbox.Outbox, link, lane string, by Checks) (c Chain, there bool, err error) {
+	if by.Since, by.MACs, err = audit.ReceiptsSince(ctx, tx); err != nil {
+		return c, false, err
+	}
+	ends, err := out.Ends(ctx, tx, link, lane)
+	if err != nil {
+		return c, false, err
+	}
+	if c = (Chain{Link: link, Lane: lane, State: Whole}); len(ends) > 0 {
+		if c, err = Check(ctx, tx, out, ends[0], by); err != nil {
+			return c, true, err
+		}
+	}
+	lost, err := Held(ctx, tx, out, link, lane)
+	for _, l := range lost {
+		c.Add(l.Defect)
+	}
+	return c, len(ends)+len(lost) > 0, err
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -70,3 +71,19 @@ func (c *chain) shredded(ctx context.Context, tx *store.Tx, d outbox.Detail, l *
 	c.wrong(d.Number, "its body was destroyed, and the audit record has no shredding of its lane since it was made")
 	return nil
 }
+
+// shredding is how the audit record names the act by which a person destroys the bodies of a lane (access.KeysShred).
+const shredding = "keys.shred"
+
+// Shreddings are the times at which a person has destroyed the bodies of a lane, by the audit record: Checks.Shredded of a plant.
+func Shreddings(ctx context.Context, tx *store.Tx, link, lane string) ([]time.Time, error) {
+	all, err := audit.Genuine(ctx, tx, shredding, LaneObject(link, lane))
+	at := make([]time.Time, 0, len(all))
+	for _, e := range all {
+		at = append(at, e.At)
+	}
+	return at, err
+}
+
+// LaneObject is a lane as the audit record names it.
+func LaneObject(link, lane string) string { return "lane/" + link + "/" + lane }

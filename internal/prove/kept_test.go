@@ -13,15 +13,6 @@ import (
 	"holdfast/internal/store"
 )
 
-// shreddings are those of a lane that the audit record has.
-func shreddings(ctx context.Context, tx *store.Tx, link, lane string) (at []time.Time, err error) {
-	all, err := audit.Genuine(ctx, tx, "keys.shred", "lane/"+link+"/"+lane)
-	for _, e := range all {
-		at = append(at, e.At)
-	}
-	return at, err
-}
-
 // TestAShreddingIsAnAct: bodies that somebody destroys with SQL, as a shredding would, are missed unless the audit record has the act of a person since
 // they were made.
 func TestAShreddingIsAnAct(t *testing.T) {
@@ -56,7 +47,7 @@ func TestAShreddingIsAnAct(t *testing.T) {
 	}
 	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
 		w.seals()
-		w.by.Shredded = shreddings
+		w.by.Shredded = prove.Shreddings
 		w.owe("o1", 2)
 		w.do(entry("old", audit.Entry{}))
 		w.do(func(ctx context.Context, tx *store.Tx) error {
@@ -64,7 +55,7 @@ func TestAShreddingIsAnAct(t *testing.T) {
 		})
 		w.deliver(2)
 		w.do(func(ctx context.Context, tx *store.Tx) error {
-			if at, err := shreddings(ctx, tx, "erp", "old"); err != nil || len(at) != 1 {
+			if at, err := prove.Shreddings(ctx, tx, "erp", "old"); err != nil || len(at) != 1 {
 				t.Errorf("an entry from before there were MACs: got %v, %v, want it believed", at, err)
 			}
 			return nil
