@@ -5,6 +5,7 @@
 //   - The suite judges by two things only: the outcomes that the adapter gives, and what the ERP itself counted. It knows no
 //     protocol, so that it is the same for REST, OData, IDocs and AMQP.
 //   - Each fault is tried twice: on a new connection, and on one that was used before. Most clients differ there.
+//   - What a subject cannot be tried with it names, with the reason; every other fault is tried.
 package adaptertest
 
 import (
@@ -75,14 +76,11 @@ type Subject struct {
 	ERP     ERP
 	// Delivery makes a good delivery of a message with this ID.
 	Delivery func(id string) message.Delivery
-	// Faults are those that the protocol knows; all if there is none.
-	Faults []Fault
+	// Unknown are the faults that cannot be made here, each with why: the suite prints them, so that nobody takes them for proven.
+	Unknown map[Fault]string
 	// Blind says that nobody can be asked what became of a message: Ask answers Again, and the receiver drops an ID that it knows.
 	Blind bool
 }
-
-// knows tells whether the protocol has this fault.
-func (s Subject) knows(f Fault) bool { return len(s.Faults) == 0 || slices.Contains(s.Faults, f) }
 
 // row says what an adapter owes after a fault.
 type row struct {
@@ -134,7 +132,17 @@ func Hangs(t *testing.T) bool {
 // yet called it.
 func Suite(t *testing.T, open func(t *testing.T) Subject) {
 	t.Helper()
+	unknown := open(t).Unknown
+	for f, why := range unknown {
+		if why == "" || !slices.ContainsFunc(rows[:], func(r row) bool { return r.fault == f }) {
+			t.Errorf("the subject does not know %q, and gives no reason or means no fault of the suite", f)
+		}
+	}
 	for _, r := range rows {
+		if why, not := unknown[r.fault]; not {
+			t.Logf("not tried: %s: %s", r.fault, why)
+			continue
+		}
 		t.Run(string(r.fault)+" on a new connection", func(t *testing.T) { r.try(t, open(t)) })
 		t.Run(string(r.fault)+" on a used connection", func(t *testing.T) {
 			s := open(t)
@@ -151,9 +159,6 @@ func Suite(t *testing.T, open func(t *testing.T) Subject) {
 
 // try delivers into a fault, looks at the outcome, and then does what the relay does until the message is settled.
 func (r row) try(t *testing.T, s Subject) {
-	if !s.knows(r.fault) {
-		return
-	}
 	d := s.Delivery("m-" + string(r.fault))
 	id := d.Event.Message().ID
 	s.ERP.Meet(t, r.fault)

@@ -50,12 +50,27 @@ func suite(t *testing.T, as func(*Link) adaptertest.Deliverer) {
 		return adaptertest.Subject{
 			Adapter: as(l), ERP: &receiver{b: b, p: p, l: l, exchange: exchange, queue: queue, seen: map[string]bool{}},
 			Delivery: func(id string) message.Delivery { return delivery(t, id) }, Blind: true,
-			Faults: []adaptertest.Fault{
-				adaptertest.None, adaptertest.Refuse, adaptertest.Down, adaptertest.ResetBefore, adaptertest.ResetAfter, adaptertest.CloseBefore,
-				adaptertest.CloseAfter, adaptertest.HangBefore, adaptertest.HangAfter,
-			},
+			Unknown: unlikeHTTP(),
 		}
 	})
+}
+
+// unlikeHTTP are the faults of which AMQP 0-9-1 has none of its own.
+func unlikeHTTP() map[adaptertest.Fault]string {
+	const answer = "a broker answers by a confirm, which has neither status nor body"
+	out := map[adaptertest.Fault]string{
+		adaptertest.Throttle:  "a broker slows a publisher down by not reading, and names no time (connection.blocked: TestABlockedBrokerHangsNothing)",
+		adaptertest.SignIn:    "it is said while connecting, not to a message",
+		adaptertest.Redirect:  "there are no redirects",
+		adaptertest.HalfAfter: "half a frame is a connection that was reset",
+	}
+	for _, f := range []adaptertest.Fault{
+		adaptertest.Unavailable, adaptertest.GarbageBefore, adaptertest.GarbageAfter, adaptertest.ErrorBefore, adaptertest.ErrorAfter,
+		adaptertest.GatewayBefore, adaptertest.GatewayAfter, adaptertest.MaintainBefore, adaptertest.MaintainAfter,
+	} {
+		out[f] = answer
+	}
+	return out
 }
 
 // receiver is an ERP that reads a queue and drops what it knows.

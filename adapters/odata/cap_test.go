@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,11 +121,7 @@ func TestSuiteOnCAP(t *testing.T) {
 					}
 					return out
 				}
-				faults := adaptertest.CAPFaults()
-				if !v4 { // the V2 adapter of the server stands between, and makes an error of half an answer
-					faults = slices.DeleteFunc(faults, func(f adaptertest.Fault) bool { return f == adaptertest.HalfAfter })
-				}
-				return adaptertest.Subject{Adapter: s.link, ERP: w, Faults: faults, Delivery: func(id string) message.Delivery {
+				return adaptertest.Subject{Adapter: s.link, ERP: w, Unknown: adaptertest.CAPUnknown(!v4), Delivery: func(id string) message.Delivery {
 					d := capDelivery(t, w.Message(id), "000001000001", `,"ConfirmationYieldQuantity":"1.000"`)
 					d.Quiet = true // it is asked only when nothing is under way
 					return d

@@ -48,7 +48,7 @@ func openCAP(t *testing.T) (*adaptertest.CAP, *Link) {
 func TestSuiteOnCAP(t *testing.T) {
 	adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
 		w, l := openCAP(t)
-		return adaptertest.Subject{Adapter: l, ERP: w, Faults: adaptertest.CAPFaults(), Delivery: func(id string) message.Delivery {
+		return adaptertest.Subject{Adapter: l, ERP: w, Unknown: adaptertest.CAPUnknown(false), Delivery: func(id string) message.Delivery {
 			m := message.Message{
 				ID: w.Message(id), Source: "urn:plant:1000", Kind: "operation.confirmed", Version: 1, Key: "o1", Time: time.Unix(0, 0).UTC(),
 				Body: []byte(`{}`), Place: message.Place{Link: "erp", Lane: "o1", Epoch: 1, Number: 1, Role: message.Event},

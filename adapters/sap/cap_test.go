@@ -3,7 +3,6 @@ package sap
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,11 +70,7 @@ func TestSuiteOnCAP(t *testing.T) {
 		t.Run(fmt.Sprintf("V4 %t", v4), func(t *testing.T) {
 			adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
 				w := openCAP(t, client, v4)
-				faults := adaptertest.CAPFaults()
-				if !v4 { // the V2 adapter of the server stands between, and makes an error of half an answer
-					faults = slices.DeleteFunc(faults, func(f adaptertest.Fault) bool { return f == adaptertest.HalfAfter })
-				}
-				return adaptertest.Subject{Adapter: w.link, ERP: w, Faults: faults, Delivery: func(id string) message.Delivery {
+				return adaptertest.Subject{Adapter: w.link, ERP: w, Unknown: adaptertest.CAPUnknown(!v4), Delivery: func(id string) message.Delivery {
 					return delivery(t, w.Message(id), movement, scrapped, nil)
 				}}
 			})

@@ -1,9 +1,7 @@
 package sap
 
 import (
-	"maps"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +27,7 @@ func faults() map[adaptertest.Fault]erpmock.Fault {
 		adaptertest.SignIn:      status(401, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
 		adaptertest.ResetBefore: {Kind: erpmock.Reset, Phase: erpmock.Before}, adaptertest.ResetAfter: {Kind: erpmock.Reset, Phase: erpmock.After},
 		adaptertest.CloseBefore: {Kind: erpmock.Lost, Phase: erpmock.Before}, adaptertest.CloseAfter: {Kind: erpmock.Lost, Phase: erpmock.After},
+		adaptertest.HangBefore: {Kind: erpmock.Hang, Phase: erpmock.Before}, adaptertest.HangAfter: {Kind: erpmock.Hang, Phase: erpmock.After},
 		adaptertest.HalfAfter:     {Kind: erpmock.Half, Phase: erpmock.After},
 		adaptertest.GarbageBefore: {Kind: erpmock.Status, Status: 201, Body: "<html>welcome</html>"}, adaptertest.GarbageAfter: {Kind: erpmock.Garbage, Phase: erpmock.After},
 		adaptertest.ErrorBefore: status(500, erpmock.Before), adaptertest.ErrorAfter: status(500, erpmock.After),
@@ -103,9 +102,13 @@ func TestSuite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			adaptertest.Suite(t, func(t *testing.T) adaptertest.Subject {
-				w := start(t, change)
+				w := start(t, change, func(c *Config) {
+					if adaptertest.Hangs(t) {
+						c.Timeout = time.Second
+					}
+				})
 				return adaptertest.Subject{
-					Adapter: w.link, ERP: w, Faults: append(slices.Collect(maps.Keys(faults())), adaptertest.None, adaptertest.Down),
+					Adapter: w.link, ERP: w,
 					Delivery: func(id string) message.Delivery {
 						return delivery(t, id, movement, `{"GoodsMovementCode":"03","to_MaterialDocumentItem":[{"Material":"RM-1","Plant":"1000","GoodsMovementType":"551","QuantityInEntryUnit":"1.000"}]}`, nil)
 					},

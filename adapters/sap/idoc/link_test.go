@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -152,6 +151,7 @@ func faults() map[adaptertest.Fault]erpmock.Fault {
 		adaptertest.Refuse: status(400, erpmock.Before), adaptertest.Throttle: later(429), adaptertest.Unavailable: later(503), adaptertest.SignIn: status(407, erpmock.Before), adaptertest.Redirect: status(307, erpmock.Before),
 		adaptertest.ResetBefore: {Kind: erpmock.Reset, Phase: erpmock.Before}, adaptertest.ResetAfter: {Kind: erpmock.Reset, Phase: erpmock.After},
 		adaptertest.CloseBefore: {Kind: erpmock.Lost, Phase: erpmock.Before}, adaptertest.CloseAfter: {Kind: erpmock.Lost, Phase: erpmock.After},
+		adaptertest.HangBefore: {Kind: erpmock.Hang, Phase: erpmock.Before}, adaptertest.HangAfter: {Kind: erpmock.Hang, Phase: erpmock.After},
 		adaptertest.HalfAfter:     {Kind: erpmock.Half, Phase: erpmock.After},
 		adaptertest.GarbageBefore: {Kind: erpmock.Status, Status: 200, Phase: erpmock.Before, Body: "<html>welcome</html>"}, adaptertest.GarbageAfter: {Kind: erpmock.Garbage, Phase: erpmock.After},
 		adaptertest.ErrorBefore: status(500, erpmock.Before), adaptertest.ErrorAfter: status(500, erpmock.After),
@@ -220,9 +220,12 @@ func TestSuite(t *testing.T) {
 		w := newWorld(t, idocport.Config{DropsKnown: true, Silent: true})
 		cfg := config()
 		cfg.Send = &idoc.Send{URL: "http://" + w.addr + idocport.Path, User: "MES", Secret: "env:X", DropsKnown: true, Timeout: 2 * time.Minute}
+		if adaptertest.Hangs(t) {
+			cfg.Send.Timeout = time.Second
+		}
 		l, _ := open(t, cfg)
 		return adaptertest.Subject{
-			Adapter: l, ERP: w, Blind: true, Faults: append(slices.Collect(maps.Keys(faults())), adaptertest.None, adaptertest.Down),
+			Adapter: l, ERP: w, Blind: true,
 			Delivery: func(id string) message.Delivery { return delivery(t, id, "PPCC2PRETTICKET01", ticket) },
 		}
 	})
