@@ -21,7 +21,7 @@ import (
 func (l *Link) Check(ctx context.Context) error {
 	var rest []string
 	for _, name := range l.Services() {
-		if l.services[name].cfg.Optional {
+		if l.services[name].optional() {
 			rest = append(rest, name)
 			continue
 		}
@@ -45,6 +45,16 @@ func (l *Link) Check(ctx context.Context) error {
 	return errors.Join(found...)
 }
 
+// Need says that a mapping which is in use names this target: its service must be there, though the configuration calls it optional.
+func (l *Link) Need(target string) {
+	if c, _, err := l.split(target); err == nil {
+		c.needed.Store(true)
+	}
+}
+
+// optional tells whether the service may be missing: the configuration says so, and nothing that is in use needs it.
+func (c *Client) optional() bool { return c.cfg.Optional && !c.needed.Load() }
+
 // forAll tells whether an error is one of the whole system, not of one service: nobody listens there, or we are not let in.
 func forAll(err error) bool {
 	if problem.KindOf(err) == problem.Denied {
@@ -61,7 +71,7 @@ func forAll(err error) bool {
 func (l *Link) checkService(ctx context.Context, name string) error {
 	c := l.services[name]
 	m, err := c.Metadata(ctx)
-	if err != nil && c.cfg.Optional {
+	if err != nil && c.optional() {
 		l.log.Warn("an optional service of the link cannot be used", "part", "odata", "service", name, "err", err)
 		return nil
 	}

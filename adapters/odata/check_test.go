@@ -62,6 +62,31 @@ func TestTheDoctorIsToldAllThatIsWrong(t *testing.T) {
 	}
 }
 
+// TestAnOptionalServiceIsMissedWhereItIsNeeded: by a poll, or by a mapping that a route names.
+func TestAnOptionalServiceIsMissedWhereItIsNeeded(t *testing.T) {
+	metadata := dialects()[0].metadata(t)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/good/$metadata", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(metadata) })
+	s := httptest.NewServer(mux)
+	defer s.Close()
+	cfg := Config{
+		BaseURL: s.URL, Timeout: patient,
+		Services: map[string]Service{"good": {Path: "/good"}, "routed": {Path: "/routed", Optional: true}, "polled": {Path: "/polled", Optional: true}, "idle": {Path: "/idle", Optional: true}},
+	}
+	l := open(t, cfg)
+	l.Need("good/ProdnOrdConf2")
+	if err := l.Check(t.Context()); err != nil {
+		t.Errorf("nothing needs what is missing: %v", err)
+	}
+	cfg.Polls = []PollConfig{{Name: "p", Set: "polled/ProdnOrdConf2", Whole: true, Source: "urn:erp", Kind: "k", Mapping: "in", Key: "OrderID"}}
+	l = open(t, cfg)
+	l.Need("routed/ProdnOrdConf2")
+	err := l.Check(t.Context())
+	if got := parts(err); len(got) != 2 || !strings.Contains(err.Error(), "$metadata of routed") || !strings.Contains(err.Error(), "$metadata of polled") {
+		t.Errorf("got %v, want what is routed and what is polled", err)
+	}
+}
+
 // TestAFaultOfTheWholeSystemIsToldOnce: nobody listens, or the credentials are refused, which are not tried at one service after the other.
 func TestAFaultOfTheWholeSystemIsToldOnce(t *testing.T) {
 	var calls atomic.Int32

@@ -88,7 +88,7 @@ type Service struct {
 	NoCSRF bool `yaml:"no_csrf,omitempty"`
 	// NoRequestID leaves out RequestID and RepeatabilityCreation, for a service that refuses what it cannot repeat.
 	NoRequestID bool `yaml:"no_request_id,omitempty"`
-	// Optional has the doctor pass over the service where it is not there.
+	// Optional has the doctor pass over the service where it is not there, unless a route or a poll needs it.
 	Optional bool `yaml:"optional,omitempty"`
 }
 

@@ -21,6 +21,7 @@ type Client struct {
 	cfg      Service
 	path     string // without a slash at its end
 	metadata metadata
+	needed   atomic.Bool  // something names it, whatever the configuration says
 	alone    atomic.Int64 // until when its writes have no reads beside them, in nanoseconds since 1970
 }
 

@@ -90,6 +90,7 @@ func (l *Link) newPolls() ([]*Poll, error) {
 		if err != nil {
 			return nil, err
 		}
+		client.needed.Store(true)
 		out = append(out, &Poll{client: client, set: set, cfg: c, zone: zone})
 	}
 	return out, nil

@@ -119,6 +119,7 @@ func examine(cmd *cobra.Command) []finding {
 	}
 	out := []finding{{Subject: "configuration", State: isOK, Says: cfg.String()}}
 	rules, links, err := cfg.onlyLooking().compile(slog.New(slog.DiscardHandler))
+	cfg.need(rules, links)
 	called := examineLinks(ctx, cfg, links) // first: some links learn their ERP's contract by it
 	if err == nil {
 		err = cfg.checkAgainst(rules, links)
@@ -133,6 +134,18 @@ func examine(cmd *cobra.Command) []finding {
 	out = append(out, called...)
 	out = append(out, examineListeners(ctx, cfg)...)
 	return append(out, examineClock(cfg))
+}
+
+// need tells each link which of its targets routes name: a service that is missing is no fault where nothing needs it.
+func (c Config) need(rules *mapping.Set, links map[string]link) {
+	for _, r := range c.Routes {
+		l, ok := links[r.Link].(interface{ Need(target string) })
+		for _, kind := range plantKinds() {
+			if ok && rules != nil && r.takes(kind) && rules.Covers(r.Mapping, kind) {
+				l.Need(rules.Target(r.Mapping, kind))
+			}
+		}
+	}
 }
 
 // examineMappings tells what came of compiling mappings, links and routes.

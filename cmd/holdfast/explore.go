@@ -34,7 +34,8 @@ func newERPExplore() *cobra.Command {
 		Short: "List what an OData link's ERP has: entity sets and operations, the fields of one, a few rows",
 		Long: "Explore reads the $metadata of a link's services and lists their entity sets and operations; of one SERVICE/SET or\n" +
 			"SERVICE/OPERATION it lists the fields with type, length and what they mean, and a few rows. Of SAP it lists the control keys of the\n" +
-			"plant's released orders besides, and for which of them SAP books the receipt itself with a confirmation. It changes nothing.",
+			"plant's released orders besides, and for which of them SAP books the receipt itself with a confirmation. A service that is not there\n" +
+			"is told at the end, after what the others have. It changes nothing.",
 		Example: "  holdfast erp explore --link erp\n  holdfast erp explore --link erp confirmations/ProdnOrdConf2 --rows 3",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,14 +50,14 @@ func newERPExplore() *cobra.Command {
 			defer l.Close()
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
-			found, err := explore(ctx, l.(explorer), append(args, "")[0], rows)
-			if err != nil {
-				return err
+			found, missing := explore(ctx, l.(explorer), append(args, "")[0], rows)
+			switch {
+			case len(found) == 0 && missing != nil:
+				return missing
+			case asJSON:
+				return errors.Join(printJSON(cmd.OutOrStdout(), found), missing)
 			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), found)
-			}
-			return printFound(cmd.OutOrStdout(), found)
+			return errors.Join(printFound(cmd.OutOrStdout(), found), missing)
 		},
 	}
 	cmd.Flags().StringVar(&name, "link", "", "name of the link (required)")
@@ -110,41 +111,51 @@ type offerField struct {
 	Label string `json:"label,omitempty"`
 }
 
-// explore reads everything, one service, or one resource of it.
-func explore(ctx context.Context, l explorer, what string, rows int) ([]offer, error) {
-	service, name, one := strings.Cut(what, "/")
+// explore reads everything, one service, or one resource of it. A service that cannot be read ends nothing: what the others have comes beside its
+// error.
+func explore(ctx context.Context, l explorer, what string, rows int) (out []offer, missing error) {
+	service, _, _ := strings.Cut(what, "/")
 	services := l.Services()
 	if service != "" {
 		services = []string{service}
 	}
-	var out []offer
 	for _, s := range services {
-		c, err := l.Service(s)
-		if err != nil {
-			return nil, err
-		}
-		m, err := c.Metadata(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range offersOf(s, m) {
-			if one && r.Name != what {
-				continue
-			}
-			r.whole = one
-			if set := m.Sets[name]; one && set != nil && !set.Singleton {
-				if r.Rows, err = someRows(ctx, c, name, rows); err != nil {
-					return nil, err
-				}
-			}
-			out = append(out, r)
-		}
+		found, err := exploreService(ctx, l, s, what, rows)
+		out = append(out, found...)
+		missing = errors.Join(missing, err)
 	}
-	if what == "" {
+	if what == "" && len(out) > 0 {
 		out = append(out, offersOfKeys(ctx, l)...)
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && missing == nil {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "explore " + what, Why: "the service has neither set nor operation of this name", Hint: "see: holdfast erp explore --link NAME " + service}
+	}
+	return out, missing
+}
+
+// exploreService reads one service, or one resource of it, with a few rows.
+func exploreService(ctx context.Context, l explorer, service, what string, rows int) ([]offer, error) {
+	_, name, one := strings.Cut(what, "/")
+	c, err := l.Service(service)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.Metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []offer
+	for _, r := range offersOf(service, m) {
+		if one && r.Name != what {
+			continue
+		}
+		r.whole = one
+		if set := m.Sets[name]; one && set != nil && !set.Singleton {
+			if r.Rows, err = someRows(ctx, c, name, rows); err != nil {
+				return []offer{r}, err
+			}
+		}
+		out = append(out, r)
 	}
 	return out, nil
 }

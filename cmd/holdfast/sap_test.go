@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +62,47 @@ func TestTheShippedMappingsFitSAPsServices(t *testing.T) {
 	}
 	for _, w := range warnings(links["erp"]) {
 		t.Errorf("the link warns: %s", w)
+	}
+}
+
+// TestTheDoctorMissesAServiceThatARouteNeeds: the service of inspections is not there. That is a fault only where results are to be sent to it.
+func TestTheDoctorMissesAServiceThatARouteNeeds(t *testing.T) {
+	known, err := sap.Config{}.Complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for name, s := range known.Services {
+		text, err := fs.ReadFile(sap.Metadata(), name+".xml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != sap.Inspections && name != sap.Stock {
+			mux.HandleFunc(s.Path+"/$metadata", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(text) })
+		}
+	}
+	erp := httptest.NewServer(mux)
+	defer erp.Close()
+	for kinds, want := range map[string]bool{"operation.confirmed": true, "operation.confirmed, inspection.recorded": false} {
+		cfg, err := parseConfig(filepath.Join(t.TempDir(), "holdfast.yaml"), []byte(`plant: {number: "1000", zone: Europe/Berlin}
+links: {erp: {kind: sap, base_url: "`+erp.URL+`"}}
+routes: [{kinds: [`+kinds+`], link: erp, mapping: sap-out}]
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, links, err := cfg.compile(slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.need(rules, links)
+		well, says := true, ""
+		for _, f := range examineLinks(t.Context(), cfg, links) {
+			well, says = well && f.State != isBad, says+f.Says+"\n"
+		}
+		if well != want || !want && !strings.Contains(says, "$metadata of inspections: the ERP answered 404") || strings.Contains(says, "stock") {
+			t.Errorf("with a route of %s the doctor says %t:\n%s", kinds, well, says)
+		}
 	}
 }
 
