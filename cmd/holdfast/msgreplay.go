@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -177,6 +178,9 @@ func (r *records) replayMany(ctx context.Context, cmd *cobra.Command, p *replayi
 		}
 		return access.Result{Object: access.JobObject(b.ID)}, err
 	})
+	if b.Why != "" {
+		err = errors.Join(err, sentence(cmd.ErrOrStderr(), "%s", b.Why))
+	}
 	if err != nil {
 		return err
 	}

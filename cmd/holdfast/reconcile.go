@@ -169,6 +169,7 @@ func (r *records) applyComparison(ctx context.Context, cmd *cobra.Command, p *re
 		}
 		return &problem.Error{Kind: problem.Precondition, What: "send again what the ERP has lost", Why: "it has lost nothing: nothing is sent", Hint: "see what else differs without --apply"}
 	}
+	p.request.Some = true // one that somebody has replayed meanwhile keeps none of the others back
 	return r.replayMany(ctx, cmd, &p.replaying)
 }
 

@@ -104,7 +104,7 @@ func (p *plant) bulkPaths() []string {
 	for _, state := range []string{"stuck", "waiting", "paused", "all"} {
 		all = append(all, "/console/lanes?state="+state, "/console/lanes?link=erp&state="+state)
 	}
-	return append(all, "/console/messages?state=stuck&reason="+url.QueryEscape("the ERP refused it (M7 …): no stock of …"),
+	return append(all, "/console/messages?state=stuck&reason="+url.QueryEscape("the ERP refused it … … no stock of …"),
 		"/console/lane?link=erp&lane=bulk-77", "/console/messages/id-77", "/console/audit?action=msg.replay")
 }
 

@@ -157,7 +157,7 @@ func chosenWords(b job.Job) string {
 	if len(c.IDs) > 0 {
 		says[0] = "single messages"
 	}
-	for _, p := range []choice{{c.Link, "over link "}, {c.Lane, "in lane "}, {c.Kind, "of kind "}, {c.Why, "because of: "}} {
+	for _, p := range []choice{{c.Link, "over link "}, {c.Lane, "in lane "}, {c.Kind, "of kind "}, {c.Why, "because of: "}, {c.Group, "because of: "}} {
 		if p.Value != "" {
 			says = append(says, p.Name+p.Value)
 		}
@@ -171,7 +171,7 @@ func chosenWords(b job.Job) string {
 // planJob answers POST /console/jobs/plan: it freezes a group of messages, and sends nothing.
 func (c *Console) planJob(r *http.Request) (*page, error) {
 	failed := r.PostFormValue("failed") != ""
-	request := job.Request{Choice: outbox.Choice{Link: r.PostFormValue("link"), Kind: r.PostFormValue("kind"), Failed: failed, Why: r.PostFormValue("why")}}
+	request := job.Request{Choice: outbox.Choice{Link: r.PostFormValue("link"), Kind: r.PostFormValue("kind"), Failed: failed, Group: r.PostFormValue("why")}}
 	id := ""
 	err := c.act(r, deed{access.JobPlan, "job/new", request.Choice.Link}, func(ctx context.Context, tx *store.Tx) (change, error) {
 		b, err := c.Jobs.Plan(ctx, tx, request, actorOf(ctx).Name)

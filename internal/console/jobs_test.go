@@ -31,7 +31,7 @@ func (p *plant) parkNext() {
 	p.deliver(outbox.Next{State: outbox.Parked, Reason: "the ERP refused it (M7 021): no material 4711"}, "")
 }
 
-const noMaterial = "the ERP refused it (M7 …): no material …"
+const noMaterial = "the ERP refused it … … no material …"
 
 // planned presses the button of a group, and is the job that it plans.
 func (p *plant) planned(why string) job.Job {

@@ -236,7 +236,7 @@ func (c *Console) find(ctx context.Context, q query, limit int) (rows []messageR
 			return err
 		}
 		if q.State == "stuck" && len(s.Lanes)+len(s.IDs) == 0 {
-			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Like: outbox.Pattern(q.Reason), All: terms, From: q.from, To: q.to, Limit: limit}
+			f := outbox.StuckFilter{Link: q.Link, Kind: q.Kind, Group: outbox.Alike(q.Reason), All: terms, From: q.from, To: q.to, Limit: limit}
 			if q.Words != "" && terms == nil {
 				f.Like, meant = "%"+outbox.Pattern(q.Words)+"%", "a word of the reason"
 			}

@@ -145,7 +145,7 @@ func (c *Console) planRepair(r *http.Request) (*page, error) {
 		return c.again(r, reconcilePage(v), err)
 	}
 	err = c.act(r, deed{access.JobPlan, "job/new", link}, func(ctx context.Context, tx *store.Tx) (change, error) {
-		b, err := c.Jobs.Plan(ctx, tx, job.Request{Choice: outbox.Choice{IDs: ids}}, actorOf(ctx).Name)
+		b, err := c.Jobs.Plan(ctx, tx, job.Request{Choice: outbox.Choice{IDs: ids}, Some: true}, actorOf(ctx).Name)
 		id = b.ID
 		return change{object: access.JobObject(b.ID), after: map[string]any{"job": b.ID, "messages": b.Counts.Total, "comparison": of}}, err
 	})

@@ -85,13 +85,14 @@ type Request struct {
 	Canary    int  // so many go first, and the job then waits for a look; a negative number means none, 0 means 1
 	GoOn      bool // it does not wait for a look if the first were delivered
 	Tolerance int  // it pauses when more have failed; 0 means 10
+	Some      bool // what of Choice.IDs cannot be sent again is left out, and Job.Why says so; else it refuses the plan
 }
 
 // Job is one replay job.
 type Job struct {
 	ID         string
 	State      State
-	Why        string // it is paused
+	Why        string // it is paused, or what was left out of it
 	Choice     outbox.Choice
 	Force      bool
 	Rate       int
@@ -125,7 +126,7 @@ func (j *Jobs) Plan(ctx context.Context, tx *store.Tx, r Request, by string) (Jo
 	if r.Rate < 0 || r.Rate > 10_000 || r.Tolerance < 0 {
 		return Job{}, &problem.Error{Kind: problem.Invalid, What: "plan a replay", Why: "its rate must be from 1 to 10000 messages a second, and its failures not negative", Hint: "give --rate 50"}
 	}
-	list, err := j.out.Choose(ctx, tx, r.Choice, Most)
+	list, left, err := j.choose(ctx, tx, r)
 	if err != nil {
 		return Job{}, err
 	}
@@ -141,9 +142,9 @@ func (j *Jobs) Plan(ctx context.Context, tx *store.Tx, r Request, by string) (Jo
 		return Job{}, fmt.Errorf("write the choice of a job: %w", err)
 	}
 	canary := max(0, cmp.Or(r.Canary, 1))
-	_, err = tx.Exec(ctx, `INSERT INTO replay_jobs (id, state, created_at, created_by, choice, force, rate, canary, go_on, tolerance, total)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id.String(), string(Planned), store.Micros(tx.Now), by, string(text), r.Force, cmp.Or(r.Rate, j.cfg.Rate),
-		min(canary, len(list)), r.GoOn, cmp.Or(r.Tolerance, 10), len(list))
+	_, err = tx.Exec(ctx, `INSERT INTO replay_jobs (id, state, created_at, created_by, choice, force, rate, canary, go_on, tolerance, total, why)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id.String(), string(Planned), store.Micros(tx.Now), by, string(text), r.Force, cmp.Or(r.Rate, j.cfg.Rate),
+		min(canary, len(list)), r.GoOn, cmp.Or(r.Tolerance, 10), len(list), left)
 	if err == nil {
 		err = freeze(ctx, tx, id.String(), list)
 	}
@@ -151,6 +152,34 @@ func (j *Jobs) Plan(ctx context.Context, tx *store.Tx, r Request, by string) (Jo
 		return Job{}, fmt.Errorf("keep a job: %w", err)
 	}
 	return j.Get(ctx, tx, id.String())
+}
+
+// mostLeft is how many messages that were left out a job names.
+const mostLeft = 5
+
+// choose lists what a job is about, and says what was left out.
+func (j *Jobs) choose(ctx context.Context, tx *store.Tx, r Request) (list []outbox.Chosen, left string, err error) {
+	if !r.Some {
+		list, err = j.out.Choose(ctx, tx, r.Choice, Most)
+		return list, "", err
+	}
+	list, each, err := j.out.ChooseSome(ctx, tx, r.Choice.IDs)
+	if err == nil && len(list) == 0 && len(each) > 0 {
+		err = each[0]
+	}
+	if err != nil || len(each) == 0 {
+		return list, "", err
+	}
+	left = fmt.Sprintf("%d left out", len(each))
+	for _, why := range each[:min(len(each), mostLeft)] {
+		if p, ok := errors.AsType[*problem.Error](why); ok {
+			left += fmt.Sprintf("; %s: %s", p.What, p.Why)
+		}
+	}
+	if more := len(each) - mostLeft; more > 0 {
+		left += fmt.Sprintf("; and %d more", more)
+	}
+	return list, left, nil
 }
 
 // Start lets a planned job run. expect is how many messages the person has seen in it: another number is refused (Precondition). A job

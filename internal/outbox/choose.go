@@ -20,6 +20,7 @@ type Choice struct {
 	Kind   string    `json:"kind,omitempty"`
 	Failed bool      `json:"failed,omitempty"` // those at which lanes stand still, parked or unknown; else those that were delivered
 	Why    string    `json:"why,omitempty"`    // Failed: only those whose reason has this in it, as Alike has reasons
+	Group  string    `json:"group,omitempty"`  // Failed: only those whose reason is this one, as Alike has reasons: a Group and no other
 	From   time.Time `json:"from,omitzero"`    // delivered, or standing still, at this time or later
 	To     time.Time `json:"to,omitzero"`      // and before this
 	IDs    []string  `json:"ids,omitempty"`    // these and no others, and whether they were delivered or failed
@@ -52,7 +53,10 @@ func (o *Outbox) Choose(ctx context.Context, tx *store.Tx, c Choice, most int) (
 	var err error
 	switch {
 	case len(c.IDs) > 0:
-		rows, err = o.chooseEach(ctx, tx, c.IDs)
+		var left []error
+		if rows, left, err = o.chooseEach(ctx, tx, c.IDs); err == nil && len(left) > 0 {
+			err = left[0]
+		}
 	case c.Failed:
 		rows, err = chooseFailed(ctx, tx, c, "", most)
 	default:
@@ -146,18 +150,31 @@ func chooseFailed(ctx context.Context, tx *store.Tx, c Choice, id string, most i
 	if c.Why != "" {
 		where, args = where+` AND LOWER(l.reason) LIKE LOWER(CAST(? AS TEXT)) ESCAPE '\'`, append(args, "%"+Pattern(c.Why)+"%")
 	}
+	end := " LIMIT " + strconv.Itoa(most+1)
+	if c.Group != "" { // a pattern chooses more than the group
+		where, args, end = where+` AND l.reason LIKE ? ESCAPE '\'`, append(args, around(c.Group)), ""
+	}
 	err = tx.Select(ctx, &rows, `SELECT m.link, m.lane, m.epoch, m.number, m.id, m.kind, m.digest, m.redelivery, m.created_at AS at, TRUE AS failed,
 		l.reason AS why FROM outbox_lanes AS l JOIN outbox_messages AS m ON m.link = l.link AND m.lane = l.lane AND m.epoch = l.head_epoch AND m.number = l.head
 		WHERE l.state IN ('parked', 'unknown') AND l.owing AND NOT l.paused AND m.role <> 'void'`+where+`
-		ORDER BY m.created_at, m.id LIMIT `+strconv.Itoa(most+1), args...)
+		ORDER BY m.created_at, m.id`+end, args...)
 	if err != nil {
 		return nil, fmt.Errorf("choose messages at which lanes stand still: %w", err)
+	}
+	if c.Group != "" {
+		rows = slices.DeleteFunc(rows, func(r chosenRow) bool { return Alike(r.Why) != c.Group })
 	}
 	return rows, nil
 }
 
-// chooseEach finds messages by their IDs, and says of the first that cannot be sent again why.
-func (o *Outbox) chooseEach(ctx context.Context, tx *store.Tx, ids []string) (rows []chosenRow, err error) {
+// ChooseSome is Choose of those of these messages that can be sent again; left says of each of the others why not.
+func (o *Outbox) ChooseSome(ctx context.Context, tx *store.Tx, ids []string) (list []Chosen, left []error, err error) {
+	rows, left, err := o.chooseEach(ctx, tx, ids)
+	return inOrder(rows), left, err
+}
+
+// chooseEach finds messages by their IDs, and says of those that cannot be sent again why.
+func (o *Outbox) chooseEach(ctx context.Context, tx *store.Tx, ids []string) (rows []chosenRow, left []error, err error) {
 	seen := map[string]bool{}
 	for _, id := range ids {
 		if seen[id] {
@@ -171,12 +188,15 @@ func (o *Outbox) chooseEach(ctx context.Context, tx *store.Tx, ids []string) (ro
 		if err == nil && len(found) == 0 {
 			err = o.blocked(ctx, tx, id)
 		}
+		if kind := problem.KindOf(err); kind == problem.Conflict || kind == problem.NotFound {
+			left, err = append(left, err), nil
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rows = append(rows, found...)
 	}
-	return rows, nil
+	return rows, left, nil
 }
 
 // blocked says why a message cannot be sent again now.

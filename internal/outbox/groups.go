@@ -121,3 +121,11 @@ func Pattern(alike string) string {
 	}
 	return b.String()
 }
+
+// around is a pattern that every reason of a group fits, and others may; "" without a group.
+func around(group string) string {
+	if group == "" {
+		return ""
+	}
+	return "%" + Pattern(group) + "%"
+}

@@ -69,9 +69,10 @@ type foundRow struct {
 	Link, Lane, ID, Event, Kind, Key, Role, Document, Refused string
 	Epoch, Number                                             int64
 	Redelivery, Attempts                                      int
-	CreatedAt                                                 int64 `db:"created_at"`
-	SettledAt                                                 int64 `db:"settled_at"`
-	HeadAt                                                    int64 `db:"head_at"`
+	CreatedAt                                                 int64  `db:"created_at"`
+	SettledAt                                                 int64  `db:"settled_at"`
+	HeadAt                                                    int64  `db:"head_at"`
+	Because                                                   string // of stuckAt: the reason of its lane
 }
 
 const (
@@ -258,6 +259,7 @@ func unsought(tx *store.Tx, column string) string {
 type StuckFilter struct {
 	Link  string
 	Kind  string
+	Group string    // the reason is this one, as Alike has it
 	Like  string    // a pattern of Pattern that the reason fits
 	All   []Either  // and each of these
 	From  time.Time // made at this time or later, as in Search
@@ -279,7 +281,7 @@ func (o *Outbox) Stuck(ctx context.Context, tx *store.Tx, f StuckFilter, cursor 
 			continue
 		}
 		for _, state := range []string{"state = 'parked'", "state = 'unknown'"} {
-			more, err := stuckAt(ctx, tx, f, link, state, cursor, limit+1)
+			more, err := stuckOf(ctx, tx, f, link, state, cursor, limit+1)
 			if err != nil {
 				return nil, "", err
 			}
@@ -292,9 +294,30 @@ func (o *Outbox) Stuck(ctx context.Context, tx *store.Tx, f StuckFilter, cursor 
 	if len(rows) > limit {
 		rows = rows[:limit]
 		l := rows[limit-1]
-		next = fmt.Sprintf("%d_%s/%s", l.HeadAt, l.Link, l.Lane)
+		next = l.cursor()
 	}
 	return o.withLanes(ctx, tx, rows, next)
+}
+
+// cursor is where a list of what stands still goes on behind it.
+func (r foundRow) cursor() string { return fmt.Sprintf("%d_%s/%s", r.HeadAt, r.Link, r.Lane) }
+
+// stuckOf is stuckAt for what a pattern cannot say: it leaves out what is of other groups.
+func stuckOf(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, cursor string, limit int) (rows []foundRow, err error) {
+	for {
+		more, err := stuckAt(ctx, tx, f, link, state, cursor, limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range more {
+			if cursor = r.cursor(); f.Group == "" || Alike(r.Because) == f.Group {
+				rows = append(rows, r)
+			}
+		}
+		if len(more) < limit || len(rows) >= limit {
+			return rows, nil
+		}
+	}
 }
 
 // stuckAt lists those of one link and one state, by an index that has them in this order. A word of the reason is looked for in each.
@@ -308,8 +331,10 @@ func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, curs
 		either, values := e.stuck()
 		add(e.turned(either), values...)
 	}
-	if f.Like != "" {
-		add(`reason LIKE ? ESCAPE '\'`, f.Like)
+	for _, pattern := range []string{f.Like, around(f.Group)} {
+		if pattern != "" {
+			add(`reason LIKE ? ESCAPE '\'`, pattern)
+		}
 	}
 	if !f.From.IsZero() {
 		add("head_at >= ?", store.Micros(f.From))
@@ -324,8 +349,8 @@ func stuckAt(ctx context.Context, tx *store.Tx, f StuckFilter, link, state, curs
 		}
 		add("head_at >= ? AND (head_at, link, lane) > (?, ?, ?)", at, at, after, lane)
 	}
-	err = tx.Select(ctx, &rows, `SELECT `+foundHot+`, 0 AS settled_at, '' AS document, '' AS refused, page.head_at FROM
-		(SELECT link, lane, head_epoch, head, head_at FROM outbox_lanes AS o WHERE `+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit)+`) AS page
+	err = tx.Select(ctx, &rows, `SELECT `+foundHot+`, 0 AS settled_at, '' AS document, '' AS refused, page.head_at, page.reason AS because FROM
+		(SELECT link, lane, head_epoch, head, head_at, reason FROM outbox_lanes AS o WHERE `+where+` ORDER BY head_at, link, lane LIMIT `+strconv.Itoa(limit)+`) AS page
 		JOIN outbox_messages AS m ON m.link = page.link AND m.lane = page.lane AND m.epoch = page.head_epoch AND m.number = page.head`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list messages at which lanes stand still: %w", err)
