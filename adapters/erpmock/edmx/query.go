@@ -243,7 +243,7 @@ func (m *Mock) entity(s *edm.Set, r *row, sel, expand, host string, listed bool)
 		if sel != "" && !slices.Contains(chosen, "*") && !slices.Contains(chosen, f.Name) {
 			continue
 		}
-		w, err := f.Wire(r.values[f.Name], edm.Wire{Version: m.model.Version})
+		w, err := m.wire(f, r.values[f.Name])
 		if err != nil {
 			return nil, fmt.Errorf("property %s: %w", f.Name, err)
 		}
@@ -255,6 +255,37 @@ func (m *Mock) entity(s *edm.Set, r *row, sel, expand, host string, listed bool)
 		}
 	}
 	return out, nil
+}
+
+// wire writes a value, a list of values or a complex one as the version does.
+func (m *Mock) wire(f *edm.Field, v any) (any, error) {
+	switch v := v.(type) {
+	case []any:
+		one, out := *f, make([]any, 0, len(v))
+		one.Many = false
+		for _, item := range v {
+			w, err := m.wire(&one, item)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, w)
+		}
+		if m.model.Version == edm.V2 {
+			return map[string]any{"results": out}, nil
+		}
+		return out, nil
+	case map[string]any:
+		out := map[string]any{}
+		for _, inner := range f.Struct.Fields {
+			w, err := m.wire(inner, v[inner.Name])
+			if err != nil {
+				return nil, err
+			}
+			out[inner.Name] = w
+		}
+		return out, nil
+	}
+	return f.Wire(v, edm.Wire{Version: m.model.Version})
 }
 
 // expand writes what a navigation property leads to, if it was asked for.

@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -268,19 +269,50 @@ func (m *Mock) plain(of *edm.Struct, raw map[string]any, at string, asText bool)
 		if !ok {
 			return nil, bad(400, "/IWBEP/CM_MGW_RT/020", at+name, "Property '%s' is invalid", at+name)
 		}
-		_, isNumber := v.(json.Number)
-		_, isText := v.(string)
-		wide := f.Type == "Edm.Decimal" || f.Type == "Edm.Int64"
-		if wide && (m.model.Version == edm.V2 && isNumber || m.model.Version == edm.V4 && isText != asText && v != nil) {
-			return nil, bad(400, "/IWBEP/CM_MGW_RT/021", at+name, "Property '%s' has an invalid value: the JSON type does not fit %s", at+name, f.Type)
-		}
-		p, err := f.Plain(v)
-		if err != nil {
-			return nil, bad(400, "/IWBEP/CM_MGW_RT/021", at+name, "Property '%s' has an invalid value: %v", at+name, err)
+		p, refused := m.plainValue(f, v, at+name, asText)
+		if refused != nil {
+			return nil, refused
 		}
 		out[name] = p
 	}
 	return out, nil
+}
+
+// plainValue reads a value, a list of values or a complex one.
+func (m *Mock) plainValue(f *edm.Field, v any, at string, asText bool) (any, *refusal) {
+	if o, ok := v.(map[string]any); ok && f.Many && m.model.Version == edm.V2 {
+		v = o["results"]
+	}
+	if f.Many && v != nil {
+		list, ok := v.([]any)
+		if !ok {
+			return nil, bad(400, "/IWBEP/CM_MGW_RT/021", at, "a list was expected at %s", at)
+		}
+		one, out := *f, make([]any, 0, len(list))
+		one.Many = false
+		for i, item := range list {
+			p, refused := m.plainValue(&one, item, at+"/"+strconv.Itoa(i), asText)
+			if refused != nil {
+				return nil, refused
+			}
+			out = append(out, p)
+		}
+		return out, nil
+	}
+	if o, ok := v.(map[string]any); ok && f.Struct != nil {
+		return m.plain(f.Struct, o, at+"/", asText)
+	}
+	_, isNumber := v.(json.Number)
+	_, isText := v.(string)
+	wide := f.Type == "Edm.Decimal" || f.Type == "Edm.Int64"
+	if wide && (m.model.Version == edm.V2 && isNumber || m.model.Version == edm.V4 && isText != asText && v != nil) {
+		return nil, bad(400, "/IWBEP/CM_MGW_RT/021", at, "Property '%s' has an invalid value: the JSON type does not fit %s", at, f.Type)
+	}
+	p, err := f.Plain(v)
+	if err != nil {
+		return nil, bad(400, "/IWBEP/CM_MGW_RT/021", at, "Property '%s' has an invalid value: %v", at, err)
+	}
+	return p, nil
 }
 
 // plainBelow reads nested documents; V2 takes {"results": […]} as well.

@@ -68,7 +68,8 @@ type Field struct {
 	NoFilter  bool // it cannot stand in a $filter
 	DateOnly  bool // V2: an Edm.DateTime without a time of day
 
-	enum string // qualified name of an enumeration, for literals
+	enum  string // qualified name of an enumeration, for literals
+	flags bool   // of which a value can have several names at once, with commas between (IsFlags)
 }
 
 // AnyScale is the Scale of a field that does not limit it.

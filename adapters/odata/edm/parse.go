@@ -241,7 +241,7 @@ func (p *parser) typed(f *Field, n *node, typ string) error {
 	case p.Structs[name] != nil:
 		f.Struct = p.Structs[name]
 	case p.enums[name] != nil:
-		f.Type, f.enum = "Edm.String", name
+		f.Type, f.enum, f.flags = "Edm.String", name, p.enums[name].attr("IsFlags") == "true"
 		for i, m := range p.enums[name].all("Member") {
 			value := m.attr("Value")
 			if value == "" {

@@ -71,6 +71,8 @@ func (d *describer) value(f *Field) *schema.Type {
 	switch {
 	case f.Struct != nil:
 		return d.object(f.Struct, false)
+	case f.flags: // any of its names together
+		return t
 	case len(f.Members) > 0:
 		for _, m := range f.Members {
 			t.Enum = append(t.Enum, m.Name)

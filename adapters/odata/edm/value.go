@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -129,12 +130,32 @@ func (f *Field) fits(v any) error {
 	case f.Type == "Edm.Decimal":
 		return f.fitsDecimal(s)
 	case len(f.Members) > 0:
-		for _, m := range f.Members {
-			if m.Name == s || m.Value == s {
-				return nil
+		return f.fitsNames(s)
+	}
+	return nil
+}
+
+// fitsNames holds a value against the names of an enumeration, or their numbers: one, or of flags several.
+func (f *Field) fitsNames(s string) error {
+	names := []string{s}
+	if f.flags {
+		names = strings.Split(s, ",")
+	}
+	for _, name := range names {
+		name = strings.TrimSpace(name)
+		if !slices.ContainsFunc(f.Members, func(m Member) bool {
+			return m.Name == name || m.Value == name
+		}) {
+			var all uint64
+			for _, m := range f.Members { // the sum of some
+				bits, _ := strconv.ParseUint(m.Value, 10, 64)
+				all |= bits
 			}
+			if sum, err := strconv.ParseUint(name, 10, 64); f.flags && err == nil && sum != 0 && sum&^all == 0 {
+				continue
+			}
+			return fmt.Errorf("%q is none of the names of %s", name, f.enum)
 		}
-		return fmt.Errorf("it is none of the names of %s", f.enum)
 	}
 	return nil
 }
