@@ -206,7 +206,7 @@ func (c *compiler) compile(file string, text []byte) *mapping {
 	}
 	if n := top["params"]; n != nil {
 		if c.m.inbound {
-			c.wrong(n, "params", "a mapping in makes a message, which has no parameters", "")
+			c.wrong(n, "params", "a mapping in makes a message, which has no parameters", "leave params out, and write what the message needs under fields")
 		}
 		c.m.params = c.rules(n, "params", true)
 	}
@@ -275,7 +275,7 @@ func (c *compiler) source(base *cel.Env, t *schema.Type) {
 	c.m.source = t
 	if _, ok := c.envs[t]; !ok || t == nil {
 		if err := c.addEnv(base, t); err != nil {
-			c.add(place{c.src.file, 1, 1}, "the mapping", err.Error(), "")
+			c.add(place{c.src.file, 1, 1}, "the mapping", err.Error(), "it is no mistake of the mapping: report it with the file")
 			c.env, c.known, c.locals = base, nil, map[string]shape{}
 			return
 		}

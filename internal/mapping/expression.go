@@ -76,7 +76,7 @@ func (c *compiler) list(n *yaml.Node, path string) *expr {
 		t = t.Parameters()[0]
 	}
 	if t.Kind() != types.ListKind && !t.IsDyn() {
-		c.wrong(n, path, fmt.Sprintf("each goes through a list, this is a %s", t), "")
+		c.wrong(n, path, fmt.Sprintf("each goes through a list, this is a %s", t), "name a field that is a list, or write the one value in brackets: [src.x]")
 	}
 	return e
 }
@@ -98,7 +98,7 @@ func (c *compiler) expression(n *yaml.Node, path string) (*expr, *cel.Type) {
 	if p.prog == nil {
 		var err error
 		if p.prog, err = c.env.Program(p.checked, append(bounds(), cel.EvalOptions(cel.OptOptimize))...); err != nil {
-			c.wrong(n, path, err.Error(), "")
+			c.wrong(n, path, err.Error(), "write it in another way: a shorter pattern, or fewer parts in one expression")
 			return nil, nil
 		}
 	}

@@ -99,10 +99,16 @@ func (s *source) follow(n *yaml.Node, value []rune, offset int) (place, bool) {
 		}
 		return false
 	}
-	if n.Style&yaml.FoldedStyle != 0 && !next() {
-		return place{}, false
+	v := 0
+	if n.Style&yaml.FoldedStyle != 0 {
+		if !next() {
+			return place{}, false
+		}
+		for v < len(value) && (value[v] == ' ' || value[v] == '\n') { // empty lines, and blanks beyond the indentation, stand before what next has found
+			v++
+		}
 	}
-	for v := 0; v < len(value); v++ {
+	for ; v < len(value); v++ {
 		rest := strings.TrimRight(string(text[min(i, len(text)):]), " \t\r")
 		if ends := rest == ""; ends || double && rest == `\` {
 			for ends && v < len(value) && (value[v] == ' ' || value[v] == '\n') {

@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -38,6 +39,8 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 		{"a body of another kind", header + "body: src\n", "m.yaml:3:7: body: it can only be event"},
 		{"a mapping in without fields", in, "m.yaml:1:1: the mapping: fields are missing"},
 		{"a mapping in with parameters", in + "params: {a: src.a}\nfields: {a: src.a}", "m.yaml:3:9: params: a mapping in makes a message"},
+		{"a loop over what is no list", header + "fields: {a: {each: '\"x\"', value: item}}", "m.yaml:3:20: fields.a.each: each goes through a list, this is a string"},
+		{"a key that is no word", header + "fields: {a: {? [x] : src.a}}", "fields.a: a key is a word"},
 		{"a condition for a mapping out", header + "when: src.a == 1\nfields: {a: src.a}", "m.yaml:3:7: when: whether a message is sent is decided by its route"},
 		// A code that a table leaves out is nothing to go on with.
 		{"a code that may be left out, in capitals", header + leavesOut + "fields: {a: 'lookup(\"r\", src.a).upper()'}", "m.yaml:4:14: fields.a: table r leaves out a code without a row"},
@@ -123,6 +126,12 @@ func TestMistakesAreFoundAtLoad(t *testing.T) {
 			}
 			if !contains(err.Error(), tt.want) {
 				t.Errorf("err = %v\nwant  …%s…", err, tt.want)
+			}
+			all, _ := err.(interface{ Unwrap() []error })
+			for _, one := range all.Unwrap() {
+				if m, ok := errors.AsType[*mapping.Mistake](one); ok && m.Hint == "" {
+					t.Errorf("nothing is said of what to do: %v", m)
+				}
 			}
 		})
 	}

@@ -218,7 +218,7 @@ func (c *compiler) loop(r *rule, k map[string]*yaml.Node, path string) func() {
 	if inner == nil {
 		var err error
 		if inner, err = c.env.Extend(cel.Variable(r.item, element.as), cel.Variable(r.item+"Index", cel.IntType)); err != nil {
-			c.wrong(k["each"], path+".item", err.Error(), "")
+			c.wrong(k["each"], path+".item", err.Error(), "choose another name for the element: item: part")
 			return leave
 		}
 		c.inner[key] = inner

@@ -179,7 +179,7 @@ func (c *compiler) tableFile(t *table, keys map[string]*yaml.Node, at string) {
 		c.wrong(n, at+".file", fmt.Sprintf("there is no file %s that can be read", file), didYouMean(n.Value, c.filesBeside(), "put it beside the mapping"))
 		return
 	case len(text) > maxTable:
-		c.wrong(n, at+".file", fmt.Sprintf("%s is larger than %d bytes", file, maxTable), "")
+		c.wrong(n, at+".file", fmt.Sprintf("%s is larger than %d bytes", file, maxTable), "leave out the rows that no message needs, or split it into several tables")
 		return
 	}
 	c.used.files = append(c.used.files, piece(file, text)...)

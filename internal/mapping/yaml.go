@@ -84,7 +84,7 @@ func (c *compiler) entries(n *yaml.Node, path string) []entry {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			c.wrong(key, path, "a key is a word", "")
+			c.wrong(key, path, "a key is a word", "write name: value, and what has parts behind the colon or under it")
 		case seen[key.Value]:
 			c.wrong(key, path+"."+key.Value, "it is there twice", "leave one of them out")
 		case key.Value == "<<", value.Kind == yaml.AliasNode:
@@ -244,7 +244,7 @@ func (c *compiler) constant(n *yaml.Node, path string, flat bool) []byte {
 		c.meantAsField(place{c.src.file, n.Line, n.Column}, n.Value, path)
 		b, err := json.Marshal(n.Value)
 		if err != nil {
-			c.wrong(n, path, err.Error(), "")
+			c.wrong(n, path, err.Error(), "write a text, a number, true or false")
 		}
 		return b
 	case tag == "!!bool":
