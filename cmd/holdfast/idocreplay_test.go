@@ -149,7 +149,7 @@ func TestWhatSAPSaysLateOfAnIDocIsNotSaidOfItsReplay(t *testing.T) {
 		t.Fatalf("a replay of what SAP has refused: the lane is %s: %s, %v", l.State, l.Reason, err)
 	}
 	w.in(func(tx *store.Tx) error {
-		return w.f.outbox.DiscardInDoubt(t.Context(), tx, "sap", l.Name, 1, "booked-by-hand: it is sent anew")
+		return w.f.outbox.DiscardInDoubt(t.Context(), tx, d.ID, "booked-by-hand: it is sent anew")
 	})
 
 	w.replay(l.Name, true)
@@ -178,7 +178,7 @@ func TestAForcedReplayWhoseNodeDiesBeforeItIsNumberedIsNotTheFirstIDoc(t *testin
 	w := sendIDoc(t)
 	first := w.sent(1)[0]
 	w.says(idoc.Status{Number: first, State: idoc.Refused, Code: "51", Text: "The material is locked"})
-	_, l := w.detail()
+	d, l := w.detail()
 	w.says(idoc.Status{Number: first, State: idoc.Received, Code: "64", Text: "it is to be posted anew"})
 	w.in(func(tx *store.Tx) error {
 		if _, err := w.f.outbox.Replay(t.Context(), tx, "sap", l.Name, outbox.Range{From: 1, Force: true}, "the material was locked"); err != nil {
@@ -202,7 +202,7 @@ func TestAForcedReplayWhoseNodeDiesBeforeItIsNumberedIsNotTheFirstIDoc(t *testin
 		t.Fatalf("by SAP's word on the first IDoc, %s, its replay is settled (%t): the lane is %s: %s, %v", first, d.Settled, l.State, l.Reason, err)
 	}
 	w.in(func(tx *store.Tx) error {
-		return w.f.outbox.SendAgain(t.Context(), tx, "sap", l.Name, 1, "SAP has no other IDoc of it")
+		return w.f.outbox.SendAgain(t.Context(), tx, d.ID, "SAP has no other IDoc of it")
 	})
 	if second := w.sent(2)[1]; second == first {
 		t.Errorf("the replay went out under the number of the first, %s", first)

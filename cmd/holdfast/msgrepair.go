@@ -130,7 +130,7 @@ func msgDiscard() *cobra.Command {
 		if force && d.MaySent() {
 			discard, done = r.out.DiscardInDoubt, done+"; the ERP may have it all the same"
 		}
-		return done, discard(ctx, tx, d.Link, d.Lane, d.Number, outbox.Why(reason))
+		return done, discard(ctx, tx, d.ID, outbox.Why(reason))
 	}
 	cmd := &cobra.Command{
 		Use: "discard ID", Short: "Give a message up; its number is kept as a void",
@@ -252,7 +252,7 @@ func msgMarkDelivered() *cobra.Command {
 	cmd := msgAct("mark-delivered ID", "Say that the ERP has a message at which its lane stands still", "  holdfast msg mark-delivered 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --document 4900000123 --reason 'found in the ERP'",
 		access.MsgMarkDelivered,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
-			return "counts as delivered", r.out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, document, reason)
+			return "counts as delivered", r.out.MarkDelivered(ctx, tx, d.ID, document, reason)
 		})
 	cmd.Flags().StringVar(&document, "document", "", "the ERP's number of it; required where other messages need it")
 	return cmd
@@ -262,6 +262,6 @@ func msgSendAgain() *cobra.Command {
 	return msgAct("send-again ID", "Say that the ERP does not have a message at which its lane stands still, and send it", "  holdfast msg send-again 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'not in the ERP'",
 		access.MsgSendAgain,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
-			return "is sent again without asking the ERP", r.out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			return "is sent again without asking the ERP", r.out.SendAgain(ctx, tx, d.ID, reason)
 		})
 }

@@ -60,7 +60,7 @@ type happened struct {
 }
 
 // isHead tells whether a message is the one that its lane stands at.
-func isHead(d outbox.Detail) bool { return !d.Settled && d.LaneState.Head == d.Number }
+func isHead(d outbox.Detail) bool { return !d.Settled && d.LaneState.At(d.Place) }
 
 // stateOf is where a message stands, in one word.
 func stateOf(d outbox.Detail) string {
@@ -78,7 +78,7 @@ func stateOf(d outbox.Detail) string {
 		return "paused"
 	case isHead(d) && l.InHand != "":
 		return "sending"
-	case d.Number > l.Head && (l.State == outbox.Parked || l.State == outbox.Unknown):
+	case l.Before(d.Place) && (l.State == outbox.Parked || l.State == outbox.Unknown):
 		return "blocked" // as the console says it
 	default:
 		return "queued"

@@ -210,7 +210,7 @@ func TestAMessageInDoubtSaysSoOnItsPage(t *testing.T) {
 		t.Error("nothing shows that it is critical")
 	}
 	p.tx(func(tx *store.Tx) error {
-		return p.out.MarkDelivered(t.Context(), tx, "erp", order, 1, "1000042", "seen in the ERP")
+		return p.out.MarkDelivered(t.Context(), tx, id, "1000042", "seen in the ERP")
 	})
 	if got := page(); strings.Contains(got, doubt) {
 		t.Errorf("once it is settled: %s", got)

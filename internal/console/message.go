@@ -353,7 +353,7 @@ func mayOf(d outbox.Detail, state string, now time.Time) []string {
 		return []string{"replay"}
 	}
 	var may []string
-	head := d.LaneState.Head == d.Number
+	head := d.LaneState.At(d.Place)
 	if head && (state != "queued" && state != "sending" || d.NotBefore.After(now) || d.LaneState.Reason != "") {
 		may = append(may, "retry")
 	}

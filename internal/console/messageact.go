@@ -30,9 +30,9 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt, Reason: string(why)})
 			}
 			if inDoubt {
-				return out.DiscardInDoubt(ctx, tx, d.Link, d.Lane, d.Number, why)
+				return out.DiscardInDoubt(ctx, tx, d.ID, why)
 			}
-			return out.Discard(ctx, tx, d.Link, d.Lane, d.Number, why)
+			return out.Discard(ctx, tx, d.ID, why)
 		}},
 		"approve": {access.MsgApprove, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			w, err := out.Approve(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason, c.Checker.Check)
@@ -52,10 +52,10 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 		"note":  {access.MsgNote, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return out.Note(ctx, tx, d.ID, reason) }},
 		"amend": {access.MsgAmend, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.amend(ctx, tx, d, r) }},
 		"mark-delivered": {access.MsgMarkDelivered, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			return out.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.PostFormValue("document"), reason)
+			return out.MarkDelivered(ctx, tx, d.ID, r.PostFormValue("document"), reason)
 		}},
 		"send-again": {access.MsgSendAgain, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			return out.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, reason)
+			return out.SendAgain(ctx, tx, d.ID, reason)
 		}},
 		"postpone": {access.MsgPostpone, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			until, err := timeIn(r.PostFormValue("until"), c.zone(r))
@@ -65,7 +65,7 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return err
 		}},
 		"replay": {access.MsgReplay, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			_, err := c.Jobs.Replay(ctx, tx, actorOf(ctx).Name, d.Link, d.Lane, outbox.Range{From: d.Number, To: d.Number}, reason)
+			_, err := c.Jobs.Replay(ctx, tx, actorOf(ctx).Name, d.Link, d.Lane, outbox.Range{Epoch: d.Epoch, From: d.Number, To: d.Number}, reason)
 			return err
 		}},
 	}

@@ -301,7 +301,7 @@ func stand(f outbox.Found) (state, tone, why string) {
 		return "paused", "critical", l.Reason
 	case f.Head() && l.InHand != "":
 		return "sending", "informative", ""
-	case f.Number > l.Head && (l.State == outbox.Parked || l.State == outbox.Unknown):
+	case f.Behind() && (l.State == outbox.Parked || l.State == outbox.Unknown):
 		return "blocked", "critical", fmt.Sprintf("behind message %d of its lane", l.Head)
 	case f.Head() && l.Reason != "":
 		return "queued", "informative", l.Reason

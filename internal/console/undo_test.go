@@ -76,7 +76,10 @@ func TestANoteToAGroupStays(t *testing.T) {
 		all, _, err := p.out.Lanes(t.Context(), tx, outbox.LaneFilter{Stuck: true, Limit: 100}, "")
 		for _, l := range all {
 			if err == nil && outbox.Alike(l.Reason) == noMaterial {
-				err = p.out.Discard(t.Context(), tx, l.Link, l.Name, l.Head, "not wanted")
+				var list []outbox.Detail
+				if list, _, err = p.out.Messages(t.Context(), tx, outbox.Filter{Link: l.Link, Lane: l.Name, Owed: true, OldestFirst: true, Limit: 1}, ""); err == nil {
+					err = p.out.Discard(t.Context(), tx, list[0].ID, "not wanted")
+				}
 			}
 		}
 		return err

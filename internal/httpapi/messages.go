@@ -70,7 +70,7 @@ func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObje
 		if r.Body.Force {
 			discard = s.Outbox.DiscardInDoubt
 		}
-		return discard(ctx, tx, d.Link, d.Lane, d.Number, why)
+		return discard(ctx, tx, d.ID, why)
 	})
 	return DiscardMessage200JSONResponse(m), err
 }
@@ -95,7 +95,7 @@ func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) 
 func (s *Server) MarkMessage(ctx context.Context, r MarkMessageRequestObject) (MarkMessageResponseObject, error) {
 	c := call{access.MsgMarkDelivered, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-		return s.Outbox.MarkDelivered(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Document, r.Body.Reason)
+		return s.Outbox.MarkDelivered(ctx, tx, d.ID, r.Body.Document, r.Body.Reason)
 	})
 	return MarkMessage200JSONResponse(m), err
 }
@@ -104,7 +104,7 @@ func (s *Server) MarkMessage(ctx context.Context, r MarkMessageRequestObject) (M
 func (s *Server) SendMessageAgain(ctx context.Context, r SendMessageAgainRequestObject) (SendMessageAgainResponseObject, error) {
 	c := call{access.MsgSendAgain, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, nil}
 	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-		return s.Outbox.SendAgain(ctx, tx, d.Link, d.Lane, d.Number, r.Body.Reason)
+		return s.Outbox.SendAgain(ctx, tx, d.ID, r.Body.Reason)
 	})
 	return SendMessageAgain200JSONResponse(m), err
 }
@@ -147,7 +147,7 @@ func outMessage(d outbox.Detail) Message {
 		ID: d.ID, Kind: d.Kind, Key: d.Key, Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Role: MessageRole(d.Role),
 		State: messageState(d), Attempts: d.Attempts, Sends: d.Sends, Replay: d.Redelivery, Created: d.CreatedAt, Settled: d.SettledAt, Document: d.Receipt.Document,
 	}
-	if !d.Settled && d.LaneState.Head == d.Number {
+	if !d.Settled && d.LaneState.At(d.Place) {
 		m.Reason, m.NextAttempt = d.LaneState.Reason, d.LaneState.DueAt
 	}
 	if d.Refused != "" {

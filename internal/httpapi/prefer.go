@@ -113,7 +113,7 @@ func brief(d outbox.Detail) MessageBrief {
 // messageState is the state of one message; d has its lane's state if it is still owed.
 func messageState(d outbox.Detail) MessageState {
 	l := d.LaneState
-	head := l.Head == d.Number
+	head := l.At(d.Place)
 	switch {
 	case d.Settled && d.Role == message.Void:
 		return MessageStateVoided

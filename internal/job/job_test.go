@@ -432,7 +432,7 @@ func TestWhatWasChangedSinceIsNotSent(t *testing.T) {
 			if err := w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-1"), []byte(`{"id":"o1-1","text":"as it was made"}`), "corrected"); err != nil {
 				return err
 			}
-			return w.out.Discard(ctx, tx, "erp", "o2", 1, "not wanted")
+			return w.out.Discard(ctx, tx, outbox.MessageID("erp", "o2-1"), "not wanted")
 		})
 		w.do(func(ctx context.Context, tx *store.Tx) error {
 			_, err := w.jobs.Start(ctx, tx, b.ID, "local:anna", "all is well now", 2)

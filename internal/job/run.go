@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -250,7 +251,7 @@ func (s *step) again(ctx context.Context, tx *store.Tx, i Item) (why string, err
 		return "a person has paused its lane", nil
 	case !i.Stuck && stands:
 		return fmt.Sprintf("its lane stands still at message %d: %s", l.Head, l.Reason), nil
-	case i.Stuck && (!stands || l.Head != i.Number):
+	case i.Stuck && (!stands || !l.At(message.Place{Epoch: i.Epoch, Number: i.Number})):
 		return "its lane goes on already", nil
 	}
 	now, err := s.j.out.Choose(ctx, tx, outbox.Choice{IDs: []string{i.ID}}, 1)
@@ -266,7 +267,7 @@ func (s *step) again(ctx context.Context, tx *store.Tx, i Item) (why string, err
 	if i.Stuck {
 		err = s.j.out.Retry(ctx, tx, i.ID, s.says())
 	} else {
-		_, err = s.j.out.Replay(ctx, tx, i.Link, i.Lane, outbox.Range{From: i.Number, To: i.Number, Force: s.Force}, s.says())
+		_, err = s.j.out.Replay(ctx, tx, i.Link, i.Lane, outbox.Range{Epoch: i.Epoch, From: i.Number, To: i.Number, Force: s.Force}, s.says())
 	}
 	if kind := problem.KindOf(err); kind == problem.Conflict || kind == problem.NotFound || kind == problem.Invalid {
 		return whyOf(err), nil

@@ -19,30 +19,23 @@ import (
 // Discard makes a void of a message that is still owed: its number is kept and nothing is sent under it. A lane that stood still
 // because of it goes on. Of a message that was delivered before, only the replay is given up: what was delivered stays delivered.
 // Conflict if it was discarded before, or if the ERP may have it; Denied where a second person has to approve it, see Ask.
-func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, link, name string, number int64, why Why) error {
-	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
+func (o *Outbox) Discard(ctx context.Context, tx *store.Tx, id string, why Why) error {
+	if err := o.alone("discard message " + id); err != nil {
 		return err
 	}
-	return o.discard(ctx, tx, link, name, number, string(why), false)
+	return o.discard(ctx, tx, id, string(why), false)
 }
 
 // DiscardInDoubt is Discard also of a message that the ERP may have: a person answers for that, and its history says so.
-func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, link, name string, number int64, why Why) error {
-	if err := o.alone(fmt.Sprintf("discard message %d of lane %s", number, name)); err != nil {
+func (o *Outbox) DiscardInDoubt(ctx context.Context, tx *store.Tx, id string, why Why) error {
+	if err := o.alone("discard message " + id); err != nil {
 		return err
 	}
-	return o.discard(ctx, tx, link, name, number, string(why), true)
+	return o.discard(ctx, tx, id, string(why), true)
 }
 
-func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, number int64, reason string, inDoubt bool) error {
-	l, err := lockLane(ctx, tx, link, name)
-	if err != nil {
-		return err
-	}
-	w, err := owed(ctx, tx, `link = ? AND lane = ? AND number = ? ORDER BY epoch DESC LIMIT 1`, link, name, number)
-	if problem.KindOf(err) == problem.NotFound {
-		return settled(ctx, tx, fmt.Sprintf("discard message %d of lane %s", number, name), `link = ? AND lane = ? AND number = ?`, link, name, number)
-	}
+func (o *Outbox) discard(ctx context.Context, tx *store.Tx, id, reason string, inDoubt bool) error {
+	w, l, err := lockMessage(ctx, tx, "discard message "+id, id)
 	if err != nil {
 		return err
 	}
@@ -52,14 +45,14 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 	if err := w.inHand(ctx, tx, l); err != nil {
 		return err
 	}
-	if err := l.free(ctx, tx, link, number); err != nil {
+	if err := l.free(ctx, tx, w.Link, w.Number); err != nil {
 		return err
 	}
 	if w.Redelivery > 0 {
 		return o.giveUpReplay(ctx, tx, l, w, reason)
 	}
 	what := voided
-	if w.Number <= l.SentTo {
+	if w.maySent(l.SentTo) {
 		if what = VoidedInDoubt; !inDoubt {
 			return l.mayHave(w)
 		}
@@ -68,7 +61,7 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, link, name string, n
 		return err
 	}
 	if w.NotBefore > store.Micros(tx.Now) { // a void has nothing to wait for
-		if err := errors.Join(lift(ctx, tx, w), o.queueAgain(ctx, tx, link, l)); err != nil {
+		if err := errors.Join(lift(ctx, tx, w), o.queueAgain(ctx, tx, w.Link, l)); err != nil {
 			return err
 		}
 	}
@@ -101,9 +94,9 @@ func discarded(id string) error {
 }
 
 // settled says why nothing is done any more to a message that is not owed.
-func settled(ctx context.Context, tx *store.Tx, what, where string, args ...any) error {
+func settled(ctx context.Context, tx *store.Tx, what, id string) error {
 	var w struct{ ID, Role, Document string }
-	err := tx.Get(ctx, &w, `SELECT id, role, document FROM outbox_delivered WHERE `+where+` ORDER BY epoch DESC, redelivery DESC LIMIT 1`, args...)
+	err := tx.Get(ctx, &w, `SELECT id, role, document FROM outbox_delivered WHERE id = ? ORDER BY redelivery DESC LIMIT 1`, id)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return &problem.Error{Kind: problem.NotFound, What: what, Why: "it was never owed, or is no longer kept", Hint: "see holdfast msg list"}
@@ -170,7 +163,7 @@ func (o *Outbox) Amend(ctx context.Context, tx *store.Tx, id string, text []byte
 }
 
 func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte, reason string) error {
-	w, l, err := lockMessage(ctx, tx, id)
+	w, l, err := lockMessage(ctx, tx, "amend message "+id, id)
 	if err != nil {
 		return err
 	}
@@ -181,7 +174,7 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 	if err := l.free(ctx, tx, w.Link, w.Number); err != nil {
 		return err
 	}
-	if w.Number <= l.SentTo && w.Redelivery == 0 {
+	if w.maySent(l.SentTo) && w.Redelivery == 0 {
 		return &problem.Error{
 			Kind: problem.Conflict, What: what, Why: "the ERP may already have it as it was",
 			Hint: "find out first: resume the lane to have the ERP asked, or say yourself whether it was delivered",
@@ -278,6 +271,7 @@ const maxReplay = 10_000
 // Range is which delivered messages of a lane are replayed.
 type Range struct {
 	From, To int64 // numbers; To 0 means the last
+	Epoch    int64 // in which they count; 0 means in any, of which a lane has several where the plant was restored
 	Force    bool  // without asking the ERP first, once each: it makes another document where it has one and does not know them by their IDs
 }
 
@@ -292,7 +286,15 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 	if err != nil {
 		return 0, err
 	}
-	to, err := r.end(l)
+	last := l.Next - 1
+	if r.Epoch != l.Newest { // numbers begin anew with an epoch
+		var earlier int64
+		if err := tx.Get(ctx, &earlier, `SELECT COALESCE(MAX(number), 0) FROM outbox_delivered WHERE link = ? AND lane = ? AND CAST(? AS BIGINT) IN (0, epoch)`, link, name, r.Epoch); err != nil {
+			return 0, fmt.Errorf("find the last number of lane %s of link %s: %w", name, link, err)
+		}
+		last = max(earlier, last)
+	}
+	to, err := r.end(l, last)
 	if err != nil {
 		return 0, err
 	}
@@ -300,10 +302,10 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 	if r.Force {
 		how = Forced
 	}
-	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND role <> 'void' AND large NOT LIKE 'shredded %'
+	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND (CAST(? AS BIGINT) = 0 OR epoch = CAST(? AS BIGINT)) AND role <> 'void' AND large NOT LIKE 'shredded %'
 		AND redelivery = (SELECT MAX(redelivery) FROM outbox_delivered AS e WHERE e.link = d.link AND e.lane = d.lane AND e.epoch = d.epoch AND e.number = d.number)
 		AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = d.id)`
-	args := []any{link, name, r.From, to}
+	args := []any{link, name, r.From, to, r.Epoch, r.Epoch}
 	_, err = tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail)
 		SELECT id, CAST(? AS BIGINT), (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events AS v WHERE v.id = d.id), 'replayed', CAST(? AS TEXT) `+which,
 		append([]any{store.Micros(tx.Now), reason}, args...)...)
@@ -331,8 +333,7 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 }
 
 // end is the last number of the range in a lane.
-func (r Range) end(l *lane) (int64, error) {
-	last := l.Next - 1
+func (r Range) end(l *lane, last int64) (int64, error) {
 	bad := func(why, hint string) (int64, error) {
 		return 0, &problem.Error{Kind: problem.Invalid, What: r.what(l.Lane), Why: why, Hint: hint}
 	}

@@ -173,14 +173,14 @@ func (o *Outbox) refused(ctx context.Context, tx *store.Tx, t full, a answer) er
 
 // takenAnyway ends the refusal of a message that was delivered by a person's word that the ERP has it, as document. It tells whether
 // there is such a message.
-func (o *Outbox) takenAnyway(ctx context.Context, tx *store.Tx, link, lane string, number int64, document, reason string) (bool, error) {
-	var id string
-	err := tx.Get(ctx, &id, `SELECT id FROM outbox_delivered WHERE link = ? AND lane = ? AND number = ? AND refused <> '' LIMIT 1`, link, lane, number)
+func (o *Outbox) takenAnyway(ctx context.Context, tx *store.Tx, id, document, reason string) (bool, error) {
+	var link string
+	err := tx.Get(ctx, &link, `SELECT link FROM outbox_delivered WHERE id = ? AND refused <> '' LIMIT 1`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("find the refused message %d of lane %s: %w", number, lane, err)
+		return false, fmt.Errorf("find whether message %s was refused: %w", id, err)
 	}
 	t, err := findTarget(ctx, tx, link, id)
 	if err == nil {

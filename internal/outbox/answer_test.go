@@ -220,7 +220,7 @@ func TestARefusedMessageThatWasPostedByHand(t *testing.T) {
 		}
 		mark := func(document string) error {
 			return b.try(func(ctx context.Context, tx *store.Tx) error {
-				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, document, "posted by hand")
+				return b.MarkDelivered(ctx, tx, numbered(ctx, tx, "o1", 1), document, "posted by hand")
 			})
 		}
 		if got, want := problem.KindOf(mark("")), problem.Invalid; got != want {

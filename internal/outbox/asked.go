@@ -59,7 +59,7 @@ var errTried = errors.New("it can be done")
 // Ask keeps what a person wants done to a message, for another to approve; what could not be done now is refused as the act itself would be, and
 // check is asked whether a corrected message can be sent. Conflict if somebody has asked for something already that still stands.
 func (o *Outbox) Ask(ctx context.Context, tx *store.Tx, w Wish, check func(context.Context, *store.Tx, Detail) error) (Wish, error) {
-	m, l, err := lockMessage(ctx, tx, w.Message)
+	m, l, err := lockMessage(ctx, tx, w.Act+" message "+w.Message, w.Message)
 	if err == nil {
 		err = m.giveOwn(ctx, tx, l.own)
 	}
@@ -135,7 +135,7 @@ func (w Wish) sum() (string, error) {
 // grant does what is wanted.
 func (o *Outbox) grant(ctx context.Context, tx *store.Tx, m row, w Wish, check func(context.Context, *store.Tx, Detail) error) error {
 	if w.Act == ToDiscard {
-		return o.discard(ctx, tx, m.Link, m.Lane, m.Number, w.Reason, w.InDoubt)
+		return o.discard(ctx, tx, m.ID, w.Reason, w.InDoubt)
 	}
 	if err := o.amend(ctx, tx, m.ID, w.Body, w.Reason); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (o *Outbox) lockWish(ctx context.Context, tx *store.Tx, id string) (Wish, r
 	if err != nil {
 		return Wish{}, row{}, err
 	}
-	m, _, err := lockMessage(ctx, tx, w.Message)
+	m, _, err := lockMessage(ctx, tx, w.Act+" message "+w.Message, w.Message)
 	if err != nil {
 		return Wish{}, row{}, err
 	}

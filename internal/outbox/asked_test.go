@@ -65,10 +65,12 @@ func TestAChangeWaitsForAnotherPerson(t *testing.T) {
 	eachOfTwo(t, func(t *testing.T, b box) {
 		was := []outbox.Detail{b.message("a"), b.message("b")}
 		alone := map[string]act{
-			"amend":   func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, was[0].ID, []byte(`{}`), "r") },
-			"discard": func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") },
+			"amend": func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, was[0].ID, []byte(`{}`), "r") },
+			"discard": func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+			},
 			"by force": func(ctx context.Context, tx *store.Tx) error {
-				return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "r")
+				return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
 			},
 		}
 		for name, do := range alone {

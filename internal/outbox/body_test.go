@@ -157,7 +157,7 @@ func TestABodyStaysThroughReplayAmendmentAndVoid(t *testing.T) {
 		b.do(func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(
 				b.Amend(ctx, tx, outbox.MessageID("erp", "b"), second, "the wrong series"),
-				b.Discard(ctx, tx, "erp", "o2", 1, "no series at all"),
+				b.Discard(ctx, tx, numbered(ctx, tx, "o2", 1), "no series at all"),
 			)
 		})
 		d := b.message("b")
@@ -207,7 +207,9 @@ func TestNothingIsLeftOfAReplayThatIsGivenUp(t *testing.T) {
 					b.clock.forward(25 * time.Hour)
 				}
 				b.purge(tt.purged)
-				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "not needed")
+				})
 				left := 1 - int(tt.purged)
 				if bodies, events := b.bodies(), b.rows("outbox_events"); bodies != left || events != 3*left {
 					t.Errorf("%d bodies and %d events are kept, want %d and %d", bodies, events, left, 3*left)

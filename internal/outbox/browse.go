@@ -31,6 +31,7 @@ type Detail struct {
 	Sends      int       // how often it was sent, as far as it is known: who sent it may have been killed before it was kept
 	Redelivery int       // how often a person had it delivered again
 	Replay     Replay    // how it goes out again; "" if it was never replayed, or may have been sent since
+	Doubt      bool      // it may have been sent whatever its lane says: a restore has brought it back, or a person has spoken for one before it alone
 	SentWith   string    // mapping and content hash of the document that was sent
 	Receipt    message.Receipt
 	Refused    string     // what the ERP said against it after it was delivered, "" if nothing, see Answer
@@ -80,7 +81,7 @@ func (d Detail) MaySent() bool {
 	case d.Redelivery > 0:
 		return d.Replay == ""
 	default:
-		return d.Number <= d.LaneState.SentTo
+		return d.Doubt || d.Number <= d.LaneState.SentTo
 	}
 }
 
@@ -117,12 +118,12 @@ type full struct {
 }
 
 const (
-	fromHot = kept + `, signature, pin, not_before, expires_at, replay, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
+	fromHot = kept + `, signature, pin, not_before, expires_at, replay, doubt, sends + sent AS sends, settled_at, sent_with, '' AS document, doc_kind, CAST(NULL AS BYTEA) AS answer, 0 AS answer_sealed,
 		status, answered, FALSE AS asked, '' AS signed_receipt, '' AS refused, receipt_mac FROM (SELECT m.*, COALESCE(r.settled_at, 0) AS settled_at, COALESCE(r.sent_with, '') AS sent_with,
 		COALESCE(r.doc_kind, '') AS doc_kind, COALESCE(r.status, 0) AS status, COALESCE(r.answered, '') AS answered,
 		CASE WHEN r.id IS NULL THEN 0 ELSE 1 END AS sent, r.id AS receipt, r.receipt_mac
 		FROM outbox_messages AS m LEFT JOIN outbox_receipts AS r ON ` + isReceiptOf + `) AS h`
-	fromCold = kept + `, signature, CAST(NULL AS BYTEA) AS pin, 0 AS not_before, 0 AS expires_at, '' AS replay, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused, receipt_mac FROM outbox_delivered`
+	fromCold = kept + `, signature, CAST(NULL AS BYTEA) AS pin, 0 AS not_before, 0 AS expires_at, '' AS replay, FALSE AS doubt, sends, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt, refused, receipt_mac FROM outbox_delivered`
 
 	// onlyReceipt is of fromCold what is kept of a delivery beside its message.
 	onlyReceipt = `link, lane, epoch, number, id, creates, role, redelivery, settled_at, sent_with, document, doc_kind, answer, answer_sealed, status, answered, asked, signed_receipt,
@@ -137,7 +138,7 @@ func (f full) detail(tx *store.Tx) Detail {
 	return Detail{
 		Message: m, Garbled: m.Origin == nil && len(f.Signature) > 0, Sealed: f.Sealed != 0 && len(f.Body) > 0, Event: f.Event, Mapping: f.Mapping, Digest: f.Digest, Settled: f.SettledAt > 0,
 		CreatedAt: store.FromMicros(f.CreatedAt), NotBefore: store.FromMicros(f.NotBefore), ExpiresAt: store.FromMicros(f.ExpiresAt),
-		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, SentWith: f.SentWith, Refused: f.Refused,
+		SettledAt: store.FromMicros(f.SettledAt), Attempts: f.Attempts, Sends: f.Sends, Redelivery: f.Redelivery, Replay: f.Replay, Doubt: f.Doubt, SentWith: f.SentWith, Refused: f.Refused,
 		Receipt:    message.Receipt{Document: f.Document, Kind: f.DocKind, Answer: f.Answer, Status: f.Status, At: f.Answered.Time, Asked: f.Asked, Signed: f.Signed},
 		AnswerLost: f.AnswerLost, ReceiptMAC: f.ReceiptMAC,
 	}

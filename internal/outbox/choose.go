@@ -209,7 +209,7 @@ func (o *Outbox) blocked(ctx context.Context, tx *store.Tx, id string) error {
 	if d.Role == message.Void {
 		return &problem.Error{Kind: problem.Conflict, What: what, Why: "it was discarded, or has expired", Hint: "nothing is sent under its number"}
 	}
-	if d.Settled || d.Number <= d.LaneState.Head {
+	if d.Settled || !d.LaneState.Before(d.Place) {
 		return &problem.Error{Kind: problem.Conflict, What: what, Why: "it is still owed, and is sent when its turn comes", Hint: "see: holdfast msg show " + id}
 	}
 	first, _, err := o.Messages(ctx, tx, Filter{Link: d.Link, Lane: d.Lane, Owed: true, OldestFirst: true, Limit: 1}, "")
@@ -239,7 +239,8 @@ type Fate struct {
 
 type fateRow struct {
 	ID, State, Why, Role string
-	Number, Head         int64
+	Epoch, Number, Head  int64
+	HeadEpoch            int64 `db:"head_epoch"`
 	Sends, Redelivery    int
 	Settled, Asked       bool
 }
@@ -249,7 +250,7 @@ func (r fateRow) fate() Fate {
 		return Fate{Redelivery: r.Redelivery, Settled: true, Had: r.Redelivery > 0 && r.Asked && r.Sends == 0, Void: r.Role == string(message.Void)}
 	}
 	stands := r.State == string(Parked) || r.State == string(Unknown)
-	return Fate{Redelivery: r.Redelivery, Stuck: stands && r.Head == r.Number, Why: r.Why}
+	return Fate{Redelivery: r.Redelivery, Stuck: stands && r.Head == r.Number && r.HeadEpoch == r.Epoch, Why: r.Why}
 }
 
 // Fates says what became of messages, by their IDs.
@@ -259,13 +260,13 @@ func (o *Outbox) Fates(ctx context.Context, tx *store.Tx, ids []string) (map[str
 		return fates, nil
 	}
 	var rows []fateRow
-	err := tx.Select(ctx, &rows, `SELECT d.id, '' AS state, '' AS why, role, number, 0 AS head, sends, redelivery, TRUE AS settled, asked FROM outbox_delivered AS d
+	err := tx.Select(ctx, &rows, `SELECT d.id, '' AS state, '' AS why, role, epoch, number, 0 AS head, 0 AS head_epoch, sends, redelivery, TRUE AS settled, asked FROM outbox_delivered AS d
 		WHERE `+among(tx, "d.id")+` ORDER BY redelivery`, listed(tx, ids))
 	if err != nil {
 		return nil, fmt.Errorf("read what became of messages: %w", err)
 	}
 	owed := []fateRow{}
-	err = tx.Select(ctx, &owed, `SELECT m.id, l.state, l.reason AS why, m.role, m.number, l.head, m.sends, m.redelivery, r.id IS NOT NULL AS settled, FALSE AS asked
+	err = tx.Select(ctx, &owed, `SELECT m.id, l.state, l.reason AS why, m.role, m.epoch, m.number, l.head, l.head_epoch, m.sends, m.redelivery, r.id IS NOT NULL AS settled, FALSE AS asked
 		FROM outbox_messages AS m JOIN outbox_lanes AS l ON l.link = m.link AND l.lane = m.lane
 		LEFT JOIN outbox_receipts AS r ON `+isReceiptOf+` WHERE `+among(tx, "m.id"), listed(tx, ids))
 	if err != nil {

@@ -30,6 +30,7 @@ type Queued struct {
 	Mapping    string
 	Attempts   int       // attempts that the ERP refused for the message's own sake
 	Ask        bool      // it may have been sent: ask before sending
+	Doubt      bool      // so it is whatever is known of those before it, see Settlement.Absent
 	SentBy     string    // by an earlier set of mappings, or version of its mapping; "": Claim.SentBy, or nobody knows
 	Again      bool      // it was delivered before, and a person wants it replayed
 	Redelivery int       // how often it was delivered before
@@ -188,13 +189,16 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 // queued is a message of a lane of which those up to sentTo may have been sent.
 func (w row) queued(tx *store.Tx, sentTo int64) Queued {
 	return Queued{
-		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced,
+		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced, Doubt: w.Doubt,
 		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, Forced: w.Forced, SentBy: w.SentBy, CreatedAt: store.FromMicros(w.CreatedAt),
 	}
 }
 
-// maySent tells whether a message may have been sent by a holder that is gone, which may have sent those up to sentTo, or was delivered before.
-func (w row) maySent(sentTo int64) bool { return w.Number <= sentTo || w.Redelivery > 0 }
+// maySent tells whether a message may have been sent: by a holder that is gone, by a plant of which this one is a copy, or because it was delivered before.
+func (w row) maySent(sentTo int64) bool { return w.Doubt || w.marked(sentTo) }
+
+// marked tells whether a holder that is gone may have sent a message, which may have sent those up to sentTo, or it was delivered before.
+func (w row) marked(sentTo int64) bool { return w.Number <= sentTo || w.Redelivery > 0 }
 
 // mark puts lanes into the hand of node, and their messages down as possibly sent by the set of mappings now.
 func (o *Outbox) mark(ctx context.Context, tx *store.Tx, node, link string, claims []Claim, last []int64, now string) error {

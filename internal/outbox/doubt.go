@@ -20,10 +20,7 @@ const doubtfulLanes = `SELECT link, lane, head_epoch, head, sent_to, pending, FA
 // in any case, so that of a lane in hand only a head counts whose earlier attempt ended without an answer: the figure does not come and
 // go with the attempts. A head that is replayed stands for itself, since what follows it was sent and answered long ago.
 func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
-	var rows []struct {
-		Link         string
-		Count, Since int64
-	}
+	var rows, more []doubts
 	g, err := readDoubtful(ctx, tx)
 	if err == nil && g.Rows > 0 {
 		err = tx.Select(ctx, &rows, `SELECT d.link, CAST(SUM(d.messages) AS BIGINT) AS count, MIN(COALESCE(d.first, d.again, d.created_at)) AS since
@@ -33,21 +30,40 @@ func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 				e.seq > (SELECT COALESCE(MAX(r.seq), 0) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed')) AS first,
 			CASE WHEN m.redelivery > 0 OR g.held THEN 1 ELSE g.messages END AS messages
 			FROM `+g.Table(tx, "g")+` CROSS JOIN outbox_messages AS m WHERE m.link = g.link AND m.lane = g.lane AND m.epoch = g.epoch
-				AND m.number = g.head AND m.role <> 'void' AND (m.redelivery = 0 OR m.replay = '')) AS d
+				AND m.number = g.head AND m.role <> 'void' AND (m.redelivery = 0 OR m.replay = '') AND NOT (g.held AND m.doubt)) AS d
 		WHERE NOT d.held OR d.first IS NOT NULL GROUP BY d.link`, g.Args(tx)...)
+	}
+	if err == nil {
+		err = tx.Select(ctx, &more, byThemselves, store.Micros(tx.Now))
 	}
 	if err != nil {
 		return fmt.Errorf("count the messages that may have been sent without an answer: %w", err)
 	}
-	for _, r := range rows {
-		for i := range links {
-			if links[i].Name == r.Link {
-				links[i].Doubtful, links[i].DoubtAt = r.Count, store.FromMicros(r.Since)
+	for i := range links {
+		for _, r := range append(rows, more...) {
+			if l := &links[i]; l.Name == r.Link {
+				if at := store.FromMicros(r.Since); l.Doubtful == 0 || at.Before(l.DoubtAt) {
+					l.DoubtAt = at
+				}
+				l.Doubtful += r.Count
 			}
 		}
 	}
 	return nil
 }
+
+// doubts are how many messages of a link may have been sent without an answer, and since when the first.
+type doubts struct {
+	Link         string
+	Count, Since int64
+}
+
+// byThemselves counts the messages that are in doubt whatever their lanes say, where those do not say so too.
+const byThemselves = `SELECT m.link, COUNT(*) AS count, MIN(m.created_at) AS since
+	FROM outbox_messages AS m JOIN outbox_lanes AS l ON l.link = m.link AND l.lane = m.lane
+	WHERE m.doubt AND m.role <> 'void' AND m.redelivery = 0 AND (m.epoch, m.number) >= (l.head_epoch, l.head)
+		AND NOT (m.epoch = l.head_epoch AND m.number <= l.sent_to AND (l.lease_owner = '' OR l.due_at <= CAST(? AS BIGINT)))
+	GROUP BY m.link`
 
 // readDoubtful gives the heads of the lanes in doubt, and how many messages of each were marked as possibly sent.
 func readDoubtful(ctx context.Context, tx *store.Tx) (store.Given, error) {

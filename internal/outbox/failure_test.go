@@ -96,12 +96,16 @@ func TestEachStatementMayFail(t *testing.T) {
 		{"retry", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") }},
 		{"park once more", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"mark delivered", func(ctx context.Context, tx *store.Tx) error {
-			return b.MarkDelivered(ctx, tx, "erp", lane, 1, "4711", "r")
+			return b.MarkDelivered(ctx, tx, numbered(ctx, tx, lane, 1), "4711", "r")
 		}},
 		{"park the next", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
-		{"send again", func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", lane, 2, "r") }},
+		{"send again", func(ctx context.Context, tx *store.Tx) error {
+			return b.SendAgain(ctx, tx, numbered(ctx, tx, lane, 2), "r")
+		}},
 		{"pause", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", lane, "r") }},
-		{"discard", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", lane, 2, "r") }},
+		{"discard", func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, lane, 2), "r")
+		}},
 		{"resume", func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", lane, "r") }},
 		{"claim again", claim},
 		{"settle a void", settle(1, outbox.Next{}, message.Void)},

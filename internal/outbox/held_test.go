@@ -95,7 +95,7 @@ func TestADiscardedMessageIsHeldNoMore(t *testing.T) {
 		b.hold("o1", "a", "twice as much")
 		owe(t, b.db, b.Outbox, "o1", "b")
 		b.do(func(ctx context.Context, tx *store.Tx) error {
-			return b.Discard(ctx, tx, "erp", "o1", 1, "was a mistake")
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "was a mistake")
 		})
 		if n := b.release("a"); n != 0 {
 			t.Errorf("let %d go, want none", n)

@@ -53,7 +53,7 @@ func TestWhatIsAmendedOrVoidedIsHeldByTheAuditRecord(t *testing.T) {
 			if err := b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"better":true}`), "typed wrong"); err != nil {
 				return err
 			}
-			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 3), "not wanted")
 		})
 		if _, err := audit.NewTree(b.db, "record", "a", audit.Config{}, slog.New(slog.DiscardHandler)).Seal(t.Context()); err != nil {
 			t.Fatal(err)

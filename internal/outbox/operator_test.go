@@ -30,9 +30,15 @@ func TestActsThatDoNotFitAreRefused(t *testing.T) {
 			act  act
 			want problem.Kind
 		}{
-			{"discard what is being sent", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 2, "r") }, problem.Conflict},
-			{"discard what follows", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 3, "r") }, ""},
-			{"discard what is not there", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 9, "r") }, problem.NotFound},
+			{"discard what is being sent", func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 2), "r")
+			}, problem.Conflict},
+			{"discard what follows", func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 3), "r")
+			}, ""},
+			{"discard what is not there", func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 9), "r")
+			}, problem.NotFound},
 			{"amend what is being sent", func(ctx context.Context, tx *store.Tx) error {
 				return b.Amend(ctx, tx, id("erp", "a"), []byte(`{}`), "r")
 			}, problem.Conflict},
@@ -45,9 +51,11 @@ func TestActsThatDoNotFitAreRefused(t *testing.T) {
 			{"amend what is not there", func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, "x", []byte(`{}`), "r") }, problem.NotFound},
 			{"retry what is not first", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id("erp", "e"), "r") }, problem.Conflict},
 			{"mark what is being sent as delivered", func(ctx context.Context, tx *store.Tx) error {
-				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "", "r")
+				return b.MarkDelivered(ctx, tx, numbered(ctx, tx, "o1", 1), "", "r")
 			}, problem.Conflict},
-			{"send again what is not first", func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "free", 2, "r") }, problem.Conflict},
+			{"send again what is not first", func(ctx context.Context, tx *store.Tx) error {
+				return b.SendAgain(ctx, tx, numbered(ctx, tx, "free", 2), "r")
+			}, problem.Conflict},
 			{"resume a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "x", "r") }, problem.NotFound},
 			{"pause a lane that never was", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "x", "r") }, problem.NotFound},
 			{"replay backwards", func(ctx context.Context, tx *store.Tx) error {
@@ -62,7 +70,9 @@ func TestActsThatDoNotFitAreRefused(t *testing.T) {
 				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1}, "r")
 				return err
 			}, problem.Conflict},
-			{"discard what was discarded", func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 3, "r") }, problem.Conflict},
+			{"discard what was discarded", func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 3), "r")
+			}, problem.Conflict},
 			{"replay from nowhere", func(ctx context.Context, tx *store.Tx) error {
 				_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{}, "r")
 				return err
@@ -98,7 +108,7 @@ func TestDiscardAndAmendKeepNumberAndChain(t *testing.T) {
 			return errors.Join(
 				b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"1"}`), "typo"),
 				b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"2"}`), "another"),
-				b.Discard(ctx, tx, "erp", "o1", 2, "never happened"),
+				b.Discard(ctx, tx, numbered(ctx, tx, "o1", 2), "never happened"),
 			)
 		})
 		a, v, c := b.message("a"), b.message("b"), b.message("c")
@@ -144,15 +154,19 @@ func TestActsOnALaneThatStandsStill(t *testing.T) {
 			return func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }
 		}, 2, true},
 		{"discard the head", outbox.Parked, func(b box) act {
-			return func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }
+			return func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+			}
 		}, 2, false},
 		{"mark the head as delivered", outbox.Unknown, func(b box) act {
 			return func(ctx context.Context, tx *store.Tx) error {
-				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "r")
+				return b.MarkDelivered(ctx, tx, numbered(ctx, tx, "o1", 1), "4711", "r")
 			}
 		}, 1, false},
 		{"send the head again", outbox.Unknown, func(b box) act {
-			return func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }
+			return func(ctx context.Context, tx *store.Tx) error {
+				return b.SendAgain(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+			}
 		}, 2, false},
 		{"bring the number that it waits for", outbox.Waiting, func(b box) act {
 			return func(ctx context.Context, tx *store.Tx) error { return b.SetReference(ctx, tx, "erp", "lot/9", "0009") }
@@ -318,7 +332,9 @@ func TestPurgeLeavesAFreshReceiptOfAnOldMessage(t *testing.T) {
 func TestReplayWhatIsKeptAndPurgeWhatIsOld(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b", "c")
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 2, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 2), "r")
+		})
 		b.settle(done(b.claim("n1", 1, 3)[0], 3))
 		replay := func(r outbox.Range) (n int64, err error) {
 			err = b.try(func(ctx context.Context, tx *store.Tx) error {
@@ -421,7 +437,9 @@ func TestAReplayIsSentUnaskedAtMostOnce(t *testing.T) {
 func TestAReplayThatIsGivenUpStaysDelivered(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		replayed(b, false)
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "not needed")
+		})
 		d, l := b.message("a"), b.lane("o1")
 		if !d.Settled || d.Role != message.Event || d.Redelivery != 0 || d.Sends != 1 || l.Owed != 1 || l.Head != 2 {
 			t.Errorf("got %+v of %+v", d, l)
@@ -434,7 +452,9 @@ func TestAReplayAfterOneThatMayHaveBeenSentIsNotQuiet(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		replayed(b, false)
 		b.settle(done(b.claim("n1", 1, 1)[0], 0)) // perhaps sent
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "not needed") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "not needed")
+		})
 		b.do(func(ctx context.Context, tx *store.Tx) error {
 			_, err := b.Replay(ctx, tx, "erp", "o1", outbox.Range{From: 1, To: 1}, "needed after all")
 			return err
@@ -470,10 +490,12 @@ func TestOnlyOfALaneThatStandsStillAPersonSaysWhatBecameOfIt(t *testing.T) {
 		})
 		mark := func(document string) problem.Kind {
 			return problem.KindOf(b.try(func(ctx context.Context, tx *store.Tx) error {
-				return b.MarkDelivered(ctx, tx, "erp", "o1", 1, document, "r")
+				return b.MarkDelivered(ctx, tx, numbered(ctx, tx, "o1", 1), document, "r")
 			}))
 		}
-		again := problem.KindOf(b.try(func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }))
+		again := problem.KindOf(b.try(func(ctx context.Context, tx *store.Tx) error {
+			return b.SendAgain(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		}))
 		if got := mark("4711"); got != problem.Conflict || again != problem.Conflict {
 			t.Errorf("while its lane is open: %q, %q, want conflicts", got, again)
 		}
@@ -511,10 +533,14 @@ func TestOnlyAResumeEndsAPersonsPause(t *testing.T) {
 			return b.Retry(ctx, tx, outbox.MessageID("erp", "a"), "r")
 		}, true},
 		{"mark as delivered", func(b box, ctx context.Context, tx *store.Tx) error {
-			return b.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "r")
+			return b.MarkDelivered(ctx, tx, numbered(ctx, tx, "o1", 1), "4711", "r")
 		}, true},
-		{"send again", func(b box, ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") }, true},
-		{"discard", func(b box, ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }, true},
+		{"send again", func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.SendAgain(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		}, true},
+		{"discard", func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		}, true},
 		{"resume", func(b box, ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", "o1", "r") }, false},
 	}
 	for _, tt := range tests {
@@ -538,7 +564,9 @@ func TestALeaseThatHasEndedHoldsUpNoAct(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		owe(t, b.db, b.Outbox, "o1", "a", "b")
 		c := b.claim("gone", 1, 1)[0]
-		discard := func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") }
+		discard := func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		}
 		if err := b.try(discard); problem.KindOf(err) != problem.Conflict {
 			t.Errorf("got %v while it is being sent, want a conflict", err)
 		}
@@ -546,7 +574,9 @@ func TestALeaseThatHasEndedHoldsUpNoAct(t *testing.T) {
 		if err := b.try(discard); problem.KindOf(err) != problem.Conflict || !strings.Contains(err.Error(), "the ERP may have it") || !b.message("a").MaySent() {
 			t.Errorf("got %v after the lease, want a conflict: nobody knows whether it was taken", err)
 		}
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		})
 		if h := b.message("a").History; len(h) != 1 || h[0].What != outbox.VoidedInDoubt {
 			t.Errorf("history %+v, want it to say that the ERP may have it", h)
 		}

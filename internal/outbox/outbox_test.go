@@ -73,6 +73,14 @@ func (b box) settle(all ...outbox.Settlement) (busy, lost []outbox.Settlement) {
 	return busy, lost
 }
 
+// numbered is the ID of the message of a lane that has that number; "none" if there is none.
+func numbered(ctx context.Context, tx *store.Tx, lane string, number int64) string {
+	id := "none"
+	_ = tx.Get(ctx, &id, `SELECT id FROM outbox_messages WHERE lane = ? AND number = ? UNION SELECT id FROM outbox_delivered WHERE lane = ? AND number = ? LIMIT 1`,
+		lane, number, lane, number)
+	return id
+}
+
 // park puts a lane aside as the ERP's refusal does.
 func park(ctx context.Context, tx *store.Tx, lane, reason string) error {
 	_, err := tx.Exec(ctx, `UPDATE outbox_lanes SET state = 'parked', reason = ? WHERE link = 'erp' AND lane = ?`, reason, lane)

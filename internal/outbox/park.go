@@ -76,7 +76,7 @@ func (o *Outbox) Resume(ctx context.Context, tx *store.Tx, link, lane, reason st
 // Retry has the message sent at once that stands at the head of its lane, as Resume does, except that a lane which a person has
 // paused stays paused. It ends a postponement. Another message is refused with Conflict: order in a lane is absolute.
 func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) error {
-	w, l, err := lockMessage(ctx, tx, id)
+	w, l, err := lockMessage(ctx, tx, "retry message "+id, id)
 	if err != nil {
 		return err
 	}
@@ -95,17 +95,18 @@ func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) err
 // MarkDelivered settles the head of a lane by a person's word that the ERP has it, as document ("" if it has no number). It is
 // the way out of an unknown outcome that nobody but a person can settle, and of a refusal that came after the delivery: such a message
 // need not be the head, and its lane stays as it is.
-func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane string, number int64, document, reason string) error {
-	if found, err := o.takenAnyway(ctx, tx, link, lane, number, document, reason); found || err != nil {
+func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, id, document, reason string) error {
+	if found, err := o.takenAnyway(ctx, tx, id, document, reason); found || err != nil {
 		return err
 	}
-	l, w, err := lockHead(ctx, tx, link, lane, number)
+	what := "mark message " + id + " as delivered"
+	l, w, err := lockHead(ctx, tx, what, id)
 	if err != nil {
 		return err
 	}
 	if w.Creates != "" && document == "" && w.Redelivery == 0 { // who waits for the number would wait for ever
 		return &problem.Error{
-			Kind: problem.Invalid, What: fmt.Sprintf("mark message %d of lane %s as delivered", number, lane),
+			Kind: problem.Invalid, What: what,
 			Why: "other messages may need the ERP's number of " + w.Creates + ", which it creates", Hint: "give the number under which the ERP has it",
 		}
 	}
@@ -114,26 +115,39 @@ func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, link, lane str
 	if err := history(ctx, tx, row{ID: w.ID}, "marked delivered", reason); err != nil {
 		return err
 	}
-	if _, err := o.move(ctx, tx, link, []Done{d}); err != nil {
+	if _, err := o.move(ctx, tx, w.Link, []Done{d}); err != nil {
 		return err
 	}
 	l.Pending--
-	return o.reopen(ctx, tx, link, l, "", reason)
+	h, err := readHead(ctx, tx, w.Link, l)
+	if err != nil {
+		return err
+	}
+	if w.Redelivery == 0 {
+		l.SentTo = h.unsentYet(w.Epoch, l.SentTo)
+	}
+	return o.reopen(ctx, tx, w.Link, l, "", reason)
 }
 
-// SendAgain lets the head of a lane be sent once without asking, by a person's word that the ERP does not have it.
-func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, link, lane string, number int64, reason string) error {
-	l, w, err := lockHead(ctx, tx, link, lane, number)
+// SendAgain lets the head of a lane be sent once without asking, by a person's word that the ERP does not have it. What follows it is asked for as before:
+// the word is about the one message.
+func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, id, reason string) error {
+	l, w, err := lockHead(ctx, tx, "send message "+id+" again", id)
 	if err != nil {
 		return err
 	}
 	if w.Redelivery == 0 { // of a replay, what follows it may have been sent, and stays so
-		l.SentTo = number - 1
+		_, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = (number > ?) WHERE link = ? AND lane = ? AND epoch = ? AND number BETWEEN ? AND ? AND redelivery = 0`,
+			w.Number, w.Link, w.Lane, w.Epoch, w.Number, max(w.Number, l.SentTo))
+		if err != nil {
+			return fmt.Errorf("keep in doubt what follows message %s: %w", w.ID, err)
+		}
+		l.SentTo = w.Number - 1
 	}
 	if err := setReplay(ctx, tx, w, Forced); err != nil {
 		return err
 	}
-	return o.reopen(ctx, tx, link, l, "sent again", reason)
+	return o.reopen(ctx, tx, w.Link, l, "sent again", reason)
 }
 
 // reopen makes a locked lane claimable at once, from the first message that it still owes; one that a person has paused, once it is
@@ -189,11 +203,11 @@ func lockLane(ctx context.Context, tx *store.Tx, link, name string) (*lane, erro
 	return &l, fileLane(ctx, tx, link, name)
 }
 
-// lockMessage finds a message that is still owed, and locks its lane.
-func lockMessage(ctx context.Context, tx *store.Tx, id string) (row, *lane, error) {
-	w, err := owed(ctx, tx, `id = ?`, id)
+// lockMessage finds a message that is still owed, and locks its lane. What is to be done to it is for the error of one that is not.
+func lockMessage(ctx context.Context, tx *store.Tx, what, id string) (row, *lane, error) {
+	w, err := owed(ctx, tx, id)
 	if problem.KindOf(err) == problem.NotFound {
-		return row{}, nil, settled(ctx, tx, "message "+id, `id = ?`, id)
+		return row{}, nil, settled(ctx, tx, what, id)
 	}
 	if err != nil {
 		return row{}, nil, err
@@ -202,56 +216,51 @@ func lockMessage(ctx context.Context, tx *store.Tx, id string) (row, *lane, erro
 	if err != nil {
 		return row{}, nil, err
 	}
-	w, err = owed(ctx, tx, `id = ?`, id) // again: it may have been settled before the lock was had
+	w, err = owed(ctx, tx, id) // again: it may have been settled before the lock was had
 	if problem.KindOf(err) == problem.NotFound {
-		err = settled(ctx, tx, "message "+id, `id = ?`, id)
+		err = settled(ctx, tx, what, id)
 	}
 	return w, l, err
 }
 
-func owed(ctx context.Context, tx *store.Tx, where string, args ...any) (row, error) {
+func owed(ctx context.Context, tx *store.Tx, id string) (row, error) {
 	var w row
-	err := tx.Get(ctx, &w, `SELECT `+hot+` FROM outbox_messages WHERE `+where, args...)
+	err := tx.Get(ctx, &w, `SELECT `+hot+` FROM outbox_messages WHERE id = ?`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row{}, &problem.Error{
-			Kind: problem.NotFound, What: fmt.Sprintf("message %v", args[len(args)-1]), Why: "it is not among those that are still owed",
+			Kind: problem.NotFound, What: "message " + id, Why: "it is not among those that are still owed",
 			Hint: "holdfast msg show tells whether it was delivered",
 		}
 	}
 	if err != nil {
-		return row{}, fmt.Errorf("read message %v: %w", args[len(args)-1], err)
+		return row{}, fmt.Errorf("read message %s: %w", id, err)
 	}
 	return w, nil
 }
 
-// lockHead locks a lane that stands still, parked or unknown, because of its first message, which has this number. While a lane goes
+// lockHead locks a lane that stands still, parked or unknown, because of its first message, which is this one. While a lane goes
 // on, nobody needs to say what became of a message: it has not been sent, is being sent, or is asked for.
-func lockHead(ctx context.Context, tx *store.Tx, link, name string, number int64) (*lane, row, error) {
-	l, err := lockLane(ctx, tx, link, name)
+func lockHead(ctx context.Context, tx *store.Tx, what, id string) (*lane, row, error) {
+	w, l, err := lockMessage(ctx, tx, what, id)
 	if err != nil {
 		return nil, row{}, err
 	}
-	if l.Pending == 0 || l.Head != number {
-		what := fmt.Sprintf("message %d of lane %s", number, name)
-		if l.Head > number || l.Pending == 0 {
-			return nil, row{}, settled(ctx, tx, what, `link = ? AND lane = ? AND number = ?`, link, name, number)
-		}
+	if l.Pending == 0 || l.Head != w.Number || l.Epoch != w.Epoch {
 		return nil, row{}, &problem.Error{
-			Kind: problem.Conflict, What: what, Why: "it is not the first that the lane owes", Hint: "an earlier message comes first",
+			Kind: problem.Conflict, What: what, Why: "it is not the first that lane " + w.Lane + " owes", Hint: "an earlier message comes first",
 		}
 	}
-	if err := l.free(ctx, tx, link, number); err != nil {
+	if err := l.free(ctx, tx, w.Link, w.Number); err != nil {
 		return nil, row{}, err
 	}
 	if l.State != string(Parked) && l.State != string(Unknown) {
 		return nil, row{}, &problem.Error{
-			Kind: problem.Conflict, What: fmt.Sprintf("message %d of lane %s", number, name),
-			Why:  "its lane is " + l.State + ": it is not a person who must say what became of it",
+			Kind: problem.Conflict, What: what,
+			Why:  "lane " + w.Lane + " is " + l.State + ": it is not a person who must say what became of it",
 			Hint: "wait until it is delivered; if it must not be sent, discard it",
 		}
 	}
-	w, err := owed(ctx, tx, `link = ? AND lane = ? AND epoch = ? AND number = ?`, link, name, l.Epoch, number)
-	return l, w, err
+	return l, w, nil
 }
 
 // free refuses to touch a message that is being sent at this moment. A lease that has ended holds nothing up: it is taken from its

@@ -67,7 +67,9 @@ func TestWhenAMessageExpiresIsSealedToo(t *testing.T) {
 				if !strings.Contains(statement, "pin = NULL") && problem.KindOf(err) != problem.Integrity {
 					t.Errorf("amended: %v, want a problem of kind %s", err, problem.Integrity)
 				}
-				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "altered") })
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "altered")
+				})
 				if c := b.claim("b", 10, 10); len(c) != 1 || c[0].Messages[0].Role != message.Void {
 					t.Errorf("once it is discarded %v leave, want the void", c)
 				}

@@ -14,7 +14,7 @@ import (
 // follow it; held is how many messages of the lane are due no earlier. A time that is past ends a postponement. A lane that stands
 // still goes on standing still. Conflict if the message is being sent, is a void, or would expire before.
 func (o *Outbox) Postpone(ctx context.Context, tx *store.Tx, id string, until time.Time, reason string) (held int64, err error) {
-	w, l, err := lockMessage(ctx, tx, id)
+	w, l, err := lockMessage(ctx, tx, "postpone message "+id, id)
 	if err != nil {
 		return 0, err
 	}

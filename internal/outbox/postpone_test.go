@@ -73,7 +73,9 @@ func TestWhatCannotBePostponed(t *testing.T) {
 		b.claim("n1", 10, 1)
 		owe(t, b.db, b.Outbox, "void", "b")
 		b.do(func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", "void", "r") })
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "void", 1, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "void", 1), "r")
+		})
 		b.do(func(ctx context.Context, tx *store.Tx) error {
 			return b.Append(ctx, tx, event("c", "short"), outbox.Expires(tx.Now.Add(time.Minute)))
 		})
@@ -172,7 +174,9 @@ func TestARetryAndADiscardEndAPostponement(t *testing.T) {
 		"retry": func(b box, ctx context.Context, tx *store.Tx) error {
 			return b.Retry(ctx, tx, outbox.MessageID("erp", "a"), "r")
 		},
-		"discard": func(b box, ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "r") },
+		"discard": func(b box, ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, b box) {
@@ -201,9 +205,11 @@ func TestWhatIsDeliveredIsSaidToBe(t *testing.T) {
 		b.settle(done(b.claim("n1", 1, 1)[0], 1))
 		id := outbox.MessageID("erp", "a")
 		for name, do := range map[string]act{
-			"retry":      func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") },
-			"amend":      func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "r") },
-			"send again": func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, "erp", "o1", 1, "r") },
+			"retry": func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") },
+			"amend": func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "r") },
+			"send again": func(ctx context.Context, tx *store.Tx) error {
+				return b.SendAgain(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+			},
 			"postpone": func(ctx context.Context, tx *store.Tx) error {
 				_, err := b.Postpone(ctx, tx, id, tx.Now.Add(time.Hour), "r")
 				return err

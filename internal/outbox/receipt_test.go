@@ -204,7 +204,7 @@ func TestActsOnALaneFileItFirst(t *testing.T) {
 		}{
 			{"amend", func(ctx context.Context, tx *store.Tx) error { return b.Amend(ctx, tx, id, []byte(`{}`), "why") }, problem.Conflict},
 			{"discard", func(ctx context.Context, tx *store.Tx) error {
-				return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "why")
+				return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "why")
 			}, problem.Conflict},
 			{"postpone", func(ctx context.Context, tx *store.Tx) error {
 				_, err := b.Postpone(ctx, tx, id, tx.Now.Add(time.Hour), "why")

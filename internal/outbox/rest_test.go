@@ -131,7 +131,7 @@ func TestBodiesAreSealedWhereverTheyAreKept(t *testing.T) {
 			if err := b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"worker":"canary-4712"}`), "typed wrong"); err != nil {
 				return err
 			}
-			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 3), "not wanted")
 		})
 		for _, id := range []string{"a", "b", "c"} {
 			genuine(t, r, b.message(id).Message)
@@ -226,7 +226,9 @@ func TestWhatAWriterOfTheDatabaseAltersDoesNotLeave(t *testing.T) {
 				if want := []string{"message.altered lane/erp/o1"}; !slices.Equal(alarms.all, want) {
 					t.Errorf("raised %v, want %v", alarms.all, want)
 				}
-				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "forged") })
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "forged")
+				})
 				if c := b.claim("b", 10, 10); len(c) != 1 || c[0].Messages[0].Role != message.Void {
 					t.Errorf("once it is discarded %v leave, want the void", c)
 				}
@@ -605,7 +607,9 @@ func TestWhatWasAlteredIsNotAmended(t *testing.T) {
 		if after := b.message("a"); after.Digest != before.Digest || after.Role != message.Event || len(after.History) != len(before.History) {
 			t.Errorf("got %+v, want nothing changed of %+v", after, before)
 		}
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", "o1", 1, "forged") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "forged")
+		})
 	}
 	t.Run("sealed", func(t *testing.T) { sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) { test(t, b) }) })
 	t.Run("not sealed", func(t *testing.T) { each(t, test) })

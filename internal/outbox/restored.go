@@ -8,7 +8,7 @@ import (
 )
 
 // Restored tells the outbox that its database is a copy of an earlier time, and that the plant may have gone on after it: it must be called
-// before anything is claimed. What was owed then may have been delivered since, so that it is asked for before it is sent; new messages are
+// before anything is claimed. What was owed then may have been delivered since, so that each message is asked for before it is sent, whatever became of those before it; new messages are
 // counted in a new epoch, in lanes of that time and in new ones, because their numbers may have been used. No lease of that time counts. It returns
 // how many messages are in doubt. An epoch is the time of the restore in seconds, so that two restores of one copy do not count alike.
 func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, err error) {
@@ -31,9 +31,9 @@ func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, er
 	if err != nil {
 		return 0, fmt.Errorf("begin a new epoch of every lane: %w", err)
 	}
-	// a replay that was forced would go out without asking
-	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET replay = '' WHERE replay <> ''`); err != nil {
-		return 0, fmt.Errorf("have what was to be sent again asked for: %w", err)
+	// Each by itself: no answer about one says anything of another. A replay that was forced would go out without asking.
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = TRUE, replay = ''`); err != nil {
+		return 0, fmt.Errorf("have what is owed asked for: %w", err)
 	}
 	return doubtful, nil
 }

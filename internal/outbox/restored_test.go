@@ -3,8 +3,11 @@ package outbox_test
 import (
 	"context"
 	"testing"
+	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -34,6 +37,198 @@ func TestLanesThatBeginAfterARestoreCountInItsEpochToo(t *testing.T) {
 		}
 		if n != 4 {
 			t.Errorf("%d messages were claimed, want 4", n)
+		}
+	})
+}
+
+func (b box) restore() {
+	b.t.Helper()
+	b.do(func(ctx context.Context, tx *store.Tx) error { _, err := b.Restored(ctx, tx); return err })
+}
+
+// absent gives a claim back of whose first message the ERP has said that it has it not, and then refused it.
+func absent(c outbox.Claim) outbox.Settlement {
+	return outbox.Settlement{
+		Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.Messages[0].Number - 1, Absent: c.Messages[0].ID,
+		Next: outbox.Next{State: outbox.Parked, ID: c.Messages[0].ID, Reason: "refused"},
+	}
+}
+
+// TestWhatARestoreHasBroughtBackIsAskedForWhateverIsSaidOfAnother: a person's word and the ERP's answer are about the one message.
+func TestWhatARestoreHasBroughtBackIsAskedForWhateverIsSaidOfAnother(t *testing.T) {
+	lets := map[string]func(b box, c outbox.Claim){
+		"the first is sent again by a person's word": func(b box, c outbox.Claim) {
+			b.settle(outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo, Next: outbox.Next{State: outbox.Unknown, ID: c.Messages[0].ID, Reason: "cannot say"}})
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				return b.SendAgain(ctx, tx, c.Messages[0].ID, "not there")
+			})
+			c = b.claim("n", 10, 10)[0]
+			if c.Messages[0].Ask {
+				b.t.Error("it is asked for in spite of a person's word")
+			}
+			b.settle(done(c, 1))
+		},
+		"the first is not there, refused and discarded": func(b box, c outbox.Claim) {
+			b.settle(absent(c))
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				return b.Discard(ctx, tx, c.Messages[0].ID, "period closed")
+			})
+			b.settle(done(b.claim("n", 10, 1)[0], 1))
+		},
+		"the first is not there, and its second node is killed": func(b box, c outbox.Claim) {
+			b.settle(absent(c))
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				return b.Resume(ctx, tx, "erp", c.Lane, "period opened")
+			})
+			b.claim("n", 10, 1)
+			b.clock.forward(time.Hour)
+			b.settle(done(b.claim("n2", 10, 1)[0], 1))
+		},
+	}
+	for name, let := range lets {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				owe(t, b.db, b.Outbox, "l", "a", "b", "c")
+				b.restore()
+				b.clock.forward(time.Second)
+				b.restore() // of the restored plant's first copy
+				let(b, b.claim("n", 10, 10)[0])
+				if n, _ := b.doubt(); n != 2 {
+					t.Errorf("%d are in doubt, want both that follow", n)
+				}
+				if d := b.message("c"); !d.MaySent() || b.try(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, d.ID, "r") }) == nil {
+					t.Error("the last is not in doubt any more for who looks at it, or discards it")
+				}
+				n := 0
+				for _, c := range b.claim("n2", 10, 10) {
+					for _, q := range c.Messages {
+						if n++; !q.Ask || !q.Doubt {
+							t.Errorf("number %d of the copy goes out without being asked for", q.Number)
+						}
+					}
+				}
+				if n != 2 {
+					t.Errorf("%d were claimed, want the two that follow", n)
+				}
+			})
+		})
+	}
+}
+
+// TestAnAnswerEndsTheDoubtAboutTheMessageItIsAbout: what the ERP itself does not have a person may change.
+func TestAnAnswerEndsTheDoubtAboutTheMessageItIsAbout(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "l", "a", "b")
+		b.restore()
+		if n, _ := b.doubt(); n != 2 {
+			t.Errorf("%d are in doubt, want both", n)
+		}
+		b.settle(absent(b.claim("n", 10, 10)[0]))
+		if n, _ := b.doubt(); n != 1 || b.message("a").MaySent() {
+			t.Errorf("%d are in doubt, want that which nobody has asked for", n)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.Amend(ctx, tx, outbox.MessageID("erp", "a"), []byte(`{"yield":"2"}`), "typo")
+		})
+	})
+}
+
+// TestWhatIsNewAfterARestoreWasNeverSent: its numbers begin anew, and what the old ones may have been sent up to says nothing of it.
+func TestWhatIsNewAfterARestoreWasNeverSent(t *testing.T) {
+	settled := map[string]func(b box, c outbox.Claim){
+		"by answers": func(b box, c outbox.Claim) {
+			s := done(c, 2)
+			s.SentTo = c.SentTo
+			b.settle(s)
+		},
+		"by a person": func(b box, c outbox.Claim) {
+			s := done(c, 1)
+			s.SentTo, s.Next = c.SentTo, outbox.Next{State: outbox.Unknown, ID: c.Messages[1].ID, Reason: "cannot say"}
+			b.settle(s)
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				return b.MarkDelivered(ctx, tx, c.Messages[1].ID, "", "found")
+			})
+		},
+	}
+	for name, settle := range settled {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, b box) {
+				owe(t, b.db, b.Outbox, "l", "a", "b")
+				b.restore()
+				b.Outbox = everything(outbox.Config{})
+				owe(t, b.db, b.Outbox, "l", "c", "d")
+				settle(b, b.claim("n", 10, 10)[0])
+				c := b.claim("n", 10, 10)[0]
+				for _, q := range c.Messages {
+					if q.Ask {
+						t.Errorf("number %d of the new epoch is asked for", q.Number)
+					}
+				}
+				if len(c.Messages) != 2 {
+					t.Errorf("%d were claimed, want both that are new", len(c.Messages))
+				}
+			})
+		})
+	}
+}
+
+// TestAnActIsDoneToTheMessageThatItNames: after a restore a lane can owe the same number of two epochs.
+func TestAnActIsDoneToTheMessageThatItNames(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "l", "old")
+		b.restore()
+		b.Outbox = everything(outbox.Config{})
+		owe(t, b.db, b.Outbox, "l", "new")
+		old, fresh := b.message("old"), b.message("new")
+		if old.Number != fresh.Number || old.Epoch == fresh.Epoch {
+			t.Fatalf("numbers %d and %d of epochs %d and %d, want one of two", old.Number, fresh.Number, old.Epoch, fresh.Epoch)
+		}
+		c := b.claim("n", 10, 1)[0]
+		b.settle(outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: c.SentTo, Next: outbox.Next{State: outbox.Unknown, ID: old.ID, Reason: "cannot say"}})
+		for name, do := range map[string]act{
+			"mark delivered": func(ctx context.Context, tx *store.Tx) error { return b.MarkDelivered(ctx, tx, fresh.ID, "", "r") },
+			"send again":     func(ctx context.Context, tx *store.Tx) error { return b.SendAgain(ctx, tx, fresh.ID, "r") },
+		} {
+			if err := b.try(do); problem.KindOf(err) != problem.Conflict {
+				t.Errorf("%s what comes second: got %v, want Conflict", name, err)
+			}
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.DiscardInDoubt(ctx, tx, old.ID, "period closed")
+		})
+		if is, was := b.message("new").Role, b.message("old").Role; is != message.Event || was != message.Void {
+			t.Errorf("the one that was named is %s, the other %s", was, is)
+		}
+		b.settle(done(b.claim("n", 10, 1)[0], 1))
+		if err := b.try(func(ctx context.Context, tx *store.Tx) error { return b.MarkDelivered(ctx, tx, old.ID, "", "r") }); problem.KindOf(err) != problem.Conflict {
+			t.Errorf("mark a void as delivered: got %v, want Conflict", err)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, fresh.ID, "never happened") })
+	})
+}
+
+// TestAReplayIsOfTheEpochThatItNames: also of one that has more numbers than the newest.
+func TestAReplayIsOfTheEpochThatItNames(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "l", "old", "older")
+		b.settle(done(b.claim("n", 10, 10)[0], 2))
+		b.restore()
+		b.Outbox = everything(outbox.Config{})
+		owe(t, b.db, b.Outbox, "l", "new")
+		b.settle(done(b.claim("n", 10, 10)[0], 1))
+		old := b.message("old")
+		replay := func(r outbox.Range) (n int64) {
+			b.do(func(ctx context.Context, tx *store.Tx) (err error) {
+				n, err = b.Replay(ctx, tx, "erp", old.Lane, r, "the ERP was restored")
+				return err
+			})
+			return n
+		}
+		if n := replay(outbox.Range{Epoch: old.Epoch, From: 1, To: 1, Force: true}); n != 1 || b.message("new").Redelivery != 0 || b.message("old").Redelivery != 1 {
+			t.Errorf("%d are replayed, want the one of the epoch that was named", n)
+		}
+		if n := replay(outbox.Range{Epoch: old.Epoch, From: 2}); n != 1 {
+			t.Errorf("%d are replayed up to the end of the earlier epoch, want its last", n)
 		}
 	})
 }

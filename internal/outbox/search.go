@@ -31,7 +31,12 @@ type Found struct {
 }
 
 // Head tells whether it is the message that its lane stands at.
-func (f Found) Head() bool { return f.SettledAt.IsZero() && f.LaneState.Head == f.Number }
+func (f Found) Head() bool { return f.SettledAt.IsZero() && f.LaneState.At(f.place()) }
+
+// Behind tells whether another message of its lane comes before it.
+func (f Found) Behind() bool { return f.SettledAt.IsZero() && f.LaneState.Before(f.place()) }
+
+func (f Found) place() message.Place { return message.Place{Epoch: f.Epoch, Number: f.Number} }
 
 // Search chooses messages for people who look for them; zero fields choose all.
 type Search struct {

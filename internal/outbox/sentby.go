@@ -57,7 +57,7 @@ func (o *Outbox) remember(ctx context.Context, tx *store.Tx, link string, l lane
 			return fmt.Errorf("keep what lane %s of link %s was sent by: %w", l.Lane, link, err)
 		}
 		for i := range rows {
-			if w := &rows[i]; w.SentBy == "" && w.Mapping != "" && w.maySent(l.SentTo) {
+			if w := &rows[i]; w.SentBy == "" && w.Mapping != "" && w.marked(l.SentTo) {
 				w.SentBy = was
 			}
 		}
@@ -65,7 +65,7 @@ func (o *Outbox) remember(ctx context.Context, tx *store.Tx, link string, l lane
 	var unsent []string
 	for i := range rows {
 		w := &rows[i]
-		if w.SentBy != "" && (!w.maySent(l.SentTo) || w.Replay == Forced || l.by.Token != l.Token && w.Redelivery == 0) {
+		if w.SentBy != "" && (!w.marked(l.SentTo) || w.Replay == Forced || l.by.Token != l.Token && w.Redelivery == 0) {
 			unsent, w.SentBy = append(unsent, w.ID), ""
 		}
 	}

@@ -31,6 +31,7 @@ type Settlement struct {
 	Done    []Done // from the head on, in order
 	Release bool   // the holder gives the lane back; Next says how
 	SentTo  int64  // with Release: messages up to this number may have been sent
+	Absent  string // with Release: the ID of the message of which the ERP itself has said that it has it not; what follows it stays in doubt
 	Unsent  Queued // with Release: the replayed message of which Replay and SentBy are known better than its claim could; its zero value if there is none
 	Next    Next
 	Again   bool      // it was given before, and nobody knows whether that was kept
@@ -317,6 +318,9 @@ func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lan
 			return err
 		}
 	}
+	if n := len(s.Done); n > 0 && s.Done[n-1].Redelivery == 0 && s.Done[n-1].Epoch == l.Epoch {
+		s.SentTo = h.unsentYet(l.Epoch, s.SentTo)
+	}
 	dueAt := h.dueAt(tx)
 	if s.Next.After > 0 {
 		dueAt = max(h.NotBefore, store.Micros(tx.Now.Add(min(s.Next.After, max(longest, o.cfg.Backoff)))))
@@ -329,10 +333,24 @@ func (o *Outbox) giveBack(ctx context.Context, tx *store.Tx, link string, l *lan
 			return fmt.Errorf("say how message %s is replayed: %w", u.ID, err)
 		}
 	}
+	if s.Absent != "" {
+		if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = FALSE WHERE id = ?`, s.Absent); err != nil {
+			return fmt.Errorf("keep that the ERP has not message %s: %w", s.Absent, err)
+		}
+	}
 	if err := o.alert(ctx, tx, link, l.Lane, s.Next.Altered); err != nil {
 		return err
 	}
 	return o.note(ctx, tx, s.Next)
+}
+
+// unsentYet is up to which number what follows may have been sent once all before h is settled, which was of an epoch: numbers begin anew with
+// the next, and nothing of that is sent before.
+func (w row) unsentYet(epoch, sentTo int64) int64 {
+	if w.Epoch > epoch {
+		return 0
+	}
+	return sentTo
 }
 
 // times is how often something happened that happened or not.

@@ -61,7 +61,7 @@ func TestWhatIsCommittedIsSigned(t *testing.T) {
 			if err := b.Amend(ctx, tx, outbox.MessageID("erp", "b"), []byte(`{"better":true}`), "typed wrong"); err != nil {
 				return err
 			}
-			return b.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+			return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 3), "not wanted")
 		})
 		prev := b.message("a").Digest
 		for i, role := range []message.Role{message.Amendment, message.Void} {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -32,6 +33,14 @@ type Lane struct {
 	InHand     string    // the node that is sending; "" if none
 	SentTo     int64     // messages up to this number may have been sent
 	ChangedAt  time.Time
+}
+
+// At tells whether the lane stands at the message of that place. After a restore a lane can owe the same number of two epochs.
+func (l Lane) At(p message.Place) bool { return l.HeadEpoch == p.Epoch && l.Head == p.Number }
+
+// Before tells whether the lane stands at a message before that place.
+func (l Lane) Before(p message.Place) bool {
+	return l.HeadEpoch < p.Epoch || l.HeadEpoch == p.Epoch && l.Head < p.Number
 }
 
 type laneRow struct {

@@ -9,7 +9,7 @@ import (
 // about it by itself; "" if that is not so, or it is being sent or asked for at this moment.
 func (d Detail) Unanswered(now time.Time) string {
 	l := d.LaneState
-	if d.Number != l.Head || !d.MaySent() || l.InHand != "" && l.DueAt.After(now) || d.Redelivery > 0 {
+	if !l.At(d.Place) || !d.MaySent() || l.InHand != "" && l.DueAt.After(now) || d.Redelivery > 0 {
 		return ""
 	}
 	switch {

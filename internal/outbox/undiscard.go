@@ -103,7 +103,7 @@ func (o *Outbox) recorded(ctx context.Context, tx *store.Tx, d Detail, digest st
 
 // revive makes of a void that is still owed what it was. It no longer expires: a person has said that it is wanted.
 func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, id string, was Happened, reason string) error {
-	w, err := owed(ctx, tx, `id = ?`, id)
+	w, err := owed(ctx, tx, id)
 	if err == nil {
 		err = w.inHand(ctx, tx, l)
 	}

@@ -31,7 +31,7 @@ func (b box) undiscard(id string) outbox.Detail {
 func (b box) discard(number int64) {
 	b.t.Helper()
 	b.do(func(ctx context.Context, tx *store.Tx) error {
-		return b.Discard(ctx, tx, "erp", "o1", number, "not wanted")
+		return b.Discard(ctx, tx, numbered(ctx, tx, "o1", number), "not wanted")
 	})
 }
 
@@ -100,12 +100,16 @@ func TestADiscardIsNotUndoneWhereTheERPMayHaveIt(t *testing.T) {
 		owe(t, b.db, b.Outbox, "o1", "a")
 		b.claim("gone", 1, 1)
 		b.clock.forward(11 * time.Second)
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		})
 		now := b.undiscard(outbox.MessageID("erp", "a")) // under its own number and ID it is asked for
 		if !now.MaySent() {
 			t.Errorf("it would be sent without asking: %+v", now)
 		}
-		b.do(func(ctx context.Context, tx *store.Tx) error { return b.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "r") })
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
+		})
 		b.settle(done(b.claim("n2", 1, 1)[0], 1))
 		err := b.try(func(ctx context.Context, tx *store.Tx) error { _, err := b.Undiscard(ctx, tx, now.ID, "r"); return err })
 		if problem.KindOf(err) != problem.Conflict || !strings.Contains(err.Error(), "the ERP may have it") {

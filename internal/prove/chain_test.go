@@ -216,7 +216,7 @@ func TestALaneIsWholeUntilSomebodyChangesIt(t *testing.T) {
 		w.do(func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(
 				w.out.Amend(ctx, tx, outbox.MessageID("erp", "o1-4"), []byte(`{"piece":44}`), "typo"),
-				w.out.Discard(ctx, tx, "erp", "o1", 5, "not wanted"),
+				w.out.Discard(ctx, tx, outbox.MessageID("erp", "o1-5"), "not wanted"),
 			)
 		})
 		all, broken := w.after(t)
@@ -282,7 +282,7 @@ func TestADiscardThatWasUndoneIsProvenToo(t *testing.T) {
 		}
 		for _, change := range []func(ctx context.Context, tx *store.Tx) error{
 			func(ctx context.Context, tx *store.Tx) error {
-				return errors.Join(w.out.Discard(ctx, tx, "erp", "o1", 2, "not wanted"), w.out.Discard(ctx, tx, "erp", "o1", 3, "not wanted"))
+				return errors.Join(w.out.Discard(ctx, tx, outbox.MessageID("erp", "o1-2"), "not wanted"), w.out.Discard(ctx, tx, outbox.MessageID("erp", "o1-3"), "not wanted"))
 			},
 			func(ctx context.Context, tx *store.Tx) error { return undo(ctx, tx, "o1-3") },
 			func(ctx context.Context, tx *store.Tx) error {
@@ -347,7 +347,7 @@ func TestWhatACommandChangedIsProvenToo(t *testing.T) {
 				return command.Amend(ctx, tx, of(2), []byte(`{"piece":23}`), "typo")
 			},
 			func(ctx context.Context, tx *store.Tx) error {
-				return command.Discard(ctx, tx, "erp", "o1", 3, "not wanted")
+				return command.Discard(ctx, tx, of(3), "not wanted")
 			},
 			func(ctx context.Context, tx *store.Tx) error {
 				_, err := command.Undiscard(ctx, tx, of(3), "it is wanted")

@@ -186,13 +186,15 @@ func TestAReceiptIsWhatThePlantWrote(t *testing.T) {
 // marked has a person say that the first message of a lane is delivered, by a command.
 func (w laneWorld) marked(lane, document string) {
 	w.t.Helper()
+	var id string
 	w.do(func(ctx context.Context, tx *store.Tx) error {
 		claims, err := w.out.Claim(ctx, tx, "n1", "erp", 100, 10)
 		if err != nil {
 			return err
 		}
+		id = claims[0].Messages[0].ID
 		_, _, err = w.out.Settle(ctx, tx, "erp", []outbox.Settlement{{
-			Lane: lane, Token: claims[0].Token, Release: true, SentTo: 1, Next: outbox.Next{State: outbox.Unknown, ID: claims[0].Messages[0].ID, Reason: "no answer"},
+			Lane: lane, Token: claims[0].Token, Release: true, SentTo: 1, Next: outbox.Next{State: outbox.Unknown, ID: id, Reason: "no answer"},
 		}})
 		return err
 	})
@@ -201,7 +203,7 @@ func (w laneWorld) marked(lane, document string) {
 			return err
 		}
 		command := outbox.New(nil, "urn:plant:1000", outbox.Config{})
-		return command.MarkDelivered(ctx, tx, "erp", lane, 1, document, "seen there")
+		return command.MarkDelivered(ctx, tx, id, document, "seen there")
 	})
 }
 

@@ -22,12 +22,13 @@ import (
 // lane is one claim on its way through a worker.
 type lane struct {
 	*runner
-	claim  outbox.Claim
-	sentTo int64          // messages up to this number may have been sent
-	gone   bool           // something of the claim may have been sent
-	hold   time.Time      // the ERP asked not to be called before
-	heard  bool           // the ERP itself has just answered that it does not have the message in hand
-	absent *outbox.Queued // a replay that the ERP does not have as it was sent before
+	claim   outbox.Claim
+	sentTo  int64          // messages up to this number may have been sent
+	gone    bool           // something of the claim may have been sent
+	hold    time.Time      // the ERP asked not to be called before
+	without string         // the ID of the message in doubt of which the ERP itself has said that it has it not
+	heard   bool           // the ERP itself has just answered that it does not have the message in hand
+	absent  *outbox.Queued // a replay that the ERP does not have as it was sent before
 }
 
 // verdict is what became of one message: done, or the lane stops here.
@@ -80,7 +81,7 @@ func (p *progress) add(v verdict) bool {
 		p.late.Observe(max(0, p.db.Now().Sub(q.CreatedAt).Seconds()))
 	}
 	if last {
-		p.s.Release, p.s.SentTo, p.s.Hold = true, p.sentTo, p.hold
+		p.s.Release, p.s.SentTo, p.s.Hold, p.s.Absent = true, p.sentTo, p.hold, p.without
 		if q := p.claim.Messages[0]; q.Replay != "" && !p.gone {
 			p.s.Unsent = q
 		}
@@ -110,7 +111,9 @@ func (l *lane) send(ctx, hard context.Context, q outbox.Queued) verdict {
 }
 
 // mustAsk tells whether a message may have been sent before, so that it is asked for.
-func (l *lane) mustAsk(q outbox.Queued) bool { return q.Ask && (q.Again || q.Number <= l.sentTo) }
+func (l *lane) mustAsk(q outbox.Queued) bool {
+	return q.Ask && (q.Again || q.Doubt || q.Number <= l.sentTo)
+}
 
 // prepare makes what is to be delivered. A link that takes documents has none for a void, which is settled without a request; one that
 // takes the events themselves must see each number.
@@ -316,27 +319,6 @@ func (l *lane) heed(o message.Outcome, begun time.Time) {
 	if o.LinkDown && o.After > 0 {
 		l.pace.holdFor(o.After)
 		l.hold = l.db.Now().Add(o.After)
-	}
-}
-
-// markSent remembers whether a message that is not done may have been sent. That an attempt took no effect says so of this attempt
-// alone: a mark of an earlier one stays.
-func (l *lane) markSent(q outbox.Queued, o message.Outcome) {
-	switch {
-	case o.Verdict == message.Again && !o.Sent, o.Verdict == message.Refused:
-	case q.Again: // it is asked for in any case
-		l.gone = true
-	default:
-		l.gone, l.sentTo = true, max(l.sentTo, q.Number)
-	}
-}
-
-// unsent remembers that a message took no effect, and so none that follows it, where the ERP itself has said so: an adapter that may
-// send it once more in any case knows nothing of what follows. A replay proves nothing of those that follow it either: they may have
-// been sent long ago.
-func (l *lane) unsent(q outbox.Queued) {
-	if l.heard && !q.Again {
-		l.sentTo = q.Number - 1
 	}
 }
 

@@ -153,7 +153,7 @@ func TestNobodyCanSayParksAsUnknownForAPerson(t *testing.T) {
 			t.Fatalf("got %+v, want it unknown", l)
 		}
 		err := p.act(func(ctx context.Context, tx *store.Tx) error {
-			return errors.Join(p.out.MarkDelivered(ctx, tx, "erp", "o1", 1, "4711", "seen in the ERP"), p.out.SendAgain(ctx, tx, "erp", "o2", 1, "not there"))
+			return errors.Join(p.out.MarkDelivered(ctx, tx, outbox.MessageID("erp", "a"), "4711", "seen in the ERP"), p.out.SendAgain(ctx, tx, outbox.MessageID("erp", "b"), "not there"))
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -515,7 +515,7 @@ func TestWhatWaitsForAVoidedCreationParks(t *testing.T) {
 				p.owe(creates, outbox.NotBefore(p.db.Now().Add(time.Hour)))
 				p.runFor(3 * time.Second)
 				if err := p.act(func(ctx context.Context, tx *store.Tx) error {
-					return p.out.Discard(ctx, tx, "erp", "o1", 1, "made by mistake")
+					return p.out.Discard(ctx, tx, outbox.MessageID("erp", "creates"), "made by mistake")
 				}); err != nil {
 					t.Fatal(err)
 				}

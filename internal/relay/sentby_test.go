@@ -200,7 +200,7 @@ func TestWhatCannotBeAskedForAsItWasMappedIsForAPerson(t *testing.T) {
 			t.Fatalf("the lane is %s (%s), and the ERP has %v", l.State, l.Reason, s.has)
 		}
 		err := s.act(func(ctx context.Context, tx *store.Tx) error {
-			return s.out.SendAgain(ctx, tx, "erp", "o1", 1, "looked")
+			return s.out.SendAgain(ctx, tx, outbox.MessageID("erp", "a"), "looked")
 		})
 		if err != nil {
 			t.Fatal(err)

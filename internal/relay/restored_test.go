@@ -1,0 +1,62 @@
+package relay_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"holdfast/internal/message"
+	"holdfast/internal/outbox"
+	"holdfast/internal/store"
+)
+
+// TestWhatTheLostPlantDeliveredBehindADiscardIsNotSentAgain: it had discarded a, which the ERP refused, and delivered b and c after the copy. Of the
+// restored lane the ERP does not have a, refuses it again, and a person discards it again.
+func TestWhatTheLostPlantDeliveredBehindADiscardIsNotSentAgain(t *testing.T) {
+	eachWay(t, func(t *testing.T, p *plant) {
+		bad := outbox.MessageID("erp", "a")
+		had := map[string]bool{outbox.MessageID("erp", "b"): true, outbox.MessageID("erp", "c"): true}
+		p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
+			if had[d.Event.Message().ID] {
+				return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "1", Status: 200}}, nil
+			}
+			return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
+		}
+		p.erp.Answer = func(_ context.Context, d message.Delivery, _ int) (message.Outcome, bool) {
+			if m := d.Event.Message(); m.ID == bad && m.Role == message.Event {
+				return message.Outcome{Verdict: message.Refused, Receipt: message.Receipt{Status: 422}}, false
+			}
+			return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "2", Status: 201}}, true
+		}
+		for _, id := range []string{"a", "b", "c"} {
+			p.owe(event(id, "operation.confirmed", "o1"))
+		}
+		if err := p.act(func(ctx context.Context, tx *store.Tx) error { _, err := p.out.Restored(ctx, tx); return err }); err != nil {
+			t.Fatal(err)
+		}
+		p.out = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "all"}}, "urn:plant:1000", outbox.Config{})
+		p.owe(event("d", "operation.confirmed", "o1"))
+		p.runFor(5 * time.Minute)
+		if l := p.lane("o1"); l.State != outbox.Parked {
+			t.Fatalf("the lane is %s (%s), want it parked", l.State, l.Reason)
+		}
+		if err := p.act(func(ctx context.Context, tx *store.Tx) error { return p.out.Discard(ctx, tx, bad, "period closed") }); err != nil {
+			t.Fatal(err)
+		}
+		p.runFor(5 * time.Minute)
+		for id := range had {
+			if n := p.erp.Effects()[id]; n > 0 {
+				t.Errorf("message %s, which the ERP had, took effect again (%d)", id, n)
+			}
+		}
+		asked := 0
+		for _, c := range p.erp.Calls() {
+			if c.Ask {
+				asked++
+			}
+		}
+		if l := p.lane("o1"); l.Owed != 0 || p.erp.Effects()[outbox.MessageID("erp", "d")] != 1 || asked != 3 {
+			t.Errorf("%d are owed (%s), %d were asked for, %v took effect; want none, the three that the copy owed, and what is new once", l.Owed, l.Reason, asked, p.erp.Effects())
+		}
+	})
+}
