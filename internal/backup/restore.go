@@ -35,7 +35,7 @@ type Restored struct {
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
 // PostgreSQL. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
-// nothing behind when it fails but the folder. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
+// nothing behind when it fails but the folder; where it is killed, what it leaves does not start. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
 func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r Restored, err error) {
 	if err := empty(folder); err != nil {
 		return Restored{}, err
@@ -72,6 +72,9 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 	}
 	r = Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, last: to.last}
 	if err = r.settleDown(ctx, url, p, t); err != nil {
+		if c.Dialect == string(store.Postgres) {
+			err = errors.Join(err, store.UndoRestore(context.WithoutCancel(ctx), url))
+		}
 		return r, err
 	}
 	ready = true
@@ -123,7 +126,7 @@ func moveUp(work, folder string) error {
 // settleDown compares the database with the manifest, which brings it up to date, checks who has signed that, and tells the outbox that it
 // was restored.
 func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial) (err error) {
-	db, err := store.Open(ctx, url, store.Config{NoMigrate: true})
+	db, err := store.Open(ctx, url, store.Config{NoMigrate: true, Restoring: true})
 	if err != nil {
 		return err
 	}
@@ -143,6 +146,9 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 	}
 	return db.InTx(ctx, func(tx *store.Tx) (err error) {
 		if r.Doubtful, err = outbox.New(nil, "", outbox.Config{}).Restored(ctx, tx); err != nil {
+			return err
+		}
+		if err := tx.EndRestore(ctx); err != nil {
 			return err
 		}
 		if t.Settle != nil {

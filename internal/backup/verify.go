@@ -130,7 +130,7 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string, exact bool)
 	if err := store.RestoreCopy(ctx, scratch, filepath.Join(work, databasePart)); err != nil {
 		return err
 	}
-	db, err := store.Open(ctx, scratch, store.Config{NoMigrate: true})
+	db, err := store.Open(ctx, scratch, store.Config{NoMigrate: true, Restoring: true})
 	if err != nil {
 		return err
 	}

@@ -176,9 +176,16 @@ func RestoreCopy(ctx context.Context, rawURL, file string) error {
 	if err != nil {
 		return fmt.Errorf("read the URL of the database: %w", err)
 	}
+	if err := begin(ctx, rawURL); err != nil {
+		return err
+	}
 	// the empty schema that is there gives way to the one of the copy
-	return postgresProgram(ctx, rawURL, io.Discard, "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error",
+	err = postgresProgram(ctx, rawURL, io.Discard, "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error",
 		"--single-transaction", "--dbname="+cfg.Database, file)
+	if err != nil {
+		return errors.Join(err, UndoRestore(context.WithoutCancel(ctx), rawURL))
+	}
+	return nil
 }
 
 func restoreFile(path, from string) (err error) {

@@ -39,6 +39,7 @@ type Config struct {
 	MaxConns    int           // PostgreSQL: connections in all; default 16
 	IdleLimit   time.Duration // PostgreSQL: how long a transaction may stand still before the server ends it; default IdleLimit
 	NoMigrate   bool          // leave the schema as it is
+	Restoring   bool          // also open a database into which a restore has not ended; for that restore alone
 	// Now is the process's own clock; default time.Now. Every time that is kept comes from it.
 	Now func() time.Time
 	// Before is called ahead of each statement and may delay or refuse it; torture uses it. Default none.
@@ -86,6 +87,9 @@ func Open(ctx context.Context, rawURL string, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	err := db.write.PingContext(ctx)
+	if err == nil {
+		err = db.ended(ctx)
+	}
 	if err == nil && !cfg.NoMigrate {
 		err = db.migrate(ctx)
 	}

@@ -1,0 +1,72 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"holdfast/internal/backup"
+	"holdfast/internal/problem"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// TestNothingStartsOnADatabaseIntoWhichARestoreHasNotEnded: neither while it is at work, as one that is killed then leaves it, nor after it has failed;
+// what was owed would be sent again unasked. A failed one leaves the database as empty as it was, for the next.
+func TestNothingStartsOnADatabaseIntoWhichARestoreHasNotEnded(t *testing.T) {
+	s := newSite(t, storetest.PostgresURL(t))
+	s.owe("o1", 3)
+	s.create()
+	into := storetest.EmptyPostgresURL(t)
+	restore := func(tr backup.Trial) error {
+		_, err := backup.Restore(t.Context(), s.far, "", filepath.Join(t.TempDir(), "plant"), into, tr)
+		return err
+	}
+	fails := s.trial(s.recovery)
+	fails.Settle = func(ctx context.Context, _ *store.Tx) error {
+		db, err := store.Open(ctx, into, store.Config{NoMigrate: true})
+		if problem.KindOf(err) != problem.Conflict {
+			t.Errorf("while it is restored: got %v, want Conflict", err)
+			_ = db.Close()
+		}
+		return errors.New("no")
+	}
+	stranger := s.trial(s.recovery)
+	stranger.Trust, stranger.TrustBy = nil, func(context.Context, *store.DB) (backup.Trust, error) { return &signer{newKey(t)}, nil }
+	for name, tr := range map[string]backup.Trial{"one that fails": fails, "one that is refused": stranger} {
+		if err := restore(tr); err == nil {
+			t.Fatalf("%s: it was restored", name)
+		}
+		db, err := store.Open(t.Context(), into, store.Config{NoMigrate: true})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if all, err := db.Counts(t.Context()); err != nil || len(all) != 0 {
+			t.Errorf("%s: it leaves %v, %v; want nothing", name, all, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := restore(s.trial(s.recovery)); err != nil {
+		t.Fatalf("after those: %v", err)
+	}
+	db, err := store.Open(t.Context(), into, store.Config{})
+	if err != nil {
+		t.Fatalf("what was restored does not start: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := restore(s.trial(s.recovery)); problem.KindOf(err) != problem.Conflict {
+		t.Fatalf("over a plant: got %v, want Conflict", err)
+	}
+	if db, err = store.Open(t.Context(), into, store.Config{}); err != nil {
+		t.Fatalf("a restore that was refused has harmed the plant that was there: %v", err)
+	}
+	defer db.Close()
+	if all, err := db.Counts(t.Context()); err != nil || all["outbox_messages"] != 3 {
+		t.Errorf("a restore that was refused has left %d messages of 3, %v", all["outbox_messages"], err)
+	}
+}
