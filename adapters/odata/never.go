@@ -19,6 +19,9 @@ const (
 // digits of a change time of SAP's that was never set.
 const noTime = "00000000000000"
 
+// unchanged tells whether a watermark says that what has it was never changed.
+func unchanged(watermark string) bool { return watermark == "" || watermark == noTime }
+
 // neverDue tells whether what has no watermark is read now: between two readings, if a field of its type can have none.
 func (p *Poll) neverDue(of *edm.Struct, at stand) bool {
 	f, ok := of.Field(p.cfg.Watermark)
@@ -45,6 +48,7 @@ func (p *Poll) never(m *edm.Model, of *edm.Struct) Condition {
 // afterNever is where a page of what has no watermark says to go on.
 func (p *Poll) afterNever(at stand, page Page) stand {
 	at.met += len(page.Entities) + len(page.strange)
+	at.seen = at.seen.above(p.earlier(at.since, p.cfg.Overlap))
 	if page.Next != "" {
 		return stand{since: at.since, seen: at.seen, never: true, met: at.met, link: page.Next}
 	}

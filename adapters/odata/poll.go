@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -215,7 +216,7 @@ func (p *Poll) unread(of *edm.Struct, o strange, at stand, now time.Time) (in me
 	content := wire.Hash(string(body))
 	e := of.Some(o.raw, append(slices.Clone(of.Key), p.cfg.Key, p.cfg.Watermark)...)
 	if p.cfg.Watermark != "" {
-		if str(e.Values[p.cfg.Watermark]) == "" { // it is read again each time
+		if unchanged(str(e.Values[p.cfg.Watermark])) { // it is read again each time
 			e.Values[p.cfg.Watermark] = cmp.Or(at.high, at.since)
 		}
 		_, _, known = p.look(of, e, at.seen, "", content, now)
@@ -399,13 +400,17 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 	}
 	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
 	id, object := cmp.Or(version, e.ETag)+"/"+content, version
-	if p.cfg.Whole { // what was changed and changed back is told anew, after a restart the next day at the latest
-		id += "/" + now.UTC().Format(time.DateOnly) + p.turns.turn(key, id, now)
+	unmarked := p.cfg.Watermark != "" && unchanged(str(e.Values[p.cfg.Watermark]))
+	if p.cfg.Whole || unmarked { // what was changed and changed back is told anew, after a restart the next day at the latest
+		id += "/" + now.UTC().Format(time.DateOnly) + p.turns.turn(identity(of, e), id, now)
 	}
 	if place := cmp.Or(at.link, at.since); p.cfg.Delta && place != "" { // what the service says has changed is news, also where it was so before
 		id += "~" + wire.Hash(place)
 	}
-	if p.cfg.Watermark != "" {
+	switch {
+	case unmarked && version != "":
+		object += "~" + strconv.FormatInt(now.UnixMicro(), 10)
+	case p.cfg.Watermark != "" && !unmarked:
 		var again string
 		if again, object, known = p.look(of, e, at.seen, version, content, now); again != "" {
 			id += "~" + again
@@ -416,11 +421,11 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 			ID: p.cfg.Kind + "/" + key + "@" + id, Source: p.cfg.Source, Kind: p.cfg.Kind, Version: 1,
 			Key: key, Time: now, Body: body, Place: message.Place{Role: message.Event},
 		},
-		ObjectVersion: object, Mapping: p.cfg.Mapping, Undated: true,
+		ObjectVersion: object, Mapping: p.cfg.Mapping, // of a state that the ERP shows now, its time is now, and tells how old it is
 	}
 	if f, ok := of.Field(p.cfg.Watermark); ok && f.Type == "Edm.DateTimeOffset" {
 		if t, err := time.Parse(time.RFC3339Nano, version); err == nil {
-			in.Time, in.Undated = t, false
+			in.Time = t
 		}
 	}
 	return in, known, nil

@@ -46,16 +46,21 @@ func (s sights) above(begin string) sights {
 	return out
 }
 
+// identity is the whole key of an entity: what its set tells it from all others by.
+func identity(of *edm.Struct, e Entity) string {
+	var keys []string
+	for _, name := range of.Key {
+		keys = append(keys, str(e.Values[name]))
+	}
+	return strings.Join(keys, "/")
+}
+
 // look tells whether a reading shows an object as it was last seen, and notes how it is now. Of a new state, again is "" unless the object
 // was seen under the same watermark before, or may have been: a content that comes back is then a message of its own. object orders the states: by version
 // and, where that is the same, by when each was seen first, which a clock that was set back does not turn round.
 func (p *Poll) look(of *edm.Struct, e Entity, seen sights, version, content string, now time.Time) (again, object string, known bool) {
 	w, on := str(e.Values[p.cfg.Watermark]), now.UnixMicro()
-	var keys []string
-	for _, name := range of.Key {
-		keys = append(keys, str(e.Values[name]))
-	}
-	key := strings.Join(keys, "/")
+	key := identity(of, e)
 	last, met := seen[key]
 	sum, top := wire.Hash(version+" "+content), ""
 	back := met && p.Twice(w) && p.Twice(last.At) // in an hour that repeats, the lesser watermark may be the later one

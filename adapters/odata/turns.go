@@ -8,11 +8,11 @@ import (
 	"holdfast/adapters/wire"
 )
 
-// turns are the states in which a process has last read the objects of a set that is read as a whole, so that one that comes back after another is a message
+// turns are the states in which a process has last read objects that are read each time, as those of a set that is read as a whole and those that have no watermark, so that one that comes back after another is a message
 // of its own. It is not part of the cursor, which would be as long as the set: after a restart what comes back is told the next day.
 type turns struct {
 	mu sync.Mutex
-	by map[string]turn // guarded by mu; by the object's key
+	by map[string]turn // guarded by mu; by the object's whole key
 }
 
 // turn is a state, and what tells its message from those of the same state before.
