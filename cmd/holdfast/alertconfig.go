@@ -12,7 +12,6 @@ import (
 	"holdfast/internal/alert"
 	"holdfast/internal/audit"
 	"holdfast/internal/httpapi"
-	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -152,10 +151,7 @@ func (p *process) alerting(tree *audit.Tree) ([]part, error) {
 func (p *process) probes(tree *audit.Tree) []alert.Probe {
 	node := "node/" + p.cfg.node()
 	all := []alert.Probe{{Name: "threat.audit-gap", Object: "audit/record", Look: func(context.Context) (string, error) {
-		if err := tree.Trouble(); problem.KindOf(err) == problem.Integrity {
-			return err.Error(), nil
-		}
-		return "", nil
+		return tree.Gap(), nil
 	}}}
 	all = append(all, alert.Probe{Name: "threat.audit-clock", Object: "audit/record", Look: func(context.Context) (string, error) {
 		if at := tree.Ahead(); !at.IsZero() {

@@ -122,7 +122,7 @@ func rules() []rule {
 		{kind("key-undone", Critical, "Somebody has taken back in the database that a key was revoked: it counts for nothing still"), []string{"keys.undone"}, done, byObject, 1, 0, nil, nil},
 		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil, nil},
 		{
-			kind("audit-gap", Critical, "The audit record is not what it was, or what is in it does not continue the copy outside"),
+			kind("audit-gap", Critical, "The audit record is not what it was, does not continue the copy outside, or got no checkpoint for ten minutes"),
 			[]string{audit.Forged},
 			done, byObject, 1, 0, nil, nil,
 		},

@@ -3,7 +3,6 @@ package audit_test
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,43 +212,4 @@ func placeLast(ctx context.Context, tx *store.Tx) (int64, error) {
 	}
 	_, err = tx.Exec(ctx, `UPDATE audit_tree SET size = ?`, size+1)
 	return size, err
-}
-
-// withoutKey has the MAC of one entry not checked, as while the keyring is away and its epoch's key is not at hand.
-type withoutKey struct {
-	*seal.Rest
-	of *string
-}
-
-func (w withoutKey) CheckMAC(ctx context.Context, tx *store.Tx, c store.Cell, epoch int64, mac []byte) error {
-	if c.Row == *w.of {
-		return &problem.Error{Kind: problem.Unavailable, What: "check a MAC", Why: "the key of its epoch is not at hand"}
-	}
-	return w.Rest.CheckMAC(ctx, tx, c, epoch, mac)
-}
-
-// TestWhatFollowsAnEntryWithoutItsKeyWaitsWithIt: placed before it, it would look as if somebody had moved one behind the other.
-func TestWhatFollowsAnEntryWithoutItsKeyWaitsWithIt(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		sign, by := signer(t, db)
-		away := ""
-		db.SealWith(withoutKey{keyed(t, db, seal.RestConfig{Now: db.Now}), &away})
-		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil }}, quiet())
-		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {
-			t.Fatal(err)
-		}
-		entries(t, db, 3)
-		sealed(t, tree)
-		entries(t, db, 3)
-		last := list(t, db, audit.Filter{})
-		away = strconv.FormatInt(last[1].Seq, 10)
-		if c, err := tree.Seal(t.Context()); problem.KindOf(err) != problem.Unavailable {
-			t.Errorf("with one key away: %+v, %v, want that it is told", c, err)
-		}
-		away = ""
-		if c := sealed(t, tree); c.Size != last[0].Seq {
-			t.Errorf("with all keys there is a checkpoint of %d entries, want %d", c.Size, last[0].Seq)
-		}
-		whole(t, verify(t, db, by))
-	})
 }

@@ -43,6 +43,9 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 		return nil, false, err
 	}
 	at.Size, at.Owner, at.Until = g.size, t.node, store.Micros(tx.Now.Add(t.cfg.Lease))
+	if !more && p.later != nil { // another node may have the key
+		at.Until = store.Micros(tx.Now)
+	}
 	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil || more {
 		return nil, more, err
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -45,18 +46,16 @@ func sift(ctx context.Context, tx *store.Tx, p *pass, rows []row) (good []row, e
 				return nil, err
 			}
 		}
+		last := m.last[r.Chain]
 		wrong, forged, err := m.judge(ctx, tx, r)
-		switch {
-		case err != nil && !keyMissing(err):
+		if keyMissing(err) {
+			m.last[r.Chain] = last
+			wrong, forged, err = p.keyless(ctx, tx, m, r, err)
+		}
+		if err != nil {
 			return nil, err
-		case err != nil:
-			p.later = fmt.Errorf("give audit entry %d its place: %w", r.Seq, err)
-			if p.stuck == nil {
-				p.stuck = map[int64]bool{}
-			}
-			p.stuck[r.Chain] = true
-			continue
-		case wrong != "":
+		}
+		if wrong != "" {
 			p.wrong = append(p.wrong, wrong)
 		}
 		if !forged {
@@ -65,6 +64,62 @@ func sift(ctx context.Context, tx *store.Tx, p *pass, rows []row) (good []row, e
 	}
 	p.left += len(rows) - len(good)
 	return good, nil
+}
+
+// keyless judges an entry whose key is not at hand, for the reason why: it and what follows it wait for the key, so that they keep their order. It waits in
+// vain if the plant never had such a key, or it follows nothing of its chain: then it is left where it is, and keeps nobody. After patience it gets its
+// place all the same if what Holdfast wrote after it says that it stands there; no checkpoint covers it before its MAC was checked.
+func (p *pass) keyless(ctx context.Context, tx *store.Tx, m *macs, r row, why error) (wrong string, left bool, err error) {
+	if problem.KindOf(why) == problem.NotFound {
+		return fmt.Sprintf("entry %d was not written by Holdfast as it is: the plant has no key of epoch %d", r.Seq, r.Epoch), true, nil
+	}
+	if last := m.last[r.Chain]; r.Link != last.Length+1 || !bytes.Equal(r.Previous, last.MAC) {
+		return fmt.Sprintf("entry %d follows nothing in its chain (chain %d, link %d), and its key is not at hand: it was put in, or what was before it altered", r.Seq, r.Chain, r.Link), true, nil
+	}
+	p.later = fmt.Errorf("give audit entry %d its place: %w", r.Seq, why)
+	if known := p.vouched[r.Chain]; r.Link >= known && tx.Now.Sub(store.FromMicros(r.At)) >= patience {
+		if known, err = vouchedTo(ctx, tx, r); err != nil {
+			return "", false, err
+		}
+		p.vouched = with(p.vouched, r.Chain, known)
+	}
+	if r.Link < p.vouched[r.Chain] {
+		m.follows(r)
+		return "", false, nil
+	}
+	p.stuck = with(p.stuck, r.Chain, true)
+	return "", true, nil
+}
+
+func with[V any](all map[int64]V, chain int64, v V) map[int64]V {
+	if all == nil {
+		all = map[int64]V{}
+	}
+	all[chain] = v
+	return all
+}
+
+// vouchedTo is the link of the next entry in the chain whose MAC says that what is before it is what Holdfast wrote, as far as that can be followed back to
+// this one; 0 if there is none.
+func vouchedTo(ctx context.Context, tx *store.Tx, r row) (int64, error) {
+	var rows []row
+	if err := tx.Select(ctx, &rows, selectEntries+` WHERE chain = ? AND chain > 0 AND link > ? ORDER BY link LIMIT ?`, r.Chain, r.Link, atOnce); err != nil {
+		return 0, err
+	}
+	for _, next := range rows {
+		if next.Link != r.Link+1 || !bytes.Equal(next.Previous, r.MAC) {
+			return 0, nil
+		}
+		good, err := next.genuine(ctx, tx)
+		if good {
+			return next.Link, nil
+		}
+		if problem.KindOf(err) != problem.Unavailable { // nil: it is forged
+			return 0, err
+		}
+		r = next
+	}
+	return 0, nil
 }
 
 // ends says which chains do not end with the entry that was written last, or are shorter than this node has seen them.

@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -52,11 +53,12 @@ type Tree struct {
 	cfg          Config
 	log          *slog.Logger
 	figures      *figures
-	trouble      atomic.Pointer[error] // the last; nil: there is none
-	known        atomic.Pointer[known] // what checks signatures, as it was asked last
-	ahead        atomic.Int64          // the time of a checkpoint that has not come yet; 0: there is none
-	left         atomic.Int64          // how many entries the last pass has left without a place: they are no news
-	forged       atomic.Pointer[error] // why, or what is nobody's among the checkpoints, by the last pass
+	building     atomic.Pointer[trouble] // why there is no checkpoint; nil: there is one
+	copying      atomic.Pointer[trouble] // why it is not outside; nil: it is
+	known        atomic.Pointer[known]   // what checks signatures, as it was asked last
+	ahead        atomic.Int64            // the time of a checkpoint that has not come yet; 0: there is none
+	left         atomic.Int64            // how many entries the last pass has left without a place: they are no news
+	forged       atomic.Pointer[error]   // why, or what is nobody's among the checkpoints, by the last pass
 
 	last     map[Head]bool   // what the round before held of lanes
 	marked   bool            // the record remembers checkpoints
@@ -99,27 +101,46 @@ func (t *Tree) Run(ctx context.Context) error {
 	}
 }
 
-// round seals what is due and writes what is sealed outside.
+// round seals what is due and writes what is sealed outside. What it told of a checkpoint that could not be made stands until one could.
 func (t *Tree) round(ctx context.Context, copies *copies) {
 	due, err := t.due(ctx)
+	told := t.building.Load() != nil
 	if err == nil && due {
 		_, err = t.Seal(ctx)
+		told = false
 	}
-	if wrong := t.forged.Load(); err == nil && wrong != nil {
+	wrong := t.forged.Load()
+	if due = due || err != nil; err == nil && wrong != nil {
 		err = *wrong
 	}
-	t.tell(ctx, "build", err)
+	if due || err != nil && !told {
+		t.tell(ctx, "build", err)
+	}
 	if copies != nil {
 		t.tell(ctx, "copy", copies.catchUp(ctx, t.db, t.record))
 	}
 }
 
-// Trouble is why this node cannot go on with the record now, or with its copy outside; nil if it can.
-func (t *Tree) Trouble() error {
-	if err := t.trouble.Load(); err != nil {
-		return *err
+// trouble is why this node cannot go on with the record, or with its copy outside, and since when.
+type trouble struct {
+	why   error
+	since time.Time
+}
+
+// patience is for how long it may be that no checkpoint can be made, and for how long an entry waits for its key.
+const patience = 10 * time.Minute
+
+// Gap is why somebody must look at the record: it was altered, or this node has not been able to make a checkpoint of it for some minutes; "" if nobody must.
+func (t *Tree) Gap() string {
+	for _, is := range []*trouble{t.building.Load(), t.copying.Load()} {
+		if is != nil && problem.KindOf(is.why) == problem.Integrity {
+			return is.why.Error()
+		}
 	}
-	return nil
+	if is := t.building.Load(); is != nil && t.db.Now().Sub(is.since) >= patience {
+		return fmt.Sprintf("no checkpoint could be made since %s: %v", is.since.UTC().Format(time.RFC3339), is.why)
+	}
+	return ""
 }
 
 // tell logs and counts what went wrong: build is the making of checkpoints, copy their writing outside the database.
@@ -128,8 +149,16 @@ func (t *Tree) tell(ctx context.Context, what string, err error) {
 		return
 	}
 	t.figures.trouble(what, err)
-	if err != nil || what == "build" {
-		t.trouble.Store(&err)
+	kept := &t.building
+	if what == "copy" {
+		kept = &t.copying
+	}
+	if was := kept.Load(); err == nil {
+		kept.Store(nil)
+	} else if was == nil {
+		kept.Store(&trouble{err, t.db.Now()})
+	} else {
+		kept.Store(&trouble{err, was.since})
 	}
 	switch {
 	case err == nil:
@@ -205,7 +234,9 @@ type pass struct {
 	left   int            // how many got no place
 	later  error          // why some wait on that may be good
 	stuck  map[int64]bool // chains of which one does: what follows it in them would be placed before it
-	forged error          // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
+
+	vouched map[int64]int64 // of chains, up to which link entries are what Holdfast wrote by a later one
+	forged  error           // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
 }
 
 // err is what the pass has found, nil for nothing.
@@ -243,6 +274,8 @@ func (t *Tree) Seal(ctx context.Context) (*Checkpoint, error) {
 	denied, err := t.review(ctx, p.by, c)
 	if err == nil {
 		err = t.sign(ctx, c)
+	} else if keyMissing(err) {
+		err = errors.Join(err, t.yield(ctx))
 	}
 	if err != nil {
 		return nil, err
@@ -361,8 +394,23 @@ func (t *Tree) release(ctx context.Context, tx *store.Tx, at treeRow) error {
 	if !t.ending || at.Owner != t.node {
 		return nil
 	}
+	return giveUp(ctx, tx, at)
+}
+
+func giveUp(ctx context.Context, tx *store.Tx, at treeRow) error {
 	_, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, store.Micros(tx.Now), at.LanesAt)
 	return err
+}
+
+// yield gives up the lease of a node that has not the key of an entry, for another one that may have it.
+func (t *Tree) yield(ctx context.Context) error {
+	return t.db.InTx(ctx, func(tx *store.Tx) error {
+		var at treeRow
+		if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil || at.Owner != t.node {
+			return err
+		}
+		return giveUp(ctx, tx, at)
+	})
 }
 
 // sign completes the note. A signer that is away is told once, and once that it is back.
