@@ -92,8 +92,13 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 	if r.db.Dialect() == store.Postgres && !every {
 		return nil // a node of an earlier release, which gives no entry of the audit record a MAC, may still be at work
 	}
+	unbegun := false
+	err = r.db.View(ctx, func(tx *store.Tx) (err error) { unbegun, err = audit.ReceiptsUnbegun(ctx, tx); return err })
+	if err != nil {
+		return err
+	}
 	return r.db.InTx(ctx, func(tx *store.Tx) error {
-		if err := audit.BeginMACs(ctx, tx, r.cfg.localActor().Name, r.out.BeginMACs); err != nil {
+		if err := audit.BeginMACs(ctx, tx, r.cfg.localActor().Name, r.out.BeginMACs); err != nil || !unbegun {
 			return err
 		}
 		return audit.BeginReceipts(ctx, tx, r.cfg.localActor().Name, r.out.BeginMACs)

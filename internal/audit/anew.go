@@ -28,7 +28,7 @@ func (t *Tree) Begin(ctx context.Context, since time.Time, by Signatures) error 
 		return err
 	}
 	_, err = t.Seal(ctx)
-	t.tell(ctx, "build", errors.Join(wrong, err))
+	t.tell(ctx, "build", errors.Join(wrong, t.orForged(err)))
 	return wrong
 }
 

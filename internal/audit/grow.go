@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
@@ -27,7 +28,7 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 		return nil, false, err
 	}
 	if p.first {
-		if at, err = t.begin(ctx, tx, at, s, p.before); err != nil {
+		if at, err = t.begin(ctx, tx, at, s, p); err != nil {
 			return nil, false, err
 		}
 	}
@@ -121,31 +122,18 @@ func (t *Tree) next(ctx context.Context, tx *store.Tx, g *edge) (*Checkpoint, er
 }
 
 // begin is what a pass does first: it begins with MACs, also of receipts, if that is due, repeats what processes without keys have told, and which lanes have moved.
-func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, before []Mark) (treeRow, error) {
+func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, p *pass) (treeRow, error) {
 	actor := "node:" + t.node
 	if keyless(ctx, tx) == nil {
-		receipts := t.cfg.Receipts
-		if at.Receipts == 0 {
-			receipts = nil
-		}
-		if at.MACs > 0 {
-			if err := BeginMACs(ctx, tx, actor, receipts); err != nil {
-				return at, err
-			}
-			if err := tx.Get(ctx, &at, selectTree); err != nil {
-				return at, err
-			}
-		}
-		if receipts != nil && at.Receipts > 0 {
-			if err := BeginReceipts(ctx, tx, actor, receipts); err != nil {
-				return at, err
-			}
+		var err error
+		if at, err = t.beginMACs(ctx, tx, at, p); err != nil {
+			return at, err
 		}
 		if err := repeat(ctx, tx, actor); err != nil {
 			return at, err
 		}
 	}
-	if err := t.holdLanes(ctx, tx, s, store.FromMicros(at.LanesAt), before); err != nil {
+	if err := t.holdLanes(ctx, tx, s, store.FromMicros(at.LanesAt), p.before); err != nil {
 		return at, err
 	}
 	if s.intruder != "" {
@@ -155,6 +143,60 @@ func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, be
 	}
 	at.LanesAt = store.Micros(tx.Now)
 	return at, nil
+}
+
+// beginMACs begins with MACs of entries and receipts, if that is due. Where somebody has altered the record so that it seems to be, that is told.
+func (t *Tree) beginMACs(ctx context.Context, tx *store.Tx, at treeRow, p *pass) (treeRow, error) {
+	actor := "node:" + t.node
+	receipts := t.cfg.Receipts
+	if at.Receipts == 0 {
+		receipts = nil
+	}
+	if at.MACs > 0 {
+		err := BeginMACs(ctx, tx, actor, receipts)
+		if problem.KindOf(err) == problem.Integrity {
+			p.forged, err = err, nil
+		} else if err == nil {
+			err = tx.Get(ctx, &at, selectTree)
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	if receipts != nil && at.Receipts > 0 && p.unbegun {
+		return at, BeginReceipts(ctx, tx, actor, receipts)
+	}
+	return at, nil
+}
+
+// unbegun tells whether receipts may begin to have MACs, by ReceiptsUnbegun, which is asked but every ten minutes. It is beside the pass, since it reads the whole record.
+func (t *Tree) unbegun(ctx context.Context, p *pass) error {
+	now := t.db.Now()
+	if p.unbegun, p.forged = false, t.begunBefore; t.cfg.Receipts == nil || now.Sub(t.askedUnbegun).Abs() < patience {
+		return nil
+	}
+	asked := false
+	err := t.db.View(ctx, func(tx *store.Tx) error {
+		var at treeRow
+		if err := treeGone(tx.Get(ctx, &at, selectTree)); err != nil || at.Receipts == 0 || keyless(ctx, tx) != nil {
+			return err
+		}
+		var err error
+		asked = true
+		p.unbegun, err = ReceiptsUnbegun(ctx, tx)
+		return err
+	})
+	p.forged = nil
+	switch k := problem.KindOf(err); {
+	case asked && k == problem.Integrity:
+		p.forged = err
+	case err != nil && k != problem.Unavailable:
+		return err
+	}
+	if t.begunBefore = p.forged; asked && !p.unbegun {
+		t.askedUnbegun = now
+	}
+	return nil
 }
 
 // place gives entries the next places.

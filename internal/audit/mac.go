@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -125,6 +126,10 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string, receipts func(ct
 	}
 	if is, err := HasMACs(ctx, tx); err != nil || is {
 		return err
+	}
+	var had bool
+	if err := tx.Get(ctx, &had, selectHad, record, MACsBegin); err != nil || had {
+		return cmp.Or(err, begunBefore("audit entries"))
 	}
 	if tx.Dialect() == store.Postgres { // who writes an entry now has written it or sees the chain
 		if _, err := tx.Exec(ctx, `LOCK TABLE audit_entries IN SHARE ROW EXCLUSIVE MODE`); err != nil {

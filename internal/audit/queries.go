@@ -52,6 +52,9 @@ LEFT JOIN audit_entries AS e ON e.chain = c.id AND e.link = c.length AND e.chain
 // selectBegan tells whether the entry of MACsBegin has its place before this one.
 const selectBegan = `SELECT EXISTS (SELECT 1 FROM audit_entries JOIN audit_leaves ON entry = seq WHERE object = ? AND action = ? AND chain > 0 AND leaf < ?)`
 
+// selectHad tells whether entries have had MACs, also where somebody has taken away what HasMACs looks at.
+const selectHad = `SELECT EXISTS (SELECT 1 FROM audit_entries WHERE chain > 0) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ?)`
+
 // selectBefore tells whether an entry has its place before that of MACsBegin, which may wait for its own.
 const selectBefore = `SELECT EXISTS (SELECT 1 FROM audit_leaves AS l CROSS JOIN audit_entries AS b LEFT JOIN audit_leaves AS m ON m.entry = b.seq
 WHERE l.entry = ? AND b.object = ? AND b.action = ? AND b.chain > 0 AND (m.leaf IS NULL OR l.leaf < m.leaf))`

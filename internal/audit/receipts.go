@@ -19,8 +19,34 @@ type receiptsBegun struct {
 	All bool `json:"all"` // all that was delivered before has one too
 }
 
-// BeginReceipts says that each receipt has a MAC from now on, where entries have MACs and none has said so yet. begin does what is to
-// be done for that in their transaction, and tells whether there are receipts that have none.
+// ReceiptsUnbegun tells whether receipts may begin to have MACs: nothing says that they have, and no entry was removed that could have said so. That is an error of
+// kind Integrity: what somebody has put in by then would count as from before.
+func ReceiptsUnbegun(ctx context.Context, tx *store.Tx) (bool, error) {
+	_, begun, err := receiptsSaid(ctx, tx)
+	if err != nil || begun != nil {
+		return false, err
+	}
+	is, err := HasMACs(ctx, tx)
+	if err != nil || !is {
+		return err == nil, err
+	}
+	whole, err := chainsWhole(ctx, tx)
+	if err == nil && !whole {
+		err = begunBefore("receipts")
+	}
+	return err == nil, err
+}
+
+// begunBefore is why MACs are not begun with.
+func begunBefore(of string) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: "begin to give " + of + " MACs", Why: "the audit record is not as it was written, so that they may have had some before",
+		Hint: "ALARM: somebody has altered it, so that what is forged counts as from before they had any: holdfast audit verify tells more; put back a backup",
+	}
+}
+
+// BeginReceipts says that each receipt has a MAC from now on, where entries have MACs and none has said so yet: who calls it has asked ReceiptsUnbegun, before
+// this transaction, since that reads the whole record. begin does what is to be done for that in their transaction, and tells whether there are receipts that have none.
 func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, begin func(ctx context.Context, tx *store.Tx) (without bool, err error)) error {
 	if is, err := HasMACs(ctx, tx); err != nil || !is {
 		return err

@@ -60,7 +60,10 @@ type Tree struct {
 	left         atomic.Int64            // how many entries the last pass has left without a place: they are no news
 	forged       atomic.Pointer[error]   // why, or what is nobody's among the checkpoints, by the last pass
 
-	last     map[Head]bool   // what the round before held of lanes
+	last         map[Head]bool // what the round before held of lanes
+	askedUnbegun time.Time     // when it was asked whether receipts may begin to have MACs, and they may not
+	begunBefore  error         // what was said then
+
 	marked   bool            // the record remembers checkpoints
 	noted    int64           // the size of the checkpoint that an entry has remembered last
 	macs     bool            // entries were seen to have MACs
@@ -109,16 +112,21 @@ func (t *Tree) round(ctx context.Context, copies *copies) {
 		_, err = t.Seal(ctx)
 		told = false
 	}
-	wrong := t.forged.Load()
-	if due = due || err != nil; err == nil && wrong != nil {
-		err = *wrong
-	}
-	if due || err != nil && !told {
+	due = due || err != nil
+	if err = t.orForged(err); due || err != nil && !told {
 		t.tell(ctx, "build", err)
 	}
 	if copies != nil {
 		t.tell(ctx, "copy", copies.catchUp(ctx, t.db, t.record))
 	}
+}
+
+// orForged is err, or what the last pass has found.
+func (t *Tree) orForged(err error) error {
+	if wrong := t.forged.Load(); err == nil && wrong != nil {
+		return *wrong
+	}
+	return err
 }
 
 // trouble is why this node cannot go on with the record, or with its copy outside, and since when.
@@ -129,6 +137,16 @@ type trouble struct {
 
 // patience is for how long it may be that no checkpoint can be made, and for how long an entry waits for its key.
 const patience = 10 * time.Minute
+
+// Trouble is why this node cannot go on with the record now, or with its copy outside; nil if it can.
+func (t *Tree) Trouble() error {
+	for _, is := range []*trouble{t.building.Load(), t.copying.Load()} {
+		if is != nil {
+			return is.why
+		}
+	}
+	return nil
+}
 
 // Gap is why somebody must look at the record: it was altered, or this node has not been able to make a checkpoint of it for some minutes; "" if nobody must.
 func (t *Tree) Gap() string {
@@ -236,6 +254,7 @@ type pass struct {
 	stuck  map[int64]bool // chains of which one does: what follows it in them would be placed before it
 
 	vouched map[int64]int64 // of chains, up to which link entries are what Holdfast wrote by a later one
+	unbegun bool            // receipts may begin to have MACs
 	forged  error           // what remembers a checkpoint that there was not, or is nobody's among the checkpoints
 }
 
@@ -314,6 +333,9 @@ func (t *Tree) placeAll(ctx context.Context) (c *Checkpoint, p pass, err error) 
 	p.first = true
 	if p.by, err = t.signers(ctx, 0); err == nil {
 		p.before, err = t.unmarked(ctx, p.by)
+	}
+	if err == nil {
+		err = t.unbegun(ctx, &p)
 	}
 	if err != nil {
 		return nil, p, err

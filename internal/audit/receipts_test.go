@@ -1,0 +1,81 @@
+package audit_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/problem"
+	"holdfast/internal/seal"
+	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
+)
+
+// TestNobodyHasReceiptsBegunAnew: by SQL somebody alters what says that they have MACs, and has the node find that they have none. All that he has forged would
+// count as from before.
+func TestNobodyHasReceiptsBegunAnew(t *testing.T) {
+	const again = `UPDATE audit_tree SET receipts = 1, macs = 1`
+	for name, statements := range map[string][]string{
+		"the entry altered":                 {`UPDATE audit_entries SET new = '{}' WHERE action = 'audit.macs'`, again},
+		"the entry removed":                 {`DELETE FROM audit_entries WHERE action = 'audit.macs'`, again},
+		"the chains removed too":            {`DELETE FROM audit_entries WHERE action = 'audit.macs'`, `DELETE FROM audit_chains`, again},
+		"every MAC and the chains removed":  {`UPDATE audit_entries SET chain = 0, link = 0, mac = NULL`, `DELETE FROM audit_chains`, again},
+		"the chain set back to before that": {`DELETE FROM audit_entries WHERE action = 'audit.macs'`, `UPDATE audit_chains SET length = 0, mac = ''`, again},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				sign, by := signer(t, db)
+				entries(t, db, 1)
+				keyed(t, db, seal.RestConfig{Now: db.Now})
+				asked := 0
+				begin := func(context.Context, *store.Tx) (bool, error) { asked++; return asked > 1, nil }
+				if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", begin) }); err != nil {
+					t.Fatal(err)
+				}
+				tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign, Receipts: begin, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil }}, quiet())
+				entries(t, db, 3)
+				sealed(t, tree)
+				forge(t, db, statements...)
+				for range 2 {
+					if err := tree.Begin(t.Context(), time.Time{}, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if asked != 1 {
+					t.Errorf("receipts were begun with %d times", asked)
+				}
+				if gap := tree.Gap(); !strings.Contains(gap, "begin to give") && !strings.Contains(gap, "removed") {
+					t.Errorf("got gap %q, want that it is told", gap)
+				}
+			})
+		})
+	}
+}
+
+// TestAPersonBeginsWithReceiptsOnlyInAWholeRecord: so keys reseal asks.
+func TestAPersonBeginsWithReceiptsOnlyInAWholeRecord(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, _ := signer(t, db)
+		may := func() (is bool, err error) {
+			err = db.View(t.Context(), func(tx *store.Tx) error { is, err = audit.ReceiptsUnbegun(t.Context(), tx); return err })
+			return is, err
+		}
+		begun(t, db, sign)
+		if is, err := may(); !is || err != nil {
+			t.Fatalf("of a plant whose receipts have not begun: %v, %v, want that they may", is, err)
+		}
+		none := func(context.Context, *store.Tx) (bool, error) { return false, nil }
+		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginReceipts(t.Context(), tx, "local:anna", none) }); err != nil {
+			t.Fatal(err)
+		}
+		if is, err := may(); is || err != nil {
+			t.Errorf("once they have: %v, %v, want no", is, err)
+		}
+		forge(t, db, `DELETE FROM audit_entries WHERE action = 'receipts.macs'`)
+		if is, err := may(); is || problem.KindOf(err) != problem.Integrity {
+			t.Errorf("once the entry was removed: %v, %v, want that it is told", is, err)
+		}
+	})
+}
