@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -194,5 +195,61 @@ func TestARecordWithoutCheckpointsForTenMinutesHasAGap(t *testing.T) {
 		look("ten minutes later", time.Minute, "no checkpoint could be made since 2026-11-24T")
 		a.away = ""
 		look("with all keys", 0, "")
+	})
+}
+
+// TestLanesThatAreHeldUnderAKeyThatIsAwayAreLookedAtLater, and keep no others from being looked at.
+func TestLanesThatAreHeldUnderAKeyThatIsAwayAreLookedAtLater(t *testing.T) {
+	eachAside(t, func(t *testing.T, a *aside) {
+		ctx := t.Context()
+		head := func(lane string) audit.Head { return audit.Head{Link: "erp", Lane: lane, Epoch: 1, Number: 1, Digest: "x"} }
+		for _, lane := range []string{"o1", "o2"} {
+			if err := a.db.InTx(ctx, func(tx *store.Tx) error { return audit.Hold(ctx, tx, "node:a", []audit.Head{head(lane)}) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.away = strconv.FormatInt(a.last+1, 10)
+		if err := a.db.View(ctx, func(tx *store.Tx) error {
+			held, err := audit.HeldAfter(ctx, tx, 0, 10)
+			if want := (audit.Held{Heads: []audit.Head{head("o2")}, Last: a.last + 2, N: 2, Unjudged: []int64{a.last + 1}}); err != nil || !cmp.Equal(held, want) {
+				t.Errorf("got %+v, %v, want %+v", held, err, want)
+			}
+			a.away = ""
+			late, err := audit.HeldBy(ctx, tx, held.Unjudged)
+			if want := []audit.Head{head("o1")}; err != nil || !cmp.Equal(late.Heads, want) || len(late.Unjudged) != 0 {
+				t.Errorf("with the key: %+v, %v, want %v", late, err, want)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestWhatSaysThatReceiptsHaveMACsCountsBesideOneUnderAKeyThatIsAway: that one may have been put in.
+func TestWhatSaysThatReceiptsHaveMACsCountsBesideOneUnderAKeyThatIsAway(t *testing.T) {
+	eachAside(t, func(t *testing.T, a *aside) {
+		ctx := t.Context()
+		begun := func(what string, want bool, kind problem.Kind) {
+			t.Helper()
+			if err := a.db.InTx(ctx, func(tx *store.Tx) error {
+				return audit.Append(ctx, tx, audit.Entry{Actor: "x", Action: audit.ReceiptsBegin, Object: "audit/record", After: []byte(`{}`)})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			err := a.db.View(ctx, func(tx *store.Tx) error {
+				is, err := audit.ReceiptsBegun(ctx, tx)
+				if is != want {
+					t.Errorf("%s: got %v, want %v", what, is, want)
+				}
+				return err
+			})
+			if problem.KindOf(err) != kind {
+				t.Errorf("%s: got %v, want kind %q", what, err, kind)
+			}
+		}
+		a.away = strconv.FormatInt(a.last+1, 10)
+		begun("alone", false, problem.Unavailable)
+		begun("beside another one", true, "")
 	})
 }

@@ -144,37 +144,64 @@ func EachMoved(ctx context.Context, tx *store.Tx, since time.Time, fn func(e Ent
 	}
 }
 
-// HeldAfter is what at most so many entries of the action LanesMoved hold that come after one, with the last of them and how many there are. What the
-// plant has not written is left out.
-func HeldAfter(ctx context.Context, tx *store.Tx, after int64, limit int) (heads []Head, last int64, n int, err error) {
+// Held is what some entries of the action LanesMoved hold, as far as the plant has written them.
+type Held struct {
+	Heads    []Head
+	Last     int64   // the last of the entries
+	N        int     // how many there are
+	Unjudged []int64 // those of them whose key is not at hand: nobody can tell yet whether the plant has written them
+}
+
+// HeldAfter is what at most so many entries hold that come after one.
+func HeldAfter(ctx context.Context, tx *store.Tx, after int64, limit int) (Held, error) {
+	var rows []row
+	err := tx.Select(ctx, &rows, selectEntries+` WHERE object = '`+lanes+`' AND action = ? AND seq > ? ORDER BY seq LIMIT ?`, LanesMoved, after, limit)
+	if err != nil {
+		return Held{}, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	return heldBy(ctx, tx, Held{Last: after}, rows)
+}
+
+// HeldBy is what entries of these numbers hold.
+func HeldBy(ctx context.Context, tx *store.Tx, numbers []int64) (Held, error) {
+	if len(numbers) == 0 {
+		return Held{}, nil
+	}
+	query, args, err := tx.In(selectEntries+` WHERE object = '`+lanes+`' AND action = '`+LanesMoved+`' AND seq IN (?) ORDER BY seq`, numbers)
+	var rows []row
+	if err == nil {
+		err = tx.Select(ctx, &rows, query, args...)
+	}
+	if err != nil {
+		return Held{}, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	return heldBy(ctx, tx, Held{}, rows)
+}
+
+func heldBy(ctx context.Context, tx *store.Tx, h Held, rows []row) (Held, error) {
 	macs, err := HasMACs(ctx, tx)
 	if err != nil {
-		return nil, after, 0, fmt.Errorf("read which lanes have moved: %w", err)
+		return Held{}, fmt.Errorf("read which lanes have moved: %w", err)
 	}
-	var rows []row
-	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = '`+lanes+`' AND action = ? AND seq > ? ORDER BY seq LIMIT ?`, LanesMoved, after, limit)
-	if err != nil {
-		return nil, after, 0, fmt.Errorf("read which lanes have moved: %w", err)
-	}
-	last = after
 	for _, r := range rows {
+		h.Last = r.Seq
 		good := !macs
 		if macs {
-			if good, err = r.genuine(ctx, tx); err != nil {
-				return nil, after, 0, err
-			}
+			good, err = r.genuine(ctx, tx)
 		}
-		last = r.Seq
-		if !good {
+		if problem.KindOf(err) == problem.Unavailable {
+			h.Unjudged = append(h.Unjudged, r.Seq)
 			continue
 		}
-		held, err := r.entry().Heads()
 		if err != nil {
-			return nil, after, 0, err
+			return Held{}, err
 		}
-		heads = append(heads, held...)
+		if heads, err := r.entry().Heads(); good && err == nil { // else the plant has not written it
+			h.Heads = append(h.Heads, heads...)
+		}
 	}
-	return heads, last, len(rows), nil
+	h.N = len(rows)
+	return h, nil
 }
 
 // HeldSince is after which entry those come that hold heads since a time.

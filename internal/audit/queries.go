@@ -55,9 +55,8 @@ const selectBegan = `SELECT EXISTS (SELECT 1 FROM audit_entries JOIN audit_leave
 // selectHad tells whether entries have had MACs, also where somebody has taken away what HasMACs looks at.
 const selectHad = `SELECT EXISTS (SELECT 1 FROM audit_entries WHERE chain > 0) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ?)`
 
-// selectBefore tells whether an entry has its place before that of MACsBegin, which may wait for its own.
-const selectBefore = `SELECT EXISTS (SELECT 1 FROM audit_leaves AS l CROSS JOIN audit_entries AS b LEFT JOIN audit_leaves AS m ON m.entry = b.seq
-WHERE l.entry = ? AND b.object = ? AND b.action = ? AND b.chain > 0 AND (m.leaf IS NULL OR l.leaf < m.leaf))`
+// selectPlace is the place of an entry that the tree has; none where it waits.
+const selectPlace = `SELECT leaf FROM audit_leaves WHERE entry = ? AND leaf >= 0 AND leaf < (SELECT size FROM audit_tree WHERE id = 1)`
 
 // selectMoved is one page of the entries that hold lanes, with their places.
 const selectMoved = `SELECT ` + columns + `, leaf, entry FROM audit_entries JOIN audit_leaves ON entry = seq

@@ -106,12 +106,17 @@ func ReceiptsBegun(ctx context.Context, tx *store.Tx) (bool, error) {
 // receiptsSaid is what the earliest entry says that was written by the plant and begins with them, and when; nil if there is none.
 func receiptsSaid(ctx context.Context, tx *store.Tx) (at time.Time, begun *receiptsBegun, err error) {
 	var rows []row
+	var away error // of an entry whose key is not at hand: it may have been put in, so that another one counts all the same
 	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action IN (?, ?) ORDER BY seq`, record, MACsBegin, ReceiptsBegin)
 	if err != nil {
 		return at, nil, fmt.Errorf("read since when receipts have MACs: %w", err)
 	}
 	for _, r := range rows {
 		good, err := r.genuine(ctx, tx)
+		if problem.KindOf(err) == problem.Unavailable {
+			away = err
+			continue
+		}
 		if err != nil {
 			return at, nil, err
 		}
@@ -133,7 +138,7 @@ func receiptsSaid(ctx context.Context, tx *store.Tx) (at time.Time, begun *recei
 			return store.FromMicros(r.At), begun, nil
 		}
 	}
-	return at, nil, nil
+	return at, nil, away
 }
 
 // genuine tells whether an entry has a MAC of the plant's.
@@ -166,7 +171,7 @@ func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []E
 	for _, r := range rows {
 		good := !macs
 		if macs && r.Chain == 0 {
-			err = tx.Get(ctx, &good, selectBefore, r.Seq, record, MACsBegin)
+			good, err = r.before(ctx, tx)
 		} else if macs {
 			good, err = r.genuine(ctx, tx)
 		}
@@ -178,6 +183,35 @@ func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []E
 		}
 	}
 	return list, nil
+}
+
+// before tells whether an entry has its place before MACs began, by an entry of MACsBegin that the plant has written. That one may wait for its own.
+func (r row) before(ctx context.Context, tx *store.Tx) (bool, error) {
+	var own, first []int64
+	var away error
+	if err := tx.Select(ctx, &own, selectPlace, r.Seq); err != nil || len(own) == 0 {
+		return false, err
+	}
+	var rows []row
+	if err := tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND chain > 0 ORDER BY seq`, record, MACsBegin); err != nil {
+		return false, err
+	}
+	for _, m := range rows {
+		good, err := m.genuine(ctx, tx)
+		if problem.KindOf(err) == problem.Unavailable {
+			away = err
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if !good {
+			continue
+		}
+		err = tx.Select(ctx, &first, selectPlace, m.Seq)
+		return err == nil && (len(first) == 0 || own[0] < first[0]), err
+	}
+	return false, away
 }
 
 // chainsWhole tells whether every entry since they have MACs is there as it was written.

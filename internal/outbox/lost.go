@@ -19,13 +19,15 @@ const LanesLost = "lanes.lost"
 
 const (
 	lookEntries = 32        // that hold heads, in one look: of those that are new, and of those before
+	mostLater   = 1000      // new entries that are remembered for their key
 	lookBack    = time.Hour // what is new when it begins
 )
 
 // lookout is how far ParkLost has come.
 type lookout struct {
-	newest atomic.Int64 // entry: what was written after it was not looked at; 0: nothing was
-	again  atomic.Int64 // entry: of all that are kept, which are looked at again and again; 0: at their beginning
+	newest atomic.Int64            // entry: what was written after it was not looked at; 0: nothing was
+	again  atomic.Int64            // entry: of all that are kept, which are looked at again and again; 0: at their beginning
+	later  atomic.Pointer[[]int64] // new entries whose key was not at hand: they keep no other from being looked at, and are looked at anew
 	gaps   atomic.Pointer[at]
 }
 
@@ -53,43 +55,64 @@ func (o *Outbox) ParkLost(ctx context.Context, db *store.DB) (found int, err err
 	if err != nil {
 		return 0, fmt.Errorf("look for messages that were taken out of their lanes: %w", err)
 	}
+	var away error // of an entry whose key is not at hand: it keeps no other lane from being parked
 	for _, l := range lost {
 		is := false
 		err := db.InTx(ctx, func(tx *store.Tx) (err error) {
 			is, err = o.parkLost(ctx, tx, l)
 			return err
 		})
+		if problem.KindOf(err) == problem.Unavailable {
+			away = fmt.Errorf("park lane %s of link %s: %w", l.Lane, l.Link, err)
+			continue
+		}
 		if err != nil {
 			return found, fmt.Errorf("park lane %s of link %s: %w", l.Lane, l.Link, err)
 		}
 		found += times(is)
 	}
-	return found, nil
+	return found, away
 }
 
 // heldHeads are those of the next new entries, and of the next of those before.
 func (o *Outbox) heldHeads(ctx context.Context, tx *store.Tx) (heads []audit.Head, err error) {
-	for _, walk := range []struct {
-		came  *atomic.Int64
-		back  time.Duration // so far it begins
-		again bool          // at its end it begins anew
-	}{{&o.lookout.newest, lookBack, false}, {&o.lookout.again, o.cfg.Keep, true}} {
-		after := walk.came.Load()
-		if after == 0 {
-			if after, err = audit.HeldSince(ctx, tx, tx.Now.Add(-walk.back)); err != nil {
-				return nil, err
-			}
-		}
-		held, last, n, err := audit.HeldAfter(ctx, tx, after, lookEntries)
-		if err != nil {
-			return nil, err
-		}
-		if heads = append(heads, held...); walk.again && n < lookEntries {
-			last = 0
-		}
-		walk.came.Store(last)
+	var before []int64
+	if later := o.lookout.later.Load(); later != nil {
+		before = *later
 	}
-	return heads, nil
+	late, err := audit.HeldBy(ctx, tx, before)
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := o.walk(ctx, tx, &o.lookout.newest, lookBack)
+	if err != nil {
+		return nil, err
+	}
+	old, err := o.walk(ctx, tx, &o.lookout.again, o.cfg.Keep)
+	if err != nil {
+		return nil, err
+	}
+	if old.N < lookEntries {
+		o.lookout.again.Store(0)
+	}
+	later := append(late.Unjudged, fresh.Unjudged...)
+	later = later[max(0, len(later)-mostLater):] // the walk through all comes to the others
+	o.lookout.later.Store(&later)
+	return slices.Concat(late.Heads, fresh.Heads, old.Heads), nil
+}
+
+// walk goes on through the entries that hold heads; it begins so far back.
+func (o *Outbox) walk(ctx context.Context, tx *store.Tx, came *atomic.Int64, back time.Duration) (held audit.Held, err error) {
+	after := came.Load()
+	if after == 0 {
+		if after, err = audit.HeldSince(ctx, tx, tx.Now.Add(-back)); err != nil {
+			return held, err
+		}
+	}
+	if held, err = audit.HeldAfter(ctx, tx, after, lookEntries); err == nil {
+		came.Store(held.Last)
+	}
+	return held, err
 }
 
 // missingBefore are messages, among some that are owed, before which nothing is: neither owed nor delivered.

@@ -70,7 +70,7 @@ func (o *Outbox) BeginMACs(ctx context.Context, tx *store.Tx) (without bool, err
 			from.Link, from.Lane, from.Epoch, resealRows)
 		if n = len(some); err == nil && n > 0 {
 			from = some[n-1].at
-			err = o.keepPurged(ctx, tx, some, `mac = excluded.mac`)
+			err = o.keepPurged(ctx, tx, some, `mac = excluded.mac WHERE outbox_purged.number = excluded.number`) // else it was purged further meanwhile
 		}
 		if err != nil {
 			return false, fmt.Errorf("begin to give what was purged MACs: %w", err)
