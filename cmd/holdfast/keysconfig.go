@@ -183,7 +183,7 @@ func (c Config) recordKey(ctx context.Context, tx *store.Tx, what string, key se
 	return audit.Append(ctx, tx, e)
 }
 
-// decided tells which keys are revoked by the audit record, from which nothing is taken unseen.
+// decided tells which keys are revoked by the audit record. That an entry was removed from it is told by audit verify and the backup, not here.
 func decided(ctx context.Context, tx *store.Tx, keys []seal.KeyID) (map[seal.KeyID]time.Time, error) {
 	objects := make([]string, len(keys))
 	for i, k := range keys {

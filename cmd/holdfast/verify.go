@@ -86,7 +86,7 @@ func (r *records) eachMessage(ctx context.Context, f outbox.Filter, fn func(mess
 func (r *records) lateness(ctx context.Context) (func(message.Message) (time.Time, bool), error) {
 	var keys []seal.Archived
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
-		keys, err = seal.Archive(ctx, tx)
+		keys, err = archive(ctx, tx)
 		return err
 	})
 	ends, now := make(map[seal.KeyID]time.Time, len(keys)), r.db.Now()

@@ -202,7 +202,9 @@ func TestARecordWithoutCheckpointsForTenMinutesHasAGap(t *testing.T) {
 func TestLanesThatAreHeldUnderAKeyThatIsAwayAreLookedAtLater(t *testing.T) {
 	eachAside(t, func(t *testing.T, a *aside) {
 		ctx := t.Context()
-		head := func(lane string) audit.Head { return audit.Head{Link: "erp", Lane: lane, Epoch: 1, Number: 1, Digest: "x"} }
+		head := func(lane string) audit.Head {
+			return audit.Head{Link: "erp", Lane: lane, Epoch: 1, Number: 1, Digest: "x"}
+		}
 		for _, lane := range []string{"o1", "o2"} {
 			if err := a.db.InTx(ctx, func(tx *store.Tx) error { return audit.Hold(ctx, tx, "node:a", []audit.Head{head(lane)}) }); err != nil {
 				t.Fatal(err)

@@ -79,3 +79,38 @@ func TestAPersonBeginsWithReceiptsOnlyInAWholeRecord(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoAsksOftenSinceWhenReceiptsHaveMACsReadsTheRecordOnce in ten minutes, where nothing says that they have any.
+func TestWhoAsksOftenSinceWhenReceiptsHaveMACsReadsTheRecordOnce(t *testing.T) {
+	now, read := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), 0
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, _ := signer(t, db)
+		begun(t, db, sign)
+		var s audit.Since
+		ask := func(what string, is bool, reads int) {
+			t.Helper()
+			read = 0
+			err := db.View(t.Context(), func(tx *store.Tx) error {
+				_, got, err := s.Receipts(t.Context(), tx)
+				if got != is || read != reads {
+					t.Errorf("%s: got %v after %d pages of the record, want %v after %d", what, got, read, is, reads)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask("at first", false, 1)
+		ask("again", false, 0)
+		forge(t, db, `DELETE FROM audit_entries WHERE action = 'audit.macs'`)
+		ask("of a record that was altered meanwhile", false, 0)
+		now = now.Add(10 * time.Minute)
+		ask("ten minutes later", true, 1)
+	}, storetest.WithClock(func() time.Time { return now }), storetest.WithBefore(func(_ context.Context, statement string) error {
+		if strings.Contains(statement, "FROM audit_entries WHERE seq >") {
+			read++
+		}
+		return nil
+	}))
+}

@@ -23,6 +23,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/anomaly"
+	"holdfast/internal/audit"
 	"holdfast/internal/backup"
 	"holdfast/internal/inbox"
 	"holdfast/internal/job"
@@ -129,6 +130,7 @@ type Console struct {
 	pages    pages
 	assets   map[string]asset
 	board    *board
+	macs     audit.Since
 	slots    chan struct{} // what compiles mappings to try them holds one
 	putting  chan struct{} // what puts mappings into use holds it, so that nobody who tries some holds that up
 	compiled compiled

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"holdfast/internal/audit"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -72,7 +71,7 @@ func (c *Console) wrongKept(ctx context.Context, tx *store.Tx, list []outbox.Det
 	var by prove.Checks
 	var err error
 	wrong := map[int]string{}
-	by.Since, by.MACs, err = audit.ReceiptsSince(ctx, tx)
+	by.Since, by.MACs, err = c.macs.Receipts(ctx, tx)
 	for i := 0; i < len(list) && err == nil; i++ {
 		if wrong[i], _, err = by.Kept(ctx, tx, c.Outbox, list[i]); wrong[i] == "" {
 			delete(wrong, i)
