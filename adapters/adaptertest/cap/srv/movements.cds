@@ -26,6 +26,7 @@ service Movements {
         StorageLocation              : String(4);
         Batch                        : String(10);
         GoodsMovementType            : String(3);
+        MaterialDocumentItemText     : String(50);
         GoodsMovementRefDocType      : String(1);
         ManufacturingOrder           : String(12);
         ManufacturingOrderItem       : String(4);
@@ -37,6 +38,19 @@ service Movements {
         ReversedMaterialDocument     : String(10);
         ReversedMaterialDocumentYear : String(4);
         ReversedMaterialDocumentItem : String(4);
+        to_SerialNumbers             : Composition of many A_SerialNumberMaterialDocument
+          on to_SerialNumbers.MaterialDocumentYear = MaterialDocumentYear
+          and to_SerialNumbers.MaterialDocument = MaterialDocument
+          and to_SerialNumbers.MaterialDocumentItem = MaterialDocumentItem;
+  }
+
+  entity A_SerialNumberMaterialDocument {
+    key Material                     : String(40);
+    key SerialNumber                 : String(18);
+    key MaterialDocument             : String(10);
+    key MaterialDocumentItem         : String(4);
+    key MaterialDocumentYear         : String(4);
+        ManufacturerSerialNumber     : String(30);
   }
 
   action Cancel(MaterialDocument : String(10) not null, MaterialDocumentYear : String(4) not null, PostingDate : Date) returns A_MaterialDocumentHeader;

@@ -12,6 +12,10 @@ module.exports = cds.service.impl(function () {
       item.MaterialDocument = head.MaterialDocument;
       item.MaterialDocumentYear = head.MaterialDocumentYear;
       item.MaterialDocumentItem = String(i + 1).padStart(4, '0');
+      (item.to_SerialNumbers || []).forEach((serial) => {
+        const { Material, MaterialDocument, MaterialDocumentYear, MaterialDocumentItem } = item;
+        Object.assign(serial, { Material, MaterialDocument, MaterialDocumentYear, MaterialDocumentItem });
+      });
     });
   };
   this.before('CREATE', 'A_MaterialDocumentHeader', (req) => {
