@@ -23,7 +23,8 @@ const askEvery = 30 * time.Second
 //
 // It says Delivered, with the document's number, as soon as the ERP has one. It says Again where the write is idempotent, or where
 // the ERP has none and cannot get one from an earlier attempt any more; of a change where its entity is as the first attempt found it, and Refused where
-// somebody has changed it since. It says Unsure where nobody but a person can tell. An error
+// somebody has changed it since. It says Unsure where nobody but a person can tell, as of a replay that was forced: what is found may be
+// of the sending before. An error
 // means that it is too early to say, or that the ERP did not answer properly: ask again later, not before Outcome.After. Of a
 // delivery that is Quiet no attempt is under way.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
@@ -54,6 +55,9 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	since := l.attempts.Since(id, l.now())
 	out, err := look(ctx, m, t, d)
+	if err == nil && out.Verdict == message.Delivered && t.makes() && d.Forced && d.Redelivery > 0 {
+		out = message.Outcome{Verdict: message.Unsure, Err: wire.OfWhichSending(d.Doc.Target, id, out.Receipt.Document)}
+	}
 	l.states.note(id, "", out.Verdict) // what is settled, or is a person's to decide, is not held against the first attempt any more
 	if err != nil || out.Verdict != message.Again {
 		return out, err
@@ -69,6 +73,9 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	l.attempts.Drop(id)
 	return out, nil
 }
+
+// makes tells whether each sending makes a document: what sets a state, or can be done once, is done whoever did it.
+func (t *target) makes() bool { return !t.change && (t.cfg.ID != "" || t.op == nil) }
 
 // lookFor asks for the document of a message, or for another effect of it. Again means: not there.
 func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message.Delivery) (message.Outcome, error) {
@@ -96,13 +103,34 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 		return unsure, c.invalid(t.name, err)
 	}
 	what := "question after message " + id + " in " + c.name + "/" + set.Name
-	a, _, err := c.call(ctx, request{method: http.MethodGet, path: "/" + set.Name, query: query})
+	r := request{method: http.MethodGet, path: "/" + set.Name, query: query}
+	for range mostEmpty {
+		out, next, err := c.askPage(ctx, m, t, set, marks, what, r)
+		if err != nil || next == "" {
+			return out, err
+		}
+		if r, err = c.relative(next, r); err != nil {
+			return unsure, c.invalid(what, err)
+		}
+	}
+	return unsure, &problem.Error{
+		Kind: problem.Unavailable, What: what, Why: "the ERP gives page after page with nothing on it", Hint: "have the service mended; nothing is sent until it can be asked",
+	}
+}
+
+// mostEmpty is how many pages with nothing on them are followed to find a document: a service may end a page before it has found any.
+const mostEmpty = 100
+
+// askPage reads one page of the answer; next is where the document may be yet, if nothing is on this one.
+func (c *Client) askPage(ctx context.Context, m *edm.Model, t *target, set *edm.Set, marks map[string]string, what string, r request) (out message.Outcome, next string, err error) {
+	unsure := message.Outcome{Verdict: message.Unsure}
+	a, _, err := c.call(ctx, r)
 	if err == nil {
 		err = a.Cut
 	}
 	if err != nil {
 		unsure.LinkDown = wire.Broke(err)
-		return unsure, c.unreachable(what, false, err)
+		return unsure, "", c.unreachable(what, false, err)
 	}
 	if a.Status != http.StatusOK {
 		wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
@@ -110,14 +138,18 @@ func (c *Client) lookFor(ctx context.Context, m *edm.Model, t *target, d message
 		if !later {
 			wait = r.wait
 		}
-		return message.Outcome{Verdict: message.Unsure, After: wait, LinkDown: r.link, Throttled: r.throttled}, c.said(what, a)
+		return message.Outcome{Verdict: message.Unsure, After: wait, LinkDown: r.link, Throttled: r.throttled}, "", c.said(what, a)
 	}
 	p, err := c.page(m, set.Of, a)
 	if err != nil {
 		unsure.LinkDown, unsure.After = c.isPage(a), rests(err)
-		return unsure, err
+		return unsure, "", err
 	}
-	return c.found(t, set, marks, a, p)
+	if len(p.Entities) == 0 && p.Next != "" {
+		return unsure, p.Next, nil
+	}
+	out, err = c.found(t, set, marks, a, p)
+	return out, "", err
 }
 
 // marks are the values by which the effect of a delivery is known, by field: the message's ID, or what the document itself says.

@@ -48,6 +48,9 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		out.Verdict = message.Unsure
 		return out, err
 	}
+	if out.Verdict == message.Delivered && d.Forced && d.Redelivery > 0 {
+		return message.Outcome{Verdict: message.Unsure, Err: wire.OfWhichSending(op.ID, id, out.Receipt.Document)}, nil
+	}
 	if out.Verdict != message.Again {
 		out = l.receipted(ctx, d, out)
 		if out.LinkDown { // the receipt cannot be judged yet

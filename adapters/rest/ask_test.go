@@ -74,6 +74,10 @@ func TestNotFoundIsNotBelievedTooEarly(t *testing.T) {
 	if out, err = l.Ask(t.Context(), d); err != nil || out.Verdict != message.Delivered {
 		t.Errorf("got %v, %v; want delivered", out, err)
 	}
+	d.Redelivery, d.Forced = 1, true // the document may be that which was cancelled in the ERP
+	if out, err = l.Ask(t.Context(), d); err != nil || out.Verdict != message.Unsure || out.Err == nil {
+		t.Errorf("a forced replay is settled by the document before: %+v, %v", out, err)
+	}
 	if n := len(m.Effects()); n != 1 {
 		t.Errorf("%d effects", n)
 	}
