@@ -213,6 +213,10 @@ func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 			{"user:cleo", access.QuarantineAmend, "inbound/3", ""},
 			{"local:cleo", access.QuarantineReplay, "inbound/3", problem.Denied},
 			{"user:dora", access.QuarantineReplay, "inbound/3", ""},
+			{"user:anna", access.MsgAmend, "message/1", ""},
+			{"user:anna", access.AnomalyAccept, "message/1", problem.Denied},
+			{"local:anna", access.MsgRetry, "message/1", problem.Denied},
+			{"user:ben", access.AnomalyAccept, "message/1", ""},
 		}
 		for i, s := range steps {
 			if got := do(s.who, s.action, s.object); got != s.want {
@@ -225,4 +229,22 @@ func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 			t.Errorf("without a policy: %v", err)
 		}
 	})
+}
+
+// TestByTheBuiltInTableNobodyReportsAndReleases: what a report says is let go by others than those who report, and by others than who has corrected it.
+func TestByTheBuiltInTableNobodyReportsAndReleases(t *testing.T) {
+	p, err := access.NewPolicy("1000", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range access.DefaultRoles() {
+		may := access.Rights{Roles: []string{name}}
+		for _, report := range []string{access.ConfirmationCreate, access.MovementCreate} {
+			for _, release := range []string{access.AnomalyAccept, access.MsgRetry, access.MsgSendAgain} {
+				if p.May(may, report, "erp") && p.May(may, release, "erp") {
+					t.Errorf("%s may do %s and %s", name, report, release)
+				}
+			}
+		}
+	}
 }

@@ -18,7 +18,7 @@ func DefaultRoles() map[string]Role {
 	}
 }
 
-// DefaultApart is the built-in separation of duties: what somebody has corrected is released by somebody else.
+// DefaultApart is the built-in separation of duties: what somebody has corrected is released by somebody else, also where it was held as doubtful.
 func DefaultApart() []Apart {
-	return []Apart{{QuarantineAmend, QuarantineReplay}}
+	return []Apart{{QuarantineAmend, QuarantineReplay}, {MsgAmend, AnomalyAccept}, {MsgAmend, MsgRetry}}
 }

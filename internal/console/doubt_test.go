@@ -126,11 +126,11 @@ func TestADoubtfulMessageIsAcceptedOnItsPage(t *testing.T) {
 	})
 }
 
-// TestWhoMayNotAcceptWhatIsDoubtful: it needs its own permission, on the link, and with access.apart not of whoever has corrected the message.
+// TestWhoMayNotAcceptWhatIsDoubtful: it needs its own permission, on the link, and not of whoever has corrected the message, who cannot send it either.
 func TestWhoMayNotAcceptWhatIsDoubtful(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
 	held := p.doubts()
-	policy, err := access.NewPolicy("1000", nil, []access.Apart{{Edit: access.MsgAmend, Approve: access.AnomalyAccept}})
+	policy, err := access.NewPolicy("1000", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +155,9 @@ func TestWhoMayNotAcceptWhatIsDoubtful(t *testing.T) {
 	}
 	if accept() != http.StatusForbidden || !outbox.Held(p.detail(held).NotBefore) {
 		t.Error("who has corrected it accepts it")
+	}
+	if status, _, _ := p.post("/console/messages/"+held+"/retry", form("reason", "two boxes of one")); status != http.StatusForbidden || !outbox.Held(p.detail(held).NotBefore) {
+		t.Errorf("who has corrected it sends it without accepting it: %d", status)
 	}
 	if as("user:ben", access.Grant{May: []string{access.AnomalyAccept, access.MsgRead}}); accept() != http.StatusSeeOther || outbox.Held(p.detail(held).NotBefore) {
 		t.Error("somebody else cannot accept it")
