@@ -181,6 +181,9 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 			if report, err = audit.Verify(ctx, tx, origin, points, by); err != nil {
 				return err
 			}
+			if wrong, err = unguarded(ctx, tx, wrong); err != nil {
+				return err
+			}
 			lost, err := prove.Held(ctx, tx, r.out, "", "")
 			for _, l := range lost {
 				wrong = append(wrong, audit.Wrong{Entry: l.Entry, What: fmt.Sprintf("number %d of lane %s of link %s: %s", l.Number, l.Lane, l.Link, l.What)})
@@ -204,6 +207,12 @@ func (v *verification) verifyRecord(cmd *cobra.Command) error {
 		report.Wrong = append(report.Wrong, wrong...)
 		return v.print(cmd.OutOrStdout(), report, r.db.Now())
 	})
+}
+
+// unguarded are these, and the database's guards that are gone.
+func unguarded(ctx context.Context, tx *store.Tx, wrong []audit.Wrong) ([]audit.Wrong, error) {
+	more, err := audit.Unguarded(ctx, tx)
+	return append(wrong, more...), err
 }
 
 // fromKeyring asks the plant's own keyring. Where nothing tells whose signatures count, they are left unchecked only if that is asked for; those of an

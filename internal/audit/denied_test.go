@@ -109,6 +109,9 @@ func TestWhatHoldfastWroteIsNotDeniedForACheckpointThatIsGone(t *testing.T) {
 				if r := verify(t, db, by, outside); len(r.Wrong) == 0 {
 					t.Error("verify does not tell what became of the checkpoint")
 				}
+				if r := verify(t, db, by); len(r.Wrong) == 0 {
+					t.Error("verify without copies does not tell what became of the checkpoint")
+				}
 			})
 		})
 	}

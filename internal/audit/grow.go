@@ -20,7 +20,7 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
 		return nil, false, treeGone(err)
 	}
-	if at.Owner != t.node && store.FromMicros(at.Until).After(tx.Now) {
+	if until := store.FromMicros(at.Until); at.Owner != t.node && until.After(tx.Now) && !until.After(tx.Now.Add(t.cfg.Lease+latest)) { // beyond that it is no node's
 		return nil, false, t.over(ctx, tx, p.by)
 	}
 	s, err := t.standing(ctx, tx, p.by)

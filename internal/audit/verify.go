@@ -78,6 +78,7 @@ type verifier struct {
 	signed  int64          // the size of the last checkpoint with a good signature
 	at      time.Time      // of the latest checkpoint that was right
 	open    Wrong          // what is wrong if no checkpoint with a good signature follows; empty for nothing
+	signers []string       // of the checkpoint that was met last
 	revoked error          // why the signature of the checkpoint that was met last counts no more, nil if it was not revoked
 	denied  Spans          // places that a checkpoint denies
 	report  Report
@@ -124,8 +125,11 @@ func (v *verifier) leaf(p placed, kept []tlog.Hash) {
 		v.wrong(p.Entry, "entry %d is not what was sealed (place %d)", p.Entry, p.Leaf)
 	}
 	told := store.FromMicros(p.At)
-	if m, is, err := p.entry().Mark(); err == nil && is && m.At.Before(told) {
-		told = m.At // it follows that checkpoint, the latest there was
+	if m, is, err := p.entry().Mark(); err == nil && is {
+		v.remembered(p, m)
+		if m.At.Before(told) {
+			told = m.At // it follows that checkpoint, the latest there was
+		}
 	}
 	if p.Seq != 0 && len(v.report.Doubtful) < mostWrong && v.at.Sub(told) > latest {
 		v.report.Doubtful = append(v.report.Doubtful, Wrong{Entry: p.Seq, What: fmt.Sprintf("entry %d (place %d) says that it is of %s, and was not there yet at %s, when a checkpoint covered all that there was",
@@ -266,6 +270,7 @@ func (v *verifier) signatures(c Checkpoint, where string) (good bool, lines int)
 		return false, 0
 	}
 	signers, wrong, err := c.Check(v.by)
+	v.signers = signers
 	if err != nil {
 		v.wrong(0, "the checkpoint of %d entries %s: %v", c.Size, where, err)
 		return false, 1
@@ -423,7 +428,9 @@ func (v *verifier) checkpoint(r checkpointRow) {
 		v.wrong(0, "the checkpoint of %d entries in the database was changed", r.Size)
 		return
 	}
+	v.signers = nil
 	v.compare(c, "in the database")
+	v.madeBy(r)
 }
 
 // rest tells of checkpoints for which there are no entries (any more).

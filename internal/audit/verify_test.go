@@ -92,6 +92,8 @@ func TestAnAlteredRecordIsFoundOut(t *testing.T) {
 		{"bytes after a hash", []string{`UPDATE audit_hashes SET hash = hash || hash WHERE pos = 2`}, 0, "over place 1 was changed"},
 		{"a checkpoint's note", []string{`UPDATE audit_checkpoints SET note = (SELECT MIN(note) FROM audit_checkpoints) WHERE size = 5`}, 0, "was changed"},
 		{"a checkpoint's time", []string{`UPDATE audit_checkpoints SET at = at + 1 WHERE size = 5`}, 0, "was changed"},
+		{"a checkpoint's node", []string{`UPDATE audit_checkpoints SET node = 'b' WHERE size = 5`}, 0, "its row was changed"},
+		{"a checkpoint's node taken away", []string{`UPDATE audit_checkpoints SET node = '' WHERE size = 10`}, 0, "its row was changed"},
 		{"a checkpoint removed", []string{`DELETE FROM audit_checkpoints WHERE size = 5`}, 0, "was removed from the database"},
 		{"the size of the tree", []string{`UPDATE audit_tree SET size = 5`}, 0, "should have 5"},
 		{"the end cut off with all that tells of it", []string{
