@@ -199,7 +199,7 @@ type chosen struct {
 }
 
 func (o *chosen) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places")
+	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places; of a restore the one that reaches furthest")
 	cmd.Flags().StringVar(&o.identity, "identity", "", "file of the key that opens it; default: backup.identity")
 	cmd.Flags().StringArrayVar(&o.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it: a copy that it has not signed is refused; may be given again")
 	cmd.Flags().Int64Var(&o.increments, "increments", -1, "how many of the increments that follow it are restored with it; default: all")

@@ -27,7 +27,8 @@ func backupRestore() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "restore FOLDER [BACKUP]", Short: "Make a plant of a copy, in a new folder", Args: cobra.RangeArgs(1, 2),
-		Long: "Restore unpacks a copy (by default the newest) into a folder that has nothing: configuration, mappings, keyring and database. A plant on\n" +
+		Long: "Restore unpacks a copy (by default the newest, from the place that reaches furthest) into a folder that has nothing: configuration,\n" +
+			"mappings, keyring and database. A plant on\n" +
 			"PostgreSQL is restored into the empty database that --database names.\n\n" +
 			"Nothing is sent twice unseen: what was owed when the copy was made is asked for before it is sent, and what is new is counted in a new\n" +
 			"epoch. What the plant did after the copy is not in it: holdfast reconcile compares it with the ERP. Where the machine is new there is no\n" +
@@ -39,16 +40,16 @@ func backupRestore() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, t, err := restoreFrom(ctx, cmd, o, from, trust)
+			id := ""
+			if len(args) == 2 {
+				id = args[1]
+			}
+			p, t, err := restoreFrom(ctx, cmd, o, from, trust, id)
 			if err != nil {
 				return err
 			}
-			id := ""
 			t.Increments, t.Settle = o.upTo(), func(ctx context.Context, tx *store.Tx) error {
 				return errors.Join(access.EndSessions(ctx, tx), job.Restored(ctx, tx))
-			}
-			if len(args) == 2 {
-				id = args[1]
 			}
 			folder, err := filepath.Abs(args[0])
 			if err != nil {
@@ -76,7 +77,7 @@ func backupRestore() *cobra.Command {
 }
 
 // restoreFrom finds the copies by the configuration, or without one in a folder.
-func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust string) (backup.Place, backup.Trial, error) {
+func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust, id string) (backup.Place, backup.Trial, error) {
 	if from != "" {
 		if o.identity == "" {
 			return nil, backup.Trial{}, &problem.Error{Kind: problem.Invalid, What: "restore from " + from, Why: "no key is given", Hint: "name it with --identity"}
@@ -109,8 +110,24 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust 
 	if err != nil {
 		return nil, backup.Trial{}, err
 	}
+	if o.place == "" && len(places) > 1 {
+		p = furthest(ctx, cmd, places, id, p)
+	}
 	t, err := cfg.backupTrial(ctx, nil, o)
 	return p, t, err
+}
+
+// furthest is the place that lost least, and says which: one may lag behind another, or have lost its last increments. It is last where none can be read.
+func furthest(ctx context.Context, cmd *cobra.Command, places []backup.Place, id string, last backup.Place) backup.Place {
+	p, through, unread := backup.Furthest(ctx, places, id)
+	if unread != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: WARNING: not every place could be looked at, and one may reach further: %v\n", unread)
+	}
+	if p == nil {
+		return last
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "holdfast: %s reaches furthest, up to %s; --place names another\n", p, through.Local().Format("2006-01-02 15:04:05 MST"))
+	return p
 }
 
 // trustFile trusts the roots in a file of holdfast keys export, and the keys of the plant that they have certified since.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/problem"
 )
@@ -139,6 +140,24 @@ func newest(ctx context.Context, p Place, id string, by Trust) (c Copy, passed, 
 		passed = passedOver(c, all)
 	}
 	return c, passed, nil
+}
+
+// Furthest is the place whose copy of that name reaches furthest, with the increments that follow it; "" is the newest there. Of those that reach as far it is
+// the last. Nobody is asked who has signed what it is chosen by: what is restored is checked. unread is why others could not be looked at.
+func Furthest(ctx context.Context, places []Place, id string) (p Place, through time.Time, unread error) {
+	for _, at := range places {
+		all, err := List(ctx, at, nil)
+		if err != nil {
+			unread = errors.Join(unread, fmt.Errorf("look what is in %s: %w", at, err))
+			continue
+		}
+		for _, c := range all {
+			if c.Trouble == "" && (id == "" || c.ID == id) && !c.Through.Before(through) {
+				p, through = at, c.Through
+			}
+		}
+	}
+	return p, through, unread
 }
 
 // passedOver tells what is newer than c and cannot be read.

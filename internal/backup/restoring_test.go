@@ -70,3 +70,41 @@ func TestNothingStartsOnADatabaseIntoWhichARestoreHasNotEnded(t *testing.T) {
 		t.Errorf("a restore that was refused has left %d messages of 3, %v", all["outbox_messages"], err)
 	}
 }
+
+// TestARestoreTakesThePlaceThatReachesFurthest: one that has lost its last increments, or was away, lags.
+func TestARestoreTakesThePlaceThatReachesFurthest(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	s.owe("o1", 3)
+	l := s.follow(t.TempDir())
+	for range 3 {
+		s.owe("o1", 2)
+		s.ship(l)
+	}
+	both := []backup.Place{s.near, s.far}
+	if p, _, err := backup.Furthest(t.Context(), both, ""); err != nil || p != s.far {
+		t.Errorf("where both reach as far: got %v, %v, want the last", p, err)
+	}
+	base, _ := l.Base()
+	for _, n := range []string{".000002.inc", ".000003.inc"} {
+		if err := s.far.Remove(t.Context(), base+n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"", base} {
+		p, through, err := backup.Furthest(t.Context(), both, id)
+		if err != nil || p != s.near {
+			t.Fatalf("backup %q: got %v, %v, want the one that lost nothing", id, p, err)
+		}
+		r, err := backup.Restore(t.Context(), p, id, filepath.Join(t.TempDir(), "plant"), "", s.trial(s.own))
+		if err != nil || r.Increments != 3 || !r.Through.Equal(through) {
+			t.Errorf("backup %q: restored with %d increments up to %s, %v; want 3 up to %s", id, r.Increments, r.Through, err, through)
+		}
+	}
+	lost := backup.Folder(filepath.Join(t.TempDir(), "\x00"))
+	if p, _, err := backup.Furthest(t.Context(), []backup.Place{lost, s.near}, ""); err == nil || p != s.near {
+		t.Errorf("where one cannot be read: got %v, %v, want the other and why", p, err)
+	}
+	if p, _, _ := backup.Furthest(t.Context(), both, "none"); p != nil {
+		t.Errorf("of a copy that is nowhere: got %v", p)
+	}
+}
