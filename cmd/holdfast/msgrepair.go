@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,8 +235,7 @@ func amendment(body []byte, version string, check sendable) msgRepair {
 
 // stillIs refuses to correct another version of a message than the one that was looked at.
 func stillIs(d outbox.Detail, version string) error {
-	corrected := slices.ContainsFunc(d.History, func(h outbox.Happened) bool { return h.What == "amended" })
-	if version == "" && !corrected || len(version) >= 8 && strings.HasPrefix(d.Digest, version) {
+	if version == "" && !d.Corrected() || len(version) >= 8 && strings.HasPrefix(d.Digest, version) {
 		return nil
 	}
 	e := &problem.Error{Kind: problem.Precondition, What: "amend message " + d.ID, Why: "it is not what --if says: somebody else has changed it since"}

@@ -360,6 +360,9 @@ type AmendCreate struct {
 	// Body The whole corrected event
 	Body json.RawMessage `json:"body"`
 
+	// IfDigest Of what you have read: `digest` of a message, `bodyDigest` of one that came in. If it is another by now, 409, and nothing is changed. Required of what was corrected before, so that nobody's correction is written over unseen.
+	IfDigest string `json:"ifDigest,omitempty,omitzero"`
+
 	// Reason Why; kept in the audit record
 	//
 	// Example: the posting period is open again
@@ -674,6 +677,9 @@ type InboundCreateSpecversion string
 type InboundDetail struct {
 	// Body As it came in, or as a person corrected it
 	Body json.RawMessage `json:"body"`
+
+	// BodyDigest SHA-256 of the body as it is now, for `ifDigest` of a correction
+	BodyDigest string `json:"bodyDigest,omitempty,omitzero"`
 
 	// Digest Of the message as it came in
 	Digest  string  `json:"digest,omitempty,omitzero"`

@@ -206,7 +206,7 @@ func (s *Server) GetInbound(ctx context.Context, r GetInboundRequestObject) (Get
 		err = s.permitLink(ctx, access.InboundRead, m.Link, access.InboundObject(r.Number))
 	}
 	return GetInbound200JSONResponse(InboundDetail{
-		Message: inbound(m), Body: message.Shown(m.Body, m.Large), Original: json.RawMessage(message.Shown(m.Original, m.OriginalLarge)), Digest: m.Digest,
+		Message: inbound(m), Body: message.Shown(m.Body, m.Large), Original: json.RawMessage(message.Shown(m.Original, m.OriginalLarge)), Digest: m.Digest, BodyDigest: bodyDigest(m),
 	}), err
 }
 
@@ -230,10 +230,20 @@ func (s *Server) DiscardInbound(ctx context.Context, r DiscardInboundRequestObje
 func (s *Server) AmendInbound(ctx context.Context, r AmendInboundRequestObject) (AmendInboundResponseObject, error) {
 	c := call{access.QuarantineAmend, access.InboundObject(r.Number), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
 	m, err := s.repairInbound(ctx, c, r.Number, func(ctx context.Context, tx *store.Tx, seq int64) error {
+		m, err := s.Inbox.Locked(ctx, tx, seq)
+		if err == nil {
+			err = stillIs(fmt.Sprintf("change inbound message %d", seq), bodyDigest(m), r.Body.IfDigest, m.Corrected())
+		}
+		if err != nil {
+			return err
+		}
 		return s.Inbox.Edit(ctx, tx, seq, r.Body.Body)
 	})
 	return AmendInbound200JSONResponse(m), err
 }
+
+// bodyDigest tells two bodies of an inbound message apart.
+func bodyDigest(m inbox.Message) string { return fmt.Sprintf("%x", m.Checksum()) }
 
 // repairInbound does one act on a message that came in, with the message before and after in the audit record.
 func (s *Server) repairInbound(ctx context.Context, c call, number int64, fn func(ctx context.Context, tx *store.Tx, seq int64) error) (Inbound, error) {

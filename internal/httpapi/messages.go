@@ -7,6 +7,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -78,17 +79,45 @@ func (s *Server) DiscardMessage(ctx context.Context, r DiscardMessageRequestObje
 // AmendMessage answers POST /v1/messages/{message}/amend.
 func (s *Server) AmendMessage(ctx context.Context, r AmendMessageRequestObject) (AmendMessageResponseObject, error) {
 	c := call{access.MsgAmend, access.MessageObject(r.Message), r.Body.Reason, r.Params.IdempotencyKey, r.Body}
-	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, _ outbox.Detail) error {
+	m, err := s.repair(ctx, c, r.Message, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+		if err := stillIs("amend message "+d.ID, d.Digest, r.Body.IfDigest, d.Corrected()); err != nil {
+			return err
+		}
 		if err := s.Outbox.Amend(ctx, tx, r.Message, r.Body.Body, r.Body.Reason); err != nil {
 			return err
 		}
 		amended, err := s.Outbox.Message(ctx, tx, r.Message)
+		if err == nil {
+			err = wasStill(d, amended)
+		}
 		if err != nil {
 			return err
 		}
 		return s.Checker.Check(ctx, tx, amended)
 	})
 	return AmendMessage200JSONResponse(m), err
+}
+
+// stillIs refuses to correct another version than the one that was read; of what was corrected before, one must have been.
+func stillIs(what, is, read string, corrected bool) error {
+	if read == is || read == "" && !corrected {
+		return nil
+	}
+	e := &problem.Error{Kind: problem.Conflict, What: what, Why: "somebody else has changed it since it was read", Hint: "read it again, and correct that, with its digest as ifDigest: " + is}
+	if read == "" {
+		e.Why = "it was corrected before, and nothing says that you have seen that"
+	}
+	return e
+}
+
+// wasStill refuses a correction of another version than was looked at: d was read before the lane was locked, and another node may have been first.
+func wasStill(d, amended outbox.Detail) error {
+	for i := len(amended.History) - 1; i >= 0 && amended.Digest != d.Digest; i-- {
+		if h := amended.History[i]; h.Digest != "" {
+			return stillIs("amend message "+d.ID, h.Digest, d.Digest, true)
+		}
+	}
+	return nil
 }
 
 // MarkMessage answers POST /v1/messages/{message}/mark-delivered.

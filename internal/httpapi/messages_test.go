@@ -1,6 +1,9 @@
 package httpapi_test
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +274,44 @@ func TestLinksAndLanesArePausedAndResumed(t *testing.T) {
 		var all httpapi.LinkPage
 		if p.call("GET", "/v1/links", nil).want(t, 200, &all); len(all.Items) != 1 {
 			t.Errorf("links %+v", all.Items)
+		}
+	})
+}
+
+// TestNobodysCorrectionIsWrittenOverUnseen: who corrects what was corrected says what they have read, of a message and of one that came in.
+func TestNobodysCorrectionIsWrittenOverUnseen(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		p.run()
+		o := p.order()
+		p.deliver(outbox.Next{State: outbox.Parked, Reason: "unknown material", Spent: true}, "")
+		var list httpapi.MessagePage
+		p.call("GET", "/v1/messages?owed=true&lane="+o.ID, nil).want(t, 200, &list)
+		out := "/v1/messages/" + list.Items[len(list.Items)-1].ID
+		p.call("POST", "/v1/inbound-messages", event("m1", "material.changed", object{"number": "M1"})).want(t, 202, nil)
+		in := fmt.Sprintf("/v1/inbound-messages/%d", p.becomes(t, httpapi.InboundStateQuarantined).Number)
+		for path, body := range map[string]func(by string) object{out: func(by string) object { return object{"order": by} }, in: material} {
+			read := func() (digest string, text string) {
+				var d struct {
+					Digest, BodyDigest string
+					Body               json.RawMessage
+				}
+				p.call("GET", path, nil).want(t, 200, &d)
+				return cmp.Or(d.BodyDigest, d.Digest), string(d.Body)
+			}
+			first, _ := read()
+			p.call("POST", path+"/amend", object{"body": body("anna"), "reason": "wrong", "ifDigest": first}).want(t, 200, nil)
+			for _, stale := range []object{{"body": body("ben"), "reason": "wrong"}, {"body": body("ben"), "reason": "wrong", "ifDigest": first}} {
+				p.call("POST", path+"/amend", stale).refused(t, 409, "conflict")
+			}
+			second, text := read()
+			if !strings.Contains(text, "anna") || second == first {
+				t.Errorf("%s says %s (%s, before %s), want what anna wrote", path, text, second, first)
+			}
+			p.call("POST", path+"/amend", object{"body": body("ben"), "reason": "seen", "ifDigest": second}).want(t, 200, nil)
+			if _, text = read(); !strings.Contains(text, "ben") {
+				t.Errorf("%s says %s, want what ben wrote", path, text)
+			}
 		}
 	})
 }

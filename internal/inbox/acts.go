@@ -34,6 +34,14 @@ func quarantined(ctx context.Context, tx *store.Tx, act string, seq int64) (row,
 	return r, s, nil
 }
 
+// Locked is a message in quarantine that nobody else changes until the transaction ends. Errors: NotFound; Conflict if it is not in quarantine.
+func (i *Inbox) Locked(ctx context.Context, tx *store.Tx, seq int64) (Message, error) {
+	if _, _, err := quarantined(ctx, tx, "change", seq); err != nil {
+		return Message{}, err
+	}
+	return i.Message(ctx, tx, seq)
+}
+
 // free has the stream go on if it waited for this message.
 func (s *stream) free(ctx context.Context, tx *store.Tx, r row) error {
 	if s.Held == r.Seq {

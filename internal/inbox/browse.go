@@ -32,6 +32,9 @@ type Message struct {
 	SettledAt     time.Time // zero while it waits
 }
 
+// Corrected tells whether a person has given the message another body.
+func (m Message) Corrected() bool { return m.Original != nil || m.OriginalLarge != nil }
+
 func (r row) seen(tx *store.Tx) Message {
 	return Message{
 		Message: r.message(r.Large.Large(tx.DB())), Seq: r.Seq, State: r.State, Mapping: r.Mapping, ObjectVersion: r.ObjectVersion, Digest: r.Digest, Original: r.Original,

@@ -68,10 +68,12 @@ func (o *Outbox) discard(ctx context.Context, tx *store.Tx, id, reason string, i
 	return o.goOn(ctx, tx, l, w, reason)
 }
 
-// VoidedInDoubt is in the history of a message that was discarded although the ERP may have it, voided of each other void.
+// VoidedInDoubt is in the history of a message that was discarded although the ERP may have it, voided of each other void; amended is of what was
+// corrected.
 const (
 	VoidedInDoubt = "voided in doubt"
 	voided        = "voided"
+	amended       = "amended"
 )
 
 // mayHave is why a message is not discarded of which nobody knows whether it was taken.
@@ -203,7 +205,7 @@ func (o *Outbox) amend(ctx context.Context, tx *store.Tx, id string, text []byte
 		}
 		return &problem.Error{Kind: problem.Invalid, What: what, Why: "the new body is the one that it has: nothing was changed", Hint: "change its values; to have it sent as it is: holdfast msg retry"}
 	}
-	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: text}, "amended", reason); err != nil {
+	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: text}, amended, reason); err != nil {
 		return err
 	}
 	return o.goOn(ctx, tx, l, w, reason)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,6 +69,11 @@ func (d Detail) Skipped() bool {
 // then. A large body is not looked at.
 func (d Detail) Altered() bool {
 	return d.Large == nil && (len(d.Body) == 0 || d.Message.Digest() != d.Digest)
+}
+
+// Corrected tells whether a person has given the message another body. Its history is that of Message.
+func (d Detail) Corrected() bool {
+	return slices.ContainsFunc(d.History, func(h Happened) bool { return h.What == amended })
 }
 
 // AlteredDo is what a person is told of a message that was altered.
