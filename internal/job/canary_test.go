@@ -64,7 +64,7 @@ func TestAReplayThatIsGivenUpWasNotDelivered(t *testing.T) {
 		b := w.begin(job.Request{Choice: outbox.Choice{Failed: true}, Canary: -1})
 		w.run(1)
 		w.do(func(ctx context.Context, tx *store.Tx) error {
-			return w.out.DiscardInDoubt(ctx, tx, "erp", "o1", 1, "not wanted any more")
+			return w.out.DiscardInDoubt(ctx, tx, outbox.MessageID("erp", "o1-1"), "not wanted any more")
 		})
 		w.run(2)
 		if got, want := w.job(b.ID), (job.Counts{Total: 1, Skipped: 1}); got.State != job.Done || got.Counts != want {

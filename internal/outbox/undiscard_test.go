@@ -198,7 +198,7 @@ func TestADiscardIsNotUndoneIntoWhatWasAltered(t *testing.T) {
 				b.clock.forward(time.Second)
 				d = b.message(event)
 			}
-			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, "erp", lane, 2, "not wanted") })
+			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, d.ID, "not wanted") })
 			if c.settled {
 				for _, claim := range b.claim("n1", 100, 10) {
 					b.settle(done(claim, len(claim.Messages)))
