@@ -146,6 +146,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	if len(rows) == 0 { // it must not hold up the others
 		return c, 0, o.parkGone(ctx, tx, link, &l, l.Head)
 	}
+	if err := rows[0].unread; err != nil {
+		return Claim{}, 0, o.parkAltered(ctx, tx, link, l.Lane, l.Head, rows[0].altered(err.Error()))
+	}
 	if rows[0].Skipped {
 		_, err := o.parkSkipped(ctx, tx, link, l.Lane)
 		return Claim{}, 0, err
@@ -268,7 +271,7 @@ func readFirsts(ctx context.Context, tx *store.Tx, link string, lanes []lane, pe
 // whether that one was sent.
 func together(rows []row, head, now int64) int {
 	for i, w := range rows {
-		if w.Number != head+int64(i) || i > 0 && w.NotBefore > now {
+		if w.Number != head+int64(i) || i > 0 && (w.NotBefore > now || w.unread != nil) {
 			return i
 		}
 		if w.Replay != "" {

@@ -201,7 +201,7 @@ func (o *Outbox) Taken(ctx context.Context, tx *store.Tx, link string, all []Tak
 
 // asAppended opens a lane's first message, and tells whether it can be sent without anything that has to be written first.
 func (o *Outbox) asAppended(ctx context.Context, tx *store.Tx, link string, l lane, w *row) bool {
-	if w.Skipped || w.Redelivery > 0 || w.Replay != "" || w.ExpiresAt > 0 || w.Large != "" || w.Role != string(message.Event) {
+	if w.unread != nil || w.Skipped || w.Redelivery > 0 || w.Replay != "" || w.ExpiresAt > 0 || w.Large != "" || w.Role != string(message.Event) {
 		return false
 	}
 	var err error

@@ -52,6 +52,8 @@ type row struct {
 	Skipped bool   // by a claim, of a lane's head: the lane was moved past a message before it
 
 	own []byte // the secret of its lane; nil if that has none
+
+	unread error // by a claim: what of it is not what an append writes
 }
 
 // kept are the columns of a message that outbox_messages and outbox_delivered share.
@@ -70,13 +72,15 @@ const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` 
 
 // firstOf reads first of a message of link, and whether one before it was passed over.
 func firstOf(r *store.Row, link string) row {
-	return row{
+	w := row{
 		Link: link, Lane: r.Text(), Epoch: r.Int(), Number: r.Int(), ID: r.Text(), Source: r.Text(), Kind: r.Text(), Version: int(r.Int()), Key: r.Text(),
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
 		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Forced: r.Bool(), Signature: r.Bytes(), Sealed: r.Int(),
 		SentBy: r.Text(), Event: r.Text(), Pin: r.Bytes(), Doubt: r.Bool(), Skipped: r.Bool(),
 	}
+	w.unread = r.Wrong()
+	return w
 }
 
 func (w row) message(tx *store.Tx) message.Message {

@@ -184,7 +184,11 @@ func (z Zoned) Value() (driver.Value, error) {
 	return z.Format(time.RFC3339Nano), nil
 }
 
-// Scan reads what Value stored.
+// Unreadable is what is read where a kept time is none: somebody has altered it. It is no time of any message, so that whatever holds a message
+// against its digest finds that one altered, and no other is kept from being read.
+var Unreadable = time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC)
+
+// Scan reads what Value stored, and Unreadable of any other text.
 func (z *Zoned) Scan(src any) error {
 	var s string
 	switch v := src.(type) {
@@ -202,7 +206,7 @@ func (z *Zoned) Scan(src any) error {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return fmt.Errorf("read a kept time: %w", err)
+		t = Unreadable
 	}
 	z.Time = t
 	return nil

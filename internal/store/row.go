@@ -157,6 +157,14 @@ func (r *Row) next() int {
 	return min(r.column, max(len(r.wire), len(r.values))) - 1
 }
 
+// Wrong is the first thing of the row so far that was not what it was read as, nil if there is none. Whoever asks answers for it: the rows after it are
+// read all the same, where they would not be otherwise.
+func (r *Row) Wrong() error {
+	err := r.err
+	r.err = nil
+	return err
+}
+
 func (r *Row) wrong(i int, want string, got any) {
 	if r.err == nil {
 		r.err = fmt.Errorf("column %d is %T, not %s", i+1, got, want)
