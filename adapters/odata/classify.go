@@ -107,7 +107,9 @@ func (c *Client) meaning(status int, s spoken) (Meaning, string) {
 	}
 	texts := []string{s.Text}
 	for _, d := range s.Details {
-		texts = append(texts, d.Text)
+		if d.refuses() {
+			texts = append(texts, d.Text)
+		}
 	}
 	for _, text := range texts {
 		for _, w := range append(lockWords(), c.link.cfg.Locks...) {

@@ -24,6 +24,9 @@ type spoken struct {
 
 type detail struct{ Code, Text, Target, Severity string }
 
+// refuses tells whether a detail is an error, and not a warning or information beside one.
+func (d detail) refuses() bool { return d.Severity == "" || d.Severity == "error" || d.Severity == "4" }
+
 const (
 	mostWords   = 500 // bytes of the ERP's text that are kept
 	mostDetails = 50
@@ -33,7 +36,7 @@ const (
 func (s spoken) codes() []string {
 	var out []string
 	for _, d := range s.Details {
-		if d.Severity == "" || d.Severity == "error" || d.Severity == "4" {
+		if d.refuses() {
 			out = append(out, d.Code)
 		}
 	}
