@@ -137,7 +137,7 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 // genuine is a message that is what the plant has committed. One that is not stops its lane, with an alarm; a large body that cannot be read just
 // now is read later.
 func (l *lane) genuine(ctx context.Context, q outbox.Queued) (message.Verified, *verdict) {
-	m, err := message.Verify(ctx, l.check(q.Stored), q.Message.Summed())
+	m, err := message.Verify(ctx, l.check(q.Stored), q.Summed())
 	switch {
 	case err == nil:
 		return m, nil
