@@ -204,7 +204,7 @@ func TestADiscardIsNotUndoneIntoWhatWasAltered(t *testing.T) {
 					b.settle(done(claim, len(claim.Messages)))
 				}
 			}
-			d.Message.Body = forged
+			d.Body = forged
 			digest := d.Digest
 			if c.digest {
 				digest = d.Message.Digest()
