@@ -152,11 +152,19 @@ func (s *settling) readBacks(ctx context.Context, name string, r ReadBack) (errs
 	return errs
 }
 
-// readBack asks for one message, and keeps what is found as SAP's confirmation. away tells that the link is, or wants to be left alone.
+// readBack asks for one message, and keeps what is found as SAP's confirmation. away tells that the link is, or wants to be left alone. Each delivery of
+// a message brings the same ID to SAP: what is found is that of a replay only if no delivery before it can have made it.
 func (s *settling) readBack(ctx context.Context, r ReadBack, id string) (away bool, err error) {
 	var d outbox.Detail
-	err = s.db.View(ctx, func(tx *store.Tx) (err error) { d, err = s.outbox.Message(ctx, tx, id); return err })
-	if err != nil || !d.Settled || d.Receipt.Document != "" {
+	var earlier []string
+	open := false
+	err = s.db.View(ctx, func(tx *store.Tx) (err error) {
+		if d, err = s.outbox.Message(ctx, tx, id); err == nil {
+			earlier, open, err = s.outbox.Earlier(ctx, tx, id, d.Redelivery)
+		}
+		return err
+	})
+	if err != nil || !d.Settled || d.Receipt.Document != "" || open {
 		return false, err // it is being sent again, or its number has come meanwhile
 	}
 	verified, err := message.Verify(ctx, seal.Chain(d.Digest), d.Message)
@@ -167,6 +175,9 @@ func (s *settling) readBack(ctx context.Context, r ReadBack, id string) (away bo
 	o, err := s.links[r.Link].Ask(ctx, q)
 	if err != nil || o.Verdict != message.Delivered {
 		return o.LinkDown || o.Throttled || o.After > 0, cmp.Or(err, o.Err)
+	}
+	if slices.Contains(earlier, o.Receipt.Document) {
+		return false, nil
 	}
 	body, err := json.Marshal(map[string]any{"message": d.ID, "document": o.Receipt.Document, "kind": o.Receipt.Kind, "at": o.Receipt.At})
 	if err != nil {

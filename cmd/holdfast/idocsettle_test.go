@@ -93,6 +93,18 @@ routes:
 		t.Fatal(err)
 	}
 	wait("the posted one has its number", func() bool { return detail(posted).Receipt.Document == "0000000100/00000003" })
+	// A person has it sent once more by force: what SAP has of the first IDoc is not what it makes of the second.
+	err = f.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := f.outbox.Replay(t.Context(), tx, "idocs", "posted", outbox.Range{From: 1, To: 1, Force: true}, "it was cancelled")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait("the posted one is received again", func() bool { return detail(posted).Redelivery == 1 && detail(posted).Settled })
+	if _, err := f.settling().readBack(t.Context(), ReadBack{Link: "erp"}, posted); err != nil || detail(posted).Receipt.Document != "" {
+		t.Errorf("the second delivery is called %q, as the first is: %v", detail(posted).Receipt.Document, err)
+	}
 	var entries []audit.Entry
 	wait("somebody is told of the open one", func() bool {
 		_ = f.db.View(t.Context(), func(tx *store.Tx) (err error) { // it comes

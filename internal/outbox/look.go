@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,18 @@ func (o *Outbox) Look(ctx context.Context, tx *store.Tx, l Looking, now time.Tim
 		return "", fmt.Errorf("take message %s to look for it: %w", d.ID, err)
 	}
 	return d.ID, nil
+}
+
+// Earlier are the documents that the ERP has made of the deliveries of a message before that one. open tells that it is not known of each: it has no
+// number yet, or is no longer kept.
+func (o *Outbox) Earlier(ctx context.Context, tx *store.Tx, id string, redelivery int) (documents []string, open bool, err error) {
+	if redelivery == 0 {
+		return nil, false, nil
+	}
+	if err := tx.Select(ctx, &documents, `SELECT document FROM outbox_delivered WHERE id = ? AND redelivery < ?`, id, redelivery); err != nil {
+		return nil, false, fmt.Errorf("read the deliveries of message %s: %w", id, err)
+	}
+	return documents, len(documents) < redelivery || slices.Contains(documents, ""), nil
 }
 
 // Overdue are the messages of a link that were delivered before a time, have no number, and were not refused either.
