@@ -46,7 +46,7 @@ func TestAMappedEventGoesOutUnderItsKey(t *testing.T) {
 		return "mappings: " + mappings + "\n" + strings.Replace(text, `{kinds: ["order.*"], link: erp}`, `{kinds: [order.completed], link: erp, mapping: done}`, 1)
 	})
 	p.command("mapping", "check")
-	if out := p.command("mapping", "test", "done/order.completed", "--fuzz", "20", "--against", "mock"); !strings.Contains(out, "20 made-up messages of done/order.completed: ") {
+	if out := p.command("mapping", "test", "done/order.completed", "--fuzz", "20"); !strings.Contains(out, "20 made-up messages of done/order.completed: ") {
 		t.Errorf("mapping test says %s", out)
 	}
 	p.owes("done", "order.completed", `{"plant":"1000","zone":"Europe/Berlin","order":{"id":"o-1","number":"1000001","material":"FG-100","unit":"PCE"},"completedAt":"2026-11-24T10:00:00Z","yield":"9.5","scrap":"0","rework":"0.25","received":"9.5"}`)

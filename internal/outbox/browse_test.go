@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -45,7 +46,7 @@ func TestABareListReadsNoLanes(t *testing.T) {
 			t.Errorf("message %s: its lane is %+v and bare %+v", d.Event, d.LaneState, bare[i].LaneState)
 		}
 		d.LaneState = outbox.Lane{}
-		if diff := cmp.Diff(d, bare[i]); diff != "" {
+		if diff := cmp.Diff(d, bare[i], cmpopts.IgnoreUnexported(d.Message)); diff != "" {
 			t.Errorf("message %s differs but for its lane (-whole +bare):\n%s", d.Event, diff)
 		}
 	}
