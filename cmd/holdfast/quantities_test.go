@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -10,20 +9,20 @@ import (
 	"testing/fstest"
 
 	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/decimal"
 	"holdfast/internal/mapping"
+	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/openapi/contract"
 )
 
-// wholeWay takes a quantity the whole way: the plant's own type, JSON, an expression, what OData V2 writes, XML, and all of it back.
+// wholeWay takes a quantity the whole way: a confirmation of the plant, JSON, an expression, what OData V2 writes, the XML of an IDoc, and all of it
+// back into a confirmation, each by what the product itself reads and writes with.
 type wholeWay struct {
 	out, in *mapping.Set
 	field   *edm.Field
 }
-
-// segment is how a document in XML has the two.
-type segment struct{ Q, N string }
 
 func newWholeWay(t *testing.T) wholeWay {
 	t.Helper()
@@ -35,8 +34,8 @@ func newWholeWay(t *testing.T) wholeWay {
 		return s
 	}
 	return wholeWay{
-		out:   set("from: {kind: test.happened}\nto: {operation: post}\nfields: {q: decimal(src.q) + decimal(\"0\"), n: {value: src.q, as: number}}\n"),
-		in:    set("from: {document: d}\nto: {kind: '\"test.came\"', key: '\"k\"'}\nfields: {q: decimal(src.q), n: {value: decimal(src.n), as: number}}\n"),
+		out:   set("from: {kind: test.happened}\nto: {operation: post}\nfields: {q: decimal(src.yield) + decimal(\"0\"), n: {value: src.yield, as: number}}\n"),
+		in:    set("from: {document: d}\nto: {kind: '\"test.came\"', key: '\"k\"'}\nfields: {yield: decimal(src.q), n: {value: decimal(src.n), as: number}}\n"),
 		field: &edm.Field{Name: "q", Type: "Edm.Decimal", Precision: 38, Scale: 18},
 	}
 }
@@ -44,7 +43,13 @@ func newWholeWay(t *testing.T) wholeWay {
 // take sends a quantity as it is spelt: in a text, as the plant does, or as a JSON number.
 func (p wholeWay) take(t *testing.T, spelt string) (texts [2]string) {
 	t.Helper()
-	body := []byte(`{"q":` + spelt + `}`)
+	body := []byte(`{"yield":` + spelt + `}`)
+	if text, isText := strings.CutPrefix(spelt, `"`); isText {
+		var err error
+		if body, err = json.Marshal(mes.Confirmation{Yield: decimal.MustParse(strings.TrimSuffix(text, `"`))}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	there, err := p.out.Try(t.Context(), "m", message.Message{Kind: "test.happened", Version: 1, Body: body}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -58,33 +63,42 @@ func (p wholeWay) take(t *testing.T, spelt string) (texts [2]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var plainXML segment
-	plainXML.Q, plainXML.N = fmt.Sprint(wire), fmt.Sprint(made["n"])
-	text, err := xml.Marshal(plainXML)
+	q, n := throughXML(t, fmt.Sprint(wire), fmt.Sprint(made["n"]))
+	plain, err := p.field.Plain(q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plainXML.Q, plainXML.N = "", ""
-	if err := xml.Unmarshal(text, &plainXML); err != nil {
-		t.Fatal(err)
-	}
-	plain, err := p.field.Plain(plainXML.Q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc := fmt.Sprintf(`{"q":%q,"n":%s}`, fmt.Sprint(plain), plainXML.N)
+	doc := fmt.Sprintf(`{"q":%q,"n":%s}`, fmt.Sprint(plain), n)
 	back, err := p.in.Try(t.Context(), "m", message.Message{Body: []byte(doc)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got struct {
-		Q string
+		mes.Confirmation
 		N json.Number
 	}
 	if err := json.Unmarshal(back.Body, &got); err != nil {
 		t.Fatal(err)
 	}
-	return [2]string{got.Q, got.N.String()}
+	return [2]string{got.Yield.String(), got.N.String()}
+}
+
+// throughXML writes the two in a segment of an IDoc and reads them again.
+func throughXML(t *testing.T, q, n string) (string, string) {
+	t.Helper()
+	d := idoc.Document{
+		Control:  idoc.Control{"DOCNUM": "0000000000000001", "IDOCTYP": "LOIPRO02", "MESTYP": "LOIPRO", "SNDPRN": "S4HCLNT100", "MANDT": "100"},
+		Segments: []*idoc.Segment{{Name: "Z1QUANTITY", Fields: []idoc.Value{{Name: "Q", Text: q}, {Name: "N", Text: n}}}},
+	}
+	text, err := idoc.WriteXML([]idoc.Document{d})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := idoc.ReadXML(text, idoc.Shipped(), idoc.Usual())
+	if err != nil || len(read) != 1 || len(read[0].Segments) != 1 {
+		t.Fatalf("read %+v again, %v", read, err)
+	}
+	return read[0].Segments[0].Get("Q"), read[0].Segments[0].Get("N")
 }
 
 // TestQuantitiesKeepEveryDigitOnTheWholeWay takes what binary numbers cannot hold, and thousands more, there and back.
