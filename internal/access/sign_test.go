@@ -360,7 +360,7 @@ func TestNoActionThatMustBeSignedPassesUnsigned(t *testing.T) {
 		for _, action := range access.Signable() {
 			did := 0
 			try := func(by access.Actor, g *access.Signature) error {
-				_, err := doer.Do(t.Context(), access.Act{Action: action, Actor: by, Object: "x/1", Reason: "looked at it", Signature: g}, func(context.Context, *store.Tx) (access.Result, error) {
+				_, err := doer.Do(t.Context(), access.Act{Action: action, Actor: by, Object: "x/" + action, Reason: "looked at it", Signature: g}, func(context.Context, *store.Tx) (access.Result, error) {
 					did++
 					return access.Result{}, nil
 				})
