@@ -47,10 +47,10 @@ func eachAside(t *testing.T, test func(t *testing.T, a *aside)) {
 	a := &aside{now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a.db, a.away = db, ""
-		sign, by := signer(t, db)
+		sign, by := signers(t, db, "a", "b")
 		a.by = by
 		a.tree = func(node string) *audit.Tree {
-			return audit.NewTree(db, origin, node, audit.Config{Sign: sign, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil }}, quiet())
+			return audit.NewTree(db, origin, node, audit.Config{Sign: sign[node], Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil }}, quiet())
 		}
 		db.SealWith(withoutKey{keyed(t, db, seal.RestConfig{Now: db.Now}), &a.away})
 		if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {

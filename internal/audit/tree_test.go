@@ -29,24 +29,38 @@ var origin = audit.Origin(string(seal.ForCheckpoint), plant)
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+// signing signs a checkpoint.
+type signing = func(ctx context.Context, name, text string) (string, error)
+
 // signer is a node of the plant with a keyring of its own, and what checks its signatures.
-func signer(t testing.TB, db *store.DB) (sign func(context.Context, string, string) (string, error), by audit.Signatures) {
+func signer(t testing.TB, db *store.DB) (sign signing, by audit.Signatures) {
+	t.Helper()
+	all, by := signers(t, db, "a")
+	return all["a"], by
+}
+
+// signers are nodes of the plant under one keyring, each with a key of its own, and what checks their signatures.
+func signers(t testing.TB, db *store.DB, nodes ...string) (sign map[string]signing, by audit.Signatures) {
 	t.Helper()
 	safe := seal.NewSafe(t.TempDir(), "correct horse", 10)
-	node := seal.NodeURI(plant, "a")
 	if err := seal.InitLocal(safe, "1000", db.Now()); err != nil {
 		t.Fatal(err)
 	}
-	keyring := seal.NewLocal(safe, node, 7*24*time.Hour, db.Now)
-	ring, err := seal.OpenRing(t.Context(), db, keyring, nil, node, seal.RingConfig{Now: db.Now}, quiet())
-	if err != nil {
-		t.Fatal(err)
+	sign = map[string]signing{}
+	for _, name := range nodes {
+		node := seal.NodeURI(plant, name)
+		ring, err := seal.OpenRing(t.Context(), db, seal.NewLocal(safe, node, 7*24*time.Hour, db.Now), nil, node, seal.RingConfig{Now: db.Now}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		trust, err := ring.Trust(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign[name] = func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) }
+		by = trust.Notes(origin, nil)
 	}
-	trust, err := ring.Trust(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func(_ context.Context, name, text string) (string, error) { return ring.SignCheckpoint(name, text) }, trust.Notes(origin, nil)
+	return sign, by
 }
 
 // entries writes n entries, each with all that an entry can have.
