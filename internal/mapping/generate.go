@@ -137,6 +137,9 @@ func (g *generator) text(t *schema.Type, name string) string {
 		n, _ := strconv.Atoi(allDigits.FindStringSubmatch(t.Pattern)[1])
 		return fmt.Sprintf("%0*d", n, 10*(1+g.r.IntN(900)))
 	case t.Pattern != "" && len(t.Enum) == 0 && t.Format == "":
+		if s, ok := g.word(t); ok && matchesPattern(t.Pattern, s) { // a mapping that looks its code up knows no other
+			return s
+		}
 		if s, ok := g.like(t); ok {
 			return s
 		}
@@ -189,6 +192,8 @@ func (g *generator) anything(t *schema.Type) string {
 	if !g.tame && t.MaxLength == 0 && g.r.IntN(4) == 0 {
 		most = longText
 	}
+	least = min(least, mostMade)
+	most = min(max(most, least), mostMade)
 	n := []int{least, most, least + g.r.IntN(most-least+1)}[g.r.IntN(3)]
 	letters := []rune(alphabet)
 	out := make([]rune, n)
@@ -202,6 +207,9 @@ func (g *generator) anything(t *schema.Type) string {
 	}
 	return string(out)
 }
+
+// mostMade is how long a text is made at most, whatever its contract asks for: what must be longer is found to be too short.
+const mostMade = 100_000
 
 // longText is how long a text is at most that has no limit, and longList how long a list.
 const longText, longList = 300, 20

@@ -33,6 +33,12 @@ func (g *generator) like(t *schema.Type) (string, bool) {
 	return "", false
 }
 
+// matchesPattern tells whether a text fits a pattern that can be read.
+func matchesPattern(pattern, text string) bool {
+	fits, err := regexp.Compile(pattern)
+	return err == nil && fits.MatchString(text)
+}
+
 // write adds a text to b that a part of a pattern takes.
 func (g *generator) write(b *strings.Builder, re *syntax.Regexp) {
 	switch re.Op { //nolint:exhaustive // the others take no rune

@@ -87,6 +87,9 @@ func (p *pattern) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		if len(written) > maxPattern {
 			return types.NewErr("a pattern of more than %d bytes", maxPattern)
 		}
+		if costs := frame.CostTracker(); costs != nil { // it is read anew each time, in a loop for each element
+			costs.EvalBinary(frame, p.id, p.call, written, types.Int(len(written)), nil)
+		}
 		if compiled, places, err = compilePattern(string(written)); err != nil {
 			return types.WrapErr(err)
 		}
@@ -100,19 +103,42 @@ func (p *pattern) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	return types.Bool(p.matches(compiled, string(text)))
 }
 
-// compilePattern reads a pattern and counts its places, each of which is looked at for each character of a text.
+// compilePattern reads a pattern and counts its places, each of which is looked at for each character of a text. A pattern of too many is refused before
+// it is compiled: repetitions within repetitions are short to write, and take a tenth of a second each to compile.
 func compilePattern(text string) (compiled *regexp.Regexp, places int, err error) {
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, 0, err
+	}
+	tooMany := fmt.Errorf("a pattern of more than %d places", maxPlaces)
+	if placesOf(re) > maxPlaces {
+		return nil, 0, tooMany
 	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(prog.Inst) > maxPlaces {
-		return nil, 0, fmt.Errorf("a pattern of more than %d places", maxPlaces)
+		return nil, 0, tooMany
 	}
 	compiled, err = regexp.Compile(text)
 	return compiled, len(prog.Inst), err
+}
+
+// placesOf is the least number of places that a pattern has once it is compiled, maxPlaces+1 for any that has more.
+func placesOf(re *syntax.Regexp) int {
+	n := 0
+	switch re.Op { //nolint:exhaustive // each other stands at no place of its own, or at one
+	case syntax.OpLiteral:
+		n = len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		n = 1
+	}
+	for _, s := range re.Sub {
+		n = min(n+placesOf(s), maxPlaces+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, maxPlaces+1)
 }
