@@ -96,15 +96,15 @@ func TestEachStatementMayFail(t *testing.T) {
 		{"retry", func(ctx context.Context, tx *store.Tx) error { return b.Retry(ctx, tx, id, "r") }},
 		{"park once more", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"mark delivered", func(ctx context.Context, tx *store.Tx) error {
-			return b.MarkDelivered(ctx, tx, numbered(ctx, tx, lane, 1), "4711", "r")
+			return b.MarkDelivered(ctx, tx, outbox.MessageID("erp", "a"), "4711", "r")
 		}},
 		{"park the next", func(ctx context.Context, tx *store.Tx) error { return park(ctx, tx, lane, "r") }},
 		{"send again", func(ctx context.Context, tx *store.Tx) error {
-			return b.SendAgain(ctx, tx, numbered(ctx, tx, lane, 2), "r")
+			return b.SendAgain(ctx, tx, outbox.MessageID("erp", "b"), "r")
 		}},
 		{"pause", func(ctx context.Context, tx *store.Tx) error { return b.PauseLane(ctx, tx, "erp", lane, "r") }},
 		{"discard", func(ctx context.Context, tx *store.Tx) error {
-			return b.Discard(ctx, tx, numbered(ctx, tx, lane, 2), "r")
+			return b.Discard(ctx, tx, outbox.MessageID("erp", "b"), "r")
 		}},
 		{"resume", func(ctx context.Context, tx *store.Tx) error { return b.Resume(ctx, tx, "erp", lane, "r") }},
 		{"claim again", claim},
