@@ -48,6 +48,9 @@ func TestAMessageIsSignedWithEveryField(t *testing.T) {
 		for i := range v.NumField() {
 			name := path + v.Type().Field(i).Name
 			f := v.Field(i)
+			if !f.CanInterface() {
+				continue // the checksum at hand: it tells of the body, which is changed here too
+			}
 			old := reflect.New(f.Type()).Elem()
 			old.Set(f)
 			switch f.Interface().(type) {
