@@ -31,7 +31,7 @@ type Queued struct {
 	Attempts   int       // attempts that the ERP refused for the message's own sake
 	Ask        bool      // it may have been sent: ask before sending
 	Doubt      bool      // so it is whatever is known of those before it, see Settlement.Absent
-	Restored   time.Time // when the plant was restored that lost it, if nobody may have sent it since; zero otherwise
+	DoubtAt    time.Time // since when, if nobody can have sent it since; zero otherwise
 	SentBy     string    // by an earlier set of mappings, or version of its mapping; "": Claim.SentBy, or nobody knows
 	Again      bool      // it was delivered before, and a person wants it replayed
 	Redelivery int       // how often it was delivered before
@@ -185,22 +185,21 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	c.Messages = make([]Queued, 0, len(rows))
 	for _, w := range rows {
 		last = max(last, w.Number)
-		c.Messages = append(c.Messages, w.queued(tx, l.SentTo, l.Newest))
+		c.Messages = append(c.Messages, w.queued(tx, l.SentTo))
 	}
 	return c, last, setReplay(ctx, tx, rows[0], "")
 }
 
-// queued is a message of a lane of which those up to sentTo may have been sent, and whose newest epoch that is: the time of a restore, in seconds.
-func (w row) queued(tx *store.Tx, sentTo, newest int64) Queued {
-	var restored time.Time
-	if w.Doubt && newest > w.Epoch && !w.marked(sentTo) {
-		restored = time.Unix(newest, 0)
-	}
-	return Queued{
-		Restored: restored,
-		Message:  w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced, Doubt: w.Doubt,
+// queued is a message of a lane of which those up to sentTo may have been sent.
+func (w row) queued(tx *store.Tx, sentTo int64) Queued {
+	q := Queued{
+		Message: w.message(tx), Stored: w.Digest, Mapping: w.Mapping, Attempts: w.Attempts, Ask: w.maySent(sentTo) && w.Replay != Forced, Doubt: w.Doubt,
 		Again: w.Redelivery > 0, Redelivery: w.Redelivery, Replay: w.Replay, Forced: w.Forced, SentBy: w.SentBy, CreatedAt: store.FromMicros(w.CreatedAt),
 	}
+	if w.Doubt && !w.marked(sentTo) {
+		q.DoubtAt = store.FromMicros(w.DoubtAt)
+	}
+	return q
 }
 
 // maySent tells whether a message may have been sent: by a holder that is gone, by a plant of which this one is a copy, or because it was delivered before.

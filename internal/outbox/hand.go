@@ -192,7 +192,7 @@ func (o *Outbox) Taken(ctx context.Context, tx *store.Tx, link string, all []Tak
 		for _, w := range firsts[l.Lane] {
 			if o.asAppended(ctx, tx, link, l, &w) {
 				before := l.Head - 1
-				claims = append(claims, Claim{Link: link, Lane: l.Lane, Token: l.Token, SentTo: before, SentBy: l.sentBy(), Messages: []Queued{w.queued(tx, before, l.Newest)}})
+				claims = append(claims, Claim{Link: link, Lane: l.Lane, Token: l.Token, SentTo: before, SentBy: l.sentBy(), Messages: []Queued{w.queued(tx, before)}})
 			}
 		}
 	}

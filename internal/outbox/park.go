@@ -137,8 +137,8 @@ func (o *Outbox) SendAgain(ctx context.Context, tx *store.Tx, id, reason string)
 		return err
 	}
 	if w.Redelivery == 0 { // of a replay, what follows it may have been sent, and stays so
-		_, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = (number > ?) WHERE link = ? AND lane = ? AND epoch = ? AND number BETWEEN ? AND ? AND redelivery = 0`,
-			w.Number, w.Link, w.Lane, w.Epoch, w.Number, max(w.Number, l.SentTo))
+		_, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = (number > ?), doubt_at = ? WHERE link = ? AND lane = ? AND epoch = ? AND number BETWEEN ? AND ? AND redelivery = 0`,
+			w.Number, store.Micros(tx.Now), w.Link, w.Lane, w.Epoch, w.Number, max(w.Number, l.SentTo))
 		if err != nil {
 			return fmt.Errorf("keep in doubt what follows message %s: %w", w.ID, err)
 		}

@@ -45,8 +45,9 @@ type row struct {
 	Replay     Replay      `db:"replay"`
 	Forced     bool        `db:"forced"` // a person has forced this replay, whether or not it was taken since
 	Sends      int         `db:"sends"`
-	SentBy     string      `db:"sent_by"` // what it may have been sent by, where that is not what its lane names
-	Doubt      bool        `db:"doubt"`   // it may have been sent whatever its lane says, and was not asked for since
+	SentBy     string      `db:"sent_by"`  // what it may have been sent by, where that is not what its lane names
+	Doubt      bool        `db:"doubt"`    // it may have been sent whatever its lane says, and was not asked for since
+	DoubtAt    int64       `db:"doubt_at"` // since when; 0 if that is not known
 
 	Pin     []byte `db:"pin"` // setPin; nil if nothing is sealed, or by the release before
 	Skipped bool   // by a claim, of a lane's head: the lane was moved past a message before it
@@ -64,11 +65,11 @@ const kept = `link, lane, epoch, number, id, event, source, kind, version, key, 
 const written = kept + `, not_before, expires_at`
 
 // hot are those that a row reads.
-const hot = written + `, replay, forced, sends, signature, sent_by, doubt, pin`
+const hot = written + `, replay, forced, sends, signature, sent_by, doubt, doubt_at, pin`
 
 // first are those that a claim reads, of outbox_messages AS m: what is sent, and what decides whether it is.
 const first = `m.lane, m.epoch, number, id, source, kind, version, key, time, ` + smallBody + `, large, creates, cause, trace, mapping, prev, role, refers, digest, created_at, not_before,
-	expires_at, attempts, redelivery, replay, forced, signature, sealed, sent_by, event, pin, doubt`
+	expires_at, attempts, redelivery, replay, forced, signature, sealed, sent_by, event, pin, doubt, doubt_at`
 
 // firstOf reads first of a message of link, and whether one before it was passed over.
 func firstOf(r *store.Row, link string) row {
@@ -77,7 +78,7 @@ func firstOf(r *store.Row, link string) row {
 		Time: store.Zoned{Time: r.Zoned()}, Bytes: r.Int(), Body: r.Bytes(), Large: body.Ref(r.Text()), Creates: r.Text(), Cause: r.Text(),
 		Trace: r.Text(), Mapping: r.Text(), Prev: r.Text(), Role: r.Text(), Refers: r.Text(), Digest: r.Text(), CreatedAt: r.Int(), NotBefore: r.Int(),
 		ExpiresAt: r.Int(), Attempts: int(r.Int()), Redelivery: int(r.Int()), Replay: Replay(r.Text()), Forced: r.Bool(), Signature: r.Bytes(), Sealed: r.Int(),
-		SentBy: r.Text(), Event: r.Text(), Pin: r.Bytes(), Doubt: r.Bool(), Skipped: r.Bool(),
+		SentBy: r.Text(), Event: r.Text(), Pin: r.Bytes(), Doubt: r.Bool(), DoubtAt: r.Int(), Skipped: r.Bool(),
 	}
 	w.unread = r.Wrong()
 	return w

@@ -32,7 +32,7 @@ func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, er
 		return 0, fmt.Errorf("begin a new epoch of every lane: %w", err)
 	}
 	// Each by itself: no answer about one says anything of another. A replay that was forced would go out without asking.
-	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = TRUE, replay = ''`); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET doubt = TRUE, doubt_at = ?, replay = ''`, store.Micros(tx.Now)); err != nil {
 		return 0, fmt.Errorf("have what is owed asked for: %w", err)
 	}
 	return doubtful, nil

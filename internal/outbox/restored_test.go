@@ -232,3 +232,41 @@ func TestAReplayIsOfTheEpochThatItNames(t *testing.T) {
 		}
 	})
 }
+
+// TestSinceWhenAMessageIsInDoubt: nobody has sent it from then on, unless a holder that is gone may have. A person's word about one begins that anew for
+// what follows it: who was killed a moment ago may have sent it together with the one.
+func TestSinceWhenAMessageIsInDoubt(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "l", "a", "b", "c", "d")
+		b.clock.forward(time.Minute)
+		restored := b.clock.now()
+		b.restore()
+		since := func(claims []outbox.Claim, want ...time.Time) outbox.Claim {
+			t.Helper()
+			if len(claims) != 1 || len(claims[0].Messages) != len(want) {
+				t.Fatalf("claimed %+v, want %d messages", claims, len(want))
+			}
+			for i, q := range claims[0].Messages {
+				if !q.DoubtAt.Equal(want[i]) {
+					t.Errorf("number %d is in doubt since %s, want %s", q.Number, q.DoubtAt, want[i])
+				}
+			}
+			return claims[0]
+		}
+		marked := time.Time{} // by what was claimed: who held it may have sent it later
+		c := since(b.claim("n", 10, 10), marked, marked, marked, marked)
+		b.settle(outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, Absent: c.Messages[0].ID})
+		b.clock.forward(time.Hour)
+		c = since(b.claim("n", 10, 2), marked, restored)
+		b.settle(outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, SentTo: 2, Next: outbox.Next{State: outbox.Unknown, ID: c.Messages[0].ID, Reason: "cannot say"}})
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			return b.SendAgain(ctx, tx, c.Messages[0].ID, "not there")
+		})
+		said := b.clock.now()
+		b.clock.forward(time.Hour)
+		b.settle(done(since(b.claim("n", 10, 1), marked), 1))
+		since(b.claim("n", 10, 10), said, restored, restored)
+		b.clock.forward(time.Hour) // the holder of these is gone
+		since(b.claim("n2", 10, 10), marked, marked, marked)
+	})
+}
