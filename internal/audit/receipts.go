@@ -187,7 +187,7 @@ func (r row) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
 }
 
 // Genuine are the entries of what was done by an action to an object, as far as the plant has written them, the earliest first: an entry without a MAC is
-// believed where none has one, or where it had its place before they began. Unavailable if there is none, and one cannot be judged while its key is away.
+// believed where none has one, or where it had its place before they began. Unavailable while one cannot be judged: who has proposed what somebody else approves is the last of them.
 func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []Entry, err error) {
 	var rows []row
 	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND outcome = ? ORDER BY seq`, object, action, Done)
@@ -198,7 +198,6 @@ func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []E
 	if err != nil {
 		return nil, err
 	}
-	var away error
 	for _, r := range rows {
 		good := !macs
 		if macs && r.Chain == 0 {
@@ -206,19 +205,12 @@ func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []E
 		} else if macs {
 			good, err = r.genuine(ctx, tx)
 		}
-		if problem.KindOf(err) == problem.Unavailable { // whoever puts in an entry under a key that is away hides none that can be judged
-			away = err
-			continue
-		}
 		if err != nil {
 			return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
 		}
 		if good {
 			list = append(list, r.entry())
 		}
-	}
-	if len(list) == 0 && away != nil {
-		return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, away)
 	}
 	return list, nil
 }
