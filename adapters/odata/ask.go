@@ -53,7 +53,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 			Hint: "look in the ERP, then mark the message delivered or send it again",
 		}}, nil
 	}
-	since := l.attempts.Since(id, l.now())
+	since := l.attempts.Since(id, d.Tried(l.now()))
 	out, err := look(ctx, m, t, d)
 	if err == nil && out.Verdict == message.Delivered && t.makes() && d.Forced && d.Redelivery > 0 {
 		out = message.Outcome{Verdict: message.Unsure, Err: wire.OfWhichSending(d.Doc.Target, id, out.Receipt.Document)}

@@ -24,8 +24,8 @@ import (
 // delivery does whether the link is at fault: it is not when it is merely too early, or an answer proves nothing.
 //
 // Whether an attempt may still be on its way is told from the time: an ERP may work on a request long after the line broke. The
-// time is that of the last attempt of this process or, if it knows of none (it was restarted, or another node sent it), that of
-// the first Ask: the attempt was before it. Of a delivery that is Quiet none is under way.
+// time is that of the last attempt of this process or, if it knows of none (it was restarted, or another node sent it), since when it is in
+// doubt, or else that of the first Ask: the attempt was before it. Of a delivery that is Quiet none is under way.
 func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, error) {
 	id := d.Event.Message().ID
 	op, err := l.find(d.Doc.Target)
@@ -42,7 +42,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 			Hint: "look in the ERP, then mark the message delivered or send it again",
 		}}, nil
 	}
-	since := l.attempts.Since(id, l.now())
+	since := l.attempts.Since(id, d.Tried(l.now()))
 	out, err := l.lookFor(ctx, op.cfg.Ask, id)
 	if err != nil {
 		out.Verdict = message.Unsure

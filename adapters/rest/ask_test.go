@@ -103,6 +103,35 @@ func TestAfterARestartTheWaitBeginsWithTheQuestion(t *testing.T) {
 	}
 }
 
+// TestWhatIsInDoubtForLongIsNotWaitedFor: nobody has sent it since, unless this process has.
+func TestWhatIsInDoubtForLongIsNotWaitedFor(t *testing.T) {
+	_, address := erpmock.Start(t, nil, erpmock.Config{})
+	c := plainERP(address)
+	c.AskAfter, c.Timeout = time.Minute, 10*time.Second
+	l := open(t, c)
+	now := &clock{now: time.Unix(10_000, 0)}
+	l.now = now.Now
+	d := confirmation(t, "m1")
+	for _, step := range []struct {
+		since time.Duration // of the doubt
+		tried bool          // by this process, now
+		want  time.Duration // to wait; 0: again
+	}{{59 * time.Second, false, time.Second}, {time.Minute, false, time.Second}, {time.Hour, true, time.Minute}} {
+		if d.DoubtAt = now.Now().Add(-step.since); step.tried {
+			l.attempts.Note("m1", now.Now())
+		}
+		out, err := l.Ask(t.Context(), d)
+		if out.After != step.want || err == nil {
+			t.Errorf("in doubt for %s, tried %t: got %v, not before %s, %v; want to wait %s", step.since, step.tried, out, out.After, err, step.want)
+		}
+	}
+	d = confirmation(t, "m2")
+	d.DoubtAt = now.Now().Add(-time.Minute)
+	if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != message.Again {
+		t.Errorf("in doubt for as long as the ERP may work: %v, %v", out, err)
+	}
+}
+
 func TestHowAnUnknownOutcomeIsSettled(t *testing.T) {
 	tests := []struct {
 		name string

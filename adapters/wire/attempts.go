@@ -31,15 +31,15 @@ func (a *Attempts) note(id string, now time.Time) {
 	a.at[id] = now
 }
 
-// Since is when the last attempt was; now, from here on, if that is not known.
-func (a *Attempts) Since(id string, now time.Time) time.Time {
+// Since is when the last attempt was; at the time that is given, from here on, if that is not known.
+func (a *Attempts) Since(id string, at time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if t, ok := a.at[id]; ok {
 		return t
 	}
-	a.note(id, now)
-	return now
+	a.note(id, at)
+	return at
 }
 
 // Drop says that the outcome is known.

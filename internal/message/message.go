@@ -141,10 +141,21 @@ type Delivery struct {
 	Doc    Document
 	Quiet  bool // no earlier attempt at it can still be under way: what the ERP does not have now, it never gets from one
 
+	// DoubtAt is since when it may have been sent, where nobody has sent it since: by a plant of which this one is a copy. Zero if that is not known.
+	DoubtAt time.Time
+
 	Anew bool // a person has just had it sent, whatever became of the attempts before: they do not count against this one
 
 	Redelivery int  // how often it was delivered before: a replay, if more than 0
 	Forced     bool // a person has this replay sent whether or not the ERP has what was sent before: it is another sending, also when it is asked for
+}
+
+// Tried is when it was sent last at the latest, as far as anybody but the link knows: now, where nothing is known.
+func (d Delivery) Tried(now time.Time) time.Time {
+	if d.DoubtAt.IsZero() {
+		return now
+	}
+	return d.DoubtAt
 }
 
 // Incoming is what a link or the API received from an ERP, before anything of it is believed.

@@ -128,10 +128,8 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 	if v == nil && q.SentBy != "" && !l.mustAsk(q) {
 		v = l.change(ctx, q, &d)
 	}
-	// What nobody can have sent since it came to be in doubt is under way no more: each message of a restored lane would else wait for itself.
-	quiet := !q.DoubtAt.IsZero() && l.db.Now().Sub(q.DoubtAt) >= l.out.Config().AskAfter
-	d.Quiet, d.Redelivery, d.Forced = quiet || q.Replay == outbox.AskFirst, q.Redelivery, q.Forced
-	d.Anew = q.Replay == outbox.Forced
+	d.Quiet, d.Redelivery, d.Forced = q.Replay == outbox.AskFirst, q.Redelivery, q.Forced
+	d.Anew, d.DoubtAt = q.Replay == outbox.Forced, q.DoubtAt
 	l.heard = false
 	return d, v
 }
