@@ -111,7 +111,7 @@ func compilePattern(text string) (compiled *regexp.Regexp, places int, err error
 		return nil, 0, err
 	}
 	tooMany := fmt.Errorf("a pattern of more than %d places", maxPlaces)
-	if placesOf(re) > maxPlaces {
+	if placesOf(re, maxPlaces) > maxPlaces {
 		return nil, 0, tooMany
 	}
 	prog, err := syntax.Compile(re.Simplify())
@@ -125,8 +125,8 @@ func compilePattern(text string) (compiled *regexp.Regexp, places int, err error
 	return compiled, len(prog.Inst), err
 }
 
-// placesOf is the least number of places that a pattern has once it is compiled, maxPlaces+1 for any that has more.
-func placesOf(re *syntax.Regexp) int {
+// placesOf is the least number of places that a pattern has once it is compiled, most+1 for any that has more.
+func placesOf(re *syntax.Regexp, most int) int {
 	n := 0
 	switch re.Op { //nolint:exhaustive // each other stands at no place of its own, or at one
 	case syntax.OpLiteral:
@@ -135,10 +135,10 @@ func placesOf(re *syntax.Regexp) int {
 		n = 1
 	}
 	for _, s := range re.Sub {
-		n = min(n+placesOf(s), maxPlaces+1)
+		n = min(n+placesOf(s, most), most+1)
 	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min, re.Max, 1)
 	}
-	return min(n, maxPlaces+1)
+	return min(n, most+1)
 }
