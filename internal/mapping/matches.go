@@ -15,6 +15,8 @@ const (
 	maxPlaces  = 1000 // places of a pattern at which a text may be
 )
 
+var errPlaces = fmt.Errorf("a pattern of more than %d places", maxPlaces)
+
 // matcher tells whether a text fits a pattern.
 type matcher func(pattern *regexp.Regexp, text string) bool
 
@@ -110,16 +112,15 @@ func compilePattern(text string) (compiled *regexp.Regexp, places int, err error
 	if err != nil {
 		return nil, 0, err
 	}
-	tooMany := fmt.Errorf("a pattern of more than %d places", maxPlaces)
 	if placesOf(re, maxPlaces) > maxPlaces {
-		return nil, 0, tooMany
+		return nil, 0, errPlaces
 	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(prog.Inst) > maxPlaces {
-		return nil, 0, tooMany
+		return nil, 0, errPlaces
 	}
 	compiled, err = regexp.Compile(text)
 	return compiled, len(prog.Inst), err
