@@ -107,21 +107,32 @@ func (e Entry) Heads() ([]Head, error) {
 	return heads, nil
 }
 
-// HeldAt is what Hold has written down in transactions of this time.
-func HeldAt(ctx context.Context, tx *store.Tx, at time.Time) (all []Head, err error) {
+// HeldAt tells whether Hold has written down a head in a transaction of this time, and else whether it has another one of the same message then, as far as the
+// plant has written the entries. The error is of kind Integrity if one of those holds no heads, and Unavailable while a key is not at hand without which
+// nobody can tell.
+func HeldAt(ctx context.Context, tx *store.Tx, h Head, at time.Time) (is, other bool, err error) {
 	var rows []row
 	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = '`+lanes+`' AND at = ? AND action = ? ORDER BY seq`, store.Micros(at), LanesMoved)
 	if err != nil {
-		return nil, fmt.Errorf("read which lanes have moved: %w", err)
+		return false, false, fmt.Errorf("read which lanes have moved: %w", err)
+	}
+	rows, away, err := written(ctx, tx, rows)
+	if err != nil {
+		return false, false, fmt.Errorf("read which lanes have moved: %w", err)
 	}
 	for _, r := range rows {
 		heads, err := r.entry().Heads()
 		if err != nil {
-			return nil, err
+			return false, false, err
 		}
-		all = append(all, heads...)
+		if slices.Contains(heads, h) {
+			return true, false, nil
+		}
+		other = other || slices.ContainsFunc(heads, func(o Head) bool {
+			return o.Link == h.Link && o.Lane == h.Lane && o.Epoch == h.Epoch && o.Number == h.Number
+		})
 	}
-	return all, nil
+	return false, other, away
 }
 
 // EachMoved calls fn with each entry of the action LanesMoved since then that has its place in the tree, the earliest first.

@@ -470,3 +470,41 @@ func earlier(t *testing.T, db *store.DB) {
 		t.Fatal(err)
 	}
 }
+
+// TestHeldAtBelievesWhatThePlantHasWritten: an entry that somebody puts in holds no head, nor does one whose key is not at hand hide what others hold.
+func TestHeldAtBelievesWhatThePlantHasWritten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, _ := signer(t, db)
+		begun(t, db, sign)
+		mine, forgery := audit.Head{Link: "erp", Lane: "o1", Epoch: 1, Number: 1, Digest: "d"}, audit.Head{Link: "erp", Lane: "o1", Epoch: 1, Number: 1, Digest: "forged"}
+		var at time.Time
+		err := db.InTx(t.Context(), func(tx *store.Tx) error {
+			at = tx.Now
+			return audit.Hold(t.Context(), tx, "outbox", []audit.Head{mine})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := func(h audit.Head) (is, other bool, kind problem.Kind) {
+			t.Helper()
+			err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+				is, other, err = audit.HeldAt(t.Context(), tx, h, at)
+				return err
+			})
+			return is, other, problem.KindOf(err)
+		}
+		forge(t, db, `INSERT INTO audit_entries (at, actor, origin, action, object, reason, new, outcome)
+			SELECT at, actor, origin, action, object, reason, '[{"link":"erp","lane":"o1","epoch":1,"number":1,"digest":"forged"}]', outcome FROM audit_entries WHERE object = 'lanes' ORDER BY seq DESC LIMIT 1`)
+		if is, other, kind := held(forgery); is || !other || kind != "" {
+			t.Errorf("what was put in: held %t, another %t, %q, want the plant's own alone", is, other, kind)
+		}
+		forge(t, db, seedOfNobody, `UPDATE audit_entries SET chain = (SELECT MAX(chain) FROM audit_entries), link = -1, previous = (SELECT mac FROM audit_entries WHERE seq = 2),
+			mac = (SELECT mac FROM audit_entries WHERE seq = 2), epoch = (SELECT MAX(id) FROM rest_epochs) WHERE seq = (SELECT MAX(seq) FROM audit_entries)`)
+		if is, _, kind := held(forgery); is || kind != problem.Unavailable {
+			t.Errorf("what was put in under a key that nobody can open: held %t, %q, want that nobody can tell", is, kind)
+		}
+		if is, _, kind := held(mine); !is || kind != "" {
+			t.Errorf("what the plant has written: held %t, %q", is, kind)
+		}
+	})
+}

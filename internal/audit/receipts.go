@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -129,8 +130,14 @@ func (s *Since) Receipts(ctx context.Context, tx *store.Tx) (since time.Time, is
 
 // ReceiptsBegun tells whether an entry that the plant has written says that they have MACs. That there is none proves nothing: see ReceiptsSince.
 func ReceiptsBegun(ctx context.Context, tx *store.Tx) (bool, error) {
-	_, begun, err := receiptsSaid(ctx, tx)
-	return begun != nil, err
+	_, is, err := ReceiptsBegunAt(ctx, tx)
+	return is, err
+}
+
+// ReceiptsBegunAt is ReceiptsBegun, and when that entry was written.
+func ReceiptsBegunAt(ctx context.Context, tx *store.Tx) (at time.Time, is bool, err error) {
+	at, begun, err := receiptsSaid(ctx, tx)
+	return at, begun != nil, err
 }
 
 // receiptsSaid is what the earliest entry says that was written by the plant and begins with them, and when; nil if there is none.
@@ -194,25 +201,43 @@ func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []E
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	macs, err := HasMACs(ctx, tx)
-	if err != nil {
-		return nil, err
+	rows, away, err := written(ctx, tx, rows)
+	if err = cmp.Or(err, away); err != nil {
+		return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
 	}
 	for _, r := range rows {
-		good := !macs
-		if macs && r.Chain == 0 {
-			good, err = r.before(ctx, tx)
-		} else if macs {
-			good, err = r.genuine(ctx, tx)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
-		}
-		if good {
-			list = append(list, r.entry())
-		}
+		list = append(list, r.entry())
 	}
 	return list, nil
+}
+
+// written are those of the entries that the plant has written: one without a MAC is believed where none has one, or where it had its place before they
+// began. away tells of one that cannot be judged, as its key is not at hand.
+func written(ctx context.Context, tx *store.Tx, rows []row) (good []row, away, err error) {
+	if len(rows) == 0 {
+		return nil, nil, nil
+	}
+	macs, err := HasMACs(ctx, tx)
+	if err != nil || !macs {
+		return rows, nil, err
+	}
+	for _, r := range rows {
+		is := false
+		if r.Chain == 0 {
+			is, err = r.before(ctx, tx)
+		} else {
+			is, err = r.genuine(ctx, tx)
+		}
+		switch {
+		case problem.KindOf(err) == problem.Unavailable:
+			away = err
+		case err != nil:
+			return nil, nil, err
+		case is:
+			good = append(good, r)
+		}
+	}
+	return good, away, nil
 }
 
 // before tells whether an entry has its place before MACs began, by an entry of MACsBegin that the plant has written. That one may wait for its own.

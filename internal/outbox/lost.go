@@ -37,6 +37,7 @@ type lookout struct {
 // It says how many were found. Without the keys by which the record is believed it finds nothing.
 func (o *Outbox) ParkLost(ctx context.Context, db *store.DB) (found int, err error) {
 	var lost []Lost
+	var away error // a key is not at hand, of an entry or of what says that it was purged: it keeps no other lane from being parked
 	err = db.View(ctx, func(tx *store.Tx) error {
 		heads, err := o.heldHeads(ctx, tx)
 		if err != nil {
@@ -46,7 +47,7 @@ func (o *Outbox) ParkLost(ctx context.Context, db *store.DB) (found int, err err
 		if err != nil {
 			return err
 		}
-		lost, err = o.Lost(ctx, tx, append(heads, gaps...))
+		lost, away, err = o.lost(ctx, tx, append(heads, gaps...))
 		return err
 	})
 	if problem.KindOf(err) == problem.Unavailable {
@@ -55,7 +56,6 @@ func (o *Outbox) ParkLost(ctx context.Context, db *store.DB) (found int, err err
 	if err != nil {
 		return 0, fmt.Errorf("look for messages that were taken out of their lanes: %w", err)
 	}
-	var away error // of an entry whose key is not at hand: it keeps no other lane from being parked
 	for _, l := range lost {
 		is := false
 		err := db.InTx(ctx, func(tx *store.Tx) (err error) {

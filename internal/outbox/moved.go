@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -40,32 +42,40 @@ type Lost struct {
 }
 
 // Lost gives those of the heads that are not in their lanes as they were held, and were not purged for their age: they were taken out or
-// exchanged behind Holdfast.
-func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lost []Lost, err error) {
+// exchanged behind Holdfast. Unavailable while a key is not at hand by which that is told of each.
+func (o *Outbox) Lost(ctx context.Context, tx *store.Tx, heads []audit.Head) ([]Lost, error) {
+	lost, away, err := o.lost(ctx, tx, heads)
+	return lost, cmp.Or(err, away)
+}
+
+// lost is Lost, of those heads of which it can be told; away says why it cannot of the others.
+func (o *Outbox) lost(ctx context.Context, tx *store.Tx, heads []audit.Head) (lost []Lost, away, err error) {
 	var b believer
 	for part := range slices.Chunk(heads, chunk) {
 		has, err := digestsAt(ctx, tx, part)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, h := range part {
 			digests, there := has[placeAt(h)]
+			if there {
+				if !digests[h.Digest] {
+					lost = append(lost, Lost{h, true})
+				}
+				continue
+			}
+			purged, err := o.wasPurged(ctx, tx, placeAt(h), &b)
 			switch {
-			case there && digests[h.Digest]:
-			case there:
-				lost = append(lost, Lost{h, true})
-			default:
-				purged, err := o.wasPurged(ctx, tx, placeAt(h), &b)
-				if err != nil {
-					return nil, err
-				}
-				if !purged {
-					lost = append(lost, Lost{Head: h})
-				}
+			case problem.KindOf(err) == problem.Unavailable:
+				away = err
+			case err != nil:
+				return nil, nil, err
+			case !purged:
+				lost = append(lost, Lost{Head: h})
 			}
 		}
 	}
-	return lost, nil
+	return lost, away, nil
 }
 
 func placeAt(h audit.Head) at { return at{h.Link, h.Lane, h.Epoch, h.Number} }

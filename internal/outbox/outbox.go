@@ -117,7 +117,6 @@ type Outbox struct {
 	begun   atomic.Pointer[begun]
 	looked  atomic.Pointer[at] // how far ParkSkipped has come
 	lookout lookout
-	blind   atomic.Bool // a command has no keys to tell what was purged
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the

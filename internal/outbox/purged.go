@@ -3,7 +3,6 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -31,22 +30,9 @@ func (o *Outbox) keepPurged(ctx context.Context, tx *store.Tx, all []purgedTo, d
 	slices.SortFunc(all, func(a, b purgedTo) int { // in one order, so that two nodes do not wait for each other
 		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Epoch, b.Epoch))
 	})
-	bare := false
 	for i, p := range all {
-		if all[i].MAC, err = o.macOf(ctx, tx, p.cell()); err != nil {
+		if all[i].MAC, err = o.vouch(ctx, tx, p.cell(), "note what was purged"); err != nil {
 			return err
-		}
-		bare = bare || all[i].MAC == nil
-	}
-	if bare {
-		is, err := audit.HasMACs(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if is {
-			return &problem.Error{
-				Kind: problem.Unavailable, What: "note what was purged", Why: "the plant's keyring is not at hand, and nobody would believe it", Hint: "bring the keyring back; old messages stay until then",
-			}
 		}
 	}
 	g := store.Give(
@@ -85,14 +71,7 @@ func (o *Outbox) BeginMACs(ctx context.Context, tx *store.Tx) (without bool, err
 
 // genuine tells whether the plant has noted that.
 func (p purgedTo) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
-	if len(p.MAC) != macOfOne {
-		return false, nil
-	}
-	err := tx.CheckMAC(ctx, p.cell(), int64(binary.BigEndian.Uint64(p.MAC)), p.MAC[8:]) //nolint:gosec // as macOf has written it
-	if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound {
-		return false, nil
-	}
-	return err == nil, err
+	return genuine(ctx, tx, p.cell(), p.MAC)
 }
 
 // Believed is e with that of Purged alone which the plant has noted: what somebody else has excuses nothing. It is for a plant of which receipts have MACs.
@@ -111,28 +90,41 @@ func (o *Outbox) Believed(ctx context.Context, tx *store.Tx, e End) (End, error)
 	return e, nil
 }
 
-// believer tells which rows of outbox_purged count, of many.
-type believer struct{ asked, any bool }
+// believer tells which rows of outbox_purged count, of many. A key that is not at hand is not waited for again for each of them.
+type believer struct {
+	asked, any bool
+	away       error            // nobody can tell whether receipts have MACs
+	keys       map[string]error // those of rows that are not at hand
+}
 
-// wasPurged tells whether what was at a place may have been deleted for its age. Until receipts have MACs every row counts, and for who has no keys to tell:
-// nothing is lost to him.
+// counts tells whether a row counts. Until receipts have MACs every one does.
+func (b *believer) counts(ctx context.Context, tx *store.Tx, p purgedTo) (is bool, err error) {
+	if !b.asked {
+		var begun bool
+		begun, err = audit.ReceiptsBegun(ctx, tx)
+		if b.away = err; err != nil && problem.KindOf(err) != problem.Unavailable {
+			return false, err
+		}
+		b.asked, b.any, b.keys = true, err == nil && !begun, map[string]error{}
+	}
+	key := string(p.MAC[:min(8, len(p.MAC))])
+	if err := cmp.Or(b.away, b.keys[key]); err != nil || b.any {
+		return err == nil, err
+	}
+	if is, err = p.genuine(ctx, tx); problem.KindOf(err) == problem.Unavailable {
+		b.keys[key] = err
+	}
+	return is, err
+}
+
+// wasPurged tells whether what was at a place may have been deleted for its age. The error is of kind Unavailable while a key is not at hand by which that
+// is told: whoever can write the database can name one that never is.
 func (o *Outbox) wasPurged(ctx context.Context, tx *store.Tx, of at, b *believer) (is bool, err error) {
 	var rows []purgedTo
 	err = tx.Select(ctx, &rows, `SELECT link, lane, epoch, number, mac FROM outbox_purged WHERE link = ? AND lane = ? AND epoch = ? AND number >= ?`,
 		of.Link, of.Lane, of.Epoch, of.Number)
-	if err == nil && len(rows) > 0 && !b.asked && !o.blind.Load() {
-		var begun bool
-		begun, err = audit.ReceiptsBegun(ctx, tx)
-		b.asked, b.any = err == nil, !begun
-	}
 	if err == nil && len(rows) > 0 {
-		if is = b.any || o.blind.Load(); !is {
-			is, err = rows[0].genuine(ctx, tx)
-		}
-	}
-	if problem.KindOf(err) == problem.Unavailable {
-		o.blind.Store(o.signer == nil) // a command opens the keyring but once
-		return true, nil
+		is, err = b.counts(ctx, tx, rows[0])
 	}
 	if err != nil {
 		return false, fmt.Errorf("read what was purged of lane %s: %w", of.Lane, err)

@@ -103,6 +103,41 @@ func (o *Outbox) macOf(ctx context.Context, tx *store.Tx, c store.Cell, between 
 	return append(out, mac...), nil
 }
 
+// vouch is the MAC of what nobody would believe without one: where entries of the audit record have theirs, and no key is at hand, it is an error of kind
+// Unavailable instead of nil.
+func (o *Outbox) vouch(ctx context.Context, tx *store.Tx, c store.Cell, what string) ([]byte, error) {
+	mac, err := o.macOf(ctx, tx, c)
+	if mac != nil || err != nil {
+		return mac, err
+	}
+	if is, err := audit.HasMACs(ctx, tx); err != nil || !is {
+		return nil, err
+	}
+	return nil, &problem.Error{
+		Kind: problem.Unavailable, What: what, Why: "the plant's keyring is not at hand, and nobody would believe it", Hint: "bring the keyring back; until then it waits",
+	}
+}
+
+// vouches tells whether all that vouch is for has a MAC that counts.
+func (o *Outbox) vouches(ctx context.Context, tx *store.Tx) (bool, error) {
+	if is, err := o.macs(ctx, tx); is || err != nil {
+		return is, err
+	}
+	return audit.HasMACs(ctx, tx)
+}
+
+// genuine tells whether the plant has made a MAC, as macOf gives it, of a cell.
+func genuine(ctx context.Context, tx *store.Tx, c store.Cell, mac []byte) (bool, error) {
+	if len(mac) != macOfOne {
+		return false, nil
+	}
+	err := tx.CheckMAC(ctx, c, int64(binary.BigEndian.Uint64(mac)), mac[8:]) //nolint:gosec // as macOf has written it
+	if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // CheckReceipt is an error of kind Integrity if what is kept of a delivery beside the message is not what the plant has written. has tells whether it
 // bears a MAC; without one nothing is known.
 func (o *Outbox) CheckReceipt(ctx context.Context, tx *store.Tx, d Detail) (has bool, err error) {

@@ -82,23 +82,21 @@ func (o *Outbox) isWhatWas(ctx context.Context, tx *store.Tx, d Detail, last int
 	return err
 }
 
-// recorded is an error of kind Integrity if the audit record has it that a change of a message at this time made something else of it.
+// recorded is an error of kind Integrity if the audit record has it that a change of a message at this time made something else of it, or does not have it
+// although each change since receipts have MACs is on it: the time may be altered too.
 func (o *Outbox) recorded(ctx context.Context, tx *store.Tx, d Detail, digest string, at time.Time) error {
-	held, err := audit.HeldAt(ctx, tx, at)
-	if err != nil {
+	is, other, err := audit.HeldAt(ctx, tx, audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: digest}, at)
+	if err != nil || is {
 		return err
 	}
-	is, other := audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: digest}, false
-	for _, h := range held {
-		if h == is {
-			return nil
-		}
-		other = other || h.Link == is.Link && h.Lane == is.Lane && h.Epoch == is.Epoch && h.Number == is.Number
+	if other {
+		return (&row{ID: d.ID}).altered("the audit record has it changed into something else")
 	}
-	if !other { // the plant had no keys then, or its record begins later
-		return nil
+	since, begun, err := audit.ReceiptsBegunAt(ctx, tx)
+	if err == nil && begun && at.After(since) { // else the plant had no keys then, or its record begins later
+		err = (&row{ID: d.ID}).altered("the audit record does not have its change")
 	}
-	return (&row{ID: d.ID}).altered("the audit record has it changed into something else")
+	return err
 }
 
 // revive makes of a void that is still owed what it was. It no longer expires: a person has said that it is wanted.

@@ -238,3 +238,38 @@ func TestADiscardIsNotUndoneIntoWhatWasAltered(t *testing.T) {
 		})
 	})
 }
+
+// TestADiscardIsNotUndoneThatTheRecordDoesNotHave: since the plant's entries have MACs each change is on the record, and who puts one into it, or moves the
+// change to another time, has the plant sign nothing.
+func TestADiscardIsNotUndoneThatTheRecordDoesNotHave(t *testing.T) {
+	sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) {
+		b.held()
+		b.unguarded()
+		b.clock.forward(time.Second)
+		owe(t, b.db, b.Outbox, "o1", "a")
+		d := b.message("a")
+		b.discard(1)
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			if _, err := tx.Exec(ctx, `UPDATE outbox_events SET at = at + 1000000 WHERE id = ?`, d.ID); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, `INSERT INTO audit_entries (at, actor, origin, action, object, reason, new, outcome)
+				SELECT at + 1000000, actor, origin, action, object, reason, new, outcome FROM audit_entries WHERE object = 'lanes' AND at = ?`, store.Micros(b.db.Now()))
+			return err
+		})
+		err := b.try(func(ctx context.Context, tx *store.Tx) error {
+			_, err := b.Undiscard(ctx, tx, d.ID, "it is wanted")
+			return err
+		})
+		if problem.KindOf(err) != problem.Integrity {
+			t.Errorf("got %v, want a problem of kind %s", err, problem.Integrity)
+		}
+		b.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE outbox_events SET at = at - 1000000 WHERE id = ?`, d.ID)
+			return err
+		})
+		if d := b.undiscard(d.ID); d.Role == message.Void {
+			t.Errorf("what is on the record is not undone: %+v", d)
+		}
+	})
+}

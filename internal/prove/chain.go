@@ -289,12 +289,11 @@ func (c *chain) vouchedFor(ctx context.Context, tx *store.Tx, d outbox.Detail, h
 	if h.Origin != nil || !h.Sealed || since.IsZero() {
 		return h.Origin == nil && h.Sealed, nil
 	}
-	held, err := audit.HeldAt(ctx, tx, since)
+	is, _, err := audit.HeldAt(ctx, tx, audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: h.Digest}, since)
 	if problem.KindOf(err) == problem.Integrity {
 		return false, nil
 	}
-	is := audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: h.Digest}
-	return slices.Contains(held, is), err
+	return is, err
 }
 
 // lastChange checks that a message became what it is when its history says that it was changed for the last time: nothing in the history comes
@@ -303,23 +302,13 @@ func (c *chain) lastChange(ctx context.Context, tx *store.Tx, d outbox.Detail, a
 	if at.IsZero() {
 		return nil // before has told that
 	}
-	held, err := audit.HeldAt(ctx, tx, at)
+	_, other, err := audit.HeldAt(ctx, tx, audit.Head{Link: d.Link, Lane: d.Lane, Epoch: d.Epoch, Number: d.Number, Digest: d.Digest}, at)
 	if problem.KindOf(err) == problem.Integrity {
 		c.wrong(d.Number, "what the audit record says of its last change cannot be read")
 		return nil
 	}
 	if err != nil {
 		return err
-	}
-	other := false
-	for _, h := range held {
-		if h.Link != d.Link || h.Lane != d.Lane || h.Epoch != d.Epoch || h.Number != d.Number {
-			continue
-		}
-		if h.Digest == d.Digest {
-			return nil
-		}
-		other = true
 	}
 	if other { // nothing at all: the plant had no keys then, or its record begins later
 		c.wrong(d.Number, "a part of its history was removed: the audit record has it changed into something else then")
