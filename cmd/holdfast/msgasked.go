@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 
 // waits tells whether policy has an act wait for a second person.
 func (r *records) waits(action string) bool {
-	return r.out.Config().FourEyes && (action == access.MsgAmend || action == access.MsgDiscard)
+	return r.out.Config().FourEyes && slices.Contains([]string{access.MsgAmend, access.MsgDiscard, access.MsgUndiscard, access.MsgMarkDelivered}, action)
 }
 
 // ask keeps what the person at this machine wants done to a message, for somebody else to approve.
@@ -45,14 +46,16 @@ type wishView struct {
 	By      string          `json:"by"`
 	Reason  string          `json:"reason"`
 	At      time.Time       `json:"at"`
+
+	Document string `json:"document,omitempty"`
 }
 
 func msgAsked() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "asked", Short: "List the corrections and discards that wait for somebody's approval", Example: "  holdfast msg asked -o json", Args: cobra.NoArgs,
-		Long: "List the corrections and discards that wait for somebody's approval (policy.four_eyes). -o json has the whole body that a correction\n" +
-			"would give a message; holdfast msg show has the one that it has.",
+		Use: "asked", Short: "List the acts on messages that wait for somebody's approval", Example: "  holdfast msg asked -o json", Args: cobra.NoArgs,
+		Long: "List the corrections, discards, undone discards and marks as delivered that wait for somebody's approval (policy.four_eyes). -o json has\n" +
+			"the whole body that a correction would give a message; holdfast msg show has the one that it has.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
 				list, err := r.wishes(ctx)
@@ -89,7 +92,7 @@ func (r *records) wishes(ctx context.Context) (list []outbox.Wish, err error) {
 func printWishes(w io.Writer, list []outbox.Wish, now time.Time, asJSON bool) error {
 	views, rows := make([]wishView, 0, len(list)), make([]string, 0, len(list))
 	for _, l := range list {
-		views = append(views, wishView{l.ID, l.Message, l.Act, l.Body, l.InDoubt, l.By, l.Reason, l.At})
+		views = append(views, wishView{l.ID, l.Message, l.Act, l.Body, l.InDoubt, l.By, l.Reason, l.At, l.Document})
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", l.ID, l.Act, l.Message, ago(now, l.At), l.By, orDash(l.Reason)))
 	}
 	switch {
@@ -104,7 +107,11 @@ func printWishes(w io.Writer, list []outbox.Wish, now time.Time, asJSON bool) er
 
 // recorded is a request as the audit record keeps it.
 func recorded(w outbox.Wish) (access.Result, error) {
-	after, err := json.Marshal(map[string]string{"request": w.ID, "act": w.Act, "asked_by": w.By, "asked_for": w.Reason})
+	says := map[string]string{"request": w.ID, "act": w.Act, "asked_by": w.By, "asked_for": w.Reason}
+	if w.Document != "" {
+		says["document"] = w.Document
+	}
+	after, err := json.Marshal(says)
 	return access.Result{Object: access.MessageObject(w.Message), After: after}, err
 }
 
@@ -137,7 +144,7 @@ func msgDecide(use, summary, example, action string, do func(ctx context.Context
 }
 
 func msgApprove() *cobra.Command {
-	return msgDecide("approve REQUEST", "Approve a correction or discard that somebody else has asked for",
+	return msgDecide("approve REQUEST", "Approve what somebody else has asked to be done to a message",
 		"  holdfast msg approve 5f0c1e7a93b24d6c8a1f0e2b4c6d8e9f --reason 'looked at the delivery note'", access.MsgApprove,
 		func(ctx context.Context, r *records, tx *store.Tx, id, reason string) (outbox.Wish, string, error) {
 			check, done, err := r.sendable(ctx)
@@ -154,12 +161,15 @@ func msgApprove() *cobra.Command {
 				return w, "", err
 			}
 			lane, err := r.goesOn(ctx, tx, d.Link, d.Lane)
+			if w.Act == outbox.ToUndiscard {
+				return w, "what message " + d.ID + " says is owed again as " + w.By + " has asked, see holdfast msg show " + d.ID + "; " + lane, err
+			}
 			return w, "message " + d.ID + " is " + stateOf(d) + " as " + w.By + " has asked; " + lane, err
 		})
 }
 
 func msgRefuse() *cobra.Command {
-	return msgDecide("refuse REQUEST", "Refuse a correction or discard that was asked for, or take your own back",
+	return msgDecide("refuse REQUEST", "Refuse what was asked to be done to a message, or take your own request back",
 		"  holdfast msg refuse 5f0c1e7a93b24d6c8a1f0e2b4c6d8e9f --reason 'the quantity was right'", access.MsgRefuse,
 		func(ctx context.Context, r *records, tx *store.Tx, id, reason string) (outbox.Wish, string, error) {
 			w, err := r.out.Refuse(ctx, tx, id, r.me(), reason)

@@ -167,6 +167,9 @@ func msgUndiscard() *cobra.Command {
 	return msgAct("undiscard ID", "Owe a message again that was discarded or has expired", "  holdfast msg undiscard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --reason 'it was the other order'",
 		access.MsgUndiscard,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			if r.waits(access.MsgUndiscard) {
+				return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToUndiscard, Reason: reason}, nil)
+			}
 			id, err := r.out.Undiscard(ctx, tx, d.ID, reason)
 			if id == d.ID {
 				return "is owed again, under its own number", err
@@ -250,6 +253,9 @@ func msgMarkDelivered() *cobra.Command {
 	cmd := msgAct("mark-delivered ID", "Say that the ERP has a message at which its lane stands still", "  holdfast msg mark-delivered 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --document 4900000123 --reason 'found in the ERP'",
 		access.MsgMarkDelivered,
 		func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
+			if r.waits(access.MsgMarkDelivered) {
+				return r.ask(ctx, tx, outbox.Wish{Message: d.ID, Act: outbox.ToMarkDelivered, Document: document, Reason: reason}, nil)
+			}
 			return "counts as delivered", r.out.MarkDelivered(ctx, tx, d.ID, document, reason)
 		})
 	cmd.Flags().StringVar(&document, "document", "", "the ERP's number of it; required where other messages need it")

@@ -37,6 +37,46 @@ func (p *plant) requested(id string) string {
 	return m[1]
 }
 
+// TestAMarkAndAnUndoneDiscardWaitForAnother, by the page of a message.
+func TestAMarkAndAnUndoneDiscardWaitForAnother(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		two := outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "erp-out"}}, "urn:plant:1000", outbox.Config{FourEyes: true})
+		two.SignWith(p.ring)
+		p.pages.Outbox = two
+		both := func(act, says string, pairs ...string) {
+			t.Helper()
+			p.as("user:anna")
+			if status, to, page := p.post("/console/messages/"+p.stuck+"/"+act, form(pairs...)); status != http.StatusSeeOther || !strings.HasSuffix(to, "?did=asked") {
+				t.Fatalf("%s: status %d to %s: %s", act, status, to, p.says(page))
+			}
+			if _, page := p.get("/console/messages/" + p.stuck); !strings.Contains(page, says) || len(unsound(t, page)) > 0 {
+				t.Errorf("%s: the page does not say %q: %s", act, says, p.says(page))
+			}
+			request := p.requested(p.stuck)
+			for _, one := range []struct {
+				who  string
+				want int
+			}{{"user:anna", http.StatusForbidden}, {"user:berta", http.StatusSeeOther}} {
+				p.as(one.who)
+				if status, _, page := p.post("/console/messages/"+p.stuck+"/approve", form("reason", "looked at it", "request", request)); status != one.want {
+					t.Fatalf("%s approves: status %d, want %d: %s", one.who, status, one.want, p.says(page))
+				}
+			}
+		}
+		both("discard", "wants this message given up", "cause", "booked-by-hand", "reason", "posted by hand")
+		both("undiscard", "wants the discard of this message undone", "reason", "it was not posted")
+		if now := p.detail(p.stuck); now.Role == message.Void {
+			t.Fatalf("it is void still: %+v", now)
+		}
+		p.standStill(1)
+		both("mark-delivered", "wants this message to count as delivered, as 4711", "document", "4711", "reason", "seen in the ERP")
+		if now := p.detail(p.stuck); !now.Settled || now.Receipt.Document != "4711" {
+			t.Errorf("it does not count as delivered: %+v", now)
+		}
+	})
+}
+
 // TestACorrectionAndADiscardWaitForAnother: who asked gets a 403, a change after the request voids it, and the record joins what belongs together.
 func TestACorrectionAndADiscardWaitForAnother(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -46,12 +46,18 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return c.acceptDoubtful(ctx, tx, d, actorOf(r.Context()), reason)
 		}},
 		"undiscard": {access.MsgUndiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			if out.Config().FourEyes {
+				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToUndiscard, Reason: reason})
+			}
 			_, err := out.Undiscard(ctx, tx, d.ID, reason)
 			return err
 		}},
 		"note":  {access.MsgNote, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return out.Note(ctx, tx, d.ID, reason) }},
 		"amend": {access.MsgAmend, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.amend(ctx, tx, d, r) }},
 		"mark-delivered": {access.MsgMarkDelivered, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
+			if out.Config().FourEyes {
+				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToMarkDelivered, Document: r.PostFormValue("document"), Reason: reason})
+			}
 			return out.MarkDelivered(ctx, tx, d.ID, r.PostFormValue("document"), reason)
 		}},
 		"send-again": {access.MsgSendAgain, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
@@ -160,7 +166,7 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 	c.board.forget()
 	if err == nil {
 		did := name
-		if c.Outbox.Config().FourEyes && (name == "amend" || name == "discard") {
+		if c.Outbox.Config().FourEyes && slices.Contains([]string{outbox.ToAmend, outbox.ToDiscard, outbox.ToUndiscard, outbox.ToMarkDelivered}, name) {
 			did = "asked"
 		}
 		return &page{to: Root + "messages/" + id + "?did=" + did}, nil

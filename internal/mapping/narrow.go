@@ -3,6 +3,7 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,7 +191,7 @@ func (s *shape) narrow(said string) {
 			s.length = most
 		}
 	} else if pattern, ok := strings.CutPrefix(said, "fits "); ok {
-		re, _, err := compilePattern(pattern)
+		re, err := regexp.Compile(pattern)
 		if err != nil {
 			return
 		}

@@ -21,23 +21,28 @@ import (
 type Wish struct {
 	ID      string // a digest of all the rest: who approves it approves what they have seen, and nothing else
 	Message string
-	Act     string // ToAmend or ToDiscard
+	Act     string // ToAmend, ToDiscard, ToUndiscard or ToMarkDelivered
 	Body    []byte // that a correction gives it
 	InDoubt bool   // discard it although the ERP may have it
 	By      string
 	Reason  string
 	At      time.Time
 
+	Document string // ToMarkDelivered: the ERP's number of it, "" if it has none
+
 	Changed bool // the message is another by now, so that nobody can approve it any more
 
 	digest     string // of the message when it was asked
 	redelivery int
+	mac        []byte // as macOf gives it
 }
 
 // The acts of a Wish.
 const (
-	ToAmend   = "amend"
-	ToDiscard = "discard"
+	ToAmend         = "amend"
+	ToDiscard       = "discard"
+	ToUndiscard     = "undiscard"
+	ToMarkDelivered = "mark-delivered"
 )
 
 // Asked is in the history of a message that somebody wants changed, with the body that they want.
@@ -59,10 +64,7 @@ var errTried = errors.New("it can be done")
 // Ask keeps what a person wants done to a message, for another to approve; what could not be done now is refused as the act itself would be, and
 // check is asked whether a corrected message can be sent. Conflict if somebody has asked for something already that still stands.
 func (o *Outbox) Ask(ctx context.Context, tx *store.Tx, w Wish, check func(context.Context, *store.Tx, Detail) error) (Wish, error) {
-	m, l, err := lockMessage(ctx, tx, w.Act+" message "+w.Message, w.Message)
-	if err == nil {
-		err = m.giveOwn(ctx, tx, l.own)
-	}
+	m, err := o.lockWanted(ctx, tx, w)
 	if err != nil {
 		return Wish{}, err
 	}
@@ -80,6 +82,25 @@ func (o *Outbox) Ask(ctx context.Context, tx *store.Tx, w Wish, check func(conte
 	}
 	w.At, w.digest, w.redelivery = tx.Now, m.Digest, m.Redelivery
 	return o.keepWish(ctx, tx, m, w)
+}
+
+// lockWanted locks the lane of the message that a wish is about: it may be settled where the act is one of settled messages too.
+func (o *Outbox) lockWanted(ctx context.Context, tx *store.Tx, w Wish) (row, error) {
+	m, l, err := lockMessage(ctx, tx, w.Act+" message "+w.Message, w.Message)
+	if err == nil {
+		return m, m.giveOwn(ctx, tx, l.own)
+	}
+	if problem.KindOf(err) != problem.Conflict || w.Act != ToUndiscard && w.Act != ToMarkDelivered {
+		return row{}, err
+	}
+	d, err := o.Message(ctx, tx, w.Message)
+	if err == nil {
+		_, err = lockLane(ctx, tx, d.Link, d.Lane)
+	}
+	if err == nil {
+		d, err = o.Message(ctx, tx, w.Message) // again: it may have been another before the lock was had
+	}
+	return row{ID: d.ID, Kind: d.Kind, Digest: d.Digest, Redelivery: d.Redelivery}, err
 }
 
 func taken(w *Wish) error {
@@ -100,6 +121,10 @@ func (o *Outbox) keepWish(ctx context.Context, tx *store.Tx, m row, w Wish) (_ W
 	if w.ID, err = w.sum(); err != nil {
 		return Wish{}, err
 	}
+	mac, err := o.vouch(ctx, tx, w.cell(), "keep what is asked of message "+w.Message)
+	if err != nil {
+		return Wish{}, err
+	}
 	kept, err := o.aside(ctx, tx, message.Message{ID: m.ID, Kind: m.Kind, Body: w.Body})
 	if err == nil {
 		err = m.hold(ctx, tx, kept.Large)
@@ -111,11 +136,12 @@ func (o *Outbox) keepWish(ctx context.Context, tx *store.Tx, m row, w Wish) (_ W
 	if err := history(ctx, tx, m, Asked, w.Act+", by "+w.By+": "+w.Reason); err != nil {
 		return Wish{}, err
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO outbox_asked (id, message, seq, act, in_doubt, digest, redelivery, author, reason, asked_at)
-		VALUES (?, ?, (SELECT MAX(seq) FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?)
+	_, err = tx.Exec(ctx, `INSERT INTO outbox_asked (id, message, seq, act, in_doubt, digest, redelivery, author, reason, asked_at, document, mac)
+		VALUES (?, ?, (SELECT MAX(seq) FROM outbox_events WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (message) DO UPDATE SET id = excluded.id, seq = excluded.seq, act = excluded.act, in_doubt = excluded.in_doubt, digest = excluded.digest,
-			redelivery = excluded.redelivery, author = excluded.author, reason = excluded.reason, asked_at = excluded.asked_at`,
-		w.ID, w.Message, w.Message, w.Act, w.InDoubt, w.digest, w.redelivery, w.By, w.Reason, store.Micros(w.At))
+			redelivery = excluded.redelivery, author = excluded.author, reason = excluded.reason, asked_at = excluded.asked_at,
+			document = excluded.document, mac = excluded.mac`,
+		w.ID, w.Message, w.Message, w.Act, w.InDoubt, w.digest, w.redelivery, w.By, w.Reason, store.Micros(w.At), w.Document, mac)
 	if err != nil {
 		return Wish{}, fmt.Errorf("keep what is asked of message %s: %w", w.Message, err)
 	}
@@ -124,7 +150,11 @@ func (o *Outbox) keepWish(ctx context.Context, tx *store.Tx, m row, w Wish) (_ W
 
 // sum is the ID of a wish.
 func (w Wish) sum() (string, error) {
-	text, err := json.Marshal([]any{w.Message, w.Act, w.Body, w.InDoubt, w.By, w.Reason, store.Micros(w.At), w.digest, w.redelivery})
+	says := []any{w.Message, w.Act, w.Body, w.InDoubt, w.By, w.Reason, store.Micros(w.At), w.digest, w.redelivery}
+	if w.Document != "" { // else it is what a node of the release before makes of it
+		says = append(says, w.Document)
+	}
+	text, err := json.Marshal(says)
 	if err != nil {
 		return "", fmt.Errorf("write what is asked of message %s: %w", w.Message, err)
 	}
@@ -132,10 +162,21 @@ func (w Wish) sum() (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
+// cell is a request as its author has made it: the ID is a digest of all of it, which whoever can write the database can make too.
+func (w Wish) cell() store.Cell {
+	return store.Cell{Table: "outbox_asked", Row: w.Message, Bound: [][]byte{[]byte(w.ID), []byte(w.By)}}
+}
+
 // grant does what is wanted.
 func (o *Outbox) grant(ctx context.Context, tx *store.Tx, m row, w Wish, check func(context.Context, *store.Tx, Detail) error) error {
-	if w.Act == ToDiscard {
+	switch w.Act {
+	case ToDiscard:
 		return o.discard(ctx, tx, m.ID, w.Reason, w.InDoubt)
+	case ToUndiscard:
+		_, err := o.undiscard(ctx, tx, m.ID, w.Reason)
+		return err
+	case ToMarkDelivered:
+		return o.markDelivered(ctx, tx, m.ID, w.Document, w.Reason)
 	}
 	if err := o.amend(ctx, tx, m.ID, w.Body, w.Reason); err != nil {
 		return err
@@ -155,23 +196,46 @@ func (o *Outbox) Approve(ctx context.Context, tx *store.Tx, id, by, reason strin
 		return Wish{}, err
 	}
 	what := "approve " + id
-	sum, err := w.sum()
 	switch {
-	case err != nil:
-		return Wish{}, err
 	case !audit.TwoPersons(by, w.By):
 		return Wish{}, &problem.Error{
 			Kind: problem.Denied, What: what, Why: "it may be " + by + "'s own request", Hint: "somebody else has to look at it and approve it; access.people says whose account is whose",
 		}
 	case w.Changed:
 		return Wish{}, &problem.Error{Kind: problem.Conflict, What: what, Why: "the message was changed since it was asked", Hint: "look at what it is now, and ask anew: holdfast msg show " + w.Message}
-	case sum != w.ID:
-		return Wish{}, &problem.Error{Kind: problem.Integrity, What: what, Why: "it is not what was asked: the database was altered", Hint: "refuse it, and find out who has changed it: holdfast audit verify"}
+	}
+	if err := o.wasAsked(ctx, tx, w); err != nil {
+		return Wish{}, err
 	}
 	if err := o.endWish(ctx, tx, w, "change approved", by+": "+reason); err != nil {
 		return Wish{}, err
 	}
 	return w, o.grant(ctx, tx, m, w, check)
+}
+
+// wasAsked is an error of kind Integrity if a request is not what somebody has asked of this plant.
+func (o *Outbox) wasAsked(ctx context.Context, tx *store.Tx, w Wish) error {
+	sum, err := w.sum()
+	if err != nil {
+		return err
+	}
+	e := &problem.Error{
+		Kind: problem.Integrity, What: "approve " + w.ID, Why: "it is not what was asked: the database was altered", Hint: "refuse it, and find out who has changed it: holdfast audit verify",
+	}
+	if sum != w.ID {
+		return e
+	}
+	vouched, err := o.vouches(ctx, tx)
+	if err != nil || !vouched {
+		return err
+	}
+	if is, err := genuine(ctx, tx, w.cell(), w.mac); err != nil || is {
+		return err
+	}
+	if len(w.mac) == 0 {
+		e.Why, e.Hint = "nothing vouches for it: the release before has kept it, or somebody has put it into the database", "refuse it; whoever has asked asks anew"
+	}
+	return e
 }
 
 // Refuse ends what somebody has asked for; whoever asked may take it back so.
@@ -195,7 +259,7 @@ func (o *Outbox) lockWish(ctx context.Context, tx *store.Tx, id string) (Wish, r
 	if err != nil {
 		return Wish{}, row{}, err
 	}
-	m, _, err := lockMessage(ctx, tx, w.Act+" message "+w.Message, w.Message)
+	m, err := o.lockWanted(ctx, tx, *w)
 	if err != nil {
 		return Wish{}, row{}, err
 	}
@@ -242,7 +306,7 @@ func (o *Outbox) wish(ctx context.Context, tx *store.Tx, where, arg string) (*Wi
 	if err != nil {
 		return nil, err
 	}
-	w.Changed = d.Settled || d.Digest != w.digest || d.Redelivery != w.redelivery
+	w.Changed = w.Act != ToUndiscard && d.Settled && (w.Act != ToMarkDelivered || d.Refused == "") || d.Digest != w.digest || d.Redelivery != w.redelivery
 	for _, h := range d.History {
 		if h.Seq != r.Seq {
 			continue
@@ -254,19 +318,21 @@ func (o *Outbox) wish(ctx context.Context, tx *store.Tx, where, arg string) (*Wi
 	return &w, nil
 }
 
-const wishColumns = `id, message, seq, act, in_doubt, digest, redelivery, author, reason, asked_at`
+const wishColumns = `id, message, seq, act, in_doubt, digest, redelivery, author, reason, asked_at, document, mac`
 
 type wishRow struct {
-	ID, Message, Act, Digest, Author, Reason string
-	Seq, Redelivery                          int64
-	InDoubt                                  bool  `db:"in_doubt"`
-	AskedAt                                  int64 `db:"asked_at"`
+	ID, Message, Act, Digest, Author, Reason, Document string
+
+	Seq, Redelivery int64
+	InDoubt         bool  `db:"in_doubt"`
+	AskedAt         int64 `db:"asked_at"`
+	MAC             []byte
 }
 
 func (r wishRow) wish() Wish {
 	return Wish{
 		ID: r.ID, Message: r.Message, Act: r.Act, InDoubt: r.InDoubt, By: r.Author, Reason: r.Reason, At: store.FromMicros(r.AskedAt),
-		digest: r.Digest, redelivery: int(r.Redelivery),
+		Document: r.Document, digest: r.Digest, redelivery: int(r.Redelivery), mac: r.MAC,
 	}
 }
 
@@ -278,6 +344,8 @@ func (o *Outbox) Wishes(ctx context.Context, tx *store.Tx) ([]Wish, error) {
 	var rows []wishRow
 	err := tx.Select(ctx, &rows, `SELECT `+wishColumns+` FROM outbox_asked AS a
 		WHERE digest = (SELECT m.digest FROM outbox_messages AS m WHERE m.id = a.message AND m.redelivery = a.redelivery)
+			OR EXISTS (SELECT 1 FROM outbox_delivered AS d WHERE d.id = a.message AND d.redelivery = a.redelivery AND d.digest = a.digest
+				AND (a.act = '`+ToUndiscard+`' OR a.act = '`+ToMarkDelivered+`' AND d.refused <> ''))
 		ORDER BY asked_at, id LIMIT `+fmt.Sprint(mostWishes))
 	if err != nil {
 		return nil, fmt.Errorf("read what is asked of messages: %w", err)

@@ -2,6 +2,9 @@ package outbox_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -69,6 +72,11 @@ func TestAChangeWaitsForAnotherPerson(t *testing.T) {
 			"discard": func(ctx context.Context, tx *store.Tx) error {
 				return b.Discard(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
 			},
+			"undiscard": func(ctx context.Context, tx *store.Tx) error {
+				_, err := b.Undiscard(ctx, tx, was[0].ID, "r")
+				return err
+			},
+			"mark delivered": func(ctx context.Context, tx *store.Tx) error { return b.MarkDelivered(ctx, tx, was[0].ID, "4711", "r") },
 			"by force": func(ctx context.Context, tx *store.Tx) error {
 				return b.DiscardInDoubt(ctx, tx, numbered(ctx, tx, "o1", 1), "r")
 			},
@@ -160,6 +168,117 @@ func TestWhatIsAnotherByNowIsNotApproved(t *testing.T) {
 		b.settle(done(b.claim("n1", 1, 3)[0], 3))
 		if err := b.approve(altered.ID, "user:berta"); problem.KindOf(err) != problem.Conflict {
 			t.Errorf("what was delivered since: got %v, want a conflict", err)
+		}
+	})
+}
+
+// TestARequestIsItsAuthors: who can write the database can give a request another author and the ID that fits, or put one there, and nobody can approve it.
+func TestARequestIsItsAuthors(t *testing.T) {
+	forgeries := map[string]string{
+		"another author": `UPDATE outbox_asked SET id = ?, author = 'user:zoe'`,
+		"no MAC":         `UPDATE outbox_asked SET id = ?, author = 'user:zoe', mac = NULL`,
+		"of another":     `UPDATE outbox_asked SET id = ?, author = 'user:zoe', mac = (SELECT mac FROM outbox_asked AS o WHERE o.message <> outbox_asked.message)`,
+	}
+	eachOfTwo(t, func(t *testing.T, b box) {
+		b.SignWith(ring(t, b.db))
+		w, err := b.ask(outbox.Wish{Message: outbox.MessageID("erp", "a"), Act: outbox.ToDiscard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.ask(outbox.Wish{Message: outbox.MessageID("erp", "b"), Act: outbox.ToDiscard}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal([]any{w.Message, w.Act, []byte(nil), false, "user:zoe", w.Reason, w.At.UnixMicro(), b.message("a").Digest, 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(text)
+		forged, errUndo := hex.EncodeToString(sum[:16]), errors.New("undo it")
+		for name, forgery := range forgeries {
+			err := b.try(func(ctx context.Context, tx *store.Tx) error {
+				if _, err := tx.Exec(ctx, forgery+` WHERE message = ?`, forged, w.Message); err != nil {
+					return err
+				}
+				_, err := b.Approve(ctx, tx, forged, "user:anna", "r", sendable)
+				return errors.Join(errUndo, err)
+			})
+			if !errors.Is(err, errUndo) || problem.KindOf(err) != problem.Integrity {
+				t.Errorf("%s: anna approves her own request as zoe's: got %v, want that nothing vouches for it", name, err)
+			}
+		}
+		if err := b.approve(w.ID, "user:berta"); err != nil {
+			t.Errorf("what is as it was asked: %v", err)
+		}
+	})
+}
+
+// TestAMarkAndAnUndoneDiscardWaitForAnother, also of what is settled: what took two to give up is not owed again by one.
+func TestAMarkAndAnUndoneDiscardWaitForAnother(t *testing.T) {
+	eachOfTwo(t, func(t *testing.T, b box) {
+		b.SignWith(ring(t, b.db))
+		both := func(w outbox.Wish) {
+			t.Helper()
+			w, err := b.ask(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.wishes(); !slices.Equal(got, []string{w.ID}) {
+				t.Errorf("%q wait, want %s", got, w.ID)
+			}
+			if err := b.approve(w.ID, "user:anna"); problem.KindOf(err) != problem.Denied {
+				t.Errorf("anna approves her own: %v", err)
+			}
+			if err := b.approve(w.ID, "user:berta"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, second := b.message("a"), b.message("b")
+		both(outbox.Wish{Message: a.ID, Act: outbox.ToDiscard})
+		both(outbox.Wish{Message: a.ID, Act: outbox.ToUndiscard})
+		if now := b.message("a"); now.Role == message.Void || string(now.Body) != string(a.Body) {
+			t.Errorf("the discard is not undone: %+v", now)
+		}
+		both(outbox.Wish{Message: a.ID, Act: outbox.ToDiscard})
+		b.settle(done(b.claim("n1", 1, 1)[0], 1))
+		both(outbox.Wish{Message: a.ID, Act: outbox.ToUndiscard}) // its number is closed
+		if now := b.message("a"); !now.Settled || now.History[len(now.History)-1].What != "discard undone" {
+			t.Errorf("the discard of what is settled is not undone: %+v", now)
+		}
+		c := b.claim("n1", 1, 1)[0]
+		b.settle(outbox.Settlement{Lane: c.Lane, Token: c.Token, Release: true, Next: outbox.Next{State: outbox.Parked, ID: second.ID, Reason: "no such material"}})
+		both(outbox.Wish{Message: second.ID, Act: outbox.ToMarkDelivered, Document: "4711"})
+		if now := b.message("b"); !now.Settled || now.Receipt.Document != "4711" {
+			t.Errorf("it does not count as delivered: %+v", now)
+		}
+	})
+}
+
+// TestARefusedDeliveryIsMarkedByTwo: it is settled already.
+func TestARefusedDeliveryIsMarkedByTwo(t *testing.T) {
+	eachOfTwo(t, func(t *testing.T, b box) {
+		id := outbox.MessageID("erp", "a")
+		b.settle(confirmed(b.claim("n1", 1, 1)[0], 1))
+		if err := b.answer(outbox.RefusalKind, map[string]any{"message": id, "text": "no such order"}); err != nil {
+			t.Fatal(err)
+		}
+		w, err := b.ask(outbox.Wish{Message: id, Act: outbox.ToMarkDelivered, Document: "4711"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.wishes(); !slices.Equal(got, []string{w.ID}) {
+			t.Errorf("%q wait, want %s", got, w.ID)
+		}
+		if d := b.message("a"); d.Refused == "" {
+			t.Error("one person has ended its refusal")
+		}
+		if err := b.approve(w.ID, "user:berta"); err != nil {
+			t.Fatal(err)
+		}
+		if d := b.message("a"); d.Refused != "" || d.Receipt.Document != "4711" {
+			t.Errorf("it is %q, refused %q", d.Receipt.Document, d.Refused)
+		}
+		if got := b.wishes(); len(got) != 0 {
+			t.Errorf("%q wait, want none", got)
 		}
 	})
 }

@@ -94,8 +94,15 @@ func (o *Outbox) Retry(ctx context.Context, tx *store.Tx, id, reason string) err
 
 // MarkDelivered settles the head of a lane by a person's word that the ERP has it, as document ("" if it has no number). It is
 // the way out of an unknown outcome that nobody but a person can settle, and of a refusal that came after the delivery: such a message
-// need not be the head, and its lane stays as it is.
+// need not be the head, and its lane stays as it is. Denied where a second person has to approve it, see Ask.
 func (o *Outbox) MarkDelivered(ctx context.Context, tx *store.Tx, id, document, reason string) error {
+	if err := o.alone("mark message " + id + " as delivered"); err != nil {
+		return err
+	}
+	return o.markDelivered(ctx, tx, id, document, reason)
+}
+
+func (o *Outbox) markDelivered(ctx context.Context, tx *store.Tx, id, document, reason string) error {
 	if found, err := o.takenAnyway(ctx, tx, id, document, reason); found || err != nil {
 		return err
 	}

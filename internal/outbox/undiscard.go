@@ -17,8 +17,15 @@ import (
 // Undiscard owes again what a person has discarded, or what has expired, for as long as its body is kept, and returns the ID under which it
 // is owed. A void whose turn has not come becomes the message that it was, under the same number. A number that is closed stays closed: the event is
 // owed under the next of its lane, by an ID of its own, and names the void as its cause. Conflict if it is no void, if it is owed again already, or if
-// the ERP may have it; Integrity if what is kept of it is not what the plant has committed.
+// the ERP may have it; Integrity if what is kept of it is not what the plant has committed; Denied where a second person has to approve it, see Ask.
 func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string) (string, error) {
+	if err := o.alone("undo the discard of message " + id); err != nil {
+		return "", err
+	}
+	return o.undiscard(ctx, tx, id, reason)
+}
+
+func (o *Outbox) undiscard(ctx context.Context, tx *store.Tx, id, reason string) (string, error) {
 	d, err := o.Message(ctx, tx, id)
 	if err != nil {
 		return "", err
