@@ -9,6 +9,7 @@ import (
 
 	"holdfast/adapters/odata"
 	"holdfast/adapters/odata/edm"
+	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -26,11 +27,8 @@ type ownMovements struct {
 	at  time.Time
 }
 
-// How long it is believed what SAP books itself, and how long it is not asked for again by a user who may not read it.
-const (
-	ownKept   = 10 * time.Minute
-	ownDenied = time.Hour
-)
+// ownKept is how long it is believed what SAP books itself.
+const ownKept = 10 * time.Minute
 
 // of are the movements that SAP makes with a confirmation.
 func (m ownMovements) of(c confirmed) (out []goods) {
@@ -49,14 +47,14 @@ func (m ownMovements) of(c confirmed) (out []goods) {
 func bare(number string) string { return strings.TrimLeft(number, "0") }
 
 // own gives, by the order's bare number, what SAP makes itself with the confirmations of these orders. What was read a short while ago is
-// not read again unless it must be fresh.
+// not read again unless it must be fresh. While SAP denies us the orders it is asked once a minute, and each call in between has its refusal.
 func (l *Link) own(ctx context.Context, orders []string, fresh bool) (map[string]ownMovements, error) {
 	now := l.now()
 	out, ask := map[string]ownMovements{}, map[string]string{}
 	l.mu.Lock()
-	if now.Before(l.ownAgain) {
-		l.mu.Unlock()
-		return out, nil
+	denied := l.ownDenied
+	if !now.Before(l.ownAgain) {
+		denied = nil
 	}
 	for _, order := range orders {
 		if m, ok := l.owns[bare(order)]; ok && !fresh && now.Sub(m.at) < ownKept {
@@ -68,6 +66,9 @@ func (l *Link) own(ctx context.Context, orders []string, fresh bool) (map[string
 	l.mu.Unlock()
 	if len(ask) == 0 {
 		return out, nil
+	}
+	if denied != nil {
+		return out, denied
 	}
 	read := map[string]ownMovements{}
 	for order := range ask {
@@ -83,7 +84,7 @@ func (l *Link) own(ctx context.Context, orders []string, fresh bool) (map[string
 	defer l.mu.Unlock()
 	if err != nil {
 		if problem.KindOf(err) == problem.Denied {
-			l.ownAgain = now.Add(ownDenied)
+			l.ownDenied, l.ownAgain = err, now.Add(wire.ForbiddenWait)
 		}
 		return out, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/adapters/erpmock"
+	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 )
 
@@ -168,28 +169,43 @@ func TestWhatSAPBooksItselfWithABatchIsReadInIt(t *testing.T) {
 	}
 }
 
-// TestAConfirmationStandsThoughItsMovementsCannotBeRead: it says so, and a user who may not read the orders is not asked with each confirmation.
+// TestAConfirmationStandsThoughItsMovementsCannotBeRead: each says so for as long as that lasts, and SAP is asked again within a minute by a user whom it
+// has refused, whether for a right or for his password.
 func TestAConfirmationStandsThoughItsMovementsCannotBeRead(t *testing.T) {
-	w := start(t)
-	w.backflushed(t, "1000001")
-	confirm := func(id string, status int, want bool) {
-		t.Helper()
-		if status != 0 {
-			if _, err := w.system.AddFault(erpmock.Fault{Kind: erpmock.Status, Status: status, Method: "GET", Operation: "A_ProductionOrderComponent_3", Count: 1}); err != nil {
-				t.Fatal(err)
+	for _, refusal := range []int{http.StatusForbidden, http.StatusUnauthorized} {
+		t.Run(http.StatusText(refusal), func(t *testing.T) {
+			w := start(t)
+			var denied []error
+			w.link.WhenDenied(func(why error) { denied = append(denied, why) })
+			w.backflushed(t, "1000001")
+			fault := func(status int) {
+				t.Helper()
+				if _, err := w.system.AddFault(erpmock.Fault{Kind: erpmock.Status, Status: status, Method: "GET", Operation: "A_ProductionOrderComponent_3", Count: 1}); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		out := w.deliver(t, delivery(t, id, confirmation, confirms("1000001", "0020", yield), nil))
-		if got := strings.Contains(string(out.Receipt.Answer), "could not be read back; look in COGI"); out.Verdict != message.Delivered || got != want {
-			t.Errorf("%s: %v %s", id, out, out.Receipt.Answer)
-		}
-	}
-	confirm("m1", 503, true)
-	confirm("m2", 403, true)
-	confirm("m3", 0, false)
-	w.link.now = func() time.Time { return time.Now().Add(ownDenied) }
-	known, err := w.link.own(t.Context(), []string{"1000001"}, false)
-	if err != nil || len(known["1000001"].all) != 3 {
-		t.Errorf("an hour later, when the user may: %v, %v", known, err)
+			confirm := func(id string, want bool) (reads int) {
+				t.Helper()
+				before := w.system.Calls()[http.MethodGet]
+				out := w.deliver(t, delivery(t, id, confirmation, confirms("1000001", "0020", yield), nil))
+				if got := strings.Contains(string(out.Receipt.Answer), "could not be read back; look in COGI"); out.Verdict != message.Delivered || got != want {
+					t.Errorf("%s: %v %s", id, out, out.Receipt.Answer)
+				}
+				return w.system.Calls()[http.MethodGet] - before
+			}
+			fault(http.StatusServiceUnavailable)
+			confirm("m1", true)
+			fault(refusal)
+			confirm("m2", true)
+			if reads := confirm("m3", true); reads != 0 {
+				t.Errorf("%d reads at once after a refusal", reads)
+			}
+			if len(denied) != 1 {
+				t.Errorf("told of %v, want one refusal", denied)
+			}
+			w.link.now = func() time.Time { return time.Now().Add(wire.ForbiddenWait) }
+			confirm("m4", false)
+			confirm("m5", false)
+		})
 	}
 }

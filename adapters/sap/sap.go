@@ -218,7 +218,8 @@ type Link struct {
 	mu           sync.Mutex              // guards what follows
 	reservations map[string]string       // by order
 	owns         map[string]ownMovements // by bare order
-	ownAgain     time.Time               // before which it is not asked what SAP books itself
+	ownDenied    error                   // why it may not be read what SAP books itself
+	ownAgain     time.Time               // before which it is not tried again
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
