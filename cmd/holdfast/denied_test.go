@@ -70,6 +70,39 @@ func TestARefusedUserRaisesOneAlert(t *testing.T) {
 	}
 }
 
+// TestAFileThatCannotBeTakenRaisesAnAlert: of SAP's IDocs; and nothing behind it waits for it.
+func TestAFileThatCannotBeTakenRaisesAnAlert(t *testing.T) {
+	dir := t.TempDir()
+	f := openWith(t, `{kind: sap-idoc, client: "100", plant: {port: A, system: B}, sap: {port: C, system: D}, receive: {folder: `+dir+`, every: 10ms, settle: 10ms}}`)
+	if err := (&process{floors: f}).proveLinks(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	written(t, filepath.Join(dir, "o1.xml"), "no IDoc")
+	written(t, filepath.Join(dir, "o2.xml"), "no IDoc either")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	for _, p := range f.listeners() {
+		go func() { done <- p.run(ctx) }()
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "bad", "o2.xml")); err == nil {
+			break
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	var entries []audit.Entry
+	err := f.db.InTx(t.Context(), func(tx *store.Tx) (err error) {
+		entries, err = audit.List(t.Context(), tx, audit.Filter{Action: "link.file-aside", Limit: 10})
+		return err
+	})
+	if err != nil || len(entries) != 1 || entries[0].Object != "link/erp" || !strings.Contains(entries[0].Reason, "o1.xml") {
+		t.Errorf("entries %+v, %v; want one of the first file", entries, err)
+	}
+}
+
 // TestARightThatIsMissingStopsPollsTooAndIsShown: after the first 403 to a message the link is shown as down, with SAP's words, and its polls rest as
 // long as what is sent does.
 func TestARightThatIsMissingStopsPollsTooAndIsShown(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 type prover interface{ ProveBy(p wire.Proofs) }
 
 // proveLinks has the links prove what they send and ask for proofs, as the configuration says, and read what is encrypted. It keeps the keys of
-// senders fresh, and raises an alert where an ERP refuses a link.
+// senders fresh, and raises an alert where an ERP refuses a link, or a file of its cannot be taken.
 func (p *process) proveLinks(ctx context.Context) error {
 	if err := p.encryptLinks(ctx); err != nil {
 		return err
@@ -27,6 +27,9 @@ func (p *process) proveLinks(ctx context.Context) error {
 	for name, l := range p.links {
 		if d, ok := l.(interface{ WhenDenied(f func(why error)) }); ok {
 			d.WhenDenied(func(why error) { _ = p.alarmed(ctx, "link.denied", name, why) }) // it gives why
+		}
+		if d, ok := l.(interface{ WhenAside(f func(why error)) }); ok {
+			d.WhenAside(func(why error) { p.raiseSoon(ctx, "link.file-aside", "link/"+name, why) })
 		}
 		c := p.cfg.Links[name]
 		to, ok := l.(prover)
@@ -117,10 +120,15 @@ func (f *floors) alarmed(ctx context.Context, name, link string, refused error) 
 	if refused == nil || kind != problem.Integrity && kind != problem.Denied {
 		return refused
 	}
+	f.raiseSoon(ctx, name, "link/"+link, refused)
+	return refused
+}
+
+// raiseSoon raises an alert, also where ctx ends meanwhile, and waits for the database no longer than 10 s.
+func (f *floors) raiseSoon(ctx context.Context, name, object string, why error) {
 	soon, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	f.raise(soon, name, "link/"+link, refused)
-	return refused
+	f.raise(soon, name, object, why)
 }
 
 // raise raises an alert in a transaction of its own.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +51,10 @@ type Link struct {
 	resolve  Resolve
 	log      *slog.Logger
 	now      func() time.Time
+	disk     disk
+
+	whenAside func(why error) // nil: nobody is told
+	asideTold time.Time       // when somebody was last; of the one goroutine that picks files up
 
 	mu      sync.Mutex        // guards what follows
 	secrets map[string]string // by reference
@@ -61,7 +66,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{cfg: cfg, attempts: wire.NewAttempts(), resolve: resolve, log: log, now: time.Now, secrets: map[string]string{}}
+	l := &Link{cfg: cfg, attempts: wire.NewAttempts(), resolve: resolve, log: log, now: time.Now, disk: disk{os.Open, os.Rename}, secrets: map[string]string{}}
 	l.guard = wire.NewGuard(l.forget)
 	if l.zone, err = time.LoadLocation(cfg.Zone); err != nil || cfg.Zone == "" {
 		return nil, wrong("zone", "it is no time zone", "write a name of the IANA database, such as Europe/Berlin")
@@ -103,6 +108,10 @@ func (l *Link) openHTTP(s Send) error {
 // WhenDenied has f told that SAP refuses the link's user or a right of it: when it begins, and each hour while it lasts. It is called before the
 // link is used, and f must not call the link.
 func (l *Link) WhenDenied(f func(why error)) { l.guard.WhenDenied(f) }
+
+// WhenAside has f told that files of Receive.Folder are put aside, for a person: when that begins, and at most once an hour. It is called before the link is
+// used, and f must not call the link.
+func (l *Link) WhenAside(f func(why error)) { l.whenAside = f }
 
 // Remember gives the link its Numbers. It must not be called while anything is delivered; nothing is delivered without.
 func (l *Link) Remember(n Numbers) { l.numbers = n }

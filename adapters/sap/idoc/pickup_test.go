@@ -186,6 +186,130 @@ func TestAFileThatIsStillWrittenIsNotBad(t *testing.T) {
 	}
 }
 
+// unreadable has the disk refuse what begins so.
+func (p *picked) unreadable(prefix string) {
+	open := p.link.disk.open
+	p.link.disk.open = func(path string) (*os.File, error) {
+		if strings.HasPrefix(filepath.Base(path), prefix) {
+			return nil, &os.PathError{Op: "open", Path: path, Err: os.ErrPermission}
+		}
+		return open(path)
+	}
+}
+
+// TestAFileThatCannotBeReadHoldsUpNoOther: it waits for leave to be read as long as a file must stand still, and is put aside then, with its reason and an alert;
+// those behind it are taken at once, in their order.
+func TestAFileThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	p := newPicked(t)
+	var told []error
+	p.link.WhenAside(func(why error) { told = append(told, why) })
+	p.unreadable("b.xml")
+	p.put("a.xml", p.order(1))
+	p.put("b.xml", p.order(2))
+	p.put("b.xml.too", p.order(2))
+	p.put("c.xml", p.order(3))
+	p.put("d.xml", p.order(4))
+	p.look(time.Second)
+	p.look(time.Second)
+	if want := []string{"0000000000000001", "0000000000000003", "0000000000000004"}; !slices.Equal(p.ids, want) {
+		t.Errorf("%q are taken, want %q", p.ids, want)
+	}
+	if got := p.files(bad); len(got) > 0 || len(told) > 0 {
+		t.Errorf("%q are bad, told of %v, before they have stood still", got, told)
+	}
+	p.look(time.Minute)
+	if got, want := p.files(bad), []string{"b.xml", "b.xml.too", "b.xml.too.why", "b.xml.why"}; !slices.Equal(got, want) {
+		t.Errorf("%q are bad, want %q", got, want)
+	}
+	if got, err := os.ReadFile(filepath.Join(p.dir, bad, "b.xml.why")); err != nil || !strings.Contains(string(got), "permission denied") {
+		t.Errorf("the reason is %q, %v", got, err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0].Error(), "b.xml") {
+		t.Errorf("told of %v, want the first of them, once an hour", told)
+	}
+	p.put("half.xml", p.order(5)[:200])
+	p.look(time.Second)
+	p.look(time.Hour)
+	if len(told) != 2 || !strings.Contains(told[1].Error(), "half.xml") {
+		t.Errorf("told of %v, want what could not be parsed too", told)
+	}
+}
+
+// TestAFileThatMayBeReadInTimeIsTaken: whoever wrote it gives leave to read it later, also at the last moment.
+func TestAFileThatMayBeReadInTimeIsTaken(t *testing.T) {
+	for name, given := range map[string]int{"before it has stood still": 1, "while it is put aside": 3} {
+		t.Run(name, func(t *testing.T) {
+			p := newPicked(t)
+			open, reads := p.link.disk.open, 0
+			p.link.disk.open = func(path string) (*os.File, error) {
+				if reads++; reads <= given {
+					return nil, os.ErrPermission
+				}
+				return open(path)
+			}
+			p.put("a.xml", p.order(1))
+			p.look(0)
+			p.look(time.Second)
+			if given > 1 {
+				p.look(time.Second)
+				p.look(time.Minute)
+			}
+			for range 3 {
+				p.look(time.Second)
+			}
+			if want := []string{"0000000000000001"}; !slices.Equal(p.ids, want) || len(p.files(bad)) > 0 || len(p.files(".")) > 0 {
+				t.Errorf("%q are taken, want %q; bad are %q, left %q", p.ids, want, p.files(bad), p.files("."))
+			}
+		})
+	}
+}
+
+// TestAFileThatCannotBeMovedHoldsUpNoOther: it is offered again each time, which the inbox knows; what is behind it is taken.
+func TestAFileThatCannotBeMovedHoldsUpNoOther(t *testing.T) {
+	p := newPicked(t)
+	p.link.disk.rename = func(from, to string) error {
+		if filepath.Base(from) == "a.xml" {
+			return os.ErrPermission
+		}
+		return os.Rename(from, to)
+	}
+	p.put("a.xml", p.order(1))
+	p.put("b.xml", p.order(2))
+	accept := func(_ context.Context, batch []message.Incoming) error {
+		p.ids = append(p.ids, batch[0].ID)
+		return nil
+	}
+	if err := p.link.pickUpOnce(t.Context(), accept, p.seen); err != nil {
+		t.Fatal(err)
+	}
+	err := p.link.pickUpOnce(t.Context(), accept, p.seen)
+	if want := []string{"0000000000000001", "0000000000000002"}; err == nil || !slices.Equal(p.ids, want) || !slices.Equal(p.files(done), []string{"b.xml"}) {
+		t.Errorf("%q are taken, want %q; done are %q; %v", p.ids, want, p.files(done), err)
+	}
+}
+
+// TestWhatWasMovedIsNotRemovedThoughTheDiskSaysItWasNot: a disk that is far away answers a move that it was asked for twice with "no such file".
+func TestWhatWasMovedIsNotRemovedThoughTheDiskSaysItWasNot(t *testing.T) {
+	for _, says := range []error{os.ErrNotExist, os.ErrDeadlineExceeded} {
+		for _, reason := range []string{"", "it is wrong"} {
+			p := newPicked(t)
+			p.link.disk.rename = func(from, to string) error { return errors.Join(os.Rename(from, to), says) }
+			dir := filepath.Join(p.dir, bad)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			p.put("own", []byte("text"))
+			_ = p.link.place(filepath.Join(p.dir, "own"), dir, "o.xml", reason) // whatever it says
+			if got, err := os.ReadFile(filepath.Join(dir, "o.xml")); string(got) != "text" {
+				t.Errorf("%v: %q is there, %v", says, got, err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "o.xml.why")); (err == nil) != (reason != "") {
+				t.Errorf("%v: its reason is lost or made up: %v", says, err)
+			}
+		}
+	}
+}
+
 // TestTwoNodesPutAsideUnderOneNameAtOnce: SAP uses a name again, and each node has one of the two files. Both are kept, each with its reason.
 func TestTwoNodesPutAsideUnderOneNameAtOnce(t *testing.T) {
 	p := newPicked(t)
