@@ -34,7 +34,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	m, err := c.Model(ctx)
 	if err != nil {
-		return message.Outcome{Verdict: message.Unsure, LinkDown: true, After: rests(err)}, err
+		return putOff(message.Outcome{Verdict: message.Unsure, LinkDown: true}, err), err
 	}
 	t, err := c.target(m, rest)
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *Client) askPage(ctx context.Context, m *edm.Model, t *target, set *edm.
 	}
 	if err != nil {
 		unsure.LinkDown = wire.Broke(err)
-		return unsure, "", c.unreachable(what, false, err)
+		return putOff(unsure, err), "", c.unreachable(what, false, err)
 	}
 	if a.Status != http.StatusOK {
 		wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
@@ -142,8 +142,8 @@ func (c *Client) askPage(ctx context.Context, m *edm.Model, t *target, set *edm.
 	}
 	p, err := c.page(m, set.Of, a)
 	if err != nil {
-		unsure.LinkDown, unsure.After = c.isPage(a), rests(err)
-		return unsure, "", err
+		unsure.LinkDown = c.isPage(a)
+		return putOff(unsure, err), "", err
 	}
 	if len(p.Entities) == 0 && p.Next != "" {
 		return unsure, p.Next, nil

@@ -1,6 +1,7 @@
 package odata
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -29,15 +30,17 @@ type credentials struct {
 	resolve Resolve
 	http    *wire.Client
 	guard   *wire.Guard
+	most    time.Duration // that the token service can put us off
 
 	mu     sync.Mutex // guards what follows; held while a token is fetched
 	header string     // "" is not known
 	until  time.Time  // zero: no end
 	key    string     // the secret that header was made of
+	waits  waits      // of the token service
 }
 
-func newCredentials(auth Auth, resolve Resolve, http *wire.Client) *credentials {
-	c := &credentials{auth: auth, resolve: resolve, http: http}
+func newCredentials(auth Auth, resolve Resolve, http *wire.Client, most time.Duration) *credentials {
+	c := &credentials{auth: auth, resolve: resolve, http: http, most: most}
 	c.guard = wire.NewGuard(c.forget)
 	if auth.OAuth != nil {
 		c.guard.Spare = 1 // a token may only have ended
@@ -124,7 +127,7 @@ func (c *credentials) fetch(ctx context.Context, o *OAuth) error {
 	if err != nil {
 		return err
 	}
-	if err := c.guard.Resting(secret); err != nil {
+	if err := cmp.Or(c.guard.Resting(secret), c.waits.left(c.guard.Now())); err != nil {
 		return err
 	}
 	form := url.Values{"grant_type": {"client_credentials"}}
@@ -147,6 +150,9 @@ func (c *credentials) fetch(ctx context.Context, o *OAuth) error {
 			Hint: "check auth.oauth.token_url and the network", Cause: err,
 		}
 	}
+	if a.Status == http.StatusTooManyRequests || a.Status >= http.StatusInternalServerError {
+		return c.away(a)
+	}
 	var got struct {
 		Token   string `json:"access_token"`
 		Type    string `json:"token_type"`
@@ -166,4 +172,15 @@ func (c *credentials) fetch(ctx context.Context, o *OAuth) error {
 		c.until = c.guard.Now().Add(max(time.Duration(got.Seconds)*time.Second-early, time.Second))
 	}
 	return nil
+}
+
+// away is the problem of a token service that is overloaded or broken: it says nothing of who we are.
+func (c *credentials) away(a wire.Answer) error {
+	wait, _ := wire.RetryAfter(a.Header, c.guard.Now(), c.most)
+	err := &problem.Error{
+		Kind: problem.Unavailable, What: "token for the link", Why: "the token service answered " + statusLine(a.Status), Hint: "nothing, if it is well again soon; else ask who runs auth.oauth.token_url",
+		Cause: &wire.PutOff{After: wait, Throttled: a.Status == http.StatusTooManyRequests},
+	}
+	c.waits = putOffBy(err, c.guard.Now())
+	return err
 }

@@ -180,8 +180,8 @@ func (c *Client) settleChange(ctx context.Context, m *edm.Model, t *target, d me
 	w.doc, _ = object(d.Doc.Body)
 	e, a, err := c.present(ctx, w, "question after message "+d.Event.Message().ID)
 	if err != nil {
-		unsure.LinkDown, unsure.After = problem.KindOf(err) != problem.Invalid, rests(err)
-		return unsure, err
+		unsure.LinkDown = problem.KindOf(err) != problem.Invalid
+		return putOff(unsure, err), err
 	}
 	first := c.link.states.of(d.Event.Message().ID)
 	switch {

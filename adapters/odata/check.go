@@ -58,7 +58,7 @@ func (c *Client) optional() bool { return c.cfg.Optional && !c.needed.Load() }
 // forAll tells whether an error is one of the whole system, not of one service: nobody listens there, or we are not let in.
 func forAll(err error) bool {
 	if problem.KindOf(err) == problem.Denied {
-		return !errors.Is(err, errForbidden)
+		return !forbidden(err)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true

@@ -104,7 +104,7 @@ func TestEveryAnswerHasOneMeaning(t *testing.T) {
 }
 
 func TestErrorsKeepEveryDetailWithItsField(t *testing.T) {
-	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults()}}
+	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults(), now: time.Now}}
 	for name, body := range map[string]string{"V2": v2Error, "CAP": v2CAP, "V4": v4Error} {
 		e := c.said("w", wire.Answer{Status: 400, Header: http.Header{}, Body: []byte(body)})
 		found := false
@@ -121,7 +121,7 @@ func FuzzErrorBodies(f *testing.F) {
 	for _, s := range []string{v2Error, v2CAP, v4Error, xmlErr, html, ""} {
 		f.Add([]byte(s))
 	}
-	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults()}}
+	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults(), now: time.Now}}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e := c.said("w", wire.Answer{Status: 400, Header: http.Header{}, Body: body})
 		if len(e.Why) > 4*mostWords || strings.ContainsAny(e.Why, "\n\r") || len(e.Fields) > 3*mostDetails {

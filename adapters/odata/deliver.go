@@ -152,7 +152,7 @@ func (l *Link) prepare(ctx context.Context, d message.Delivery) (*write, message
 func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (*write, message.Outcome) {
 	m, err := c.Model(ctx)
 	if err != nil {
-		return nil, message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: err}
+		return nil, putOff(message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}, err)
 	}
 	t, err := c.target(m, rest)
 	if err != nil {
@@ -188,13 +188,13 @@ func (c *Client) prepare(ctx context.Context, rest string, d message.Delivery) (
 }
 
 // NotSent is the outcome of a write for which something that it needs could not be read, such as the entity that it changes: nothing was
-// sent. What is not there is nobody's but a person's to settle.
+// sent, and the link or the lane waits as if the write had been answered so. What is not there is nobody's but a person's to settle.
 func NotSent(err error) message.Outcome {
 	var p *problem.Error
 	if errors.As(err, &p) && p.Kind == problem.Invalid {
 		return message.Outcome{Verdict: message.Refused, Err: err}
 	}
-	return message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: err}
+	return putOff(message.Outcome{Verdict: message.Again, LinkDown: true, Err: err}, err)
 }
 
 // sendAlone puts one write on the wire.
@@ -212,11 +212,11 @@ func (c *Client) sendAlone(ctx context.Context, w *write) message.Outcome {
 
 // failed is the outcome of a write that got no answer.
 func (c *Client) failed(w *write, sent bool, err error) message.Outcome {
-	out := message.Outcome{Verdict: message.Again, LinkDown: true, After: rests(err), Err: c.unreachable(w.what, sent, err)}
+	out := message.Outcome{Verdict: message.Again, LinkDown: true, Err: c.unreachable(w.what, sent, err)}
 	if sent {
 		out.Verdict = message.Unsure
 	}
-	return out
+	return putOff(out, err)
 }
 
 // sendTogether puts several writes in one $batch, each in a change set of its own, and ties each part of the answer to its write.

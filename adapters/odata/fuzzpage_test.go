@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
@@ -23,7 +24,7 @@ func FuzzPollPage(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults()}}
+	c := &Client{name: "conf", link: &Link{cfg: Config{}.withDefaults(), now: time.Now}}
 	f.Add(false, []byte(`{"d":{"results":[{"OrderID":"1","ConfirmationYieldQuantity":"1.5"}],"__next":"x?$skiptoken=1","__count":"2"}}`))
 	f.Add(false, []byte(`{"d":[{"__metadata":{"etag":"W/1"},"PostingDate":"/Date(1700000000000)/"}]}`))
 	f.Add(true, []byte(`{"value":[{"OrderID":"1"},{"@removed":{},"@id":"a"}],"@odata.deltaLink":"y"}`))

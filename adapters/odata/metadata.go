@@ -34,6 +34,20 @@ type metadata struct {
 	etag  string
 	date  string // Last-Modified, where there is no ETag
 	asked time.Time
+	waits waits
+}
+
+// left is why it is not asked for yet, nil if it may be.
+func (m *metadata) left(now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waits.left(now)
+}
+
+func (m *metadata) wait(w waits) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waits = w
 }
 
 // known is what is known now, and when the service last said it.
@@ -82,7 +96,11 @@ func (c *Client) Model(ctx context.Context) (*edm.Model, error) {
 	if m := fresh(); m != nil {
 		return m, nil
 	}
+	if err := c.metadata.left(c.link.now()); err != nil {
+		return nil, err
+	}
 	m, err := c.readMetadata(ctx)
+	c.metadata.wait(putOffBy(err, c.link.now()))
 	if old, _ := c.metadata.known(); err != nil && old != nil {
 		c.link.log.Warn("the service does not say whether its $metadata still holds; the one that is known serves on",
 			"part", "odata", "service", c.name, "err", err)

@@ -78,9 +78,9 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	}
 	l := &Link{
 		cfg: cfg, base: base, http: client, log: log, now: time.Now, attempts: wire.NewAttempts(), services: map[string]*Client{},
-		session: &session{jar: jar, tokens: map[string]token{}}, slots: make(chan struct{}, cfg.Parallel),
+		session: &session{jar: jar, tokens: map[string]token{}, waits: map[string]waits{}}, slots: make(chan struct{}, cfg.Parallel),
 	}
-	l.creds = newCredentials(cfg.Auth, resolve, client)
+	l.creds = newCredentials(cfg.Auth, resolve, client, cfg.MaxRetryAfter)
 	for name, s := range cfg.Services {
 		c := &Client{link: l, name: name, cfg: s, path: strings.TrimRight(s.Path, "/")}
 		if s.Metadata != "" {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"holdfast/adapters/odata/edm"
 	"holdfast/adapters/wire"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
 )
@@ -143,7 +143,8 @@ func first(m map[string]any, names ...string) string {
 // field that it is about. That a right is missing is told, whatever was asked for.
 func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	s := listen(a.Body)
-	r := c.rule(a, s, false)
+	wait, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
+	r := c.rule(a, s, later)
 	why := "the ERP answered " + statusLine(a.Status)
 	if s.Text != "" {
 		why += ": " + clip(s.Text)
@@ -177,8 +178,11 @@ func (c *Client) said(what string, a wire.Answer) *problem.Error {
 	if s.Transaction != "" {
 		e.Why += "; SAP transaction " + clip(s.Transaction)
 	}
-	if r.credentials && r.wait > 0 {
-		e.Cause = errForbidden
+	if !later {
+		wait = r.wait
+	}
+	if forbidden := r.credentials && r.wait > 0; forbidden || r.verdict == message.Again && (wait > 0 || r.throttled || r.locked) {
+		e.Cause = &wire.PutOff{After: wait, Throttled: r.throttled, Locked: r.locked, Forbidden: forbidden}
 	}
 	if r.credentials && (a.Status != http.StatusUnauthorized || c.link.creds.without()) {
 		c.link.creds.guard.Forbidden(e)
@@ -194,21 +198,27 @@ func (c *Client) isPage(a wire.Answer) bool {
 // signIn makes the problem of such a page, and has somebody told of it.
 func (c *Client) signIn(what string) *problem.Error {
 	e := &problem.Error{
-		Kind: problem.Denied, What: what, Why: "the ERP answered with a web page, most likely one to log on", Hint: hintSignIn, Cause: errForbidden,
+		Kind: problem.Denied, What: what, Why: "the ERP answered with a web page, most likely one to log on", Hint: hintSignIn,
+		Cause: &wire.PutOff{After: wire.ForbiddenWait, Forbidden: true},
 	}
 	c.link.creds.guard.Forbidden(e)
 	return e
 }
 
-// errForbidden is the cause of a problem whose user lacks a right, or is to log on.
-var errForbidden = errors.New("forbidden")
+// forbidden tells whether a user lacks a right, or is to log on.
+func forbidden(err error) bool {
+	p, ok := errors.AsType[*wire.PutOff](err)
+	return ok && p.Forbidden
+}
 
-// rests is how long a link rests whose token, $metadata or entity could not be had: a user who lacks a right is given it by a person.
-func rests(err error) time.Duration {
-	if errors.Is(err, errForbidden) {
-		return wire.ForbiddenWait
+// putOff is an outcome for which something else had to be had first, a token, the $metadata or an entity, with what the answer to that said of when it may
+// be asked for again. Who works on an object says nothing of the link.
+func putOff(out message.Outcome, err error) message.Outcome {
+	if p, ok := errors.AsType[*wire.PutOff](err); ok {
+		out.After, out.Throttled, out.Locked = p.After, p.Throttled, p.Locked && out.Verdict == message.Again
+		out.LinkDown = out.LinkDown && !p.Locked
 	}
-	return 0
+	return out
 }
 
 // clip bounds a text and takes out what would break a line of a log.

@@ -2,10 +2,12 @@ package odata
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/cookiejar"
 	"strings"
 	"sync"
+	"time"
 
 	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
@@ -18,8 +20,36 @@ type session struct {
 
 	fetching sync.Mutex // held while a token is fetched
 
-	mu     sync.Mutex       // guards tokens
+	mu     sync.Mutex       // guards what follows
 	tokens map[string]token // by service
+	waits  map[string]waits // of those that gave none, by service
+}
+
+// waits is until when something is not asked for, since the ERP has put us off, and with which words.
+type waits struct {
+	until time.Time
+	why   error
+}
+
+// left is the problem of who asks before, with what is left of the time; nil of who may ask.
+func (w waits) left(now time.Time) error {
+	p, ok := errors.AsType[*problem.Error](w.why)
+	if !ok || !now.Before(w.until) {
+		return nil
+	}
+	said, _ := errors.AsType[*wire.PutOff](w.why)
+	rest, words := *said, *p
+	rest.After = w.until.Sub(now)
+	words.Cause = &rest
+	return &words
+}
+
+// putOffBy are those of a problem, none if the ERP did not say when it wants to be asked again.
+func putOffBy(err error, now time.Time) waits {
+	if p, ok := errors.AsType[*wire.PutOff](err); ok && p.RetryAfter() > 0 {
+		return waits{now.Add(p.After), err}
+	}
+	return waits{}
 }
 
 // token is a CSRF token, and how many were had before it.
@@ -59,11 +89,27 @@ func (c *Client) token(ctx context.Context, refused int) (token, error) {
 	if t := s.get(c.name); t.age > refused {
 		return t, nil // somebody else was here first
 	}
+	if err := s.left(c.name, c.link.now()); err != nil {
+		return token{}, err
+	}
 	text, err := c.fetchToken(ctx)
 	if err != nil {
+		s.wait(c.name, putOffBy(err, c.link.now()))
 		return token{}, err
 	}
 	return s.set(c.name, text), nil
+}
+
+func (s *session) left(service string, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waits[service].left(now)
+}
+
+func (s *session) wait(service string, w waits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waits[service] = w
 }
 
 // fetchToken asks the service's root, by HEAD or, where a service refuses that, by GET; with the slash at its end or, where that is
@@ -82,7 +128,7 @@ func (c *Client) fetchToken(ctx context.Context) (string, error) {
 		if t := a.Header.Get(csrf); t != "" && !strings.EqualFold(t, "Required") && a.Status < 500 {
 			return t, nil
 		}
-		if last = a; a.Status == http.StatusUnauthorized {
+		if last = a; a.Status == http.StatusUnauthorized || c.putsOff(a) {
 			break
 		}
 		if page = page || c.isPage(a); a.Status/100 == 2 && try.method == http.MethodGet && !c.isPage(a) {
@@ -97,6 +143,12 @@ func (c *Client) fetchToken(ctx context.Context) (string, error) {
 		e.Kind, e.Hint = problem.Unavailable, hintAddress
 	}
 	return "", e
+}
+
+// putsOff tells whether an answer asks to be left alone for a while, whatever is asked for.
+func (c *Client) putsOff(a wire.Answer) bool {
+	_, later := wire.RetryAfter(a.Header, c.link.now(), c.link.cfg.MaxRetryAfter)
+	return a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable && later
 }
 
 // mustRenew tells whether an answer says that a token is missing or has ended. Nothing was done then.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"holdfast/adapters/wire"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/openapi/contract"
 )
@@ -27,7 +28,8 @@ const (
 // said makes the problem of an answer that is no good one, in the ERP's own words as far as it has any. That a right is missing is told, whatever
 // was asked for.
 func (l *Link) said(op *operation, what string, a wire.Answer) *problem.Error {
-	r := ruleOf(op, a, a.Header.Get("Retry-After") != "")
+	wait, later := wire.RetryAfter(a.Header, l.now(), l.cfg.MaxRetryAfter)
+	r := ruleOf(op, a, later)
 	s := listen(a.Body)
 	why := "the ERP answered " + statusLine(a.Status)
 	if words := s.words(); words != "" {
@@ -36,6 +38,9 @@ func (l *Link) said(op *operation, what string, a wire.Answer) *problem.Error {
 	e := &problem.Error{Kind: r.kind, What: what, Why: why, Hint: r.hint, Fields: s.Fields}
 	if e.Kind == "" {
 		e.Kind = problem.Unavailable
+	}
+	if r.verdict == message.Again && r.link && !r.credentials && wait > 0 {
+		e.Cause = &wire.PutOff{After: wait, Throttled: r.throttled}
 	}
 	if e.Hint == hintAsk && !writes(op.Method) {
 		e.Hint = hintRead

@@ -196,6 +196,9 @@ func (f *floors) feeds() []inbox.Feed {
 			all = append(all, inbox.Feed{
 				Name: name + "/" + p.Name(), Link: name, Every: p.Every(), Source: p, Ended: p.Ended,
 				Held: func(ctx context.Context, tx *store.Tx) (time.Duration, error) { return f.outbox.Held(ctx, tx, name) },
+				Hold: func(ctx context.Context, tx *store.Tx, wait time.Duration) error {
+					return f.outbox.Hold(ctx, tx, name, wait)
+				},
 			})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"holdfast/internal/inbox"
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -587,6 +588,40 @@ func TestAFeedRestsWithItsLink(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
+		}
+	})
+}
+
+// putOff is a source whose ERP asks to be left alone.
+type putOff struct{}
+
+func (putOff) Poll(context.Context, string) ([]message.Incoming, string, error) {
+	return nil, "", &problem.Error{Kind: problem.Unavailable, Why: "429", Cause: wait(7 * time.Minute)}
+}
+
+type wait time.Duration
+
+func (w wait) Error() string             { return "later" }
+func (w wait) RetryAfter() time.Duration { return time.Duration(w) }
+
+// TestAFeedThatIsPutOffHoldsItsLink: what an ERP asks of a poll, for as long as it asks, holds for what is sent to it too, on every node.
+func TestAFeedThatIsPutOffHoldsItsLink(t *testing.T) {
+	each(t, inbox.Config{}, func(t *testing.T, w *world) {
+		var held atomic.Int64
+		in := w.another(inbox.Config{Retry: time.Millisecond, Feeds: []inbox.Feed{{
+			Name: "orders", Every: time.Millisecond, Source: putOff{},
+			Hold: func(_ context.Context, _ *store.Tx, wait time.Duration) error { held.Store(int64(wait)); return nil },
+		}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- in.Run(ctx) }()
+		w.until(func() bool { return held.Load() != 0 })
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if got := time.Duration(held.Load()); got != 7*time.Minute {
+			t.Errorf("held for %s, want 7m", got)
 		}
 	})
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // Source gives what an ERP has to say. Poll reads on from cursor ("" at first) and says where to go on next; it may give a message
-// again, under the same ID, and must not leave one out. It is never called while a transaction is open.
+// again, under the same ID, and must not leave one out. It is never called while a transaction is open. An error that has RetryAfter() time.Duration in its
+// chain says how long the ERP asks to be left alone.
 type Source interface {
 	Poll(ctx context.Context, cursor string) (batch []message.Incoming, next string, err error)
 }
@@ -34,6 +35,18 @@ type Feed struct {
 	// Held tells how long the link's ERP has asked not to be called from now on, as after an answer that denies us a right: so long it is not
 	// polled either. Nil: never.
 	Held func(ctx context.Context, tx *store.Tx) (time.Duration, error)
+	// Hold keeps for how long from now on the link's ERP has asked not to be called, in the answer to this feed: nothing is sent to it meanwhile, by no
+	// node. Nil: the feed alone rests.
+	Hold func(ctx context.Context, tx *store.Tx, wait time.Duration) error
+}
+
+// retryAfter is how long an error says that its ERP asks to be left alone, 0 if it does not.
+func retryAfter(err error) time.Duration {
+	var asks interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asks) {
+		return asks.RetryAfter()
+	}
+	return 0
 }
 
 // held is how long a feed rests because its link does.
@@ -74,10 +87,11 @@ func (i *Inbox) receive(ctx context.Context, f Feed) error {
 
 // rest is how long a feed that cannot be polled is left alone.
 func (i *Inbox) rest(failures int, err error) time.Duration {
+	least := retryAfter(err)
 	if problem.KindOf(err) == problem.Denied {
-		return max(deniedRest, i.pause(failures))
+		least = max(least, deniedRest)
 	}
-	return i.pause(failures)
+	return max(least, i.pause(failures))
 }
 
 // tell logs when a feed begins to fail and when that ends; what it says in between stands in the status. It counts the failures in
@@ -165,10 +179,13 @@ func (i *Inbox) hold(ctx context.Context, f Feed, owner string) (cursor string, 
 	return cursor, mine, err
 }
 
-// note keeps what went wrong, for the status; if that fails too, the log has it.
+// note keeps what went wrong, for the status, and how long the link is to be left alone; if that fails too, the log has it.
 func (i *Inbox) note(ctx context.Context, f Feed, cause error) {
 	err := i.db.InTx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE inbox_cursors SET trouble = ? WHERE name = ?`, short(cause.Error()), f.Name)
+		if wait := retryAfter(cause); err == nil && wait > 0 && f.Hold != nil {
+			err = f.Hold(ctx, tx, wait)
+		}
 		return err
 	})
 	if err != nil && ctx.Err() == nil {

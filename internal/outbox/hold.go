@@ -64,6 +64,12 @@ func (o *Outbox) said(tx *store.Tx, s *Said) func(r *store.Row) {
 	}
 }
 
+// Hold keeps that link's ERP has asked not to be called for so long from now on, for every node and the next start: in the answer to something else than a
+// message. It never shortens what the ERP has asked before.
+func (o *Outbox) Hold(ctx context.Context, tx *store.Tx, link string, wait time.Duration) error {
+	return o.hold(ctx, tx, link, []Settlement{{Hold: tx.Now.Add(wait)}})
+}
+
 // hold keeps until when the ERP has asked not to be called, for every node and the next start.
 func (o *Outbox) hold(ctx context.Context, tx *store.Tx, link string, all []Settlement) error {
 	var until time.Time

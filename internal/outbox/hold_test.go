@@ -52,3 +52,18 @@ func TestAHoldIsAsLongAsTheERPAsked(t *testing.T) {
 		})
 	}
 }
+
+// TestAHoldThatAPollWasAskedForIsOne: nothing is claimed meanwhile, and it shortens none that was asked for before.
+func TestAHoldThatAPollWasAskedForIsOne(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "o1", "a")
+		for _, wait := range []time.Duration{time.Minute, time.Second} {
+			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Hold(ctx, tx, "erp", wait) })
+		}
+		var held time.Duration
+		b.do(func(ctx context.Context, tx *store.Tx) (err error) { held, err = b.Held(ctx, tx, "erp"); return err })
+		if held != time.Minute {
+			t.Errorf("held for %s, want a minute", held)
+		}
+	})
+}
