@@ -92,7 +92,12 @@ func (l *Link) checkService(ctx context.Context, name string) error {
 	}
 	for i, p := range l.polls {
 		if p.client == c {
-			all = append(all, p.check(m, fmt.Sprintf("polls[%d]", i)))
+			at := fmt.Sprintf("polls[%d]", i)
+			err := p.check(m, at)
+			if err == nil && p.cfg.Delta {
+				err = p.checkDelta(ctx, m, at)
+			}
+			all = append(all, err)
 		}
 	}
 	return errors.Join(all...)
@@ -126,6 +131,21 @@ func (p *Poll) check(m *edm.Model, at string) error {
 		return wrong(at, err.Error(), "use names and values of the service's $metadata")
 	}
 	return nil
+}
+
+// checkDelta reads the first page of a set that is polled by delta links: if that is all, there must be one. A service may say beforehand that there is none.
+func (p *Poll) checkDelta(ctx context.Context, m *edm.Model, at string) error {
+	set := m.Sets[p.set]
+	none := wrong(at+".delta", "the service gives no delta links for "+p.set+", so that it is read as a whole once an hour, and nothing tells what is removed",
+		"write watermark with a field that grows with each change, or whole: true, in the place of delta")
+	if set.NoDelta {
+		return none
+	}
+	page, _, err := p.page(ctx, m, set, stand{})
+	if err == nil && page.Next+page.Delta == "" {
+		err = none
+	}
+	return err
 }
 
 // grows tells whether the values of a field can be told apart and put in order without losing a digit.

@@ -19,7 +19,7 @@ import (
 )
 
 // PollConfig is one entity set that is asked for what has changed: by delta links, by a field that grows with each change, or, where the
-// service has neither, as a whole each time.
+// service has neither, as a whole each time. A service that gives no delta links is told by Check; it is read as a whole once an hour meanwhile.
 type PollConfig struct {
 	Name      string            `yaml:"name"`                // of the cursor; must not change
 	Set       string            `yaml:"set"`                 // SERVICE/SET
@@ -83,7 +83,7 @@ func (l *Link) newPolls() ([]*Poll, error) {
 		}
 		usual := 5 * time.Second
 		if c.Whole {
-			usual = time.Hour
+			usual = wholeEvery
 		}
 		c.Every, c.Overlap = cmp.Or(c.Every, usual), cmp.Or(c.Overlap, 2*time.Minute)
 		c.Version = cmp.Or(c.Version, c.Watermark)
@@ -118,13 +118,16 @@ func (p *Poll) Watermark() string { return p.cfg.Watermark }
 // Every is how long to wait after an answer that brought nothing new.
 func (p *Poll) Every() time.Duration { return p.cfg.Every }
 
+// wholeEvery is how often a set is read as a whole.
+const wholeEvery = time.Hour
+
 // fresh is how many new entities end a reading; those that were read before, in the overlap, do not count.
 const fresh = 500
 
 // Ended tells whether a place that Poll gave ends the reading of a whole set: the next call begins anew.
 func (p *Poll) Ended(cursor string) bool {
 	at, err := readStand(cursor)
-	return err == nil && p.cfg.Whole && at.link == ""
+	return err == nil && (p.cfg.Whole || at.whole) && at.link == ""
 }
 
 // Poll reads what has changed since cursor, "" for everything, and gives where to go on. Store next in the transaction that accepts
@@ -138,6 +141,9 @@ func (p *Poll) Poll(ctx context.Context, cursor string) (batch []message.Incomin
 	at, err := readStand(cursor)
 	if err != nil {
 		return nil, cursor, err
+	}
+	if at.whole && p.client.link.now().Unix() < at.due {
+		return nil, cursor, nil
 	}
 	m, set, err := p.client.set(ctx, p.set)
 	if err != nil {
@@ -294,6 +300,9 @@ func (p *Poll) request(m *edm.Model, set *edm.Set, at stand) (request, error) {
 	if at.link != "" {
 		return p.client.relative(at.link, from)
 	}
+	if p.cfg.Delta {
+		from.header = tracks(m.Version)
+	}
 	q, all := Query{Expand: p.cfg.Expand}, p.equal()
 	switch {
 	case p.cfg.Whole || at.never:
@@ -342,8 +351,10 @@ func (p *Poll) from(at stand) string {
 // after is where a page says to go on.
 func (p *Poll) after(at stand, page Page) stand {
 	switch {
+	case p.cfg.Delta && page.Next+page.Delta == "":
+		return p.untracked()
 	case p.cfg.Delta:
-		return stand{link: cmp.Or(page.Next, page.Delta)}
+		return stand{link: cmp.Or(page.Next, page.Delta), whole: at.whole && page.Next != ""}
 	case p.cfg.Whole:
 		return stand{link: page.Next}
 	case at.never:
@@ -371,6 +382,14 @@ func (p *Poll) after(at stand, page Page) stand {
 		at.due = p.client.link.now().Add(neverEvery).Unix()
 	}
 	return stand{since: since, seen: seen, due: at.due}
+}
+
+// untracked is where a poll goes on whose service was read to the end and gave no link to what changes from there: all is read again, as seldom as a set that
+// is read as a whole.
+func (p *Poll) untracked() stand {
+	every := max(p.cfg.Every, wholeEvery)
+	p.client.link.log.Warn("the service gives no delta link; the set is read as a whole, and what is removed is not told", "part", "odata", "poll", p.cfg.Name, "every", every.String())
+	return stand{whole: true, due: p.client.link.now().Add(every).Unix()}
 }
 
 // highest is the highest watermark on a page.
@@ -401,10 +420,10 @@ func (p *Poll) incoming(of *edm.Struct, e Entity, at stand, now time.Time) (in m
 	key, version := cmp.Or(str(e.Values[p.cfg.Key]), e.ID, content), str(e.Values[p.cfg.Version])
 	id, object := cmp.Or(version, e.ETag)+"/"+content, version
 	unmarked := p.cfg.Watermark != "" && unchanged(str(e.Values[p.cfg.Watermark]))
-	if p.cfg.Whole || unmarked { // what was changed and changed back is told anew, after a restart the next day at the latest
+	if p.cfg.Whole || at.whole || unmarked { // what was changed and changed back is told anew, after a restart the next day at the latest
 		id += "/" + now.UTC().Format(time.DateOnly) + p.turns.turn(identity(of, e), id, now)
 	}
-	if place := cmp.Or(at.link, at.since); p.cfg.Delta && place != "" { // what the service says has changed is news, also where it was so before
+	if place := cmp.Or(at.link, at.since); p.cfg.Delta && !at.whole && place != "" { // what the service says has changed is news, also where it was so before
 		id += "~" + wire.Hash(place)
 	}
 	switch {

@@ -19,6 +19,7 @@ type Query struct {
 	OrderBy []Order
 	Top     int  // 0 is all
 	Count   bool // ask how many there are
+	Track   bool // ask for a link to what changes afterwards
 }
 
 // Order is one field to order by.
@@ -293,7 +294,7 @@ func (c *Client) relative(link string, from request) (request, error) {
 	if !ok || !strings.HasPrefix(below, "/") {
 		return request{}, fmt.Errorf("the link to the next page leads out of the service, to %s", u.EscapedPath())
 	}
-	return request{method: from.method, path: below, query: u.RawQuery, header: from.header}, nil
+	return request{method: from.method, path: below, query: u.RawQuery}, nil
 }
 
 // ours tells whether a host is the system's, under any of its names. All names of this machine are one.

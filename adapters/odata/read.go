@@ -107,8 +107,8 @@ func (c *Client) rest(ctx context.Context, m *edm.Model, l *edm.Link, all []Enti
 	return all, nil
 }
 
-// All calls each for every entity that the query finds, page after page, and gives the link to what changes afterwards. An error of
-// each ends it.
+// All calls each for every entity that the query finds, page after page, and gives the link to what changes afterwards, if Query.Track asks for it and the
+// service has one. An error of each ends it.
 func (c *Client) All(ctx context.Context, q Query, each func(Entity) error) (delta string, err error) {
 	m, s, err := c.set(ctx, q.Set)
 	if err != nil {
@@ -118,7 +118,20 @@ func (c *Client) All(ctx context.Context, q Query, each func(Entity) error) (del
 	if err != nil {
 		return "", c.invalid(q.Set, err)
 	}
-	return c.pages(ctx, m, s, request{method: http.MethodGet, path: "/" + q.Set, query: query}, q.Top, each)
+	r := request{method: http.MethodGet, path: "/" + q.Set, query: query}
+	if q.Track {
+		r.header = tracks(m.Version)
+	}
+	return c.pages(ctx, m, s, r, q.Top, each)
+}
+
+// tracks is the header by which a request asks for a link to what changes afterwards: the first one of a reading alone (OData 4.01 part 1 section 8.2.8.6).
+// V2 has none for it.
+func tracks(v edm.Version) http.Header {
+	if v != edm.V4 {
+		return nil
+	}
+	return http.Header{"Prefer": {"odata.track-changes"}}
 }
 
 // Changes follows a delta link that an earlier All or Changes gave. What is gone comes as an Entity that is Gone.

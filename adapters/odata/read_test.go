@@ -237,7 +237,7 @@ func TestDeltaLinksGiveWhatChanged(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			w, c := d.seeded(t, 60, edmx.Config{Delta: true})
 			n := 0
-			delta, err := c.All(t.Context(), Query{Set: d.set}, func(Entity) error { n++; return nil })
+			delta, err := c.All(t.Context(), Query{Set: d.set, Track: true}, func(Entity) error { n++; return nil })
 			if err != nil || n != 60 || delta == "" {
 				t.Fatalf("read %d, delta %q, %v", n, delta, err)
 			}

@@ -32,13 +32,15 @@ type stand struct {
 	never bool  // what has no watermark is read
 	met   int   // of it, by this reading
 	due   int64 // when it is to be read next, in seconds since 1970; 0 is at once
+
+	whole bool // the service gave no link to what changes: what is read by delta links elsewhere is read as a whole
 }
 
 func readStand(cursor string) (stand, error) {
 	place, seen, _ := strings.Cut(cursor, "#")
 	v, err := url.ParseQuery(place)
 	at := stand{since: v.Get("since"), begun: v.Get("begun"), high: v.Get("high"), link: v.Get("link"), seen: sights{}, mark: v.Get("mark"), anew: v.Has("anew")}
-	at.never = v.Has("never")
+	at.never, at.whole = v.Has("never"), v.Has("whole")
 	for name, n := range map[string]*int{"pages": &at.pages, "never": &at.met} {
 		if text := v.Get(name); err == nil && text != "" {
 			*n, err = strconv.Atoi(text)
@@ -74,6 +76,9 @@ func (s stand) String() string {
 	}
 	if s.never {
 		v.Set("never", strconv.Itoa(s.met))
+	}
+	if s.whole {
+		v.Set("whole", "1")
 	}
 	if s.due > 0 {
 		v.Set("due", strconv.FormatInt(s.due, 10))

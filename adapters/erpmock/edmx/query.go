@@ -97,10 +97,10 @@ func order(a, b any) int {
 }
 
 // listing answers a query of a set.
-func (m *Mock) listing(s *edm.Set, q url.Values, host string) answer {
+func (m *Mock) listing(s *edm.Set, q url.Values, host, prefer string) answer {
 	v := m.model.Version
 	for name := range q {
-		ours := []string{"$filter", "$select", "$expand", "$top", "$skip", "$skiptoken", "$orderby", "$format", "sap-client", "sap-language", "$deltatoken", "!deltatoken"}
+		ours := []string{"$filter", "$select", "$expand", "$top", "$skip", "$skiptoken", "$orderby", "$format", "sap-client", "sap-language", "$deltatoken", "!deltatoken", "tracked"}
 		counted := "$inlinecount"
 		if v == edm.V4 {
 			counted = "$count"
@@ -123,6 +123,9 @@ func (m *Mock) listing(s *edm.Set, q url.Values, host string) answer {
 	if len(rows) > m.cfg.Page {
 		page = rows[:m.cfg.Page]
 		q.Set("$skiptoken", strconv.Itoa(from+m.cfg.Page))
+		if m.tracks(q, prefer) {
+			q.Set("tracked", "true")
+		}
 		next = s.Name + "?" + q.Encode()
 	}
 	list := []any{}
@@ -136,13 +139,18 @@ func (m *Mock) listing(s *edm.Set, q url.Values, host string) answer {
 	for _, g := range gone {
 		list = append(list, map[string]any{"@removed": map[string]any{"reason": "deleted"}, "@id": g.path})
 	}
-	return m.list(s, list, total, next, q, host)
+	return m.list(s, list, total, next, q, host, prefer)
+}
+
+// tracks tells whether changes are to be told from this answer on. V4 gives a link to them only to who has asked for it (OData 4.01 part 1 section 8.2.8.6), or comes by one.
+func (m *Mock) tracks(q url.Values, prefer string) bool {
+	return m.cfg.Delta && (m.model.Version == edm.V2 || strings.Contains(prefer, "track-changes") || q.Has("$deltatoken") || q.Has("tracked"))
 }
 
 // list wraps entities as the version does.
-func (m *Mock) list(s *edm.Set, list []any, total int, next string, q url.Values, host string) answer {
+func (m *Mock) list(s *edm.Set, list []any, total int, next string, q url.Values, host, prefer string) answer {
 	delta := ""
-	if m.cfg.Delta && next == "" {
+	if m.tracks(q, prefer) && next == "" {
 		delta = s.Name + "?$deltatoken=" + strconv.FormatInt(m.changes, 10)
 	}
 	if m.model.Version == edm.V4 {

@@ -42,7 +42,7 @@ func (m *Mock) do(tx *transaction, c call) answer {
 	if !hasKey {
 		switch c.method {
 		case http.MethodGet:
-			return m.listing(s, c.query, c.host)
+			return m.listing(s, c.query, c.host, c.header.Get("Prefer"))
 		case http.MethodPost:
 			return m.create(tx, s, c)
 		}

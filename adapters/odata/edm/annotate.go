@@ -93,6 +93,8 @@ func (s *Set) annotate(a *node) {
 		s.NoUpdate = s.NoUpdate || denied(a, "Updatable")
 	case "DeleteRestrictions":
 		s.NoDelete = s.NoDelete || denied(a, "Deletable")
+	case "ChangeTracking":
+		s.NoDelta = denied(a, "Supported")
 	case "FilterRestrictions":
 		for _, name := range paths(a, "NonFilterableProperties") {
 			if f, ok := s.Of.Field(name); ok {

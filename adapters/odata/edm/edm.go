@@ -98,6 +98,7 @@ type Set struct {
 	NoCreate  bool
 	NoUpdate  bool
 	NoDelete  bool
+	NoDelta   bool              // it gives no links to what changes
 	Targets   map[string]string // by navigation property: the set that it leads to
 }
 
