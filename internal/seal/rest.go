@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/cipher"
@@ -179,7 +180,7 @@ func (r *Rest) Seal(ctx context.Context, tx *store.Tx, c store.Cell, plain []byt
 		}
 		return plain, 0, nil
 	}
-	k, err := r.key(e.id, c)
+	k, err := r.keyIn(tx, e.id, c)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -206,7 +207,7 @@ func (r *Rest) Unseal(ctx context.Context, tx *store.Tx, c store.Cell, epoch int
 	if err := r.awake(ctx, tx); err != nil {
 		return nil, err
 	}
-	k, err := r.key(epoch, c)
+	k, err := r.keyIn(tx, epoch, c)
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +225,30 @@ func (r *Rest) Unseal(ctx context.Context, tx *store.Tx, c store.Cell, epoch int
 func aad(epoch int64, c store.Cell) []byte {
 	b := bound(make([]byte, 0, 256), []byte("holdfast/rest/1"), []byte(c.Table), []byte(c.Row), strconv.AppendInt(make([]byte, 0, 20), epoch, 10))
 	return bound(b, c.Bound...)
+}
+
+// ownKey is a key that was made with a secret of the value's own.
+type ownKey struct {
+	of  keyOf
+	own []byte
+	key cipher.AEAD
+}
+
+// keyIn is key, which is not made anew for the next value of the same secret in one transaction. Longer it is not kept: who destroys the secret
+// destroys the key.
+func (r *Rest) keyIn(tx *store.Tx, id int64, c store.Cell) (cipher.AEAD, error) {
+	if c.Own == nil {
+		return r.key(id, c)
+	}
+	memo := tx.Memo()
+	if last, ok := (*memo).(*ownKey); ok && last.of == (keyOf{id, c.Table}) && bytes.Equal(last.own, c.Own) {
+		return last.key, nil
+	}
+	k, err := r.key(id, c)
+	if err == nil {
+		*memo = &ownKey{keyOf{id, c.Table}, bytes.Clone(c.Own), k}
+	}
+	return k, err
 }
 
 // key is what seals and opens the values of a table in an epoch. One that is made with a secret of the value's own is made each time.

@@ -267,6 +267,36 @@ func TestASealedValueOpensInItsOwnPlaceAlone(t *testing.T) {
 	})
 }
 
+// TestSecretsTakeTurnsInOneTransaction: the key of the last one is at hand, and opens nothing of the next.
+func TestSecretsTakeTurnsInOneTransaction(t *testing.T) {
+	eachRest(t, func(t *testing.T, w restWorld) {
+		r := w.must(seal.RestConfig{})
+		cell := func(table, own string) store.Cell {
+			return store.Cell{Table: table, Row: "a", Own: []byte(own)}
+		}
+		cells := []store.Cell{cell("things", "one"), cell("things", "two"), cell("others", "two"), cell("others", "")}
+		cells[3].Own = nil
+		err := w.db.InTx(t.Context(), func(tx *store.Tx) error {
+			for _, c := range cells {
+				sealed, epoch, err := r.Seal(t.Context(), tx, c, []byte("secret"))
+				if err != nil {
+					return err
+				}
+				for _, o := range append(cells, cells...) {
+					got, err := r.Unseal(t.Context(), tx, o, epoch, sealed)
+					if same := o.Table == c.Table && bytes.Equal(o.Own, c.Own); same != (err == nil) || same && string(got) != "secret" {
+						t.Errorf("%s with %q opened with %s and %q: %q, %v", c.Table, c.Own, o.Table, o.Own, got, err)
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestEpochsTurnWithoutTheKeyring: by age, for as long as those last that lie ready; then the last one goes on. What was sealed stays readable.
 func TestEpochsTurnWithoutTheKeyring(t *testing.T) {
 	eachRest(t, func(t *testing.T, w restWorld) {

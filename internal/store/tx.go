@@ -22,7 +22,12 @@ type Tx struct {
 	db    *DB
 	tx    handle
 	after []func(err error)
+	memo  any
 }
+
+// Memo is the place for the one thing that a Rest made in this transaction and may need again in it, such as the key of the lane whose messages
+// are opened one after another. It is gone with the transaction.
+func (tx *Tx) Memo() *any { return &tx.memo }
 
 // handle is what statements run on: a transaction of PostgreSQL or a reader's, or SQLite's writing connection within a group.
 type handle interface {
