@@ -18,16 +18,19 @@ const (
 	usualChars = 200
 )
 
-// dear refuses an expression that may take more steps than one message is allowed, by the limits of the source's schema. Without a loop in
-// it, and without a schema, the limit of the run is enough.
+// dear refuses an expression that may take more steps than one message is allowed, by the limits of the source's schema. Without a loop or a
+// pattern in it, and without a schema, the limit of the run is enough.
 func (a *analysis) dear(e ast.Expr) {
-	if a.c.known == nil || !a.loops {
+	n := a.steps(e)
+	if a.c.known == nil || n <= costOfExpr || !a.loops && !a.patterns {
 		return
 	}
-	if n := a.steps(e); n > costOfExpr {
-		a.c.wrong(a.n, a.path, fmt.Sprintf("it may take %d steps with the longest lists and texts of the source, and %d are allowed", n, costOfExpr),
-			"make the list shorter first, look in a shorter one, or use each:")
+	over, hint := "lists and texts", "make the list shorter first, look in a shorter one, or use each:"
+	if !a.loops {
+		over, hint = "texts", "write a pattern with fewer repetitions, or ask for the length first: size(…) <= 40 && …"
 	}
+	a.c.advise(place{a.c.src.file, a.n.Line, a.n.Column}, a.path,
+		fmt.Sprintf("it may take %d steps with the longest %s of the source, and %d are allowed", n, over, costOfExpr), hint)
 }
 
 // steps is about what CEL counts: one for each part, one more for each ten characters of a text that is gone through, and all that as often
@@ -61,16 +64,12 @@ func (a *analysis) stepsOfCall(c ast.CallExpr) uint64 {
 	}
 	for _, x := range args {
 		n += a.steps(x)
-		if s := a.shapes[x.ID()]; s.kind == schema.Text {
-			chars += uint64(max(s.length, 0))
-			if s.length == 0 {
-				chars += usualChars
-			}
-		}
+		chars += a.chars(x)
 	}
 	switch c.FunctionName() {
 	case "matches":
-		chars *= 10
+		a.patterns = true
+		return n + stepsOfPattern(a.chars(args[0]), a.places(args[len(args)-1]))
 	case operators.In, amongThem:
 		if over := args[len(args)-1]; a.shapes[over.ID()].kind == schema.List {
 			n += a.items(over)
@@ -78,6 +77,31 @@ func (a *analysis) stepsOfCall(c ast.CallExpr) uint64 {
 	}
 	return n + chars/10
 }
+
+// chars is how many characters a text has at most; 0 of anything else.
+func (a *analysis) chars(e ast.Expr) uint64 {
+	s := a.shapes[e.ID()]
+	switch {
+	case s.kind != schema.Text:
+		return 0
+	case s.length > 0:
+		return uint64(s.length)
+	}
+	return usualChars
+}
+
+// places are those of a pattern; of one that comes with the message about as many as it has characters.
+func (a *analysis) places(e ast.Expr) uint64 {
+	if text, ok := literal(e); ok {
+		if _, n, err := compilePattern(text); err == nil {
+			return uint64(n) //nolint:gosec // there are not fewer than 0
+		}
+	}
+	return min(a.chars(e), maxPlaces)
+}
+
+// stepsOfPattern is what a text costs that is held against a pattern: for each character each of its places may be looked at.
+func stepsOfPattern(chars, places uint64) uint64 { return (chars/10 + 1) * (places/4 + 1) }
 
 // lengths counts what functions go through and make: a step for each ten characters, and one for each part of a list or an object. CEL counts so for
 // some of its own alone, and for none where what comes has no type. Without it a loop could go through the longest text as often as it goes round.
@@ -99,7 +123,7 @@ func (lengths) CallCost(function, _ string, args []ref.Val, result ref.Val) *uin
 		n = min(charsOf(args[0]), charsOf(args[1])) / 10
 	case "matches": // counted before it runs, by the places of its pattern
 		places, _ := args[1].(types.Int)
-		n = (charsOf(args[0])/10 + 1) * (uint64(places)/4 + 1) //nolint:gosec // there are not fewer than 0
+		n = stepsOfPattern(charsOf(args[0]), uint64(places)) //nolint:gosec // there are not fewer than 0
 	case "unwrapOpt":
 		n = sizeOfList(args[0])
 	case "upper", "lower", "trim", "replace", "split", "substring", "pad", "padRight", "stripZeros", "lookup", "reverse", "size", "decimal", "int", "bool", "ref", "plantID",

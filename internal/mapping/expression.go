@@ -132,12 +132,12 @@ func (c *compiler) program(n *yaml.Node, path string) *program {
 		c.issues(n, path, iss)
 		return nil
 	}
-	c.walk(n, path, parsed)
-	checked, iss := c.env.Check(parsed)
-	if iss.Err() != nil && len(c.mistakes) == before {
-		c.issues(n, path, iss)
+	if c.walk(n, path, parsed); len(c.mistakes) > before { // CEL would compile a pattern of any size
+		return nil
 	}
-	if len(c.mistakes) > before {
+	checked, iss := c.env.Check(parsed)
+	if iss.Err() != nil {
+		c.issues(n, path, iss)
 		return nil
 	}
 	compareByValue(checked.NativeRep())
@@ -264,32 +264,34 @@ func didYouMean(name string, candidates []string, otherwise string) string {
 	return otherwise
 }
 
+// operandBefore is what a field is asked of, such as src.order.operations[0].
+var operandBefore = regexp.MustCompile(`(?:[\w.?]|\[\??[0-9]+\])*$`)
+
 var undefinedField = regexp.MustCompile(`^undefined field '([^']*)'`)
 
 // noField says which fields there are in the place of one that is not: those of the object that stands before the name.
 func (c *compiler) noField(name, text string, line, col int) (why, hint string) {
 	lines := strings.Split(text, "\n")
 	before := []rune(lines[min(line, len(lines))-1])
-	before = before[:min(col, len(before))]
-	start := len(before)
-	for start > 0 && (isWord("x"+string(before[start-1])) || strings.ContainsRune(".?", before[start-1])) {
-		start--
-	}
-	t := c.typeAt(strings.Split(strings.ReplaceAll(string(before[start:]), "?", ""), "."))
+	operand := operandBefore.FindString(string(before[:min(col, len(before))]))
+	t := c.typeAt(strings.Split(strings.ReplaceAll(operand, "?", ""), "."))
 	if t == nil {
 		var all []string
 		for _, of := range c.known.byName {
 			all = append(all, of.Names()...)
 		}
+		all = slices.DeleteFunc(all, func(other string) bool { return other == name }) // another object has it
 		return fmt.Sprintf("there is no field %s", name), didYouMean(name, all, "look it up in the document's schema")
 	}
 	return fmt.Sprintf("%s has no field %s", c.known.names[t], name), didYouMean(name, t.Names(), "it has "+strings.Join(t.Names(), ", "))
 }
 
-// typeAt follows a path of names; nil where it leads to no object that is known.
+// typeAt follows a path of names, and of elements of lists; nil where it leads to no object that is known.
 func (c *compiler) typeAt(path []string) *schema.Type {
-	t := c.locals[path[0]].typ
-	for _, name := range path[1:] {
+	first, _, indexed := strings.Cut(path[0], "[")
+	t := elementIf(indexed, c.locals[first].typ)
+	for _, step := range path[1:] {
+		name, _, indexed := strings.Cut(step, "[")
 		if t == nil || name == "" {
 			continue
 		}
@@ -297,10 +299,18 @@ func (c *compiler) typeAt(path []string) *schema.Type {
 		if !ok {
 			return nil
 		}
-		t = f.Type
+		t = elementIf(indexed, f.Type)
 	}
 	if t == nil || t.Kind != schema.Object {
 		return nil
+	}
+	return t
+}
+
+// elementIf is the type of the elements of a list if one of them is named, or else the type itself.
+func elementIf(indexed bool, t *schema.Type) *schema.Type {
+	if indexed && t != nil && t.Kind == schema.List {
+		return t.Item
 	}
 	return t
 }

@@ -18,10 +18,8 @@ const (
 
 // form is a pattern that each text fits, beside those that are known; "" if there is none but for its length.
 func (s shape) form() string {
-	if s.pattern != "" {
-		if _, err := regexp.Compile(s.pattern); err == nil {
-			return s.pattern
-		}
+	if s.pattern != "" && readable(s.pattern) {
+		return s.pattern
 	}
 	return map[string]string{"date": dayForm, dateTime: timeWithin, isUUID: uuidForm}[s.format]
 }

@@ -3,7 +3,6 @@ package mapping
 import (
 	"encoding/binary"
 	"fmt"
-	"regexp"
 	"regexp/syntax"
 	"slices"
 	"sync"
@@ -23,8 +22,11 @@ const (
 	secondsForm = `^[0-9]{6}$`
 )
 
-// maxStates bounds the work for two patterns.
+// maxStates bounds the places of a pattern, and what a text can come to in two of them.
 const maxStates = 3000
+
+// maxSteps bounds the work for two patterns, of which each place that is looked at is a step. Those of most contracts take some thousands.
+const maxSteps = 200_000
 
 // maxAnswers bounds what is kept of covered: an editor of mappings asks about a pattern at each letter.
 const maxAnswers = 1000
@@ -51,41 +53,83 @@ func covered(pattern, by string) (all, some, known bool) {
 }
 
 func walked(pattern, by string) (all, some, known bool) {
-	a, okA := automaton(pattern)
-	b, okB := automaton(by)
+	left := steps(maxSteps)
+	return left.walked(pattern, by)
+}
+
+// steps are those that may still be taken; what comes of patterns when none is left is not known.
+type steps int
+
+func (left *steps) walked(pattern, by string) (all, some, known bool) {
+	a, okA := automaton(pattern, left)
+	b, okB := automaton(by, left)
 	if !okA || !okB {
 		return false, false, false
 	}
-	all = true
-	runes := slices.Compact(slices.Sorted(slices.Values(slices.Concat(a.borders(), b.borders()))))
-	todo, seen := [][2]states{{a.start(), b.start()}}, map[string]bool{}
+	runes := classes(a, b)
+	if all = *left >= 0; !all {
+		return false, false, false
+	}
+	start := [2]states{a.start(), b.start()}
+	todo, seen := [][2]states{start}, map[string]bool{start[0].key() + "/" + start[1].key(): true}
 	for len(todo) > 0 {
 		x, y := todo[0][0], todo[0][1]
 		todo = todo[1:]
-		key := x.key() + "/" + y.key()
-		if seen[key] {
-			continue
-		}
-		if seen[key] = true; len(seen) > maxStates {
-			return false, false, false
-		}
 		switch inA, inB := a.ends(x), b.ends(y); {
 		case inA && inB:
 			some = true
 		case inA:
 			all = false
 		}
+		if some && !all {
+			return false, true, true
+		}
 		for _, r := range runes {
-			if next := a.after(x, r); next.alive() {
-				todo = append(todo, [2]states{next, b.after(y, r)})
+			next := a.after(x, r)
+			if !next.alive() {
+				continue
+			}
+			with := b.after(y, r)
+			if key := next.key() + "/" + with.key(); !seen[key] {
+				seen[key], todo = true, append(todo, [2]states{next, with})
+			}
+			if *left < 0 || len(seen) > maxStates {
+				return false, false, false
 			}
 		}
 	}
 	return all, some, true
 }
 
+// classes are runes of which one stands for all that two patterns do not tell apart. A class as \pL has more than a thousand borders.
+func classes(a, b *machine) (out []rune) {
+	tests, seen := slices.Concat(a.tests(), b.tests()), map[string]bool{}
+	for _, r := range borders(tests, a.left) {
+		if *a.left -= steps(len(tests)); *a.left < 0 {
+			return nil
+		}
+		taken := make([]byte, len(tests))
+		for i, t := range tests {
+			if t.MatchRune(r) {
+				taken[i] = 1
+			}
+		}
+		if !seen[string(taken)] {
+			seen[string(taken)], out = true, append(out, r)
+		}
+	}
+	return out
+}
+
 // machine takes a text rune by rune, as a pattern has it.
-type machine struct{ *syntax.Prog }
+type machine struct {
+	*syntax.Prog
+
+	left     *steps
+	anchored bool  // a text can fit from its beginning alone
+	seen     []int // in which round an instruction was last looked at
+	round    int
+}
 
 // states are the places in a pattern that a text may have come to.
 type states struct {
@@ -94,9 +138,9 @@ type states struct {
 	done   bool // it fits, whatever follows
 }
 
-func automaton(pattern string) (*machine, bool) {
+func automaton(pattern string, left *steps) (*machine, bool) {
 	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
+	if err != nil || placesOf(re, maxStates) > maxStates {
 		return nil, false
 	}
 	prog, err := syntax.Compile(re.Simplify())
@@ -105,7 +149,10 @@ func automaton(pattern string) (*machine, bool) {
 	}) {
 		return nil, false
 	}
-	return &machine{prog}, true
+	m := &machine{Prog: prog, left: left, seen: make([]int, len(prog.Inst))}
+	takers, fits := m.reached(states{at: []uint32{uint32(m.Start)}}, true) //nolint:gosec // an index of its instructions
+	m.anchored = len(takers) == 0 && !fits
+	return m, true
 }
 
 func (m *machine) start() states {
@@ -143,14 +190,16 @@ func (m *machine) ends(s states) bool {
 
 // reached follows what takes no rune, to the instructions that take one.
 func (m *machine) reached(s states, end bool) (takers []uint32, fits bool) {
-	seen, todo := make([]bool, len(m.Inst)), slices.Clone(s.at)
+	m.round++
+	todo := slices.Clone(s.at)
 	for len(todo) > 0 {
 		pc := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if seen[pc] {
+		*m.left--
+		if m.seen[pc] == m.round {
 			continue
 		}
-		seen[pc] = true
+		m.seen[pc] = m.round
 		switch in := m.Inst[pc]; in.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
 			todo = append(todo, in.Out, in.Arg)
@@ -181,7 +230,7 @@ func (m *machine) after(s states, r rune) states {
 			next[m.Inst[pc].Out] = true
 		}
 	}
-	if entry := uint32(m.Start); !m.anchored() { //nolint:gosec // an index of its instructions
+	if entry := uint32(m.Start); !m.anchored { //nolint:gosec // an index of its instructions
 		next[entry] = true
 	}
 	out := states{}
@@ -192,31 +241,53 @@ func (m *machine) after(s states, r rune) states {
 	return m.settled(out)
 }
 
-// anchored tells whether a text can fit from its beginning alone.
-func (m *machine) anchored() bool {
-	takers, fits := m.reached(states{at: []uint32{uint32(m.Start)}}, true) //nolint:gosec // an index of its instructions
-	return len(takers) == 0 && !fits
-}
-
-// borders are runes of which one stands for each class that the pattern tells apart.
-func (m *machine) borders() []rune {
-	out := []rune{0, '\n', '\n' + 1}
-	for _, in := range m.Inst {
+// tests are the instructions that take a rune, without most of those that take the same ones: a repetition shares its class.
+func (m *machine) tests() (out []*syntax.Inst) {
+	type class struct {
+		op    syntax.InstOp
+		flags uint32
+		first *rune
+		one   rune
+	}
+	seen := map[class]bool{}
+	for i := range m.Inst {
+		in := &m.Inst[i]
+		c := class{op: in.Op, flags: in.Arg}
 		switch in.Op { //nolint:exhaustive // the others take no rune
-		case syntax.InstRune, syntax.InstRune1:
-			for i, r := range in.Rune {
-				if out = append(out, r); i%2 == 1 || len(in.Rune) == 1 {
-					out = append(out, min(r+1, unicode.MaxRune))
-				}
-				if len(in.Rune) == 1 {
-					for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-						out = append(out, f, f+1)
-					}
-				}
+		case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
+			if len(in.Rune) == 1 {
+				c.one = in.Rune[0]
+			} else if len(in.Rune) > 1 {
+				c.first = &in.Rune[0]
+			}
+			if !seen[c] {
+				seen[c], out = true, append(out, in)
 			}
 		}
 	}
 	return out
+}
+
+// borders are runes of which one stands for each class that some instructions tell apart.
+func borders(tests []*syntax.Inst, left *steps) []rune {
+	out := []rune{0, '\n', '\n' + 1}
+	for _, in := range tests {
+		if *left -= steps(len(in.Rune)); *left < 0 {
+			return nil
+		}
+		for i, r := range in.Rune {
+			if out = append(out, r); i%2 == 1 || len(in.Rune) == 1 {
+				out = append(out, min(r+1, unicode.MaxRune))
+			}
+			if len(in.Rune) == 1 {
+				for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+					out = append(out, f, f+1)
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // longestOf is how many runes a text has at most that fits a pattern; false if it may have any number.
@@ -268,11 +339,17 @@ const maxRepeat = 1000
 func (s shape) patternOf() string {
 	switch {
 	case s.pattern != "":
-		if _, err := regexp.Compile(s.pattern); err == nil {
+		if readable(s.pattern) {
 			return s.pattern
 		}
 	case s.length > 0 && s.length <= maxRepeat:
 		return fmt.Sprintf("(?s)^.{0,%d}$", s.length)
 	}
 	return "(?s).*"
+}
+
+// readable tells whether Go has such patterns. It compiles none, since repetitions within repetitions are short to write and take long.
+func readable(pattern string) bool {
+	_, err := syntax.Parse(pattern, syntax.Perl)
+	return err == nil
 }

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"holdfast/internal/schema"
@@ -59,12 +60,38 @@ func TestCoveredAgreesWithRegexp(t *testing.T) {
 			if !known {
 				t.Errorf("%s by %s is not known", a, b)
 			}
+			fitsA, fitsB := regexp.MustCompile(a), regexp.MustCompile(b)
 			for _, s := range texts {
-				inA, inB := regexp.MustCompile(a).MatchString(s), regexp.MustCompile(b).MatchString(s)
+				inA, inB := fitsA.MatchString(s), fitsB.MatchString(s)
 				if inA && inB && !some || inA && !inB && all {
 					t.Errorf("%s by %s: all %t, some %t, and %q fits %t, %t", a, b, all, some, s, inA, inB)
 				}
 			}
+		}
+	}
+}
+
+// TestHardPatternsEndAfterSoManySteps: in classes with a thousand borders, in repetitions, and in both. What is said of them is that nothing is known.
+func TestHardPatternsEndAfterSoManySteps(t *testing.T) {
+	const overrun = 20_000 // what is looked at between two looks at the count
+	for _, tt := range []struct {
+		pattern, by string
+		most        steps
+		known       bool
+	}{
+		{`^[\pL\pN]{1,40}$`, `^[\pL\pN _-]{0,80}$`, 20_000, true},
+		{`^[\pL\d]{0,500}$`, `(?s)^.{0,1000}$`, 50_000, true},
+		{`(?s)^.{0,1000}$`, timeForm, 5_000, true},
+		{`^(\pL\pN?){300}$`, `^(\pN?\pL){300}$`, maxSteps + overrun, true},
+		{`(?i)(\pL|\pN|\pP|\pS){250}x`, `\pL{900}`, maxSteps + overrun, false},
+		{`\pL.{300}\pN.{300}$`, `\pN.{300}\pL.{300}$`, maxSteps + overrun, false},
+		{`^` + strings.Repeat(`[^a\pL]?[^b\pN]?`, 200) + `$`, `^\PZ{0,900}x$`, maxSteps + overrun, false},
+		{strings.Repeat(`a{1000}`, 400), numberForm, 10, false},
+	} {
+		left := steps(maxSteps)
+		all, some, known := left.walked(tt.pattern, tt.by)
+		if took := maxSteps - left; took > tt.most || known != tt.known || !known && (all || some) {
+			t.Errorf("%.60s by %.60s: %d steps, want %d at most; %t, %t, %t", tt.pattern, tt.by, took, tt.most, all, some, known)
 		}
 	}
 }

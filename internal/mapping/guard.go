@@ -161,16 +161,16 @@ func guardedSize(operator string, args []ast.Expr) (yes, no []string) {
 	return nil, nil
 }
 
-// sizeOf is the path of the list of which an expression is the size.
+// sizeOf is the path of the list or the text of which an expression is the size, with the text that stands in its place.
 func sizeOf(e ast.Expr) (list string, ok bool) {
 	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != "size" {
 		return "", false
 	}
 	c := e.AsCall()
 	if c.IsMemberFunction() {
-		return pathOf(c.Target())
+		return valueOf(c.Target())
 	}
-	return pathOf(c.Args()[0])
+	return valueOf(c.Args()[0])
 }
 
 // unwrapped wants to know that an optional value is there before value() takes it.

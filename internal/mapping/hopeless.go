@@ -1,8 +1,8 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -61,9 +61,13 @@ func (c *compiler) filling(args []ast.Expr, path string, at func(ast.Expr) place
 	}
 }
 
-// regular finds a regular expression that is none.
+// regular finds a regular expression that is none, or that repeats too much.
 func (c *compiler) regular(text string, e ast.Expr, path string, at func(ast.Expr) place) {
-	if _, err := regexp.Compile(text); err != nil {
+	_, _, err := compilePattern(text)
+	switch {
+	case errors.Is(err, errPlaces):
+		c.add(at(e), path, "it is "+err.Error()+", each of which is looked at for each character", "repeat less: compare the length alone with size(…)")
+	case err != nil:
 		c.add(at(e), path, "it is no regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "write it as RE2 has it, without look-ahead and back references")
 	}
 }

@@ -15,6 +15,8 @@ const (
 	maxPlaces  = 1000 // places of a pattern at which a text may be
 )
 
+var errPlaces = fmt.Errorf("a pattern of more than %d places", maxPlaces)
+
 // matcher tells whether a text fits a pattern.
 type matcher func(pattern *regexp.Regexp, text string) bool
 
@@ -110,23 +112,22 @@ func compilePattern(text string) (compiled *regexp.Regexp, places int, err error
 	if err != nil {
 		return nil, 0, err
 	}
-	tooMany := fmt.Errorf("a pattern of more than %d places", maxPlaces)
-	if placesOf(re) > maxPlaces {
-		return nil, 0, tooMany
+	if placesOf(re, maxPlaces) > maxPlaces {
+		return nil, 0, errPlaces
 	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(prog.Inst) > maxPlaces {
-		return nil, 0, tooMany
+		return nil, 0, errPlaces
 	}
 	compiled, err = regexp.Compile(text)
 	return compiled, len(prog.Inst), err
 }
 
-// placesOf is the least number of places that a pattern has once it is compiled, maxPlaces+1 for any that has more.
-func placesOf(re *syntax.Regexp) int {
+// placesOf is the least number of places that a pattern has once it is compiled, most+1 for any that has more.
+func placesOf(re *syntax.Regexp, most int) int {
 	n := 0
 	switch re.Op { //nolint:exhaustive // each other stands at no place of its own, or at one
 	case syntax.OpLiteral:
@@ -135,10 +136,10 @@ func placesOf(re *syntax.Regexp) int {
 		n = 1
 	}
 	for _, s := range re.Sub {
-		n = min(n+placesOf(s), maxPlaces+1)
+		n = min(n+placesOf(s, most), most+1)
 	}
 	if re.Op == syntax.OpRepeat {
 		n *= max(re.Min, re.Max, 1)
 	}
-	return min(n, maxPlaces+1)
+	return min(n, most+1)
 }

@@ -3,7 +3,6 @@ package mapping
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,7 +190,7 @@ func (s *shape) narrow(said string) {
 			s.length = most
 		}
 	} else if pattern, ok := strings.CutPrefix(said, "fits "); ok {
-		re, err := regexp.Compile(pattern)
+		re, _, err := compilePattern(pattern)
 		if err != nil {
 			return
 		}

@@ -19,13 +19,13 @@ func TestAPatternOfTooManyPlacesIsRefusedBeforeItIsCompiled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := placesOf(re) > maxPlaces; got != tooMany {
+		if got := placesOf(re, maxPlaces) > maxPlaces; got != tooMany {
 			t.Errorf("%.40s: too many %t, want %t", text, got, tooMany)
 		}
 		if !tooMany {
 			prog, err := syntax.Compile(re.Simplify())
-			if err != nil || placesOf(re) > len(prog.Inst) {
-				t.Errorf("%.40s: counted %d places of %d, %v", text, placesOf(re), len(prog.Inst), err)
+			if err != nil || placesOf(re, maxPlaces) > len(prog.Inst) {
+				t.Errorf("%.40s: counted %d places of %d, %v", text, placesOf(re, maxPlaces), len(prog.Inst), err)
 			}
 		}
 		if _, _, err := compilePattern(text); (err != nil) != tooMany {

@@ -183,6 +183,8 @@ type analysis struct {
 	shapes map[int64]shape // of each part
 	loops  bool
 
+	patterns bool // it holds a text against one
+
 	choices  []choice
 	unscaled bool
 }

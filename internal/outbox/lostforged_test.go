@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
+	"holdfast/internal/store/storetest"
 )
 
 // taken is what somebody does who takes away all that lane o1 owes.
@@ -144,46 +145,46 @@ func TestAPurgeUnderAKeyThatNobodyCanOpenExcusesNothing(t *testing.T) {
 
 // TestAPurgeWhileMACsBegin: what it has purged meanwhile keeps its own MAC.
 func TestAPurgeWhileMACsBegin(t *testing.T) {
-	sealedBox(t, func(t *testing.T, b box, _ *seal.Ring, _ *raised) {
-		if b.db.Dialect() != store.Postgres {
-			t.Skip("SQLite has one writer at a time")
+	c := &clock{} // SQLite has one writer at a time
+	db := storetest.Postgres(t, c.option())
+	c.set(0)
+	b := box{everything(outbox.Config{}), t, db, c}
+	b.keyed()
+	b.owe("o1", "a", "b", "c")
+	b.settle(done(b.claim("a", 10, 10)[0], 1))
+	b.clock.forward(24 * time.Hour)
+	b.settle(done(b.claim("a", 10, 10)[0], 2))
+	b.held()
+	b.clock.forward(89*24*time.Hour + time.Hour)
+	b.purge(1) // number 1 is old
+	b.clock.forward(24 * time.Hour)
+	began := make(chan error, 1)
+	b.do(func(ctx context.Context, tx *store.Tx) error {
+		if n, err := b.Purge(ctx, tx, 100); err != nil || n != 2 {
+			t.Errorf("purged %d, %v, want 2", n, err)
 		}
-		b.owe("o1", "a", "b", "c")
-		b.settle(done(b.claim("a", 10, 10)[0], 1))
-		b.clock.forward(24 * time.Hour)
-		b.settle(done(b.claim("a", 10, 10)[0], 2))
-		b.held()
-		b.clock.forward(89*24*time.Hour + time.Hour)
-		b.purge(1) // number 1 is old
-		b.clock.forward(24 * time.Hour)
-		began := make(chan error, 1)
-		b.do(func(ctx context.Context, tx *store.Tx) error {
-			if n, err := b.Purge(ctx, tx, 100); err != nil || n != 2 {
-				t.Errorf("purged %d, %v, want 2", n, err)
-			}
-			go func() {
-				began <- b.db.InTx(t.Context(), func(tx *store.Tx) error { _, err := b.BeginMACs(t.Context(), tx); return err })
-			}()
-			for waits := 0; waits == 0; { // for the row that this transaction has
-				if err := tx.Get(ctx, &waits, `SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err := <-began; err != nil {
-			t.Fatal(err)
-		}
-		b.do(func(ctx context.Context, tx *store.Tx) error {
-			ends, err := b.Ends(ctx, tx, "", "")
-			if err != nil {
+		go func() {
+			began <- b.db.InTx(t.Context(), func(tx *store.Tx) error { _, err := b.BeginMACs(t.Context(), tx); return err })
+		}()
+		for waits := 0; waits == 0; { // for the row that this transaction has
+			if err := tx.Get(ctx, &waits, `SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())`); err != nil {
 				return err
 			}
-			e, err := b.Believed(ctx, tx, ends[0])
-			if e.Purged[1] != 3 {
-				t.Errorf("believed is %v, want that 3 are purged", e.Purged)
-			}
+		}
+		return nil
+	})
+	if err := <-began; err != nil {
+		t.Fatal(err)
+	}
+	b.do(func(ctx context.Context, tx *store.Tx) error {
+		ends, err := b.Ends(ctx, tx, "", "")
+		if err != nil {
 			return err
-		})
+		}
+		e, err := b.Believed(ctx, tx, ends[0])
+		if e.Purged[1] != 3 {
+			t.Errorf("believed is %v, want that 3 are purged", e.Purged)
+		}
+		return err
 	})
 }

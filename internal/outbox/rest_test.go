@@ -83,12 +83,19 @@ func (b box) sealingWith(keys seal.Wrapper, cfg seal.RestConfig) *seal.Rest {
 func sealedBox(t *testing.T, test func(t *testing.T, b box, r *seal.Ring, alarms *raised)) {
 	t.Helper()
 	each(t, func(t *testing.T, b box) {
-		b.sealing(localKeys(t, b.db))
-		r, alarms := ring(t, b.db), &raised{}
-		b.SignWith(r)
-		b.AlarmWith(alarms)
+		r, alarms := b.keyed()
 		test(t, b, r, alarms)
 	})
+}
+
+// keyed gives b keys; it seals from now on.
+func (b box) keyed() (*seal.Ring, *raised) {
+	b.t.Helper()
+	b.sealing(localKeys(b.t, b.db))
+	r, alarms := ring(b.t, b.db), &raised{}
+	b.SignWith(r)
+	b.AlarmWith(alarms)
+	return r, alarms
 }
 
 // kept are the bodies of a table as they are kept.
