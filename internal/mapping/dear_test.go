@@ -20,7 +20,7 @@ func TestADearPatternIsRefusedBeforeItRuns(t *testing.T) {
 		return "from: {kind: " + kind + "}\nto: {operation: post}\nfields:\n  name: '" + expression + " ? \"aa\" : \"bb\"'\n"
 	}
 	inLoop := func(pattern string) string {
-		return field("order.created", `src.order.?components.orValue([]).exists(c, c.material.matches("` + pattern + `"))`)
+		return field("order.created", `src.order.?components.orValue([]).exists(c, c.material.matches("`+pattern+`"))`)
 	}
 	often := func(guard string) string {
 		return field("operation.confirmed", strings.TrimSuffix(strings.Repeat(guard+text+`.matches("^(?:[A-Z]?){250}$") || `, 20), " || "))
