@@ -1,9 +1,11 @@
 package odata
 
 import (
+	"fmt"
 	"strings"
 
 	"holdfast/adapters/odata/edm"
+	"holdfast/internal/problem"
 	"holdfast/internal/schema"
 )
 
@@ -35,6 +37,50 @@ func (l *Link) DocumentType(name string) (*schema.Type, bool) {
 		return nil, false
 	}
 	return sets[0].Of.Received(), true
+}
+
+// Gives refuses a document that no service gives by this name, or more than one. It is nil where a $metadata that may have it was not read.
+func (l *Link) Gives(document string) error {
+	if len(l.setsOf(document)) == 1 {
+		return nil
+	}
+	bad := func(why, hint string) error {
+		return &problem.Error{Kind: problem.Invalid, What: fmt.Sprintf("document %q of a mapping", document), Why: why, Hint: hint}
+	}
+	service, _, full := strings.Cut(document, "/")
+	asked := l.Services()
+	if full {
+		if l.services[service] == nil {
+			return bad("the link has no service "+service, "write SERVICE/SET; the services are "+strings.Join(asked, ", "))
+		}
+		asked = []string{service}
+	}
+	for _, s := range asked {
+		if m, _ := l.services[s].metadata.known(); m == nil {
+			return nil
+		}
+	}
+	if len(l.setsOf(document)) > 1 {
+		return bad("more than one service has a set of this name", "write SERVICE/SET; the services are "+strings.Join(asked, ", "))
+	}
+	return bad("no service has a set of this name", "name a set that the $metadata has: SERVICE/SET, or SET where one service alone has it")
+}
+
+// Documents are the sets that Gives takes, of the services whose $metadata is known.
+func (l *Link) Documents() (out []string) {
+	for _, s := range l.Services() {
+		m, _ := l.services[s].metadata.known()
+		if m == nil {
+			continue
+		}
+		for set := range m.Sets {
+			out = append(out, s+"/"+set)
+			if len(l.setsOf(set)) == 1 {
+				out = append(out, set)
+			}
+		}
+	}
+	return out
 }
 
 // Learnt changes whenever a service has given a $metadata anew, so that what was known of its types may be old.

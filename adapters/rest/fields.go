@@ -1,9 +1,11 @@
 package rest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/schema"
 )
 
@@ -30,3 +32,17 @@ func (l *Link) DocumentType(name string) (*schema.Type, bool) {
 	t := schema.FromComponent(l.doc, name)
 	return t, t != nil
 }
+
+// Gives refuses a document that the contract does not name. A contract that names none refuses none: its answers have no names.
+func (l *Link) Gives(document string) error {
+	if _, ok := l.DocumentType(document); ok || len(l.Documents()) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: fmt.Sprintf("document %q of a mapping", document), Why: l.doc.Name() + " has no schema of this name",
+		Hint: "name a schema below components.schemas of the contract; what stands only within an operation, give a name there",
+	}
+}
+
+// Documents are the names of the contract's schemas.
+func (l *Link) Documents() []string { return l.doc.Keys("/components/schemas") }

@@ -148,7 +148,7 @@ type unheld struct {
 	mapping, link string
 }
 
-// unheld are those of some names: the link has not been given its contract yet, or that has no such document.
+// unheld are those of some names: the link has not been given its contract yet, or that names no documents.
 func (c Config) unheld(rules *mapping.Set, links map[string]link, names []string) (out []unheld) {
 	for _, name := range names {
 		look, _ := rules.Look(name)
@@ -169,13 +169,16 @@ func notHeld(rules *mapping.Set, look mapping.Look, to string, contract mapping.
 	if !look.Inbound {
 		m.What = "to"
 		_, m.Line, m.Col = rules.TargetAt(look.Name)
-	}
-	if !look.Inbound {
 		return m
 	}
-	if l, lists := contract.(interface{ Targets() []string }); !lists || len(l.Targets()) > 0 {
+	_, learns := contract.(interface{ Learnt() int64 })
+	switch g, gives := contract.(mapping.Giver); {
+	case gives && g.Gives(look.Document) != nil:
 		m.Why = fmt.Sprintf("the contract of link %s has no document %s: it is held against nothing", to, look.Document)
-		m.Hint = "name one that it has: SERVICE/SET of an OData service, a schema of an OpenAPI document, or a type of IDoc"
+		m.Hint = "name one that it has: holdfast mapping check tells which is nearest"
+	case !learns:
+		m.Why = fmt.Sprintf("the contract of link %s names no documents: %s is held against nothing", to, look.Document)
+		m.Hint = "give the schema of what it answers a name below components.schemas of the contract"
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -102,4 +103,61 @@ func workshopOf(t *testing.T, text string) *workshop {
 	w := &workshop{cfg, rules, links}
 	t.Cleanup(w.close)
 	return w
+}
+
+// TestAMisspeltDocumentIsAMistake: nothing would be held against it. No link starts with it, or reloads it; what was published before goes on.
+func TestAMisspeltDocumentIsAMistake(t *testing.T) {
+	const head = "plant: {number: \"1000\", zone: Europe/Berlin}\nlinks:\n  erp: "
+	edmx, err := filepath.Abs("../../adapters/odata/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := "orders: {path: /sap/opu/odata/sap/API_PRODUCTION_ORDER_2_SRV, metadata: " + edmx + "/order-v2.xml}"
+	odata := func(services string) string {
+		return head + "{kind: odata, base_url: http://127.0.0.1:1, services: {" + services + "}, polls: [{name: o, set: orders/A_ProductionOrder_2, watermark: " +
+			"LastChangeDateTime, source: \"urn:erp\", kind: erp.order, mapping: mine/a, key: ManufacturingOrder}]}\n"
+	}
+	rest := head + "{kind: rest, base_url: http://127.0.0.1:1, spec: builtin:erp, polls: [{name: o, operation: listMaterials, items: /items, key: /number, " +
+		"version: /version, source: \"urn:erp\", kind: erp.material, mapping: mine/a}]}\n"
+	tests := []struct{ name, cfg, document, want, hint string }{
+		{"of an OpenAPI document", rest, "Materail", "a.yaml:1:18: from.document: link erp: the contract gives no Materail: erp.yaml has no schema of this name", "Material"},
+		{"as it is", rest, "Material", "", ""},
+		{"of a service", odata(order), "order/A_ProductionOrder_2", "the link has no service order", "orders/A_ProductionOrder_2"},
+		{"of a set", odata(order), "A_ProductoinOrder_2", "no service has a set of this name", "A_ProductionOrder_2"},
+		{"of two services", odata(order + ", again: {path: /b, metadata: " + edmx + "/order-v2.xml}"), "A_ProductionOrder_2", "more than one service has a set of this name", ""},
+		{"of a service that has not told yet", odata(order + ", conf: {path: /b}"), "A_ProductoinOrder_2", "", ""},
+		{"of one that has, beside it", odata(order + ", conf: {path: /b}"), "orders/A_ProductoinOrder_2", "no service has a set of this name", "orders/A_ProductionOrder_2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "from: {document: " + tt.document + "}\nto: {kind: '\"mine.changed\"', key: src.key}\nbody: event\n"
+			cfg, err := parseConfig(filepath.Join(t.TempDir(), "holdfast.yaml"), []byte(tt.cfg))
+			if err != nil {
+				t.Fatal(err)
+			}
+			links, err := openLinks(cfg.onlyLooking(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer (&workshop{cfg, nil, links}).close()
+			for published, load := range map[bool]func(...fs.FS) (*mapping.Set, error){false: mapping.Load, true: mapping.LoadPublished} {
+				set, err := load(fstest.MapFS{}, fstest.MapFS{"mine/a.yaml": {Data: []byte(text)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := cfg.fit(set, links)
+				switch err := cfg.refused(found); {
+				case len(found) > 0 != (tt.want != ""):
+					t.Errorf("published %v: found %v, want %q", published, found, tt.want)
+				case published && (err != nil || tt.want != "" && !found[0].Newer):
+					t.Errorf("what was published is refused: %v", err)
+				case !published:
+					tells(t, "fit", fmt.Sprint(err), []string{tt.want})
+					if tt.hint != "" && found[0].Hint != "did you mean "+tt.hint+"?" {
+						t.Errorf("got hint %s, want %s", found[0].Hint, tt.hint)
+					}
+				}
+			}
+		})
+	}
 }

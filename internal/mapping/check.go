@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/schema"
 	"holdfast/openapi/contract"
 )
@@ -18,6 +20,12 @@ type Contract interface {
 	TargetType(target string) (*schema.Operation, bool)
 	// DocumentType is the type of a document that the ERP gives, by the name that a mapping in calls it.
 	DocumentType(name string) (*schema.Type, bool)
+}
+
+// Giver is a Contract that tells a document which the ERP does not give from one that is not known yet.
+type Giver interface {
+	Gives(document string) error // nil where the document is given, or may be; the error's Hint says what can be named instead
+	Documents() []string         // what Gives is known to take
 }
 
 // Finding is one place where a mapping and a contract do not fit.
@@ -35,7 +43,7 @@ func (s *Set) Check(name, kind string, c Contract) []Finding {
 		return nil
 	}
 	if m.inbound && s.draft {
-		return m.found() // what its document's type has against it is mixed with the mistakes that are told
+		return append(m.found(), s.notGiven(m, c)...) // what its document's type has against it is mixed with the mistakes that are told
 	}
 	if m.inbound {
 		return s.checkIn(m, c)
@@ -65,7 +73,11 @@ func (m *mapping) found() (out []Finding) {
 
 // checkIn compiles a mapping in again, now that the type of its document is known.
 func (s *Set) checkIn(m *mapping, c Contract) []Finding {
-	if _, ok := c.DocumentType(m.document); !ok || m.whole {
+	_, ok := c.DocumentType(m.document)
+	if !ok {
+		return append(m.found(), s.notGiven(m, c)...)
+	}
+	if m.whole {
 		return m.found()
 	}
 	again := s.base.again(c.DocumentType)
@@ -78,6 +90,28 @@ func (s *Set) checkIn(m *mapping, c Contract) []Finding {
 		found = append(found, Finding{Mistake: *mistake, Refused: true})
 	}
 	return found
+}
+
+// notGiven refuses the name of a document that the contract says the ERP does not give: nothing would be held against it.
+func (s *Set) notGiven(m *mapping, c Contract) []Finding {
+	g, ok := c.(Giver)
+	if !ok {
+		return nil
+	}
+	err := g.Gives(m.document)
+	if err == nil {
+		return nil
+	}
+	why, hint := err.Error(), "name a document that the ERP's contract has"
+	if p, ok := errors.AsType[*problem.Error](err); ok {
+		why, hint = p.Why, cmp.Or(p.Hint, hint)
+	}
+	if near := nearest(m.document, g.Documents()); near != "" {
+		hint = "did you mean " + near + "?"
+	}
+	k := &checking{was: s.was}
+	k.advise(m.kindAt, "from.document", fmt.Sprintf("the contract gives no %s: %s", clip(m.document), why), hint)
+	return k.found
 }
 
 // Mistakes are those that an error of Load joins.

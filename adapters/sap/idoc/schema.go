@@ -1,9 +1,11 @@
 package idoc
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/schema"
 )
 
@@ -23,6 +25,26 @@ func (l *Link) DocumentType(name string) (*schema.Type, bool) {
 		return nil, false
 	}
 	return t.Received(), true
+}
+
+// Gives refuses a document of which no description is known.
+func (l *Link) Gives(document string) error {
+	if l.types.find(document) != nil {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: fmt.Sprintf("document %q of a mapping", document), Why: "no description has this IDoc type, or message",
+		Hint: "the types are " + l.types.Known() + "; others come with a folder of descriptions",
+	}
+}
+
+// Documents are the names that Gives takes: types of IDocs, and their messages.
+func (l *Link) Documents() []string {
+	out := slices.Collect(maps.Keys(l.types))
+	for _, t := range l.types {
+		out = append(out, t.Message)
+	}
+	return out
 }
 
 // Sent describes the document of which an IDoc of this type is made.
