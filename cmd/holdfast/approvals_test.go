@@ -10,6 +10,7 @@ import (
 	"holdfast/internal/audit"
 	"holdfast/internal/edition"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -87,6 +88,110 @@ func TestAPlantDoesNotStartByAnApprovalThatWasPutIn(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAnApprovalUnderAKeyThatTheKeyringRefusesIsNone: whoever can write the database can write such an epoch into it. No start waits for that key, and what
+// two people have looked at is used all the same.
+func TestAnApprovalUnderAKeyThatTheKeyringRefusesIsNone(t *testing.T) {
+	p := withMACs(t)
+	m := &manyNodes{t: t, db: p.db, cfg: Config{Mappings: t.TempDir()}}
+	by := func(actor string, do func(context.Context, *store.Tx, string, edition.By) (edition.State, error)) {
+		t.Helper()
+		if err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+			return do(ctx, tx, hash, edition.By{Actor: actor})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose := func(ctx context.Context, tx *store.Tx, hash string, by edition.By) (edition.State, error) {
+		return edition.Publish(ctx, tx, hash, true, by)
+	}
+	m.write(mapsTo("a"))
+	by("user:anna", propose)
+	forge := func(all ...string) {
+		t.Helper()
+		err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
+			for _, sql := range all {
+				if _, err := tx.Exec(t.Context(), sql); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	forge(
+		`INSERT INTO rest_epochs (id, wrapped, made_at) SELECT 99, wrapped||'AAAA', made_at FROM rest_epochs WHERE id = 1`,
+		"DROP TRIGGER audit_entries_mac",
+		`INSERT INTO audit_entries (at, actor, origin, action, object, reason, new, outcome, chain, link, previous, mac, epoch)
+			SELECT at, 'user:ben', '', 'mapping.approve', object, reason, replace(new, 'proposed', 'used'), 'done', 77, 1, x'', mac, 99 FROM audit_entries WHERE action = 'mapping.propose'`,
+		"UPDATE mapping_state SET used = proposed, proposed = 0",
+	)
+	if err := p.rest.Visit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.vouched(t.Context()); !errors.Is(err, seal.ErrRefused) || p.unvouched {
+		t.Errorf("a start with an approval under a key that the keyring refuses: %v", err)
+	}
+	forge("UPDATE mapping_state SET used = 0, proposed = used")
+	by("user:carl", edition.Approve)
+	if err := p.vouched(t.Context()); err != nil || p.unvouched {
+		t.Errorf("a start with what two have looked at, beside it: %v", err)
+	}
+}
+
+// TestWhatNobodyCouldVouchForAtTheStartIsAskedAgain: a plant whose keyring does not answer starts, and does not go on by what nobody has approved.
+func TestWhatNobodyCouldVouchForAtTheStartIsAskedAgain(t *testing.T) {
+	for name, approved := range map[string]bool{"by two": true, "by one": false} {
+		t.Run(name, func(t *testing.T) {
+			p := withMACs(t)
+			m := &manyNodes{t: t, db: p.db, cfg: Config{Mappings: t.TempDir()}}
+			m.write(mapsTo("a"))
+			if err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+				s, err := edition.Publish(ctx, tx, hash, true, edition.By{Actor: "user:anna"})
+				return s, err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.act(func(ctx context.Context, tx *store.Tx, hash string) (edition.State, error) {
+				s, err := edition.Approve(ctx, tx, hash, edition.By{Actor: "user:ben"})
+				if err == nil && !approved {
+					_, err = tx.Exec(ctx, "UPDATE mapping_steps SET actor = 'user:anna' WHERE step = 'approve'") // so that the record has it by her
+				}
+				return s, err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			p.mapsBy = mustCurrent(t, p.db).Used.Edition
+			p.db.SealWith(nil)
+			if err := p.vouched(t.Context()); err != nil || !p.unvouched {
+				t.Fatalf("a start while the keyring does not answer: %v", err)
+			}
+			r := p.newReloader()
+			r.node.Used = p.mapsBy
+			if err := r.vouch(t.Context()); err != nil || r.begun == "" {
+				t.Errorf("while it does not answer: %v", err)
+			}
+			p.db.SealWith(p.rest)
+			if err := r.vouch(t.Context()); (err == nil) != approved || r.begun != "" {
+				t.Errorf("once it answers: %v", err)
+			}
+		})
+	}
+}
+
+// withMACs is a plant under four eyes whose audit record has MACs.
+func withMACs(t *testing.T) *process {
+	t.Helper()
+	p, _ := started(t, madePlant(t), time.Now)
+	t.Cleanup(func() { _ = p.Close() })
+	p.cfg.MappingsPolicy = fourEyes
+	if err := p.db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func genuine(t *testing.T, db *store.DB) (all []audit.Entry) {

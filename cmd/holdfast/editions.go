@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
+	"holdfast/internal/seal"
 	"holdfast/internal/store"
 )
 
@@ -55,17 +56,23 @@ func (c Config) approved(ctx context.Context, db *store.DB, s edition.State) err
 	return db.View(ctx, func(tx *store.Tx) error { return s.Used.Approved(ctx, tx) })
 }
 
-// vouched refuses to start by an edition that the audit record does not say was approved. It could not be read before there was a keyring.
+// vouched refuses to start by an edition that the audit record does not say was approved. It could not be read before there was a keyring. While that does
+// not answer the plant starts, and the reloader asks again.
 func (f *floors) vouched(ctx context.Context) error {
 	s, err := currentEdition(ctx, f.db)
 	if err == nil {
 		err = f.cfg.approved(ctx, f.db, s)
 	}
-	if problem.KindOf(err) == problem.Unavailable {
+	if f.unvouched = waited(err); f.unvouched {
 		f.log.WarnContext(ctx, "whether the mappings in use were approved is not known yet", "part", "mapping", "err", err)
 		return nil
 	}
 	return err
+}
+
+// waited tells whether time may bring what an error says is missing. What the keyring has refused it may have refused because somebody has put it in.
+func waited(err error) bool {
+	return problem.KindOf(err) == problem.Unavailable && !errors.Is(err, seal.ErrRefused)
 }
 
 // refusedEdition says where mappings come from that are refused at start: not from the folder, where a person looks first.

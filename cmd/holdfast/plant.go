@@ -32,9 +32,12 @@ type floors struct {
 	cfg    Config
 	log    *slog.Logger
 	db     *store.DB
-	seat   *store.Seat   // of a process that relays
-	mapsBy string        // the edition that it began with, or the folder as it was then
-	rules  *mapping.Set  // those that the plant began with
+	seat   *store.Seat  // of a process that relays
+	mapsBy string       // the edition that it began with, or the folder as it was then
+	rules  *mapping.Set // those that the plant began with
+
+	unvouched bool // whether these were approved could not be asked yet
+
 	live   *mapping.Live // those that it maps by now
 	links  map[string]link
 	outbox *outbox.Outbox

@@ -37,6 +37,7 @@ type reloader struct {
 	trials *trials
 	out    *outbox.Outbox
 
+	begun  string        // the edition that the plant began with, while it is not known whether it was approved; else ""
 	used   attempt       // an edition, or the folder as it was then
 	seen   sight         // the folder, while it changes
 	settle time.Duration // how long the folder has to stand still
@@ -108,10 +109,14 @@ func (e unfitError) Unwrap() error { return e.error }
 
 // newReloader begins with what the plant was opened with.
 func (f *floors) newReloader() *reloader {
-	return &reloader{
+	r := &reloader{
 		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{},
 		out: f.outbox, used: attempt{what: f.mapsBy}, settle: reloadEvery / 2,
 	}
+	if f.unvouched {
+		r.begun = f.mapsBy
+	}
+	return r
 }
 
 // Run looks again and again until ctx ends, and at once when it is told of a change.
@@ -125,6 +130,9 @@ func (r *reloader) Run(ctx context.Context) error {
 	r.purgeSets(ctx)
 	for {
 		r.look(ctx)
+		if err := r.vouch(ctx); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 			r.lastTrials(context.WithoutCancel(ctx))
@@ -135,6 +143,32 @@ func (r *reloader) Run(ctx context.Context) error {
 		case <-told:
 		}
 	}
+}
+
+// vouch asks again whether the edition was approved that the plant began with while nobody could say. The error is why it does not go on with it.
+func (r *reloader) vouch(ctx context.Context) error {
+	if r.begun == "" || r.begun != r.node.Used {
+		r.begun = "" // others are in use by now, which were
+		return nil
+	}
+	err := r.db.View(ctx, func(tx *store.Tx) error {
+		s, err := edition.Current(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if s.Used.Edition != r.begun {
+			s.Used = edition.Step{Edition: r.begun}
+		}
+		return s.Used.Approved(ctx, tx)
+	})
+	if ctx.Err() != nil || waited(err) {
+		return nil
+	}
+	if r.begun = ""; err != nil {
+		return fmt.Errorf("go on with mappings that were in use at the start: %w", err)
+	}
+	r.log.InfoContext(ctx, "the mappings in use were approved, as the audit record says now that it can be read")
+	return nil
 }
 
 // purgeSets notes that this node maps by its set, and deletes those that nothing names any more.

@@ -116,7 +116,7 @@ func HeldAt(ctx context.Context, tx *store.Tx, h Head, at time.Time) (is, other 
 	if err != nil {
 		return false, false, fmt.Errorf("read which lanes have moved: %w", err)
 	}
-	rows, away, err := written(ctx, tx, rows)
+	rows, _, away, err := written(ctx, tx, rows)
 	if err != nil {
 		return false, false, fmt.Errorf("read which lanes have moved: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -20,7 +22,8 @@ const MACsBegin = "audit.macs"
 
 // macsBegun is what such an entry says.
 type macsBegun struct {
-	WithoutMAC int64 `json:"without_mac"` // so many entries before have none
+	WithoutMAC int64     `json:"without_mac"`   // so many entries before have none
+	Root       tlog.Hash `json:"root,omitzero"` // of the tree of these; an earlier release did not say
 
 	Receipts *receiptsBegun `json:"receipts,omitempty"` // receipts begin with it too
 }
@@ -157,7 +160,7 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string, receipts func(ct
 	if err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
-	begun := macsBegun{WithoutMAC: g.size}
+	begun := macsBegun{WithoutMAC: g.size, Root: g.root()}
 	if receipts != nil {
 		begun.Receipts, err = receiptsFrom(ctx, tx, receipts)
 	}

@@ -1,12 +1,13 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -193,33 +194,59 @@ func (r row) genuine(ctx context.Context, tx *store.Tx) (bool, error) {
 	return err == nil, err
 }
 
-// Genuine are the entries of what was done by an action to an object, as far as the plant has written them, the earliest first: an entry without a MAC is
-// believed where none has one, or where it had its place before they began. Unavailable while one cannot be judged: who has proposed what somebody else approves is the last of them.
-func Genuine(ctx context.Context, tx *store.Tx, action, object string) (list []Entry, err error) {
-	var rows []row
-	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND outcome = ? ORDER BY seq`, object, action, Done)
-	if err != nil || len(rows) == 0 {
+// Genuine are the entries of what was done by an action to an object, as far as the plant has written them, the earliest first. Unavailable while one cannot
+// be judged.
+func Genuine(ctx context.Context, tx *store.Tx, action, object string) ([]Entry, error) {
+	list, open, err := Judged(ctx, tx, action, object)
+	if err == nil {
+		err = open.Why
+	}
+	if err != nil {
 		return nil, err
-	}
-	rows, away, err := written(ctx, tx, rows)
-	if err = cmp.Or(err, away); err != nil {
-		return nil, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
-	}
-	for _, r := range rows {
-		list = append(list, r.entry())
 	}
 	return list, nil
 }
 
+// Open are entries of which nobody can tell whether the plant has written them, for want of a key: each may have been put in.
+type Open struct {
+	Entries []Entry
+	Why     error // of the last of them; nil if there are none
+}
+
+// Judged is Genuine for who can do without an entry that cannot be judged. An entry without a MAC is believed where none has one, or where it had its place
+// before they began, and the plant says since then what was there.
+func Judged(ctx context.Context, tx *store.Tx, action, object string) (list []Entry, open Open, err error) {
+	var rows []row
+	err = tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND outcome = ? ORDER BY seq`, object, action, Done)
+	if err != nil || len(rows) == 0 {
+		return nil, open, err
+	}
+	good, unsure, away, err := written(ctx, tx, rows)
+	if err != nil {
+		return nil, open, fmt.Errorf("read the audit entries of %s %s: %w", action, object, err)
+	}
+	for _, r := range good {
+		list = append(list, r.entry())
+	}
+	for _, r := range unsure {
+		open.Entries = append(open.Entries, r.entry())
+		open.Why = fmt.Errorf("read the audit entries of %s %s: %w", action, object, away)
+	}
+	return list, open, nil
+}
+
 // written are those of the entries that the plant has written: one without a MAC is believed where none has one, or where it had its place before they
-// began. away tells of one that cannot be judged, as its key is not at hand.
-func written(ctx context.Context, tx *store.Tx, rows []row) (good []row, away, err error) {
+// began. unsure are those that cannot be judged, as the key is not at hand, which away tells of.
+func written(ctx context.Context, tx *store.Tx, rows []row) (good, unsure []row, away, err error) {
 	if len(rows) == 0 {
-		return nil, nil, nil
+		return nil, nil, nil, nil
 	}
 	macs, err := HasMACs(ctx, tx)
+	if err == nil && !macs {
+		err = tx.Get(ctx, &macs, selectHad, record, MACsBegin) // somebody has taken away what says so
+	}
 	if err != nil || !macs {
-		return rows, nil, err
+		return rows, nil, nil, err
 	}
 	for _, r := range rows {
 		is := false
@@ -230,19 +257,20 @@ func written(ctx context.Context, tx *store.Tx, rows []row) (good []row, away, e
 		}
 		switch {
 		case problem.KindOf(err) == problem.Unavailable:
-			away = err
+			unsure, away = append(unsure, r), err
 		case err != nil:
-			return nil, nil, err
+			return nil, nil, nil, err
 		case is:
 			good = append(good, r)
 		}
 	}
-	return good, away, nil
+	return good, unsure, away, nil
 }
 
-// before tells whether an entry has its place before MACs began, by an entry of MACsBegin that the plant has written. That one may wait for its own.
+// before tells whether an entry had its place before MACs began, by an entry of MACsBegin that the plant has written, and whether it is what was there then:
+// who can write the database can write any place for it, and any hash of the tree.
 func (r row) before(ctx context.Context, tx *store.Tx) (bool, error) {
-	var own, first []int64
+	var own []int64
 	var away error
 	if err := tx.Select(ctx, &own, selectPlace, r.Seq); err != nil || len(own) == 0 {
 		return false, err
@@ -263,10 +291,59 @@ func (r row) before(ctx context.Context, tx *store.Tx) (bool, error) {
 		if !good {
 			continue
 		}
-		err = tx.Select(ctx, &first, selectPlace, m.Seq)
-		return err == nil && (len(first) == 0 || own[0] < first[0]), err
+		var said macsBegun
+		if err := json.Unmarshal(m.New, &said); err != nil {
+			return false, fmt.Errorf("read audit entry %d: %w", m.Seq, err)
+		}
+		switch {
+		case own[0] >= said.WithoutMAC:
+			return false, nil
+		case said.Root != tlog.Hash{}:
+			return r.at(ctx, tx, own[0], Mark{Size: said.WithoutMAC, Root: said.Root})
+		}
+		return r.remembered(ctx, tx, own[0], m.Seq)
 	}
 	return false, away
+}
+
+// remembered tells whether an entry is at a place by the first checkpoint over it that the record remembers since another entry, of which
+// the plant says so by a MAC: where MACs began with an earlier release, which did not say what was there by then.
+func (r row) remembered(ctx context.Context, tx *store.Tx, leaf, since int64) (bool, error) {
+	var away error
+	for after, more := since, true; more; {
+		var rows []row
+		err := tx.Select(ctx, &rows, selectEntries+` WHERE object = ? AND action = ? AND old IS NOT NULL AND chain > 0 AND seq > ? ORDER BY seq LIMIT 100`, lanes, LanesMoved, after)
+		if err != nil {
+			return false, err
+		}
+		for _, e := range rows {
+			after = e.Seq
+			good, err := e.genuine(ctx, tx)
+			if problem.KindOf(err) == problem.Unavailable {
+				away = err
+			} else if err != nil {
+				return false, err
+			}
+			if m, is, err := e.entry().Mark(); good && is && err == nil && m.Size > leaf {
+				return r.at(ctx, tx, leaf, m)
+			}
+		}
+		more = len(rows) == 100
+	}
+	return false, away
+}
+
+// at tells whether an entry is what a tree has at a place.
+func (r row) at(ctx context.Context, tx *store.Tx, leaf int64, of Mark) (bool, error) {
+	h, err := r.entry().hash()
+	if err != nil {
+		return false, nil //nolint:nilerr // it is not text, and was never written by Holdfast
+	}
+	path, err := tlog.ProveRecord(of.Size, leaf, stored(ctx, tx))
+	if problem.KindOf(err) == problem.Integrity {
+		return false, nil
+	}
+	return err == nil && tlog.CheckRecord(path, of.Size, of.Root, leaf, h) == nil, err
 }
 
 // chainsWhole tells whether every entry since they have MACs is there as it was written.

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,66 @@ func TestWhoAsksOftenSinceWhenReceiptsHaveMACsReadsTheRecordOnce(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// TestAnEntryFromBeforeMACsCountsAtItsOwnPlaceOnly: by SQL somebody puts an entry without a MAC into the record, and has the tree say that it was there before
+// entries had one. The plant says by the entry that begins with them what was there or, where an earlier release wrote that, by the next checkpoint that it remembers.
+func TestAnEntryFromBeforeMACsCountsAtItsOwnPlaceOnly(t *testing.T) {
+	const (
+		forged = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome) SELECT at, 'user:ben', '', action, object, reason, outcome FROM audit_entries WHERE seq = 1`
+		moved  = `UPDATE audit_leaves SET entry = (SELECT MAX(seq) FROM audit_entries) WHERE leaf = 1`
+		gone   = `DELETE FROM audit_entries WHERE seq = 3` // which began with MACs and says what was there
+	)
+	for name, earlier := range map[string]bool{"": false, "begun by an earlier release": true} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Each(t, func(t *testing.T, db *store.DB) {
+				sign, by := signer(t, db)
+				entries(t, db, 2)
+				keyed(t, db, seal.RestConfig{Now: db.Now})
+				tree := audit.NewTree(db, origin, "a", audit.Config{
+					Sign: sign, Check: func(context.Context) (*seal.Notes, error) { return by.(*seal.Notes), nil },
+					Lanes: func(context.Context, *store.Tx, time.Time) ([]audit.Head, error) { return nil, nil },
+				}, quiet())
+				if err := db.InTx(t.Context(), func(tx *store.Tx) error { return audit.BeginMACs(t.Context(), tx, "node:a", nil) }); err != nil {
+					t.Fatal(err)
+				}
+				write(t, db, audit.Entry{Actor: "node:a", Action: audit.MACsBegin, Object: "audit/record", After: []byte(`{"without_mac":2}`)})
+				for range 3 {
+					entries(t, db, 1)
+					sealed(t, tree)
+				}
+				believed := func(what string, want ...string) {
+					t.Helper()
+					err := db.View(t.Context(), func(tx *store.Tx) error {
+						all, err := audit.Genuine(t.Context(), tx, "link.pause", "link/0")
+						var got []string
+						for _, e := range all {
+							if e.Seq < 3 || e.Actor != "local:anna" {
+								got = append(got, e.Actor)
+							}
+						}
+						if !slices.Equal(got, want) {
+							t.Errorf("%s: believed are those of %q, want %q", what, got, want)
+						}
+						return err
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if earlier {
+					forge(t, db, gone)
+				}
+				believed("as it was written", "local:anna")
+				forge(t, db, forged)
+				believed("with an entry that was put in", "local:anna")
+				forge(t, db, moved)
+				believed("with its place among those from before", "local:anna")
+				forge(t, db, rehashed)
+				believed("with the tree made anew") // what is there by the database was not there
+				forge(t, db, `UPDATE audit_entries SET chain = 0, link = 0, mac = NULL, previous = NULL`, `DELETE FROM audit_chains`)
+				believed("with every MAC taken away")
+			})
+		})
+	}
 }

@@ -1,8 +1,12 @@
 package edition
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/problem"
@@ -17,20 +21,26 @@ const (
 
 // Approved is nil where, by the audit record, somebody who is certainly not the one that proposed it has approved an edition. What the tables of this
 // package say of that, whoever can write the database can write too; of the record they cannot, where entries have MACs. The error is of kind Integrity
-// where the two differ, Denied where nobody has approved it, and Unavailable where the key is not at hand by which the record is read.
+// where the two differ, and Denied where nobody has approved it. It is Unavailable where an entry that may be the approval, or another proposal before it, cannot
+// be judged: with seal.ErrRefused in it no waiting helps.
 func (s Step) Approved(ctx context.Context, tx *store.Tx) error {
-	approvals, err := acts(ctx, tx, actApprove, s.Edition, func(e editions) string { return e.Used })
+	approvals, open, err := acts(ctx, tx, actApprove, s.Edition, func(e editions) string { return e.Used })
 	if err != nil {
 		return err
 	}
+	why := open.Why
 	for _, a := range approvals {
-		author, err := proposer(ctx, tx, s.Edition, a.Seq)
+		authors, unsure, err := proposers(ctx, tx, s.Edition, a.Seq)
 		if err != nil {
 			return err
 		}
-		if audit.TwoPersons(author, a.Actor) {
+		if !slices.ContainsFunc(authors, func(author string) bool { return !audit.TwoPersons(author, a.Actor) }) {
 			return nil
 		}
+		why = cmp.Or(why, unsure)
+	}
+	if why != nil {
+		return fmt.Errorf("look who has approved edition %s of the mappings: %w", Short(s.Edition), why)
 	}
 	what := "use edition " + Short(s.Edition) + " of the mappings"
 	if audit.TwoPersons(s.Approver, s.Author) {
@@ -51,28 +61,54 @@ type editions struct {
 	Proposed string `json:"proposed"`
 }
 
-// acts are the entries by which an edition came to its place, the earliest first, as far as the plant has written them.
-func acts(ctx context.Context, tx *store.Tx, action, edition string, place func(editions) string) (of []audit.Entry, err error) {
-	all, err := audit.Genuine(ctx, tx, action, "mapping/"+Short(edition))
+// acts are the entries by which an edition came to its place, the earliest first, as far as the plant has written them; open are those of which
+// that is not known.
+func acts(ctx context.Context, tx *store.Tx, action, edition string, place func(editions) string) (of []audit.Entry, open audit.Open, err error) {
+	all, unsure, err := audit.Judged(ctx, tx, action, "mapping/"+Short(edition))
 	if err != nil {
-		return nil, err
+		return nil, open, err
+	}
+	is := func(e audit.Entry) bool {
+		var after editions
+		return json.Unmarshal(e.After, &after) == nil && place(after) == edition
 	}
 	for _, e := range all {
-		var after editions
-		if json.Unmarshal(e.After, &after) == nil && place(after) == edition {
+		if is(e) {
 			of = append(of, e)
 		}
 	}
-	return of, nil
-}
-
-// proposer is who has proposed an edition last before an entry of the audit record, or at all where before is 0; "" if nobody has.
-func proposer(ctx context.Context, tx *store.Tx, edition string, before int64) (who string, err error) {
-	proposals, err := acts(ctx, tx, actPropose, edition, func(e editions) string { return e.Proposed })
-	for _, p := range proposals {
-		if before == 0 || p.Seq < before {
-			who = p.Actor
+	for _, e := range unsure.Entries {
+		if is(e) {
+			open.Entries, open.Why = append(open.Entries, e), unsure.Why
 		}
 	}
-	return who, err
+	return of, open, nil
+}
+
+// proposer is who has proposed an edition last; "" if nobody has. It is Unavailable while an entry cannot be judged that may be the last.
+func proposer(ctx context.Context, tx *store.Tx, edition string) (string, error) {
+	all, unsure, err := proposers(ctx, tx, edition, math.MaxInt64)
+	if err == nil && len(all) > 1 {
+		err = unsure
+	}
+	return all[0], err
+}
+
+// proposers are who may have proposed an edition last before an entry of the audit record: the one of whom the plant says so, "" if nobody, and those of
+// later proposals that cannot be judged, for the reason in unsure.
+func proposers(ctx context.Context, tx *store.Tx, edition string, before int64) (who []string, unsure, err error) {
+	proposals, open, err := acts(ctx, tx, actPropose, edition, func(e editions) string { return e.Proposed })
+	who = []string{""}
+	last := int64(0)
+	for _, p := range proposals {
+		if p.Seq < before {
+			who[0], last = p.Actor, p.Seq
+		}
+	}
+	for _, p := range open.Entries {
+		if p.Seq > last && p.Seq < before {
+			who, unsure = append(who, p.Actor), open.Why
+		}
+	}
+	return who, unsure, err
 }

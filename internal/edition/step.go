@@ -210,7 +210,7 @@ func Approve(ctx context.Context, tx *store.Tx, hash string, by By) (State, erro
 		return s, err
 	}
 	what := "approve edition " + Short(hash)
-	author, err := proposer(ctx, tx, hash, 0)
+	author, err := proposer(ctx, tx, hash)
 	if err != nil {
 		return s, err
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/cipher"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -272,11 +273,18 @@ func (r *Rest) key(id int64, c store.Cell) (cipher.AEAD, error) {
 	return k, err
 }
 
+// ErrRefused is within an error of kind Unavailable where the keyring has answered, and gives the seed no more: a version of its key was withdrawn, or
+// somebody has put the epoch into the database.
+var ErrRefused = errors.New("the keyring refuses the seed")
+
 // missing is a seed that is not at hand: it is waited for.
 func missing(id int64, why string) error {
 	p := &problem.Error{
 		Kind: problem.Unavailable, What: fmt.Sprintf("open what epoch %d has sealed", id), Why: cmp.Or(why, "its seed is not at hand yet"),
 		Hint: "bring the keyring back, with every version of its key that is needed",
+	}
+	if why != "" {
+		p.Cause = ErrRefused
 	}
 	return p
 }
