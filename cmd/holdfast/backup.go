@@ -317,6 +317,7 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t back
 	if t.URL, err = c.databaseURL(ctx); err != nil {
 		return t, err
 	}
+	t.Lanes = c.lanesOf()
 	if db == nil { // it is to be restored
 		t.Actor, t.TrustBy, t.Keys = c.localActor().Name, c.restoredTrust, c.sealLazily
 		return t, nil
@@ -325,8 +326,6 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t back
 	if t.Trust, err = c.backupTrust(ctx, db); err != nil {
 		return t, err
 	}
-	by, _ := t.Trust.(*seal.Trust)
-	t.Messages = c.lanesOf(by)
 	t.Signer, err = c.backupSigner(ctx, db)
 	return t, err
 }

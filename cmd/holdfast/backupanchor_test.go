@@ -156,6 +156,59 @@ func flipSignature(t *testing.T, at int) func(tx *store.Tx) error {
 	}
 }
 
+// TestARestoreSaysWhichLanesAreWhole, by the plant's keyring and on a machine that has none. Of a plant whose lane lacked a number when it was copied it names lane and number and
+// ends with 1; what there is of it is restored nevertheless.
+func TestARestoreSaysWhichLanesAreWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "holdfast.yaml")
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	order := reportOn(t, p, 1, "4711")
+	confirmOn(t, p, order, "two", "4711")
+	confirmOn(t, p, order, "three", "4711")
+	reportOn(t, p, 2, "4712")
+	restore := func(how ...string) (said, wrong string, status int, folder string) {
+		var out, errs bytes.Buffer
+		folder = filepath.Join(t.TempDir(), "new")
+		status = run(t.Context(), append([]string{"backup", "restore", folder}, how...), &out, &errs)
+		return out.String(), errs.String(), status, folder
+	}
+	ways := map[string][]string{
+		"by its configuration": {"--config", file},
+		"on a new machine":     {"--from", filepath.Join(dir, "backups"), "--identity", filepath.Join(dir, "backup-keys", "recovery.key")},
+	}
+	copyWithAnchor(t, p)
+	for name, how := range ways {
+		if said, wrong, status, _ := restore(how...); status != 0 || !strings.Contains(said, "2 lanes are whole: ") {
+			t.Errorf("%s: ended with %d, said %s %s; want 2 whole lanes", name, status, said, wrong)
+		}
+	}
+	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `DELETE FROM outbox_messages WHERE number = 2`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyWithAnchor(t, p)
+	for name, how := range ways {
+		said, wrong, status, folder := restore(how...)
+		if status != 1 || !strings.Contains(said, "1 lane is whole, and others are NOT") || !strings.Contains(wrong, "number 2 of lane "+order) || !strings.Contains(wrong, "it is missing") {
+			t.Errorf("%s: ended with %d, said %s %s; want lane and number, and 1", name, status, said, wrong)
+		}
+		if _, err := loadConfig(filepath.Join(folder, "holdfast.yaml")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestACopyWhoseLaneLacksANumberIsRefused: rows, record and heads of lanes are those of the manifest, and every signature is good; the trial is recorded as one that
 // has failed.
 func TestACopyWhoseLaneLacksANumberIsRefused(t *testing.T) {

@@ -63,9 +63,9 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownDatabase(got, url))
+				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownDatabase(got, url), got.Broken)
 			}
-			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownDatabase(got, url))
+			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownDatabase(got, url), got.Broken)
 		},
 	}
 	o.flags(cmd)
@@ -86,7 +86,7 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust,
 		if err != nil {
 			return nil, backup.Trial{}, err
 		}
-		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now}
+		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now, Lanes: Config{}.lanesOf()}
 		if err := givenAnchor(&t, o.anchors); err != nil {
 			return nil, t, err
 		}
@@ -199,6 +199,14 @@ func ownDatabase(r backup.Restored, url string) error {
 	}
 }
 
+// wholeLanes is the line that says how many lanes are whole; those that are not are told as what is wrong.
+func wholeLanes(r backup.Restored) string {
+	if r.Broken != nil {
+		return count(r.WholeLanes, "lane is", "lanes are") + " whole, and others are NOT: they are named below\n"
+	}
+	return count(r.WholeLanes, "lane is", "lanes are") + " whole: no number is missing, and each message follows the one before it\n"
+}
+
 func tellRestored(w io.Writer, r backup.Restored) error {
 	file := filepath.Join(r.Folder, "holdfast.yaml")
 	signed := "its signature was not checked"
@@ -207,10 +215,10 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 	}
 	signed += andAnchor(r.Anchor)
 	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
-		"%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
+		"%s%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
 		"every session has ended. What was changed of tokens, accounts, passkeys and badges after %s is not in it, and nobody can know it: what was revoked, disabled or used up\n"+
 		"since counts again. Before the first start look at: holdfast access token list, holdfast access user list, both with --config %s\n"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
-		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
 	return err
 }

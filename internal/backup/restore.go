@@ -29,12 +29,16 @@ type Restored struct {
 	// Increments were restored with the copy, up to the moment Through.
 	Increments int64     `json:"increments,omitempty"`
 	Through    time.Time `json:"through"`
+	// WholeLanes were looked at and are whole. Broken, of kind Integrity, names those that are not, as the plant had them when it was copied; it is nil where all are,
+	// and where nobody has looked (Trial.Lanes).
+	WholeLanes int64 `json:"whole_lanes"`
+	Broken     error `json:"-"`
 
 	last Sealed // of the increments
 }
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
-// PostgreSQL. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
+// PostgreSQL. A lane that is not whole does not stop it, which would leave no plant at all: it is in Broken. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
 // nothing behind when it fails but the folder; where it is killed, what it leaves does not start. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
 func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r Restored, err error) {
 	if err := empty(folder); err != nil {
@@ -123,8 +127,8 @@ func moveUp(work, folder string) error {
 	return os.Remove(work)
 }
 
-// settleDown compares the database with the manifest, which brings it up to date, checks who has signed that, and tells the outbox that it
-// was restored.
+// settleDown compares the database with the manifest, which brings it up to date, checks who has signed that, looks at the lanes, and tells the outbox
+// that it was restored.
 func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial) (err error) {
 	db, err := store.Open(ctx, url, store.Config{NoMigrate: true, Restoring: true})
 	if err != nil {
@@ -137,7 +141,11 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 	if err := r.compare(ctx, db, t.origin(r.Manifest), r.Increments == 0); err != nil {
 		return err
 	}
-	if err := r.checkSigner(ctx, db, p, t); err != nil {
+	by, err := r.checkSigner(ctx, db, p, t)
+	if err != nil {
+		return err
+	}
+	if err := r.lookAtLanes(ctx, db, by, t); err != nil {
 		return err
 	}
 	after, err := json.Marshal(map[string]any{"made": r.Made, "through": r.Through, "place": r.Place})
@@ -160,27 +168,39 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 	})
 }
 
-// checkSigner holds the signature against the archive of keys that was restored, of which each is certified by the plant's own CA.
-func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Trial) error {
-	if t.TrustBy == nil {
+// lookAtLanes says which lanes are whole, before anything is changed in them.
+func (r *Restored) lookAtLanes(ctx context.Context, db *store.DB, by Trust, t Trial) (err error) {
+	if t.Lanes == nil {
 		return nil
+	}
+	if r.WholeLanes, err = t.Lanes(ctx, db, by); problem.KindOf(err) == problem.Integrity {
+		r.Broken, err = err, nil
+	}
+	return err
+}
+
+// checkSigner holds the signature against the archive of keys that was restored, of which each is certified by the plant's own CA. It returns whose
+// signatures count; nil if nobody knows.
+func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Trial) (Trust, error) {
+	if t.TrustBy == nil {
+		return t.Trust, nil
 	}
 	by, err := t.TrustBy(ctx, db)
 	if err != nil || by == nil {
-		return err
+		return nil, err
 	}
 	s, err := readSealed(ctx, p, r.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.Signer, err = s.Signer(by); err != nil {
-		return err
+		return nil, err
 	}
 	if r.Signer == "" {
-		return damaged("restore backup "+r.ID, "its manifest is not signed")
+		return nil, damaged("restore backup "+r.ID, "its manifest is not signed")
 	}
 	if r.Increments > 0 {
-		return r.last.believed(by, ForIncrement, r.ID)
+		return by, r.last.believed(by, ForIncrement, r.ID)
 	}
-	return nil
+	return by, nil
 }

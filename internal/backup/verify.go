@@ -52,8 +52,9 @@ type Trial struct {
 	Actor  string // who restores, for the audit record
 	// TrustBy makes the Trust of the archive of keys in a database that was restored, where the plant's own is lost; nil: none.
 	TrustBy func(ctx context.Context, restored *store.DB) (Trust, error)
-	// Messages looks at the messages of a database that was restored on trial, and says what is wrong with their signatures; nil: nobody does.
-	Messages func(ctx context.Context, restored *store.DB) error
+	// Lanes looks at every lane of a database that was restored, and says how many are whole; of one that is not the error, of kind Integrity, names link, lane and
+	// number. by is whose signatures count; nil: they are not checked. nil: nobody looks.
+	Lanes func(ctx context.Context, restored *store.DB, by Trust) (whole int64, err error)
 	// Keys gives a database that was restored the plant's keyring, so that who restored it is in its audit record; nil: it is only told there.
 	Keys func(restored *store.DB)
 	// Settle ends in a database that was restored what must not come back with a copy, in the transaction that makes it ready; nil: nothing.
@@ -135,8 +136,8 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string, exact bool)
 		return err
 	}
 	err = m.compare(ctx, db, t.origin(m), exact)
-	if err == nil && t.Messages != nil {
-		err = t.Messages(ctx, db)
+	if err == nil && t.Lanes != nil {
+		_, err = t.Lanes(ctx, db, t.Trust)
 	}
 	return errors.Join(err, db.Close())
 }

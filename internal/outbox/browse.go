@@ -101,6 +101,7 @@ type Filter struct {
 	SettledTo             time.Time // only those that were settled before this
 	OldestFirst           bool
 	Bare                  bool // without LaneState, which is read of each lane by itself: for a walk through all messages
+	Shut                  bool // without the bodies and answers that are sealed: for who has no keyring
 	Limit                 int  // default 50, at most 10,000
 }
 
@@ -179,10 +180,10 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	lanes := map[[2]string]Lane{}
 	secrets := secrets{}
 	for _, r := range rows {
-		if err := r.show(ctx, tx, secrets); err != nil {
+		d, err := f.detail(ctx, tx, r, secrets)
+		if err != nil {
 			return nil, "", err
 		}
-		d := r.detail(tx)
 		if !f.Bare {
 			if d.LaneState, err = o.laneOnce(ctx, tx, lanes, d); err != nil {
 				return nil, "", err
@@ -191,6 +192,22 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 		list = append(list, d)
 	}
 	return list, next, nil
+}
+
+// detail opens what is shown of a message, or leaves out what is sealed.
+func (f Filter) detail(ctx context.Context, tx *store.Tx, r full, lanes secrets) (Detail, error) {
+	if !f.Shut {
+		err := r.show(ctx, tx, lanes)
+		return r.detail(tx), err
+	}
+	d := r.detail(tx)
+	if r.Sealed != 0 {
+		d.Body = nil
+	}
+	if r.AnswerBy != 0 {
+		d.Receipt.Answer = nil
+	}
+	return d, nil
 }
 
 // laneOnce is the lane of a message that is still owed, read once for all its messages.

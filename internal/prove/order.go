@@ -21,17 +21,24 @@ func stepOf(d outbox.Detail) step {
 	return step{d.Epoch, d.Number, d.Redelivery, cmp.Or(d.Refers, d.Digest), d.Prev}
 }
 
+// Looks are how Order looks at messages.
+type Looks struct {
+	MACs bool                        // Checks.MACs
+	Shut bool                        // outbox.Filter.Shut
+	Look func(d outbox.Detail) error // what is of kind Integrity or Denied is a defect of the message, all else ends it
+}
+
 // Order is what Check says of the order of a lane, without its bodies: each number is there unless it was purged, each message follows the one before it,
-// and the last is where the lane ends. It keeps of each message its place and digest alone, and gives each to look at. macs is Checks.MACs.
-func Order(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End, macs bool, look func(d outbox.Detail) error) ([]Defect, error) {
+// and the last is where the lane ends. It keeps of each message its place and digest alone, and gives each to look at.
+func Order(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End, by Looks) ([]Defect, error) {
 	c := &chain{Chain: Chain{Link: end.Link, Lane: end.Lane}, end: end}
-	if macs && !end.Lost {
+	if by.MACs && !end.Lost {
 		var err error
 		if c.end, err = out.Believed(ctx, tx, end); err != nil {
 			return nil, err
 		}
 	}
-	f := outbox.Filter{Link: end.Link, Lane: end.Lane, OldestFirst: true, Bare: true, Limit: 1000}
+	f := outbox.Filter{Link: end.Link, Lane: end.Lane, OldestFirst: true, Bare: true, Shut: by.Shut, Limit: 1000}
 	var steps []step
 	for cursor, more := "", true; more; more = cursor != "" {
 		some, next, err := out.Messages(ctx, tx, f, cursor)
@@ -44,7 +51,7 @@ func Order(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 		}
 		cursor = next
 		for _, d := range some {
-			if err := look(d); err != nil {
+			if err := by.Look(d); err != nil {
 				if problem.KindOf(err) != problem.Integrity && problem.KindOf(err) != problem.Denied {
 					return nil, err
 				}
