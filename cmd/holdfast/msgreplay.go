@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func msgReplay() *cobra.Command {
 			"and gets, under the same ID and number, only what it does not have. Where the link cannot ask, the lane stands still as unknown at\n" +
 			"the first message, for a person to say. With --force nobody asks: an ERP that still has a message, and does not know it by its ID,\n" +
 			"then makes a second document of it.\n\n" +
-			"Of one LINK and LANE it replays a range of numbers at once; more than one message only with --yes and --expect N. Without them it is a job: --failed chooses the messages at which lanes\n" +
+			"Of one LINK and LANE it replays a range of numbers at once, of the newest epoch unless --epoch names another; more than one message only with --yes and --expect N. Without them it is a job: --failed chooses the messages at which lanes\n" +
 			"stand still, --id single ones, all else what was delivered. --dry-run keeps what it would send as a plan and shows it; what comes\n" +
 			"later is not in it. The first message goes alone, and the job then waits for a look. It runs in holdfast serve.",
 		Example: "  holdfast msg replay erp 0198c2f4-7d7f-7c3a-9a59-0f1e2d3c4b5a --from 3 --to 7 --yes --expect 5 --reason 'ERP was restored from last night'\n" +
@@ -59,6 +60,7 @@ func (p *replaying) chooses(cmd *cobra.Command) {
 	f, c := cmd.Flags(), &p.request.Choice
 	f.Int64Var(&p.which.From, "from", 1, "of one lane: number of the first message")
 	f.Int64Var(&p.which.To, "to", 0, "of one lane: number of the last message; 0 means the lane's last")
+	f.Int64Var(&p.which.Epoch, "epoch", 0, "of one lane: the epoch in which these numbers count, where the plant was restored; default: the lane's newest")
 	f.BoolVar(&p.request.Force, "force", false, "send without asking the ERP first; may make second documents")
 	f.StringVar(&c.Link, "link", "", "only messages to this link")
 	f.StringVar(&c.Lane, "lane", "", "only messages of this lane")
@@ -77,9 +79,12 @@ func (p *replaying) chooses(cmd *cobra.Command) {
 }
 
 func (p *replaying) run(cmd *cobra.Command, args []string) (err error) {
-	ranged := cmd.Flags().Changed("from") || cmd.Flags().Changed("to")
+	ranged := cmd.Flags().Changed("from") || cmd.Flags().Changed("to") || cmd.Flags().Changed("epoch")
+	if cmd.Flags().Changed("epoch") && p.which.Epoch < 1 {
+		return misuse(cmd, "", "--epoch begins at 1", "leave it out for the lane's newest.")
+	}
 	if len(args) == 0 && ranged {
-		return misuse(cmd, "", "--from and --to are numbers of one lane, and no LINK and LANE are given", "name them; times are said with --since and --until.")
+		return misuse(cmd, "", "--from, --to and --epoch are of one lane, and no LINK and LANE are given", "name them; times are said with --since and --until.")
 	}
 	if len(args) == 2 && !p.dryRun {
 		if err := p.sureOfRange(cmd); err != nil {
@@ -137,19 +142,24 @@ func (p *replaying) sureOfRange(cmd *cobra.Command) error {
 func (r *records) chooseRange(ctx context.Context, p *replaying) error {
 	c, numbers := &p.request.Choice, p.which
 	return r.db.View(ctx, func(tx *store.Tx) error {
+		l, err := r.out.Lane(ctx, tx, c.Link, c.Lane)
+		if err != nil {
+			return err
+		}
+		epoch := cmp.Or(numbers.Epoch, l.Epoch)
 		all, err := r.out.Choose(ctx, tx, *c, job.Most)
 		if err != nil {
 			return err
 		}
 		for _, m := range all {
-			if m.Number >= numbers.From && (numbers.To == 0 || m.Number <= numbers.To) {
+			if m.Epoch == epoch && m.Number >= numbers.From && (numbers.To == 0 || m.Number <= numbers.To) {
 				c.IDs = append(c.IDs, m.ID)
 			}
 		}
 		if len(c.IDs) == 0 {
 			return &problem.Error{
-				Kind: problem.NotFound, What: "plan a replay", Why: "lane " + c.Lane + " has none of these numbers that was delivered and can be replayed",
-				Hint: "see holdfast msg list --lane " + c.Lane,
+				Kind: problem.NotFound, What: "plan a replay", Why: fmt.Sprintf("lane %s has in epoch %d none of these numbers that was delivered and can be replayed", c.Lane, epoch),
+				Hint: "see holdfast msg list --lane " + c.Lane + "; --epoch names another, where the plant was restored",
 			}
 		}
 		return nil

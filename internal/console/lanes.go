@@ -239,7 +239,14 @@ func (c *Console) replayLane(ctx context.Context, tx *store.Tx, r *http.Request,
 	if err1 != nil || err2 != nil {
 		return 0, &problem.Error{Kind: problem.Invalid, What: "replay messages of the lane", Why: "from and to must be numbers of messages", Hint: fmt.Sprintf("write 1 and %d, or the like", max(to, 1))}
 	}
-	return c.Jobs.Replay(ctx, tx, actorOf(ctx).Name, link, lane, outbox.Range{From: from, To: to}, r.PostFormValue("reason"))
+	var epoch int64 // the newest
+	if text := r.PostFormValue("epoch"); text != "" {
+		var err error
+		if epoch, err = strconv.ParseInt(text, 10, 64); err != nil || epoch < 1 {
+			return 0, &problem.Error{Kind: problem.Invalid, What: "replay messages of the lane", Why: "the epoch must be a number", Hint: "write 1, or the like"}
+		}
+	}
+	return c.Jobs.Replay(ctx, tx, actorOf(ctx).Name, link, lane, outbox.Range{Epoch: epoch, From: from, To: to}, r.PostFormValue("reason"))
 }
 
 // recordedLane is a lane as the audit record keeps it.

@@ -273,7 +273,7 @@ const maxReplay = 10_000
 // Range is which delivered messages of a lane are replayed.
 type Range struct {
 	From, To int64 // numbers; To 0 means the last
-	Epoch    int64 // in which they count; 0 means in any, of which a lane has several where the plant was restored
+	Epoch    int64 // in which they count; 0 means the lane's newest, of which it has several where the plant was restored
 	Force    bool  // without asking the ERP first, once each: it makes another document where it has one and does not know them by their IDs
 }
 
@@ -289,25 +289,23 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		return 0, err
 	}
 	last := l.Next - 1
-	if r.Epoch != l.Newest { // numbers begin anew with an epoch
-		var earlier int64
-		if err := tx.Get(ctx, &earlier, `SELECT COALESCE(MAX(number), 0) FROM outbox_delivered WHERE link = ? AND lane = ? AND CAST(? AS BIGINT) IN (0, epoch)`, link, name, r.Epoch); err != nil {
+	if r.Epoch = cmp.Or(r.Epoch, l.Newest); r.Epoch != l.Newest { // numbers begin anew with an epoch
+		if err := tx.Get(ctx, &last, `SELECT COALESCE(MAX(number), 0) FROM outbox_delivered WHERE link = ? AND lane = ? AND epoch = ?`, link, name, r.Epoch); err != nil {
 			return 0, fmt.Errorf("find the last number of lane %s of link %s: %w", name, link, err)
 		}
-		last = max(earlier, last)
 	}
 	to, err := r.end(l, last)
 	if err != nil {
-		return 0, err
+		return 0, r.elsewhere(ctx, tx, link, name, err)
 	}
 	how := AskFirst
 	if r.Force {
 		how = Forced
 	}
-	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND (CAST(? AS BIGINT) = 0 OR epoch = CAST(? AS BIGINT)) AND role <> 'void' AND large NOT LIKE 'shredded %'
+	const which = `FROM outbox_delivered AS d WHERE link = ? AND lane = ? AND number BETWEEN ? AND ? AND epoch = ? AND role <> 'void' AND large NOT LIKE 'shredded %'
 		AND redelivery = (SELECT MAX(redelivery) FROM outbox_delivered AS e WHERE e.link = d.link AND e.lane = d.lane AND e.epoch = d.epoch AND e.number = d.number)
 		AND NOT EXISTS (SELECT 1 FROM outbox_messages AS m WHERE m.id = d.id)`
-	args := []any{link, name, r.From, to, r.Epoch, r.Epoch}
+	args := []any{link, name, r.From, to, r.Epoch}
 	_, err = tx.Exec(ctx, `INSERT INTO outbox_events (id, at, seq, what, detail)
 		SELECT id, CAST(? AS BIGINT), (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox_events AS v WHERE v.id = d.id), 'replayed', CAST(? AS TEXT) `+which,
 		append([]any{store.Micros(tx.Now), reason}, args...)...)
@@ -325,10 +323,10 @@ func (o *Outbox) Replay(ctx context.Context, tx *store.Tx, link, name string, r 
 		return 0, fmt.Errorf("queue messages again: %w", err)
 	}
 	if n == 0 {
-		return 0, &problem.Error{
+		return 0, r.elsewhere(ctx, tx, link, name, &problem.Error{
 			Kind: problem.Conflict, What: r.what(name), Why: "none of them was delivered and can be replayed: each is a void, or still owed, shredded, or no longer kept",
 			Hint: "see holdfast msg list --lane " + name,
-		}
+		})
 	}
 	l.Pending += n
 	return n, o.queueAgain(ctx, tx, link, l)
@@ -354,10 +352,30 @@ func (r Range) end(l *lane, last int64) (int64, error) {
 }
 
 func (r Range) what(lane string) string {
+	if r.Epoch > 1 {
+		lane += fmt.Sprintf(" in epoch %d", r.Epoch)
+	}
 	if r.To == 0 {
 		return fmt.Sprintf("replay lane %s from message %d on", lane, r.From)
 	}
 	return fmt.Sprintf("replay messages %d to %d of lane %s", r.From, r.To, lane)
+}
+
+// elsewhere adds to the hint in which other epochs the lane has delivered something: whoever has named none may have meant one of before a restore.
+func (r Range) elsewhere(ctx context.Context, tx *store.Tx, link, name string, err error) error {
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		return err
+	}
+	var others []struct{ Epoch, First, Last int64 }
+	if err := tx.Select(ctx, &others, `SELECT epoch, MIN(number) AS first, MAX(number) AS last FROM outbox_delivered WHERE link = ? AND lane = ? AND epoch <> ?
+		GROUP BY epoch ORDER BY epoch DESC LIMIT 3`, link, name, r.Epoch); err != nil {
+		return fmt.Errorf("find the epochs of lane %s of link %s: %w", name, link, err)
+	}
+	for _, e := range others {
+		p.Hint += fmt.Sprintf("; numbers %d to %d of --epoch %d were delivered too", e.First, e.Last, e.Epoch)
+	}
+	return p
 }
 
 // queueAgain sets a lane's head anew without changing whether it is held.

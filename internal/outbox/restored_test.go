@@ -2,6 +2,9 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -204,6 +207,39 @@ func TestAnActIsDoneToTheMessageThatItNames(t *testing.T) {
 			t.Errorf("mark a void as delivered: got %v, want Conflict", err)
 		}
 		b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, fresh.ID, "never happened") })
+	})
+}
+
+// TestAReplayWithoutAnEpochIsOfTheNewest: after a restore the same numbers are there twice, and of what the lost plant had delivered nothing goes along. Who
+// means that is told how to say so.
+func TestAReplayWithoutAnEpochIsOfTheNewest(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		owe(t, b.db, b.Outbox, "l", "old", "older")
+		b.settle(done(b.claim("n", 10, 10)[0], 2))
+		b.restore()
+		b.Outbox = everything(outbox.Config{})
+		lane := b.message("old").Lane
+		newest := b.lane(lane).Epoch
+		replay := func() (n int64, err error) {
+			err = b.try(func(ctx context.Context, tx *store.Tx) error {
+				n, err = b.Replay(ctx, tx, "erp", lane, outbox.Range{From: 1, To: 2}, "the ERP was restored")
+				return err
+			})
+			return n, err
+		}
+		if n, err := replay(); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), fmt.Sprint("in epoch ", newest)) {
+			t.Errorf("in an epoch that has nothing yet %d are replayed, %v; want a refusal that names it", n, err)
+		} else if p, _ := errors.AsType[*problem.Error](err); !strings.Contains(p.Hint, "numbers 1 to 2 of --epoch 1 were delivered") {
+			t.Errorf("the hint is %q, want how another is named", p.Hint)
+		}
+		owe(t, b.db, b.Outbox, "l", "new")
+		b.settle(done(b.claim("n", 10, 10)[0], 1))
+		if n, err := replay(); n != 1 || err != nil || b.message("new").Redelivery != 1 || b.message("old").Redelivery != 0 {
+			t.Errorf("%d are replayed, %v, want the one of the newest epoch", n, err)
+		}
+		if is := b.message("new").Epoch; is != newest {
+			t.Errorf("the message is of epoch %d, and the lane in %d", is, newest)
+		}
 	})
 }
 

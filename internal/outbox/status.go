@@ -24,6 +24,7 @@ type Lane struct {
 	Owed       int64     // messages
 	Head       int64     // number of the first message owed, or of the next if none is
 	HeadEpoch  int64     // in which Head counts
+	Epoch      int64     // the newest, in which Next counts
 	Next       int64     // number that the next append takes
 	OldestAt   time.Time // when the head was appended; zero if nothing is owed
 	NotBefore  time.Time // what the head was put off to; zero if it was not
@@ -48,6 +49,7 @@ type laneRow struct {
 	Paused, Scheduled                 bool
 	Pending, Head                     int64
 	HeadEpoch                         int64  `db:"head_epoch"`
+	Epoch                             int64  `db:"epoch"`
 	Next                              int64  `db:"next_number"`
 	HeadAt                            int64  `db:"head_at"`
 	DueAt                             int64  `db:"due_at"`
@@ -56,7 +58,7 @@ type laneRow struct {
 	SentTo                            int64  `db:"sent_to"`
 }
 
-const laneStatus = `SELECT link, lane, state, awaits, reason, paused, scheduled, pending, head, head_epoch, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
+const laneStatus = `SELECT link, lane, state, awaits, reason, paused, scheduled, pending, head, head_epoch, epoch, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
 
 func (r laneRow) status() Lane {
 	if r.Pending == 0 {
@@ -67,7 +69,7 @@ func (r laneRow) status() Lane {
 		notBefore = r.DueAt
 	}
 	return Lane{
-		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, HeadEpoch: r.HeadEpoch, Next: r.Next,
+		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, HeadEpoch: r.HeadEpoch, Epoch: r.Epoch, Next: r.Next,
 		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
 		ChangedAt: store.FromMicros(r.ChangedAt), SentTo: r.SentTo, NotBefore: store.FromMicros(notBefore),
 	}
