@@ -131,7 +131,11 @@ func (w *workshop) check(out io.Writer) error {
 	if err := errors.Join(err, w.cfg.refused(append(found, more...))); err != nil {
 		return err
 	}
-	for _, m := range append(w.cfg.unrouted(w.rules), w.rules.Idle()...) {
+	impossible, err := w.impossible()
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Concat(w.cfg.unrouted(w.rules), w.rules.Idle(), impossible) {
 		fmt.Fprintf(out, "look  %s:%d:%d: %s: %s (%s)\n", w.cfg.mappingFile(m.File), m.Line, m.Col, m.What, m.Why, m.Hint)
 	}
 	for _, f := range append(found, more...) {
@@ -146,6 +150,21 @@ func (w *workshop) check(out io.Writer) error {
 		return sentence(out, "%s, and fit what they are for", compiled)
 	}
 	return sentence(out, "%s, and fit what they are for as far as it is known; %s not held against the contract of their link", compiled, count(len(open), "was", "were"))
+}
+
+// impossible are the examples beside the plant's own mappings that their source never sends. They do no harm, and prove nothing.
+func (w *workshop) impossible() (found []mapping.Mistake, err error) {
+	for _, name := range w.rules.Names() {
+		if look, _ := w.rules.Look(name); !look.Own {
+			continue
+		}
+		wrong, err := w.rules.Impossible(name, w.document(name))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, wrong...)
+	}
+	return found, nil
 }
 
 func mappingNew() *cobra.Command {

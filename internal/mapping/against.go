@@ -19,14 +19,21 @@ const mostDepth = 32
 // against holds a value, as contract.Decode gives it, against a type, and says in a line each where it does not fit: "/items/0/unit: it has
 // 7 characters, and 6 are allowed". A limit that the type does not know is none. A text of free may have any pattern, and be short.
 func against(t *schema.Type, v any, free map[string]bool) (wrong []string) {
-	holding{t, free}.value(v, "", 0, func(at, why string) { wrong = append(wrong, at+": "+why) })
+	holding{Type: t, free: free}.value(v, "", 0, func(at, why string) { wrong = append(wrong, at+": "+why) })
 	return wrong
 }
 
 // holding is a type that a value is held against.
 type holding struct {
 	*schema.Type
-	free map[string]bool
+	free   map[string]bool
+	partly bool // what is required may be missing
+}
+
+// of is another type that is held in the same way.
+func (t holding) of(other *schema.Type) holding {
+	t.Type = other
+	return t
 }
 
 func (t holding) value(v any, at string, depth int, say func(at, why string)) {
@@ -63,21 +70,25 @@ func (t holding) value(v any, at string, depth int, say func(at, why string)) {
 }
 
 func (t holding) members(x map[string]any, at string, depth int, say func(at, why string)) {
+	var missing []string
 	for _, f := range t.Fields {
 		v, there := x[f.Name]
 		switch {
 		case there:
-			holding{f.Type, t.free}.value(v, at+"/"+f.Name, depth+1, say)
-		case f.Required:
-			say(at, "it has no "+f.Name)
+			t.of(f.Type).value(v, at+"/"+f.Name, depth+1, say)
+		case f.Required && !t.partly:
+			missing = append(missing, f.Name)
 		}
+	}
+	if missing != nil {
+		say(at, "it has no "+strings.Join(missing, ", "))
 	}
 	if !t.Closed {
 		return
 	}
-	for name := range x {
+	for _, name := range sortedKeys(x) {
 		if _, known := t.Field(name); !known {
-			say(at, "it must not have "+name)
+			say(at+"/"+name, "there is no such field: "+didYouMean(name, t.Names(), "there are "+strings.Join(t.Names(), ", ")))
 		}
 	}
 }
@@ -87,7 +98,7 @@ func (t holding) elements(x []any, at string, depth int, say func(at, why string
 		say(at, err.Error())
 	}
 	for i, v := range x {
-		holding{t.Item, t.free}.value(v, at+"/"+strconv.Itoa(i), depth+1, say)
+		t.of(t.Item).value(v, at+"/"+strconv.Itoa(i), depth+1, say)
 	}
 }
 
@@ -102,7 +113,7 @@ func (t holding) text(x, at string, say func(at, why string)) {
 		say(at, fmt.Sprintf("%q does not match %s", x, t.Pattern))
 	}
 	if len(t.Enum) > 0 && !slices.Contains(t.Enum, x) {
-		say(at, fmt.Sprintf("%q is none of what it can be", x))
+		say(at, fmt.Sprintf("%q is none of what it can be: %s", x, strings.Join(t.Enum[:min(len(t.Enum), mostCodes)], ", ")))
 	}
 	if !formed(t.Format, x) {
 		say(at, fmt.Sprintf("%q is no %s", x, t.Format))

@@ -112,13 +112,16 @@ func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report
 		if err != nil {
 			return r, err
 		}
-		o := &observer{}
-		for _, e := range examples {
-			r.Cases = append(r.Cases, s.example(ctx, m, e, o, cfg))
-		}
-		source := m.source
+		o, source := &observer{}, m.source
 		if m.inbound && cfg.Document != nil {
 			source = cfg.Document(name)
+		}
+		for _, e := range examples {
+			c := s.example(ctx, m, e, o, cfg)
+			for _, wrong := range m.impossible(e, source) {
+				c.Errors = append(c.Errors, wrong.Error())
+			}
+			r.Cases = append(r.Cases, c)
 		}
 		if cfg.Fuzz > 0 && source != nil && !m.whole {
 			r.Cases = append(r.Cases, s.fuzz(ctx, m, source, examples, cfg))
