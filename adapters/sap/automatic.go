@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/adapters/odata"
 	"holdfast/internal/message"
@@ -59,8 +60,8 @@ const (
 
 // bookedBySAP takes those items out of a goods movement by which goods of an order are received whose receipts SAP books itself: sent, they
 // would be booked twice. rest is what remains to be sent, and says what the receipt notes of the others. Where nothing remains, settled has
-// the document that SAP made; where SAP cannot be asked, it says that nothing was sent.
-func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery) (rest message.Delivery, says string, settled *message.Outcome) {
+// the document that SAP made; where SAP cannot be asked, or has not booked all and patience is not at its end yet, it says that nothing was sent.
+func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery, patience time.Duration) (rest message.Delivery, says string, settled *message.Outcome) {
 	if len(l.automatic) == 0 {
 		return d, "", nil
 	}
@@ -81,6 +82,9 @@ func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery) (rest messag
 	if err := l.ownReceipts(ctx, d.Event.Message().ID, own); err != nil {
 		out := odata.NotSent(err)
 		return d, "", &out
+	}
+	if out := l.awaited(d.Event.Message().ID, own, why, patience); out != nil {
+		return d, "", out
 	}
 	number, says := l.tell(d.Event.Message().ID, own, why, len(keep) > 0)
 	if len(keep) == 0 {
@@ -125,6 +129,31 @@ func (l *Link) ownItems(ctx context.Context, all []any) (own []*ownItem, why map
 	return own, why, keep, nil
 }
 
+// SAP books a receipt with the confirmation before it, or a moment later; what has failed there waits in COGI. A message waits so long for it, and looks so often.
+const (
+	bookedWithin = 15 * time.Minute
+	bookedEvery  = 15 * time.Second
+)
+
+// awaited is the outcome of a message whose receipts SAP has not booked all, as long as they may still come; nil if there is nothing to wait for.
+func (l *Link) awaited(id string, own []*ownItem, why map[string]string, patience time.Duration) *message.Outcome {
+	at := slices.IndexFunc(own, func(o *ownItem) bool { return o.document == "" })
+	if at < 0 {
+		l.missing.Drop(id)
+		return nil
+	}
+	now := l.now()
+	if now.Sub(l.missing.Since(id, now)) >= patience {
+		return nil
+	}
+	o := own[at]
+	return &message.Outcome{Verdict: message.Again, Locked: true, After: bookedEvery, Err: &problem.Error{
+		Kind: problem.Conflict, What: "receipt of order " + o.order + " for message " + id,
+		Why:  "SAP books it itself (" + why[o.order] + "), and has not booked " + strings.TrimSpace(o.said+" "+o.batch) + " yet",
+		Hint: "look in COGI; after " + patience.String() + " the message counts as delivered, without this document, and an alert tells of it",
+	}}
+}
+
 // tell says what became of the items that SAP books itself, and gives the document that stands for them.
 func (l *Link) tell(id string, own []*ownItem, why map[string]string, some bool) (number, says string) {
 	var orders, documents, lack []string
@@ -150,6 +179,7 @@ func (l *Link) tell(id string, own []*ownItem, why map[string]string, some bool)
 	if len(lack) > 0 {
 		says += "; it has booked none yet of " + strings.Join(lack, ", ") + ": look in COGI"
 		l.log.Warn("SAP books the receipts of an order itself, and has not booked all", "part", "sap", "message", id, "order", own[0].order, "err", says)
+		l.tellUnposted("receipt of order "+own[0].order+" for message "+id, "SAP books it itself, and has booked none of "+strings.Join(lack, ", "))
 	}
 	return number, says
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/adapters/erpmock"
 	"holdfast/internal/message"
@@ -30,6 +31,7 @@ func TestAReceiptThatSAPBooksItselfIsNotBookedTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.link.patience = 0
 	first := w.deliver(t, delivery(t, "m0", movement, received("1", "4.000"), nil))
 	if first.Verdict != message.Delivered || first.Receipt.Document != "" || !strings.Contains(string(first.Receipt.Answer), "COGI") || len(w.system.Effects()) != 0 {
 		t.Errorf("before SAP has booked it: %v %q %s, %d effects", first, first.Receipt.Document, first.Receipt.Answer, len(w.system.Effects()))
@@ -133,6 +135,7 @@ func TestEachItemOfAReceiptIsSettled(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := start(t, func(c *Config) { c.AutomaticReceipt = []string{"PP05"} })
+			w.link.patience = 0
 			w.booking(t, "1", "PP05")
 			w.booking(t, "2", "PP01")
 			for number, items := range tt.booked {
@@ -175,6 +178,7 @@ func TestEachItemOfAReceiptIsSettled(t *testing.T) {
 func TestNoReceiptOfSAPStandsForTwoMessages(t *testing.T) {
 	keys := func(c *Config) { c.AutomaticReceipt = []string{"PP05"} }
 	w := start(t, keys)
+	w.link.patience = 0
 	w.booking(t, "1", "PP05")
 	kept := w.link.receipts
 	told := func(id, quantity, want string) {
@@ -190,6 +194,7 @@ func TestNoReceiptOfSAPStandsForTwoMessages(t *testing.T) {
 	told("m2", "4", "")
 	w.link = open(t, w.url, keys)
 	w.link.Remember(kept)
+	w.link.patience = 0
 	told("m2", "4.000", "")
 	told("m1", "4.000", "5000000001/2026")
 	w.books(t, "5000000002", "1", "4.000")
@@ -205,6 +210,44 @@ func TestNoReceiptOfSAPStandsForTwoMessages(t *testing.T) {
 	w.booking(t, "2", "PP05")
 	w.books(t, "5000000005", "2", "4.000")
 	told("m7", "4.000", "")
+}
+
+// TestAReceiptThatSAPBooksLateIsAwaited: it is no fault of the message or the link, and spends no attempt. What comes in time has its number; of what does
+// not, somebody is told, once an hour. Nothing of the message is sent before.
+func TestAReceiptThatSAPBooksLateIsAwaited(t *testing.T) {
+	w := start(t, func(c *Config) { c.AutomaticReceipt = []string{"PP05"} })
+	w.booking(t, "1", "PP05")
+	at := time.Now()
+	w.link.now = func() time.Time { return at }
+	var told []error
+	w.link.WhenUnposted(func(why error) { told = append(told, why) })
+	late := delivery(t, "m1", movement, received("1", "4.000"), nil)
+	never := delivery(t, "m2", movement, strings.Replace(received("1", "5.000"), "]", `,{"Material":"FG-100","Plant":"1000","ManufacturingOrder":"2","GoodsMovementType":"531","QuantityInEntryUnit":"1.000"}]`, 1), nil)
+	wait := func(d message.Delivery) {
+		t.Helper()
+		out := w.deliver(t, d)
+		if out.Verdict != message.Again || !out.Locked || out.LinkDown || out.After <= 0 || !strings.Contains(out.Err.Error(), "PP05") || len(w.system.Effects()) != 0 {
+			t.Errorf("got %v after %s (locked %t), %d effects", out, out.After, out.Locked, len(w.system.Effects()))
+		}
+	}
+	wait(late)
+	wait(never)
+	at = at.Add(bookedWithin - time.Second)
+	wait(late)
+	wait(never)
+	w.books(t, "5000000001", "1", "4.000")
+	if out := w.deliver(t, late); out.Verdict != message.Delivered || out.Receipt.Document != "5000000001/2026" || len(told) != 0 {
+		t.Errorf("once SAP has booked it: %v, told of %v", out, told)
+	}
+	at = at.Add(time.Second)
+	for range 2 {
+		if out := w.deliver(t, never); out.Verdict != message.Delivered || !strings.Contains(string(out.Receipt.Answer), "none yet of 5.000: look in COGI") {
+			t.Errorf("what SAP does not book: %v %s", out, out.Receipt.Answer)
+		}
+	}
+	if len(told) != 1 || !strings.Contains(told[0].Error(), "order 1") {
+		t.Errorf("told of %v, want one", told)
+	}
 }
 
 // TestControlKeysAreLookedAtWhenTheLinkOpens.

@@ -3,11 +3,15 @@ package sap
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"holdfast/adapters/odata"
+	"holdfast/adapters/wire"
 	"holdfast/internal/decimal"
+	"holdfast/internal/problem"
 )
 
 // Booked is how much of an item by which SAP has received goods itself stands for one message: SAP's document names none.
@@ -18,8 +22,9 @@ type Booked struct{ Item, Message, Quantity string }
 type Receipts interface {
 	// Booked is what was kept of an order.
 	Booked(ctx context.Context, order string) ([]Booked, error)
-	// Book keeps what stands for a message, in the place of what was.
-	Book(ctx context.Context, order, message string, all []Booked) error
+	// Book keeps what stands for a message, in the place of what was, if what Booked says is still as it was known: else its error is of kind
+	// Precondition, and nothing is kept.
+	Book(ctx context.Context, order, message string, known, all []Booked) error
 }
 
 // Remember gives the link where it keeps what SAP's own receipts stand for; without, it knows that as long as it lives.
@@ -37,10 +42,13 @@ func (r *receiptsInMemory) Booked(_ context.Context, order string) ([]Booked, er
 	return slices.Clone(r.all[order]), nil
 }
 
-func (r *receiptsInMemory) Book(_ context.Context, order, message string, all []Booked) error {
+func (r *receiptsInMemory) Book(_ context.Context, order, message string, known, all []Booked) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	others := slices.DeleteFunc(slices.Clone(r.all[order]), func(b Booked) bool { return b.Message == message })
+	if !slices.Equal(r.all[order], known) {
+		return &problem.Error{Kind: problem.Precondition, What: "keep what stands for message " + message, Why: "it or another was looked at meanwhile"}
+	}
+	others := slices.DeleteFunc(slices.Clone(known), func(b Booked) bool { return b.Message == message })
 	r.all[order] = append(others, all...)
 	return nil
 }
@@ -83,23 +91,7 @@ func (l *Link) ownReceipts(ctx context.Context, message string, own []*ownItem) 
 				others = append(others, o)
 			}
 		}
-		order := own[0].order
-		booked, err := l.received(ctx, order, message)
-		if err != nil {
-			return err
-		}
-		assign(same, booked)
-		sums := map[string]decimal.Decimal{}
-		for _, o := range same {
-			for item, q := range o.booked {
-				sums[item] = sums[item].Add(q)
-			}
-		}
-		all := make([]Booked, 0, len(sums))
-		for item, q := range sums {
-			all = append(all, Booked{item, message, q.String()})
-		}
-		if err := l.receipts.Book(ctx, bare(order), message, all); err != nil {
+		if err := l.ownReceiptsOf(ctx, own[0].order, message, same); err != nil {
 			return err
 		}
 		own = others
@@ -107,14 +99,55 @@ func (l *Link) ownReceipts(ctx context.Context, message string, own []*ownItem) 
 	return nil
 }
 
+// mostTurns is how often a message is looked at anew that others of its order get in the way of.
+const mostTurns = 50
+
+// ownReceiptsOf finds the documents of items of one order. Another message of it that is looked at meanwhile, on whichever node, may have been given the same:
+// then both are looked at one after the other.
+func (l *Link) ownReceiptsOf(ctx context.Context, order, message string, own []*ownItem) error {
+	for range mostTurns {
+		known, err := l.receipts.Booked(ctx, bare(order))
+		if err != nil {
+			return err
+		}
+		booked, err := l.received(ctx, order, message, known)
+		if err != nil {
+			return err
+		}
+		for _, o := range own {
+			o.document, o.booked = "", nil
+		}
+		assign(own, booked)
+		err = l.receipts.Book(ctx, bare(order), message, known, standing(own, message))
+		if problem.KindOf(err) != problem.Precondition {
+			return err
+		}
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "receipt of order " + order + " for message " + message, Why: "others of the order are looked at all the time",
+		Hint: "nothing; it is tried again", Cause: &wire.PutOff{After: time.Second, Locked: true},
+	}
+}
+
+// standing is what items of a message are booked by.
+func standing(own []*ownItem, message string) []Booked {
+	sums := map[string]decimal.Decimal{}
+	for _, o := range own {
+		for item, q := range o.booked {
+			sums[item] = sums[item].Add(q)
+		}
+	}
+	all := make([]Booked, 0, len(sums))
+	for _, item := range slices.Sorted(maps.Keys(sums)) {
+		all = append(all, Booked{item, message, sums[item].String()})
+	}
+	return all
+}
+
 // received are the items by which goods of an order were received: those that stand for the message already, then the latest first. Those that were
 // reversed are left out.
-func (l *Link) received(ctx context.Context, order, message string) (out []*bookedItem, err error) {
+func (l *Link) received(ctx context.Context, order, message string, known []Booked) (out []*bookedItem, err error) {
 	c, err := l.Service(Movements)
-	if err != nil {
-		return nil, err
-	}
-	known, err := l.receipts.Booked(ctx, bare(order))
 	if err != nil {
 		return nil, err
 	}

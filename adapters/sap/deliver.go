@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"holdfast/adapters/odata"
 	"holdfast/internal/decimal"
 	"holdfast/internal/message"
+	"holdfast/internal/problem"
 )
 
 // Deliver sends each document once, as that of odata does. Of a confirmation it reads back which of its goods movements SAP has posted, those
@@ -57,7 +59,7 @@ func (l *Link) Deliver(ctx context.Context, ds []message.Delivery) []message.Out
 func (l *Link) completed(ctx context.Context, d message.Delivery) (out message.Delivery, says string, settled *message.Outcome) {
 	switch d.Doc.Target {
 	case movement:
-		if d, says, settled = l.bookedBySAP(ctx, d); settled != nil {
+		if d, says, settled = l.bookedBySAP(ctx, d, l.patience); settled != nil {
 			return d, says, settled
 		}
 		d, settled = l.reserved(ctx, d)
@@ -77,7 +79,7 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 		out, err = l.wholly(ctx, d, out)
 	}
 	if err == nil && out.Verdict == message.Delivered && d.Doc.Target == movement {
-		if _, says, settled := l.bookedBySAP(ctx, d); settled == nil && says != "" {
+		if _, says, settled := l.bookedBySAP(ctx, d, 0); settled == nil && says != "" {
 			note(&out.Receipt, says)
 		}
 	}
@@ -247,7 +249,28 @@ func (l *Link) hold(t taken, posted []goods) {
 		what = fmt.Sprintf("%d of the %d goods movements that SAP books itself with this confirmation were not posted; look in COGI: %s", len(missing), len(t.all), strings.Join(names, ", "))
 	}
 	l.log.Warn("SAP took a confirmation without all of its goods movements", "part", "sap", "message", t.id, "err", what)
+	l.tellUnposted("confirmation of order "+t.said.Order+" by message "+t.id, what)
 	note(t.r, "holdfast: "+what)
+}
+
+// unpostedEvery is how often it is told that goods movements were not posted; the log and the receipts have each.
+const unpostedEvery = time.Hour
+
+// WhenUnposted has f told that SAP has not posted goods movements that belong to what it has: when that begins, and at most once an hour. It is called
+// before the link is used, and f must not call the link.
+func (l *Link) WhenUnposted(f func(why error)) { l.whenUnposted = f }
+
+func (l *Link) tellUnposted(what, why string) {
+	l.mu.Lock()
+	now := l.now()
+	tells := l.whenUnposted != nil && (l.unpostedTold.IsZero() || now.Sub(l.unpostedTold) >= unpostedEvery)
+	if tells {
+		l.unpostedTold = now
+	}
+	l.mu.Unlock()
+	if tells {
+		l.whenUnposted(&problem.Error{Kind: problem.Conflict, What: what, Why: why, Hint: "post them in COGI; the log has all that are missing"})
+	}
 }
 
 // posted reads the movements of confirmations, by their numbers, GROUP/COUNT.

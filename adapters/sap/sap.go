@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"holdfast/adapters/odata"
+	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -214,12 +215,17 @@ type Link struct {
 	movementID string // the field of a material document that carries the message's ID
 	automatic  []string
 	receipts   Receipts
+	missing    *wire.Attempts // since when a message waits for receipts that SAP books itself
+	patience   time.Duration  // for how long
+
+	whenUnposted func(why error) // nil: nobody is told
 
 	mu           sync.Mutex              // guards what follows
 	reservations map[string]string       // by order
 	owns         map[string]ownMovements // by bare order
 	ownDenied    error                   // why it may not be read what SAP books itself
 	ownAgain     time.Time               // before which it is not tried again
+	unpostedTold time.Time               // when somebody was told last
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
@@ -237,7 +243,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if id := cfg.Writes[movement].ID; id != "" && id != cfg.MovementID {
 		return nil, wrong("writes."+movement+".id", fmt.Sprintf("it is %q, and movement_id is %q: what is sent would not be found again by what reads it back", id, cfg.MovementID), "write the field as movement_id, and leave id out")
 	}
-	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}, receipts: &receiptsInMemory{all: map[string][]Booked{}}}
+	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}, receipts: &receiptsInMemory{all: map[string][]Booked{}}, missing: wire.NewAttempts(), patience: bookedWithin}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}

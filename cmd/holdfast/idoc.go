@@ -286,10 +286,16 @@ func (r sapReceipts) Booked(ctx context.Context, order string) (all []sap.Booked
 }
 
 // Book implements sap.Receipts.
-func (r sapReceipts) Book(ctx context.Context, order, message string, all []sap.Booked) error {
-	items := make([]outbox.Booked, 0, len(all))
+func (r sapReceipts) Book(ctx context.Context, order, message string, known, all []sap.Booked) error {
+	return r.db.InTx(ctx, func(tx *store.Tx) error {
+		return r.outbox.Book(ctx, tx, r.link, order, message, asBooked(known), asBooked(all))
+	})
+}
+
+func asBooked(all []sap.Booked) []outbox.Booked {
+	out := make([]outbox.Booked, 0, len(all))
 	for _, b := range all {
-		items = append(items, outbox.Booked(b))
+		out = append(out, outbox.Booked(b))
 	}
-	return r.db.InTx(ctx, func(tx *store.Tx) error { return r.outbox.Book(ctx, tx, r.link, order, message, items) })
+	return out
 }

@@ -31,6 +31,9 @@ func (p *process) proveLinks(ctx context.Context) error {
 		if d, ok := l.(interface{ WhenAside(f func(why error)) }); ok {
 			d.WhenAside(func(why error) { p.raiseSoon(ctx, "link.file-aside", "link/"+name, why) })
 		}
+		if d, ok := l.(interface{ WhenUnposted(f func(why error)) }); ok {
+			d.WhenUnposted(func(why error) { p.raiseSoon(ctx, "link.unposted", "link/"+name, why) })
+		}
 		c := p.cfg.Links[name]
 		to, ok := l.(prover)
 		if !ok {

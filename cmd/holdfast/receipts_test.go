@@ -13,8 +13,8 @@ import (
 	"holdfast/adapters/sap"
 )
 
-// bookingSAP is a system that has booked a receipt with the confirmation of an operation whose control key is PP05; others have PP01.
-func bookingSAP(t *testing.T, orders bool) (address string) {
+// sapSystem is one with all services of SAP's that a link knows.
+func sapSystem(t *testing.T) *edmx.System {
 	t.Helper()
 	known, err := sap.Config{}.Complete()
 	if err != nil {
@@ -32,6 +32,13 @@ func bookingSAP(t *testing.T, orders bool) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return system
+}
+
+// bookingSAP is a system that has booked a receipt with the confirmation of an operation whose control key is PP05; others have PP01.
+func bookingSAP(t *testing.T, orders bool) (address string) {
+	t.Helper()
+	system := sapSystem(t)
 	for order, key := range map[string]string{"1": "PP05", "2": "PP01"} {
 		if !orders {
 			break
@@ -43,7 +50,7 @@ func bookingSAP(t *testing.T, orders bool) (address string) {
 			t.Fatal(err)
 		}
 	}
-	err = system.Seed("ProdnOrdConf2", map[string]any{
+	err := system.Seed("ProdnOrdConf2", map[string]any{
 		"ConfirmationGroup": "7", "ConfirmationCount": "1", "OrderID": "1", "OrderOperation": "0010", "to_ProdnOrdConfMatlDocItm": []any{
 			map[string]any{"MaterialDocument": "5000000001", "MaterialDocumentItem": "1", "MaterialDocumentYear": "2026", "OrderID": "1", "GoodsMovementType": "101"},
 		},

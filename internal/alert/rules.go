@@ -36,6 +36,7 @@ func Kinds() []Kind {
 		{"message.altered", Critical, "A message, or what a token stands for, was altered in the database"},
 		{"anomaly.held", Warning, "A doubtful report is held"},
 		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
+		{"link.unposted", Warning, "An ERP has not posted goods movements that belong to what it has (SAP: COGI)"},
 		{"link.file-aside", Warning, "A file of an ERP cannot be read, and was put aside"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
 		{"backup-behind", Warning, "The moment to which the plant could be brought back is older than allowed"},

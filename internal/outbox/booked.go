@@ -3,7 +3,9 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -16,15 +18,31 @@ type Booked struct {
 
 // Booked are the items of an ERP's order that stand for messages, by the order's number there.
 func (o *Outbox) Booked(ctx context.Context, tx *store.Tx, link, order string) (all []Booked, err error) {
-	err = tx.Select(ctx, &all, `SELECT item, message, quantity FROM outbox_booked WHERE link = ? AND erp_order = ? ORDER BY item, message`, link, order)
+	err = tx.Select(ctx, &all, `SELECT item, message, quantity FROM outbox_booked WHERE link = ? AND erp_order = ? AND item <> '' ORDER BY item, message`, link, order)
 	if err != nil {
 		return nil, fmt.Errorf("read what order %s of link %s was booked by: %w", order, link, err)
 	}
 	return all, nil
 }
 
-// Book keeps which items of an ERP's order stand for a message, in the place of what was known of it.
-func (o *Outbox) Book(ctx context.Context, tx *store.Tx, link, order, message string, all []Booked) error {
+// Book keeps which items of an ERP's order stand for a message, in the place of what was known of it. known is what Booked gave before they were found: where
+// that has changed since, on this node or another, the error is of kind Precondition, and nothing is kept.
+func (o *Outbox) Book(ctx context.Context, tx *store.Tx, link, order, message string, known, all []Booked) error {
+	// A row without an item is the order's lock: else two nodes on PostgreSQL read the same, and both write.
+	_, err := tx.Exec(ctx, `INSERT INTO outbox_booked (link, erp_order, item, message, quantity, at) VALUES (?, ?, '', '', '0', ?)
+		ON CONFLICT (link, erp_order, item, message) DO UPDATE SET at = excluded.at`, link, order, store.Micros(tx.Now))
+	if err != nil {
+		return fmt.Errorf("lock what order %s of link %s was booked by: %w", order, link, err)
+	}
+	present, err := o.Booked(ctx, tx, link, order)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(present, known) {
+		return &problem.Error{
+			Kind: problem.Precondition, What: "keep what message " + message + " was booked by", Why: "it or another of the order was looked at meanwhile", Hint: "look again",
+		}
+	}
 	if _, err := tx.Exec(ctx, `DELETE FROM outbox_booked WHERE link = ? AND erp_order = ? AND message = ?`, link, order, message); err != nil {
 		return fmt.Errorf("forget what message %s was booked by: %w", message, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -14,7 +15,13 @@ import (
 func TestWhatAnERPHasBookedByItselfIsKept(t *testing.T) {
 	each(t, func(t *testing.T, b box) {
 		book := func(order, message string, all ...outbox.Booked) {
-			b.do(func(ctx context.Context, tx *store.Tx) error { return b.Book(ctx, tx, "erp", order, message, all) })
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				known, err := b.Booked(ctx, tx, "erp", order)
+				if err != nil {
+					return err
+				}
+				return b.Book(ctx, tx, "erp", order, message, known, all)
+			})
 		}
 		want := func(what string, want ...outbox.Booked) {
 			t.Helper()
@@ -35,6 +42,13 @@ func TestWhatAnERPHasBookedByItselfIsKept(t *testing.T) {
 		book("1", "a", part)
 		book("1", "a", part)
 		want("another look", part, rest)
+		err := b.db.InTx(t.Context(), func(tx *store.Tx) error {
+			return b.Book(t.Context(), tx, "erp", "1", "c", []outbox.Booked{part}, []outbox.Booked{{Item: rest.Item, Message: "c", Quantity: "5.000"}})
+		})
+		if problem.KindOf(err) != problem.Precondition {
+			t.Errorf("kept by what is not so any more: %v", err)
+		}
+		want("another's was not seen", part, rest)
 		book("1", "b")
 		want("nothing any more", part)
 		b.clock.forward(91 * 24 * time.Hour)
