@@ -18,16 +18,9 @@ import (
 // reason to be taken out of service), /metrics what Prometheus scrapes.
 func (p *process) serveOps(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { p.health(w, r, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
-		defer cancel()
-		p.health(w, r, p.db.Ping(ctx))
-	})
-	if p.ring != nil {
-		mux.HandleFunc("GET /.well-known/jwks.json", p.jwks)
+	for pattern, serve := range p.opsRoutes() {
+		mux.Handle(pattern, serve)
 	}
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.tel.registry, promhttp.HandlerOpts{}))
 	srv := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
@@ -46,6 +39,24 @@ func (p *process) serveOps(ctx context.Context, l net.Listener) error {
 		return srv.Shutdown(last)
 	})
 	return g.Wait()
+}
+
+// opsRoutes are what the listener serves, by their patterns. It asks nobody who they are, and is a loopback address for that: none of it says what a
+// message says, or changes anything.
+func (p *process) opsRoutes() map[string]http.Handler {
+	all := map[string]http.Handler{
+		"GET /livez": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.health(w, r, nil) }),
+		"GET /readyz": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+			defer cancel()
+			p.health(w, r, p.db.Ping(ctx))
+		}),
+		"GET /metrics": promhttp.HandlerFor(p.tel.registry, promhttp.HandlerOpts{}),
+	}
+	if p.ring != nil {
+		all["GET /.well-known/jwks.json"] = http.HandlerFunc(p.jwks)
+	}
+	return all
 }
 
 // jwks tells the public keys that the plant signs with, old ones too (RFC 7517). While Vault is away it goes by what Vault said last.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -139,6 +140,11 @@ func TestARefusedCommandIsOnRecord(t *testing.T) {
 // tryVerb runs a command as far as its own work.
 func tryVerb(t *testing.T, config, name string) error {
 	t.Helper()
+	return tryVerbIn(t.Context(), t, config, name)
+}
+
+func tryVerbIn(ctx context.Context, t *testing.T, config, name string) error {
+	t.Helper()
 	root := rootCommand()
 	cmd := runnable(root, map[string]*cobra.Command{})[name]
 	if cmd == nil {
@@ -150,7 +156,7 @@ func tryVerb(t *testing.T, config, name string) error {
 	root.SetArgs(append(strings.Fields(name), "--config", config))
 	root.SetOut(io.Discard)
 	root.SetErr(io.Discard)
-	return root.ExecuteContext(t.Context())
+	return root.ExecuteContext(ctx)
 }
 
 func TestACommandOfOneLinkReachesNoOther(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,60 @@ func operations(t *testing.T) []*contract.Operation {
 		t.Fatal(err)
 	}
 	return doc.Operations()
+}
+
+// TestEveryRouteOfTheListenerIsPermittedToWhomTheTableSays calls what is beside the API, with each role and with none, and knows all that there is.
+func TestEveryRouteOfTheListenerIsPermittedToWhomTheTableSays(t *testing.T) {
+	g := guard(t, open(t, storetest.SQLite(t)))
+	var by []access.Actor
+	parts := httpapi.Parts{
+		Checker: orders{}, DB: g.db, Plant: g.mes, Outbox: g.out, Inbox: g.in, Doer: access.New(g.db).Under(g.policy), Gate: access.NewGate(g.db, g.policy, nil, nil),
+		Pages:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }),
+		Commands: func(_ http.ResponseWriter, _ *http.Request, who access.Actor) { by = append(by, who) },
+	}
+	h, patterns := httpapi.New(parts, httpapi.Config{Link: "erp"}, slog.New(slog.DiscardHandler)).Listener()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	g.url = srv.URL
+	http.DefaultClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(func() { http.DefaultClient.CheckRedirect = nil })
+	rows := map[string]struct {
+		method, at   string
+		none, anyone int
+	}{
+		"/":                            {"GET", "/v1/nothing", 401, 404},                       // TestEveryOperationIsPermittedToWhomTheTableSays has each of them
+		"POST " + httpapi.CommandsPath: {"POST", httpapi.CommandsPath, 401, 200},               // each command asks for its own action
+		"/console/":                    {"GET", "/console/", 418, 418},                         // the console has a gate, and a table, of its own
+		"GET /{$}":                     {"GET", "/", http.StatusSeeOther, http.StatusSeeOther}, // leads to the console
+	}
+	tokens := map[string]string{}
+	for _, role := range g.policy.Roles() {
+		tokens[role] = g.token(role, access.Rights{Roles: []string{role}})
+	}
+	for _, pattern := range patterns {
+		r, known := rows[pattern]
+		if !known {
+			t.Errorf("%s has no row: say here who may call it", pattern)
+			continue
+		}
+		delete(rows, pattern)
+		op := &contract.Operation{Method: r.method}
+		if got := g.status(op, r.at, "", "{}"); got != r.none {
+			t.Errorf("%s with no token: %d, want %d", pattern, got, r.none)
+		}
+		for role, token := range tokens {
+			by = nil
+			if got := g.status(op, r.at, token, "{}"); got != r.anyone {
+				t.Errorf("%s as %s: %d, want %d", pattern, role, got, r.anyone)
+			}
+			if r.at == httpapi.CommandsPath && (len(by) != 1 || !slices.Equal(by[0].Rights.Roles, []string{role})) {
+				t.Errorf("a command of %s is run in the name of %+v", role, by)
+			}
+		}
+	}
+	for pattern := range rows {
+		t.Errorf("the listener does not serve %s: take its row out", pattern)
+	}
 }
 
 var hole = regexp.MustCompile(`\{\w+\}`)

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -12,19 +14,27 @@ const pagesRoot = "/console/"
 // CommandsPath is where the program on another machine has its commands run.
 const CommandsPath = "/commands/v1"
 
-// withPages is the API with the console and the commands beside it. Neither is part of the contract: the pages have a gate, a policy and
+// routes are the API with the console and the commands beside it, by their patterns. Neither is part of the contract: the pages have a gate, a policy and
 // answers of their own, and of the commands both ends are this program.
-func (s *Server) withPages() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", s.Handler())
+func (s *Server) routes() map[string]http.Handler {
+	all := map[string]http.Handler{"/": s.Handler()}
 	if s.Commands != nil {
-		mux.Handle("POST "+CommandsPath, s.identified(s.recovered(s.guard(s.admitted(http.HandlerFunc(s.command))))))
+		all["POST "+CommandsPath] = s.identified(s.recovered(s.guard(s.admitted(http.HandlerFunc(s.command)))))
 	}
 	if s.Pages != nil {
-		mux.Handle(pagesRoot, s.recovered(s.identified(s.Pages)))
-		mux.Handle("GET /{$}", http.RedirectHandler(pagesRoot, http.StatusSeeOther))
+		all[pagesRoot] = s.recovered(s.identified(s.Pages))
+		all["GET /{$}"] = http.RedirectHandler(pagesRoot, http.StatusSeeOther)
 	}
-	return mux
+	return all
+}
+
+// Listener is all that the API's listener serves, and the patterns of that.
+func (s *Server) Listener() (h http.Handler, patterns []string) {
+	mux, all := http.NewServeMux(), s.routes()
+	for pattern, h := range all {
+		mux.Handle(pattern, h)
+	}
+	return mux, slices.Sorted(maps.Keys(all))
 }
 
 // command runs one command for as long as it goes on and its caller stays, and until the server begins to stop.

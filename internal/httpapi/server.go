@@ -124,8 +124,9 @@ func (s *Server) Handler() http.Handler {
 
 // Run serves the API on l until ctx ends, then finishes the requests in hand, 10 s at the most. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	h, _ := s.Listener()
 	srv := &http.Server{
-		Handler:           s.withPages(),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       s.cfg.Timeout,
 		WriteTimeout:      s.cfg.Timeout + s.cfg.MaxWait + 5*time.Second,
