@@ -45,22 +45,28 @@ func msgPostpone() *cobra.Command {
 // postpone puts a message off, and says so; of a time that is past, and of a lane that stands still whatever its time, it says that.
 func (r *records) postpone(ctx context.Context, cmd *cobra.Command, id string, at time.Time, reason string) error {
 	var done string
-	err := r.act(ctx, access.MsgPostpone, access.MessageObject(id), reason, func(ctx context.Context, tx *store.Tx) error {
+	act := access.Act{Action: access.MsgPostpone, Actor: r.cfg.localActor(), Object: access.MessageObject(id), Reason: reason}
+	_, err := r.do(ctx, act, func(ctx context.Context, tx *store.Tx) (res access.Result, err error) {
+		d, err := r.out.Message(ctx, tx, id)
+		if err != nil {
+			return res, err
+		}
+		res.About = d.LetGo()
 		held, err := r.out.Postpone(ctx, tx, id, at, reason)
 		if err != nil {
-			return err
+			return res, err
 		}
 		done = fmt.Sprintf("is not sent before %s; it holds its lane: %s behind it too", at.Format(time.RFC3339), count(held-1, "message waits", "messages wait"))
 		if !at.After(tx.Now) {
 			done = "is not put off: " + at.Format(time.RFC3339) + " is past"
 		}
-		d, err := r.out.Message(ctx, tx, id)
+		d, err = r.out.Message(ctx, tx, id)
 		if err != nil || at.After(tx.Now) && d.LaneState.State == outbox.Open && !d.LaneState.Paused {
-			return err
+			return res, err
 		}
 		lane, err := r.goesOn(ctx, tx, d.Link, d.Lane)
 		done += "; " + lane
-		return err
+		return res, err
 	})
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, re
 			return r.requested(ctx, tx, id)
 		}
 		lane, err = r.goesOn(ctx, tx, d.Link, d.Lane)
-		return access.Result{}, err
+		return access.Result{About: d.LetGo()}, err
 	})
 	if err != nil {
 		return err

@@ -187,6 +187,41 @@ func TestWhatAnActFindsOutIsSeparatedToo(t *testing.T) {
 	})
 }
 
+// TestWhatAMachineHasReportedSomebodyReleases: its report is nobody's judgement, so that a person may release it, and not the machine itself.
+func TestWhatAMachineHasReportedSomebodyReleases(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := access.New(db).Under(policy(t, nil, nil))
+		do := func(who, action, object string, about ...string) problem.Kind {
+			act := access.Act{Action: action, Object: object, Link: "erp", Reason: "checked", Actor: access.Actor{Name: who, Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}}
+			_, err := d.Do(t.Context(), act, func(context.Context, *store.Tx) (access.Result, error) { return access.Result{About: about}, nil })
+			return problem.KindOf(err)
+		}
+		for who, report := range map[string]string{"token:mes": access.MovementObject("1"), "user:anna": access.ConfirmationObject("2")} {
+			action := map[bool]string{true: access.MovementCreate, false: access.ConfirmationCreate}[who == "token:mes"]
+			if got := do(who, action, report); got != "" {
+				t.Fatal(got)
+			}
+		}
+		for _, tt := range []struct {
+			who, report string
+			want        problem.Kind
+		}{
+			{"token:mes", access.MovementObject("1"), problem.Denied},
+			{"user:anna", access.MovementObject("1"), ""},
+			{"user:anna", access.ConfirmationObject("2"), problem.Denied},
+			{"local:anna", access.ConfirmationObject("2"), problem.Denied}, // who may be the same
+			{"token:mes", access.ConfirmationObject("2"), problem.Denied},  // she may hold it
+			{"user:ben", access.ConfirmationObject("2"), ""},
+		} {
+			for _, lets := range []string{access.AnomalyAccept, access.MsgRetry, access.MsgPostpone} {
+				if got := do(tt.who, lets, access.MessageObject("0"), tt.report); got != tt.want {
+					t.Errorf("%s does %s of %s: %q, want %q", tt.who, lets, tt.report, got, tt.want)
+				}
+			}
+		}
+	})
+}
+
 // TestWhoCorrectsDoesNotRelease: the last one to correct a thing does not release it, whatever their role; somebody else does.
 func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

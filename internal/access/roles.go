@@ -20,5 +20,9 @@ func DefaultRoles() map[string]Role {
 
 // DefaultApart is the built-in separation of duties: what somebody has corrected is released by somebody else, also where it was held as doubtful.
 func DefaultApart() []Apart {
-	return []Apart{{QuarantineAmend, QuarantineReplay}, {MsgAmend, AnomalyAccept}, {MsgAmend, MsgRetry}}
+	all := []Apart{{QuarantineAmend, QuarantineReplay}}
+	for _, lets := range []string{AnomalyAccept, MsgRetry, MsgPostpone} { // each lets go what is held as doubtful
+		all = append(all, Apart{MsgAmend, lets}, Apart{ConfirmationCreate, lets}, Apart{MovementCreate, lets})
+	}
+	return all
 }

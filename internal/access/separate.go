@@ -36,14 +36,36 @@ func (p *Policy) separate(ctx context.Context, tx *store.Tx, act Act) error {
 		if err != nil {
 			return err
 		}
-		if last != "" && !audit.TwoPersons(last, act.Actor.Name) {
+		if last != "" && !a.two(last, act.Actor.Name) {
 			return &problem.Error{
-				Kind: problem.Denied, What: act.Action + " " + act.Object, Why: "whoever was the last to correct it does not release it",
+				Kind: problem.Denied, What: act.Action + " " + act.Object, Why: a.why(),
 				Hint: "have somebody else look at it and release it; access.people says whose account of the machine is whose",
 			}
 		}
 	}
 	return nil
+}
+
+// two tells whether who has done the one may do the other. What a machine has reported, which is nobody's judgement, anybody else may release; what one
+// has corrected a person corrects again before another releases it.
+func (a Apart) two(last, by string) bool {
+	if a.reports() && !audit.OfPeople(last) {
+		return last != by
+	}
+	return audit.TwoPersons(last, by)
+}
+
+// why is what somebody is told who has done the one.
+func (a Apart) why() string {
+	if a.reports() {
+		return "whoever has reported it does not release it"
+	}
+	return "whoever was the last to correct it does not release it"
+}
+
+func (a Apart) reports() bool {
+	did, _ := Lookup(a.Edit)
+	return did.Permission == Report
 }
 
 // separateFound is separate for what only the act itself finds out to be about: the message of a request, every message of an event. It is

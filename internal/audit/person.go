@@ -15,6 +15,12 @@ func TwoPersons(a, b string) bool {
 	return list == other && ofPeople(list) && someone != "" && another != ""
 }
 
+// OfPeople tells whether a name of the record is a person's. A machine's is one that a person may hold the credential of.
+func OfPeople(name string) bool {
+	list, who, _ := strings.Cut(name, ":")
+	return ofPeople(list) && who != ""
+}
+
 // ofPeople tells whether a list of names is one of people.
 func ofPeople(list string) bool {
 	return list == "user" || list == "oidc" || list == "ad" || list == "local"

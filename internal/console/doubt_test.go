@@ -164,6 +164,36 @@ func TestWhoMayNotAcceptWhatIsDoubtful(t *testing.T) {
 	}
 }
 
+// TestWhoHasReportedWhatIsDoubtfulDoesNotLetItGo, whatever their role, by any way that does: accept, retry and postpone.
+func TestWhoHasReportedWhatIsDoubtfulDoesNotLetItGo(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	held := p.doubts()
+	policy, err := access.NewPolicy("1000", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pages.Doer = access.New(p.db).Under(policy)
+	event := p.detail(held).Event
+	act := access.Act{Action: access.ConfirmationCreate, Actor: access.Actor{Name: "user:anna", Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}}
+	_, err = p.pages.Doer.Do(t.Context(), act, func(context.Context, *store.Tx) (access.Result, error) {
+		return access.Result{Object: access.ConfirmationObject(event), Events: []string{event}}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.gate.Store(console.Gate(allowed{Name: "user:anna", Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}))
+	for _, lets := range []string{"accept", "retry", "postpone"} {
+		status, _, page := p.post("/console/messages/"+held+"/"+lets, form("reason", "two boxes of one", "until", "2030-01-01 06:00"))
+		if status == http.StatusSeeOther || !outbox.Held(p.detail(held).NotBefore) { // retry is of the first of a lane alone
+			t.Errorf("%s by who has reported it: %d %s", lets, status, p.says(page))
+		}
+	}
+	p.gate.Store(console.Gate(allowed{Name: "user:ben", Rights: access.Rights{Own: []access.Grant{{May: []string{"*"}}}}}))
+	if status, _, page := p.post("/console/messages/"+held+"/accept", form("reason", "two boxes of one")); status != http.StatusSeeOther {
+		t.Errorf("somebody else: %d %s", status, p.says(page))
+	}
+}
+
 // TestAMessageInDoubtSaysSoOnItsPage: it was sent, and nobody knows what became of it. Its page says that, what is done about it by itself, and what was met
 // last, critical at a glance; not before it was sent, nor once it is settled.
 func TestAMessageInDoubtSaysSoOnItsPage(t *testing.T) {

@@ -157,10 +157,13 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 			return change{}, err
 		}
 		now, err := c.askedOf(ctx, tx, id)
-		if err != nil || a.action != access.AnomalyAccept {
-			return change{before: recorded(before, asked), after: recorded(after, now)}, err
+		if err != nil {
+			return change{}, err
 		}
-		about, err := c.Outbox.ObjectsOf(ctx, tx, before.Event) // all of them are let go
+		about := before.LetGo()
+		if a.action == access.AnomalyAccept {
+			about, err = c.Outbox.ObjectsOf(ctx, tx, before.Event) // all of them are let go
+		}
 		return change{about: about, before: recorded(before, asked), after: recorded(after, now)}, err
 	})
 	c.board.forget()

@@ -26,6 +26,7 @@ type did[T any] struct {
 	object string   // what was made, if the call could not name it
 	events []string // the plant's events that the ERP is told of
 	before any      // the object before, for the audit record; nil if it is not kept
+	about  []string // what else the act is about, for the separation of duties
 }
 
 // discreet is a value that is kept sealed, and is not to stand whole in the audit record, which is not.
@@ -60,7 +61,7 @@ func act[T any](ctx context.Context, s *Server, c call, fn func(ctx context.Cont
 
 // result keeps the value as JSON: for the answer, for its repetition and for the audit record.
 func (d did[T]) result() (access.Result, error) {
-	res := access.Result{Object: d.object, Events: d.events}
+	res := access.Result{Object: d.object, Events: d.events, About: d.about}
 	var err error
 	if res.Answer, err = json.Marshal(d.value); err != nil {
 		return res, fmt.Errorf("write the answer: %w", err)

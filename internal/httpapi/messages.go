@@ -152,7 +152,7 @@ func (s *Server) repair(ctx context.Context, c call, id string, fn func(ctx cont
 			return did[Message]{}, err
 		}
 		after, err := s.Outbox.Message(ctx, tx, id)
-		return did[Message]{value: outMessage(after), before: outMessage(before)}, err
+		return did[Message]{value: outMessage(after), before: outMessage(before), about: before.LetGo()}, err
 	})
 	return m, err
 }

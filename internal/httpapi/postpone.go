@@ -23,7 +23,7 @@ func (s *Server) PostponeMessage(ctx context.Context, r PostponeMessageRequestOb
 			return did[Postponed]{}, err
 		}
 		after, err := s.Outbox.Message(ctx, tx, r.Message)
-		return did[Postponed]{value: Postponed{Message: outMessage(after), Held: held - 1}, before: outMessage(before)}, err
+		return did[Postponed]{value: Postponed{Message: outMessage(after), Held: held - 1}, before: outMessage(before), about: before.LetGo()}, err
 	})
 	return PostponeMessage200JSONResponse(p), err
 }

@@ -38,12 +38,23 @@ func (f Filter) parts() (list []table) {
 	return list
 }
 
-// ObjectsOf are the names that the messages of an event have in the record of acts.
+// LetGo are the names that what a message reports has in the record of acts, while it is held as doubtful: whoever lets it go releases that.
+func (d Detail) LetGo() []string {
+	if d.Settled || !Held(d.NotBefore) {
+		return nil
+	}
+	return reportsOf(d.Event)
+}
+
+// reportsOf are the names under which somebody may have reported an event.
+func reportsOf(event string) []string { return []string{"confirmation/" + event, "movement/" + event} }
+
+// ObjectsOf are the names that the messages of an event, and what it reports, have in the record of acts.
 func (o *Outbox) ObjectsOf(ctx context.Context, tx *store.Tx, event string) ([]string, error) {
 	all, err := o.Of(ctx, tx, event)
 	names := make([]string, 0, len(all))
 	for _, m := range all {
 		names = append(names, "message/"+m.ID)
 	}
-	return names, err
+	return append(names, reportsOf(event)...), err
 }
