@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -52,11 +53,25 @@ func takeChain(ctx context.Context, tx *store.Tx) (*chainRow, error) {
 	return &all[0], nil
 }
 
-// newChain is one more chain: as many there are as transactions ever wrote at the same time.
+// newChain is one more chain: as many there are as transactions ever wrote at the same time, and one more for each that somebody has ended by putting an
+// entry at its next place. Where they have put one at the first place of the chain to come too, it has a number that nobody can tell before.
 func newChain(ctx context.Context, tx *store.Tx) (*chainRow, error) {
 	c := chainRow{MAC: []byte{}}
 	if err := tx.Get(ctx, &c.ID, `INSERT INTO audit_chains (length, mac) VALUES (0, ?) RETURNING id`, c.MAC); err != nil {
 		return nil, err
+	}
+	var taken bool
+	if err := tx.Get(ctx, &taken, `SELECT EXISTS (SELECT 1 FROM audit_entries WHERE chain = ? AND link = 1 AND chain > 0)`, c.ID); err != nil {
+		return nil, err
+	}
+	if taken {
+		if _, err := tx.Exec(ctx, `DELETE FROM audit_chains WHERE id = ?`, c.ID); err != nil {
+			return nil, err
+		}
+		c.ID += 1 + rand.Int64N(1<<50) //nolint:gosec // nobody has to keep it secret once it is there
+		if _, err := tx.Exec(ctx, insertChain(tx.Dialect()), c.ID, c.MAC); err != nil {
+			return nil, err
+		}
 	}
 	return &c, tx.Get(ctx, &c.Seq, nextSeq(tx.Dialect()))
 }

@@ -508,3 +508,39 @@ func TestHeldAtBelievesWhatThePlantHasWritten(t *testing.T) {
 		}
 	})
 }
+
+// TestAnEntryAtTheNextPlaceOfAChainStopsNoAct, nor one at the first of the chain to come: what Holdfast writes goes on in another, and what was put in is named.
+func TestAnEntryAtTheNextPlaceOfAChainStopsNoAct(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree, outside := begun(t, db, sign)
+		const put = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome, chain, link, previous, mac, epoch)
+			SELECT at, 'local:eve', origin, action, object, reason, outcome, %s, previous, mac, epoch FROM audit_entries WHERE seq = 4`
+		forge(t, db, fmt.Sprintf(put, "chain, (SELECT MAX(length) + 1 FROM audit_chains)"))
+		for n := range 4 {
+			forge(t, db, fmt.Sprintf(put, fmt.Sprintf("(SELECT MAX(id) + %d FROM audit_chains), 1", n+1)))
+		}
+		forgeries := len(list(t, db, audit.Filter{Actor: "local:eve"}))
+		before := len(list(t, db, audit.Filter{}))
+		entries(t, db, 3)
+		entries(t, db, 2)
+		if got := len(list(t, db, audit.Filter{})) - before; got != 5 || forgeries != 5 {
+			t.Fatalf("%d entries were written beside %d forged ones, want 5 of each", got, forgeries)
+		}
+		r := verify(t, db, by, outside)
+		named := 0
+		for _, w := range r.Wrong {
+			if strings.Contains(w.What, "not written by Holdfast as it is") {
+				named++
+			} else {
+				t.Errorf("told: %s", w.What)
+			}
+		}
+		if named != forgeries {
+			t.Errorf("%d of %d forged entries are named", named, forgeries)
+		}
+		if c, err := tree.Seal(t.Context()); problem.KindOf(err) != problem.Integrity || c == nil {
+			t.Errorf("got checkpoint %v, %v, want what Holdfast wrote sealed, and the rest told", c, err)
+		}
+	})
+}

@@ -15,6 +15,14 @@ const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, objec
 SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit_chains)`
 
 // insertWithMAC inserts an entry whose number is known, as its MAC is of that too.
+// insertChain begins a chain under a number of its own.
+func insertChain(d store.Dialect) string {
+	if d == store.Postgres {
+		return `INSERT INTO audit_chains (id, length, mac) OVERRIDING SYSTEM VALUE VALUES (?, 0, ?)`
+	}
+	return `INSERT INTO audit_chains (id, length, mac) VALUES (?, 0, ?)`
+}
+
 func insertWithMAC(d store.Dialect) string {
 	own := ""
 	if d == store.Postgres {
@@ -30,8 +38,11 @@ const (
 
 	// The number is taken once the chain is locked, so that numbers grow along a chain.
 	selectChainPostgres = `SELECT c.id, c.length, c.mac, ` + nextSeqPostgres + ` FROM
-(SELECT id, length, mac FROM audit_chains ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS c`
-	selectChainSQLite = `SELECT id, length, mac, ` + nextSeqSQLite + ` FROM audit_chains ORDER BY id LIMIT 1`
+(SELECT id, length, mac FROM audit_chains WHERE ` + goesOn + ` ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS c`
+	selectChainSQLite = `SELECT id, length, mac, ` + nextSeqSQLite + ` FROM audit_chains WHERE ` + goesOn + ` ORDER BY id LIMIT 1`
+
+	// goesOn is a chain at whose next place nothing is. Who puts an entry there ends that chain, and no act.
+	goesOn = `NOT EXISTS (SELECT 1 FROM audit_entries AS e WHERE e.chain = audit_chains.id AND e.link = audit_chains.length + 1 AND e.chain > 0)`
 )
 
 const columns = `seq, at, actor, origin, action, object, reason, old, new, outcome, signature, chain, link, previous, mac, epoch`
