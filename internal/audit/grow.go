@@ -145,6 +145,10 @@ func (t *Tree) begin(ctx context.Context, tx *store.Tx, at treeRow, s *stand, p 
 	return at, nil
 }
 
+// mostAtBegin is how many entries that wait get their places in the transaction that begins with MACs: of more, as in a record that an earlier release has
+// left, pages get theirs first, and the next pass begins.
+const mostAtBegin = 10 * atOnce
+
 // beginMACs begins with MACs of entries and receipts, if that is due. Where somebody has altered the record so that it seems to be, that is told.
 func (t *Tree) beginMACs(ctx context.Context, tx *store.Tx, at treeRow, p *pass) (treeRow, error) {
 	actor := "node:" + t.node
@@ -153,6 +157,10 @@ func (t *Tree) beginMACs(ctx context.Context, tx *store.Tx, at treeRow, p *pass)
 		receipts = nil
 	}
 	if at.MACs > 0 {
+		var waits int64
+		if err := tx.Get(ctx, &waits, `SELECT COUNT(*) FROM (SELECT 1 FROM audit_pending LIMIT ?) AS waiting`, mostAtBegin+1); err != nil || waits > mostAtBegin {
+			return at, err
+		}
 		err := BeginMACs(ctx, tx, actor, receipts)
 		if problem.KindOf(err) == problem.Integrity {
 			p.forged, err = err, nil

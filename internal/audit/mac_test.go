@@ -544,3 +544,27 @@ func TestAnEntryAtTheNextPlaceOfAChainStopsNoAct(t *testing.T) {
 		}
 	})
 }
+
+// TestALargeRecordGetsItsPlacesBeforeMACsBegin: the transaction that begins with them, for which each act waits, is soon over.
+func TestALargeRecordGetsItsPlacesBeforeMACsBegin(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		sign, by := signer(t, db)
+		tree := audit.NewTree(db, origin, "a", audit.Config{Sign: sign}, quiet())
+		forge(t, db, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20001)
+			INSERT INTO audit_entries (at, actor, origin, action, object, reason, outcome) SELECT 1, 'local:anna', '', 'link.pause', 'link/1', 'r', 'done' FROM n`,
+			`UPDATE audit_tree SET macs = 1`)
+		keyed(t, db, seal.RestConfig{Now: db.Now})
+		for n, want := range []int{0, 1} {
+			if _, err := tree.Seal(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(list(t, db, audit.Filter{Action: audit.MACsBegin})); got != want {
+				t.Errorf("after pass %d MACs began %d times, want %d", n+1, got, want)
+			}
+		}
+		entries(t, db, 1)
+		if r := verify(t, db, by, sealed(t, tree)); len(r.Wrong) > 0 || r.Unauthenticated != 20001 {
+			t.Errorf("%d entries without a MAC, wrong %v", r.Unauthenticated, r.Wrong)
+		}
+	})
+}
