@@ -113,13 +113,35 @@ func firstLine(in io.Reader) (string, error) {
 	return "", err
 }
 
+// leftBehind is an error of kind Integrity if a rotation has passed over tokens that do not open.
+func leftBehind(done token.Rotated) error {
+	switch {
+	case done.Left == 0 && done.Away == 0:
+		return nil
+	case done.Left == 0:
+		return &problem.Error{
+			Kind: problem.Unavailable, What: "rotate the key of tokens", Why: count(done.Away, "token does not open", "tokens do not open") + " while the seed is away by which it is sealed",
+			Hint: "rotate again once the keyring has it; if it has, somebody has altered the table tokens: restore it from a backup",
+		}
+	}
+	more := ""
+	if done.Left > len(done.Altered) {
+		more = ", …"
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: "rotate the key of tokens", Hint: "restore their rows of the table tokens from a backup, find out who has altered them, and rotate again: the earlier key stays until then",
+		Why: fmt.Sprintf("%s not what the plant has stored, and stay with the earlier key: %s%s", count(done.Left, "token is", "tokens are"), strings.Join(done.Altered, ", "), more),
+	}
+}
+
 func tokenRotate() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Have the tokens found by a new key",
 		Long: "The plant finds the token of a value by a key of its own. A new one takes its place, a few hundred tokens at a time while the plant runs, and\n" +
-			"the earlier one is destroyed. Tokens stay as they are. If it is stopped, values are found by either key, and it goes on where it is called again.",
+			"the earlier one is destroyed. Tokens stay as they are. If it is stopped, values are found by either key, and it goes on where it is called again.\n" +
+			"A token that somebody has altered is passed over and named, with an alert, and the exit status is 1: it stays with the earlier key.",
 		Example: "  holdfast token rotate --reason yearly",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,11 +149,11 @@ func tokenRotate() *cobra.Command {
 				if err := r.act(ctx, access.TokenRotate, "tokens", reason, func(context.Context, *store.Tx) error { return nil }); err != nil {
 					return err
 				}
-				n, err := r.tokens.Rotate(ctx, r.db)
-				if err != nil {
-					return errors.Join(err, r.tokens.Tell(ctx, r.db))
+				done, err := r.tokens.Rotate(ctx, r.db)
+				if err = errors.Join(err, r.tokens.Tell(ctx, r.db)); err != nil {
+					return err
 				}
-				return sentence(cmd.OutOrStdout(), "a new key finds %s", count(n, "token", "tokens"))
+				return errors.Join(sentence(cmd.OutOrStdout(), "a new key finds %s", count(done.Tokens, "token", "tokens")), leftBehind(done))
 			})
 		},
 	}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/seal"
 	"holdfast/internal/store"
@@ -71,8 +73,8 @@ func TestAValueHasOneTokenOnEveryNodeAndThroughRotations(t *testing.T) {
 		all.Wait()
 		a := people()
 		for range 2 {
-			if n, err := a.Rotate(t.Context(), db); n != 1 || err != nil {
-				t.Fatalf("rotated %d, %v, want 1", n, err)
+			if done, err := a.Rotate(t.Context(), db); done.Tokens != 1 || done.Left != 0 || err != nil {
+				t.Fatalf("rotated %+v, %v, want 1", done, err)
 			}
 		}
 		got = append(got, of(t, db, people(), "person", "4711"), of(t, db, a, "person", got[0]))
@@ -83,6 +85,58 @@ func TestAValueHasOneTokenOnEveryNodeAndThroughRotations(t *testing.T) {
 		}
 		if other := of(t, db, a, "badge", "4711"); other == got[0] {
 			t.Error("two classes share a token")
+		}
+	})
+}
+
+// TestARotationPassesOverWhatWasAltered: the others are found by the new key, the altered one is told, and taken by the next rotation once it is restored.
+func TestARotationPassesOverWhatWasAltered(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB) {
+		tokens := people()
+		tokens.AlarmWith(record{})
+		var all []string
+		for _, value := range []string{"4711", "4712", "4713", "4714"} {
+			all = append(all, of(t, db, tokens, "person", value))
+		}
+		was := inTx(t, db, func(tx *store.Tx) (value []byte, err error) {
+			return value, tx.Get(t.Context(), &value, `SELECT value FROM tokens WHERE token = ?`, all[1])
+		})
+		set := func(value []byte, epoch string) {
+			t.Helper()
+			inTx(t, db, func(tx *store.Tx) (int64, error) {
+				if _, err := tx.Exec(t.Context(), `UPDATE tokens SET value = ? WHERE token = ?`, value, all[1]); err != nil {
+					return 0, err
+				}
+				return tx.Exec(t.Context(), `UPDATE tokens SET sealed = `+epoch+` WHERE token = ?`, all[3])
+			})
+		}
+		set([]byte("altered"), "-sealed")
+		keys := func() int {
+			return inTx(t, db, func(tx *store.Tx) (n int, err error) {
+				return n, tx.Get(t.Context(), &n, `SELECT COUNT(*) FROM token_keys`)
+			})
+		}
+		for range 2 { // what is left does not keep the key from being replaced again
+			done, err := tokens.Rotate(t.Context(), db)
+			if err != nil || done.Tokens != 2 || done.Left != 1 || done.Away != 1 || !slices.Equal(done.Altered, all[1:2]) || keys() != 2 {
+				t.Fatalf("rotated %+v, %v, and %d keys are kept, want two, the altered one named, and one whose seed is away, with their key", done, err, keys())
+			}
+		}
+		if err := tokens.Tell(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		told := inTx(t, db, func(tx *store.Tx) ([]audit.Entry, error) {
+			return audit.List(t.Context(), tx, audit.Filter{Action: "message.altered"})
+		})
+		if len(told) != 1 || told[0].Object != "token/"+all[1] {
+			t.Errorf("told of %+v, want the altered one", told)
+		}
+		set(was, "-sealed")
+		if done, err := tokens.Rotate(t.Context(), db); err != nil || done.Tokens != 2 || done.Away != 0 || done.Left != 0 || keys() != 1 {
+			t.Errorf("once it is restored: %+v, %v, and %d keys, want it taken and one key", done, err, keys())
+		}
+		if got := of(t, db, people(), "person", "4712"); got != all[1] {
+			t.Errorf("its value has the token %s, want %s", got, all[1])
 		}
 	})
 }
