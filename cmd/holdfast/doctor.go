@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/audit"
 	"holdfast/internal/edition"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/mapping"
@@ -217,7 +218,26 @@ func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []f
 		})
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return slices.Concat([]finding{ok}, examineEdition(ctx, cfg, db, links), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+	return slices.Concat([]finding{ok}, examineGuards(ctx, db), examineEdition(ctx, cfg, db, links), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+}
+
+// examineGuards tells which triggers are gone by which the database refuses to have the audit record changed.
+func examineGuards(ctx context.Context, db *store.DB) (out []finding) {
+	var wrong []audit.Wrong
+	err := db.View(ctx, func(tx *store.Tx) (err error) {
+		wrong, err = audit.Unguarded(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return bad("audit record", err)
+	}
+	for _, w := range wrong {
+		out = append(out, finding{
+			Subject: "audit record", State: isBad, Says: w.What, kind: problem.Integrity,
+			Do: "see what was done meanwhile: holdfast audit verify",
+		})
+	}
+	return out
 }
 
 // examineEdition tells if this program would not start with the edition that was published, which another release may have taken.

@@ -334,3 +334,36 @@ func TestDoctorTellsOfAlteredLanes(t *testing.T) {
 		t.Errorf("doctor says %s", told)
 	}
 }
+
+// TestDoctorNamesAGuardThatIsMissing: the database refuses by triggers to have the audit record changed.
+func TestDoctorNamesAGuardThatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "holdfast.yaml")
+	var out bytes.Buffer
+	for _, args := range [][]string{{"init", dir, "--keys", "none"}, {"migrate", "up", "--config", config}} {
+		if status := run(t.Context(), args, &out, &out); status != 0 {
+			t.Fatal(out.String())
+		}
+	}
+	if _, told := typed(t, config, "", "doctor"); strings.Contains(told, "audit record:") {
+		t.Fatalf("before doctor says %s", told)
+	}
+	cfg, err := loadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := openDatabase(t.Context(), cfg, store.Config{NoMigrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.InTx(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Exec(t.Context(), `DROP TRIGGER audit_entries_keep`)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if status, told := typed(t, config, "", "doctor"); status != 1 || !strings.Contains(told, "bad   audit record: the trigger audit_entries_keep,") {
+		t.Errorf("doctor ends with %d and says %s", status, told)
+	}
+}
