@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -218,7 +219,7 @@ func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []f
 		})
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
-	return slices.Concat([]finding{ok}, examineGuards(ctx, db), examineEdition(ctx, cfg, db, links), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+	return slices.Concat([]finding{ok}, examineGuards(ctx, db), examineEdition(ctx, cfg, db, links), examineNodes(ctx, db), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
 }
 
 // examineGuards tells which triggers are gone by which the database refuses to have the audit record changed.
@@ -260,6 +261,27 @@ func examineEdition(ctx context.Context, cfg Config, db *store.DB, links map[str
 		return examineNewer(cfg, edition.Short(s.Used.Edition), found)
 	}
 	return append(bad("edition "+edition.Short(s.Used.Edition)+" of the mappings", err), bad("mappings that were published", refusedEdition(s))...)
+}
+
+// examineNodes tells which nodes map by something else than they should.
+func examineNodes(ctx context.Context, db *store.DB) (out []finding) {
+	var nodes []edition.Node
+	err := db.View(ctx, func(tx *store.Tx) (err error) {
+		nodes, err = edition.Nodes(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return bad("what nodes map by", err)
+	}
+	for _, n := range nodes {
+		if n.Trouble != "" {
+			out = append(out, finding{
+				Subject: "mappings of node " + n.Name, State: look, Says: fmt.Sprintf("it goes on by edition %s since %s: %s", cmp.Or(edition.Short(n.Used), "-"), n.At.Format(time.RFC3339), n.Trouble),
+				Do: "mend the mappings, which holdfast mapping check holds against what they are for: the node takes them by itself",
+			})
+		}
+	}
+	return out
 }
 
 // examineNewer tells what this release finds in the edition in use, and would refuse in one that is published now.

@@ -159,15 +159,40 @@ func usedMappings(ctx context.Context, cfg Config, db *store.DB) (*mapping.Set, 
 	return compileKept(e)
 }
 
-// published tells whether the plant's database names an edition to map by, so that what stands in the folder does not count.
-func (c Config) published(ctx context.Context) bool {
+// remembers tells whether the plant's database has an edition to map by where the folder cannot be: one that was published, or the folder as it was.
+func (c Config) remembers(ctx context.Context) bool {
 	r, err := openRecords(ctx, c)
 	if err != nil {
 		return false
 	}
 	defer r.db.Close()
 	s, err := currentEdition(ctx, r.db)
-	return err == nil && s.Used.Edition != ""
+	if err != nil || s.Used.Edition != "" {
+		return err == nil
+	}
+	last, err := c.lastUsed(ctx, r.db)
+	return err == nil && last != ""
+}
+
+// lastUsed is the edition that this node mapped by last or, if it never ran, any node; "" if there is none, or only one that nobody has approved where policy asks for
+// that.
+func (c Config) lastUsed(ctx context.Context, db *store.DB) (hash string, err error) {
+	if c.MappingsPolicy == fourEyes {
+		return "", nil
+	}
+	err = db.View(ctx, func(tx *store.Tx) error {
+		nodes, err := edition.Nodes(ctx, tx)
+		for _, n := range nodes {
+			if n.Name == c.node() {
+				hash = n.Used
+			}
+		}
+		if err == nil && hash == "" {
+			hash, err = edition.InUse(ctx, tx)
+		}
+		return err
+	})
+	return hash, err
 }
 
 // stateJSON is what the audit record has of a state: which editions count.

@@ -14,6 +14,7 @@ import (
 	"holdfast/internal/access"
 	"holdfast/internal/alert"
 	"holdfast/internal/anomaly"
+	"holdfast/internal/edition"
 	"holdfast/internal/httpapi"
 	"holdfast/internal/inbox"
 	"holdfast/internal/job"
@@ -36,7 +37,9 @@ type floors struct {
 	mapsBy string       // the edition that it began with, or the folder as it was then
 	rules  *mapping.Set // those that the plant began with
 
-	unvouched bool // whether these were approved could not be asked yet
+	unvouched bool   // whether these were approved could not be asked yet
+	unfit     error  // why they are not those of the folder; nil if they are, or were published
+	last      string // the edition that they are then
 
 	live   *mapping.Live // those that it maps by now
 	links  map[string]link
@@ -68,14 +71,18 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	if f.rules, f.links, err = cfg.compile(log); err == nil {
 		err = cfg.refuseUnfit(f.rules, f.links)
 	}
-	if err != nil && (len(f.links) < len(cfg.Links) || !cfg.published(ctx)) {
+	if err != nil && (len(f.links) < len(cfg.Links) || !cfg.remembers(ctx)) {
 		return nil, errors.Join(err, f.Close())
+	}
+	unfit := err
+	if unfit != nil && f.rules != nil {
+		unfit = unfitError{err}
 	}
 	hooks.Log = log
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if err := f.useEdition(ctx); err != nil {
+	if err := f.useEdition(ctx, unfit); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	cfg.sealLazily(f.db)
@@ -83,11 +90,15 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 	return f, nil
 }
 
-// useEdition takes the published edition of the mappings in the place of the folder's, and refuses what policy does not allow.
-func (f *floors) useEdition(ctx context.Context) error {
+// useEdition takes the published edition of the mappings in the place of the folder's, and refuses what policy does not allow. unfit is what the folder's
+// are refused for; nil if for nothing.
+func (f *floors) useEdition(ctx context.Context, unfit error) error {
 	s, err := currentEdition(ctx, f.db)
 	if err != nil {
 		return err
+	}
+	if s.Used.Edition == "" && unfit != nil {
+		return f.useLast(ctx, unfit)
 	}
 	before, err := f.cfg.mapsBy(s)
 	if err != nil {
@@ -116,6 +127,35 @@ func (f *floors) useEdition(ctx context.Context) error {
 		}
 		f.mapsBy = before
 	}
+	return keepSet(ctx, f.db, f.rules, e)
+}
+
+// useLast has the plant go on by what it mapped by before, where its folder is refused: bad mappings never replace good ones. The error is unfit where
+// nothing is remembered, or that does not fit what it is for either.
+func (f *floors) useLast(ctx context.Context, unfit error) error {
+	hash, err := f.cfg.lastUsed(ctx, f.db)
+	if err != nil || hash == "" {
+		return errors.Join(unfit, err)
+	}
+	var e edition.Edition
+	err = f.db.View(ctx, func(tx *store.Tx) (err error) {
+		e, err = edition.Load(ctx, tx, hash)
+		return err
+	})
+	var rules *mapping.Set
+	if err == nil {
+		rules, err = compileKept(e)
+	}
+	if err == nil {
+		found := f.cfg.fit(rules, f.links)
+		newer(ctx, f.log, found)
+		err = errors.Join(f.cfg.checkAgainst(rules, f.links), f.cfg.refused(found))
+	}
+	if err != nil {
+		return unfit
+	}
+	f.log.ErrorContext(ctx, "ALARM: the mappings in the folder are not used: the plant goes on by those from before", "part", "mapping", "message", edition.Short(hash), "err", unfit)
+	f.rules, f.unfit, f.last = rules, unfit, hash
 	return keepSet(ctx, f.db, f.rules, e)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/alert"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/outbox"
@@ -36,8 +37,10 @@ type reloader struct {
 	log    *slog.Logger
 	trials *trials
 	out    *outbox.Outbox
+	alerts *alert.Alerts
 
 	begun  string        // the edition that the plant began with, while it is not known whether it was approved; else ""
+	last   string        // the edition that the plant began with as its folder was refused; else ""
 	used   attempt       // an edition, or the folder as it was then
 	seen   sight         // the folder, while it changes
 	settle time.Duration // how long the folder has to stand still
@@ -111,7 +114,11 @@ func (e unfitError) Unwrap() error { return e.error }
 func (f *floors) newReloader() *reloader {
 	r := &reloader{
 		cfg: f.cfg, live: f.live, links: f.links, db: f.db, doer: f.doer, log: f.log.With("part", "mapping"), trials: &trials{},
-		out: f.outbox, used: attempt{what: f.mapsBy}, settle: reloadEvery / 2,
+		out: f.outbox, alerts: f.alerts, used: attempt{what: f.mapsBy}, settle: reloadEvery / 2,
+	}
+	if f.unfit != nil {
+		r.last = f.last
+		r.used.came(f.mapsBy, "", f.unfit, f.db.Now())
 	}
 	if f.unvouched {
 		r.begun = f.mapsBy
@@ -212,6 +219,12 @@ func (r *reloader) begin(ctx context.Context) {
 	}
 	r.kept = r.node
 	n := edition.Node{Name: r.cfg.node(), Used: r.used.what}
+	if r.last != "" {
+		n.Used, n.Trouble = r.last, r.used.trouble
+		r.raise(ctx)
+		r.report(ctx, n)
+		return
+	}
 	if strings.HasPrefix(r.used.what, folderMark) {
 		e, err := r.cfg.folder()
 		if err != nil {
@@ -222,6 +235,20 @@ func (r *reloader) begin(ctx context.Context) {
 		}
 	}
 	r.report(ctx, n)
+}
+
+// notUsed is the alert of a plant that has started by the mappings from before.
+const notUsed = "mapping.not-used"
+
+// raise tells that the folder is not what the plant maps by.
+func (r *reloader) raise(ctx context.Context) {
+	why := fmt.Errorf("the plant goes on by edition %s, for the mappings in its folder are refused: %s", edition.Short(r.last), r.used.trouble)
+	err := r.db.InTx(ctx, func(tx *store.Tx) error {
+		return r.alerts.Raise(ctx, tx, notUsed, "mapping/"+edition.Short(r.last), why)
+	})
+	if err != nil && ctx.Err() == nil {
+		r.log.ErrorContext(ctx, "no alert could be raised", "err", errors.Join(why, err))
+	}
 }
 
 // look takes what is to be used and what is to be tried, if either has changed, and says once what came of it.

@@ -199,6 +199,11 @@ func (s State) inUse(ctx context.Context, tx *store.Tx) (string, error) {
 	if s.Used.Edition != "" {
 		return s.Used.Edition, nil
 	}
+	return InUse(ctx, tx)
+}
+
+// InUse is the edition that came into use last, published or a node's folder; "" if none ever did.
+func InUse(ctx context.Context, tx *store.Tx) (string, error) {
 	last, err := stepAt(ctx, tx, selectInUse)
 	return last.Edition, err
 }
