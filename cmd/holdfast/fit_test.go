@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -83,6 +86,12 @@ func tells(t *testing.T, what, got string, want []string) {
 // workshopOf is that of a plant of the plain ERP's with one mapping of its own, mine/a, that no route names.
 func workshopOf(t *testing.T, text string) *workshop {
 	t.Helper()
+	return workshopTo(t, "kind: rest, base_url: http://127.0.0.1:1, spec: builtin:erp", text)
+}
+
+// workshopTo is workshopOf a plant with another link.
+func workshopTo(t *testing.T, link, text string) *workshop {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "mappings", "mine", "a.yaml")
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
@@ -92,7 +101,7 @@ func workshopOf(t *testing.T, text string) *workshop {
 		t.Fatal(err)
 	}
 	cfg, err := parseConfig(filepath.Join(dir, "holdfast.yaml"), []byte("plant: {number: \"1000\", zone: Europe/Berlin}\n"+
-		"links:\n  erp: {kind: rest, base_url: http://127.0.0.1:1, spec: builtin:erp}\n"))
+		"links:\n  erp: {"+link+"}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,5 +168,43 @@ func TestAMisspeltDocumentIsAMistake(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAMockIsGivenNoSecret: who tests a mapping need not have the plant's passwords, and no token endpoint, proxy or Vault is asked for it.
+func TestAMockIsGivenNoSecret(t *testing.T) {
+	edmx, err := filepath.Abs("../../adapters/odata/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	real := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer real.Close()
+	odata := "kind: odata, base_url: " + real.URL + ", services: {conf: {path: /sap/conf, metadata: " + edmx + "/confirmation-v2.xml}}, writes: {conf/ProdnOrdConf2: {id: ExternalSystemConfirmation, kind: confirmation}}"
+	for name, link := range map[string]string{
+		"a password of rest":      "kind: rest, base_url: " + real.URL + ", spec: builtin:erp, auth: {basic: {user: a, password: env:HOLDFAST_NOT_THERE}}",
+		"a key of rest":           "kind: rest, base_url: " + real.URL + ", spec: builtin:erp, auth: {header: {name: X-Key, value: env:HOLDFAST_NOT_THERE}}",
+		"a proxy":                 "kind: rest, base_url: " + real.URL + ", spec: builtin:erp, proxy: " + real.URL,
+		"a password of odata":     odata + ", auth: {basic: {user: a, password: file:not-there}}",
+		"a token that is fetched": odata + ", auth: {oauth: {token_url: " + real.URL + ", client_id: a, client_secret: env:HOLDFAST_NOT_THERE}}",
+		"a proxy of odata":        odata + ", proxy: " + real.URL,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := workshopTo(t, link, "from: {kind: operation.confirmed}\nto: {operation: post}\nfields: {a: event.id}\n")
+			mocks, stop, err := w.mocks(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			if err := mocks["erp"].Check(t.Context()); err != nil {
+				t.Errorf("the mock is not spoken to: %v", err)
+			}
+		})
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("the real system was asked %d times", n)
 	}
 }

@@ -61,14 +61,28 @@ func (m *mocks) start(ctx context.Context, cfg Config, name string) error {
 		return errors.Join(err, erp.Close())
 	}
 	m.g.Go(func() error { return errors.Join(erpmock.Serve(ctx, ln, erp), erp.Close()) })
-	at := "http://" + ln.Addr().String()
-	c.REST.BaseURL, c.OData.BaseURL, c.SAP.BaseURL = at, at, at
-	l, err := linkKinds()[c.Kind].open(c, cfg.secret, slog.New(slog.DiscardHandler))
+	l, err := linkKinds()[c.Kind].open(c.mocked("http://"+ln.Addr().String()), noSecret, slog.New(slog.DiscardHandler))
 	if err == nil {
 		m.links[name] = l
 	}
 	return err
 }
+
+// mocked is a link to a mock in the place of its ERP: it goes through no proxy, shows no certificate, and gets no token. What a contract wants to be
+// given by it has a made-up value.
+func (l LinkConfig) mocked(at string) LinkConfig {
+	l.REST.BaseURL, l.REST.Proxy, l.REST.TLS = at, "", rest.TLS{}
+	for _, c := range []*odata.Config{&l.OData, &l.SAP.Config} {
+		c.BaseURL, c.Proxy, c.TLS = at, "", odata.TLS{}
+		if c.Auth.OAuth != nil {
+			c.Auth = odata.Auth{Bearer: "env:MADE_UP"}
+		}
+	}
+	return l
+}
+
+// noSecret stands for each secret of a link to a mock: none is read, and no Vault is asked.
+func noSecret(context.Context, string) (string, error) { return "made-up", nil }
 
 // mockOf is the mock of a link's ERP; nil where the link names no contract.
 func mockOf(c LinkConfig) (mock, error) {
