@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"holdfast/internal/decimal"
 	"holdfast/internal/schema"
@@ -26,6 +28,7 @@ type generator struct {
 
 	tame  bool              // nearly everything is there, short, and often one of words: what a mapping takes
 	words []string          // that the mapping asks for
+	units []string          // codes of units that it may be asked for
 	names map[string]string // what the other side calls an object of a kind
 	free  map[string]bool   // the texts that were made up where nothing says what they look like; nil where nobody asks
 }
@@ -50,6 +53,40 @@ func forMapping(seed uint64, m *mapping, examples []Example) *generator {
 		}
 	}
 	return g
+}
+
+// codes are those of units, by every scheme: of the dimensions of the units that words name, or of all where they name none.
+func (u *units) codes(words []string) (out []string) {
+	named := map[string]bool{}
+	for _, w := range words {
+		if one, err := u.find(w); err == nil {
+			named[one.dimension] = true
+		}
+	}
+	for _, one := range u.all {
+		if len(named) == 0 || named[one.dimension] {
+			out = slices.AppendSeq(out, maps.Values(one.codes))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// unitName is what fields are called that hold a unit and do not say so: SAP's ProductionUnit and MEINS, and others' uom.
+var unitName = regexp.MustCompile(`(?i)(unit|uom|unitofmeasure|unitcode|mein[sh]?)$`)
+
+// unit is the code of a unit for a field that holds one, mostly; else nothing.
+func (g *generator) unit(t *schema.Type, name string) (string, bool) {
+	is := t.Format == schema.IsUnit || t.Format == "" && t.Pattern == "" && len(t.Enum) == 0 && unitName.MatchString(name)
+	if !is || len(g.units) == 0 || g.tame && g.r.IntN(8) == 0 || !g.tame && g.r.IntN(2) == 0 {
+		return "", false
+	}
+	if w, ok := g.word(t); ok { // a mapping that looks its unit up knows no other
+		return w, true
+	}
+	code := g.units[g.r.IntN(len(g.units))]
+	n := utf8.RuneCountInString(code)
+	return code, n >= t.MinLength && (t.MaxLength == 0 || n <= t.MaxLength)
 }
 
 // quotedWord is a text in an expression.
@@ -172,6 +209,9 @@ func (g *generator) text(t *schema.Type, name string) string {
 		return at.Format(time.RFC3339)
 	case "uuid":
 		return fmt.Sprintf("%08x-0000-4000-8000-%012x", g.r.Uint32(), g.r.Uint32())
+	}
+	if code, ok := g.unit(t, name); ok {
+		return code
 	}
 	out, ok := g.word(t)
 	if !ok || t.Format != "" {

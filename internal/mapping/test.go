@@ -228,6 +228,7 @@ const leastTried = 20
 func (s *Set) fuzz(ctx context.Context, m *mapping, source *schema.Type, examples []Example, cfg TestConfig) Case {
 	c := Case{Mapping: m.name, Name: fmt.Sprintf("%d made-up messages, seed %d", cfg.Fuzz, cfg.Seed)}
 	g := forMapping(cfg.Seed, m, examples)
+	g.units = s.base.units.codes(g.words)
 	for i := range cfg.Fuzz {
 		if ctx.Err() != nil {
 			c.Errors = append(c.Errors, fmt.Sprintf("it was ended after %d of %d", i, cfg.Fuzz))

@@ -2,10 +2,15 @@ package mapping_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"holdfast/internal/mapping"
+	"holdfast/internal/schema"
 	"holdfast/openapi"
 	"holdfast/openapi/contract"
 )
@@ -72,4 +77,40 @@ func TestPlantedReferencesToItself(t *testing.T) {
 		{"a confirmation's own number by its event", planted + "  text: 'ref(\"confirmation\", event.id)'\n", "m.yaml:10:35: fields.text: " + waits + why + "src.confirmation.id)"},
 		{"an order's own number", "from: {kind: order.created}\nto: {operation: other}\nfields:\n  n: 'src.order.?erpNumber.orValue(ref(\"order\", src.order.id))'\n", "m.yaml:4:58: fields.n: " + waits + why + "src.order.id)"},
 	})
+}
+
+// TestQuantitiesAreTriedInEveryUnitThatAMappingTakes: a made-up unit that there is not would have each message refused, and no quantity tried.
+func TestQuantitiesAreTriedInEveryUnitThatAMappingTakes(t *testing.T) {
+	const head = "from: {kind: operation.confirmed}\nto: {operation: post}\nfields:\n  q: "
+	sap := schema.NewObject("D", &schema.Field{Name: "Quantity", Type: &schema.Type{Kind: schema.Text, Format: schema.IsDecimal, Digits: 10, Scale: 3}, Required: true},
+		&schema.Field{Name: "ProductionUnit", Type: &schema.Type{Kind: schema.Text, MaxLength: 3, Scale: schema.AnyScale}, Required: true})
+	for name, tt := range map[string]struct {
+		file  string
+		units int // so many at least, of what goes out
+	}{
+		"of one dimension":     {head + "{value: 'convert(decimal(src.confirmation.yield), src.confirmation.unit, \"KGM\", 3, \"half-up\")'}\n  u: src.confirmation.unit\n", 5},
+		"of every dimension":   {head + "'unitCode(src.confirmation.unit, \"unece\", \"sap\")'\n  u: src.confirmation.unit\n", 15},
+		"of a table":           {"tables: {u: {rows: {KAR: CT, PAL: PF}}}\n" + head + "'lookup(\"u\", src.confirmation.unit)'\n  u: src.confirmation.unit\n", 2},
+		"of a document of SAP": {"from: {document: D}\nto: {kind: '\"test.came\"', key: '\"k\"'}\nfields:\n  q: 'convert(decimal(src.Quantity), src.ProductionUnit, \"L\", 3, \"half-up\")'\n  u: src.ProductionUnit\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte(tt.file)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			units := map[string]bool{}
+			check := func(_ string, _ mapping.Example, m mapping.Made) []string {
+				var d struct{ U string }
+				if err := json.Unmarshal(m.Body, &d); err != nil {
+					return []string{err.Error()}
+				}
+				units[d.U] = true
+				return nil
+			}
+			r, err := s.Test(t.Context(), mapping.TestConfig{Fuzz: 100, Seed: 1, Check: check, Document: func(string) *schema.Type { return sap }})
+			if err != nil || len(r.Cases) == 0 || !r.OK() || r.Cases[len(r.Cases)-1].Mapped < 10 || len(units) < tt.units {
+				t.Errorf("got %+v, %v, with the units %v, want at least 10 mapped, of %d units", r.Cases, err, slices.Sorted(maps.Keys(units)), tt.units)
+			}
+		})
+	}
 }
