@@ -206,7 +206,7 @@ func mappingNew() *cobra.Command {
 			if err := errors.Join(saveNew(at+".yaml", text), saveNew(at+".example.yaml", example)); err != nil {
 				return err
 			}
-			return sentence(cmd.OutOrStdout(), "wrote %s.yaml and %s.example.yaml; go on with: holdfast mapping check, holdfast mapping test --update", at, at)
+			return sentence(cmd.OutOrStdout(), "wrote %s.yaml and %s.example.yaml; go on with: holdfast mapping check, holdfast mapping test %s", at, at, file)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", "", "kind of the plant's message, such as operation.confirmed (required)")

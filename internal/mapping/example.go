@@ -201,7 +201,7 @@ func (e Example) marked(body []byte) []byte {
 func Differences(want, got []byte) []Difference {
 	decode := func(b []byte) (any, error) {
 		if len(bytes.TrimSpace(b)) == 0 {
-			return nil, nil
+			return absent{}, nil
 		}
 		return contract.Decode(b)
 	}

@@ -27,7 +27,7 @@ func Scaffold(kind, target string, c Contract) (file, example []byte, err error)
 			Hint: targetHint(target, c),
 		}
 	}
-	w := &scaffold{from: from, sources: sourcesOf(from)}
+	w := &scaffold{kind: kind, from: from, sources: sourcesOf(from)}
 	fmt.Fprintf(&w.b, "# What becomes of %s. Lines that end in \"guess\" were guessed by name: look at each, and take the word away.\n", kind)
 	fmt.Fprintf(&w.b, "from: {kind: %s, version: 1}\nto: {operation: %s}\n", kind, target)
 	if len(op.Params) > 0 {
@@ -83,6 +83,7 @@ func firstExample(kind, target string, from *schema.Type) ([]byte, error) {
 // scaffold is a mapping that is being written.
 type scaffold struct {
 	b       strings.Builder
+	kind    string
 	from    *schema.Type
 	sources []candidate
 	depth   int
@@ -167,11 +168,14 @@ func (w *scaffold) field(f *schema.Field, indent string, param bool) {
 		w.nested(f, indent)
 		return
 	}
-	if from := w.orderNumber(f); from != "" {
+	from := w.orderNumber(f)
+	c, found := w.guess(f)
+	if object, id := numbered(w.kind); from != "" && object == "order" { // the ERP gives it in its answer to this very message
+		c, found = candidate{f.Name, id, &schema.Type{Kind: schema.Text, Scale: schema.AnyScale}, false}, f.Required
+	} else if from != "" {
 		fmt.Fprintf(&w.b, "%s%s: %s # guess\n", indent, f.Name, from)
 		return
 	}
-	c, found := w.guess(f)
 	switch {
 	case found:
 		fmt.Fprintf(&w.b, "%s%s: %s # guess\n", indent, f.Name, c.rule(f, param))
@@ -218,7 +222,7 @@ func (w *scaffold) nested(f *schema.Field, indent string) {
 		}
 		return
 	}
-	inner := &scaffold{from: w.from, sources: w.sources, depth: w.depth + 1}
+	inner := &scaffold{kind: w.kind, from: w.from, sources: w.sources, depth: w.depth + 1}
 	if item != nil {
 		inner.sources = append(valuesOf(item, "item"), w.sources...)
 	}
@@ -316,7 +320,13 @@ func fitsKind(target, source *schema.Type) bool {
 	if number(target) || number(source) {
 		return number(target) && number(source)
 	}
-	if target.MaxLength > 0 && longest(source.Enum) > target.MaxLength {
+	strange := func(code string) bool { return !slices.Contains(target.Enum, code) }
+	switch {
+	case target.MaxLength > 0 && longest(source.Enum) > target.MaxLength:
+		return false
+	case source.Enum != nil && slices.Contains([]string{"date", dateTime, isUUID, schema.IsCivil}, target.Format):
+		return false // a code is no day
+	case source.Enum != nil && target.Enum != nil && slices.ContainsFunc(source.Enum, strange):
 		return false
 	}
 	return target.Kind == source.Kind || target.Kind == schema.Any

@@ -276,8 +276,12 @@ func (r Report) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, " (%s)", c.Place)
 		}
 		b.WriteString("\n")
-		for _, d := range c.Differences {
-			fmt.Fprintf(&b, "      %s\n        - %s\n        + %s\n", d.At, orNothing(d.Want), orNothing(d.Got))
+		if c.fresh() {
+			c.writeFresh(&b)
+		} else {
+			for _, d := range c.Differences {
+				fmt.Fprintf(&b, "      %s\n        - %s\n        + %s\n", d.At, orNothing(d.Want), orNothing(d.Got))
+			}
 		}
 		for _, e := range c.Errors {
 			fmt.Fprintf(&b, "      %s\n", e)
@@ -300,6 +304,28 @@ func (r Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "%d of %d cases pass\n", len(r.Cases)-failed, len(r.Cases))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// fresh tells whether nobody has said yet what shall come of the example, as after mapping new.
+func (c Case) fresh() bool {
+	e := c.example
+	return len(c.Differences) > 0 && e.Waits == "" && !e.LeftOut && e.Want.Kind == "" && strings.TrimSpace(e.Want.Body) == ""
+}
+
+// writeFresh shows what comes of a fresh example, and how that is kept.
+func (c Case) writeFresh(b *strings.Builder) {
+	is := "it becomes"
+	switch {
+	case c.made.LeftOut:
+		is = "it is left out"
+	case c.made.Waits != "":
+		is = "it waits for the ERP's number of " + c.made.Waits
+	}
+	fmt.Fprintf(b, "      it expects nothing yet: %s\n", is)
+	for line := range strings.Lines(indented(c.example.marked(c.made.Body))) {
+		b.WriteString("        + " + line)
+	}
+	fmt.Fprintf(b, "      look at it; if it is as it should be, keep it: holdfast mapping test %s --update\n", c.Mapping)
 }
 
 func orNothing(s string) string {

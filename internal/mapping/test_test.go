@@ -483,3 +483,28 @@ func TestMadeUpMessagesEndWithWhoAskedForThem(t *testing.T) {
 		t.Errorf("got %v, want a report that says that it was ended", err)
 	}
 }
+
+// TestAFreshExampleSaysWhatIsNext: what it becomes, line by line, and the command that keeps it.
+func TestAFreshExampleSaysWhatIsNext(t *testing.T) {
+	s, err := mapping.Load(fstest.MapFS{
+		"mine/m.yaml":         {Data: []byte("from: {kind: test.happened}\nto: {operation: post}\nfields: {a: src.a, waits: {when: has(src.w), value: 'ref(\"order\", src.w)'}}\n")},
+		"mine/m.example.yaml": {Data: []byte("- {name: one, kind: test.happened, body: '{\"a\":\"b\"}', want: {target: post}}\n- {name: two, kind: test.happened, body: '{\"a\":\"b\",\"w\":\"7\"}'}\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Test(t.Context(), mapping.TestConfig{})
+	var b strings.Builder
+	if err = errors.Join(err, r.WriteText(&b)); err != nil {
+		t.Fatal(err)
+	}
+	const next = "      look at it; if it is as it should be, keep it: holdfast mapping test mine/m --update\n"
+	for _, want := range []string{
+		"      it expects nothing yet: it becomes\n        + {\n        +   \"a\": \"b\"\n        + }\n" + next,
+		"      it expects nothing yet: it waits for the ERP's number of order/7\n" + next, "0 of 2 cases pass\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, b.String())
+		}
+	}
+}
