@@ -312,7 +312,11 @@ func (c *Client) number(w *write, a wire.Answer) (string, error) {
 	if n == "" {
 		return "", errors.New("it has no document number")
 	}
-	return n, w.isOf(e)
+	if err := w.isOf(e); err != nil {
+		return n, err
+	}
+	c.keeps(w, e)
+	return n, nil
 }
 
 // isOf holds the ID that a new document shows against that of the message. Another one says that it is another message's, or that the

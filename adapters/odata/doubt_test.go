@@ -370,3 +370,44 @@ func TestABatchThatTookEffectInPartIsAskedForPartByPart(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatDoesNotKeepTheIDIsNotTakenToBeWithoutTheMessage: a new document shows the field empty in which the message's ID was sent. Somebody is told once; from then on that nothing is
+// found by it proves nothing, until a document shows it.
+func TestWhatDoesNotKeepTheIDIsNotTakenToBeWithoutTheMessage(t *testing.T) {
+	for name, empty := range map[string]string{"empty": `""`, "null": "null"} {
+		t.Run(name, func(t *testing.T) {
+			shown := empty
+			l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					rw.WriteHeader(http.StatusCreated)
+					_, _ = io.WriteString(rw, `{"d":{"ID":"1","Reference":`+shown+`}}`) // the client has left if it fails
+					return
+				}
+				_, _ = io.WriteString(rw, `{"d":{"results":[]}}`) // as above
+			})
+			var told []error
+			l.WhenForgotten(func(why error) { told = append(told, why) })
+			d := capDelivery(t, "lost", "", "")
+			d.Doc.Target, d.Doc.Body, d.Doc.Params, d.Quiet = "conf/Orders", []byte(`{}`), nil, true
+			ask := func(want message.Verdict) {
+				t.Helper()
+				if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != want || want == message.Unsure && !strings.Contains(out.Err.Error(), "Reference is empty") {
+					t.Errorf("asked: %v, %v, %v; want %v", out, out.Err, err, want)
+				}
+			}
+			ask(message.Again)
+			for range 2 {
+				if out := l.post(t, "m1")[0]; out.Verdict != message.Delivered || out.Receipt.Document != "1" {
+					t.Fatalf("got %v", out)
+				}
+			}
+			ask(message.Unsure)
+			if len(told) != 1 || !strings.Contains(told[0].Error(), "Reference is empty") {
+				t.Errorf("told of %v, want one", told)
+			}
+			shown = `"m2"`
+			l.post(t, "m2")
+			ask(message.Again)
+		})
+	}
+}

@@ -53,6 +53,9 @@ type Link struct {
 	polls    []*Poll
 	attempts *wire.Attempts
 	states   foundStates
+
+	forgetful forgetful
+
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
 	now      func() time.Time

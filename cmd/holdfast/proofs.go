@@ -34,6 +34,9 @@ func (p *process) proveLinks(ctx context.Context) error {
 		if d, ok := l.(interface{ WhenUnposted(f func(why error)) }); ok {
 			d.WhenUnposted(func(why error) { p.raiseSoon(ctx, "link.unposted", "link/"+name, why) })
 		}
+		if d, ok := l.(interface{ WhenForgotten(f func(why error)) }); ok {
+			d.WhenForgotten(func(why error) { p.raiseSoon(ctx, "link.id-forgotten", "link/"+name, why) })
+		}
 		c := p.cfg.Links[name]
 		to, ok := l.(prover)
 		if !ok {

@@ -36,6 +36,7 @@ func Kinds() []Kind {
 		{"message.altered", Critical, "A message, or what a token stands for, was altered in the database"},
 		{"anomaly.held", Warning, "A doubtful report is held"},
 		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
+		{"link.id-forgotten", Critical, "An ERP does not keep the message's ID in its documents: nobody can tell whether it has a message whose answer was lost"},
 		{"link.unposted", Warning, "An ERP has not posted goods movements that belong to what it has (SAP: COGI)"},
 		{"link.file-aside", Warning, "A file of an ERP cannot be read, and was put aside"},
 		{"mapping.not-used", Warning, "A plant has started by the mappings from before: those in its folder have mistakes"},
