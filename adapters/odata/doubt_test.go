@@ -411,3 +411,37 @@ func TestWhatDoesNotKeepTheIDIsNotTakenToBeWithoutTheMessage(t *testing.T) {
 		})
 	}
 }
+
+// TestTheTimeOfADoubtIsBelievedAfterARestart: the link that sent it is gone, and another one is asked. "Not found" is believed once ask_after has passed since the attempt, as
+// the outbox knows it; not before, and not ask_after from the question on.
+func TestTheTimeOfADoubtIsBelievedAfterARestart(t *testing.T) {
+	for _, d := range dialects()[:2] {
+		t.Run(d.name, func(t *testing.T) {
+			w := d.start(t, edmx.Config{}, func(c *Config) { c.AskAfter, c.Timeout, c.WorkLimit = time.Minute, 10*time.Second, 30*time.Second })
+			now := time.Now()
+			for _, step := range []struct {
+				name  string
+				since time.Duration // since the attempt; less than 0 is not known
+				want  message.Verdict
+				after time.Duration
+			}{
+				{"a moment ago", time.Second, message.Unsure, askEvery},
+				{"almost long enough ago", 50 * time.Second, message.Unsure, 10 * time.Second},
+				{"long enough ago", time.Minute, message.Again, 0},
+				{"nobody knows when", -1, message.Unsure, askEvery},
+			} {
+				c := w.link.cfg
+				l := open(t, c)
+				l.now = func() time.Time { return now }
+				q := w.delivery(t, "m1")
+				if step.since >= 0 {
+					q.DoubtAt = now.Add(-step.since)
+				}
+				out, err := l.Ask(t.Context(), q)
+				if out.Verdict != step.want || out.After != step.after || (err == nil) != (step.want == message.Again) {
+					t.Errorf("%s: %v after %s, %v; want %v after %s", step.name, out, out.After, err, step.want, step.after)
+				}
+			}
+		})
+	}
+}
