@@ -150,7 +150,19 @@ func (l LinkConfig) makes() bool {
 	return (l.Kind == "amqp" || l.IDoc.AMQP != nil) && (mq.Declare == nil || *mq.Declare)
 }
 
-// timeout is how long one delivery may take; 0 is the relay's default.
+// requests are how many one delivery may make, one after the other; 0 is the relay's default. With a write go, at the most, two for the $metadata, six for a token that has
+// to be renewed, the entity that is changed and the write itself once more; SAP is asked besides for what it alone knows, and for what it has posted.
+func (l LinkConfig) requests() int {
+	switch l.Kind {
+	case "odata":
+		return 12
+	case "sap":
+		return 24
+	}
+	return 0
+}
+
+// timeout is how long one request may take; 0 is the relay's default.
 func (l LinkConfig) timeout() time.Duration {
 	switch l.Kind {
 	case "amqp":

@@ -255,7 +255,7 @@ func (f *floors) relay(metrics prometheus.Registerer) *relay.Relay {
 		c := f.cfg.Links[name]
 		most, first := c.concurrency()
 		links[name] = relay.Link{
-			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Together: c.together(), Attempts: c.Attempts, Timeout: c.timeout(),
+			Deliverer: l, Rate: float64(c.Rate), Concurrency: most, Start: first, Batch: c.Batch, Together: c.together(), Attempts: c.Attempts, Timeout: c.timeout(), Requests: c.requests(),
 		}
 	}
 	r := relay.New(f.db, f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), seal.Chain, links, relay.Config{

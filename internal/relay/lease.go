@@ -64,13 +64,14 @@ func (l *lane) may() bool {
 // errLease ends the context of a request whose lane is not ours any more.
 var errLease = errors.New("the lease of its lane has ended")
 
-// term is a context for one request, which ends with the link's timeout, and with the first lease of its lanes as they are renewed
-// meanwhile. A request cannot begin in it after a lease has ended by either clock, however long the process was stopped or the machine was
+// term is a context for one call of the Deliverer, which ends with the first lease of its lanes as they are renewed meanwhile. Each request of the call has its own
+// time, the link's timeout, which the Deliverer keeps; the context ends once all that the call may make for its messages would have used it up, so that nothing that
+// was begun is cut off because of what came before it, and a Deliverer that hangs is given up. A request cannot begin in it after a lease has ended by either clock, however long the process was stopped or the machine was
 // suspended: whoever asks whether it is done is told by the clocks, not by a timer that has yet to run. What has begun may still be on its
 // way to the ERP when the lease ends, in a buffer of the link or of the network: the next holder asks for it, and not before
 // outbox.Config.AskAfter.
 func (w *runner) term(hard context.Context, of ...*lane) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(hard, w.link.Timeout)
+	ctx, cancel := context.WithTimeout(hard, w.link.Timeout*time.Duration(w.link.Requests*max(1, len(of))))
 	ctx, end := context.WithCancelCause(ctx)
 	t := term{ctx, of, end}
 	var watch sync.Mutex

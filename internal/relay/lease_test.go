@@ -101,3 +101,35 @@ func TestARequestForManyEndsWithTheFirstLease(t *testing.T) {
 		}
 	})
 }
+
+// TestACallHasTheTimeOfAllItsRequests: what has begun last is not cut off for what came before it, and a Deliverer that hangs is given up all the same.
+func TestACallHasTheTimeOfAllItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := store.Open(t.Context(), "sqlite::memory:", store.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		r := New(db, outbox.New(nil, "urn:p", outbox.Config{}), nil, nil, map[string]Link{"erp": {Timeout: 30 * time.Second, Requests: 3}}, Config{}, slog.New(slog.DiscardHandler))
+		w := newRunner(r, "erp", r.links["erp"])
+		var both []*lane
+		for i, name := range []string{"o1", "o2"} {
+			token := int64(i + 1)
+			w.hands[name] = hand{token: token, term: 1, mono: time.Now().Add(time.Hour), wall: db.Now().Add(time.Hour)} // as it is renewed
+			both = append(both, &lane{runner: w, claim: outbox.Claim{Lane: name, Token: token}})
+		}
+		for _, of := range [][]*lane{both[:1], both} {
+			ctx, cancel := w.term(t.Context(), of...)
+			time.Sleep(time.Duration(len(of))*90*time.Second - time.Millisecond)
+			if err := ctx.Err(); err != nil {
+				t.Errorf("%d messages of three requests each: %v before their time", len(of), err)
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%d messages: %v after their time", len(of), err)
+			}
+			cancel()
+		}
+	})
+}

@@ -85,7 +85,8 @@ type Link struct {
 	Start       int           // how many at once to begin with, before any trouble; default 2
 	Batch       int           // the most messages of one lane in hand; default 16
 	Together    int           // the most messages, each of another lane, that one Deliver is given; default 1
-	Timeout     time.Duration // of one request; default 30 s
+	Timeout     time.Duration // of one request, which the Deliverer keeps; default 30 s
+	Requests    int           // the most requests, one after the other, that Deliver or Ask makes for one message; default 1
 	Attempts    int           // answers about a message itself after which it is parked; default 10
 }
 
@@ -142,6 +143,7 @@ func New(db *store.DB, out *outbox.Outbox, mapper Mapper, check func(stored stri
 		l.Start = cmp.Or(l.Start, 2)
 		l.Batch = cmp.Or(l.Batch, 16)
 		l.Timeout = cmp.Or(l.Timeout, 30*time.Second)
+		l.Requests = cmp.Or(l.Requests, 1)
 		l.Attempts = cmp.Or(l.Attempts, 10)
 		all[name], runners[name] = l, &atomic.Pointer[runner]{}
 	}
