@@ -8,6 +8,7 @@ import (
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types/ref"
 
 	"holdfast/internal/decimal"
 	"holdfast/internal/schema"
@@ -32,13 +33,16 @@ func arguments(function string, n int) []argument {
 	in := func(layout string) func(string) error {
 		return func(s string) error { _, err := time.Parse(layout, s); return err }
 	}
+	read := func(f func(string) (ref.Val, error)) func(string) error {
+		return func(s string) error { _, err := f(s); return err }
+	}
 	const (
 		makesDay   = `date(…, "Europe/Berlin") makes one of a time`
 		makesClock = `clock(…, "Europe/Berlin") makes one of a time`
 		makesTime  = `localTime(day, clock, "Europe/Berlin") makes one of a day and a time of day`
 	)
 	day := argument{what: "a day", forms: []string{"date", schema.IsCivil}, form: dayForm, reads: in(time.DateOnly), hint: makesDay}
-	clock := argument{what: "a time of day", forms: []string{timeOfDay}, form: clockForm, reads: in(time.TimeOnly), hint: makesClock}
+	clock := argument{what: "a time of day", forms: []string{timeOfDay}, form: clockForm, reads: read(relaid(time.TimeOnly, compactTime)), hint: makesClock}
 	instant := argument{what: "a date-time", forms: []string{dateTime}, form: timeForm, reads: in(time.RFC3339Nano), hint: makesTime}
 	zone := argument{what: "a zone", forms: []string{schema.IsZone}, reads: func(s string) error { _, err := (&zones{}).load(s); return err }, hint: zoneHint, tells: true}
 	written := func(as, form string, read func(string) error, hint string) []argument {
@@ -61,7 +65,7 @@ func arguments(function string, n int) []argument {
 	case function == "fromCompactDate":
 		return written("a day as 20261124 is", compactForm, func(s string) error { _, err := fromCompactDay(s); return err }, "compactDate writes one of a day")
 	case function == "fromCompactTime":
-		return written("a time of day as 063000 is", secondsForm, in(compactTime), "compactTime writes one of a time of day")
+		return written("a time of day as 063000 is", secondsForm, read(relaid(compactTime, time.TimeOnly)), "compactTime writes one of a time of day")
 	case function == "fromEdmDate":
 		return written("a time as /Date(1795500000000)/ is", edmDateForm.String(), func(s string) error { _, err := fromEdmDate(s); return err }, "edmDate writes one of a day or a time")
 	case function == "fromEdmTime":

@@ -40,12 +40,15 @@ func dayFormats() []cel.EnvOption {
 	}
 }
 
-// relaid writes a day or time in another layout.
+// relaid writes a day or time in another layout. None has a place for a part of a second, which Go reads behind any time.
 func relaid(from, to string) func(string) (ref.Val, error) {
 	return func(s string) (ref.Val, error) {
 		t, err := time.Parse(from, s)
 		if err != nil {
 			return nil, fmt.Errorf("%q is not written as %s is", clip(s), example(from))
+		}
+		if t.Nanosecond() != 0 {
+			return nil, fmt.Errorf("%q has a part of a second, which would be lost", clip(s))
 		}
 		return types.String(t.Format(to)), nil
 	}
@@ -66,7 +69,7 @@ func fromCompactDay(s string) (ref.Val, error) {
 	return types.OptionalOf(v), nil
 }
 
-var edmTimeForm = regexp.MustCompile(`^PT(?:(\d{1,2})H)?(?:(\d{1,2})M)?(?:(\d{1,2})S)?$`)
+var edmTimeForm = regexp.MustCompile(`^PT(?:(\d{1,2})H)?(?:(\d{1,2})M)?(?:(\d{1,2})(?:[.]0+)?S)?$`)
 
 func fromEdmTime(s string) (ref.Val, error) {
 	m := edmTimeForm.FindStringSubmatch(s)
@@ -123,7 +126,7 @@ func edmMillis(t time.Time) (ref.Val, error) {
 
 var edmDateForm = regexp.MustCompile(`^/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/$`)
 
-// fromEdmDate is a time in UTC.
+// fromEdmDate is a time in UTC. It keeps nothing of an offset behind the milliseconds, which are those of the instant.
 func fromEdmDate(s string) (ref.Val, error) {
 	m := edmDateForm.FindStringSubmatch(s)
 	if m == nil {

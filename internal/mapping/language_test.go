@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/internal/mapping"
 	"holdfast/internal/problem"
 )
 
@@ -109,5 +110,36 @@ func TestACodeIsOfOneUnit(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestNoPartOfASecondIsLostUnsaid: where the other side has whole seconds, a time of day with a part of one stops, and one of zeros does not.
+// clock alone takes the second that has begun, since a plant's clock shows more than an ERP asks for.
+func TestNoPartOfASecondIsLostUnsaid(t *testing.T) {
+	for _, tt := range []struct{ expression, clock, want, err string }{
+		{"compactTime(src.a)", "06:30:00.5", "", "has a part of a second, which would be lost"},
+		{"compactTime(src.a)", "06:30:00.000", "063000", ""},
+		{"edmTime(src.a)", "06:30:00.001", "", "has a part of a second, which would be lost"},
+		{"edmTime(src.a)", "06:30:00", "PT06H30M00S", ""},
+		{"fromCompactTime(src.a)", "063000.25", "", "has a part of a second, which would be lost"},
+		{"fromEdmTime(src.a)", "PT06H30M00.5S", "", "is no time of day"},
+		{"fromEdmTime(src.a)", "PT06H30M00.000S", "06:30:00", ""},
+		{`clock(src.a, "Europe/Berlin")`, "2026-11-24T06:30:00.999Z", "07:30:00", ""},
+		{`dateTime(src.a, "Europe/Berlin")`, "2026-11-24T06:30:00.999Z", "2026-11-24T07:30:00.999+01:00", ""},
+	} {
+		s, err := load(t, map[string]string{"m.yaml": "from: {kind: test.happened}\nto: {operation: post}\nfields: {a: '" + tt.expression + "'}\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := mapping.Example{Kind: "test.happened", Body: `{"a":"` + tt.clock + `"}`}
+		m, err := s.Try(t.Context(), "m", e.Message(), e.Resolve)
+		if tt.err == "" && (err != nil || string(m.Body) != `{"a":"`+tt.want+`"}`) || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("%s of %s: %s, %v, want %q, %q", tt.expression, tt.clock, m.Body, err, tt.want, tt.err)
+		}
+	}
+	for _, literal := range []string{`compactTime("06:30:00.5")`, `edmTime("06:30:00.5")`, `fromCompactTime("063000.5")`} {
+		if _, err := load(t, map[string]string{"m.yaml": "from: {kind: order.created}\nto: {operation: post}\nfields: {a: '" + literal + "'}\n"}); err == nil {
+			t.Errorf("%s passes the check", literal)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func inZone(day, clock string, loc *time.Location) (string, error) {
 		return "", fmt.Errorf("%q is no day as 2026-11-24 is", clip(day))
 	}
 	c, err := time.Parse(time.TimeOnly, clock)
-	if len(clock) > len(time.TimeOnly) {
+	if err == nil && c.Nanosecond() != 0 {
 		err = errors.New("a part of a second would be lost")
 	}
 	if clock == "24:00:00" {

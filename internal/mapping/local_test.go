@@ -49,6 +49,7 @@ func TestLocalTimesAreTheirZones(t *testing.T) {
 		{"a time without a zone behind the day", "2026-10-25T23:00:00", "12:00:00", "UTC", "2026-10-25T12:00:00Z", ""},
 		{"half a time behind the day", "2026-11-24T", "12:00:00", "UTC", "", "is no day"},
 		{"a part of a second", "2026-11-24", "12:00:00.5", "UTC", "", "is no time of day"},
+		{"no part of a second", "2026-11-24", "12:00:00.000", "UTC", "2026-11-24T12:00:00Z", ""},
 		{"a zone with leap seconds", "2026-11-24", "12:00:00", "right/Europe/Berlin", "", "by its IANA name"},
 		{"no day", "24.11.2026", "12:00:00", "UTC", "", "is no day"},
 		{"no time", "2026-11-24", "12:00", "UTC", "", "is no time of day"},
