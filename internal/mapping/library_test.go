@@ -241,6 +241,32 @@ func TestEveryKindHasAMappingOrAReason(t *testing.T) {
 	}
 }
 
+// TestNoAlternativeOfABillOfMaterialIsMixedWithAnother: the items of an IDoc are those of all alternatives in it, and the plant has one bill of material of a material from a day on.
+func TestNoAlternativeOfABillOfMaterialIsMixedWithAnother(t *testing.T) {
+	try := func(name, body string) (mapping.Made, error) {
+		return shipped(t).Try(t.Context(), name, message.Message{ID: "m-1", Kind: "erp.bill", Version: 1, Key: "o-1", Body: []byte(body)}, nil)
+	}
+	idoc := func(alternatives string) string {
+		return `{"EDI_DC40":{"DOCNUM":"1"},"Zone":"UTC","All":{},"E1STZUM":{"STLNR":"123","E1MASTM":[{"MATNR":"FG-100","WERKS":"1000","STLAL":"01"}],"E1STKOM":[` + alternatives + `],
+			"E1STPOM":[{"POSNR":"0010","IDNRK":"RM-200","MENGE_C":"12.500","MEINS":"KGM"}]}}`
+	}
+	one := `{"STLAL":"01","BMENG_C":"100.000","BMEIN":"PCE","DATUV":"2026-01-01"}`
+	if _, err := try("sap-idoc-in/bill-of-material", idoc(one)); err != nil {
+		t.Errorf("one alternative: %v", err)
+	}
+	_, err := try("sap-idoc-in/bill-of-material", idoc(one+","+strings.Replace(one, "01", "02", 1)))
+	if err == nil || !strings.Contains(err.Error(), `alternativesInOneIDoc has no row "2"`) {
+		t.Errorf("two alternatives in one IDoc: %v", err)
+	}
+	for variant, taken := range map[string]bool{"01": true, "02": false} {
+		made, err := try("sap-in/bill-of-material", `{"BillOfMaterial":"42","BillOfMaterialVariant":"`+variant+`","Material":"FG-100","Plant":"1000","BOMHeaderQuantityInBaseUnit":"1","BOMHeaderBaseUnit":"PC",
+			"to_BillOfMaterialItem":[{"BillOfMaterialItemNumber":"0010","BillOfMaterialComponent":"RM-1","BillOfMaterialItemQuantity":"1","BillOfMaterialItemUnit":"PC"}]}`)
+		if err != nil || made.LeftOut == taken || (len(made.Body) > 0) != taken {
+			t.Errorf("alternative %s: %s, left out %t, %v", variant, made.Body, made.LeftOut, err)
+		}
+	}
+}
+
 // TestWordsAreThoseOfBothSides: for completion, the fields of the message and of the document, and the language's own.
 func TestWordsAreThoseOfBothSides(t *testing.T) {
 	doc, err := contract.Load(openapi.ERP(), "erp.yaml")
