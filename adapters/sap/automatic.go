@@ -79,7 +79,9 @@ func (l *Link) bookedBySAP(ctx context.Context, d message.Delivery, patience tim
 	if len(own) == 0 {
 		return d, "", nil
 	}
-	if err := l.ownReceipts(ctx, d.Event.Message().ID, own); err != nil {
+	if err := l.ownReceipts(ctx, d.Event.Message().ID, own); problem.KindOf(err) == problem.Precondition {
+		return d, "", &message.Outcome{Verdict: message.Again, Locked: true, After: time.Second, Err: err}
+	} else if err != nil {
 		out := odata.NotSent(err)
 		return d, "", &out
 	}
@@ -139,11 +141,10 @@ const (
 func (l *Link) awaited(id string, own []*ownItem, why map[string]string, patience time.Duration) *message.Outcome {
 	at := slices.IndexFunc(own, func(o *ownItem) bool { return o.document == "" })
 	if at < 0 {
-		l.missing.Drop(id)
+		l.waits(id, false)
 		return nil
 	}
-	now := l.now()
-	if now.Sub(l.missing.Since(id, now)) >= patience {
+	if l.waits(id, true) >= patience {
 		return nil
 	}
 	o := own[at]
@@ -152,6 +153,27 @@ func (l *Link) awaited(id string, own []*ownItem, why map[string]string, patienc
 		Why:  "SAP books it itself (" + why[o.order] + "), and has not booked " + strings.TrimSpace(o.said+" "+o.batch) + " yet",
 		Hint: "look in COGI; after " + patience.String() + " the message counts as delivered, without this document, and an alert tells of it",
 	}}
+}
+
+// mostMissing bounds what is remembered; of what is forgotten the time begins anew.
+const mostMissing = 10_000
+
+// waits notes whether a message waits for receipts, and tells for how long it has.
+func (l *Link) waits(id string, still bool) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since, known := l.missing[id]
+	now := l.now()
+	switch {
+	case !still:
+		delete(l.missing, id)
+	case !known && len(l.missing) >= mostMissing:
+		clear(l.missing)
+		fallthrough
+	case !known:
+		l.missing[id], since = now, now
+	}
+	return now.Sub(since)
 }
 
 // tell says what became of the items that SAP books itself, and gives the document that stands for them.

@@ -9,7 +9,6 @@ import (
 
 	"holdfast/adapters/odata"
 	"holdfast/adapters/odata/edm"
-	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -27,8 +26,11 @@ type ownMovements struct {
 	at  time.Time
 }
 
-// ownKept is how long it is believed what SAP books itself.
-const ownKept = 10 * time.Minute
+// How long it is believed what SAP books itself, and how long it is not asked for again by a user who may not read it: as long as a link rests whose user lacks a right.
+const (
+	ownKept   = 10 * time.Minute
+	ownDenied = time.Minute
+)
 
 // of are the movements that SAP makes with a confirmation.
 func (m ownMovements) of(c confirmed) (out []goods) {
@@ -84,7 +86,7 @@ func (l *Link) own(ctx context.Context, orders []string, fresh bool) (map[string
 	defer l.mu.Unlock()
 	if err != nil {
 		if problem.KindOf(err) == problem.Denied {
-			l.ownDenied, l.ownAgain = err, now.Add(wire.ForbiddenWait)
+			l.ownDenied, l.ownAgain = err, now.Add(ownDenied)
 		}
 		return out, err
 	}

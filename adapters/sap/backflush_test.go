@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"holdfast/adapters/erpmock"
-	"holdfast/adapters/wire"
 	"holdfast/internal/message"
 )
 
@@ -203,7 +202,7 @@ func TestAConfirmationStandsThoughItsMovementsCannotBeRead(t *testing.T) {
 			if len(denied) != 1 {
 				t.Errorf("told of %v, want one refusal", denied)
 			}
-			w.link.now = func() time.Time { return time.Now().Add(wire.ForbiddenWait) }
+			w.link.now = func() time.Time { return time.Now().Add(ownDenied) }
 			confirm("m4", false)
 			confirm("m5", false)
 		})

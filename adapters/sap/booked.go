@@ -6,10 +6,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"holdfast/adapters/odata"
-	"holdfast/adapters/wire"
 	"holdfast/internal/decimal"
 	"holdfast/internal/problem"
 )
@@ -124,8 +122,8 @@ func (l *Link) ownReceiptsOf(ctx context.Context, order, message string, own []*
 		}
 	}
 	return &problem.Error{
-		Kind: problem.Conflict, What: "receipt of order " + order + " for message " + message, Why: "others of the order are looked at all the time",
-		Hint: "nothing; it is tried again", Cause: &wire.PutOff{After: time.Second, Locked: true},
+		Kind: problem.Precondition, What: "receipt of order " + order + " for message " + message, Why: "others of the order are looked at all the time",
+		Hint: "nothing; it is tried again",
 	}
 }
 

@@ -28,7 +28,6 @@ import (
 	"time"
 
 	"holdfast/adapters/odata"
-	"holdfast/adapters/wire"
 	"holdfast/internal/problem"
 )
 
@@ -215,8 +214,7 @@ type Link struct {
 	movementID string // the field of a material document that carries the message's ID
 	automatic  []string
 	receipts   Receipts
-	missing    *wire.Attempts // since when a message waits for receipts that SAP books itself
-	patience   time.Duration  // for how long
+	patience   time.Duration // for how long a message waits for receipts that SAP books itself
 
 	whenUnposted func(why error) // nil: nobody is told
 
@@ -226,6 +224,7 @@ type Link struct {
 	ownDenied    error                   // why it may not be read what SAP books itself
 	ownAgain     time.Time               // before which it is not tried again
 	unpostedTold time.Time               // when somebody was told last
+	missing      map[string]time.Time    // since when a message waits for receipts that SAP books itself
 }
 
 // Open checks the configuration. It does not call SAP, which may be away.
@@ -243,7 +242,7 @@ func Open(cfg Config, resolve odata.Resolve, log *slog.Logger) (*Link, error) {
 	if id := cfg.Writes[movement].ID; id != "" && id != cfg.MovementID {
 		return nil, wrong("writes."+movement+".id", fmt.Sprintf("it is %q, and movement_id is %q: what is sent would not be found again by what reads it back", id, cfg.MovementID), "write the field as movement_id, and leave id out")
 	}
-	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}, receipts: &receiptsInMemory{all: map[string][]Booked{}}, missing: wire.NewAttempts(), patience: bookedWithin}
+	l := &Link{log: log, now: time.Now, plant: cfg.Plant, movementID: cfg.MovementID, automatic: cfg.AutomaticReceipt, reservations: map[string]string{}, owns: map[string]ownMovements{}, receipts: &receiptsInMemory{all: map[string][]Booked{}}, missing: map[string]time.Time{}, patience: bookedWithin}
 	if l.Link, err = odata.Open(cfg.Config, resolve, log); err != nil {
 		return nil, err
 	}
