@@ -368,7 +368,7 @@ func (w *workshop) example(name, example string) (mapping.Example, error) {
 		}
 		return mapping.Example{}, missing("there is no such mapping", hint)
 	}
-	examples, err := mapping.Examples(name, w.rules.Sources()...)
+	examples, err := w.rules.Examples(name)
 	if err != nil {
 		return mapping.Example{}, err
 	}

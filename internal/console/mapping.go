@@ -169,7 +169,7 @@ func (v *mappingView) number() {
 // sampleOf lists what there is to try a mapping on, and reads what was chosen, or the first.
 func (c *Console) sampleOf(ctx context.Context, tx *store.Tx, set *mapping.Set, v *mappingView, chosen string) (*taken, error) {
 	v.Samples, v.Source = nil, nil
-	examples, err := mapping.Examples(v.Name, set.Sources()...)
+	examples, err := set.Examples(v.Name)
 	if err != nil {
 		return nil, err
 	}

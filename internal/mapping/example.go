@@ -22,9 +22,10 @@ import (
 // Example is one message or document beside a mapping, and what the mapping makes of it.
 type Example struct {
 	Name    string            `yaml:"name"`
-	Kind    string            `yaml:"kind,omitempty"` // of the message, for a mapping out
-	Refs    map[string]string `yaml:"refs,omitempty"` // what the other side calls an object
-	Body    string            `yaml:"body"`           // JSON
+	Kind    string            `yaml:"kind,omitempty"`    // of the message, for a mapping out
+	Version int               `yaml:"version,omitempty"` // of the message; without it, the one that the mapping takes
+	Refs    map[string]string `yaml:"refs,omitempty"`    // what the other side calls an object
+	Body    string            `yaml:"body"`              // JSON
 	Waits   string            `yaml:"waits,omitempty"`
 	LeftOut bool              `yaml:"leftOut,omitempty"`
 	Want    Expected          `yaml:"want,omitempty"`
@@ -34,6 +35,7 @@ type Example struct {
 	node *yaml.Node
 	text []byte // of the whole file
 	nth  int    // in it
+	of   int    // the version that its mapping takes; 0: not known
 }
 
 // Expected is what a mapping shall make of an example.
@@ -51,10 +53,11 @@ const digestMark = "DIGEST"
 // Place is where the example stands.
 func (e Example) Place() string { return fmt.Sprintf("%s:%d:%d", e.file, e.node.Line, e.node.Column) }
 
-// Message is the example as a message: the ID is m-1, the seventh of lane o-1, at 23:30 UTC on 24 November 2026.
+// Message is the example as a message: the ID is m-1, the seventh of lane o-1, at 23:30 UTC on 24 November 2026. Its version is the example's, that of
+// the mapping that it stands beside (Set.Examples), or 1.
 func (e Example) Message() message.Message {
 	return message.Message{
-		ID: "m-1", Source: "urn:plant:1000", Kind: e.Kind, Version: 1, Key: "o-1", Time: time.Date(2026, 11, 24, 23, 30, 0, 0, time.UTC),
+		ID: "m-1", Source: "urn:plant:1000", Kind: e.Kind, Version: cmp.Or(e.Version, e.of, 1), Key: "o-1", Time: time.Date(2026, 11, 24, 23, 30, 0, 0, time.UTC),
 		Body: []byte(e.Body), Place: message.Place{Link: "erp", Lane: "o-1", Epoch: 1, Number: 7, Role: message.Event},
 	}
 }
@@ -85,6 +88,17 @@ func Examples(name string, fsys ...fs.FS) ([]Example, error) {
 		return ParseExamples(file, text)
 	}
 	return nil, nil
+}
+
+// Examples are those beside one of the set's mappings, each of a message of the version that the mapping takes, unless it names another.
+func (s *Set) Examples(name string) ([]Example, error) {
+	all, err := Examples(name, s.from...)
+	if m := s.byName[name]; m != nil {
+		for i := range all {
+			all[i].of = m.fromVersion
+		}
+	}
+	return all, err
 }
 
 // ParseExamples reads a file of examples.

@@ -18,7 +18,7 @@ func (s *Set) Impossible(name string, document *schema.Type) (wrong []Mistake, e
 	if m == nil {
 		return nil, nil
 	}
-	examples, err := Examples(name, s.from...)
+	examples, err := s.Examples(name)
 	for _, e := range examples {
 		wrong = append(wrong, m.impossible(e, document)...)
 	}

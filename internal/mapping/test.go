@@ -108,7 +108,7 @@ func (s *Set) Test(ctx context.Context, cfg TestConfig, names ...string) (Report
 			_, err := s.find(name, "")
 			return r, err
 		}
-		examples, err := Examples(name, s.from...)
+		examples, err := s.Examples(name)
 		if err != nil {
 			return r, err
 		}

@@ -114,3 +114,22 @@ func TestQuantitiesAreTriedInEveryUnitThatAMappingTakes(t *testing.T) {
 		})
 	}
 }
+
+// TestAnExampleIsOfTheVersionThatItsMappingTakes: a mapping for the second version of a kind had no example that it took.
+func TestAnExampleIsOfTheVersionThatItsMappingTakes(t *testing.T) {
+	s, err := mapping.Load(fstest.MapFS{
+		"slot.changed.yaml":         {Data: []byte("from: {kind: slot.changed, version: 2}\nto: {operation: post}\nfields: {a: src.a}\n")},
+		"slot.changed.example.yaml": {Data: []byte("- {name: its own, kind: slot.changed, body: '{\"a\":\"b\"}', want: {target: post, body: '{\"a\":\"b\"}'}}\n- {name: another, kind: slot.changed, version: 1, body: '{\"a\":\"b\"}'}\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Test(t.Context(), mapping.TestConfig{})
+	if err != nil || len(r.Cases) != 2 || !r.Cases[0].OK() || r.Cases[1].OK() || !strings.Contains(r.Cases[1].Errors[0], "the mapping is for version 2") {
+		t.Errorf("got %+v, %v", r.Cases, err)
+	}
+	e, err := s.Examples("slot.changed")
+	if err != nil || e[0].Message().Version != 2 || e[1].Message().Version != 1 {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}
