@@ -63,6 +63,11 @@ func TestArgumentsOfTheWrongForm(t *testing.T) {
 		{"a number of what stands for none", `string(decimal(src.confirmation.?setupTime.¦orValue("")))`, `decimal takes a number, and this can be ""`, "give it the field that holds one"},
 		{"a number of a row that is none", `string(decimal(¦lookup("u", src.confirmation.unit)))`, `decimal takes a number, and this can be "PCX"`, "give it the field that holds one"},
 		{"a whole number of any text", `string(int(src.confirmation¦.workCentre))`, "int takes a whole number, and this can be any text", anyText},
+		{"a whole number of a part of any text", `string(int(src.confirmation.workCentre.¦substring(0, 4)))`, "int takes a whole number, and this can be any text", anyText},
+		{"a number of a split part of any text", `string(decimal(src.confirmation.workCentre.split("-")¦[0]))`, "decimal takes a number, and this can be any text", anyText},
+		{"a whole number of any text that is filled up", `string(int(¦pad(src.confirmation.workCentre, 80, "0")))`, "int takes a whole number, and this can be any text", anyText},
+		{"a whole number of any text without its zeros", `string(int(src.confirmation.workCentre.¦stripZeros()))`, "int takes a whole number, and this can be any text", anyText},
+		{"a time of a part of any text", `date(src.confirmation.workCentre.¦replace(" ", "T"), src.zone)`, "date takes a date-time, and this can be any text", anyText},
 		{"a whole number of a decimal's text", `string(int(src.confirmation¦.yield))`, "int takes a whole number, and this is a number", `of a text with a decimal write int(round(decimal(…), 0, "half-up"))`},
 		{"a whole number of a decimal with places", `string(int(¦decimal(src.confirmation.yield)))`, "int takes a whole number, and this can have 6 places behind the point", `round it: int(round(…, 0, "half-up")), or say required: true, which stops such a message`},
 		{"true or false of any text", `string(bool(src.confirmation¦.workCentre))`, "bool takes true or false, and this can be any text", anyText},
@@ -153,6 +158,8 @@ func TestArgumentsOfTheRightForm(t *testing.T) {
 		`decimal(src.confirmation.yield) != decimal("0") ? string(ratio(decimal("1"), decimal("1"), decimal(src.confirmation.yield), 3, "half-up")) : ""`,
 		`src.confirmation.unit.substring(0, int(src.confirmation.operation))`, `src.confirmation.unit.replace(src.confirmation.workCentre, "x")`, `ref("order", src.order.id)`, `fromCompactDate(src.confirmation.?text.orValue("")).orValue("")`,
 		`string(round(decimal(src.confirmation.yield), 0, src.plant == "1000" ? "up" : "down"))`,
+		`string(int(src.confirmation.operation.substring(0, 2)))`, `src.confirmation.workCentre.matches("^A[0-9]{4}$") ? string(int(src.confirmation.workCentre.substring(1, 5))) : ""`,
+		`src.confirmation.workCentre.substring(0, 4).matches("^[0-9]{1,4}$") ? string(int(src.confirmation.workCentre.substring(0, 4))) : ""`,
 		`string(event.number % 2)`, `src.confirmation.unit.matches("^[A-Z]+$") ? "a" : "b"`,
 	} {
 		tables := ""

@@ -3,6 +3,8 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
@@ -107,14 +109,36 @@ func guarded(e ast.Expr) (yes, no []string) {
 
 func isNot(value, text string) string { return fmt.Sprintf("%s is not %q", value, text) }
 
-// valueOf writes a field with the text that stands in its place where it is missing.
+// valueOf writes a field with the text that stands in its place where it is missing, or a part of it as the expression says it.
 func valueOf(e ast.Expr) (string, bool) {
+	if e.Kind() == ast.CallKind && e.AsCall().IsMemberFunction() && slices.Contains([]string{"substring", "replace", "stripZeros", "trim", "upper", "lower"}, e.AsCall().FunctionName()) {
+		return partOf(e.AsCall())
+	}
 	if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "orValue" {
 		p, ok := pathOf(e.AsCall().Target())
 		text, isText := literal(e.AsCall().Args()[0])
 		return fmt.Sprintf("%s or %q", p, text), ok && isText
 	}
 	return pathOf(e)
+}
+
+// partOf writes what a function makes of a field's text; false where what it is given does not stand in the expression.
+func partOf(c ast.CallExpr) (string, bool) {
+	of, ok := valueOf(c.Target())
+	given := make([]string, 0, len(c.Args()))
+	for _, e := range c.Args() {
+		n, isNumber := intLiteral(e)
+		text, isText := literal(e)
+		switch {
+		case isNumber:
+			given = append(given, strconv.Itoa(n))
+		case isText:
+			given = append(given, strconv.Quote(text))
+		default:
+			return "", false
+		}
+	}
+	return fmt.Sprintf("%s.%s(%s)", of, c.FunctionName(), strings.Join(given, ",")), ok
 }
 
 func elementOf(list string, n int) string { return fmt.Sprintf("%s[%d]", list, n) }

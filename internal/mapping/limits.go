@@ -103,6 +103,9 @@ func (k *checking) text(r *rule, s shape, name string, t *schema.Type, at place)
 	}
 	if k.misformed(s, t) {
 		say := k.wrong
+		if s.format == unformatted { // earlier releases took what was cut from one
+			say = k.advise
+		}
 		if t.Format == isUUID && s.format == unformatted {
 			say = k.look // it may be one
 		}

@@ -25,6 +25,7 @@ func TestWhatWasPublishedGoesOnAtNewerAdvice(t *testing.T) {
 		{"a dead comparison", head + "fields:\n  name: {when: src.confirmation.operation == \"10\", value: src.confirmation.workCentre, maxLength: 80}\n", "the condition never holds", ""},
 		{"a dead side", head + "fields:\n  name: {value: 'src.confirmation.operation == \"10\" ? src.plant : src.confirmation.workCentre', maxLength: 80}\n", "this is false for every message", ""},
 		{"an argument of another form", head + "fields:\n  at: date(src.plant, src.zone)\n", "date takes a date-time", ""},
+		{"a whole number of a part of any text", head + "fields:\n  name: {value: 'string(int(src.confirmation.workCentre.substring(0, 4)))', maxLength: 80}\n", "can be any text", ""},
 		{"an empty table", head + "tables: {t: {rows: {}}}\nfields:\n  movement: {value: 'lookup(\"t\", src.plant)', maxLength: 3}\n", "the table has no row", ""},
 		{"a pattern that the target forbids", head + "fields:\n  order: src.confirmation.operation\n", "it fits ^[0-9]{4}$", ""},
 		{"a whole number of more digits", head + "fields:\n  amount: {value: 'int(round(decimal(src.confirmation.yield), 0, \"half-up\"))', as: string}\n", "it can have 14 digits", ""},

@@ -151,15 +151,17 @@ func (a *analysis) sized(s shape, c ast.CallExpr, on shape, args []shape) shape 
 	case "upper", "lower", "trim":
 		s.length, s.theirs, s.amount, s.format = on.length, on.theirs, on.amount, on.format
 	case "stripZeros":
-		s.length, s.theirs = on.length, on.theirs
+		s.length, s.theirs, s.format = on.length, on.theirs, on.partFormat()
 	case "substring":
 		a.pieces(c, on)
-		s.length = between(c.Args(), on.length)
+		s.length, s.format = between(c.Args(), on.length), on.partFormat()
 	case "split":
 		return a.split(s, c, on)
 	case "replace":
 		a.pieces(c, on)
+		s.format = on.partFormat()
 	case "pad", "padRight":
+		s.format = args[0].partFormat()
 		if n, ok := intLiteral(c.Args()[1]); ok {
 			s.length = n
 		}
@@ -315,8 +317,16 @@ const wholeDigits = 19
 func (a *analysis) split(s shape, c ast.CallExpr, on shape) shape {
 	a.pieces(c, on)
 	s.typ = &schema.Type{Kind: schema.List, MinItems: 1, Scale: schema.AnyScale}
-	s.item = &shape{kind: schema.Text, length: on.length, scale: schema.AnyScale}
+	s.item = &shape{kind: schema.Text, length: on.length, scale: schema.AnyScale, format: on.partFormat()}
 	return s
+}
+
+// partFormat is the format of a text that is cut from one, or filled up: of a text of any form it is one too, and of others it is not known.
+func (s shape) partFormat() string {
+	if s.format == unformatted && s.pattern == "" && s.enum == nil {
+		return unformatted
+	}
+	return ""
 }
 
 // pieces finds a quantity or a time of which a piece alone goes on: digits are lost, or the zone.
