@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -133,6 +134,7 @@ type verifying struct {
 	keys     string
 	anchors  []string
 	received string
+	whole    bool
 	asJSON   bool
 }
 
@@ -142,6 +144,8 @@ func newVerify() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Check what holdfast msg prove has printed, with public keys alone",
 		Long: "Check each signature, and that the messages of each lane follow one another without a gap, from the first to the last that is there.\n" +
+			"Of a lane whose first messages are not in the file it says from which number on that holds: the plant has purged them for their age, or\n" +
+			"somebody has cut them off. With --whole such a file fails.\n" +
 			"What was signed by a key whose certificate has ended, or that was revoked, counts only with a proof in the file that the plant's audit\n" +
 			"record held it before, under a checkpoint that a key of today or Vault's anchor has signed: whoever has stolen an old key can write any\n" +
 			"time into a signature. It needs neither configuration, database nor network. FILE - is standard input.",
@@ -156,7 +160,11 @@ func newVerify() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), lanes)
 			}
 			for _, l := range lanes {
-				fmt.Fprintf(cmd.OutOrStdout(), "lane %s of link %s: numbers %d to %d are whole and signed, %d of them void; head %s\n", l.Lane, l.Link, l.First, l.Last, l.Voids, l.Head)
+				from := ""
+				if !l.Begins {
+					from = fmt.Sprintf(" from number %d of epoch %d on, and nothing says what was before;", l.First, l.Epoch)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "lane %s of link %s:%s numbers %d to %d are whole and signed, %d of them void; head %s\n", l.Lane, l.Link, from, l.First, l.Last, l.Voids, l.Head)
 			}
 			return nil
 		},
@@ -164,6 +172,7 @@ func newVerify() *cobra.Command {
 	cmd.Flags().StringVar(&v.keys, "keys", "", "file that holdfast keys export has printed (required)")
 	cmd.Flags().StringArrayVar(&v.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it; may be given again")
 	cmd.Flags().StringVar(&v.received, "received", "", "since when you have had the file, as 2006-01-02T15:04:05Z: keys are judged as of then (default now)")
+	cmd.Flags().BoolVar(&v.whole, "whole", false, "fail unless each lane begins with its first message")
 	jsonFlag(cmd, &v.asJSON)
 	if err := cmd.MarkFlagRequired("keys"); err != nil {
 		panic(err) // the flag is defined a few lines above
@@ -188,6 +197,11 @@ func (v verifying) verify(stdin io.Reader, file string) ([]prove.Lane, error) {
 	lanes, err := prove.Read(stdin, by)
 	if err == nil && len(lanes) == 0 {
 		return nil, &problem.Error{Kind: problem.NotFound, What: "check " + file, Why: "there is no message in it", Hint: "print it anew: holdfast msg prove"}
+	}
+	for _, l := range lanes {
+		if v.whole {
+			err = errors.Join(err, l.Whole())
+		}
 	}
 	return lanes, err
 }

@@ -27,6 +27,21 @@ type Lane struct {
 	Messages int    `json:"messages"` // each number once
 	Voids    int    `json:"voids"`
 	Head     string `json:"head"` // the digest of the last one's original: whoever has it can be told of no other lane
+
+	// Begins tells that nothing is before First: it is number 1 of epoch 1, or of a later epoch and follows one that begins so. Else what was before is not
+	// among the statements: the plant has purged it for its age, or somebody has cut it off.
+	Begins bool `json:"begins"`
+}
+
+// Whole is an error of kind Integrity if the lane does not begin with its first message.
+func (l Lane) Whole() error {
+	if l.Begins {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: fmt.Sprintf("check lane %s of link %s", l.Lane, l.Link), Why: fmt.Sprintf("it begins with number %d of epoch %d, and not with its first", l.First, l.Epoch),
+		Hint: "ask the plant for the whole lane: holdfast msg prove; what it has purged for its age is in an earlier file, if anywhere",
+	}
 }
 
 // Write writes what a message says of itself, with its signature, in one line.
@@ -177,5 +192,9 @@ func whole(lanes map[place]*Lane) ([]Lane, error) {
 	slices.SortFunc(list, func(a, b Lane) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Epoch, b.Epoch))
 	})
+	for i := range list {
+		l := &list[i]
+		l.Begins = l.First == 1 && (l.Epoch == 1 || i > 0 && list[i-1].Begins && list[i-1].Source == l.Source && list[i-1].Link == l.Link && list[i-1].Lane == l.Lane)
+	}
 	return list, errors.Join(missing...)
 }

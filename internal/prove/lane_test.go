@@ -70,11 +70,41 @@ func TestALaneIsProvenWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []prove.Lane{
-		{Source: "urn:plant:1000", Link: "erp", Lane: "o1", Epoch: 1, First: 1, Last: 4, Messages: 4, Voids: 1, Head: a[3].Digest()},
-		{Source: "urn:plant:1000", Link: "erp", Lane: "o2", Epoch: 1, First: 1, Last: 2, Messages: 2, Head: b[1].Digest()},
+		{Source: "urn:plant:1000", Link: "erp", Lane: "o1", Epoch: 1, First: 1, Last: 4, Messages: 4, Voids: 1, Head: a[3].Digest(), Begins: true},
+		{Source: "urn:plant:1000", Link: "erp", Lane: "o2", Epoch: 1, First: 1, Last: 2, Messages: 2, Head: b[1].Digest(), Begins: true},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestALaneWhoseBeginningWasCutIsNotWhole: what is there follows one another, and nothing says what was before.
+func TestALaneWhoseBeginningWasCutIsNotWhole(t *testing.T) {
+	p := newPlant(t)
+	a := p.lane("o1", 4)
+	next := p.lane("o2", 2)
+	for i := range next {
+		next[i].Epoch = 2
+		if i > 0 {
+			next[i].Prev = next[i-1].Digest()
+		}
+		next[i] = p.sign(next[i])
+	}
+	for name, tt := range map[string]struct {
+		text   string
+		begins bool
+	}{
+		"from its first message":       {proof(t, a...), true},
+		"its beginning cut":            {proof(t, a[2:]...), false},
+		"an epoch without that before": {proof(t, next...), false},
+	} {
+		lanes, err := prove.Read(strings.NewReader(tt.text), p.keys(t))
+		if err != nil || len(lanes) != 1 {
+			t.Fatalf("%s: %v, %v", name, lanes, err)
+		}
+		if got := lanes[0].Whole(); lanes[0].Begins != tt.begins || (got == nil) != tt.begins || !tt.begins && problem.KindOf(got) != problem.Integrity {
+			t.Errorf("%s: %+v, %v, want that it begins with its first: %t", name, lanes[0], got, tt.begins)
+		}
 	}
 }
 
