@@ -152,7 +152,7 @@ func (f full) detail(tx *store.Tx) Detail {
 }
 
 // Messages lists messages by the time of their append, newest first unless the filter says otherwise, from where cursor ended.
-// next is empty at the end. Each delivery of a replayed message is listed by itself.
+// next is empty at the end. A row that cannot be read is an error of type Garbled. Each delivery of a replayed message is listed by itself.
 func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor string) (list []Detail, next string, err error) {
 	limit := max(1, min(cmp.Or(f.Limit, 50), 10_000))
 	where, args, err := f.where(tx, cursor)
@@ -170,7 +170,7 @@ func (o *Outbox) Messages(ctx context.Context, tx *store.Tx, f Filter, cursor st
 	}
 	var rows []full
 	if err := tx.Select(ctx, &rows, strings.Join(parts, " UNION ALL ")+order, all...); err != nil {
-		return nil, "", fmt.Errorf("list messages: %w", err)
+		return nil, "", garbled(ctx, tx, fmt.Errorf("list messages: %w", err), f.Link, f.Lane, "outbox_messages", "outbox_delivered")
 	}
 	if len(rows) > limit {
 		rows = rows[:limit]

@@ -42,7 +42,7 @@ func (o *Outbox) Ends(ctx context.Context, tx *store.Tx, link, lane string) ([]E
 				WHERE NOT EXISTS (SELECT 1 FROM outbox_lanes AS l WHERE l.link = m.link AND l.lane = m.lane AND (l.next_number > 1 OR l.epoch > 1))`+where+` GROUP BY link, lane) AS e
 		LEFT JOIN outbox_purged AS p ON p.link = e.link AND p.lane = e.lane ORDER BY e.link, e.lane`, append(slices.Clone(args), args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("read the ends of lanes: %w", err)
+		return nil, garbled(ctx, tx, fmt.Errorf("read the ends of lanes: %w", err), link, lane, "outbox_lanes", "outbox_messages", "outbox_delivered")
 	}
 	var list []End
 	for _, r := range rows {

@@ -149,7 +149,7 @@ func (s own) open(ctx context.Context, tx *store.Tx, link, lane string) ([]byte,
 func readOwn(ctx context.Context, tx *store.Tx, link, lane string) ([]byte, error) {
 	var s []own
 	if err := tx.Select(ctx, &s, `SELECT `+ownColumns+` FROM outbox_lanes WHERE link = ? AND lane = ?`, link, lane); err != nil || len(s) == 0 {
-		return nil, err
+		return nil, garbled(ctx, tx, err, link, lane, "outbox_lanes")
 	}
 	return s[0].open(ctx, tx, link, lane)
 }

@@ -92,6 +92,11 @@ func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 		if problem.KindOf(err) != problem.Integrity {
 			return Chain{}, err
 		}
+		if g, ok := errors.AsType[*outbox.Garbled](err); ok { // what else is there was not read
+			c.wrong(g.Number, "it cannot be read: %s", whyOf(err))
+			c.State = Broken
+			return c.Chain, nil
+		}
 		c.wrong(c.First, "it cannot be read: %v", err)
 	}
 	for _, d := range list {
