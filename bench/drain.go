@@ -120,7 +120,7 @@ func schema(ctx context.Context) (place string, drop func(), err error) {
 }
 
 // age delivers one message and multiplies it in the tables themselves, ten to a lane: delivering a million would take an hour.
-// Beside stock.go it is the one place outside internal/outbox that names its tables.
+// Beside stock.go and pages.go it is the one place outside internal/outbox that names its tables.
 func (y *yard) age(ctx context.Context) error {
 	if err := y.fill(ctx, 1, 1); err != nil {
 		return err

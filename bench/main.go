@@ -93,6 +93,7 @@ func rows() []row {
 		{"drain", "10,000 messages behind a million delivered ones", fixed(drainRow)},
 		{"mapping", "a confirmation of 15 fields decoded, mapped and encoded, against Bloblang and gojq; 1,000 mappings loaded", mappingRow},
 		{"page", "a letter typed into the console's rules of a mapping, until its result is there", pageRow},
+		{"pages", "every list of the console while 200,000 messages stand still, on 2 cores", pagesRow},
 		{"metadata", "a $metadata of 5 MB read, V2 and V4, against encoding/xml that walks through its tokens", metadataRow},
 		{"recovery", "a plant of 1 GB lost, and made anew of its backup by the key from the safe, until it is ready", recoveryRow},
 		{"exact", "verdicts of the ERP mock against Prism", fixed(exactRow)},
