@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,3 +118,51 @@ func TestTheShippedUnitsAreOfTheVersion(t *testing.T) {
 }
 
 func version(version, _ string) string { return version }
+
+// TestUnitsOfSAPAreWhatTheGuidesSay: OData has the codes that people see in English, IDocs and the scheme sap the internal ones, and both guides say so.
+// What comes in may have either.
+func TestUnitsOfSAPAreWhatTheGuidesSay(t *testing.T) {
+	var u units
+	if err := u.fill(nil); err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]string{"CT": "KAR", "DAY": "TAG", "H87": "ST", "PCE": "PC"} {
+		if got, err := u.code(code, "unece", "sap"); got != want || err != nil {
+			t.Errorf("unitCode(%q, unece, sap) is %q, %v, want %q", code, got, err, want)
+		}
+	}
+	for file, never := range map[string][]string{
+		"sap-out/goods.issued.yaml": {"KAR", "TAG", "ST"}, "sap-out/operation.confirmed.yaml": {"KAR", "TAG", "ST"}, "sap-out/order.created.yaml": {"KAR", "TAG", "ST"},
+		"sap-idoc-out/goods.issued.yaml": {"CAR"}, "sap-idoc-out/operation.confirmed.yaml": {"CAR"},
+	} {
+		text, err := fs.ReadFile(Library(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range never {
+			if regexp.MustCompile(`: ` + code + `[,}]`).Match(text) {
+				t.Errorf("%s writes %s", file, code)
+			}
+		}
+	}
+	for _, file := range []string{"sap-in/material.yaml", "sap-in/production-order.yaml"} {
+		text, err := fs.ReadFile(Library(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range []string{"PC", "ST", "DAY", "TAG", "CAR", "KAR"} {
+			if !regexp.MustCompile(`[{ ]` + code + `: `).Match(text) {
+				t.Errorf("%s does not read %s", file, code)
+			}
+		}
+	}
+	for _, guide := range []string{"mapping-guide.md", "sap-guide.md"} {
+		text, err := os.ReadFile("../../docs/" + guide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "(PC, DAY, CAR; internally ST, TAG, KAR)") {
+			t.Errorf("%s does not say which codes SAP's OData services have", guide)
+		}
+	}
+}
