@@ -64,7 +64,7 @@ func newRun(ctx context.Context, rules *mapping, m message.Message, refs Resolve
 		source = documentOf(ctx, m.Link, rules)
 	}
 	body = fits(body, source, 0)
-	r := &run{ctx: ctx, observer: observerOf(ctx), rules: rules, m: m, refs: refs, src: adapter{types.DefaultTypeAdapter}.NativeToValue(body)}
+	r := &run{ctx: ctx, observer: observerOf(ctx), rules: rules, m: m, refs: refs, src: (&adapter{types.DefaultTypeAdapter}).NativeToValue(body)}
 	r.late = r.bindings()
 	r.scope = &scope{run: r}
 	return r, nil

@@ -51,7 +51,7 @@ func newEnv(inbound bool, u *units) (*cel.Env, error) {
 		without.AddExcludedFunctions(env.NewFunction(o.operator))
 	}
 	opts := []cel.EnvOption{
-		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(adapter{types.DefaultTypeAdapter}),
+		cel.StdLib(cel.StdLibSubset(without)), cel.OptionalTypes(), cel.CustomTypeAdapter(&adapter{types.DefaultTypeAdapter}),
 		cel.ParserExpressionSizeLimit(maxExprSize), cel.ASTValidators(cel.ValidateComprehensionNestingLimit(maxNesting), cel.ValidateRegexLiterals(), copies{}),
 		cel.RegexProgramSizeLimit(maxPlaces),
 	}

@@ -128,7 +128,7 @@ func toDecimal(v ref.Val) ref.Val {
 type adapter struct{ types.Adapter }
 
 // NativeToValue implements types.Adapter.
-func (a adapter) NativeToValue(v any) ref.Val {
+func (a *adapter) NativeToValue(v any) ref.Val {
 	switch x := v.(type) {
 	case ref.Val:
 		return x
