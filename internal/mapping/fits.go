@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +23,37 @@ func (s shape) form() string {
 		return s.pattern
 	}
 	return map[string]string{"date": dayForm, dateTime: timeWithin, isUUID: uuidForm}[s.format]
+}
+
+// mostJoined bounds the form of a text that was joined.
+const mostJoined = 500
+
+// joint is a part of a pattern that all of a text fits, from its beginning to its end; "" if there is none.
+func (s shape) joint() string {
+	if s.kind != schema.Text || s.some != nil {
+		return ""
+	}
+	inner := ""
+	if form := s.form(); s.enum != nil {
+		quoted := make([]string, 0, len(s.enum))
+		for _, v := range s.enum {
+			quoted = append(quoted, regexp.QuoteMeta(v))
+		}
+		inner = strings.Join(quoted, "|")
+	} else if anchored(form) {
+		inner = form[1 : len(form)-1]
+	}
+	if inner == "" || len(inner) > mostJoined {
+		return ""
+	}
+	return "(?:" + inner + ")"
+}
+
+// anchored tells whether a pattern begins with ^ and ends with $, and both hold for all of it.
+func anchored(pattern string) bool {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	return err == nil && re.Op == syntax.OpConcat && re.Sub[0].Op == syntax.OpBeginText && re.Sub[len(re.Sub)-1].Op == syntax.OpEndText &&
+		strings.HasPrefix(pattern, "^") && strings.HasSuffix(pattern, "$")
 }
 
 // canBe tells whether a text is one that a value may be, as far as that is known.
@@ -62,8 +94,11 @@ func (s shape) apartFrom(o shape) bool {
 
 // never says why no text that a rule writes is one that its target takes, "" if some may be. Of those that stand in the mapping each is looked at.
 func (k *checking) never(r *rule, s shape, name string, t *schema.Type) (why, hint string) {
-	if s.kind != schema.Text || s.enum != nil || !k.typed || r.cut || r.as == "number" || r.numeric() {
+	if s.kind != schema.Text || s.enum != nil || !k.typed || r.as == "number" || r.numeric() {
 		return "", ""
+	}
+	if r.cut { // a part of the form, of which the length is known
+		s = shape{kind: s.kind, length: r.length}
 	}
 	fits := s.formSaid()
 	if fits == "" {
@@ -81,8 +116,16 @@ func (k *checking) never(r *rule, s shape, name string, t *schema.Type) (why, hi
 		return fmt.Sprintf("%s, and %s takes at least %d", fits, name, t.MinLength), change
 	case t.Pattern != "" && cannot(t.Pattern):
 		return fmt.Sprintf("%s, and %s takes what matches %s", fits, name, t.Pattern), change
+	case takenForms[t.Format] != "" && cannot(takenForms[t.Format]):
+		return fmt.Sprintf("%s, and %s is a %s", fits, name, formName(t.Format)), formatHint(t)
 	}
 	return "", ""
+}
+
+// takenForms are what a text looks like that a target of a format takes: a link of OData writes /Date(…)/ itself, and takes it too.
+var takenForms = map[string]string{
+	"date": dayForm, isUUID: uuidForm, schema.IsCivil: `^([0-9]{4}-[0-9]{2}-[0-9]{2}([Tt].*)?|/Date.*)$`,
+	dateTime: `^([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})|/Date.*)$`,
 }
 
 // formSaid says what a text looks like; "" if nothing is known of it.

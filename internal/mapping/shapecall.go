@@ -234,17 +234,17 @@ func timed(s shape, function string) shape {
 	case "date", "fromCompactDate":
 		s.length, s.format = len("2006-01-02"), "date"
 	case "clock", "fromCompactTime", "fromEdmTime":
-		s.length, s.format = len("15:04:05"), timeOfDay
+		s.length, s.format, s.pattern = len("15:04:05"), timeOfDay, clockForm
 	case "dateTime", "localTime", "fromEdmDate":
 		s.length, s.format = len("2006-01-02T15:04:05.999999999+00:00"), dateTime
 	case "compactDate":
-		s.length = len("20060102")
+		s.length, s.pattern = len("20060102"), `^[0-9]{8}$`
 	case "compactTime":
-		s.length = len("150405")
+		s.length, s.pattern = len("150405"), secondsForm
 	case "edmDate":
-		s.length = len("/Date(-62135596800000)/")
+		s.length, s.pattern = len("/Date(-62135596800000)/"), edmDateForm.String()
 	case "edmTime":
-		s.length = len("PT06H30M00S")
+		s.length, s.pattern = len("PT06H30M00S"), edmTimeForm.String()
 	}
 	return s
 }
@@ -378,6 +378,8 @@ func arithmeticShape(op string, s shape, args []shape) shape {
 		}
 		if x.format == dateTime || y.format == dateTime {
 			s.format = dateTime
+		} else if first, second := x.joint(), y.joint(); s.enum == nil && first != "" && second != "" {
+			s.pattern = "^" + first + second + "$"
 		}
 		return s
 	}
