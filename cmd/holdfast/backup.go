@@ -148,27 +148,55 @@ func backupList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := cfg.copies(cmd.Context())
+			all, err := cfg.copies(cmd.Context(), nil)
 			if asJSON {
-				return errors.Join(err, printJSON(cmd.OutOrStdout(), all))
+				return errors.Join(err, printJSON(cmd.OutOrStdout(), all.copies), all.tellLag(cmd.ErrOrStderr()))
 			}
-			return errors.Join(err, printBackups(cmd.OutOrStdout(), all, time.Now()))
+			return errors.Join(err, printBackups(cmd.OutOrStdout(), all.copies, time.Now()), all.tellLag(cmd.OutOrStdout()))
 		},
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-// copies lists the copies of every place, those of one place the newest first. Its error is of the places that cannot be read.
-func (c Config) copies(ctx context.Context) ([]backup.Copy, error) {
-	all := []backup.Copy{}
+// listed are the copies of every place that can be read, those of one place the newest first, and how far each place reaches.
+type listed struct {
+	copies  []backup.Copy
+	reaches []backup.Reach
+	allowed time.Duration // backup.AllowedLag
+}
+
+// copies lists them, as far as by believes what is there; nil believes all. Its error is of the places that cannot be read.
+func (c Config) copies(ctx context.Context, by backup.Trust) (listed, error) {
+	all := listed{copies: []backup.Copy{}}
 	places, err := c.backupPlaces(ctx)
 	errs := []error{err}
+	if err == nil {
+		all.allowed = c.Backup.allowedLag()
+	}
 	for _, p := range places {
-		here, err := backup.List(ctx, p, nil)
-		all, errs = append(all, here...), append(errs, err)
+		here, err := backup.List(ctx, p, by)
+		if all.copies = append(all.copies, here...); err == nil {
+			all.reaches = append(all.reaches, backup.ReachOf(p.String(), here))
+		}
+		errs = append(errs, err)
 	}
 	return all, errors.Join(errs...)
+}
+
+func (b BackupConfig) allowedLag() time.Duration {
+	return backup.AllowedLag(b.Every, b.Ship, b.Behind)
+}
+
+// tellLag names each place from which the plant could not be brought back as far as from another.
+func (l listed) tellLag(w io.Writer) error {
+	behind, furthest := backup.Lagging(l.reaches, l.allowed)
+	var errs []error
+	for _, r := range behind {
+		_, err := fmt.Fprintf(w, "WARNING: %s lags behind: %s\n", r.Place, r.Behind(furthest))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
@@ -243,6 +271,7 @@ func backupVerify() *cobra.Command {
 				o.tell, end = bytesOf(cmd.ErrOrStderr(), "fetching")
 				proof, wrong := r.cfg.verifyBackup(ctx, r.db, strings.Join(args, ""), r.cfg.localActor().Name, o)
 				end()
+				wrong = errors.Join(wrong, r.tellLag(ctx, cmd.ErrOrStderr()))
 				if proof.ID == "" {
 					return wrong
 				}
@@ -262,6 +291,19 @@ func backupVerify() *cobra.Command {
 	o.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// tellLag says which places lag behind, by what the plant's keys have signed: that a copy is proven in one place is no word about another.
+func (r *records) tellLag(ctx context.Context, w io.Writer) error {
+	by, err := r.cfg.backupTrust(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	all, err := r.cfg.copies(ctx, by)
+	if err != nil { // a place that cannot be read is told, and keeps nobody from the proof of another
+		fmt.Fprintf(w, "WARNING: not every place could be looked at: %v\n", err)
+	}
+	return all.tellLag(w)
 }
 
 // advanced tells how far a copy was brought by the increments that follow it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type plannedPlace struct {
 	Through *time.Time `json:"through,omitempty"` // the recovery point that the place gives
 	Due     *time.Time `json:"due,omitempty"`     // when the next copy is to be made; nil: only by command
 	Proven  *time.Time `json:"proven,omitempty"`  // when the newest of its copies that was proven was made
+	Behind  string     `json:"behind,omitempty"`  // how far it lags behind the place that reaches furthest, where that is more than is allowed
 	Trouble string     `json:"trouble,omitempty"` // why the place cannot be read
 }
 
@@ -55,7 +57,7 @@ func backupDue() *cobra.Command {
 				now := r.db.Now()
 				p := r.cfg.Backup.planned()
 				var errs []error
-				p.Places, errs = planPlaces(ctx, places, by, r.cfg.Backup.Every)
+				p.Places, errs = planPlaces(ctx, places, by, *r.cfg.Backup)
 				p.TooLate = r.cfg.Backup.tooLate(p.Places, now)
 				if asJSON {
 					return errors.Join(append(errs, printJSON(cmd.OutOrStdout(), p))...)
@@ -92,13 +94,16 @@ func (b BackupConfig) tooLate(places []plannedPlace, now time.Time) bool {
 }
 
 // planPlaces looks into each place. A copy that nobody has signed whom the plant trusts has no date.
-func planPlaces(ctx context.Context, places []backup.Place, by backup.Trust, every time.Duration) ([]plannedPlace, []error) {
+func planPlaces(ctx context.Context, places []backup.Place, by backup.Trust, b BackupConfig) ([]plannedPlace, []error) {
 	all, errs := make([]plannedPlace, 0, len(places)), []error(nil)
+	var reaches []backup.Reach
 	for _, at := range places {
 		p := plannedPlace{Place: at.String()}
 		copies, err := backup.List(ctx, at, by)
 		if err != nil {
 			p.Trouble, errs = err.Error(), append(errs, err)
+		} else {
+			reaches = append(reaches, backup.ReachOf(p.Place, copies))
 		}
 		for _, c := range copies { // the newest first
 			if c.Trouble != "" {
@@ -111,11 +116,16 @@ func planPlaces(ctx context.Context, places []backup.Place, by backup.Trust, eve
 				p.Proven = &c.Made
 			}
 		}
-		if every > 0 && p.Newest != nil {
-			due := p.Newest.Add(every)
+		if b.Every > 0 && p.Newest != nil {
+			due := p.Newest.Add(b.Every)
 			p.Due = &due
 		}
 		all = append(all, p)
+	}
+	behind, furthest := backup.Lagging(reaches, b.allowedLag())
+	for _, r := range behind {
+		i := slices.IndexFunc(all, func(p plannedPlace) bool { return p.Place == r.Place })
+		all[i].Behind = r.Behind(furthest)
 	}
 	return all, errs
 }
@@ -136,8 +146,16 @@ func (p plannedBackups) print(w io.Writer, now time.Time) error {
 	for _, at := range p.Places {
 		rows = append(rows, strings.Join([]string{at.Place, since(now, at.Newest), at.due(now, p.Every != ""), since(now, at.Through), since(now, at.Proven)}, "\t"))
 	}
-	if err := table(w, "PLACE\tNEWEST COPY\tNEXT COPY\tRECOVERY POINT\tPROVEN COPY", rows); err != nil || !p.TooLate {
+	if err := table(w, "PLACE\tNEWEST COPY\tNEXT COPY\tRECOVERY POINT\tPROVEN COPY", rows); err != nil {
 		return err
+	}
+	for _, at := range p.Places {
+		if at.Behind != "" {
+			fmt.Fprintf(w, "WARNING: %s lags behind: %s\n", at.Place, at.Behind)
+		}
+	}
+	if !p.TooLate {
+		return nil
 	}
 	_, err := fmt.Fprintf(w, "too late: no copy that was proven is younger than %s; try: holdfast backup verify\n", p.Alarm)
 	return err

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/console"
 	"holdfast/internal/message"
 	"holdfast/internal/seal"
@@ -39,7 +40,10 @@ func (p *process) openConsole() *console.Console {
 		cfg.Links = append(cfg.Links, console.Link{Name: name, Kind: l.Kind, Rate: l.Rate, Together: l.together()})
 	}
 	if b := p.cfg.Backup; b != nil && len(b.Places) > 0 {
-		cfg.Copies, cfg.CopiesAlarm = p.cfg.copies, cmp.Or(b.Alarm, 2*b.Every)
+		cfg.Copies, cfg.CopiesAlarm = func(ctx context.Context) ([]backup.Copy, error) {
+			all, err := p.cfg.copies(ctx, nil)
+			return all.copies, err
+		}, cmp.Or(b.Alarm, 2*b.Every)
 	}
 	if p.ring != nil {
 		cfg.Signing = p.signing

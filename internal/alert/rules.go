@@ -42,7 +42,7 @@ func Kinds() []Kind {
 		{"mapping.not-used", Warning, "A plant has started by the mappings from before: those in its folder have mistakes"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
 		{"backup-behind", Warning, "The moment to which the plant could be brought back is older than allowed"},
-		{"backup-place", Warning, "One of the places for backups takes none, or cannot be reached"},
+		{"backup-place", Warning, "One of the places for backups takes none, cannot be reached, or lags behind the others"},
 		{clockJumped, Warning, "The clock of a node was put forward or back"},
 		{"threat.keys-running-out", Warning, "More than half of the time is gone in which the node's key must be certified anew"},
 		{"threat.seeds", Critical, "What is sealed at rest wants seeds: the last epoch goes on beyond its time, or the keyring refuses some"},

@@ -30,7 +30,7 @@ type Schedule struct {
 	Prove  func(ctx context.Context, p Place) error    // proves the newest of a place and records it
 	Pruned func(ctx context.Context, p Place, ids []string) error
 	Raise  func(ctx context.Context, why string) error // an alarm
-	// Failing is an alarm of one place; nil: none.
+	// Failing is an alarm of one place that takes nothing, or lags behind the others; nil: none.
 	Failing func(ctx context.Context, p Place, why string) error
 
 	Ship    time.Duration                                            // between two increments; 0: none are made
@@ -77,9 +77,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 			began, alarmed, places = s.Now(), false, failing{}
 			continue
 		}
-		made, good, err := s.newest(ctx)
+		has, good, err := s.newest(ctx)
 		acted := false
-		if to := s.lacking(made, tried); len(to) > 0 {
+		if to := s.lacking(has, tried); len(to) > 0 {
 			err, acted = errors.Join(err, s.Make(ctx, to)), true
 			for _, p := range to {
 				tried[p.String()] = s.Now()
@@ -93,9 +93,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 			s.Logger.Error("a backup is not made, or not proven", "part", "backup", "err", err)
 		}
 		if acted {
-			made, good, _ = s.newest(ctx) // what cannot be listed was told above
+			has, good, _ = s.newest(ctx) // what cannot be listed was told above
 		}
-		s.tellFailing(ctx, made, places)
+		s.tellFailing(ctx, has, places)
 		proven.Set(seconds(good))
 		since, says := good, "the newest backup that was proven is of "+good.Format(time.RFC3339)
 		if good.IsZero() {
@@ -119,21 +119,22 @@ type failing map[string]struct {
 	told  bool
 }
 
-// tellFailing raises an alarm for each place that fails for as long as it takes to try again, once.
-func (s *Schedule) tellFailing(ctx context.Context, made map[string]time.Time, places failing) {
+// tellFailing raises an alarm for each place that fails, or lags behind the others, for as long as it takes to try again, once.
+func (s *Schedule) tellFailing(ctx context.Context, at map[string]kept, places failing) {
 	for _, p := range s.Places {
-		last, listed := made[p.String()]
+		has, listed := at[p.String()]
 		f := places[p.String()]
+		lags := lagOf(p.String(), at, AllowedLag(s.Every, s.Ship, s.Behind))
 		switch {
-		case listed && s.Now().Sub(last) < s.Every+look:
+		case listed && s.Now().Sub(has.made) < s.Every+look && lags == "":
 			delete(places, p.String())
 			continue
 		case f.since.IsZero():
 			f.since = s.Now()
 		case !f.told && s.Failing != nil && s.Now().Sub(f.since) >= tryAgain:
-			why := "it cannot be listed"
-			if listed {
-				why = "it has no copy that is young enough"
+			why := cmp.Or(lags, "it has no copy that is young enough")
+			if !listed {
+				why = "it cannot be listed"
 			}
 			err := s.Failing(ctx, p, "since "+f.since.Format(time.RFC3339)+" "+why)
 			if f.told = err == nil; err != nil {
@@ -151,40 +152,44 @@ func (s *Schedule) due(last, tried time.Time, every time.Duration) bool {
 }
 
 // lacking are the places that are due: what fails in one, such as a full one, does not fill the others. One that cannot be listed is not.
-func (s *Schedule) lacking(made, tried map[string]time.Time) (to []Place) {
+func (s *Schedule) lacking(at map[string]kept, tried map[string]time.Time) (to []Place) {
 	for _, p := range s.Places {
-		if last, listed := made[p.String()]; listed && s.due(last, tried[p.String()], s.Every) {
+		if has, listed := at[p.String()]; listed && s.due(has.made, tried[p.String()], s.Every) {
 			to = append(to, p)
 		}
 	}
 	return to
 }
 
-// newest is when the newest copy was made that is believed, for each place that can be listed, and the newest in any that was proven. The error tells
+// kept is what a place has that is believed: when the newest copy was made, and how far it reaches.
+type kept struct{ made, through time.Time }
+
+// newest is what each place has that can be listed, and when the newest copy in any was made that was proven. The error tells
 // of the places that cannot. Where nobody knows whom to believe, no place is told.
-func (s *Schedule) newest(ctx context.Context) (made map[string]time.Time, proven time.Time, err error) {
+func (s *Schedule) newest(ctx context.Context) (at map[string]kept, proven time.Time, err error) {
 	by, err := s.trust(ctx)
 	if err != nil {
 		return nil, proven, err
 	}
-	made = map[string]time.Time{}
+	at = map[string]kept{}
 	for _, p := range s.Places {
 		all, lerr := List(ctx, p, by)
 		if lerr != nil {
 			err = errors.Join(err, lerr)
 			continue
 		}
-		made[p.String()] = time.Time{}
+		has := kept{through: ReachOf(p.String(), all).Through}
 		for _, c := range all {
-			if c.Trouble == "" && c.Made.After(made[p.String()]) {
-				made[p.String()] = c.Made
+			if c.Trouble == "" && c.Made.After(has.made) {
+				has.made = c.Made
 			}
 			if c.Proven != nil && c.Made.After(proven) {
 				proven = c.Made
 			}
 		}
+		at[p.String()] = has
 	}
-	return made, proven, err
+	return at, proven, err
 }
 
 // proveAndPrune proves the newest copy of a place; once one is proven, old ones need not be kept, in whatever place can be reached.
@@ -266,7 +271,7 @@ func (s *Schedule) round(ctx context.Context, at *recoveryPoint) error {
 	if through.After(at.through) {
 		at.through = through
 	}
-	late := s.Now().Sub(at.through) > cmp.Or(s.Behind, max(10*s.Ship, 10*time.Minute))
+	late := s.Now().Sub(at.through) > AllowedLag(s.Every, s.Ship, s.Behind)
 	if late && !at.alarmed && ctx.Err() == nil {
 		aerr := s.Late(ctx, "the plant could be brought back to "+at.through.Format(time.RFC3339)+" and no further: nothing was shipped since")
 		late, err = aerr == nil, errors.Join(err, aerr) // one that is not recorded is tried again

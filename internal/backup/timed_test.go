@@ -3,6 +3,7 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -162,6 +163,52 @@ func TestAPlaceThatFailsIsAnAlarmOfItsOwn(t *testing.T) {
 		c.mu.Lock()
 		if told[away.String()] != 1 || told[stuck.String()] != 1 || len(told) != 2 {
 			t.Errorf("told of %v, want each of the two once", told)
+		}
+		c.mu.Unlock()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAPlaceThatLagsBehindIsAnAlarm: it has a copy that is young enough, and not what follows that in the other; were the other lost, that would be too. It is told once, and
+// not of a place that has as much.
+func TestAPlaceThatLagsBehindIsAnAlarm(t *testing.T) {
+	near, same, lags := backup.Folder(t.TempDir()), backup.Folder(t.TempDir()), backup.Folder(t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		c := &clockwork{made: map[string]int{}, proved: map[string]int{}}
+		told := map[string][]string{}
+		c.s = backup.Schedule{
+			Every: 24 * time.Hour, Ship: 30 * time.Second, Places: []backup.Place{lags, near, same}, Now: time.Now, Make: c.make, Prove: c.prove,
+			Pruned: func(context.Context, backup.Place, []string) error { return nil }, Raise: c.raise, Logger: slog.New(slog.DiscardHandler),
+			Failing: func(_ context.Context, p backup.Place, why string) error {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				told[p.String()] = append(told[p.String()], why)
+				return nil
+			},
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.s.Run(ctx) }()
+		time.Sleep(time.Hour)
+		all, err := backup.List(t.Context(), near, nil)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d copies, %v, want one", len(all), err)
+		}
+		for n := 1; n <= 20; n++ {
+			time.Sleep(15 * time.Minute)
+			inc := fmt.Sprintf(`{"manifest":{"base":%q,"number":%d,"made":%q}}`+"\n", all[0].ID, n, time.Now().UTC().Format(time.RFC3339))
+			for _, p := range []backup.Place{near, same} {
+				if err := p.Put(t.Context(), fmt.Sprintf("%s.%06d.inc", all[0].ID, n), strings.NewReader(inc)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		c.mu.Lock()
+		if why := told[lags.String()]; len(told) != 1 || len(why) != 1 || !strings.Contains(why[0], "could bring the plant back to "+all[0].Made.Format(time.RFC3339)+" and no further; ") {
+			t.Errorf("told %q, want of the one place once, with how far it and another reach", told)
 		}
 		c.mu.Unlock()
 		stop()
