@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -221,7 +222,8 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 // chosen are the flags that name a copy and what opens it.
 type chosen struct {
 	place, identity string
-	increments      int64
+	increments      upTo
+	reaches         string
 	anchors         []string
 	tell            func(done, of int64) // how much of it was fetched; may be nil
 }
@@ -229,17 +231,34 @@ type chosen struct {
 func (o *chosen) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.place, "place", "", "where to take it from, as backup list names it; default: the last of backup.places; of a restore the one that reaches furthest")
 	cmd.Flags().StringVar(&o.identity, "identity", "", "file of the key that opens it; default: backup.identity")
-	cmd.Flags().StringArrayVar(&o.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it: a copy that it has not signed is refused; may be given again")
-	cmd.Flags().Int64Var(&o.increments, "increments", -1, "how many of the increments that follow it are restored with it; default: all")
+	cmd.Flags().StringArrayVar(&o.anchors, "anchor", nil, "public key of Vault's anchor, as holdfast audit keys prints it: a copy that it has not signed is refused, and increments that it has not; may be given again")
+	cmd.Flags().StringVar(&o.reaches, "reaches", "", "the moment, with its zone, that the copy must reach with its increments, as you know it from elsewhere: one that ends before is refused")
+	cmd.Flags().Var(&o.increments, "increments", "how many of the increments that follow it are restored with it; default: all")
 }
 
-// upTo is increments as a trial takes it.
-func (o *chosen) upTo() *int64 {
-	if o.increments < 0 {
-		return nil
+// upTo is how many of something, at most; all where nobody has said.
+type upTo struct{ most *int64 }
+
+// String is pflag.Value.
+func (u *upTo) String() string {
+	if u.most == nil {
+		return "all"
 	}
-	return &o.increments
+	return strconv.FormatInt(*u.most, 10)
 }
+
+// Set is pflag.Value.
+func (u *upTo) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return errors.New("it is no number from 0 on")
+	}
+	u.most = &n
+	return nil
+}
+
+// Type is pflag.Value.
+func (u *upTo) Type() string { return "int" }
 
 // pick finds the place.
 func (o *chosen) pick(places []backup.Place) (backup.Place, error) {
@@ -328,7 +347,10 @@ func (c Config) verifyBackup(ctx context.Context, db *store.DB, id, actor string
 	if err != nil {
 		return backup.Proof{}, err
 	}
-	t.Increments, t.Progress = o.upTo(), o.tell
+	t.Increments, t.Progress = o.increments.most, o.tell
+	if t.Reaches, err = instant("reaches", o.reaches); err != nil {
+		return backup.Proof{}, err
+	}
 	proof, err := backup.Verify(ctx, p, id, t)
 	outcome := map[string]any{"place": p.String(), "seconds": proof.Took, "opened_by": t.Key.Name}
 	e := audit.Entry{Actor: actor, Action: access.BackupVerify, Object: "backup/" + cmp.Or(proof.ID, id, "newest")}

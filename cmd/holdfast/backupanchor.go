@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"holdfast/internal/audit"
 	"holdfast/internal/backup"
@@ -16,16 +17,42 @@ import (
 // anchoring is backup.Options.Anchor.
 type anchoring = func(ctx context.Context, digest []byte) string
 
-// anchoring has Vault's anchor sign manifests; nil without a Vault. A copy is not given up because Vault does not answer: the node's word stands
+// anchoring has Vault's anchor sign manifests or increments, as the purpose says; nil without a Vault. A copy is not given up because Vault does not answer: the node's word stands
 // alone then, which is logged.
-func (c Config) anchoring(v *seal.Vault, log *slog.Logger) anchoring {
+func (c Config) anchoring(v *seal.Vault, p seal.Purpose, log *slog.Logger) anchoring {
 	if v == nil {
 		return nil
 	}
 	return func(ctx context.Context, digest []byte) string {
-		line, err := v.AnchorDigest(ctx, c.auditOrigin(), backup.ForManifest, digest)
+		line, err := v.AnchorDigest(ctx, c.auditOrigin(), p, digest)
 		if err != nil {
-			log.WarnContext(ctx, "a backup's manifest is signed by the node alone, and not by Vault's anchor", "part", "backup", "err", err)
+			log.WarnContext(ctx, "what a backup says of itself is signed by the node alone, and not by Vault's anchor", "part", "backup", "err", err)
+		}
+		return line
+	}
+}
+
+// How long an increment waits for the anchor, and for how long an anchor that did not sign is not asked again.
+const (
+	anchorWaits = 5 * time.Second
+	anchorRests = 10 * time.Minute
+)
+
+// briefly is sign for increments, which follow each other by seconds: an anchor that is away must not make the recovery point old. One at a time may be signed.
+func briefly(sign anchoring) anchoring {
+	if sign == nil {
+		return nil
+	}
+	var again time.Time
+	return func(ctx context.Context, digest []byte) string {
+		if time.Now().Before(again) {
+			return ""
+		}
+		ctx, cancel := context.WithTimeout(ctx, anchorWaits)
+		defer cancel()
+		line := sign(ctx, digest)
+		if line == "" {
+			again = time.Now().Add(anchorRests)
 		}
 		return line
 	}
@@ -42,7 +69,7 @@ func (c Config) backupAnchor(ctx context.Context, db *store.DB, errs io.Writer) 
 		return nil, err
 	}
 	v, _ := k.Keyring.(*seal.Vault)
-	return c.anchoring(v, log), nil
+	return c.anchoring(v, backup.ForManifest, log), nil
 }
 
 // anchorTrial has a trial check what Vault's anchor has signed: by the keys that are given, without which no copy is taken that it has not

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"holdfast/internal/access"
@@ -88,9 +90,100 @@ func TestVaultsAnchorSignsCopies(t *testing.T) {
 		}
 		refuses(name, by[0])
 	}
+	if proof, err := shippedWithAnchor(t, w, chosen{anchors: by}); err != nil || proof.Increments != 1 || !proof.Anchor {
+		t.Errorf("a copy with an increment: %+v, %v, want both with the anchor's signature", proof, err)
+	}
 	w.vault.Seal(t)
 	if m := copyWithAnchor(t, w.process); m.ID == "" || !strings.Contains(string(w.log.Bytes()), "not by Vault's anchor") {
 		t.Errorf("with Vault sealed: copy %q, and the log does not tell", m.ID)
+	}
+}
+
+// TestATrialByScheduleTakesTheIncrementsToo: else what a plant would be brought back by is never proven.
+func TestATrialByScheduleTakesTheIncrementsToo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	s, err := p.backups(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Make(t.Context(), s.Places); err != nil {
+		t.Fatal(err)
+	}
+	reportOn(t, p, 1, "4711")
+	through, err := s.Shipped(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prove(t.Context(), s.Places[0]); err != nil {
+		t.Fatal(err)
+	}
+	all, err := backup.List(t.Context(), s.Places[0], nil)
+	if err != nil || len(all) != 1 || all[0].Proven == nil || all[0].Proven.Increments != 1 || !all[0].Proven.Through.Equal(through) {
+		t.Errorf("got %+v, %v, want a copy that is proven with its increment", all, err)
+	}
+}
+
+// shippedWithAnchor makes a copy and an increment as serve does, and proves both.
+func shippedWithAnchor(t *testing.T, w vaultWorld, o chosen) (proof backup.Proof, err error) {
+	t.Helper()
+	p := w.process
+	places, err := p.cfg.backupPlaces(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := backup.OpenLog(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, backup.ForManifest, p.log), places, log, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reportOn(t, p, 2, theirs)
+	if _, err := p.ship(t.Context(), log, briefly(p.cfg.anchoring(p.anchor, backup.ForIncrement, p.log)), places); err != nil {
+		t.Fatal(err)
+	}
+	return p.cfg.verifyBackup(t.Context(), p.db, m.ID, "test", o)
+}
+
+// TestAnAnchorThatIsAwayIsNotAskedWithEachIncrement: it would make each wait.
+func TestAnAnchorThatIsAwayIsNotAskedWithEachIncrement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, away := 0, true
+		sign := briefly(func(ctx context.Context, _ []byte) string {
+			asked++
+			if away {
+				<-ctx.Done()
+				return ""
+			}
+			return "signed"
+		})
+		began := time.Now()
+		for range 10 {
+			if got := sign(t.Context(), nil); got != "" {
+				t.Errorf("got %q of an anchor that is away", got)
+			}
+		}
+		if waited := time.Since(began); asked != 1 || waited != anchorWaits {
+			t.Errorf("asked %d times, and waited %s, want once and %s", asked, waited, anchorWaits)
+		}
+		away = false
+		time.Sleep(anchorRests)
+		if got := sign(t.Context(), nil); got != "signed" {
+			t.Errorf("got %q once it is back", got)
+		}
+	})
+	if briefly(nil) != nil {
+		t.Error("without an anchor there is something that signs")
 	}
 }
 
@@ -101,7 +194,7 @@ func copyWithAnchor(t *testing.T, p *process) backup.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), places, nil, nil, nil)
+	m, err := p.cfg.createBackup(t.Context(), p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, backup.ForManifest, p.log), places, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

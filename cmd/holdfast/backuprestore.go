@@ -48,7 +48,10 @@ func backupRestore() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t.Increments, t.Settle = o.upTo(), func(ctx context.Context, tx *store.Tx) error {
+			if t.Reaches, err = instant("reaches", o.reaches); err != nil {
+				return err
+			}
+			t.Increments, t.Settle = o.increments.most, func(ctx context.Context, tx *store.Tx) error {
 				return errors.Join(access.EndSessions(ctx, tx), job.Restored(ctx, tx))
 			}
 			folder, err := filepath.Abs(args[0])

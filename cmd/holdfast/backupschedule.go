@@ -27,13 +27,14 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 		return recordBackup(ctx, p.db, audit.Entry{Actor: actor, Action: action, Object: "backup/" + id}, outcome)
 	}
 	var shipped *backup.Log
+	anchor := briefly(p.cfg.anchoring(p.anchor, backup.ForIncrement, p.log))
 	if b.Ship > 0 {
 		if shipped, err = backup.OpenLog(filepath.Join(p.cfg.backupWork(), "backup-log")); err != nil {
 			return nil, err
 		}
 	}
 	return &backup.Schedule{
-		Ship: b.Ship, Behind: b.Behind, Log: shipped, Turn: p.db.Turn("backup"), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, places) },
+		Ship: b.Ship, Behind: b.Behind, Log: shipped, Turn: p.db.Turn("backup"), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, anchor, places) },
 		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Now: p.db.Now,
 		Trust: func(ctx context.Context) (backup.Trust, error) { return p.cfg.backupTrust(ctx, p.db) },
 		Make: func(ctx context.Context, to []backup.Place) error {
@@ -43,7 +44,7 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 					follow = shipped
 				}
 			}
-			m, err := p.cfg.createBackup(ctx, p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, p.log), to, follow, nil, nil)
+			m, err := p.cfg.createBackup(ctx, p.db, p.signsBackups(), p.cfg.anchoring(p.anchor, backup.ForManifest, p.log), to, follow, nil, nil)
 			if m.ID == "" {
 				return err
 			}
@@ -87,8 +88,8 @@ func (p *process) signsBackups() backup.Signer {
 }
 
 // ship makes an increment of the log and puts it into the places.
-func (p *process) ship(ctx context.Context, log *backup.Log, to []backup.Place) (time.Time, error) {
-	o := backup.Options{Places: to, Signer: p.signsBackups()}
+func (p *process) ship(ctx context.Context, log *backup.Log, anchor anchoring, to []backup.Place) (time.Time, error) {
+	o := backup.Options{Places: to, Signer: p.signsBackups(), Anchor: anchor}
 	var err error
 	if o.Recipients, err = p.cfg.backupRecipients(ctx); err != nil {
 		return time.Time{}, err

@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -463,4 +464,18 @@ func Size(ctx context.Context, tx *store.Tx) (int64, error) {
 		return 0, fmt.Errorf("read the size of the audit record: %w", err)
 	}
 	return at.Size, nil
+}
+
+// Tip is how many entries have their place in the tree, and its root in hexadecimal, by the hashes that are kept of it: where nothing is wrong Verify, which
+// computes it anew of every entry, comes to the same.
+func Tip(ctx context.Context, tx *store.Tx) (entries int64, root string, err error) {
+	if entries, err = Size(ctx, tx); err != nil {
+		return 0, "", err
+	}
+	e, err := readEdge(ctx, tx, entries)
+	if err != nil {
+		return 0, "", fmt.Errorf("read the edge of the audit record: %w", err)
+	}
+	h := e.root()
+	return entries, hex.EncodeToString(h[:]), nil
 }

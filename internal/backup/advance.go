@@ -27,6 +27,7 @@ type replay struct {
 	folder string
 	key    Key
 	by     Trust
+	anchor Anchor
 
 	files  []*os.File
 	pieces []place
@@ -47,6 +48,8 @@ type reached struct {
 	n       int64     // increments
 	through time.Time // the moment
 	last    Sealed    // the last of them, which names all before it, and the copy
+	tells   Increment // what it says
+	anchor  int64     // the last that Vault's anchor has signed, and with it all before it
 }
 
 // advance applies the increments of a copy, all or as many as the trial says, to what was unpacked of it.
@@ -71,16 +74,26 @@ func advance(ctx context.Context, p Place, c Copy, folder string, t Trial) (to r
 	if err != nil {
 		return to, err
 	}
-	r := &replay{at: position{Base: c.ID, Page: c.Page, Prev: hex.EncodeToString(prev[:])}, folder: folder, key: t.Key, by: t.Trust, have: map[digest]bool{}}
+	r := &replay{at: position{Base: c.ID, Page: c.Page, Prev: hex.EncodeToString(prev[:])}, folder: folder, key: t.Key, by: t.Trust, anchor: t.Anchor, have: map[digest]bool{}}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.base(); err != nil {
 		return to, err
 	}
 	for to.n < last {
-		if to.through, to.last, err = r.apply(ctx, p, to.n+1); err != nil {
+		var anchored bool
+		if to.tells, to.last, anchored, err = r.apply(ctx, p, to.n+1); err != nil {
 			return to, err
 		}
 		to.n++
+		if to.through = to.tells.Made; anchored {
+			to.anchor = to.n
+		}
+	}
+	if t.MustAnchor && to.anchor < to.n {
+		return to, &problem.Error{
+			Kind: problem.Integrity, What: "open the increments of backup " + c.ID + " of " + p.String(), Why: fmt.Sprintf("Vault's anchor has signed none after number %d: they are the node's word alone", to.anchor),
+			Hint: fmt.Sprintf("take what it has signed: --increments %d, or another place", to.anchor),
+		}
 	}
 	return to, r.write()
 }
@@ -136,7 +149,7 @@ func (r *replay) take(piece []byte, at place) {
 }
 
 // apply checks an increment against those before it, and takes its pieces.
-func (r *replay) apply(ctx context.Context, p Place, n int64) (made time.Time, s Sealed, err error) {
+func (r *replay) apply(ctx context.Context, p Place, n int64) (inc Increment, s Sealed, anchored bool, err error) {
 	name := r.at.Base + incrementSuffix(n)
 	wrong := func(why string) error {
 		return &problem.Error{
@@ -146,27 +159,29 @@ func (r *replay) apply(ctx context.Context, p Place, n int64) (made time.Time, s
 	}
 	from, err := p.Get(ctx, name)
 	if problem.KindOf(err) == problem.NotFound {
-		return made, s, wrong("it is missing")
+		return inc, s, false, wrong("it is missing")
 	}
 	if err != nil {
-		return made, s, err
+		return inc, s, false, err
 	}
 	defer from.Close()
-	in := bufio.NewReaderSize(from, 1<<16)
-	inc, s, err := readIncrement(in, r.by)
+	in := bufio.NewReaderSize(from, mostLine)
+	if inc, s, err = readIncrement(in, r.by); err == nil {
+		anchored, err = s.anchored(r.anchor, ForIncrement)
+	}
 	if err != nil {
-		return made, s, wrong(err.Error())
+		return inc, s, false, wrong(err.Error())
 	}
 	if inc.Base != r.at.Base || inc.Number != n || inc.Prev != r.at.Prev {
-		return made, s, wrong("it does not follow what is before it")
+		return inc, s, false, wrong("it does not follow what is before it")
 	}
 	if err := r.body(in, inc); err != nil {
-		return made, s, wrong(err.Error())
+		return inc, s, false, wrong(err.Error())
 	}
 	r.at.Pieces, r.at.Number, r.size = inc.Pieces, n, inc.Size
 	sum, err := s.digest()
 	r.at.Prev = hex.EncodeToString(sum[:])
-	return inc.Made, s, err
+	return inc, s, anchored, err
 }
 
 // body decrypts what follows the line into a file, checks it, and reads pieces and order.

@@ -97,8 +97,8 @@ type Anchor interface {
 	Verify(p seal.Purpose, digest []byte, line string) error
 }
 
-// anchored tells whether Vault's anchor has signed the manifest; a nil Anchor knows of none.
-func (s Sealed) anchored(by Anchor) (bool, error) {
+// anchored tells whether Vault's anchor has signed what it says for that purpose; a nil Anchor knows of none.
+func (s Sealed) anchored(by Anchor, p seal.Purpose) (bool, error) {
 	if s.Anchor == "" || by == nil {
 		return false, nil
 	}
@@ -106,7 +106,7 @@ func (s Sealed) anchored(by Anchor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, by.Verify(ForManifest, digest[:], s.Anchor)
+	return true, by.Verify(p, digest[:], s.Anchor)
 }
 
 // read gives the manifest.

@@ -45,7 +45,7 @@ type Options struct {
 	Places     []Place
 	Recipients []Recipient
 	Signer     Signer // nil: the manifest is not signed
-	// Anchor has Vault's anchor sign the digest of the manifest too, and gives its line; "" where it cannot. nil: there is none.
+	// Anchor has Vault's anchor sign the digest of the manifest, or of the increment, too, and gives its line; "" where it cannot. nil: there is none.
 	Anchor   func(ctx context.Context, digest []byte) string
 	Progress func(done, of int64)     // bytes of the archive that were written to places; may be nil
 	Written  func(place string) error // what is called when a place has the whole copy; may be nil

@@ -30,7 +30,14 @@ type Increment struct {
 	Pieces string    `json:"pieces"`  // SHA-256 over the digests of the database's pieces, in their order
 	SHA256 string    `json:"sha256"`  // of its body before it was compressed and encrypted
 	Size   int64     `json:"db_size"` // bytes of the database
+	// Tables, Entries and Root are what a Manifest tells of a copy: rows of each table, and how far the audit record's tree had grown. Increments of releases before have none.
+	Tables  map[string]int64 `json:"tables,omitempty"`
+	Entries int64            `json:"audit_entries,omitempty"`
+	Root    string           `json:"audit_root,omitempty"` // hexadecimal
 }
+
+// mostLine is the most that the line before the body may have.
+const mostLine = 1 << 16
 
 // incrementSuffix is that of increment n of a copy. Numbers have six digits, so that names sort.
 func incrementSuffix(n int64) string { return fmt.Sprintf(".%06d.inc", n) }
@@ -74,7 +81,7 @@ func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) er
 		if err != nil {
 			return err
 		}
-		inc, _, err := readIncrement(bufio.NewReader(r), by)
+		inc, _, err := readIncrement(bufio.NewReaderSize(r, mostLine), by)
 		_ = r.Close()
 		if err == nil && inc.Base == c.ID && inc.Number == n {
 			c.Through = inc.Made

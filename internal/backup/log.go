@@ -18,6 +18,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"holdfast/internal/audit"
+	"holdfast/internal/store"
 )
 
 // Log follows a copy with increments: what a database has become since is put into the places every few seconds, so that little is lost with it. A
@@ -225,7 +228,8 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	defer func() { _ = errors.Join(body.Close(), os.Remove(body.Name())) }()
 	l.know.order, l.know.size = sha256.New(), 0
 	sum := sha256.New()
-	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum))
+	inc := Increment{Base: l.at.Base, Number: l.at.Number + 1, Made: now, Prev: l.at.Prev}
+	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum), inc.tell(ctx))
 	pieces := hex.EncodeToString(l.know.order.Sum(nil))
 	if err != nil || pieces == l.at.Pieces && now.Sub(l.last) < idle {
 		l.know.forget()
@@ -238,9 +242,7 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 		l.know.forget()
 		return err
 	}
-	inc := Increment{
-		Base: l.at.Base, Number: l.at.Number + 1, Made: now, Prev: l.at.Prev, Pieces: pieces, SHA256: hex.EncodeToString(sum.Sum(nil)), Size: l.know.size,
-	}
+	inc.Pieces, inc.SHA256, inc.Size = pieces, hex.EncodeToString(sum.Sum(nil)), l.know.size
 	if err := l.keep(ctx, inc, body, o); err != nil {
 		l.know.forget()
 		return err
@@ -248,8 +250,20 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	return nil
 }
 
-// pieces writes those of the database that are new, each after its length, and 0 after the last; it returns the order of all.
-func (l *Log) pieces(ctx context.Context, src Source, to io.Writer) (runs []run, err error) {
+// tell reads what the increment says of its database at the moment of which it is.
+func (inc *Increment) tell(ctx context.Context) func(tx *store.Tx) error {
+	return func(tx *store.Tx) (err error) {
+		if inc.Tables, err = tx.Counts(ctx); err != nil {
+			return err
+		}
+		inc.Entries, inc.Root, err = audit.Tip(ctx, tx)
+		return err
+	}
+}
+
+// pieces writes those of the database that are new, each after its length, and 0 after the last; it returns the order of all. within reads the database of
+// that moment.
+func (l *Log) pieces(ctx context.Context, src Source, to io.Writer, within func(tx *store.Tx) error) (runs []run, err error) {
 	w := bufio.NewWriterSize(to, 1<<20)
 	cut := newCutter(l.at.Page, func(piece []byte) error {
 		n, fresh := l.know.number(piece)
@@ -267,7 +281,7 @@ func (l *Log) pieces(ctx context.Context, src Source, to io.Writer) (runs []run,
 		}
 		return err
 	})
-	err = src.DB.Copy(ctx, cut, nil)
+	err = src.DB.Copy(ctx, cut, within)
 	if err = errors.Join(err, cut.end(), w.WriteByte(0), w.Flush()); err != nil {
 		return nil, err
 	}
@@ -284,6 +298,10 @@ func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options)
 	if err := s.sign(o.Signer, ForIncrement); err != nil {
 		return err
 	}
+	sum := sha256.Sum256(text)
+	if o.Anchor != nil {
+		s.Anchor = o.Anchor(ctx, sum[:])
+	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("write an increment: %w", err)
 	}
@@ -293,7 +311,6 @@ func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(text)
 	at := position{Base: inc.Base, Made: l.at.Made, Page: l.at.Page, Number: inc.Number, Prev: hex.EncodeToString(sum[:]), Pieces: inc.Pieces}
 	if err := l.save(at, l.know.fresh); err != nil {
 		return err

@@ -34,7 +34,7 @@ type Restored struct {
 	WholeLanes int64 `json:"whole_lanes"`
 	Broken     error `json:"-"`
 
-	last Sealed // of the increments
+	to reached // by the increments
 }
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
@@ -64,6 +64,9 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 		return Restored{}, err
 	}
 	to, err := advance(ctx, p, c, work, t)
+	if err == nil {
+		err = t.reached(p, c.ID, to)
+	}
 	if err != nil {
 		return Restored{}, err
 	}
@@ -74,7 +77,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
 	}
-	r = Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, last: to.last}
+	r = Restored{Manifest: c.Manifest, Place: p.String(), Folder: folder, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through, to: to}
 	if err = r.settleDown(ctx, url, p, t); err != nil {
 		if c.Dialect == string(store.Postgres) {
 			err = errors.Join(err, store.UndoRestore(context.WithoutCancel(ctx), url))
@@ -138,7 +141,7 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 	if t.Keys != nil {
 		t.Keys(db)
 	}
-	if err := r.compare(ctx, db, t.origin(r.Manifest), r.Increments == 0); err != nil {
+	if err := r.compare(ctx, db, t.origin(r.Manifest), r.to); err != nil {
 		return err
 	}
 	by, err := r.checkSigner(ctx, db, p, t)
@@ -200,7 +203,7 @@ func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Tri
 		return nil, damaged("restore backup "+r.ID, "its manifest is not signed")
 	}
 	if r.Increments > 0 {
-		return by, r.last.believed(by, ForIncrement, r.ID)
+		return by, r.to.last.believed(by, ForIncrement, r.ID)
 	}
 	return by, nil
 }

@@ -45,7 +45,7 @@ type Trial struct {
 	Trust Trust // nil: signatures are not checked
 	// Anchor checks the signature of Vault's anchor, where a copy has one; nil: it is not checked.
 	Anchor Anchor
-	// MustAnchor refuses a copy without one. It needs Anchor.
+	// MustAnchor refuses a copy without one, and increments of which none that follows has one. It needs Anchor.
 	MustAnchor bool
 	// Signer signs the proof; nil: nobody does, and a plant with keys does not believe it.
 	Signer Signer
@@ -59,6 +59,9 @@ type Trial struct {
 	Keys func(restored *store.DB)
 	// Settle ends in a database that was restored what must not come back with a copy, in the transaction that makes it ready; nil: nothing.
 	Settle func(ctx context.Context, tx *store.Tx) error
+	// Reaches is the moment that a copy must reach with its increments, as whoever restores it knows from elsewhere: of what was removed from the end nothing in a place
+	// tells. Zero: any.
+	Reaches time.Time
 	// Increments is how many are restored with a copy; nil: all that follow it.
 	Increments *int64
 	Origin     string // of the audit record's checkpoints; default that of the plant that the manifest names
@@ -88,7 +91,10 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 		to, err = advance(ctx, p, c, work, t)
 	}
 	if err == nil {
-		err = t.restore(ctx, c.Manifest, work, to.n == 0)
+		err = t.reached(p, c.ID, to)
+	}
+	if err == nil {
+		err = t.restore(ctx, c.Manifest, work, to)
 	}
 	if problem.KindOf(err) == problem.Integrity { // what was proven once is not so any more
 		return Proof{}, errors.Join(err, p.Remove(ctx, c.ID+provenSuffix))
@@ -98,6 +104,18 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 	}
 	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through}
 	return proof, errors.Join(t.keep(ctx, p, proof), passed)
+}
+
+// reached refuses a copy that does not reach as far as it must.
+func (t Trial) reached(p Place, id string, to reached) error {
+	if !to.through.Before(t.Reaches) {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Conflict, What: "take backup " + id + " of " + p.String(),
+		Why:  fmt.Sprintf("with its increments it reaches %s, and must reach %s: what is behind that was removed, or never came there", to.through.UTC().Format(time.RFC3339), t.Reaches.UTC().Format(time.RFC3339)),
+		Hint: "look in the other places; to be content with it, leave --reaches out",
+	}
 }
 
 // keep puts a proof beside the copy, signed: whoever can write to the place could make up another.
@@ -118,7 +136,7 @@ func (t Trial) keep(ctx context.Context, p Place, proof Proof) error {
 }
 
 // restore makes a database of the copy and compares it.
-func (t Trial) restore(ctx context.Context, m Manifest, work string, exact bool) (err error) {
+func (t Trial) restore(ctx context.Context, m Manifest, work string, to reached) (err error) {
 	from := t.URL
 	if m.Dialect == string(store.SQLite) {
 		from = "sqlite:"
@@ -135,7 +153,7 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string, exact bool)
 	if err != nil {
 		return err
 	}
-	err = m.compare(ctx, db, t.origin(m), exact)
+	err = m.compare(ctx, db, t.origin(m), to)
 	if err == nil && t.Lanes != nil {
 		_, err = t.Lanes(ctx, db, t.Trust)
 	}
@@ -147,10 +165,14 @@ func (t Trial) origin(m Manifest) string {
 }
 
 // compare holds a restored database against the manifest: its rows as they were copied, and, brought up to date if the copy is of an older
-// version, what it says of itself. Where increments have changed it since (not exact) its bytes were compared, and it must be sound.
-func (m Manifest) compare(ctx context.Context, db *store.DB, origin string, exact bool) error {
-	if exact {
-		if err := m.compareRows(ctx, db); err != nil {
+// version, what it says of itself. Where increments have changed it since, it is held against what the last of them tells.
+func (m Manifest) compare(ctx context.Context, db *store.DB, origin string, to reached) error {
+	what, tables := "backup "+m.ID, m.Tables
+	if to.n > 0 {
+		what, tables = fmt.Sprintf("increment %d of backup %s", to.n, m.ID), to.tells.Tables
+	}
+	if to.n == 0 || tables != nil {
+		if err := compareRows(ctx, db, what, tables); err != nil {
 			return err
 		}
 	}
@@ -164,24 +186,28 @@ func (m Manifest) compare(ctx context.Context, db *store.DB, origin string, exac
 	}); err != nil {
 		return err
 	}
-	if exact && state != m.State {
-		return damaged("restore backup "+m.ID, fmt.Sprintf("audit record or lanes are not those of the copy: %+v, and were %+v", state, m.State))
+	switch is := to.tells; {
+	case to.n == 0 && state != m.State:
+		return damaged("restore "+what, fmt.Sprintf("audit record or lanes are not those of the copy: %+v, and were %+v", state, m.State))
+	case to.n > 0 && is.Root != "" && (state.Entries != is.Entries || state.Root != is.Root):
+		return damaged("restore "+what, fmt.Sprintf("the audit record has %d entries and the root %s, and had %d and %s", state.Entries, state.Root, is.Entries, is.Root))
 	}
 	return nil
 }
 
-func (m Manifest) compareRows(ctx context.Context, db *store.DB) error {
+// compareRows holds the rows of every table against those that were counted.
+func compareRows(ctx context.Context, db *store.DB, what string, want map[string]int64) error {
 	tables, err := db.Counts(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range sortedKeys(m.Tables) {
-		if tables[name] != m.Tables[name] {
-			return damaged("restore backup "+m.ID, fmt.Sprintf("table %s has %d rows, %d were copied", name, tables[name], m.Tables[name]))
+	for _, name := range sortedKeys(want) {
+		if tables[name] != want[name] {
+			return damaged("restore "+what, fmt.Sprintf("table %s has %d rows, %d were copied", name, tables[name], want[name]))
 		}
 	}
-	if len(tables) != len(m.Tables) {
-		return damaged("restore backup "+m.ID, fmt.Sprintf("it has %d tables, %d were copied", len(tables), len(m.Tables)))
+	if len(tables) != len(want) {
+		return damaged("restore "+what, fmt.Sprintf("it has %d tables, %d were copied", len(tables), len(want)))
 	}
 	return nil
 }
@@ -203,7 +229,7 @@ func (t Trial) signers(s Sealed, id string) (by signers, err error) {
 			return by, damaged("open backup "+id, "its manifest is not signed")
 		}
 	}
-	by.anchor, err = s.anchored(t.Anchor)
+	by.anchor, err = s.anchored(t.Anchor, ForManifest)
 	if err == nil && !by.anchor && t.MustAnchor {
 		err = damaged("open backup "+id, "Vault's anchor has not signed its manifest")
 	}
