@@ -533,6 +533,57 @@ func TestPruneKeepsTheNewestThatWasProven(t *testing.T) {
 	}
 }
 
+// TestPruneKeepsWhatIsStillNeeded: the newest copy, which increments still follow though it is old, and every increment of a copy that stays, also behind a gap. What
+// goes, goes with all of its own, and so do increments whose copy is gone.
+func TestPruneKeepsWhatIsStillNeeded(t *testing.T) {
+	t.Parallel()
+	p := backup.Folder(t.TempDir())
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	put := func(name, text string) {
+		t.Helper()
+		if err := p.Put(t.Context(), name, strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(age time.Duration, proven bool, increments map[int]time.Duration) string {
+		at := now.Add(-age)
+		id := at.Format("20060102T150405Z") + "-000000"
+		put(id+".tar.zst.age", "x")
+		put(id+".json", fmt.Sprintf(`{"manifest":{"id":%q,"made":%q}}`, id, at.Format(time.RFC3339)))
+		if proven {
+			put(id+".proven.json", fmt.Sprintf(`{"manifest":{"id":%q}}`, id))
+		}
+		for n, age := range increments {
+			put(fmt.Sprintf("%s.%06d.inc", id, n), fmt.Sprintf(`{"manifest":{"base":%q,"number":%d,"made":%q}}`+"\n", id, n, now.Add(-age).Format(time.RFC3339)))
+		}
+		return id
+	}
+	const day = 24 * time.Hour
+	oldest := add(30*day, false, map[int]time.Duration{1: 29 * day, 2: 28 * day, 4: 26 * day, 5: 25 * day}) // 3 is missing
+	proven := add(20*day, true, map[int]time.Duration{1: 19 * day, 3: 17 * day})
+	followed := add(10*day, false, map[int]time.Duration{1: time.Hour})
+	put("20250101T000000Z-000000.000007.inc", "its copy is gone")
+	put("somebody's.inc", "is not ours")
+	gone, err := backup.Prune(t.Context(), p, backup.Keep{Days: 5}, nil, func() int64 { return now.Unix() })
+	if err != nil || !slices.Equal(gone, []string{oldest}) {
+		t.Errorf("removed %v, %v, want %s alone", gone, err, oldest)
+	}
+	left, err := p.List(t.Context())
+	want := []string{
+		proven + ".000001.inc", proven + ".000003.inc", proven + ".json", proven + ".proven.json", proven + ".tar.zst.age",
+		followed + ".000001.inc", followed + ".json", followed + ".tar.zst.age", "somebody's.inc",
+	}
+	if slices.Sort(left); err != nil || !slices.Equal(left, want) {
+		t.Errorf("left %v, %v, want %v", left, err, want)
+	}
+	if _, err := backup.Prune(t.Context(), p, backup.Keep{Days: 5}, nil, func() int64 { return now.Add(365 * day).Unix() }); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := p.List(t.Context()); err != nil || len(again) != len(want) {
+		t.Errorf("a year later %v are left, %v, want the newest and the newest that was proven", again, err)
+	}
+}
+
 func TestTwoRecipientsAreTheLeast(t *testing.T) {
 	_, one := key(t, "one")
 	for name, keys := range map[string][]string{"none": nil, "one": {one}, "no key": {one, "age1nothing"}} {

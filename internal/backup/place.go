@@ -88,36 +88,76 @@ func (f Folder) Remove(_ context.Context, name string) error {
 // Keep says which copies of a place stay; zero fields keep all.
 type Keep struct {
 	Count int // the newest so many
-	Days  int // and all that are younger
+	Days  int // and all that reach, with their increments, a moment that is younger
 }
 
-// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed. The newest copy that was proven
-// always stays, and so does everything while none was.
+// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed. The newest copy always stays, and the newest that
+// was proven, and so does everything while none was. A copy that stays keeps all its increments, also behind one that is missing, which its log or another place may still
+// have; with one that goes all of them go, and so do those whose copy is gone already.
 // by tells which proofs are believed, as of List.
 func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int64)) ([]string, error) {
 	all, err := List(ctx, p, by)
 	if err != nil || k.Count == 0 && k.Days == 0 {
 		return nil, err
 	}
+	names, err := p.List(ctx)
+	if err != nil {
+		return nil, err
+	}
 	proven := slices.IndexFunc(all, func(c Copy) bool { return c.Proven != nil })
+	newest := slices.IndexFunc(all, func(c Copy) bool { return c.Trouble == "" })
 	var gone []string
 	for i, c := range slices.Backward(all) {
-		young := k.Days > 0 && now()-c.Made.Unix() < int64(k.Days)*24*3600
-		if c.Trouble != "" || proven < 0 || i == proven || i < k.Count || young {
+		young := k.Days > 0 && now()-c.Through.Unix() < int64(k.Days)*24*3600
+		if c.Trouble != "" || proven < 0 || i == proven || i == newest || i < k.Count || young {
 			continue
 		}
-		suffixes := []string{sealedSuffix, provenSuffix, archiveSuffix} // a crash in between leaves nothing that looks whole
-		for n := c.Increments; n > 0; n-- {
-			suffixes = append(suffixes, incrementSuffix(n))
-		}
-		for _, suffix := range suffixes {
-			if err := p.Remove(ctx, c.ID+suffix); err != nil {
-				return gone, err
-			}
+		// a crash in between leaves nothing that looks whole
+		if err := removeAll(ctx, p, append([]string{c.ID + sealedSuffix, c.ID + provenSuffix, c.ID + archiveSuffix}, incrementsOf(c.ID, names)...)); err != nil {
+			return gone, err
 		}
 		gone = append(gone, c.ID)
 	}
-	return gone, nil
+	return gone, removeAll(ctx, p, orphans(names))
+}
+
+func removeAll(ctx context.Context, p Place, names []string) error {
+	for _, name := range names {
+		if err := p.Remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// incrementsOf are all of a copy that a place has, the last first.
+func incrementsOf(id string, names []string) (all []string) {
+	for _, name := range slices.Backward(slices.Sorted(slices.Values(names))) {
+		if base, is := baseOf(name); is && base == id {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// baseOf is the copy that an increment follows, by its name.
+func baseOf(name string) (id string, is bool) {
+	rest, is := strings.CutSuffix(name, ".inc")
+	at := strings.LastIndexByte(rest, '.')
+	if !is || at < 0 || len(rest)-at-1 < 6 || strings.Trim(rest[at+1:], "0123456789") != "" {
+		return "", false
+	}
+	return rest[:at], true
+}
+
+// orphans are increments of which neither the archive nor what stands beside it is there any more: a removal was cut short, and nothing can be restored of them.
+func orphans(names []string) (all []string) {
+	for _, name := range names {
+		if base, is := baseOf(name); is && !slices.Contains(names, base+archiveSuffix) && !slices.Contains(names, base+sealedSuffix) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
 // idTime is what the name of a copy begins with: the names of a place are in the order of time.
