@@ -86,7 +86,8 @@ func TestComplianceIsMappedInFull(t *testing.T) {
 		}
 	}
 	for _, id := range strings.Fields("AC-2 AC-3 AC-5 AC-6 AC-11 AC-12 AU-2 AU-3 AU-5 AU-6 AU-8 AU-9 AU-10 IA-2 IA-5 IA-8 SC-7 SC-8 SC-12 SC-13 SC-24 SC-28 SI-2 SI-4 SI-7 SI-10 SI-11 " +
-		"CP-4 CP-9 CP-10 CP-12 CM-7 CM-8 RA-5 IR-6 SR-3 SR-4 SR-11 11.10(a) 11.10(d) 11.10(e) 11.10(f) 11.10(k) 11.30 11.50 11.70 11.100 11.200 11.300(a) CER NIS2") {
+		"CP-4 CP-9 CP-10 CP-12 CM-7 CM-8 RA-5 IR-6 SR-3 SR-4 SR-11 11.10(a) 11.10(d) 11.10(e) 11.10(f) 11.10(k) 11.30 11.50 11.70 11.100 11.200 11.300(a) CER NIS2 " +
+		"CR 1.14 SAR 2.4 SAR 3.2 SM-6 SM-9 SM-10 SVV-1 SVV-3 DM-1 SUM-1 SG-1 21(2)(a) 21(2)(b) 21(2)(c) 21(2)(d) 21(2)(e) 21(2)(f) 21(2)(h) 21(2)(i)") {
 		if !regexp.MustCompile(`(^|[^-.\w])` + regexp.QuoteMeta(id) + `($|[^\d])`).MatchString(text) {
 			t.Errorf("compliance.md does not name %s", id)
 		}

@@ -38,7 +38,7 @@ func complianceReport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "List each clause of the standards with the requirements and tests that support it",
-		Long: "List what IEC 62443-3-3, NIST SP 800-82 and 21 CFR Part 11 ask for, with the level that is reached, the requirements of\n" +
+		Long: "List what IEC 62443-3-3, 62443-4-2 and 62443-4-1, NIST SP 800-82, 21 CFR Part 11, CER and NIS2 ask for, with the level that is reached, the requirements of\n" +
 			"docs/security/requirements.md that answer it and the tests that show it. With --source it looks each test up in a copy of the source of this\n" +
 			"release, and fails if one is not there. It certifies nothing: a standard is met by a plant, of which this is a part.",
 		Args: cobra.NoArgs,
