@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -203,12 +204,13 @@ func (c Config) backupKey(ctx context.Context, file string) (backup.Key, error) 
 // backupFiles is what is copied besides the database: what a plant needs to start again, where it stands beside the configuration, sealed as it
 // is. Secrets that references name are not in it, save for the keyring's own.
 func (c Config) backupFiles() map[string]string {
-	files := map[string]string{filepath.Base(c.file): c.file, "mappings": c.Mappings}
+	files := map[string]string{filepath.Base(c.file): c.file}
+	c.addFolder(files, c.Mappings, "mappings")
 	if c.Keys.Kind != "" {
-		files["keys"] = c.Keys.Folder
+		c.addFolder(files, c.Keys.Folder, "keys")
 	}
 	if c.Audit.Checkpoints != "" {
-		files["audit"] = c.Audit.Checkpoints
+		c.addFolder(files, c.Audit.Checkpoints, "audit")
 	}
 	// whom copies are for: without the public keys the plant that is restored could make none
 	for _, reference := range append([]string{c.Keys.Passphrase}, c.Backup.Recipients...) {
@@ -226,12 +228,40 @@ func (c Config) backupFiles() map[string]string {
 		}
 	}
 	for _, path := range public {
-		name, err := filepath.Rel(filepath.Dir(c.file), path)
-		if top, _, below := strings.Cut(filepath.ToSlash(name), "/"); below && files[top] != "" {
-			continue // it goes with its folder
-		}
-		if err == nil && filepath.IsLocal(name) && filepath.IsAbs(path) {
+		if name, ok := c.below(path); ok && filepath.IsAbs(path) {
 			files[name] = path
+		}
+	}
+	return unnested(files)
+}
+
+// below is the name of what lies below the configuration's folder, with slashes. It is false for all else, and for names that copies have for themselves.
+func (c Config) below(path string) (name string, is bool) {
+	name, err := filepath.Rel(c.dir(), path)
+	if err != nil || !filepath.IsLocal(name) || backup.Reserved(name) {
+		return "", false
+	}
+	return filepath.ToSlash(name), true
+}
+
+// addFolder copies a folder under the name by which the configuration reaches it, so that a plant that is restored finds it there; one that lies elsewhere under the
+// usual name.
+func (c Config) addFolder(files map[string]string, folder, usual string) {
+	name, ok := c.below(folder)
+	for !ok || files[name] != "" && files[name] != folder {
+		name, usual, ok = usual, usual+"-elsewhere", true
+	}
+	files[name] = folder
+}
+
+// unnested leaves out what goes with a folder that is copied as a whole.
+func unnested(files map[string]string) map[string]string {
+	for name, at := range files {
+		for above := path.Dir(name); above != "."; above = path.Dir(above) {
+			if folder, ok := files[above]; ok && filepath.Join(folder, strings.TrimPrefix(name, above)) == at {
+				delete(files, name)
+				break
+			}
 		}
 	}
 	return files
@@ -253,8 +283,9 @@ func (l LinkConfig) publicFiles() []string {
 
 // backupSource is the plant as it is copied.
 func (c Config) backupSource(db *store.DB) backup.Source {
+	file, _ := c.below(strings.TrimPrefix(c.Database.URL, "sqlite:"))
 	return backup.Source{
-		DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: c.backupFiles(),
+		Config: filepath.Base(c.file), File: file, DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: c.backupFiles(),
 		Work: c.backupWork(),
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,9 +68,9 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownDatabase(got, url), got.Broken)
+				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken)
 			}
-			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownDatabase(got, url), got.Broken)
+			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken)
 		},
 	}
 	o.flags(cmd)
@@ -182,24 +184,36 @@ func (c Config) restoredTrust(ctx context.Context, db *store.DB) (backup.Trust, 
 	return by, err
 }
 
-// ownDatabase refuses to be content with a configuration that was restored and leads to another database than the one that was.
-func ownDatabase(r backup.Restored, url string) error {
-	file := filepath.Join(r.Folder, "holdfast.yaml")
+// ownFiles refuses to be content with a configuration that was restored and leads to another database than the one that was, or elsewhere for its mappings or keys.
+func ownFiles(r backup.Restored, url string) error {
+	file := filepath.Join(r.Folder, r.ConfigFile())
 	cfg, err := loadConfig(file)
 	if err != nil {
 		return err
 	}
-	own := "sqlite:" + filepath.Join(r.Folder, "holdfast.db")
+	own := "sqlite:" + filepath.Join(r.Folder, r.DatabaseFile())
 	if r.Dialect != string(store.SQLite) {
 		own = url
 	}
-	if there, err := cfg.databaseURL(context.Background()); err == nil && there == own {
-		return nil
+	var errs []error
+	if there, err := cfg.databaseURL(context.Background()); err != nil || there != own {
+		errs = append(errs, &problem.Error{
+			Kind: problem.Conflict, What: "make " + file + " ready", Why: "its database.url leads to another database than the one that was restored",
+			Hint: "write the restored one there before anything is started: a plant that begins with another one would count its messages anew",
+		})
 	}
-	return &problem.Error{
-		Kind: problem.Conflict, What: "make " + file + " ready", Why: "its database.url leads to another database than the one that was restored",
-		Hint: "write the restored one there before anything is started: a plant that begins with another one would count its messages anew",
+	all := cfg.backupFiles()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		at := filepath.Join(r.Folder, filepath.FromSlash(name))
+		if _, err := os.Stat(at); err != nil || all[name] == at || all[name] == cfg.Audit.Checkpoints {
+			continue // the checkpoints outside the database may well lie elsewhere
+		}
+		errs = append(errs, &problem.Error{
+			Kind: problem.Conflict, What: "make " + file + " ready", Why: fmt.Sprintf("it leads to %s, and what was copied of that is in %s", all[name], at),
+			Hint: "write " + name + " there before anything is started, or put the files where it leads",
+		})
 	}
+	return errors.Join(errs...)
 }
 
 // wholeLanes is the line that says how many lanes are whole; those that are not are told as what is wrong.
@@ -211,17 +225,17 @@ func wholeLanes(r backup.Restored) string {
 }
 
 func tellRestored(w io.Writer, r backup.Restored) error {
-	file := filepath.Join(r.Folder, "holdfast.yaml")
+	file := filepath.Join(r.Folder, r.ConfigFile())
 	signed := "its signature was not checked"
 	if r.Signer != "" {
 		signed = "signed by " + r.Signer
 	}
 	signed += andAnchor(r.Anchor)
 	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
-		"%s%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
+		"%sit took %s\n%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
 		"every session has ended. What was changed of tokens, accounts, passkeys and badges after %s is not in it, and nobody can know it: what was revoked, disabled or used up\n"+
 		"since counts again. Before the first start look at: holdfast access token list, holdfast access user list, both with --config %s\n"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
-		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), short(time.Duration(r.Took*float64(time.Second))), count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
 	return err
 }

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -43,17 +44,42 @@ const ForProof seal.Purpose = "holdfast/backup-proof/1"
 
 // Manifest tells what a copy holds.
 type Manifest struct {
-	ID      string           `json:"id"`
-	Plant   string           `json:"plant"` // its CloudEvents source
-	Node    string           `json:"node"`
-	Program string           `json:"program"` // version that made it
-	Made    time.Time        `json:"made"`
-	Dialect string           `json:"dialect"`        // sqlite or postgres
-	Schema  string           `json:"schema"`         // the last step of the schema
-	Page    int64            `json:"page,omitempty"` // bytes of the pieces into which the database is cut for increments; 0: by content
-	Parts   []Part           `json:"parts"`
-	Tables  map[string]int64 `json:"tables"` // rows of each
-	State   State            `json:"state"`
+	ID      string    `json:"id"`
+	Plant   string    `json:"plant"` // its CloudEvents source
+	Node    string    `json:"node"`
+	Program string    `json:"program"` // version that made it
+	Made    time.Time `json:"made"`
+	Dialect string    `json:"dialect"`        // sqlite or postgres
+	Schema  string    `json:"schema"`         // the last step of the schema
+	Page    int64     `json:"page,omitempty"` // bytes of the pieces into which the database is cut for increments; 0: by content
+	// Config and Database are the names, below the folder of a plant, of its configuration and of its SQLite file; copies of releases before have none, see ConfigFile.
+	Config   string           `json:"config,omitempty"`
+	Database string           `json:"database,omitempty"`
+	Parts    []Part           `json:"parts"`
+	Tables   map[string]int64 `json:"tables"` // rows of each
+	State    State            `json:"state"`
+}
+
+// ConfigFile is the name of the configuration in the folder of a plant that is restored.
+func (m Manifest) ConfigFile() string { return cmp.Or(m.Config, "holdfast.yaml") }
+
+// DatabaseFile is the name of its SQLite file there.
+func (m Manifest) DatabaseFile() string { return cmp.Or(m.Database, sqliteFile) }
+
+// named is nil if both names lie below the folder, and neither where Restore works.
+func (m Manifest) named() error {
+	for _, name := range []string{m.ConfigFile(), m.DatabaseFile()} {
+		if !filepath.IsLocal(name) || Reserved(name) {
+			return damaged("open backup "+m.ID, "its manifest names "+name+" as a file of the plant")
+		}
+	}
+	return nil
+}
+
+// Reserved tells whether a name is one that copies and Restore have for themselves.
+func Reserved(name string) bool {
+	top, _, _ := strings.Cut(filepath.ToSlash(filepath.Clean(name)), "/")
+	return slices.Contains([]string{".", "manifest.json", databasePart, unsettled}, top)
 }
 
 // Part is one file of a copy.

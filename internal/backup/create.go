@@ -34,6 +34,8 @@ type Source struct {
 	Plant   string // its CloudEvents source
 	Node    string
 	Program string
+	Config  string // as of Manifest
+	File    string // Manifest.Database
 	// Files are what is copied besides the database: names in the copy, and files or folders of this machine. What is not there is left out.
 	Files map[string]string
 	// Work is a folder in which the copy is put together before it is encrypted; what is in it goes away with Create.
@@ -96,7 +98,7 @@ func (s Source) copy(ctx context.Context, work string, know func(piece []byte) e
 	}
 	m := Manifest{
 		ID: now.Format(idTime) + "-" + hex.EncodeToString(tail[:]), Plant: s.Plant, Node: s.Node, Program: s.Program,
-		Made: now.Truncate(time.Microsecond), Dialect: string(s.DB.Dialect()),
+		Made: now.Truncate(time.Microsecond), Dialect: string(s.DB.Dialect()), Config: s.Config, Database: s.File,
 	}
 	steps, err := s.DB.Migrations(ctx)
 	if err != nil {

@@ -29,6 +29,7 @@ type Restored struct {
 	// Increments were restored with the copy, up to the moment Through.
 	Increments int64     `json:"increments,omitempty"`
 	Through    time.Time `json:"through"`
+	Took       float64   `json:"seconds"`
 	// WholeLanes were looked at and are whole. Broken, of kind Integrity, names those that are not, as the plant had them when it was copied; it is nil where all are,
 	// and where nobody has looked (Trial.Lanes).
 	WholeLanes int64 `json:"whole_lanes"`
@@ -41,6 +42,7 @@ type Restored struct {
 // PostgreSQL. A lane that is not whole does not stop it, which would leave no plant at all: it is in Broken. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
 // nothing behind when it fails but the folder; where it is killed, what it leaves does not start. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
 func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r Restored, err error) {
+	began := time.Now()
 	if err := empty(folder); err != nil {
 		return Restored{}, err
 	}
@@ -60,7 +62,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 		}
 	}()
 	signed, err := unpack(ctx, p, c.ID, work, t)
-	if err != nil {
+	if err = errors.Join(err, c.named()); err != nil {
 		return Restored{}, err
 	}
 	to, err := advance(ctx, p, c, work, t)
@@ -72,7 +74,11 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 	}
 	part := filepath.Join(work, databasePart)
 	if c.Dialect == string(store.SQLite) {
-		url = "sqlite:" + filepath.Join(work, sqliteFile)
+		file := filepath.Join(work, c.DatabaseFile())
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return Restored{}, fmt.Errorf("make the folder of the database: %w", err)
+		}
+		url = "sqlite:" + file
 	}
 	if err := store.RestoreCopy(ctx, url, part); err != nil {
 		return Restored{}, err
@@ -85,7 +91,9 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 		return r, err
 	}
 	ready = true
-	return r, errors.Join(os.Remove(part), moveUp(work, folder))
+	err = errors.Join(os.Remove(part), moveUp(work, folder, c.DatabaseFile()))
+	r.Took = time.Since(began).Seconds()
+	return r, err
 }
 
 // empty refuses a folder that has something, and says what a restore has left there that was killed.
@@ -101,21 +109,22 @@ func empty(folder string) error {
 	return &problem.Error{Kind: problem.Conflict, What: "restore into " + folder, Why: why, Hint: hint}
 }
 
-// What a plant is restored into before it may be started, and its database on SQLite.
+// What a plant is restored into before it may be started, and its database on SQLite where its copy does not say.
 const (
 	unsettled  = ".restoring"
 	sqliteFile = "holdfast.db"
 )
 
 // moveUp puts what was restored where it belongs, the database first: without it a configuration would begin a new plant.
-func moveUp(work, folder string) error {
+func moveUp(work, folder, database string) error {
 	entries, err := os.ReadDir(work)
 	if err != nil {
 		return fmt.Errorf("put what was restored in its place: %w", err)
 	}
+	first, _, _ := strings.Cut(filepath.ToSlash(database), "/")
 	slices.SortStableFunc(entries, func(a, b os.DirEntry) int {
 		isDatabase := func(e os.DirEntry) int {
-			if strings.HasPrefix(e.Name(), sqliteFile) {
+			if strings.HasPrefix(e.Name(), first) {
 				return 0
 			}
 			return 1
