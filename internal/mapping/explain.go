@@ -158,7 +158,7 @@ func elsewhere(name string, called bool) string {
 		"write int(…)":                                                     "toint integer parseint",
 		`ask has(src.…) whether a field is there, or compare with ""`:      "isnull isempty isblank isset exists notnull",
 		`write .orValue(…) behind the field: src.….?field.orValue("")`:     "coalesce nvl ifnull isnullorempty default",
-		`name the zone: date(…, "Europe/Berlin"), clock(…) or dateTime(…)`: "timestamp todate parsedate strptime formatdate dateformat strftime todatetime",
+		`name the zone: date(…, "Europe/Berlin"), clock(…) or dateTime(…)`: "timestamp todate parsedate strptime format formatdate dateformat strftime todatetime",
 		`write pad(text, 10, "0")`:                                         "lpad padleft padstart leftpad zfill",
 		`write padRight(text, 10, " ")`:                                    "rpad padright padend rightpad",
 		"write stripZeros(…)":                                              "ltrim stripleadingzeros removeleadingzeros",

@@ -128,6 +128,10 @@ func TestPlantedMistakes(t *testing.T) {
 			"m.yaml:10:10: fields.text: there is no concat here (join texts with +)",
 		},
 		{
+			"a time in the form of another language", planted + "  text: 'event.time.format(\"yyyy-MM-dd\")'\n",
+			`m.yaml:10:21: fields.text: there is no format here (name the zone: date(…, "Europe/Berlin"), clock(…) or dateTime(…))`,
+		},
+		{
 			"an expression that costs too much", "from: {kind: order.created}\nto: {operation: other}\nfields:\n" +
 				"  n: 'src.order.?components.orValue([]).filter(c, c.material.matches(\"^([A-Z]?){50}$\")).size()'\n",
 			"m.yaml:4:6: fields.n: it may take 480009 steps with the longest lists and texts of the source, and 50000 are allowed (make the list shorter first, look in a shorter one, or use each:)",
