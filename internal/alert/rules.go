@@ -38,6 +38,7 @@ func Kinds() []Kind {
 		{"link.denied", Critical, "An ERP refuses the plant's user or password"},
 		{"link.id-forgotten", Critical, "An ERP does not keep the message's ID in its documents: nobody can tell whether it has a message whose answer was lost"},
 		{"link.unposted", Warning, "An ERP has not posted goods movements that belong to what it has (SAP: COGI)"},
+		{"link.unconfirmed", Warning, "An ERP has not told in time what became of an IDoc"},
 		{"link.file-aside", Warning, "A file of an ERP cannot be read, and was put aside"},
 		{"mapping.not-used", Warning, "A plant has started by the mappings from before: those in its folder have mistakes"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
