@@ -20,20 +20,7 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 		"retry": {access.MsgRetry, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			return out.Retry(ctx, tx, d.ID, reason)
 		}},
-		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
-			why, err := outbox.Because(outbox.Cause(r.PostFormValue("cause")), r.PostFormValue("reason"))
-			if err != nil {
-				return err
-			}
-			inDoubt := r.PostFormValue("force") == "yes" && d.MaySent()
-			if out.Config().FourEyes {
-				return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt, Reason: string(why)})
-			}
-			if inDoubt {
-				return out.DiscardInDoubt(ctx, tx, d.ID, why)
-			}
-			return out.Discard(ctx, tx, d.ID, why)
-		}},
+		"discard": {access.MsgDiscard, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error { return c.discard(ctx, tx, d, r) }},
 		"approve": {access.MsgApprove, func(ctx context.Context, tx *store.Tx, d outbox.Detail) error {
 			w, err := out.Approve(ctx, tx, r.PostFormValue("request"), actorOf(r.Context()).Name, reason, c.Checker.Check)
 			return errors.Join(err, sameMessage(w, d, err))
@@ -75,6 +62,22 @@ func (c *Console) messageActs(r *http.Request) map[string]messageAct {
 			return err
 		}},
 	}
+}
+
+// discard gives a message up, or asks somebody else to approve that, as policy has it.
+func (c *Console) discard(ctx context.Context, tx *store.Tx, d outbox.Detail, r *http.Request) error {
+	why, err := outbox.Because(outbox.Cause(r.PostFormValue("cause")), r.PostFormValue("reason"))
+	if err != nil {
+		return err
+	}
+	inDoubt := r.PostFormValue("force") == "yes" && d.MaySent()
+	switch {
+	case c.Outbox.Config().FourEyes:
+		return c.ask(ctx, tx, r, outbox.Wish{Message: d.ID, Act: outbox.ToDiscard, InDoubt: inDoubt, Reason: string(why)})
+	case inDoubt:
+		return c.Outbox.DiscardInDoubt(ctx, tx, d.ID, why)
+	}
+	return c.Outbox.Discard(ctx, tx, d.ID, why)
 }
 
 // messageAct is one act on a message.
