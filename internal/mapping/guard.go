@@ -44,6 +44,10 @@ func pathOf(e ast.Expr) (string, bool) {
 
 // missing notes a field that may not be there, unless it is guarded.
 func (a *analysis) missing(e ast.Expr, guards []string) {
+	if e.Kind() != ast.SelectKind {
+		a.wrong(e, "the member may be missing", orNoMember)
+		return
+	}
 	name := e.AsSelect().FieldName()
 	if p, ok := pathOf(e); !ok || !slices.Contains(guards, p) {
 		a.wrong(e, fmt.Sprintf("field %s may be missing", name), fmt.Sprintf("write .?%s, or ask has(%s) first", name, pathOr(p, name)))
@@ -205,11 +209,14 @@ func (a *analysis) unwrapped(e ast.Expr, c ast.CallExpr, on shape, guards []stri
 	}
 }
 
-// indexed is an element of a list; the document's own may be shorter.
-func (a *analysis) indexed(e ast.Expr, c ast.CallExpr, list shape, guards []string) shape {
+// indexed is an element of a list, of which the document's own may be shorter, or a member of an object.
+func (a *analysis) indexed(e ast.Expr, c ast.CallExpr, list, key shape, guards []string) shape {
 	of := c.Args()[0]
 	if name, isText := literal(c.Args()[1]); isText && list.members != nil {
 		return a.memberOf(e, list, name, guards)
+	}
+	if a.made(of, list) {
+		return a.keyed(e, c, list, key)
 	}
 	s, known := list.element()
 	if n, isNumber := intLiteral(c.Args()[1]); isNumber && n >= 0 && n < len(list.tuple) {

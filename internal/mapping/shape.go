@@ -302,6 +302,9 @@ func (a *analysis) selected(e ast.Expr, guards []string) shape {
 		return a.memberOf(e, on, sel.FieldName(), guards)
 	}
 	if t == nil {
+		if a.made(sel.Operand(), on) && !isOptional(a.ast.GetType(e.ID())) && !a.c.stops {
+			a.wrong(e, "the object may have no such member", orNoMember)
+		}
 		a.open(e, on.typ, guards)
 		return a.byType(e)
 	}
@@ -370,7 +373,8 @@ func (a *analysis) called(e ast.Expr, guards []string) shape {
 	case "value":
 		a.unwrapped(e, c, on, guards)
 	case operators.Index, operators.OptIndex:
-		return a.indexed(e, c, args[0], guards)
+		a.nothing(c.Args()[1])
+		return a.indexed(e, c, args[0], args[1], guards)
 	default:
 		if a.nothing(c.Args()...); c.IsMemberFunction() {
 			a.nothing(c.Target())
