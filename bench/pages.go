@@ -133,7 +133,13 @@ func (y *yard) serve(ctx context.Context) (at string, stop func(), err error) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(running) }()
 	srv := httptest.NewServer(c.Handler())
-	return srv.URL, func() { cancel(); _ = <-ended; srv.Close() }, nil // it ends with its context, and has nothing to tell
+	return srv.URL, func() {
+		cancel()
+		if err := <-ended; err != nil {
+			fmt.Fprintln(os.Stderr, "bench: the console:", err)
+		}
+		srv.Close()
+	}, nil
 }
 
 // pagePaths are the pages whose cost could grow with what stands still, in the forms that a person can choose.
