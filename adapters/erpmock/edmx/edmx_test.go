@@ -159,3 +159,40 @@ func TestAServiceIsServedUnderItsVersionToo(t *testing.T) {
 		t.Errorf("what is no version: %d", status)
 	}
 }
+
+// TestPlainRequestsAreAnsweredAsCAPDoes: the service document, the number of a set's documents, and the version in each answer.
+func TestPlainRequestsAreAnsweredAsCAPDoes(t *testing.T) {
+	tests := []struct{ name, file, path, set, header, version, want string }{
+		{"V4 root", "confirmation-v4.xml", "/srv/", "", "OData-Version", "4.0", `{"@odata.context":"$metadata","value":[{"kind":"EntitySet","name":"Confirmation","url":"Confirmation"}`},
+		{"V2 root", "order-v2.xml", "/srv/", "", "DataServiceVersion", "2.0", `{"d":{"EntitySets":["A_ProductionOrderComponent_3",`},
+		{"V4 count", "confirmation-v4.xml", "/srv/Confirmation/$count?$top=1", "Confirmation", "OData-Version", "4.0", "2"},
+		{"V4 count of a filter", "confirmation-v4.xml", "/srv/Confirmation/$count?$filter=OrderID%20eq%20'1'", "Confirmation", "OData-Version", "4.0", "1"},
+		{"V2 count", "confirmation-v2.xml", "/srv/ProdnOrdConf2/$count", "ProdnOrdConf2", "DataServiceVersion", "2.0", "2"},
+		{"V4 metadata", "confirmation-v4.xml", "/srv/$metadata", "", "OData-Version", "4.0", ""},
+		{"V4 refusal", "confirmation-v4.xml", "/srv/Nothing", "", "OData-Version", "4.0", `{"error":`},
+		{"V2 refusal", "confirmation-v2.xml", "/srv/ProdnOrdConf2/Nothing", "", "DataServiceVersion", "2.0", `{"error":`},
+		{"V2 count of an unknown option", "confirmation-v2.xml", "/srv/ProdnOrdConf2/$count?$count=true", "", "DataServiceVersion", "2.0", `{"error":`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m, _ := start(t, tt.file, edmx.Config{Page: 1})
+			for _, order := range []string{"1", "2"} {
+				if tt.set == "" {
+					continue
+				}
+				if err := m.Seed(tt.set, map[string]any{"OrderID": order}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w := httptest.NewRecorder()
+			m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody))
+			body := w.Body.String()
+			if !strings.HasPrefix(body, tt.want) || tt.set != "" && (body != tt.want || w.Header().Get("Content-Type") != "text/plain") {
+				t.Errorf("got %d %.300s, want %s", w.Code, body, tt.want)
+			}
+			if got := w.Header().Get(tt.header); got != tt.version {
+				t.Errorf("%s is %q, want %q", tt.header, got, tt.version)
+			}
+		})
+	}
+}

@@ -96,18 +96,37 @@ func order(a, b any) int {
 	return strings.Compare(x, y)
 }
 
+// known refuses a query option that the version does not have.
+func (m *Mock) known(q url.Values) *refusal {
+	options := []string{"$filter", "$select", "$expand", "$top", "$skip", "$skiptoken", "$orderby", "$format", "sap-client", "sap-language", "$deltatoken", "!deltatoken", "tracked"}
+	counted := "$inlinecount"
+	if m.model.Version == edm.V4 {
+		counted = "$count"
+	}
+	for name := range q {
+		if name != counted && !slices.Contains(options, name) {
+			return bad(400, "/IWBEP/CM_MGW_RT/012", "", "the query option %s is not known", name)
+		}
+	}
+	return nil
+}
+
+// count answers SET/$count: the number of documents that a $filter leaves, as text. Paging takes nothing from it.
+func (m *Mock) count(s *edm.Set, q url.Values) answer {
+	if refused := m.known(q); refused != nil {
+		return m.refused(refused)
+	}
+	rows, _, err := m.selectRows(s, q)
+	if err != nil {
+		return m.refused(bad(400, "/IWBEP/CM_MGW_RT/012", "", "%v", err))
+	}
+	return answer{status: 200, media: "text/plain", body: []byte(strconv.Itoa(len(rows)))}
+}
+
 // listing answers a query of a set.
 func (m *Mock) listing(s *edm.Set, q url.Values, host, prefer string) answer {
-	v := m.model.Version
-	for name := range q {
-		ours := []string{"$filter", "$select", "$expand", "$top", "$skip", "$skiptoken", "$orderby", "$format", "sap-client", "sap-language", "$deltatoken", "!deltatoken", "tracked"}
-		counted := "$inlinecount"
-		if v == edm.V4 {
-			counted = "$count"
-		}
-		if !slices.Contains(append(ours, counted), name) {
-			return m.refused(bad(400, "/IWBEP/CM_MGW_RT/012", "", "the query option %s is not known", name))
-		}
+	if refused := m.known(q); refused != nil {
+		return m.refused(refused)
 	}
 	rows, gone, err := m.selectRows(s, q)
 	if err != nil {

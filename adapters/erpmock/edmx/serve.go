@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,7 +38,7 @@ func (m *Mock) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, m.cfg.BodyLimit))
 	if err != nil {
-		m.write(w, r, m.refused(bad(413, "/IWFND/CM_MGW/413", "", "The request is too large")))
+		m.write(w, r, m.versioned(m.refused(bad(413, "/IWFND/CM_MGW/413", "", "The request is too large"))))
 		return
 	}
 	path, below := m.below(r.URL.EscapedPath())
@@ -97,7 +99,7 @@ func (m *Mock) effect(e *erpmock.Entry, c call, r *http.Request) answer {
 			return answer{status: 403, media: "text/plain", body: []byte("CSRF token validation failed"), header: map[string]string{"X-Csrf-Token": "Required"}}
 		}
 	}
-	a := m.route(e, c)
+	a := m.versioned(m.route(e, c))
 	e.Refusal = a.code
 	if !reads {
 		m.writes++
@@ -144,7 +146,7 @@ func (m *Mock) trusted(r *http.Request) bool {
 func (m *Mock) route(e *erpmock.Entry, c call) answer {
 	switch {
 	case c.path == "":
-		return m.json(200, map[string]any{"d": map[string]any{"EntitySets": len(m.model.Sets)}})
+		return m.root()
 	case c.path == "$metadata":
 		if c.header.Get("If-None-Match") == m.etag {
 			return answer{status: 304, header: map[string]string{"ETag": m.etag}}
@@ -166,6 +168,32 @@ func (m *Mock) route(e *erpmock.Entry, c call) answer {
 		tx.rollback()
 	} else if tx.commit(); m.cfg.Repeatable && len(id) > 0 {
 		m.answered[id[0]] = a
+	}
+	return a
+}
+
+// root is the service document: the names of the sets in V2, each with its address in V4 (OData JSON format 4.0 section 5).
+func (m *Mock) root() answer {
+	names := slices.Sorted(maps.Keys(m.model.Sets))
+	if m.model.Version == edm.V2 {
+		return m.json(200, map[string]any{"d": map[string]any{"EntitySets": names}})
+	}
+	sets := make([]any, 0, len(names))
+	for _, name := range names {
+		sets = append(sets, map[string]any{"name": name, "kind": "EntitySet", "url": name})
+	}
+	return m.json(200, map[string]any{"@odata.context": "$metadata", "value": sets})
+}
+
+// versioned says in an answer of the service of which version of OData it is.
+func (m *Mock) versioned(a answer) answer {
+	if a.header == nil {
+		a.header = map[string]string{}
+	}
+	if m.model.Version == edm.V2 {
+		a.header["DataServiceVersion"] = "2.0"
+	} else {
+		a.header["OData-Version"] = "4.0"
 	}
 	return a
 }

@@ -39,7 +39,12 @@ func (m *Mock) do(tx *transaction, c call) answer {
 	if !ok {
 		return m.refused(bad(404, "/IWBEP/CM_MGW_RT/005", "", "Resource not found for the segment '%s'", name))
 	}
-	if !hasKey {
+	switch {
+	case !hasKey && rest == "$count" && c.method == http.MethodGet:
+		return m.count(s, c.query)
+	case !hasKey && rest != "":
+		return m.refused(bad(404, "/IWBEP/CM_MGW_RT/005", "", "Resource not found for the segment '%s'", rest))
+	case !hasKey:
 		switch c.method {
 		case http.MethodGet:
 			return m.listing(s, c.query, c.host, c.header.Get("Prefer"))
