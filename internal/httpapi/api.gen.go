@@ -1250,6 +1250,9 @@ type RejectedPage struct {
 
 // ReplayCreate defines model for ReplayCreate.
 type ReplayCreate struct {
+	// Epoch In which these numbers count, where the plant was restored; left out, the newest of the lane
+	Epoch int64 `json:"epoch,omitempty,omitzero"`
+
 	// Force Send each once without asking the ERP first: it makes another document where it has one and does not know it by the message ID
 	Force bool `json:"force,omitempty,omitzero"`
 

@@ -165,7 +165,7 @@ func (s *Server) ReplayMessages(ctx context.Context, r ReplayMessagesRequestObje
 		if err := s.onLink(ctx, c, b.Link); err != nil {
 			return did[ReplayResult]{}, err
 		}
-		n, err := s.Jobs.Replay(ctx, tx, actor(ctx).Name, b.Link, b.Lane, outbox.Range{From: b.From, To: b.To, Force: b.Force}, b.Reason)
+		n, err := s.Jobs.Replay(ctx, tx, actor(ctx).Name, b.Link, b.Lane, outbox.Range{Epoch: b.Epoch, From: b.From, To: b.To, Force: b.Force}, b.Reason)
 		return did[ReplayResult]{value: ReplayResult{Messages: n}}, err
 	})
 	return ReplayMessages200JSONResponse(n), err

@@ -168,8 +168,9 @@ func TestARefusedMessageIsSeenAndRepaired(t *testing.T) {
 
 func (p *plant) replayed(t *testing.T, lane string) {
 	t.Helper()
+	p.call("POST", "/v1/messages/replay", object{"link": "erp", "lane": lane, "epoch": 2, "from": 1, "reason": "another epoch"}).refused(t, 422, "invalid")
 	var n httpapi.ReplayResult
-	p.call("POST", "/v1/messages/replay", object{"link": "erp", "lane": lane, "from": 1, "reason": "ERP restored"}).want(t, 200, &n)
+	p.call("POST", "/v1/messages/replay", object{"link": "erp", "lane": lane, "epoch": 1, "from": 1, "reason": "ERP restored"}).want(t, 200, &n)
 	if n.Messages != 1 {
 		t.Errorf("%d replayed, want the one that is not void", n.Messages)
 	}
