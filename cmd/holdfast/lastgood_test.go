@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -79,15 +78,8 @@ func TestAStartWithABadFolderGoesOnByWhatWasUsedBefore(t *testing.T) {
 	if found := examineNodes(t.Context(), f.db); len(found) != 1 || !strings.Contains(found[0].Says, "test.yaml:3:13") {
 		t.Errorf("the doctor says %+v", found)
 	}
-	err = f.db.View(t.Context(), func(tx *store.Tx) error {
-		raised, err := audit.List(t.Context(), tx, audit.Filter{Action: notUsed})
-		if len(raised) != 1 {
-			t.Errorf("%d alerts were raised, want one", len(raised))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	if raised := raisedNotUsed(t, f.db); len(raised) != 1 {
+		t.Errorf("%d alerts were raised, want one", len(raised))
 	}
 	write(strings.Replace(good, "{a: src.a}", "{a: src.a, more: src.a}", 1))
 	r.look(t.Context())

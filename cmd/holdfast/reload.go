@@ -221,7 +221,7 @@ func (r *reloader) begin(ctx context.Context) {
 	n := edition.Node{Name: r.cfg.node(), Used: r.used.what}
 	if r.last != "" {
 		n.Used, n.Trouble = r.last, r.used.trouble
-		r.raise(ctx)
+		r.raise(ctx, r.last)
 		r.report(ctx, n)
 		return
 	}
@@ -237,14 +237,14 @@ func (r *reloader) begin(ctx context.Context) {
 	r.report(ctx, n)
 }
 
-// notUsed is the alert of a plant that has started by the mappings from before.
+// notUsed is the alert of a plant that has started, or goes on, by the mappings from before.
 const notUsed = "mapping.not-used"
 
-// raise tells that the folder is not what the plant maps by.
-func (r *reloader) raise(ctx context.Context) {
-	why := fmt.Errorf("the plant goes on by edition %s, for the mappings in its folder are refused: %s", edition.Short(r.last), r.used.trouble)
+// raise tells that the folder is not what the plant maps by, but an edition from before.
+func (r *reloader) raise(ctx context.Context, before string) {
+	why := fmt.Errorf("the plant goes on by edition %s, for the mappings in its folder are refused: %s", edition.Short(before), r.used.trouble)
 	err := r.db.InTx(ctx, func(tx *store.Tx) error {
-		return r.alerts.Raise(ctx, tx, notUsed, "mapping/"+edition.Short(r.last), why)
+		return r.alerts.Raise(ctx, tx, notUsed, "mapping/"+edition.Short(before), why)
 	})
 	if err != nil && ctx.Err() == nil {
 		r.log.ErrorContext(ctx, "no alert could be raised", "err", errors.Join(why, err))
@@ -286,9 +286,13 @@ func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	if err == nil {
 		changes, err = r.reload(ctx, e, s.Used.Edition != "")
 	}
+	told := r.used.trouble
 	if news := r.used.came(from, s.Used.Approver, err, now); err != nil {
 		if news {
-			r.log.ErrorContext(ctx, "the changed mappings are not used: those from before stay", "err", err)
+			r.log.ErrorContext(ctx, "ALARM: the changed mappings are not used: those from before stay", "err", err)
+		}
+		if s.Used.Edition == "" && r.used.trouble != told {
+			r.raise(ctx, n.Used)
 		}
 		return
 	}

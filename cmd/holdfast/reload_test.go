@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/alert"
 	"holdfast/internal/audit"
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
@@ -35,7 +36,7 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	}
 	live := mapping.NewLive(first)
 	db := storetest.SQLite(t)
-	f := &floors{cfg: Config{Mappings: dir}, live: live, db: db, doer: access.New(db), log: slog.New(slog.NewTextHandler(&log, nil))}
+	f := &floors{cfg: Config{Mappings: dir}, live: live, db: db, doer: access.New(db), log: slog.New(slog.NewTextHandler(&log, nil)), alerts: alert.New(slog.New(slog.DiscardHandler))}
 	if f.mapsBy, err = f.cfg.mapsBy(edition.State{}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,15 +64,31 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	if !strings.Contains(log.String(), "bad.yaml:3:13") {
 		t.Errorf("the log has no place: %s", log.String())
 	}
+	if got := raisedNotUsed(t, db); len(got) != 1 || !strings.Contains(got[0].Reason, "bad.yaml:3:13") || got[0].Object != "mapping/"+edition.Short(r.node.Used) || !strings.Contains(log.String(), "ALARM") {
+		t.Errorf("the alert says %+v, the log %s", got, log.String())
+	}
 	log.Reset()
 	r.look(t.Context())
-	if log.Len() > 0 {
+	if log.Len() > 0 || len(raisedNotUsed(t, db)) != 1 {
 		t.Errorf("it is told again: %s", log.String())
 	}
 	write("bad.yaml", good)
 	if after := live.Set(); !after.Covers("bad", "test.happened") || !after.Covers("other", "test.happened") {
 		t.Errorf("after it was mended: %q", after.Names())
 	}
+}
+
+// raisedNotUsed are the entries of the alert that the folder is not what the plant maps by.
+func raisedNotUsed(t *testing.T, db *store.DB) (raised []audit.Entry) {
+	t.Helper()
+	err := db.View(t.Context(), func(tx *store.Tx) (err error) {
+		raised, err = audit.List(t.Context(), tx, audit.Filter{Action: notUsed})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raised
 }
 
 // TestAFolderThatIsLostIsNotAnEmptyOne: a mount that is lost, or a folder that is moved, does not put the shipped mappings in the place of the
@@ -192,7 +209,7 @@ func (m *manyNodes) node(name string) *reloader {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), links: m.erp, db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil))}
+	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), links: m.erp, db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil)), alerts: alert.New(slog.New(slog.DiscardHandler))}
 	if f.mapsBy, err = cfg.mapsBy(edition.State{}); err != nil {
 		m.t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func Kinds() []Kind {
 		{"link.unposted", Warning, "An ERP has not posted goods movements that belong to what it has (SAP: COGI)"},
 		{"link.unconfirmed", Warning, "An ERP has not told in time what became of an IDoc"},
 		{"link.file-aside", Warning, "A file of an ERP cannot be read, and was put aside"},
-		{"mapping.not-used", Warning, "A plant has started by the mappings from before: those in its folder have mistakes"},
+		{"mapping.not-used", Warning, "A plant has started, or goes on, by the mappings from before: those in its folder have mistakes"},
 		{"backup-not-proven", Warning, "No copy of the plant was proven to restore for too long"},
 		{"backup-behind", Warning, "The moment to which the plant could be brought back is older than allowed"},
 		{"backup-place", Warning, "One of the places for backups takes none, cannot be reached, or lags behind the others"},
