@@ -192,14 +192,22 @@ func (c *compiler) words() (functions, names []string) {
 // zerosBefore finds what may be a number that begins with zeros.
 var zerosBefore = regexp.MustCompile(`(^|[^\w.])0[0-9]`)
 
-// lostZeros refuses a number that is written with zeros before it: of a key they would be lost.
-func (c *compiler) lostZeros(n *yaml.Node, path string) {
-	if !zerosBefore.MatchString(n.Value) {
-		return
-	}
-	for _, t := range tokens(n.Value) {
-		if t.kind == numberToken && len(t.text) > 1 && t.text[0] == '0' && digit(rune(t.text[1])) {
-			c.advise(c.src.within(n, t.line, t.col), path, t.text+" is a number here, and loses its zeros", fmt.Sprintf("write %q, in quotes", t.text))
+// bareNumbers finds numbers that are joined by signs alone, such as a day or a telephone number whose quotes YAML has taken.
+var bareNumbers = regexp.MustCompile(`^[0-9]+(-[0-9]+)*$`)
+
+// lostQuotes refuses what was meant for a text: numbers with zeros before them, which of a key would be lost, and a day, which would be a difference.
+func (c *compiler) lostQuotes(n *yaml.Node, path string) {
+	at, quoted := place{c.src.file, n.Line, n.Column}, fmt.Sprintf(`quote it inside YAML's quotes: '"%s"'`, clip(n.Value))
+	switch bare := bareNumbers.MatchString(n.Value); {
+	case bare && strings.Contains(n.Value, "-"):
+		c.advise(at, path, clip(n.Value)+" is a difference of numbers here, and no text", "for a text "+quoted+"; for the difference put blanks around the minus")
+	case bare && zerosBefore.MatchString(n.Value):
+		c.advise(at, path, clip(n.Value)+" is a number here, and loses its zeros", quoted)
+	case zerosBefore.MatchString(n.Value):
+		for _, t := range tokens(n.Value) {
+			if t.kind == numberToken && len(t.text) > 1 && t.text[0] == '0' && digit(rune(t.text[1])) {
+				c.advise(c.src.within(n, t.line, t.col), path, t.text+" is a number here, and loses its zeros", fmt.Sprintf("write %q, in quotes", t.text))
+			}
 		}
 	}
 }

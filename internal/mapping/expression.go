@@ -126,7 +126,7 @@ func (c *compiler) program(n *yaml.Node, path string) *program {
 		return p
 	}
 	before := len(c.mistakes)
-	c.lostZeros(n, path)
+	c.lostQuotes(n, path)
 	parsed, iss := c.env.Parse(n.Value)
 	if iss.Err() != nil {
 		c.issues(n, path, iss)

@@ -52,6 +52,8 @@ func TestPlantedSlips(t *testing.T) {
 		{`yes`, `¦yes`, `there is no yes here`, `write true`},
 		{`NULL`, `¦NULL`, `there is no NULL here`, `leave a field without a value out with when:, or ask has(src.…) whether it is there`},
 		{`a text whose quotes YAML takes`, `"¦PIECE"`, `there is no PIECE here`, `if it is a text, quote it inside YAML's quotes: '"PIECE"'; an expression sees src, event.… and the variables of the loops around it`},
+		{`a day whose quotes YAML takes`, `¦"2026-11-24"`, `2026-11-24 is a difference of numbers here, and no text`, `for a text quote it inside YAML's quotes: '"2026-11-24"'; for the difference put blanks around the minus`},
+		{`a key whose quotes YAML takes`, `¦"0001"`, `0001 is a number here, and loses its zeros`, `quote it inside YAML's quotes: '"0001"'`},
 		{`a value that may be missing in a sum`, `src.confirmation.?text ¦+ "x"`, `found no matching overload for '_+_' applied to '(string or nothing, string)'`, `it may have no value: say what stands in its place, .orValue(""), or go on only where there is one, .optMap(v, …)`},
 		{`a text where a condition is wanted`, `src.confirmation¦.unit || true`, `expected type 'bool' but found 'string'`, `&&, || and ! take conditions: compare it with something, join texts with +, or write .orValue(…) for what may be missing`},
 		{`= in a block`, "|\n\n    src.confirmation.unit\n      ¦= \"PCE\" ? \"a\" : \"b\"", `= is no operator here`, `write == to compare`},
