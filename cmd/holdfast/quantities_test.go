@@ -35,7 +35,7 @@ func newWholeWay(t *testing.T) wholeWay {
 	}
 	return wholeWay{
 		out:   set("from: {kind: test.happened}\nto: {operation: post}\nfields: {q: decimal(src.yield) + decimal(\"0\"), n: {value: src.yield, as: number}}\n"),
-		in:    set("from: {document: d}\nto: {kind: '\"test.came\"', key: '\"k\"'}\nfields: {yield: decimal(src.q), n: {value: decimal(src.n), as: number}}\n"),
+		in:    set("from: {document: d}\nto: {kind: '\"test.came\"', key: '\"k/\" + event.id'}\nfields: {yield: decimal(src.q), n: {value: decimal(src.n), as: number}}\n"),
 		field: &edm.Field{Name: "q", Type: "Edm.Decimal", Precision: 38, Scale: 18},
 	}
 }

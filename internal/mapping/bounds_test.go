@@ -62,7 +62,7 @@ func TestDecimalsKeepEveryDigit(t *testing.T) {
 	const runs, each = 1000, 100
 	s, err := load(t, map[string]string{
 		"out.yaml": header + "fields:\n  t: {each: src.t, value: decimal(item), as: number}\n  n: {each: src.n, value: item + 0, as: string}\n  raw: {value: src.t}\n",
-		"in.yaml":  "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\nfields:\n  t: {each: src.t, value: decimal(item)}\n  n: {each: src.n, value: decimal(item), as: number}\n",
+		"in.yaml":  "from: {document: d}\nto: {kind: '\"k\"', key: event.id}\nfields:\n  t: {each: src.t, value: decimal(item)}\n  n: {each: src.n, value: decimal(item), as: number}\n",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -437,6 +437,8 @@ func (c *compiler) headIn(f map[string]*yaml.Node, to *yaml.Node) {
 		}
 		*r = c.rule(key, n, "to."+key, true)
 	}
+	c.identity("kind", c.m.toKind)
+	c.identity("key", c.m.toKey)
 	c.instant(c.m.toTime)
 	if c.m.toKind == nil {
 		return

@@ -20,7 +20,7 @@ func spends(ctx context.Context, t *testing.T, expression, body string) (uint64,
 	t.Helper()
 	head, m := "from: {kind: test.happened}\nto: {operation: post}\n", message.Message{ID: "1", Kind: "test.happened", Version: 1, Body: []byte(body)}
 	if strings.Contains(expression, "plantID") {
-		head = "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\n"
+		head = "from: {document: d}\nto: {kind: '\"k\"', key: event.id}\n"
 	}
 	s, err := Load(fstest.MapFS{"m.yaml": {Data: []byte(head + "fields:\n  a: >-\n    " + expression)}})
 	if err != nil {

@@ -59,7 +59,7 @@ func TestLocalTimesAreTheirZones(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := load(t, map[string]string{"in.yaml": `
 from: {document: Order}
-to: {kind: '"order.released"', key: '"1"'}
+to: {kind: '"order.released"', key: '"order/" + event.id'}
 fields:
   erpNumber: {const: "1"}
   start: localTime(src.day, src.clock, src.zone)

@@ -297,7 +297,7 @@ fields:
 		}
 	})
 	t.Run("null counts as missing, also below", func(t *testing.T) {
-		s, err := load(t, map[string]string{"m.yaml": "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\n" +
+		s, err := load(t, map[string]string{"m.yaml": "from: {document: d}\nto: {kind: '\"k\"', key: event.id}\n" +
 			"fields: {a: {when: has(src.a), value: decimal(src.a)}, b: 'src.?b.orValue(\"none\")', c: {each: src.c, value: 'item.?d.orValue(\"none\")'}}\n"})
 		if err != nil {
 			t.Fatal(err)

@@ -91,7 +91,7 @@ func TestQuantitiesAreTriedInEveryUnitThatAMappingTakes(t *testing.T) {
 		"of one dimension":     {head + "{value: 'convert(decimal(src.confirmation.yield), src.confirmation.unit, \"KGM\", 3, \"half-up\")'}\n  u: src.confirmation.unit\n", 5},
 		"of every dimension":   {head + "'unitCode(src.confirmation.unit, \"unece\", \"sap\")'\n  u: src.confirmation.unit\n", 15},
 		"of a table":           {"tables: {u: {rows: {KAR: CT, PAL: PF}}}\n" + head + "'lookup(\"u\", src.confirmation.unit)'\n  u: src.confirmation.unit\n", 2},
-		"of a document of SAP": {"from: {document: D}\nto: {kind: '\"test.came\"', key: '\"k\"'}\nfields:\n  q: 'convert(decimal(src.Quantity), src.ProductionUnit, \"L\", 3, \"half-up\")'\n  u: src.ProductionUnit\n", 0},
+		"of a document of SAP": {"from: {document: D}\nto: {kind: '\"test.came\"', key: event.id}\nfields:\n  q: 'convert(decimal(src.Quantity), src.ProductionUnit, \"L\", 3, \"half-up\")'\n  u: src.ProductionUnit\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := mapping.Load(fstest.MapFS{"m.yaml": {Data: []byte(tt.file)}})

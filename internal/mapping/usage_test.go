@@ -101,7 +101,7 @@ func TestEveryFunctionHasMistakesAndARightUse(t *testing.T) {
 		mistakes := func(expression string) []string {
 			head := "from: {kind: operation.confirmed}\nto: {operation: other}\n"
 			if name == "plantID" {
-				head = "from: {document: d}\nto: {kind: '\"k\"', key: '\"k\"'}\n"
+				head = "from: {document: d}\nto: {kind: '\"k\"', key: event.id}\n"
 			}
 			tables := ""
 			if name == "lookup" || name == "reverse" {
