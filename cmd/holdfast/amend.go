@@ -21,6 +21,12 @@ type sendable struct {
 	out   *outbox.Outbox
 	rules relay.Mapper
 	links map[string]link
+	units units
+}
+
+// units knows the plant's names of a unit that an ERP has by a code, as a mapping in reads it.
+type units interface {
+	PlantUnits(mapping, code string) []string
 }
 
 // Check compares m with the message as it was written, maps it and makes its request without sending it. A number that the ERP has not
@@ -80,7 +86,7 @@ func (r *records) sendable(ctx context.Context) (c sendable, done func(), err er
 	if err != nil {
 		return c, nil, err
 	}
-	c.rules = r.cfg.mapper(rules, r.tokens, r.db)
+	c.rules, c.units = r.cfg.mapper(rules, r.tokens, r.db), rules
 	c.links, err = openLinks(r.cfg.onlyLooking(), slog.New(slog.DiscardHandler))
 	return c, func() {
 		for _, l := range c.links {

@@ -55,7 +55,7 @@ func (p *process) openConsole() *console.Console {
 		Accept: func(ctx context.Context, tx *store.Tx, event, by, reason string) (int, error) {
 			return acceptDoubtful(ctx, tx, watch, p.outbox, event, by, reason)
 		},
-		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Elsewhere: elsewhere, Passkeys: p.passkeys, Badges: p.badges, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
+		DB: p.db, Plant: p.plant, Outbox: p.outbox, Inbox: p.inbox, Doer: p.doer, Gate: gate, SignIn: door, Elsewhere: elsewhere, Passkeys: p.passkeys, Badges: p.badges, Checker: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links, p.live}, Rules: p.live, Jobs: p.jobs, Tokens: p.tokens,
 		Workshop: mappingPage{p.floors},
 	}, cfg, p.log.With("part", "console"))
 }

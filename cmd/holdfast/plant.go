@@ -282,7 +282,7 @@ func (f *floors) api() *httpapi.Server {
 		}
 	}
 	return httpapi.New(httpapi.Parts{
-		Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links}, Veil: f.tokens, Tokens: f.tokens, Openers: f.openers,
+		Checker: sendable{f.outbox, f.cfg.mapper(f.live, f.tokens, f.db), f.links, f.live}, Veil: f.tokens, Tokens: f.tokens, Openers: f.openers,
 		DB: f.db, Plant: f.plant, Outbox: f.outbox, Jobs: f.jobs, Inbox: f.inbox, Doer: f.doer, Gate: f.gate,
 	}, c, f.log.With("part", "api"))
 }

@@ -83,6 +83,8 @@ type comparison struct {
 	Orders      int          `json:"orders"` // that were read back
 	Differences []difference `json:"differences"`
 	More        int          `json:"more_differences,omitempty"` // beyond mostDifferences
+
+	reads []func(code string) []string // the plant's names of a unit of the ERP's, by each mapping of what comes from it
 }
 
 // mostDifferences is how many differences of one comparison are kept: with more, plant and ERP are not of one world, and a longer list tells nobody more.
@@ -138,7 +140,7 @@ func (r *records) reconcile(ctx context.Context, cmd *cobra.Command, p *reconcil
 
 // compare holds the messages of a link that were delivered in a time, and the plant's orders where the link can read them, against the ERP.
 func (r *records) compare(ctx context.Context, progress io.Writer, check sendable, link string, w window) (comparison, error) {
-	c := comparison{Link: link, From: w.from, To: w.to, Differences: []difference{}}
+	c := comparison{Link: link, From: w.from, To: w.to, Differences: []difference{}, reads: r.cfg.reads(link, check.units)}
 	if err := r.compareMessages(ctx, progress, check, &c, w); err != nil {
 		return c, err
 	}
@@ -147,6 +149,14 @@ func (r *records) compare(ctx context.Context, progress io.Writer, check sendabl
 		return c, nil
 	}
 	return c, r.compareOrders(ctx, reader, &c)
+}
+
+// reads are the plant's names of a unit of the ERP's behind a link, by each mapping of what comes over it.
+func (c Config) reads(link string, u units) (all []func(code string) []string) {
+	for _, name := range c.Links[link].inbound() {
+		all = append(all, func(code string) []string { return u.PlantUnits(name, code) })
+	}
+	return all
 }
 
 func orTime(t, other time.Time) time.Time {

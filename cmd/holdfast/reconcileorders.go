@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"holdfast/internal/decimal"
+	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -83,8 +85,8 @@ func (r *records) compareOrder(ctx context.Context, c *comparison, o mes.Order, 
 	if e.Material != o.Material {
 		add("material", o.Material, e.Material, "the ERP has changed the order after the plant began it", "see: holdfast quarantine list")
 	}
-	if o.Unit != e.UnitISO && o.Unit != e.Unit {
-		add("unit", o.Unit, e.Unit, "the plant does not know that unit by this name", "quantities of this order are not compared")
+	if o.Unit != e.UnitISO && o.Unit != e.Unit && !c.knows(o.Unit, e.Unit) {
+		add("unit", o.Unit, e.Unit, "the plant does not know that unit by this name", "quantities of this order are not compared; add the unit to the table "+mapping.UnitTable+" of the mapping that brings the order")
 		return nil
 	}
 	for _, q := range []struct {
@@ -102,6 +104,11 @@ func (r *records) compareOrder(ctx context.Context, c *comparison, o mes.Order, 
 		}
 	}
 	return nil
+}
+
+// knows tells whether a mapping of what comes from the ERP reads its unit as this one of the plant's.
+func (c *comparison) knows(plant, erp string) bool {
+	return slices.ContainsFunc(c.reads, func(read func(string) []string) bool { return slices.Contains(read(erp), plant) })
 }
 
 // owedOf says of the lane of an order why the ERP may know less of it than the plant.

@@ -49,7 +49,7 @@ type reconciler struct {
 func (p *process) reconciler() *reconciler {
 	r := &records{cfg: p.cfg, db: p.db, out: p.outbox, in: p.inbox, doer: p.doer, jobs: p.jobs, plant: p.plant, tokens: p.tokens}
 	return &reconciler{
-		r: r, check: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links}, cfg: p.cfg.Reconcile, node: "node:" + p.cfg.node(),
+		r: r, check: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links, p.live}, cfg: p.cfg.Reconcile, node: "node:" + p.cfg.node(),
 		links: slices.Sorted(maps.Keys(p.cfg.Links)), log: p.log.With("part", "reconcile"), down: map[string]time.Time{}, tried: map[string]time.Time{},
 	}
 }

@@ -33,6 +33,9 @@ func (l *Live) Reading(ctx context.Context) context.Context { return Reading(ctx
 // Set is the one that is used now.
 func (l *Live) Set() *Set { return l.set.Load() }
 
+// PlantUnits is Set.PlantUnits by the set that is used.
+func (l *Live) PlantUnits(name, code string) []string { return l.Set().PlantUnits(name, code) }
+
 // Apply is Set.Apply by the set that is used now, or the one that ctx asks for (By).
 func (l *Live) Apply(ctx context.Context, name string, v message.Verified, refs Resolver) (message.Document, error) {
 	set := l.Set()

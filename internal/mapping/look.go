@@ -35,6 +35,32 @@ func (s *Set) TargetAt(name string) (file string, line, col int) {
 	return m.root.file, m.root.line, m.root.col
 }
 
+// UnitTable is the name of the table by which a mapping in names the ERP's units as the plant does.
+const UnitTable = "unit"
+
+// PlantUnits are the plant's names of a unit that the ERP has by this code, as the mapping in of exactly this name reads it: the row of its UnitTable,
+// and without one what units.csv has for SAP's code. There is none for a code that neither knows.
+func (s *Set) PlantUnits(name, code string) []string {
+	m := s.byName[name]
+	if m == nil || !m.inbound {
+		return nil
+	}
+	if t := m.tables[UnitTable]; t != nil {
+		if v, ok := t.rows[code]; ok {
+			return []string{v}
+		}
+	}
+	var out []string
+	if one := s.base.units.byCode["sap"][code]; one != nil {
+		for _, scheme := range []string{"unece", "plant"} {
+			if v, ok := one.codes[scheme]; ok {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
 // With is the set with one mapping file in the place of what stands under its name, for somebody who tries it before it is kept: the others
 // are not compiled again. The error joins the mistakes of the file.
 func (s *Set) With(file string, text []byte) (*Set, error) {
