@@ -68,6 +68,8 @@ func (c *compiler) explain(message string, n *yaml.Node, line, col int) (why, hi
 	switch undeclared, overload := undeclaredName.FindStringSubmatch(message), noOverload.FindStringSubmatch(message); {
 	case undeclared != nil:
 		return fmt.Sprintf("there is no %s here", undeclared[1]), c.namedElsewhere(undeclared[1], isCall(n.Value, line, col, undeclared[1]))
+	case overload != nil && overload[1] == "orValue" && !strings.HasPrefix(overload[2], "optional_type("):
+		return c.orNothing(n.Value, line)
 	case overload != nil:
 		return overloadHint(message, overload[1], overload[2])
 	case strings.Contains(message, "nesting limit"):
@@ -81,6 +83,26 @@ func (c *compiler) explain(message string, n *yaml.Node, line, col int) (why, hi
 	default:
 		return message, "see the operators and functions in docs/mapping-guide.md"
 	}
+}
+
+// orValueBehind is a field with what shall stand in its place, without the question mark of one that may be missing.
+var orValueBehind = regexp.MustCompile(`((?:[\w.]|\[[0-9]+\])*)\.(\w+)\.orValue\(`)
+
+// orNothing says what is wrong with orValue behind what is never without a value, or behind a field that is read as if it were.
+func (c *compiler) orNothing(text string, line int) (why, hint string) {
+	lines := strings.Split(text, "\n")
+	for _, m := range orValueBehind.FindAllStringSubmatch(lines[min(line, len(lines))-1], -1) {
+		t := c.typeAt(strings.Split(m[1], "."))
+		if t == nil {
+			continue
+		}
+		if f, ok := t.Field(m[2]); ok && (!f.Required || f.Type.Nullable) {
+			return fmt.Sprintf("field %s may be missing, and orValue stands behind its value", m[2]), fmt.Sprintf("write .?%s.orValue(…)", m[2])
+		} else if ok {
+			return fmt.Sprintf("field %s is never missing", m[2]), "leave orValue out"
+		}
+	}
+	return "orValue stands behind what is never without a value", "write it behind a field that may be missing: src.….?field.orValue(…), or leave it out"
 }
 
 const oneType = "both sides of ? : need one type; where there is no value, put the condition into when:"
