@@ -236,3 +236,24 @@ func TestALedgerForgetsWhatWasReset(t *testing.T) {
 		t.Errorf("%d documents, want 1", got)
 	}
 }
+
+// TestARefusedSeedFileLeavesNothingInTheLedger, so that the corrected one is taken.
+func TestARefusedSeedFileLeavesNothingInTheLedger(t *testing.T) {
+	ledger := filepath.Join(t.TempDir(), "erp.ledger")
+	for _, text := range []string{"material: [{number: M1}]\nnothing: [{number: 1}]", "material: [{number: M1}]\nproductionOrder: {}", "material: [{number: M1}]\nproductionOrder: [1]"} {
+		m := open(t, ledger)
+		if err := m.SeedFile([]byte(text), "seed.yaml"); err == nil {
+			t.Errorf("%s is taken", text)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := open(t, ledger)
+	if m.Restored() {
+		t.Error("the ledger holds a part of what was refused")
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

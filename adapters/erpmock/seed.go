@@ -50,7 +50,11 @@ func (m *Mock) SeedFile(text []byte, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range slices.Sorted(maps.Keys(tree)) {
+	all := map[string][]map[string]any{}
+	for _, kind := range slices.Sorted(maps.Keys(tree)) { // a file with a mistake leaves nothing in the ledger
+		if !slices.Contains(m.Types(), kind) {
+			return fmt.Errorf("%s: the contract has no collection of type %q; it has %q", name, kind, m.Types())
+		}
 		list, ok := tree[kind].([]any)
 		if !ok {
 			return fmt.Errorf("%s: %s is not a list of documents", name, kind)
@@ -61,7 +65,10 @@ func (m *Mock) SeedFile(text []byte, name string) error {
 				return fmt.Errorf("%s: document %d of %s is not an object", name, i+1, kind)
 			}
 		}
-		if err := m.Seed(kind, docs...); err != nil {
+		all[kind] = docs
+	}
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		if err := m.Seed(kind, all[kind]...); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -79,10 +79,8 @@ func seedSystem(s *edmx.System, from string) error {
 	if err := yaml.Load(text, &docs, yaml.WithV4Defaults()); err != nil {
 		return invalid("read the documents of "+from, err)
 	}
-	for set, list := range docs {
-		if err := s.Seed(set, list...); err != nil {
-			return invalid("read the documents of "+from, fmt.Errorf("%w; values are written as a $filter has them, numbers in quotes", err))
-		}
+	if err := s.SeedAll(docs); err != nil {
+		return invalid("read the documents of "+from, fmt.Errorf("%w; values are written as a $filter has them, numbers in quotes", err))
 	}
 	return nil
 }

@@ -131,24 +131,33 @@ func (m *Mock) SetRules(rules ...Rule) {
 	}
 }
 
-// Seed puts documents of plain values in a set, with what is nested in them, without an entry in the journal.
+// Seed puts documents of plain values in a set, with what is nested in them, without an entry in the journal: all of them, or with an error none.
 func (m *Mock) Seed(set string, docs ...map[string]any) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, ok := m.model.Sets[set]
+	tx := m.begin(nil)
+	if err := tx.seed(set, docs); err != nil {
+		tx.rollback()
+		return err
+	}
+	tx.commit()
+	return nil
+}
+
+// seed makes the documents of a set.
+func (tx *transaction) seed(set string, docs []map[string]any) error {
+	s, ok := tx.m.model.Sets[set]
 	if !ok {
 		return fmt.Errorf("seed: there is no set %q", set)
 	}
 	for _, d := range docs {
-		plain, refused := m.plain(s.Of, d, "", true)
-		tx := m.begin(nil)
+		plain, refused := tx.m.plain(s.Of, d, "", true)
 		if refused == nil {
 			_, refused = tx.create(s, plain, nil)
 		}
 		if refused != nil {
 			return fmt.Errorf("seed %s: %s", set, refused.text)
 		}
-		tx.commit()
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,5 +195,47 @@ func TestPlainRequestsAreAnsweredAsCAPDoes(t *testing.T) {
 				t.Errorf("%s is %q, want %q", tt.header, got, tt.version)
 			}
 		})
+	}
+}
+
+// TestARefusedSeedLeavesNothingInTheLedger: the seed that somebody has corrected is taken, and none of the first is there.
+func TestARefusedSeedLeavesNothingInTheLedger(t *testing.T) {
+	var sources []edmx.Source
+	for _, file := range []string{"confirmation-v2.xml", "order-v2.xml"} {
+		text, err := os.ReadFile("../../odata/testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources = append(sources, edmx.Source{Metadata: text, Root: "/" + file})
+	}
+	ledger := filepath.Join(t.TempDir(), "erp.ledger")
+	order := func(number string) map[string]any { return map[string]any{"ManufacturingOrder": number} }
+	confirmations := []map[string]any{{"OrderID": "1"}}
+	for _, tt := range []struct {
+		name           string
+		seed           map[string][]map[string]any
+		restored, good bool
+	}{
+		{"an order twice", map[string][]map[string]any{"A_ProductionOrder_2": {order("1"), order("1")}, "ProdnOrdConf2": confirmations}, false, false},
+		{"a set that nobody has", map[string][]map[string]any{"A_ProductionOrder_2": {order("1")}, "Nothing": {order("1")}}, false, false},
+		{"an unknown field in the last set", map[string][]map[string]any{"A_ProductionOrder_2": {order("1")}, "ProdnOrdConf2": {{"Nothing": "1"}}}, false, false},
+		{"corrected", map[string][]map[string]any{"A_ProductionOrder_2": {order("1"), order("2")}, "ProdnOrdConf2": confirmations}, false, true},
+		{"after a restart", nil, true, true},
+	} {
+		s, err := edmx.NewSystem(edmx.Config{Ledger: ledger}, sources...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Restored() != tt.restored {
+			t.Errorf("%s: restored is %t", tt.name, s.Restored())
+		}
+		err = s.SeedAll(tt.seed)
+		orders, confirmed := len(s.Service("A_ProductionOrder_2").Documents("A_ProductionOrder_2")), len(s.Service("ProdnOrdConf2").Documents("ProdnOrdConf2"))
+		if want := map[bool]int{true: 3}[tt.good]; (err == nil) != tt.good || orders+confirmed != want {
+			t.Errorf("%s: %v, %d orders and %d confirmations", tt.name, err, orders, confirmed)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -164,11 +164,16 @@ func (tx *transaction) commit() {
 	if tx.m.ledger == nil || tx.entry == nil && len(tx.touched) == 0 {
 		return
 	}
-	ln := line{Entry: tx.entry, Numbers: tx.m.numbers, Changes: tx.m.changes}
+	tx.m.ledger.Append(line{Entry: tx.entry, Docs: tx.saved(), Numbers: tx.m.numbers, Changes: tx.m.changes})
+}
+
+// saved are the documents that it has touched, as they are now.
+func (tx *transaction) saved() []savedDoc {
+	var docs []savedDoc
 	for _, t := range tx.touched {
-		ln.Docs = append(ln.Docs, savedDoc{Service: tx.m.cfg.Root, Set: t.set, Values: t.row.values, Changed: t.row.changed, Gone: t.gone})
+		docs = append(docs, savedDoc{Service: tx.m.cfg.Root, Set: t.set, Values: t.row.values, Changed: t.row.changed, Gone: t.gone})
 	}
-	tx.m.ledger.Append(ln)
+	return docs
 }
 
 // create makes a document of plain values, and those nested in it under its key.

@@ -3,6 +3,7 @@ package edmx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -88,6 +89,38 @@ func (s *System) Seed(set string, docs ...map[string]any) error {
 		return fmt.Errorf("seed: no service has a set %q", set)
 	}
 	return m.Seed(set, docs...)
+}
+
+// SeedAll puts documents in the sets of whichever service has each: all of them, or with an error none. In the ledger they are one line, so that no
+// crash leaves a part, and they are on the disk when it returns.
+func (s *System) SeedAll(docs map[string][]map[string]any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var done []*transaction
+	var saved []savedDoc
+	for _, set := range slices.Sorted(maps.Keys(docs)) {
+		err := fmt.Errorf("seed: no service has a set %q", set)
+		if m := s.Service(set); m != nil {
+			tx := m.begin(nil)
+			done = append(done, tx)
+			err = tx.seed(set, docs[set])
+			saved = append(saved, tx.saved()...)
+		}
+		if err != nil {
+			for _, tx := range slices.Backward(done) {
+				tx.rollback()
+			}
+			return err
+		}
+	}
+	if s.ledger == nil || len(saved) == 0 {
+		return nil
+	}
+	s.ledger.Append(line{Docs: saved, Numbers: s.numbers, Changes: s.changes})
+	if err := s.ledger.Wait(s.ledger.Last()); err != nil {
+		return fmt.Errorf("write the ledger: %w", err)
+	}
+	return nil
 }
 
 // Handler serves every service, and the control API below /__mock/.
