@@ -58,7 +58,7 @@ func newERPMock() *cobra.Command {
 	fl.StringVar(&f.listen, "listen", "127.0.0.1:8422", "address to serve on; loopback only")
 	fl.StringVar(&f.control, "control", "", "address of the control API alone, which outages leave alone")
 	fl.StringVar(&f.faults, "faults", "", "a schedule of faults (YAML)")
-	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with: a file (YAML or JSON: lists by type), or "+builtinDemo+", the master data and orders of a bottling plant")
+	fl.StringVar(&f.seedData, "seed-data", "", "documents to begin with: a file (YAML or JSON: lists by type, with --edmx by entity set), or, of the plain ERP alone, "+builtinDemo+", the master data and orders of a bottling plant")
 	fl.StringVar(&f.journal, "journal", "", "file to write the journal to at the end (JSON)")
 	fl.StringVar(&f.ledger, "ledger", "", "file that keeps documents and journal over a restart")
 	fl.StringVar(&f.decrypt, "decrypt-with", "", "the ERP's private key, a JWK: it then takes only what is encrypted to it")

@@ -71,6 +71,12 @@ func seedSystem(s *edmx.System, from string) error {
 	if from == "" || s.Restored() {
 		return nil
 	}
+	if from == builtinDemo {
+		return &problem.Error{
+			Kind: problem.Invalid, What: "seed the mock with " + from, Why: "its documents are the plain ERP's, and with --edmx there are SAP's sets or another's",
+			Hint: "name a file of lists by entity set with --seed-data; docs/odata.md shows one",
+		}
+	}
 	text, err := readFile(from, "name a file of documents with --seed-data: lists by entity set")
 	if err != nil {
 		return err
