@@ -348,7 +348,10 @@ func mappingPreview() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printPreview(cmd.OutOrStdout(), e, m)
+				if err := printPreview(cmd.OutOrStdout(), e, m); err != nil || m.LeftOut || m.Waits != "" {
+					return err
+				}
+				return refusedByContract(args[0], w.fits(args[0], e, m))
 			})
 		},
 	}
@@ -387,6 +390,16 @@ func (w *workshop) example(name, example string) (mapping.Example, error) {
 		return mapping.Example{}, missing(fmt.Sprintf("it has no example %q", example), fmt.Sprintf("did you mean %q?", near))
 	}
 	return mapping.Example{}, missing(fmt.Sprintf("it has no example %q", example), "its examples are: "+strings.Join(names, ", "))
+}
+
+// refusedByContract is the problem of a document that a link's contract does not take; nil if each takes it.
+func refusedByContract(name string, wrong []string) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "preview " + name, Why: "the contract does not take what it makes: " + strings.Join(wrong, "; "), Hint: "mend the rule that made it, which is named above",
+	}
 }
 
 // printPreview shows each value with the rule that made it.

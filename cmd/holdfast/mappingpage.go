@@ -7,6 +7,7 @@ import (
 
 	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
+	"holdfast/internal/message"
 	"holdfast/internal/problem"
 	"holdfast/internal/schema"
 )
@@ -33,6 +34,11 @@ func (p mappingPage) Fit(set *mapping.Set, name string) map[string][]mapping.Fin
 		out[f.link] = append(out[f.link], f.Finding)
 	}
 	return out
+}
+
+// Holds implements console.Workshop.
+func (p mappingPage) Holds(set *mapping.Set, name string, of message.Message, made mapping.Made) []string {
+	return (&workshop{p.cfg, set, p.links}).holds(name, of, made)
 }
 
 // Document implements console.Workshop.

@@ -220,25 +220,30 @@ func (w *workshop) document(name string) *schema.Type {
 }
 
 // delivery is an example on its way.
-func delivery(e mapping.Example, m mapping.Made) (message.Delivery, error) {
-	v, err := message.Verify(context.Background(), seal.Chain(e.Message().Digest()), e.Message())
+func delivery(of message.Message, m mapping.Made) (message.Delivery, error) {
+	v, err := message.Verify(context.Background(), seal.Chain(of.Digest()), of)
 	return message.Delivery{Event: v, Doc: message.Document{Mapping: m.Version, Target: m.Target, Params: m.Params, Body: m.Body}}, err
 }
 
 // fits holds what was made against the contracts of the links that it would go to, and sends nothing.
-func (w *workshop) fits(name string, e mapping.Example, m mapping.Made) (wrong []string) {
-	for _, to := range w.destinations(name, e.Kind) {
-		wrong = append(wrong, w.fitsLink(to, e, m)...)
+func (w *workshop) fits(name string, e mapping.Example, m mapping.Made) []string {
+	return w.holds(name, e.Message(), m)
+}
+
+// holds is fits of any message.
+func (w *workshop) holds(name string, of message.Message, m mapping.Made) (wrong []string) {
+	for _, to := range w.destinations(name, of.Kind) {
+		wrong = append(wrong, w.fitsLink(to, of, m)...)
 	}
 	return wrong
 }
 
-func (w *workshop) fitsLink(to string, e mapping.Example, m mapping.Made) []string {
+func (w *workshop) fitsLink(to string, of message.Message, m mapping.Made) []string {
 	l, ok := w.links[to].(fitter)
 	if !ok {
 		return nil
 	}
-	d, err := delivery(e, m)
+	d, err := delivery(of, m)
 	if err == nil {
 		err = l.Fits(d)
 	}
@@ -266,10 +271,10 @@ func (w *workshop) sent(ctx context.Context, mocks map[string]link, name string,
 	for _, to := range w.destinations(name, e.Kind) {
 		l, ok := mocks[to]
 		if !ok { // IDocs and events: what is described is all that there is to hold them against
-			wrong = append(wrong, w.fitsLink(to, e, m)...)
+			wrong = append(wrong, w.fitsLink(to, e.Message(), m)...)
 			continue
 		}
-		d, err := delivery(e, m)
+		d, err := delivery(e.Message(), m)
 		if err != nil {
 			return []string{err.Error()}
 		}

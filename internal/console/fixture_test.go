@@ -90,6 +90,14 @@ func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
 	return map[string][]mapping.Finding{"erp": nil}
 }
 
+// Holds has something against the unit XXX.
+func (shelf) Holds(_ *mapping.Set, _ string, _ message.Message, made mapping.Made) []string {
+	if strings.Contains(string(made.Body), `"XXX"`) {
+		return []string{"link erp: /unit: it is no unit"}
+	}
+	return nil
+}
+
 // Document is not known.
 func (shelf) Document(*mapping.Set, string) *schema.Type { return nil }
 

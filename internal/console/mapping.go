@@ -78,6 +78,7 @@ type result struct {
 	Mistakes []mistake
 	Wrong    *problem.Error
 	Says     string
+	Refused  []string // what the contracts have against what was made of the sample
 	By, To   string
 	Params   []rule
 	Lines    []madeLine
@@ -142,7 +143,7 @@ func (c *Console) workbench(r *http.Request, set *mapping.Set, l mapping.Look, t
 		err = c.view(ctx, func(tx *store.Tx) error {
 			t, err := c.sampleOf(ctx, tx, set, &v, chosen)
 			if err == nil && draft != nil {
-				err = v.Result.try(ctx, draft, v.Name, t, c.Workshop.Document)
+				err = v.Result.try(ctx, draft, v.Name, t, c.Workshop)
 			}
 			return err
 		})
@@ -318,14 +319,14 @@ func (c *Console) inboundSample(ctx context.Context, tx *store.Tx, v *mappingVie
 // anyNumber names whatever a message that was written into the page refers to.
 func anyNumber(context.Context, string) (string, bool, error) { return "000001000001", true, nil }
 
-// try maps the sample, where typed says what comes in.
-func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *taken, typed func(*mapping.Set, string) *schema.Type) error {
-	res.Wrong, res.Says, res.By, res.Lines, res.Params = nil, "", "", nil, nil // a transaction may be tried again
+// try maps the sample, and holds what it becomes against the contracts of those who get it.
+func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *taken, shop Workshop) error {
+	res.Refused, res.Wrong, res.Says, res.By, res.Lines, res.Params = nil, nil, "", "", nil, nil // a transaction may be tried again
 	if t == nil {
 		res.Says = "There is neither an example nor a recorded message to try it on."
 		return nil
 	}
-	made, err := set.Try(mapping.Reading(ctx, func(_, name, _ string) *schema.Type { return typed(set, name) }), name, t.m, t.refs)
+	made, err := set.Try(mapping.Reading(ctx, func(_, name, _ string) *schema.Type { return shop.Document(set, name) }), name, t.m, t.refs)
 	p, told := errors.AsType[*problem.Error](err)
 	switch {
 	case told && p.Kind != problem.Internal:
@@ -337,6 +338,10 @@ func (res *result) try(ctx context.Context, set *mapping.Set, name string, t *ta
 		res.Says = "The mapping leaves it out."
 	case made.Waits != "":
 		res.Says = "It waits for the ERP's number of " + made.Waits + "."
+	default:
+		if res.Refused = shop.Holds(set, name, t.m, made); len(res.Refused) > 0 {
+			res.Good = false
+		}
 	}
 	res.By, res.To = made.Version, strings.TrimSpace(made.Target+made.Kind+" "+made.Key)
 	for _, n := range slices.Sorted(maps.Keys(made.Params)) {

@@ -26,6 +26,8 @@ type Workshop interface {
 	Base(ctx context.Context) (edition.Edition, error)
 	// Fit is what the contracts of the links that use a mapping have against it, by link; a link that has nothing against it has none.
 	Fit(set *mapping.Set, name string) map[string][]mapping.Finding
+	// Holds is what the contracts of the links that use a mapping have against one document that it has made, a line each; nothing is sent.
+	Holds(set *mapping.Set, name string, of message.Message, made mapping.Made) []string
 	// Document is the type of what a mapping in takes, by the contract of a link that it is for; nil where none knows it.
 	Document(set *mapping.Set, name string) *schema.Type
 	// Words are what can be written into a mapping, by the contract of a link that uses it.
