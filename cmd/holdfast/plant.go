@@ -63,11 +63,8 @@ type floors struct {
 // openFloors opens the database and everything on it. Close ends it.
 func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.Logger) (*floors, error) {
 	f := &floors{cfg: cfg, log: log, links: map[string]link{}}
-	sum, err := cfg.folderState() // before it is read, so that a change meanwhile is seen
-	if err != nil {
-		return nil, err
-	}
-	f.mapsBy = folderMark + sum
+	f.mapsBy = cfg.mapsBy(edition.State{}) // before it is read, so that a change meanwhile is seen
+	var err error
 	if f.rules, f.links, err = cfg.compile(log); err == nil {
 		err = cfg.refuseUnfit(f.rules, f.links)
 	}
@@ -100,18 +97,15 @@ func (f *floors) useEdition(ctx context.Context, unfit error) error {
 	if s.Used.Edition == "" && unfit != nil {
 		return f.useLast(ctx, unfit)
 	}
-	before, err := f.cfg.mapsBy(s)
-	if err != nil {
-		return err
-	}
+	before := f.cfg.mapsBy(s)
 	e, err := f.cfg.edition(ctx, f.db, s)
+	if err != nil && s.Used.Edition == "" {
+		return f.useLast(ctx, err) // a folder that compiles may have a file beyond that which cannot be kept
+	}
 	if err != nil {
 		return err
 	}
-	after, err := f.cfg.mapsBy(s)
-	if err != nil {
-		return err
-	}
+	after := f.cfg.mapsBy(s)
 	if before != f.mapsBy || before != after { // e is not what was compiled, or need not be
 		compiled := compileEdition
 		if s.Used.Edition != "" {
@@ -133,6 +127,9 @@ func (f *floors) useEdition(ctx context.Context, unfit error) error {
 // useLast has the plant go on by what it mapped by before, where its folder is refused: bad mappings never replace good ones. The error is unfit where
 // nothing is remembered, or that does not fit what it is for either.
 func (f *floors) useLast(ctx context.Context, unfit error) error {
+	if _, unread := f.cfg.folder(); unread != nil {
+		unfit = unread // in the words of the reloader, which would else tell of it once more
+	}
 	hash, err := f.cfg.lastUsed(ctx, f.db)
 	if err != nil || hash == "" {
 		return errors.Join(unfit, err)

@@ -75,7 +75,7 @@ func (a *attempt) came(what, by string, err error, now time.Time) (news bool) {
 		next.trouble = err.Error()
 		if _, ok := errors.AsType[unfitError](err); ok {
 			next.again = now.Add(refitEvery)
-		} else if kind := problem.KindOf(err); kind != problem.Invalid && kind != problem.Denied {
+		} else if !slices.Contains([]problem.Kind{problem.Invalid, problem.Denied, problem.TooLarge}, problem.KindOf(err)) {
 			next.again = now
 		}
 	}
@@ -268,9 +268,9 @@ func (r *reloader) look(ctx context.Context) {
 // use takes other mappings, if there are others.
 func (r *reloader) use(ctx context.Context, s edition.State, n *edition.Node) {
 	now := r.db.Now()
-	from, err := r.cfg.mapsBy(s)
-	if err != nil || r.used.stands(from, s.Used.Approver, now) {
-		return // a folder that cannot be read says nothing
+	from := r.cfg.mapsBy(s)
+	if r.used.stands(from, s.Used.Approver, now) {
+		return
 	}
 	e, err := r.cfg.edition(ctx, r.db, s)
 	if err == nil {
@@ -422,49 +422,49 @@ func (r *reloader) report(ctx context.Context, n edition.Node) {
 const folderMark = "folder "
 
 // mapsBy names what a plant is to map by: an edition, or the folder as it is now.
-func (c Config) mapsBy(s edition.State) (string, error) {
+func (c Config) mapsBy(s edition.State) string {
 	if s.Used.Edition != "" {
-		return s.Used.Edition, nil
+		return s.Used.Edition
 	}
-	sum, err := c.folderState()
-	return folderMark + sum, err
+	return folderMark + c.folderState()
 }
 
-// folderState is a sum over names, sizes and times of the files in the folder. Links are followed: a volume of Kubernetes changes where one
-// leads to, and not the link.
-func (c Config) folderState() (string, error) {
-	h := fnv.New64a()
+// folderState is a sum over names, sizes and times of the files in the folder that count. Links are followed: a volume of Kubernetes changes where one
+// leads to, and not the link. Why something cannot be read is a part of the state: whoever then reads the folder tells of it.
+func (c Config) folderState() string {
 	if !c.hasMappings() {
-		return "", nil
+		return ""
 	}
+	h := fnv.New64a()
 	root, err := filepath.EvalSymlinks(c.Mappings)
 	if err != nil {
-		return "", err
+		root = c.Mappings
 	}
-	err = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
-		switch hidden := file != root && strings.HasPrefix(d.Name(), "."); {
+	_ = filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch {
 		case err != nil:
-			return err
-		case hidden && d.IsDir():
+			fmt.Fprintf(h, "%s: %v\n", file, err)
+		case file != root && d.IsDir() && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case hidden || d.IsDir():
-			return nil
+		case !d.IsDir() && edition.Takes(file):
+			addState(h, file)
 		}
-		return addState(h, file)
+		return nil // the error of one file keeps none of the others from being looked at
 	})
-	return fmt.Sprint(h.Sum64()), err
+	return fmt.Sprint(h.Sum64())
 }
 
-func addState(h io.Writer, file string) error {
+func addState(h io.Writer, file string) {
 	to, err := filepath.EvalSymlinks(file)
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(to)
+	var info fs.FileInfo
 	if err == nil {
-		_, err = fmt.Fprintf(h, "%s %s %d %d\n", file, to, info.Size(), info.ModTime().UnixNano())
+		info, err = os.Stat(to)
 	}
-	return err
+	if err != nil {
+		fmt.Fprintf(h, "%s: %v\n", file, err)
+		return
+	}
+	fmt.Fprintf(h, "%s %s %d %d\n", file, to, info.Size(), info.ModTime().UnixNano())
 }
 
 // folder is the plant's own folder as it is now.

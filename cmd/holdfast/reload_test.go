@@ -37,9 +37,7 @@ func TestChangedMappingsAreTakenWholeOrNotAtAll(t *testing.T) {
 	live := mapping.NewLive(first)
 	db := storetest.SQLite(t)
 	f := &floors{cfg: Config{Mappings: dir}, live: live, db: db, doer: access.New(db), log: slog.New(slog.NewTextHandler(&log, nil)), alerts: alert.New(slog.New(slog.DiscardHandler))}
-	if f.mapsBy, err = f.cfg.mapsBy(edition.State{}); err != nil {
-		t.Fatal(err)
-	}
+	f.mapsBy = f.cfg.mapsBy(edition.State{})
 	r := f.newReloader()
 	r.settle = 0
 	r.begin(t.Context())
@@ -169,14 +167,7 @@ func TestAMountedFolderIsReadByItsLinks(t *testing.T) {
 		}
 		return strings.Join(own, " ")
 	}
-	state := func() string {
-		t.Helper()
-		s, err := cfg.folderState()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	state := cfg.folderState
 	first, was := read(), state()
 	if !strings.HasPrefix(first, "m@") || strings.Contains(first, " ") {
 		t.Errorf("it has %q, want m alone", first)
@@ -210,9 +201,7 @@ func (m *manyNodes) node(name string) *reloader {
 		m.t.Fatal(err)
 	}
 	f := &floors{cfg: cfg, rules: rules, live: mapping.NewLive(rules), links: m.erp, db: m.db, doer: access.New(m.db), log: slog.New(slog.NewTextHandler(&m.log, nil)), alerts: alert.New(slog.New(slog.DiscardHandler))}
-	if f.mapsBy, err = cfg.mapsBy(edition.State{}); err != nil {
-		m.t.Fatal(err)
-	}
+	f.mapsBy = cfg.mapsBy(edition.State{})
 	r := f.newReloader()
 	r.settle = 0
 	r.begin(m.t.Context())

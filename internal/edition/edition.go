@@ -67,7 +67,7 @@ func Read(folder fs.FS) (Edition, error) {
 			return err
 		case name != "." && d.IsDir() && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case d.IsDir() || strings.HasPrefix(d.Name(), ".") || !slices.Contains([]string{".yaml", ".yml", ".csv"}, path.Ext(name)):
+		case d.IsDir() || !Takes(name):
 			return nil
 		}
 		text, err := fs.ReadFile(folder, name)
@@ -81,9 +81,25 @@ func Read(folder fs.FS) (Edition, error) {
 		return nil
 	})
 	if err != nil {
-		return Edition{}, fmt.Errorf("read the folder of mappings: %w", err)
+		return Edition{}, unread(err)
 	}
 	return pack(all)
+}
+
+// Takes tells whether Read reads the file of a name that is no folder.
+func Takes(name string) bool {
+	return !strings.HasPrefix(path.Base(name), ".") && slices.Contains([]string{".yaml", ".yml", ".csv"}, path.Ext(name))
+}
+
+// unread says why a folder cannot be read. That may change without a change of the folder.
+func unread(err error) error {
+	if problem.KindOf(err) != problem.Internal {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Unavailable, What: "read the folder of mappings", Why: "a file or folder in it cannot be read",
+		Hint: "let the account that runs Holdfast read the file, or take it out of the folder; a link has to lead to a file", Cause: err,
+	}
 }
 
 // None is the edition without a file.
