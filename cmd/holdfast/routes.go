@@ -75,10 +75,12 @@ func openLinks(cfg Config, log *slog.Logger) (map[string]link, error) {
 			mistakes = append(mistakes, cfg.placed("links."+name, err))
 			continue
 		}
-		links[name] = l
-		if err := cfg.Links[name].encrypt(l); err != nil {
+		if err := cfg.Links[name].encrypt(l); err != nil { // it would send what others can read
 			mistakes = append(mistakes, cfg.placed("links."+name+".encrypt_to", err))
+			l.Close()
+			continue
 		}
+		links[name] = l
 	}
 	return links, errors.Join(mistakes...)
 }

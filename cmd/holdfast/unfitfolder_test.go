@@ -174,3 +174,13 @@ func TestTheFolderDoesNotCountOnceAnEditionIsPublished(t *testing.T) {
 		t.Errorf("a start by the published edition: %v, %s", err, o.log.String())
 	}
 }
+
+// TestALinkThatCannotEncryptStopsAStart, also of a plant that has mappings to go on by: what it sends would be read by others.
+func TestALinkThatCannotEncryptStopsAStart(t *testing.T) {
+	t.Setenv("P", "secret")
+	o := newOwnFolder(t)
+	_, err := o.start("links:\n  mq: {kind: amqp, addresses: [\"amqp://127.0.0.1:1\"], user: u, password: \"env:P\", publish: {exchange: e}, encrypt_to: nowhere.pem}\n")
+	if err == nil || !strings.Contains(err.Error(), "links.mq.encrypt_to") {
+		t.Errorf("got %v, want that links.mq.encrypt_to names no file", err)
+	}
+}
