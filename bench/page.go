@@ -23,6 +23,7 @@ import (
 	"holdfast/internal/job"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
+	"holdfast/internal/message"
 	source "holdfast/internal/schema"
 	"holdfast/internal/store"
 	"holdfast/openapi"
@@ -51,6 +52,9 @@ func (d desk) Words(set *mapping.Set, name string) []mapping.Word { return set.W
 
 // Document implements console.Workshop: what the page shows goes out.
 func (desk) Document(*mapping.Set, string) *source.Type { return nil }
+
+// Holds implements console.Workshop. There is no link whose contract would be asked.
+func (desk) Holds(*mapping.Set, string, message.Message, mapping.Made) []string { return nil }
 
 // Ready implements console.Workshop.
 func (desk) Ready(context.Context, edition.Edition) error { return nil }
