@@ -163,19 +163,28 @@ func (c Config) farPlace(p BackupPlaceConfig, key string) (backup.Place, error) 
 
 // backupRecipients reads them; a file holds one key a line, and comments.
 func (c Config) backupRecipients(ctx context.Context) ([]backup.Recipient, error) {
-	var keys []string
-	for _, r := range c.Backup.Recipients {
-		if !strings.HasPrefix(r, "file:") {
-			keys = append(keys, r)
+	var from []backup.Listed
+	var errs []error
+	for i, r := range c.Backup.Recipients {
+		name, isFile := strings.CutPrefix(r, "file:")
+		if !isFile {
+			from = append(from, backup.Listed{Where: fmt.Sprintf("backup.recipients[%d] of %s", i, c.file), Text: r})
 			continue
 		}
 		text, err := c.secret(ctx, r)
-		if err != nil {
-			return nil, err
+		if p, ok := errors.AsType[*problem.Error](err); ok { // its hint is for secrets, and this is none
+			err = &problem.Error{Kind: p.Kind, What: "read the recipients of backups in " + c.beside(name), Why: p.Why, Hint: "put the public key back there (age-keygen -y prints it of the secret one), and let the user that runs holdfast read it"}
 		}
-		keys = append(keys, text)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		from = append(from, backup.Listed{Where: c.beside(name), Text: text})
 	}
-	return backup.Recipients(keys)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return backup.Recipients(from)
 }
 
 // backupKey is what opens copies: a file that a command names, or the site's own.

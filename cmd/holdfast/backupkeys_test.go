@@ -44,10 +44,10 @@ func TestAKeyInASafeStaysTheKey(t *testing.T) {
 	if got := read("site.pub"); got != site {
 		t.Errorf("the site's key is %q now, want %q", got, site)
 	}
-	if _, err := backup.Recipients([]string{site, site}); err == nil {
+	if _, err := backup.Recipients([]backup.Listed{{Text: site}, {Text: site}}); err == nil {
 		t.Error("one key twice counts as two")
 	}
-	if got, err := backup.Recipients([]string{site, recovery}); err != nil || len(got) != 2 {
+	if got, err := backup.Recipients([]backup.Listed{{Text: site}, {Text: recovery}}); err != nil || len(got) != 2 {
 		t.Errorf("got %d recipients, %v, want 2", len(got), err)
 	}
 }

@@ -329,16 +329,16 @@ func examineDisk(cfg Config) []finding {
 	return []finding{{Subject: "disk", State: isOK, Says: says}}
 }
 
-// examineBackups asks each place what it has.
+// examineBackups reads the keys that copies are made for and proven with, and asks each place what it has.
 func examineBackups(ctx context.Context, cfg Config) []finding {
 	if cfg.Backup == nil {
 		return nil
 	}
+	out := examineBackupKeys(ctx, cfg)
 	places, err := cfg.backupPlaces(ctx)
 	if err != nil {
-		return bad("backups", err)
+		return append(out, bad("backups", err)...)
 	}
-	var out []finding
 	for _, p := range places {
 		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 		names, err := p.List(ctx)
@@ -350,6 +350,19 @@ func examineBackups(ctx context.Context, cfg Config) []finding {
 		out = append(out, finding{Subject: "backups", State: isOK, Says: fmt.Sprintf("%s answers; it has %s", p, count(len(names), "file", "files"))})
 	}
 	return out
+}
+
+// examineBackupKeys reads what every copy, and every proof of one, needs: without it serve would find out at the next.
+func examineBackupKeys(ctx context.Context, cfg Config) []finding {
+	_, err := cfg.backupRecipients(ctx)
+	if cfg.Backup.Identity != "" {
+		_, unread := cfg.backupKey(ctx, "")
+		err = errors.Join(err, unread)
+	}
+	if err == nil {
+		return nil
+	}
+	return bad("backup keys", err)
 }
 
 // examineLinks calls each link that could be opened; what is wrong with another has been told with the mappings.

@@ -21,15 +21,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"filippo.io/age"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
@@ -359,50 +356,4 @@ func readJSON(ctx context.Context, p Place, name string, v any) error {
 
 func damaged(what, why string) error {
 	return &problem.Error{Kind: problem.Integrity, What: what, Why: why, Hint: "take another copy: holdfast backup list names those that were proven"}
-}
-
-// Recipient is somebody who can open archives.
-type Recipient = age.Recipient
-
-// NewKey makes a key that opens archives.
-func NewKey() (secret string, err error) {
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		return "", fmt.Errorf("make a key for backups: %w", err)
-	}
-	return id.String(), nil
-}
-
-// PublicKey is the public half of a key that NewKey made, which Recipients reads.
-func PublicKey(secret string) (string, error) {
-	id, err := age.ParseX25519Identity(secret)
-	if err != nil {
-		return "", errors.New("read a key for backups: it is none that age can read") // its own words might repeat the key
-	}
-	return id.Recipient().String(), nil
-}
-
-// Recipients reads whom archives are for: "age1…" and "age1pq1…" keys. Fewer than two different ones are refused: with one key lost all copies
-// would be.
-func Recipients(keys []string) ([]Recipient, error) {
-	var all []Recipient
-	seen := map[string]bool{}
-	for _, k := range keys {
-		found, err := age.ParseRecipients(strings.NewReader(k))
-		if err != nil {
-			return nil, &problem.Error{Kind: problem.Invalid, What: "read the recipient " + k, Why: err.Error(), Hint: "write a public key as age-keygen prints it: age1…"}
-		}
-		for _, r := range found {
-			if text := fmt.Sprint(r); !seen[text] {
-				seen[text], all = true, append(all, r)
-			}
-		}
-	}
-	if len(all) < 2 {
-		return nil, &problem.Error{
-			Kind: problem.Invalid, What: "name the recipients of backups", Why: fmt.Sprintf("there are %d, and it takes two different ones", len(all)),
-			Hint: "name the site's key and a recovery key that lies in a safe",
-		}
-	}
-	return all, nil
 }

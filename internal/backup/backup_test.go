@@ -108,7 +108,7 @@ func newSite(t *testing.T, url string) *site {
 	var own, recovery string
 	s.own, own = key(t, "site")
 	s.recovery, recovery = key(t, "recovery")
-	to, err := backup.Recipients([]string{own, recovery})
+	to, err := backup.Recipients([]backup.Listed{{Text: own}, {Text: recovery}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -581,15 +581,6 @@ func TestPruneKeepsWhatIsStillNeeded(t *testing.T) {
 	}
 	if again, err := p.List(t.Context()); err != nil || len(again) != len(want) {
 		t.Errorf("a year later %v are left, %v, want the newest and the newest that was proven", again, err)
-	}
-}
-
-func TestTwoRecipientsAreTheLeast(t *testing.T) {
-	_, one := key(t, "one")
-	for name, keys := range map[string][]string{"none": nil, "one": {one}, "no key": {one, "age1nothing"}} {
-		if _, err := backup.Recipients(keys); problem.KindOf(err) != problem.Invalid {
-			t.Errorf("%s: got %v, want it refused", name, err)
-		}
 	}
 }
 
