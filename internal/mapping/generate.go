@@ -26,11 +26,12 @@ type generator struct {
 	r     *rand.Rand
 	plain bool // everything is there once, and a text is the name of its field
 
-	tame  bool              // nearly everything is there, short, and often one of words: what a mapping takes
-	words []string          // that the mapping asks for
-	units []string          // codes of units that it may be asked for
-	names map[string]string // what the other side calls an object of a kind
-	free  map[string]bool   // the texts that were made up where nothing says what they look like; nil where nobody asks
+	tame  bool                // nearly everything is there, short, and often one of words: what a mapping takes
+	words []string            // that the mapping asks for
+	asked map[string][]string // and those that it asks for of one field, by its name
+	units []string            // codes of units that it may be asked for
+	names map[string]string   // what the other side calls an object of a kind
+	free  map[string]bool     // the texts that were made up where nothing says what they look like; nil where nobody asks
 }
 
 // tameChars and tameDigits are the most of a text, and of a number before the point, in a tame document; behind the point are three.
@@ -41,6 +42,12 @@ func forMapping(seed uint64, m *mapping, examples []Example) *generator {
 	g := newGenerator(seed)
 	for _, w := range quotedWord.FindAllStringSubmatch(string(m.text), -1) {
 		g.words = append(g.words, w[1])
+	}
+	g.asked = map[string][]string{}
+	for _, q := range askedOf.FindAllStringSubmatch(string(m.text), -1) {
+		for _, w := range quotedWord.FindAllStringSubmatch(q[2], -1) {
+			g.asked[q[1]] = append(g.asked[q[1]], w[1])
+		}
 	}
 	for _, name := range sortedKeys(m.tables) {
 		g.words = append(g.words, sortedKeys(m.tables[name].rows)...)
@@ -91,6 +98,18 @@ func (g *generator) unit(t *schema.Type, name string) (string, bool) {
 
 // quotedWord is a text in an expression.
 var quotedWord = regexp.MustCompile(`"([A-Za-z0-9_.-]{1,20})"`)
+
+// askedOf is a field that an expression compares with texts.
+var askedOf = regexp.MustCompile(`\.\??(\w+)(?:\.orValue\("[^"]*"\))?\s*(?:==|in)\s*(\[[^\]]*\]|"[^"]*")`)
+
+// answer is a text that the mapping asks for of this field, mostly; else nothing.
+func (g *generator) answer(t *schema.Type, name string) (string, bool) {
+	if words := g.asked[name]; g.tame && len(words) > 0 && g.r.IntN(4) > 0 {
+		w := words[g.r.IntN(len(words))]
+		return w, len(w) >= t.MinLength && (t.MaxLength == 0 || len(w) <= t.MaxLength) && (t.Enum == nil || slices.Contains(t.Enum, w)) && (t.Pattern == "" || matchesPattern(t.Pattern, w)) && t.Format == ""
+	}
+	return "", false
+}
 
 // word is one that the mapping asks for, and that there is room for; often none.
 func (g *generator) word(t *schema.Type) (string, bool) {
@@ -165,6 +184,9 @@ const plainChars = 8
 const alphabet = `ABCabc019 -./äßé"<&>\`
 
 func (g *generator) text(t *schema.Type, name string) string {
+	if w, ok := g.answer(t, name); ok {
+		return w
+	}
 	switch {
 	case strings.HasSuffix(strings.ToLower(name), "zone"):
 		return "Europe/Berlin"
