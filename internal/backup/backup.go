@@ -46,9 +46,11 @@ type Manifest struct {
 	Node    string    `json:"node"`
 	Program string    `json:"program"` // version that made it
 	Made    time.Time `json:"made"`
-	Dialect string    `json:"dialect"`        // sqlite or postgres
-	Schema  string    `json:"schema"`         // the last step of the schema
-	Page    int64     `json:"page,omitempty"` // bytes of the pieces into which the database is cut for increments; 0: by content
+	Dialect string    `json:"dialect"` // sqlite or postgres
+	Schema  string    `json:"schema"`  // the last step of the schema
+	// Begun is when the database was made, see store.DB.Begun: copies with another are of another database. Zero in copies of releases before.
+	Begun time.Time `json:"begun,omitzero"`
+	Page  int64     `json:"page,omitempty"` // bytes of the pieces into which the database is cut for increments; 0: by content
 	// Config and Database are the names, below the folder of a plant, of its configuration and of its SQLite file; copies of releases before have none, see ConfigFile.
 	Config   string           `json:"config,omitempty"`
 	Database string           `json:"database,omitempty"`

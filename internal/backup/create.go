@@ -128,6 +128,9 @@ func (s Source) database(ctx context.Context, file string, m *Manifest, know fun
 	to := bufio.NewWriterSize(f, 1<<20)
 	cut := newCutter(m.Page, know)
 	err = s.DB.Copy(ctx, io.MultiWriter(to, cut), func(tx *store.Tx) (err error) {
+		if m.Begun, err = tx.Begun(ctx); err != nil {
+			return err
+		}
 		if m.Tables, err = tx.Counts(ctx); err == nil {
 			m.State, err = stateOf(ctx, tx, s.Origin)
 		}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -41,6 +42,7 @@ type Log struct {
 type position struct {
 	Base   string    `json:"base"` // "": there is no copy to follow
 	Made   time.Time `json:"made"`
+	Begun  time.Time `json:"begun"` // as of the copy's Manifest
 	Page   int64     `json:"page"`
 	Number int64     `json:"number"` // of the last increment
 	Prev   string    `json:"prev"`
@@ -72,10 +74,19 @@ func OpenLog(folder string) (*Log, error) {
 			l.know.load(digests)
 		}
 	}
-	if err != nil { // whatever is wrong with it, a new copy begins it anew
+	if err != nil || l.at.Begun.IsZero() { // whatever is wrong with it, also that a release before has kept it: a new copy begins it anew
 		l.at, l.know = position{}, newKnown()
 	}
 	return l, nil
+}
+
+// Followed is the copy that the log of a folder follows; "" if there is none. It makes nothing.
+func Followed(folder string) (id string) {
+	var at position
+	if b, err := os.ReadFile(filepath.Join(folder, positionFile)); err == nil {
+		_ = json.Unmarshal(b, &at) // one that cannot be read follows nothing
+	}
+	return at.Base
 }
 
 // known are the pieces of a copy and its increments, by their numbers in the order in which they came first.
@@ -140,7 +151,7 @@ func (l *Log) begin(k *known, s Sealed, m Manifest) error {
 		}
 	}
 	sum := sha256.Sum256(s.Manifest)
-	at := position{Base: m.ID, Made: m.Made, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil))}
+	at := position{Base: m.ID, Made: m.Made, Begun: m.Begun, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil))}
 	if err := l.save(at, k.fresh); err != nil {
 		return err
 	}
@@ -188,7 +199,8 @@ func (l *Log) Cost() time.Duration {
 const idle = 10 * time.Minute
 
 // Ship makes an increment and puts it, with what they lack of those before, into every place that has the copy. It returns the moment of which the
-// places together have everything: the latest that any of them has.
+// places together have everything: the latest that any of them has. Where the database is not the one of the copy it follows that no more, and the error, of kind
+// Conflict, says so once: nothing of one plant's database stands behind the copy of another, and the next copy begins anew.
 func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -197,6 +209,9 @@ func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Tim
 	}
 	began := time.Now()
 	err = l.increment(ctx, src, o)
+	if errors.Is(err, errAnother) {
+		err = l.another()
+	}
 	if l.cost = time.Since(began); err != nil {
 		return through, err
 	}
@@ -218,6 +233,19 @@ func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Tim
 	return through, errors.Join(errs...)
 }
 
+// errAnother is that the database is not the one of the copy that the log follows.
+var errAnother = errors.New("the database is another than the copy's")
+
+// another has the log follow nothing. Its files stay until a copy begins it anew.
+func (l *Log) another() error {
+	base := l.at.Base
+	l.at, l.know = position{}, newKnown()
+	return &problem.Error{
+		Kind: problem.Conflict, What: "ship what has changed since backup " + base, Why: "that is a copy of another database than the plant has now",
+		Hint: "a copy of its own is made for it to follow; if the database was lost, stop the plant and restore: holdfast backup restore FOLDER " + base,
+	}
+}
+
 // increment makes one, unless nothing has changed.
 func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	now := src.DB.Now().UTC().Truncate(time.Microsecond) // before the moment of the copy: what it promises is in it
@@ -229,7 +257,7 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	l.know.order, l.know.size = sha256.New(), 0
 	sum := sha256.New()
 	inc := Increment{Base: l.at.Base, Number: l.at.Number + 1, Made: now, Prev: l.at.Prev}
-	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum), inc.tell(ctx))
+	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum), l.tells(ctx, &inc))
 	pieces := hex.EncodeToString(l.know.order.Sum(nil))
 	if err != nil || pieces == l.at.Pieces && now.Sub(l.last) < idle {
 		l.know.forget()
@@ -250,15 +278,27 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	return nil
 }
 
-// tell reads what the increment says of its database at the moment of which it is.
-func (inc *Increment) tell(ctx context.Context) func(tx *store.Tx) error {
-	return func(tx *store.Tx) (err error) {
-		if inc.Tables, err = tx.Counts(ctx); err != nil {
+// tells has an increment tell of its database, if that is the one of the copy.
+func (l *Log) tells(ctx context.Context, inc *Increment) func(tx *store.Tx) error {
+	return func(tx *store.Tx) error {
+		begun, err := tx.Begun(ctx)
+		if err == nil && !begun.Equal(l.at.Begun) {
+			err = errAnother
+		}
+		if err != nil {
 			return err
 		}
-		inc.Entries, inc.Root, err = audit.Tip(ctx, tx)
+		return inc.tell(ctx, tx)
+	}
+}
+
+// tell reads what the increment says of its database at the moment of which it is.
+func (inc *Increment) tell(ctx context.Context, tx *store.Tx) (err error) {
+	if inc.Tables, err = tx.Counts(ctx); err != nil {
 		return err
 	}
+	inc.Entries, inc.Root, err = audit.Tip(ctx, tx)
+	return err
 }
 
 // pieces writes those of the database that are new, each after its length, and 0 after the last; it returns the order of all. within reads the database of
@@ -311,7 +351,7 @@ func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	at := position{Base: inc.Base, Made: l.at.Made, Page: l.at.Page, Number: inc.Number, Prev: hex.EncodeToString(sum[:]), Pieces: inc.Pieces}
+	at := position{Base: inc.Base, Made: l.at.Made, Begun: l.at.Begun, Page: l.at.Page, Number: inc.Number, Prev: hex.EncodeToString(sum[:]), Pieces: inc.Pieces}
 	if err := l.save(at, l.know.fresh); err != nil {
 		return err
 	}

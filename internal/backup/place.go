@@ -163,8 +163,9 @@ func orphans(names []string) (all []string) {
 // idTime is what the name of a copy begins with: the names of a place are in the order of time.
 const idTime = "20060102T150405Z"
 
-// newest is the newest copy of a place that can be read, or the one that is named. passed is an error of kind Integrity if a newer one is damaged.
-func newest(ctx context.Context, p Place, id string, by Trust) (c Copy, passed, err error) {
+// newest is the newest copy of a place that can be read, or the one that is named. among are those of which nobody has named one; none where
+// somebody has.
+func newest(ctx context.Context, p Place, id string, by Trust) (c Copy, among []Copy, err error) {
 	all, err := List(ctx, p, by)
 	if err != nil {
 		return Copy{}, nil, err
@@ -177,9 +178,9 @@ func newest(ctx context.Context, p Place, id string, by Trust) (c Copy, passed, 
 		return Copy{}, nil, missing(p, cmp.Or(id, "a backup"))
 	}
 	if c = all[at]; id == "" {
-		passed = passedOver(c, all)
+		among = all
 	}
-	return c, passed, nil
+	return c, among, nil
 }
 
 // Furthest is the place whose copy of that name reaches furthest, with the increments that follow it; "" is the newest there. Of those that reach as far it is
@@ -216,4 +217,25 @@ func passedOver(c Copy, all []Copy) error {
 		Kind: problem.Integrity, What: "take the newest backup of " + c.Place, Why: "what is newer than " + c.ID + " is damaged, or not the plant's: " + strings.Join(why, "; "),
 		Hint: "look in the other places; to take the one before it, name it: " + c.ID,
 	}
+}
+
+// Another tells that the newest copy of a place that can be read is of another database than one before it, by its Manifest.Begun: where the plant's database was lost and begun
+// anew, what the plant had is in the copy before. The error is of kind Conflict. all is what List gives.
+func Another(all []Copy) error {
+	at := slices.IndexFunc(all, func(c Copy) bool { return c.Trouble == "" })
+	if at < 0 || all[at].Begun.IsZero() {
+		return nil
+	}
+	c := all[at]
+	for _, before := range all {
+		if before.Begun.IsZero() || before.Begun.Equal(c.Begun) || !before.Made.Before(c.Made) {
+			continue
+		}
+		return &problem.Error{
+			Kind: problem.Conflict, What: "take the newest backup of " + c.Place,
+			Why:  fmt.Sprintf("%s is of a database that was begun at %s, and %s before it of another, begun at %s", c.ID, c.Begun.Format(time.RFC3339), before.ID, before.Begun.Format(time.RFC3339)),
+			Hint: "where the database was lost in between, name the one before: " + before.ID + "; where the plant was begun anew, name " + c.ID,
+		}
+	}
+	return nil
 }

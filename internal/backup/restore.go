@@ -40,7 +40,7 @@ type Restored struct {
 
 // Restore unpacks a copy into a folder that has nothing, and makes its database: beside the other files, or at the URL of an empty
 // PostgreSQL. A lane that is not whole does not stop it, which would leave no plant at all: it is in Broken. Nothing that was owed at the time of the copy is sent without asking for it first, and new messages begin a new epoch. It leaves
-// nothing behind when it fails but the folder; where it is killed, what it leaves does not start. "" is the newest copy; Integrity if that is damaged: the one before it is restored by its name alone.
+// nothing behind when it fails but the folder; where it is killed, what it leaves does not start. "" is the newest copy; Integrity if that is damaged, Conflict if one before it is of another database (Another): either is restored by its name alone.
 func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r Restored, err error) {
 	began := time.Now()
 	if err := empty(folder); err != nil {
@@ -49,8 +49,8 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
 	}
-	c, passed, err := newest(ctx, p, id, t.Trust)
-	if err = errors.Join(err, passed); err != nil {
+	c, among, err := newest(ctx, p, id, t.Trust)
+	if err = errors.Join(err, passedOver(c, among), Another(among)); err != nil {
 		return Restored{}, err
 	}
 	// Until the outbox knows that it was restored nothing of it lies where a start would find it.

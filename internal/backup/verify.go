@@ -75,7 +75,7 @@ type Trial struct {
 // copy that can be read. What it has found is kept beside the copy. Errors: Integrity for whatever is not as it was written, also where the proof is of a
 // copy before one that is damaged, Denied for a key that does not open it.
 func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err error) {
-	c, passed, err := newest(ctx, p, id, t.Trust)
+	c, among, err := newest(ctx, p, id, t.Trust)
 	if err != nil {
 		return Proof{}, err
 	}
@@ -103,7 +103,7 @@ func Verify(ctx context.Context, p Place, id string, t Trial) (proof Proof, err 
 		return Proof{}, err
 	}
 	proof = Proof{ID: c.ID, Place: p.String(), At: t.Now().UTC(), Took: time.Since(began).Seconds(), Opened: t.Key.Name, Signer: signed.node, Anchor: signed.anchor, Increments: to.n, Through: to.through}
-	return proof, errors.Join(t.keep(ctx, p, proof), passed)
+	return proof, errors.Join(t.keep(ctx, p, proof), passedOver(c, among))
 }
 
 // reached refuses a copy that does not reach as far as it must.
