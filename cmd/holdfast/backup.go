@@ -165,6 +165,7 @@ type listed struct {
 	copies  []backup.Copy
 	reaches []backup.Reach
 	allowed time.Duration // backup.AllowedLag
+	another []error       // of the places whose newest copy is of another database than one before it
 }
 
 // copies lists them, as far as by believes what is there; nil believes all. Its error is of the places that cannot be read.
@@ -177,6 +178,9 @@ func (c Config) copies(ctx context.Context, by backup.Trust) (listed, error) {
 	}
 	for _, p := range places {
 		here, err := backup.List(ctx, p, by)
+		if another := backup.Another(here); another != nil {
+			all.another = append(all.another, another)
+		}
 		if all.copies = append(all.copies, here...); err == nil {
 			all.reaches = append(all.reaches, backup.ReachOf(p.String(), here))
 		}
@@ -189,10 +193,14 @@ func (b BackupConfig) allowedLag() time.Duration {
 	return backup.AllowedLag(b.Every, b.Ship, b.Behind)
 }
 
-// tellLag names each place from which the plant could not be brought back as far as from another.
+// tellLag names each place from which the plant could not be brought back as far as from another, and each whose newest copy is of another database.
 func (l listed) tellLag(w io.Writer) error {
 	behind, furthest := backup.Lagging(l.reaches, l.allowed)
 	var errs []error
+	for _, a := range l.another {
+		_, err := fmt.Fprintf(w, "WARNING: %v\n", a)
+		errs = append(errs, err)
+	}
 	for _, r := range behind {
 		_, err := fmt.Fprintf(w, "WARNING: %s lags behind: %s\n", r.Place, r.Behind(furthest))
 		errs = append(errs, err)

@@ -302,6 +302,9 @@ func (c Config) backupSource(db *store.DB) backup.Source {
 // backupWork is the folder in which copies are put together.
 func (c Config) backupWork() string { return cmp.Or(c.Backup.Work, filepath.Dir(c.file)) }
 
+// backupLog is the folder in it of what increments follow, and of what places still lack of them.
+const backupLog = "backup-log"
+
 // The files that init and demo make for backups.
 const (
 	backupKeys  = "backup-keys"

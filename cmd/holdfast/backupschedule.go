@@ -29,7 +29,7 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 	var shipped *backup.Log
 	anchor := briefly(p.cfg.anchoring(p.anchor, backup.ForIncrement, p.log))
 	if b.Ship > 0 {
-		if shipped, err = backup.OpenLog(filepath.Join(p.cfg.backupWork(), "backup-log")); err != nil {
+		if shipped, err = backup.OpenLog(filepath.Join(p.cfg.backupWork(), backupLog)); err != nil {
 			return nil, err
 		}
 	}

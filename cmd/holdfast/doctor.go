@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -197,10 +196,8 @@ func examineUnused(cfg Config, rules *mapping.Set) []finding {
 }
 
 func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []finding {
-	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
-		if _, err := os.Stat(path); err != nil {
-			return []finding{{Subject: "database", State: look, Says: path + " is not there yet", Do: "nothing: holdfast serve makes it"}}
-		}
+	if gone := examineGone(ctx, cfg); gone != nil {
+		return gone
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -220,6 +217,24 @@ func examineDatabase(ctx context.Context, cfg Config, links map[string]link) []f
 	}
 	ok := finding{Subject: "database", State: isOK, Says: fmt.Sprintf("%s answers, its schema is up to date", db)}
 	return slices.Concat([]finding{ok}, examineGuards(ctx, db), examineEdition(ctx, cfg, db, links), examineNodes(ctx, db), examineServed(ctx, cfg, db), examineRemoved(ctx, cfg, db), examineDoubts(ctx, cfg, db), examineConflicts(ctx, cfg, db))
+}
+
+// examineGone tells of a database that is empty or not there, and whether the plant has had one; nil of one that is begun, or does not answer.
+func examineGone(ctx context.Context, cfg Config) []finding {
+	short, cancel := context.WithTimeout(ctx, 10*time.Second)
+	name, err := cfg.unbegun(short)
+	cancel()
+	if err != nil || name == "" {
+		return nil
+	}
+	left, _ := cfg.leftBehind(ctx) // a place that cannot be read is told with the backups
+	if err := cfg.databaseGone(name, left); err != nil {
+		return bad("database", err)
+	}
+	if cfg.Database.URL == "sqlite:"+name {
+		return []finding{{Subject: "database", State: look, Says: name + " is not there yet", Do: "nothing: holdfast serve makes it"}}
+	}
+	return nil
 }
 
 // examineGuards tells which triggers are gone by which the database refuses to have the audit record changed.

@@ -43,15 +43,27 @@ func migrateStatus() *cobra.Command {
 }
 
 func migrateUp() *cobra.Command {
+	var newPlant bool
 	cmd := &cobra.Command{
-		Use:     "up",
-		Short:   "Make the database, or bring its schema up to date",
+		Use:   "up",
+		Short: "Make the database, or bring its schema up to date",
+		Long: "Up makes a database that is not there yet. Where the plant has had one (there are copies of it, or checkpoints of its audit record), it refuses,\n" +
+			"as serve does: bring the plant back with holdfast backup restore, or begin a new one with --new-plant.",
 		Example: "  holdfast migrate up --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := configOf(cmd)
 			if err != nil {
 				return err
+			}
+			log, err := newLogger(cfg.Log, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if !newPlant {
+				if err := cfg.refuseBeginning(cmd.Context(), log); err != nil {
+					return err
+				}
 			}
 			db, err := openDatabase(cmd.Context(), cfg, store.Config{})
 			if err != nil {
@@ -60,6 +72,7 @@ func migrateUp() *cobra.Command {
 			return errors.Join(printMigrations(cmd, db), db.Close())
 		},
 	}
+	cmd.Flags().BoolVar(&newPlant, "new-plant", false, "begin an empty database although the plant has had one: what was in that is given up, unless a copy brings it back elsewhere")
 	return cmd
 }
 

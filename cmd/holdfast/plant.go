@@ -76,6 +76,9 @@ func openFloors(ctx context.Context, cfg Config, hooks store.Config, log *slog.L
 		unfit = unfitError{err}
 	}
 	hooks.Log = log
+	if err := cfg.refuseBeginning(ctx, log); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	if f.db, err = openDatabase(ctx, cfg, hooks); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

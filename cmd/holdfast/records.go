@@ -45,6 +45,9 @@ type records struct {
 func openRecords(ctx context.Context, cfg Config) (*records, error) {
 	if path, ok := strings.CutPrefix(cfg.Database.URL, "sqlite:"); ok {
 		if _, err := os.Stat(path); err != nil {
+			if gone := cfg.refuseBeginning(ctx, slog.New(slog.DiscardHandler)); gone != nil {
+				return nil, gone
+			}
 			return nil, &problem.Error{
 				Kind: problem.NotFound, What: "open the database " + path, Why: why(err),
 				Hint: "it is made by: holdfast serve --config " + cfg.file + ", or holdfast migrate up --config " + cfg.file,
@@ -83,6 +86,13 @@ func with(cmd *cobra.Command, fn func(ctx context.Context, r *records) error) er
 
 // current refuses a database whose schema this program does not know, or is ahead of.
 func (r *records) current(ctx context.Context) error {
+	at, err := r.db.Begun(ctx)
+	if err == nil && at.IsZero() {
+		err = r.cfg.refuseBeginning(ctx, slog.New(slog.DiscardHandler))
+	}
+	if err != nil {
+		return err
+	}
 	steps, err := r.db.Migrations(ctx)
 	if err != nil {
 		return err
