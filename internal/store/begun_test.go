@@ -21,6 +21,9 @@ func TestADatabaseIsBegunOnce(t *testing.T) {
 			if at, err := db.Begun(t.Context()); err != nil || !at.IsZero() {
 				t.Fatalf("an empty database was begun %s, %v", at, err)
 			}
+			if steps, err := db.Migrations(t.Context()); err != nil || len(steps) == 0 || !steps[0].Applied.IsZero() {
+				t.Errorf("of an empty database got the steps %v, %v", steps, err)
+			}
 			if tables, err := db.Counts(t.Context()); err != nil || len(tables) > 0 {
 				t.Errorf("looking has made %v, %v", tables, err)
 			}

@@ -28,11 +28,18 @@ type Migration struct {
 	Applied time.Time // zero if it has not been applied
 }
 
-// Migrations lists the steps that this program knows, oldest first, and when each was applied.
+// Migrations lists the steps that this program knows, oldest first, and when each was applied. An empty database it leaves empty: a copy can be restored into it.
 func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 	p, err := db.provider(ctx)
 	if err != nil {
 		return nil, err
+	}
+	begun, err := db.Begun(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if begun.IsZero() { // goose would make its table
+		return unapplied(p.ListSources()), nil
 	}
 	steps, err := p.Status(ctx)
 	if err != nil {
@@ -43,6 +50,14 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 		out = append(out, Migration{Name: strings.TrimSuffix(filepath.Base(s.Source.Path), ".sql"), Applied: s.AppliedAt})
 	}
 	return out, nil
+}
+
+func unapplied(sources []*goose.Source) []Migration {
+	out := make([]Migration, 0, len(sources))
+	for _, s := range sources {
+		out = append(out, Migration{Name: strings.TrimSuffix(filepath.Base(s.Path), ".sql")})
+	}
+	return out
 }
 
 // SchemaDigest is the SHA-256, in hexadecimal, of all steps that this program knows for a kind of database. Programs of one digest have one schema.
