@@ -222,7 +222,14 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 		if c.Trouble != "" {
 			proven = "damaged: " + c.Trouble
 		}
-		rows = append(rows, strings.Join([]string{c.ID, ago(now, cmp.Or(c.Through, c.Made)), fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
+		if c.Unfinished {
+			proven = "unfinished: " + c.Trouble
+		}
+		age := "unknown"
+		if at := cmp.Or(c.Through, c.Made); !at.IsZero() {
+			age = ago(now, at)
+		}
+		rows = append(rows, strings.Join([]string{c.ID, age, fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
 	}
 	return table(w, "BACKUP\tAGE\tSIZE\tOWED\tPLACE\tPROVEN", rows)
 }
@@ -406,7 +413,8 @@ func backupPrune() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use: "prune", Short: "Remove the copies that backup.keep does not ask for", Args: cobra.NoArgs,
-		Long:    "Prune removes old copies from every place. The newest that was proven always stays, and so does everything while none was.",
+		Long: "Prune removes old copies from every place. The newest that was proven always stays, and so does everything while none was. One that is damaged, or\n" +
+			"has no manifest, stays too, and is named.",
 		Example: "  holdfast backup prune --reason 'the disk is small'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := (access.Act{Action: access.BackupPrune, Object: "backup", Reason: reason}).Check(); err != nil {
@@ -428,7 +436,7 @@ func backupPrune() *cobra.Command {
 						fmt.Fprintf(cmd.OutOrStdout(), "removed %s from %s\n", id, p)
 						err = errors.Join(err, r.act(ctx, access.BackupPrune, "backup/"+id, reason, func(context.Context, *store.Tx) error { return nil }))
 					}
-					if err != nil {
+					if err = errors.Join(err, tellDamaged(ctx, cmd.ErrOrStderr(), p, by)); err != nil {
 						return err
 					}
 				}
@@ -438,4 +446,15 @@ func backupPrune() *cobra.Command {
 	}
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// tellDamaged names the copies of a place that stay because nobody can tell what they are.
+func tellDamaged(ctx context.Context, w io.Writer, p backup.Place, by backup.Trust) error {
+	all, err := backup.List(ctx, p, by)
+	for _, c := range all {
+		if c.Trouble != "" {
+			fmt.Fprintf(w, "holdfast: WARNING: %s of %s stays, and nothing can be restored of it: %s\n", c.ID, p, c.Trouble)
+		}
+	}
+	return err
 }

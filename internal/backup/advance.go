@@ -176,7 +176,7 @@ func (r *replay) apply(ctx context.Context, p Place, n int64) (inc Increment, s 
 		return inc, s, false, wrong("it does not follow what is before it")
 	}
 	if err := r.body(in, inc); err != nil {
-		return inc, s, false, wrong(err.Error())
+		return inc, s, false, wrong("read its body: " + notWritten(err))
 	}
 	r.at.Pieces, r.at.Number, r.size = inc.Pieces, n, inc.Size
 	sum, err := s.digest()
@@ -206,10 +206,10 @@ func (r *replay) body(in io.Reader, inc Increment) error {
 		return err
 	}
 	if n > most {
-		return errors.New("its body is longer than any that its database needs")
+		return errors.New("it is longer than any that its database needs")
 	}
 	if hex.EncodeToString(sum.Sum(nil)) != inc.SHA256 {
-		return errors.New("its body is not what was written")
+		return errors.New("its hash is another")
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err

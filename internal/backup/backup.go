@@ -21,6 +21,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -134,11 +135,11 @@ func (s Sealed) anchored(by Anchor, p seal.Purpose) (bool, error) {
 	return true, by.Verify(p, digest[:], s.Anchor)
 }
 
-// read gives the manifest.
-func (s Sealed) read() (Manifest, error) {
+// read gives the manifest that is called so.
+func (s Sealed) read(name string) (Manifest, error) {
 	var m Manifest
 	if err := json.Unmarshal(s.Manifest, &m); err != nil {
-		return m, damaged("read the manifest of a backup", err.Error())
+		return m, damaged("read "+name, "it is not what was written: "+err.Error())
 	}
 	return m, nil
 }
@@ -240,6 +241,8 @@ type Copy struct {
 	Through    time.Time `json:"through"`
 	Proven     *Proof    `json:"proven,omitempty"`
 	Trouble    string    `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
+	// Unfinished is an archive with nothing beside it, not even increments or a proof: it may still be being written. It is in Trouble as well.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
 
 // List gives the copies of a place, the newest first. What nobody whom by trusts has signed is in Trouble, and its proof is none; nil believes
@@ -259,7 +262,10 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 			continue
 		}
 		if !slices.Contains(names, id+sealedSuffix) {
-			continue // an archive that was being written when its writer died has nothing beside it
+			if isID(id) {
+				all = append(all, withoutManifest(p, id, names))
+			}
+			continue
 		}
 		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix), by)
 		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound || k == problem.Denied { // one that is damaged, or another plant's, hides no other
@@ -284,9 +290,29 @@ func withoutArchive(name string, names []string) (id string, is bool) {
 	if !is || strings.HasSuffix(name, provenSuffix) || slices.Contains(names, id+archiveSuffix) {
 		return "", false
 	}
-	made, _, _ := strings.Cut(id, "-")
+	return id, isID(id)
+}
+
+// isID tells whether a name is one that Create gives.
+func isID(name string) bool {
+	made, _, _ := strings.Cut(name, "-")
 	_, err := time.Parse(idTime, made)
-	return id, err == nil
+	return err == nil
+}
+
+// withoutManifest is the copy whose archive stands there without its manifest. The archive is written first, so that one that has nothing else beside it may not be whole.
+func withoutManifest(p Place, id string, names []string) Copy {
+	c := Copy{Manifest: Manifest{ID: id}, Place: p.String(), Trouble: noManifest(p, id).Error()}
+	c.Unfinished = !slices.Contains(names, id+provenSuffix) && len(incrementsOf(id, names)) == 0
+	return c
+}
+
+func noManifest(p fmt.Stringer, id string) error {
+	return &problem.Error{
+		Kind: problem.Integrity, What: "read " + id + sealedSuffix + " in " + p.String(),
+		Why:  "the manifest is missing beside the archive: it was removed, or whoever writes the copy has not ended",
+		Hint: "take the manifest from another place that has this copy, or take another copy: holdfast backup list",
+	}
 }
 
 // read gives the copy of that name, which is what it is called there, whatever its manifest says.
@@ -294,10 +320,10 @@ func read(ctx context.Context, p Place, id string, proven bool, by Trust) (Copy,
 	c := Copy{Place: p.String()}
 	s, err := readSealed(ctx, p, id)
 	if err == nil {
-		c.Manifest, err = s.read()
+		c.Manifest, err = s.read(id + sealedSuffix + " in " + p.String())
 	}
 	if err == nil && by != nil {
-		err = s.believed(by, ForManifest, id)
+		err = changed(id+sealedSuffix+" in "+p.String(), s.believed(by, ForManifest, id))
 	}
 	if err == nil && c.ID != id {
 		err = damaged("read the manifest of "+id, "it is that of "+c.ID)
@@ -351,9 +377,32 @@ func readJSON(ctx context.Context, p Place, name string, v any) error {
 	}
 	defer r.Close()
 	if err := json.NewDecoder(io.LimitReader(r, mostJSON)).Decode(v); err != nil {
-		return damaged("read "+name+" in "+p.String(), err.Error())
+		return damaged("read "+name+" in "+p.String(), notWritten(err))
 	}
 	return nil
+}
+
+// notWritten says in words why what was read cannot be what was written.
+func notWritten(err error) string {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it was cut off, or never written to its end"
+	case errors.Is(err, io.EOF):
+		return "it is empty"
+	default:
+		return "it is not what was written: " + err.Error()
+	}
+}
+
+// changed says of what a signature is that does not fit. Other errors, such as of a key that is not known, stay as they are.
+func changed(what string, err error) error {
+	if problem.KindOf(err) != problem.Integrity {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Integrity, What: "read " + what, Why: "it was changed after it was signed, or its signature was: " + err.Error(),
+		Hint: "take that file from another place that has the copy, or take another copy: holdfast backup list",
+	}
 }
 
 func damaged(what, why string) error {

@@ -344,10 +344,13 @@ func whatIsWrongIsFound(t *testing.T, s *site) {
 		{"something follows", append(bytes.Clone(whole), 0), beside, s.own, problem.Integrity, "something was put behind it"},
 		{"nothing is there", nil, beside, s.own, problem.Integrity, "has 0 bytes of"},
 		{"another key", whole, beside, stranger, problem.Denied, "of none of its recipients"},
-		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, "check who has signed the backup "},
+		{"other rows are claimed", whole, bytes.Replace(beside, []byte(`"outbox_messages": 3`), []byte(`"outbox_messages": 4`), 1), s.own, problem.Integrity, ".json: it was changed after it was signed"},
 		{"another archive is claimed", whole, bytes.Replace(beside, []byte(`"sha256": "`), []byte(`"sha256": "0`), 1), s.own, problem.Integrity, "check who has signed the backup "},
 		{"another copy is claimed", whole, bytes.ReplaceAll(beside, []byte(m.ID), []byte("20200101T000000Z-000000")), s.own, problem.Integrity, "check who has signed the backup "},
 		{"nobody has signed it", whole, regexp.MustCompile(`(?m)^  "(key|signature)": .*\n`).ReplaceAll(beside, nil), s.own, problem.Integrity, "not signed"},
+		{"the manifest was cut off", whole, beside[:len(beside)-9], s.own, problem.Integrity, sealed + " in " + s.near.String() + ": it was cut off"},
+		{"the manifest is empty", whole, []byte{}, s.own, problem.Integrity, sealed + " in " + s.near.String() + ": it is empty"},
+		{"the manifest has nothing", whole, []byte("{}"), s.own, problem.Integrity, "its manifest is not signed"},
 		{"it is whole", whole, beside, s.own, "", ""},
 	}
 	for _, tt := range tests {
@@ -361,6 +364,9 @@ func whatIsWrongIsFound(t *testing.T, s *site) {
 				t.Fatal(err)
 			}
 			_, err := backup.Verify(t.Context(), s.near, "", s.trial(tt.key))
+			if p, ok := errors.AsType[*problem.Error](err); ok && !strings.Contains(p.Error(), m.ID) {
+				t.Errorf("what a person reads does not name the copy: %v", p)
+			}
 			if got := problem.KindOf(err); err == nil && tt.want != "" || err != nil && (got != tt.want || !strings.Contains(err.Error(), tt.whyParts)) {
 				t.Errorf("got %v, want the kind %q", err, tt.want)
 			}
@@ -389,6 +395,16 @@ func TestADamagedNewestCopyIsNotPassedOverInSilence(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"the manifest is gone": func(t *testing.T, file string) {
+			if err := os.Remove(file + ".json"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the manifest is gone, and an increment there": func(t *testing.T, file string) {
+			if err := errors.Join(os.Remove(file+".json"), os.WriteFile(file+".000001.inc", nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		},
 		"the archive is gone": func(t *testing.T, file string) {
 			if err := os.Remove(file + ".tar.zst.age"); err != nil {
 				t.Fatal(err)
@@ -405,8 +421,16 @@ func TestADamagedNewestCopyIsNotPassedOverInSilence(t *testing.T) {
 				last = s.create()
 			}
 			damage(t, filepath.Join(string(s.near), last.ID))
-			if all, err := backup.List(t.Context(), s.near, s.signer); err != nil || !slices.ContainsFunc(all, func(c backup.Copy) bool { return c.ID == last.ID && c.Trouble != "" }) {
+			if all, err := backup.List(t.Context(), s.near, s.signer); err != nil || !slices.ContainsFunc(all, func(c backup.Copy) bool {
+				return c.ID == last.ID && c.Trouble != "" && c.Unfinished == (name == "the manifest is gone")
+			}) {
 				t.Errorf("the list is %+v, %v, want the newest with what is wrong with it", all, err)
+			}
+			if gone, err := backup.Prune(t.Context(), s.near, backup.Keep{Count: 1}, s.signer, func() int64 { return 0 }); err != nil || len(gone) > 0 {
+				t.Errorf("pruned %v, %v, want that nothing goes before a copy is proven", gone, err)
+			}
+			if _, err := backup.Verify(t.Context(), s.near, last.ID, s.trial(s.own)); err == nil || !strings.Contains(err.Error(), last.ID) {
+				t.Errorf("verified by its name: got %v, want what is wrong with it", err)
 			}
 			proof, err := backup.Verify(t.Context(), s.near, "", s.trial(s.own))
 			if problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), last.ID) || proof.ID >= last.ID {

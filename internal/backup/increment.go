@@ -94,6 +94,9 @@ func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) er
 // readIncrement reads the line before the body.
 func readIncrement(r *bufio.Reader, by Trust) (inc Increment, s Sealed, err error) {
 	line, err := r.ReadSlice('\n')
+	if len(line) > 0 && errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	if err == nil {
 		err = json.Unmarshal(line, &s)
 	}
@@ -101,10 +104,10 @@ func readIncrement(r *bufio.Reader, by Trust) (inc Increment, s Sealed, err erro
 		err = json.Unmarshal(s.Manifest, &inc)
 	}
 	if err != nil {
-		return inc, s, damaged("read an increment", err.Error())
+		return inc, s, damaged("read its first line, which says what it is", notWritten(err))
 	}
 	if by != nil {
-		err = s.believed(by, ForIncrement, inc.Base)
+		err = changed("its first line, which says what it is", s.believed(by, ForIncrement, inc.Base))
 	}
 	return inc, s, err
 }

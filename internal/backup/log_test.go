@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,20 +123,29 @@ func whatIsWrongWithAnIncrement(t *testing.T, s *site) {
 		c[at] ^= 1
 		return c
 	}
-	for name, b := range map[string][]byte{
-		"a bit of its body": flip(second, len(second)-20), "a bit of its line": flip(second, 40), "the end is missing": second[:len(second)-1],
-		"something follows": append(bytes.Clone(second), 0), "it is another": third, "it is empty": {}, "it is missing": nil,
+	for name, tt := range map[string]struct {
+		b   []byte
+		why string
+	}{
+		"a bit of its body": {flip(second, len(second)-20), "read its body: it is not what was written"}, "a bit of its line": {flip(second, 40), "read its first line"},
+		"a bit of what is signed": {bytes.Replace(second, []byte(`"number":2`), []byte(`"number":3`), 1), "read its first line, which says what it is: it was changed after it was signed"},
+		"the end is missing":      {second[:len(second)-1], "read its body: it is not what was written"}, "its line was cut off": {second[:40], "read its first line, which says what it is: it was cut off"},
+		"nothing is behind its line": {second[:bytes.IndexByte(second, '\n')+1], "read its body: it is not what was written"},
+		"something follows":          {append(bytes.Clone(second), 0), "read its body: "}, "it is another": {third, "it does not follow what is before it"},
+		"it is empty": {[]byte{}, "read its first line, which says what it is: it is empty"}, "it is missing": {nil, "it is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := os.WriteFile(file(2), b, 0o600)
-			if b == nil {
+			err := os.WriteFile(file(2), tt.b, 0o600)
+			if tt.b == nil {
 				err = os.Remove(file(2))
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := backup.Verify(t.Context(), s.near, id, s.trial(s.own)); problem.KindOf(err) != problem.Integrity {
-				t.Errorf("got %v, want it found", err)
+			_, err = backup.Verify(t.Context(), s.near, id, s.trial(s.own))
+			p, ok := errors.AsType[*problem.Error](err)
+			if !ok || p.Kind != problem.Integrity || !strings.Contains(p.Why, tt.why) || !strings.Contains(p.What, id+".000002.inc of "+s.near.String()) || !strings.Contains(p.Hint, "--increments 1, or from another place") {
+				t.Errorf("got %v, want %q with what to do", err, tt.why)
 			}
 			one := s.trial(s.own)
 			one.Increments = new(int64)

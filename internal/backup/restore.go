@@ -206,7 +206,7 @@ func (r *Restored) checkSigner(ctx context.Context, db *store.DB, p Place, t Tri
 		return nil, err
 	}
 	if r.Signer, err = s.Signer(by); err != nil {
-		return nil, err
+		return nil, misSigned(r.ID, p, changed(r.ID+sealedSuffix, err))
 	}
 	if r.Signer == "" {
 		return nil, damaged("restore backup "+r.ID, "its manifest is not signed")

@@ -83,8 +83,8 @@ func TestCopiesInABucket(t *testing.T) {
 	if err := there.Remove(t.Context(), first.ID+".json"); err != nil {
 		t.Errorf("what is gone already: %v", err)
 	}
-	if _, err := backup.Verify(t.Context(), there, first.ID, s.trial(s.own)); problem.KindOf(err) != problem.NotFound {
-		t.Errorf("what was removed: got %v, want it not found", err)
+	if _, err := backup.Verify(t.Context(), there, first.ID, s.trial(s.own)); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "the manifest is missing") {
+		t.Errorf("what was removed: got %v, want its manifest missed", err)
 	}
 	for name, tt := range map[string]struct {
 		change func(*backup.S3Config)

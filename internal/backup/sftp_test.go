@@ -123,8 +123,8 @@ func TestCopiesOnAnotherMachine(t *testing.T) {
 	if err := there.Remove(t.Context(), m.ID+".json"); err != nil {
 		t.Error(err)
 	}
-	if _, err := backup.Verify(t.Context(), there, m.ID, s.trial(s.own)); problem.KindOf(err) != problem.NotFound {
-		t.Errorf("what was removed: got %v, want it not found", err)
+	if _, err := backup.Verify(t.Context(), there, m.ID, s.trial(s.own)); problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "the manifest is missing") {
+		t.Errorf("what was removed: got %v, want its manifest missed", err)
 	}
 	other, stranger := sshKey(t)
 	for name, wrong := range map[string]*backup.SFTP{

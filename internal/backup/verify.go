@@ -223,7 +223,7 @@ type signers struct {
 func (t Trial) signers(s Sealed, id string) (by signers, err error) {
 	if t.Trust != nil {
 		if by.node, err = s.Signer(t.Trust); err != nil {
-			return by, err
+			return by, changed(id+sealedSuffix, err)
 		}
 		if by.node == "" {
 			return by, damaged("open backup "+id, "its manifest is not signed")
@@ -236,16 +236,29 @@ func (t Trial) signers(s Sealed, id string) (by signers, err error) {
 	return by, err
 }
 
+// misSigned says of which copy, and where, it cannot be said who has signed it.
+func misSigned(id string, p Place, err error) error {
+	what := "check who has signed the backup " + id + " of " + p.String()
+	e, ok := errors.AsType[*problem.Error](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return &problem.Error{Kind: e.Kind, What: what, Why: e.Error(), Hint: e.Hint}
+}
+
 // unpack fetches and opens an archive into a folder, and checks each part. It returns who has signed its manifest.
 func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signers, err error) {
 	s, err := readSealed(ctx, p, id)
+	if problem.KindOf(err) == problem.NotFound {
+		return by, noManifest(p, id)
+	}
 	if err != nil {
 		return by, err
 	}
 	if by, err = t.signers(s, id); err != nil {
-		return by, fmt.Errorf("check who has signed the backup %s of %s: %w", id, p, err)
+		return by, misSigned(id, p, err)
 	}
-	m, err := s.read()
+	m, err := s.read(id + sealedSuffix + " in " + p.String())
 	if err != nil {
 		return by, err
 	}

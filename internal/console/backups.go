@@ -73,6 +73,9 @@ func backupRowOf(k backup.Copy) backupRow {
 	if k.Trouble != "" {
 		r.Word, r.Tone = "damaged", "negative"
 	}
+	if k.Unfinished {
+		r.Word, r.Tone = "not finished", "critical"
+	}
 	return r
 }
 
