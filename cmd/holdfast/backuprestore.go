@@ -33,7 +33,8 @@ func backupRestore() *cobra.Command {
 			"mappings, keyring and database. A plant on\n" +
 			"PostgreSQL is restored into the empty database that --database names.\n\n" +
 			"Nothing is sent twice unseen: what was owed when the copy was made is asked for before it is sent, and what is new is counted in a new\n" +
-			"epoch. What the plant did after the copy is not in it: holdfast reconcile compares it with the ERP. Where the machine is new there is no\n" +
+			"epoch. What the plant did after the copy is not in it, and holdfast reconcile does not find it: that asks the ERP for what the plant knows to\n" +
+			"have reported. Compare the ERP's documents since the copy with the shop floor's papers. Where the machine is new there is no\n" +
 			"configuration yet: --from names the folder that has the copies, and --identity the key that opens them.",
 		Example: "  holdfast backup restore /srv/new\n  holdfast backup restore /srv/new --from /mnt/backups --identity recovery.key",
 		RunE: func(cmd *cobra.Command, args []string) error {

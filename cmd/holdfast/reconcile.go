@@ -38,7 +38,8 @@ func newReconcile() *cobra.Command {
 		Long: "Reconcile asks the ERP for every message that was delivered over a link in a time: whether it still has it, and under which number. Where\n" +
 			"the link can read orders back (kind sap), their quantities and states are held against the plant's too. Each difference is shown with\n" +
 			"its likely cause and the message that repairs it. It changes nothing without --apply; then what the ERP has lost is sent again as a\n" +
-			"job (holdfast job), which asks once more before it sends.",
+			"job (holdfast job), which asks once more before it sends. What the plant does not know it does not find, such as what it reported after the\n" +
+			"copy of which it was restored.",
 		Example: "  holdfast reconcile --link erp\n  holdfast reconcile --link erp --from 2026-11-26T22:00:00+01:00 --apply --yes --expect 3 --reason 'ERP was restored'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {

@@ -50,7 +50,7 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 		return Restored{}, fmt.Errorf("make the folder %s: %w", folder, err)
 	}
 	c, among, err := newest(ctx, p, id, t.Trust)
-	if err = errors.Join(err, passedOver(c, among), Another(among)); err != nil {
+	if err = errors.Join(err, passedOver(c, among), Another(among), needsDatabase(c, url)); err != nil {
 		return Restored{}, err
 	}
 	// Until the outbox knows that it was restored nothing of it lies where a start would find it.
@@ -94,6 +94,17 @@ func Restore(ctx context.Context, p Place, id, folder, url string, t Trial) (r R
 	err = errors.Join(os.Remove(part), moveUp(work, folder, c.DatabaseFile()))
 	r.Took = time.Since(began).Seconds()
 	return r, err
+}
+
+// needsDatabase refuses to restore a plant on PostgreSQL while nobody has said into which database: its own may still be in use.
+func needsDatabase(c Copy, url string) error {
+	if c.Dialect != string(store.Postgres) || url != "" {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Invalid, What: "restore backup " + c.ID, Why: "it is of a plant on PostgreSQL, and nothing says into which database",
+		Hint: "make an empty one (createdb NAME), and name it: --database env:NAME or file:PATH, where its URL is",
+	}
 }
 
 // empty refuses a folder that has something, and says what a restore has left there that was killed.

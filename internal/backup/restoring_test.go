@@ -3,7 +3,9 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"holdfast/internal/backup"
@@ -106,5 +108,20 @@ func TestARestoreTakesThePlaceThatReachesFurthest(t *testing.T) {
 	}
 	if p, _, _ := backup.Furthest(t.Context(), both, "none"); p != nil {
 		t.Errorf("of a copy that is nowhere: got %v", p)
+	}
+}
+
+// TestAPlantOnPostgreSQLIsNotRestoredWithoutADatabase: what is said names the flag that is missing, before anything is fetched.
+func TestAPlantOnPostgreSQLIsNotRestoredWithoutADatabase(t *testing.T) {
+	s := newSite(t, storetest.EmptyPostgresURL(t))
+	s.create()
+	folder := filepath.Join(t.TempDir(), "new")
+	_, err := backup.Restore(t.Context(), s.near, "", folder, "", s.trial(s.own))
+	p, ok := errors.AsType[*problem.Error](err)
+	if !ok || p.Kind != problem.Invalid || !strings.Contains(p.Hint, "--database") {
+		t.Errorf("got %v, want a refusal whose hint names --database", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("there is %v, %v, want nothing", left, err)
 	}
 }
