@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/url"
 	"os"
@@ -108,6 +109,9 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust,
 	if err != nil {
 		return nil, backup.Trial{}, err
 	}
+	if err := cfg.keyringThere(ctx); err != nil {
+		return nil, backup.Trial{}, err
+	}
 	places, err := cfg.backupPlaces(ctx)
 	if err != nil {
 		return nil, backup.Trial{}, err
@@ -176,13 +180,30 @@ func restoredURL(ctx context.Context, database string) (string, error) {
 // restoredTrust is backupTrust by the keyring that the configuration names, which is not the one in the copy: a copy must not vouch for itself.
 func (c Config) restoredTrust(ctx context.Context, db *store.DB) (backup.Trust, error) {
 	by, err := c.backupTrust(ctx, db)
-	if problem.KindOf(err) == problem.NotFound {
-		return nil, &problem.Error{
-			Kind: problem.NotFound, What: "check who has signed the backup", Why: "the plant's keyring is not there either: " + err.Error(),
-			Hint: "restore without it, by --from FOLDER and --identity FILE; whoever could write to that folder could then have made the copy",
-		}
+	return by, c.noKeyring(err)
+}
+
+// keyringThere refuses to restore without the keyring on this machine: the MACs of the audit record in the copy could not be read, and it would look altered.
+func (c Config) keyringThere(ctx context.Context) error {
+	if c.Keys.Kind != keysLocal {
+		return nil
 	}
-	return by, err
+	k, err := c.openKeyring(ctx, time.Now, slog.New(slog.DiscardHandler))
+	if err == nil {
+		_, _, err = k.Roots(ctx)
+	}
+	return c.noKeyring(err)
+}
+
+// noKeyring says what else can be done where the keyring is missing; other errors stay as they are.
+func (c Config) noKeyring(err error) error {
+	if problem.KindOf(err) != problem.NotFound {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.NotFound, What: "check who has signed the backup", Why: "the plant's keyring is not there (keys of " + c.file + "): " + err.Error(),
+		Hint: "put it back, or restore without it, since a copy has it: --from FOLDER --identity FILE, and --trust FILE with what holdfast keys export has written; without that, whoever could write to the folder could have made the copy",
+	}
 }
 
 // ownFiles refuses to be content with a configuration that was restored and leads to another database than the one that was, or elsewhere for its mappings or keys.
