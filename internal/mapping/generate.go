@@ -169,9 +169,11 @@ func (g *generator) value(t *schema.Type, name string, depth int) any {
 		return json.Number(g.whole(t))
 	case schema.Bool:
 		return g.r.IntN(2) == 0
-	default:
-		return g.text(t, name)
 	}
+	if w, ok := g.answer(t, name); ok {
+		return w
+	}
+	return g.text(t, name)
 }
 
 // allDigits is the pattern of a key that has so many digits.
@@ -184,9 +186,6 @@ const plainChars = 8
 const alphabet = `ABCabc019 -./äßé"<&>\`
 
 func (g *generator) text(t *schema.Type, name string) string {
-	if w, ok := g.answer(t, name); ok {
-		return w
-	}
 	switch {
 	case strings.HasSuffix(strings.ToLower(name), "zone"):
 		return "Europe/Berlin"
