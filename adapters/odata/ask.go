@@ -55,8 +55,14 @@ func (l *Link) Ask(ctx context.Context, d message.Delivery) (message.Outcome, er
 	}
 	since := l.attempts.Since(id, d.Tried(l.now()))
 	out, err := look(ctx, m, t, d)
-	if unkept := c.unkept(t, d); err == nil && out.Verdict == message.Again && unkept != nil {
-		return *unkept, nil
+	if err == nil && out.Verdict == message.Again {
+		why, err := c.unkept(ctx, t, d)
+		if why != nil {
+			return message.Outcome{Verdict: message.Unsure, Err: why}, nil
+		}
+		if err != nil {
+			return message.Outcome{Verdict: message.Unsure, After: askEvery}, err
+		}
 	}
 	if err == nil && out.Verdict == message.Delivered && t.makes() && d.Forced && d.Redelivery > 0 {
 		out = message.Outcome{Verdict: message.Unsure, Err: wire.OfWhichSending(d.Doc.Target, id, out.Receipt.Document)}

@@ -412,6 +412,39 @@ func TestWhatDoesNotKeepTheIDIsNotTakenToBeWithoutTheMessage(t *testing.T) {
 	}
 }
 
+// TestAnotherNodeKnowsWhatDoesNotKeepTheID, and so does the next start, before the message is settled from whose document it was learnt: else it would send what is there already.
+func TestAnotherNodeKnowsWhatDoesNotKeepTheID(t *testing.T) {
+	kept, shown := &forgetfulInMemory{by: map[string]bool{}}, `""`
+	node := func() *Link {
+		l := odd(t, smallV2, func(rw http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				rw.WriteHeader(http.StatusCreated)
+				_, _ = io.WriteString(rw, `{"d":{"ID":"1","Reference":`+shown+`}}`) // the client has left if it fails
+				return
+			}
+			_, _ = io.WriteString(rw, `{"d":{"results":[]}}`) // as above
+		})
+		l.RememberForgetful(kept)
+		return l
+	}
+	d := capDelivery(t, "lost", "", "")
+	d.Doc.Target, d.Doc.Body, d.Doc.Params, d.Quiet = "conf/Orders", []byte(`{}`), nil, true
+	one, other := node(), node()
+	for _, step := range []struct {
+		by    *Link
+		shown string
+		want  message.Verdict
+	}{{one, `"m1"`, message.Again}, {one, `""`, message.Unsure}, {other, `"m1"`, message.Again}, {one, `""`, message.Unsure}} {
+		shown = step.shown
+		step.by.post(t, "m1")
+		for _, l := range []*Link{one, other, node()} {
+			if out, err := l.Ask(t.Context(), d); err != nil || out.Verdict != step.want {
+				t.Errorf("after a document with %s: %v, %v; want %v", step.shown, out, err, step.want)
+			}
+		}
+	}
+}
+
 // TestTheTimeOfADoubtIsBelievedAfterARestart: the link that sent it is gone, and another one is asked. "Not found" is believed once ask_after has passed since the attempt, as
 // the outbox knows it; not before, and not ask_after from the question on.
 func TestTheTimeOfADoubtIsBelievedAfterARestart(t *testing.T) {

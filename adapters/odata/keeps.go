@@ -1,40 +1,87 @@
 package odata
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"holdfast/internal/message"
 	"holdfast/internal/problem"
 )
 
-// forgetful are the targets, as SERVICE/SET, whose new documents do not show the message's ID that they were sent with: a field that a release, a customizing or an
-// extension leaves empty. That a document is not found by it proves nothing.
-type forgetful struct {
-	mu   sync.Mutex
-	by   map[string]bool // guarded by mu
-	told func(why error)
+// Forgetful is where a link keeps the targets, as SERVICE/SET, whose new documents do not show the message's ID that they were sent with: a field that a
+// release, a customizing or an extension leaves empty. That a document is not found by it proves nothing, on no node and after no start.
+type Forgetful interface {
+	Forgets(ctx context.Context, target string) (bool, error)
+	SetForgets(ctx context.Context, target string, forgets bool) error
 }
+
+// forgetfulInMemory is a Forgetful for as long as a link lives.
+type forgetfulInMemory struct {
+	mu sync.Mutex
+	by map[string]bool
+}
+
+func (f *forgetfulInMemory) Forgets(_ context.Context, target string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.by[target], nil
+}
+
+func (f *forgetfulInMemory) SetForgets(_ context.Context, target string, forgets bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.by[target] = forgets
+	return nil
+}
+
+// forgetting is what a link has learnt from the documents that it has made.
+type forgetting struct {
+	kept Forgetful
+	told func(why error)
+
+	mu  sync.Mutex
+	has map[string]bool // guarded by mu: what kept has, by what this link has put there
+}
+
+// RememberForgetful gives the link where it keeps which targets do not keep the message's ID; without, it knows that as long as it lives. It is called
+// before the link is used.
+func (l *Link) RememberForgetful(f Forgetful) { l.forgetting.kept = f }
 
 // WhenForgotten has f told that new documents do not keep the message's ID in the field that they are asked for by: when that begins. It is called before the link is
 // used, and f must not call the link.
-func (l *Link) WhenForgotten(f func(why error)) { l.forgetful.told = f }
+func (l *Link) WhenForgotten(f func(why error)) { l.forgetting.told = f }
 
-// keeps learns from a new document whether its set keeps the message's ID.
+// keepWithin is how long a new document waits until what it shows is kept.
+const keepWithin = 10 * time.Second
+
+// keeps learns from a new document whether its set keeps the message's ID, and keeps that before the message is settled: were the plant stopped in between, it
+// would ask for the message by an ID that nothing has. What cannot be kept is learnt again from the next document.
 func (c *Client) keeps(w *write, e Entity) {
 	shown, has := e.Values[w.target.cfg.ID]
 	if w.mark == "" || w.target.op != nil || !has {
 		return
 	}
-	f, name := &c.link.forgetful, c.name+"/"+w.target.name
+	f, name := &c.link.forgetting, c.name+"/"+w.target.name
+	forgets := str(shown) == ""
 	f.mu.Lock()
-	before, now := f.by[name], str(shown) == ""
-	if f.by == nil {
-		f.by = map[string]bool{}
+	defer f.mu.Unlock()
+	if before, known := f.has[name]; known && !before && !forgets { // that they forget is looked up each time: another node may have taken it back
+		return
 	}
-	f.by[name] = now
-	f.mu.Unlock()
-	if !now || before {
+	ctx, cancel := context.WithTimeout(context.Background(), keepWithin)
+	defer cancel()
+	before, err := f.kept.Forgets(ctx, name)
+	if err == nil && before != forgets {
+		err = f.kept.SetForgets(ctx, name, forgets)
+	}
+	if err != nil {
+		c.link.log.Error("whether the ERP keeps the message's ID is not kept", "part", "odata", "service", c.name, "err", err)
+	} else {
+		f.has[name] = forgets
+	}
+	if !forgets || before {
 		return
 	}
 	why := c.forgets(w.target, w.what)
@@ -44,15 +91,16 @@ func (c *Client) keeps(w *write, e Entity) {
 	}
 }
 
-// unkept is the outcome of a question that found nothing, where that proves nothing; nil where it does.
-func (c *Client) unkept(t *target, d message.Delivery) *message.Outcome {
-	f := &c.link.forgetful
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if t.cfg.ID == "" || !f.by[c.name+"/"+t.name] {
-		return nil
+// unkept is why a question that found nothing proves nothing; nil where it does. The error is of kind Unavailable while nobody can tell.
+func (c *Client) unkept(ctx context.Context, t *target, d message.Delivery) (why *problem.Error, err error) {
+	if t.cfg.ID == "" {
+		return nil, nil
 	}
-	return &message.Outcome{Verdict: message.Unsure, Err: c.forgets(t, "question after message "+d.Event.Message().ID+" in "+c.name+"/"+t.name)}
+	forgets, err := c.link.forgetting.kept.Forgets(ctx, c.name+"/"+t.name)
+	if err != nil || !forgets {
+		return nil, err
+	}
+	return c.forgets(t, "question after message "+d.Event.Message().ID+" in "+c.name+"/"+t.name), nil
 }
 
 func (c *Client) forgets(t *target, what string) *problem.Error {

@@ -54,7 +54,7 @@ type Link struct {
 	attempts *wire.Attempts
 	states   foundStates
 
-	forgetful forgetful
+	forgetting forgetting
 
 	slots    chan struct{} // one for each request under way
 	log      *slog.Logger
@@ -82,6 +82,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 	l := &Link{
 		cfg: cfg, base: base, http: client, log: log, now: time.Now, attempts: wire.NewAttempts(), services: map[string]*Client{},
 		session: &session{jar: jar, tokens: map[string]token{}, waits: map[string]waits{}}, slots: make(chan struct{}, cfg.Parallel),
+		forgetting: forgetting{kept: &forgetfulInMemory{by: map[string]bool{}}, has: map[string]bool{}},
 	}
 	l.creds = newCredentials(cfg.Auth, resolve, client, cfg.MaxRetryAfter)
 	for name, s := range cfg.Services {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/adapters/amqp"
+	"holdfast/adapters/odata"
 	"holdfast/adapters/sap"
 	"holdfast/adapters/sap/idoc"
 	"holdfast/internal/docnum"
@@ -152,9 +153,13 @@ func (l LinkConfig) idocTimeout() time.Duration {
 	return l.IDoc.Send.Timeout
 }
 
-// remember gives each link to SAP where it keeps what it must not forget: the numbers of IDocs, and what SAP's own receipts stand for.
+// remember gives each link where it keeps what it must not forget: the numbers of IDocs, what SAP's own receipts stand for, and which documents do not keep
+// the message's ID.
 func (f *floors) remember() {
 	for name, l := range f.links {
+		if by, ok := l.(interface{ RememberForgetful(k odata.Forgetful) }); ok {
+			by.RememberForgetful(forgetful{f, name})
+		}
 		if by, ok := l.(interface{ Remember(r sap.Receipts) }); ok {
 			by.Remember(sapReceipts{f, name})
 		}
@@ -290,6 +295,26 @@ func (r sapReceipts) Book(ctx context.Context, order, message string, known, all
 	return r.db.InTx(ctx, func(tx *store.Tx) error {
 		return r.outbox.Book(ctx, tx, r.link, order, message, asBooked(known), asBooked(all))
 	})
+}
+
+// forgetful implements odata.Forgetful for one link.
+type forgetful struct {
+	*floors
+	link string
+}
+
+// Forgets implements odata.Forgetful.
+func (k forgetful) Forgets(ctx context.Context, target string) (is bool, err error) {
+	err = k.db.View(ctx, func(tx *store.Tx) error {
+		is, err = k.outbox.Forgets(ctx, tx, k.link, target)
+		return err
+	})
+	return is, err
+}
+
+// SetForgets implements odata.Forgetful.
+func (k forgetful) SetForgets(ctx context.Context, target string, forgets bool) error {
+	return k.db.InTx(ctx, func(tx *store.Tx) error { return k.outbox.SetForgets(ctx, tx, k.link, target, forgets) })
 }
 
 func asBooked(all []sap.Booked) []outbox.Booked {
