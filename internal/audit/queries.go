@@ -14,7 +14,6 @@ import (
 const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, signature)
 SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit_chains)`
 
-// insertWithMAC inserts an entry whose number is known, as its MAC is of that too.
 // insertChain begins a chain under a number of its own.
 func insertChain(d store.Dialect) string {
 	if d == store.Postgres {
@@ -23,6 +22,7 @@ func insertChain(d store.Dialect) string {
 	return `INSERT INTO audit_chains (id, length, mac) VALUES (?, 0, ?)`
 }
 
+// insertWithMAC inserts an entry whose number is known, as its MAC is of that too.
 func insertWithMAC(d store.Dialect) string {
 	own := ""
 	if d == store.Postgres {
