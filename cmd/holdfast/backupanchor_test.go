@@ -102,15 +102,7 @@ func TestVaultsAnchorSignsCopies(t *testing.T) {
 // TestATrialByScheduleTakesTheIncrementsToo: else what a plant would be brought back by is never proven.
 func TestATrialByScheduleTakesTheIncrementsToo(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
-		t.Fatalf("init ended with %d", status)
-	}
-	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	p := newPlantWithCopies(t)
 	s, err := p.backups(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -306,23 +298,15 @@ func TestARestoreSaysWhichLanesAreWhole(t *testing.T) {
 // has failed.
 func TestACopyWhoseLaneLacksANumberIsRefused(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
-		t.Fatalf("init ended with %d", status)
-	}
-	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
+	p := newPlantWithCopies(t)
 	order := reportOn(t, p, 1, "4711")
 	confirmOn(t, p, order, "two", "4711")
 	confirmOn(t, p, order, "three", "4711")
 	copyWithAnchor(t, p)
-	if _, err := cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{}); err != nil {
+	if _, err := p.cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{}); err != nil {
 		t.Fatal(err)
 	}
-	err = p.db.InTx(t.Context(), func(tx *store.Tx) error {
+	err := p.db.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `DELETE FROM outbox_messages WHERE number = 2`)
 		return err
 	})
@@ -330,7 +314,7 @@ func TestACopyWhoseLaneLacksANumberIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyWithAnchor(t, p)
-	_, err = cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{})
+	_, err = p.cfg.verifyBackup(t.Context(), p.db, "", "test", chosen{})
 	if problem.KindOf(err) != problem.Integrity || !strings.Contains(err.Error(), "number 2 of lane") || !strings.Contains(err.Error(), "it is missing") {
 		t.Errorf("got %v, want the number that is missing", err)
 	}
@@ -341,4 +325,18 @@ func TestACopyWhoseLaneLacksANumberIsRefused(t *testing.T) {
 	if want := []string{audit.Done, audit.Refused}; err != nil || !slices.Equal(outcomes, want) {
 		t.Errorf("the record has the outcomes %v, %v, want %v", outcomes, err, want)
 	}
+}
+
+// newPlantWithCopies is a plant as init makes it, with a folder for copies, opened.
+func newPlantWithCopies(t *testing.T) *process {
+	t.Helper()
+	dir := t.TempDir()
+	if status := run(t.Context(), []string{"init", dir}, io.Discard, io.Discard); status != 0 {
+		t.Fatalf("init ended with %d", status)
+	}
+	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return canaryPlant(t, cfg, slog.New(slog.DiscardHandler))
 }

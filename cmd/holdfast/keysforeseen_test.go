@@ -302,28 +302,34 @@ func TestKeysStatusBeforeTheFirstStart(t *testing.T) {
 	}
 }
 
-// TestDoctorTellsOfAlteredLanes: of one that is parked since the database was altered nothing is sent.
-func TestDoctorTellsOfAlteredLanes(t *testing.T) {
+// examined is a new plant without keys, of which the doctor does not say this yet, and its database.
+func examined(t *testing.T, notYet string) (config string, db *store.DB) {
+	t.Helper()
 	dir := t.TempDir()
-	config := filepath.Join(dir, "holdfast.yaml")
+	config = filepath.Join(dir, "holdfast.yaml")
 	var out bytes.Buffer
 	for _, args := range [][]string{{"init", dir, "--keys", "none"}, {"migrate", "up", "--config", config}} {
 		if status := run(t.Context(), args, &out, &out); status != 0 {
 			t.Fatal(out.String())
 		}
 	}
-	if _, told := typed(t, config, "", "doctor"); strings.Contains(told, "behind Holdfast") {
+	if _, told := typed(t, config, "", "doctor"); strings.Contains(told, notYet) {
 		t.Fatalf("before doctor says %s", told)
 	}
 	cfg, err := loadConfig(config)
+	if err == nil {
+		db, err = openDatabase(t.Context(), cfg, store.Config{NoMigrate: true})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := openDatabase(t.Context(), cfg, store.Config{NoMigrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.InTx(t.Context(), func(tx *store.Tx) error {
+	return config, db
+}
+
+// TestDoctorTellsOfAlteredLanes: of one that is parked since the database was altered nothing is sent.
+func TestDoctorTellsOfAlteredLanes(t *testing.T) {
+	config, db := examined(t, "behind Holdfast")
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `INSERT INTO outbox_lanes (link, lane, pending, state, reason) VALUES ('erp', 'o1', 1, 'parked', ?)`, "message 1 is not what the plant has committed. What to do: "+outbox.AlteredDo)
 		return err
 	})
@@ -337,26 +343,8 @@ func TestDoctorTellsOfAlteredLanes(t *testing.T) {
 
 // TestDoctorNamesAGuardThatIsMissing: the database refuses by triggers to have the audit record changed.
 func TestDoctorNamesAGuardThatIsMissing(t *testing.T) {
-	dir := t.TempDir()
-	config := filepath.Join(dir, "holdfast.yaml")
-	var out bytes.Buffer
-	for _, args := range [][]string{{"init", dir, "--keys", "none"}, {"migrate", "up", "--config", config}} {
-		if status := run(t.Context(), args, &out, &out); status != 0 {
-			t.Fatal(out.String())
-		}
-	}
-	if _, told := typed(t, config, "", "doctor"); strings.Contains(told, "audit record:") {
-		t.Fatalf("before doctor says %s", told)
-	}
-	cfg, err := loadConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := openDatabase(t.Context(), cfg, store.Config{NoMigrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.InTx(t.Context(), func(tx *store.Tx) error {
+	config, db := examined(t, "audit record:")
+	err := db.InTx(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(t.Context(), `DROP TRIGGER audit_entries_keep`)
 		return err
 	})

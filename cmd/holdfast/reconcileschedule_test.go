@@ -41,10 +41,12 @@ func (e *remembering) Ask(_ context.Context, d message.Delivery) (message.Outcom
 	return message.Outcome{Verdict: message.Delivered}, nil
 }
 
-// TestPlantAndERPAreComparedByTheClockAndAfterAnOutage, once for each, and not again where another node has done so.
-func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
+// demonstrated is the plant that a demo has left, with two orders, and what is needed to compare it with its ERP.
+func demonstrated(t *testing.T, more ...string) (*records, sendable) {
+	t.Helper()
 	ctx, dir := t.Context(), filepath.Join(t.TempDir(), "d")
-	if status := run(ctx, []string{"demo", "--once", "--json", "--orders", "2", "--outage", "0s", "--keys", "none", "--data", dir}, io.Discard, io.Discard); status != 0 {
+	args := append([]string{"demo", "--once", "--json", "--orders", "2", "--outage", "0s", "--keys", "none", "--data", dir}, more...)
+	if status := run(ctx, args, io.Discard, io.Discard); status != 0 {
 		t.Fatalf("the demo ended with %d", status)
 	}
 	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
@@ -55,12 +57,19 @@ func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.db.Close()
+	t.Cleanup(func() { _ = r.db.Close() })
 	check, done, err := r.sendable(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer done()
+	t.Cleanup(done)
+	return r, check
+}
+
+// TestPlantAndERPAreComparedByTheClockAndAfterAnOutage, once for each, and not again where another node has done so.
+func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
+	ctx := t.Context()
+	r, check := demonstrated(t)
 	erp := &remembering{}
 	check.links = map[string]link{"erp": erp}
 	s := &reconciler{

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
-	"path/filepath"
 	"testing"
 
 	"holdfast/internal/mes"
@@ -39,26 +37,10 @@ func (*receiving) Stock(context.Context, []string, func(message.StockRead) error
 // TestQuantitiesAreComparedInAUnitThatTheMappingTranslates: SAP's carton is CAR, and CT in ISO; the plant has it as BX by the table of the mapping
 // that brought the order. An order whose unit the mapping does not know is told as such.
 func TestQuantitiesAreComparedInAUnitThatTheMappingTranslates(t *testing.T) {
-	ctx, dir := t.Context(), filepath.Join(t.TempDir(), "d")
-	if status := run(ctx, []string{"demo", "--once", "--json", "--erp", "sap", "--orders", "2", "--outage", "0s", "--keys", "none", "--data", dir}, io.Discard, io.Discard); status != 0 {
-		t.Fatalf("the demo ended with %d", status)
-	}
-	cfg, err := loadConfig(filepath.Join(dir, "holdfast.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := openRecords(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.db.Close()
-	check, done, err := r.sendable(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
+	ctx := t.Context()
+	r, check := demonstrated(t, "--erp", "sap")
 	var orders mes.List[mes.Order]
-	err = r.db.View(ctx, func(tx *store.Tx) (err error) {
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		orders, err = r.plant.Orders(ctx, tx, mes.OrderFilter{}, mes.Page{Limit: 1})
 		return err
 	})

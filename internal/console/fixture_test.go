@@ -90,9 +90,9 @@ func (shelf) Fit(*mapping.Set, string) map[string][]mapping.Finding {
 	return map[string][]mapping.Finding{"erp": nil}
 }
 
-// Holds has something against the unit XXX.
+// Holds has something against the unit QQ9.
 func (shelf) Holds(_ *mapping.Set, _ string, _ message.Message, made mapping.Made) []string {
-	if strings.Contains(string(made.Body), `"XXX"`) {
+	if strings.Contains(string(made.Body), `"QQ9"`) {
 		return []string{"link erp: /unit: it is no unit"}
 	}
 	return nil

@@ -62,7 +62,7 @@ func TestAMistakeIsToldWithItsPlaceAndHint(t *testing.T) {
 // TestWhatTheContractDoesNotTakeIsToldOnThePage, by the same check as holdfast mapping test.
 func TestWhatTheContractDoesNotTakeIsToldOnThePage(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
-	text := strings.Replace(rulesOf(t, outConfirmation), "src.confirmation.unit", `'"XXX"'`, 1)
+	text := strings.Replace(rulesOf(t, outConfirmation), "src.confirmation.unit", `'"QQ9"'`, 1)
 	_, _, body := p.post("/console/mapping/preview", url.Values{"name": {outConfirmation}, "text": {text}, "sample": {"example:0"}})
 	for _, want := range []string{"cannot be used", "The contract does not take this document: link erp: /unit: it is no unit"} {
 		if !strings.Contains(p.says(body), want) {
