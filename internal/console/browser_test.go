@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +21,10 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"holdfast/internal/access"
+	"holdfast/internal/console"
 	"holdfast/internal/outbox"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
 )
@@ -280,6 +285,31 @@ func TestAPageSaysThatItIsStale(t *testing.T) {
 	b.await(`!document.getElementById("stale").hidden && document.getElementById("stale-since").textContent !== ""`)
 	p.tx(func(tx *store.Tx) error { return p.out.Retry(t.Context(), tx, p.stuck, "while nobody could see it") })
 	p.start(strings.TrimPrefix(p.url, "http://"))
+	b.await(`document.getElementById("stale").hidden && document.querySelector(".word").textContent.trim() === "queued"`)
+}
+
+// deaf lets everybody in, and gives no hints while it is shut.
+type deaf struct{ shut *atomic.Bool }
+
+// Who implements console.Gate.
+func (d deaf) Who(r *http.Request, action string) (access.Actor, error) {
+	if d.shut.Load() && r.URL.Path == console.Root+"events" {
+		return access.Actor{}, &problem.Error{Kind: problem.Unavailable, What: "give hints", Why: "the server ends"}
+	}
+	return console.Local{}.Who(r, action)
+}
+
+// TestAPageThatWasNeverConnectedConnects: the server stopped between the page and its hints, and is back.
+func TestAPageThatWasNeverConnectedConnects(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	var shut atomic.Bool
+	shut.Store(true)
+	p.gate.Store(deaf{&shut})
+	b := browse(t, p)
+	b.open("/console/messages/"+p.stuck, "light")
+	b.await(`!document.getElementById("stale").hidden`)
+	p.tx(func(tx *store.Tx) error { return p.out.Retry(t.Context(), tx, p.stuck, "while nobody could see it") })
+	shut.Store(false)
 	b.await(`document.getElementById("stale").hidden && document.querySelector(".word").textContent.trim() === "queued"`)
 }
 

@@ -31,10 +31,17 @@
   if (live) {
     let first = true;
     document.body.addEventListener("htmx:sse:after:connection", () => {
-      hear();
-      if (!first) refresh(); // what was hinted at in between is lost
+      const lost = missed || !first; // what was hinted at in between
       first = false;
+      hear();
+      if (lost) refresh();
     });
+    const again = () => {
+      if (!first) return;
+      cut();
+      htmx.ajax("GET", live.getAttribute("hx-get"), { source: live });
+    };
+    live.addEventListener("htmx:finally:request", () => { if (first) setTimeout(again, 3000); }); // nobody else connects what never was
     document.body.addEventListener("htmx:sse:error", cut);
     document.body.addEventListener("htmx:sse:close", cut);
     document.body.addEventListener("hint", hear);
