@@ -178,6 +178,9 @@ const SAPWorkLimit = 10 * time.Minute
 // mustOutlast is what ask_after is held against: the limit, and a tenth for a step that must be ended by force.
 func mustOutlast(limit time.Duration) time.Duration { return limit + limit/10 }
 
+// Patience is how long after the last attempt, or after the first question where nobody knows of one, the ERP's "not there" is not believed yet: AskAfter, or its default.
+func (c Config) Patience() time.Duration { return c.withDefaults().AskAfter }
+
 // withDefaults fills in the zero fields.
 func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)

@@ -153,6 +153,9 @@ func wrong(key, why, hint string) error {
 
 const defaultTimeout = 30 * time.Second
 
+// Patience is how long after the last attempt, or after the first question where nobody knows of one, the ERP's "not there" is not believed yet: AskAfter, or its default.
+func (c Config) Patience() time.Duration { return c.withDefaults().AskAfter }
+
 // withDefaults fills in the zero fields.
 func (c Config) withDefaults() Config {
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)

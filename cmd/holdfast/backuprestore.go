@@ -246,6 +246,24 @@ func wholeLanes(r backup.Restored) string {
 	return count(r.WholeLanes, "lane is", "lanes are") + " whole: no number is missing, and each message follows the one before it\n"
 }
 
+// whenSent says from when on something of what was owed can go out, by the configuration that was restored; "" where nothing was owed, or no link asks.
+func whenSent(r backup.Restored) string {
+	cfg, err := loadConfig(filepath.Join(r.Folder, r.ConfigFile()))
+	if err != nil || r.Doubtful == 0 { // ownFiles tells the error
+		return ""
+	}
+	var links []string
+	for _, name := range slices.Sorted(maps.Keys(cfg.Links)) {
+		if ask := cfg.patience(name); ask > 0 {
+			links = append(links, name+" "+short(ask))
+		}
+	}
+	if len(links) == 0 {
+		return ""
+	}
+	return "what the ERP does not have goes out once ask_after of its link has passed since it was first asked for (" + strings.Join(links, ", ") + "); until then status says IN DOUBT\n"
+}
+
 func tellRestored(w io.Writer, r backup.Restored) error {
 	file := filepath.Join(r.Folder, r.ConfigFile())
 	signed := "its signature was not checked"
@@ -254,10 +272,10 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 	}
 	signed += andAnchor(r.Anchor)
 	_, err := fmt.Fprintf(w, "backup %s of %s%s is restored into %s: %s, %s, %s\n"+
-		"%sit took %s\n%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n"+
+		"%sit took %s\n%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n%s"+
 		"every session has ended. What was changed of tokens, accounts, passkeys and badges after %s is not in it, and nobody can know it: what was revoked, disabled or used up\n"+
 		"since counts again. Before the first start look at: holdfast access token list, holdfast access user list, both with --config %s\n"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
-		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), short(time.Duration(r.Took*float64(time.Second))), count(r.Doubtful, "message was", "messages were"), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), short(time.Duration(r.Took*float64(time.Second))), count(r.Doubtful, "message was", "messages were"), whenSent(r), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, file, file)
 	return err
 }

@@ -183,10 +183,10 @@ func (c Config) checkLease(k *checker) {
 			continue
 		}
 		timeout = cmp.Or(timeout, 30*time.Second)
-		after, need := cmp.Or(ask, 2*timeout), timeout+margin
-		if after < need {
+		need := timeout + margin
+		if ask < need {
 			k.wrong("links."+name+".ask_after", fmt.Sprintf("%s is less than the timeout of %s and a second: a request may begin at the end of a lease, "+
-				"and whoever takes the lane then must not believe \"not found\" while it is under way", after, timeout), fmt.Sprintf("write %s or more", need))
+				"and whoever takes the lane then must not believe \"not found\" while it is under way", ask, timeout), fmt.Sprintf("write %s or more", need))
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 type doubt struct {
 	link     string
 	messages int64
-	since    time.Time // the oldest
+	since    time.Time     // the oldest
+	patience time.Duration // of the link; 0 of one that cannot be asked
 }
 
 func (d doubt) says(now time.Time) string {
@@ -26,8 +27,21 @@ func (d doubt) says(now time.Time) string {
 }
 
 func (d doubt) do() string {
-	return "nothing while the ERP is away. If it answers others, it will not answer this by itself: see WHY in holdfast lane list --link " +
-		d.link + ", and find out what the ERP makes of it"
+	nothing := "nothing while the ERP is away"
+	if d.patience > 0 {
+		nothing += ", and for " + short(d.patience) + " from when the ERP is asked for it (ask_after): before, its word that it does not have it is not believed, and nothing is sent anew"
+	}
+	return nothing + ". If it answers others and this stays, it will not answer this by itself: see WHY in holdfast lane list --link " + d.link + ", and find out what the ERP makes of it"
+}
+
+// patience is that of a link of this name; 0 where there is none, or it cannot be asked.
+func (c Config) patience(link string) time.Duration {
+	l, ok := c.Links[link]
+	if !ok {
+		return 0
+	}
+	_, ask, _ := l.patience()
+	return ask
 }
 
 // examineDoubts tells of messages that may have been sent without an answer, in a database whose schema is up to date.
@@ -44,7 +58,7 @@ func examineDoubts(ctx context.Context, cfg Config, db *store.DB) []finding {
 	}
 	var out []finding
 	for _, l := range links {
-		if d := (doubt{l.Name, l.Doubtful, l.DoubtAt}); d.messages > 0 {
+		if d := (doubt{l.Name, l.Doubtful, l.DoubtAt, cfg.patience(l.Name)}); d.messages > 0 {
 			out = append(out, finding{Subject: "messages", State: look, Says: d.says(now), Do: d.do()})
 		}
 		if l.Altered > 0 {

@@ -175,14 +175,14 @@ func (l LinkConfig) timeout() time.Duration {
 	return l.REST.Timeout
 }
 
-// patience is how long a call may take, and how long after it "not found" is not believed; 0 is the adapter's default. Asks is false for a
-// link that cannot be asked what became of a message.
+// patience is how long a call may take (0 is the adapter's default), and how long after it, or after the first question where nobody knows of one, "not found" is not
+// believed. Asks is false for a link that cannot be asked what became of a message.
 func (l LinkConfig) patience() (timeout, ask time.Duration, asks bool) {
 	switch l.Kind {
 	case "rest":
-		return l.REST.Timeout, l.REST.AskAfter, true
+		return l.REST.Timeout, l.REST.Patience(), true
 	case "odata", "sap":
-		return l.odata().Timeout, l.odata().AskAfter, true
+		return l.odata().Timeout, l.odata().Patience(), true
 	}
 	return 0, 0, false
 }

@@ -77,6 +77,8 @@ type linkStatus struct {
 	Drain   seconds `json:"drained_in_seconds,omitempty"`
 	DrainBy string  `json:"drained_by,omitempty"`
 	Why     string  `json:"why,omitempty"`
+
+	patience time.Duration
 }
 
 type inboxStatus struct {
@@ -258,7 +260,7 @@ func (r *records) linkStatuses(links []outbox.Link, feeds []inbox.FeedStatus, no
 		l := byName[name]
 		s := linkStatus{
 			Name: name, Queued: l.Owed, Lanes: l.Lanes, Parked: l.Parked, Altered: l.Altered, Waiting: l.Waiting, Paused: l.Held, Delivered: l.Delivered, Voided: l.Voided,
-			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt,
+			Refused: l.Refused, Postponed: l.Postponed, Rate: l.Rate, InDoubt: l.Doubtful, InDoubtSince: l.DoubtAt, patience: r.cfg.patience(name),
 		}
 		if !l.OldestAt.IsZero() {
 			s.OldestAge = seconds(now.Sub(l.OldestAt))
@@ -354,7 +356,7 @@ func (l linkStatus) advise(now time.Time, say func(format string, args ...any)) 
 		say("link %s brings nothing new: the plant goes on, and what it reports is kept and sent as the ERP takes it. Check it with: holdfast doctor", l.Name)
 	}
 	if l.InDoubt > 0 {
-		d := doubt{l.Name, l.InDoubt, l.InDoubtSince}
+		d := doubt{l.Name, l.InDoubt, l.InDoubtSince, l.patience}
 		say("%s: %s", d.says(now), d.do())
 	}
 	if l.State == "removed" && l.Queued > 0 {

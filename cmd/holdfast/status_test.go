@@ -35,7 +35,7 @@ func TestStatusNamesACommandForWhatItCounts(t *testing.T) {
 func TestStatusSaysWhatIsInDoubt(t *testing.T) {
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	s := status{At: now, Served: true, Links: []linkStatus{
-		{Name: "erp", State: "up", InDoubt: 1, InDoubtSince: now.Add(-3 * time.Hour)}, {Name: "hub", State: "up"},
+		{Name: "erp", State: "up", InDoubt: 1, InDoubtSince: now.Add(-3 * time.Hour), patience: time.Minute}, {Name: "hub", State: "up"},
 	}}
 	var out strings.Builder
 	if err := s.print(&out); err != nil {
@@ -43,7 +43,8 @@ func TestStatusSaysWhatIsInDoubt(t *testing.T) {
 	}
 	got := strings.Join(strings.Fields(out.String()), " ") // wherever the lines are broken
 	want := "IN DOUBT: 1 message on link erp may have reached the ERP and has no answer, the oldest since 2026-05-04T09:00:00Z (3h00m): " +
-		"nothing while the ERP is away. If it answers others, it will not answer this by itself: see WHY in holdfast lane list --link erp, " +
+		"nothing while the ERP is away, and for 1m00s from when the ERP is asked for it (ask_after): before, its word that it does not have it is not believed, and nothing is sent anew. " +
+		"If it answers others and this stays, it will not answer this by itself: see WHY in holdfast lane list --link erp, " +
 		"and find out what the ERP makes of it"
 	if !strings.Contains(got, want) || strings.Contains(got, "link hub may") {
 		t.Errorf("got %q, want %q in it, and nothing of hub", got, want)

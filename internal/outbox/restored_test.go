@@ -277,6 +277,9 @@ func TestSinceWhenAMessageIsInDoubt(t *testing.T) {
 		b.clock.forward(time.Minute)
 		restored := b.clock.now()
 		b.restore()
+		if n, age := b.doubt(); n != 4 || !at.Add(age).Equal(restored) {
+			t.Errorf("%d messages are in doubt since %s, want 4 since the restore at %s, however long they were owed", n, at.Add(age), restored)
+		}
 		since := func(claims []outbox.Claim, want ...time.Time) outbox.Claim {
 			t.Helper()
 			if len(claims) != 1 || len(claims[0].Messages) != len(want) {
