@@ -40,7 +40,7 @@ func msgProve() *cobra.Command {
 
 // prove writes the statements of all messages that the filter chooses, and proofs that the audit record held those by keys that count no more.
 func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error {
-	late, err := r.lateness(ctx)
+	ended, err := r.ended(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (r *records) prove(ctx context.Context, w io.Writer, f outbox.Filter) error
 		if err := prove.Write(w, m); err != nil {
 			return err
 		}
-		if until, is := late(m); is {
+		if until, is := ended.of(m); is {
 			vouch.Want(m, until)
 		}
 		return nil
@@ -83,36 +83,43 @@ func (r *records) eachMessage(ctx context.Context, f outbox.Filter, fn func(mess
 	}
 }
 
-// lateness tells of a message whether it was signed by a key that counts no more, and until when that did.
-func (r *records) lateness(ctx context.Context) (func(message.Message) (time.Time, bool), error) {
+// ends are the keys that count no more, and until when each did.
+type ends map[seal.KeyID]time.Time
+
+// ended reads them.
+func (r *records) ended(ctx context.Context) (ends, error) {
 	var keys []seal.Archived
 	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
 		keys, err = archive(ctx, tx)
 		return err
 	})
-	ends, now := make(map[seal.KeyID]time.Time, len(keys)), r.db.Now()
+	ended, now := ends{}, r.db.Now()
 	for _, k := range keys {
-		ends[k.Key] = k.End()
-	}
-	return func(m message.Message) (time.Time, bool) {
-		if m.Origin == nil {
-			return time.Time{}, false
+		if now.After(k.End()) {
+			ended[k.Key] = k.End()
 		}
-		end, known := ends[m.Origin.Key]
-		return end, known && now.After(end)
-	}, err
+	}
+	return ended, err
+}
+
+// of tells of a message whether it was signed by one of them, and until when that counted.
+func (e ends) of(m message.Message) (end time.Time, is bool) {
+	if m.Origin != nil {
+		end, is = e[m.Origin.Key]
+	}
+	return end, is
 }
 
 // vouched are the lanes with messages by keys that count no more, as prove writes them, for receivers to whom these messages are still to come:
 // those that are owed, and those of the last while, which may wait in a broker.
 func (r *records) vouched(ctx context.Context, last time.Duration) ([]byte, error) {
-	late, err := r.lateness(ctx)
-	if err != nil {
+	ended, err := r.ended(ctx)
+	if err != nil || len(ended) == 0 { // mostly, and the rest reads all that is owed
 		return nil, err
 	}
 	lanes := map[[2]string]outbox.Filter{}
 	note := func(m message.Message) error {
-		if _, is := late(m); is && (last == 0 || !m.Origin.At.Before(r.db.Now().Add(-last))) {
+		if _, is := ended.of(m); is && (last == 0 || !m.Origin.At.Before(r.db.Now().Add(-last))) {
 			lanes[[2]string{m.Link, m.Lane}] = outbox.Filter{Link: m.Link, Lane: m.Lane, OldestFirst: true, Limit: 10_000}
 		}
 		return nil
