@@ -21,6 +21,7 @@ type Checkpoint struct {
 	Size   int64     // how many leaves it covers
 	Root   tlog.Hash // of the tree that they make
 	At     time.Time // to the microsecond, UTC
+	MACs   int64     // one more than the place of the entry of MACsBegin; 0: it covers none
 	Denied Spans     // places that the plant does not stand by: what is there is not what was written, or is another's
 	Note   string
 }
@@ -33,12 +34,18 @@ func Origin(purpose, source string) string {
 // timeLine begins the line of a checkpoint that tells its time, by the clock of the node.
 const timeLine = "time "
 
+// macsLine begins the line of a checkpoint that tells at which place the entry is from which on each has a MAC.
+const macsLine = "macs "
+
 // deniedLine begins the line of a checkpoint that tells which places it denies; there is none if there are no such places.
 const deniedLine = "denied "
 
 // text is what is signed. The lines from the fourth on are extensions, which other programs pass over.
 func (c Checkpoint) text() string {
 	text := fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timeLine, c.At.UTC().Format(time.RFC3339Nano))
+	if c.MACs > 0 {
+		text += macsLine + strconv.FormatInt(c.MACs-1, 10) + "\n"
+	}
 	if len(c.Denied) > 0 {
 		text += deniedLine + c.Denied.String() + "\n"
 	}
@@ -77,8 +84,13 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	if c.At, err = time.Parse(time.RFC3339Nano, at); err != nil || !ok {
 		return c, errors.New("its time is none")
 	}
-	if len(lines) > 4 {
-		c.Denied = parseSpans(strings.TrimPrefix(lines[4], deniedLine)) // what is none is another text below
+	lines = lines[4:] // what is none of these is another text below
+	if len(lines) > 0 && strings.HasPrefix(lines[0], macsLine) {
+		place, _ := strconv.ParseInt(strings.TrimPrefix(lines[0], macsLine), 10, 64)
+		c.MACs, lines = place+1, lines[1:]
+	}
+	if len(lines) > 0 {
+		c.Denied = parseSpans(strings.TrimPrefix(lines[0], deniedLine))
 	}
 	if c.text() != signed+"\n" {
 		return c, errors.New("it has more in it than a checkpoint")

@@ -24,8 +24,15 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 		return nil, false, t.over(ctx, tx, p.by)
 	}
 	s, err := t.standing(ctx, tx, p.by)
+	altered := ""
+	if err == nil {
+		altered, err = at.altered(ctx, tx)
+	}
 	if err != nil {
 		return nil, false, err
+	}
+	if altered != "" {
+		at.LanesAt = 0 // else nobody would look at what has moved until then
 	}
 	if p.first {
 		if at, err = t.begin(ctx, tx, at, s, p); err != nil {
@@ -33,6 +40,9 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 		}
 	}
 	rows, more, err := t.good(ctx, tx, s, p)
+	if err == nil && altered != "" {
+		err = t.record(ctx, tx, altered)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -47,7 +57,7 @@ func (t *Tree) grow(ctx context.Context, tx *store.Tx, p *pass) (c *Checkpoint, 
 	if !more && p.later != nil { // another node may have the key
 		at.Until = store.Micros(tx.Now)
 	}
-	if _, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, at.Until, at.LanesAt); err != nil || more {
+	if err := at.write(ctx, tx); err != nil || more {
 		return nil, more, err
 	}
 	found := *p
@@ -165,14 +175,17 @@ func (t *Tree) beginMACs(ctx context.Context, tx *store.Tx, at treeRow, p *pass)
 		if problem.KindOf(err) == problem.Integrity {
 			p.forged, err = err, nil
 		} else if err == nil {
-			err = tx.Get(ctx, &at, selectTree)
+			at, err = at.again(ctx, tx)
 		}
 		if err != nil {
 			return at, err
 		}
 	}
 	if receipts != nil && at.Receipts > 0 && p.unbegun {
-		return at, BeginReceipts(ctx, tx, actor, receipts)
+		if err := BeginReceipts(ctx, tx, actor, receipts); err != nil {
+			return at, err
+		}
+		return at.again(ctx, tx)
 	}
 	return at, nil
 }

@@ -129,10 +129,30 @@ func (r row) cell(e Entry) (store.Cell, error) {
 	}, err
 }
 
-// HasMACs tells whether entries have MACs: by its chains, and also by the entry that says so, should somebody remove the one or the other.
+// HasMACs tells whether entries have MACs: by its chains, and also by the entry that says so and by the newest checkpoint, should somebody remove the one or the other.
 func HasMACs(ctx context.Context, tx *store.Tx) (is bool, err error) {
-	err = tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM audit_chains) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ? AND chain > 0)`, record, MACsBegin)
+	err = tx.Get(ctx, &is, `SELECT `+selectHasMACs+` OR COALESCE((SELECT note LIKE ? FROM audit_checkpoints ORDER BY size DESC LIMIT 1), FALSE)`, record, MACsBegin, notedMACs)
 	return is, err
+}
+
+// macsThere is HasMACs by what the record holds of them alone: without it nothing can go on with them.
+func macsThere(ctx context.Context, tx *store.Tx) (is bool, err error) {
+	err = tx.Get(ctx, &is, `SELECT `+selectHasMACs, record, MACsBegin)
+	return is, err
+}
+
+// macsFrom is one more than the place of the first entry of MACsBegin before a size that the plant has written; 0 if there is none, or its key is not at hand.
+func macsFrom(ctx context.Context, tx *store.Tx, size int64) (int64, error) {
+	var rows []placed
+	if err := tx.Select(ctx, &rows, selectBegin, record, MACsBegin, size); err != nil {
+		return 0, fmt.Errorf("read since when audit entries have MACs: %w", err)
+	}
+	for _, p := range rows {
+		if good, err := p.genuine(ctx, tx); good || err != nil && !keyMissing(err) {
+			return p.Leaf + 1, err
+		}
+	}
+	return 0, nil
 }
 
 // BeginMACs gives every entry a MAC from now on, and says so in the first. What waits gets its place before it: after it nothing without a
@@ -142,11 +162,14 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string, receipts func(ct
 	if err := tx.Get(ctx, &at, selectTree+tx.ForUpdate()); err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", treeGone(err))
 	}
-	if is, err := HasMACs(ctx, tx); err != nil || is {
+	if is, err := macsThere(ctx, tx); err != nil || is {
 		return err
 	}
-	var had bool
-	if err := tx.Get(ctx, &had, selectHad, record, MACsBegin); err != nil || had {
+	had, err := HasMACs(ctx, tx)
+	if err == nil && !had {
+		err = tx.Get(ctx, &had, selectHad, record, MACsBegin)
+	}
+	if err != nil || had {
 		return cmp.Or(err, begunBefore("audit entries"))
 	}
 	if tx.Dialect() == store.Postgres { // who writes an entry now has written it or sees the chain
@@ -168,10 +191,11 @@ func BeginMACs(ctx context.Context, tx *store.Tx, actor string, receipts func(ct
 	if err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
-	if _, err := tx.Exec(ctx, updateTree, g.size, at.Owner, at.Until, at.LanesAt); err != nil {
-		return fmt.Errorf("begin to give audit entries MACs: %w", err)
-	}
 	c, err := newChain(ctx, tx)
+	if err == nil {
+		at.Size = g.size
+		err = at.write(ctx, tx)
+	}
 	if err != nil {
 		return fmt.Errorf("begin to give audit entries MACs: %w", err)
 	}
@@ -203,6 +227,9 @@ func newMACs(began bool) *macs {
 // Holdfast wrote, or not where; else what is wrong is before it. The error
 // is keyMissing where the key of its MAC is not at hand.
 func (m *macs) judge(ctx context.Context, tx *store.Tx, r row) (wrong string, forged bool, err error) {
+	if !r.bare() && !m.began && (r.Chain == 0 || len(r.MAC) == 0) {
+		return fmt.Sprintf("entry %d was changed: it has a part of a MAC (chain, link, MAC before, MAC, epoch), and Holdfast writes all or none", r.Seq), true, nil
+	}
 	if r.Chain == 0 || len(r.MAC) == 0 {
 		if m.began {
 			return fmt.Sprintf("entry %d was not written by Holdfast: it has no MAC, and each since the entry of %s has one", r.Seq, MACsBegin), true, nil
@@ -223,6 +250,11 @@ func (m *macs) judge(ctx context.Context, tx *store.Tx, r row) (wrong string, fo
 	m.began = m.began || e.Action == MACsBegin
 	wrong, forged = m.follows(r)
 	return wrong, forged, err
+}
+
+// bare tells that an entry has nothing of a MAC, as those from before there were any.
+func (r row) bare() bool {
+	return r.Chain == 0 && r.Link == 0 && r.Epoch == 0 && len(r.Previous) == 0 && len(r.MAC) == 0
 }
 
 // keyMissing tells that the key of a MAC is not at hand: it is waited for (Unavailable), or the plant never had it (NotFound).

@@ -49,9 +49,9 @@ const columns = `seq, at, actor, origin, action, object, reason, old, new, outco
 
 const selectEntries = `SELECT ` + columns + ` FROM audit_entries`
 
-const selectTree = `SELECT size, owner, until, lanes_at, macs, receipts FROM audit_tree WHERE id = 1`
+const selectTree = `SELECT size, owner, until, lanes_at, macs, receipts, mac FROM audit_tree WHERE id = 1`
 
-const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_at = ? WHERE id = 1`
+const updateTree = `UPDATE audit_tree SET size = ?, owner = ?, until = ?, lanes_at = ?, receipts = ?, mac = ? WHERE id = 1`
 
 const selectPending = `SELECT ` + columns + ` FROM audit_pending JOIN audit_entries ON seq = entry WHERE entry > ? ORDER BY entry LIMIT ?`
 
@@ -65,6 +65,15 @@ const selectBegan = `SELECT EXISTS (SELECT 1 FROM audit_entries JOIN audit_leave
 
 // selectHad tells whether entries have had MACs, also where somebody has taken away what HasMACs looks at.
 const selectHad = `SELECT EXISTS (SELECT 1 FROM audit_entries WHERE chain > 0) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ?)`
+
+// selectHasMACs tells whether there are chains, or the entry that begins them.
+const selectHasMACs = `EXISTS (SELECT 1 FROM audit_chains) OR EXISTS (SELECT 1 FROM audit_entries WHERE object = ? AND action = ? AND chain > 0)`
+
+// notedMACs is a checkpoint's note that says where they begin.
+const notedMACs = "%\n" + macsLine + "%"
+
+// selectBegin are the entries of MACsBegin that have a place before one.
+const selectBegin = `SELECT ` + columns + `, leaf, entry FROM audit_entries JOIN audit_leaves ON entry = seq WHERE object = ? AND action = ? AND chain > 0 AND leaf >= 0 AND leaf < ? ORDER BY leaf`
 
 // selectPlace is the place of an entry that the tree has; none where it waits.
 const selectPlace = `SELECT leaf FROM audit_leaves WHERE entry = ? AND leaf >= 0 AND leaf < (SELECT size FROM audit_tree WHERE id = 1)`
@@ -142,6 +151,8 @@ type treeRow struct {
 	MACs    int64  `db:"macs"` // whether a node begins with MACs by itself
 
 	Receipts int64 `db:"receipts"` // whether a node begins with those of receipts by itself
+
+	MAC []byte `db:"mac"` // of all these, with its epoch in front; nil until entries have MACs
 }
 
 type checkpointRow struct {

@@ -72,8 +72,13 @@ func BeginReceipts(ctx context.Context, tx *store.Tx, actor string, begin func(c
 // receiptsFrom is what the entry says that begins with them now. No node looks for that any more.
 func receiptsFrom(ctx context.Context, tx *store.Tx, begin func(ctx context.Context, tx *store.Tx) (without bool, err error)) (*receiptsBegun, error) {
 	without, err := begin(ctx, tx)
+	var at treeRow
 	if err == nil {
-		_, err = tx.Exec(ctx, `UPDATE audit_tree SET receipts = 0`)
+		err = treeGone(tx.Get(ctx, &at, selectTree+tx.ForUpdate()))
+	}
+	if err == nil {
+		at.Receipts = 0
+		err = at.write(ctx, tx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("begin to give receipts MACs: %w", err)
@@ -346,7 +351,7 @@ func (r row) at(ctx context.Context, tx *store.Tx, leaf int64, of Mark) (bool, e
 	return err == nil && tlog.CheckRecord(path, of.Size, of.Root, leaf, h) == nil, err
 }
 
-// chainsWhole tells whether every entry since they have MACs is there as it was written.
+// chainsWhole tells whether every entry since they have MACs is there as it was written, of a record whose entries have MACs.
 func chainsWhole(ctx context.Context, tx *store.Tx) (bool, error) {
 	m := newMACs(false)
 	for after, more := int64(0), true; more; {
@@ -367,5 +372,5 @@ func chainsWhole(ctx context.Context, tx *store.Tx) (bool, error) {
 		more = len(rows) == atOnce
 	}
 	wrong, err := m.heads(ctx, tx)
-	return len(wrong) == 0, err
+	return len(wrong) == 0 && m.began, err
 }

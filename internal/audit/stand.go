@@ -209,6 +209,11 @@ func (t *Tree) review(ctx context.Context, by *seal.Notes, c *Checkpoint) (denie
 	if err := t.unbroken(ctx, s.base.Size, c.Size, denied); err != nil {
 		return nil, err
 	}
+	if c.MACs = s.base.MACs; c.MACs == 0 && by != nil {
+		if err := t.db.View(ctx, func(tx *store.Tx) (err error) { c.MACs, err = macsFrom(ctx, tx, c.Size); return err }); err != nil {
+			return nil, err
+		}
+	}
 	c.Denied = s.base.Denied.with(denied)
 	return denied, t.recheck(ctx, *c, s.last)
 }

@@ -421,8 +421,8 @@ func (t *Tree) release(ctx context.Context, tx *store.Tx, at treeRow) error {
 }
 
 func giveUp(ctx context.Context, tx *store.Tx, at treeRow) error {
-	_, err := tx.Exec(ctx, updateTree, at.Size, at.Owner, store.Micros(tx.Now), at.LanesAt)
-	return err
+	at.Until = store.Micros(tx.Now)
+	return at.write(ctx, tx)
 }
 
 // yield gives up the lease of a node that has not the key of an entry, for another one that may have it.

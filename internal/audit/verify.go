@@ -83,6 +83,8 @@ type verifier struct {
 	denied  Spans          // places that a checkpoint denies
 	report  Report
 
+	mistyped bool       // there are values that may not even be read
+	begunAt  int64      // MACs of the checkpoints that were right
 	macs     *macs      // judges the MACs of entries; nil where there are none, as in an export
 	keyed    bool       // there is a keyring: a MAC whose key is not known to it is not believed
 	unproven []unproven // entries whose MACs could not be checked
@@ -210,6 +212,7 @@ func (v *verifier) compare(c Checkpoint, where string) {
 		}
 		if vouched {
 			v.covered(c)
+			v.begunAt = max(v.begunAt, c.MACs)
 			v.deny(c)
 		}
 	case c.Root == v.kept.root():
@@ -318,8 +321,11 @@ func (v *verifier) end() Report {
 		v.report.Wrong = append(v.report.Wrong, v.open)
 	}
 	for _, u := range v.unproven {
-		if v.keyed && u.place >= v.report.Covered {
+		switch {
+		case v.keyed && u.place >= v.report.Covered:
 			v.wrong(u.entry, "nothing vouches for entry %d: no checkpoint covers it, and its MAC cannot be checked: %v", u.entry, u.why)
+		case v.keyed && problem.KindOf(u.why) == problem.NotFound:
+			v.wrong(u.entry, "entry %d was changed: its MAC is under a key that the plant never had: %v", u.entry, u.why)
 		}
 	}
 	v.report.Entries = v.read.size
@@ -337,9 +343,21 @@ const leavesAtOnce = 1000
 func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoint, by Signatures) (Report, error) {
 	v := newVerifier(origin, outside, by)
 	v.macs, v.keyed = newMACs(false), keyless(ctx, tx) == nil
+	if err := v.values(ctx, tx); err != nil {
+		return Report{}, fmt.Errorf("read the audit record: %w", err)
+	}
+	err := v.all(ctx, tx)
+	if err != nil && (!v.mistyped || ctx.Err() != nil) {
+		return Report{}, fmt.Errorf("read the audit record: %w", err)
+	}
+	return v.end(), nil
+}
+
+// all goes through the record from its first place to what waits for one.
+func (v *verifier) all(ctx context.Context, tx *store.Tx) error {
 	var sizes []int64
 	if err := tx.Select(ctx, &sizes, `SELECT size FROM audit_checkpoints`); err != nil {
-		return Report{}, fmt.Errorf("read the audit record: %w", err)
+		return err
 	}
 	v.inside = make(map[int64]bool, len(sizes))
 	for _, size := range sizes {
@@ -350,12 +368,10 @@ func Verify(ctx context.Context, tx *store.Tx, origin string, outside []Checkpoi
 		err = v.page(ctx, tx, min(v.read.size+leavesAtOnce, upto))
 	}
 	if err == nil {
-		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx), v.waiting(ctx, tx), v.unsealed(ctx, tx))
+		err = errors.Join(v.rest(ctx, tx), v.strays(ctx, tx), v.waiting(ctx, tx), v.unsealed(ctx, tx), v.treeRow(ctx, tx))
+		v.begunBy()
 	}
-	if err != nil {
-		return Report{}, fmt.Errorf("read the audit record: %w", err)
-	}
-	return v.end(), nil
+	return err
 }
 
 // extent is how many places are to be looked at.
@@ -372,6 +388,13 @@ func (v *verifier) extent(ctx context.Context, tx *store.Tx) (int64, error) {
 	}
 	if err := tx.Get(ctx, &beyond, `SELECT COUNT(*) FROM audit_leaves WHERE leaf >= ? OR leaf < 0`, size); err != nil {
 		return 0, err
+	}
+	var surplus int64
+	if err := tx.Get(ctx, &surplus, `SELECT COUNT(*) FROM audit_hashes WHERE pos < 0 OR pos >= ?`, tlog.StoredHashCount(max(size, 0))); err != nil {
+		return 0, err
+	}
+	if surplus > 0 {
+		v.wrong(0, "%d hashes stand where the tree has none: they were put in", surplus)
 	}
 	if leaves != size {
 		v.wrong(0, "the tree has %d places, and should have %d", leaves, size)
@@ -470,7 +493,7 @@ func (v *verifier) waiting(ctx context.Context, tx *store.Tx) error {
 
 // strays tells of entries that have no place and wait for none, and of those that waited and are gone.
 func (v *verifier) strays(ctx context.Context, tx *store.Tx) error {
-	var strays, gone []int64
+	var strays, gone, placed []int64
 	if err := tx.Get(ctx, &v.report.Waiting, `SELECT COUNT(*) FROM audit_pending`); err != nil {
 		return err
 	}
@@ -484,8 +507,16 @@ func (v *verifier) strays(ctx context.Context, tx *store.Tx) error {
 	}
 	err = tx.Select(ctx, &gone, `SELECT entry FROM audit_pending WHERE NOT EXISTS (SELECT 1 FROM audit_entries WHERE seq = entry)
 		ORDER BY entry LIMIT ?`, mostWrong+1)
+	if err != nil {
+		return err
+	}
 	for _, seq := range gone {
 		v.wrong(seq, "entry %d was removed before a checkpoint covered it", seq)
+	}
+	err = tx.Select(ctx, &placed, `SELECT entry FROM audit_pending WHERE EXISTS (SELECT 1 FROM audit_leaves WHERE audit_leaves.entry = audit_pending.entry)
+		ORDER BY entry LIMIT ?`, mostWrong+1)
+	for _, seq := range placed {
+		v.wrong(seq, "entry %d has its place in the tree, and was put among those that wait for one", seq)
 	}
 	return err
 }
