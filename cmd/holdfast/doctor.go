@@ -51,11 +51,11 @@ func newDoctor() *cobra.Command {
 		Long: "Doctor reads the configuration, opens the database as it is, looks at mappings, disk and clock, and calls one harmless\n" +
 			"operation of each ERP. It changes nothing. It exits 0 if nothing is bad.\n" +
 			"With --network it lists every port that serve opens and every host that it calls, calls none of them, and holds the list against\n" +
-			"what the network lets through (--policy).",
+			"what the network lets through (--policy, which lists them too).",
 		Example: "  holdfast doctor --config holdfast.yaml\n  holdfast doctor --network --policy network.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if network {
+			if network || cmd.Flags().Changed("policy") {
 				return doctorNetwork(cmd, policy, asJSON)
 			}
 			findings := examine(cmd)
@@ -67,7 +67,7 @@ func newDoctor() *cobra.Command {
 		},
 	}
 	jsonFlag(cmd, &asJSON)
-	cmd.Flags().BoolVar(&network, "network", false, "list ports and hosts instead")
+	cmd.Flags().BoolVar(&network, "network", false, "list ports and hosts instead; --policy does so too")
 	cmd.Flags().StringVar(&policy, "policy", "", "`file` of what the network lets through, such as deploy/network.yaml")
 	return cmd
 }

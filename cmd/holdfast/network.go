@@ -278,7 +278,7 @@ func doctorNetwork(cmd *cobra.Command, policyFile string, asJSON bool) error {
 		return err
 	}
 	refused := 0
-	if policyFile != "" {
+	if cmd.Flags().Changed("policy") {
 		policy, err := readNetworkPolicy(policyFile)
 		if err != nil {
 			return err
