@@ -229,9 +229,17 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 		if at := cmp.Or(c.Through, c.Made); !at.IsZero() {
 			age = ago(now, at)
 		}
-		rows = append(rows, strings.Join([]string{c.ID, age, fmt.Sprintf("%d KiB", (c.Size+1023)/1024), fmt.Sprint(c.State.Owed), c.Place, proven}, "\t"))
+		rows = append(rows, strings.Join([]string{c.ID, age, fmt.Sprintf("%d KiB", (c.Size+1023)/1024), owed(c), c.Place, proven}, "\t"))
 	}
 	return table(w, "BACKUP\tAGE\tSIZE\tOWED\tPLACE\tPROVEN", rows)
+}
+
+// owed is what a copy owes with its increments, for a table.
+func owed(c backup.Copy) string {
+	if c.Owed == nil {
+		return "-"
+	}
+	return strconv.FormatInt(*c.Owed, 10)
 }
 
 // chosen are the flags that name a copy and what opens it.

@@ -239,8 +239,10 @@ type Copy struct {
 	// Increments follow the copy; with all of them it is of the moment Through. Without any that is when it was made.
 	Increments int64     `json:"increments,omitempty"`
 	Through    time.Time `json:"through"`
-	Proven     *Proof    `json:"proven,omitempty"`
-	Trouble    string    `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
+	// Owed is how many messages had not been delivered at Through; nil where the last increment does not tell, as those of releases before. State.Owed is the copy's own.
+	Owed    *int64 `json:"owed,omitempty"`
+	Proven  *Proof `json:"proven,omitempty"`
+	Trouble string `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
 	// Unfinished is an archive with nothing beside it, not even increments or a proof: it may still be being written. It is in Trouble as well.
 	Unfinished bool `json:"unfinished,omitempty"`
 }

@@ -153,15 +153,8 @@ func stateOf(ctx context.Context, tx *store.Tx, origin string) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	links, err := out.Links(ctx, tx)
-	if err != nil {
-		return State{}, err
-	}
-	s := State{Entries: r.Entries, Root: r.Root, Lanes: int64(len(heads)), Heads: digestOf(heads)}
-	for _, l := range links {
-		s.Owed += l.Owed
-	}
-	return s, nil
+	owed, err := out.Owed(ctx, tx)
+	return State{Entries: r.Entries, Root: r.Root, Lanes: int64(len(heads)), Heads: digestOf(heads), Owed: owed}, err
 }
 
 func digestOf(heads []audit.Head) string {

@@ -34,6 +34,7 @@ type Increment struct {
 	Tables  map[string]int64 `json:"tables,omitempty"`
 	Entries int64            `json:"audit_entries,omitempty"`
 	Root    string           `json:"audit_root,omitempty"` // hexadecimal
+	Owed    *int64           `json:"owed,omitempty"`       // messages that had not been delivered; nil of releases before
 }
 
 // mostLine is the most that the line before the body may have.
@@ -70,9 +71,9 @@ func packIncrement(to io.Writer, s Sealed, body io.Reader, recipients []Recipien
 	return errors.Join(err, packed.Close(), locked.Close())
 }
 
-// follow counts the increments of a copy in a place, and reads from the last one how far they go. One that is missing ends them: verify tells that.
+// follow counts the increments of a copy in a place, and reads from the last one how far they go, and what was owed then. One that is missing ends them: verify tells that.
 func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) error {
-	c.Through = c.Made
+	c.Through, c.Owed = c.Made, &c.State.Owed
 	for slices.Contains(names, c.ID+incrementSuffix(c.Increments+1)) {
 		c.Increments++
 	}
@@ -84,7 +85,7 @@ func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) er
 		inc, _, err := readIncrement(bufio.NewReaderSize(r, mostLine), by)
 		_ = r.Close()
 		if err == nil && inc.Base == c.ID && inc.Number == n {
-			c.Through = inc.Made
+			c.Through, c.Owed = inc.Made, inc.Owed
 			return nil
 		}
 	}

@@ -90,6 +90,9 @@ func TestWhatAnIncrementTellsIsHeldAgainstWhatIsRestored(t *testing.T) {
 		if proof, err := backup.Verify(t.Context(), s.far, "", s.trial(s.own)); err != nil || proof.Increments != 1 {
 			t.Fatalf("%+v, %v, want one increment", proof, err)
 		}
+		if all, err := backup.List(t.Context(), s.far, s.signer); err != nil || len(all) != 1 || all[0].Owed == nil || *all[0].Owed != 5 || all[0].State.Owed != 3 {
+			t.Errorf("%+v, %v, want 3 owed by the copy, and 5 with its increment", all, err)
+		}
 		for name, tt := range map[string]struct {
 			change func(inc map[string]any)
 			want   string
@@ -97,6 +100,7 @@ func TestWhatAnIncrementTellsIsHeldAgainstWhatIsRestored(t *testing.T) {
 			"rows":    {func(inc map[string]any) { inc["tables"].(map[string]any)["outbox_messages"] = 6 }, "table outbox_messages has 5 rows, 6 were copied"},
 			"a table": {func(inc map[string]any) { delete(inc["tables"].(map[string]any), "outbox_messages") }, "tables, "},
 			"entries": {func(inc map[string]any) { inc["audit_entries"] = 1 << 40 }, "the audit record has "},
+			"owed":    {func(inc map[string]any) { inc["owed"] = 4 }, "5 messages are owed, and 4 were"},
 			"root":    {func(inc map[string]any) { inc["audit_root"] = strings.Repeat("1", 64) }, "the audit record has "},
 		} {
 			s.alter(file, tt.change)

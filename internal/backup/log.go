@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -297,7 +298,11 @@ func (inc *Increment) tell(ctx context.Context, tx *store.Tx) (err error) {
 	if inc.Tables, err = tx.Counts(ctx); err != nil {
 		return err
 	}
-	inc.Entries, inc.Root, err = audit.Tip(ctx, tx)
+	if inc.Entries, inc.Root, err = audit.Tip(ctx, tx); err != nil {
+		return err
+	}
+	owed, err := outbox.New(nil, "", outbox.Config{}).Owed(ctx, tx)
+	inc.Owed = &owed
 	return err
 }
 

@@ -191,6 +191,8 @@ func (m Manifest) compare(ctx context.Context, db *store.DB, origin string, to r
 		return damaged("restore "+what, fmt.Sprintf("audit record or lanes are not those of the copy: %+v, and were %+v", state, m.State))
 	case to.n > 0 && is.Root != "" && (state.Entries != is.Entries || state.Root != is.Root):
 		return damaged("restore "+what, fmt.Sprintf("the audit record has %d entries and the root %s, and had %d and %s", state.Entries, state.Root, is.Entries, is.Root))
+	case to.n > 0 && is.Owed != nil && state.Owed != *is.Owed:
+		return damaged("restore "+what, fmt.Sprintf("%d messages are owed, and %d were", state.Owed, *is.Owed))
 	}
 	return nil
 }

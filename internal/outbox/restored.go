@@ -12,8 +12,8 @@ import (
 // counted in a new epoch, in lanes of that time and in new ones, because their numbers may have been used. No lease of that time counts. It returns
 // how many messages are in doubt. An epoch is the time of the restore in seconds, so that two restores of one copy do not count alike.
 func (o *Outbox) Restored(ctx context.Context, tx *store.Tx) (doubtful int64, err error) {
-	if err := tx.Get(ctx, &doubtful, `SELECT COALESCE(SUM(pending), 0) FROM outbox_lanes`); err != nil {
-		return 0, fmt.Errorf("count what was owed: %w", err)
+	if doubtful, err = o.Owed(ctx, tx); err != nil {
+		return 0, err
 	}
 	// one epoch for all, later than any: lanes that begin after the restore count in it too
 	var epoch int64

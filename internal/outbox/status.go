@@ -211,6 +211,14 @@ type Link struct {
 	DoubtAt   time.Time // since when the oldest of them is, or is owed where that is not known; zero if there is none
 }
 
+// Owed is how many messages all links together owe.
+func (o *Outbox) Owed(ctx context.Context, tx *store.Tx) (n int64, err error) {
+	if err := tx.Get(ctx, &n, `SELECT CAST(COALESCE(SUM(pending), 0) AS BIGINT) FROM outbox_lanes WHERE owing`); err != nil {
+		return 0, fmt.Errorf("count what is owed: %w", err)
+	}
+	return n, nil
+}
+
 // Links is the state of every link that was ever routed to, by name.
 func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	var rows []struct {
