@@ -178,6 +178,7 @@ func (c Config) copies(ctx context.Context, by backup.Trust) (listed, error) {
 	}
 	for _, p := range places {
 		here, err := backup.List(ctx, p, by)
+		c.Backup.keep().Mark(here, time.Now().Unix())
 		if another := backup.Another(here); another != nil {
 			all.another = append(all.another, another)
 		}
@@ -187,6 +188,10 @@ func (c Config) copies(ctx context.Context, by backup.Trust) (listed, error) {
 		errs = append(errs, err)
 	}
 	return all, errors.Join(errs...)
+}
+
+func (b BackupConfig) keep() backup.Keep {
+	return backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}
 }
 
 func (b BackupConfig) allowedLag() time.Duration {
@@ -224,6 +229,9 @@ func printBackups(w io.Writer, all []backup.Copy, now time.Time) error {
 		}
 		if c.Unfinished {
 			proven = "unfinished: " + c.Trouble
+		}
+		if c.Removing {
+			proven = "being removed: a removal was cut short, and the next one ends it (holdfast backup prune)"
 		}
 		age := "unknown"
 		if at := cmp.Or(c.Through, c.Made); !at.IsZero() {
@@ -437,9 +445,8 @@ func backupPrune() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				keep := backup.Keep{Count: r.cfg.Backup.Keep.Count, Days: r.cfg.Backup.Keep.Days}
 				for _, p := range places {
-					gone, err := backup.Prune(ctx, p, keep, by, func() int64 { return r.db.Now().Unix() })
+					gone, err := backup.Prune(ctx, p, r.cfg.Backup.keep(), by, func() int64 { return r.db.Now().Unix() })
 					for _, id := range gone {
 						fmt.Fprintf(cmd.OutOrStdout(), "removed %s from %s\n", id, p)
 						err = errors.Join(err, r.act(ctx, access.BackupPrune, "backup/"+id, reason, func(context.Context, *store.Tx) error { return nil }))

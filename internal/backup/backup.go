@@ -245,6 +245,10 @@ type Copy struct {
 	Trouble string `json:"trouble,omitempty"` // why what stands beside the archive cannot be read
 	// Unfinished is an archive with nothing beside it, not even increments or a proof: it may still be being written. It is in Trouble as well.
 	Unfinished bool `json:"unfinished,omitempty"`
+	// Bare is a manifest that is believed, of which the archive is missing: it was lost, or a removal was cut short. It is in Trouble as well.
+	Bare bool `json:"bare,omitempty"`
+	// Removing is one that is Bare and need not be kept: the next Prune removes what is left of it. Keep.Mark sets it.
+	Removing bool `json:"removing,omitempty"`
 }
 
 // List gives the copies of a place, the newest first. What nobody whom by trusts has signed is in Trouble, and its proof is none; nil believes
@@ -259,7 +263,11 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 		id, ok := strings.CutSuffix(name, archiveSuffix)
 		if !ok {
 			if id, ok = withoutArchive(name, names); ok {
-				all = append(all, Copy{Manifest: Manifest{ID: id}, Place: p.String(), Trouble: missing(p, id+archiveSuffix).Error()})
+				c, err := bare(ctx, p, id, by)
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, c)
 			}
 			continue
 		}
@@ -270,7 +278,7 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 			continue
 		}
 		c, err := read(ctx, p, id, slices.Contains(names, id+provenSuffix), by)
-		if k := problem.KindOf(err); k == problem.Integrity || k == problem.NotFound || k == problem.Denied { // one that is damaged, or another plant's, hides no other
+		if ofOne(err) {
 			c.Trouble = err.Error()
 		} else if err != nil {
 			return nil, err
@@ -286,7 +294,24 @@ func List(ctx context.Context, p Place, by Trust) ([]Copy, error) {
 	return all, nil
 }
 
-// withoutArchive is the copy whose manifest stands there alone. What is written and removed in order never is: the archive comes first, and goes last.
+// ofOne tells whether an error is of one copy, that is damaged or another plant's: it hides no other.
+func ofOne(err error) bool {
+	k := problem.KindOf(err)
+	return k == problem.Integrity || k == problem.NotFound || k == problem.Denied
+}
+
+// bare is the copy of which a place has the manifest and not the archive.
+func bare(ctx context.Context, p Place, id string, by Trust) (Copy, error) {
+	c, err := read(ctx, p, id, false, by)
+	if err != nil && !ofOne(err) {
+		return c, err
+	}
+	c.Bare, c.Through = err == nil, c.Made
+	c.Trouble = errors.Join(missing(p, id+archiveSuffix), err).Error()
+	return c, nil
+}
+
+// withoutArchive is the copy whose manifest stands there and whose archive does not: the archive is written first, and removed first.
 func withoutArchive(name string, names []string) (id string, is bool) {
 	id, is = strings.CutSuffix(name, sealedSuffix)
 	if !is || strings.HasSuffix(name, provenSuffix) || slices.Contains(names, id+archiveSuffix) {

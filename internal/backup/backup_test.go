@@ -639,3 +639,68 @@ func TestWhatAKilledProcessLeftIsSweptAway(t *testing.T) {
 		t.Errorf("got %v, %v, want %v left", left, err, want)
 	}
 }
+
+// fewer is a place that is gone after so many removals, as when the process is killed.
+type fewer struct {
+	backup.Folder
+	left int
+}
+
+func (f *fewer) Remove(ctx context.Context, name string) error {
+	if f.left--; f.left < 0 {
+		return &problem.Error{Kind: problem.Unavailable, What: "remove " + name, Why: "the place is away"}
+	}
+	return f.Folder.Remove(ctx, name)
+}
+
+// TestARemovalThatIsCutShortGoesOn wherever that was: what is left is whole, or is known for what it is, and the next removal leaves nothing of it.
+func TestARemovalThatIsCutShortGoesOn(t *testing.T) {
+	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
+	now, keep := func() int64 { return time.Now().Unix() }, backup.Keep{Count: 1}
+	s.owe("o1", 1)
+	l := s.follow(t.TempDir())
+	for range 2 {
+		s.owe("o1", 1)
+		s.ship(l)
+	}
+	goes, _ := l.Base()
+	last := s.create()
+	for last.ID <= goes { // made within one second
+		last = s.create()
+	}
+	for _, id := range []string{goes, last.ID} {
+		if _, err := backup.Verify(t.Context(), s.near, id, s.trial(s.own)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := os.DirFS(string(s.near))
+	for after := range 5 { // of two increments, proof, archive and manifest
+		p := &fewer{backup.Folder(t.TempDir()), after}
+		if err := os.CopyFS(string(p.Folder), full); err != nil {
+			t.Fatal(err)
+		}
+		if gone, err := backup.Prune(t.Context(), p, keep, s.signer, now); problem.KindOf(err) != problem.Unavailable || slices.Contains(gone, goes) {
+			t.Fatalf("after %d: removed %v, %v, want it cut short", after, gone, err)
+		}
+		all, err := backup.List(t.Context(), p, s.signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep.Mark(all, now())
+		for _, c := range all {
+			if c.Trouble != "" && !c.Removing {
+				t.Errorf("after %d: %s is told as %s", after, c.ID, c.Trouble)
+			}
+		}
+		if proof, err := backup.Verify(t.Context(), p, "", s.trial(s.own)); err != nil || proof.ID != last.ID {
+			t.Errorf("after %d: proven is %s, %v, want %s", after, proof.ID, err, last.ID)
+		}
+		if gone, err := backup.Prune(t.Context(), p.Folder, keep, s.signer, now); err != nil || !slices.Contains(gone, goes) {
+			t.Errorf("after %d: then removed %v, %v, want %s", after, gone, err, goes)
+		}
+		names, err := p.List(t.Context())
+		if err != nil || slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, goes) }) {
+			t.Errorf("after %d: %v are left, %v", after, names, err)
+		}
+	}
+}

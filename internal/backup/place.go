@@ -91,10 +91,39 @@ type Keep struct {
 	Days  int // and all that reach, with their increments, a moment that is younger
 }
 
-// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed. The newest copy always stays, and the newest that
-// was proven, and so does everything while none was. A copy that stays keeps all its increments, also behind one that is missing, which its log or another place may still
-// have; with one that goes all of them go, and so do those whose copy is gone already.
-// by tells which proofs are believed, as of List.
+// due are the copies of a place that need not be kept, the oldest first, of what List gives. The newest copy always stays, and the newest that was proven, and so does everything while none
+// was, and what is in Trouble: save what is Bare of a copy before these, of which only a removal that was cut short can be asked to leave more.
+func (k Keep) due(all []Copy, now int64) (ids []string) {
+	proven := slices.IndexFunc(all, func(c Copy) bool { return c.Proven != nil && c.Trouble == "" })
+	newest := slices.IndexFunc(all, func(c Copy) bool { return c.Trouble == "" })
+	if k.Count == 0 && k.Days == 0 || proven < 0 {
+		return nil
+	}
+	whole := 0 // copies that can be read so far
+	for i, c := range all {
+		young := k.Days > 0 && now-c.Through.Unix() < int64(k.Days)*24*3600
+		if (c.Trouble == "" || c.Bare && i > newest) && i != proven && i != newest && whole >= k.Count && !young {
+			ids = append(ids, c.ID)
+		}
+		if c.Trouble == "" {
+			whole++
+		}
+	}
+	slices.Reverse(ids)
+	return ids
+}
+
+// Mark tells in Copy.Removing, of what List gives of a place, which are what is left of a removal that was cut short.
+func (k Keep) Mark(all []Copy, now int64) {
+	due := k.due(all, now)
+	for i := range all {
+		all[i].Removing = all[i].Bare && slices.Contains(due, all[i].ID)
+	}
+}
+
+// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed (Keep.due). A copy that stays keeps all its increments, also
+// behind one that is missing, which its log or another place may still have; with one that goes all of them go, and so do those whose copy is gone already. Where it is cut short, what it leaves of a
+// copy is a copy with fewer increments, or its manifest alone, and the next Prune takes that. by tells which proofs are believed, as of List.
 func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int64)) ([]string, error) {
 	all, err := List(ctx, p, by)
 	if err != nil || k.Count == 0 && k.Days == 0 {
@@ -104,19 +133,13 @@ func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int6
 	if err != nil {
 		return nil, err
 	}
-	proven := slices.IndexFunc(all, func(c Copy) bool { return c.Proven != nil })
-	newest := slices.IndexFunc(all, func(c Copy) bool { return c.Trouble == "" })
 	var gone []string
-	for i, c := range slices.Backward(all) {
-		young := k.Days > 0 && now()-c.Through.Unix() < int64(k.Days)*24*3600
-		if c.Trouble != "" || proven < 0 || i == proven || i == newest || i < k.Count || young {
-			continue
-		}
-		// a crash in between leaves nothing that looks whole
-		if err := removeAll(ctx, p, append([]string{c.ID + sealedSuffix, c.ID + provenSuffix, c.ID + archiveSuffix}, incrementsOf(c.ID, names)...)); err != nil {
+	for _, id := range k.due(all, now()) {
+		// The manifest goes last: it says when the copy was made, by which the next one knows that it need not be kept.
+		if err := removeAll(ctx, p, append(incrementsOf(id, names), id+provenSuffix, id+archiveSuffix, id+sealedSuffix)); err != nil {
 			return gone, err
 		}
-		gone = append(gone, c.ID)
+		gone = append(gone, id)
 	}
 	return gone, removeAll(ctx, p, orphans(names))
 }
@@ -228,7 +251,7 @@ func Another(all []Copy) error {
 	}
 	c := all[at]
 	for _, before := range all {
-		if before.Begun.IsZero() || before.Begun.Equal(c.Begun) || !before.Made.Before(c.Made) {
+		if before.Bare || before.Begun.IsZero() || before.Begun.Equal(c.Begun) || !before.Made.Before(c.Made) {
 			continue
 		}
 		return &problem.Error{
