@@ -30,6 +30,7 @@ type Queued struct {
 	Mapping    string
 	Attempts   int       // attempts that the ERP refused for the message's own sake
 	Ask        bool      // it may have been sent: ask before sending
+	Expired    bool      // and once it is known not to be there, it is given back unsent: the next claim makes a void of it
 	Doubt      bool      // so it is whatever is known of those before it, see Settlement.Absent
 	DoubtAt    time.Time // since when, if nobody can have sent it since; zero otherwise
 	SentBy     string    // by an earlier set of mappings, or version of its mapping; "": Claim.SentBy, or nobody knows
@@ -185,7 +186,9 @@ func (o *Outbox) take(ctx context.Context, tx *store.Tx, link string, l lane, ro
 	c.Messages = make([]Queued, 0, len(rows))
 	for _, w := range rows {
 		last = max(last, w.Number)
-		c.Messages = append(c.Messages, w.queued(tx, l.SentTo))
+		q := w.queued(tx, l.SentTo)
+		q.Expired = w.expired(o.expiry.at(tx.Now)) // and may have been sent: else it is a void by now
+		c.Messages = append(c.Messages, q)
 	}
 	return c, last, setReplay(ctx, tx, rows[0], "")
 }

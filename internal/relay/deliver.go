@@ -124,6 +124,9 @@ func (l *lane) prepare(ctx context.Context, q outbox.Queued) (message.Delivery, 
 		}
 		return message.Delivery{}, &verdict{done: doneOf(q, "void", message.Receipt{At: l.db.Now()})}
 	}
+	if q.Expired && !l.mustAsk(q) { // what was before it in its lane is not there, and so it is not
+		return message.Delivery{}, &verdict{}
+	}
 	d, v := l.document(ctx, q, cmp.Or(q.SentBy, l.claim.SentBy))
 	if v == nil && q.SentBy != "" && !l.mustAsk(q) {
 		v = l.change(ctx, q, &d)
@@ -249,6 +252,9 @@ func (l *lane) ask(ctx, hard context.Context, q outbox.Queued, d message.Deliver
 	case message.Again:
 		l.heard = o.Receipt.Status > 0
 		l.unsent(q)
+		if q.Expired && l.heard {
+			return &verdict{}
+		}
 		if q.Attempts >= l.link.Attempts {
 			return &verdict{next: outbox.Next{
 				State: outbox.Parked, ID: q.ID, Verdict: message.Again, Reason: fmt.Sprintf("given up at attempt %d: each ended without a clear answer, and without effect", q.Attempts),

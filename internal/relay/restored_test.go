@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,4 +60,55 @@ func TestWhatTheLostPlantDeliveredBehindADiscardIsNotSentAgain(t *testing.T) {
 			t.Errorf("%d are owed (%s), %d were asked for, %v took effect; want none, the three that the copy owed, and what is new once", l.Owed, l.Reason, asked, p.erp.Effects())
 		}
 	})
+}
+
+// TestWhatHasExpiredAndIsNotThereIsNotSent: it was in doubt, so that it could not become a void before the ERP was asked for it.
+func TestWhatHasExpiredAndIsNotThereIsNotSent(t *testing.T) {
+	doubts := map[string]func(p *plant){
+		"a copy was restored after it had expired": func(p *plant) {
+			time.Sleep(5 * time.Hour)
+			if err := p.act(func(ctx context.Context, tx *store.Tx) error { _, err := p.out.Restored(ctx, tx); return err }); err != nil {
+				p.t.Fatal(err)
+			}
+		},
+		"who held it was killed": func(p *plant) {
+			p.claimAs("gone")
+			time.Sleep(5 * time.Hour)
+		},
+	}
+	short := []string{outbox.MessageID("erp", "a"), outbox.MessageID("erp", "b")}
+	for name, doubt := range doubts {
+		t.Run(name, func(t *testing.T) {
+			eachWay(t, func(t *testing.T, p *plant) {
+				p.erp.Asked = func(context.Context, message.Delivery) (message.Outcome, error) {
+					return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
+				}
+				p.owe(event("first", "operation.confirmed", "o1")) // where it is not, nothing that follows it is, and nobody asks for that
+				for _, id := range []string{"a", "b"} {
+					p.owe(event(id, "operation.confirmed", "o1"), outbox.Expires(time.Now().Add(time.Hour)))
+				}
+				p.owe(event("last", "operation.confirmed", "o1"))
+				doubt(p)
+				p.runFor(5 * time.Minute)
+				for _, c := range p.erp.Calls() {
+					if m := c.Delivery.Event.Message(); !c.Ask && m.Role == message.Event && slices.Contains(short, m.ID) {
+						t.Errorf("message %s was sent four hours after it had expired", m.ID)
+					}
+				}
+				for id, want := range map[string]message.Role{"first": message.Event, "a": message.Void, "b": message.Void, "last": message.Event} {
+					if got := p.message(id).Role; got != want {
+						t.Errorf("message %s is a %s, want a %s", id, got, want)
+					}
+				}
+				if l := p.lane("o1"); l.Owed != 0 {
+					t.Errorf("%d are owed (%s), want none", l.Owed, l.Reason)
+				}
+				for _, id := range []string{"first", "last"} {
+					if n := p.erp.Effects()[outbox.MessageID("erp", id)]; n != 1 {
+						t.Errorf("message %s, which does not expire, took effect %d times", id, n)
+					}
+				}
+			})
+		})
+	}
 }
