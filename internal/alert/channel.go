@@ -16,7 +16,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
@@ -57,10 +56,10 @@ func NewChannel(db *store.DB, place func(ctx context.Context) error, node string
 	}
 	name := "!" + c.Name
 	f := NewForwarder(db, place, node, Collector{Name: name, Address: c.Name}, ForwarderConfig{Metrics: c.Metric}, log)
-	f.fresh = true
-	f.carry = func(ctx context.Context, entries []audit.Entry, from int64) error {
-		for i, e := range entries {
-			if err := c.tell(ctx, db, name, e, from+int64(i)); err != nil {
+	f.fresh, f.once = true, true
+	f.carry = func(ctx context.Context, entries []placed) error {
+		for _, e := range entries {
+			if err := c.tell(ctx, db, name, e); err != nil {
 				return err
 			}
 		}
@@ -70,8 +69,8 @@ func NewChannel(db *store.DB, place func(ctx context.Context) error, node string
 }
 
 // tell tells of one entry, if it is an alert that is to be told, and notes that after it.
-func (c Channel) tell(ctx context.Context, db *store.DB, name string, e audit.Entry, place int64) error {
-	sort := alertName(e)
+func (c Channel) tell(ctx context.Context, db *store.DB, name string, e placed) error {
+	sort := alertName(e.Entry)
 	if sort == "" || c.Least == Critical && SeverityOf(sort) != Critical {
 		return nil
 	}
@@ -83,28 +82,36 @@ func (c Channel) tell(ctx context.Context, db *store.DB, name string, e audit.En
 			return err
 		}
 		before, err = toldOf(ctx, tx, name, sort, e.Object)
-		if hushed = before.At > 0 && place <= before.Place; err != nil || hushed { // the batch comes again, as one after it was not taken
+		if hushed = before.At > 0 && e.place >= 0 && e.place <= before.Place; err != nil || hushed { // the batch comes again, as one after it was not taken
 			return err
 		}
 		if before.At == 0 || e.At.Sub(store.FromMicros(before.At)) >= c.Again {
 			return err
 		}
 		hushed = true
-		return keepTold(ctx, tx, name, sort, e.Object, told{before.At, before.Besides + 1, place})
+		return keepTold(ctx, tx, name, sort, e.Object, told{before.At, before.Besides + 1, max(before.Place, e.place)})
 	})
 	if err != nil || hushed {
 		return err
 	}
 	n := Notice{
-		ID: fmt.Sprintf("%s-%d", c.Plant, place), Alert: sort, Severity: SeverityOf(sort), Object: e.Object, Why: plain(e.Reason), At: e.At.UTC(), Besides: before.Besides,
-		Plant: c.Plant, Place: place,
+		ID: e.id(c.Plant), Alert: sort, Severity: SeverityOf(sort), Object: e.Object, Why: plain(e.Reason), At: e.At.UTC(), Besides: before.Besides,
+		Plant: c.Plant, Place: e.place,
 	}
 	if err := c.To.Tell(ctx, n); err != nil {
 		return err
 	}
 	return db.InTx(ctx, func(tx *store.Tx) error {
-		return keepTold(ctx, tx, name, sort, e.Object, told{store.Micros(e.At), 0, place})
+		return keepTold(ctx, tx, name, sort, e.Object, told{store.Micros(e.At), 0, max(before.Place, e.place)})
 	})
+}
+
+// id is that of the notice of an entry: by its place, or by its number where it has none.
+func (e placed) id(plant string) string {
+	if e.place < 0 {
+		return fmt.Sprintf("%s-entry-%d", plant, e.Seq)
+	}
+	return fmt.Sprintf("%s-%d", plant, e.place)
 }
 
 // Webhook tells by HTTP: a Notice as JSON, signed as Standard Webhooks has it where there is a secret.

@@ -53,7 +53,7 @@ func (o *otlp) open() error {
 	return nil
 }
 
-func (o *otlp) send(ctx context.Context, entries []audit.Entry, from int64) error {
+func (o *otlp) send(ctx context.Context, entries []placed) error {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	if o.exporter == nil {
@@ -62,8 +62,8 @@ func (o *otlp) send(ctx context.Context, entries []audit.Entry, from int64) erro
 		}
 	}
 	o.records.all = nil
-	for i, e := range entries {
-		o.logger.Emit(ctx, o.to.Form.record(e, from+int64(i)))
+	for _, e := range entries {
+		o.logger.Emit(ctx, o.to.Form.record(e.Entry, e.place))
 	}
 	return o.exporter.Export(ctx, o.records.all)
 }

@@ -268,10 +268,10 @@ const ruled = "!rules"
 // with what is recorded from now on. The same about the same is raised once in again.
 func NewRules(db *store.DB, place func(ctx context.Context) error, node string, alerts *Alerts, again time.Duration, log *slog.Logger) *Forwarder {
 	f := NewForwarder(db, place, node, Collector{Name: ruled}, ForwarderConfig{}, log)
-	f.fresh = true
-	f.carry = func(ctx context.Context, entries []audit.Entry, _ int64) error {
+	f.fresh, f.once = true, true
+	f.carry = func(ctx context.Context, entries []placed) error {
 		for _, e := range entries {
-			if err := judge(ctx, db, alerts, again, e); err != nil {
+			if err := judge(ctx, db, alerts, again, e.Entry); err != nil {
 				return err
 			}
 		}

@@ -46,6 +46,8 @@ type ForwarderConfig struct {
 //     lie in a buffer of the network when the collector dies are sent again. While it is away the backlog stays where it is, in the database.
 //   - An entry that a collector refuses by OTLP is sent alone and again, until it is taken; what comes after it waits.
 //   - In order: by the places of the tree, one connection after the other, by one node at a time.
+//   - Who breaks the record does not silence what tells of it: while it stands, so that entries get no places, they are handed on by their numbers,
+//     with the place -1. Collectors have them again with their places once it goes on; see ahead.go.
 //   - Repetitions are possible, and told by the place that each message bears.
 type Forwarder struct {
 	db    *store.DB
@@ -55,12 +57,21 @@ type Forwarder struct {
 	cfg   ForwarderConfig
 	log   *slog.Logger
 
-	carry func(ctx context.Context, entries []audit.Entry, from int64) error // hands a batch on
-	fresh bool                                                               // it begins with what is recorded from its first start on
+	carry func(ctx context.Context, entries []placed) error // hands a batch on
+	fresh bool                                              // it begins with what is recorded from its first start on
+	once  bool                                              // what was handed on while the record stood is not repeated with its place
 
 	away   bool // of Run
 	narrow bool // a batch was refused: entries go one by one, so that what was taken of it is repeated once and not with each attempt
+	stands bool // the record does: it gives no places
 	behind prometheus.Gauge
+	beyond prometheus.Gauge
+}
+
+// placed is an entry with its place; -1 where it has none, since the record stands.
+type placed struct {
+	audit.Entry
+	place int64
 }
 
 // NewForwarder returns a Forwarder of a node. place gives entries that have none their places (audit.Tree.Place).
@@ -69,16 +80,18 @@ func NewForwarder(db *store.DB, place func(ctx context.Context) error, node stri
 	f := &Forwarder{db: db, place: place, node: node, to: to, cfg: cfg, log: log.With("part", "siem", "collector", to.Name)}
 	if f.carry = f.send; to.Form.Name == OTLP {
 		o := &otlp{to: to, timeout: f.cfg.Timeout, records: &records{}}
-		f.carry = func(ctx context.Context, entries []audit.Entry, from int64) error {
-			return f.judged(o.send(ctx, entries, from))
-		}
+		f.carry = func(ctx context.Context, entries []placed) error { return f.judged(o.send(ctx, entries)) }
 	}
 	f.behind = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "holdfast", Subsystem: "siem", Name: "behind_seconds", Help: "Age of the oldest entry that a collector does not have.",
 		ConstLabels: prometheus.Labels{"collector": to.Name},
 	})
+	f.beyond = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "holdfast", Subsystem: "siem", Name: "record_stands", Help: "1 while the audit record gives entries no places: what is new is handed on without.",
+		ConstLabels: prometheus.Labels{"collector": to.Name},
+	})
 	if cfg.Metrics != nil {
-		cfg.Metrics.MustRegister(f.behind)
+		cfg.Metrics.MustRegister(f.behind, f.beyond)
 	}
 	return f
 }
@@ -121,54 +134,77 @@ func (f *Forwarder) round(ctx context.Context) {
 
 // Forward hands one batch on and says how many entries that were: 0 if there are none, or another node does it.
 func (f *Forwarder) Forward(ctx context.Context) (int, error) {
-	if err := f.place(ctx); err != nil {
-		return 0, err
-	}
 	from, mine, err := f.lease(ctx)
 	if err != nil || !mine {
 		return 0, err
 	}
-	entries, next, err := f.page(ctx, from)
-	if err != nil || len(entries) == 0 {
-		f.narrow = f.narrow && err != nil
+	stands := f.place(ctx)
+	if err := f.stood(ctx, stands); err != nil {
 		return 0, err
 	}
-	if err := f.carry(ctx, entries, from); err != nil {
+	entries, next, err := f.page(ctx, from)
+	if err != nil || len(entries) == 0 {
+		f.narrow = f.narrow && (err != nil || stands != nil)
+		if err == nil && stands != nil {
+			return f.ahead(ctx)
+		}
+		return 0, err
+	}
+	news, err := f.news(ctx, entries)
+	if err == nil && len(news) > 0 {
+		err = f.carry(ctx, news)
+	}
+	if err != nil {
 		return 0, errors.Join(err, f.trouble(ctx, err))
 	}
-	return len(entries), f.advance(ctx, from, next)
+	return len(entries), f.advance(ctx, from, next, entries)
 }
 
 // page reads what is next, and how old it is.
-func (f *Forwarder) page(ctx context.Context, from int64) (entries []audit.Entry, next int64, err error) {
-	most := f.cfg.Batch
-	if f.narrow {
-		most = 1
-	}
-	err = f.db.View(ctx, func(tx *store.Tx) (err error) {
-		entries, next, err = audit.Placed(ctx, tx, from, most)
-		f.behind.Set(0)
-		if len(entries) > 0 {
-			f.behind.Set(tx.Now.Sub(entries[0].At).Seconds())
+func (f *Forwarder) page(ctx context.Context, from int64) (all []placed, next int64, err error) {
+	err = f.db.View(ctx, func(tx *store.Tx) error {
+		entries, n, err := audit.Placed(ctx, tx, from, f.most())
+		all, next = make([]placed, len(entries)), n
+		for i, e := range entries {
+			all[i] = placed{e, from + int64(i)}
 		}
+		f.aged(tx, all)
 		return err
 	})
-	return entries, next, err
+	return all, next, err
 }
 
-// lease takes the collector for this node, for longer than a connection may last.
+// most is how many entries a batch has at most.
+func (f *Forwarder) most() int {
+	if f.narrow {
+		return 1
+	}
+	return f.cfg.Batch
+}
+
+// aged counts how old the first entry is that is to be handed on.
+func (f *Forwarder) aged(tx *store.Tx, all []placed) {
+	f.behind.Set(0)
+	if len(all) > 0 {
+		f.behind.Set(tx.Now.Sub(all[0].At).Seconds())
+	}
+}
+
+// lease takes the collector for this node, for longer than a connection may last. A place beyond the end of the record is nobody's: who has cut its end
+// would have what comes there next handed on to nobody.
 func (f *Forwarder) lease(ctx context.Context) (from int64, mine bool, err error) {
 	err = f.db.InTx(ctx, func(tx *store.Tx) error {
 		var c struct {
 			Place, Until int64
 			Owner        string
 		}
+		size, err := audit.Size(ctx, tx)
+		if err != nil {
+			return err
+		}
 		var first int64
 		if f.fresh {
-			var err error
-			if first, err = audit.Size(ctx, tx); err != nil {
-				return err
-			}
+			first = size
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO siem_cursors (collector, place) VALUES (?, ?) ON CONFLICT (collector) DO NOTHING`, f.to.Name, first); err != nil {
 			return err
@@ -180,7 +216,8 @@ func (f *Forwarder) lease(ctx context.Context) (from int64, mine bool, err error
 		if !mine {
 			return nil
 		}
-		_, err := tx.Exec(ctx, `UPDATE siem_cursors SET owner = ?, until = ? WHERE collector = ?`, f.node, store.Micros(tx.Now.Add(2*f.cfg.Timeout)), f.to.Name)
+		from = min(from, size)
+		_, err = tx.Exec(ctx, `UPDATE siem_cursors SET owner = ?, until = ?, place = ? WHERE collector = ?`, f.node, store.Micros(tx.Now.Add(2*f.cfg.Timeout)), from, f.to.Name)
 		return err
 	})
 	if err != nil {
@@ -191,11 +228,14 @@ func (f *Forwarder) lease(ctx context.Context) (from int64, mine bool, err error
 
 // advance notes that the collector has what lies before next. A node whose lease has ended meanwhile notes nothing: its successor sends
 // the same again.
-func (f *Forwarder) advance(ctx context.Context, from, next int64) error {
+func (f *Forwarder) advance(ctx context.Context, from, next int64, had []placed) error {
 	err := f.db.InTx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE siem_cursors SET place = ?, sent_at = ?, trouble = '' WHERE collector = ? AND owner = ? AND place = ?`,
+		n, err := tx.Exec(ctx, `UPDATE siem_cursors SET place = ?, sent_at = ?, trouble = '' WHERE collector = ? AND owner = ? AND place = ?`,
 			next, store.Micros(tx.Now), f.to.Name, f.node, from)
-		return err
+		if err != nil || n == 0 {
+			return err
+		}
+		return f.forget(ctx, tx, had)
 	})
 	if err != nil {
 		return fmt.Errorf("note what collector %s has: %w", f.to.Name, err)
@@ -211,7 +251,7 @@ func (f *Forwarder) trouble(ctx context.Context, why error) error {
 }
 
 // send carries entries over a connection of their own, and returns nil once the collector has read them all.
-func (f *Forwarder) send(ctx context.Context, entries []audit.Entry, from int64) error {
+func (f *Forwarder) send(ctx context.Context, entries []placed) error {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", f.to.Address)
@@ -223,8 +263,8 @@ func (f *Forwarder) send(ctx context.Context, entries []audit.Entry, from int64)
 	end := &watched{Conn: raw}
 	c := tls.Client(end, f.tls())
 	var stream []byte
-	for i, e := range entries {
-		stream = frame(stream, f.to.Form.Line(e, from+int64(i)))
+	for _, e := range entries {
+		stream = frame(stream, f.to.Form.Line(e.Entry, e.place))
 	}
 	if _, err := c.Write(stream); err != nil {
 		return f.unreached("it broke off", err)

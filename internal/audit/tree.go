@@ -395,6 +395,20 @@ func Placed(ctx context.Context, tx *store.Tx, from int64, limit int) (entries [
 	return entries, max(next, from), nil
 }
 
+// Unplaced is one page of the entries that wait for a place, by their numbers, those after one: for who must go on while the record stands. No key has
+// vouched for them yet, and one with a smaller number may come to be later.
+func Unplaced(ctx context.Context, tx *store.Tx, after int64, limit int) ([]Entry, error) {
+	var rows []row
+	if err := tx.Select(ctx, &rows, selectPending, after, limit); err != nil {
+		return nil, fmt.Errorf("read entries of the audit record that wait for their places: %w", err)
+	}
+	all := make([]Entry, len(rows))
+	for i, r := range rows {
+		all[i] = r.entry()
+	}
+	return all, nil
+}
+
 // keep inserts a checkpoint, unless another node has made one of this size or a later one while this one was signed: checkpoints come to be
 // in the order of their sizes, and so none is missed by who copies them.
 func (t *Tree) keep(ctx context.Context, tx *store.Tx, c Checkpoint) (bool, error) {
