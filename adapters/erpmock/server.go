@@ -125,6 +125,8 @@ const watchEvery = 5 * time.Millisecond
 func (s *server) watch(ctx context.Context, ln net.Listener, done <-chan error) (net.Listener, error) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	release := func() {}
+	defer func() { release() }()
 	for up := true; ; {
 		select {
 		case <-ctx.Done():
@@ -141,7 +143,11 @@ func (s *server) watch(ctx context.Context, ln net.Listener, done <-chan error) 
 			up = false
 			_ = ln.Close() // Serve tells on done
 			s.drop()
+			if held, err := hold(s.addr); err == nil { // else somebody was faster
+				release = held
+			}
 		case !up && !down && done == nil:
+			release()
 			if again, err := net.Listen(s.addr.Network(), s.addr.String()); err == nil {
 				return again, nil
 			}
