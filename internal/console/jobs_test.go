@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"holdfast/internal/job"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -195,5 +197,38 @@ func TestAJobOfManyIsShownByPages(t *testing.T) {
 	}
 	if got := fmt.Sprint(len(seen), " on ", pages); got != "250 on 3" {
 		t.Errorf("messages on pages: %s, want 250 on 3", got)
+	}
+}
+
+// TestButtonsFollowTheState: once a job has paused behind an open page, that page has the buttons of a paused job, and what was typed for an act that
+// still fits stays.
+func TestButtonsFollowTheState(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	job := p.planned("the ERP refused it: yield … PCE exceeds what is open <b>now</b>")
+	p.post("/console/jobs/"+job.ID+"/start", url.Values{"expect": {"1"}, "reason": {"there is room now"}})
+	b := browse(t, p)
+	acts := func() string {
+		return ask(b, chromedp.Evaluate[string](`Array.from(document.querySelectorAll("details.act > summary, details.act button:last-of-type")).map(e => e.textContent).join(", ")`))
+	}
+	b.open("/console/jobs/"+job.ID, "light")
+	b.await(`window.htmx && document.querySelector(".word").textContent.trim() === "running"`)
+	b.run(chromedp.Click(chromedp.Search(`//summary[.="Cancel"]`)), chromedp.SendKeys(chromedp.CSS("#cancel-reason"), "half a sen"))
+	p.tx(func(tx *store.Tx) error {
+		_, err := p.jobs.Pause(t.Context(), tx, job.ID, "ben", "to look at it")
+		return err
+	})
+	b.await(`document.querySelector(".word").textContent.trim() === "paused"`)
+	if got, want := acts(), "Let it go on, Let it go on, Change the rate, Change, Cancel, Give up the rest"; got != want {
+		t.Errorf("the acts of a paused job are %q, want %q", got, want)
+	}
+	if typed := ask(b, chromedp.Value(chromedp.CSS("#cancel-reason"))); typed != "half a sen" {
+		t.Errorf("the field holds %q, want what was typed", typed)
+	}
+	b.open("/console/links", "light")
+	b.await(`window.htmx && document.querySelector("#act-pause-erp")`)
+	p.tx(func(tx *store.Tx) error { return p.out.PauseLink(t.Context(), tx, "erp", "by the command") })
+	b.await(`document.querySelector(".word").textContent.trim() === "paused"`)
+	if got, want := acts(), "Let it go on, Let it go on, Change the rate, Change"; got != want {
+		t.Errorf("the acts of a paused link are %q, want %q", got, want)
 	}
 }

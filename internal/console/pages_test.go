@@ -154,6 +154,9 @@ func unsound(t *testing.T, page string) (wrong []string) {
 		default:
 			seen[id] = true
 		}
+		if attr(n, "id") == "" && slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == "hx-morph-skip" }) {
+			wrong = append(wrong, fmt.Sprintf("<%s hx-morph-skip> has no id of its own, so that it stays where another one belongs", n.Data))
+		}
 		switch n.Data {
 		case "style":
 			wrong = append(wrong, "it has a style")
