@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -144,11 +145,21 @@ func TestACorrectionIsTriedThenKept(t *testing.T) {
 	})
 }
 
+// asABrowserSends is a body as the field of a correction has it and a browser sends it: with one value a line, each of which ends with CR LF.
+func asABrowserSends(t *testing.T, body string) string {
+	t.Helper()
+	var lines bytes.Buffer
+	if err := json.Indent(&lines, []byte(body), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(lines.String(), "\n", "\r\n")
+}
+
 func TestTheSecondOfTwoCorrectionsSeesBothTexts(t *testing.T) {
 	p := open(t, storetest.SQLite(t))
 	before := p.detail(p.stuck)
 	first := strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"3"`, 1)
-	second := strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"1"`, 1)
+	second := asABrowserSends(t, strings.Replace(string(before.Body), `"yield":"4"`, `"yield":"1"`, 1))
 	p.post("/console/messages/"+p.stuck+"/amend", form("reason", "the first", "version", before.Digest, "body", first))
 	status, _, page := p.post("/console/messages/"+p.stuck+"/amend", form("reason", "the second", "version", before.Digest, "body", second))
 	if status != http.StatusConflict {
@@ -162,6 +173,11 @@ func TestTheSecondOfTwoCorrectionsSeesBothTexts(t *testing.T) {
 	}
 	if !strings.Contains(string(now.Body), `"yield":"3"`) {
 		t.Errorf("the body is %s, want the first correction", now.Body)
+	}
+	_, against, _ := strings.Cut(page, "Your text against what it is now")
+	against, _, _ = strings.Cut(against, "</pre>")
+	if changed := strings.Count(against, `<span class="sign">`); changed != 2 {
+		t.Errorf("%d lines differ, want the quantity of each: %s", changed, against)
 	}
 }
 

@@ -118,7 +118,6 @@ func mappingPage(v mappingView) *page {
 // workbench tries rules on a sample. It keeps nothing. Rules that are not those in use wait for a slot and are compiled, before the database
 // is asked for anything.
 func (c *Console) workbench(r *http.Request, set *mapping.Set, l mapping.Look, text, chosen string) (v mappingView, err error) {
-	text = strings.ReplaceAll(text, "\r\n", "\n") // as a form sends it
 	v = mappingView{Look: l, Draft: text, Pasted: r.PostFormValue("body"), FourEyes: c.cfg.FourEyes}
 	if len(text) > mostRules {
 		return v, &problem.Error{Kind: problem.TooLarge, What: "try mapping " + l.Name, Why: fmt.Sprintf("it has more than %d KiB", mostRules>>10), Hint: "put tables into files, and shared fields into fragments"}

@@ -87,7 +87,7 @@ func (c *Console) mapsBy(base edition.Edition, name string) error {
 
 // edited is the edition with the draft in it and, where that is asked for, with what its examples become as what is expected of them.
 func (c *Console) edited(r *http.Request, base edition.Edition, name string) (edition.Edition, error) {
-	text := strings.ReplaceAll(r.PostFormValue("text"), "\r\n", "\n")
+	text := r.PostFormValue("text")
 	next, err := base.With(name+".yaml", []byte(text))
 	if err != nil || r.PostFormValue("accept") != "yes" {
 		return next, err

@@ -214,7 +214,7 @@ func (c *Console) tryDraft(r *http.Request, met error) (*page, error) {
 	}
 	v.Draft = body
 	if r.PostFormValue("version") != v.Digest {
-		v.Theirs = diff(body, pretty(v.Body))
+		v.Theirs = diff(pretty([]byte(body)), pretty(v.Body))
 		met = cmp.Or(met, errChanged(v.Detail))
 	}
 	d := v.Detail

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -119,6 +120,7 @@ func (c *Console) shown(f show) http.HandlerFunc {
 				c.fail(w, r, &problem.Error{Kind: problem.TooLarge, What: "read the form", Why: "it is too large or was cut", Hint: "send it again", Cause: err})
 				return
 			}
+			asTyped(r.PostForm)
 		}
 		p, err := f(r)
 		if sign := c.signPage(r, err); sign != nil {
@@ -129,6 +131,15 @@ func (c *Console) shown(f show) http.HandlerFunc {
 			return
 		}
 		c.answer(w, r, p)
+	}
+}
+
+// asTyped has the lines of a form's fields end as those of what the plant keeps and they are compared with: browsers send CR LF after each.
+func asTyped(form url.Values) {
+	for _, values := range form {
+		for i := range values {
+			values[i] = strings.ReplaceAll(values[i], "\r\n", "\n")
+		}
 	}
 }
 
