@@ -31,6 +31,7 @@ func (c Config) auditOrigin() string { return audit.Origin(string(seal.ForCheckp
 // tree builds the tree of the audit record while the plant runs.
 func (p *process) tree() *audit.Tree {
 	c := audit.Config{Every: p.cfg.Audit.Every, Folder: p.cfg.Audit.Checkpoints, Lanes: p.outbox.Moved, Receipts: p.outbox.BeginMACs, Metrics: p.tel.registry}
+	c.Prepare = func(ctx context.Context) error { return p.outbox.VouchPurged(ctx, p.db) }
 	if p.ring != nil {
 		c.Sign, c.Check = p.signCheckpoint, p.checkpointKeys
 	}
@@ -110,7 +111,9 @@ func (c Config) sealFor(ctx context.Context, db *store.DB, by *seal.Ring) error 
 		}
 		return trust.Notes(c.auditOrigin(), nil), nil
 	}
-	made, err := audit.NewTree(db, c.auditOrigin(), c.node(), audit.Config{Lanes: out.Moved, Receipts: out.BeginMACs, Sign: sign, Check: check}, slog.New(slog.DiscardHandler)).Seal(ctx)
+	cfg := audit.Config{Lanes: out.Moved, Receipts: out.BeginMACs, Sign: sign, Check: check}
+	cfg.Prepare = func(ctx context.Context) error { return out.VouchPurged(ctx, db) }
+	made, err := audit.NewTree(db, c.auditOrigin(), c.node(), cfg, slog.New(slog.DiscardHandler)).Seal(ctx)
 	if made != nil || problem.KindOf(err) == problem.Unavailable { // some entries wait on: serve tells of them
 		return nil
 	}

@@ -94,6 +94,9 @@ func (r *records) beginSealing(ctx context.Context, reason string, every bool) e
 	}
 	unbegun := false
 	err = r.db.View(ctx, func(tx *store.Tx) (err error) { unbegun, err = audit.ReceiptsUnbegun(ctx, tx); return err })
+	if err == nil && unbegun {
+		err = r.out.VouchPurged(ctx, r.db)
+	}
 	if err != nil {
 		return err
 	}

@@ -207,6 +207,10 @@ func (t *Tree) unbegun(ctx context.Context, p *pass) error {
 		p.unbegun, err = ReceiptsUnbegun(ctx, tx)
 		return err
 	})
+	if err == nil && p.unbegun && t.cfg.Prepare != nil {
+		err = t.cfg.Prepare(ctx)
+	}
+	p.unbegun = p.unbegun && err == nil
 	p.forged = nil
 	switch k := problem.KindOf(err); {
 	case asked && k == problem.Integrity:

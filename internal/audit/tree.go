@@ -33,6 +33,8 @@ type Config struct {
 	// Check gives what checks such signatures, of a plant that has keys; default none. Without it the tree believes what the database has.
 	Check func(ctx context.Context) (*seal.Notes, error)
 
+	// Prepare is called before receipts may begin to have MACs, outside of every transaction: what it does lasts by itself; default nothing.
+	Prepare func(ctx context.Context) error
 	// Receipts is what BeginReceipts calls; default: receipts have no MACs.
 	Receipts func(ctx context.Context, tx *store.Tx) (bool, error)
 

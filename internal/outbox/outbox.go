@@ -117,6 +117,7 @@ type Outbox struct {
 	begun   atomic.Pointer[begun]
 	looked  atomic.Pointer[at] // how far ParkSkipped has come
 	lookout lookout
+	vouched atomic.Bool // VouchPurged is done
 }
 
 // New returns an Outbox that sends by these routes, in the name of source (CloudEvents source, a URI-reference). For one kind the

@@ -3,6 +3,7 @@ package outbox
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -27,14 +28,19 @@ func (o *Outbox) keepPurged(ctx context.Context, tx *store.Tx, all []purgedTo, d
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b purgedTo) int { // in one order, so that two nodes do not wait for each other
-		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Epoch, b.Epoch))
-	})
 	for i, p := range all {
 		if all[i].MAC, err = o.vouch(ctx, tx, p.cell(), "note what was purged"); err != nil {
 			return err
 		}
 	}
+	return writePurged(ctx, tx, all, differs)
+}
+
+// writePurged is keepPurged of rows that have their MACs.
+func writePurged(ctx context.Context, tx *store.Tx, all []purgedTo, differs string) error {
+	slices.SortFunc(all, func(a, b purgedTo) int { // in one order, so that two nodes do not wait for each other
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Epoch, b.Epoch))
+	})
 	g := store.Give(
 		store.Each("link", all, func(p purgedTo) string { return p.Link }), store.Each("lane", all, func(p purgedTo) string { return p.Lane }),
 		store.Each("epoch", all, func(p purgedTo) int64 { return p.Epoch }), store.Each("number", all, func(p purgedTo) int64 { return p.Number }),
@@ -47,16 +53,71 @@ func (o *Outbox) keepPurged(ctx context.Context, tx *store.Tx, all []purgedTo, d
 	return nil
 }
 
+// onlyMAC is what differs of a row that gets a MAC: else it was purged further meanwhile.
+const onlyMAC = `mac = excluded.mac WHERE outbox_purged.number = excluded.number`
+
+// VouchPurged gives MACs to what was noted as purged so far, a page in each transaction, so that the one of BeginMACs has little left to do: a plant has a
+// row of each order that it has forgotten. What was done lasts, whatever ends it. The error is of kind Unavailable without the plant's keys.
+func (o *Outbox) VouchPurged(ctx context.Context, db *store.DB) error {
+	for from, more := (at{}), true; more; {
+		err := db.InTx(ctx, func(tx *store.Tx) (err error) {
+			next := from // it may run again
+			if next, more, err = vouchSome(ctx, tx, next); err == nil {
+				tx.AfterCommit(func() { from = next })
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("give what was purged MACs: %w", err)
+		}
+	}
+	o.vouched.Store(true)
+	return nil
+}
+
+// vouchSome gives MACs to a page of what was purged, as far as it has none that counts: a node of the release before may have changed a row that had one.
+func vouchSome(ctx context.Context, tx *store.Tx, from at) (next at, more bool, err error) {
+	var some, without []purgedTo
+	err = tx.Select(ctx, &some, `SELECT link, lane, epoch, number, mac FROM outbox_purged WHERE (link, lane, epoch) > (?, ?, ?) ORDER BY link, lane, epoch LIMIT ?`,
+		from.Link, from.Lane, from.Epoch, resealRows)
+	if err != nil || len(some) == 0 {
+		return from, false, err
+	}
+	for _, p := range some {
+		good, err := p.genuine(ctx, tx)
+		if err != nil && problem.KindOf(err) != problem.Unavailable { // its key is not at hand: it gets a MAC by one that is
+			return from, false, err
+		}
+		if good {
+			continue
+		}
+		mac, epoch, err := tx.MAC(ctx, p.cell())
+		if err != nil {
+			return from, false, err
+		}
+		p.MAC = append(binary.BigEndian.AppendUint64(nil, uint64(epoch)), mac...) //nolint:gosec // read back as it is
+		without = append(without, p)
+	}
+	if len(without) > 0 {
+		err = writePurged(ctx, tx, without, onlyMAC)
+	}
+	return some[len(some)-1].at, len(some) == resealRows, err
+}
+
 // BeginMACs has what was noted as purged so far bear MACs, once for a plant, and tells whether the receipt of anything has none (audit.BeginReceipts).
-// A node of the release before may have changed a row that had one.
+// Unless VouchPurged was called before, it looks at every row.
 func (o *Outbox) BeginMACs(ctx context.Context, tx *store.Tx) (without bool, err error) {
+	only := ""
+	if o.vouched.Load() {
+		only = " AND mac IS NULL"
+	}
 	for from, n := (at{}), resealRows; n == resealRows; {
 		var some []purgedTo
-		err := tx.Select(ctx, &some, `SELECT link, lane, epoch, number FROM outbox_purged WHERE (link, lane, epoch) > (?, ?, ?) ORDER BY link, lane, epoch LIMIT ?`,
+		err := tx.Select(ctx, &some, `SELECT link, lane, epoch, number FROM outbox_purged WHERE (link, lane, epoch) > (?, ?, ?)`+only+` ORDER BY link, lane, epoch LIMIT ?`,
 			from.Link, from.Lane, from.Epoch, resealRows)
 		if n = len(some); err == nil && n > 0 {
 			from = some[n-1].at
-			err = o.keepPurged(ctx, tx, some, `mac = excluded.mac WHERE outbox_purged.number = excluded.number`) // else it was purged further meanwhile
+			err = o.keepPurged(ctx, tx, some, onlyMAC)
 		}
 		if err != nil {
 			return false, fmt.Errorf("begin to give what was purged MACs: %w", err)
