@@ -28,7 +28,7 @@ func newBackup() *cobra.Command {
 		Long: "A backup is a copy of one moment: database, configuration, mappings and keyring, encrypted to at least two keys, in every place that\n" +
 			"backup.places names. It counts as good once it was fetched, opened and restored on trial.",
 	}
-	cmd.AddCommand(backupCreate(), backupList(), backupDue(), backupVerify(), backupRestore(), backupPrune())
+	cmd.AddCommand(backupInit(), backupCreate(), backupList(), backupDue(), backupVerify(), backupRestore(), backupPrune())
 	return cmd
 }
 

@@ -130,7 +130,7 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 	var all []backup.Place
 	for _, p := range b.Places {
 		if p.SFTP == "" && p.S3 == "" {
-			all = append(all, backup.Folder(c.beside(p.Folder)))
+			all = append(all, c.folderPlace(c.beside(p.Folder)))
 			continue
 		}
 		key, err := c.secret(ctx, p.Key)
@@ -146,11 +146,19 @@ func (c Config) backupPlaces(ctx context.Context) ([]backup.Place, error) {
 	return all, nil
 }
 
+// folderPlace is one of this machine: made by itself directly in the plant's own folder alone, where it is no mount point.
+func (c Config) folderPlace(folder string) backup.Place {
+	return backup.Marked(backup.Folder(folder), func() bool {
+		_, err := os.Stat(folder)
+		return errors.Is(err, fs.ErrNotExist) && filepath.Dir(filepath.Clean(folder)) == filepath.Clean(c.dir())
+	})
+}
+
 // farPlace is on another machine.
 func (c Config) farPlace(p BackupPlaceConfig, key string) (backup.Place, error) {
 	if p.SFTP != "" {
 		s := &backup.SFTP{Address: p.SFTP, User: p.User, Folder: p.Folder, PrivateKey: []byte(key + "\n"), HostKey: p.HostKey}
-		return s, s.Check()
+		return backup.Marked(s, nil), s.Check()
 	}
 	trust, err := wire.TLS(c.beside(p.CA), "", "", "")
 	if err != nil {

@@ -40,7 +40,7 @@ func verbs() map[string]string {
 		"anomaly list": access.MsgRead, "anomaly show": access.MsgRead, "anomaly export": access.AnomalyExport, "anomaly accept": access.AnomalyAccept, "anomaly reset": access.AnomalyReset,
 		"token show": access.TokenReveal, "token find": access.TokenFind, "token rotate": access.TokenRotate,
 		"audit list": access.AuditRead, "audit search": access.AuditRead, "audit verify": access.AuditRead, "audit prove": access.AuditRead, "audit keys": access.KeysRead, "audit export": access.AuditExport,
-		"backup create": access.BackupCreate, "backup list": access.BackupRead, "backup schedule": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,
+		"backup create": access.BackupCreate, "backup init": access.BackupCreate, "backup list": access.BackupRead, "backup schedule": access.BackupRead, "backup verify": access.BackupVerify, "backup prune": access.BackupPrune, "backup restore": access.BackupRestore,
 		"access break-glass seal": access.GlassSeal, "access break-glass ask": access.GlassAsk, "access break-glass open": access.GlassOpen,
 		"alert list": access.AuditRead, "alert test": access.AlertTest, "alert silence": access.AlertSilence,
 		"access roles": access.AccessRead, "access actions": free, "access token list": access.AccessRead,
