@@ -69,6 +69,7 @@ func backupCreate() *cobra.Command {
 					fmt.Fprintf(cmd.ErrOrStderr(), "backup %s is in %s alone\n", m.ID, strings.Join(in, ", "))
 				}
 				err = errors.Join(err, r.act(ctx, access.BackupCreate, "backup/"+m.ID, reason, func(context.Context, *store.Tx) error { return nil }))
+				r.cfg.tellElsewhere(cmd.ErrOrStderr())
 				if asJSON {
 					return errors.Join(printJSON(cmd.OutOrStdout(), m), err)
 				}

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -229,27 +232,83 @@ func (c Config) backupFiles() map[string]string {
 	if c.Audit.Checkpoints != "" {
 		c.addFolder(files, c.Audit.Checkpoints, "audit")
 	}
-	// whom copies are for: without the public keys the plant that is restored could make none
-	for _, reference := range append([]string{c.Keys.Passphrase}, c.Backup.Recipients...) {
-		if name, ok := strings.CutPrefix(reference, "file:"); ok && filepath.IsLocal(name) {
-			files[filepath.ToSlash(filepath.Clean(name))] = c.beside(name)
-		}
-	}
-	var public []string
-	for _, l := range c.Links {
-		public = append(public, l.publicFiles()...)
-	}
-	for _, p := range c.Backup.Places {
-		if p.CA != "" {
-			public = append(public, c.beside(p.CA))
-		}
-	}
-	for _, path := range public {
-		if name, ok := c.below(path); ok && filepath.IsAbs(path) {
+	for _, path := range c.singleFiles() {
+		if name, ok := c.below(path); ok {
 			files[name] = path
 		}
 	}
 	return unnested(files)
+}
+
+// singleFiles are those that the plant reads and that go into a copy where they lie below the configuration's folder: the keyring's passphrase, the public keys of those whom copies
+// are for, without which the plant that is restored could make none, and what links and places of copies read.
+func (c Config) singleFiles() (all []string) {
+	for _, reference := range append([]string{c.Keys.Passphrase}, c.Backup.Recipients...) {
+		if name, ok := strings.CutPrefix(reference, "file:"); ok {
+			all = append(all, c.beside(name))
+		}
+	}
+	for _, l := range c.Links {
+		all = append(all, l.publicFiles()...)
+	}
+	for _, p := range c.Backup.Places {
+		all = append(all, c.beside(p.CA))
+	}
+	return slices.DeleteFunc(all, func(path string) bool { return !filepath.IsAbs(path) })
+}
+
+// elsewhere tells what the configuration names outside its own folder: of each folder that is in a copy all the same, under which usual name, and which files are in none, in the order of their names.
+func (c Config) elsewhere() (folders map[string]string, files []string) {
+	folders = map[string]string{}
+	for name, path := range c.backupFiles() {
+		if _, ok := c.below(path); !ok {
+			folders[path] = name
+		}
+	}
+	for _, path := range c.singleFiles() {
+		if _, ok := c.below(path); !ok && !inOne(folders, path) {
+			files = append(files, path)
+		}
+	}
+	slices.Sort(files)
+	return folders, slices.Compact(files)
+}
+
+// inOne tells whether a file goes with a folder that is copied as a whole.
+func inOne(folders map[string]string, path string) bool {
+	for folder := range folders {
+		if rest, err := filepath.Rel(folder, path); err == nil && filepath.IsLocal(rest) {
+			return true
+		}
+	}
+	return false
+}
+
+// tellElsewhere says of a copy that is made where what lies outside the configuration's folder is in it, and what is not.
+func (c Config) tellElsewhere(w io.Writer) {
+	folders, files := c.elsewhere()
+	for _, path := range slices.Sorted(maps.Keys(folders)) {
+		if _, err := os.Stat(path); err == nil {
+			fmt.Fprintf(w, "holdfast: %s lies outside %s, and is in the copy as %s\n", path, c.dir(), folders[path])
+		}
+	}
+	if len(files) > 0 {
+		fmt.Fprintf(w, "holdfast: WARNING: not in the copy, since they lie outside %s: %s; keep them with the recovery key, or put them beside the configuration\n", c.dir(), strings.Join(files, ", "))
+	}
+}
+
+// lacking says what a plant that was restored needs besides, and whether it is on this machine; "" if nothing.
+func (c Config) lacking() string {
+	_, files := c.elsewhere()
+	for i, path := range files {
+		if _, err := os.Stat(path); err != nil {
+			files[i] += " (MISSING here)"
+		}
+	}
+	if len(files) == 0 {
+		return ""
+	}
+	return "in no copy, since they lie outside the plant's folder, and needed: " + strings.Join(files, ", ") + "\n"
 }
 
 // below is the name of what lies below the configuration's folder, with slashes. It is false for all else, and for names that copies have for themselves.
@@ -286,7 +345,7 @@ func unnested(files map[string]string) map[string]string {
 
 // publicFiles are those that a link reads and that are no secret: contracts, and the keys and certificates by which others are known.
 func (l LinkConfig) publicFiles() []string {
-	files := []string{l.Verify.Receipts, l.REST.Spec, l.REST.TLS.CA, l.AMQP.TLS.CA, l.OData.TLS.CA, l.SAP.TLS.CA}
+	files := []string{l.EncryptTo, l.Verify.Receipts, l.REST.Spec, l.REST.TLS.CA, l.AMQP.TLS.CA, l.OData.TLS.CA, l.SAP.TLS.CA}
 	for _, s := range l.Verify.Senders {
 		files = append(files, s.Keys)
 	}

@@ -246,6 +246,15 @@ func wholeLanes(r backup.Restored) string {
 	return count(r.WholeLanes, "lane is", "lanes are") + " whole: no number is missing, and each message follows the one before it\n"
 }
 
+// lackingOf is Config.lacking of the configuration that was restored; ownFiles tells if it cannot be read.
+func lackingOf(r backup.Restored) string {
+	cfg, err := loadConfig(filepath.Join(r.Folder, r.ConfigFile()))
+	if err != nil || cfg.Backup == nil {
+		return ""
+	}
+	return cfg.lacking()
+}
+
 // notInCopy says what a person has to do again of what was done after the copy, before the first start: what was owed goes out as it was then.
 func notInCopy(r backup.Restored) string {
 	file := filepath.Join(r.Folder, r.ConfigFile())
@@ -283,8 +292,8 @@ func tellRestored(w io.Writer, r backup.Restored) error {
 		"%sit took %s\n%s owed then; each is asked for before it is sent. New messages begin an epoch of their own.\n%s"+
 		"every session has ended. What was changed of tokens, accounts, passkeys and badges after %s is not in it, and nobody can know it: what was revoked, disabled or used up\n"+
 		"since counts again. Before the first start look at: holdfast access token list, holdfast access user list, both with --config %s\n"+
-		"%s"+
+		"%s%s"+
 		"next: look at %s, then holdfast doctor --config %s\n", r.ID, r.Made.Local().Format("2006-01-02 15:04:05 MST"), advanced(r.Increments, r.Through), r.Folder,
-		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), short(time.Duration(r.Took*float64(time.Second))), count(r.Doubtful, "message was", "messages were"), whenSent(r), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, notInCopy(r), file, file)
+		count(int64(len(r.Tables)), "table", "tables"), count(int64(len(r.Parts)), "file", "files"), signed, wholeLanes(r), short(time.Duration(r.Took*float64(time.Second))), count(r.Doubtful, "message was", "messages were"), whenSent(r), r.Through.Local().Format("2006-01-02 15:04:05 MST"), file, notInCopy(r), lackingOf(r), file, file)
 	return err
 }
