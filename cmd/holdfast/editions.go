@@ -87,7 +87,7 @@ func refusedEdition(s edition.State) error {
 	}
 }
 
-// base is what another edition is compared with: the published one or, before the first, the folder; under four eyes that does not count until
+// base is what another edition is compared with: the published one or, before the first, what this node maps by of its folder (ownEdition); under four eyes that does not count until
 // it is published, and nothing is laid over the shipped mappings.
 func (c Config) base(ctx context.Context, db *store.DB) (edition.Edition, error) {
 	s, err := currentEdition(ctx, db)
@@ -99,7 +99,87 @@ func (c Config) base(ctx context.Context, db *store.DB) (edition.Edition, error)
 	case c.MappingsPolicy == fourEyes:
 		return edition.None()
 	}
-	return c.folder()
+	e, _, err := c.ownEdition(ctx, db)
+	return e, err
+}
+
+// ownEdition is what this node maps by before an edition is published: its folder or, where that is refused, what it goes on by, as it does at a start (floors.useLast). A folder that
+// has no mistake, and does not fit what it is for, is refused by the word of the node that runs.
+func (c Config) ownEdition(ctx context.Context, db *store.DB) (e edition.Edition, set *mapping.Set, err error) {
+	_, refused := c.sources() // a folder that is named must be there
+	if refused == nil {
+		e, refused = c.folder()
+	}
+	if refused == nil {
+		refused = c.vanished(ctx, db, e)
+	}
+	if refused == nil {
+		set, refused = compileEdition(e)
+	}
+	last, err := c.lastUsed(ctx, db)
+	if err != nil {
+		return e, nil, errors.Join(refused, err)
+	}
+	if refused == nil {
+		own, err := c.ownNode(ctx, db)
+		if err != nil || own.Trouble == "" || own.Used == "" || own.Used == e.Hash {
+			return e, set, err
+		}
+		last = own.Used
+	}
+	if last == "" {
+		return e, nil, refused
+	}
+	err = db.View(ctx, func(tx *store.Tx) error {
+		e, err = edition.Load(ctx, tx, last)
+		return err
+	})
+	if err == nil {
+		set, err = compileKept(e)
+	}
+	if err != nil {
+		return e, nil, errors.Join(refused, err)
+	}
+	return e, set, nil
+}
+
+// vanished refuses a folder without a file where this node mapped by one that had some (of a node that never ran: whatever was used last): a mount that was lost looks like that, and
+// the shipped mappings would take the place of the plant's. The error is of kind Invalid.
+func (c Config) vanished(ctx context.Context, db *store.DB, e edition.Edition) error {
+	if !e.Empty() || c.MappingsPolicy == fourEyes {
+		return nil
+	}
+	own, err := c.ownNode(ctx, db)
+	before := own.Used
+	if err == nil && before == "" {
+		before, err = c.lastUsed(ctx, db)
+	}
+	if err != nil || before == "" || before == e.Hash {
+		return err
+	}
+	return c.noFiles()
+}
+
+// noFiles says that the folder has none, and had.
+func (c Config) noFiles() error {
+	return &problem.Error{
+		Kind: problem.Invalid, What: "map by the folder " + c.Mappings, Why: "it is gone or has no file any more, and the plant maps by mappings that stood there",
+		Hint: "bring the folder back; if the shipped mappings are meant, publish a folder that is empty: holdfast mapping publish --from FOLDER --reason TEXT",
+	}
+}
+
+// ownNode is what this node has said that it maps by; zero if it never ran.
+func (c Config) ownNode(ctx context.Context, db *store.DB) (own edition.Node, err error) {
+	err = db.View(ctx, func(tx *store.Tx) error {
+		nodes, err := edition.Nodes(ctx, tx)
+		for _, n := range nodes {
+			if n.Name == c.node() {
+				own = n
+			}
+		}
+		return err
+	})
+	return own, err
 }
 
 // loadEdition compiles an edition over the shipped mappings.
@@ -145,11 +225,11 @@ func compileEdition(e edition.Edition) (*mapping.Set, error) {
 }
 
 // usedMappings are those that a plant maps by: of the published edition or, before the first one, of the folder, unless that has to be
-// approved.
+// approved, or is refused.
 func usedMappings(ctx context.Context, cfg Config, db *store.DB) (*mapping.Set, error) {
 	s, err := currentEdition(ctx, db)
 	if err != nil || s.Used.Edition == "" && cfg.MappingsPolicy != fourEyes {
-		set, errSet := loadMappings(cfg)
+		_, set, errSet := cfg.ownEdition(ctx, db)
 		return set, errors.Join(err, errSet)
 	}
 	e, err := cfg.base(ctx, db)
@@ -174,24 +254,20 @@ func (c Config) remembers(ctx context.Context) bool {
 	return err == nil && last != ""
 }
 
-// lastUsed is the edition that this node mapped by last or, if it never ran, any node; "" if there is none, or only one that nobody has approved where policy asks for
-// that.
+// lastUsed is the edition that came into use last, on whatever node: one that was away has an older one of its own. Where no step tells it is what this node mapped by; "" if there is
+// none, or only one that nobody has approved where policy asks for that.
 func (c Config) lastUsed(ctx context.Context, db *store.DB) (hash string, err error) {
 	if c.MappingsPolicy == fourEyes {
 		return "", nil
 	}
 	err = db.View(ctx, func(tx *store.Tx) error {
-		nodes, err := edition.Nodes(ctx, tx)
-		for _, n := range nodes {
-			if n.Name == c.node() {
-				hash = n.Used
-			}
-		}
-		if err == nil && hash == "" {
-			hash, err = edition.InUse(ctx, tx)
-		}
+		hash, err = edition.InUse(ctx, tx)
 		return err
 	})
+	if err == nil && hash == "" {
+		own, errOwn := c.ownNode(ctx, db)
+		hash, err = own.Used, errOwn
+	}
 	return hash, err
 }
 

@@ -102,8 +102,11 @@ func (f *floors) useEdition(ctx context.Context, unfit error) error {
 	}
 	before := f.cfg.mapsBy(s)
 	e, err := f.cfg.edition(ctx, f.db, s)
+	if err == nil && s.Used.Edition == "" {
+		err = f.cfg.vanished(ctx, f.db, e)
+	}
 	if err != nil && s.Used.Edition == "" {
-		return f.useLast(ctx, err) // a folder that compiles may have a file beyond that which cannot be kept
+		return f.useLast(ctx, err) // a folder that compiles may have a file beyond that which cannot be kept, or have none any more
 	}
 	if err != nil {
 		return err

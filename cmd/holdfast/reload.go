@@ -314,10 +314,7 @@ func (r *reloader) emptied(e edition.Edition) error {
 	if err != nil || e.Hash != none.Hash || !slices.ContainsFunc(set.Names(), func(name string) bool { look, _ := set.Look(name); return look.Own }) {
 		return err
 	}
-	return &problem.Error{
-		Kind: problem.Invalid, What: "map by the folder " + r.cfg.Mappings, Why: "it is gone or has no file any more, and the plant maps by mappings that stood there",
-		Hint: "bring the folder back; if the shipped mappings are to be used, restart the plant",
-	}
+	return r.cfg.noFiles()
 }
 
 func (r *reloader) reload(ctx context.Context, e edition.Edition, published bool) ([]mapping.Change, error) {

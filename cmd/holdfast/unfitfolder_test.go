@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -62,7 +63,10 @@ func (o *ownFolder) start(more string) (*floors, error) {
 
 func (o *ownFolder) config(more string) Config {
 	o.t.Helper()
-	cfg, err := parseConfig(filepath.Join(o.dir, "holdfast.yaml"), []byte("plant: {number: \"1000\", zone: Europe/Berlin}\nrelay: {node: a}\n"+more))
+	if !strings.Contains(more, "relay:") {
+		more = "relay: {node: a}\n" + more
+	}
+	cfg, err := parseConfig(filepath.Join(o.dir, "holdfast.yaml"), []byte("plant: {number: \"1000\", zone: Europe/Berlin}\n"+more))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -182,5 +186,88 @@ func TestALinkThatCannotEncryptStopsAStart(t *testing.T) {
 	_, err := o.start("links:\n  mq: {kind: amqp, addresses: [\"amqp://127.0.0.1:1\"], user: u, password: \"env:P\", publish: {exchange: e}, encrypt_to: nowhere.pem}\n")
 	if err == nil || !strings.Contains(err.Error(), "links.mq.encrypt_to") {
 		t.Errorf("got %v, want that links.mq.encrypt_to names no file", err)
+	}
+}
+
+// TestAFolderThatIsGoneAtAStartIsNotTakenForNone: it goes on by the mappings from before and tells of it, however often it is started, until the folder is back, or somebody publishes
+// that there are to be none.
+func TestAFolderThatIsGoneAtAStartIsNotTakenForNone(t *testing.T) {
+	for name, lose := range map[string]func(o *ownFolder) error{
+		"gone": func(o *ownFolder) error {
+			return os.Rename(filepath.Join(o.dir, "mappings"), filepath.Join(o.dir, "away"))
+		},
+		"empty": func(o *ownFolder) error { return os.Remove(o.path("test.yaml")) },
+	} {
+		o := newOwnFolder(t)
+		if err := lose(o); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			f, err := o.start("")
+			if err != nil {
+				t.Fatalf("%s: a start without it: %v", name, err)
+			}
+			r := o.runs(f)
+			if r.look(t.Context()); !f.live.Set().Covers("test", "test.happened") || !strings.Contains(r.node.Trouble, "it is gone or has no file any more") || strings.Count(o.log.String(), "ALARM") != 1 {
+				t.Errorf("%s: the node reports %+v, and says %s", name, r.node, o.log.String())
+			}
+			if set, err := usedMappings(t.Context(), f.cfg, f.db); err != nil || !set.Covers("test", "test.happened") {
+				t.Errorf("%s: a command beside it maps by others: %v", name, err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(o.dir, "mappings")); err != nil {
+			t.Fatal(err)
+		}
+		o.write("test.yaml", ownMapping)
+		f, err := o.start("")
+		if err != nil || f.unfit != nil || strings.Contains(o.log.String(), "ALARM") {
+			t.Fatalf("%s: a start with the folder that is back: %v, %s", name, err, o.log.String())
+		}
+		none, err := edition.None()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = f.db.InTx(t.Context(), func(tx *store.Tx) error {
+			if err := edition.Keep(t.Context(), tx, none); err != nil {
+				return err
+			}
+			_, err := edition.Publish(t.Context(), tx, none.Hash, false, edition.By{Actor: "test", Reason: "test"})
+			return err
+		})
+		if err = errors.Join(err, f.Close(), os.RemoveAll(filepath.Join(o.dir, "mappings"))); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = o.start(""); err != nil || f.live.Set().Covers("test", "test.happened") || strings.Contains(o.log.String(), "ALARM") {
+			t.Errorf("%s: a start once none are published: %v, %s", name, err, o.log.String())
+		}
+	}
+}
+
+// TestANodeThatWasAwayGoesOnByWhatIsUsedSince: where its folder is refused, what came into use last counts, and not its own from before; so do commands beside it.
+func TestANodeThatWasAwayGoesOnByWhatIsUsedSince(t *testing.T) {
+	o := newOwnFolder(t)
+	o.write("later.yaml", ownMapping)
+	other, err := o.start("relay: {node: b}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := o.runs(other).node.Used
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.write("later.yaml", "from: nothing\n")
+	f, err := o.start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := o.runs(f); r.node.Used != later || !f.live.Set().Covers("later", "test.happened") {
+		t.Errorf("it goes on by %s, want %s of the other node", edition.Short(r.node.Used), edition.Short(later))
+	}
+	base, err := f.cfg.base(t.Context(), f.db)
+	if set, errSet := usedMappings(t.Context(), f.cfg, f.db); err != nil || errSet != nil || base.Hash != later || !set.Covers("later", "test.happened") {
+		t.Errorf("beside it edition %s is used, %v, %v, want %s", edition.Short(base.Hash), err, errSet, edition.Short(later))
 	}
 }
