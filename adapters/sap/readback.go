@@ -32,7 +32,8 @@ func chunks(names []string, read func(some []any) error) error {
 	return nil
 }
 
-// Orders calls each for the production orders of these numbers, those that SAP does not have left out; without numbers for all of the plant.
+// Orders calls each for the production orders of these numbers, those that SAP does not have left out; without numbers for those of the plant that
+// are in work: released, and neither completed nor marked for deletion. These come without components.
 func (l *Link) Orders(ctx context.Context, numbers []string, each func(message.OrderRead) error) error {
 	c, err := l.Service(Orders)
 	if err != nil {
@@ -43,6 +44,9 @@ func (l *Link) Orders(ctx context.Context, numbers []string, each func(message.O
 		return err
 	}
 	q := odata.Query{Set: "A_ProductionOrder_2", OrderBy: []odata.Order{{Field: "ManufacturingOrder"}}}
+	if len(numbers) == 0 {
+		return l.inWork(ctx, c, q, each)
+	}
 	for _, link := range []string{"to_ProductionOrderComponent", "to_ProductionOrderItem"} { // older releases have less
 		if set := m.Sets[q.Set]; set != nil {
 			if _, ok := set.Of.Link(link); ok {
@@ -51,13 +55,24 @@ func (l *Link) Orders(ctx context.Context, numbers []string, each func(message.O
 		}
 	}
 	return chunks(numbers, func(some []any) error {
-		q.Where = odata.Equal("ProductionPlant", l.plant)
-		if some != nil {
-			q.Where = odata.AnyOf("ManufacturingOrder", some...)
-		}
+		q.Where = odata.AnyOf("ManufacturingOrder", some...)
 		_, err := c.All(ctx, q, func(e odata.Entity) error { return each(orderOf(e)) })
 		return err
 	})
+}
+
+// inWork reads the orders of the plant that are in work. SAP leaves out what has ended, of which there is ever more.
+func (l *Link) inWork(ctx context.Context, c *odata.Client, q odata.Query, each func(message.OrderRead) error) error {
+	q.Where = odata.And(
+		odata.Equal("ProductionPlant", l.plant), odata.Equal("OrderIsReleased", "X"),
+		odata.NotEqual("OrderIsTechnicallyCompleted", "X"), odata.NotEqual("OrderIsMarkedForDeletion", "X"))
+	_, err := c.All(ctx, q, func(e odata.Entity) error {
+		if o := orderOf(e); !o.Completed && !o.Deleted {
+			return each(o)
+		}
+		return nil
+	})
+	return err
 }
 
 // orderOf is an order as it is compared.

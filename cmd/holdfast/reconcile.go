@@ -36,10 +36,12 @@ func newReconcile() *cobra.Command {
 		Use:   "reconcile",
 		Short: "Hold what the plant has reported against what the ERP has, and repair what differs",
 		Long: "Reconcile asks the ERP for every message that was delivered over a link in a time: whether it still has it, and under which number. Where\n" +
-			"the link can read orders back (kind sap), their quantities and states are held against the plant's too. Each difference is shown with\n" +
-			"its likely cause and the message that repairs it. It changes nothing without --apply; then what the ERP has lost is sent again as a\n" +
-			"job (holdfast job), which asks once more before it sends. What the plant does not know it does not find, such as what it reported after the\n" +
-			"copy of which it was restored.",
+			"the link can read orders back (kind sap), their quantities, states and documents are held against the plant's too. Each difference is shown\n" +
+			"with its likely cause and what repairs it. It changes nothing without --apply; then what the ERP has lost is sent again as a job\n" +
+			"(holdfast job), which asks once more before it sends; a confirmation that the ERP has booked with another quantity is taken back and\n" +
+			"reported anew, unless anything else of its lane is on its way; and where the plant lacks an order, what the ERP has to say is read again.\n" +
+			"--expect is how many differences that repairs. All else is said to a person. What the plant does not know to have reported it does not\n" +
+			"find, such as what it reported after the copy of which it was restored, unless the ERP's documents show it.",
 		Example: "  holdfast reconcile --link erp\n  holdfast reconcile --link erp --from 2026-11-26T22:00:00+01:00 --apply --yes --expect 3 --reason 'ERP was restored'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -63,7 +65,7 @@ func newReconcile() *cobra.Command {
 	f.StringVar(&p.link, "link", "", "name of the link (required)")
 	f.StringVar(&p.from, "from", "", "what was delivered since this time, with its zone; default: a day ago")
 	f.StringVar(&p.to, "to", "", "what was delivered before this time, with its zone")
-	f.BoolVar(&p.apply, "apply", false, "send again what the ERP has lost; needs --yes, --expect and --reason")
+	f.BoolVar(&p.apply, "apply", false, "send again what the ERP has lost, report anew what it has booked otherwise, read again what the plant lacks; needs --yes, --expect and --reason")
 	f.IntVar(&p.request.Rate, "rate", 50, "with --apply: messages a second")
 	jsonFlag(cmd, &p.asJSON)
 	if err := cmd.MarkFlagRequired("link"); err != nil {
@@ -102,16 +104,25 @@ func (c *comparison) add(d difference) {
 
 // difference is one thing that plant and ERP do not agree upon.
 type difference struct {
-	What    string `json:"what"` // lost, other document, order missing, quantity, state
+	What    string `json:"what"` // lost, other document, other quantity, reversed, unknown document, order missing, order unknown, quantity, state
 	Object  string `json:"object"`
 	Plant   string `json:"plant"`
 	ERP     string `json:"erp"`
 	Cause   string `json:"likely_cause"`
-	Message string `json:"message,omitempty"` // that repairs it
-	Repair  string `json:"repair,omitempty"`  // what a person does
+	Message string `json:"message,omitempty"` // that repairs it, or that it is about
+	Repair  string `json:"repair,omitempty"`  // what --apply or a person does
+
+	Confirmation string `json:"confirmation,omitempty"` // to be reported anew
+	Document     string `json:"document,omitempty"`     // the ERP's number of what it has booked for Message
+	ReadAgain    bool   `json:"read_again,omitempty"`   // what the ERP has to say is to be read again
+
+	lane string // of Message
 }
 
 const lost = "lost"
+
+// applied tells whether --apply repairs a difference.
+func (d difference) applied() bool { return d.What == lost || d.Confirmation != "" || d.ReadAgain }
 
 func (r *records) reconcile(ctx context.Context, cmd *cobra.Command, p *reconciling, w window) error {
 	if err := r.knowsLink(p.link); err != nil {
@@ -149,7 +160,10 @@ func (r *records) compare(ctx context.Context, progress io.Writer, check sendabl
 	if !ok {
 		return c, nil
 	}
-	return c, r.compareOrders(ctx, reader, &c)
+	if err := r.compareOrders(ctx, reader, &c); err != nil {
+		return c, err
+	}
+	return c, r.unknownOrders(ctx, reader, &c)
 }
 
 // reads are the plant's names of a unit of the ERP's behind a link, by each mapping of what comes over it.
@@ -165,23 +179,6 @@ func orTime(t, other time.Time) time.Time {
 		return other
 	}
 	return t
-}
-
-// applyComparison sends again what the ERP has lost.
-func (r *records) applyComparison(ctx context.Context, cmd *cobra.Command, p *reconciling, c comparison) error {
-	for _, d := range c.Differences {
-		if d.What == lost {
-			p.request.Choice.IDs = append(p.request.Choice.IDs, d.Message)
-		}
-	}
-	if len(p.request.Choice.IDs) == 0 {
-		if err := c.print(cmd.OutOrStdout(), p.asJSON); err != nil {
-			return err
-		}
-		return &problem.Error{Kind: problem.Precondition, What: "send again what the ERP has lost", Why: "it has lost nothing: nothing is sent", Hint: "see what else differs without --apply"}
-	}
-	p.request.Some = true // one that somebody has replayed meanwhile keeps none of the others back
-	return r.replayMany(ctx, cmd, &p.replaying)
 }
 
 // recordComparison keeps in the audit record that somebody compared, and what came of it.
@@ -303,12 +300,14 @@ func (c *comparison) judge(d outbox.Detail, o message.Outcome, err error) {
 		c.Agree++
 	case err == nil && o.Verdict == message.Delivered:
 		c.add(difference{
-			"other document", object, plant, o.Receipt.Document, "the ERP has booked it a second time, or under a new number after a restore", d.ID,
-			"cancel the wrong one in the ERP; the plant goes on with " + plant,
+			What: "other document", Object: object, Plant: plant, ERP: o.Receipt.Document, Message: d.ID, lane: d.Lane,
+			Cause:  "the ERP has booked it a second time, or under a new number after a restore",
+			Repair: "none of ours is right while both stand: cancel the wrong one in the ERP; the plant goes on with " + plant,
 		})
 	case err == nil && o.Verdict == message.Again && o.Receipt.Status != 0:
 		c.add(difference{
-			lost, object, plant, "does not have it", "the ERP was restored from a copy that is older, or somebody has deleted it", d.ID, "sent again by --apply",
+			What: lost, Object: object, Plant: plant, ERP: "does not have it", Message: d.ID, lane: d.Lane,
+			Cause: "the ERP was restored from a copy that is older, or somebody has deleted it", Repair: "sent again by --apply",
 		})
 	default:
 		c.Unasked++
@@ -332,10 +331,10 @@ func (c comparison) print(w io.Writer, asJSON bool) error {
 		return printJSON(w, c)
 	}
 	rows := make([]string, 0, len(c.Differences))
-	gone := 0
+	repaired := 0
 	for _, d := range c.Differences {
-		if d.What == lost {
-			gone++
+		if d.applied() {
+			repaired++
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", d.What, d.Object, d.Plant, d.ERP, orDash(d.Message), d.Cause+"; "+d.Repair))
 	}
@@ -352,8 +351,9 @@ func (c comparison) print(w io.Writer, asJSON bool) error {
 	if err == nil && c.Orders > 0 {
 		err = sentence(w, "%s were read back and held against the plant's", count(c.Orders, "order", "orders"))
 	}
-	if err == nil && gone > 0 {
-		err = sentence(w, "send again what is lost with: holdfast reconcile --link %s --from %s --apply --yes --expect %d --reason …", c.Link, c.From.Format(time.RFC3339), gone)
+	if err == nil && repaired > 0 {
+		err = sentence(w, "repair %s with: holdfast reconcile --link %s --from %s --apply --yes --expect %d --reason …",
+			count(repaired, "difference", "differences"), c.Link, c.From.Format(time.RFC3339), repaired)
 	}
 	return err
 }

@@ -22,6 +22,7 @@ const (
 	QuarantineDiscard   = "quarantine.discard"
 	QuarantineAmend     = "quarantine.amend"
 	InboxSkip           = "inbox.skip"
+	InboundReadAgain    = "inbound.read-again"
 	MsgRetry            = "msg.retry"
 	MsgDiscard          = "msg.discard"
 	MsgUndiscard        = "msg.undiscard"
@@ -173,6 +174,7 @@ func changesOfWork() []Action {
 		{QuarantineDiscard, RepairInbound, "Put a message in quarantine aside for good", true},
 		{QuarantineAmend, RepairInbound, "Correct a message in quarantine", true},
 		{InboxSkip, RepairInbound, "Go on without a message that will never come", true},
+		{InboundReadAgain, RepairInbound, "Read again from the beginning what an ERP has to say", true},
 		{MsgRetry, RepairOut, "Send a message again that waits or has parked its lane", true},
 		{MsgDiscard, RepairOut, "Give a message up and send a void under its number", true},
 		{MsgUndiscard, RepairOut, "Owe a message again that was discarded", true},

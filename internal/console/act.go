@@ -144,6 +144,8 @@ func notices() map[string]string {
 		"replay-inbound":    "The message is tried again.",
 		"discard-inbound":   "The message is put aside for good.",
 		"amend-inbound":     "The correction is kept beside what came. Try the message again now.",
+		"anew":              "Its reversal and its new report are owed, in this order. Compare again once they are delivered.",
+		"read-again":        "What the ERP has to say is read again from the beginning. What the plant has already has no effect again.",
 		"skip-inbound":      "The lane goes on without that message.",
 		"start":             "The order is started.",
 		"confirm":           "The confirmation is booked.",

@@ -251,6 +251,8 @@ func (c *Console) routes() []route {
 		post("jobs/{id}/{act}", access.MsgRead, c.actOnJob),
 		get("reconcile", access.MsgRead, c.reconcile),
 		post("reconcile/plan", access.MsgRead, c.planRepair),
+		post("reconcile/anew", access.MsgRead, c.reportAnew),
+		post("reconcile/read-again", access.MsgRead, c.readAgain),
 		get("links", access.StatusRead, c.links),
 		post("links/{link}/{act}", access.StatusRead, c.actOnLink),
 		get("quarantine", access.InboundRead, c.quarantine),

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,6 +42,10 @@ type difference struct {
 	Cause   string `json:"likely_cause"`
 	Message string `json:"message"`
 	Repair  string `json:"repair"`
+
+	Confirmation string `json:"confirmation"` // to be reported anew
+	Document     string `json:"document"`     // what the ERP has booked it as
+	ReadAgain    bool   `json:"read_again"`   // what the ERP has to say is to be read again
 }
 
 // lost is what a difference is called that sending a message again repairs.
@@ -66,12 +72,23 @@ func (c comparison) Lost() (ids []string) {
 	return ids
 }
 
+// lacks is how many orders the plant does not have that may come when what the ERP has to say is read again.
+func (c comparison) lacks() (n int) {
+	for _, d := range c.Differences {
+		if d.ReadAgain {
+			n++
+		}
+	}
+	return n
+}
+
 // reconcileView is the latest comparisons, and one of them in full.
 type reconcileView struct {
 	Rows  []comparison
 	Shown *comparison
 	More  int // differences that are not shown
 	Gone  int // messages that can be sent again
+	Lacks int // orders for which what the ERP has to say can be read again
 }
 
 // reconcile answers GET /console/reconcile, with ?of=N the comparison of that number of the audit record.
@@ -91,11 +108,11 @@ func (c *Console) reconcileView(ctx context.Context, of string) (v reconcileView
 	for i := range v.Rows {
 		row := &v.Rows[i]
 		if row.Here = of == strconv.FormatInt(row.Seq, 10) || of == "" && i == 0; row.Here {
-			v.Shown, v.Gone = row, len(row.Lost())
+			v.Shown, v.Gone, v.Lacks = row, len(row.Lost()), row.lacks()
 		}
 	}
 	if of != "" && v.Shown == nil {
-		return v, &problem.Error{Kind: problem.NotFound, What: "comparison " + of, Why: "it is not one of the latest", Hint: "choose one of the list, or see: holdfast audit list --action reconcile.run"}
+		return v, errNoComparison(of)
 	}
 	if v.Shown != nil && len(v.Shown.Differences) > perPage {
 		v.More = len(v.Shown.Differences) - perPage
@@ -129,17 +146,11 @@ func (c *Console) planRepair(r *http.Request) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := c.comparisons(r.Context())
+	k, err := c.comparison(r.Context(), of)
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
-	link, id := "", ""
-	for _, k := range all {
-		if strconv.FormatInt(k.Seq, 10) == of {
-			ids, link = k.Lost(), k.Link
-		}
-	}
+	ids, link, id := k.Lost(), k.Link, ""
 	if len(ids) == 0 {
 		err := &problem.Error{Kind: problem.Precondition, What: "send again what the ERP has lost", Why: "by this comparison it has lost nothing", Hint: "see what else differs, and what repairs it"}
 		return c.again(r, reconcilePage(v), err)
@@ -156,4 +167,68 @@ func (c *Console) planRepair(r *http.Request) (*page, error) {
 		return &page{to: Root + "jobs"}, nil
 	}
 	return &page{to: Root + "jobs/" + id}, nil
+}
+
+// comparison is one of the latest in full, by its number in the audit record. NotFound if it is none of them.
+func (c *Console) comparison(ctx context.Context, of string) (comparison, error) {
+	all, err := c.comparisons(ctx)
+	if err != nil {
+		return comparison{}, err
+	}
+	for _, k := range all {
+		if strconv.FormatInt(k.Seq, 10) == of {
+			return k, nil
+		}
+	}
+	return comparison{}, errNoComparison(of)
+}
+
+func errNoComparison(of string) error {
+	return &problem.Error{Kind: problem.NotFound, What: "comparison " + of, Why: "it is not one of the latest", Hint: "choose one of the list, or see: holdfast audit list --action reconcile.run"}
+}
+
+// reportAnew answers POST /console/reconcile/anew: it takes a confirmation back that by a comparison the ERP has booked otherwise, and reports it anew.
+func (c *Console) reportAnew(r *http.Request) (*page, error) {
+	of, id := r.PostFormValue("of"), r.PostFormValue("confirmation")
+	k, err := c.comparison(r.Context(), of)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(k.Differences, func(d difference) bool { return d.Confirmation == id && id != "" })
+	if i < 0 {
+		return nil, &problem.Error{Kind: problem.NotFound, What: "report confirmation " + id + " anew", Why: "this comparison does not say that the ERP has booked it otherwise", Hint: "choose one of the list"}
+	}
+	d := k.Differences[i]
+	a := Anew{Link: k.Link, Message: d.Message, Confirmation: id, Document: d.Document}
+	err = c.act(r, deed{access.ConfirmationReverse, access.ConfirmationObject(id), k.Link}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		events, err := a.Report(ctx, tx, c.Plant, c.Outbox, c.Jobs, reasonOf(r, access.ConfirmationReverse), actorOf(ctx).Name)
+		return change{events: events, after: map[string]any{"message": d.Message, "document": d.Document, "reported_anew": events, "comparison": of}}, err
+	})
+	return c.repaired(r, of, "anew", err)
+}
+
+// readAgain answers POST /console/reconcile/read-again: what the ERP of a comparison's link has to say is read again from the beginning.
+func (c *Console) readAgain(r *http.Request) (*page, error) {
+	of := r.PostFormValue("of")
+	k, err := c.comparison(r.Context(), of)
+	if err != nil {
+		return nil, err
+	}
+	err = c.act(r, deed{access.InboundReadAgain, "link/" + k.Link, k.Link}, func(ctx context.Context, tx *store.Tx) (change, error) {
+		feeds, err := c.Inbox.ReadAgain(ctx, tx, k.Link)
+		return change{after: map[string]any{"feeds": feeds, "comparison": of}}, err
+	})
+	return c.repaired(r, of, "read-again", err)
+}
+
+// repaired shows the comparison after a repair, or what has refused it.
+func (c *Console) repaired(r *http.Request, of, did string, err error) (*page, error) {
+	if err == nil {
+		return &page{to: Root + "reconcile?of=" + url.QueryEscape(of) + "&did=" + did}, nil
+	}
+	v, missing := c.reconcileView(r.Context(), of)
+	if missing != nil {
+		return nil, missing
+	}
+	return c.again(r, reconcilePage(v), err)
 }

@@ -53,7 +53,9 @@ func (p *plant) rows() map[string]row {
 			"start": access.JobStart, "approve": access.JobApprove, "pause": access.JobPause, "resume": access.JobResume, "cancel": access.JobCancel, "rate": access.JobRate,
 		}},
 		"GET /console/reconcile": {action: access.MsgRead}, "POST /console/reconcile/plan": {action: access.MsgRead, acts: map[string]string{"": access.JobPlan}, later: true},
-		"GET /console/links": {action: access.StatusRead}, "POST /console/links/{link}/{act}": {action: access.StatusRead, at: "/console/links/erp/{act}", acts: map[string]string{
+		"POST /console/reconcile/anew":       {action: access.MsgRead, acts: map[string]string{"": access.ConfirmationReverse}, later: true},
+		"POST /console/reconcile/read-again": {action: access.MsgRead, acts: map[string]string{"": access.InboundReadAgain}, later: true},
+		"GET /console/links":                 {action: access.StatusRead}, "POST /console/links/{link}/{act}": {action: access.StatusRead, at: "/console/links/erp/{act}", acts: map[string]string{
 			"pause": access.LinkPause, "resume": access.LinkResume, "rate": access.LinkRate,
 		}},
 		"GET /console/quarantine": {action: access.InboundRead}, "GET /console/quarantine/{number}": {action: access.InboundRead, at: "/console/quarantine/1"},

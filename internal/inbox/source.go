@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -223,6 +225,27 @@ func (i *Inbox) release(ctx context.Context, f Feed, owner string) error {
 		i.log.WarnContext(ctx, "a feed is not released; another process takes it when its lease ends", "feed", f.Name, "err", err)
 	}
 	return nil
+}
+
+// ReadAgain has every feed of a link read again from the beginning, and names them; what is known already has no effect again. NotFound if the link
+// has none, which is so of an ERP that sends by itself.
+func (i *Inbox) ReadAgain(ctx context.Context, tx *store.Tx, link string) (feeds []string, err error) {
+	if err := tx.Select(ctx, &feeds, `SELECT name FROM inbox_cursors ORDER BY name`); err != nil {
+		return nil, fmt.Errorf("list the feeds of link %s: %w", link, err)
+	}
+	feeds = slices.DeleteFunc(feeds, func(name string) bool { return !strings.HasPrefix(name, link+"/") })
+	if len(feeds) == 0 {
+		return nil, &problem.Error{
+			Kind: problem.NotFound, What: "read again what comes over link " + link, Why: "nothing is read there: its ERP sends by itself, or was never read",
+			Hint: "have the ERP send it again",
+		}
+	}
+	for _, name := range feeds {
+		if err := i.ResetCursor(ctx, tx, name); err != nil {
+			return nil, err
+		}
+	}
+	return feeds, nil
 }
 
 // ResetCursor has a feed read again from the beginning; what is known already has no effect again. NotFound without such a feed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -61,6 +62,17 @@ type Item struct {
 	Stuck      bool   `json:"stuck"` // its lane stood still at it when the job was planned
 	State      string `json:"state"` // waiting, released, delivered, had, failed, skipped or cancelled
 	Why        string `json:"why,omitempty"`
+}
+
+// Awaits names a job that has still to hand a message to the outbox, planned or running; "" if there is none.
+func (j *Jobs) Awaits(ctx context.Context, tx *store.Tx, message string) (string, error) {
+	var jobs []string
+	err := tx.Select(ctx, &jobs, `SELECT i.job FROM replay_items AS i JOIN replay_jobs AS r ON r.id = i.job
+		WHERE i.id = ? AND i.state = 'waiting' AND r.state NOT IN ('done', 'cancelled') ORDER BY i.job LIMIT 1`, message)
+	if err != nil {
+		return "", fmt.Errorf("look for jobs about message %s: %w", message, err)
+	}
+	return strings.Join(jobs, ""), nil
 }
 
 const itemColumns = `seq, link, lane, epoch, number, id, kind, digest, redelivery, stuck, state, why`

@@ -91,6 +91,22 @@ func (o *Outbox) Lane(ctx context.Context, tx *store.Tx, link, name string) (Lan
 	return r.status(), nil
 }
 
+// OwesOnly refuses, as a Precondition, unless a lane owes exactly so many messages: those that the caller has put into it in this transaction, and
+// nothing before them that is on its way or in doubt. Nobody else puts anything into it until the transaction ends.
+func (o *Outbox) OwesOnly(ctx context.Context, tx *store.Tx, link, name string, n int64) error {
+	if _, err := lockLane(ctx, tx, link, name); err != nil {
+		return err
+	}
+	l, err := o.Lane(ctx, tx, link, name)
+	if err != nil || l.Owed == n {
+		return err
+	}
+	return &problem.Error{
+		Kind: problem.Precondition, What: "put a repair into lane " + name + " of link " + link, Why: fmt.Sprintf("it owes %d messages with it, and the repair is %d: others are on their way or in doubt", l.Owed, n),
+		Hint: "let them end first: holdfast lane show " + link + " " + name + "; then compare again",
+	}
+}
+
 // LaneFilter chooses lanes that owe something, are paused or parked; zero fields choose all of those.
 type LaneFilter struct {
 	Link   string

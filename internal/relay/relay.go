@@ -68,8 +68,8 @@ type Streamer interface {
 // Reader is a Deliverer whose ERP can be read back, for whoever holds it against the plant's own books. Nothing changes by it. An error of
 // each ends a reading and is given back; an ERP that is away is a *problem.Error of kind Unavailable.
 type Reader interface {
-	// Orders calls each for the orders of these ERP's numbers, those that are not there left out; without numbers for all that the ERP has
-	// for the plant.
+	// Orders calls each for the orders of these ERP's numbers, those that are not there left out; without numbers for those of the plant
+	// that are in work there: released, and neither completed nor marked for deletion.
 	Orders(ctx context.Context, numbers []string, each func(message.OrderRead) error) error
 	// Documents calls each for what the ERP has booked for these orders, which the ERP's numbers name: confirmations and goods movements.
 	Documents(ctx context.Context, orders []string, each func(message.DocumentRead) error) error
