@@ -27,7 +27,7 @@ func words(cmd *cobra.Command) []string {
 		}
 	})
 	all = append(all, map[string][]string{ // what is asked for in words only
-		"keys shred": {"--link", "erp", "--lane", "1", "--yes"}, "anomaly reset": {"--all"}, "msg note": {"a note"}, "msg amend": {"--body", "body.json"}, "msg postpone": {"--until", "2099-12-01T06:00:00+01:00"},
+		"keys shred": {"--link", "erp", "--lane", "1", "--yes"}, "anomaly reset": {"--all"}, "msg note": {"a note"}, "msg edit": {"--body", "body.json"}, "msg postpone": {"--until", "2099-12-01T06:00:00+01:00"},
 	}[verb(cmd)]...)
 	if cmd.Flags().Lookup("expect") != nil {
 		all = append(all, "--yes", "--expect", "1", "--reason", "as agreed")

@@ -181,12 +181,12 @@ func msgUndiscard() *cobra.Command {
 func msgAmend() *cobra.Command {
 	var reason, bodyFile, version string
 	cmd := &cobra.Command{
-		Use: "amend ID", Short: "Correct the body of a message that is still owed",
+		Use: "edit ID", Aliases: []string{"amend"}, Short: "Correct the body of a message that is still owed",
 		Long: "The new body is held against what the message is about, the mapping and the ERP's contract first: another object's body, an unknown\n" +
 			"member and what cannot be sent are refused here, and change nothing.\n\n" +
 			"A message that was corrected before is corrected again only with --if and the digest that msg show has of what you started from, so that\n" +
 			"nobody's correction is written over unseen: with another digest it changes nothing and ends with status 5.",
-		Example: "  holdfast msg amend 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
+		Example: "  holdfast msg edit 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --body corrected.json --reason 'wrong unit'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := callersText(cmd.Context(), bodyFile)

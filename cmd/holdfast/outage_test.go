@@ -234,7 +234,7 @@ func (s *shift) run(line string) {
 	if strings.Contains(line, "--body event.json") && strings.Contains(line, "msg show") {
 		correct(s.t, "event.json")
 	}
-	if strings.Contains(line, "msg amend") || strings.Contains(line, "msg replay") {
+	if strings.Contains(line, "msg edit") || strings.Contains(line, "msg replay") {
 		s.goesOn()
 	}
 	if strings.HasPrefix(line, "holdfast verify") && !strings.Contains(out.String(), "whole") {

@@ -27,7 +27,7 @@ func verbs() map[string]string {
 		"serve": access.PlantRun, "migrate up": access.PlantRun, "keys init": access.PlantRun,
 		"doctor": access.StatusRead, "status": access.StatusRead, "migrate status": access.StatusRead, "erp explore": access.StatusRead,
 		"msg list": access.MsgRead, "msg show": access.MsgRead, "msg prove": access.MsgProve, "mapping diff": access.MsgRead,
-		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg undiscard": access.MsgUndiscard, "msg amend": access.MsgAmend, "msg replay": access.MsgReplay,
+		"msg retry": access.MsgRetry, "msg discard": access.MsgDiscard, "msg undiscard": access.MsgUndiscard, "msg edit": access.MsgAmend, "msg replay": access.MsgReplay,
 		"msg mark-delivered": access.MsgMarkDelivered, "msg send-again": access.MsgSendAgain, "msg postpone": access.MsgPostpone,
 		"msg asked": access.MsgRead, "msg approve": access.MsgApprove, "msg refuse": access.MsgRefuse,
 		"lane list": access.MsgRead, "lane show": access.MsgRead, "link show": access.MsgRead, "msg note": access.MsgNote, "msg export": access.MsgExport, "lane pause": access.LanePause, "lane resume": access.LaneResume,

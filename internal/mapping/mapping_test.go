@@ -366,8 +366,8 @@ func TestARefusedValueSaysWhatToDo(t *testing.T) {
 	tests := []struct{ name, field, body, why, hint string }{
 		{"a fourth digit", "{value: decimal(src.a), scale: 3, round: never}", `{"a":"1.0005"}`, "1.0005 with 3 places would be 1.000", "round: half-up"},
 		{"no fourth digit", "{value: decimal(src.a), scale: 3, round: never}", `{"a":"1.5"}`, "", ""},
-		{"too many digits", "{value: decimal(src.a), maxDigits: 2}", `{"a":"100"}`, "more than 2 digits", "holdfast msg amend"},
-		{"too long a text", "{value: src.a, maxLength: 2}", `{"a":"abc"}`, "longer than 2 characters", "holdfast msg amend"},
+		{"too many digits", "{value: decimal(src.a), maxDigits: 2}", `{"a":"100"}`, "more than 2 digits", "holdfast msg edit"},
+		{"too long a text", "{value: src.a, maxLength: 2}", `{"a":"abc"}`, "longer than 2 characters", "holdfast msg edit"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -324,10 +324,10 @@ func (f *format) remedy(err error) string {
 	}
 	switch {
 	case errors.Is(err, decimal.ErrInexact) && places != nil:
-		return fmt.Sprintf("the ERP keeps %d places here: correct the value with holdfast msg amend, or say in the mapping how to round (round: half-up), "+
+		return fmt.Sprintf("the ERP keeps %d places here: correct the value with holdfast msg edit, or say in the mapping how to round (round: half-up), "+
 			"then holdfast msg retry", *places)
 	case errors.Is(err, errNoRoom):
-		return "the ERP has no room for it: correct the value with holdfast msg amend, or make it shorter in the mapping, then holdfast msg retry"
+		return "the ERP has no room for it: correct the value with holdfast msg edit, or make it shorter in the mapping, then holdfast msg retry"
 	}
 	return ""
 }
