@@ -14,6 +14,7 @@ type turn struct {
 	stream  *stream // as it shall be
 	rows    []row   // one more than limit, to know whether more follow
 	limit   int
+	unread  *outcome // of its first message, which cannot be read; nil if all can
 	done    []outcome
 }
 
@@ -28,20 +29,31 @@ type outcome struct {
 func (i *Inbox) claim(ctx context.Context, tx *store.Tx) ([]*turn, error) {
 	query, args := i.claimQuery(tx)
 	var streams []*stream
-	if err := tx.Select(ctx, &streams, query, args...); err != nil {
+	err := tx.Select(ctx, &streams, query, args...)
+	if garbled(tx, err) {
+		if n, lookErr := i.restUnreadable(ctx, tx); lookErr != nil || n == 0 {
+			return nil, errors.Join(err, lookErr)
+		}
+		streams = nil
+		err = tx.Select(ctx, &streams, query, args...)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("look for messages to apply: %w", err)
 	}
 	if len(streams) == 0 {
 		return nil, nil
 	}
 	limit := max(i.cfg.Batch/len(streams), 1)
-	rows, err := heads(ctx, tx, streams, limit+1)
+	rows, unread, err := heads(ctx, tx, streams, limit+1)
 	if err != nil {
 		return nil, err
 	}
 	turns := make([]*turn, len(streams))
 	for n, s := range streams {
-		turns[n] = &turn{claimed: *s, stream: s, rows: rows[place{s.Source, s.Stream}], limit: limit}
+		at := place{s.Source, s.Stream}
+		if turns[n] = (&turn{claimed: *s, stream: s, rows: rows[at], limit: limit}); unread[at] != nil {
+			turns[n].unread, turns[n].rows = unread[at], []row{unread[at].row}
+		}
 	}
 	return turns, nil
 }
@@ -72,23 +84,23 @@ func (i *Inbox) Plan(ctx context.Context, tx *store.Tx) ([]string, error) {
 }
 
 // heads reads the next waiting messages of each stream, limit at most. A number beyond these cannot be reached in this turn, so that
-// nobody reads a thousand messages that wait for a missing one.
-func heads(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (map[place][]row, error) {
-	out := map[place][]row{}
+// nobody reads a thousand messages that wait for a missing one. Of a stream of which a message cannot be read there is that one, in unread.
+func heads(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (out map[place][]row, unread map[place]*outcome, err error) {
+	out, unread = map[place][]row{}, map[place]*outcome{}
 	for chunk := range chunks(streams, lookRows) {
-		rows, err := headsOf(ctx, tx, chunk, limit)
+		rows, err := headsOf(ctx, tx, chunk, limit, unread)
 		if err != nil {
-			return nil, fmt.Errorf("read the messages to apply: %w", err)
+			return nil, nil, fmt.Errorf("read the messages to apply: %w", err)
 		}
 		for _, r := range rows {
 			out[r.place()] = append(out[r.place()], r)
 		}
 	}
-	return out, nil
+	return out, unread, nil
 }
 
 // headsOf asks PostgreSQL once for all of them. SQLite is asked for each: it has no LATERAL, and is no round trip away.
-func headsOf(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (rows []row, err error) {
+func headsOf(ctx context.Context, tx *store.Tx, streams []*stream, limit int, unread map[place]*outcome) (rows []row, err error) {
 	if tx.Dialect() == store.Postgres {
 		where, args := among("s.", streams)
 		err = tx.Select(ctx, &rows, `SELECT m.* FROM inbox_streams s CROSS JOIN LATERAL (SELECT `+columns+` FROM inbox_messages
@@ -102,6 +114,15 @@ func headsOf(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (r
 		err := tx.Select(ctx, &of, `SELECT `+columns+` FROM inbox_messages WHERE source = ? AND stream = ? AND state = 'ready'
 			AND (number = 0 OR epoch < ? OR (epoch = ? AND number < ?)) ORDER BY epoch, number, seq LIMIT ?`,
 			s.Source, s.Stream, s.Epoch, s.Epoch, s.Next+int64(limit), limit)
+		if garbled(tx, err) {
+			if o, lookErr := unreadable(ctx, tx, s); lookErr != nil || o != nil {
+				unread[s.place()] = o
+				if lookErr != nil {
+					return nil, lookErr
+				}
+				continue
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -113,6 +134,11 @@ func headsOf(ctx context.Context, tx *store.Tx, streams []*stream, limit int) (r
 // run applies the messages of a turn, one after the other, until one must be waited for or holds the stream. It begins anew each time.
 func (t *turn) run(ctx context.Context, tx *store.Tx, effect func(context.Context, *store.Tx, stream, row) (verdict, error)) (*row, error) {
 	*t.stream, t.done = t.claimed, nil
+	if t.unread != nil {
+		t.end(t.unread.row, t.unread.verdict)
+		t.stream.Held = t.unread.Seq
+		return nil, nil
+	}
 	for n := range t.rows {
 		r := t.rows[n]
 		if len(t.done) == t.limit || !t.stream.isTurn(r) || t.stream.Held != 0 {
