@@ -289,7 +289,7 @@ func badCursor() error {
 }
 
 // Message is one message by its ID, its last delivery if there were several, with its history and its lane. NotFound if it was
-// never there or is no longer kept.
+// never there or is no longer kept. A row that cannot be read is an error of type Garbled.
 func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, error) {
 	var f full
 	err := tx.Get(ctx, &f, `SELECT * FROM (SELECT `+fromHot+` WHERE id = ?) AS a UNION ALL
@@ -301,7 +301,7 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 		}
 	}
 	if err != nil {
-		return Detail{}, fmt.Errorf("read message %s: %w", id, err)
+		return Detail{}, garbled(ctx, tx, fmt.Errorf("read message %s: %w", id, err), "", "", "outbox_messages", "outbox_delivered")
 	}
 	if err := f.show(ctx, tx, secrets{}); err != nil {
 		return Detail{}, err
@@ -317,7 +317,7 @@ func (o *Outbox) Message(ctx context.Context, tx *store.Tx, id string) (Detail, 
 		Large                      body.Ref
 	}
 	if err := tx.Select(ctx, &rows, `SELECT seq, at, what, detail, digest, role, body, sealed, large, signature FROM outbox_events WHERE id = ? ORDER BY seq`, id); err != nil {
-		return Detail{}, fmt.Errorf("read the history of message %s: %w", id, err)
+		return Detail{}, garbledEvent(ctx, tx, fmt.Errorf("read the history of message %s: %w", id, err), f.row)
 	}
 	for _, r := range rows {
 		was := row{ID: id, Digest: r.Digest, Role: r.Role, Signature: r.Signature, own: f.own}
