@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/console"
+	"holdfast/internal/edition"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -245,12 +246,20 @@ func printMessage(w io.Writer, d outbox.Detail, now time.Time) error {
 	} else {
 		fact("lane", "%s", laneWords(d))
 	}
-	fact("mapping", "%s", orDash(cmp.Or(d.SentWith, d.Mapping)))
+	fact("mapping", "%s", mappingOf(d))
 	fact("digest", "%s", d.Digest)
 	for _, h := range d.History {
 		fmt.Fprintf(w, "  %s\n", wrap(fmt.Sprintf("%s  %s: %s", h.At.Format(time.RFC3339), h.What, orDash(h.Detail)), terminal(w)-len(gap), len(gap)))
 	}
 	return printBodies(w, d)
+}
+
+// mappingOf is the mapping that made the document of a message; of one at which its lane stands still, with the edition by which it was tried.
+func mappingOf(d outbox.Detail) string {
+	if by := d.TriedBy(); by != "" {
+		return fmt.Sprintf("%s, of edition %s, by which it is %s", d.Mapping, edition.Short(by), d.LaneState.State)
+	}
+	return orDash(cmp.Or(d.SentWith, d.Mapping))
 }
 
 // explained is the state of a message in a sentence.

@@ -35,6 +35,8 @@ type messageView struct {
 	SettledAt *time.Time      `json:"settled_at,omitempty"`
 	Digest    string          `json:"digest"`
 	SentWith  string          `json:"sent_with,omitempty"`
+	Mapping   string          `json:"mapping,omitempty"`
+	TriedBy   string          `json:"tried_by_edition,omitempty"` // of the mappings, where its lane stands still at it
 	Receipt   *receiptView    `json:"receipt,omitempty"`
 	LaneNow   *laneView       `json:"lane_now,omitempty"`
 	Body      json.RawMessage `json:"body,omitempty"`
@@ -118,7 +120,7 @@ func messageViewOf(d outbox.Detail, whole bool) messageView {
 		ID: d.ID, Event: d.Event, Kind: d.Kind, Link: d.Link, Lane: d.Lane, Number: d.Number, State: stateOf(d), Why: whyOf(d),
 		Replay: d.Redelivery, Forced: d.Replay == outbox.Forced, Sends: d.Sends, Attempts: d.Attempts, Document: d.Receipt.Document,
 		Asked: d.Receipt.Asked, CreatedAt: d.CreatedAt, NotBefore: some(d.NotBefore), ExpiresAt: some(d.ExpiresAt), SettledAt: some(d.SettledAt),
-		Digest: d.Digest, SentWith: d.SentWith,
+		Digest: d.Digest, SentWith: d.SentWith, Mapping: d.Mapping, TriedBy: d.TriedBy(),
 	}
 	if !whole {
 		return v

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/audit"
+	"holdfast/internal/edition"
 	"holdfast/internal/mapping"
 	"holdfast/internal/mes"
 	"holdfast/internal/message"
@@ -373,6 +374,14 @@ func mayOf(d outbox.Detail, state string, now time.Time) []string {
 
 // Can tells whether an act makes sense now.
 func (v messageView) Can(act string) bool { return slices.Contains(v.May, act) }
+
+// MappedBy names the mapping of the message; where its lane stands still at it, with the edition by which it was tried.
+func (v messageView) MappedBy() string {
+	if by := v.TriedBy(); by != "" {
+		return fmt.Sprintf("%s, of edition %s, by which it is %s", v.Mapping, edition.Short(by), v.LaneState.State)
+	}
+	return cmp.Or(v.SentWith, v.Mapping)
+}
 
 // messageBody answers GET /console/messages/{id}/body: the body as a file, whatever its size.
 func (c *Console) messageBody(r *http.Request) (*page, error) {

@@ -65,6 +65,16 @@ func (d Detail) Skipped() bool {
 	return !d.Settled && (l.Owed == 0 || d.Epoch < l.HeadEpoch || d.Epoch == l.HeadEpoch && d.Number < l.Head)
 }
 
+// TriedBy is the edition of the mappings (its hash) by which a message was tried at which its lane stands still; "" for any other, for one that nobody
+// maps, and where nobody knows.
+func (d Detail) TriedBy() string {
+	stands := d.LaneState.State == Parked || d.LaneState.State == Unknown
+	if d.Settled || d.Mapping == "" || !stands || !d.LaneState.At(d.Place) {
+		return ""
+	}
+	return d.LaneState.MappedBy
+}
+
 // Altered tells whether a message is not what was committed: somebody has altered the database behind Holdfast. Of what was sealed there is no body
 // then. A large body is not looked at.
 func (d Detail) Altered() bool {

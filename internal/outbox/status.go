@@ -34,6 +34,7 @@ type Lane struct {
 	InHand     string    // the node that is sending; "" if none
 	SentTo     int64     // messages up to this number may have been sent
 	ChangedAt  time.Time
+	MappedBy   string // the edition of the mappings (its hash) by which it was last tried; "" if it was not, or nobody knows
 }
 
 // At tells whether the lane stands at the message of that place. After a restore a lane can owe the same number of two epochs.
@@ -56,9 +57,11 @@ type laneRow struct {
 	ChangedAt                         int64  `db:"changed_at"`
 	Owner                             string `db:"lease_owner"`
 	SentTo                            int64  `db:"sent_to"`
+	Token                             int64  `db:"lease_token"`
+	by
 }
 
-const laneStatus = `SELECT link, lane, state, awaits, reason, paused, scheduled, pending, head, head_epoch, epoch, next_number, head_at, due_at, changed_at, lease_owner, sent_to FROM outbox_lanes`
+const laneStatus = `SELECT link, lane, state, awaits, reason, paused, scheduled, pending, head, head_epoch, epoch, next_number, head_at, due_at, changed_at, lease_owner, sent_to, lease_token, ` + byColumns + ` FROM outbox_lanes`
 
 func (r laneRow) status() Lane {
 	if r.Pending == 0 {
@@ -68,8 +71,12 @@ func (r laneRow) status() Lane {
 	if r.Scheduled && r.Pending > 0 {
 		notBefore = r.DueAt
 	}
+	mappedBy := ""
+	if r.by.Token == r.Token {
+		mappedBy = r.SentBy
+	}
 	return Lane{
-		Link: r.Link, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, HeadEpoch: r.HeadEpoch, Epoch: r.Epoch, Next: r.Next,
+		Link: r.Link, MappedBy: mappedBy, Name: r.Lane, State: State(r.State), Paused: r.Paused, Owed: r.Pending, Head: r.Head, HeadEpoch: r.HeadEpoch, Epoch: r.Epoch, Next: r.Next,
 		OldestAt: store.FromMicros(r.HeadAt), DueAt: store.FromMicros(r.DueAt), Awaits: r.Awaits, Reason: r.Reason, InHand: r.Owner,
 		ChangedAt: store.FromMicros(r.ChangedAt), SentTo: r.SentTo, NotBefore: store.FromMicros(notBefore),
 	}
