@@ -225,6 +225,7 @@ func jobStart() *cobra.Command {
 		},
 	}
 	s.flags(cmd)
+	actFlag(cmd)
 	return cmd
 }
 
@@ -270,7 +271,7 @@ func (r *records) start(ctx context.Context, cmd *cobra.Command, id string, s st
 		return err
 	}
 	if s.detach || b.State != job.Running || !served && strings.HasPrefix(r.cfg.Database.URL, "sqlite:") {
-		if err := sentence(cmd.OutOrStdout(), "%s", jobSentence(b)); err != nil {
+		if err := printChanged(cmd, b); err != nil {
 			return err
 		}
 		if !served && b.State == job.Running {
@@ -302,7 +303,7 @@ func endOf(b job.Job, err error) error {
 }
 
 func jobWatch() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "watch JOB", Short: "Look on until a replay ends or stops", Example: "  holdfast job watch 01937c5e-3a52-7b11-9d2f-6b1c2f3a4d5e", Args: cobra.ExactArgs(1),
 		Long: "Look on until a replay ends or stops: a bar on a terminal. It ends with status 6 if messages have failed or were skipped. Ctrl-C ends\n" +
 			"the look, not the replay.",
@@ -310,6 +311,8 @@ func jobWatch() *cobra.Command {
 			return with(cmd, func(ctx context.Context, r *records) error { return r.watchJob(ctx, cmd, args[0]) })
 		},
 	}
+	actFlag(cmd)
+	return cmd
 }
 
 // watchJob waits until a job neither runs nor has anything on its way.
@@ -333,7 +336,7 @@ func (r *records) watchJob(ctx context.Context, cmd *cobra.Command, id string) e
 			return fmt.Errorf("draw the progress: %w", err)
 		}
 		if b.State != job.Running && c.Released == 0 {
-			return endOf(b, sentence(cmd.OutOrStdout(), "%s", jobSentence(b)))
+			return endOf(b, printChanged(cmd, b))
 		}
 		select {
 		case <-ctx.Done():

@@ -24,12 +24,21 @@ func jobAct(use, summary, example, action string, do jobOperation) *cobra.Comman
 				if err != nil {
 					return err
 				}
-				return sentence(cmd.OutOrStdout(), "%s", jobSentence(b))
+				return printChanged(cmd, b)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
+}
+
+// printChanged says where a job stands after it was changed.
+func printChanged(cmd *cobra.Command, b job.Job) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd.OutOrStdout(), jobViewOf(b))
+	}
+	return sentence(cmd.OutOrStdout(), "%s", jobSentence(b))
 }
 
 func (r *records) changeJob(ctx context.Context, action, id, reason string, do jobOperation) (b job.Job, err error) {

@@ -217,10 +217,11 @@ func laneAct(use, summary, example, action string, do laneOperation) *cobra.Comm
 				} else {
 					goes = ""
 				}
-				return sentence(cmd.OutOrStdout(), "lane %s %s message %d; %s owed%s", lane, state, after.Head, count(after.Owed, "message is", "messages are"), goes)
+				return outcome(cmd, link+" "+lane, laneViewOf(after), "lane %s %s message %d; %s owed%s", lane, state, after.Head, count(after.Owed, "message is", "messages are"), goes)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
 }

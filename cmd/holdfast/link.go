@@ -122,12 +122,34 @@ func linkAct(use, summary, example, action string, do linkOperation) *cobra.Comm
 				if err != nil {
 					return err
 				}
-				return sentence(cmd.OutOrStdout(), "link %s %s; %s%s", args[0], done, count(now.Owed, "message is owed", "messages are owed"), heldBack(now))
+				as, err := r.shownLink(ctx, cmd, args[0])
+				if err != nil {
+					return err
+				}
+				return outcome(cmd, args[0], as, "link %s %s; %s%s", args[0], done, count(now.Owed, "message is owed", "messages are owed"), heldBack(now))
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
+}
+
+// shownLink is a link as link list has it, where a command prints JSON; nil otherwise.
+func (r *records) shownLink(ctx context.Context, cmd *cobra.Command, name string) (any, error) {
+	if !wantsJSON(cmd) {
+		return nil, nil
+	}
+	s, err := r.status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range s.Links {
+		if l.Name == name {
+			return l, nil
+		}
+	}
+	return nil, nil
 }
 
 // link is where one link stands.

@@ -135,11 +135,12 @@ func msgDecide(use, summary, example, action string, do func(ctx context.Context
 				if err != nil {
 					return err
 				}
-				return sentence(cmd.OutOrStdout(), "%s", says)
+				return outcome(cmd, args[0], nil, "%s", says)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
 }
 

@@ -41,6 +41,7 @@ func msgNote() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&link, "link", "", "with --group: the link of the lanes")
+	actFlag(cmd)
 	cmd.Flags().StringVar(&group, "group", "", "the reason for which lanes stand still, as lane list --stuck has it")
 	return cmd
 }
@@ -50,7 +51,7 @@ func (r *records) note(ctx context.Context, cmd *cobra.Command, id, text string)
 	if err != nil {
 		return err
 	}
-	return sentence(cmd.OutOrStdout(), "message %s has a note; it is in its history: holdfast msg show %s", id, id)
+	return r.outcomeOfMessage(ctx, cmd, id, "message %s has a note; it is in its history: holdfast msg show %s", id, id)
 }
 
 func (r *records) noteGroup(ctx context.Context, cmd *cobra.Command, link, reason, text string) error {
@@ -63,7 +64,7 @@ func (r *records) noteGroup(ctx context.Context, cmd *cobra.Command, link, reaso
 	if err != nil {
 		return err
 	}
-	return sentence(cmd.OutOrStdout(), "the lanes of link %s that stand still for this reason have a note: %s", link, outbox.Alike(reason))
+	return outcome(cmd, "link "+link, nil, "the lanes of link %s that stand still for this reason have a note: %s", link, outbox.Alike(reason))
 }
 
 func msgExport() *cobra.Command {

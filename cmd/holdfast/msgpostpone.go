@@ -39,6 +39,7 @@ func msgPostpone() *cobra.Command {
 		panic(err)
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
 }
 
@@ -71,5 +72,5 @@ func (r *records) postpone(ctx context.Context, cmd *cobra.Command, id string, a
 	if err != nil {
 		return err
 	}
-	return sentence(cmd.OutOrStdout(), "message %s %s", id, done)
+	return r.outcomeOfMessage(ctx, cmd, id, "message %s %s", id, done)
 }

@@ -29,6 +29,7 @@ func msgAct(use, summary, example, action string, do msgRepair) *cobra.Command {
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
 }
 
@@ -54,9 +55,18 @@ func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, re
 		return err
 	}
 	if r.waits(action) {
-		return errors.Join(sentence(cmd.OutOrStdout(), "message %s %s", id, done), approval)
+		return errors.Join(r.outcomeOfMessage(ctx, cmd, id, "message %s %s", id, done), approval)
 	}
-	return sentence(cmd.OutOrStdout(), "message %s %s; %s", id, done, lane)
+	return r.outcomeOfMessage(ctx, cmd, id, "message %s %s; %s", id, done, lane)
+}
+
+// outcomeOfMessage is outcome, of a message to an ERP.
+func (r *records) outcomeOfMessage(ctx context.Context, cmd *cobra.Command, id, format string, args ...any) error {
+	d, err := r.message(ctx, id)
+	if err != nil {
+		return err
+	}
+	return outcome(cmd, id, messageViewOf(d, false), format, args...)
 }
 
 // goesOn says whether a lane goes on now, and if not, what lets it.
@@ -146,6 +156,7 @@ func msgDiscard() *cobra.Command {
 		},
 	}
 	reasonFlag(cmd, &words)
+	actFlag(cmd)
 	causeFlag(cmd, &cause)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it may have been sent; you then answer for what the ERP has")
 	return cmd
@@ -204,6 +215,7 @@ func msgAmend() *cobra.Command {
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	cmd.Flags().StringVar(&bodyFile, "body", "", "file with the whole corrected event as JSON (required)")
 	fileFlag(cmd, "body", isRead)
 	cmd.Flags().StringVar(&version, "if", "", "only if this is its digest still: what msg show says, or its first 8 characters and more")

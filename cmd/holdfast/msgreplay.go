@@ -256,6 +256,9 @@ func (r *records) replay(ctx context.Context, cmd *cobra.Command, link, name str
 	if which.Force {
 		how = "each is sent once without asking the ERP"
 	}
+	if wantsJSON(cmd) {
+		return outcome(cmd, link+" "+name, map[string]int64{"messages": n}, "%s replayed in lane %s: %s; %s", count(n, "message is", "messages are"), name, how, lane)
+	}
 	if err := sentence(cmd.OutOrStdout(), "%s replayed in lane %s: %s; %s", count(n, "message is", "messages are"), name, how, lane); err != nil {
 		return err
 	}

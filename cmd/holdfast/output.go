@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -21,6 +23,31 @@ func jsonFlag(cmd *cobra.Command, asJSON *bool) {
 	f := format("table")
 	cmd.Flags().VarP(&f, "output", "o", "how to print it: table, json, ndjson (one object a line) or csv")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is defined one line above
+}
+
+// actFlag is -o and --json of a command that changes something, which says by outcome what it has done.
+func actFlag(cmd *cobra.Command) { jsonFlag(cmd, new(bool)) }
+
+// acted is what an act has done, as --json prints it.
+type acted struct {
+	Act    string `json:"act"`           // the command, such as msg retry
+	Object string `json:"object"`        // an ID, a name or a number
+	Done   string `json:"done"`          // in words
+	Now    any    `json:"now,omitempty"` // the object after it, as list has it
+}
+
+// outcome prints what an act has done to an object: a sentence, or with --json that and the object as it is now.
+func outcome(cmd *cobra.Command, object string, now any, format string, args ...any) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd.OutOrStdout(), acted{verb(cmd), object, fmt.Sprintf(format, args...), now})
+	}
+	return sentence(cmd.OutOrStdout(), format, args...)
+}
+
+// wantsJSON tells whether a command is to print JSON.
+func wantsJSON(cmd *cobra.Command) bool {
+	as, err := cmd.Flags().GetBool("json")
+	return err == nil && as
 }
 
 var formats = []string{"table", "json", "ndjson", "csv"}
@@ -64,7 +91,7 @@ func printFormats(cmd *cobra.Command) {
 		if f == "json" {
 			return run(cmd, args)
 		}
-		var text bytes.Buffer
+		var text captured
 		to := cmd.OutOrStdout()
 		cmd.SetOut(&text)
 		err := run(cmd, args)
@@ -72,8 +99,43 @@ func printFormats(cmd *cobra.Command) {
 		if text.Len() == 0 {
 			return err
 		}
-		return errors.Join(err, convert(to, text.Bytes(), f))
+		return errors.Join(err, convert(to, &text, f))
 	}
+}
+
+// captured is the JSON that a command has printed, and the members that a row of its list has: an empty list shows none.
+type captured struct {
+	bytes.Buffer
+	head []string
+}
+
+// of notes what a list that is about to be printed has in its rows.
+func (p *captured) of(v any) {
+	if t := reflect.TypeOf(v); t != nil && t.Kind() == reflect.Slice {
+		p.head = columns(t.Elem())
+	}
+}
+
+// columns are the members that encoding/json writes of a type, in their order.
+func columns(t reflect.Type) (names []string) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !f.IsExported() && !f.Anonymous:
+		case f.Anonymous && name == "":
+			names = append(names, columns(f.Type)...)
+		default:
+			names = append(names, cmp.Or(name, f.Name))
+		}
+	}
+	return names
 }
 
 // member is one member of a JSON object, in the place in which it was written.
@@ -83,13 +145,13 @@ type member struct {
 }
 
 // convert prints a JSON list, or one object, as ndjson or csv.
-func convert(w io.Writer, text []byte, as string) error {
-	rows, err := objects(text)
+func convert(w io.Writer, text *captured, as string) error {
+	rows, err := objects(text.Bytes())
 	if err != nil {
 		return fmt.Errorf("print as %s: %w", as, err)
 	}
 	if as == "csv" {
-		return writeCSV(w, rows)
+		return writeCSV(w, rows, text.head)
 	}
 	for _, row := range rows {
 		var line bytes.Buffer
@@ -113,9 +175,13 @@ func objects(text []byte) ([]json.RawMessage, error) {
 	return list, err
 }
 
-// writeCSV prints objects in columns, one for each member that one of them has, in the order in which they come up (RFC 4180).
-func writeCSV(w io.Writer, rows []json.RawMessage) error {
+// writeCSV prints objects in columns, one for each member that one of them has, in the order in which they come up (RFC 4180); of none at all
+// the header that they would have.
+func writeCSV(w io.Writer, rows []json.RawMessage, would []string) error {
 	var head []string
+	if len(rows) == 0 {
+		head = would
+	}
 	all := make([][]member, 0, len(rows))
 	for _, row := range rows {
 		ms, err := members(row)

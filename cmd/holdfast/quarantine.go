@@ -200,12 +200,26 @@ func quarantineDiscard() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return sentence(cmd.OutOrStdout(), "message %d is put aside", seq)
+				return r.outcomeOf(ctx, cmd, seq, "message %d is put aside", seq)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
+}
+
+// outcomeOf is outcome, of an inbound message.
+func (r *records) outcomeOf(ctx context.Context, cmd *cobra.Command, seq int64, format string, args ...any) error {
+	var m inbox.Message
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		m, err = r.in.Message(ctx, tx, seq)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return outcome(cmd, strconv.FormatInt(seq, 10), inboundViewOf(m, false), format, args...)
 }
 
 func rowNumber(s string) (int64, error) {

@@ -114,11 +114,11 @@ func quarantineSkip() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "lane %s goes on without number %d\n", args[1], number)
-				return err
+				return outcome(cmd, args[0]+" "+args[1], nil, "lane %s goes on without number %d", args[1], number)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	return cmd
 }

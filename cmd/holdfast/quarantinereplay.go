@@ -38,11 +38,12 @@ func quarantineReplay() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return sentence(cmd.OutOrStdout(), "message %d is tried again; %s", seq, said)
+				return r.outcomeOf(ctx, cmd, seq, "message %d is tried again; %s", seq, said)
 			})
 		},
 	}
 	reasonFlag(cmd, &reason)
+	actFlag(cmd)
 	cmd.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long to wait for what comes of it")
 	return cmd
 }

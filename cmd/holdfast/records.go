@@ -158,6 +158,9 @@ func reasonFlag(cmd *cobra.Command, reason *string) {
 }
 
 func printJSON(w io.Writer, v any) error {
+	if p, ok := w.(*captured); ok {
+		p.of(v)
+	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
