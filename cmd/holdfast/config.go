@@ -106,6 +106,9 @@ type OutboxConfig struct {
 	AskAfter time.Duration `yaml:"ask_after"`
 	Keep     time.Duration `yaml:"keep"`
 	Inline   int           `yaml:"inline"` // bytes of a body that is kept in its message's own row
+
+	// RestoredDoubt is how long after a restore what a caller may be repeating is asked for before it is sent.
+	RestoredDoubt time.Duration `yaml:"restored_doubt"`
 }
 
 // RelayConfig tunes how messages are moved.

@@ -152,6 +152,7 @@ func (c Config) checkNotNegative(k *checker) {
 		"api.body_limit": c.API.BodyLimit, "database.readers": int64(c.Database.Readers), "database.max_connections": int64(c.Database.MaxConnections),
 		"relay.failures": int64(c.Relay.Failures), "inbox.max_body": int64(c.Inbox.MaxBody), "inbox.inline": int64(c.Inbox.Inline), "outbox.inline": int64(c.Outbox.Inline), "inbox.max_early": int64(c.Inbox.MaxEarly),
 		"policy.replay_over": int64(c.Policy.ReplayOver), "inbox.keep_count": int64(c.Inbox.KeepCount), "inbox.batch": int64(c.Inbox.Batch),
+		"outbox.restored_doubt": int64(c.Outbox.RestoredDoubt),
 	} {
 		if n < 0 {
 			k.wrong(at, "it is negative", "leave it out for the default")

@@ -187,7 +187,7 @@ func (f *floors) join() {
 	}
 	f.outbox = outbox.New(routes, f.cfg.Plant.Source, outbox.Config{
 		Lease: f.cfg.Outbox.Lease, Backoff: f.cfg.Outbox.Backoff, AskAfter: f.cfg.Outbox.AskAfter, Keep: f.cfg.Outbox.Keep,
-		Inline: f.cfg.Outbox.Inline, FourEyes: f.cfg.Policy.FourEyes,
+		Inline: f.cfg.Outbox.Inline, FourEyes: f.cfg.Policy.FourEyes, RestoredDoubt: f.cfg.Outbox.RestoredDoubt,
 	})
 	f.outbox.AlarmWith(f.alerts)
 	f.outbox.MapBy(f.live.Kept)

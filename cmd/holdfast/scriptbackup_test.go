@@ -47,12 +47,14 @@ func disaster(t *testing.T, database, place string, lose func(ts *testscript.Tes
 	if place != "" {
 		into = database
 	}
-	f := &floor{taken: map[string]time.Time{}}
+	f := &floor{taken: map[string]time.Time{}, told: map[string]bool{}}
 	t.Cleanup(f.stop)
 	commands := scriptCommands()
 	commands["report"] = f.report
 	commands["quiet"] = func(*testscript.TestScript, bool, []string) { f.stop() }
 	commands["shipped"] = f.shipped
+	commands["reported"] = f.reported
+	commands["repeat"] = f.repeat
 	commands["arrived"] = f.arrived
 	commands["lose"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		f.lost()
@@ -75,6 +77,7 @@ func disaster(t *testing.T, database, place string, lose func(ts *testscript.Tes
 type floor struct {
 	mu    sync.Mutex
 	taken map[string]time.Time // by the confirmation's own ID
+	told  map[string]bool      // the same, of all that a plant ever took, whatever was lost since
 	point time.Time            // that shipped has seen last
 	end   func()
 }
@@ -90,12 +93,43 @@ func (f *floor) report(ts *testscript.TestScript, _ bool, args []string) {
 				id := uuid.NewString()
 				if confirm(ctx, args[0], id, args[1]) == http.StatusCreated {
 					f.mu.Lock()
-					f.taken[id] = time.Now()
+					f.taken[id], f.told[id] = time.Now(), true
 					f.mu.Unlock()
 				}
 			}
 		})
 	}
+}
+
+// reported waits until the plant has taken so many more reports: reported N.
+func (f *floor) reported(ts *testscript.TestScript, _ bool, args []string) {
+	more, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	told := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.told)
+	}
+	if before := told(); !eventually(func() bool { return told() >= before+more }) {
+		ts.Fatalf("the plant took %d reports more, want %d", told()-before, more)
+	}
+}
+
+// repeat makes every call again that a plant has ever taken, as it was, as who has lost his papers does after a restore: the plant takes each, and
+// must know those that it had, while of the others the ERP may have some: repeat URL ORDER.
+func (f *floor) repeat(ts *testscript.TestScript, _ bool, args []string) {
+	f.stop()
+	forgotten := 0
+	for id := range f.told {
+		if status := confirm(context.Background(), args[0], id, args[1]); status != http.StatusCreated {
+			ts.Fatalf("the repeated confirmation %s is answered %d", id, status)
+		}
+		if _, known := f.taken[id]; !known {
+			forgotten++
+			f.taken[id] = f.point
+		}
+	}
+	ts.Logf("%d calls were repeated, of which %d came after the recovery point", len(f.told), forgotten)
 }
 
 // confirm reports a thousandth of a piece, and gives the status that was answered, 0 if nothing was.

@@ -18,13 +18,13 @@ const doubtfulLanes = `SELECT link, lane, head_epoch, head, sent_to, pending, FA
 //
 // Of a lane that nobody holds, that is all from its head on up to what may have been sent. What a holder has is marked as possibly sent
 // in any case, so that of a lane in hand only a head counts whose earlier attempt ended without an answer: the figure does not come and
-// go with the attempts. What a restore has brought back is in doubt since then, however long it was owed. A head that is replayed stands for itself, since what follows it was sent and answered long ago.
+// go with the attempts. What a restore has brought back is in doubt since then, however long it was owed, and what may be a repetition since it is owed. A head that is replayed stands for itself, since what follows it was sent and answered long ago.
 func addDoubts(ctx context.Context, tx *store.Tx, links []Link) error {
 	var rows, more []doubts
 	g, err := readDoubtful(ctx, tx)
 	if err == nil && g.Rows > 0 {
 		err = tx.Select(ctx, &rows, `SELECT d.link, CAST(SUM(d.messages) AS BIGINT) AS count, MIN(COALESCE(d.first, d.again, d.since)) AS since
-		FROM (SELECT m.link, CASE WHEN m.doubt AND m.doubt_at > 0 THEN m.doubt_at ELSE m.created_at END AS since, g.held,
+		FROM (SELECT m.link, CASE WHEN m.doubt AND m.doubt_at > m.created_at THEN m.doubt_at ELSE m.created_at END AS since, g.held,
 			(SELECT MAX(r.at) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed') AS again,
 			(SELECT MIN(e.at) FROM outbox_events e WHERE e.id = m.id AND e.what = 'unknown' AND
 				e.seq > (SELECT COALESCE(MAX(r.seq), 0) FROM outbox_events r WHERE r.id = m.id AND r.what = 'replayed')) AS first,
@@ -59,7 +59,7 @@ type doubts struct {
 }
 
 // byThemselves counts the messages that are in doubt whatever their lanes say, where those do not say so too.
-const byThemselves = `SELECT m.link, COUNT(*) AS count, MIN(CASE WHEN m.doubt_at > 0 THEN m.doubt_at ELSE m.created_at END) AS since
+const byThemselves = `SELECT m.link, COUNT(*) AS count, MIN(CASE WHEN m.doubt_at > m.created_at THEN m.doubt_at ELSE m.created_at END) AS since
 	FROM outbox_messages AS m JOIN outbox_lanes AS l ON l.link = m.link AND l.lane = m.lane
 	WHERE m.doubt AND m.role <> 'void' AND m.redelivery = 0 AND (m.epoch, m.number) >= (l.head_epoch, l.head)
 		AND NOT (m.epoch = l.head_epoch AND m.number <= l.sent_to AND (l.lease_owner = '' OR l.due_at <= CAST(? AS BIGINT)))

@@ -55,12 +55,12 @@ func (a *appended) wake(tx *store.Tx, links int) {
 	})
 }
 
-// next asks for a place for w's lane where w could leave as it is: it has no time to wait for or to end at, its body stands in its row, and
+// next asks for a place for w's lane where w could leave as it is: nobody is to be asked for it, it has no time to wait for or to end at, its body stands in its row, and
 // what has to be signed can be.
 func (o *Outbox) next(tx *store.Tx, w *row, class int, first int64, all *appended) next {
 	n := next{class: class, first: first, all: all}
 	hand := o.hand.Load()
-	if hand == nil || w.NotBefore > w.CreatedAt || w.ExpiresAt > 0 || w.Large != "" || o.unready() != nil {
+	if hand == nil || w.Doubt || w.NotBefore > w.CreatedAt || w.ExpiresAt > 0 || w.Large != "" || o.unready() != nil {
 		return n
 	}
 	if n.node, n.place = (*hand).Reach(w.Link, w.Lane, len(w.Body)); n.place == nil {

@@ -94,6 +94,8 @@ type Config struct {
 	Backoff  time.Duration // the longest wait between two attempts at one message; default 5 min
 	AskAfter time.Duration // how long what may have been sent is left to arrive before anybody asks for it; default 2 s
 	Keep     time.Duration // how long settled messages are kept; default 90 days
+	// RestoredDoubt is how long after a restore what a caller may be repeating is asked for before it is sent; default 24 h.
+	RestoredDoubt time.Duration
 	// ClaimBytes is how many bytes the bodies of one claim have at most, those that are kept beside their messages not counted; default 16 MiB.
 	ClaimBytes int64
 	Inline     int // bytes of a body that is kept in its message's own row, a larger one is kept beside it (package body); default 256 KiB
@@ -127,6 +129,7 @@ func New(routes []Route, source string, cfg Config) *Outbox {
 	cfg.Backoff = cmp.Or(cfg.Backoff, 5*time.Minute)
 	cfg.AskAfter = cmp.Or(cfg.AskAfter, 2*time.Second)
 	cfg.Keep = cmp.Or(cfg.Keep, 90*24*time.Hour)
+	cfg.RestoredDoubt = cmp.Or(cfg.RestoredDoubt, 24*time.Hour)
 	cfg.ClaimBytes = cmp.Or(cfg.ClaimBytes, 16<<20)
 	cfg.Inline = cmp.Or(cfg.Inline, body.DefaultInline)
 	return &Outbox{routes: slices.Clone(routes), source: source, cfg: cfg, expiry: &expiry{}, telling: &telling{last: map[string]time.Time{}}, patrol: &body.Patrol{Of: owner("")}}
@@ -228,11 +231,17 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 	if err != nil {
 		return err
 	}
+	o.repeated(tx, &w, first)
 	n := o.next(tx, &w, r.class(), first, all)
 	if tx.Dialect() == store.Postgres && o.signer == nil && !tx.Seals() {
-		return w.appendAtOnce(ctx, tx, n)
+		err = w.appendAtOnce(ctx, tx, n)
+	} else {
+		err = o.appendSigned(ctx, tx, &w, n)
 	}
-	return o.appendSigned(ctx, tx, &w, n)
+	if err != nil {
+		return err
+	}
+	return w.putInDoubt(ctx, tx)
 }
 
 // appendSigned takes the number, then writes what was made with it.

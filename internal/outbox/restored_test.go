@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -159,7 +161,7 @@ func TestWhatIsNewAfterARestoreWasNeverSent(t *testing.T) {
 				owe(t, b.db, b.Outbox, "l", "a", "b")
 				b.restore()
 				b.Outbox = everything(outbox.Config{})
-				owe(t, b.db, b.Outbox, "l", "c", "d")
+				owe(t, b.db, b.Outbox, "l", madeAt(at.Add(time.Minute)), madeAt(at.Add(time.Minute)))
 				settle(b, b.claim("n", 10, 10)[0])
 				c := b.claim("n", 10, 10)[0]
 				for _, q := range c.Messages {
@@ -181,8 +183,9 @@ func TestAnActIsDoneToTheMessageThatItNames(t *testing.T) {
 		owe(t, b.db, b.Outbox, "l", "old")
 		b.restore()
 		b.Outbox = everything(outbox.Config{})
-		owe(t, b.db, b.Outbox, "l", "new")
-		old, fresh := b.message("old"), b.message("new")
+		made := madeAt(at.Add(time.Minute))
+		owe(t, b.db, b.Outbox, "l", made)
+		old, fresh := b.message("old"), b.message(made)
 		if old.Number != fresh.Number || old.Epoch == fresh.Epoch {
 			t.Fatalf("numbers %d and %d of epochs %d and %d, want one of two", old.Number, fresh.Number, old.Epoch, fresh.Epoch)
 		}
@@ -199,7 +202,7 @@ func TestAnActIsDoneToTheMessageThatItNames(t *testing.T) {
 		b.do(func(ctx context.Context, tx *store.Tx) error {
 			return b.DiscardInDoubt(ctx, tx, old.ID, "period closed")
 		})
-		if is, was := b.message("new").Role, b.message("old").Role; is != message.Event || was != message.Void {
+		if is, was := b.message(made).Role, b.message("old").Role; is != message.Event || was != message.Void {
 			t.Errorf("the one that was named is %s, the other %s", was, is)
 		}
 		b.settle(done(b.claim("n", 10, 1)[0], 1))
@@ -308,4 +311,81 @@ func TestSinceWhenAMessageIsInDoubt(t *testing.T) {
 		b.clock.forward(time.Hour) // the holder of these is gone
 		since(b.claim("n2", 10, 10), marked, marked, marked)
 	})
+}
+
+// TestWhatACallerMayBeRepeatingAfterARestoreIsAskedFor: the lost plant may have had it after the copy, and the ERP has it under this ID. Nobody can have
+// used an ID that was made since, and at some time nobody repeats anything any more.
+func TestWhatACallerMayBeRepeatingAfterARestoreIsAskedFor(t *testing.T) {
+	tests := []struct {
+		name  string
+		id    string
+		after time.Duration // from the restore until it is appended
+		asked bool
+	}{
+		{"an ID of no known form", "4711", time.Minute, true},
+		{"an ID that follows from an Idempotency-Key", uuid.NewSHA1(uuid.NameSpaceOID, []byte("key")).String(), time.Minute, true},
+		{"an ID that says nothing of its time", uuid.NewString(), 23 * time.Hour, true},
+		{"an ID that was made before the restore", madeAt(at.Add(-time.Hour)), time.Minute, true},
+		{"an ID that was made in the second of the restore", madeAt(at), time.Minute, true},
+		{"an ID that was made since", madeAt(at.Add(time.Minute)), time.Minute, false},
+		{"an ID that says nothing of its time, a day later", uuid.NewString(), 24 * time.Hour, false},
+	}
+	for _, keys := range []bool{false, true} {
+		for _, tt := range tests {
+			t.Run(fmt.Sprintf("%s, keys %t", tt.name, keys), func(t *testing.T) {
+				each(t, func(t *testing.T, b box) {
+					owe(t, b.db, b.Outbox, "l", "before")
+					b.settle(done(b.claim("n", 10, 10)[0], 1))
+					b.restore()
+					b.Outbox = everything(outbox.Config{})
+					if keys {
+						b.SignWith(ring(t, b.db))
+					}
+					b.clock.forward(tt.after)
+					owe(t, b.db, b.Outbox, "l", tt.id, madeAt(b.clock.now()))
+					if n, age := b.doubt(); n != int64(times(tt.asked)) || age != time.Duration(times(tt.asked))*tt.after {
+						t.Errorf("%d are in doubt since %s, want %t, since it is owed", n, age, tt.asked)
+					}
+					q := b.claim("n", 10, 10)[0].Messages
+					if len(q) != 2 || q[0].Ask != tt.asked || q[1].Ask {
+						t.Fatalf("claimed %+v, want two of which the first is asked for: %t", q, tt.asked)
+					}
+					if tt.asked && !q[0].DoubtAt.Equal(at) {
+						t.Errorf("it is in doubt since %s, want since the restore, at %s: this plant has not sent it", q[0].DoubtAt, at)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestHowLongACallerMayRepeatAfterARestoreIsSet: a plant whose callers go on longer than a day says so.
+func TestHowLongACallerMayRepeatAfterARestoreIsSet(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		b.restore()
+		b.Outbox = everything(outbox.Config{RestoredDoubt: 72 * time.Hour})
+		b.clock.forward(71 * time.Hour)
+		owe(t, b.db, b.Outbox, "l", "a")
+		b.clock.forward(time.Hour)
+		owe(t, b.db, b.Outbox, "l", "b")
+		if q := b.claim("n", 10, 10)[0].Messages; len(q) != 2 || !q[0].Ask || q[1].Ask {
+			t.Errorf("claimed %+v, want the first alone asked for", q)
+		}
+	})
+}
+
+// madeAt is an ID as the plant makes them at a time: a UUIDv7.
+func madeAt(at time.Time) string {
+	id, ms := uuid.Must(uuid.NewV7()), at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
+	}
+	return id.String()
+}
+
+func times(happened bool) int {
+	if happened {
+		return 1
+	}
+	return 0
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/store"
@@ -36,7 +38,9 @@ func TestWhatTheLostPlantDeliveredBehindADiscardIsNotSentAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.out = outbox.New([]outbox.Route{{Kinds: []string{"*"}, Link: "erp", Mapping: "all"}}, "urn:plant:1000", outbox.Config{})
-		p.owe(event("d", "operation.confirmed", "o1"))
+		time.Sleep(time.Second)
+		fresh := uuid.Must(uuid.NewV7()).String() // made since: nobody is to be asked for it
+		p.owe(event(fresh, "operation.confirmed", "o1"))
 		p.runFor(5 * time.Minute)
 		if l := p.lane("o1"); l.State != outbox.Parked {
 			t.Fatalf("the lane is %s (%s), want it parked", l.State, l.Reason)
@@ -56,7 +60,7 @@ func TestWhatTheLostPlantDeliveredBehindADiscardIsNotSentAgain(t *testing.T) {
 				asked++
 			}
 		}
-		if l := p.lane("o1"); l.Owed != 0 || p.erp.Effects()[outbox.MessageID("erp", "d")] != 1 || asked != 3 {
+		if l := p.lane("o1"); l.Owed != 0 || p.erp.Effects()[outbox.MessageID("erp", fresh)] != 1 || asked != 3 {
 			t.Errorf("%d are owed (%s), %d were asked for, %v took effect; want none, the three that the copy owed, and what is new once", l.Owed, l.Reason, asked, p.erp.Effects())
 		}
 	})
@@ -111,4 +115,44 @@ func TestWhatHasExpiredAndIsNotThereIsNotSent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect: what the lost plant delivered after the copy is new to the restored one, and bears the ID that the
+// ERP knows. It is asked for also where the relay could have it in its hand at once; what the ERP does not have is sent.
+func TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect(t *testing.T) {
+	eachWay(t, func(t *testing.T, p *plant) {
+		p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
+			if d.Event.Message().ID == outbox.MessageID("erp", "delivered") {
+				return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "1", Status: 200}}, nil
+			}
+			return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
+		}
+		if err := p.act(func(ctx context.Context, tx *store.Tx) error { _, err := p.out.Restored(ctx, tx); return err }); err != nil {
+			t.Fatal(err)
+		}
+		stop := p.start()
+		time.Sleep(time.Minute)
+		for _, id := range []string{"delivered", "missing"} {
+			p.owe(event(id, "operation.confirmed", id))
+		}
+		time.Sleep(time.Minute)
+		stop()
+		sent := map[string]int{}
+		for _, c := range p.erp.Calls() {
+			if !c.Ask {
+				sent[c.Delivery.Event.Message().ID]++
+			}
+		}
+		if n := sent[outbox.MessageID("erp", "delivered")]; n != 0 {
+			t.Errorf("what the ERP has was sent again (%d times)", n)
+		}
+		if n := sent[outbox.MessageID("erp", "missing")]; n != 1 {
+			t.Errorf("what the ERP does not have was sent %d times, want once", n)
+		}
+		for _, id := range []string{"delivered", "missing"} {
+			if l := p.lane(id); l.Owed != 0 {
+				t.Errorf("lane %s owes %d (%s)", id, l.Owed, l.Reason)
+			}
+		}
+	})
 }
