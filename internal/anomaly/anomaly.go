@@ -6,6 +6,7 @@
 //   - What is usual is the exact median and median absolute deviation of the last samples of a material and operation; while these are
 //     few, of the material, and else of the plant. A mean and its deviation would learn the errors that they should find.
 //   - Learned is only what passed without doubt, or what a person let go with a reason. What is taken back is forgotten.
+//   - What an order has made counts whether or not it was learned: all that was not taken back, and that nobody doubts to have been made.
 //   - A sample is part of the transaction that its report is committed in, once for each event and item: a repetition, a rollback or a
 //     second node counts nothing twice.
 //   - A verdict keeps the profile by which it was made, so that it can be understood in three years.
@@ -168,11 +169,20 @@ func (v *Verdict) add(d Doubt) {
 
 // learns tells whether a sample is learned at once: one that passed, but for when it came.
 func learns(v Verdict, doubted int64) bool {
-	return v.Action != Hold && doubted&^(bit(Interval.String())|bit(Duration.String())) == 0
+	return v.Action != Hold && passed(doubted)
 }
 
-// bit stands for a field in what was doubted of a sample; one for all rules.
+// passed tells whether nothing was doubted of a sample, but for when it came.
+func passed(doubted int64) bool { return doubted&^(bit(Interval.String())|bit(Duration.String())) == 0 }
+
+// bit stands for a field, or a rule, in what was doubted of a sample. Releases before wrote that of Negative for every rule.
 func bit(name string) int64 {
+	switch name {
+	case Duplicate:
+		return 1 << 61
+	case Sequence:
+		return 1 << 60
+	}
 	for _, f := range judged() {
 		if f.String() == name {
 			return 1 << f
@@ -224,7 +234,7 @@ func (w *Watch) rules(f *facts, earlier []earlier, kind string) []Doubt {
 		doubt(Negative, "", strings.Join(f.negative, " and ")+" below zero: take a report back with a reversal")
 	}
 	for _, e := range earlier {
-		if !e.sameWork(f) {
+		if e.Reversed || !e.sameWork(f) {
 			continue
 		}
 		apart := f.at.Sub(store.FromMicros(e.PostedAt)).Abs()

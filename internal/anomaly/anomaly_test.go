@@ -221,6 +221,141 @@ func TestConsumptionIsJudgedByThePiecesThatWereConfirmed(t *testing.T) {
 	})
 }
 
+// TestAnIssueIsJudgedByAllThatWasMade: also by what was not learned, or has been forgotten since, but not by what was taken back. What nobody knows the pieces of
+// is not judged.
+func TestAnIssueIsJudgedByAllThatWasMade(t *testing.T) {
+	of := func(yield, machine string) report {
+		return report{order: "o2", material: "FG", operation: "0010", yield: yield, scrap: "0", machine: machine, unit: "MIN"}
+	}
+	reset := func(p *plant) {
+		p.do(func(ctx context.Context, tx *store.Tx) error { _, err := p.w.Reset(ctx, tx, "FG", ""); return err })
+	}
+	tests := []struct {
+		name   string
+		before func(p *plant)
+		right  string // kg
+		judged bool
+	}{
+		{"of one that is doubted for its time alone", func(p *plant) { p.flagged(of("100", "2000")) }, "405", true},
+		{"of two, one of which is", func(p *plant) { p.flagged(of("120", "2400")); p.passes(of("100", "200")) }, "891", true},
+		{"of one that was forgotten since", func(p *plant) { p.passes(of("100", "200")); reset(p) }, "405", true},
+		{"of one of two that was taken back", func(p *plant) { p.takeBack(p.passes(of("100", "200"))); p.passes(of("110", "220")) }, "445.5", true},
+		{"of one whose pieces are doubted", func(p *plant) { p.passes(of("100", "200")); p.flagged(of("1000", "200")) }, "810", false},
+		{"since an issue that was taken back", func(p *plant) {
+			p.passes(of("100", "200"))
+			m := p.issue("o2", "300", "KG")
+			p.judge(m)
+			p.takeBack(m)
+		}, "405", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, anomaly.Config{Policy: anomaly.Flag}, func(p *plant) {
+				p.consuming()
+				tt.before(p)
+				if v := p.judge(p.issue("o2", tt.right, "KG")); len(v.Doubts) > 0 {
+					t.Errorf("doubts what is right: %s", v.Words())
+				}
+			})
+			each(t, anomaly.Config{Policy: anomaly.Flag}, func(p *plant) {
+				p.consuming()
+				tt.before(p)
+				if v := p.judge(p.issue("o2", tenfold(tt.right), "KG")); (len(v.Doubts) > 0) != tt.judged {
+					t.Errorf("of ten times as much it says %q, want that it is doubted: %t", v.Words(), tt.judged)
+				}
+			})
+		})
+	}
+}
+
+// consuming learns what is usual, and what a piece consumes: 4 to 4.1 kg.
+func (p *plant) consuming() {
+	p.t.Helper()
+	var pieces, scrap float64
+	p.all(120, func(i int) message.Message {
+		if i%2 == 1 {
+			return p.issue("o1", fmt.Sprintf("%.2f", (pieces+scrap)*(4+0.1*p.rand.Float64())), "KG")
+		}
+		r := p.usual()
+		if _, err := fmt.Sscan(r.yield, &pieces); err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(r.scrap, &scrap); err != nil {
+			p.t.Fatal(err)
+		}
+		return p.message(r)
+	})
+}
+
+// passes reports what nobody doubts, now.
+func (p *plant) passes(r report) message.Message {
+	p.t.Helper()
+	return p.reports(r, false)
+}
+
+// flagged reports what is doubted, now.
+func (p *plant) flagged(r report) {
+	p.t.Helper()
+	p.reports(r, true)
+}
+
+func (p *plant) reports(r report, doubted bool) message.Message {
+	p.t.Helper()
+	if r.at.IsZero() {
+		p.n++
+		r.at = start.Add(time.Duration(p.n) * 17 * time.Minute)
+	}
+	m := p.message(r)
+	if v := p.judge(m); (len(v.Doubts) > 0) != doubted {
+		p.t.Fatalf("of a report of %s in %s min it says %q, want that it is doubted: %t", r.yield, r.machine, v.Words(), doubted)
+	}
+	return m
+}
+
+// takeBack reverses a report.
+func (p *plant) takeBack(m message.Message) {
+	p.t.Helper()
+	kind, what := "confirmation.reversed", "confirmation"
+	if m.Kind == "goods.issued" {
+		kind, what = "goods.reversed", "movement"
+	}
+	p.n++
+	back, err := message.New(fmt.Sprintf("e%d", p.n), kind, m.Key, start, map[string]any{"order": map[string]any{"id": m.Key}, what: map[string]any{"reverses": m.ID}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.judge(back)
+}
+
+// TestWhatIsTakenBackWasNeverReported: the same again is no second time, what is posted before it in no wrong order, and nobody can have it learned.
+func TestWhatIsTakenBackWasNeverReported(t *testing.T) {
+	each(t, anomaly.Config{Policy: anomaly.Hold}, func(p *plant) {
+		p.learn(20)
+		r := p.usual()
+		r.at = r.at.Add(24 * time.Hour)
+		p.takeBack(p.passes(r))
+		r.at = r.at.Add(50 * time.Second)
+		again := p.passes(r)
+		p.takeBack(again)
+		r.at = r.at.Add(-time.Hour)
+		p.passes(r)
+	})
+	each(t, anomaly.Config{Policy: anomaly.Hold}, func(p *plant) {
+		p.learn(60)
+		before := p.learned()
+		r := p.usual()
+		r.machine = "1900"
+		m := p.reports(r, true)
+		p.takeBack(m)
+		p.do(func(ctx context.Context, tx *store.Tx) error {
+			return p.w.Accept(ctx, tx, m, "local:anna", "slow tool")
+		})
+		if got := p.learned(); got != before {
+			p.t.Errorf("learned %d of %d: it was taken back", got, before)
+		}
+	})
+}
+
 func TestTheSameTwiceAndTheWrongOrder(t *testing.T) {
 	each(t, anomaly.Config{Policy: anomaly.Hold}, func(p *plant) {
 		p.learn(20)

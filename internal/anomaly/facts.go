@@ -1,11 +1,11 @@
 package anomaly
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -172,10 +172,10 @@ func (e earlier) sameWork(f *facts) bool {
 	return e.Kind == f.Kind && e.Material == f.Material && e.Operation == f.Operation
 }
 
-// lastOf is the latest sample of the same work that was not doubted itself; nil for none.
+// lastOf is the latest sample of the same work that was not doubted itself, nor taken back; nil for none.
 func lastOf(all []earlier, f *facts) *earlier {
 	for i, e := range all {
-		if e.Learned && e.sameWork(f) {
+		if !e.Reversed && passed(e.Doubted) && e.sameWork(f) {
 			return &all[i]
 		}
 	}
@@ -196,18 +196,52 @@ func (f *facts) relate(all []earlier) {
 		}
 		return
 	}
-	pieces, most := map[string]Values{}, ""
+	f.Values[Pieces] = f.confirmed(all)
+	f.Values.per(Consumption, Consumed, Pieces)
+}
+
+// confirmed is how many pieces an issue is for: those that were confirmed since the issue before it, in its operation or, where it names none, in the one
+// that has most. It is no number while one of these confirmations may have told a wrong one: an issue would be doubted for the mistake of another report.
+func (f *facts) confirmed(all []earlier) float64 {
+	pieces, most := map[string]float64{}, ""
 	for _, e := range all {
+		if e.Reversed {
+			continue
+		}
 		if e.sameWork(f) {
 			break
 		}
-		if e.Kind == kindConfirmation && e.Learned {
-			pieces[e.Operation] = pieces[e.Operation].plus(Pieces, valuesOf(e.Vals))
-			if pieces[e.Operation][Pieces] > pieces[most][Pieces] {
-				most = e.Operation
+		if e.Kind != kindConfirmation || f.work != "" && e.Operation != f.work || e.Doubted&(bit(Negative)|bit(Duplicate)) != 0 {
+			continue
+		}
+		v := valuesOf(e.Vals)
+		if v.wrongPieces(e.Doubted) {
+			return math.NaN()
+		}
+		if v.has(Pieces) {
+			pieces[e.Operation] += v[Pieces]
+		}
+		if pieces[e.Operation] > pieces[most] {
+			most = e.Operation
+		}
+	}
+	return pieces[most]
+}
+
+// wrongPieces tells whether what was doubted of a confirmation may be its pieces: these themselves, or every time a piece where it tells several, which a
+// wrong number of pieces moves all at once. One time that is far off is wrong itself.
+func (v Values) wrongPieces(doubted int64) bool {
+	if doubted&(bit(Yield.String())|bit(Scrap.String())) != 0 {
+		return true
+	}
+	told, off := 0, 0
+	for _, field := range []Field{Machine, Labour, Duration} {
+		if v[field] > 0 {
+			told++
+			if doubted&bit(field.String()) != 0 {
+				off++
 			}
 		}
 	}
-	f.Values[Pieces] = pieces[cmp.Or(f.work, most)][Pieces]
-	f.Values.per(Consumption, Consumed, Pieces)
+	return told > 1 && off == told
 }

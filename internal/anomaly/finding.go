@@ -128,7 +128,7 @@ func (w *Watch) Accept(ctx context.Context, tx *store.Tx, m message.Message, by,
 	return nil
 }
 
-// teach learns an event as it stands now. What followed from the events before it, its interval and its pieces, stays as it was seen.
+// teach learns an event as it stands now, unless it was taken back since. What followed from the events before it, its interval and its pieces, stays as it was seen.
 func teach(ctx context.Context, tx *store.Tx, m message.Message) error {
 	all, _ := read(m)
 	for _, f := range all {
@@ -141,7 +141,7 @@ func teach(ctx context.Context, tx *store.Tx, m message.Message) error {
 			return fmt.Errorf("read what event %s reported: %w", m.ID, err)
 		}
 		f.keepRelated(valuesOf(was))
-		_, err = tx.Exec(ctx, `UPDATE anomaly_samples SET learned = TRUE, taught = TRUE, doubted = 0, content = ?, vals = ? WHERE event = ? AND item = ?`,
+		_, err = tx.Exec(ctx, `UPDATE anomaly_samples SET learned = TRUE, taught = TRUE, doubted = 0, content = ?, vals = ? WHERE event = ? AND item = ? AND NOT reversed`,
 			f.content, f.Values.bytes(), m.ID, f.Item)
 		if err != nil {
 			return fmt.Errorf("learn event %s: %w", m.ID, err)

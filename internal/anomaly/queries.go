@@ -23,14 +23,15 @@ type earlier struct {
 	Operation string `db:"operation"`
 	PostedAt  int64  `db:"posted_at"`
 	Content   string `db:"content"`
-	Learned   bool   `db:"learned"`
+	Doubted   int64  `db:"doubted"`
+	Reversed  bool   `db:"reversed"`
 	Vals      []byte `db:"vals"`
 }
 
 // samplesOf are the last samples of an order, the latest first.
 func samplesOf(ctx context.Context, tx *store.Tx, object string) ([]earlier, error) {
 	var all []earlier
-	err := tx.Select(ctx, &all, `SELECT event, kind, material, operation, posted_at, content, learned, vals FROM anomaly_samples
+	err := tx.Select(ctx, &all, `SELECT event, kind, material, operation, posted_at, content, doubted, reversed, vals FROM anomaly_samples
 		WHERE object = ? ORDER BY seq DESC LIMIT ?`, object, Ring)
 	if err != nil {
 		return nil, fmt.Errorf("read what was reported of order %s: %w", object, err)
@@ -106,9 +107,9 @@ func (f *facts) find(ctx context.Context, tx *store.Tx, m message.Message, v Ver
 	return nil
 }
 
-// forget has what was taken back count for nothing.
+// forget has what was taken back count for nothing: it is as if it had never been reported.
 func forget(ctx context.Context, tx *store.Tx, event string) error {
-	if _, err := tx.Exec(ctx, `UPDATE anomaly_samples SET learned = FALSE WHERE event = ?`, event); err != nil {
+	if _, err := tx.Exec(ctx, `UPDATE anomaly_samples SET learned = FALSE, reversed = TRUE WHERE event = ?`, event); err != nil {
 		return fmt.Errorf("forget event %s, which was taken back: %w", event, err)
 	}
 	return nil

@@ -252,14 +252,6 @@ func (p Profile) shift(f Field, v Values, within float64) float64 {
 // toMinutes makes minutes of seconds.
 func (v *Values) toMinutes(f Field) { v[f] /= 60 }
 
-// plus adds one field of w.
-func (v Values) plus(f Field, w Values) Values {
-	if w.has(f) {
-		v[f] += w[f]
-	}
-	return v
-}
-
 // keepRelated takes what followed from the samples before it from how it was seen then.
 func (f *facts) keepRelated(was Values) {
 	if f.Kind == kindConfirmation {
