@@ -52,7 +52,9 @@ func (r *records) postpone(ctx context.Context, cmd *cobra.Command, id string, a
 		if err != nil {
 			return res, err
 		}
-		res.About = d.LetGo()
+		if res.About, err = r.out.LetGo(ctx, tx, d); err != nil {
+			return res, err
+		}
 		held, err := r.out.Postpone(ctx, tx, id, at, reason)
 		if err != nil {
 			return res, err

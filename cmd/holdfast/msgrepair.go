@@ -42,6 +42,10 @@ func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, re
 		if err != nil {
 			return access.Result{}, err
 		}
+		about, err := r.out.LetGo(ctx, tx, d)
+		if err != nil {
+			return access.Result{}, err
+		}
 		if done, err = do(ctx, r, tx, d, reason); err != nil {
 			return access.Result{}, err
 		}
@@ -49,7 +53,7 @@ func (r *records) repair(ctx context.Context, cmd *cobra.Command, action, id, re
 			return r.requested(ctx, tx, id)
 		}
 		lane, err = r.goesOn(ctx, tx, d.Link, d.Lane)
-		return access.Result{About: d.LetGo()}, err
+		return access.Result{About: about}, err
 	})
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func DefaultRoles() map[string]Role {
 // DefaultApart is the built-in separation of duties: what somebody has corrected is released by somebody else, also where it was held as doubtful.
 func DefaultApart() []Apart {
 	all := []Apart{{QuarantineAmend, QuarantineReplay}}
-	for _, lets := range []string{AnomalyAccept, MsgRetry, MsgPostpone} { // each lets go what is held as doubtful
+	for _, lets := range []string{AnomalyAccept, MsgRetry, MsgPostpone, MsgUndiscard} { // each lets go what is held as doubtful, or has it owed again
 		all = append(all, Apart{MsgAmend, lets}, Apart{ConfirmationCreate, lets}, Apart{MovementCreate, lets})
 	}
 	return all

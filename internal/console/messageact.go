@@ -163,8 +163,8 @@ func (c *Console) actOnMessage(r *http.Request) (*page, error) {
 		if err != nil {
 			return change{}, err
 		}
-		about := before.LetGo()
-		if a.action == access.AnomalyAccept {
+		about, err := c.Outbox.LetGo(ctx, tx, before)
+		if err == nil && a.action == access.AnomalyAccept {
 			about, err = c.Outbox.ObjectsOf(ctx, tx, before.Event) // all of them are let go
 		}
 		return change{about: about, before: recorded(before, asked), after: recorded(after, now)}, err

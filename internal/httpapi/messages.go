@@ -151,8 +151,12 @@ func (s *Server) repair(ctx context.Context, c call, id string, fn func(ctx cont
 		if err := fn(ctx, tx, before); err != nil {
 			return did[Message]{}, err
 		}
+		about, err := s.Outbox.LetGo(ctx, tx, before)
+		if err != nil {
+			return did[Message]{}, err
+		}
 		after, err := s.Outbox.Message(ctx, tx, id)
-		return did[Message]{value: outMessage(after), before: outMessage(before), about: before.LetGo()}, err
+		return did[Message]{value: outMessage(after), before: outMessage(before), about: about}, err
 	})
 	return m, err
 }

@@ -22,8 +22,12 @@ func (s *Server) PostponeMessage(ctx context.Context, r PostponeMessageRequestOb
 		if err != nil {
 			return did[Postponed]{}, err
 		}
+		about, err := s.Outbox.LetGo(ctx, tx, before)
+		if err != nil {
+			return did[Postponed]{}, err
+		}
 		after, err := s.Outbox.Message(ctx, tx, r.Message)
-		return did[Postponed]{value: Postponed{Message: outMessage(after), Held: held - 1}, before: outMessage(before), about: before.LetGo()}, err
+		return did[Postponed]{value: Postponed{Message: outMessage(after), Held: held - 1}, before: outMessage(before), about: about}, err
 	})
 	return PostponeMessage200JSONResponse(p), err
 }

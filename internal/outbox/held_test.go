@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -129,6 +130,65 @@ func TestNobodyLetsGoWhatWasNeverOwed(t *testing.T) {
 		})
 		if err != nil && problem.KindOf(err) != problem.NotFound {
 			t.Error(err)
+		}
+	})
+}
+
+// TestWhatWasHeldIsHeldAgainWhenItsDiscardIsUndone: a discard that is undone lets nothing go, whether its void was delivered meanwhile or not, corrected or not.
+func TestWhatWasHeldIsHeldAgainWhenItsDiscardIsUndone(t *testing.T) {
+	each(t, func(t *testing.T, b box) {
+		for n, tt := range []struct {
+			name          string
+			amend, closed bool
+		}{{"as it was", false, false}, {"corrected", true, false}, {"its number closed", false, true}, {"corrected, its number closed", true, true}} {
+			event := string(rune('a' + n))
+			b.hold("o"+event, event, "twice as much")
+			id := outbox.MessageID("erp", event)
+			if tt.amend {
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					return b.Amend(ctx, tx, id, []byte(`{"yield":"99"}`), "so it is")
+				})
+			}
+			for range 2 { // also of one that was held again
+				b.do(func(ctx context.Context, tx *store.Tx) error { return b.Discard(ctx, tx, id, "was a mistake") })
+				if tt.closed {
+					for _, c := range b.claim("n1", 10, 10) {
+						b.settle(done(c, len(c.Messages)))
+					}
+				}
+				b.do(func(ctx context.Context, tx *store.Tx) error {
+					d, err := b.Message(ctx, tx, id)
+					if err != nil {
+						return err
+					}
+					about, err := b.LetGo(ctx, tx, d)
+					if want := "confirmation/" + event; err != nil || !slices.Contains(about, want) {
+						t.Errorf("%s: undone it is about %q, %v, want %s among that", tt.name, about, err, want)
+					}
+					id, err = b.Undiscard(ctx, tx, id, "it was not")
+					return err
+				})
+				for _, c := range b.claim("n1", 10, 10) {
+					t.Errorf("%s: claimed %d messages, and nobody let them go", tt.name, len(c.Messages))
+				}
+			}
+			b.do(func(ctx context.Context, tx *store.Tx) error {
+				d, err := b.Message(ctx, tx, id)
+				if err != nil {
+					return err
+				}
+				about, err := b.LetGo(ctx, tx, d)
+				if want := "confirmation/" + event; !slices.Contains(about, want) {
+					t.Errorf("%s: let go it is about %q, %v, want %s among that", tt.name, about, err, want)
+				}
+				return err
+			})
+			if n := b.release(event); n != 1 {
+				t.Errorf("%s: %d let go, want 1", tt.name, n)
+			}
+			if c := b.claim("n1", 10, 10); len(c) != 1 || c[0].Messages[0].ID != id {
+				t.Errorf("%s: once it is let go: claimed %v", tt.name, c)
+			}
 		}
 	})
 }

@@ -223,7 +223,7 @@ func (o *Outbox) append(ctx context.Context, tx *store.Tx, r Route, m message.Me
 		return err
 	}
 	if opt.held != "" {
-		if err := history(ctx, tx, row{ID: w.ID}, "held", opt.held); err != nil {
+		if err := history(ctx, tx, row{ID: w.ID}, held, opt.held); err != nil {
 			return err
 		}
 	}

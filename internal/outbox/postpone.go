@@ -11,9 +11,9 @@ import (
 )
 
 // Postpone has a message that is still owed sent at until at the earliest, and with it, since order in a lane is absolute, all that
-// follow it; held is how many messages of the lane are due no earlier. A time that is past ends a postponement. A lane that stands
+// follow it; waiting is how many messages of the lane are due no earlier. A time that is past ends a postponement. A lane that stands
 // still goes on standing still. Conflict if the message is being sent, is a void, or would expire before.
-func (o *Outbox) Postpone(ctx context.Context, tx *store.Tx, id string, until time.Time, reason string) (held int64, err error) {
+func (o *Outbox) Postpone(ctx context.Context, tx *store.Tx, id string, until time.Time, reason string) (waiting int64, err error) {
 	w, l, err := lockMessage(ctx, tx, "postpone message "+id, id)
 	if err != nil {
 		return 0, err
@@ -38,13 +38,13 @@ func (o *Outbox) Postpone(ctx context.Context, tx *store.Tx, id string, until ti
 			return 0, fmt.Errorf("postpone lane %s of link %s: %w", w.Lane, w.Link, err)
 		}
 	}
-	err = tx.Get(ctx, &held, `SELECT COUNT(*) FROM outbox_messages WHERE link = ? AND lane = ? AND (epoch > ? OR (epoch = ? AND number >= ?))`,
+	err = tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM outbox_messages WHERE link = ? AND lane = ? AND (epoch > ? OR (epoch = ? AND number >= ?))`,
 		w.Link, w.Lane, w.Epoch, w.Epoch, w.Number)
 	if err != nil {
 		return 0, fmt.Errorf("count what waits behind message %s: %w", id, err)
 	}
 	tx.Wake(Topic)
-	return held, history(ctx, tx, row{ID: id}, "postponed", fmt.Sprintf("until %s: %s", until.Format(time.RFC3339), reason))
+	return waiting, history(ctx, tx, row{ID: id}, postponed, fmt.Sprintf("until %s: %s", until.Format(time.RFC3339), reason))
 }
 
 // cannotWait says why a message cannot be sent later; nil if it can.
@@ -78,5 +78,5 @@ func lift(ctx context.Context, tx *store.Tx, w row) error {
 	if _, err := tx.Exec(ctx, `UPDATE outbox_messages SET not_before = 0 WHERE id = ?`, w.ID); err != nil {
 		return fmt.Errorf("end the postponement of message %s: %w", w.ID, err)
 	}
-	return history(ctx, tx, row{ID: w.ID}, "postponement lifted", "it was until "+store.FromMicros(w.NotBefore).Format(time.RFC3339))
+	return history(ctx, tx, row{ID: w.ID}, lifted, "it was until "+store.FromMicros(w.NotBefore).Format(time.RFC3339))
 }

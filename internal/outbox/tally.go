@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -38,12 +39,22 @@ func (f Filter) parts() (list []table) {
 	return list
 }
 
-// LetGo are the names that what a message reports has in the record of acts, while it is held as doubtful: whoever lets it go releases that.
-func (d Detail) LetGo() []string {
-	if d.Settled || !Held(d.NotBefore) {
-		return nil
+// LetGo are the names that what a message reports has in the record of acts, while it is held as doubtful, or was when it was discarded: whoever lets it go,
+// or has it owed again, releases that. What is owed again by another ID is still what was reported under the first, and was corrected there.
+func (o *Outbox) LetGo(ctx context.Context, tx *store.Tx, d Detail) (names []string, err error) {
+	if !d.held() {
+		return nil, nil
 	}
-	return reportsOf(d.Event)
+	names = reportsOf(d.Event)
+	for d.Cause != "" && d.Event == undone(d.Cause) {
+		if d, err = o.Message(ctx, tx, d.Cause); problem.KindOf(err) == problem.NotFound {
+			return names, nil // it is no longer kept
+		} else if err != nil {
+			return nil, err
+		}
+		names = append(append(names, "message/"+d.ID), reportsOf(d.Event)...)
+	}
+	return names, nil
 }
 
 // reportsOf are the names under which somebody may have reported an event.

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // Undiscard owes again what a person has discarded, or what has expired, for as long as its body is kept, and returns the ID under which it
 // is owed. A void whose turn has not come becomes the message that it was, under the same number. A number that is closed stays closed: the event is
-// owed under the next of its lane, by an ID of its own, and names the void as its cause. Conflict if it is no void, if it is owed again already, or if
+// owed under the next of its lane, by an ID of its own, and names the void as its cause. What was held when it was discarded is held again. Conflict if it is no void, if it is owed again already, or if
 // the ERP may have it; Integrity if what is kept of it is not what the plant has committed; Denied where a second person has to approve it, see Ask.
 func (o *Outbox) Undiscard(ctx context.Context, tx *store.Tx, id, reason string) (string, error) {
 	if err := o.alone("undo the discard of message " + id); err != nil {
@@ -37,10 +38,7 @@ func (o *Outbox) undiscard(ctx context.Context, tx *store.Tx, id, reason string)
 	if err != nil {
 		return "", err
 	}
-	last := len(d.History) - 1
-	for last >= 0 && d.History[last].What != voided && d.History[last].What != VoidedInDoubt {
-		last--
-	}
+	last := d.lastVoided()
 	if d.Role != message.Void || last < 0 {
 		return "", d.stays("it was not discarded", "see holdfast msg show "+id)
 	}
@@ -52,9 +50,9 @@ func (o *Outbox) undiscard(ctx context.Context, tx *store.Tx, id, reason string)
 		return "", err
 	}
 	if !d.Settled {
-		return id, o.revive(ctx, tx, l, d.ID, was, reason)
+		return id, o.revive(ctx, tx, l, d, last, reason)
 	}
-	return o.oweAnew(ctx, tx, l, d, was, reason)
+	return o.oweAnew(ctx, tx, l, d, last, reason)
 }
 
 // stays says why a void is not undone.
@@ -107,7 +105,8 @@ func (o *Outbox) recorded(ctx context.Context, tx *store.Tx, d Detail, digest st
 }
 
 // revive makes of a void that is still owed what it was. It no longer expires: a person has said that it is wanted.
-func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, id string, was Happened, reason string) error {
+func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, d Detail, last int, reason string) error {
+	id, was := d.ID, d.History[last]
 	w, err := owed(ctx, tx, id)
 	if err == nil {
 		err = w.inHand(ctx, tx, l)
@@ -125,12 +124,20 @@ func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, id string, w
 	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: was.Body, Large: was.Large}, "discard undone", reason); err != nil {
 		return err
 	}
+	if is, why := d.heldBefore(last); is {
+		if err := o.holdAgain(ctx, tx, l, w, why); err != nil {
+			return err
+		}
+	}
 	return o.goOn(ctx, tx, l, w, reason)
 }
 
+// undone is the event by which a void is owed again whose number is closed.
+func undone(void string) string { return uuid.NewSHA1(namespace, []byte("undiscard\n"+void)).String() }
+
 // oweAnew appends the event of a void whose number is closed.
-func (o *Outbox) oweAnew(ctx context.Context, tx *store.Tx, l *lane, d Detail, was Happened, reason string) (string, error) {
-	event := uuid.NewSHA1(namespace, []byte("undiscard\n"+d.ID)).String()
+func (o *Outbox) oweAnew(ctx context.Context, tx *store.Tx, l *lane, d Detail, last int, reason string) (string, error) {
+	was, event := d.History[last], undone(d.ID)
 	id := MessageID(d.Link, event)
 	if _, err := o.Message(ctx, tx, id); problem.KindOf(err) != problem.NotFound {
 		if err != nil {
@@ -149,7 +156,11 @@ func (o *Outbox) oweAnew(ctx context.Context, tx *store.Tx, l *lane, d Detail, w
 	m := d.Message
 	m.ID, m.Cause, m.Body, m.Large, m.Place, m.Origin = event, d.ID, was.Body, was.Large, message.Place{Lane: d.Lane}, nil
 	var all appended
-	if err := o.append(ctx, tx, r, m, options{}, &all); err != nil {
+	var opt options
+	if is, why := d.heldBefore(last); is {
+		opt.notBefore, opt.held = heldUntil(), cmp.Or(why, "it was held when it was discarded")
+	}
+	if err := o.append(ctx, tx, r, m, opt, &all); err != nil {
 		return "", fmt.Errorf("owe message %s again: %w", d.ID, err)
 	}
 	all.wake(tx, 1)
