@@ -213,13 +213,29 @@ func TestWhatAMachineHasReportedSomebodyReleases(t *testing.T) {
 			{"token:mes", access.ConfirmationObject("2"), problem.Denied},  // she may hold it
 			{"user:ben", access.ConfirmationObject("2"), ""},
 		} {
-			for _, lets := range []string{access.AnomalyAccept, access.MsgRetry, access.MsgPostpone} {
+			for _, lets := range []string{access.AnomalyAccept, access.MsgRetry, access.MsgPostpone, access.MsgUndiscard} {
 				if got := do(tt.who, lets, access.MessageObject("0"), tt.report); got != tt.want {
 					t.Errorf("%s does %s of %s: %q, want %q", tt.who, lets, tt.report, got, tt.want)
 				}
 			}
 		}
 	})
+}
+
+// TestWhoCorrectsWhileTheirReleaseWaitsDoesNotRelease: the correction is committed once the release has looked who was last, and before it has the row.
+func TestWhoCorrectsWhileTheirReleaseWaitsDoesNotRelease(t *testing.T) {
+	d := access.New(storetest.Postgres(t)).Under(policy(t, nil, nil)) // SQLite has one writer at a time
+	act := func(action string) access.Act {
+		return access.Act{Action: action, Object: "inbound/1", Link: "erp", Reason: "checked", Actor: access.Actor{Name: "user:anna", Rights: roles("erp-team")}}
+	}
+	nothing := func(context.Context, *store.Tx) (access.Result, error) { return access.Result{}, nil }
+	_, err := d.Do(t.Context(), act(access.QuarantineReplay), func(context.Context, *store.Tx) (access.Result, error) {
+		_, err := d.Do(t.Context(), act(access.QuarantineAmend), nothing)
+		return access.Result{}, err
+	})
+	if problem.KindOf(err) != problem.Denied {
+		t.Errorf("got %v, want that whoever was the last to correct it does not release it", err)
+	}
 }
 
 // TestWhoCorrectsDoesNotRelease: the last one to correct a thing does not release it, whatever their role; somebody else does.
@@ -251,6 +267,7 @@ func TestWhoCorrectsDoesNotRelease(t *testing.T) {
 			{"user:anna", access.MsgAmend, "message/1", ""},
 			{"user:anna", access.AnomalyAccept, "message/1", problem.Denied},
 			{"local:anna", access.MsgRetry, "message/1", problem.Denied},
+			{"user:anna", access.MsgUndiscard, "message/1", problem.Denied},
 			{"user:ben", access.AnomalyAccept, "message/1", ""},
 		}
 		for i, s := range steps {

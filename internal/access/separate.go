@@ -68,14 +68,10 @@ func (a Apart) reports() bool {
 	return did.Permission == Report
 }
 
-// separateFound is separate for what only the act itself finds out to be about: the message of a request, every message of an event. It is
-// looked at before the act is committed.
+// separateFound is separate once the act was done and before it is committed: of what it found out to be about, such as the message of a request or every
+// message of an event, and once more of what it names. By now it holds what an edit must have had, which may have been committed while it waited for that.
 func (p *Policy) separateFound(ctx context.Context, tx *store.Tx, act Act, res Result) error {
-	named := act.Object
-	for _, object := range append([]string{res.Object}, res.About...) {
-		if object == "" || object == named {
-			continue
-		}
+	for _, object := range append([]string{act.Object, res.Object}, res.About...) {
 		act.Object = object
 		if err := p.separate(ctx, tx, act); err != nil {
 			return err
