@@ -119,6 +119,7 @@ type Outbox struct {
 	begun   atomic.Pointer[begun]
 	looked  atomic.Pointer[at] // how far ParkSkipped has come
 	lookout lookout
+	watch   watch
 	vouched atomic.Bool // VouchPurged is done
 }
 

@@ -25,7 +25,7 @@ func (by Checks) Kept(ctx context.Context, tx *store.Tx, out *outbox.Outbox, d o
 	case k == problem.Integrity || k == problem.NotFound:
 		return "what is kept of its delivery is not what the plant has written: " + whyOf(err), false, nil
 	case err == nil && !has:
-		return "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one", false, nil
+		return "it seems to be delivered, and the plant has not written that: what is kept of its delivery has no MAC, and each since then has one: somebody else has written it, or a node without the plant's keyring", false, nil
 	}
 	return "", false, err
 }

@@ -330,3 +330,51 @@ func (w *laneWorld) since() {
 		return err
 	})
 }
+
+// TestAForgedReceiptRaisesAnAlarmOnce: a running plant finds it by itself, of what was closed lately and of what was long before; what is from before receipts
+// had MACs, and what nobody has altered, raises none.
+func TestAForgedReceiptRaisesAnAlarmOnce(t *testing.T) {
+	eachLaneWorld(t, func(t *testing.T, w laneWorld) {
+		w.owe("o1", 1)
+		w.deliver(1)
+		w.seals()
+		w.placed()
+		for _, lane := range []string{"o2", "o3", "o4"} {
+			w.owe(lane, 1)
+		}
+		w.deliver(1)
+		w.since()
+		alarms := &raisedOn{}
+		w.out.AlarmWith(alarms)
+		look := func() {
+			t.Helper()
+			if _, err := w.out.TellForged(t.Context(), w.db); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look()
+		look()
+		if len(alarms.lanes) != 0 {
+			t.Errorf("alarms of %v, want none of what nobody has altered", alarms.lanes)
+		}
+		w.do(func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE outbox_delivered SET document = '4711' WHERE lane = 'o2'")
+			_, other := tx.Exec(ctx, "UPDATE outbox_delivered SET receipt_mac = NULL, created_at = 1 WHERE lane = 'o3'")
+			return errors.Join(err, other)
+		})
+		look()
+		look()
+		slices.Sort(alarms.lanes)
+		if want := []string{"message.altered lane/erp/o2", "message.altered lane/erp/o3"}; !slices.Equal(alarms.lanes, want) {
+			t.Errorf("alarms of %v, want %v, once", alarms.lanes, want)
+		}
+	})
+}
+
+// raisedOn remembers alarms.
+type raisedOn struct{ lanes []string }
+
+func (r *raisedOn) Raise(_ context.Context, tx *store.Tx, name, object string, _ error) error {
+	tx.AfterCommit(func() { r.lanes = append(r.lanes, name+" "+object) })
+	return nil
+}

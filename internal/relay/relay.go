@@ -211,6 +211,9 @@ func (r *Relay) keepHouse(ctx context.Context) {
 		if _, err := r.out.ParkLost(ctx, r.db); err != nil && ctx.Err() == nil {
 			r.log.Warn("it is not known whether messages were taken out of their lanes", "err", err)
 		}
+		if _, err := r.out.TellForged(ctx, r.db); err != nil && ctx.Err() == nil {
+			r.log.Warn("it is not known whether what is kept of deliveries was altered", "err", err)
+		}
 		swept, err := body.Sweep(ctx, r.db)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("bodies that nothing refers to are not removed", "err", err)
