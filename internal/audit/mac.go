@@ -90,7 +90,7 @@ func (e Entry) write(ctx context.Context, tx *store.Tx) error {
 		return err
 	}
 	if c == nil {
-		n, err := tx.Exec(ctx, insertEntry, store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After, e.Outcome, e.Signature)
+		n, err := tx.Exec(ctx, insertEntry(tx.Dialect()), store.Micros(e.At), e.Actor, e.From, e.Action, e.Object, e.Reason, e.Before, e.After, e.Outcome, e.Signature)
 		if err != nil || n == 1 {
 			return err
 		}

@@ -11,8 +11,14 @@ import (
 )
 
 // insertEntry inserts an entry unless entries have MACs.
-const insertEntry = `INSERT INTO audit_entries (at, actor, origin, action, object, reason, old, new, outcome, signature)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit_chains)`
+func insertEntry(d store.Dialect) string {
+	seq, number := "seq, ", nextSeqSQLite+", "
+	if d == store.Postgres {
+		seq, number = "", ""
+	}
+	return `INSERT INTO audit_entries (` + seq + `at, actor, origin, action, object, reason, old, new, outcome, signature)
+SELECT ` + number + `?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM audit_chains)`
+}
 
 // insertChain begins a chain under a number of its own.
 func insertChain(d store.Dialect) string {
@@ -34,7 +40,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const (
 	nextSeqPostgres = `nextval(pg_get_serial_sequence('audit_entries', 'seq')) AS seq`
-	nextSeqSQLite   = `COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries'), 0) + 1 AS seq`
+
+	// One more than the largest number there ever was, as SQLite itself remembers it. Who can write the database can have it remember anything, or put an entry
+	// under a number after which there is none: then it is the number after the largest that is free and below 2^62, which no plant comes to.
+	nextSeqSQLite = `(SELECT CASE WHEN typeof(s) = 'integer' AND s < 4611686018427387904 AND s >= (SELECT COALESCE(MAX(seq), 0) FROM audit_entries) THEN s + 1
+ELSE COALESCE((SELECT e.seq + 1 FROM audit_entries AS e WHERE e.seq BETWEEN 0 AND 4611686018427387902 AND NOT EXISTS (SELECT 1 FROM audit_entries AS f WHERE f.seq = e.seq + 1)
+ORDER BY e.seq DESC LIMIT 1), 1) END FROM (SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries') AS s)) AS seq`
 
 	// The number is taken once the chain is locked, so that numbers grow along a chain.
 	selectChainPostgres = `SELECT c.id, c.length, c.mac, ` + nextSeqPostgres + ` FROM
