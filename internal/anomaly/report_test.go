@@ -219,8 +219,8 @@ func (sc *score) scatter(b *strings.Builder, top, width, height float64) {
 		}
 	}
 	first, span := shown[0].at, shown[len(shown)-1].at.Sub(shown[0].at)
-	fmt.Fprintf(b, `<text x="20" y="%.0f" font-size="16">Machine minutes a piece of %s, on a logarithmic scale: right and sent (grey), wrong and held (red), wrong and sent (orange), right and held (blue)</text>`,
-		top, html.EscapeString(best))
+	fmt.Fprintf(b, `<text x="20" y="%.0f" font-size="16">Machine minutes a piece of %s, on a logarithmic scale</text>`, top, html.EscapeString(best))
+	fmt.Fprintf(b, `<text x="20" y="%.0f">right and sent (grey), wrong and held (red), wrong and sent (orange), right and held (blue)</text>`, height-4)
 	for _, p := range shown {
 		x := 40 + (width-60)*float64(p.at.Sub(first))/float64(span)
 		y := top + 20 + (height-top-40)*(1-math.Log(p.perPiece/low)/math.Log(high/low))
