@@ -413,7 +413,7 @@ func (c Config) backupTrial(ctx context.Context, db *store.DB, o chosen) (t back
 	if t.URL, err = c.databaseURL(ctx); err != nil {
 		return t, err
 	}
-	t.Lanes = c.lanesOf()
+	t.Lanes, t.Seeds = c.lanesOf(), c.seedsIn
 	if db == nil { // it is to be restored
 		t.Actor, t.TrustBy, t.Keys = c.localActor().Name, c.restoredTrust, c.sealLazily
 		return t, nil

@@ -311,6 +311,16 @@ func (c Config) lacking() string {
 	return "in no copy, since they lie outside the plant's folder, and needed: " + strings.Join(files, ", ") + "\n"
 }
 
+// namesOf are those under which a folder is copied.
+func namesOf(files map[string]string, folder string) (names []string) {
+	for name, at := range files {
+		if at == folder && folder != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // below is the name of what lies below the configuration's folder, with slashes. It is false for all else, and for names that copies have for themselves.
 func (c Config) below(path string) (name string, is bool) {
 	name, err := filepath.Rel(c.dir(), path)
@@ -360,9 +370,10 @@ func (l LinkConfig) publicFiles() []string {
 // backupSource is the plant as it is copied.
 func (c Config) backupSource(db *store.DB) backup.Source {
 	file, _ := c.below(strings.TrimPrefix(c.Database.URL, "sqlite:"))
+	files := c.backupFiles()
 	return backup.Source{
-		Config: filepath.Base(c.file), File: file, DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: c.backupFiles(),
-		Work: c.backupWork(),
+		Config: filepath.Base(c.file), File: file, DB: db, Origin: c.auditOrigin(), Plant: c.Plant.Source, Node: c.node(), Program: version(), Files: files,
+		Once: namesOf(files, c.Audit.Checkpoints), Work: c.backupWork(),
 	}
 }
 

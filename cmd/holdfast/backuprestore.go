@@ -62,6 +62,7 @@ func backupRestore() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("find the folder %s: %w", args[0], err)
 			}
+			t.Seeds = warnOfSeeds(cmd.ErrOrStderr(), t.Seeds)
 			var end func()
 			t.Progress, end = bytesOf(cmd.ErrOrStderr(), "fetching")
 			got, err := backup.Restore(ctx, p, id, folder, url, t)
@@ -70,9 +71,9 @@ func backupRestore() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken)
+				return errors.Join(printJSON(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken, got.Shut)
 			}
-			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken)
+			return errors.Join(tellRestored(cmd.OutOrStdout(), got), ownFiles(got, url), got.Broken, got.Shut)
 		},
 	}
 	o.flags(cmd)
@@ -93,7 +94,7 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, o chosen, from, trust,
 		if err != nil {
 			return nil, backup.Trial{}, err
 		}
-		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now, Lanes: Config{}.lanesOf()}
+		t := backup.Trial{Key: key, Actor: Config{}.localActor().Name, Work: os.TempDir(), Now: time.Now, Lanes: Config{}.lanesOf(), Seeds: Config{}.seedsIn}
 		if err := givenAnchor(&t, o.anchors); err != nil {
 			return nil, t, err
 		}

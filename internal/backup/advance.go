@@ -29,11 +29,14 @@ type replay struct {
 	by     Trust
 	anchor Anchor
 
-	files  []*os.File
+	files  []*os.File // the copy's, and the spool
+	spool  *os.File   // bodies of increments, one after the other; nil before the first
+	filled int64      // bytes of the spool
 	pieces []place
 	have   map[digest]bool
 	runs   []run
 	size   int64
+	plant  map[string]*copied // what has become of the plant's other files, by name; nil: the file is gone
 }
 
 // place is where a piece lies.
@@ -95,7 +98,7 @@ func advance(ctx context.Context, p Place, c Copy, folder string, t Trial) (to r
 			Hint: fmt.Sprintf("take what it has signed: --increments %d, or another place", to.anchor),
 		}
 	}
-	return to, r.write()
+	return to, errors.Join(r.write(), r.writeFiles())
 }
 
 // lastIncrement is the highest number that a place has of the copy, whatever is missing before it.
@@ -195,13 +198,12 @@ func (r *replay) body(in io.Reader, inc Increment) error {
 		return err
 	}
 	defer unzipped.Close()
-	f, err := os.CreateTemp(r.folder, ".increment-")
-	if err != nil {
+	if err := r.spooling(); err != nil {
 		return err
 	}
-	r.files = append(r.files, f)
-	sum, most := sha256.New(), mostBody(inc.Size)
-	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(unzipped, most+1))
+	sum, most, from := sha256.New(), mostBody(inc.Size)+max(inc.Files, 0), r.filled
+	n, err := io.Copy(io.MultiWriter(r.spool, sum), io.LimitReader(unzipped, most+1))
+	r.filled += n
 	if err != nil {
 		return err
 	}
@@ -211,10 +213,22 @@ func (r *replay) body(in io.Reader, inc Increment) error {
 	if hex.EncodeToString(sum.Sum(nil)) != inc.SHA256 {
 		return errors.New("its hash is another")
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	o := &offset{r: bufio.NewReaderSize(io.NewSectionReader(r.spool, from, n), 1<<20), n: from}
+	if err := r.read(o); err != nil {
 		return err
 	}
-	return r.read(&offset{r: bufio.NewReaderSize(f, 1<<20)})
+	return r.readFiles(o, from+n)
+}
+
+// spooling makes the file that takes the bodies. There is one for all of them: a day has more than a process may open.
+func (r *replay) spooling() (err error) {
+	if r.spool != nil {
+		return nil
+	}
+	if r.spool, err = os.CreateTemp(r.folder, ".increments-"); err == nil {
+		r.files = append(r.files, r.spool)
+	}
+	return err
 }
 
 // mostBody is how many bytes the body of an increment has at most, of a database of that size: each of its pieces once, and at most as much again for

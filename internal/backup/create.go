@@ -38,6 +38,8 @@ type Source struct {
 	File    string // Manifest.Database
 	// Files are what is copied besides the database: names in the copy, and files or folders of this machine. What is not there is left out.
 	Files map[string]string
+	// Once are names in Files that a copy has and increments do not: what the database tells as well, and must not be told of a later moment than the database's.
+	Once []string
 	// Work is a folder in which the copy is put together before it is encrypted; what is in it goes away with Create.
 	Work string
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"holdfast/internal/problem"
@@ -23,6 +24,10 @@ func FuzzIncrement(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(append(line, '\n'), body.Bytes())
+	if _, err := (change{Gone: []string{"keys/a"}}).write(body); err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("{}"), body.Bytes())
 	f.Add([]byte("{\"manifest\":null}\n"), []byte{0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1})
 	f.Add([]byte("{}"), []byte{2, 'a'})
 	f.Add([]byte("\n"), []byte{0, 0xff, 0xff, 0xff, 0xff, 0xf})
@@ -34,8 +39,16 @@ func FuzzIncrement(f *testing.F) {
 			t.Errorf("%q is believed", line)
 		}
 		r := &replay{files: []*os.File{nil}, have: map[digest]bool{}}
-		if r.read(&offset{r: bufio.NewReader(bytes.NewReader(body))}) != nil {
+		o := &offset{r: bufio.NewReader(bytes.NewReader(body))}
+		if r.read(o) != nil {
 			return
+		}
+		if r.readFiles(o, int64(len(body))) == nil {
+			for name, f := range r.plant {
+				if !filepath.IsLocal(name) || f != nil && (f.from < 0 || f.Size < 0 || f.from+f.Size > int64(len(body))) {
+					t.Errorf("file %q: %+v of %d bytes", name, f, len(body))
+				}
+			}
 		}
 		for _, one := range r.runs {
 			if one.from < 0 || one.count < 0 || one.from+one.count > int64(len(r.pieces)) {

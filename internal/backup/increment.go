@@ -30,6 +30,8 @@ type Increment struct {
 	Pieces string    `json:"pieces"`  // SHA-256 over the digests of the database's pieces, in their order
 	SHA256 string    `json:"sha256"`  // of its body before it was compressed and encrypted
 	Size   int64     `json:"db_size"` // bytes of the database
+	// Files is how many bytes of the body tell what has changed of the plant's other files; none in increments of releases before.
+	Files int64 `json:"files_size,omitempty"`
 	// Tables, Entries and Root are what a Manifest tells of a copy: rows of each table, and how far the audit record's tree had grown. Increments of releases before have none.
 	Tables  map[string]int64 `json:"tables,omitempty"`
 	Entries int64            `json:"audit_entries,omitempty"`

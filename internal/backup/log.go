@@ -48,6 +48,10 @@ type position struct {
 	Number int64     `json:"number"` // of the last increment
 	Prev   string    `json:"prev"`
 	Pieces string    `json:"pieces"`
+	// Config and Database are as of the copy's Manifest, and Files the SHA-256 of what is in the places of the plant's other files, by their names.
+	Config   string            `json:"config"`
+	Database string            `json:"database"`
+	Files    map[string]string `json:"files"`
 }
 
 // The names in a log's folder.
@@ -75,7 +79,7 @@ func OpenLog(folder string) (*Log, error) {
 			l.know.load(digests)
 		}
 	}
-	if err != nil || l.at.Begun.IsZero() { // whatever is wrong with it, also that a release before has kept it: a new copy begins it anew
+	if err != nil || l.at.Begun.IsZero() || l.at.Files == nil { // whatever is wrong with it, also that a release before has kept it: a new copy begins it anew
 		l.at, l.know = position{}, newKnown()
 	}
 	return l, nil
@@ -152,7 +156,10 @@ func (l *Log) begin(k *known, s Sealed, m Manifest) error {
 		}
 	}
 	sum := sha256.Sum256(s.Manifest)
-	at := position{Base: m.ID, Made: m.Made, Begun: m.Begun, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil))}
+	at := position{
+		Base: m.ID, Made: m.Made, Begun: m.Begun, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil)),
+		Config: m.Config, Database: m.Database, Files: filesOf(m.Parts),
+	}
 	if err := l.save(at, k.fresh); err != nil {
 		return err
 	}
@@ -201,10 +208,14 @@ const idle = 10 * time.Minute
 
 // Ship makes an increment and puts it, with what they lack of those before, into every place that has the copy. It returns the moment of which the
 // places together have everything: the latest that any of them has. Where the database is not the one of the copy it follows that no more, and the error, of kind
-// Conflict, says so once: nothing of one plant's database stands behind the copy of another, and the next copy begins anew.
+// Conflict, says so once: nothing of one plant's database stands behind the copy of another, and the next copy begins anew. So does one after configuration or database
+// have got another name, without an error.
 func (l *Log) Ship(ctx context.Context, src Source, o Options) (through time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if src.Config != l.at.Config || src.File != l.at.Database { // what is restored would have the old names, and its configuration the new ones
+		l.at, l.know = position{}, newKnown()
+	}
 	if l.at.Base == "" {
 		return through, nil
 	}
@@ -254,25 +265,35 @@ func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make an increment: %w", err)
 	}
-	defer func() { _ = errors.Join(body.Close(), os.Remove(body.Name())) }()
+	defer func() { _ = body.Close() }()
+	if err := os.Remove(body.Name()); err != nil { // it is not encrypted: whoever is killed leaves nothing of it
+		return fmt.Errorf("make an increment: %w", err)
+	}
 	l.know.order, l.know.size = sha256.New(), 0
 	sum := sha256.New()
 	inc := Increment{Base: l.at.Base, Number: l.at.Number + 1, Made: now, Prev: l.at.Prev}
 	runs, err := l.pieces(ctx, src, io.MultiWriter(body, sum), l.tells(ctx, &inc))
 	pieces := hex.EncodeToString(l.know.order.Sum(nil))
-	if err != nil || pieces == l.at.Pieces && now.Sub(l.last) < idle {
+	var files change
+	if err == nil { // after the database: a key that something in it was sealed with is in its file by then
+		files, err = src.changed(l.at.Files)
+	}
+	if err != nil || pieces == l.at.Pieces && files.none() && now.Sub(l.last) < idle {
 		l.know.forget()
 		if err == nil {
 			l.last = now
 		}
 		return err
 	}
-	if err := writeRuns(io.MultiWriter(body, sum), runs); err != nil {
-		l.know.forget()
-		return err
+	err = writeRuns(io.MultiWriter(body, sum), runs)
+	if err == nil {
+		inc.Files, err = files.write(io.MultiWriter(body, sum))
 	}
 	inc.Pieces, inc.SHA256, inc.Size = pieces, hex.EncodeToString(sum.Sum(nil)), l.know.size
-	if err := l.keep(ctx, inc, body, o); err != nil {
+	if err == nil {
+		err = l.keep(ctx, inc, files, body, o)
+	}
+	if err != nil {
 		l.know.forget()
 		return err
 	}
@@ -334,7 +355,7 @@ func (l *Log) pieces(ctx context.Context, src Source, to io.Writer, within func(
 }
 
 // keep puts an increment into the log's folder: a line that says what it is, signed, and its body.
-func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options) error {
+func (l *Log) keep(ctx context.Context, inc Increment, files change, body *os.File, o Options) error {
 	text, err := json.Marshal(inc)
 	if err != nil {
 		return fmt.Errorf("write an increment: %w", err)
@@ -356,7 +377,8 @@ func (l *Log) keep(ctx context.Context, inc Increment, body *os.File, o Options)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	at := position{Base: inc.Base, Made: l.at.Made, Begun: l.at.Begun, Page: l.at.Page, Number: inc.Number, Prev: hex.EncodeToString(sum[:]), Pieces: inc.Pieces}
+	at := l.at
+	at.Number, at.Prev, at.Pieces, at.Files = inc.Number, hex.EncodeToString(sum[:]), inc.Pieces, files.after(l.at.Files)
 	if err := l.save(at, l.know.fresh); err != nil {
 		return err
 	}

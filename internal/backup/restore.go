@@ -34,6 +34,8 @@ type Restored struct {
 	// and where nobody has looked (Trial.Lanes).
 	WholeLanes int64 `json:"whole_lanes"`
 	Broken     error `json:"-"`
+	// Shut, of kind Integrity, says that what is sealed in the database does not open with the keyring that was copied with it (Trial.Seeds).
+	Shut error `json:"-"`
 
 	to reached // by the increments
 }
@@ -168,7 +170,7 @@ func (r *Restored) settleDown(ctx context.Context, url string, p Place, t Trial)
 	if err != nil {
 		return err
 	}
-	if err := r.lookAtLanes(ctx, db, by, t); err != nil {
+	if err := errors.Join(r.lookAtLanes(ctx, db, by, t), r.lookAtSeeds(ctx, db, t)); err != nil {
 		return err
 	}
 	after, err := json.Marshal(map[string]any{"made": r.Made, "through": r.Through, "place": r.Place})
@@ -198,6 +200,18 @@ func (r *Restored) lookAtLanes(ctx context.Context, db *store.DB, by Trust, t Tr
 	}
 	if r.WholeLanes, err = t.Lanes(ctx, db, by); problem.KindOf(err) == problem.Integrity {
 		r.Broken, err = err, nil
+	}
+	return err
+}
+
+// lookAtSeeds says whether what is sealed can be read by who has the copy alone.
+func (r *Restored) lookAtSeeds(ctx context.Context, db *store.DB, t Trial) error {
+	if t.Seeds == nil {
+		return nil
+	}
+	err := t.Seeds(ctx, db, filepath.Join(r.Folder, unsettled), r.Manifest)
+	if problem.KindOf(err) == problem.Integrity {
+		r.Shut, err = err, nil
 	}
 	return err
 }

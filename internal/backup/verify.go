@@ -55,6 +55,9 @@ type Trial struct {
 	// Lanes looks at every lane of a database that was restored, and says how many are whole; of one that is not the error, of kind Integrity, names link, lane and
 	// number. by is whose signatures count; nil: they are not checked. nil: nobody looks.
 	Lanes func(ctx context.Context, restored *store.DB, by Trust) (whole int64, err error)
+	// Seeds tells whether what is sealed in a database that was restored opens with the keyring that was copied with it, by the files that were unpacked into a folder;
+	// of one that does not the error is of kind Integrity. nil: nobody looks.
+	Seeds func(ctx context.Context, restored *store.DB, folder string, m Manifest) error
 	// Keys gives a database that was restored the plant's keyring, so that who restored it is in its audit record; nil: it is only told there.
 	Keys func(restored *store.DB)
 	// Settle ends in a database that was restored what must not come back with a copy, in the transaction that makes it ready; nil: nothing.
@@ -156,6 +159,9 @@ func (t Trial) restore(ctx context.Context, m Manifest, work string, to reached)
 	err = m.compare(ctx, db, t.origin(m), to)
 	if err == nil && t.Lanes != nil {
 		_, err = t.Lanes(ctx, db, t.Trust)
+	}
+	if err == nil && t.Seeds != nil {
+		err = t.Seeds(ctx, db, work, m)
 	}
 	return errors.Join(err, db.Close())
 }

@@ -119,3 +119,18 @@ func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
 	}
 	return s, nil
 }
+
+// OpensSeeds is nil if a keyring opens the seed of every epoch that a database keeps. The error of those that it refuses is of kind Denied; others are as of
+// Wrapper.Unwrap.
+func OpensSeeds(ctx context.Context, tx *store.Tx, w Wrapper) error {
+	kept, err := readEpochs(ctx, tx)
+	if err != nil || len(kept.rows) == 0 {
+		return err
+	}
+	wrapped := make([]string, 0, len(kept.rows))
+	for _, row := range kept.rows {
+		wrapped = append(wrapped, row.Wrapped)
+	}
+	_, err = w.Unwrap(ctx, wrapped)
+	return err
+}
