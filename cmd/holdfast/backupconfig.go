@@ -51,6 +51,20 @@ type BackupPlaceConfig struct {
 	CA        string `yaml:"ca"`         // instead of the system's
 
 	Timeout time.Duration `yaml:"timeout"` // how long it may be silent; default 30s
+	// Remote says of a folder that it does not go with the machine, as a share of another. A place behind sftp or s3 never does.
+	Remote bool `yaml:"remote"`
+}
+
+// remote tells whether what is in the place outlives the machine.
+func (p BackupPlaceConfig) remote() bool { return p.SFTP != "" || p.S3 != "" || p.Remote }
+
+// remote tells which of the places do, which are in the configuration's order.
+func (b BackupConfig) remote(places []backup.Place) func(p backup.Place) bool {
+	far := map[string]bool{}
+	for i, p := range places {
+		far[p.String()] = b.Places[i].remote()
+	}
+	return func(p backup.Place) bool { return far[p.String()] }
 }
 
 // BackupKeepConfig says which copies stay.

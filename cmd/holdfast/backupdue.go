@@ -17,6 +17,7 @@ import (
 // plannedPlace is what is due in one place.
 type plannedPlace struct {
 	Place   string     `json:"place"`
+	Remote  bool       `json:"remote,omitempty"`  // it does not go with the machine
 	Newest  *time.Time `json:"newest,omitempty"`  // when its newest copy was made
 	Through *time.Time `json:"through,omitempty"` // the recovery point that the place gives
 	Due     *time.Time `json:"due,omitempty"`     // when the next copy is to be made; nil: only by command
@@ -82,11 +83,12 @@ func (b BackupConfig) planned() plannedBackups {
 	return p
 }
 
-// tooLate tells whether the newest copy that was proven is older than the alarm allows.
+// tooLate tells whether the newest copy that was proven is older than the alarm allows. Where there are remote places, their proofs count alone.
 func (b BackupConfig) tooLate(places []plannedPlace, now time.Time) bool {
+	remote := slices.ContainsFunc(places, func(p plannedPlace) bool { return p.Remote })
 	var newest time.Time
 	for _, p := range places {
-		if p.Proven != nil && p.Proven.After(newest) {
+		if p.Remote == remote && p.Proven != nil && p.Proven.After(newest) {
 			newest = *p.Proven
 		}
 	}
@@ -97,8 +99,9 @@ func (b BackupConfig) tooLate(places []plannedPlace, now time.Time) bool {
 func planPlaces(ctx context.Context, places []backup.Place, by backup.Trust, b BackupConfig) ([]plannedPlace, []error) {
 	all, errs := make([]plannedPlace, 0, len(places)), []error(nil)
 	var reaches []backup.Reach
+	remote := b.remote(places)
 	for _, at := range places {
-		p := plannedPlace{Place: at.String()}
+		p := plannedPlace{Place: at.String(), Remote: remote(at)}
 		copies, err := backup.List(ctx, at, by)
 		if err != nil {
 			p.Trouble, errs = err.Error(), append(errs, err)

@@ -35,7 +35,7 @@ func (p *process) backups(ctx context.Context) (*backup.Schedule, error) {
 	}
 	return &backup.Schedule{
 		Ship: b.Ship, Behind: b.Behind, Log: shipped, Turn: p.db.Turn("backup"), Shipped: func(ctx context.Context) (time.Time, error) { return p.ship(ctx, shipped, anchor, places) },
-		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Now: p.db.Now,
+		Every: b.Every, Verify: b.Verify, Alarm: b.Alarm, Keep: backup.Keep{Count: b.Keep.Count, Days: b.Keep.Days}, Places: places, Remote: b.remote(places), Now: p.db.Now,
 		Trust: func(ctx context.Context) (backup.Trust, error) { return p.cfg.backupTrust(ctx, p.db) },
 		Make: func(ctx context.Context, to []backup.Place) error {
 			var follow *backup.Log

@@ -364,6 +364,9 @@ func examineBackups(ctx context.Context, cfg Config) []finding {
 		}
 		out = append(out, finding{Subject: "backups", State: isOK, Says: fmt.Sprintf("%s answers; it has %s", p, count(len(names), "file", "files"))})
 	}
+	if !slices.ContainsFunc(cfg.Backup.Places, BackupPlaceConfig.remote) {
+		out = append(out, finding{Subject: "backups", State: look, Says: "every place is on this machine, and is lost with it: name one behind sftp or s3, or write remote: true beside the folder of a share"})
+	}
 	return out
 }
 

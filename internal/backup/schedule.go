@@ -20,6 +20,8 @@ type Schedule struct {
 	Alarm  time.Duration // age of the newest proven copy from which on it is an alarm; default twice Every
 	Keep   Keep
 	Places []Place
+	// Remote tells which places do not go with the machine. Where there are any, copies count as good by what was restored from them alone; nil: none are.
+	Remote func(p Place) bool
 	Now    func() time.Time
 
 	// Trust tells whose signatures are believed; none for a plant without keys. Whoever can write to a place could else keep copies and trials from
@@ -68,16 +70,15 @@ func (s *Schedule) Run(ctx context.Context) error {
 		s.Metrics.MustRegister(proven)
 		defer s.Metrics.Unregister(proven)
 	}
-	turn, alarmed, began := 0, false, s.Now()
+	alarmed, began, trials := false, s.Now(), s.trials()
 	tried := map[string]time.Time{} // when a copy was made last for a place
 	places := failing{}
-	var proved time.Time // when one was proven last, or was to be
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
 		if !s.mine(ctx) {
 			began, alarmed, places = s.Now(), false, failing{}
 			continue
 		}
-		has, good, err := s.newest(ctx)
+		has, err := s.newest(ctx)
 		acted := false
 		if to := s.lacking(has, tried); len(to) > 0 {
 			err, acted = errors.Join(err, s.Make(ctx, to)), true
@@ -85,21 +86,26 @@ func (s *Schedule) Run(ctx context.Context) error {
 				tried[p.String()] = s.Now()
 			}
 		}
-		if s.due(good, proved, max(s.Verify, s.Every)) {
-			err, proved, acted = errors.Join(err, s.proveAndPrune(ctx, s.Places[turn%len(s.Places)])), s.Now(), true
-			turn++
+		for _, t := range trials {
+			if s.due(t.good(has), t.tried, max(s.Verify, s.Every)) {
+				err, acted = errors.Join(err, s.proveAndPrune(ctx, t.turn(s.Now()))), true
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Logger.Error("a backup is not made, or not proven", "part", "backup", "err", err)
 		}
 		if acted {
-			has, good, _ = s.newest(ctx) // what cannot be listed was told above
+			has, _ = s.newest(ctx) // what cannot be listed was told above
 		}
-		s.tellFailing(ctx, has, places)
+		s.tellFailing(ctx, has, places, began)
+		good, from := trials[0].good(has), ""
 		proven.Set(seconds(good))
-		since, says := good, "the newest backup that was proven is of "+good.Format(time.RFC3339)
+		if len(trials) > 1 {
+			from = " from a place on another machine"
+		}
+		since, says := good, "the newest backup that was proven"+from+" is of "+good.Format(time.RFC3339)
 		if good.IsZero() {
-			since, says = began, "no backup was ever proven"
+			since, says = began, "no backup was ever proven"+from
 		}
 		late := s.Now().Sub(since) >= max(s.Alarm, 2*s.Every)
 		if late && !alarmed {
@@ -113,18 +119,76 @@ func (s *Schedule) Run(ctx context.Context) error {
 	return nil
 }
 
-// failing is since when a place lacks its copy or cannot be listed, and whether that was told.
+// trials are places of which one after the other has its newest copy proven.
+type trials struct {
+	places []Place
+	next   int
+	tried  time.Time // when one was proven last, or was to be
+}
+
+// trials are the places whose proofs count, and the others: with all that are remote lost or wrong, what lies beside the machine proves nothing.
+func (s *Schedule) trials() []*trials {
+	remote, beside := &trials{}, &trials{}
+	for _, p := range s.Places {
+		if s.Remote != nil && s.Remote(p) {
+			remote.places = append(remote.places, p)
+		} else {
+			beside.places = append(beside.places, p)
+		}
+	}
+	switch {
+	case len(remote.places) == 0:
+		return []*trials{beside}
+	case len(beside.places) == 0:
+		return []*trials{remote}
+	}
+	return []*trials{remote, beside}
+}
+
+// good is when the newest copy was made that is proven in any of the places.
+func (t *trials) good(at map[string]kept) (newest time.Time) {
+	for _, p := range t.places {
+		if proven := at[p.String()].proven; proven.After(newest) {
+			newest = proven
+		}
+	}
+	return newest
+}
+
+// turn is the place whose turn it is.
+func (t *trials) turn(now time.Time) Place {
+	p := t.places[t.next%len(t.places)]
+	t.next, t.tried = t.next+1, now
+	return p
+}
+
+// unproven says that no copy of a place that is young enough was restored on trial, though each place has its turn; "" if one was.
+func (s *Schedule) unproven(has kept, began time.Time) string {
+	since, why := has.proven, "the newest of its copies that was restored on trial is of "+has.proven.Format(time.RFC3339)
+	if since.Before(began) {
+		since = began // nobody has asked it before
+	}
+	if has.proven.IsZero() {
+		why = "none of its copies was restored on trial"
+	}
+	if s.Now().Sub(since) < max(s.Alarm, 2*s.Every)+time.Duration(len(s.Places))*max(s.Verify, s.Every) {
+		return ""
+	}
+	return why
+}
+
+// failing is since when a place lacks its copy, cannot be listed or has none that restores, and whether that was told.
 type failing map[string]struct {
 	since time.Time
 	told  bool
 }
 
-// tellFailing raises an alarm for each place that fails, or lags behind the others, for as long as it takes to try again, once.
-func (s *Schedule) tellFailing(ctx context.Context, at map[string]kept, places failing) {
+// tellFailing raises an alarm for each place that fails, lags behind the others, or has no copy that restores, for as long as it takes to try again, once.
+func (s *Schedule) tellFailing(ctx context.Context, at map[string]kept, places failing, began time.Time) {
 	for _, p := range s.Places {
 		has, listed := at[p.String()]
 		f := places[p.String()]
-		lags := lagOf(p.String(), at, AllowedLag(s.Every, s.Ship, s.Behind))
+		lags := cmp.Or(lagOf(p.String(), at, AllowedLag(s.Every, s.Ship, s.Behind)), s.unproven(has, began))
 		switch {
 		case listed && s.Now().Sub(has.made) < s.Every+look && lags == "":
 			delete(places, p.String())
@@ -161,15 +225,14 @@ func (s *Schedule) lacking(at map[string]kept, tried map[string]time.Time) (to [
 	return to
 }
 
-// kept is what a place has that is believed: when the newest copy was made, and how far it reaches.
-type kept struct{ made, through time.Time }
+// kept is what a place has that is believed: when the newest copy was made, and the newest that was proven there, and how far it reaches.
+type kept struct{ made, proven, through time.Time }
 
-// newest is what each place has that can be listed, and when the newest copy in any was made that was proven. The error tells
-// of the places that cannot. Where nobody knows whom to believe, no place is told.
-func (s *Schedule) newest(ctx context.Context) (at map[string]kept, proven time.Time, err error) {
+// newest is what each place has that can be listed. The error tells of the places that cannot. Where nobody knows whom to believe, no place is told.
+func (s *Schedule) newest(ctx context.Context) (at map[string]kept, err error) {
 	by, err := s.trust(ctx)
 	if err != nil {
-		return nil, proven, err
+		return nil, err
 	}
 	at = map[string]kept{}
 	for _, p := range s.Places {
@@ -183,13 +246,13 @@ func (s *Schedule) newest(ctx context.Context) (at map[string]kept, proven time.
 			if c.Trouble == "" && c.Made.After(has.made) {
 				has.made = c.Made
 			}
-			if c.Proven != nil && c.Made.After(proven) {
-				proven = c.Made
+			if c.Proven != nil && c.Made.After(has.proven) {
+				has.proven = c.Made
 			}
 		}
 		at[p.String()] = has
 	}
-	return at, proven, err
+	return at, err
 }
 
 // proveAndPrune proves the newest copy of a place; once one is proven, old ones need not be kept, in whatever place can be reached.
