@@ -187,8 +187,15 @@ func (s Sealed) signer(by Trust, p seal.Purpose) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return by.Verify(p, digest[:], signature)
+	node, err := by.Verify(p, digest[:], signature)
+	if e, ok := errors.AsType[*problem.Error](err); ok && e.Kind == problem.Denied {
+		err = &problem.Error{Kind: e.Kind, What: e.What, Why: e.Why, Hint: hintDenied, Cause: err}
+	}
+	return node, err
 }
+
+// hintDenied is for a signature of a key that is unknown or was revoked, which vouches for nothing, of whatever time it is.
+const hintDenied = "take a copy that a key of the plant has signed which still counts: holdfast backup list; where one was revoked, serve makes another within minutes, and holdfast backup create at once"
 
 // digest is the SHA-256 of what was signed: the file is written for people, with space in between.
 func (s Sealed) digest() (sum [32]byte, err error) {

@@ -332,9 +332,14 @@ func (o Options) writeTo(ctx context.Context, p Place, id, archive string, s Sea
 	if err := compare(ctx, p, id, s); err != nil {
 		return err
 	}
+	return s.put(ctx, p, id)
+}
+
+// put writes what stands beside an archive.
+func (s Sealed) put(ctx context.Context, p Place, id string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("write the manifest of %s: %w", id, err)
 	}
 	return p.Put(ctx, id+sealedSuffix, strings.NewReader(string(text)+"\n"))
 }

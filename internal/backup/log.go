@@ -37,6 +37,7 @@ type Log struct {
 	cost time.Duration
 	lost bool // no place that could be reached has the copy any more
 	know *known
+	says []Sealed // of whom the copy and its increments are signed: the copy's own first, and of each other key the first increment
 }
 
 // position is where a log stands, as its file keeps it.
@@ -57,6 +58,7 @@ type position struct {
 // The names in a log's folder.
 const (
 	positionFile = "position.json"
+	signedFile   = "signed.json"
 	piecesFile   = "pieces" // digests of the copy's pieces, and of each increment's by its number
 )
 
@@ -73,6 +75,12 @@ func OpenLog(folder string) (*Log, error) {
 	if err == nil {
 		err = json.Unmarshal(b, &l.at)
 	}
+	if err == nil {
+		b, err = os.ReadFile(filepath.Join(folder, signedFile))
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &l.says)
+	}
 	for n := int64(0); err == nil && n <= l.at.Number; n++ {
 		var digests []byte
 		if digests, err = os.ReadFile(filepath.Join(folder, fmt.Sprint(piecesFile, n))); err == nil {
@@ -80,7 +88,7 @@ func OpenLog(folder string) (*Log, error) {
 		}
 	}
 	if err != nil || l.at.Begun.IsZero() || l.at.Files == nil { // whatever is wrong with it, also that a release before has kept it: a new copy begins it anew
-		l.at, l.know = position{}, newKnown()
+		l.at, l.know, l.says = position{}, newKnown(), nil
 	}
 	return l, nil
 }
@@ -146,7 +154,7 @@ func (l *Log) begin(k *known, s Sealed, m Manifest) error {
 	if err != nil {
 		return fmt.Errorf("look into the log: %w", err)
 	}
-	l.at, l.know, l.last = position{}, newKnown(), m.Made
+	l.at, l.know, l.says, l.last = position{}, newKnown(), nil, m.Made
 	if err := os.Remove(filepath.Join(l.folder, positionFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("begin the log anew: %w", err)
 	}
@@ -159,6 +167,9 @@ func (l *Log) begin(k *known, s Sealed, m Manifest) error {
 	at := position{
 		Base: m.ID, Made: m.Made, Begun: m.Begun, Page: m.Page, Prev: hex.EncodeToString(sum[:]), Pieces: hex.EncodeToString(k.order.Sum(nil)),
 		Config: m.Config, Database: m.Database, Files: filesOf(m.Parts),
+	}
+	if err := l.sign(s); err != nil {
+		return err
 	}
 	if err := l.save(at, k.fresh); err != nil {
 		return err
@@ -179,6 +190,81 @@ func (l *Log) save(at position, digests []byte) error {
 		return err
 	}
 	return to.Put(context.Background(), positionFile, bytes.NewReader(text))
+}
+
+// sign remembers that somebody has signed something of what the log has made.
+func (l *Log) sign(s Sealed) error {
+	says := append(slices.Clip(l.says), s)
+	text, err := json.Marshal(says)
+	if err != nil {
+		return fmt.Errorf("keep the log: %w", err)
+	}
+	if err := Folder(l.folder).Put(context.Background(), signedFile, bytes.NewReader(text)); err != nil {
+		return err
+	}
+	l.says = says
+	return nil
+}
+
+// Believed is nil if whoever has signed the copy that the log follows, and the increments behind it, is trusted still. Otherwise nobody restores it any more, such as after a
+// key was revoked; the error is as of Trust. A nil Trust believes everything.
+func (l *Log) Believed(by Trust) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if by == nil {
+		return nil
+	}
+	for n, s := range l.says {
+		purpose := ForIncrement
+		if n == 0 {
+			purpose = ForManifest
+		}
+		if err := s.believed(by, purpose, l.at.Base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Without are the places that have not got the copy that the log follows, and one of those that have; none where no place that can be reached has it.
+func (l *Log) Without(ctx context.Context, places []Place) (has Place, without []Place) {
+	id, _ := l.Base()
+	for _, p := range places {
+		names, err := p.List(ctx)
+		switch {
+		case err != nil || id == "": // the place is told by who writes to it
+		case slices.Contains(names, id+sealedSuffix) && slices.Contains(names, id+archiveSuffix):
+			has = p
+		default:
+			without = append(without, p)
+		}
+	}
+	if has == nil {
+		return nil, nil
+	}
+	return has, without
+}
+
+// Carry puts the copy that the log follows into a place, from another that has it, and reads it back: what is shipped goes there from then on.
+func (l *Log) Carry(ctx context.Context, from, to Place) (err error) {
+	l.mu.Lock()
+	id, says := l.at.Base, l.says
+	l.mu.Unlock()
+	if id == "" || len(says) == 0 {
+		return nil
+	}
+	r, err := from.Get(ctx, id+archiveSuffix)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := to.Put(ctx, id+archiveSuffix, r); err != nil {
+		return fmt.Errorf("bring backup %s from %s to %s: %w", id, from, to, err)
+	}
+	if err := compare(ctx, to, id, says[0]); err != nil { // it may have been damaged where it was taken from
+		return errors.Join(err, to.Remove(ctx, id+archiveSuffix))
+	}
+	return says[0].put(ctx, to, id)
 }
 
 // Base is the copy that the log follows; "" if there is none.
@@ -379,6 +465,11 @@ func (l *Log) keep(ctx context.Context, inc Increment, files change, body *os.Fi
 	}
 	at := l.at
 	at.Number, at.Prev, at.Pieces, at.Files = inc.Number, hex.EncodeToString(sum[:]), inc.Pieces, files.after(l.at.Files)
+	if !slices.ContainsFunc(l.says, func(said Sealed) bool { return said.Key == s.Key }) {
+		if err := l.sign(s); err != nil {
+			return err
+		}
+	}
 	if err := l.save(at, l.know.fresh); err != nil {
 		return err
 	}

@@ -71,14 +71,16 @@ func (s *Schedule) Run(ctx context.Context) error {
 		defer s.Metrics.Unregister(proven)
 	}
 	alarmed, began, trials := false, s.Now(), s.trials()
-	tried := map[string]time.Time{} // when a copy was made last for a place
+	tried, carried := map[string]time.Time{}, map[string]time.Time{} // when a copy was made last for a place, and when one was to be brought there
 	places := failing{}
 	for wait := settle; pause(ctx, wait+rand.N(look/4)); wait = look {
 		if !s.mine(ctx) {
 			began, alarmed, places = s.Now(), false, failing{}
 			continue
 		}
-		has, err := s.newest(ctx)
+		err := s.carry(ctx, carried)
+		has, nerr := s.newest(ctx)
+		err = errors.Join(err, nerr)
 		acted := false
 		if to := s.lacking(has, tried); len(to) > 0 {
 			err, acted = errors.Join(err, s.Make(ctx, to)), true
@@ -225,6 +227,26 @@ func (s *Schedule) lacking(at map[string]kept, tried map[string]time.Time) (to [
 	return to
 }
 
+// carry brings the copy that the log follows to the places that lack it, as long as no other is due: what is shipped would never come there.
+func (s *Schedule) carry(ctx context.Context, tried map[string]time.Time) error {
+	if s.Ship == 0 || s.Log == nil {
+		return nil
+	}
+	if _, made := s.Log.Base(); s.Now().Sub(made) >= s.Every {
+		return nil
+	}
+	from, without := s.Log.Without(ctx, s.Places)
+	var errs []error
+	for _, p := range without {
+		if s.Now().Sub(tried[p.String()]) < min(s.Every, tryAgain) {
+			continue
+		}
+		tried[p.String()] = s.Now()
+		errs = append(errs, s.Log.Carry(ctx, from, p))
+	}
+	return errors.Join(errs...)
+}
+
 // kept is what a place has that is believed: when the newest copy was made, and the newest that was proven there, and how far it reaches.
 type kept struct{ made, proven, through time.Time }
 
@@ -321,6 +343,8 @@ type recoveryPoint struct {
 	through time.Time // zero: nobody has looked yet
 	alarmed bool
 	failed  time.Time // when a copy could not be made for the log to follow
+	looked  time.Time // when it was looked last whether the log is believed
+	refused error     // why it was not
 }
 
 // round ships once, and raises the alarm once if the recovery point is too old all the same.
@@ -329,8 +353,12 @@ func (s *Schedule) round(ctx context.Context, at *recoveryPoint) error {
 	if at.through.IsZero() {
 		at.through, err = s.known(ctx)
 	}
-	err = errors.Join(err, s.beginLog(ctx, &at.failed))
-	through, serr := s.Shipped(ctx)
+	err = errors.Join(err, s.doubt(ctx, at), s.beginLog(ctx, at))
+	var through time.Time
+	var serr error
+	if at.refused == nil {
+		through, serr = s.Shipped(ctx)
+	}
 	if through.After(at.through) {
 		at.through = through
 	}
@@ -373,15 +401,46 @@ func (s *Schedule) trust(ctx context.Context) (Trust, error) {
 	return s.Trust(ctx)
 }
 
-// beginLog makes a copy for the log to follow, where there is none or no place has it any more.
-func (s *Schedule) beginLog(ctx context.Context, failed *time.Time) error {
+// lookAgain is how often it is looked whether what was shipped is believed.
+const lookAgain = time.Minute
+
+// doubt looks whether who has signed what the log has made is still trusted. Where not, as after a key was revoked, nobody restores that, and the recovery point is the one
+// before it.
+func (s *Schedule) doubt(ctx context.Context, at *recoveryPoint) error {
+	if s.Now().Sub(at.looked) < lookAgain {
+		return nil
+	}
+	by, err := s.trust(ctx)
+	if err != nil {
+		return err
+	}
+	at.looked = s.Now()
+	if at.refused = s.Log.Believed(by); at.refused == nil {
+		return nil
+	}
+	point, err := s.known(ctx)
+	if point.Before(at.through) {
+		at.through = point
+	}
+	return err
+}
+
+// beginLog makes a copy for the log to follow, where there is none, no place has it any more, or it is not believed any more.
+func (s *Schedule) beginLog(ctx context.Context, at *recoveryPoint) error {
 	base, _ := s.Log.Base()
-	if base != "" && !s.Log.Lost() || s.Now().Sub(*failed) < min(s.Every, tryAgain) {
+	if base != "" && !s.Log.Lost() && at.refused == nil || s.Now().Sub(at.failed) < min(s.Every, tryAgain) {
 		return nil
 	}
 	err := s.Make(ctx, s.Places)
+	if at.refused != nil {
+		by, terr := s.trust(ctx)
+		if err = errors.Join(err, terr); terr == nil {
+			at.refused = s.Log.Believed(by)
+			err = errors.Join(err, at.refused)
+		}
+	}
 	if err != nil {
-		*failed = s.Now()
+		at.failed = s.Now()
 	}
 	return err
 }
