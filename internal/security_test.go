@@ -23,18 +23,8 @@ func TestSecurityRequirements(t *testing.T) {
 	var ids []string
 	for _, row := range tableRows(read(t, "../docs/security/requirements.md")) {
 		ids = append(ids, row[0])
-		if len(row) != 5 {
-			t.Errorf("row %s has %d columns, want 5", row[0], len(row))
-			continue
-		}
-		named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[3], -1)
-		if len(named) == 0 && !strings.Contains(row[2], "**not built**") && !strings.Contains(row[2], "**not whole**") {
-			t.Errorf("row %s names no test, and does not say that it is not built", row[0])
-		}
-		for _, n := range named {
-			if !tests[n[1]] {
-				t.Errorf("row %s names %s, which is not there", row[0], n[1])
-			}
+		for _, wrong := range wrongRequirement(row, tests) {
+			t.Errorf("row %s %s", row[0], wrong)
 		}
 	}
 	if !slices.Equal(ids, demanded) {
@@ -60,6 +50,52 @@ func TestSecurityRequirements(t *testing.T) {
 		if regexp.MustCompile(`(?i)\b(is|are|fully) compliant\b`).MatchString(text) {
 			t.Errorf("%s claims to be compliant", file)
 		}
+	}
+}
+
+// wrongRequirement says what is wrong with a row of requirements.md: each test that it names is there, and one that names none says that it is not built, and what the plant has to do instead.
+func wrongRequirement(row []string, tests map[string]bool) (wrong []string) {
+	if len(row) != 5 {
+		return []string{fmt.Sprintf("has %d columns, want 5", len(row))}
+	}
+	named := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[3], -1)
+	if len(named) == 0 && !strings.Contains(row[2], "**not built**") && !strings.Contains(row[2], "**not whole**") {
+		wrong = append(wrong, "names no test, and does not say that it is not built")
+	}
+	if len(named) == 0 && strings.Trim(row[4], "-– ") == "" {
+		wrong = append(wrong, "names neither a test nor the plant's duty")
+	}
+	for _, n := range named {
+		if !tests[n[1]] {
+			wrong = append(wrong, "names "+n[1]+", which is not there")
+		}
+	}
+	return wrong
+}
+
+// TestAWrongRequirementIsFound: the check of the rows can fail.
+func TestAWrongRequirementIsFound(t *testing.T) {
+	tests := map[string]bool{"seal.TestSigns": true}
+	for _, tt := range []struct {
+		name, answer, shown, duty string
+		want                      int
+	}{
+		{"a test", "signatures", "`seal.TestSigns`", "", 0},
+		{"a duty", "**not built**", "", "lock the door", 0},
+		{"a test that is gone", "signatures", "`seal.TestSigns`, `seal.TestGone`", "lock the door", 1},
+		{"a duty alone, of what is said to be built", "signatures", "", "lock the door", 1},
+		{"neither", "**not built**", "", "", 1},
+		{"neither, by a dash", "**not whole**", "", "–", 1},
+		{"nothing at all", "signatures", "", "", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := wrongRequirement([]string{"1.1", "text", tt.answer, tt.shown, tt.duty}, tests); len(got) != tt.want {
+				t.Errorf("got %q, want %d faults", got, tt.want)
+			}
+		})
+	}
+	if got := wrongRequirement([]string{"1.1", "text"}, tests); len(got) != 1 {
+		t.Errorf("a row of two columns: got %q", got)
 	}
 }
 
