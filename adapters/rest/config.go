@@ -56,6 +56,8 @@ type Config struct {
 	// Operations says how to treat single operations, by operationId.
 	Operations map[string]Operation `yaml:"operations,omitempty"`
 	Polls      []PollConfig         `yaml:"polls,omitempty"`
+	// Reads says how what the ERP has is read back, to be held against what the plant has.
+	Reads Reads `yaml:"reads,omitempty"`
 	// Probe is a harmless operation that shows whether the connection and the credentials are good.
 	Probe *Probe `yaml:"probe,omitempty"`
 }

@@ -79,8 +79,12 @@ func TestTheDemosTimesAreGood(t *testing.T) {
 
 func TestWarningsNameWritesThatAPersonMustSettle(t *testing.T) {
 	c := plainERP("https://erp.example")
+	if got := open(t, c).Warnings(); len(got) != 1 || !strings.Contains(got[0], "reads no orders back") {
+		t.Errorf("every write can be asked about, and nothing is read back, but: %q", got)
+	}
+	c.Reads = plainReads()
 	if got := open(t, c).Warnings(); len(got) != 0 {
-		t.Errorf("every write can be asked about, but: %q", got)
+		t.Errorf("nothing is left open, but: %q", got)
 	}
 	c.Default.Ask = nil
 	got := strings.Join(open(t, c).Warnings(), "\n")

@@ -21,6 +21,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -77,7 +78,7 @@ func Open(cfg Config, resolve Resolve, log *slog.Logger) (*Link, error) {
 		cfg: cfg, base: base, doc: doc, log: log, now: time.Now,
 		creds: newCredentials(cfg.Auth, resolve), attempts: wire.NewAttempts(), hands: semaphore.NewWeighted(message.MaxBody),
 	}
-	if err := l.checkOperations(); err != nil {
+	if err := errors.Join(l.checkOperations(), l.checkReads()); err != nil {
 		return nil, err
 	}
 	if l.polls, err = l.newPolls(); err != nil {
@@ -122,6 +123,9 @@ func (l *Link) Warnings() []string {
 		if o := l.operation(op); writes(op.Method) && o.cfg.Ask == nil && !o.cfg.Idempotent {
 			out = append(out, fmt.Sprintf("%s: a lost answer to %s parks its lane: it names neither ask nor idempotent", op.Position(), op.ID))
 		}
+	}
+	if l.cfg.Reads.Order == nil {
+		out = append(out, "this link reads no orders back: reconcile compares no orders, quantities and documents over it until its reads name the operations")
 	}
 	return out
 }

@@ -32,6 +32,11 @@ func chunks(names []string, read func(some []any) error) error {
 	return nil
 }
 
+// Reads is what can be read back: everything that is compared.
+func (l *Link) Reads() message.Reads {
+	return message.Reads{Orders: true, InWork: true, Confirmations: true, Movements: true}
+}
+
 // Orders calls each for the production orders of these numbers, those that SAP does not have left out; without numbers for those of the plant that
 // are in work: released, and neither completed nor marked for deletion. These come without components.
 func (l *Link) Orders(ctx context.Context, numbers []string, each func(message.OrderRead) error) error {

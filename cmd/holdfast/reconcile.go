@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"holdfast/adapters/rest"
 	"holdfast/internal/access"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -36,7 +37,7 @@ func newReconcile() *cobra.Command {
 		Use:   "reconcile",
 		Short: "Hold what the plant has reported against what the ERP has, and repair what differs",
 		Long: "Reconcile asks the ERP for every message that was delivered over a link in a time: whether it still has it, and under which number. Where\n" +
-			"the link can read orders back (kind sap), their quantities, states and documents are held against the plant's too. Each difference is shown\n" +
+			"the link can read orders back (kind sap, and rest with reads), their quantities, states and documents are held against the plant's too. Each difference is shown\n" +
 			"with its likely cause and what repairs it. It changes nothing without --apply; then what the ERP has lost is sent again as a job\n" +
 			"(holdfast job), which asks once more before it sends; a confirmation that the ERP has booked with another quantity is taken back and\n" +
 			"reported anew, unless anything else of its lane is on its way; and where the plant lacks an order, what the ERP has to say is read again.\n" +
@@ -83,7 +84,8 @@ type comparison struct {
 	Agree       int          `json:"agree"`
 	Unasked     int          `json:"could_not_be_asked"`
 	UnaskedWhy  string       `json:"could_not_be_asked_why,omitempty"`
-	Orders      int          `json:"orders"` // that were read back
+	Orders      int          `json:"orders"`             // that were read back
+	NotRead     string       `json:"not_read,omitempty"` // what the link reads none of, in words
 	Differences []difference `json:"differences"`
 	More        int          `json:"more_differences,omitempty"` // beyond mostDifferences
 
@@ -156,14 +158,31 @@ func (r *records) compare(ctx context.Context, progress io.Writer, check sendabl
 	if err := r.compareMessages(ctx, progress, check, &c, w); err != nil {
 		return c, err
 	}
-	reader, ok := check.links[link].(relay.Reader)
+	reader, ok := readerOf(check.links[link])
 	if !ok {
+		c.NotRead = message.Reads{}.Missing()
+		return c, nil
+	}
+	reads := reader.Reads()
+	if c.NotRead = reads.Missing(); !reads.Orders {
 		return c, nil
 	}
 	if err := r.compareOrders(ctx, reader, &c); err != nil {
 		return c, err
 	}
+	if !reads.InWork {
+		return c, nil
+	}
 	return c, r.unknownOrders(ctx, reader, &c)
+}
+
+// readerOf is what reads back over a link what its ERP has.
+func readerOf(l link) (relay.Reader, bool) {
+	if l, ok := l.(interface{ Reader() rest.Reader }); ok {
+		return l.Reader(), true
+	}
+	reader, ok := l.(relay.Reader)
+	return reader, ok
 }
 
 // reads are the plant's names of a unit of the ERP's behind a link, by each mapping of what comes over it.
@@ -350,6 +369,9 @@ func (c comparison) print(w io.Writer, asJSON bool) error {
 	}
 	if err == nil && c.Orders > 0 {
 		err = sentence(w, "%s were read back and held against the plant's", count(c.Orders, "order", "orders"))
+	}
+	if err == nil && c.NotRead != "" {
+		err = sentence(w, "%s", c.NotRead)
 	}
 	if err == nil && repaired > 0 {
 		err = sentence(w, "repair %s with: holdfast reconcile --link %s --from %s --apply --yes --expect %d --reason …",

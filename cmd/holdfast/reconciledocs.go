@@ -70,21 +70,19 @@ func (r *records) compareBooked(ctx context.Context, c *comparison, o mes.Order,
 	if err != nil {
 		return e, err
 	}
-	byDocument, before, kinds := map[string]outbox.Detail{}, len(c.Differences)+c.More, map[string]bool{}
-	for _, m := range told {
-		byDocument[m.Receipt.Document] = m
-	}
+	before, kinds := len(c.Differences)+c.More, map[string]bool{}
+	reported := reports(told)
 	shown := map[string]bool{}
 	for _, d := range docs {
 		shown[d.Number] = true
-		if _, ours := byDocument[d.Number]; ours {
+		if _, ours := reported.as(d); ours {
 			for _, i := range d.Items {
 				kinds[i.Movement] = true
 			}
 		}
 	}
 	for _, d := range docs {
-		if m, ours := byDocument[d.Number]; ours {
+		if m, ours := reported.as(d); ours {
 			err = r.compareDocument(ctx, c, o, m, d)
 		} else {
 			err = r.unknownDocument(ctx, c, o, d, kinds)
@@ -98,6 +96,25 @@ func (r *records) compareBooked(ctx context.Context, c *comparison, o mes.Order,
 		e.missing(c, told, shown)
 	}
 	return e, nil
+}
+
+// reports are messages of one lane that were delivered.
+type reports []outbox.Detail
+
+// as is the message that a document was booked for: the one that the ERP names beside it, else the last one whose receipt has its number. Only a document
+// that takes back another is of a message that does: in many an ERP acts and documents are numbered apart, and their numbers are the same.
+func (r reports) as(d message.DocumentRead) (found outbox.Detail, ours bool) {
+	for _, m := range r {
+		takesBack := m.Kind == mes.ConfirmationReversedKind || m.Kind == mes.GoodsReversedKind
+		switch {
+		case m.Receipt.Document != d.Number:
+		case m.ID == d.Mark:
+			return m, true
+		case d.Kind == "reversal" || !takesBack:
+			found, ours = m, true
+		}
+	}
+	return found, ours
 }
 
 // missing notes which reports from before and after the time that is compared the ERP shows no document of. Of those of the time it was asked.

@@ -58,8 +58,10 @@ func (e *bookkeeping) Documents(_ context.Context, _ []string, each func(message
 	return nil
 }
 
-// Stock is of relay.Reader.
-func (*bookkeeping) Stock(context.Context, []string, func(message.StockRead) error) error { return nil }
+// Reads is of relay.Reader.
+func (*bookkeeping) Reads() message.Reads {
+	return message.Reads{Orders: true, InWork: true, Confirmations: true, Movements: true}
+}
 
 // compared is a plant with an order that it has reported, and its ERP, which has booked all as reported.
 type compared struct {

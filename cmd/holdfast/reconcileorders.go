@@ -126,7 +126,7 @@ func (c *comparison) within(d outbox.Detail) bool {
 // unknownOrders tells of the orders that are in work in the ERP, and that the plant does not have.
 func (r *records) unknownOrders(ctx context.Context, erp relay.Reader, c *comparison) error {
 	repair, again := "have the ERP send it again: nothing is read over this link", false
-	if len(r.cfg.Links[c.Link].odata().Polls) > 0 {
+	if l := r.cfg.Links[c.Link]; len(l.odata().Polls)+len(l.REST.Polls) > 0 {
 		repair, again = "see whether it is in quarantine: holdfast quarantine list. If not, --apply has what the ERP has to say read again; where it still does not come, no poll of the link asks for it", true
 	}
 	return erp.Orders(ctx, nil, func(e message.OrderRead) error {
@@ -161,7 +161,7 @@ func (r *records) compareOrder(ctx context.Context, c *comparison, o mes.Order, 
 	add := func(what, plant, erp, cause, repair string) {
 		c.add(difference{What: what, Object: "order " + o.Number, Plant: plant, ERP: erp, Cause: cause, Message: id, Repair: repair})
 	}
-	if e.Deleted {
+	if e.Deleted && o.Status != mes.Cancelled {
 		add("state", string(o.Status), "marked for deletion", "somebody has deleted it in the ERP", "cancel it in the ERP, so that the plant is told")
 	}
 	if e.Material != o.Material {

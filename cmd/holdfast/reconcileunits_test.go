@@ -31,8 +31,10 @@ func (*receiving) Documents(context.Context, []string, func(message.DocumentRead
 	return nil
 }
 
-// Stock is of relay.Reader.
-func (*receiving) Stock(context.Context, []string, func(message.StockRead) error) error { return nil }
+// Reads is of relay.Reader.
+func (*receiving) Reads() message.Reads {
+	return message.Reads{Orders: true, InWork: true, Confirmations: true, Movements: true}
+}
 
 // TestQuantitiesAreComparedInAUnitThatTheMappingTranslates: SAP's carton is CAR, and CT in ISO; the plant has it as BX by the table of the mapping
 // that brought the order. An order whose unit the mapping does not know is told as such.

@@ -30,6 +30,7 @@ type compared struct {
 	Unasked     int          `json:"could_not_be_asked"`
 	UnaskedWhy  string       `json:"could_not_be_asked_why"`
 	Orders      int          `json:"orders"`
+	NotRead     string       `json:"not_read"` // what the link reads none of, in words
 	Differences []difference `json:"differences"`
 }
 

@@ -1,7 +1,37 @@
 package message
 
+import "strings"
+
 // What an ERP has, as it was read back from it: to be held against what the plant has booked. Quantities are exact decimals in text; units
 // are the ERP's own codes, and beside them ISO's where the ERP gives it.
+
+// Reads tells what can be read back over a link.
+type Reads struct {
+	Orders        bool // by their numbers
+	InWork        bool // those that are in work in the ERP
+	Confirmations bool // of an order
+	Movements     bool // of goods, for an order
+}
+
+// Missing names what cannot be read back, "" if nothing.
+func (r Reads) Missing() string {
+	if !r.Orders {
+		return "this link reads no orders back: no orders, quantities and documents are compared"
+	}
+	var none []string
+	for _, p := range []struct {
+		has  bool
+		what string
+	}{{r.InWork, "orders in work"}, {r.Confirmations, "confirmations"}, {r.Movements, "goods movements"}} {
+		if !p.has {
+			none = append(none, p.what)
+		}
+	}
+	if len(none) == 0 {
+		return ""
+	}
+	return "this link reads no " + strings.Join(none, ", no ") + " back: these are not compared"
+}
 
 // OrderRead is a production order as the ERP has it.
 type OrderRead struct {

@@ -68,13 +68,13 @@ type Streamer interface {
 // Reader is a Deliverer whose ERP can be read back, for whoever holds it against the plant's own books. Nothing changes by it. An error of
 // each ends a reading and is given back; an ERP that is away is a *problem.Error of kind Unavailable.
 type Reader interface {
+	// Reads is what of it can be read back; of the rest the others give nothing.
+	Reads() message.Reads
 	// Orders calls each for the orders of these ERP's numbers, those that are not there left out; without numbers for those of the plant
 	// that are in work there: released, and neither completed nor marked for deletion.
 	Orders(ctx context.Context, numbers []string, each func(message.OrderRead) error) error
 	// Documents calls each for what the ERP has booked for these orders, which the ERP's numbers name: confirmations and goods movements.
 	Documents(ctx context.Context, orders []string, each func(message.DocumentRead) error) error
-	// Stock calls each for what the ERP has in the plant of these materials, of all if none is named.
-	Stock(ctx context.Context, materials []string, each func(message.StockRead) error) error
 }
 
 // Link is one ERP as the relay sees it; zero fields mean the default.
