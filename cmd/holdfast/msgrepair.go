@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"holdfast/internal/access"
 	"holdfast/internal/console"
+	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
@@ -129,8 +132,53 @@ func msgRetry() *cobra.Command {
 		})
 }
 
+// mostLater is how many of the messages are named that follow one.
+const mostLater = 10
+
+// goOnWithout names the messages that are owed behind d in its lane and go on without it; "" if there are none.
+func (r *records) goOnWithout(ctx context.Context, tx *store.Tx, d outbox.Detail) (string, error) {
+	first, all, err := r.out.Followers(ctx, tx, d, mostLater)
+	if err != nil || all == 0 || d.Redelivery > 0 {
+		return "", err
+	}
+	names := make([]string, 0, len(first)+1)
+	for _, f := range first {
+		names = append(names, fmt.Sprintf("%d %s %s", f.Number, f.Kind, f.ID))
+	}
+	if more := all - int64(len(first)); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return count(all, "later message of its lane goes", "later messages of its lane go") + " on without it: " + strings.Join(names, ", "), nil
+}
+
+// planDiscard says what a discard would do, and does nothing.
+func (r *records) planDiscard(ctx context.Context, w io.Writer, id string, force bool) error {
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		d, err := r.out.Message(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		says, err := r.goOnWithout(ctx, tx, d)
+		if err != nil {
+			return err
+		}
+		what := fmt.Sprintf("message %s, %d %s of lane %s", id, d.Number, d.Kind, d.Lane)
+		switch {
+		case d.Settled || d.Role == message.Void:
+			return sentence(w, "%s would stay as it is: it is %s", what, stateOf(d))
+		case d.MaySent() && !force:
+			return sentence(w, "%s would not be discarded without --force: the ERP may have it", what)
+		case d.Redelivery > 0:
+			return sentence(w, "%s would not be replayed; it stays delivered as it was", what)
+		case says == "":
+			says = "no later message of its lane waits"
+		}
+		return sentence(w, "%s would be voided: the ERP never learns of it; %s", what, says)
+	})
+}
+
 func msgDiscard() *cobra.Command {
-	var force bool
+	var force, dryRun bool
 	var cause, words string
 	discard := func(ctx context.Context, r *records, tx *store.Tx, d outbox.Detail, reason string) (string, error) {
 		if r.waits(access.MsgDiscard) {
@@ -143,14 +191,23 @@ func msgDiscard() *cobra.Command {
 		if force && d.MaySent() {
 			discard, done = r.out.DiscardInDoubt, done+"; the ERP may have it all the same"
 		}
-		return done, discard(ctx, tx, d.ID, outbox.Why(reason))
+		says, err := r.goOnWithout(ctx, tx, d)
+		if says != "" {
+			done += "; " + says
+		}
+		return done, errors.Join(err, discard(ctx, tx, d.ID, outbox.Why(reason)))
 	}
 	cmd := &cobra.Command{
 		Use: "discard ID", Short: "Give a message up; its number is kept as a void",
-		Example: "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --cause booked-by-hand --reason 'posted as 4900000123'",
-		Args:    cobra.ExactArgs(1),
+		Long: "Give a message up: the ERP never learns of it, and a signed void keeps its number. What is owed behind it in its lane goes on without it,\n" +
+			"and is named; --dry-run names it before, and changes nothing.",
+		Example: "  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --dry-run\n" +
+			"  holdfast msg discard 0198c2f4-7d7f-5c3a-9a59-0f1e2d3c4b5a --cause booked-by-hand --reason 'posted as 4900000123'",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd, func(ctx context.Context, r *records) error {
+				if dryRun {
+					return r.planDiscard(ctx, cmd.OutOrStdout(), args[0], force)
+				}
 				why, err := outbox.Because(outbox.Cause(cause), words)
 				if err != nil {
 					return err
@@ -163,6 +220,15 @@ func msgDiscard() *cobra.Command {
 	actFlag(cmd)
 	causeFlag(cmd, &cause)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it may have been sent; you then answer for what the ERP has")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what it would do, and what goes on without it, and change nothing: neither cause nor reason is needed")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		for _, name := range []string{"cause", "reason"} {
+			if dryRun {
+				delete(cmd.Flags().Lookup(name).Annotations, cobra.BashCompOneRequiredFlag)
+			}
+		}
+		return cobra.ExactArgs(1)(cmd, args)
+	}
 	return cmd
 }
 

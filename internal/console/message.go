@@ -32,6 +32,7 @@ type messageView struct {
 	Order            mes.Order
 	Head             *outbox.Found // the message that it is blocked by; nil if none
 	Follow           int64         // messages of its lane that come after it
+	Later            later
 	Steps            []step
 	Source           []line
 	TooLarge         int64 // bytes of a body that is offered as a file; 0 if it is shown
@@ -55,6 +56,18 @@ type wishView struct {
 	outbox.Wish
 	Lines []line // of a correction, what it changes
 }
+
+// mostLater is how many of the messages are named that follow one.
+const mostLater = 10
+
+// later are the messages that are owed behind one: they go on without it once it is given up.
+type later struct {
+	First []outbox.Follower
+	All   int64
+}
+
+// More is how many of them are not among the first.
+func (l later) More() int64 { return l.All - int64(len(l.First)) }
 
 // step is one thing that happened to it.
 type step struct {
@@ -142,6 +155,11 @@ func (c *Console) readMessage(ctx context.Context, tx *store.Tx, id string) (v m
 		v.Tone, v.Why = "critical", strings.TrimSuffix(strings.ToUpper(says[:1])+says[1:]+". "+d.LaneState.Reason, ". ")
 	}
 	v.Follow = max(0, d.LaneState.Next-1-d.Number)
+	if !d.Settled || d.Role == message.Void {
+		if v.Later.First, v.Later.All, err = c.Outbox.Followers(ctx, tx, d, mostLater); err != nil {
+			return v, err
+		}
+	}
 	if v.Order, err = c.Plant.Order(ctx, tx, d.Key); err != nil && problem.KindOf(err) != problem.NotFound {
 		return v, err
 	}
@@ -345,8 +363,11 @@ func toneOf(what string) string {
 // mayOf lists the acts that make sense for a message now.
 func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	if d.Settled {
-		if d.Role == message.Void {
+		if d.Undoable() {
 			return []string{"undiscard"}
+		}
+		if d.Role == message.Void {
+			return nil
 		}
 		if d.Refused != "" {
 			return []string{"mark-delivered", "replay"}
@@ -366,7 +387,7 @@ func mayOf(d outbox.Detail, state string, now time.Time) []string {
 	}
 	if d.Role != message.Void {
 		may = append(may, "discard", "postpone")
-	} else {
+	} else if d.Undoable() {
 		may = append(may, "undiscard")
 	}
 	return may

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,10 +29,22 @@ func TestADiscardIsUndoneByItsPage(t *testing.T) {
 			}
 		}
 		was := p.detail(p.stuck)
+		var next outbox.Follower
+		p.tx(func(tx *store.Tx) error {
+			list, _, err := p.out.Followers(t.Context(), tx, was, 1)
+			next = list[0]
+			return err
+		})
+		named := fmt.Sprintf(`<a class="fd-link" href="/console/messages/%s">message %d, operation.confirmed</a>`, next.ID, next.Number)
+		if _, page := p.get("/console/messages/" + p.stuck); !strings.Contains(page, "1 later message of the same lane goes on without it") || strings.Count(page, named) != 1 {
+			t.Errorf("before the discard the page does not name what follows: %s", p.says(page))
+		}
 		act(p.stuck, "note", "ticket 4711")
 		act(p.stuck, "discard", "posted by hand")
 		if _, page := p.get("/console/messages/" + p.stuck); !strings.Contains(page, "Undo the discard") || !strings.Contains(page, "is owed again: under number") {
 			t.Errorf("the page of what was given up offers no way back: %s", p.says(page))
+		} else if !strings.Contains(page, named) {
+			t.Errorf("after the discard the page does not name what goes on without it: %s", p.says(page))
 		}
 		act(p.stuck, "undiscard", "it was the other order")
 		now := p.detail(p.stuck)
@@ -45,6 +58,9 @@ func TestADiscardIsUndoneByItsPage(t *testing.T) {
 		}
 		act(p.stuck, "undiscard", "it was not posted")
 		_, page := p.get("/console/messages/" + p.stuck)
+		if strings.Contains(page, "Undo the discard") {
+			t.Error("what was undone is offered to be undone")
+		}
 		for _, want := range []string{"ticket 4711", "posted by hand", "it was the other order", "owed again as message "} {
 			if !strings.Contains(page, want) {
 				t.Errorf("the page lacks %q: %s", want, p.says(page))

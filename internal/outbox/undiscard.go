@@ -55,6 +55,26 @@ func (o *Outbox) undiscard(ctx context.Context, tx *store.Tx, id, reason string)
 	return o.oweAnew(ctx, tx, l, d, last, reason)
 }
 
+// discardUndone is in the history of a void that was owed again, and of what it is owed as.
+const discardUndone = "discard undone"
+
+// Undoable tells whether Undiscard has anything to do: a person has discarded the message, or it has expired, and nobody has undone that. The history is
+// that of Message.
+func (d Detail) Undoable() bool {
+	if d.Role != message.Void {
+		return false
+	}
+	for _, h := range slices.Backward(d.History) {
+		switch h.What {
+		case discardUndone:
+			return false
+		case voided, VoidedInDoubt:
+			return (h.What == voided || !d.Settled) && (h.Large == nil || !h.Large.Gone)
+		}
+	}
+	return false
+}
+
 // stays says why a void is not undone.
 func (d Detail) stays(why, hint string) error {
 	return &problem.Error{Kind: problem.Conflict, What: "undo the discard of message " + d.ID, Why: why, Hint: hint}
@@ -121,7 +141,7 @@ func (o *Outbox) revive(ctx context.Context, tx *store.Tx, l *lane, d Detail, la
 		return fmt.Errorf("let message %s expire no more: %w", id, err)
 	}
 	w.ExpiresAt = 0
-	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: was.Body, Large: was.Large}, "discard undone", reason); err != nil {
+	if err := o.replace(ctx, tx, &w, message.Amendment, message.Message{Body: was.Body, Large: was.Large}, discardUndone, reason); err != nil {
 		return err
 	}
 	if is, why := d.heldBefore(last); is {
@@ -169,8 +189,8 @@ func (o *Outbox) oweAnew(ctx context.Context, tx *store.Tx, l *lane, d Detail, l
 			return "", fmt.Errorf("expect the number of %s again: %w", d.Creates, err)
 		}
 	}
-	if err := history(ctx, tx, row{ID: d.ID}, "discard undone", "owed again as message "+id+": "+reason); err != nil {
+	if err := history(ctx, tx, row{ID: d.ID}, discardUndone, "owed again as message "+id+": "+reason); err != nil {
 		return "", err
 	}
-	return id, history(ctx, tx, row{ID: id}, "discard undone", "it was discarded as message "+d.ID+": "+reason)
+	return id, history(ctx, tx, row{ID: id}, discardUndone, "it was discarded as message "+d.ID+": "+reason)
 }
