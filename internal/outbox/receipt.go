@@ -85,11 +85,13 @@ func (o *Outbox) keepReceipts(ctx context.Context, tx *store.Tx, link string, lo
 	return o.count(ctx, tx, link, delivered, 0)
 }
 
-// count adds to what a link has settled since the database was made.
+// count adds to what a link has settled since the database was made. From the first on, the link is known to be up.
 func (o *Outbox) count(ctx context.Context, tx *store.Tx, link string, delivered, voided int) error {
-	err := tx.Later(ctx, `INSERT INTO outbox_links (link, delivered, voided, last_at) VALUES (?, ?, ?, ?)
+	err := tx.Later(ctx, `INSERT INTO outbox_links (link, delivered, voided, last_at, changed_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (link) DO UPDATE SET delivered = outbox_links.delivered + excluded.delivered,
-			voided = outbox_links.voided + excluded.voided, last_at = excluded.last_at`, link, delivered, voided, store.Micros(tx.Now))
+			voided = outbox_links.voided + excluded.voided, last_at = excluded.last_at,
+			changed_at = CASE WHEN outbox_links.changed_at = 0 THEN excluded.changed_at ELSE outbox_links.changed_at END`,
+		link, delivered, voided, store.Micros(tx.Now), store.Micros(tx.Now))
 	if err != nil {
 		return fmt.Errorf("count what link %s delivered: %w", link, err)
 	}

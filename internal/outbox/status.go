@@ -217,7 +217,7 @@ type Link struct {
 	Rate      int    // requests a second that a person allows it; 0: what the configuration says
 	Breaker   string // closed, open or half-open, as the relay last saw it
 	Trouble   string // what opened the breaker
-	ChangedAt time.Time
+	ChangedAt time.Time // of the pause or the breaker, from the first settlement on; zero if it was never used
 	Owed      int64     // messages
 	Lanes     int64     // lanes that owe something
 	Parked    int64     // of these, parked or unknown
