@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -281,11 +283,32 @@ func TestAPageSaysThatItIsStale(t *testing.T) {
 	b := browse(t, p)
 	b.open("/console/messages/"+p.stuck, "light")
 	b.await(`window.htmx && document.getElementById("stale").hidden`)
+	read := ask(b, chromedp.Evaluate[string](`document.getElementById("read").textContent`))
 	p.stop()
 	b.await(`!document.getElementById("stale").hidden && document.getElementById("stale-since").textContent !== ""`)
+	if since := ask(b, chromedp.Evaluate[string](`document.getElementById("stale-since").textContent`)); !regexp.MustCompile(`^\d\d:\d\d CES?T$`).MatchString(since) {
+		t.Errorf("it is stale since %q, want that by the plant's clock, which is Berlin's", since)
+	}
 	p.tx(func(tx *store.Tx) error { return p.out.Retry(t.Context(), tx, p.stuck, "while nobody could see it") })
 	p.start(strings.TrimPrefix(p.url, "http://"))
 	b.await(`document.getElementById("stale").hidden && document.querySelector(".word").textContent.trim() === "queued"`)
+	b.await(`document.getElementById("read").textContent !== ` + strconv.Quote(read))
+}
+
+// TestTheChartSaysUntilWhenItIs: also once points were added to it behind an open page.
+func TestTheChartSaysUntilWhenItIs(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	p.running()
+	b := browse(t, p)
+	b.open("/console/", "light")
+	const chart = `document.querySelector("[data-figures]").chart`
+	const until = `(c => { const l = c.axes[0].label; return typeof l === "function" ? l(c) : l })(` + chart + `)`
+	b.await(chart + ` && ` + chart + `.data[0].length && ` + until)
+	first := ask(b, chromedp.Evaluate[string](until))
+	if !regexp.MustCompile(`^until \d+ \w{3} \d{4}, \d\d:\d\d:\d\d CES?T$`).MatchString(first) {
+		t.Errorf("the chart says %q", first)
+	}
+	b.await(until + ` !== ` + strconv.Quote(first))
 }
 
 // deaf lets everybody in, and gives no hints while it is shut.

@@ -35,7 +35,7 @@ type page struct {
 	SignsOut            bool // there is a session to end
 	Account             bool // there is a page about it
 	Theme, ZoneName     string
-	Clock               string // zone of the charts, by its IANA name; "" is the browser's
+	Clock               string // zone of the charts and of what the script says, by its IANA name; "" is the browser's
 	Now                 time.Time
 	Self                string // the page's own address
 	Notice              string

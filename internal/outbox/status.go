@@ -212,11 +212,11 @@ func laneCursor(cursor string) (at int64, link, lane string, err error) {
 // Link is the state of one link. Its figures come from counters, never from counting history.
 type Link struct {
 	Name      string
-	Paused    bool   // by a person
-	Reason    string // of the pause
-	Rate      int    // requests a second that a person allows it; 0: what the configuration says
-	Breaker   string // closed, open or half-open, as the relay last saw it
-	Trouble   string // what opened the breaker
+	Paused    bool      // by a person
+	Reason    string    // of the pause
+	Rate      int       // requests a second that a person allows it; 0: what the configuration says
+	Breaker   string    // closed, open or half-open, as the relay last saw it
+	Trouble   string    // what opened the breaker
 	ChangedAt time.Time // of the pause or the breaker, from the first settlement on; zero if it was never used
 	Owed      int64     // messages
 	Lanes     int64     // lanes that owe something

@@ -9,13 +9,17 @@
   let heard = Date.now();
   let missed = false;
 
+  // zoned writes times of day in the zone of the page: the plant's, UTC or the browser's.
+  const zoned = (parts) => new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.documentElement.dataset.clock || undefined, ...parts });
+  const moment = zoned({ second: undefined, timeZoneName: "short" });
+
   // refresh reads the page again.
   const refresh = () => htmx.trigger(document.body, "hint");
 
   const cut = () => {
     if (!missed) {
       missed = true;
-      since.textContent = new Date(heard).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      since.textContent = moment.format(heard);
       stale.hidden = false;
     }
   };
@@ -60,7 +64,6 @@
 
   // The charts.
   const box = document.querySelector("[data-figures]");
-  const zoned = (parts) => new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.documentElement.dataset.clock || undefined, ...parts });
   const clock = zoned(), day = zoned({ day: "numeric", month: "short", year: "numeric", timeZoneName: "short" });
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const draw = async () => {
@@ -82,7 +85,7 @@
     box.replaceChildren();
     box.chart = new uPlot({
       width: box.clientWidth - 16, height: 240, series, scales: { x: { time: true } }, tzDate: (s) => uPlot.tzDate(new Date(s * 1000), clock.resolvedOptions().timeZone),
-      axes: [{ ...axis, space: 80, values: (_, at) => at.map((s) => clock.format(s * 1000)), label: f.at.length ? "until " + day.format(f.at.at(-1) * 1000) : "" }, { ...axis, label: "queued" }, { ...axis, side: 1, scale: "rate", label: "a second", grid: { show: false } }],
+      axes: [{ ...axis, space: 80, values: (_, at) => at.map((s) => clock.format(s * 1000)), label: (u) => (u.data[0].length ? "until " + day.format(u.data[0].at(-1) * 1000) : "") }, { ...axis, label: "queued" }, { ...axis, side: 1, scale: "rate", label: "a second", grid: { show: false } }],
     }, data, box);
   };
   if (box && window.uPlot) {
