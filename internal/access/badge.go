@@ -254,7 +254,7 @@ func (b *Badges) judge(ctx context.Context, number, pin, from, at string) (owner
 	}); err != nil {
 		return "", false, nil, err
 	}
-	if right, err = s.users.pass.is(ctx, cut(pin), row.PIN, from); err != nil || !right {
+	if right, err = s.users.pass.is(ctx, cut(pin), row.PIN, caller{from, at}); err != nil || !right {
 		return row.Owner, false, wrong, err
 	}
 	err = s.db.InTx(ctx, func(tx *store.Tx) error {

@@ -18,9 +18,9 @@ func (u *Users) Cheap() *Users {
 // CodeAt is the code that a device shows.
 func CodeAt(secret []byte, at time.Time) string { return totp(secret, at.Unix()/totpEvery) }
 
-// Turn waits for a turn at trying a password.
-func (u *Users) Turn(ctx context.Context, network string) (done func(), err error) {
-	return u.pass.turn(ctx, network)
+// Turn waits for a turn at trying a password, at a terminal or, without one, elsewhere.
+func (u *Users) Turn(ctx context.Context, from, terminal string) (done func(), err error) {
+	return u.pass.turn(ctx, caller{from, terminal})
 }
 
 // Waiting is how many networks have or want a turn.

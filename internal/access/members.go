@@ -141,11 +141,14 @@ func keepUp(ctx context.Context, tx *store.Tx, row personRow, m member) error {
 // enterByDirectory begins the session of whoever has the name and the password in the directory, and a code if they have a second factor here.
 func (s *Sessions) enterByDirectory(r *http.Request, name, password, code string) (err error) {
 	ctx := r.Context()
+	if err := s.mayTry(byName+name, address(r), s.attempt); err != nil {
+		return s.turnedAway(r, "", err)
+	}
 	m, settle, judged := s.proveBy(ctx, name, password, address(r))
 	defer func() {
 		settle(judged)
 		if problem.KindOf(judged) != problem.Unknown {
-			s.forget(name, address(r), judged == nil)
+			s.forget(byName+name, address(r), judged == nil)
 		}
 	}()
 	if judged != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -31,24 +32,29 @@ const (
 	MostPassword  = 128 // characters; more would only cost time
 )
 
-// passwords tries passwords, few at a time: guessers must not take the memory and the time that the plant needs. One network has one turn at
-// most, and the networks that wait have theirs in the order in which they came: a crowd in one of them delays the others by one turn.
+// passwords tries passwords, few at a time: guessers must not take the memory and the time that the plant needs. One address has one turn at most, and so
+// has one network; those that wait have theirs in the order in which they came: a crowd at one of them delays the others by one turn. Terminals of the
+// shop floor have turns of their own: whatever a crowd does elsewhere, the floor goes on.
 type passwords struct {
 	turns  chan struct{}
-	memory uint32 // KiB, of new ones
+	floor  chan struct{} // turns of terminals
+	memory uint32        // KiB, of new ones
 
 	mu    sync.Mutex
-	seats map[string]*seat // by network, while anybody of it waits or has a turn
+	seats map[string]*seat // by address and network, while anybody of it waits or has a turn
 }
 
-// seat is what those of one network wait for first.
+// seat is what those of one address or network wait for first.
 type seat struct {
 	free  chan struct{}
 	users int // guarded by passwords.mu
 }
 
+// mostWaiting is how many wait for the turns of one address; whoever comes then is told so at once. Of a network it is as many addresses.
+const mostWaiting = 16
+
 func newPasswords(memory uint32) *passwords {
-	return &passwords{turns: make(chan struct{}, 2), memory: memory, seats: map[string]*seat{}}
+	return &passwords{turns: make(chan struct{}, 2), floor: make(chan struct{}, 1), memory: memory, seats: map[string]*seat{}}
 }
 
 // checkPassword refuses what is no password.
@@ -93,12 +99,18 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	k := kept{memory: p.memory, salt: make([]byte, passSalt)}
 	_, _ = rand.Read(k.salt) // which does not fail
 	var err error
-	k.key, err = p.key(ctx, password, "", k)
+	k.key, err = p.key(ctx, password, caller{}, k)
 	return k.String(), err
 }
 
+// caller is who has a password tried.
+type caller struct {
+	from     string // address
+	terminal string // of the shop floor; "" for none
+}
+
 // is tells whether a password is the one that is kept; nobody's is none, and takes as long.
-func (p *passwords) is(ctx context.Context, password, text, from string) (bool, error) {
+func (p *passwords) is(ctx context.Context, password, text string, by caller) (bool, error) {
 	k, err := kept{memory: p.memory, salt: make([]byte, passSalt), key: make([]byte, passKey)}, error(nil)
 	if text != "" {
 		k, err = readKept(text)
@@ -106,12 +118,12 @@ func (p *passwords) is(ctx context.Context, password, text, from string) (bool, 
 	if err != nil {
 		return false, err
 	}
-	got, err := p.key(ctx, password, from, k)
+	got, err := p.key(ctx, password, by, k)
 	return text != "" && subtle.ConstantTimeCompare(got, k.key) == 1, err
 }
 
-func (p *passwords) key(ctx context.Context, password, from string, k kept) ([]byte, error) {
-	done, err := p.turn(ctx, network(from))
+func (p *passwords) key(ctx context.Context, password string, by caller, k kept) ([]byte, error) {
+	done, err := p.turn(ctx, by)
 	if err != nil {
 		return nil, err
 	}
@@ -119,27 +131,63 @@ func (p *passwords) key(ctx context.Context, password, from string, k kept) ([]b
 	return argon2.IDKey([]byte(password), k.salt, passTime, k.memory, passLanes, passKey), nil
 }
 
-// turn waits for a turn of a network, until ctx ends (kind TooMany). done ends it.
-func (p *passwords) turn(ctx context.Context, of string) (done func(), err error) {
-	s := p.sit(of)
-	for i, c := range []chan struct{}{s.free, p.turns} {
-		select {
-		case c <- struct{}{}:
-		case <-ctx.Done():
-			if i > 0 {
-				<-s.free
-			}
-			p.rise(of, s)
-			return nil, &problem.Error{Kind: problem.TooMany, What: "sign in", Why: "too many sign in at the same time", Hint: "try again in a moment"}
-		}
+// seatsOf are what a caller waits for, one after the other, before a turn.
+func (c caller) seatsOf() []string {
+	switch of := network(c.from); {
+	case c.terminal != "":
+		return []string{"at " + c.from, "terminal " + c.terminal}
+	case of != c.from:
+		return []string{c.from, of}
+	default:
+		return []string{of}
 	}
-	return func() {
-		<-p.turns
-		<-s.free
-		p.rise(of, s)
-	}, nil
 }
 
+// turn waits for a turn, until ctx ends; TooMany then, and at once where enough of the same address wait. done ends it.
+func (p *passwords) turn(ctx context.Context, by caller) (done func(), err error) {
+	var taken []func()
+	done = func() {
+		for _, give := range slices.Backward(taken) {
+			give()
+		}
+	}
+	wait := func(c chan struct{}) bool {
+		select {
+		case c <- struct{}{}:
+			taken = append(taken, func() { <-c })
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for _, of := range by.seatsOf() {
+		s := p.sit(of)
+		if s == nil {
+			done()
+			return nil, crowded()
+		}
+		taken = append(taken, func() { p.rise(of, s) })
+		if !wait(s.free) {
+			done()
+			return nil, crowded()
+		}
+	}
+	turns := p.turns
+	if by.terminal != "" {
+		turns = p.floor
+	}
+	if !wait(turns) {
+		done()
+		return nil, crowded()
+	}
+	return done, nil
+}
+
+func crowded() error {
+	return &problem.Error{Kind: problem.TooMany, What: "sign in", Why: "too many sign in at the same time", Hint: "try again in a moment"}
+}
+
+// sit is the seat of an address or a network; nil where enough wait for it.
 func (p *passwords) sit(of string) *seat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,6 +195,9 @@ func (p *passwords) sit(of string) *seat {
 	if s == nil {
 		s = &seat{free: make(chan struct{}, 1)}
 		p.seats[of] = s
+	}
+	if s.users > mostWaiting { // and one who has the turn
+		return nil
 	}
 	s.users++
 	return s

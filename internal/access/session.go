@@ -39,6 +39,7 @@ type Sessions struct {
 
 	mu    sync.Mutex
 	fails map[string]failed // by account and address
+	right map[string]bool   // who was let in from where, by the same
 }
 
 // failed is how often somebody has failed in a row from one address, and when last.
@@ -68,7 +69,7 @@ func NewSessions(db *store.DB, users *Users, cfg SessionConfig) *Sessions {
 	if cfg.Secure {
 		m.Cookie.Name, m.Cookie.Secure = "__Host-holdfast_session", true
 	}
-	return &Sessions{db: db, users: users, cfg: cfg, scs: m, turned: newTurned(db), fails: map[string]failed{}}
+	return &Sessions{db: db, users: users, cfg: cfg, scs: m, turned: newTurned(db), fails: map[string]failed{}, right: map[string]bool{}}
 }
 
 // Wrap gives the requests of next their sessions.
@@ -171,17 +172,17 @@ func nobody(why string) error {
 // so that nobody can lock a person out.
 func (s *Sessions) SignIn(r *http.Request, name, password, code string) error {
 	ctx, from := r.Context(), address(r)
-	if err := s.attempt(name, from); err != nil {
-		return s.turned.away(ctx, Actor{From: from}, SignInRefused, "console", err)
-	}
 	row, err := s.local(ctx, name)
-	if err == nil && row.Name == "" && s.directory != nil {
+	if err != nil {
+		return err
+	}
+	if row.Name == "" && s.directory != nil {
 		return s.enterByDirectory(r, name, password, code)
 	}
-	right := false
-	if err == nil {
-		right, err = s.judge(ctx, row, password, code, from)
+	if err := s.mayTry(name, from, s.attempt); err != nil {
+		return s.turned.away(ctx, Actor{From: from}, SignInRefused, "console", err)
 	}
+	right, err := s.judge(ctx, row, password, code, from)
 	if err != nil || right {
 		s.forget(name, from, right)
 	}
@@ -212,7 +213,7 @@ func (s *Sessions) judge(ctx context.Context, row userRow, password, code, from 
 	if len(password) > 4*MostPassword {
 		password = ""
 	}
-	right, err = s.users.pass.is(ctx, password, row.Password, from)
+	right, err = s.users.pass.is(ctx, password, row.Password, caller{from: from})
 	if err != nil || !right || row.closed(s.db.Now()) {
 		return false, err
 	}
@@ -292,6 +293,18 @@ func (s *Sessions) attemptAt(account, from string) error {
 	return s.count(attemptKey(account, from), 4, 10*time.Minute, 10*time.Minute)
 }
 
+// mayTry counts an attempt by the account, and refuses who goes on failing, whatever names they make up: beyond mostFailed in a minute from one address a
+// name is tried there only if it was let in from there. A crowd behind one address keeps nobody out who was in.
+func (s *Sessions) mayTry(name, from string, attempt func(name, from string) error) error {
+	s.mu.Lock()
+	known := s.right[attemptKey(name, from)]
+	s.mu.Unlock()
+	if !known && s.turned.seen(from, s.db.Now()) >= mostFailed {
+		return tooManyFrom("sign in", "")
+	}
+	return attempt(name, from)
+}
+
 // count refuses who has failed so many times in a row, for a time that doubles from the first wait to the longest.
 func (s *Sessions) count(key string, free int, first, longest time.Duration) error {
 	s.mu.Lock()
@@ -330,10 +343,21 @@ func (s *Sessions) makeRoom(now time.Time) {
 	}
 }
 
+// byName begins what a name is counted by that the directory judges: whoever is right there has shown nothing of an account of the plant that has the
+// same name without its domain.
+const byName = "ad name:"
+
 // attemptKey is what attempts are counted by: the name as a directory reads it, without domain, blanks that count for nothing, upper and lower case.
 func attemptKey(name, from string) string {
+	of := ""
+	for _, begins := range []string{byName, inDirectory} {
+		if rest, is := strings.CutPrefix(name, begins); is {
+			of, name = begins, rest
+			break
+		}
+	}
 	account, _, _ := strings.Cut(withoutDomain(name), "@")
-	return strings.ToLower(strings.Join(strings.Fields(account), " ")) + " " + network(from)
+	return of + strings.ToLower(strings.Join(strings.Fields(account), " ")) + " " + network(from)
 }
 
 // forget takes the attempt back that could not be judged, or all of them once one was right.
@@ -346,4 +370,10 @@ func (s *Sessions) forget(name, from string, right bool) {
 		return
 	}
 	delete(s.fails, key)
+	if right {
+		if len(s.right) >= mostPlaces {
+			clear(s.right)
+		}
+		s.right[key] = true
+	}
 }

@@ -410,3 +410,37 @@ func TestManyAttemptsAtOnceAreNotJudgedAll(t *testing.T) {
 		t.Errorf("%d were judged and %d refused, want 5 and 35", judged.Load(), refused.Load())
 	}
 }
+
+// TestMadeUpNamesAreTriedNoMoreThanAMinuteAllows: beyond that the address is told so, but for who was let in from there.
+func TestMadeUpNamesAreTriedNoMoreThanAMinuteAllows(t *testing.T) {
+	c := newClock()
+	db := storetest.SQLite(t, storetest.WithClock(c.now))
+	d := openDoor(t, db, c)
+	s := access.NewSessions(db, d.users, access.SessionConfig{})
+	from := func(address, name, password, code string) (kind problem.Kind) {
+		r := httptest.NewRequest("POST", "/in", nil)
+		r.RemoteAddr = "[" + address + "]:1"
+		s.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { kind = problem.KindOf(s.SignIn(r, name, password, code)) })).ServeHTTP(httptest.NewRecorder(), r)
+		return kind
+	}
+	if got := from("2001:db8::bad", "anna", goodPassword, d.code()); got != "" {
+		t.Fatalf("anna: kind %q, want none", got)
+	}
+	c.add(c.now().Truncate(time.Minute).Add(2 * time.Minute).Sub(c.now())) // what follows is of one minute
+	var judged int
+	for i := range 100 {
+		if from("2001:db8::bad", fmt.Sprint("nobody", i), "guess", "000000") == problem.Unknown {
+			judged++
+		}
+	}
+	if judged != 60 {
+		t.Errorf("%d of 100 names were judged, want 60", judged)
+	}
+	if got := from("2001:db8::bad", "anna", goodPassword, d.code()); got != "" {
+		t.Errorf("anna from the same address: kind %q, want none", got)
+	}
+	d.next()
+	if got := from("2001:db8::2", "anna", goodPassword, d.code()); got != "" {
+		t.Errorf("anna from another of the network: kind %q, want none", got)
+	}
+}

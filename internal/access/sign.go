@@ -98,8 +98,10 @@ func (s *Sessions) CanSignHere(by Actor) error {
 
 // called is by what the attempts of the signer are counted: the same as at the sign-in.
 func (g *Signature) called() string {
-	bare, _ := bareName(g.user)
-	return bare
+	if bare, elsewhere := bareName(g.user); elsewhere {
+		return byName + bare
+	}
+	return g.user
 }
 
 // signing is a signature of which all is judged that is judged before the act: use is judged in its transaction, so that one code signs one act.
@@ -198,7 +200,7 @@ func (g *Signature) judge(ctx context.Context) (row userRow, right bool, err err
 		if row, err = s.local(ctx, g.user); err != nil {
 			return row, false, err
 		}
-		right, err = s.users.pass.is(ctx, g.password, row.Password, g.from)
+		right, err = s.users.pass.is(ctx, g.password, row.Password, caller{from: g.from})
 		return row, right && !row.closed(s.db.Now()), err
 	}
 	if s.directory == nil {

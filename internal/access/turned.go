@@ -27,6 +27,7 @@ type turned struct {
 	mu     sync.Mutex
 	minute time.Time
 	of     map[bool]*budget // of those known, and of strangers, who use nothing of theirs up
+	from   map[string]int   // how many of strangers, by address alone
 	untold int              // refusals since the last entry that no entry tells of
 }
 
@@ -38,7 +39,9 @@ type budget struct {
 
 type place struct{ seen, told int }
 
-func newTurned(db *store.DB) *turned { return &turned{db: db, of: map[bool]*budget{}} }
+func newTurned(db *store.DB) *turned {
+	return &turned{db: db, of: map[bool]*budget{}, from: map[string]int{}}
+}
 
 // away records one refusal, within the limits, and returns the error to answer with: cause, or TooMany for nobody known who goes on
 // trying.
@@ -48,12 +51,27 @@ func (t *turned) away(ctx context.Context, by Actor, action, object string, caus
 		return errors.Join(cause, err)
 	}
 	if (by.Name == "" || action == SignInRefused) && seen > mostFailed { // at the sign-in the answer must not tell which names there are
-		return &problem.Error{
-			Kind: problem.TooMany, What: "call the API", Why: "too many calls from this address did not say who they are of",
-			Hint: "correct the credential, and try again in a minute; a good one is taken all the while",
-		}
+		return tooManyFrom("call the API", "; a good one is taken all the while")
 	}
 	return cause
+}
+
+// tooManyFrom is what is answered to an address that goes on without saying who it is.
+func tooManyFrom(what, besides string) error {
+	return &problem.Error{
+		Kind: problem.TooMany, What: what, Why: "too many calls from this address did not say who they are of",
+		Hint: "correct the credential, and try again in a minute" + besides,
+	}
+}
+
+// seen is how many calls of strangers from an address were refused this minute.
+func (t *turned) seen(from string, now time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !now.Truncate(time.Minute).Equal(t.minute) {
+		return 0
+	}
+	return t.from[from]
 }
 
 // recordWithin is how long the record of a refusal may take. It is written also for a caller who has hung up: that must not hide it.
@@ -94,6 +112,10 @@ func (t *turned) count(by Actor, now time.Time) (tell bool, untold, seen int) {
 	if m := now.Truncate(time.Minute); !m.Equal(t.minute) {
 		t.minute = m
 		clear(t.of)
+		clear(t.from)
+	}
+	if by.Name == "" && len(t.from) < mostPlaces {
+		t.from[by.From]++
 	}
 	b := t.of[by.Name != ""]
 	if b == nil {
