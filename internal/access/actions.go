@@ -109,6 +109,7 @@ const (
 	Refusal       = "access.refusal" // somebody known called for what is not permitted
 	SignedIn      = "access.signed-in"
 	SignedOut     = "access.signed-out"
+	GroupsChanged = "access.groups"         // a directory or a provider says that somebody is in other groups, which give roles here
 	PasskeyCloned = "access.passkey-cloned" // a passkey exists twice, as its count says; it counts for nothing any more
 )
 

@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,6 +165,8 @@ func TestPeopleOfAnActiveDirectory(t *testing.T) {
 	t.Run("badges", func(t *testing.T) { testDirectoryBadges(t, dc) })
 	t.Run("attempts are counted by the account", func(t *testing.T) { testDirectoryAttempts(t, dc) })
 	t.Run("attempts are counted behind a flood", func(t *testing.T) { testDirectoryFlood(t, dc) })
+	t.Run("attempts at an account of the plant", func(t *testing.T) { testDirectoryNamesake(t, dc) })
+	t.Run("groups are on record", func(t *testing.T) { testDirectoryGroups(t, dc) })
 	t.Run("one who cannot be read", func(t *testing.T) { testDirectoryUnread(t, dc) })
 }
 
@@ -507,4 +510,49 @@ func testDirectoryUnread(t *testing.T, dc *adtest.Controller) {
 	d.clock.add(time.Hour)
 	status, text = d.who(browsers["op1"])
 	d.want("who cannot be read, after keep", status, text, 401, "too old")
+}
+
+// testDirectoryNamesake: whoever is right in the directory is forgiven no guesses at the plant's account of the same name.
+func testDirectoryNamesake(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	hash, err := d.users.Hash(t.Context(), goodPassword)
+	if err == nil {
+		err = d.db.InTx(t.Context(), func(tx *store.Tx) error {
+			_, err := d.users.Add(t.Context(), tx, "local:test", "op1", hash, []string{"erp-team"})
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		_, status, text := d.in("op1", "guess", "")
+		d.want(fmt.Sprint("guess ", i), status, text, 401, "not right")
+	}
+	_, status, text := d.in(`PLANT\op1`, adtest.Password("op1"), "")
+	d.want("op1 of the directory", status, text, 200, "ad:op1")
+	_, status, text = d.in("op1", "guess", "")
+	d.want("the guess after that", status, text, 429, "failed too often")
+}
+
+// testDirectoryGroups: what somebody gains or loses in the directory is on record, whether it is found by the look at everybody or by their sign-in.
+func testDirectoryGroups(t *testing.T, dc *adtest.Controller) {
+	d := openDomain(t, dc)
+	d.in("op1", adtest.Password("op1"), "")
+	dc.Tool("group", "addmembers", "Holdfast-Leads", "op1")
+	d.sync()
+	d.clock.add(2 * time.Minute)
+	d.sync()
+	dc.Tool("group", "removemembers", "Holdfast-Leads", "op1")
+	d.in("op1", adtest.Password("op1"), "")
+	var got []string
+	for _, e := range entries(t, d.db, audit.Filter{Action: access.GroupsChanged}) {
+		got = append(got, fmt.Sprintf("%s %s %s %s", e.Actor, e.Object, e.Before, e.After))
+	}
+	slices.Sort(got)
+	const op, both, none = `{"groups":["Holdfast-Operators"]}`, `{"groups":["Holdfast-Leads","Holdfast-Operators"]}`, `{"groups":[]}`
+	want := []string{"directory user/ad:op1 " + both + " " + op, "directory user/ad:op1 " + op + " " + both, "directory user/ad:op1 " + none + " " + op}
+	if !slices.Equal(got, want) {
+		t.Errorf("on record %q, want %q", got, want)
+	}
 }

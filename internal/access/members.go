@@ -129,7 +129,10 @@ func keepUp(ctx context.Context, tx *store.Tx, row personRow, m member) error {
 	}
 	n, err := tx.Exec(ctx, `UPDATE access_people SET groups = ?, checked_at = ? WHERE name = ? AND signed_in_at = ? AND groups = ?`,
 		groups, store.Micros(tx.Now), row.Name, row.SignedIn, row.Groups)
-	if err != nil || n == 0 || same || m.out == "" {
+	if err != nil || n == 0 || same {
+		return err
+	}
+	if err := regrouped(ctx, tx, row.actor(), ofDirectory, row.Groups, m.groups); err != nil || m.out == "" {
 		return err
 	}
 	if err := changePerson(ctx, tx, row.actor(), `signed_out_at = ?`, store.Micros(tx.Now)); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func meet(ctx context.Context, tx *store.Tx, provider string, t idToken) (person
 	if err != nil {
 		return personRow{}, fmt.Errorf("write the groups of a person: %w", err)
 	}
-	name, now := nameFrom(t.called), store.Micros(tx.Now)
+	name, now, fresh := nameFrom(t.called), store.Micros(tx.Now), false
 	for i := 1; ; i++ {
 		row, err := findPerson(ctx, tx, `issuer = ? AND subject = ?`, t.issuer, t.subject)
 		if err != nil {
@@ -146,6 +147,12 @@ func meet(ctx context.Context, tx *store.Tx, provider string, t idToken) (person
 		}
 		if row.Name != "" {
 			_, err = tx.Exec(ctx, `UPDATE access_people SET provider = ?, groups = ?, checked_at = ? WHERE name = ?`, provider, groups, now, row.Name)
+			if was := row.Groups; err == nil {
+				if fresh {
+					was = []byte("[]")
+				}
+				err = regrouped(ctx, tx, row.actor(), provider, was, t.groups)
+			}
 			return row, err
 		}
 		free := name
@@ -155,7 +162,35 @@ func meet(ctx context.Context, tx *store.Tx, provider string, t idToken) (person
 		if _, err := tx.Exec(ctx, insertPerson, free, t.issuer, t.subject, provider, groups, now, now); err != nil {
 			return row, fmt.Errorf("keep a person: %w", err)
 		}
+		fresh = true
 	}
+}
+
+// regrouped keeps on record, by who says so, that a person is in other groups than before, where they are: what somebody may do has changed.
+func regrouped(ctx context.Context, tx *store.Tx, name, source string, was []byte, groups []string) error {
+	type in struct {
+		Groups []string `json:"groups"`
+	}
+	before, after := in{[]string{}}, in{slices.Sorted(slices.Values(groups))}
+	if err := json.Unmarshal(was, &before.Groups); err != nil {
+		return fmt.Errorf("read the groups of %s: %w", name, err)
+	}
+	if slices.Sort(before.Groups); slices.Equal(before.Groups, after.Groups) {
+		return nil
+	}
+	old, err := json.Marshal(before)
+	if err != nil {
+		return fmt.Errorf("write the groups of %s: %w", name, err)
+	}
+	now, err := json.Marshal(after)
+	if err != nil {
+		return fmt.Errorf("write the groups of %s: %w", name, err)
+	}
+	by := source
+	if source != ofDirectory {
+		by = "provider:" + source
+	}
+	return audit.Append(ctx, tx, audit.Entry{Actor: by, Action: GroupsChanged, Object: "user/" + name, Before: old, After: now})
 }
 
 // enterFrom begins the session of somebody whom a provider knows, and keeps on record that they signed in.
