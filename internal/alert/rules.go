@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/internal/audit"
+	"holdfast/internal/problem"
 	"holdfast/internal/store"
 )
 
@@ -88,7 +89,27 @@ type rule struct {
 	within  time.Duration
 	weigh   func(e audit.Entry) int64                       // what an entry counts; nil: one
 	odd     func(earlier []audit.Entry, e audit.Entry) bool // by what the same actor did before; nil: the times decide
+	only    func(e audit.Entry) bool                        // of those of the actions; nil: each
 }
+
+// whatever is the action of a rule that looks at each.
+const whatever = ""
+
+// concerns tells whether a rule looks at an entry.
+func (r rule) concerns(e audit.Entry) bool {
+	return (slices.Contains(r.actions, e.Action) || slices.Contains(r.actions, whatever)) && (r.only == nil || r.only(e))
+}
+
+// denied tells whether somebody tried what they may not do, whatever that was. A sign-in is counted by its own rules.
+func denied(e audit.Entry) bool {
+	var after struct {
+		Code problem.Kind `json:"code"`
+	}
+	return e.Action == "access.refusal" || e.Action != "access.sign-in" && json.Unmarshal(e.After, &after) == nil && after.Code == problem.Denied
+}
+
+// byBoth is who did it, and to what: of several changes each is told.
+func byBoth(e audit.Entry) string { return e.Actor + " " + e.Object }
 
 func byActor(e audit.Entry) string { return e.Actor }
 
@@ -112,34 +133,34 @@ func rules() []rule {
 	kind := func(name, severity, says string) Kind { return Kind{"threat." + name, severity, says} }
 	export := kind("mass-export", Critical, "Much is taken out: messages, the record, what was learned, or what tokens stand for")
 	return []rule{
-		{kind("sign-ins-fail", Critical, "Sign-ins from one place fail again and again"), []string{"access.sign-in"}, refused, byPlace, 10, 5 * time.Minute, nil, nil},
-		{kind("account-guessed", Critical, "Sign-ins of one account fail again and again, from wherever"), []string{"access.sign-in"}, refused, byActor, 10, time.Hour, nil, nil},
-		{kind("denied", Warning, "Somebody tries again and again what they may not do"), []string{"access.refusal"}, refused, byActor, 20, 10 * time.Minute, nil, nil},
-		{kind("new-place", Warning, "Somebody signs in from where they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newPlace},
-		{kind("new-hour", Warning, "Somebody signs in at an hour at which they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newHour},
+		{kind("sign-ins-fail", Critical, "Sign-ins from one place fail again and again"), []string{"access.sign-in"}, refused, byPlace, 10, 5 * time.Minute, nil, nil, nil},
+		{kind("account-guessed", Critical, "Sign-ins of one account fail again and again, from wherever"), []string{"access.sign-in"}, refused, byActor, 10, time.Hour, nil, nil, nil},
+		{kind("denied", Warning, "Somebody tries again and again what they may not do"), []string{whatever}, refused, byActor, 20, 10 * time.Minute, nil, nil, denied},
+		{kind("new-place", Warning, "Somebody signs in from where they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newPlace, nil},
+		{kind("new-hour", Warning, "Somebody signs in at an hour at which they never did"), []string{"access.signed-in"}, done, byActor, 1, 0, nil, newHour, nil},
 		{
 			kind("privileges", Warning, "Who may do what was changed"),
-			[]string{"access.user-add", "access.user-enable", "access.user-password", "access.user-totp", "access.token-create"},
-			done, byActor, 1, 0, nil, nil,
+			[]string{"access.user-add", "access.user-enable", "access.user-password", "access.user-totp", "access.token-create", "access.groups"},
+			done, byBoth, 1, 0, nil, nil, nil,
 		},
-		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil, nil},
-		{kind("key-revoked", Critical, "The keyring's list of revoked keys names a node's key, and nobody has revoked it here"), []string{"keys.listed"}, done, byObject, 1, 0, nil, nil},
-		{kind("key-undone", Critical, "Somebody has taken back in the database that a key was revoked: it counts for nothing still"), []string{"keys.undone"}, done, byObject, 1, 0, nil, nil},
-		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil, nil},
+		{kind("break-glass", Critical, "The account for when nobody else gets in was asked for or opened"), []string{"access.break-glass-ask", "access.break-glass-open"}, done, byObject, 1, 0, nil, nil, nil},
+		{kind("key-revoked", Critical, "The keyring's list of revoked keys names a node's key, and nobody has revoked it here"), []string{"keys.listed"}, done, byObject, 1, 0, nil, nil, nil},
+		{kind("key-undone", Critical, "Somebody has taken back in the database that a key was revoked: it counts for nothing still"), []string{"keys.undone"}, done, byObject, 1, 0, nil, nil, nil},
+		{kind("cold-start", Warning, "A node started without its keyring, with the key that was sealed"), []string{"keys.cold-start"}, done, byObject, 1, 0, nil, nil, nil},
 		{
 			kind("audit-gap", Critical, "The audit record is not what it was, does not continue the copy outside, or got no checkpoint for ten minutes"),
 			[]string{audit.Forged},
-			done, byObject, 1, 0, nil, nil,
+			done, byObject, 1, 0, nil, nil, nil,
 		},
-		{kind("plain-doubted", Critical, "Somebody has reset in the database whether what is owed may be unsealed"), []string{"keys.plain-doubted"}, done, byObject, 1, 0, nil, nil},
-		{kind("passkey-cloned", Critical, "A passkey was used whose count went back: somebody may have a copy of it"), []string{"access.passkey-cloned"}, refused, byObject, 1, 0, nil, nil},
-		{export, []string{"audit.export", "token.reveal", "token.find", "anomaly.export"}, done, byActor, 20, 10 * time.Minute, nil, nil},
-		{export, []string{"msg.export"}, done, byActor, 10_000, 10 * time.Minute, messagesOf, nil},
+		{kind("plain-doubted", Critical, "Somebody has reset in the database whether what is owed may be unsealed"), []string{"keys.plain-doubted"}, done, byObject, 1, 0, nil, nil, nil},
+		{kind("passkey-cloned", Critical, "A passkey was used whose count went back: somebody may have a copy of it"), []string{"access.passkey-cloned"}, refused, byObject, 1, 0, nil, nil, nil},
+		{export, []string{"audit.export", "token.reveal", "token.find", "anomaly.export"}, done, byActor, 20, 10 * time.Minute, nil, nil, nil},
+		{export, []string{"msg.export"}, done, byActor, 10_000, 10 * time.Minute, messagesOf, nil, nil},
 		{
 			kind("mass-replay", Critical, "Much is sent or taken in once more"),
 			[]string{"msg.replay", "msg.send-again", "job.start", "quarantine.replay"},
 			done, byActor, 50,
-			10 * time.Minute, messagesOf, nil,
+			10 * time.Minute, messagesOf, nil, nil,
 		},
 	}
 }
@@ -181,7 +202,7 @@ const mostCounted = 500
 // broken tells whether an entry of the record breaks a rule, and why. What it is counted with is read back from the record, so that nothing is
 // forgotten when the program starts anew, and every node counts the same.
 func (r rule) broken(ctx context.Context, tx *store.Tx, e audit.Entry) (why string, err error) {
-	if e.Outcome != r.outcome || e.Actor == actor || !slices.Contains(r.actions, e.Action) || r.by(e) == "" || r.by(e) == "unknown" {
+	if e.Outcome != r.outcome || e.Actor == actor || !r.concerns(e) || r.by(e) == "" || r.by(e) == "unknown" {
 		return "", nil
 	}
 	if r.times == 1 && r.odd == nil {
@@ -217,7 +238,7 @@ func (r rule) earlier(ctx context.Context, tx *store.Tx, e audit.Entry) (all []a
 				return nil, err
 			}
 			for _, b := range page {
-				if f.Before = b.Seq; r.by(b) == r.by(e) {
+				if f.Before = b.Seq; r.by(b) == r.by(e) && (r.only == nil || r.only(b)) {
 					all = append(all, b)
 					enough -= r.weight(b)
 				}
@@ -282,7 +303,7 @@ func NewRules(db *store.DB, place func(ctx context.Context) error, node string, 
 
 func judge(ctx context.Context, db *store.DB, alerts *Alerts, again time.Duration, e audit.Entry) error {
 	for _, r := range rules() {
-		if !slices.Contains(r.actions, e.Action) {
+		if !r.concerns(e) {
 			continue
 		}
 		err := db.InTx(ctx, func(tx *store.Tx) error {

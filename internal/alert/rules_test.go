@@ -138,7 +138,7 @@ func TestThreatsInTheRecordAreRaisedOnce(t *testing.T) {
 		w.act(20, entry("user:ben", "10.1.2.3", "access.refusal", audit.Refused))
 		want = append(want, "threat.denied user:ben")
 		w.act(2, entry("user:sec", "10.1.2.3", "access.token-create", audit.Done))
-		want = append(want, "threat.privileges user:sec")
+		want = append(want, "threat.privileges user:sec x")
 		w.act(1, entry("user:x", "10.1.2.3", "access.token-create", audit.Refused))
 		w.act(2, entry("user:x", "10.1.2.3", "access.passkey-cloned", audit.Refused))
 		want = append(want, "threat.passkey-cloned x")
@@ -470,5 +470,39 @@ func TestWhatIsDearToLookAtIsLookedAtSeldom(t *testing.T) {
 		if err != nil || often != 243 || seldom != 3 {
 			t.Errorf("looked %d and %d times in two hours, a minute and a quarter of one: %v", often, seldom, err)
 		}
+	})
+}
+
+// TestWhatIsDeniedCountsWhateverTheAction: the refusal of an act is kept under the act's name.
+func TestWhatIsDeniedCountsWhateverTheAction(t *testing.T) {
+	refused := func(actor, action, code string) audit.Entry {
+		return audit.Entry{Actor: actor, From: "10.1.2.3", Action: action, Object: "message/1", Reason: "y", After: fmt.Appendf(nil, `{"code":%q}`, code), Outcome: audit.Refused}
+	}
+	eachWatched(t, func(w *watched) {
+		w.act(30, refused("user:ben", "msg.discard", "conflict"))
+		w.act(30, refused("user:ben", "access.sign-in", "denied"))
+		w.act(10, refused("user:eva", "msg.discard", "denied"))
+		w.act(10, refused("user:ben", "msg.discard", "denied"))
+		w.act(5, refused("user:ben", "msg.export", "denied"))
+		w.act(4, refused("user:ben", "access.refusal", "denied"))
+		w.want("nineteen of one", "threat.sign-ins-fail from/10.1.2.0/24", "threat.account-guessed user:ben")
+		w.act(5, refused("user:ben", "msg.export", "denied"))
+		w.want("twenty of one", "threat.sign-ins-fail from/10.1.2.0/24", "threat.account-guessed user:ben", "threat.denied user:ben")
+	})
+}
+
+// TestEachChangeOfPrivilegesIsTold: a first one by somebody does not hide what they do next.
+func TestEachChangeOfPrivilegesIsTold(t *testing.T) {
+	eachWatched(t, func(w *watched) {
+		var want []string
+		for _, e := range []audit.Entry{
+			{Actor: "user:sec", Action: "access.token-create", Object: "token/andon"},
+			{Actor: "user:sec", Action: "access.user-add", Object: "user/mallory"},
+			{Actor: "directory", Action: "access.groups", Object: "user/ad:eva"},
+		} {
+			w.act(2, e)
+			want = append(want, "threat.privileges "+e.Actor+" "+e.Object)
+		}
+		w.want("three changes", want...)
 	})
 }

@@ -156,7 +156,10 @@ func (f Filter) where() (string, []any) {
 	prefix := strings.HasSuffix(f.Object, "/")
 	add(f.Object != "" && !prefix, "object = ?", f.Object)
 	add(prefix, "substr(object, 1, length(?)) = ?", f.Object)
-	add(f.Outcome != "", "outcome = ?", f.Outcome)
+	add(f.Outcome != "" && f.Outcome != Refused, "outcome = ?", f.Outcome)
+	if f.Outcome == Refused { // in so many words: those alone have an index by actor
+		parts = append(parts, "outcome = 'refused'")
+	}
 	add(!f.Since.IsZero(), "at >= ?", store.Micros(f.Since))
 	add(!f.Until.IsZero(), "at < ?", store.Micros(f.Until))
 	add(f.Before > 0, "seq < ?", f.Before)
