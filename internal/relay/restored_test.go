@@ -118,12 +118,16 @@ func TestWhatHasExpiredAndIsNotThereIsNotSent(t *testing.T) {
 }
 
 // TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect: what the lost plant delivered after the copy is new to the restored one, and bears the ID that the
-// ERP knows. It is asked for also where the relay could have it in its hand at once; what the ERP does not have is sent.
+// ERP knows. It is asked for also where the relay could have it in its hand at once; what the ERP does not have is sent, and what it cannot be asked for waits
+// for a person, as all that is in doubt does.
 func TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect(t *testing.T) {
 	eachWay(t, func(t *testing.T, p *plant) {
 		p.erp.Asked = func(_ context.Context, d message.Delivery) (message.Outcome, error) {
-			if d.Event.Message().ID == outbox.MessageID("erp", "delivered") {
+			switch d.Event.Message().ID {
+			case outbox.MessageID("erp", "delivered"):
 				return message.Outcome{Verdict: message.Delivered, Receipt: message.Receipt{Document: "1", Status: 200}}, nil
+			case outbox.MessageID("erp", "unanswerable"):
+				return message.Outcome{Verdict: message.Unsure}, nil
 			}
 			return message.Outcome{Verdict: message.Again, Receipt: message.Receipt{Status: 404}}, nil
 		}
@@ -132,7 +136,7 @@ func TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect(t *testing.T) {
 		}
 		stop := p.start()
 		time.Sleep(time.Minute)
-		for _, id := range []string{"delivered", "missing"} {
+		for _, id := range []string{"delivered", "missing", "unanswerable"} {
 			p.owe(event(id, "operation.confirmed", id))
 		}
 		time.Sleep(time.Minute)
@@ -148,6 +152,9 @@ func TestACallThatIsRepeatedAfterARestoreHasNoSecondEffect(t *testing.T) {
 		}
 		if n := sent[outbox.MessageID("erp", "missing")]; n != 1 {
 			t.Errorf("what the ERP does not have was sent %d times, want once", n)
+		}
+		if l, n := p.lane("unanswerable"), sent[outbox.MessageID("erp", "unanswerable")]; l.State != outbox.Unknown || n != 0 {
+			t.Errorf("where nobody can say the lane is %s (%s), and it was sent %d times; want it unknown, and nothing sent", l.State, l.Reason, n)
 		}
 		for _, id := range []string{"delivered", "missing"} {
 			if l := p.lane(id); l.Owed != 0 {
