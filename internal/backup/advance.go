@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func advance(ctx context.Context, p Place, c Copy, folder string, t Trial) (to r
 	if err != nil {
 		return to, err
 	}
-	last := c.lastIncrement(names)
+	last := lastIncrement(c.ID, names)
 	if t.Increments != nil {
 		last = min(last, *t.Increments)
 	}
@@ -101,18 +102,15 @@ func advance(ctx context.Context, p Place, c Copy, folder string, t Trial) (to r
 	return to, errors.Join(r.write(), r.writeFiles())
 }
 
-// lastIncrement is the highest number that a place has of the copy, whatever is missing before it.
-func (c Copy) lastIncrement(names []string) (n int64) {
-	for _, name := range names {
-		rest, ok := strings.CutPrefix(name, c.ID+".")
-		if digits, is := strings.CutSuffix(rest, ".inc"); ok && is {
-			var at int64
-			if _, err := fmt.Sscanf(digits, "%d", &at); err == nil {
-				n = max(n, at)
-			}
+// lastIncrement is the highest number that a place has of a copy's increments, whatever is missing before it.
+func lastIncrement(id string, names []string) (last int64) {
+	for _, name := range incrementsOf(id, names) {
+		digits := strings.TrimSuffix(strings.TrimPrefix(name, id+"."), ".inc")
+		if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
+			last = max(last, n)
 		}
 	}
-	return n
+	return last
 }
 
 func (r *replay) close() error {
@@ -168,9 +166,13 @@ func (r *replay) apply(ctx context.Context, p Place, n int64) (inc Increment, s 
 		return inc, s, false, err
 	}
 	defer from.Close()
-	in := bufio.NewReaderSize(from, mostLine)
+	given := &source{Reader: from}
+	in := bufio.NewReaderSize(given, mostLine)
 	if inc, s, err = readIncrement(in, r.by); err == nil {
 		anchored, err = s.anchored(r.anchor, ForIncrement)
+	}
+	if cause := given.away(err); cause != nil {
+		return inc, s, false, unread(name, p, cause)
 	}
 	if err != nil {
 		return inc, s, false, wrong(err.Error())
@@ -178,7 +180,11 @@ func (r *replay) apply(ctx context.Context, p Place, n int64) (inc Increment, s 
 	if inc.Base != r.at.Base || inc.Number != n || inc.Prev != r.at.Prev {
 		return inc, s, false, wrong("it does not follow what is before it")
 	}
-	if err := r.body(in, inc); err != nil {
+	err = r.body(in, inc)
+	if cause := given.away(err); cause != nil {
+		return inc, s, false, unread(name, p, cause)
+	}
+	if err != nil {
 		return inc, s, false, wrong("read its body: " + notWritten(err))
 	}
 	r.at.Pieces, r.at.Number, r.size = inc.Pieces, n, inc.Size

@@ -410,7 +410,12 @@ func readJSON(ctx context.Context, p Place, name string, v any) error {
 		return err
 	}
 	defer r.Close()
-	if err := json.NewDecoder(io.LimitReader(r, mostJSON)).Decode(v); err != nil {
+	given := &source{Reader: r}
+	err = json.NewDecoder(io.LimitReader(given, mostJSON)).Decode(v)
+	if cause := given.away(err); cause != nil {
+		return unread(name, p, cause)
+	}
+	if err != nil {
 		return damaged("read "+name+" in "+p.String(), notWritten(err))
 	}
 	return nil

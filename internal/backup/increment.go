@@ -84,8 +84,12 @@ func (c *Copy) follow(ctx context.Context, p Place, names []string, by Trust) er
 		if err != nil {
 			return err
 		}
-		inc, _, err := readIncrement(bufio.NewReaderSize(r, mostLine), by)
+		given := &source{Reader: r}
+		inc, _, err := readIncrement(bufio.NewReaderSize(given, mostLine), by)
 		_ = r.Close()
+		if cause := given.away(err); cause != nil {
+			return unread(c.ID+incrementSuffix(n), p, cause)
+		}
 		if err == nil && inc.Base == c.ID && inc.Number == n {
 			c.Through, c.Owed = inc.Made, inc.Owed
 			return nil

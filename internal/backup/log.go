@@ -67,6 +67,9 @@ func OpenLog(folder string) (*Log, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of the log: %w", err)
 	}
+	if err := sweepBodies(folder); err != nil {
+		return nil, err
+	}
 	l := &Log{folder: folder, know: newKnown()}
 	b, err := os.ReadFile(filepath.Join(folder, positionFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -91,6 +94,21 @@ func OpenLog(folder string) (*Log, error) {
 		l.at, l.know, l.says = position{}, newKnown(), nil
 	}
 	return l, nil
+}
+
+// bodies is what the names begin with of files that are gone as soon as they are open.
+const bodies = ".body-"
+
+// sweepBodies removes those that a process of a release before has left, which are not encrypted.
+func sweepBodies(folder string) error {
+	left, err := filepath.Glob(filepath.Join(folder, bodies+"*"))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err != nil {
+		return fmt.Errorf("remove what was left in the log: %w", err)
+	}
+	return nil
 }
 
 // Followed is the copy that the log of a folder follows; "" if there is none. It makes nothing.
@@ -347,7 +365,7 @@ func (l *Log) another() error {
 // increment makes one, unless nothing has changed.
 func (l *Log) increment(ctx context.Context, src Source, o Options) error {
 	now := src.DB.Now().UTC().Truncate(time.Microsecond) // before the moment of the copy: what it promises is in it
-	body, err := os.CreateTemp(l.folder, ".body-")
+	body, err := os.CreateTemp(l.folder, bodies+"*")
 	if err != nil {
 		return fmt.Errorf("make an increment: %w", err)
 	}

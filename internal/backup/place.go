@@ -30,7 +30,7 @@ func (f Folder) Put(_ context.Context, name string, r io.Reader) error {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return fmt.Errorf("make folder %s: %w", f, err)
 	}
-	t, err := os.CreateTemp(string(f), ".new-")
+	t, err := os.CreateTemp(string(f), beginning)
 	if err != nil {
 		return fmt.Errorf("write into %s: %w", f, err)
 	}
@@ -121,10 +121,44 @@ func (k Keep) Mark(all []Copy, now int64) {
 	}
 }
 
-// Prune removes what need not be kept from a place, the oldest first, and returns the names of what it removed (Keep.due). A copy that stays keeps all its increments, also
+// beginning is what the name begins with of a file that is not whole yet, and stale how old one is that nobody ends any more: whoever wrote it was stopped.
+const (
+	beginning = ".new-"
+	stale     = 24 * time.Hour
+)
+
+// sweeper is a place in which an upload that is cut off leaves something.
+type sweeper interface {
+	// sweep removes what was begun, and not written to since then.
+	sweep(ctx context.Context, then time.Time) error
+}
+
+func (f Folder) sweep(_ context.Context, then time.Time) error {
+	entries, err := os.ReadDir(string(f))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the backups in %s: %w", f, err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !strings.HasPrefix(e.Name(), beginning) || !info.Mode().IsRegular() || info.ModTime().After(then) {
+			continue // one that is gone meanwhile was ended
+		}
+		if err := os.Remove(filepath.Join(string(f), e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what was left of an upload: %w", err)
+		}
+	}
+	return nil
+}
+
+// Prune removes what was begun a day ago and never ended, and what need not be kept from a place, the oldest first, and returns the names of what it removed (Keep.due). A copy that stays keeps all its increments, also
 // behind one that is missing, which its log or another place may still have; with one that goes all of them go, and so do those whose copy is gone already. Where it is cut short, what it leaves of a
 // copy is a copy with fewer increments, or its manifest alone, and the next Prune takes that. by tells which proofs are believed, as of List.
 func Prune(ctx context.Context, p Place, k Keep, by Trust, now func() (unix int64)) ([]string, error) {
+	if s, can := p.(sweeper); can {
+		if err := s.sweep(ctx, time.Unix(now(), 0).Add(-stale)); err != nil {
+			return nil, err
+		}
+	}
 	all, err := List(ctx, p, by)
 	if err != nil || k.Count == 0 && k.Days == 0 {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -122,7 +123,7 @@ func (s *SFTP) Put(ctx context.Context, name string, r io.Reader) (err error) {
 	if _, err := rand.Read(tail[:]); err != nil {
 		return fmt.Errorf("name a file: %w", err)
 	}
-	temporary := path.Join(s.Folder, ".new-"+hex.EncodeToString(tail[:]))
+	temporary := path.Join(s.Folder, beginning+hex.EncodeToString(tail[:]))
 	f, err := c.Create(temporary)
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", s, err)
@@ -191,6 +192,27 @@ func (s *SFTP) Remove(ctx context.Context, name string) (err error) {
 	defer func() { err = errors.Join(err, c.Close()) }()
 	if err := c.Remove(path.Join(s.Folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a backup in %s: %w", s, err)
+	}
+	return nil
+}
+
+func (s *SFTP) sweep(ctx context.Context, then time.Time) (err error) {
+	c, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	entries, err := c.ReadDirContext(ctx, s.Folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list the backups in %s: %w", s, err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), beginning) || !e.Mode().IsRegular() || e.ModTime().After(then) {
+			continue
+		}
+		if err := c.Remove(path.Join(s.Folder, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what was left of an upload in %s: %w", s, err)
+		}
 	}
 	return nil
 }

@@ -169,3 +169,15 @@ func (t *timed) Remove(ctx context.Context, name string) error {
 	}
 	return w.end(t.Place.Remove(w, name))
 }
+
+func (t *timed) sweep(ctx context.Context, then time.Time) error {
+	s, can := t.Place.(sweeper)
+	if !can {
+		return nil
+	}
+	w, err := t.watch(ctx)
+	if err != nil {
+		return err
+	}
+	return w.end(s.sweep(w, then))
+}

@@ -279,10 +279,14 @@ func unpack(ctx context.Context, p Place, id, folder string, t Trial) (by signer
 	}
 	defer r.Close()
 	counted := &counting{to: io.Discard, sum: sha256.New()}
-	whole := io.TeeReader(&progress{r: r, of: s.Size, tell: t.Progress}, counted)
+	given := &source{Reader: r}
+	whole := io.TeeReader(&progress{r: given, of: s.Size, tell: t.Progress}, counted)
 	openErr := open(whole, t.Key, folder, m, s)
-	if _, err := io.Copy(io.Discard, whole); err != nil {
-		return by, fmt.Errorf("read backup %s: %w", id, err)
+	if given.err == nil {
+		_, _ = io.Copy(io.Discard, whole) // what fails is in given
+	}
+	if given.err != nil {
+		return by, unread(id+archiveSuffix, p, given.err)
 	}
 	if counted.n != s.Size || hex.EncodeToString(counted.sum.Sum(nil)) != s.SHA256 {
 		return by, damaged("open backup "+id+" of "+p.String(), notAsWritten(counted.n, s.Size))
@@ -325,7 +329,7 @@ func open(r io.Reader, key Key, folder string, m Manifest, s Sealed) error {
 	}
 	for _, part := range m.Parts {
 		if err := openPart(t, folder, part); err != nil {
-			return damaged("open backup "+m.ID, part.Name+": "+err.Error())
+			return spoilt("open backup "+m.ID, part.Name+": ", err)
 		}
 	}
 	if _, err := t.Next(); !errors.Is(err, io.EOF) {
