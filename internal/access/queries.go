@@ -121,4 +121,4 @@ const selectSession = `SELECT data FROM access_sessions WHERE token = ? AND expi
 
 const deleteSession = `DELETE FROM access_sessions WHERE token = ?`
 
-const deleteSessions = `DELETE FROM access_sessions WHERE expires <= ?`
+const deleteSessions = `DELETE FROM access_sessions WHERE expires <= ? RETURNING data`

@@ -64,12 +64,14 @@ const (
 func NewSessions(db *store.DB, users *Users, cfg SessionConfig) *Sessions {
 	cfg.Idle, cfg.Absolute = cmp.Or(cfg.Idle, 15*time.Minute), cmp.Or(cfg.Absolute, 12*time.Hour)
 	m := scs.New()
-	m.Store, m.Lifetime, m.HashTokenInStore = sessionStore{db}, cfg.Absolute, true
+	m.Lifetime, m.HashTokenInStore = cfg.Absolute, true
 	m.Cookie.Name, m.Cookie.HttpOnly, m.Cookie.SameSite, m.Cookie.Path, m.Cookie.Persist = "holdfast_session", true, http.SameSiteLaxMode, "/", false
 	if cfg.Secure {
 		m.Cookie.Name, m.Cookie.Secure = "__Host-holdfast_session", true
 	}
-	return &Sessions{db: db, users: users, cfg: cfg, scs: m, turned: newTurned(db), fails: map[string]failed{}, right: map[string]bool{}}
+	s := &Sessions{db: db, users: users, cfg: cfg, scs: m, turned: newTurned(db), fails: map[string]failed{}, right: map[string]bool{}}
+	m.Store = sessionStore{db, s.swept}
+	return s
 }
 
 // Wrap gives the requests of next their sessions.
@@ -143,7 +145,7 @@ func (s *Sessions) who(r *http.Request) (Actor, error) {
 	case a.actor == "" || a.disabled || store.Micros(began) <= a.signedOut:
 		return Actor{}, s.end(ctx, "the session was ended")
 	case now.Sub(seen) >= s.cfg.Idle || now.Sub(began) >= s.cfg.Absolute:
-		return Actor{}, s.end(ctx, "the session has ended: nobody used it, or it was open for long enough")
+		return Actor{}, s.timeOut(r, a.actor, began, seen)
 	}
 	if err := a.stale(now, used && r.Method == http.MethodGet, s.cfg.Idle); err != nil {
 		return Actor{}, err

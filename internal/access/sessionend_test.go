@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/problem"
 	"holdfast/internal/store"
 	"holdfast/internal/store/storetest"
@@ -89,6 +90,56 @@ func TestAPageLeftOpenKeepsNoSession(t *testing.T) {
 			}
 			if got := problem.KindOf(last); got != tt.want {
 				t.Errorf("after 20 minutes: kind %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestASessionThatTimesOutIsOnRecord: once, whether its browser comes again or not, and not where the person has signed out.
+func TestASessionThatTimesOutIsOnRecord(t *testing.T) {
+	c := realClock() // which scs goes by
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		c.add(time.Since(c.now())) // after the database before
+		s, mine := signedIn(t, db, c)
+		began := c.now().UTC()
+		c.add(16 * time.Minute)
+		for range 2 {
+			visit(s, mine, "", func(r *http.Request) {
+				if _, err := s.Who(r, ""); problem.KindOf(err) != problem.Unknown {
+					t.Errorf("after 16 minutes: %v, want that the session has ended", err)
+				}
+			})
+		}
+		d := openDoorOf(t, db, c, s, "ben")
+		left, out := d(), d()
+		visit(s, out, "", func(r *http.Request) {
+			if _, err := s.SignOut(r, false); err != nil {
+				t.Error(err)
+			}
+		})
+		_ = left // its browser is closed
+		c.add(13 * time.Hour)
+		d()
+		got := entries(t, db, audit.Filter{Action: access.SignedOut})
+		if len(got) != 3 || got[2].Actor != "user:anna" || got[0].Actor != "user:ben" || got[0].Reason != "nobody used the session for 15m0s" || got[1].Reason != "" {
+			t.Fatalf("on record: %+v, want the two that timed out and the one that was signed out", got)
+		}
+		if want := began.Format(time.RFC3339); !strings.Contains(string(got[2].After), want[:len(want)-1]) {
+			t.Errorf("on record %s, want when it began, %s", got[2].After, want)
+		}
+	}, storetest.WithClock(c.now))
+}
+
+// openDoorOf gives somebody an account, and is their sign-in, each with another code.
+func openDoorOf(t *testing.T, db *store.DB, c *clock, s *access.Sessions, name string) func() *http.Cookie {
+	t.Helper()
+	d := &door{t: t, db: db, clock: c, users: access.NewUsers("1000", policy(t, nil, nil)).Cheap()}
+	_, d.secret = d.person(name)
+	return func() *http.Cookie {
+		d.next()
+		return visit(s, nil, "", func(r *http.Request) {
+			if err := s.SignIn(r, name, goodPassword, d.code()); err != nil {
+				t.Error(err)
 			}
 		})
 	}

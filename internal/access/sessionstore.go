@@ -9,7 +9,10 @@ import (
 )
 
 // sessionStore keeps sessions in the plant's database, so that every node knows them. It is an scs.CtxStore.
-type sessionStore struct{ db *store.DB }
+type sessionStore struct {
+	db   *store.DB
+	gone func(ctx context.Context, tx *store.Tx, data []byte) error // tells of one that was taken out, since its time was over
+}
 
 // foundKey is where the context of a request has the token, as it is kept, of the session that was there when the request began.
 type foundKey struct{}
@@ -39,10 +42,16 @@ func (s sessionStore) FindCtx(ctx context.Context, token string) (data []byte, f
 // if it was ended meanwhile, it stays so.
 func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
 	return s.db.InTx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, deleteSessions, store.Micros(tx.Now)); err != nil {
+		var gone [][]byte
+		err := tx.Select(ctx, &gone, deleteSessions, store.Micros(tx.Now))
+		for _, one := range gone {
+			if err == nil {
+				err = s.gone(ctx, tx, one)
+			}
+		}
+		if err != nil {
 			return err
 		}
-		var err error
 		if found := foundToken(ctx); found != "" && found == token {
 			_, err = tx.Exec(ctx, updateSession, data, store.Micros(expiry), token)
 		} else {
