@@ -19,6 +19,7 @@ import (
 // demoFlags are what the demo is told.
 type demoFlags struct {
 	once, asJSON            bool
+	stuck                   bool // an order is left to practise on
 	seed                    uint64
 	orders                  int
 	outage                  time.Duration
@@ -45,13 +46,14 @@ func newDemo() *cobra.Command {
 			"that runs already: both sides are cut off from it instead, and --broker-restart restarts it meanwhile.\n\n" +
 			"With --erp sap the ERP is a mock of S/4HANA's OData services, which loses answers after the work was done, has orders locked and ends\n" +
 			"sessions, and is restarted during the outage.",
-		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --once --erp sap\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml",
+		Example: "  holdfast demo\n  holdfast demo --once --json --seed 7\n  holdfast demo --once --link amqp\n  holdfast demo --once --erp sap\n  holdfast demo --data ./demo && holdfast status --config ./demo/holdfast.yaml\n  holdfast demo --data ./demo --stuck",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd, f) },
 	}
 	fl := cmd.Flags()
 	fl.BoolVar(&f.once, "once", false, "do the scripted run and exit: 0 if nothing was lost, doubled, out of order or badly signed, else 1")
 	fl.BoolVar(&f.asJSON, "json", false, "print the result as one JSON object and nothing else")
+	fl.BoolVar(&f.stuck, "stuck", false, "leave an order to practise on: at its end the ERP has refused a confirmation, see docs/when-the-erp-is-down.md")
 	fl.Uint64Var(&f.seed, "seed", 1, "of everything that is left to chance")
 	fl.IntVar(&f.orders, "orders", 24, "how many orders the ERP releases; the plant makes some of its own besides")
 	fl.DurationVar(&f.outage, "outage", 6*time.Second, "how long the link is cut at least")
@@ -83,6 +85,8 @@ func (f demoFlags) check() error {
 		return &problem.Error{
 			Kind: problem.Invalid, What: "demo", Why: "--broker is for --link amqp, and --broker-restart for --broker", Hint: "give all that belong together",
 		}
+	case f.stuck && (f.once || f.link != "rest" || f.erp != "plain"):
+		return &problem.Error{Kind: problem.Invalid, What: "demo", Why: "--stuck is for a demo that goes on running, over HTTP, with the plain ERP", Hint: "leave out --once, --link and --erp"}
 	default:
 		if f.keys == keysVault {
 			return nil
@@ -169,6 +173,9 @@ func stageDemo(cmd *cobra.Command, f demoFlags, set *dataset.Set) (report demoRe
 			err = printJSON(out, report)
 		} else {
 			report.print(out)
+		}
+		if err == nil && f.stuck {
+			err = s.stick(gctx, out)
 		}
 		if err == nil && !f.once {
 			s.stay(gctx, out, f)

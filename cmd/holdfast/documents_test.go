@@ -13,9 +13,10 @@ import (
 // ranElsewhere are the command lines of blocks in the documents that no script runs as they stand, each with what does run them, or why nothing can.
 func ranElsewhere() map[string]string {
 	return map[string]string{
-		"holdfast demo --once --erp sap":   "TestTheDemoRunsOverSAP: it needs SAP's server from npm",
-		"holdfast demo --once --link amqp": "amqplink_test.go: it needs a broker, whose address the test gives",
-		"holdfast status --server https://plant.example:8420 --ca ca.crt --token file:token":                                        "remote_test.go, against a server that the test starts",
+		"holdfast demo --data ./demo --stuck":                                                "TestTheOutagePageRunsAsWritten: it goes on running, and is what the rest of its page is done on",
+		"holdfast demo --once --erp sap":                                                     "TestTheDemoRunsOverSAP: it needs SAP's server from npm",
+		"holdfast demo --once --link amqp":                                                   "amqplink_test.go: it needs a broker, whose address the test gives",
+		"holdfast status --server https://plant.example:8420 --ca ca.crt --token file:token": "remote_test.go, against a server that the test starts",
 		"holdfast link pause erp --server https://plant.example:8420 --cert team.crt --key team.key --reason 'ERP release tonight'": "remote_test.go, as above",
 	}
 }

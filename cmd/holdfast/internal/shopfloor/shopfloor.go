@@ -109,6 +109,15 @@ func (f *Floor) Work(ctx context.Context, o mes.Order, seed uint64) error {
 	return nil
 }
 
+// Begin starts an order and confirms so much of its first operation.
+func (f *Floor) Begin(ctx context.Context, o mes.Order, yield decimal.Decimal) error {
+	if err := f.act(ctx, "/v1/orders/"+o.ID+"/start", by{"operator 12"}, nil, func(*Counts) {}); err != nil {
+		return fmt.Errorf("start order %s: %w", o.Number, err)
+	}
+	c := mes.NewConfirmation{ID: uuid.NewString(), Order: o.ID, Operation: o.Operations[0].Number, Yield: yield, Unit: o.Unit, Personnel: "operator 12"}
+	return f.act(ctx, "/v1/confirmations", c, nil, func(c *Counts) { c.Confirmations++ })
+}
+
 // hash is FNV-1a.
 func hash(s string) uint64 {
 	h := uint64(14695981039346656037)
