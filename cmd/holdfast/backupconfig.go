@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -255,7 +256,7 @@ func (c Config) backupFiles() map[string]string {
 }
 
 // singleFiles are those that the plant reads and that go into a copy where they lie below the configuration's folder: the keyring's passphrase, the public keys of those whom copies
-// are for, without which the plant that is restored could make none, and what links and places of copies read.
+// are for, without which the plant that is restored could make none, what links read, and the certificates by which anybody is believed.
 func (c Config) singleFiles() (all []string) {
 	for _, reference := range append([]string{c.Keys.Passphrase}, c.Backup.Recipients...) {
 		if name, ok := strings.CutPrefix(reference, "file:"); ok {
@@ -265,9 +266,11 @@ func (c Config) singleFiles() (all []string) {
 	for _, l := range c.Links {
 		all = append(all, l.publicFiles()...)
 	}
-	for _, p := range c.Backup.Places {
-		all = append(all, c.beside(p.CA))
-	}
+	eachText(reflect.ValueOf(c), "", func(key, path string) {
+		if last := key[strings.LastIndexByte(key, '.')+1:]; last == "ca" || last == "client_ca" {
+			all = append(all, c.beside(path))
+		}
+	})
 	return slices.DeleteFunc(all, func(path string) bool { return !filepath.IsAbs(path) })
 }
 
@@ -367,9 +370,9 @@ func unnested(files map[string]string) map[string]string {
 	return files
 }
 
-// publicFiles are those that a link reads and that are no secret: contracts, and the keys and certificates by which others are known.
+// publicFiles are those that a link reads and that are no secret: contracts, and the keys by which others are known.
 func (l LinkConfig) publicFiles() []string {
-	files := []string{l.EncryptTo, l.Verify.Receipts, l.REST.Spec, l.REST.TLS.CA, l.AMQP.TLS.CA, l.OData.TLS.CA, l.SAP.TLS.CA}
+	files := []string{l.EncryptTo, l.Verify.Receipts, l.REST.Spec, l.IDoc.Descriptions}
 	for _, s := range l.Verify.Senders {
 		files = append(files, s.Keys)
 	}
