@@ -100,15 +100,9 @@ func (s *Schedule) Run(ctx context.Context) error {
 			has, _ = s.newest(ctx) // what cannot be listed was told above
 		}
 		s.tellFailing(ctx, has, places, began)
-		good, from := trials[0].good(has), ""
+		good := trials[0].good(has)
 		proven.Set(seconds(good))
-		if len(trials) > 1 {
-			from = " from a place on another machine"
-		}
-		since, says := good, "the newest backup that was proven"+from+" is of "+good.Format(time.RFC3339)
-		if good.IsZero() {
-			since, says = began, "no backup was ever proven"+from
-		}
+		since, says := standing(good, began, len(trials) > 1)
 		late := s.Now().Sub(since) >= max(s.Alarm, 2*s.Every)
 		if late && !alarmed {
 			if err := s.Raise(ctx, says); err != nil {
@@ -119,6 +113,18 @@ func (s *Schedule) Run(ctx context.Context) error {
 		alarmed = late
 	}
 	return nil
+}
+
+// standing says of what moment the newest copy is that counts as good, and in words; remote is that those of this machine do not count. Where none counts it is since when somebody looks.
+func standing(good, began time.Time, remote bool) (since time.Time, says string) {
+	from := ""
+	if remote {
+		from = " from a place on another machine"
+	}
+	if good.IsZero() {
+		return began, "no backup was ever proven" + from
+	}
+	return good, "the newest backup that was proven" + from + " is of " + good.Format(time.RFC3339)
 }
 
 // trials are places of which one after the other has its newest copy proven.
