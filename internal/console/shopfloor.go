@@ -342,13 +342,30 @@ func (v orderView) OpenOf(k mes.Component) string {
 	return left.String()
 }
 
-// Missing tells what is still to be made.
+// Missing tells what is still to be made in the operation of the form; "" where somebody chooses among several, so that no number of another one stands
+// there.
 func (v orderView) Missing() string {
-	left := v.Quantity.Sub(v.Yield)
-	if left.Sign() < 0 {
-		return "0"
+	if len(v.Operations) != 1 {
+		return ""
+	}
+	op := v.Operations[0]
+	left := v.Quantity.Sub(op.Yield).Sub(op.Scrap).Sub(op.Rework)
+	if left.Sign() <= 0 {
+		return ""
 	}
 	return left.String()
+}
+
+// IssueUnit is the unit of what is consumed: of several, that of the material which is chosen.
+func (v orderView) IssueUnit() string {
+	unit := ""
+	for _, k := range v.Components {
+		if unit != "" && k.Unit != unit {
+			return "in the unit of the material"
+		}
+		unit = k.Unit
+	}
+	return unit
 }
 
 // Unreceived tells what was made and is not in stock.
