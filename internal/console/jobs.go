@@ -88,10 +88,32 @@ type jobView struct {
 	jobRow
 	Choice string // which messages it is about, in words
 	Newer  int    // that came after it was frozen
-	Items  []job.Item
+	Items  []itemRow
 	States []tab
 	Next   string
 	Env    string
+}
+
+// itemRow is a message of a job with the number of the order that its lane is of; "" if it is of none.
+type itemRow struct {
+	job.Item
+	Order string
+}
+
+// itemRows adds the numbers of orders to messages of a job.
+func (c *Console) itemRows(ctx context.Context, tx *store.Tx, items []job.Item) ([]itemRow, error) {
+	numbers, out := map[string]string{}, make([]itemRow, 0, len(items))
+	for _, i := range items {
+		if _, known := numbers[i.Lane]; !known {
+			o, err := c.Plant.Order(ctx, tx, i.Lane)
+			if err != nil && problem.KindOf(err) != problem.NotFound {
+				return nil, err
+			}
+			numbers[i.Lane] = o.Number
+		}
+		out = append(out, itemRow{i, numbers[i.Lane]})
+	}
+	return out, nil
 }
 
 // itemStates are the lists of a job's messages.
@@ -126,7 +148,10 @@ func (c *Console) jobView(ctx context.Context, id, state, after string) (v jobVi
 				return err
 			}
 		}
-		v.Items, err = c.Jobs.Items(ctx, tx, id, state, from, perPage)
+		items, err := c.Jobs.Items(ctx, tx, id, state, from, perPage)
+		if err == nil {
+			v.Items, err = c.itemRows(ctx, tx, items)
+		}
 		return err
 	})
 	address := func(state, after string) string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -230,5 +231,14 @@ func TestButtonsFollowTheState(t *testing.T) {
 	b.await(`document.querySelector(".word").textContent.trim() === "paused"`)
 	if got, want := acts(), "Let it go on, Let it go on, Change the rate, Change"; got != want {
 		t.Errorf("the acts of a paused link are %q, want %q", got, want)
+	}
+}
+
+// TestAJobNamesOrdersAsOtherListsDo: by their numbers, not by the lane.
+func TestAJobNamesOrdersAsOtherListsDo(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	_, page := p.get("/console/jobs/" + p.replay)
+	if strings.Contains(page, ">"+p.orders[0]+"<") || !regexp.MustCompile(`lane=`+p.orders[0]+`">order [^<]+</a>`).MatchString(page) {
+		t.Errorf("its messages are named by their lanes: %s", p.says(page))
 	}
 }
