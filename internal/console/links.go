@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/internal/access"
+	"holdfast/internal/audit"
 	"holdfast/internal/inbox"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -72,7 +73,27 @@ func (v *linkView) fill(o, foretold Outlook, feeds []inbox.FeedStatus, now time.
 // links answers GET /console/links.
 func (c *Console) links(r *http.Request) (*page, error) {
 	v, err := c.linkViews(r)
+	if err == nil {
+		err = c.view(r.Context(), func(tx *store.Tx) error { return pausers(r.Context(), tx, v) })
+	}
 	return &page{name: "links", Title: "Links", Section: "Links", Live: true, Body: v}, err
+}
+
+// pausers fills in who has paused each link that is.
+func pausers(ctx context.Context, tx *store.Tx, links []linkView) error {
+	for i := range links {
+		if !links[i].Paused {
+			continue
+		}
+		list, err := audit.List(ctx, tx, audit.Filter{Object: "link/" + links[i].Name, Action: access.LinkPause, Outcome: audit.Done, Limit: 1})
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			links[i].By = e.Actor
+		}
+	}
+	return nil
 }
 
 // actOnLink answers POST /console/links/{link}/{act}.

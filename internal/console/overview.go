@@ -45,6 +45,7 @@ type linkView struct {
 	Kind    string
 	Rate    int    // requests a second that it may send; 0 is no limit
 	Asked   bool   // a person has set Rate
+	By      string // who has paused it; "" if nobody has, or the record does not have it any more
 	State   string // up, degraded, down, paused or removed
 	Tone    string // of the word
 	Why     string
