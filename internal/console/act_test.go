@@ -181,6 +181,18 @@ func TestTheSecondOfTwoCorrectionsSeesBothTexts(t *testing.T) {
 	}
 }
 
+// TestACutCorrectionIsToldByItsLine: tried or kept, and the form stays open with it.
+func TestACutCorrectionIsToldByItsLine(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	was := p.detail(p.stuck)
+	for _, act := range []string{"draft", "amend"} {
+		_, _, page := p.post("/console/messages/"+p.stuck+"/"+act, form("reason", "a try", "version", was.Digest, "body", "{\n  \"yield\":"))
+		if says := p.says(page); !strings.Contains(says, "line 2, column") || !strings.Contains(page, `id="act-amend" class="act wide" hx-morph-skip open`) {
+			t.Errorf("%s: it does not say where, or is shut: %s", act, says)
+		}
+	}
+}
+
 func TestALaneIsWholeUntilItIsTamperedWith(t *testing.T) {
 	tests := []struct {
 		name, sql, says string

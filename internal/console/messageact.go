@@ -217,6 +217,10 @@ func (c *Console) tryDraft(r *http.Request, met error) (*page, error) {
 		v.Theirs = diff(pretty([]byte(body)), pretty(v.Body))
 		met = cmp.Or(met, errChanged(v.Detail))
 	}
+	if bad := CheckJSON("try the correction", []byte(body)); bad != nil {
+		v.Tried = &mapped{Says: "It is not JSON: there is nothing to map yet."}
+		return c.again(r, messagePage(v), cmp.Or(met, bad))
+	}
 	d := v.Detail
 	d.History = append(slices.Clone(d.History), outbox.Happened{Body: d.Body, Large: d.Large})
 	d.Body, d.Large = compact(body), nil
