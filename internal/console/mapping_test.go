@@ -162,6 +162,9 @@ func TestFourEyesSeeAMappingBeforeItIsUsed(t *testing.T) {
 			t.Errorf("%s: %d entries in the record, want %d", action, got, want)
 		}
 	}
+	if _, page := p.get("/console/mappings"); !strings.Contains(page, `action="/console/mappings/rollback"`) {
+		t.Error("with an edition in use the page does not offer to go back")
+	}
 	status, _, body := p.post("/console/mappings/rollback", url.Values{"reason": {"four places after all"}, "key": {"k-4"}})
 	if used := p.editions().Used.Edition; status != http.StatusConflict || used != proposed || !strings.Contains(p.says(body), "no others were used before") {
 		t.Errorf("went back from the first: %d, %s in use: %s", status, used, p.says(body))
@@ -373,5 +376,13 @@ func TestAnEditionThatDoesNotCompileIsTold(t *testing.T) {
 		if status, body := p.get("/console/mappings"); status != http.StatusOK || !strings.Contains(p.says(body), "there is no scr here") {
 			t.Errorf("%d, %s", status, p.says(body))
 		}
+	}
+}
+
+// TestWithoutAnEditionNobodyGoesBack: there is nothing to go back to, and the page does not offer it.
+func TestWithoutAnEditionNobodyGoesBack(t *testing.T) {
+	p := open(t, storetest.SQLite(t))
+	if _, page := p.get("/console/mappings"); strings.Contains(page, "Go back") || !strings.Contains(page, "Each node takes its own folder of mappings") {
+		t.Errorf("the page says %s", p.says(page))
 	}
 }
