@@ -3,7 +3,6 @@ package backup_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -37,7 +36,7 @@ func TestCopiesCountByWhatIsRestoredFromElsewhere(t *testing.T) {
 						return nil
 					},
 					Pruned: func(context.Context, backup.Place, []string) error { return nil },
-					Raise:  c.raise, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+					Raise:  c.raise, Logger: slog.New(slog.DiscardHandler),
 				}
 				ctx, stop := context.WithCancel(t.Context())
 				ended := make(chan error)
@@ -55,7 +54,9 @@ func TestCopiesCountByWhatIsRestoredFromElsewhere(t *testing.T) {
 					t.Errorf("alarms of places: %v", failing)
 				}
 				stop()
-				<-ended
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
 			})
 		})
 	}
@@ -75,7 +76,7 @@ func TestARemotePlaceThatIsProvenIsNoAlarm(t *testing.T) {
 				return nil
 			},
 			Pruned: func(context.Context, backup.Place, []string) error { return nil },
-			Raise:  c.raise, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Raise:  c.raise, Logger: slog.New(slog.DiscardHandler),
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -87,6 +88,8 @@ func TestARemotePlaceThatIsProvenIsNoAlarm(t *testing.T) {
 			t.Errorf("proven %v, alarms %v and of places %v", c.proved, c.alarms, failing)
 		}
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
