@@ -217,6 +217,8 @@ const atOnce = 4
 // compareMessages asks the ERP for each message that was delivered in the time, some hundred in memory at once.
 func (r *records) compareMessages(ctx context.Context, progress io.Writer, check sendable, c *comparison, w window) error {
 	bar := newProgress(progress, 0, "messages")
+	pace := newPace(r.cfg.Links[c.Link].Rate)
+	defer pace.Stop()
 	seen := 0
 	err := r.eachDelivered(ctx, c.Link, w, func(list []outbox.Detail) error {
 		if seen += len(list); seen > 0 {
@@ -226,6 +228,9 @@ func (r *records) compareMessages(ctx context.Context, progress io.Writer, check
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(atOnce)
 		for _, d := range list {
+			if err := pace.wait(ctx); err != nil {
+				break
+			}
 			g.Go(func() error {
 				o, err := check.ask(ctx, r.db, d)
 				mu.Lock()
@@ -246,6 +251,23 @@ func (r *records) compareMessages(ctx context.Context, progress io.Writer, check
 		return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Object, b.Object), cmp.Compare(a.Message, b.Message))
 	})
 	return nil
+}
+
+// pace keeps questions apart, so that a comparison asks no faster than the link may be used for what is reported.
+type pace struct{ *time.Ticker }
+
+// newPace is that of a rate, in questions a second; 0 is no limit.
+func newPace(rate int) pace {
+	return pace{time.NewTicker(max(time.Second/time.Duration(cmp.Or(rate, 10_000)), time.Microsecond))}
+}
+
+func (p pace) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.C:
+		return nil
+	}
 }
 
 // eachDelivered hands over, page by page, every message of a link that was delivered in a time, its last delivery. The deliveries of one message

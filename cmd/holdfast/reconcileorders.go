@@ -41,7 +41,7 @@ func (r *records) compareOrders(ctx context.Context, erp relay.Reader, c *compar
 func (r *records) comparePage(ctx context.Context, erp relay.Reader, c *comparison, orders []mes.Order) error {
 	byNumber, numbers := map[string]mes.Order{}, []string{}
 	for _, o := range orders {
-		if o.ERPNumber != "" {
+		if o.ERPNumber != "" && !c.past(o) {
 			byNumber[o.ERPNumber], numbers = o, append(numbers, o.ERPNumber)
 		}
 	}
@@ -83,6 +83,11 @@ func (r *records) comparePage(ctx context.Context, erp relay.Reader, c *comparis
 		}
 	}
 	return nil
+}
+
+// past tells of an order that has ended before the time that is compared. Of these there is ever more, and each costs a question.
+func (c *comparison) past(o mes.Order) bool {
+	return (o.Status == mes.TechnicallyComplete || o.Status == mes.Cancelled) && o.ChangedAt.Before(c.From)
 }
 
 // orderMissing tells of an order that the ERP does not have. One that the plant has made is made again by the message that made it.

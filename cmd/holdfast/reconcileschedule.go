@@ -20,9 +20,35 @@ import (
 
 // ReconcileConfig says when the plant holds what it has reported against what the ERPs have, by itself.
 type ReconcileConfig struct {
-	Every       time.Duration `yaml:"every"`        // between two comparisons of a link; 0: never by the clock
-	AfterOutage bool          `yaml:"after_outage"` // whenever a link is back
+	At          string        `yaml:"at"`           // the time of day in the plant's zone at which each link is compared, or "never"; default 02:30
+	Every       time.Duration `yaml:"every"`        // between two comparisons of a link, instead of At
+	AfterOutage *bool         `yaml:"after_outage"` // whenever a link is back; default true
 	Back        time.Duration `yaml:"back"`         // how far before the outage, or the present, it looks; default 24 h
+}
+
+// atNight is when each link is compared where nobody says otherwise; neverAt that it is not by the clock.
+const (
+	atNight = "02:30"
+	neverAt = "never"
+)
+
+func (c ReconcileConfig) afterOutage() bool { return c.AfterOutage == nil || *c.AfterOutage }
+
+// byClock tells whether links are compared by the clock.
+func (c ReconcileConfig) byClock() bool { return c.Every > 0 || c.At != neverAt }
+
+// lastAt is when it was time last in a zone, at or before now; the zero time where it never is.
+func (c ReconcileConfig) lastAt(now time.Time, zone *time.Location) time.Time {
+	at, err := time.Parse("15:04", cmp.Or(c.At, atNight))
+	if err != nil { // never; all else was refused when the configuration was read
+		return time.Time{}
+	}
+	day := now.In(zone)
+	for back := 0; ; back++ { // an hour that a day leaves out or has twice comes as time.Date has it
+		if t := time.Date(day.Year(), day.Month(), day.Day()-back, at.Hour(), at.Minute(), 0, 0, zone); !t.After(now) {
+			return t
+		}
+	}
 }
 
 func (c Config) checkReconcile(k *checker) {
@@ -31,16 +57,25 @@ func (c Config) checkReconcile(k *checker) {
 			k.wrong("reconcile."+name, "it is negative", "write 24h, or leave it out")
 		}
 	}
+	if _, err := time.Parse("15:04", c.Reconcile.At); err != nil && c.Reconcile.At != "" && c.Reconcile.At != neverAt {
+		k.wrong("reconcile.at", "it is no time of day", `write it as "02:30", in the plant's zone, or never`)
+	}
+	if c.Reconcile.At != "" && c.Reconcile.Every > 0 {
+		k.wrong("reconcile.at", "every says when already", "write one of them")
+	}
 }
 
 // reconciler compares by the clock and after outages. It asks each ERP for every message of the time, a few at once, and changes nothing: what
-// differs is in the audit record, and on the page Reconcile. Of several nodes each does so, unless another has just done it.
+// differs is in the audit record, and on the page Reconcile. Of several nodes the one whose turn it is does so. A link that cannot be asked is left out.
 type reconciler struct {
 	r     *records
 	check sendable
 	cfg   ReconcileConfig
 	node  string
 	links []string
+	zone  *time.Location
+	turn  *store.Turn // nil: there is but one node
+	began time.Time   // from then on it is looked for what a link that was never compared missed
 	log   *slog.Logger
 	down  map[string]time.Time // links that were seen down, since when; Run's alone
 	tried map[string]time.Time // when a comparison failed last; Run's alone
@@ -48,17 +83,19 @@ type reconciler struct {
 
 func (p *process) reconciler() *reconciler {
 	r := &records{cfg: p.cfg, db: p.db, out: p.outbox, in: p.inbox, doer: p.doer, jobs: p.jobs, plant: p.plant, tokens: p.tokens}
+	links := slices.DeleteFunc(slices.Sorted(maps.Keys(p.cfg.Links)), func(name string) bool { _, _, asks := p.cfg.Links[name].patience(); return !asks })
 	return &reconciler{
 		r: r, check: sendable{p.outbox, p.cfg.mapper(p.live, p.tokens, p.db), p.links, p.live}, cfg: p.cfg.Reconcile, node: "node:" + p.cfg.node(),
-		links: slices.Sorted(maps.Keys(p.cfg.Links)), log: p.log.With("part", "reconcile"), down: map[string]time.Time{}, tried: map[string]time.Time{},
+		links: links, zone: p.cfg.zone(), turn: p.db.Turn("reconcile"), began: p.db.Now(), log: p.log.With("part", "reconcile"), down: map[string]time.Time{}, tried: map[string]time.Time{},
 	}
 }
 
 // Run compares whenever it is time, until ctx ends. What cannot be compared, since the ERP is away, is tried again when it is due.
 func (s *reconciler) Run(ctx context.Context) error {
-	if s.cfg.Every == 0 && !s.cfg.AfterOutage {
+	if len(s.links) == 0 || !s.cfg.byClock() && !s.cfg.afterOutage() {
 		return nil
 	}
+	defer func() { _ = s.turn.Close() }() // if it is not heard, the end of the session is
 	look := time.NewTicker(min(10*time.Second, cmp.Or(s.cfg.Every, 10*time.Second)))
 	defer look.Stop()
 	for {
@@ -102,6 +139,9 @@ func (s *reconciler) step(ctx context.Context) error {
 		if !due {
 			continue
 		}
+		if mine, err := s.mine(ctx); !mine {
+			return err // the node whose turn it is compares, and this one sees it in the record
+		}
 		s.tried[link] = now
 		if err := s.compare(ctx, link, window{from: from.Add(-cmp.Or(s.cfg.Back, 24*time.Hour)), to: now}); err != nil {
 			errs = append(errs, err)
@@ -113,6 +153,14 @@ func (s *reconciler) step(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// mine tells whether of the plant's nodes it is this one that compares.
+func (s *reconciler) mine(ctx context.Context) (bool, error) {
+	if s.turn == nil {
+		return true, nil
+	}
+	return s.turn.Mine(ctx)
+}
+
 // tryReconcile is how long after a comparison that failed the next one begins.
 const tryReconcile = 5 * time.Minute
 
@@ -120,11 +168,11 @@ const tryReconcile = 5 * time.Minute
 func (s *reconciler) due(link string, up map[string]time.Time, last, now time.Time) (from time.Time, due bool) {
 	since, was := s.down[link]
 	back, isUp := up[link]
-	if was && isUp && (!s.cfg.AfterOutage || last.After(back)) {
+	if was && isUp && (!s.cfg.afterOutage() || last.After(back)) {
 		delete(s.down, link) // another node has compared since, or nobody asks for it
 		was = false
 	}
-	if !was && s.cfg.AfterOutage && last.Before(back) { // it came back before this process began, and nobody has compared since
+	if !was && s.cfg.afterOutage() && last.Before(back) { // it came back before this process began, and nobody has compared since
 		since, was = last, true
 		if last.IsZero() {
 			since = back
@@ -135,9 +183,12 @@ func (s *reconciler) due(link string, up map[string]time.Time, last, now time.Ti
 		return now, false
 	case was:
 		return since, true
-	default:
-		return now, s.cfg.Every > 0 && now.Sub(last) >= s.cfg.Every
+	case s.cfg.Every > 0:
+		return now, now.Sub(last) >= s.cfg.Every
+	case last.IsZero(): // a plant that has just begun has nothing to compare yet
+		last = s.began
 	}
+	return now, last.Before(s.cfg.lastAt(now, s.zone))
 }
 
 // seen keeps which links are down, and gives those that are up, with when they came back.

@@ -73,7 +73,7 @@ func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
 	erp := &remembering{}
 	check.links = map[string]link{"erp": erp}
 	s := &reconciler{
-		r: r, check: check, cfg: ReconcileConfig{Every: time.Hour, AfterOutage: true}, node: "node:a", links: []string{"erp"},
+		r: r, check: check, cfg: ReconcileConfig{Every: time.Hour}, node: "node:a", links: []string{"erp"},
 		log: slog.New(slog.DiscardHandler), down: map[string]time.Time{}, tried: map[string]time.Time{},
 	}
 	breaker := func(state string) {
@@ -153,11 +153,46 @@ func TestAnOutageBeforeAStartIsComparedToo(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &reconciler{cfg: ReconcileConfig{AfterOutage: tt.after}, links: []string{"erp"}, down: map[string]time.Time{}, tried: map[string]time.Time{}}
+			s := &reconciler{cfg: ReconcileConfig{At: neverAt, AfterOutage: &tt.after}, links: []string{"erp"}, down: map[string]time.Time{}, tried: map[string]time.Time{}}
 			up := s.seen([]outbox.Link{{Name: "erp", Breaker: "closed", ChangedAt: tt.back}})
 			if from, due := s.due("erp", up, tt.last, now); due != tt.due || !from.Equal(tt.from) {
 				t.Errorf("due %t from %s, want %t from %s", due, from, tt.due, tt.from)
 			}
 		})
+	}
+}
+
+// TestWithoutAWordThePlantIsComparedEachNightInItsZone, and not before a night has come since it began; what another node has recorded counts.
+func TestWithoutAWordThePlantIsComparedEachNightInItsZone(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 3, day, hour, minute, 0, 0, zone) }
+	tests := []struct {
+		name             string
+		cfg              ReconcileConfig
+		began, last, now time.Time
+		due              bool
+	}{
+		{"before the night", ReconcileConfig{}, at(26, 8, 0), at(26, 2, 31), at(27, 2, 29), false},
+		{"at night", ReconcileConfig{}, at(26, 8, 0), at(26, 2, 31), at(27, 2, 30), true},
+		{"compared this night", ReconcileConfig{}, at(26, 8, 0), at(27, 2, 30), at(27, 23, 0), false},
+		{"the hour that the day leaves out", ReconcileConfig{}, at(26, 8, 0), at(28, 2, 31), at(29, 3, 31), true},
+		{"the zone's day, not UTC's", ReconcileConfig{At: "00:30"}, at(26, 8, 0), at(26, 0, 31), at(27, 0, 31).UTC(), true},
+		{"a plant that has just begun", ReconcileConfig{}, at(26, 8, 0), time.Time{}, at(26, 9, 0), false},
+		{"its first night", ReconcileConfig{}, at(26, 8, 0), time.Time{}, at(27, 2, 31), true},
+		{"never", ReconcileConfig{At: neverAt}, at(26, 8, 0), at(20, 2, 31), at(27, 2, 31), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &reconciler{cfg: tt.cfg, zone: zone, began: tt.began, links: []string{"erp"}, down: map[string]time.Time{}, tried: map[string]time.Time{}}
+			if _, due := s.due("erp", s.seen(nil), tt.last, tt.now); due != tt.due {
+				t.Errorf("due %t, want %t", due, tt.due)
+			}
+		})
+	}
+	if c := (ReconcileConfig{}); !c.afterOutage() || !c.byClock() {
+		t.Error("by itself it is off")
 	}
 }
