@@ -16,6 +16,7 @@ import (
 
 	"holdfast/adapters/rest"
 	"holdfast/internal/access"
+	"holdfast/internal/mes"
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
 	"holdfast/internal/problem"
@@ -238,7 +239,7 @@ func (r *records) compareMessages(ctx context.Context, progress io.Writer, check
 				if problem.KindOf(err) == problem.Unavailable && o.LinkDown {
 					return err
 				}
-				c.judge(d, o, err)
+				c.judge(d, o, err, func() string { return r.orderOf(ctx, d.Lane) })
 				return bar.Add(1)
 			})
 		}
@@ -331,29 +332,45 @@ func (c sendable) ask(ctx context.Context, db *store.DB, d outbox.Detail) (messa
 	return c.links[d.Link].Ask(ctx, q)
 }
 
-// judge says what an answer means.
-func (c *comparison) judge(d outbox.Detail, o message.Outcome, err error) {
+// orderOf names a lane as a person knows it: by the number of its order. What no order has is named as the lane it is.
+func (r *records) orderOf(ctx context.Context, lane string) string {
+	var o mes.Order
+	err := r.db.View(ctx, func(tx *store.Tx) (err error) {
+		o, err = r.plant.Order(ctx, tx, lane)
+		return err
+	})
+	if err != nil || o.Number == "" {
+		return "lane " + lane
+	}
+	return "order " + o.Number
+}
+
+// judge says what an answer means; of names the lane, where something differs.
+func (c *comparison) judge(d outbox.Detail, o message.Outcome, err error, of func() string) {
 	c.Messages++
-	object := fmt.Sprintf("%s, number %d of lane %s", d.Kind, d.Number, d.Lane)
 	plant := cmp.Or(d.Receipt.Document, "delivered, without a number")
 	switch {
 	case err == nil && o.Verdict == message.Delivered && (o.Receipt.Document == d.Receipt.Document || d.Receipt.Document == "" || o.Receipt.Document == ""):
 		c.Agree++
 	case err == nil && o.Verdict == message.Delivered:
 		c.add(difference{
-			What: "other document", Object: object, Plant: plant, ERP: o.Receipt.Document, Message: d.ID, lane: d.Lane,
+			What: "other document", Object: objectOf(d, of()), Plant: plant, ERP: o.Receipt.Document, Message: d.ID, lane: d.Lane,
 			Cause:  "the ERP has booked it a second time, or under a new number after a restore",
 			Repair: "none of ours is right while both stand: cancel the wrong one in the ERP; the plant goes on with " + plant,
 		})
 	case err == nil && o.Verdict == message.Again && o.Receipt.Status != 0:
 		c.add(difference{
-			What: lost, Object: object, Plant: plant, ERP: "does not have it", Message: d.ID, lane: d.Lane,
+			What: lost, Object: objectOf(d, of()), Plant: plant, ERP: "does not have it", Message: d.ID, lane: d.Lane,
 			Cause: "the ERP was restored from a copy that is older, or somebody has deleted it", Repair: "sent again by --apply",
 		})
 	default:
 		c.Unasked++
 		c.UnaskedWhy = cmp.Or(c.UnaskedWhy, whatWhy(err), whatWhy(o.Err), "its operation is idempotent, and the link names no way to ask")
 	}
+}
+
+func objectOf(d outbox.Detail, of string) string {
+	return fmt.Sprintf("%s, number %d of %s", d.Kind, d.Number, of)
 }
 
 // whatWhy is an error in one line for a person; "" for none.

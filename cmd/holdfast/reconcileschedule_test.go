@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,11 @@ func TestPlantAndERPAreComparedByTheClockAndAfterAnOutage(t *testing.T) {
 		var c comparison
 		if err := json.Unmarshal(e.After, &c); err != nil {
 			t.Fatal(err)
+		}
+		for _, d := range c.Differences {
+			if !strings.Contains(d.Object, " of order ") {
+				t.Errorf("a difference is of %q, want the order's number", d.Object)
+			}
 		}
 		if e.Actor != "node:a" || c.Messages < 2 || c.Agree != c.Messages-1 || len(c.Differences) != 1 || c.Differences[0].What != lost || c.Differences[0].Message != erp.lost {
 			t.Errorf("%s has found %+v, want one lost, %s, of at least two", e.Actor, c, erp.lost)
