@@ -138,6 +138,7 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 	if err != nil {
 		return nil, err
 	}
+	by.Vouch = &prove.Voucher{}
 	bar := newProgress(progress, len(ends), "lanes")
 	chains := []prove.Chain{}
 	for _, e := range ends {
@@ -159,7 +160,21 @@ func (r *records) chains(ctx context.Context, progress io.Writer, by prove.Check
 			return nil, err
 		}
 	}
+	if err := r.addUnvouched(ctx, by.Vouch, chains); err != nil {
+		return nil, err
+	}
 	return append(chains, goneLanes(lost)...), bar.Finish()
+}
+
+// addUnvouched says of lanes for which of their messages nothing vouches, although their keys count no more.
+func (r *records) addUnvouched(ctx context.Context, by *prove.Voucher, chains []prove.Chain) error {
+	return r.db.View(ctx, func(tx *store.Tx) error {
+		all, err := by.Unvouched(ctx, tx)
+		for n := range chains {
+			chains[n].AddUnvouched(all[[2]string{chains[n].Link, chains[n].Lane}])
+		}
+		return err
+	})
 }
 
 // goneLanes are lanes of which nothing is there and the audit record holds something.
@@ -180,7 +195,7 @@ func (r *records) checks(ctx context.Context) (prove.Checks, error) {
 		return prove.Checks{}, err
 	}
 	trust := b.Trust()
-	return prove.Checks{Origin: originBy(trust), Receipt: r.cfg.receiptBy(r.db.Now), Shredded: prove.Shreddings}, nil
+	return prove.Checks{Origin: originBy(trust), Ended: endedBy(trust, r.db.Now()), Receipt: r.cfg.receiptBy(r.db.Now), Shredded: prove.Shreddings}, nil
 }
 
 func printChains(w io.Writer, chains []prove.Chain, asJSON bool) error {
@@ -234,11 +249,20 @@ func sayBroken(chains []prove.Chain, broken int) error {
 			})
 		}
 	}
+	hint := "somebody has changed the database behind Holdfast, or a disk has: compare with a backup and with holdfast audit verify"
+	if unvouchedOnly(chains) {
+		hint = "what was signed shortly before a key was revoked cannot be told from what a thief has signed with it: compare with the ERP, holdfast reconcile"
+	}
 	all = append(all, &problem.Error{
 		Kind: problem.Integrity, What: "prove " + count(len(chains), "lane", "lanes"), Why: count(broken, "is not whole", "are not whole"),
-		Hint: "somebody has changed the database behind Holdfast, or a disk has: compare with a backup and with holdfast audit verify",
+		Hint: hint,
 	})
 	return errors.Join(all...)
+}
+
+// unvouchedOnly tells that nothing else is the matter with lanes.
+func unvouchedOnly(chains []prove.Chain) bool {
+	return !slices.ContainsFunc(chains, func(c prove.Chain) bool { return len(c.Wrong) != c.Unvouched })
 }
 
 // exportProof writes what was signed of lanes to a file that is not there yet.
@@ -255,12 +279,19 @@ func (r *records) exportProof(ctx context.Context, file string, chains []prove.C
 	return f.end(err)
 }
 
-// originBy checks the signatures of messages by keys, also by those that have ended since: whether the record of acts held a message while
-// its key counted is asked by holdfast verify, of what --export writes.
+// originBy checks the signatures of messages by keys, also by those that have ended since: endedBy tells of these.
 func originBy(trust *seal.Trust) func(m message.Message) error {
 	return func(m message.Message) error {
 		_, err := trust.Genuine(m)
 		return err
+	}
+}
+
+// endedBy tells of messages whose keys count no more at now, as holdfast verify has it, and until when they did.
+func endedBy(trust *seal.Trust, now time.Time) func(m message.Message) (until time.Time, is bool) {
+	return func(m message.Message) (until time.Time, is bool) {
+		w, err := trust.Genuine(m)
+		return w.Until, err == nil && w.Late(now)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"holdfast/internal/message"
 	"holdfast/internal/outbox"
@@ -116,6 +117,11 @@ func (c *Console) proveLane(ctx context.Context, link, lane string) (p proof, er
 			return proof{}, err
 		}
 		by.Origin = func(m message.Message) error { _, err := trust.Genuine(m); return err }
+		now := c.DB.Now()
+		by.Ended = func(m message.Message) (time.Time, bool) {
+			w, err := trust.Genuine(m)
+			return w.Until, err == nil && w.Late(now)
+		}
 	}
 	err = c.view(ctx, func(tx *store.Tx) error {
 		ends, err := c.Outbox.Ends(ctx, tx, link, lane)
@@ -149,6 +155,9 @@ func (c *Console) receiptCounts(ctx context.Context, link, signed string, of mes
 func proofOf(c prove.Chain, there, keys bool) proof {
 	if c.State == prove.Broken {
 		p := proof{Verdict: c.State, Tone: "negative", Says: "It is not what the plant has written: the database was changed behind Holdfast, or a disk has lost something."}
+		if len(c.Wrong) == c.Unvouched {
+			p.Says = "Nothing is missing or changed by what is here. Keys of some messages count no more, and nothing vouches that these were signed before: holdfast verify refuses them too."
+		}
 		for _, d := range c.Wrong {
 			p.Wrong = append(p.Wrong, fmt.Sprintf("Number %d: %s.", d.Number, d.What))
 		}

@@ -21,12 +21,27 @@ type Checks struct {
 	Origin  func(m message.Message) error // the signature of a message; nil in a plant without keys, which signs nothing
 	Receipt func(ctx context.Context, link, signed string, of message.Receipted) error
 
+	// Ended tells of a message whether its key counts no more, as it was revoked or its certificate has ended, and until when it did. Such a message needs
+	// something that vouches for it, which Vouch is told; nil: nobody asks.
+	Ended func(m message.Message) (until time.Time, is bool)
+	Vouch *Voucher
+
 	// MACs tells that the receipt of each message bears a MAC that was made since Since, by the audit record (audit.ReceiptsSince).
 	MACs  bool
 	Since time.Time
 
 	// Shredded is when a person has destroyed the bodies of a lane, by the audit record.
 	Shredded func(ctx context.Context, tx *store.Tx, link, lane string) ([]time.Time, error)
+}
+
+// want has a message vouched for, if it needs that.
+func (by Checks) want(m message.Message) {
+	if by.Ended == nil || by.Vouch == nil || m.Origin == nil {
+		return
+	}
+	if until, is := by.Ended(m); is {
+		by.Vouch.Want(m, until)
+	}
 }
 
 // Chain says whether a lane, as the plant's own database has it, is whole.
@@ -45,6 +60,8 @@ type Chain struct {
 	Head     string    `json:"head"`
 	At       time.Time `json:"made_at,omitzero"` // when its last message was made
 	Wrong    []Defect  `json:"wrong,omitempty"`
+	// Unvouched is how many of Wrong say that nothing vouches for a message whose key counts no more: nothing else is the matter with it.
+	Unvouched int `json:"unvouched,omitempty"`
 
 	made []time.Time // when each of its messages was made
 }
@@ -100,6 +117,7 @@ func Check(ctx context.Context, tx *store.Tx, out *outbox.Outbox, end outbox.End
 		c.wrong(c.First, "it cannot be read: %v", err)
 	}
 	for _, d := range list {
+		by.want(d.Message)
 		if err := c.message(ctx, tx, out, d); err != nil {
 			return Chain{}, err
 		}

@@ -58,11 +58,21 @@ func (c *Chain) Add(wrong ...Defect) {
 	}
 }
 
+// AddUnvouched says for which numbers of the lane nothing vouches (Voucher.Unvouched).
+func (c *Chain) AddUnvouched(numbers []int64) {
+	for _, n := range numbers {
+		before := len(c.Wrong)
+		c.Add(Defect{n, "its key counts no more (revoked, or ended), and nothing vouches that it was signed before: whoever checks what msg prove writes refuses it"})
+		c.Unvouched += len(c.Wrong) - before
+	}
+}
+
 // One is Check of one lane, together with what Held finds of it. It is not there if nothing was ever owed in it.
 func One(ctx context.Context, tx *store.Tx, out *outbox.Outbox, link, lane string, by Checks) (c Chain, there bool, err error) {
 	if by.Since, by.MACs, err = audit.ReceiptsSince(ctx, tx); err != nil {
 		return c, false, err
 	}
+	by.Vouch = &Voucher{}
 	ends, err := out.Ends(ctx, tx, link, lane)
 	if err != nil {
 		return c, false, err
@@ -72,6 +82,11 @@ func One(ctx context.Context, tx *store.Tx, out *outbox.Outbox, link, lane strin
 			return c, true, err
 		}
 	}
+	unvouched, err := by.Vouch.Unvouched(ctx, tx)
+	if err != nil {
+		return c, true, err
+	}
+	c.AddUnvouched(unvouched[[2]string{link, lane}])
 	lost, err := Held(ctx, tx, out, link, lane)
 	for _, l := range lost {
 		c.Add(l.Defect)

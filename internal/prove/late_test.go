@@ -367,3 +367,40 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatNothingVouchesForIsNamed: what was signed after the audit record held the lane last, and before the key counted no more, is told by the plant as it
+// is refused by whoever reads what it writes.
+func TestWhatNothingVouchesForIsNamed(t *testing.T) {
+	a := newAged(t)
+	lane, other := a.lane("o1", 4), a.lane("o2", 2)
+	voided := a.amended(other[1])
+	a.hold(a.db, a.stolen, lane[2])
+	a.hold(a.db, a.stolen, other[1])
+	until := a.stolen.State().Until
+	a.clock.Store(signedAt + 2*3600)
+	honest := a.newKey(a.clock)
+	a.hold(a.db, honest, lane[3], voided) // too late
+	a.hold(a.db, honest, a.lane("o3", 1)...)
+	var v prove.Voucher
+	for _, m := range append(slices.Clone(lane), other[0], voided) {
+		v.Want(m, until)
+	}
+	err := a.db.View(t.Context(), func(tx *store.Tx) error {
+		got, err := v.Unvouched(t.Context(), tx)
+		if want := map[[2]string][]int64{{"erp", "o1"}: {4}, {"erp", "o2"}: {2}}; !maps.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]problem.Kind{
+		proof(t, lane[:3]...) + a.vouchers(a.db, lane[:3]...): "",
+		proof(t, lane...) + a.vouchers(a.db, lane...):         problem.Denied,
+	} {
+		if _, err := prove.Read(strings.NewReader(text), a.keys(t)); problem.KindOf(err) != want {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

@@ -20,6 +20,7 @@ import (
 type Voucher struct {
 	lanes map[audit.Head]*wanted // by link, lane and epoch
 	since time.Time              // of the earliest signature
+	until time.Time              // up to when a voucher is good for any of them
 }
 
 // wanted are the messages of a lane that need a voucher.
@@ -27,6 +28,7 @@ type wanted struct {
 	events []need          // originals; what follows them vouches for them
 	others map[string]need // amendments and voids, by digest: they alone vouch for themselves
 	best   candidate       // for the first of events
+	lost   []int64         // of events, those that nothing vouches for
 }
 
 // need is a message that was signed by a key that counted until then.
@@ -62,21 +64,58 @@ func (v *Voucher) Want(m message.Message, until time.Time) {
 		w.others[m.Digest()] = n
 	}
 	v.since = earlier(v.since, m.Origin.At)
+	if until.After(v.until) {
+		v.until = until
+	}
 }
 
 // Write writes a proof, a line each, of every entry that is needed. What nothing vouches for is left out: who reads it refuses it.
 func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
+	chosen, err := v.find(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return writeProofs(ctx, tx, to, slices.Sorted(maps.Keys(chosen)))
+}
+
+// Unvouched are the messages that nothing vouches for, by link and lane in the order of their numbers: of what Write writes nobody believes them. It is
+// asked once, instead of Write.
+func (v *Voucher) Unvouched(ctx context.Context, tx *store.Tx) (map[[2]string][]int64, error) {
+	if _, err := v.find(ctx, tx); err != nil {
+		return nil, err
+	}
+	all := map[[2]string][]int64{}
+	for lane, w := range v.lanes {
+		numbers := w.lost
+		for _, n := range w.others {
+			numbers = append(numbers, n.number)
+		}
+		if len(numbers) > 0 {
+			at := [2]string{lane.Link, lane.Lane}
+			all[at] = append(all[at], numbers...)
+			slices.Sort(all[at])
+			all[at] = slices.Compact(all[at])
+		}
+	}
+	return all, nil
+}
+
+// errFound ends the way through the record, since nothing later can vouch.
+var errFound = errors.New("all is found")
+
+// find chooses the entries that are needed.
+func (v *Voucher) find(ctx context.Context, tx *store.Tx) (chosen map[int64]bool, err error) {
+	chosen = map[int64]bool{}
 	if len(v.lanes) == 0 {
-		return nil
+		return chosen, nil
 	}
 	for _, w := range v.lanes {
 		w.sort()
 	}
 	newest, err := audit.Newest(ctx, tx)
 	if err != nil && problem.KindOf(err) != problem.NotFound {
-		return err
+		return nil, err
 	}
-	chosen := map[int64]bool{}
 	var open []moved // that no checkpoint covers which the record remembers
 	var latest time.Time
 	err = audit.EachMoved(ctx, tx, v.since.Add(-time.Hour), func(e audit.Entry, place int64) error {
@@ -91,6 +130,9 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 			if m.At.After(latest) { // no checkpoint is earlier than those before it, whatever it says
 				latest = m.At
 			}
+			if latest.After(v.until) {
+				return errFound
+			}
 			open = v.cover(open, audit.Mark{Size: m.Size, At: latest}, e.Seq, chosen)
 		}
 		heads, err := e.Heads()
@@ -99,13 +141,17 @@ func (v *Voucher) Write(ctx context.Context, tx *store.Tx, to io.Writer) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
+	if err != nil && !errors.Is(err, errFound) {
+		return nil, err
 	}
 	for _, w := range v.lanes {
 		w.choose(chosen)
+		for _, n := range w.events {
+			w.lost = append(w.lost, n.number)
+		}
+		w.events = nil
 	}
-	return writeProofs(ctx, tx, to, slices.Sorted(maps.Keys(chosen)))
+	return chosen, nil
 }
 
 // laneOf is under which lanes are kept.
@@ -146,7 +192,8 @@ func (w *wanted) take(since time.Time, c candidate, h audit.Head, chosen map[int
 	}
 	for len(w.events) > 0 && since.After(w.events[0].until) {
 		if !w.choose(chosen) {
-			w.events = w.events[1:] // nothing vouches for it
+			w.lost = append(w.lost, w.events[0].number)
+			w.events = w.events[1:]
 		}
 	}
 	if len(w.events) > 0 && h.Number >= w.events[0].number {
