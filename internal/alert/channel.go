@@ -49,7 +49,8 @@ type Channel struct {
 }
 
 // NewChannel returns a Forwarder that tells a channel of each alert of the record, from now on, in order. None is lost while the channel is
-// away; of those that wait, the same about the same is told once, with their number.
+// away; of those that wait, the same about the same is told once, with their number. One that the receiver
+// refuses for good keeps the others back for few attempts alone, see aside.
 func NewChannel(db *store.DB, place func(ctx context.Context) error, node string, c Channel, log *slog.Logger) *Forwarder {
 	if c.Again == 0 {
 		c.Again = time.Hour
@@ -57,9 +58,11 @@ func NewChannel(db *store.DB, place func(ctx context.Context) error, node string
 	name := "!" + c.Name
 	f := NewForwarder(db, place, node, Collector{Name: name, Address: c.Name}, ForwarderConfig{Metrics: c.Metric}, log)
 	f.fresh, f.once = true, true
+	apart := newAside(db, name, c, log)
+	f.first = apart.again
 	f.carry = func(ctx context.Context, entries []placed) error {
 		for _, e := range entries {
-			if err := c.tell(ctx, db, name, e); err != nil {
+			if err := c.tell(ctx, db, name, apart, e); err != nil {
 				return err
 			}
 		}
@@ -69,7 +72,7 @@ func NewChannel(db *store.DB, place func(ctx context.Context) error, node string
 }
 
 // tell tells of one entry, if it is an alert that is to be told, and notes that after it.
-func (c Channel) tell(ctx context.Context, db *store.DB, name string, e placed) error {
+func (c Channel) tell(ctx context.Context, db *store.DB, name string, apart *aside, e placed) error {
 	sort := alertName(e.Entry)
 	if sort == "" || c.Least == Critical && SeverityOf(sort) != Critical {
 		return nil
@@ -98,12 +101,13 @@ func (c Channel) tell(ctx context.Context, db *store.DB, name string, e placed) 
 		ID: e.id(c.Plant), Alert: sort, Severity: SeverityOf(sort), Object: e.Object, Why: plain(e.Reason), At: e.At.UTC(), Besides: before.Besides,
 		Plant: c.Plant, Place: e.place,
 	}
-	if err := c.To.Tell(ctx, n); err != nil {
-		return err
-	}
-	return db.InTx(ctx, func(tx *store.Tx) error {
+	noted := func(tx *store.Tx) error {
 		return keepTold(ctx, tx, name, sort, e.Object, told{store.Micros(e.At), 0, max(before.Place, e.place)})
-	})
+	}
+	if err := c.To.Tell(ctx, n); err != nil {
+		return apart.put(ctx, n, err, noted)
+	}
+	return db.InTx(ctx, noted)
 }
 
 // id is that of the notice of an entry: by its place, or by its number where it has none.
@@ -150,6 +154,10 @@ func (w Webhook) Tell(ctx context.Context, n Notice) error {
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
+	switch res.StatusCode {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity: // of this notice, and not of who tells it
+		return unwanted{untold("the webhook", "it answered "+res.Status, nil)}
+	}
 	if res.StatusCode/100 != 2 {
 		return untold("the webhook", "it answered "+res.Status, nil)
 	}

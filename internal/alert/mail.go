@@ -85,7 +85,11 @@ func (m Mail) send(c *smtp.Client, n Notice) error {
 	if _, err = w.Write(m.text(n, missed)); err != nil {
 		return err
 	}
-	return w.Close()
+	err = w.Close()
+	if refusal, ok := errors.AsType[*textproto.Error](err); ok && refusal.Code/100 == 5 {
+		return unwanted{err} // now that it has read it
+	}
+	return err
 }
 
 // open connects, for as long as ctx lasts, and greets.

@@ -58,6 +58,7 @@ type Forwarder struct {
 	log   *slog.Logger
 
 	carry func(ctx context.Context, entries []placed) error // hands a batch on
+	first func(ctx context.Context) error                   // what is done before; nil: nothing
 	fresh bool                                              // it begins with what is recorded from its first start on
 	once  bool                                              // what was handed on while the record stood is not repeated with its place
 
@@ -137,6 +138,11 @@ func (f *Forwarder) Forward(ctx context.Context) (int, error) {
 	from, mine, err := f.lease(ctx)
 	if err != nil || !mine {
 		return 0, err
+	}
+	if f.first != nil {
+		if err := f.first(ctx); err != nil {
+			return 0, err
+		}
 	}
 	stands := f.place(ctx)
 	if err := f.stood(ctx, stands); err != nil {
