@@ -24,3 +24,20 @@ func TestALinkSaysWhoHasPausedIt(t *testing.T) {
 		}
 	})
 }
+
+// TestAForecastIsOfWhatCanGo: what waits for a person is counted beside it, and not foretold.
+func TestAForecastIsOfWhatCanGo(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		p := open(t, db)
+		for _, path := range []string{"/console/links", "/console/"} {
+			if _, page := p.get(path); !strings.Contains(page, "2 wait for a person") || strings.Contains(page, "<data value=") {
+				t.Errorf("%s foretells what a person has to let go, or does not count it: %s", path, p.says(page))
+			}
+		}
+		p.order()
+		p.post("/console/messages/"+p.stuck+"/note", form("reason", "a look")) // what was counted is counted again
+		if _, page := p.get("/console/links"); !strings.Contains(page, "2 wait for a person") || !strings.Contains(page, "<data value=") {
+			t.Errorf("what can go is not foretold: %s", p.says(page))
+		}
+	})
+}

@@ -174,10 +174,11 @@ func (o Outlook) since(at time.Time) Outlook {
 	return Outlook{o.points[i:]}
 }
 
-// Drain is how long what is queued for l takes, once l is up, while more comes as of late, and how that was reckoned. With limit, messages a second
+// Drain is how long what is queued for l and waits for no person takes, once l is up, while more comes as of late, and how that was reckoned. With limit, messages a second
 // at most, it goes no faster; 0 is no limit. Where it is 0, either nothing is known (no words), or as much comes as goes.
 func (o Outlook) Drain(l outbox.Link, limit int) (takes time.Duration, how string) {
-	if l.Owed == 0 {
+	goes := l.Owed - l.Standing
+	if goes <= 0 {
 		return 0, ""
 	}
 	_, by := o.pace(l.Name)
@@ -198,7 +199,7 @@ func (o Outlook) Drain(l outbox.Link, limit int) (takes time.Duration, how strin
 	if by <= comes {
 		return 0, how
 	}
-	return max(time.Second, time.Duration(float64(l.Owed)/(by-comes)*float64(time.Second))), how
+	return max(time.Second, time.Duration(float64(goes)/(by-comes)*float64(time.Second))), how
 }
 
 // names are the links of the charts.

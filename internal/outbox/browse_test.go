@@ -150,7 +150,7 @@ func TestFiguresComeFromCounters(t *testing.T) {
 		var got []outbox.Link
 		b.do(func(ctx context.Context, tx *store.Tx) (err error) { got, err = b.Links(ctx, tx); return err })
 		want := []outbox.Link{{
-			Name: "erp", Breaker: "open", Trouble: "refused", ChangedAt: at.UTC(), Owed: 2, Lanes: 2, Parked: 1, OldestAt: at.UTC(), Delivered: 1, LastAt: at.UTC(),
+			Name: "erp", Breaker: "open", Trouble: "refused", ChangedAt: at.UTC(), Owed: 2, Lanes: 2, Parked: 1, Standing: 1, OldestAt: at.UTC(), Delivered: 1, LastAt: at.UTC(),
 		}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)

@@ -225,6 +225,7 @@ type Link struct {
 	Waiting   int64     // of these, waiting for a number
 	Postponed int64     // lanes whose first message is put off to a later time
 	Held      int64     // lanes that a person has paused, whether they owe something or not
+	Standing  int64     // messages owed in lanes that wait for a person: parked, unknown or paused
 	OldestAt  time.Time // append of the oldest message owed; zero if none is
 	Delivered int64     // messages since the database was made
 	Voided    int64     // discarded or expired since then
@@ -250,12 +251,13 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		ChangedAt                                                     int64 `db:"changed_at"`
 		LastAt                                                        int64 `db:"last_at"`
 		Delivered, Voided, Owed, Lanes, Parked, Waiting, Held, Oldest int64
-		Refused, Postponed, Altered                                   int64
+		Refused, Postponed, Altered, Standing                         int64
 		Rate                                                          int
 	}
 	err := tx.Select(ctx, &rows, `WITH p AS MATERIALIZED (SELECT link, CAST(SUM(pending) AS BIGINT) AS owed, SUM(CASE WHEN owing THEN 1 ELSE 0 END) AS lanes,
 			MIN(CASE WHEN owing THEN head_at END) AS oldest, SUM(CASE WHEN paused THEN 1 ELSE 0 END) AS held,
 			SUM(CASE WHEN state IN ('parked', 'unknown') THEN 1 ELSE 0 END) AS parked,
+			CAST(SUM(CASE WHEN paused OR state IN ('parked', 'unknown') THEN pending ELSE 0 END) AS BIGINT) AS standing,
 			SUM(CASE WHEN state = 'parked' AND reason LIKE '%behind Holdfast%' THEN 1 ELSE 0 END) AS altered,
 			SUM(CASE WHEN state = 'waiting' THEN 1 ELSE 0 END) AS waiting,
 			SUM(CASE WHEN owing AND scheduled AND due_at > CAST(? AS BIGINT) THEN 1 ELSE 0 END) AS postponed
@@ -265,7 +267,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 		COALESCE(k.last_at, 0) AS last_at, COALESCE(k.delivered, 0) AS delivered, COALESCE(k.voided, 0) AS voided,
 		COALESCE(p.owed, 0) AS owed, COALESCE(p.lanes, 0) AS lanes, COALESCE(p.parked, 0) AS parked, COALESCE(p.altered, 0) AS altered,
 		COALESCE(p.waiting, 0) AS waiting, COALESCE(p.held, 0) AS held, COALESCE(p.oldest, 0) AS oldest,
-		COALESCE(p.postponed, 0) AS postponed, COALESCE(r.refused, 0) AS refused
+		COALESCE(p.postponed, 0) AS postponed, COALESCE(p.standing, 0) AS standing, COALESCE(r.refused, 0) AS refused
 		FROM (SELECT link FROM outbox_links UNION SELECT link FROM p) AS n
 		LEFT JOIN outbox_links AS k ON k.link = n.link
 		LEFT JOIN p ON p.link = n.link
@@ -278,7 +280,7 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	for _, r := range rows {
 		links = append(links, Link{
 			Name: r.Link, Paused: r.Paused, Reason: r.Reason, Rate: r.Rate, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt),
-			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Altered: r.Altered, Waiting: r.Waiting, Held: r.Held, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
+			Owed: r.Owed, Lanes: r.Lanes, Parked: r.Parked, Altered: r.Altered, Waiting: r.Waiting, Held: r.Held, Standing: r.Standing, Postponed: r.Postponed, OldestAt: store.FromMicros(r.Oldest),
 			Delivered: r.Delivered, Voided: r.Voided, Refused: r.Refused, LastAt: store.FromMicros(r.LastAt),
 		})
 	}
