@@ -401,7 +401,7 @@ func (c comparison) print(w io.Writer, asJSON bool) error {
 			return err
 		}
 	}
-	err := sentence(w, "of %s that were delivered over link %s from %s to %s, the ERP has %d as the plant does; %d differ",
+	err := sentence(w, "of %s that were delivered over link %s from %s to %s, the ERP has %d under the documents that the plant knows; %d not",
 		count(c.Messages, "message", "messages"), c.Link, c.From.Format(time.RFC3339), c.To.Format(time.RFC3339), c.Agree, c.Messages-c.Agree-c.Unasked)
 	if err == nil && c.Unasked > 0 {
 		err = sentence(w, "%s not be asked for: %s", count(c.Unasked, "message could", "messages could"), orDash(c.UnaskedWhy))
@@ -411,6 +411,9 @@ func (c comparison) print(w io.Writer, asJSON bool) error {
 	}
 	if err == nil && c.NotRead != "" {
 		err = sentence(w, "%s", c.NotRead)
+	}
+	if err == nil {
+		err = sentence(w, "%s in all", count(len(c.Differences), "difference", "differences"))
 	}
 	if err == nil && repaired > 0 {
 		err = sentence(w, "repair %s with: holdfast reconcile --link %s --from %s --apply --yes --expect %d --reason …",

@@ -168,7 +168,7 @@ func TestWhatAPlainERPHasBookedOtherwiseIsFoundAndRepairedOnce(t *testing.T) {
 	if got := len(b.erp.Documents("confirmation")); got != had+1 {
 		t.Errorf("the ERP has %d confirmations, want %d", got, had+1)
 	}
-	if status, said := b.says(); status != 0 || !strings.Contains(said, "; 0 differ") || strings.Contains(said, "DIFFERS") {
+	if status, said := b.says(); status != 0 || !strings.Contains(said, "\n0 differences in all") || strings.Contains(said, "DIFFERS") {
 		t.Errorf("after the repair it exits with %d and says %s", status, said)
 	}
 }
