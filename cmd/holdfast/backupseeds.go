@@ -30,10 +30,11 @@ func (c Config) seedsIn(ctx context.Context, restored *store.DB, folder string, 
 	default:
 		return nil
 	}
-	err = with.opensSeeds(ctx, restored)
-	if err != nil && with.Keys.Kind == keysLocal && c.Keys.Kind == keysVault && c.opensSeeds(ctx, restored) == nil {
-		return nil // the plant has gone to Vault, and its file did not say so yet
+	w, err := lazyKeys{with}.open(ctx)
+	if err != nil {
+		return err
 	}
+	err = restored.View(ctx, func(tx *store.Tx) error { return seal.OpensSeeds(ctx, tx, w) })
 	if k := problem.KindOf(err); with.Keys.Kind == keysVault || k != problem.Denied && k != problem.NotFound && k != problem.Unavailable {
 		return err
 	}
@@ -41,15 +42,6 @@ func (c Config) seedsIn(ctx context.Context, restored *store.DB, folder string, 
 		Kind: problem.Integrity, What: "open what is sealed in backup " + m.ID, Why: "the keyring that was copied with it does not: " + err.Error(),
 		Hint: "put ca.age of the time of the copy, or a later one, into the keys' folder of what is restored; take another copy now, and prove it: holdfast backup create",
 	}
-}
-
-// opensSeeds tells whether the keyring of a configuration opens what is sealed in a database.
-func (c Config) opensSeeds(ctx context.Context, restored *store.DB) error {
-	w, err := lazyKeys{c}.open(ctx)
-	if err != nil {
-		return err
-	}
-	return restored.View(ctx, func(tx *store.Tx) error { return seal.OpensSeeds(ctx, tx, w) })
 }
 
 // warnOfSeeds has what keeps the seeds from being looked at keep nobody from a plant.

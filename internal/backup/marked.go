@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"holdfast/internal/problem"
 )
@@ -84,4 +85,12 @@ func ours(name string) bool {
 		}
 	}
 	return name == markName
+}
+
+// sweep removes what uploads that were cut off before then have left.
+func (m marked) sweep(ctx context.Context, then time.Time) error {
+	if s, can := m.Place.(sweeper); can {
+		return s.sweep(ctx, then)
+	}
+	return nil
 }

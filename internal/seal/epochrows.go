@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"holdfast/internal/store"
@@ -121,15 +122,18 @@ func ReadRestState(ctx context.Context, tx *store.Tx) (s RestState, err error) {
 }
 
 // OpensSeeds is nil if a keyring opens the seed of every epoch that a database keeps. The error of those that it refuses is of kind Denied; others are as of
-// Wrapper.Unwrap.
+// Wrapper.Unwrap. What Vault has wrapped, of a plant that has gone there, a keyring of the plant's own leaves to it.
 func OpensSeeds(ctx context.Context, tx *store.Tx, w Wrapper) error {
 	kept, err := readEpochs(ctx, tx)
 	if err != nil || len(kept.rows) == 0 {
 		return err
 	}
+	_, local := w.(*Local)
 	wrapped := make([]string, 0, len(kept.rows))
 	for _, row := range kept.rows {
-		wrapped = append(wrapped, row.Wrapped)
+		if !local || !strings.HasPrefix(row.Wrapped, "vault:") {
+			wrapped = append(wrapped, row.Wrapped)
+		}
 	}
 	_, err = w.Unwrap(ctx, wrapped)
 	return err
