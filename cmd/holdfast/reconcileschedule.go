@@ -143,7 +143,7 @@ func (s *reconciler) step(ctx context.Context) error {
 			return err // the node whose turn it is compares, and this one sees it in the record
 		}
 		s.tried[link] = now
-		if err := s.compare(ctx, link, window{from: from.Add(-cmp.Or(s.cfg.Back, 24*time.Hour)), to: now}); err != nil {
+		if err := s.compare(ctx, link, window{from: from.Add(-s.cfg.back()), to: now}); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -174,8 +174,8 @@ func (s *reconciler) due(link string, up map[string]time.Time, last, now time.Ti
 	}
 	if !was && s.cfg.afterOutage() && last.Before(back) { // it came back before this process began, and nobody has compared since
 		since, was = last, true
-		if last.IsZero() {
-			since = back
+		if last.IsZero() { // what a plant did before it was ever compared is not asked for at its first start: a time of messages, one by one
+			since, was = back, !back.Before(s.began)
 		}
 	}
 	switch {
@@ -188,8 +188,17 @@ func (s *reconciler) due(link string, up map[string]time.Time, last, now time.Ti
 	case last.IsZero(): // a plant that has just begun has nothing to compare yet
 		last = s.began
 	}
-	return now, last.Before(s.cfg.lastAt(now, s.zone))
+	if !last.Before(s.cfg.lastAt(now, s.zone)) {
+		return now, false
+	}
+	if until := last.Add(s.cfg.back()); until.Before(now) { // a night was missed: from the last comparison on
+		return until, true
+	}
+	return now, true
 }
+
+// back is how long before its occasion a comparison begins.
+func (c ReconcileConfig) back() time.Duration { return cmp.Or(c.Back, 24*time.Hour) }
 
 // seen keeps which links are down, and gives those that are up, with when they came back.
 func (s *reconciler) seen(breakers []outbox.Link) map[string]time.Time {
@@ -199,6 +208,10 @@ func (s *reconciler) seen(breakers []outbox.Link) map[string]time.Time {
 	}
 	for _, l := range breakers {
 		if _, ours := up[l.Name]; !ours {
+			continue
+		}
+		if l.Paused { // a person wants nothing to go there, and no question either
+			delete(up, l.Name)
 			continue
 		}
 		if up[l.Name] = l.ChangedAt; l.Breaker == "closed" {

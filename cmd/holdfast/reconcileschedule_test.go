@@ -153,13 +153,17 @@ func TestAnOutageBeforeAStartIsComparedToo(t *testing.T) {
 	}{
 		{"back since the last comparison", true, now.Add(-time.Minute), now.Add(-48 * time.Hour), now.Add(-48 * time.Hour), true},
 		{"back, and never compared", true, now.Add(-time.Minute), time.Time{}, now.Add(-time.Minute), true},
+		{"back before the first start that compares", true, now.Add(-24 * time.Hour), time.Time{}, now, false},
 		{"compared since it is back", true, now.Add(-time.Hour), now.Add(-time.Minute), now, false},
 		{"never away", true, time.Time{}, time.Time{}, now, false},
 		{"nobody asks for it", false, now.Add(-time.Minute), now.Add(-48 * time.Hour), now, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := &reconciler{cfg: ReconcileConfig{At: neverAt, AfterOutage: &tt.after}, links: []string{"erp"}, down: map[string]time.Time{}, tried: map[string]time.Time{}}
+			s := &reconciler{cfg: ReconcileConfig{At: neverAt, AfterOutage: &tt.after}, links: []string{"erp"}, began: now.Add(-time.Hour), down: map[string]time.Time{}, tried: map[string]time.Time{}}
+			if up := s.seen([]outbox.Link{{Name: "erp", Breaker: "closed", ChangedAt: tt.back, Paused: true}}); len(up) > 0 {
+				t.Errorf("a paused link is asked: %v", up)
+			}
 			up := s.seen([]outbox.Link{{Name: "erp", Breaker: "closed", ChangedAt: tt.back}})
 			if from, due := s.due("erp", up, tt.last, now); due != tt.due || !from.Equal(tt.from) {
 				t.Errorf("due %t from %s, want %t from %s", due, from, tt.due, tt.from)

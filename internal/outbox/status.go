@@ -291,14 +291,15 @@ func (o *Outbox) Links(ctx context.Context, tx *store.Tx) ([]Link, error) {
 func (o *Outbox) Breakers(ctx context.Context, tx *store.Tx) ([]Link, error) {
 	var rows []struct {
 		Link, Breaker, Trouble string
+		Paused                 bool
 		ChangedAt              int64 `db:"changed_at"`
 	}
-	if err := tx.Select(ctx, &rows, `SELECT link, breaker, trouble, changed_at FROM outbox_links ORDER BY link`); err != nil {
+	if err := tx.Select(ctx, &rows, `SELECT link, breaker, trouble, paused, changed_at FROM outbox_links ORDER BY link`); err != nil {
 		return nil, fmt.Errorf("read the breakers of the links: %w", err)
 	}
 	links := make([]Link, 0, len(rows))
 	for _, r := range rows {
-		links = append(links, Link{Name: r.Link, Breaker: r.Breaker, Trouble: r.Trouble, ChangedAt: store.FromMicros(r.ChangedAt)})
+		links = append(links, Link{Name: r.Link, Breaker: r.Breaker, Trouble: r.Trouble, Paused: r.Paused, ChangedAt: store.FromMicros(r.ChangedAt)})
 	}
 	return links, nil
 }
