@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,15 +39,31 @@ type delivery struct {
 // such delivery raises an alarm, once; prove names it too, whenever it is asked. It says how many were found. Without the keys it finds nothing.
 func (o *Outbox) TellForged(ctx context.Context, db *store.DB) (found int, err error) {
 	var wrong []delivery
+	var unread *Garbled
 	err = db.View(ctx, func(tx *store.Tx) (err error) {
 		since, is, err := receiptsSince(ctx, tx)
-		if err == nil && is {
-			wrong, err = o.forged(ctx, tx, since)
+		if err != nil || !is {
+			return err
+		}
+		wrong, err = o.forged(ctx, tx, since, "")
+		unread = nil
+		if errors.As(garbled(ctx, tx, err, "", "", deliveredTable), &unread) { // it hides none beside it
+			var others []string
+			if others, _, err = notNumbers(ctx, tx, deliveredTable); err == nil {
+				wrong, err = o.forged(ctx, tx, since, " AND NOT ("+strings.Join(others, " OR ")+")")
+			}
 		}
 		return err
 	})
 	if problem.KindOf(err) == problem.Unavailable {
 		return 0, nil
+	}
+	if err == nil && unread != nil {
+		err = db.InTx(ctx, func(tx *store.Tx) error {
+			is, err := o.tellAltered(ctx, tx, fmt.Sprintf("delivery/%s/%s/%d", unread.Link, unread.Lane, unread.Number), unread.Link, unread.Lane, unread)
+			found = times(is)
+			return err
+		})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("look for receipts that the plant has not written: %w", err)
@@ -75,7 +92,8 @@ func receiptsSince(ctx context.Context, tx *store.Tx) (since time.Time, is bool,
 }
 
 // forged are the next deliveries of which the plant has not written what is kept, of messages that were made since receipts have MACs.
-func (o *Outbox) forged(ctx context.Context, tx *store.Tx, since time.Time) (wrong []delivery, err error) {
+// only is a condition more, which leaves out what cannot be read.
+func (o *Outbox) forged(ctx context.Context, tx *store.Tx, since time.Time, only string) (wrong []delivery, err error) {
 	newest := delivery{SettledAt: store.Micros(tx.Now.Add(-lookBack))}
 	if came := o.watch.newest.Load(); came != nil {
 		newest = *came
@@ -85,10 +103,10 @@ func (o *Outbox) forged(ctx context.Context, tx *store.Tx, since time.Time) (wro
 		again = *came
 	}
 	var fresh, all []full
-	err = tx.Select(ctx, &fresh, `SELECT `+receiptOnly+` WHERE (settled_at, id, redelivery) > (?, ?, ?) AND settled_at <= ? ORDER BY settled_at, id, redelivery LIMIT ?`,
+	err = tx.Select(ctx, &fresh, `SELECT `+receiptOnly+` WHERE (settled_at, id, redelivery) > (?, ?, ?) AND settled_at <= ?`+only+` ORDER BY settled_at, id, redelivery LIMIT ?`,
 		newest.SettledAt, newest.ID, newest.Redelivery, store.Micros(tx.Now.Add(-settling)), lookReceipts)
 	if err == nil {
-		err = tx.Select(ctx, &all, `SELECT `+receiptOnly+` WHERE (id, redelivery) > (?, ?) ORDER BY id, redelivery LIMIT ?`, again.ID, again.Redelivery, lookReceipts)
+		err = tx.Select(ctx, &all, `SELECT `+receiptOnly+` WHERE (id, redelivery) > (?, ?)`+only+` ORDER BY id, redelivery LIMIT ?`, again.ID, again.Redelivery, lookReceipts)
 	}
 	for _, f := range append(fresh, all...) {
 		if err != nil {
@@ -113,6 +131,9 @@ func (o *Outbox) forged(ctx context.Context, tx *store.Tx, since time.Time) (wro
 	}
 	return wrong, nil
 }
+
+// deliveredTable keeps what was delivered.
+const deliveredTable = "outbox_delivered"
 
 // receiptOnly is onlyReceipt, and what tells when the message was made.
 const receiptOnly = `created_at, signature, ` + onlyReceipt
@@ -165,13 +186,17 @@ func (o *Outbox) tellForged(ctx context.Context, tx *store.Tx, of delivery) (boo
 	if err != nil || why == nil {
 		return false, err
 	}
-	object := fmt.Sprintf("delivery/%s/%d", f.ID, f.Redelivery)
+	return o.tellAltered(ctx, tx, fmt.Sprintf("delivery/%s/%d", f.ID, f.Redelivery), f.Link, f.Lane, why)
+}
+
+// tellAltered raises the alarm for what is kept of a delivery, unless it was told.
+func (o *Outbox) tellAltered(ctx context.Context, tx *store.Tx, object, link, lane string, why error) (bool, error) {
 	if told, err := audit.Genuine(ctx, tx, ReceiptsAltered, object); err != nil || len(told) > 0 {
 		return false, err
 	}
-	err = errors.Join(
+	err := errors.Join(
 		audit.Append(ctx, tx, audit.Entry{Actor: "outbox", Action: ReceiptsAltered, Object: object, Reason: why.Error()}),
-		o.alert(ctx, tx, f.Link, f.Lane, why),
+		o.alert(ctx, tx, link, lane, why),
 	)
 	return err == nil, err
 }

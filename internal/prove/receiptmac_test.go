@@ -362,10 +362,18 @@ func TestAForgedReceiptRaisesAnAlarmOnce(t *testing.T) {
 			_, other := tx.Exec(ctx, "UPDATE outbox_delivered SET receipt_mac = NULL, created_at = 1 WHERE lane = 'o3'")
 			return errors.Join(err, other)
 		})
+		want := []string{"message.altered lane/erp/o2", "message.altered lane/erp/o3"}
+		if w.db.Dialect() == store.SQLite { // which keeps it; what cannot be read hides none beside it
+			w.do(func(ctx context.Context, tx *store.Tx) error {
+				_, err := tx.Exec(ctx, "UPDATE outbox_delivered SET status = 'x' WHERE lane = 'o4'")
+				return err
+			})
+			want = append(want, "message.altered lane/erp/o4")
+		}
 		look()
 		look()
 		slices.Sort(alarms.lanes)
-		if want := []string{"message.altered lane/erp/o2", "message.altered lane/erp/o3"}; !slices.Equal(alarms.lanes, want) {
+		if !slices.Equal(alarms.lanes, want) {
 			t.Errorf("alarms of %v, want %v, once", alarms.lanes, want)
 		}
 	})
