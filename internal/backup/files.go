@@ -160,20 +160,39 @@ func (r *replay) readFiles(o *offset, end int64) error {
 	return nil
 }
 
-// writeFiles has the plant's files be as the last increment has them.
+// writeFiles has the plant's files be as the last increment has them. What is no more goes first, what is in a folder before the folder: where one was, there
+// may be a file of its name now.
 func (r *replay) writeFiles() error {
-	for _, name := range sortedKeys(r.plant) {
-		path := filepath.Join(r.folder, filepath.FromSlash(name))
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove what is no more as it was copied: %w", err)
+	names := sortedKeys(r.plant)
+	for _, name := range slices.Backward(names) {
+		if r.plant[name] == nil {
+			if err := r.removeFile(name); err != nil {
+				return err
+			}
 		}
+	}
+	for _, name := range names {
 		of := r.plant[name]
 		if of == nil {
 			continue
 		}
-		if err := r.writeFile(path, of); err != nil {
+		if err := r.removeFile(name); err != nil {
+			return err
+		}
+		if err := r.writeFile(r.placeOf(name), of); err != nil {
 			return fmt.Errorf("write %s as the increments have it: %w", name, err)
 		}
+	}
+	return nil
+}
+
+func (r *replay) placeOf(name string) string {
+	return filepath.Join(r.folder, filepath.FromSlash(name))
+}
+
+func (r *replay) removeFile(name string) error {
+	if err := os.Remove(r.placeOf(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove what is no more as it was copied: %w", err)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 func TestIncrementsHaveThePlantsFiles(t *testing.T) {
 	s := newSite(t, "sqlite:"+filepath.Join(t.TempDir(), "plant.db"))
 	s.write("keys/ca.age", "version 1")
+	s.write("mappings/c/x.yaml", "in a folder")
 	s.write("audit/a.log", "as copied")
 	s.src.Files["audit"], s.src.Once = filepath.Join(s.files, "audit"), []string{"audit"}
 	folder := t.TempDir()
@@ -32,6 +33,10 @@ func TestIncrementsHaveThePlantsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.write("keys/ca.crl", "revoked, two")
+	if err := os.RemoveAll(filepath.Join(s.files, "mappings", "c")); err != nil {
+		t.Fatal(err)
+	}
+	s.write("mappings/c", "a file of the folder's name")
 	if err := os.Remove(filepath.Join(s.files, "mappings", "erp-out", "a.yaml")); err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +55,7 @@ func TestIncrementsHaveThePlantsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"keys/ca.age": "version 2", "keys/ca.crl": "revoked, two", "mappings/erp-out/b.yaml": "of today", "audit/a.log": "as copied", "holdfast.yaml": "plant: {}\n",
+		"keys/ca.age": "version 2", "keys/ca.crl": "revoked, two", "mappings/erp-out/b.yaml": "of today", "mappings/c": "a file of the folder's name", "audit/a.log": "as copied", "holdfast.yaml": "plant: {}\n",
 	} {
 		if got, err := os.ReadFile(filepath.Join(to, filepath.FromSlash(name))); err != nil || string(got) != want {
 			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
