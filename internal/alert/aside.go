@@ -111,15 +111,17 @@ func (a *aside) again(ctx context.Context) error {
 		return err
 	}
 	var n Notice
-	if err := json.Unmarshal(rows[0].Notice, &n); err != nil {
-		return fmt.Errorf("read a notice that is aside: %w", err)
+	told := json.Unmarshal(rows[0].Notice, &n)
+	if told == nil {
+		told = a.to.Tell(ctx, n)
+	} else {
+		told = fmt.Errorf("read a notice that is aside: %w", told) // it keeps no other back either
 	}
-	told := a.to.Tell(ctx, n)
 	return a.db.InTx(ctx, func(tx *store.Tx) (err error) {
 		if told != nil {
-			_, err = tx.Exec(ctx, `UPDATE alert_aside SET tried_at = ?, why = ? WHERE channel = ? AND id = ?`, store.Micros(tx.Now), told.Error(), a.channel, n.ID)
+			_, err = tx.Exec(ctx, `UPDATE alert_aside SET tried_at = ?, why = ? WHERE channel = ? AND id = ?`, store.Micros(tx.Now), told.Error(), a.channel, rows[0].ID)
 		} else {
-			_, err = tx.Exec(ctx, `DELETE FROM alert_aside WHERE channel = ? AND id = ?`, a.channel, n.ID)
+			_, err = tx.Exec(ctx, `DELETE FROM alert_aside WHERE channel = ? AND id = ?`, a.channel, rows[0].ID)
 		}
 		return err
 	})

@@ -47,6 +47,13 @@ func TestANoticeThatIsRefusedForGoodKeepsNoOtherBack(t *testing.T) {
 		if want := []string{"message.altered"}; !slices.Equal(got, want) {
 			t.Errorf("told %q, want %q behind what is refused", got, want)
 		}
+		err := w.db.InTx(t.Context(), func(tx *store.Tx) error { // whoever writes there what nobody can read keeps none back either
+			_, err := tx.Exec(t.Context(), `INSERT INTO alert_aside (channel, id, notice, why, aside_at, tried_at) SELECT channel, 'a', ?, why, aside_at, 0 FROM alert_aside`, []byte("no notice"))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		answer = 0
 		w.forward(hook)
 		w.now = w.now.Add(time.Hour)
